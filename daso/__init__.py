@@ -1,0 +1,1 @@
+"""Reproducible baselines for class-imbalanced semi-supervised learning."""

@@ -1,0 +1,21 @@
+"""What can go wrong for reasons a user can mend: each message says what, where and how to mend it."""
+
+
+class DasoError(Exception):
+    """Base of every error the command line prints as one line, without a traceback."""
+
+
+class ParamsError(DasoError):
+    """A file under `params/` or an option in it is wrong; raised before the DAG is built."""
+
+
+class DataError(DasoError):
+    """A download, an archive, an image folder, a store or a split is wrong or missing."""
+
+
+class CheckpointError(DasoError):
+    """A checkpoint is damaged or belongs to another configuration."""
+
+
+class BusyError(DasoError):
+    """Another process holds the lock of this run or of every device."""

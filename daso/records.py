@@ -1,0 +1,74 @@
+"""What every floor shares: records of tensors and tuples, no behaviour."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from daso.draw import Draw
+
+IntArray = NDArray[np.int64]
+ImageArray = NDArray[np.uint8]
+Losses = dict[str, Tensor]
+
+
+class Split(NamedTuple):
+    """Rows of a store's train part, never pixels."""
+
+    labeled: IntArray  # (N,)
+    unlabeled: IntArray  # (M,)
+    validation: IntArray  # (V,)
+
+
+class Output(NamedTuple):
+    """A network's answer for n images."""
+
+    features: Tensor  # (n, D)
+    logits: Tensor  # (n, K)
+    heads: dict[str, Tensor]  # extra heads by name, (n, .)
+
+
+class Batch(NamedTuple):
+    """The images of one step."""
+
+    t: Tensor  # () step number, on the device
+    x: dict[str, Tensor]  # labeled views by name, (B, 3, H, W)
+    y: Tensor  # (B,) labels
+    x_index: Tensor  # (B,) rows of the labeled set
+    u: dict[str, Tensor]  # unlabeled views by name, (U, 3, H, W)
+    u_index: Tensor  # (U,) rows of the unlabeled set
+    draw: Draw
+
+
+class Step(NamedTuple):
+    """What a step knows so far; it grows, it is never edited."""
+
+    batch: Batch
+    out: dict[str, Output]  # by view: "labeled", "weak", "strong"; on request "key"
+    targets: Tensor | tuple[()] = ()  # (U, K), rows sum to one
+    memos: tuple[Any, ...] = ()  # what each add-on worked out while refining
+
+
+class Role(Enum):
+    """Who is about to read these logits."""
+
+    SUPERVISED = "supervised"
+    GUESS = "guess"
+    CONSISTENCY = "consistency"
+    EVAL = "eval"
+
+
+class Env(NamedTuple):
+    """What a method may know of its run before it starts."""
+
+    num_classes: int  # K
+    feature_dim: int  # D
+    counts: tuple[int, ...]  # N_k, labeled images of each class
+    labeled: int  # N
+    unlabeled: int  # M
+    batch_size: int  # B
+    steps: int
