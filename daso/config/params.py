@@ -1,0 +1,185 @@
+"""The one reader of params/: YAML 1.2, checked against workflow/schemas, every error collected.
+
+A wrong file gives one line per error, `file: key: message`; an unknown key names its nearest neighbour.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, validators
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from daso.errors import ParamsError
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
+KINDS = ("dataset", "protocol", "method", "suite")
+NAME = re.compile(r"[a-z0-9_-]+")
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Params:
+    """Everything under params/, by the name of its file."""
+
+    root: Path
+    suite: str  # what a bare run builds
+    datasets: dict[str, Tree]
+    protocols: dict[str, Tree]
+    methods: dict[str, Tree]
+    suites: dict[str, Tree]
+
+    def file(self, kind: str, name: str) -> str:
+        """The path that an error about `name` begins with, as `params/methods/daso.yaml`."""
+        return f"{self.root}/{kind}s/{name}.yaml"
+
+
+def nearest(word: object, known: Iterable[object]) -> str:
+    """`; did you mean 'x'?` for the closest of the known words, or what there is, or nothing."""
+    words = [str(item) for item in known]
+    close = get_close_matches(str(word), words, n=1)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(words)}" if 0 < len(words) <= 12 else ""
+
+
+def load(root: Path | str = "params") -> Params:
+    """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
+    from daso.config.checks import check
+
+    params, errors = read(Path(root))
+    if not errors:
+        errors = list(check(params))
+    if errors:
+        raise ParamsError("\n".join(errors))
+    return params
+
+
+def read(root: Path) -> tuple[Params, list[str]]:
+    """What the files hold, and what is wrong with the structure of each."""
+    if not root.is_dir():
+        raise ParamsError(f"{root}: there is no such folder; run from the root of the project")
+    errors: list[str] = []
+    found: dict[str, dict[str, Tree]] = {}
+    for kind in KINDS:
+        found[kind] = {}
+        for path in sorted((root / f"{kind}s").glob("*.y*ml")):
+            found[kind][path.stem] = _file(path, kind, errors)
+            errors += _name_errors(path)
+    pipeline = _file(root / "pipeline.yaml", "pipeline", errors)
+    trees = (found[kind] for kind in KINDS)
+    return Params(root, str(pipeline.get("suite", "")), *trees), errors
+
+
+def _name_errors(path: Path) -> Iterator[str]:
+    if path.suffix != ".yaml":
+        yield f"{path}: files end in .yaml"
+    if not NAME.fullmatch(path.stem):
+        yield f"{path}: a name is made of a-z, 0-9, '_' and '-'"
+
+
+def _file(path: Path, kind: str, errors: list[str]) -> Tree:
+    try:
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError:
+        errors.append(f"{path}: the file is missing")
+        return {}
+    except YAMLError as error:
+        errors.append(f"{path}: not valid YAML: {_yaml_message(error)}")
+        return {}
+    errors += (f"{path}: {message}" for message in structure(tree, kind))
+    return tree if isinstance(tree, dict) else {}
+
+
+def _yaml_message(error: YAMLError) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return where + " ".join(str(problem or error).split())
+
+
+@cache
+def _validator(kind: str) -> Any:
+    """A validator whose integers are integers (neither 100.0 nor true) and whose numbers are finite."""
+    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, v: type(v) is int).redefine(
+        "number", lambda _, v: type(v) in (int, float) and math.isfinite(v)
+    )
+    schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
+    extend: Any = validators.extend
+    return extend(Draft202012Validator, type_checker=checker)(schema)
+
+
+def structure(tree: object, kind: str) -> list[str]:
+    """Errors of a file's structure as `key: message`, in the order of the file's keys."""
+    found = sorted(_validator(kind).iter_errors(tree), key=lambda error: [str(part) for part in error.absolute_path])
+    return [line for error in found for line in _lines(error)]
+
+
+def _lines(error: Any) -> Iterator[str]:
+    key = _dotted(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        for word in (word for word in error.instance if word not in known):
+            yield f"{key}unknown key '{word}'{nearest(word, known)}"
+    elif error.validator == "required":
+        for word in (word for word in error.validator_value if word not in error.instance):
+            if error.message.startswith(f"'{word}'"):  # jsonschema reports each missing key by itself
+                yield f"{key}the key '{word}' is missing"
+    else:
+        yield key + _message(error)
+
+
+def _dotted(parts: Iterable[object]) -> str:
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+    return f"{key}: " if key else ""
+
+
+def _message(error: Any) -> str:
+    value, want = shown(error.instance), error.validator_value
+    match error.validator:
+        case "type":
+            return f"{value} is not {_ARTICLE.get(str(want), want)}"
+        case "enum":
+            return f"{value} is not one of {', '.join(str(item) for item in want)}{_hint(error.instance, want)}"
+        case "minimum" | "exclusiveMinimum":
+            return f"{value} is too small; it must be {'at least' if error.validator == 'minimum' else 'above'} {want}"
+        case "maximum" | "exclusiveMaximum":
+            return f"{value} is too large; it must be {'at most' if error.validator == 'maximum' else 'below'} {want}"
+        case "minItems" | "minProperties" | "minLength":
+            return f"needs at least {want}" if want > 1 else "is empty"
+        case "maxItems":
+            return f"has more than {want}"
+        case "uniqueItems":
+            return "says the same thing twice"
+        case "pattern":
+            return f"{value} does not have the form {want}"
+    return " ".join(error.message.split())
+
+
+_ARTICLE = {
+    "integer": "an integer",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping of keys to values",
+}
+
+
+def _hint(value: object, known: Iterable[object]) -> str:
+    close = get_close_matches(str(value), [str(item) for item in known], n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def shown(value: object) -> str:
+    """A value in an error: as JSON, cut when long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
