@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from daso.draw import Draw
-
 IntArray = NDArray[np.int64]
 ImageArray = NDArray[np.uint8]
 Losses = dict[str, Tensor]
@@ -41,7 +39,6 @@ class Batch(NamedTuple):
     x_index: Tensor  # (B,) rows of the labeled set
     u: dict[str, Tensor]  # unlabeled views by name, (U, 3, H, W)
     u_index: Tensor  # (U,) rows of the unlabeled set
-    draw: Draw
 
 
 class Step(NamedTuple):
@@ -50,6 +47,7 @@ class Step(NamedTuple):
     batch: Batch
     out: dict[str, Output]  # by view: "labeled", "weak", "strong"; on request "key"
     targets: Tensor | tuple[()] = ()  # (U, K), rows sum to one
+    mask: Tensor | tuple[()] = ()  # (U,) bool, the images whose pseudo-label is taken
     memos: tuple[Any, ...] = ()  # what each add-on worked out while refining
 
 

@@ -1,0 +1,84 @@
+"""DASO: distribution-aware semantics-oriented pseudo-labels (Oh et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from daso.errors import ParamsError
+from daso.methods.base import AddOn, Refine
+from daso.methods.memory import ClassQueue, Histogram
+from daso.ops.distributions import temper
+from daso.ops.losses import soft_cross_entropy
+from daso.ops.similarity import cosine
+from daso.records import Env, Losses, Step
+
+
+class DASO(AddOn):
+    """Blend linear and semantic pseudo-labels; align weak and strong features (Oh et al. 2022, section 3).
+
+    The semantic pseudo-label is the softmax of similarities to class prototypes, the mean features of balanced queues
+    that the teacher fills. The more often a class was guessed of late, the more its guesses listen to the semantic
+    side. Nothing is bent during the first `warmup` steps, while the queues fill. `blend` may fix the semantic share.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        *,
+        proto_temperature: float,
+        dist_temperature: float,
+        queue_length: int,
+        period: int,
+        warmup: int,
+        weight: float,
+        blend: Literal["distribution"] | float = "distribution",
+        queue_encoder: Literal["teacher", "student"] = "teacher",
+        queue_capacity: Literal["equal", "proportional"] = "equal",
+    ) -> None:
+        super().__init__()
+        if warmup < period:
+            raise ParamsError(
+                f"add-on 'daso': warmup {warmup} is shorter than period {period}, so no pseudo-labels are counted when "
+                "blending starts; raise warmup or lower period"
+            )
+        self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
+        self.warmup, self.weight, self.blend = warmup, weight, blend
+        self.key = "key" if queue_encoder == "teacher" else "labeled"
+        self.needs = frozenset({self.key, "weak", "strong"})
+        equal = queue_capacity == "equal"
+        capacity = [queue_length if equal else 5 * n for n in env.counts]  # fidelity: proportional-queue
+        self.queue = ClassQueue(capacity, env.feature_dim, env.batch_size)
+        self.histogram = Histogram(env.num_classes, period, env.steps)
+
+    def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
+        """Eq. 3 and 4: (1 - v_k') p + v_k' q, with k' the linear guess and v the tempered share of its class."""
+        queue = self.queue.pushed(step.out[self.key].features, step.batch.y)  # proposed, not yet written
+        prototypes = self.queue.prototypes(queue)  # (K, D)
+        semantic = self.similarity(step.out["weak"].features, prototypes).softmax(-1)  # q, (U, K)
+        blended = torch.lerp(probs, semantic, self.share()[probs.argmax(-1), None])
+        return torch.where(step.batch.t < self.warmup, probs, blended), (queue, prototypes, semantic)
+
+    def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
+        """Eq. 5: cross-entropy of the strong view's similarities with the weak view's; every image counts."""
+        _, prototypes, semantic = memo
+        loss = soft_cross_entropy(self.similarity(step.out["strong"].features, prototypes), semantic).mean()
+        return {"alignment": self.weight * (step.batch.t >= self.warmup) * loss}
+
+    def commit(self, step: Step, memo: Any) -> None:
+        """Keep the new queue; count the final pseudo-labels, confident or not."""
+        assert isinstance(step.targets, Tensor)
+        self.queue.write(memo[0])
+        self.histogram.add(step.targets.argmax(-1), step.batch.t)
+
+    def share(self) -> Tensor:
+        """v (K,): how much of the semantic pseudo-label goes into guesses of each class."""
+        if self.blend == "distribution":
+            return temper(self.histogram.published, self.dist_temperature)
+        return torch.full_like(self.histogram.published, float(self.blend), dtype=torch.float32)
+
+    def similarity(self, features: Tensor, prototypes: Tensor) -> Tensor:
+        """Cosines over the temperature: (n, D), (K, D) -> (n, K)."""
+        return cosine(features, prototypes) / self.proto_temperature

@@ -1,0 +1,135 @@
+"""The joints of a method: a learner is what one step does, add-ons bend it.
+
+Laws: `adjust`, `refine` and `losses` write nothing; `commit` is the only verb that does, and runs after backward. All
+state is in buffers. No shape and no branch depends on the value of a tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from daso.models.network import Models, Network
+from daso.records import Batch, Losses, Output, Role, Step
+
+Refine = Callable[[Tensor], Tensor]
+
+
+class Views(NamedTuple):
+    """The views a learner asks for of labeled and of unlabeled images: "weak" or "strong"."""
+
+    x: tuple[str, ...]
+    u: tuple[str, ...]
+
+
+class AddOn(nn.Module):
+    """Bends a step. Every verb does nothing until overridden; all state is in buffers."""
+
+    needs: frozenset[str] = frozenset()  # keys of step.out it reads
+    heads: Mapping[str, int] = {}  # linear heads to hang on the network, by name: how many outputs
+    readout: ClassVar[str | None] = None  # the head that answers at test time
+
+    def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
+        """Logits (n, K) as the reader `role` should see them."""
+        return logits
+
+    def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
+        """Pseudo-labels (U, K) -> better ones, and a memo for the verbs that follow; no gradient."""
+        return probs, ()
+
+    def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
+        """Further named losses (); `refine` applies the whole chain of add-ons once more."""
+        return {}
+
+    def commit(self, step: Step, memo: Any) -> None:
+        """Write what this step leaves behind."""
+
+
+class Learner(nn.Module):
+    """What one step is. `step` reads straight down; the add-ons enter at adjust, refine, extras and commit."""
+
+    views: ClassVar[Views]
+    evaluates: ClassVar[Literal["student", "teacher"]] = "teacher"
+
+    def __init__(self, addons: Sequence[AddOn] = ()) -> None:
+        super().__init__()
+        self.addons = nn.ModuleList(addons)
+
+    @property
+    def chain(self) -> list[AddOn]:
+        """The add-ons in the order of the params file, which is part of the method's definition."""
+        return list(self.addons)  # type: ignore[arg-type]
+
+    def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
+        """The losses of one batch, and what was worked out on the way."""
+        raise NotImplementedError
+
+    def predict(self, images: Tensor, models: Models) -> Tensor:
+        """Logits (n, K) of the network that answers at test time, as its add-ons want them read."""
+        network: Network = getattr(models, self.evaluates)
+        out = network(images)
+        logits = out.logits
+        for addon in self.chain:
+            logits = out.heads[addon.readout] if addon.readout else logits
+        return self.adjust(logits, Role.EVAL, Step(_no_batch(images), {"eval": out}))
+
+    @torch.no_grad()
+    def begin(self, batch: Batch, models: Models, out: dict[str, Output]) -> Step:
+        """Start a step; forwards that only add-ons ask for are made here."""
+        lacking = frozenset().union(*(addon.needs for addon in self.chain)) - out.keys()
+        if "key" in lacking:  # the teacher's view of the labeled images
+            out = out | {"key": models.teacher(batch.x["weak"])}
+        return Step(batch, out)
+
+    def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
+        """Every add-on's `adjust`, in order."""
+        for addon in self.chain:
+            logits = addon.adjust(logits, role, step)
+        return logits
+
+    @torch.no_grad()
+    def refine(self, probs: Tensor, step: Step) -> Step:
+        """Every add-on's `refine`, in order: the step with its targets."""
+        memos = []
+        for addon in self.chain:
+            probs, memo = addon.refine(probs, step)
+            memos.append(memo)
+        return step._replace(targets=probs, memos=tuple(memos))
+
+    def extras(self, step: Step) -> Losses:
+        """Every add-on's `losses`."""
+
+        def chain(probs: Tensor) -> Tensor:
+            targets = self.refine(probs, step).targets
+            assert isinstance(targets, Tensor)
+            return targets
+
+        pairs = zip(self.chain, step.memos, strict=True)
+        return {name: loss for addon, memo in pairs for name, loss in addon.losses(step, memo, chain).items()}
+
+    @torch.no_grad()
+    def commit(self, step: Step) -> None:
+        """Every add-on's `commit`."""
+        for addon, memo in zip(self.chain, step.memos, strict=True):
+            addon.commit(step, memo)
+
+
+def joint(network: Network, **images: Tensor) -> dict[str, Output]:
+    """One forward of several views, so that they share their batch statistics."""
+    sizes = [len(part) for part in images.values()]
+    out = network(torch.cat(list(images.values())))
+    features, logits = out.features.split(sizes), out.logits.split(sizes)
+    heads = {name: head.split(sizes) for name, head in out.heads.items()}
+    return {
+        view: Output(features[i], logits[i], {name: parts[i] for name, parts in heads.items()})
+        for i, view in enumerate(images)
+    }
+
+
+def _no_batch(images: Tensor) -> Batch:
+    """What stands for the batch where there is none: at test time."""
+    none = torch.empty(0, dtype=torch.long, device=images.device)
+    return Batch(none, {}, none, none, {}, none)

@@ -1,0 +1,50 @@
+"""FixMatch (Sohn et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from daso.methods.base import AddOn, Learner, Views, joint
+from daso.models.network import Models
+from daso.ops.losses import cross_entropy, masked_mean
+from daso.records import Batch, Env, Losses, Role, Step
+
+
+class FixMatch(Learner):
+    """Guess on the weak view, learn on the strong one (Sohn et al. 2020, Eq. 3 and 4).
+
+    `confidence` says which pseudo-label must reach the threshold: the one that the add-ons refined, as practice does,
+    or the network's own guess, as Oh et al. 2022, Eq. 1 reads.
+    """
+
+    views = Views(x=("weak",), u=("weak", "strong"))
+
+    def __init__(
+        self,
+        env: Env,
+        addons: Sequence[AddOn] = (),
+        *,
+        threshold: float,
+        weight: float,
+        confidence: Literal["refined", "raw"] = "refined",
+    ) -> None:
+        super().__init__(addons)
+        self.threshold, self.weight, self.confidence = threshold, weight, confidence
+
+    def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
+        """One labeled and one unlabeled batch in one forward."""
+        out = joint(models.student, labeled=batch.x["weak"], weak=batch.u["weak"], strong=batch.u["strong"])
+        step = self.begin(batch, models, out)
+        z = self.adjust(out["labeled"].logits, Role.SUPERVISED, step)
+        losses = {"supervised": cross_entropy(z, batch.y).mean()}
+        p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
+        step = self.refine(p, step)
+        assert isinstance(step.targets, Tensor)
+        trusted = step.targets if self.confidence == "refined" else p  # fidelity: confidence
+        step = step._replace(mask=trusted.amax(-1) >= self.threshold)
+        z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
+        losses["consistency"] = self.weight * masked_mean(cross_entropy(z, step.targets.argmax(-1)), step.mask)
+        return losses | self.extras(step), step

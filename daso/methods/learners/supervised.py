@@ -1,0 +1,26 @@
+"""Labels only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daso.methods.base import AddOn, Learner, Views
+from daso.models.network import Models
+from daso.ops.losses import cross_entropy
+from daso.records import Batch, Env, Losses, Role, Step
+
+
+class Supervised(Learner):
+    """Cross-entropy on the labeled images; the student itself is evaluated, there is nothing to follow."""
+
+    views = Views(x=("weak",), u=())
+    evaluates = "student"
+
+    def __init__(self, env: Env, addons: Sequence[AddOn] = ()) -> None:
+        super().__init__(addons)
+
+    def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
+        """One labeled batch."""
+        step = self.begin(batch, models, {"labeled": models.student(batch.x["weak"])})
+        logits = self.adjust(step.out["labeled"].logits, Role.SUPERVISED, step)
+        return {"supervised": cross_entropy(logits, batch.y).mean()}, step

@@ -1,0 +1,86 @@
+"""What methods remember, in buffers of static shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from daso.ops.distributions import count
+
+
+class QueueState(NamedTuple):
+    """The contents of a class queue."""
+
+    bank: Tensor  # (K * L + B, D), class after class; the last B rows take what is thrown away
+    head: Tensor  # (K,) where the next feature of a class goes
+    size: Tensor  # (K,) how many features a class holds
+
+
+class ClassQueue(nn.Module):
+    """One first-in-first-out queue of features for each class (Oh et al. 2022, section 3.2).
+
+    `capacity` holds K lengths; `batch_size` is the most features that are ever pushed at once.
+    """
+
+    bank: Tensor
+    head: Tensor
+    size: Tensor
+    capacity: Tensor
+
+    def __init__(self, capacity: Sequence[int], feature_dim: int, batch_size: int) -> None:
+        super().__init__()
+        self.length = max(capacity)
+        self.register_buffer("bank", torch.zeros(len(capacity) * self.length + batch_size, feature_dim))
+        self.register_buffer("head", torch.zeros(len(capacity), dtype=torch.long))
+        self.register_buffer("size", torch.zeros(len(capacity), dtype=torch.long))
+        self.register_buffer("capacity", torch.tensor(list(capacity)), persistent=False)
+
+    def pushed(self, features: Tensor, labels: Tensor) -> QueueState:
+        """The queue after features (n, D) with labels (n,) came in, in this order; writes nothing."""
+        classes, position = len(self.capacity), torch.arange(len(labels), device=labels.device)
+        same = (labels[:, None] == torch.arange(classes, device=labels.device)).long()
+        rank = ((same.cumsum(0) - 1) * same).sum(1)  # place among the batch's images of the same class
+        news = count(labels, classes)
+        capacity = self.capacity[labels]
+        superseded = news[labels] - rank > capacity  # later ones of this very batch push it out again
+        slot = labels * self.length + (self.head[labels] + rank) % capacity
+        slot = torch.where(superseded, classes * self.length + position, slot)
+        bank = self.bank.index_put((slot,), features.float())
+        return QueueState(bank, (self.head + news) % self.capacity, (self.size + news).minimum(self.capacity))
+
+    def prototypes(self, queue: QueueState) -> Tensor:
+        """The mean feature of each class (K, D); zero where the class has none."""
+        sums = queue.bank[: len(queue.size) * self.length].view(len(queue.size), self.length, -1).sum(1)
+        return sums / queue.size.clamp(min=1)[:, None]
+
+    def write(self, queue: QueueState) -> None:
+        """Make a proposed state the queue's own."""
+        self.bank.copy_(queue.bank)
+        self.head.copy_(queue.head)
+        self.size.copy_(queue.size)
+
+
+class Histogram(nn.Module):
+    """Label counts over consecutive windows of `period` steps; `published` is the last complete window.
+
+    Nothing is published after the last of `steps`, and all ones before the first window is complete.
+    """
+
+    counts: Tensor
+    published: Tensor
+
+    def __init__(self, num_classes: int, period: int, steps: int) -> None:
+        super().__init__()
+        self.period, self.steps = period, steps
+        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.long))
+        self.register_buffer("published", torch.ones(num_classes, dtype=torch.long))
+
+    def add(self, labels: Tensor, t: Tensor) -> None:
+        """Count labels (n,) of step t ()."""
+        counts = self.counts + count(labels, len(self.counts))
+        due = ((t + 1) % self.period == 0) & (t + 1 < self.steps)
+        self.published.copy_(torch.where(due, counts, self.published))
+        self.counts.copy_(torch.where(due, torch.zeros_like(counts), counts))

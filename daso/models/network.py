@@ -1,0 +1,51 @@
+"""An encoder with a classifier and named heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from daso.draw import stream_key
+from daso.records import Output
+
+
+class Encoder(nn.Module):
+    """Images (n, 3, H, W) -> features (n, D)."""
+
+    feature_dim: int
+
+
+class Network(nn.Module):
+    """Encoder, linear classifier and linear heads: images (n, 3, H, W) -> Output."""
+
+    def __init__(self, encoder: Encoder, num_classes: int, heads: Mapping[str, int]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = nn.Linear(encoder.feature_dim, num_classes)
+        self.heads = nn.ModuleDict({name: nn.Linear(encoder.feature_dim, size) for name, size in heads.items()})
+
+    def forward(self, images: Tensor) -> Output:
+        """Features, logits and head outputs, all fp32."""
+        features = self.encoder(images).float()
+        return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
+
+
+class Models(NamedTuple):
+    """The network that learns and the one that follows it."""
+
+    student: Network
+    teacher: Network
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Kaiming-normal (fan-out) convolutions, Xavier-normal linear layers, zero biases, as a function of the seed."""
+    generator = torch.Generator().manual_seed(stream_key(seed, "init") % 2**63)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.Linear):
+            nn.init.xavier_normal_(module.weight, generator=generator)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,29 @@
+"""A small plain encoder for small images and short runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from daso.errors import ParamsError
+from daso.models.network import Encoder
+
+
+class SmallConvNet(Encoder):
+    """3x3 convolutions with BN and LeakyReLU(0.1), pooled by their mean: (n, 3, H, W) -> (n, channels[-1])."""
+
+    def __init__(self, *, channels: Sequence[int], strides: Sequence[int]) -> None:
+        super().__init__()
+        if not channels or len(channels) != len(strides):
+            raise ParamsError("network 'small_convnet': channels and strides name the same layers, at least one")
+        layers: list[nn.Module] = []
+        for inputs, outputs, stride in zip([3, *channels[:-1]], channels, strides, strict=True):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1)]
+        self.layers = nn.Sequential(*layers)
+        self.feature_dim = channels[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 3, H, W) -> (n, D)."""
+        maps: Tensor = self.layers(images)
+        return maps.mean((2, 3))

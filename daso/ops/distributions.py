@@ -1,0 +1,23 @@
+"""Distributions over classes: rows of shape (n, K) that sum to one, and weights made of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Labels (n,) as float rows (n, K); unlike `F.one_hot` it never asks the device for its largest label."""
+    return (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
+
+
+def count(labels: Tensor, num_classes: int) -> Tensor:
+    """How often each class occurs among labels (n,): int64 (K,)."""
+    return (labels[:, None] == torch.arange(num_classes, device=labels.device)).sum(0)
+
+
+def temper(weights: Tensor, temperature: float) -> Tensor:
+    """Weights (K,) >= 0 to the power 1 / temperature, scaled so that the largest is one (Oh et al. 2022, Eq. 4)."""
+    shares = weights.float() / weights.sum()
+    powers = shares ** (1.0 / temperature)
+    return powers / powers.max()

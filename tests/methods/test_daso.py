@@ -1,0 +1,148 @@
+import pytest
+import torch
+
+from daso.errors import ParamsError
+from daso.methods.addons.daso import DASO
+from daso.methods.addons.logit_adjustment import LogitAdjustment
+from daso.methods.base import joint
+from daso.methods.learners.fixmatch import FixMatch
+
+PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
+OPTIONS = {
+    "proto_temperature": 0.05,
+    "dist_temperature": 1.5,
+    "queue_length": 1,
+    "period": 10,
+    "warmup": 100,
+    "weight": 1.0,
+}
+
+
+def daso(env, **changes):
+    """A DASO whose prototypes are PROTOTYPES whatever comes in, and whose last window counted (6, 3, 1)."""
+    addon = DASO(env, **(OPTIONS | changes))
+    addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
+    addon.queue.prototypes = lambda queue: PROTOTYPES
+    return addon
+
+
+@pytest.mark.parametrize(
+    ("changes", "t", "confidence", "labels", "mask", "consistency", "alignment", "total"),
+    [
+        ({}, 500, [0.997410, 0.986580, 0.998320, 0.980926, 0.955627], [0, 1, 2, 1, 1], [1, 1, 1, 1, 1],
+         0.445499, 0.277961, 0.998729),
+        ({"dist_temperature": 0.3}, 500, [0.997410, 0.967333, 0.997597, 0.980926, 0.891986], [0, 1, 2, 1, 1],
+         [1, 1, 1, 1, 0], 0.301952, 0.277961, 0.855182),
+        ({"blend": 0.5}, 500, [0.983953, 0.981867, 0.998795, 0.710105, 0.940044], [0, 1, 2, 1, 1], [1, 1, 1, 0, 0],
+         0.097170, 0.277961, 0.650400),
+        ({}, 99, [0.970496, 0.963735, 0.997591, 0.536544, 0.880090], [0, 1, 2, 0, 1], [1, 1, 1, 0, 0],
+         0.097170, 0.0, 0.372439),
+    ],
+)  # fmt: skip
+def test_end_to_end(env, batch, models, changes, t, confidence, labels, mask, consistency, alignment, total):
+    """The fourth image flips from class 0 to 1: class 0 was guessed most, so its guesses are wholly semantic."""
+    learner = FixMatch(env, [daso(env, **changes)], threshold=0.95, weight=1.0)
+    losses, step = learner.step(batch._replace(t=torch.tensor(t)), models)
+    assert step.targets.amax(-1).tolist() == pytest.approx(confidence, abs=1e-5)
+    assert step.targets.sum(-1).tolist() == pytest.approx([1.0] * 5, abs=1e-6)
+    assert step.targets.argmax(-1).tolist() == labels
+    assert step.mask.int().tolist() == mask
+    assert losses["supervised"].item() == pytest.approx(0.275269, abs=1e-5)
+    assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-5)
+    assert losses["alignment"].item() == pytest.approx(alignment, abs=1e-5)
+    assert sum(losses.values()).item() == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "p", "expected"),
+    [
+        (1.5, [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]),  # class 0 has v = 1: the semantic one itself
+        (1.5, [0.05, 0.15, 0.80], [0.118319, 0.190991, 0.690690]),
+        (0.3, [0.05, 0.15, 0.80], [0.050381, 0.150229, 0.799390]),
+    ],
+)
+def test_blend(env, batch, models, temperature, p, expected):
+    addon = DASO(env, **(OPTIONS | {"dist_temperature": temperature}))
+    addon.histogram.published.copy_(torch.tensor([70, 20, 10]))
+    q = torch.tensor([0.1, 0.2, 0.7] if p[0] == 0.6 else [0.3, 0.3, 0.4])
+    addon.similarity = lambda features, prototypes: q.log().expand(len(features), 3)
+    step = FixMatch(env, threshold=0.95, weight=1.0).begin(batch, models, joint(models.student, weak=batch.u["weak"]))
+    step = step._replace(out=step.out | {"key": models.teacher(batch.x["weak"])})
+    blended, _ = addon.refine(torch.tensor([p] * 5), step)
+    assert blended[0].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_confidence_of_the_raw_guess(env, batch, models):
+    """The fifth image is confident after blending, .955627, and not before, .880090; the fourth .980926 and .536544."""
+    learner = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0, confidence="raw")
+    _, step = learner.step(batch, models)
+    assert step.mask.int().tolist() == [1, 1, 1, 0, 0]
+    assert step.targets.argmax(-1).tolist() == [0, 1, 2, 1, 1]
+
+
+def test_gradients_of_the_alignment(env, batch, models):
+    """None to the classifier, none to the weak view; some to the strong view's features."""
+    for images in batch.u.values():
+        images.requires_grad_(True)
+    losses, _ = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
+    inputs = [models.student.classifier.weight, batch.u["weak"], batch.u["strong"]]
+    classifier, weak, strong = torch.autograd.grad(losses["alignment"], inputs, allow_unused=True)
+    assert classifier is None or not classifier.any()
+    assert weak is None or not weak.any()
+    assert strong.any()
+
+
+def test_nothing_is_written_before_commit(env, batch, models):
+    addon = daso(env)
+    learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
+    before = {name: buffer.clone() for name, buffer in learner.named_buffers()}
+    _, step = learner.step(batch, models)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in learner.named_buffers())
+    learner.commit(step)
+    assert addon.histogram.counts.tolist() == [1, 3, 1]
+    assert addon.queue.size.tolist() == [1, 1, 0]
+    assert addon.queue.bank[:2].tolist() == [[2, 0], [0, 1]]
+
+
+def test_the_queue_fills_during_warmup_with_this_batch_included(env, batch, models):
+    addon = DASO(env, **OPTIONS)
+    step = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(batch._replace(t=torch.tensor(0)), models)[1]
+    _, prototypes, _ = step.memos[0]
+    assert prototypes.tolist() == [[2, 0], [0, 1], [0, 0]]
+
+
+def test_switches_of_the_queue(env, batch, models):
+    addon = DASO(env, **(OPTIONS | {"queue_encoder": "student", "queue_capacity": "proportional"}))
+    assert addon.needs == {"labeled", "weak", "strong"}
+    assert addon.queue.capacity.tolist() == [35, 10, 5]  # five times the labeled counts
+    assert DASO(env, **OPTIONS).queue.capacity.tolist() == [1, 1, 1]
+    learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
+    assert "key" not in learner.step(batch, models)[1].out
+
+
+def test_relabelling_classes_relabels_the_answer(env, batch, models):
+    order = torch.tensor([2, 0, 1])
+    _, step = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
+    addon = daso(env)
+    addon.histogram.published.copy_(torch.tensor([6, 3, 1])[order])
+    addon.queue.prototypes = lambda queue: PROTOTYPES[order]
+    with torch.no_grad():
+        models.student.classifier.weight.copy_(models.student.classifier.weight[order].clone())
+    relabelled = batch._replace(y=torch.argsort(order)[batch.y])
+    _, other = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(relabelled, models)
+    assert torch.allclose(other.targets, step.targets[:, order], atol=1e-6)
+
+
+def test_composes_with_logit_adjustment(env, batch, models):
+    """The labeled loss is adjusted; what DASO sees and does is what it does alone."""
+    alone, _ = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
+    la = LogitAdjustment(env, tau=1.0, roles=["supervised"])
+    both, _ = FixMatch(env, [la, daso(env)], threshold=0.95, weight=1.0).step(batch, models)
+    assert torch.equal(alone["alignment"], both["alignment"])
+    assert torch.equal(alone["consistency"], both["consistency"])
+    assert alone["supervised"] != both["supervised"]
+
+
+def test_a_warmup_shorter_than_the_period_is_refused(env):
+    with pytest.raises(ParamsError, match="warmup 5 is shorter than period 10"):
+        DASO(env, **(OPTIONS | {"warmup": 5}))

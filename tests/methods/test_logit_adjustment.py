@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from daso.methods.addons.logit_adjustment import LogitAdjustment
+from daso.methods.learners.fixmatch import FixMatch
+from daso.methods.learners.supervised import Supervised
+from daso.ops.losses import cross_entropy
+from daso.records import Role, Step
+
+LOGITS = torch.tensor([[1.0, 2.0, 3.0]])
+
+
+def addon(env, roles):
+    return LogitAdjustment(env, tau=1.0, roles=roles)
+
+
+def test_log_prior_of_a_long_tail(env):
+    counts = (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
+    prior = addon(env._replace(num_classes=10, counts=counts), ["supervised"]).log_prior
+    expected = [-0.905028, -1.419192, -1.932250, -2.446807, -2.960753, -3.482049, -3.984141, -4.554686, -5.040194]
+    assert prior.tolist() == pytest.approx([*expected, -5.510198], abs=1e-5)
+
+
+def test_training_adds_and_answering_takes_away(env, batch):
+    """pi = (.7, .2, .1): 1 + log .7 = .643325; CE of class 2 rises from .407606 to .986975."""
+    both, step = addon(env, ["supervised", "eval"]), Step(batch, {})
+    adjusted = both.adjust(LOGITS, Role.SUPERVISED, step)
+    assert adjusted[0].tolist() == pytest.approx([0.643325, 0.390562, 0.697415], abs=1e-5)
+    assert cross_entropy(adjusted, torch.tensor([2])).item() == pytest.approx(0.986975, abs=1e-5)
+    answer = both.adjust(LOGITS, Role.EVAL, step)
+    assert answer[0].tolist() == pytest.approx([1.356675, 3.609438, 5.302585], abs=1e-5)
+    assert torch.equal(both.adjust(LOGITS, Role.GUESS, step), LOGITS)
+
+
+def test_supervised_loss_is_adjusted_and_the_answer_is_not(env, batch, models):
+    plain, adjusted = Supervised(env), Supervised(env, [addon(env, ["supervised"])])
+    losses, _ = adjusted.step(batch, models)
+    z = torch.tensor([[2.0, 0, -2], [0.0, 1, -1]]) + torch.tensor([0.7, 0.2, 0.1]).log()
+    assert losses["supervised"].item() == pytest.approx(cross_entropy(z, batch.y).mean().item(), abs=1e-6)
+    images = batch.x["weak"]
+    assert torch.equal(plain.predict(images, models), adjusted.predict(images, models))
+    after = Supervised(env, [addon(env, ["eval"])]).predict(images, models)
+    assert (plain.predict(images, models) - after)[0].tolist() == pytest.approx([-0.356675, -1.609438, -2.302585], abs=1e-5)
+
+
+def test_in_fixmatch_only_the_labeled_loss_changes(env, batch, models):
+    options = {"threshold": 0.95, "weight": 1.0}
+    plain, _ = FixMatch(env, **options).step(batch, models)
+    adjusted, _ = FixMatch(env, [addon(env, ["supervised"])], **options).step(batch, models)
+    assert torch.equal(plain["consistency"], adjusted["consistency"])
+    assert plain["supervised"] != adjusted["supervised"]

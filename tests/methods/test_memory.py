@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from daso.methods.memory import ClassQueue, Histogram
+
+
+def push(queue, values, labels):
+    state = queue.pushed(torch.tensor(values)[:, None], torch.tensor(labels))
+    queue.write(state)
+    return queue.prototypes(state)[:, 0].tolist()
+
+
+def test_first_in_first_out():
+    """Capacity 3: 1, 2, 3, 4, 10 one at a time leave 3, 4, 10 with mean 17/3; the other class stays empty."""
+    queue = ClassQueue([3, 3], feature_dim=1, batch_size=1)
+    means = [push(queue, [value], [0])[0] for value in (1.0, 2.0, 3.0, 4.0, 10.0)]
+    assert means == pytest.approx([1, 1.5, 2, 3, 17 / 3])
+    assert push(queue, [5.0], [1]) == pytest.approx([17 / 3, 5])
+
+
+def test_a_batch_is_pushed_in_its_order():
+    one, many = ClassQueue([3, 2], 1, batch_size=7), ClassQueue([3, 2], 1, batch_size=7)
+    values, labels = [1.0, 20.0, 2.0, 3.0, 4.0, 30.0, 10.0], [0, 1, 0, 0, 0, 1, 0]
+    for value, label in zip(values, labels, strict=True):
+        alone = push(one, [value], [label])
+    assert push(many, values, labels) == alone == pytest.approx([17 / 3, 25])
+
+
+def test_unequal_capacities():
+    """Class 1 holds one feature: only the last pushed counts."""
+    queue = ClassQueue([4, 1], 1, batch_size=5)
+    assert push(queue, [1.0, 2.0, 7.0, 8.0, 9.0], [0, 0, 1, 1, 1]) == pytest.approx([1.5, 9])
+
+
+def test_pushed_writes_nothing():
+    queue = ClassQueue([3], 1, batch_size=1)
+    before = {name: buffer.clone() for name, buffer in queue.named_buffers()}
+    queue.pushed(torch.ones(1, 1), torch.zeros(1, dtype=torch.long))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in queue.named_buffers())
+
+
+def test_histogram_windows():
+    """Period 100 of 250,000 steps: published after 99, 199, ..., 249,899, and not at the very end."""
+    histogram = Histogram(2, period=100, steps=250_000)
+    assert histogram.published.tolist() == [1, 1]
+    labels = torch.tensor([0] * 96 + [1] * 32)
+    for t in range(250):
+        histogram.add(labels, torch.tensor(t))
+        if t == 98:
+            assert histogram.published.tolist() == [1, 1]
+        if t == 99:
+            assert histogram.published.tolist() == [9600, 3200]
+            assert histogram.counts.tolist() == [0, 0]
+    assert histogram.published.sum() == 12_800
+    assert histogram.counts.tolist() == [50 * 96, 50 * 32]
+    histogram.published.zero_()
+    for t, published in ((249_899, True), (249_999, False)):
+        histogram.published.zero_()
+        histogram.add(labels, torch.tensor(t))
+        assert bool(histogram.published.any()) is published

@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import nn
+
+from daso.errors import ParamsError
+from daso.models.network import Network, initialise
+from daso.models.wide_resnet import WideResNet
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_parameter_counts():
+    encoder = WideResNet(depth=28, width=2)
+    assert parameters(encoder) == 1_466_320
+    assert parameters(Network(encoder, 10, {})) == 1_467_610
+    assert parameters(Network(encoder, 100, {})) == 1_479_220
+    assert parameters(Network(encoder, 10, {"balanced": 10})) == 1_467_610 + 1290
+    assert parameters(Network(encoder, 10, {"rotation": 4})) == 1_467_610 + 516
+
+
+def test_layers():
+    modules = list(WideResNet(depth=28, width=2).modules())
+    assert sum(isinstance(m, nn.Conv2d) for m in modules) == 28
+    norms = [m for m in modules if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) == 25
+    assert {(m.momentum, m.eps) for m in norms} == {(0.1, 1e-5)}
+
+
+def test_shapes_and_where_the_shortcut_branches_off():
+    encoder = WideResNet(depth=28, width=2)
+    assert [block.activate_shortcut for block in encoder.blocks] == [True] + [False] * 11
+    assert [block.conv1.stride[0] for block in encoder.blocks] == [1] * 4 + [2] + [1] * 3 + [2] + [1] * 3
+    out = Network(encoder, 10, {})(torch.zeros(2, 3, 32, 32))
+    assert (out.features.shape, out.logits.shape) == ((2, 128), (2, 10))
+
+
+def test_initialisation_is_a_function_of_the_seed():
+    """Kaiming-normal, fan-out, gain sqrt(2): std = sqrt(2 / (9 * 128)) for the last convolution."""
+    one, two, other = (Network(WideResNet(depth=28, width=2), 10, {}) for _ in range(3))
+    for network, seed in ((one, 0), (two, 0), (other, 1)):
+        initialise(network, seed)
+    assert torch.equal(one.encoder.stem.weight, two.encoder.stem.weight)
+    assert not torch.equal(one.encoder.stem.weight, other.encoder.stem.weight)
+    assert one.encoder.blocks[-1].conv2.weight.std().item() == pytest.approx((2 / 1152) ** 0.5, rel=0.01)
+    assert one.classifier.weight.std().item() == pytest.approx((2 / 138) ** 0.5, rel=0.1)
+    assert not one.classifier.bias.any()
+
+
+def test_impossible_depth_is_refused():
+    with pytest.raises(ParamsError, match="depth is 6 n"):
+        WideResNet(depth=27, width=2)

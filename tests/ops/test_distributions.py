@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from daso.ops.distributions import count, one_hot, temper
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [
+        (0.3, [1, 0.015362, 0.001524]),
+        (0.5, [1, 0.081633, 0.020408]),
+        (1.0, [1, 0.285714, 0.142857]),
+        (1.5, [1, 0.433798, 0.273276]),
+    ],
+)
+def test_temper_of_shares(temperature, expected):
+    """(2/7)^(1/T) and (1/7)^(1/T): at T = .5 the squares 4/49 and 1/49."""
+    assert temper(torch.tensor([0.7, 0.2, 0.1]), temperature).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [(0.3, [1, 0.099213, 0.009843, 0.009843, 0]), (1.5, [1, 0.629961, 0.396850, 0.396850, 0])],
+)
+def test_temper_of_counts(temperature, expected):
+    """At T = 1.5 halves give 2^(-2/3) = .629961; a class that was never guessed gets nothing."""
+    counts = torch.tensor([6400, 3200, 1600, 1600, 0])
+    assert temper(counts, temperature).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_temper_of_a_long_tail():
+    shares = torch.tensor([100 ** (-k / 9) for k in range(10)])
+    expected = [1, 0.710971, 0.505480, 0.359381, 0.255510, 0.181660, 0.129155, 0.091825, 0.065285, 0.046416]
+    assert temper(shares, 1.5).tolist() == pytest.approx(expected, abs=1e-5)
+    expected = [1, 0.181660, 0.033000, 0.005995, 0.001089]
+    assert temper(shares, 0.3)[:5].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_one_hot_and_count():
+    labels = torch.tensor([2, 0, 2])
+    assert one_hot(labels, 3).tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1]]
+    assert count(labels, 4).tolist() == [1, 0, 2, 0]

@@ -1,0 +1,23 @@
+import pytest
+import torch
+
+from daso.ops.losses import soft_cross_entropy
+from daso.ops.similarity import cosine
+
+
+def test_cosine_and_its_softmax():
+    """(3, 4) against the axes: .6 and .8; a zero prototype gives 0."""
+    prototypes = torch.tensor([[1.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]])
+    similarity = cosine(torch.tensor([[3.0, 4, 0, 0]]), prototypes)
+    assert similarity[0].tolist() == pytest.approx([0.6, 0.8, 0.0], abs=1e-6)
+    assert (similarity / 0.05).softmax(-1)[0].tolist() == pytest.approx([0.017986, 0.982014, 1.1e-7], abs=1e-6)
+    assert similarity.softmax(-1)[0].tolist() == pytest.approx([0.360983, 0.440905, 0.198112], abs=1e-6)
+
+
+def test_alignment_of_one_image():
+    prototypes = torch.tensor([[1.0, 0], [0.6, 0.8], [0, 1]])
+    weak = cosine(torch.tensor([[2.0, 1]]), prototypes) / 0.05
+    strong = cosine(torch.tensor([[1.0, 1]]), prototypes) / 0.05
+    assert weak.softmax(-1)[0].tolist() == pytest.approx([0.499967, 0.499967, 0.000065], abs=2e-6)
+    assert strong.softmax(-1)[0].tolist() == pytest.approx([0.003469, 0.993062, 0.003469], abs=2e-6)
+    assert soft_cross_entropy(strong, weak.softmax(-1)).item() == pytest.approx(2.835574, abs=1e-4)
