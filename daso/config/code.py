@@ -1,0 +1,132 @@
+"""The code of a stage: which modules it can import, and a digest of them that no comment changes.
+
+Both are read from source text alone. The closure follows every `import` of a `daso.*` module, inside functions too,
+and the `__init__` of every parent package; it does not follow what only a type checker runs, nor names in strings.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from daso.config.signature import ROOT, module_file
+from daso.errors import ParamsError
+
+PACKAGE = "daso"
+# A table of names: the components that a run uses enter its key by themselves, the others must not.
+SKIPPED = frozenset({"daso.config.registry"})
+
+
+def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
+    """Modules of the package that importing `entries` can import, themselves included, sorted.
+
+    Raises ParamsError when an entry is not there.
+    """
+    found: set[str] = set()
+    waiting = list(entries)
+    for entry in waiting:
+        if module_file(entry, root) is None:
+            raise ParamsError(f"{root}: there is no module {entry}")
+    while waiting:
+        module = waiting.pop()
+        if module in found or module_file(module, root) is None:
+            continue
+        if "." in module:
+            waiting.append(module.rpartition(".")[0])
+        if module not in SKIPPED:
+            found.add(module)
+            waiting += imported(module, root)
+    return tuple(sorted(found))
+
+
+@cache
+def imported(module: str, root: Path = ROOT) -> tuple[str, ...]:
+    """What a module's source imports from the package; a name may also be an attribute, which is no module."""
+    path = module_file(module, root)
+    if path is None:
+        return ()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    names: list[str] = []
+    for node in _running(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+        if isinstance(node, ast.Import):
+            names += (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name.split(".")[0] == PACKAGE)
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node below, without the bodies of `if TYPE_CHECKING:`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            for other in child.orelse:
+                yield other
+                yield from _running(other)
+            continue
+        yield child
+        yield from _running(child)
+
+
+def digest_of(modules: Iterable[str], root: Path = ROOT) -> str:
+    """One digest of the names and the bare source of all modules."""
+    lines = (f"{module} {_module_digest(module, root)}" for module in sorted(modules))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@cache
+def _module_digest(module: str, root: Path) -> str:
+    path = module_file(module, root)
+    if path is None:
+        raise ParamsError(f"{root}: there is no module {module}")
+    return hashlib.sha256(bare(path.read_text(encoding="utf-8")).encode()).hexdigest()
+
+
+def bare(source: str) -> str:
+    """Source without comments, docstrings, blank lines and trailing blanks; the inside of a text stays as it is.
+
+    Pieces are cut out by their positions, so that every version of Python gives the same text.
+    """
+    lines = source.split("\n")
+    comments, inside = _scan(source)
+    for row, column in comments:
+        lines[row] = lines[row][:column]
+    for first, start, last, end in sorted(_docstrings(source), reverse=True):
+        head, tail = lines[first].encode()[:start].decode(), lines[last].encode()[end:].decode()
+        lines[first : last + 1] = [head + tail] + [""] * (last - first)
+        inside -= set(range(first, last + 1))
+    kept = (line if row in inside else line.rstrip() for row, line in enumerate(lines))
+    return "\n".join(line for row, line in enumerate(kept) if line or row in inside)
+
+
+def _scan(source: str) -> tuple[list[tuple[int, int]], set[int]]:
+    """Where comments start, and the rows whose end lies inside a text of several lines."""
+    comments, inside, opened = [], set(), []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        name, first, last = tokenize.tok_name[token.type], token.start[0] - 1, token.end[0] - 1
+        if name == "COMMENT" and not opened:
+            comments.append((first, token.start[1]))
+        elif name == "STRING":
+            inside |= set(range(first, last))
+        elif name in ("FSTRING_START", "TSTRING_START"):
+            opened.append(first)
+        elif name in ("FSTRING_END", "TSTRING_END"):
+            inside |= set(range(opened.pop(), last))
+    return comments, inside
+
+
+def _docstrings(source: str) -> Iterator[tuple[int, int, int, int]]:
+    """First row, first byte, last row and byte after the end of every docstring, rows from 0."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
+            continue
+        match node.body[0]:
+            case ast.Expr(value=ast.Constant(value=str()) as text):
+                assert text.end_lineno is not None and text.end_col_offset is not None
+                yield text.lineno - 1, text.col_offset, text.end_lineno - 1, text.end_col_offset

@@ -1,0 +1,96 @@
+"""A key for every output: the digest of what it is made from, that is configuration, code and the keys of its inputs.
+
+An output whose key has changed is stale; nothing else makes it so. Versions of Python and libraries are recorded with
+the results and are in no key: an upgrade does not retrain everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+from daso.config.code import closure, digest_of
+from daso.config.params import Params, Tree
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS
+from daso.config.resolve import Run, data_config, digest, resolve, runs, split_config, suite_of
+from daso.config.signature import ROOT
+
+# Where the code of each stage begins. The command line only hands paths over and is in no key.
+ENTRIES = {
+    "data": ("daso.data.download",),
+    "split": ("daso.data.split",),
+    "train": ("daso.config.build",),
+    "evaluate": ("daso.config.build", "daso.engine.results"),
+    "report": ("daso.report.page",),
+}
+# What a report reads besides params/ and metrics/.
+REPORT_FILES = ("reports/templates", "reports/paper")
+# How often a run saves itself moves no number.
+IMMATERIAL = ("checkpoint_every",)
+
+
+class Keys:
+    """Keys of every stage, for one state of params/ and of the code below `root`."""
+
+    def __init__(self, params: Params, root: Path = ROOT) -> None:
+        self.params, self.root = params, root
+        self._code: dict[tuple[str, ...], str] = {}
+
+    def data(self, dataset: str) -> str:
+        """The key of a dataset's store."""
+        return self._key("data", data_config(self.params, dataset))
+
+    def split(self, dataset: str, setting: str, seed: int) -> str:
+        """The key of a split."""
+        config = split_config(self.params, dataset, setting, seed)
+        return self._key("split", config, self.data(dataset))
+
+    def train(self, run: Run) -> str:
+        """The key of a trained run; only the code that its own method names is in it."""
+        config = resolve(self.params, run)
+        specs = _specs(config)
+        config["protocol"] = {name: value for name, value in config["protocol"].items() if name not in IMMATERIAL}
+        return self._key("train", [config, specs], self.split(run.dataset, run.setting, run.seed), specs=specs)
+
+    def evaluate(self, run: Run) -> str:
+        """The key of a run's metrics."""
+        return self._key("evaluate", [], self.train(run), specs=_specs(resolve(self.params, run)))
+
+    def report(self, suite: str) -> str:
+        """The key of a suite's report: its tables, the titles and notes it prints, its templates and its metrics."""
+        tree, params = suite_of(self.params, suite), self.params
+        needed = runs(params, suite)
+        shown = {
+            "datasets": {run.dataset: params.datasets[run.dataset] for run in needed},
+            "methods": {run.method: params.methods[run.method] for run in needed},
+            "protocol": params.protocols[tree["protocol"]],
+        }
+        return self._key("report", [suite, tree, shown, self._report_files], *(self.evaluate(run) for run in needed))
+
+    def resolved(self, run: Run) -> Tree:
+        """The resolved configuration of a run with its key: what `config.json` holds."""
+        return {**resolve(self.params, run), "key": self.train(run)}
+
+    def modules(self, stage: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The modules of a stage and of the components `specs`, each "module:Class"."""
+        return closure([*ENTRIES[stage], *(spec.partition(":")[0] for spec in specs)], self.root)
+
+    def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
+        if (stage, *specs) not in self._code:
+            self._code[(stage, *specs)] = digest_of(self.modules(stage, specs), self.root)
+        return digest([stage, config, self._code[(stage, *specs)], *inputs])
+
+    @cached_property
+    def _report_files(self) -> list[list[str]]:
+        files = [path for name in REPORT_FILES for path in sorted((self.root / name).rglob("*")) if path.is_file()]
+        return [
+            [path.relative_to(self.root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in files
+        ]
+
+
+def _specs(config: Tree) -> tuple[str, ...]:
+    """The "module:Class" of every component that a resolved configuration names."""
+    method = config["method"]
+    addons = (ADDONS[addon["name"]] for addon in method["addons"])
+    return (LEARNERS[method["learner"]["name"]], *addons, NETWORKS[config["protocol"]["network"]["name"]])

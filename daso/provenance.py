@@ -1,0 +1,137 @@
+"""Snakemake's record of every output, kept beside the outputs so that DVC and Git move both together.
+
+    .snakemake/metadata/<base64 of the path>  <->  <owner>/provenance.json = {path: record}
+
+`sync` imports an owner's file that Git or DVC has changed, `export` writes the files, `orphans` names the outputs that
+have no record, of which Snakemake could not tell that they are stale. The owners are the folders that DVC stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from daso.errors import DasoError
+
+OWNERS = ("data/store", "data/splits", "runs", "metrics", "reports/*")
+FILE = "provenance.json"
+# What differs between two equal results; a record without them is valid.
+VOLATILE = ("starttime", "endtime", "job_hash", "external_jobid")
+META, INCOMPLETE, SEEN = (Path(".snakemake") / name for name in ("metadata", "incomplete", "provenance.seen"))
+# Snakemake cuts a name of its metadata into folders of this length, each but the last marked by "@".
+NAME_LENGTH = 254
+Record = dict[str, Any]
+
+
+def sync() -> None:
+    """Import the records of every owner whose file is not the one this working copy has last seen."""
+    seen, now = _seen(), {owner: _digest(Path(owner, FILE)) for owner in _owners()}
+    for owner in (owner for owner, digest in now.items() if digest and seen.get(owner) != digest):
+        for output, record in _read(Path(owner, FILE)).items():
+            time = os.path.getmtime(output) if os.path.exists(output) else 0.0  # noqa: PTH
+            _write(META / record_name(output), json.dumps({**record, "starttime": time, "endtime": time}))
+    INCOMPLETE.mkdir(parents=True, exist_ok=True)  # Snakemake makes it only together with metadata/
+    _write(SEEN, json.dumps(now))
+
+
+def export() -> None:
+    """Write the records of the outputs that exist into their owners' files, where something has changed."""
+    found: dict[str, dict[str, Record]] = {}
+    for output, path in _records():
+        owner = owner_of(output)
+        if owner and Path(output).exists():
+            record = json.loads(path.read_text())
+            found.setdefault(owner, {})[output] = {k: v for k, v in record.items() if k not in VOLATILE}
+    for owner, records in found.items():
+        text = json.dumps(records, indent=0, sort_keys=True) + "\n"
+        file = Path(owner, FILE)
+        if not file.exists() or file.read_text() != text:
+            _write(file, text)
+    _write(SEEN, json.dumps({owner: _digest(Path(owner, FILE)) for owner in _owners()}))
+
+
+def orphans(outputs: Iterable[str]) -> list[str]:
+    """Outputs that are there without a record, and that no interrupted job has left behind."""
+    return [
+        output
+        for output in outputs
+        if Path(output).exists()
+        and not (META / record_name(output)).exists()
+        and not (INCOMPLETE / record_name(output)).exists()
+    ]
+
+
+def owner_of(output: str) -> str | None:
+    """The folder whose file keeps the record of `output`."""
+    parts = Path(output).parts
+    for pattern in (Path(owner).parts for owner in OWNERS):
+        if len(parts) > len(pattern) and all(want in ("*", part) for want, part in zip(pattern, parts, strict=False)):
+            return "/".join(parts[: len(pattern)])
+    return None
+
+
+def record_name(output: str) -> Path:
+    """The path of an output's record below `.snakemake/metadata`."""
+    text = base64.urlsafe_b64encode(output.encode()).decode()
+    parts = [text[i : i + NAME_LENGTH] for i in range(0, len(text), NAME_LENGTH)]
+    return Path(*("@" + part for part in parts[:-1]), parts[-1])
+
+
+def _records() -> Iterator[tuple[str, Path]]:
+    for path in sorted(META.rglob("*")):
+        if path.is_file() and path.suffix != ".part":
+            name = "".join(part.removeprefix("@") for part in path.relative_to(META).parts)
+            yield base64.urlsafe_b64decode(name).decode(), path
+
+
+def _owners() -> list[str]:
+    return sorted(path.as_posix() for owner in OWNERS for path in Path().glob(owner) if path.is_dir())
+
+
+def _seen() -> dict[str, str]:
+    """Digest of each owner's file when it was last imported or written; nothing when the records are gone."""
+    return _read(SEEN) if SEEN.exists() and META.is_dir() else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = json.loads(path.read_text())
+    except ValueError:
+        raise DasoError(f"{path}: the file is damaged; restore it with `dvc checkout` or delete it") from None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file, never write into it: it may be a link into the cache of DVC."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m daso.provenance export|sync`."""
+    verbs = {"export": export, "sync": sync}
+    if len(arguments) != 1 or arguments[0] not in verbs:
+        sys.stderr.write("usage: python -m daso.provenance export|sync\n")
+        return 2
+    try:
+        verbs[arguments[0]]()
+    except DasoError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

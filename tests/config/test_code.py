@@ -1,0 +1,84 @@
+import hashlib
+import textwrap
+
+import pytest
+
+from daso.config.code import bare, closure, digest_of, imported
+from daso.errors import ParamsError
+
+
+def package(root, **files):
+    """A package `daso` of these files: a__b is daso/a/b.py, a is daso/a.py, a__init is daso/a/__init__.py."""
+    for name, text in {"init": "", **files}.items():
+        path = root / "daso" / (name.replace("__", "/") + ".py")
+        path = path.with_stem("__init__") if path.stem == "init" else path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    return root
+
+
+def test_bare_cuts_comments_docstrings_blank_lines_and_trailing_blanks():
+    source = (
+        '"""What."""\n\n# why\nx = 1  # one\n\n\ndef f():\n    """Doc\n    of two lines."""   \n    return "#no"  \n\n\nclass A:\n'
+        '    """only"""\n'
+    )
+    assert bare(source) == 'x = 1\ndef f():\n    return "#no"\nclass A:'
+
+
+def test_bare_keeps_the_inside_of_a_text():
+    source = 'T = """a  \n\n  # not a comment\nb"""  # comment\nF = f"""{1}\n\nx"""\n'
+    assert bare(source) == 'T = """a  \n\n  # not a comment\nb"""\nF = f"""{1}\n\nx"""'
+
+
+def test_bare_counts_bytes_and_characters_apart():
+    # the parser counts bytes, the tokenizer characters: γ is two bytes and one character
+    assert bare('def f(): "γγ"; return "γ"  # γ\n') == 'def f(): ; return "γ"'
+
+
+def test_bare_sees_code_in_a_changed_default_and_not_in_a_changed_comment():
+    assert bare("def f(a=1):\n    return a\n") != bare("def f(a=2):\n    return a\n")
+    assert bare("x = [\n    1,  # a\n]\n") == bare("x = [\n    # b\n    1,\n]\n\n\n")
+
+
+def test_digest_is_the_same_on_every_python(tmp_path):
+    root = package(tmp_path, m='"""Doc."""\nx = 1  # c\n')
+    module = hashlib.sha256(b"x = 1").hexdigest()
+    assert digest_of(["daso.m"], root) == hashlib.sha256(f"daso.m {module}".encode()).hexdigest()
+
+
+def test_closure_follows_functions_parents_and_relative_imports(tmp_path):
+    root = package(
+        tmp_path,
+        start="import json\nfrom daso.a import b\n\ndef f():\n    import daso.c\n",
+        a__init="from . import other\n",
+        a__b="from ..d import thing\n",
+        a__other="",
+        c="",
+        d="thing = 1\n",
+        unused="",
+    )
+    assert closure(["daso.start"], root) == ("daso", "daso.a", "daso.a.b", "daso.a.other", "daso.c", "daso.d", "daso.start")
+
+
+def test_closure_leaves_type_checking_and_the_registry_out(tmp_path):
+    root = package(
+        tmp_path,
+        start="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from daso import a\nelse:\n    from daso import b\n"
+        "from daso.config.registry import X\n",
+        a="",
+        b="",
+        config__init="",
+        config__registry="from daso import a\nX = 1\n",
+    )
+    assert closure(["daso.start"], root) == ("daso", "daso.b", "daso.config", "daso.start")
+
+
+def test_closure_of_a_missing_entry(tmp_path):
+    with pytest.raises(ParamsError, match="there is no module daso.nothing"):
+        closure(["daso.nothing"], package(tmp_path))
+
+
+def test_imported_names_attributes_too_and_the_closure_drops_them(tmp_path):
+    root = package(tmp_path, a="from daso.b import attribute\n", b="attribute = 1\n")
+    assert imported("daso.a", root) == ("daso.b", "daso.b.attribute")
+    assert closure(["daso.a"], root) == ("daso", "daso.a", "daso.b")
