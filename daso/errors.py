@@ -19,3 +19,7 @@ class CheckpointError(DasoError):
 
 class BusyError(DasoError):
     """Another process holds the lock of this run or of every device."""
+
+
+class StoppedError(DasoError):
+    """A signal stopped a run; its state is saved."""

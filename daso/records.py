@@ -6,12 +6,14 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 IntArray = NDArray[np.int64]
 ImageArray = NDArray[np.uint8]
 Losses = dict[str, Tensor]
+NOTHING = torch.empty(0)
 
 
 class Split(NamedTuple):
@@ -46,8 +48,8 @@ class Step(NamedTuple):
 
     batch: Batch
     out: dict[str, Output]  # by view: "labeled", "weak", "strong"; on request "key"
-    targets: Tensor | tuple[()] = ()  # (U, K), rows sum to one
-    mask: Tensor | tuple[()] = ()  # (U,) bool, the images whose pseudo-label is taken
+    targets: Tensor = NOTHING  # (U, K), rows sum to one; empty where nothing is guessed
+    mask: Tensor = NOTHING  # (U,) bool, the images whose pseudo-label is taken
     memos: tuple[Any, ...] = ()  # what each add-on worked out while refining
 
 

@@ -1,0 +1,1 @@
+"""What one training step is: learners, and the add-ons that bend them."""

@@ -103,9 +103,7 @@ class Learner(nn.Module):
         """Every add-on's `losses`."""
 
         def chain(probs: Tensor) -> Tensor:
-            targets = self.refine(probs, step).targets
-            assert isinstance(targets, Tensor)
-            return targets
+            return self.refine(probs, step).targets
 
         pairs = zip(self.chain, step.memos, strict=True)
         return {name: loss for addon, memo in pairs for name, loss in addon.losses(step, memo, chain).items()}

@@ -1,0 +1,1 @@
+"""Encoders, networks and the teacher that follows them."""

@@ -32,7 +32,7 @@ def _averaged(network: Network) -> list[Tensor]:
 
 @torch.no_grad()
 def follow(teacher: Network, student: Network, decay: Tensor) -> None:
-    """teacher <- decay * teacher + (1 - decay) * student, parameters and BN statistics alike; decay is ()."""
+    """Teacher <- decay * teacher + (1 - decay) * student, parameters and BN statistics alike; decay is ()."""
     mine, theirs = _averaged(teacher), [tensor.detach() for tensor in _averaged(student)]
     torch._foreach_mul_(mine, decay)
     torch._foreach_add_(mine, torch._foreach_mul(theirs, 1 - decay))

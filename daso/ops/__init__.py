@@ -1,0 +1,1 @@
+"""Arithmetic that methods share: distributions, losses, similarities, schedules."""

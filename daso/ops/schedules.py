@@ -25,5 +25,3 @@ def teacher_decay(steps: int, decay: float) -> Tensor:
     """`min(1 - 1 / (t + 1), decay)`: the teacher starts as a copy and forgets ever more slowly: (S,)."""
     t = torch.arange(steps, dtype=torch.float64)
     return (1 - 1 / (t + 1)).clamp(max=decay).float()
-
-

@@ -40,7 +40,9 @@ def test_supervised_loss_is_adjusted_and_the_answer_is_not(env, batch, models):
     images = batch.x["weak"]
     assert torch.equal(plain.predict(images, models), adjusted.predict(images, models))
     after = Supervised(env, [addon(env, ["eval"])]).predict(images, models)
-    assert (plain.predict(images, models) - after)[0].tolist() == pytest.approx([-0.356675, -1.609438, -2.302585], abs=1e-5)
+    assert (plain.predict(images, models) - after)[0].tolist() == pytest.approx(
+        [-0.356675, -1.609438, -2.302585], abs=1e-5
+    )
 
 
 def test_in_fixmatch_only_the_labeled_loss_changes(env, batch, models):

@@ -69,12 +69,11 @@ class DASO(AddOn):
 
     def commit(self, step: Step, memo: Any) -> None:
         """Keep the new queue; count the final pseudo-labels, confident or not."""
-        assert isinstance(step.targets, Tensor)
         self.queue.write(memo[0])
         self.histogram.add(step.targets.argmax(-1), step.batch.t)
 
     def share(self) -> Tensor:
-        """v (K,): how much of the semantic pseudo-label goes into guesses of each class."""
+        """The weights v (K,): how much of the semantic pseudo-label goes into guesses of each class."""
         if self.blend == "distribution":
             return temper(self.histogram.published, self.dist_temperature)
         return torch.full_like(self.histogram.published, float(self.blend), dtype=torch.float32)

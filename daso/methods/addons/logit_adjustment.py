@@ -21,13 +21,15 @@ class LogitAdjustment(AddOn):
 
     log_prior: Tensor
 
-    def __init__(self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "guess", "consistency", "eval"]]) -> None:
+    def __init__(
+        self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "guess", "consistency", "eval"]]
+    ) -> None:
         super().__init__()
         self.tau, self.roles = tau, frozenset(Role(role) for role in roles)
         counts = torch.tensor(env.counts, dtype=torch.float64)
         self.register_buffer("log_prior", (counts / counts.sum()).log().float(), persistent=False)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
-        """logits (n, K) + tau log pi for training roles, - tau log pi for answering ones."""
+        """Logits (n, K) + tau log pi for training roles, - tau log pi for answering ones."""
         sign = 1 if role in (Role.SUPERVISED, Role.CONSISTENCY) else -1
         return logits + sign * self.tau * self.log_prior if role in self.roles else logits

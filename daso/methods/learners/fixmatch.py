@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from torch import Tensor
-
 from daso.methods.base import AddOn, Learner, Views, joint
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
@@ -42,7 +40,6 @@ class FixMatch(Learner):
         losses = {"supervised": cross_entropy(z, batch.y).mean()}
         p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
         step = self.refine(p, step)
-        assert isinstance(step.targets, Tensor)
         trusted = step.targets if self.confidence == "refined" else p  # fidelity: confidence
         step = step._replace(mask=trusted.amax(-1) >= self.threshold)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)

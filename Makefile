@@ -1,0 +1,40 @@
+# Two commands: `make reproduce` and `make test`. Both set up .venv first, and again only when the lock file changes.
+PYTHON ?= python3
+SUITE ?= quickstart
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: reproduce test setup lint types check lock clean
+
+reproduce: setup
+	snakemake --config suite=$(SUITE)
+	@echo "The report: reports/$(SUITE)/index.html"
+
+test: setup lint types check
+
+setup: .venv/.installed
+
+.venv/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "$(PYTHON) is not Python 3.11 to 3.13; name another: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+lint:
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+
+types:
+	mypy
+
+# One thread per process, one process per core: small networks gain nothing from more threads.
+check:
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command "make lock" --upgrade -o requirements.lock
+
+clean:
+	rm -rf .snakemake scratch logs benchmarks

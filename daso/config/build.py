@@ -1,0 +1,45 @@
+"""A resolved configuration and its data -> a run that is ready to train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
+from daso.engine.loader import Resident
+from daso.engine.train import Trainer
+from daso.methods.base import AddOn, Learner
+from daso.models.network import Models, Network, initialise
+from daso.models.teacher import prepare
+from daso.records import Env
+
+
+def _part(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+    rest = {key: value for key, value in options.items() if key != "name"}
+    return load(registry[options["name"]])(*args, **kwargs, **rest)
+
+
+def build(config: Mapping[str, Any], data: Resident, device: torch.device) -> Trainer:
+    """The run of a configuration, at its first step; raises ParamsError when a component refuses its options."""
+    classes, protocol, method = config["dataset"]["num_classes"], config["protocol"], config["method"]
+    encoders = [_part(NETWORKS, protocol["network"]) for _ in Models._fields]
+    env = Env(
+        num_classes=classes,
+        feature_dim=encoders[0].feature_dim,
+        counts=tuple(torch.bincount(data.labeled.labels, minlength=classes).tolist()),
+        labeled=len(data.labeled.labels),
+        unlabeled=len(data.unlabeled.labels),
+        batch_size=protocol["batch_size"],
+        steps=protocol["steps"],
+    )
+    addons: list[AddOn] = [_part(ADDONS, options, env) for options in method["addons"]]
+    learner: Learner = _part(LEARNERS, method["learner"], env, addons=addons)
+    heads = {name: size for addon in addons for name, size in addon.heads.items()}
+    student, teacher = (Network(encoder, classes, heads) for encoder in encoders)
+    initialise(student, config["seed"])
+    teacher.load_state_dict(student.state_dict())
+    prepare(teacher, protocol["teacher"]["bn"])
+    models = Models(student.to(device), teacher.to(device))
+    return Trainer(config, data, learner.to(device), models, device)

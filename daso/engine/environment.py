@@ -1,0 +1,67 @@
+"""Where a run ran: recorded beside its numbers, never part of what they are keyed by."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from daso.errors import DasoError
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device, else the CPU; arithmetic is made repeatable, and fp32 means fp32."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DasoError(f"device '{name}' is not available: torch sees no CUDA device; use --device cpu")
+    return torch.device(name)
+
+
+def commit() -> str:
+    """The commit of the code, with `-dirty` where files differ from it; `DASO_COMMIT` where there is no repository."""
+    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return os.environ.get("DASO_COMMIT", "unknown")
+    return done.stdout.strip() if done.returncode == 0 else os.environ.get("DASO_COMMIT", "unknown")
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Commit, versions, device and threads."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "commit": commit(),
+        "versions": versions,
+        "device": f"{device.type}: {name}",
+        "threads": torch.get_num_threads(),
+        "precision": "fp32",
+    }
+
+
+def _processor() -> str:
+    """The CPU's own name, where the system tells it."""
+    try:
+        with open("/proc/cpuinfo") as file:  # noqa: PTH123 - a kernel file, not a path of ours
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,62 @@
+"""What a person sees of a run while it trains: a bar, a line for each evaluation, TensorBoard events."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from daso.errors import StoppedError
+
+Row = dict[str, Any]
+
+
+class Progress:
+    """A context that shows progress on stderr and turns SIGINT and SIGTERM into a stop between two steps."""
+
+    def __init__(self, run: str, *, start: int, steps: int, events: Path | None) -> None:
+        self.run, self.steps = run, steps
+        self.bar = tqdm(total=steps, initial=start, desc=run, unit="step", disable=not sys.stderr.isatty())
+        self.events = SummaryWriter(str(events), purge_step=start) if events else None
+        self.signal: int | None = None
+
+    def __enter__(self) -> Self:
+        self.handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.bar.close()
+        if self.events:
+            self.events.close()
+
+    def on_step(self, t: int) -> None:
+        """Move the bar; raise StoppedError when a signal came."""
+        self.bar.update(t - self.bar.n)
+        if self.signal is not None and t < self.steps:
+            raise StoppedError(
+                f"{self.run}: stopped at step {t} by {signal.Signals(self.signal).name}; run again to resume"
+            )
+
+    def on_evaluation(self, row: Row) -> None:
+        """One line and one set of events."""
+        losses = {name.removeprefix("loss_"): value for name, value in row.items() if name.startswith("loss_")}
+        line = f"{self.run} step {row['step']}/{self.steps} test {row['test_top1']:.4f}"
+        line += f" val {row['val_top1']:.4f}" if "val_top1" in row else ""
+        line += "".join(f" {name} {value:.4f}" for name, value in losses.items())
+        self.bar.write(line, file=sys.stderr)
+        if self.events:
+            for name, value in row.items():
+                if value is not None and name != "step":
+                    self.events.add_scalar(name.replace("_", "/", 1), value, row["step"])
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
