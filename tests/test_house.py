@@ -1,0 +1,72 @@
+"""The house rules that a machine can read off the files."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "daso").rglob("*.py"))
+# A room imports from floors below its own, never from one above; rooms of one floor do not know each other.
+FLOORS = [
+    {"errors", "draw", "records"},
+    {"ops"},
+    {"data", "augment", "models"},
+    {"methods"},
+    {"engine"},
+    {"config"},
+    {"report"},
+    {"provenance", "adopt", "prune"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+# What the training rooms must do without: a machine with a GPU may have none of these.
+ABSENT = {"ruamel", "jsonschema", "snakemake", "dvc", "safetensors"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "daso").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_stair_leads_up(path):
+    mine = room(path)
+    if mine == "__init__":
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "daso" and len(parts) > 1:
+            theirs = parts[1]
+            below = LEVEL[theirs] < LEVEL[mine] or theirs == mine or LEVEL[mine] == LEVEL[theirs] == 0
+            assert below, f"{path.name} imports {name}"
+        assert LEVEL[mine] > LEVEL["engine"] or parts[0] not in ABSENT, f"{path.name} imports {name}"
+
+
+def test_learners_and_addons_do_not_know_each_other():
+    for path in (ROOT / "daso/methods").rglob("*.py"):
+        for name in imports(path):
+            if path.parent.name in ("learners", "addons"):
+                assert not re.match(r"daso\.methods\.(learners|addons)\.", name), f"{path.name} imports {name}"
+
+
+def test_files_are_short():
+    long = {str(path.relative_to(ROOT)): n for path in SOURCES if (n := len(path.read_text().splitlines())) > 300}
+    assert not long
+
+
+def test_every_departure_has_its_row_in_the_ledger():
+    tags = {tag for path in SOURCES for tag in re.findall(r"# fidelity: ([a-z-]+)", path.read_text())}
+    rows = set(re.findall(r"^\| ([a-z][a-z-]+) \|", (ROOT / "docs/fidelity.md").read_text(), re.MULTILINE)) - {"tag"}
+    assert tags == rows
