@@ -34,7 +34,7 @@ def sync() -> None:
     seen, now = _seen(), {owner: _digest(Path(owner, FILE)) for owner in _owners()}
     for owner in (owner for owner, digest in now.items() if digest and seen.get(owner) != digest):
         for output, record in _read(Path(owner, FILE)).items():
-            time = os.path.getmtime(output) if os.path.exists(output) else 0.0  # noqa: PTH
+            time = Path(output).stat().st_mtime if Path(output).exists() else 0.0
             _write(META / record_name(output), json.dumps({**record, "starttime": time, "endtime": time}))
     INCOMPLETE.mkdir(parents=True, exist_ok=True)  # Snakemake makes it only together with metadata/
     _write(SEEN, json.dumps(now))

@@ -16,24 +16,21 @@ from daso.errors import ParamsError
 CLASS_SIZES = {"digits": 124, "cifar10": 5000}
 
 
-def check(params: Params) -> Iterator[str]:
+def check(params: Params) -> list[str]:
     """Errors of files whose structure is right, one line each."""
+    errors: list[str] = []
     for name, tree in params.datasets.items():
-        yield from _dataset(params.file("dataset", name), name, tree)
+        errors += _dataset(params.file("dataset", name), name, tree)
     for name, tree in params.protocols.items():
-        yield from _protocol(params.file("protocol", name), tree)
+        errors += _protocol(params.file("protocol", name), tree)
     for name, tree in params.methods.items():
-        yield from _method(params, params.file("method", name), tree)
-    whole = True
+        errors += _method(params, params.file("method", name), tree)
     for name, tree in params.suites.items():
-        for line in _suite(params, params.file("suite", name), tree):
-            whole = False
-            yield line
+        errors += _suite(params, params.file("suite", name), tree)
     if params.suite not in params.suites:
         hint = nearest(params.suite, params.suites)
-        yield f"{params.root}/pipeline.yaml: suite: there is no suite '{params.suite}'{hint}"
-    elif whole:
-        yield from _schedules(params)
+        errors.append(f"{params.root}/pipeline.yaml: suite: there is no suite '{params.suite}'{hint}")
+    return errors or list(_schedules(params))
 
 
 def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:

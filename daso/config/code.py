@@ -107,7 +107,9 @@ def bare(source: str) -> str:
 
 def _scan(source: str) -> tuple[list[tuple[int, int]], set[int]]:
     """Where comments start, and the rows whose end lies inside a text of several lines."""
-    comments, inside, opened = [], set(), []
+    comments: list[tuple[int, int]] = []
+    inside: set[int] = set()
+    opened: list[int] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         name, first, last = tokenize.tok_name[token.type], token.start[0] - 1, token.end[0] - 1
         if name == "COMMENT" and not opened:

@@ -17,11 +17,12 @@ from daso.config.resolve import Run, data_config, digest, resolve, runs, split_c
 from daso.config.signature import ROOT
 
 # Where the code of each stage begins. The command line only hands paths over and is in no key.
+TRAINING = ("daso.config.build", "daso.data.split", "daso.data.store", "daso.engine.environment", "daso.engine.results")
 ENTRIES = {
-    "data": ("daso.data.download",),
+    "data": ("daso.data.catalog",),
     "split": ("daso.data.split",),
-    "train": ("daso.config.build",),
-    "evaluate": ("daso.config.build", "daso.engine.results"),
+    "train": TRAINING,
+    "evaluate": TRAINING,
     "report": ("daso.report.page",),
 }
 # What a report reads besides params/ and metrics/.

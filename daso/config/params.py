@@ -58,7 +58,7 @@ def load(root: Path | str = "params") -> Params:
 
     params, errors = read(Path(root))
     if not errors:
-        errors = list(check(params))
+        errors = check(params)
     if errors:
         raise ParamsError("\n".join(errors))
     return params

@@ -32,8 +32,9 @@ def _acquire(path: Path) -> IO[str] | None:
 
 
 @contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """Hold a run, `scratch/<id>.lock`; raise BusyError at once when another process trains it."""
+def run_lock(scratch: Path) -> Iterator[None]:
+    """Hold the run of a scratch folder by `<scratch>.lock`; raise BusyError at once when another process trains it."""
+    path = scratch.with_name(f"{scratch.name}.lock")
     file = _acquire(path)
     if file is None:
         raise BusyError(f"{path}: another process is training this run; wait for it or end it")

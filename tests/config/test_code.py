@@ -57,7 +57,15 @@ def test_closure_follows_functions_parents_and_relative_imports(tmp_path):
         d="thing = 1\n",
         unused="",
     )
-    assert closure(["daso.start"], root) == ("daso", "daso.a", "daso.a.b", "daso.a.other", "daso.c", "daso.d", "daso.start")
+    assert closure(["daso.start"], root) == (
+        "daso",
+        "daso.a",
+        "daso.a.b",
+        "daso.a.other",
+        "daso.c",
+        "daso.d",
+        "daso.start",
+    )
 
 
 def test_closure_leaves_type_checking_and_the_registry_out(tmp_path):

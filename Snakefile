@@ -1,0 +1,19 @@
+# From params/ to tables. `snakemake` builds the suite that params/pipeline.yaml names, `snakemake --config suite=<name>`
+# another one, and any output can be asked for by its path, such as reports/smoke/index.html.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        report_of(SUITE),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,95 @@
+import ast
+
+import pytest
+
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
+from daso.config.signature import Kind, Option, _kind, options
+from daso.errors import ParamsError
+
+SOURCE = """
+from typing import Literal
+Blend = Literal["distribution"] | float
+
+class Base:
+    def __init__(self, env, *, shared: int) -> None: ...
+
+class AddOn(Base):
+    def __init__(self, env: "Env", *, count: int, rate: float = 1.0, on: bool, name: str | None = None,
+                 mode: Literal["a", 2], sizes: "Sequence[int]", blend: Blend) -> None: ...
+
+class Heir(Base):
+    pass
+
+class Plain:
+    pass
+
+class Odd:
+    def __init__(self, *, what) -> None: ...
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "daso").mkdir()
+    (tmp_path / "daso" / "parts.py").write_text(SOURCE)
+    return tmp_path
+
+
+def test_keyword_only_arguments_are_the_options(root):
+    found = options("daso.parts:AddOn", root)
+    assert {name: option.required for name, option in found.items()} == {
+        "count": True, "rate": False, "on": True, "name": False, "mode": True, "sizes": True, "blend": True,
+    }  # fmt: skip
+    assert found["count"] == Option(Kind("int"), True)
+    assert str(found["mode"].kind) == "'a' or 2"
+    assert str(found["sizes"].kind) == "a list of int"
+    assert str(found["blend"].kind) == "'distribution' or float"
+    assert str(found["name"].kind) == "str or null"
+
+
+def test_a_class_without_constructor_takes_its_base_class_or_nothing(root):
+    assert list(options("daso.parts:Heir", root)) == ["shared"]
+    assert options("daso.parts:Plain", root) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("daso.none:X", "there is no module daso.none"),
+        ("daso.parts:X", "names no class"),
+        ("daso.parts:Odd", r"daso.parts:Odd\(what\): options are annotated with"),
+    ],
+)
+def test_what_cannot_be_read_is_said(root, spec, message):
+    with pytest.raises(ParamsError, match=message):
+        options(spec, root)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("int", [0, -3], [1.0, True, "1", None]),
+        ("float", [1, 0.5], [True, "0.5", float("nan"), float("inf"), None]),
+        ("bool", [True, False], [0, 1, "no"]),
+        ("str", ["", "x"], [1, None]),
+        ("Literal['a', 1]", ["a", 1], ["b", True, 1.0]),
+        ("Literal['distribution'] | float", ["distribution", 0.5, 1], ["other", True]),
+        ("Sequence[int]", [[], [1, 2]], [[1.0], 1, "12"]),
+        ("list[Literal['a', 'b']]", [["a"]], [["c"], "a"]),
+        ("tuple[float, ...]", [[1, 0.5]], [["x"]]),
+        ("int | None", [1, None], ["1"]),
+    ],
+)
+def test_what_an_annotation_accepts(annotation, good, bad):
+    kind = _kind(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
+    assert [value for value in good if not kind.accepts(value)] == []
+    assert [value for value in bad if kind.accepts(value)] == []
+
+
+def test_every_registered_component_is_read_as_python_sees_it():
+    import inspect
+
+    for spec in (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values()):
+        seen = inspect.signature(load(spec)).parameters.values()
+        want = {arg.name: arg.default is arg.empty for arg in seen if arg.kind is arg.KEYWORD_ONLY}
+        assert {name: option.required for name, option in options(spec).items()} == want, spec

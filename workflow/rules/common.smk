@@ -1,0 +1,110 @@
+# params/ -> the suite's runs, their keys and the paths of everything: the one place that knows paths.
+#
+# Every rule has one param, `key`: the digest of its configuration, its code and the keys of its inputs. The configuration
+# itself is a function of `output`, which Snakemake does not compare: what moves no number must not start a run again.
+import os
+import sys
+from pathlib import Path
+
+# Jobs run this code with this Python, wherever the working directory is.
+sys.path.insert(0, workflow.basedir)
+for variable, folder in (
+    ("PATH", Path(sys.executable).parent),
+    ("PYTHONPATH", workflow.basedir),
+):
+    parts = os.environ.get(variable, "").split(os.pathsep)
+    os.environ[variable] = os.pathsep.join(
+        dict.fromkeys([str(folder), *filter(None, parts)])
+    )
+
+from daso import provenance
+from daso.config import params as reader
+from daso.config.keys import Keys
+from daso.config.resolve import Run, canonical, data_config, runs, split_config
+from daso.errors import DasoError
+
+RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
+STORE = "data/store/{dataset}/manifest.json"
+SPLIT = "data/splits/{dataset}/{setting}/s{seed}.json"
+TRAINED = f"runs/{RUN}/train.json"
+METRICS = f"metrics/{RUN}.json"
+REPORT = "reports/{suite}/index.html"
+
+try:
+    PARAMS = reader.load("params")
+    SUITE = str(config.get("suite", PARAMS.suite))
+    RUNS = runs(PARAMS, SUITE)
+    KEYS = Keys(PARAMS)
+except DasoError as error:
+    sys.exit(str(error))
+
+
+def one_of(names):
+    return "|".join(sorted(names))
+
+
+wildcard_constraints:
+    dataset=one_of(PARAMS.datasets),
+    setting=one_of(
+        name for tree in PARAMS.datasets.values() for name in tree["settings"]
+    ),
+    protocol=one_of(PARAMS.protocols),
+    method=one_of(PARAMS.methods),
+    suite=one_of(PARAMS.suites),
+    seed=r"0|[1-9]\d*",
+
+
+def run_of(wildcards):
+    return Run(
+        wildcards.dataset,
+        wildcards.setting,
+        wildcards.protocol,
+        wildcards.method,
+        int(wildcards.seed),
+    )
+
+
+def paths(pattern, these=RUNS):
+    """What these runs need of one kind, once each."""
+    return list(dict.fromkeys(pattern.format(**run._asdict()) for run in these))
+
+
+def report_of(suite):
+    return REPORT.format(suite=suite)
+
+
+def kept():
+    """Every output there is, of this suite or of another."""
+    for pattern in (
+        "data/store/*/manifest.json",
+        "data/splits/*/*/s*.json",
+        "runs/**/*.*",
+        "metrics/**/s*.json",
+        "reports/*/*.*",
+    ):
+        for path in Path().glob(pattern):
+            if path.name != provenance.FILE and path.suffix != ".part":
+                yield path.as_posix()
+
+
+# Jobs parse this file again; only the process that was called may look after the records.
+if workflow.is_main_process and not workflow.remote_exec:
+    try:
+        provenance.sync()
+    except DasoError as error:
+        sys.exit(str(error))
+    unknown = provenance.orphans(kept())
+    if unknown and "DASO_ADOPT" not in os.environ:
+        sys.exit(
+            f"{unknown[0]}: no record says how this file was made ({len(unknown)} such outputs), so whether it is current "
+            "is not known; get the records with `dvc pull` or `dvc checkout`, take in a bundle with `python -m daso adopt`, "
+            "or delete the files"
+        )
+
+
+onsuccess:
+    provenance.export()
+
+
+onerror:
+    provenance.export()

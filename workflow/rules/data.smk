@@ -1,0 +1,54 @@
+# Download and verify; draw the splits.
+rule data:
+    input:
+        paths(STORE),
+
+
+rule splits:
+    input:
+        paths(SPLIT),
+
+
+def data_json(wildcards, output):
+    return canonical(data_config(PARAMS, wildcards.dataset))
+
+
+def split_json(wildcards, output):
+    return canonical(
+        split_config(PARAMS, wildcards.dataset, wildcards.setting, int(wildcards.seed))
+    )
+
+
+rule download:
+    output:
+        STORE,  # written last; the images lie beside it
+    log:
+        "logs/download/{dataset}.log",
+    benchmark:
+        "benchmarks/download/{dataset}.tsv"
+    retries: 1
+    params:
+        key=lambda wildcards: KEYS.data(wildcards.dataset),
+        config=data_json,
+    shell:
+        "printf '%s\\n' {params.config:q} | python -m daso download --config - "
+        "--out data/store/{wildcards.dataset} &> {log}"
+
+
+rule split:
+    input:
+        STORE,
+    output:
+        SPLIT,
+    log:
+        "logs/split/{dataset}/{setting}/s{seed}.log",
+    benchmark:
+        "benchmarks/split/{dataset}/{setting}/s{seed}.tsv"
+    params:
+        key=lambda wildcards: KEYS.split(
+            wildcards.dataset, wildcards.setting, int(wildcards.seed)
+        ),
+        config=split_json,
+    shell:
+        "printf '%s\\n' {params.config:q} | python -m daso split --config - "
+        "--store data/store/{wildcards.dataset} --out {output} &> {log}"

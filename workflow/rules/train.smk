@@ -1,0 +1,34 @@
+# One run, one job. It resumes from scratch/, which is no output: outputs are deleted before a job starts.
+rule runs:
+    input:
+        paths(TRAINED),
+
+
+def train_json(wildcards, output):
+    return canonical(KEYS.resolved(run_of(wildcards)))
+
+
+rule train:
+    input:
+        store=STORE,
+        split=SPLIT,
+    output:
+        config=f"runs/{RUN}/config.json",
+        history=f"runs/{RUN}/history.csv",
+        weights=f"runs/{RUN}/final.pt",
+        report=TRAINED,
+    log:
+        f"logs/train/{RUN}.log",
+    benchmark:
+        f"benchmarks/train/{RUN}.tsv"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        key=lambda wildcards: KEYS.train(run_of(wildcards)),
+        config=train_json,
+        run=lambda wildcards, output: run_of(wildcards).id,
+    shell:
+        "printf '%s\\n' {params.config:q} > {output.config} && "
+        "python -m daso train --config {output.config} --store data/store/{wildcards.dataset} --split {input.split} "
+        "--out runs/{params.run} --scratch scratch/{params.run} &> {log}"
