@@ -24,7 +24,7 @@ settings:
 
 @pytest.fixture
 def params(tmp_path, monkeypatch):
-    """A folder params/ in the working directory with digits alone, and `params(file, edit)` to change one file of it."""
+    """Digits alone in params/ of the working directory; `params(file, edit)` changes one file."""
     monkeypatch.chdir(tmp_path)
     for name in ("protocols/digits.yaml", "protocols/smoke.yaml", "suites/smoke.yaml", "suites/quickstart.yaml"):
         _copy(name)

@@ -19,8 +19,8 @@ def package(root, **files):
 
 def test_bare_cuts_comments_docstrings_blank_lines_and_trailing_blanks():
     source = (
-        '"""What."""\n\n# why\nx = 1  # one\n\n\ndef f():\n    """Doc\n    of two lines."""   \n    return "#no"  \n\n\nclass A:\n'
-        '    """only"""\n'
+        '"""What."""\n\n# why\nx = 1  # one\n\n\ndef f():\n    """Doc\n    of two lines."""   \n'
+        '    return "#no"  \n\n\nclass A:\n    """only"""\n'
     )
     assert bare(source) == 'x = 1\ndef f():\n    return "#no"\nclass A:'
 
@@ -71,7 +71,8 @@ def test_closure_follows_functions_parents_and_relative_imports(tmp_path):
 def test_closure_leaves_type_checking_and_the_registry_out(tmp_path):
     root = package(
         tmp_path,
-        start="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from daso import a\nelse:\n    from daso import b\n"
+        start="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from daso import a\n"
+        "else:\n    from daso import b\n"
         "from daso.config.registry import X\n",
         a="",
         b="",

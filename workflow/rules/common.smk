@@ -75,16 +75,15 @@ def report_of(suite):
 
 def kept():
     """Every output there is, of this suite or of another."""
-    for pattern in (
+    names = ("config.json", "history.csv", "final.pt", "train.json")
+    patterns = (
         "data/store/*/manifest.json",
         "data/splits/*/*/s*.json",
-        "runs/**/*.*",
-        "metrics/**/s*.json",
-        "reports/*/*.*",
-    ):
-        for path in Path().glob(pattern):
-            if path.name != provenance.FILE and path.suffix != ".part":
-                yield path.as_posix()
+        *(f"runs/*/*/*/*/s*/{name}" for name in names),
+        "metrics/*/*/*/*/s*.json",
+        "reports/*/index.html",
+    )
+    return (path.as_posix() for pattern in patterns for path in Path().glob(pattern))
 
 
 # Jobs parse this file again; only the process that was called may look after the records.
