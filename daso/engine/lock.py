@@ -61,7 +61,7 @@ def device_slot(wait: float | None = None) -> Iterator[str | None]:
             yield name
     finally:
         if before is None:
-            del os.environ["CUDA_VISIBLE_DEVICES"]
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 

@@ -160,7 +160,8 @@ def test_numbers_are_those_of_yaml_1_2(params):
         (
             "datasets/digits.yaml",
             lambda t: t["settings"]["n20-m80-l20-u10"].update(gamma_l=21),
-            "digits/n20-m80-l20-u10: the rarest class gets no labeled image; lower gamma_l or raise n1 in params/datasets/digits.yaml",
+            "digits/n20-m80-l20-u10: the rarest class gets no labeled image; "
+            "lower gamma_l or raise n1 in params/datasets/digits.yaml",
         ),
         ("datasets/digits.yaml", lambda t: t.update(holdout=99), "holdout: 99 cannot be shared equally by 10 classes"),
         (

@@ -1,0 +1,88 @@
+"""Take in runs that were trained elsewhere, where there was no Snakemake: copy them, then record them as current."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import Run, parse_run
+from daso.errors import DataError
+
+OUTPUTS = ("config.json", "history.csv", "final.pt", "train.json")  # the last is written last
+
+
+def adopt_bundle(bundle: Path) -> list[str]:
+    """Copy a bundle's finished runs into runs/ and register them; their ids.
+
+    Raises DataError, and copies nothing, when a run belongs to another configuration or code than the present one, or
+    was trained on another split than the one drawn here.
+    """
+    found = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
+    if not found:
+        raise DataError(f"{bundle}: no finished run in it; train it with `python -m daso train --bundle {bundle}`")
+    params = load()
+    runs = {parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): path.parent for path in found}
+    errors = [line for run, folder in runs.items() for line in _other_key(Keys(params), run, folder)]
+    if not errors:
+        _snakemake([_split(run) for run in runs])  # what the runs were trained on, or nothing when it is here
+        errors = [line for run, folder in runs.items() for line in _other_split(run, folder)]
+    if errors:
+        raise DataError("\n".join(errors))
+    for run, folder in runs.items():
+        _copy(folder, Path("runs", run.id))
+    register(runs)
+    return [run.id for run in runs]
+
+
+def register(runs: Iterable[Run]) -> None:
+    """Make Snakemake record the outputs of these runs as made by the present configuration and code."""
+    _snakemake(["--touch", "--force", *(f"runs/{run.id}/train.json" for run in runs)], DASO_ADOPT="1")
+
+
+def _other_key(keys: Keys, run: Run, folder: Path) -> list[str]:
+    trained, present = _json(folder / "config.json").get("key"), keys.train(run)
+    if trained == present:
+        return []
+    return [f"{folder}: trained as {trained}, but params/ and code now give {present}; check out what it was made from"]
+
+
+def _other_split(run: Run, folder: Path) -> list[str]:
+    trained = _json(folder / "train.json").get("environment", {}).get("split_sha256")
+    if trained == _json(Path(_split(run))).get("sha256"):
+        return []
+    return [f"{folder}: trained on another split than {_split(run)}; the images come from another source"]
+
+
+def _split(run: Run) -> str:
+    return f"data/splits/{run.dataset}/{run.setting}/s{run.seed}.json"
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:
+        partial = target / f"{name}.{os.getpid()}.part"
+        shutil.copyfile(source / name, partial)
+        partial.replace(target / name)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        tree: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable JSON file ({error})") from error
+    return tree
+
+
+def _snakemake(arguments: list[str], **environment: str) -> None:
+    command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "all"]
+    done = subprocess.run(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"snakemake could not take the runs in:\n{done.stderr.strip()}")

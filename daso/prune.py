@@ -1,0 +1,43 @@
+"""What is left of runs and reports that no suite names any more; reports ignore it, DVC still stores it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from daso.config.params import load
+from daso.config.resolve import runs
+
+
+def stale(*, delete: bool = False) -> list[Path]:
+    """Folders and files of unnamed runs, in runs/, metrics/ and scratch/, and of unknown suites' reports."""
+    params = load()
+    named = {run.id for suite in params.suites for run in runs(params, suite)}
+    found = sorted({*_unnamed(named), *_reports(set(params.suites))})
+    for path in found if delete else ():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        _drop_empty(path.parent)
+    return found
+
+
+def _unnamed(named: set[str]) -> Iterator[Path]:
+    for folder, suffix in (("runs", ""), ("scratch", ""), ("scratch", ".lock"), ("metrics", ".json")):
+        for path in Path(folder).glob(f"*/*/*/*/s*{suffix}"):
+            run = path.relative_to(folder).as_posix().removesuffix(suffix)
+            if run not in named and path.suffix == suffix:
+                yield path
+
+
+def _reports(suites: set[str]) -> Iterator[Path]:
+    yield from (page.parent for page in Path("reports").glob("*/index.html") if page.parent.name not in suites)
+
+
+def _drop_empty(folder: Path) -> None:
+    """Remove a folder and its parents as far as they are empty."""
+    while len(folder.parts) > 1 and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

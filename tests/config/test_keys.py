@@ -1,0 +1,162 @@
+from pathlib import Path
+
+import pytest
+
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import parse_run, runs
+
+FILES = {
+    "data/catalog.py": "",
+    "data/split.py": "",
+    "data/store.py": "",
+    "config/build.py": "from daso.config.registry import LEARNERS\nfrom daso.engine import train\n",
+    "config/registry.py": "",
+    "engine/environment.py": "",
+    "engine/metrics.py": "from daso.engine import train\n",
+    "engine/results.py": "",
+    "engine/train.py": "from daso.ops import losses\n",
+    "methods/learners/supervised.py": "from daso.methods import base\n",
+    "methods/learners/fixmatch.py": "from daso.methods import base\n",
+    "methods/addons/daso.py": "from daso.methods import memory\n",
+    "methods/base.py": "",
+    "methods/memory.py": "",
+    "models/small_convnet.py": "",
+    "models/wide_resnet.py": "",
+    "ops/losses.py": "",
+    "report/page.py": "",
+    "../reports/templates/page.html.j2": "a template",
+}
+STAGES = ("data", "split", "train", "evaluate", "report")
+
+
+@pytest.fixture
+def state(params, tmp_path):
+    """`state()`: every key of the smoke suite, with the code below tmp_path/code, and `edit(file, text)` of it."""
+    root = tmp_path / "code"
+
+    def edit(file, text):
+        path = root / "daso" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    for file, text in FILES.items():
+        edit(file, text + "x = 1\n")
+
+    def take():
+        module_caches()
+        loaded = load()
+        keys = Keys(loaded, root)
+        found = {"data": {"digits": keys.data("digits")}, "report": {"smoke": keys.report("smoke")}}
+        these = runs(loaded, "smoke")
+        found["split"] = {run.seed: keys.split(run.dataset, run.setting, run.seed) for run in these}
+        found["train"] = {f"{run.method}/{run.seed}": keys.train(run) for run in these}
+        found["evaluate"] = {f"{run.method}/{run.seed}": keys.evaluate(run) for run in these}
+        return found
+
+    take.edit, take.params = edit, params
+    return take
+
+
+def module_caches():
+    """A new process would read everything again."""
+    from daso.config import code
+
+    code.imported.cache_clear()
+    code._module_digest.cache_clear()
+
+
+def changed(before, after):
+    """Stage -> the methods, or other names, whose key differs."""
+    names = {
+        stage: {str(name).split("/")[0] for name, key in before[stage].items() if after[stage].get(name) != key}
+        for stage in STAGES
+    }
+    return {stage: found for stage, found in names.items() if found}
+
+
+ALL = {"supervised", "fixmatch", "fixmatch_daso"}
+DOWN = {"report": {"smoke"}}
+
+
+def of(*methods):
+    return {"train": set(methods), "evaluate": set(methods), **DOWN}
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "want"),
+    [
+        ("methods/fixmatch_daso.yaml", lambda t: t["addons"][0].update(weight=0.5), of("fixmatch_daso")),
+        ("methods/fixmatch_daso.yaml", lambda t: t["addons"][0].update(period=7), DOWN),
+        ("methods/fixmatch.yaml", lambda t: t["learner"].update(threshold=0.9), of("fixmatch")),
+        ("methods/fixmatch.yaml", lambda t: t.update(title="Other"), DOWN),
+        ("methods/fixmatch.yaml", lambda t: t.insert(0, "unlabeled_ratio", t.pop("unlabeled_ratio")), {}),
+        ("protocols/smoke.yaml", lambda t: t["optimizer"].update(weight_decay=1e-5), of(*ALL)),
+        ("protocols/smoke.yaml", lambda t: t["overrides"].update({"optimizer.lr": 0.5}), of("supervised")),
+        ("protocols/smoke.yaml", lambda t: t["overrides"].update({"daso.period": 5}), of("fixmatch_daso")),
+        ("protocols/smoke.yaml", lambda t: t.update(checkpoint_every=7), DOWN),
+        ("protocols/smoke.yaml", lambda t: t.update(note="other"), DOWN),
+        ("protocols/digits.yaml", lambda t: t.update(steps=2400), {}),
+        ("suites/smoke.yaml", lambda t: t.update(note="other"), DOWN),
+        ("suites/quickstart.yaml", lambda t: t.update(note="other"), {}),
+        ("datasets/digits.yaml", lambda t: t.update(mean=[0.1] * 3), of(*ALL)),
+        ("datasets/digits.yaml", lambda t: t.update(title="other"), DOWN),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["settings"]["n20-m80-l20-u10r"].update(m1=70),
+            {"split": {"0", "1"}, **of(*ALL)},
+        ),
+        ("datasets/digits.yaml", lambda t: t["settings"]["n20-m80-l20-u10"].update(m1=70), DOWN),
+    ],
+)
+def test_a_change_of_params_reaches_what_it_should(state, file, edit, want):
+    before = state()
+    state.params(file, edit)
+    assert changed(before, state()) == want
+
+
+@pytest.mark.parametrize(
+    ("file", "want"),
+    [
+        ("methods/addons/daso.py", of("fixmatch_daso")),
+        ("methods/memory.py", of("fixmatch_daso")),
+        ("methods/learners/fixmatch.py", of("fixmatch", "fixmatch_daso")),
+        ("methods/learners/supervised.py", of("supervised")),
+        ("methods/base.py", of(*ALL)),
+        ("ops/losses.py", of(*ALL)),
+        ("models/small_convnet.py", of(*ALL)),
+        ("models/wide_resnet.py", {}),
+        ("config/registry.py", {}),
+        ("report/page.py", DOWN),
+        ("../reports/templates/page.html.j2", DOWN),
+        ("data/catalog.py", {"data": {"digits"}, "split": {"0", "1"}, **of(*ALL)}),
+    ],
+)
+def test_a_change_of_code_reaches_what_runs_it(state, file, want):
+    before = state()
+    state.edit(file, "x = 2\n" if "registry" not in file else "LEARNERS = 3\n")
+    assert changed(before, state()) == want
+
+
+def test_a_comment_changes_no_key(state):
+    before = state()
+    state.edit("ops/losses.py", '"""What it is."""\n\n# why\nx = 1  # so\n')
+    assert changed(before, state()) == {}
+
+
+def test_two_values_that_change_places_change_the_key(state):
+    def swap(tree):
+        addon = tree["addons"][0]
+        addon["proto_temperature"], addon["weight"] = addon["weight"], addon["proto_temperature"]
+
+    before = state()
+    state.params("methods/fixmatch_daso.yaml", swap)
+    assert changed(before, state()) == of("fixmatch_daso")
+
+
+def test_the_resolved_configuration_carries_its_key(params, state):
+    loaded = load()
+    run = parse_run(loaded, "digits/n20-m80-l20-u10r/smoke/fixmatch/s0")
+    keys = Keys(loaded, Path("code"))
+    assert keys.resolved(run)["key"] == keys.train(run)
+    assert len(keys.train(run)) == 16

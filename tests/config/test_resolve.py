@@ -1,0 +1,115 @@
+import pytest
+
+from daso.config.params import load
+from daso.config.resolve import Run, canonical, parse_run, resolve, runs
+from daso.errors import ParamsError
+
+REVERSED = "digits/n20-m80-l20-u10r/digits"
+MATCHED = "digits/n20-m80-l20-u10/digits"
+
+
+def resolved(run):
+    params = load()
+    return resolve(params, parse_run(params, run))
+
+
+def addon(config):
+    (only,) = config["method"]["addons"]
+    return only
+
+
+def test_the_resolved_configuration_holds_just_what_a_run_uses(params):
+    assert resolved(f"{REVERSED}/fixmatch/s3") == {
+        "run": f"{REVERSED}/fixmatch/s3",
+        "dataset": {
+            "name": "digits",
+            "num_classes": 10,
+            "image_size": 8,
+            "mean": [0.3] * 3,
+            "std": [0.4] * 3,
+            "augment": {"flip": False, "pad": 1, "cutout": 2, "ops": ["rotate"]},
+        },
+        "setting": {"name": "n20-m80-l20-u10r", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True},
+        "protocol": {
+            "name": "digits",
+            "steps": 1200,
+            "batch_size": 32,
+            "network": {"name": "small_convnet", "channels": [16, 32, 64], "strides": [1, 2, 1]},
+            "teacher": {"decay": 0.99, "bn": "authors"},
+            "evaluation": {"every": 30, "median_of": 20},
+            "checkpoint_every": 600,
+        },
+        "method": {
+            "name": "fixmatch",
+            "unlabeled_ratio": 2,
+            "learner": {"name": "fixmatch", "threshold": 0.95, "weight": 1.0, "confidence": "refined"},
+            "addons": [],
+        },
+        "optimizer": {
+            **{"lr": 0.03, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0005},
+            **{"warmup": 0, "milestones": [], "factor": 1.0},
+        },
+        "seed": 3,
+    }
+
+
+def test_where_and_overrides(params):
+    reversed_, matched = resolved(f"{REVERSED}/fixmatch_daso/s0"), resolved(f"{MATCHED}/fixmatch_daso/s0")
+    assert (addon(reversed_)["dist_temperature"], addon(matched)["dist_temperature"]) == (0.3, 1.5)
+    assert (addon(matched)["queue_length"], addon(matched)["warmup"]) == (64, 120)
+    assert resolved(f"{MATCHED}/supervised/s0")["optimizer"]["milestones"] == []
+
+
+def test_a_later_word_wins_and_an_override_is_the_last(params):
+    where = {"digits/*": {"daso.weight": 2.0, "daso.period": 5}, "digits/*r": {"daso.weight": 3.0}}
+    params("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
+    assert addon(resolved(f"{REVERSED}/fixmatch_daso/s0"))["weight"] == 3.0
+    assert addon(resolved(f"{MATCHED}/fixmatch_daso/s0"))["weight"] == 2.0
+    assert addon(resolved(f"{MATCHED}/fixmatch_daso/s0"))["period"] == 25
+
+
+def test_an_override_of_the_optimizer_touches_only_methods_with_their_own(params):
+    params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"optimizer.lr": 0.5}))
+    assert resolved(f"{MATCHED}/supervised/s0")["optimizer"]["lr"] == 0.5
+    assert resolved(f"{MATCHED}/fixmatch/s0")["optimizer"]["lr"] == 0.03
+
+
+def test_resolving_leaves_the_params_alone(params):
+    loaded = load()
+    before = canonical(loaded.methods)
+    resolve(loaded, parse_run(loaded, f"{REVERSED}/fixmatch_daso/s0"))
+    assert canonical(loaded.methods) == before
+
+
+def test_the_runs_of_a_suite(params):
+    smoke = ("digits", "n20-m80-l20-u10r", "smoke")
+    methods = ("supervised", "fixmatch", "fixmatch_daso")
+    assert runs(load(), "smoke") == [Run(*smoke, method, seed) for method in methods for seed in (0, 1)]
+    assert runs(load(), "smoke")[0].id == "digits/n20-m80-l20-u10r/smoke/supervised/s0"
+
+
+def test_tables_that_share_runs_name_them_once(params):
+    params("suites/smoke.yaml", lambda tree: tree["tables"].append({**tree["tables"][0], "name": "again"}))
+    assert len(runs(load(), "smoke")) == 6
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ("digits/n20/s0", "digits/n20/s0: a run is written <dataset>/<setting>/<protocol>/<method>/s<seed>"),
+        (f"{MATCHED}/fixmatch/0", "a run is written"),
+        ("digit/n20-m80-l20-u10/digits/fixmatch/s0", "there is no dataset 'digit'; did you mean 'digits'"),
+        ("digits/n20/digits/fixmatch/s0", "there is no setting 'n20'; known: n20-m80-l20-u10, n20-m80-l20-u10r"),
+        (f"{MATCHED}/fixmtch/s0", "there is no method 'fixmtch'; did you mean 'fixmatch'"),
+    ],
+)
+def test_runs_that_are_not(params, run, message):
+    with pytest.raises(ParamsError) as raised:
+        parse_run(load(), run)
+    assert message in str(raised.value)
+
+
+def test_canonical_json_is_one_text_for_equal_values():
+    assert canonical({"b": [1, 0.5], "a": "ä"}) == canonical({"a": "ä", "b": [1, 0.5]}) == '{"a":"\\u00e4","b":[1,0.5]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical(float("nan"))

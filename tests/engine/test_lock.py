@@ -1,0 +1,152 @@
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from daso.engine import lock
+from daso.engine.lock import device_slot, devices, run_lock
+from daso.errors import BusyError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def own_devices(tmp_path, monkeypatch):
+    """Locks of this test alone, and no word about devices from outside."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def elsewhere(code, *, wait_for="ready"):
+    """Another process that runs `code` and has printed a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().strip() == wait_for
+    return process
+
+
+HOLD_RUN = """
+    import sys; from pathlib import Path; from daso.engine.lock import run_lock
+    with run_lock(Path({scratch!r})):
+        print("ready", flush=True); sys.stdin.read()
+"""
+
+
+def test_a_second_start_of_a_run_is_refused_until_the_first_ends(tmp_path):
+    scratch = tmp_path / "scratch" / "digits" / "s0"
+    with (
+        run_lock(scratch),
+        pytest.raises(BusyError, match="s0.lock: another process is training this run"),
+        run_lock(scratch),
+    ):
+        pass
+    with run_lock(scratch), run_lock(scratch.with_name("s1")):
+        pass
+
+
+def test_a_killed_holder_frees_its_run(tmp_path):
+    scratch = tmp_path / "s0"
+    with elsewhere(HOLD_RUN.format(scratch=str(scratch))) as process:
+        with pytest.raises(BusyError), run_lock(scratch):
+            pass
+        process.kill()
+        process.wait()
+        with run_lock(scratch):
+            pass
+
+
+def test_without_devices_nothing_is_held(monkeypatch):
+    monkeypatch.setattr(lock.shutil, "which", lambda name: None)
+    with device_slot() as name:
+        assert name is None
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_slot_is_the_only_visible_device_while_it_is_held(monkeypatch):
+    monkeypatch.setenv("DASO_GPUS", "2")
+    with device_slot() as name:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "0"
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    with device_slot() as name:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "5"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"
+
+
+def test_two_devices_are_given_once_each_and_a_third_run_gives_up(monkeypatch):
+    monkeypatch.setenv("DASO_GPUS", "2")
+    (first, held), (second, other) = (lock._first_free(["0", "1"], 0) for _ in range(2))
+    assert (first, second) == ("0", "1")
+    with held:
+        other.close()
+        with device_slot(wait=0) as name:
+            assert name == "1"
+            with pytest.raises(BusyError, match="every slot of device 0, 1 is taken"):
+                lock._first_free(["0", "1"], 0)
+
+
+def test_slots_fill_every_device_before_they_share_one(monkeypatch):
+    monkeypatch.setenv("DASO_GPUS", "2")
+    monkeypatch.setenv("DASO_SLOTS", "2")
+    held = [lock._first_free(["0", "1"], 0) for _ in range(4)]
+    assert [name for name, _ in held] == ["0", "1", "0", "1"]
+    for _, file in held:
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("visible", "limit", "names"),
+    [
+        (None, "2", ["0", "1"]),
+        ("3,5", None, ["3", "5"]),
+        ("3,5", "1", ["3"]),
+        ("", None, []),
+        ("-1", None, []),
+        (None, "0", []),
+    ],
+)
+def test_which_devices_are_shared(monkeypatch, visible, limit, names):
+    for name, value in (("CUDA_VISIBLE_DEVICES", visible), ("DASO_GPUS", limit)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert devices() == names
+
+
+def test_a_slurm_job_keeps_its_devices(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with device_slot() as name:
+        assert name is None
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+
+
+WORK = """
+    import time; from daso.engine.lock import device_slot
+    with device_slot() as name:
+        begin = time.monotonic(); time.sleep(0.3); print(name, begin, time.monotonic())
+"""
+
+
+def test_many_processes_never_share_a_device(monkeypatch):
+    monkeypatch.setenv("DASO_GPUS", "2")
+    command = [sys.executable, "-c", textwrap.dedent(WORK)]
+    started = time.monotonic()
+    jobs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    spans = [(name, float(begin), float(end)) for name, begin, end in (job.communicate()[0].split() for job in jobs)]
+    assert {name for name, *_ in spans} == {"0", "1"}
+    for device in ("0", "1"):
+        own = sorted((begin, end) for name, begin, end in spans if name == device)
+        assert all(end <= begin for (_, end), (begin, _) in zip(own, own[1:], strict=False))
+    assert time.monotonic() - started < 60
