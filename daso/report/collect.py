@@ -1,0 +1,130 @@
+"""A suite and a folder of metrics -> cells: what is finished, under way or missing, and its mean and spread."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daso.errors import DataError
+
+Tree = Mapping[str, Any]
+MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics of a run; fractions 0..1
+    "median": ("top1", "median"),
+    "last": ("top1", "last"),
+    "best": ("top1", "best"),
+    "balanced": ("balanced_accuracy",),
+    "many": ("groups", "many"),
+    "medium": ("groups", "medium"),
+    "few": ("groups", "few"),
+    "adjusted": ("top1_la", "median"),
+}
+
+
+class Spread(NamedTuple):
+    """Mean and sample standard deviation (n - 1) over seeds, in percent; no deviation of a single run."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method in one setting of one table: the runs of all its seeds."""
+
+    table: str
+    setting: str
+    method: str
+    run: str  # dataset/setting/protocol/method, without the seed
+    seeds: tuple[int, ...]
+    done: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics
+    running: tuple[int, ...] = ()  # a resume state exists and no metrics yet
+    stale: tuple[int, ...] = ()  # metrics of another configuration, left out of everything
+
+    @property
+    def state(self) -> str:
+        """`done` (every seed), `partial` (some), `running` (none, but a resume state exists) or `missing`."""
+        if len(self.done) == len(self.seeds):
+            return "done"
+        if self.done:
+            return "partial"
+        return "running" if self.running else "missing"
+
+    def run_id(self, seed: int) -> str:
+        """The run of one seed."""
+        return f"{self.run}/s{seed}"
+
+    def values(self, measure: str) -> dict[int, float]:
+        """Percent by seed, of the runs that have the measure."""
+        found = {seed: _at(metrics, MEASURES[measure]) for seed, metrics in self.done.items()}
+        return {seed: 100.0 * float(value) for seed, value in found.items() if value is not None}
+
+    def spread(self, measure: str = "median") -> Spread | None:
+        """Mean, deviation and number of the finished runs; None where there is none."""
+        return spread(list(self.values(measure).values()))
+
+
+def spread(values: list[float]) -> Spread | None:
+    """Mean and sample standard deviation of values; None of none."""
+    if not values:
+        return None
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), std, len(values))
+
+
+def collect(suite: Tree, metrics: Path, scratch: Path, expected_keys: Mapping[str, str] | None = None) -> list[Cell]:
+    """All cells of a suite in the order of its tables, settings and methods.
+
+    `expected_keys` maps a run id to the key its metrics must carry; metrics with another key are stale: named, never
+    counted. DataError where a metrics file is no JSON or belongs to another run.
+    """
+    return list(_cells(suite, metrics, scratch, expected_keys or {}))
+
+
+def _cells(suite: Tree, metrics: Path, scratch: Path, keys: Mapping[str, str]) -> Iterator[Cell]:
+    for table in suite["tables"]:
+        for setting in table["settings"]:
+            for method in table["methods"]:
+                names = (table["dataset"]["name"], setting["name"], suite["protocol"]["name"], method["name"])
+                cell = Cell(table["name"], setting["name"], method["name"], "/".join(names), tuple(suite["seeds"]))
+                yield _filled(cell, metrics, scratch, keys)
+
+
+def _filled(cell: Cell, metrics: Path, scratch: Path, keys: Mapping[str, str]) -> Cell:
+    done: dict[int, Tree] = {}
+    running, stale = [], []
+    for seed in cell.seeds:
+        run = cell.run_id(seed)
+        found = read_metrics(metrics / f"{run}.json", run)
+        if found is not None and found["key"] == keys.get(run, found["key"]):
+            done[seed] = found
+            continue
+        if found is not None:
+            stale.append(seed)
+        if any((scratch / run).glob(f"{keys.get(run, '*')}.pt")):
+            running.append(seed)
+    rest = (cell.table, cell.setting, cell.method, cell.run, cell.seeds)
+    return Cell(*rest, done=done, running=tuple(running), stale=tuple(stale))
+
+
+def read_metrics(path: Path, run: str) -> Tree | None:
+    """The metrics of a run, or None where it has none."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(f"{path}: not a JSON file ({error}); delete it and evaluate the run again") from error
+    if not isinstance(tree, dict) or tree.get("run") != run or "key" not in tree:
+        raise DataError(f"{path}: not the metrics of {run}; delete it and evaluate the run again")
+    return tree
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree

@@ -1,0 +1,125 @@
+"""The panels of a report's figures: each function draws one and returns it as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from daso.report import svg
+from daso.report.history import Curve, FloatArray
+
+WIDE = (4.1, 2.6)  # inches
+SQUARE = (2.6, 2.6)
+HEAT = (0.22, 0.50, 0.80)  # legible under light and dark ink alike
+FEW = 12  # up to so many classes are worth a number in each field
+
+
+class Line(NamedTuple):
+    """A method's curve; `slot` counts the methods of the suite and decides colour and dashes."""
+
+    slot: int
+    curve: Curve
+
+
+def over_steps(lines: Sequence[Line], name: str, title: str, unit: str) -> str:
+    """Mean over seeds against training steps, with a band of one sample standard deviation from two seeds on."""
+    with mpl.rc_context(svg.STYLE):
+        figure, axes = _panel(WIDE, unit, "training step")
+        for line in lines:
+            _draw(axes, line, marker="")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.set_xlim(left=0)
+        axes.margins(x=0)
+    return svg.write(figure, name, title)
+
+
+def by_rank(lines: Sequence[Line], name: str, title: str) -> str:
+    """Recall of each class, by rank, with the deviation over seeds as a band."""
+    with mpl.rc_context(svg.STYLE):
+        figure, axes = _panel(WIDE, "recall, %", "class rank, most labeled first")
+        for line in lines:
+            _draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
+        _rank_axis(axes, max(len(line.curve.x) for line in lines))
+        axes.set_ylim(-2, 102)
+    return svg.write(figure, name, title)
+
+
+def class_sizes(counts: Mapping[str, Sequence[int]], name: str, title: str) -> str:
+    """Images of each class by rank, on a logarithmic scale: labeled filled, unlabeled as an outline."""
+    with mpl.rc_context(svg.STYLE):
+        figure, axes = _panel(WIDE, "images", "class rank, most labeled first")
+        ranks = np.arange(1, max(len(row) for row in counts.values()) + 1)
+        if "unlabeled" in counts:
+            edges = np.append(ranks - 0.5, ranks[-1] + 0.5)
+            axes.stairs(counts["unlabeled"], edges, color=svg.INK, linewidth=1.1, zorder=3)
+        if "labeled" in counts:
+            axes.bar(ranks, counts["labeled"], width=0.72, color=svg.SOFT, alpha=0.5, linewidth=0)
+        axes.set_yscale("log")
+        axes.set_ylim(0.8, 1.6 * max(max(row) for row in counts.values()))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.minorticks_off()
+        _rank_axis(axes, len(ranks))
+    return svg.write(figure, name, title)
+
+
+def confusion(shares: FloatArray, name: str, title: str) -> str:
+    """Shares (K, K) of each true class (rows) that are taken for each class (columns), in rank order."""
+    size = len(shares)
+    with mpl.rc_context(svg.STYLE | {"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
+        figure, axes = _panel(SQUARE, "true class, by rank", "predicted class, by rank")
+        pixels = np.empty((size, size, 4))
+        pixels[..., :3], pixels[..., 3] = HEAT, np.clip(shares, 0.0, 1.0)
+        edges = (0.5, size + 0.5, size + 0.5, 0.5)
+        axes.imshow(pixels, interpolation="none", extent=edges, aspect="equal")
+        if size <= FEW:
+            _numbers(axes, shares)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(min(size, 10), integer=True, min_n_ticks=1))
+        if size <= FEW:
+            axes.set_xticks(range(1, size + 1))
+            axes.set_yticks(range(1, size + 1))
+        axes.tick_params(length=0)
+    return svg.write(figure, name, title)
+
+
+def _panel(size: tuple[float, float], y: str, x: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    figure.patch.set_visible(False)
+    axes = figure.add_subplot()
+    axes.patch.set_visible(False)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
+
+
+def _draw(axes: Axes, line: Line, marker: str) -> None:
+    curve, tone = line.curve, svg.colour(line.slot)
+    dashes = svg.dash(line.slot)
+    axes.plot(
+        curve.x, curve.mean, color=tone, marker=marker, markersize=3, linestyle=(0, dashes) if dashes else "-", zorder=3
+    )
+    if not np.isnan(curve.std).all():
+        low, high = curve.mean - curve.std, curve.mean + curve.std
+        axes.fill_between(curve.x, low, high, color=tone, alpha=0.2, linewidth=0, zorder=2)
+
+
+def _rank_axis(axes: Axes, classes: int) -> None:
+    axes.set_xlim(0.4, classes + 0.6)
+    if classes <= FEW:
+        axes.set_xticks(range(1, classes + 1))
+    else:
+        axes.set_xticks([1, *range(classes // 5, classes + 1, classes // 5)])
+
+
+def _numbers(axes: Axes, shares: FloatArray) -> None:
+    """Percent in every field that rounds to one or more."""
+    for row, column in np.argwhere(shares >= 0.005):
+        text = f"{100 * shares[row, column]:.0f}"
+        axes.text(column + 1, row + 1, text, ha="center", va="center", fontsize=6, color=svg.INK)

@@ -1,0 +1,155 @@
+"""The figures of a table: which panels, in which order, under which caption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from daso.report import figures
+from daso.report.collect import Cell, Tree
+from daso.report.figures import Line
+from daso.report.history import Curve, Watched, class_counts, confusion, recall_by_rank, tail_size, watch
+
+NO_SPREAD = "One seed a method, so no band."
+SPREAD = "Band: one sample standard deviation over seeds either side, where a method has two or more."
+
+
+class Panel(NamedTuple):
+    """One drawing; `setting` is its index in the table, `note` what sets it apart from its neighbours."""
+
+    setting: int
+    note: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure: panels under one caption; `methods` are the indices its legend names."""
+
+    name: str
+    caption: str
+    panels: list[Panel]
+    methods: list[int] = field(default_factory=list)
+    small: bool = False  # panels that may stand four in a row
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A table with all that can be drawn of it."""
+
+    table: Tree
+    cells: Mapping[tuple[str, str], Cell]  # (setting, method)
+    watched: Mapping[tuple[str, str], Watched]
+    order: Mapping[str, int]  # method -> its index in the suite
+
+    def row(self, setting: Tree) -> list[Cell]:
+        """The cells of one setting, in the table's order of methods."""
+        return [self.cells[setting["name"], method["name"]] for method in self.table["methods"]]
+
+    def name(self, *parts: object) -> str:
+        """An id that is unique in the page."""
+        return "-".join(str(part) for part in ("plot", self.table["name"], *parts))
+
+
+def scene(table: Tree, cells: Sequence[Cell], order: Mapping[str, int], runs: Path) -> Scene:
+    """Read the histories of a table's finished runs."""
+    named = {(cell.setting, cell.method): cell for cell in cells if cell.table == table["name"]}
+    return Scene(table, named, {key: watch(cell, runs) for key, cell in named.items()}, order)
+
+
+def plates(stage: Scene) -> list[Plate]:
+    """Every figure of a table that has something to show."""
+    found = [_sizes(stage), _accuracy(stage), _pseudo_labels(stage), _recall(stage), _confusion(stage)]
+    return [plate for plate in found if plate.panels]
+
+
+def _sizes(stage: Scene) -> Plate:
+    panels = []
+    for i, setting in enumerate(stage.table["settings"]):
+        counts = class_counts(stage.row(setting))
+        if counts:
+            title = f"Images of each class by rank, {setting['name']}"
+            panels.append(Panel(i, "", figures.class_sizes(counts, stage.name("sizes", i), title)))
+    caption = "Images of each class in the training split: labeled (filled) and unlabeled (outline), logarithmic scale."
+    return Plate("sizes", caption, panels)
+
+
+def _accuracy(stage: Scene) -> Plate:
+    return _curves(
+        stage,
+        "accuracy",
+        "Test accuracy of the averaged network while it trains, mean over seeds.",
+        [("", "test accuracy, %", lambda watched: watched.accuracy)],
+    )
+
+
+def _pseudo_labels(stage: Scene) -> Plate:
+    sizes = {len(m["class_order"]) for cell in stage.cells.values() for m in cell.done.values()}
+    tail = tail_size(max(sizes, default=1))
+    kinds: list[tuple[str, str, Callable[[Watched], Curve | None]]] = [
+        ("all classes", "pseudo-label recall, %", lambda watched: watched.recall),
+        (f"the {tail} rarest labeled classes", "pseudo-label recall, %", lambda watched: watched.tail),
+    ]
+    caption = (
+        "Recall of pseudo-labels since the evaluation before, confident or not: of the unlabeled images of a class, "
+        "the share guessed right; mean over classes, then over seeds."
+    )
+    return _curves(stage, "pseudo", caption, kinds)
+
+
+def _curves(
+    stage: Scene, name: str, caption: str, kinds: list[tuple[str, str, Callable[[Watched], Curve | None]]]
+) -> Plate:
+    panels: list[Panel] = []
+    used: list[Line] = []
+    for i, setting in enumerate(stage.table["settings"]):
+        for j, (note, unit, choose) in enumerate(kinds):
+            lines = _lines(stage, {c.method: choose(stage.watched[c.setting, c.method]) for c in stage.row(setting)})
+            if lines:
+                title = f"{unit.capitalize()} over training steps, {setting['name']}{', ' if note else ''}{note}"
+                panels.append(Panel(i, note, figures.over_steps(lines, stage.name(name, i, j), title, unit)))
+                used += lines
+    return Plate(name, f"{caption} {_band(used)}", panels, _methods(used))
+
+
+def _recall(stage: Scene) -> Plate:
+    panels: list[Panel] = []
+    used: list[Line] = []
+    for i, setting in enumerate(stage.table["settings"]):
+        lines = _lines(stage, {cell.method: recall_by_rank(cell) for cell in stage.row(setting)})
+        if lines:
+            title = f"Recall of the final model by class rank, {setting['name']}"
+            panels.append(Panel(i, "", figures.by_rank(lines, stage.name("recall", i), title)))
+            used += lines
+    caption = f"Test recall of the final model, class by class, mean over seeds. {_band(used)}"
+    return Plate("recall", caption, panels, _methods(used))
+
+
+def _confusion(stage: Scene) -> Plate:
+    panels = []
+    for i, setting in enumerate(stage.table["settings"]):
+        for j, (method, cell) in enumerate(zip(stage.table["methods"], stage.row(setting), strict=True)):
+            shares = confusion(cell)
+            if shares is not None:
+                title = f"Confusion matrix of {method['title']}, {setting['name']}"
+                svg = figures.confusion(shares, stage.name("confusion", i, j), title)
+                panels.append(Panel(i, str(method["title"]), svg))
+    caption = (
+        "Of the test images of each class (rows), the percentage taken for each class (columns) by the final model; "
+        "mean over seeds, a blank field rounds to 0."
+    )
+    return Plate("confusion", caption, panels, small=True)
+
+
+def _lines(stage: Scene, curves: Mapping[str, Curve | None]) -> tuple[Line, ...]:
+    return tuple(Line(stage.order[method], curve) for method, curve in curves.items() if curve is not None)
+
+
+def _band(used: Sequence[Line]) -> str:
+    return SPREAD if any(line.curve.n > 1 for line in used) else NO_SPREAD
+
+
+def _methods(used: Sequence[Line]) -> list[int]:
+    return sorted({line.slot for line in used})

@@ -1,0 +1,99 @@
+"""Published accuracies: the one number a cell of ours may be set beside, or none."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daso.errors import DataError
+
+ORDER = ("1", "2", "3", "4", "12", "13", "11", "14")  # of the tables of Oh et al. 2022 that have a spread
+RUNS = 3  # behind every mean of these tables (Oh et al. 2022, section 4.1)
+PAPER, SOURCE = "daso_paper", "Oh et al. 2022"
+METRIC = "med20_top1"  # the median over the last 20 evaluations
+COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
+Row = Mapping[str, str]
+
+
+class Published(NamedTuple):
+    """A cell of a published table, in percent as printed; `note` says where publications contradict each other."""
+
+    mean: float
+    std: float | None
+    source: str  # "Oh et al. 2022, table 1"
+    note: str = ""
+
+
+def read_published(path: Path) -> list[dict[str, str]]:
+    """The rows of `reports/paper/results.csv`; DataError where the file is missing or lacks a column."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the published numbers ({error.strerror}); restore it with git") from error
+    lacking = [name for name in (*COLUMNS, "mean", "std", "note") if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise DataError(f"{path}: no column {', '.join(lacking)}; restore it with git")
+    return rows
+
+
+def look_up(
+    rows: Iterable[Row],
+    dataset: str,
+    setting: Mapping[str, Any],
+    paper: Mapping[str, Any] | None,
+    metric: str = METRIC,
+) -> Published | None:
+    """The number of Oh et al. 2022 for (dataset, setting, method), or None where nothing is published.
+
+    `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, where the unlabeled classes are
+    distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
+    {base, addons}; None stands for a method that the paper does not have. Every field must match; of several tables the
+    first in ORDER counts, and the others are named in the note where they print something else.
+    """
+    if paper is None:
+        return None
+    wanted = _key(dataset, setting, paper, metric)
+    found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and _row_key(row) == wanted]
+    found.sort(key=lambda row: ORDER.index(row["table"]))
+    if not found:
+        return None
+    first = found[0]
+    std = float(first["std"]) if first["std"] else None
+    note = "; ".join(_notes(first, found[1:]))
+    return Published(float(first["mean"]), std, f"{SOURCE}, table {first['table']}", note)
+
+
+def _key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
+    gamma_u = _number(setting.get("gamma_u"))
+    if setting.get("reversed") and isinstance(gamma_u, Fraction):
+        gamma_u = 1 / gamma_u
+    sizes = (_number(setting.get("gamma_l")), gamma_u, _number(setting.get("n1")), _number(setting.get("m1")))
+    return (dataset, *sizes, "", paper.get("base") or "", paper.get("addons") or "", metric)
+
+
+def _row_key(row: Row) -> tuple[object, ...]:
+    sizes = tuple(_number(row[name]) for name in ("gamma_l", "gamma_u", "n1", "m1"))
+    return (row["dataset"], *sizes, row["unlabeled"], row["base"], row["addons"], row["metric"])
+
+
+def _number(value: object) -> Fraction | str:
+    """A size exactly, so that 100 is 100.0 and 1/100 is 0.01; "all" and blank stay words."""
+    text = "" if value is None else str(value).strip()
+    try:
+        return Fraction(text)
+    except ValueError:
+        return text
+
+
+def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
+    """The note of the row itself, and every later table that prints another mean or spread."""
+    if first["note"]:
+        yield first["note"]
+    for row in others:
+        if (row["mean"], row["std"]) != (first["mean"], first["std"]) and f"able {row['table']} " not in first["note"]:
+            yield f"table {row['table']} prints {row['mean']}±{row['std']} for this cell"

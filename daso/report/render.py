@@ -1,0 +1,160 @@
+"""Write the report of a suite: one page to read, one Markdown file, and the numbers for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from daso.report import history, plates, tables, view
+from daso.report.collect import Cell, Tree, collect
+from daso.report.published import RUNS, read_published
+from daso.report.view import Judged, Section
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
+CELLS = ("run", "table", "setting", "method", "mean", "std", "n", "published", "difference", "verdict", "state")
+HISTORY = ("table", "setting", "method", "step", "mean", "std", "n")
+
+
+def build_report(
+    suite: dict[str, Any],
+    *,
+    metrics: Path,
+    runs: Path,
+    scratch: Path,
+    published: Path,
+    out: Path,
+    expected_keys: dict[str, str] | None = None,
+) -> None:
+    """Read what there is of a suite and write `index.html`, `report.md`, `metrics.json`, `cells.csv`, `history.csv`.
+
+    `suite` holds name, title, note, protocol, seeds and tables, names already replaced by what they name. Any number of
+    runs may be missing. The same files give the same bytes. DataError where a file that is there cannot be used.
+    """
+    cells = collect(suite, metrics, scratch, expected_keys)
+    judgements = view.judged(suite, cells, read_published(published))
+    order = _order(suite)
+    scenes = [plates.scene(table, cells, order, runs) for table in suite["tables"]]
+    sections = [
+        _section(number, suite, stage, [j for j in judgements if j.cell.table == stage.table["name"]])
+        for number, stage in enumerate(scenes, 1)
+    ]
+    curves = [row for stage in scenes for row in _curve_rows(stage)]
+    page = _page(suite, cells, sections, order)
+    _write(out / "metrics.json", json.dumps(_metrics(judgements), indent=1, sort_keys=True) + "\n")
+    _write(out / "cells.csv", _csv(CELLS, (_cell_row(judged) for judged in judgements)))
+    _write(out / "history.csv", _csv(HISTORY, curves))
+    environment = _environment()
+    for name in ("report.md", "index.html"):
+        _write(out / name, environment.get_template(f"{name}.j2").render(page))
+
+
+def _order(suite: Tree) -> dict[str, int]:
+    """Index of each method in the suite: one colour for a method in every figure."""
+    names = dict.fromkeys(method["name"] for table in suite["tables"] for method in table["methods"])
+    return {name: index for index, name in enumerate(names)}
+
+
+def _section(number: int, suite: Tree, stage: plates.Scene, judgements: Sequence[Judged]) -> Section:
+    found = plates.plates(stage)
+    missing = sum(len(stage.cells[key].done) > 0 and seen.accuracy is None for key, seen in stage.watched.items())
+    return view.section(number, suite, stage.table, judgements, found, missing)
+
+
+def _page(suite: Tree, cells: Sequence[Cell], sections: Sequence[Section], order: Mapping[str, int]) -> dict[str, Any]:
+    titles = {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
+    return {
+        "suite": suite,
+        "note": str(suite.get("note") or "").strip(),
+        "label": tables.label(suite["protocol"]),
+        "protocol": suite["protocol"],
+        "coverage": tables.coverage(cells),
+        "sections": sections,
+        "titles": [titles[name] for name in order],
+        "published_runs": RUNS,
+        "close": f"{tables.CLOSE:g}",
+        "any_published": any(section.has_published for section in sections),
+    }
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters["md"] = escape_markdown
+    return found
+
+
+def escape_markdown(value: object) -> str:
+    """Text for a Markdown cell: one line, nothing in it read as markup."""
+    line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{mark}" if mark in "\\`*_[]|#" else mark for mark in line)
+
+
+def _metrics(judgements: Iterable[Judged]) -> dict[str, Any]:
+    """{table: {setting: {method: {mean, std, n}}}} of the cells that have a run; std from two runs on."""
+    found: dict[str, Any] = {}
+    for cell, ours, _, _ in judgements:
+        if ours is not None:
+            numbers = {"mean": round(ours.mean, 4), "n": ours.n}
+            if ours.std is not None:
+                numbers["std"] = round(ours.std, 4)
+            found.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = numbers
+    return found
+
+
+def _cell_row(judged: Judged) -> dict[str, object]:
+    cell, ours, published, verdict = judged
+    return {
+        **{"run": cell.run, "table": cell.table, "setting": cell.setting, "method": cell.method},
+        "mean": _four(ours.mean if ours else None),
+        "std": _four(ours.std if ours else None),
+        "n": len(cell.done),
+        "published": "" if published is None else published.mean,
+        "difference": _four(verdict.difference),
+        "verdict": verdict.word,
+        "state": cell.state,
+    }
+
+
+def _four(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _curve_rows(stage: plates.Scene) -> Iterable[dict[str, object]]:
+    for key, watched in stage.watched.items():
+        yield from history.rows(stage.cells[key], watched.accuracy)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,150 @@
+"""Ours beside theirs: a verdict for each cell, coverage of a suite, and paired differences between methods.
+
+A cell is judged only where the protocol is the paper's, the images come from the official archive and a number is
+published. With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the
+numbers of runs behind the two means:
+
+- "inside the spread": |d| <= band, the band being two standard errors of the difference,
+  2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A single run of ours, or a number without a published deviation, borrows the other
+  side's; without either there is no band.
+- "within 1 point": outside the band (or no band), and |d| <= 1.
+- "outside": everything else.
+- "not comparable": with the reason.
+- "not run": no finished run.
+
+Why standard errors and not the larger deviation: the question is whether two means differ by more than the draw of the
+seeds explains, and it gets sharper with more seeds. Why two of them and not Student's quantile: at three runs a side
+that would be 2.8 to 4.3, and a noisy cell would hardly ever fail. The price: where nothing is wrong, |t| exceeds 2 in
+12 % of cells (4 degrees of freedom) to 18 % (2, as with a single run of ours). A large spread widens the band, so the
+band is printed wherever it is used; "inside" is the absence of evidence for a difference, not a proof of equality.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from daso.report.collect import Cell, Spread, Tree, spread
+from daso.report.published import RUNS, Published
+
+STANDARD_ERRORS = 2.0
+CLOSE = 1.0  # points
+_ROUNDING = 1e-9  # so that 77.0 - 76.0 is within 1 point
+INSIDE, NEAR, OUTSIDE = "inside the spread", "within 1 point", "outside"
+NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"
+ARCHIVES = ("cifar10", "cifar100", "stl10")  # kinds of source that read the official archive, in its order
+
+
+class Verdict(NamedTuple):
+    """What can be said of a cell; `difference` and `band` in points, `reasons` say what limits it."""
+
+    word: str
+    difference: float | None = None
+    band: float | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class Coverage(NamedTuple):
+    """How much of a suite is there; cells and runs that two tables share count once."""
+
+    cells_done: int
+    cells: int
+    runs_done: int
+    runs: int
+    running: int
+    stale: int
+
+
+class Paired(NamedTuple):
+    """Differences to another method, seed by seed on the same split, in points."""
+
+    setting: str
+    method: str
+    reference: str
+    mean: float
+    low: float
+    high: float
+    wins: int
+    ties: int
+    n: int
+
+
+def band(ours: Spread, published: Published) -> float | None:
+    """Two standard errors of the difference of the means, in points; None where no deviation is known."""
+    s_p = published.std if published.std is not None else ours.std
+    s_o = ours.std if ours.std is not None else published.std
+    if s_p is None or s_o is None:
+        return None
+    return STANDARD_ERRORS * math.sqrt(s_p**2 / RUNS + s_o**2 / ours.n)
+
+
+def judge(ours: Spread | None, published: Published | None, obstacles: Sequence[str] = ()) -> Verdict:
+    """The verdict on one cell; `obstacles` are reasons, besides a missing number, why it cannot be compared."""
+    if ours is None:
+        return Verdict(NOT_RUN)
+    if published is None:
+        obstacles = [*obstacles, "no published number"]
+    if published is None or obstacles:
+        return Verdict(NOT_COMPARABLE, reasons=tuple(obstacles))
+    difference, width = ours.mean - published.mean, band(ours, published)
+    remark = (f"{ours.n} {'run' if ours.n == 1 else 'runs'} against {RUNS} published",) if ours.n < RUNS else ()
+    if width is not None and abs(difference) <= width + _ROUNDING:
+        return Verdict(INSIDE, difference, width, remark)
+    word = NEAR if abs(difference) <= CLOSE + _ROUNDING else OUTSIDE
+    return Verdict(word, difference, width, remark)
+
+
+def obstacles(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
+    """Why the numbers of these runs may not stand beside published ones: their protocol, or their images."""
+    found = [] if protocol.get("comparable") else [label(protocol)]
+    if not all(official(metrics["provenance"].get("source")) for metrics in runs):
+        found.append("images not read from the official archive in its order")
+    return found
+
+
+def label(protocol: Tree) -> str:
+    """What is printed wherever numbers of an incomparable protocol appear; empty for the paper's."""
+    if protocol.get("comparable"):
+        return ""
+    return str(protocol.get("note") or protocol.get("title") or protocol["name"]).strip()
+
+
+def official(source: object) -> bool:
+    """Whether images come from the official archive, so that a seed draws the same images as everywhere else."""
+    return isinstance(source, Mapping) and source.get("kind") in ARCHIVES and not source.get("override")
+
+
+def coverage(cells: Iterable[Cell]) -> Coverage:
+    """Finished cells and runs of all, each counted once."""
+    unique = {cell.run: cell for cell in cells}.values()
+    done = [cell for cell in unique if cell.state == "done"]
+    counts = [sum(len(getattr(cell, name)) for cell in unique) for name in ("done", "seeds", "running", "stale")]
+    return Coverage(len(done), len(unique), *counts)
+
+
+def references(methods: Sequence[Tree]) -> dict[str, str]:
+    """What each method is set against: its learner without add-ons where the table has it, else the first method."""
+    bare = {m["paper"]["base"]: m["name"] for m in methods if m.get("paper") and not m["paper"].get("addons")}
+    found: dict[str, str] = {}
+    for method in methods:
+        other = str(bare.get((method.get("paper") or {}).get("base"), method["name"]))
+        found[method["name"]] = other if other != method["name"] else str(methods[0]["name"])
+    return {name: other for name, other in found.items() if name != other}
+
+
+def paired(cell: Cell, reference: Cell) -> Paired | None:
+    """Differences over the seeds both have finished on the same split; None where there is no such seed."""
+    ours, theirs = cell.values("median"), reference.values("median")
+    seeds = [s for s in cell.seeds if s in ours and s in theirs and _split(cell, s) == _split(reference, s)]
+    gains = [ours[seed] - theirs[seed] for seed in seeds]
+    found = spread(gains)
+    if found is None:
+        return None
+    wins, ties = sum(gain > _ROUNDING for gain in gains), sum(abs(gain) <= _ROUNDING for gain in gains)
+    names = (cell.setting, cell.method, reference.method)
+    return Paired(*names, found.mean, min(gains), max(gains), wins, ties, len(gains))
+
+
+def _split(cell: Cell, seed: int) -> Any:
+    return cell.done[seed]["provenance"].get("split_sha256")

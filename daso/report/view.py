@@ -1,0 +1,200 @@
+"""What the templates print: a suite and its cells as plain records, every number already a string."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from daso.report.collect import MEASURES, Cell, Spread, Tree
+from daso.report.plates import Plate
+from daso.report.provenance import Fact, Origin, facts, origins
+from daso.report.published import Published, Row, look_up
+from daso.report.tables import NOT_COMPARABLE, Verdict, judge, label, obstacles, paired, references
+
+MARKS = {"inside the spread": "●", "within 1 point": "◐", "outside": "○", "not comparable": "–", "not run": "–"}
+
+
+class Judged(NamedTuple):
+    """A cell with its number, the published one, and what is said of the two."""
+
+    cell: Cell
+    ours: Spread | None
+    published: Published | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Field:
+    """A cell as printed."""
+
+    state: str
+    ours: str
+    count: str  # "n = 3", "n = 2 of 3"
+    remark: str  # stale or running seeds
+    published: str
+    mark: str
+    verdict: str
+    difference: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with everything that stands under it."""
+
+    number: int
+    name: str
+    title: str
+    dataset: str
+    label: str  # of a protocol that is not comparable; empty for the paper's
+    settings: list[dict[str, str]]
+    methods: list[dict[str, Any]]
+    rows: list[list[Field]]  # [method][setting]
+    has_published: bool
+    sources: list[str]
+    notes: list[str]
+    reasons: list[str]
+    measures: list[dict[str, str]]
+    pairs: list[dict[str, str]]
+    plates: list[Plate]
+    facts: list[Fact]
+    origins: list[Origin]
+    missing_histories: int
+
+
+def judged(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list[Judged]:
+    """Every cell beside its published number."""
+    tables = {table["name"]: table for table in suite["tables"]}
+    found = []
+    for cell in cells:
+        table = tables[cell.table]
+        setting = next(s for s in table["settings"] if s["name"] == cell.setting)
+        method = next(m for m in table["methods"] if m["name"] == cell.method)
+        target = look_up(published, table["dataset"]["name"], setting, method.get("paper"))
+        ours = cell.spread()
+        verdict = judge(ours, target, obstacles(suite["protocol"], cell.done.values()))
+        found.append(Judged(cell, ours, target, verdict))
+    return found
+
+
+def section(
+    number: int, suite: Tree, table: Tree, judgements: Sequence[Judged], plates: list[Plate], missing_histories: int
+) -> Section:
+    """One table of a suite as printed; `judgements` are those of its cells."""
+    at = {(j.cell.setting, j.cell.method): j for j in judgements}
+    rows = [[_field(at[s["name"], m["name"]]) for s in table["settings"]] for m in table["methods"]]
+    runs = [metrics for j in judgements for metrics in j.cell.done.values()]
+    known = [j for j in judgements if j.published]
+    comparable = any(j.verdict.word != NOT_COMPARABLE for j in known if j.ours)
+    titles = {method["name"]: str(method["title"]) for method in table["methods"]}
+    return Section(
+        number=number,
+        name=table["name"],
+        title=str(table["title"]),
+        dataset=str(table["dataset"].get("title", table["dataset"]["name"])),
+        label=label(suite["protocol"]),
+        settings=[described(setting) for setting in table["settings"]],
+        methods=list(table["methods"]),
+        rows=rows,
+        has_published=bool(known),
+        sources=sorted({j.published.source for j in known if j.published}),
+        notes=[
+            f"{titles[j.cell.method]}, {j.cell.setting}: {j.published.note}"
+            for j in known
+            if j.published and j.published.note
+        ],
+        reasons=_reasons(judgements, label(suite["protocol"])),
+        measures=_measures(judgements, titles),
+        pairs=[] if comparable else _pairs(table, at, titles),
+        plates=plates,
+        facts=facts(runs),
+        origins=origins(j.cell for j in judgements),
+        missing_histories=missing_histories,
+    )
+
+
+def described(setting: Tree) -> dict[str, str]:
+    """A setting in words: sizes of the largest classes and the two imbalance ratios."""
+    gamma_u = setting.get("gamma_u")
+    unlabeled = "unknown" if gamma_u is None else f"{gamma_u:g}"
+    if setting.get("reversed") and gamma_u is not None:
+        unlabeled = f"1/{gamma_u:g}" if Fraction(str(gamma_u)) != 1 else "1"
+    gamma_l = setting.get("gamma_l")
+    return {
+        "name": str(setting["name"]),
+        "n1": str(setting.get("n1", "unknown")),
+        "m1": str(setting.get("m1", "unknown")),
+        "gamma_l": "unknown" if gamma_l is None else f"{gamma_l:g}",
+        "gamma_u": unlabeled,
+        "reversed": "reversed" if setting.get("reversed") else "",
+    }
+
+
+def plus_minus(mean: float, std: float | None, n: int) -> str:
+    """`76.0 ± 0.37`; the deviation only of two runs or more."""
+    return f"{mean:.1f} ± {std:.2f}" if std is not None and n > 1 else f"{mean:.1f}"
+
+
+def signed(points: float) -> str:
+    """`+0.4`, `−1.2`, `0.0` with a true minus sign."""
+    text = f"{points:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def _field(judged: Judged) -> Field:
+    cell, ours, published, verdict = judged
+    done, wanted = len(cell.done), len(cell.seeds)
+    count = f"n = {done}" if done == wanted else f"n = {done} of {wanted}"
+    remarks = [f"{len(cell.running)} under way"] if cell.running and ours else []
+    remarks += [f"{len(cell.stale)} out of date, left out"] if cell.stale else []
+    width = "" if verdict.band is None else f" (band ±{verdict.band:.1f})"
+    return Field(
+        state=cell.state,
+        ours=plus_minus(*ours) if ours else "",
+        count=count if ours else "not run" if cell.state == "missing" else "under way",
+        remark=", ".join(remarks),
+        published="" if published is None else plus_minus(published.mean, published.std, 3),
+        mark=MARKS[verdict.word],
+        verdict=verdict.word,
+        difference="" if verdict.difference is None else signed(verdict.difference) + width,
+        reason="; ".join(verdict.reasons),
+    )
+
+
+def _reasons(judgements: Sequence[Judged], protocol: str) -> list[str]:
+    """Why cells cannot be compared, besides the protocol, each reason with the number of cells it holds for."""
+    kept = [j.verdict.reasons for j in judgements if j.verdict.word == NOT_COMPARABLE]
+    single = [why for reasons in kept for why in reasons if why != protocol]
+    return [f"{part} ({single.count(part)} of {len(judgements)} cells)" for part in dict.fromkeys(single)]
+
+
+def _measures(judgements: Sequence[Judged], titles: Mapping[str, str]) -> list[dict[str, str]]:
+    """Every measure of every cell that has a run."""
+    found = []
+    for cell in (j.cell for j in judgements if j.ours):
+        spreads = {name: cell.spread(name) for name in MEASURES}
+        row = {name: plus_minus(*value) if value else "–" for name, value in spreads.items()}
+        found.append({"setting": cell.setting, "method": titles[cell.method], "n": str(len(cell.done)), **row})
+    return found
+
+
+def _pairs(table: Tree, at: Mapping[tuple[str, str], Judged], titles: Mapping[str, str]) -> list[dict[str, str]]:
+    found = []
+    for setting in table["settings"]:
+        for method, reference in references(table["methods"]).items():
+            pair = paired(at[setting["name"], method].cell, at[setting["name"], reference].cell)
+            if pair is not None:
+                ties = f", {pair.ties} equal" if pair.ties else ""
+                found.append(
+                    {
+                        "setting": pair.setting,
+                        "method": titles[method],
+                        "reference": titles[reference],
+                        "mean": signed(pair.mean),
+                        "range": f"{signed(pair.low)} to {signed(pair.high)}" if pair.n > 1 else "–",
+                        "wins": f"{pair.wins} of {pair.n}{ties}",
+                    }
+                )
+    return found
