@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +28,7 @@ class Line(NamedTuple):
 
 def over_steps(lines: Sequence[Line], name: str, title: str, unit: str) -> str:
     """Mean over seeds against training steps, with a band of one sample standard deviation from two seeds on."""
-    with mpl.rc_context(svg.STYLE):
+    with svg.style():
         figure, axes = _panel(WIDE, unit, "training step")
         for line in lines:
             _draw(axes, line, marker="")
@@ -42,7 +41,7 @@ def over_steps(lines: Sequence[Line], name: str, title: str, unit: str) -> str:
 
 def by_rank(lines: Sequence[Line], name: str, title: str) -> str:
     """Recall of each class, by rank, with the deviation over seeds as a band."""
-    with mpl.rc_context(svg.STYLE):
+    with svg.style():
         figure, axes = _panel(WIDE, "recall, %", "class rank, most labeled first")
         for line in lines:
             _draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
@@ -53,7 +52,7 @@ def by_rank(lines: Sequence[Line], name: str, title: str) -> str:
 
 def class_sizes(counts: Mapping[str, Sequence[int]], name: str, title: str) -> str:
     """Images of each class by rank, on a logarithmic scale: labeled filled, unlabeled as an outline."""
-    with mpl.rc_context(svg.STYLE):
+    with svg.style():
         figure, axes = _panel(WIDE, "images", "class rank, most labeled first")
         ranks = np.arange(1, max(len(row) for row in counts.values()) + 1)
         if "unlabeled" in counts:
@@ -72,7 +71,7 @@ def class_sizes(counts: Mapping[str, Sequence[int]], name: str, title: str) -> s
 def confusion(shares: FloatArray, name: str, title: str) -> str:
     """Shares (K, K) of each true class (rows) that are taken for each class (columns), in rank order."""
     size = len(shares)
-    with mpl.rc_context(svg.STYLE | {"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
+    with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
         figure, axes = _panel(SQUARE, "true class, by rank", "predicted class, by rank")
         pixels = np.empty((size, size, 4))
         pixels[..., :3], pixels[..., 3] = HEAT, np.clip(shares, 0.0, 1.0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from html import escape
 from typing import Any
 
-import matplotlib as mpl
+import matplotlib.style
 from matplotlib.figure import Figure
 
 # Stand-in colours of a drawing; CSS variables replace them, so that one SVG serves a light and a dark page.
@@ -39,6 +41,11 @@ STYLE: dict[Any, Any] = {
 }
 
 
+def style(more: Mapping[Any, Any] | None = None) -> AbstractContextManager[None]:
+    """Draw as this report does, whatever the user's own matplotlibrc says."""
+    return matplotlib.style.context(["default", {**STYLE, **(more or {})}])
+
+
 def colour(index: int) -> str:
     """The stand-in colour of the n-th method of a suite."""
     return SERIES[index % len(SERIES)]
@@ -56,7 +63,7 @@ def write(figure: Figure, name: str, title: str) -> str:
     out to those who cannot see it.
     """
     text = io.StringIO()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+    with style({"svg.hashsalt": name}):
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)

@@ -25,7 +25,7 @@ SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short 
 DIGEST = "0123456789abcdef" * 4
 
 
-def make_suite(
+def a_suite(
     methods=("supervised", "fixmatch", "fixmatch_daso"),
     settings=("n500-m4000-l100-u100", "n1500-m3000-l100-u100r"),
     seeds=(0, 1, 2),
@@ -53,7 +53,7 @@ def make_suite(
     )
 
 
-def run_ids(suite):
+def every_run(suite):
     """Every run of a suite as (table, setting, method, seed, id)."""
     for table in suite["tables"]:
         for setting in table["settings"]:
@@ -63,7 +63,7 @@ def run_ids(suite):
                     yield table, setting, method, seed, "/".join((*names, f"s{seed}"))
 
 
-def make_metrics(run, level=0.76, seed=0, classes=10, setting=None, **provenance):
+def a_run(run, level=0.76, seed=0, classes=10, setting=None, **provenance):
     """Metrics of one run with a top-1 of `level`."""
     setting = setting or SETTINGS["n500-m4000-l100-u100"]
     dataset, name, protocol, method, _ = run.split("/")
@@ -109,7 +109,7 @@ def make_metrics(run, level=0.76, seed=0, classes=10, setting=None, **provenance
     }
 
 
-def make_history(level, classes=10, seed=0, pseudo=True, steps=range(50, 1001, 50)):
+def a_history(level, classes=10, seed=0, pseudo=True, steps=range(50, 1001, 50)):
     """The text of a history.csv whose accuracy rises to `level`."""
     noise = np.random.default_rng(seed)
     columns = ["step", "loss_supervised", "val_top1", "test_top1", "test_balanced"]
@@ -137,10 +137,10 @@ class Project:
         path.write_text(json.dumps(metrics))
 
     def write_run(self, run, level, seed, setting, classes=10, **provenance):
-        self.write_metrics(make_metrics(run, level, seed, classes, setting, **provenance))
+        self.write_metrics(a_run(run, level, seed, classes, setting, **provenance))
         path = self.runs / run / "history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(make_history(level, classes, seed, "supervised" not in run))
+        path.write_text(a_history(level, classes, seed, "supervised" not in run))
 
     def resume_state(self, run, key="k" * 16):
         path = self.scratch / run / f"{key}.pt"
@@ -149,7 +149,7 @@ class Project:
 
     def fill(self, suite, level=lambda setting, method, seed: 0.76 + 0.004 * (seed - 1), limit=None, classes=10):
         """Write the first `limit` runs of a suite."""
-        for index, (_, setting, method, seed, run) in enumerate(run_ids(suite)):
+        for index, (_, setting, method, seed, run) in enumerate(every_run(suite)):
             if limit is None or index < limit:
                 self.write_run(run, level(setting["name"], method["name"], seed), seed, setting, classes)
 
@@ -163,3 +163,18 @@ class Project:
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
+
+
+@pytest.fixture
+def make_suite():
+    return a_suite
+
+
+@pytest.fixture
+def make_metrics():
+    return a_run
+
+
+@pytest.fixture
+def run_ids():
+    return every_run

@@ -1,0 +1,68 @@
+"""Drawings are the same bytes twice, and take their colours from the page."""
+
+import re
+
+import numpy as np
+import pytest
+
+from daso.report import figures
+from daso.report.figures import Line
+from daso.report.history import Curve
+
+
+def curve(classes=10, seeds=3):
+    x = np.arange(1.0, classes + 1)
+    return Curve(x, 50.0 + x, np.full(classes, 2.0 if seeds > 1 else np.nan), seeds)
+
+
+DRAWINGS = {
+    "steps": lambda name: figures.over_steps([Line(0, curve()), Line(9, curve(seeds=1))], name, "a title", "%"),
+    "rank": lambda name: figures.by_rank([Line(1, curve())], name, "a title"),
+    "many ranks": lambda name: figures.by_rank([Line(1, curve(100))], name, "a title"),
+    "sizes": lambda name: figures.class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, name, "a title"),
+    "labels only": lambda name: figures.class_sizes({"labeled": [20, 2]}, name, "a title"),
+    "confusion": lambda name: figures.confusion(np.eye(3), name, "a title"),
+    "many classes": lambda name: figures.confusion(np.eye(100), name, "a title"),
+}
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_same_bytes_and_unique_ids(drawing):
+    draw = DRAWINGS[drawing]
+    first = draw("one")
+    assert first == draw("one")
+    ids = re.findall(r'\bid="([^"]*)"', first)
+    assert len(ids) == len(set(ids))
+    assert all(name.startswith("one-") for name in ids)
+    assert not set(ids) & set(re.findall(r'\bid="([^"]*)"', draw("two")))
+    for target in re.findall(r'(?:href="|url\()#([^")]*)', first):
+        assert target in ids
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_nothing_but_the_drawing(drawing):
+    svg = DRAWINGS[drawing]("one")
+    assert svg.startswith('<svg class="plot" role="img" aria-label="a title" viewBox=')
+    assert svg.endswith("</svg>")
+    assert "http" not in svg
+    assert "metadata" not in svg
+    assert not re.search(r"#000[01]\w\w\b", svg)  # every stand-in colour became a variable of the page
+    assert "var(--soft)" in svg
+
+
+def test_titles_are_escaped():
+    assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in figures.confusion(np.eye(2), "x", 'a <b> "c"')
+
+
+def test_a_field_is_numbered_from_half_a_percent_on():
+    shares = np.array([[0.996, 0.004], [0.25, 0.75]])
+    numbers = re.findall(r"font-size: 6px[^>]*>(\d+)<", figures.confusion(shares, "x", "t"))
+    assert numbers == ["100", "25", "75"]
+
+
+def test_methods_beyond_the_palette_are_dashed():
+    solid = figures.over_steps([Line(1, curve())], "x", "t", "%")
+    dashed = figures.over_steps([Line(9, curve())], "x", "t", "%")
+    assert "var(--c1)" in solid
+    assert "var(--c1)" in dashed
+    assert dashed.count("stroke-dasharray") > solid.count("stroke-dasharray")

@@ -1,0 +1,222 @@
+"""The whole report: complete, empty and half done, offline, escaped, the same bytes twice."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from daso.report.view import described, plus_minus, signed
+
+FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"}
+VOID = {"meta", "br", "img", "hr", "link", "input"}
+SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short schedule, small encoder"}
+
+
+class Page(HTMLParser):
+    """Tags, addresses, ids and words; fails where tags do not match."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.links, self.ids, self.words = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "data")]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def page(out):
+    return Page((out / "index.html").read_text())
+
+
+def cells(out):
+    with (out / "cells.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("limit", [0, 3, 18])
+def test_any_number_of_runs(project, make_suite, limit):
+    suite = make_suite()
+    project.fill(suite, limit=limit)
+    out = project.build(suite)
+    assert {path.name for path in out.iterdir()} == FILES
+    found = page(out)
+    assert not {"script", "link", "img", "iframe"} & set(found.tags)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in found.links)
+    assert len(found.ids) == len(set(found.ids))
+    states = [row["state"] for row in cells(out)]
+    assert states.count("done") == limit // 3
+    assert f"{limit // 3} of 6 cells complete, {limit} of 18 runs finished." in found.text
+    assert ("svg" in found.tags) == (limit > 0)
+
+
+def test_numbers_of_a_cell(project, make_suite):
+    """FixMatch + DASO at 75.6, 76.0, 76.4: mean 76.0, deviation 0.4, 0.0 from the published 76.0."""
+    suite = make_suite()
+    project.fill(suite)
+    out = project.build(suite)
+    row = cells(out)[2]
+    assert (row["method"], row["mean"], row["std"], row["n"]) == ("fixmatch_daso", "76.0000", "0.4000", "3")
+    assert (row["published"], row["difference"], row["verdict"]) == ("76.0", "0.0000", "inside the spread")
+    tree = json.loads((out / "metrics.json").read_text())
+    assert tree["main"]["n500-m4000-l100-u100"]["fixmatch_daso"] == {"mean": 76.0, "n": 3, "std": 0.4}
+    text = page(out).text
+    assert "76.0 ± 0.40 n = 3 published 76.0 ± 0.37" in text
+    assert "Oh et al. 2022, table 1; Oh et al. 2022, table 2" in text
+
+
+def test_states_are_told(project, make_suite, run_ids):
+    suite = make_suite()
+    project.fill(suite, limit=4)
+    runs = [run for *_, run in run_ids(suite)]
+    project.resume_state(runs[4])
+    project.resume_state(runs[6])
+    out = project.build(suite, expected_keys={runs[0]: "newer"})
+    assert [row["state"] for row in cells(out)][:4] == ["partial", "partial", "running", "missing"]
+    text = page(out).text
+    assert "3 of 18 runs finished, 2 under way, 1 out of date and left out" in text
+    assert "n = 2 of 3 1 out of date, left out" in text
+    assert "n = 1 of 3 1 under way" in text
+    assert "1 run against 3 published" in text
+
+
+def test_a_single_run_has_no_deviation(project, make_suite):
+    suite = make_suite(seeds=(0,))
+    project.fill(suite)
+    out = project.build(suite)
+    assert cells(out)[0]["std"] == ""
+    assert "std" not in json.loads((out / "metrics.json").read_text())["main"]["n500-m4000-l100-u100"]["fixmatch"]
+    table = (out / "index.html").read_text().split('<table class="main">')[1].split("</table>")[0]
+    assert [line for line in table.splitlines() if 'class="ours"' in line and "±" in line] == []
+    assert "One seed a method, so no band." in page(out).text
+
+
+def test_an_incomparable_protocol_is_labeled_everywhere(project, make_suite):
+    suite = make_suite(protocol=SHORT)
+    project.fill(suite)
+    out = project.build(suite)
+    text = (out / "index.html").read_text()
+    captions = re.findall(r'<p class="caption">.*?</p>|<figcaption>.*?</figcaption>', text, re.DOTALL)
+    assert len(captions) == 3 + 5  # accuracy, measures, pairs; five figures
+    assert all("short schedule, small encoder" in caption for caption in captions)
+    assert {row["verdict"] for row in cells(out)} == {"not comparable"}
+    assert {row["difference"] for row in cells(out)} == {""}
+    assert "inside the spread" not in text.split('id="reading"')[0]
+    markdown = (out / "report.md").read_text()
+    assert all("short schedule" in line for line in markdown.splitlines() if line.startswith("### Table"))
+
+
+def test_pairs_only_where_nothing_is_comparable(project, make_suite):
+    suite = make_suite()
+    project.fill(suite)
+    assert "Paired differences" not in page(project.build(suite)).text
+    other = make_suite(dataset="digits")
+    project.fill(other, level=lambda setting, method, seed: 0.8 if method == "fixmatch_daso" else 0.7 + 0.01 * seed)
+    text = page(project.build(other)).text
+    assert "FixMatch + DASO FixMatch +9.0 +8.0 to +10.0 3 of 3" in text
+    assert "no published number (6 of 6 cells)" in text
+
+
+def test_other_images_are_not_comparable(project, make_suite, run_ids):
+    suite = make_suite(methods=("fixmatch",))
+    for _, setting, _, seed, run in run_ids(suite):
+        project.write_run(run, 0.68, seed, setting, source={"kind": "image_folder"})
+    out = project.build(suite)
+    assert {row["verdict"] for row in cells(out)} == {"not comparable"}
+    assert "images not read from the official archive in its order (2 of 2 cells)" in page(out).text
+
+
+def test_same_bytes_twice(project, make_suite, tmp_path):
+    suite = make_suite()
+    project.fill(suite, limit=7)
+    first, second = project.build(suite), project.build(suite, out=tmp_path / "again")
+    for name in FILES:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_everything_is_escaped(project, make_suite):
+    evil = "<script>alert('x')</script> & | `b`"
+    suite = make_suite()
+    suite["title"] = suite["note"] = evil
+    table = suite["tables"][0]
+    table["title"] = table["dataset"]["title"] = table["methods"][1]["title"] = evil
+    suite["protocol"] |= {"title": evil, "comparable": False, "note": evil}
+    project.fill(suite)
+    out = project.build(suite)
+    found = page(out)
+    assert "script" not in found.tags
+    assert "<script>alert('x')</script> & | `b`" in found.text
+    markdown = (out / "report.md").read_text()
+    assert "<script>" not in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("| &lt;script")]
+    assert rows
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 4 for row in rows[:1])  # method and two settings
+
+
+def test_missing_histories_are_said(project, make_suite, run_ids):
+    suite = make_suite()
+    project.fill(suite)
+    for *_, run in list(run_ids(suite))[:3]:
+        (project.runs / run / "history.csv").unlink()
+    assert "1 cell has finished runs whose history is not here" in page(project.build(suite)).text
+
+
+def test_history_for_plots(project, make_suite):
+    suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
+    project.fill(suite)
+    with (project.build(suite) / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == [str(step) for step in range(50, 1001, 50)]
+    assert {(row["table"], row["method"], row["n"]) for row in rows} == {("main", "fixmatch", "3")}
+
+
+def test_a_hundred_classes(project, make_suite):
+    suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",), seeds=(0, 1))
+    project.fill(suite, classes=100)
+    out = project.build(suite)
+    assert "the 30 rarest labeled classes" in page(out).text
+    assert (out / "index.html").stat().st_size < 400_000
+
+
+def test_an_old_report_survives_a_failure(project, make_suite, run_ids):
+    suite = make_suite()
+    project.fill(suite, limit=3)
+    out = project.build(suite)
+    before = {name: (out / name).read_bytes() for name in FILES}
+    next(project.metrics.rglob("*.json")).write_text("{")
+    with pytest.raises(Exception, match="not a JSON file"):
+        project.build(suite)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_formats():
+    assert plus_minus(76.04, 0.368, 3) == "76.0 ± 0.37"
+    assert plus_minus(76.04, None, 1) == "76.0"
+    assert [signed(x) for x in (0.44, -1.26, 0.04, -0.04)] == ["+0.4", "−1.3", "0.0", "0.0"]
+    assert described({"name": "x", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True}) == {
+        **{"name": "x", "n1": "20", "m1": "80", "gamma_l": "20"},
+        **{"gamma_u": "1/10", "reversed": "reversed"},
+    }
+    assert described({"name": "x", "n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None})["gamma_u"] == "unknown"
