@@ -1,0 +1,147 @@
+"""Where images come from: every kind of source becomes class names, images and labels, and a store."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daso.data import cifar, download
+from daso.data.files import file_digest
+from daso.data.image_folder import read_image_folder
+from daso.data.store import Store, write_store
+from daso.errors import DataError
+from daso.records import ImageArray, IntArray
+
+CACHE = Path("data/raw")  # downloaded archives, kept; no output of any stage
+DIGITS_TEST = 50  # images a class
+
+
+class Source(NamedTuple):
+    """What a source holds."""
+
+    classes: tuple[str, ...]
+    parts: dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
+    source: dict[str, str]  # what was read: kind, origin, digest; no path of this machine
+
+
+def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:
+    """Read the source of a dataset, downloading it into `cache` if need be, and write its store.
+
+    Raises DataError when the source cannot be had or is not what `config` says.
+    """
+    found = load_source(config, cache)
+    return write_store(folder, config["dataset"], found.classes, found.parts, found.source)
+
+
+def load_source(config: Mapping[str, Any], cache: Path = CACHE) -> Source:
+    """The images of a dataset; `config` has dataset, source {kind, ...}, num_classes and image_size.
+
+    Raises DataError when the source cannot be had, or has other classes or another image size.
+    """
+    kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
+    if kind not in KINDS:
+        raise DataError(f"{where}: there is no source '{kind}'; there are {', '.join(KINDS)}")
+    found = KINDS[kind](config, cache)
+    if len(found.classes) != config["num_classes"]:
+        names = ", ".join(found.classes[:12]) + (", ..." if len(found.classes) > 12 else "")
+        raise DataError(
+            f"{where}: num_classes is {config['num_classes']} and the source has {len(found.classes)} classes ({names})"
+        )
+    size = found.parts["train"][0].shape[-1]
+    if size != config["image_size"]:
+        raise DataError(f"{where}: image_size is {config['image_size']} and the source has images of {size} pixels")
+    return found
+
+
+def _digits(config: Mapping[str, Any], cache: Path) -> Source:
+    """Handwritten digits of scikit-learn, 8 x 8 with values 0..16 (Alpaydin and Kaynak 1998).
+
+    There is no official test part: it is the last images of every class in the order of the file.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    labels = bunch.target.astype(np.int64)
+    grey = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    images = np.repeat(grey[:, None], 3, axis=1)
+    test = np.zeros(len(labels), dtype=bool)
+    for k in range(10):
+        test[np.flatnonzero(labels == k)[-DIGITS_TEST:]] = True
+    parts = {"train": (images[~test], labels[~test]), "test": (images[test], labels[test])}
+    return Source(tuple("0123456789"), parts, {"kind": "digits", "origin": "scikit-learn, load_digits"})
+
+
+def _cifar10(config: Mapping[str, Any], cache: Path) -> Source:
+    """CIFAR-10 (Krizhevsky 2009) from its official archive, or from where the override says: see `_place`."""
+    source = config["source"]
+    place, urls, path = _place(source), source["urls"], None
+    if place and "://" in place:
+        urls = [place, *urls]
+    elif place:
+        path = Path(place).expanduser()
+        if path.is_dir() or zipfile.is_zipfile(path):
+            return _cifar10_images(path, source["override"], config["image_size"])
+    archive = _official(path, urls, source, cache)
+    about = {"kind": "cifar10", "origin": "cifar-10-python.tar.gz", "md5": source["md5"]}
+    return Source(cifar.CLASSES, cifar.read_archive(archive), about)
+
+
+def _official(path: Path | None, urls: list[str], source: Mapping[str, Any], cache: Path) -> Path:
+    """The official archive, its checksum right: the one at `path`, or the one that the mirrors have."""
+    name = source.get("override")
+    if path is None:
+        hint = f"; set {name} to another URL, to the archive, or to a folder or zip of images" if name else ""
+        return download.fetch(urls, cache / "cifar-10-python.tar.gz", md5=source["md5"], hint=hint)
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file or folder; {name} names it, set it right or unset it")
+    found = file_digest(path, "md5")
+    if found != source["md5"]:
+        raise DataError(
+            f"{path}: MD5 is {found} and should be {source['md5']}; {name} takes a URL, "
+            "the official cifar-10-python.tar.gz, or a folder or zip of images"
+        )
+    return path
+
+
+def _cifar10_images(path: Path, name: str, size: int) -> Source:
+    """CIFAR-10 from image files; its class order is alphabetical, so that the names alone give it."""
+    found = read_image_folder(path, size)
+    if found.classes != cifar.CLASSES:
+        raise DataError(
+            f"{path}: {name} names images of {', '.join(found.classes[:12])}; "
+            f"the classes of CIFAR-10 are {', '.join(cifar.CLASSES)}"
+        )
+    return Source(found.classes, found.parts, _about(path))
+
+
+def _image_folder(config: Mapping[str, Any], cache: Path) -> Source:
+    """Your own images: a folder, or a zip of one."""
+    path = Path(_place(config["source"]) or config["source"]["path"]).expanduser()
+    found = read_image_folder(path, config["image_size"])
+    return Source(found.classes, found.parts, _about(path))
+
+
+def _place(source: Mapping[str, Any]) -> str:
+    """The value of the environment variable that may say where the data lies; empty when there is none.
+
+    For CIFAR-10 a URL (asked first), an official archive, or images as files, in a folder or a zip; the checksum
+    holds for URL and archive. For an image folder the path that replaces `path`.
+    """
+    return os.environ.get(source.get("override", ""), "")
+
+
+def _about(path: Path) -> dict[str, str]:
+    about = {"kind": "image_folder", "origin": path.resolve().name}
+    return about if path.is_dir() else {**about, "sha256": file_digest(path, "sha256")}
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Path], Source]] = {
+    "digits": _digits,
+    "cifar10": _cifar10,
+    "image_folder": _image_folder,
+}

@@ -1,0 +1,78 @@
+"""Files that are whole or absent, locks on folders, and digests."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from daso.errors import DataError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if it is not there, against other processes that ask for it here; wait while one holds it.
+
+    The kernel frees the lock when its holder dies. Where the file system has no locks for folders, there is none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"{folder}: waiting for another process that writes here\n")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            sys.stderr.write(f"{folder}: this file system has no locks; let one process at a time write here\n")
+        yield
+    finally:
+        os.close(handle)
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The object in a JSON file; raises DataError when it is no readable one. `what` names it in the message."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable {what} ({error}); delete it and make it again") from error
+    if not isinstance(tree, dict):
+        raise DataError(f"{path}: not a readable {what} (no JSON object); delete it and make it again")
+    return tree
+
+
+def canonical(tree: object) -> str:
+    """JSON with sorted keys and no blanks: equal text means equal values."""
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(tree: object) -> str:
+    """SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical(tree).encode()).hexdigest()
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """The hexadecimal digest of a file's bytes; `algorithm` is a name that hashlib knows."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

@@ -1,0 +1,120 @@
+"""Images in folders, `train/<class>/<image>` and `test/<class>/<image>`, on disk or in a zip."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from daso.errors import DataError
+from daso.records import ImageArray, IntArray
+
+LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
+Opener = Callable[[str], IO[bytes]]
+Tree = dict[str, dict[str, list[str]]]  # part -> class -> names of its images
+
+
+class Folder(NamedTuple):
+    """What an image folder holds."""
+
+    classes: tuple[str, ...]
+    parts: dict[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S), labels int64 (n,)
+
+
+def read_image_folder(path: Path, image_size: int) -> Folder:
+    """Read both parts, classes and files sorted by name, as RGB of `image_size` pixels a side.
+
+    Any format that Pillow reads; other sizes are resized, bilinear with antialiasing. Hidden files and __MACOSX are
+    passed over. Raises DataError when a part or its classes are missing, test has a class that train lacks, or an
+    image cannot be read.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder; {LAYOUT}")
+    with _listed(path) as (names, opener):
+        tree = _tree(names)
+        for part in ("train", "test"):
+            if not tree.get(part):
+                raise DataError(f"{path}: there is no {part}/ with a class in it; {LAYOUT}")
+        classes = tuple(sorted(tree["train"]))
+        unknown = sorted(set(tree["test"]) - set(classes))
+        if unknown:
+            raise DataError(f"{path}: test/ has the class '{unknown[0]}', which train/ lacks; {LAYOUT}")
+        return Folder(
+            classes, {part: _part(path, tree[part], classes, image_size, opener) for part in ("train", "test")}
+        )
+
+
+@contextmanager
+def _listed(path: Path) -> Iterator[tuple[list[str], Opener]]:
+    """The names of all files below, with / between their parts, and what opens one of them."""
+    if path.is_dir():
+        # No deeper than top/part/class, so that a link in a circle does no harm.
+        found = (
+            Path(at, name)
+            for at, folders, names in os.walk(path, followlinks=True)
+            for name in _here(path, at, folders, names)
+        )
+        yield [file.relative_to(path).as_posix() for file in found], lambda name: (path / name).open("rb")
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: neither a folder nor a readable zip ({error}); {LAYOUT}") from error
+    with archive:
+        yield list(dict.fromkeys(info.filename for info in archive.infolist() if not info.is_dir())), archive.open
+
+
+def _here(path: Path, at: str, folders: list[str], names: list[str]) -> list[str]:
+    if len(Path(at).relative_to(path).parts) >= 3:
+        folders.clear()
+    return names
+
+
+def _tree(names: list[str]) -> Tree:
+    """Sort files by part and class; files that lie elsewhere, such as a README, are no images."""
+    split = [name.split("/") for name in names]
+    split = [parts for parts in split if not any(word.startswith(".") or word == "__MACOSX" for word in parts)]
+    tops = {parts[0] for parts in split if len(parts) > 1}
+    depth = 0 if "train" in tops or len(tops) != 1 else 1
+    tree: Tree = {}
+    for parts in split:
+        if len(parts) == depth + 3:
+            part, name = parts[depth : depth + 2]
+            tree.setdefault(part, {}).setdefault(name, []).append("/".join(parts))
+    return tree
+
+
+def _part(
+    path: Path, files: dict[str, list[str]], classes: tuple[str, ...], size: int, opener: Opener
+) -> tuple[ImageArray, IntArray]:
+    rows = [(name, k) for k, word in enumerate(classes) for name in sorted(files.get(word, []))]
+    images = np.empty((len(rows), 3, size, size), dtype=np.uint8)
+    for i, (name, _) in enumerate(tqdm(rows, desc=path.name, unit=" images", disable=None)):
+        try:
+            with opener(name) as file, Image.open(file) as image:
+                images[i] = _pixels(image, size)
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            Image.DecompressionBombError,
+        ) as error:
+            raise DataError(f"{path}: {name} is not a readable image ({error}); mend or remove it") from error
+    return images, np.array([k for _, k in rows], dtype=np.int64)
+
+
+def _pixels(image: Image.Image, size: int) -> ImageArray:
+    """RGB uint8 (3, size, size)."""
+    rgb = image.convert("RGB")
+    if rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(rgb).transpose(2, 0, 1)

@@ -1,0 +1,203 @@
+"""Long-tailed splits of the train part: which rows are labeled, unlabeled and held out (Oh et al. 2022, section 4.1).
+
+Pure numpy on labels. The draws are those of the authors' code, bit for bit: every step takes a fresh legacy
+RandomState of the split's seed and shuffles the rows of one class after the other in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daso.data.files import canonical, digest, read_json, whole_file
+from daso.data.store import Store
+from daso.errors import DataError
+from daso.records import IntArray, Split
+
+Counts = tuple[int, ...]
+
+
+class SavedSplit(NamedTuple):
+    """A split with what its file says of it."""
+
+    dataset: str
+    setting: str
+    seed: int
+    source_sha256: str  # of the store it was drawn from
+    class_order: Counts  # the class of every rank, most frequent labeled one first
+    counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
+    split: Split
+    sha256: str  # over everything else
+
+
+def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
+    """Images of every rank: floor(n_head * gamma^(-r / (K - 1))), r = 0..K-1 (Oh et al. 2022, section 4.1).
+
+    In float64, as the authors count; gamma <= 1 leaves n_head of every class.
+    """
+    if gamma <= 1:
+        return (n_head,) * num_classes
+    return tuple(int(n_head * (1 / gamma) ** (rank / (num_classes - 1))) for rank in range(num_classes))
+
+
+def order_of_classes(kind: str, num_classes: int, seed: int) -> IntArray:
+    """The class of every rank (K,): `native`, rank r is class r; `seed`, a permutation drawn with the split's seed.
+
+    Raises DataError when `kind` is neither.
+    """
+    if kind == "native":
+        return np.arange(num_classes, dtype=np.int64)
+    if kind == "seed":
+        return np.random.RandomState(seed).permutation(num_classes).astype(np.int64)
+    raise DataError(f"class_order is '{kind}' and should be native or seed")
+
+
+def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdout: int, seed: int) -> Split:
+    """Draw a split from the rank of every row's class, (n,) in 0..K-1; rows of any other rank are never drawn.
+
+    Four steps: hold out holdout // K of every class; of the rest take the first n1 of every class as labeled pool
+    and the next m1 as unlabeled pool; thin out each pool to its long tail, unless its gamma is at most one. The
+    labeled images thinned out are not used. `setting`: n1, m1, gamma_l, gamma_u, reversed (of the unlabeled tail).
+    """
+    k, n1, m1 = num_classes, setting["n1"], setting["m1"]
+    up = list(range(k))
+    every = _shuffled(ranks, np.flatnonzero((ranks >= 0) & (ranks < k)), up, seed)
+    held = holdout // k
+    validation = _concatenated(rows[:held] for rows in every)
+    rest = _concatenated(rows[held:] for rows in every)
+
+    pools = _shuffled(ranks, rest, up, seed)
+    labeled = _concatenated(rows[:n1] for rows in pools)
+    unlabeled = _concatenated(rows[n1 : n1 + m1] for rows in pools)
+
+    if setting["gamma_l"] > 1:
+        tail = long_tail(n1, setting["gamma_l"], k)
+        labeled = _concatenated(rows[:n] for rows, n in zip(_shuffled(ranks, labeled, up, seed), tail, strict=True))
+    if setting["gamma_u"] > 1:
+        # Reversed, the last class is the most frequent one and is visited first.
+        visit = up[::-1] if setting["reversed"] else up
+        tail = long_tail(m1, setting["gamma_u"], k)
+        unlabeled = _concatenated(
+            rows[:m] for rows, m in zip(_shuffled(ranks, unlabeled, visit, seed), tail, strict=True)
+        )
+    return Split(labeled, unlabeled, validation)
+
+
+def _shuffled(ranks: IntArray, rows: IntArray, visit: Sequence[int], seed: int) -> list[IntArray]:
+    """The rows of each rank, in the order of `rows` and then shuffled, ranks visited in this order."""
+    random = np.random.RandomState(seed)
+    found = []
+    for rank in visit:
+        mine = np.flatnonzero(ranks[rows] == rank)
+        random.shuffle(mine)
+        found.append(rows[mine])
+    return found
+
+
+def _concatenated(pieces: Iterable[IntArray]) -> IntArray:
+    return np.concatenate([np.empty(0, np.int64), *pieces])
+
+
+def check_sizes(config: Mapping[str, Any], sizes: Sequence[int]) -> None:
+    """Raise DataError when a class has too few images for a setting; `sizes` (K,) counts the train part.
+
+    Every class must fill both pools and the hold-out, rare ones too: the tails are cut out of the pools.
+    """
+    setting, held = config["setting"], config["holdout"] // config["num_classes"]
+    wanted = setting["n1"] + setting["m1"] + held
+    for k, size in enumerate(sizes):
+        if size < wanted:
+            raise DataError(
+                f"{config['dataset']}/{setting['name']}: class {k} wants {wanted} images ({held} of them held out) "
+                f"and has {size}; lower n1 or m1 in params/datasets/{config['dataset']}.yaml"
+            )
+
+
+def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit:
+    """Draw a split of a store and save it atomically.
+
+    `config` has dataset, setting {name, n1, m1, gamma_l, gamma_u, reversed}, seed, num_classes, holdout and
+    class_order. Raises DataError when the store is of another dataset or a class has too few images.
+    """
+    k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
+    if store.dataset != config["dataset"] or len(store.classes) != k:
+        raise DataError(
+            f"{store.folder}: the store of {store.dataset} with {len(store.classes)} classes, and the split is of "
+            f"{config['dataset']} with {k}; give the store of {config['dataset']}"
+        )
+    check_sizes(config, _per_class(labels, k))
+    order = order_of_classes(config["class_order"], k, seed)
+    ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
+    split = draw(ranks, config["setting"], num_classes=k, holdout=config["holdout"], seed=seed)
+    tree: dict[str, Any] = {
+        "dataset": config["dataset"],
+        "setting": config["setting"]["name"],
+        "seed": seed,
+        "source_sha256": store.sha256,
+        "class_order": order.tolist(),
+        "counts": {name: list(_per_class(labels[rows], k)) for name, rows in split._asdict().items()},
+        **{name: rows.tolist() for name, rows in split._asdict().items()},
+    }
+    tree["sha256"] = digest(tree)
+    lines = ",\n".join(f'"{name}": {canonical(tree[name])}' for name in sorted(tree))
+    with whole_file(out) as file:
+        file.write(f"{{\n{lines}\n}}\n".encode())
+    return load_split(out)
+
+
+def load_split(path: Path) -> SavedSplit:
+    """Read a split; raises DataError when the file is missing, damaged or not what its digest says."""
+    tree = read_json(path, "split")
+    said = tree.pop("sha256", None)
+    if said != digest(tree):
+        raise DataError(f"{path}: the content does not have the digest it names; delete it and draw it again")
+    try:
+        return SavedSplit(
+            dataset=tree["dataset"],
+            setting=tree["setting"],
+            seed=tree["seed"],
+            source_sha256=tree["source_sha256"],
+            class_order=tuple(tree["class_order"]),
+            counts={name: tuple(tree["counts"][name]) for name in Split._fields},
+            split=Split(*(np.array(tree[name], dtype=np.int64) for name in Split._fields)),
+            sha256=said,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a split ({error!r}); delete it and draw it again") from error
+
+
+def check_split(path: Path, store: Store) -> SavedSplit:
+    """Read a split and compare it with the store it is to be used with.
+
+    Raises DataError for the first of: a wrong digest, another source, a row that is not there, a row used twice,
+    counts that are not those of the store's labels.
+    """
+    saved, labels = load_split(path), store.labels("train")
+    if saved.source_sha256 != store.sha256:
+        raise DataError(
+            f"{path}: drawn from data with SHA-256 {saved.source_sha256[:16]}, {store.folder} has {store.sha256[:16]}; "
+            "rows mean other images there: draw the split again, or give the store it was drawn from"
+        )
+    if sorted(saved.class_order) != list(range(len(store.classes))):
+        raise DataError(f"{path}: class_order does not name each of the {len(store.classes)} classes once")
+    rows = np.concatenate(saved.split)
+    if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
+        outside = rows.min() if rows.min() < 0 else rows.max()
+        raise DataError(f"{path}: there is no row {outside}, the train part has {len(labels)} images")
+    seen, times = np.unique(rows, return_counts=True)
+    if (times > 1).any():
+        row = int(seen[times > 1][0])
+        parts = [name for name, mine in saved.split._asdict().items() for _ in range(int((mine == row).sum()))]
+        raise DataError(f"{path}: row {row} is used more than once ({', '.join(parts)}); draw the split again")
+    for name, mine in saved.split._asdict().items():
+        found = _per_class(labels[mine], len(store.classes))
+        if found != saved.counts[name]:
+            raise DataError(f"{path}: {name} images by class are {found}, the file says {saved.counts[name]}")
+    return saved
+
+
+def _per_class(labels: IntArray, num_classes: int) -> Counts:
+    return tuple(np.bincount(labels[labels >= 0], minlength=num_classes).tolist())
