@@ -85,7 +85,7 @@ def test_obstacles(make_metrics):
 
 def test_only_an_archive_is_official():
     assert official({"kind": "cifar10", "md5": "c58f"})
-    assert not official({"kind": "cifar10", "override": "somewhere"})
+    assert not official({"kind": "image_folder", "origin": "cifar", "sha256": "ab12"})
     assert not official("cifar10")
     assert not official(None)
 

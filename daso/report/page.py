@@ -1,0 +1,31 @@
+"""The report of a suite of params/, from the metrics of this project's runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import expanded, runs
+from daso.report.render import build_report
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
+
+
+def write_report(suite: str, out: Path) -> None:
+    """Write a suite's report below `out`; metrics of another configuration than that of params/ are left out as stale.
+
+    Reads `params/`, `metrics/`, `runs/` and `scratch/` of the working directory. Raises ParamsError where there is no
+    such suite, and DataError where a file that is there cannot be used.
+    """
+    params = load()
+    keys = Keys(params)
+    build_report(
+        expanded(params, suite),
+        metrics=Path("metrics"),
+        runs=Path("runs"),
+        scratch=Path("scratch"),
+        published=PUBLISHED,
+        out=out,
+        expected_keys={run.id: keys.train(run) for run in runs(params, suite)},
+    )
