@@ -79,7 +79,7 @@ def _train(config: dict[str, Any], store_path: Path, split_path: Path, out: Path
     from daso.engine.loader import load
     from daso.engine.lock import device_slot, run_lock
     from daso.engine.progress import Progress
-    from daso.engine.results import provenance, write_json, write_run
+    from daso.engine.results import write_run
 
     with run_lock(scratch), device_slot():
         device = choose_device(args.device)
@@ -92,26 +92,17 @@ def _train(config: dict[str, Any], store_path: Path, split_path: Path, out: Path
         events = Path("logs/tensorboard", config["run"])
         with Progress(config["run"], start=trainer.t, steps=trainer.steps, events=events) as progress:
             trainer.fit(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-        write_json(out / "config.json", config)
-        write_run(out, trainer, provenance(config, split, store, describe(device)))
+        write_run(out, trainer, split, store, describe(device))
         state.unlink(missing_ok=True)
 
 
 def evaluate(args: Args) -> None:
     """Write the metrics of a finished run."""
-    from daso.config.build import build
-    from daso.data.split import load_split
-    from daso.data.store import load_store
-    from daso.engine import checkpoint
-    from daso.engine.environment import choose_device
-    from daso.engine.loader import load
-    from daso.engine.results import metrics, write_json
+    from daso.data.files import whole_file
+    from daso.engine.metrics import dump, run_metrics
 
-    config, device = _config(args.run / "config.json"), choose_device(args.device)
-    store, split = load_store(args.store), load_split(args.split)
-    trainer = build(config, load(store, split.split, device), device)
-    trainer.restore_weights(checkpoint.load(args.run / "final.pt", config["key"]))
-    write_json(args.out, metrics(trainer, args.run, split, store))
+    with whole_file(args.out) as file:
+        file.write(dump(run_metrics(args.run)))
 
 
 def report(args: Args) -> None:
@@ -211,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     add("split", split, ("--config", path), ("--store", needed), ("--out", path), ("--check", path))
     places = [(flag, path) for flag in ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--bundle")]
     add("train", train, ("run", {"nargs": "?"}), *places, device)
-    add("evaluate", evaluate, ("--run", needed), ("--store", needed), ("--split", needed), ("--out", needed), device)
+    add("evaluate", evaluate, ("--run", needed), ("--out", needed))
     add("report", report, ("--suite", {"required": True}), ("--out", path))
     add("list", list_runs, ("suite", {"nargs": "?"}))
     add("resolve", resolve, ("run", {}))

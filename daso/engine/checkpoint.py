@@ -1,34 +1,29 @@
-"""Files that are either whole or absent."""
+"""States of a run on disk: whole or absent, and never another run's."""
 
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from daso.data.files import whole_file
 from daso.errors import CheckpointError
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically: a reader sees the old content or the new, whenever the writer is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def dump(state: dict[str, Any]) -> bytes:
+    """Tensors and plain values as bytes; equal states give equal bytes."""
+    buffer = io.BytesIO()  # torch writes the name of a file into it
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Save tensors and plain values atomically; equal states give equal bytes."""
-    buffer = io.BytesIO()  # torch would write the name of a file into it
-    torch.save(state, buffer)
-    write_bytes(path, buffer.getvalue())
+    """Save a state atomically: a reader sees the old one or the new one, whenever the writer is killed."""
+    with whole_file(path) as file:
+        file.write(dump(state))
 
 
 def load(path: Path, key: str) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daso.engine import checkpoint
-from daso.engine.evaluate import confusion, predict, recall, top1
+from daso.engine.evaluate import predict
 from daso.engine.loader import Loader, Pool, Resident
+from daso.engine.metrics import IntArray, Row, confusion, recall, top1
 from daso.engine.monitor import Monitor
 from daso.errors import StoppedError
 from daso.methods.base import Learner
@@ -21,8 +22,6 @@ from daso.models.network import Models
 from daso.models.teacher import follow
 from daso.ops.schedules import learning_rate, teacher_decay
 from daso.records import Batch
-
-Row = dict[str, Any]
 
 
 class Trainer:
@@ -93,17 +92,22 @@ class Trainer:
         """One row of the history: the window's means, then accuracies on validation and test images."""
         row = {"step": self.t} | self.monitor.drain()
         if len(self.data.validation.labels):
-            row["val_top1"] = self._accuracy(self.data.validation)[0]
-        truth, logits = self.data.test.labels, predict(self.learner, self.models, self.data.test, self.loader.normalize)
-        recalls = recall(confusion(truth, logits.argmax(-1), logits.shape[1]))
-        row["test_top1"] = top1(confusion(truth, logits.argmax(-1), logits.shape[1]))
+            row["val_top1"] = top1(self._confusion(self.data.validation, self.predict(self.data.validation)))
+        logits = self.predict(self.data.test)
+        counts = self._confusion(self.data.test, logits)
+        recalls = recall(counts)
+        row["test_top1"] = top1(counts)
         row["test_balanced"] = float(np.nanmean(recalls))
-        row["test_top1_la"] = top1(confusion(truth, (logits - self.log_prior).argmax(-1), logits.shape[1]))
+        row["test_top1_la"] = top1(self._confusion(self.data.test, logits - self.log_prior))
         return row | {f"test_recall_{k}": float(value) for k, value in enumerate(recalls)}
 
-    def _accuracy(self, pool: Pool) -> tuple[float, Tensor]:
-        logits = predict(self.learner, self.models, pool, self.loader.normalize)
-        return top1(confusion(pool.labels, logits.argmax(-1), logits.shape[1])), logits
+    def predict(self, pool: Pool) -> Tensor:
+        """Logits (n, K) of the network that answers at test time, on the CPU."""
+        return predict(self.learner, self.models, pool, self.loader.normalize)
+
+    @staticmethod
+    def _confusion(pool: Pool, logits: Tensor) -> IntArray:
+        return confusion(pool.labels.cpu().numpy(), logits.argmax(-1).numpy(), logits.shape[1])
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""
@@ -111,9 +115,7 @@ class Trainer:
             "key": self.config["key"],
             "t": self.t,
             "elapsed": self.elapsed,
-            "student": self.models.student.state_dict(),
-            "teacher": self.models.teacher.state_dict(),
-            "learner": self.learner.state_dict(),
+            **self.weights(),
             "optimizer": self.optimizer.state_dict(),
             "monitor": self.monitor.state(),
             "history": self.history,
@@ -122,16 +124,15 @@ class Trainer:
     def restore(self, path: Path) -> None:
         """Go on from a state that `fit` saved; raises CheckpointError when it is another configuration's."""
         state = checkpoint.load(path, self.config["key"])
-        self.restore_weights(state)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.monitor.restore(state["monitor"])
         self.t, self.elapsed, self.history = state["t"], state["elapsed"], state["history"]
 
-    def restore_weights(self, state: Mapping[str, Any]) -> None:
-        """Take networks and method from a state; enough to predict, not to go on."""
-        for name, part in (
-            ("student", self.models.student),
-            ("teacher", self.models.teacher),
-            ("learner", self.learner),
-        ):
-            part.load_state_dict(state[name])
+    def weights(self) -> dict[str, Any]:
+        """Networks and method: enough to predict, not to go on."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"student": self.models.student, "teacher": self.models.teacher, "learner": self.learner}

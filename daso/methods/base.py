@@ -82,7 +82,7 @@ class Learner(nn.Module):
         lacking = frozenset().union(*(addon.needs for addon in self.chain)) - out.keys()
         if "key" in lacking:  # the teacher's view of the labeled images
             out = out | {"key": models.teacher(batch.x["weak"])}
-        return Step(batch, out)
+        return Step(batch, out, memos=((),) * len(self.chain))  # for learners that refine nothing
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Every add-on's `adjust`, in order."""

@@ -32,16 +32,3 @@ def test_a_damaged_file_is_refused(tmp_path, keep):
     (tmp_path / "state.pt").write_bytes(whole[:keep])
     with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         checkpoint.load(tmp_path / "state.pt", "a")
-
-
-def test_nothing_half_written_is_left_in_place(tmp_path, monkeypatch):
-    """A write that dies before its end leaves the old content."""
-    checkpoint.write_bytes(tmp_path / "file", b"old")
-
-    def die(fd):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint.os, "fsync", die)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.write_bytes(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"old"

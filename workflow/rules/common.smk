@@ -75,7 +75,7 @@ def report_of(suite):
 
 def kept():
     """Every output there is, of this suite or of another."""
-    names = ("config.json", "history.csv", "final.pt", "train.json")
+    names = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.json")
     patterns = (
         "data/store/*/manifest.json",
         "data/splits/*/*/s*.json",

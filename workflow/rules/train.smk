@@ -15,6 +15,7 @@ rule train:
     output:
         config=f"runs/{RUN}/config.json",
         history=f"runs/{RUN}/history.csv",
+        predictions=f"runs/{RUN}/predictions.npz",
         weights=f"runs/{RUN}/final.pt",
         report=TRAINED,
     log:

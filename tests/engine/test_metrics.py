@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-import torch
 
-from daso.engine.evaluate import confusion, groups, precision, recall, summary, top1
+from daso.engine.metrics import confusion, groups, precision, recall, summary, top1
 
 # Four, three and three images of the classes 0, 1, 2; class 2 is guessed once, wrongly.
-TRUTH = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
-GUESS = torch.tensor([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
+TRUTH = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
+GUESS = np.array([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
 
 
 def test_recall_and_precision():

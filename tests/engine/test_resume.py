@@ -1,0 +1,122 @@
+"""Training goes on where it was killed, bit for bit."""
+
+import copy
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import parse_run
+from daso.data.catalog import make_store
+from daso.data.split import make_split
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch_la_daso/s0"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """The digits, a split of them, and a run's configuration, on disk."""
+    from daso.config.resolve import data_config, split_config
+
+    folder, params = tmp_path_factory.mktemp("world"), load(ROOT / "params")
+    run = parse_run(params, RUN)
+    store = make_store(data_config(params, run.dataset), folder / "store")
+    make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / "split.json")
+    config = Keys(params).resolved(run)
+    config["protocol"]["checkpoint_every"] = 7  # not a divisor of the evaluation interval
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def command(world: Path, name: str, *more: str) -> list[str]:
+    paths = {"config": world / "config.json", "store": world / "store", "split": world / "split.json"}
+    paths |= {"out": world / name / "out", "scratch": world / name / "scratch"}
+    return [sys.executable, "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in paths.items()), *more]
+
+
+def files(world: Path, name: str) -> dict[str, bytes]:
+    return {
+        file: (world / name / "out" / file).read_bytes()
+        for file in ("config.json", "history.csv", "predictions.npz", "final.pt")
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(world):
+    """What an uninterrupted run leaves."""
+    subprocess.run(command(world, "whole"), check=True, cwd=ROOT, capture_output=True)
+    return files(world, "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_killed_and_started_again(world, whole, number):
+    """Kill a real process after its first saved state, again after it has gone on, then let it end."""
+    name = number.name
+    seen: set[int] = set()
+    for _ in range(2):
+        process = subprocess.Popen(command(world, name), cwd=ROOT, stderr=subprocess.PIPE)
+        seen.add(wait_for_a_new_state(world / name / "scratch", process, seen))
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert not (world / name / "out" / "train.json").exists()
+    done = subprocess.run(command(world, name), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "resumes at step" in done.stderr
+    assert files(world, name) == whole
+    assert not list((world / name / "scratch").glob("*.pt"))
+
+
+def wait_for_a_new_state(scratch: Path, process: subprocess.Popen[bytes], seen: set[int]) -> int:
+    """The step of a state that an earlier process has not left."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for path in scratch.glob("*.pt"):
+            step = int(torch.load(path, weights_only=True)["t"])
+            if step not in seen:
+                return step
+        time.sleep(0.002)
+    pytest.fail(f"no new state: {process.communicate()[1].decode()}")
+
+
+@pytest.mark.slow
+def test_a_state_of_another_configuration_is_refused(world, whole, tmp_path):
+    config = json.loads((world / "config.json").read_text())
+    other = copy.deepcopy(config) | {"key": "0" * 16}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    arguments = [f"--resume={world / 'whole' / 'out' / 'final.pt'}", f"--config={tmp_path / 'other.json'}"]
+    done = subprocess.run(command(world, "other", *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"belongs to configuration {config['key']}, this run is {'0' * 16}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_training_needs_no_yaml_reader_and_no_workflow(world, whole):
+    """`train` and `evaluate` run where ruamel, jsonschema, snakemake, dvc and safetensors cannot be imported."""
+    block = (
+        "import sys\n"
+        "for name in ('ruamel', 'ruamel.yaml', 'jsonschema', 'snakemake', 'dvc', 'safetensors', 'pytest'):\n"
+        "    sys.modules[name] = None\n"
+        "from daso.cli import main\n"
+        "raise SystemExit(main(sys.argv[1:]))\n"
+    )
+    train = [sys.executable, "-c", block, *command(world, "bare")[3:]]
+    subprocess.run(train, check=True, cwd=ROOT, capture_output=True)
+    assert files(world, "bare") == whole
+    out, metrics = world / "bare" / "out", world / "bare" / "metrics.json"
+    paths = [f"--run={out}", f"--out={metrics}"]
+    subprocess.run([sys.executable, "-c", block, "evaluate", *paths], check=True, cwd=ROOT, capture_output=True)
+    numbers = json.loads(metrics.read_text())
+    assert numbers["steps"] == 60
+    assert numbers["evaluations"] == 3
+    assert sum(map(sum, numbers["confusion"])) == 500
+    assert sorted(numbers["counts"]["labeled"], reverse=True)[0] == 20

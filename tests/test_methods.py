@@ -1,0 +1,128 @@
+"""What every method must obey, for every file in params/methods."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from daso.config.build import build
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import Run
+from daso.engine.loader import Pool, Resident
+from daso.engine.train import Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+PARAMS = load(ROOT / "params")
+KEYS = Keys(PARAMS)
+CPU = torch.device("cpu")
+COUNTS = [20, 14, 10, 7, 5, 3, 2, 2, 1, 1]
+
+
+def pool(counts: list[int], seed: int) -> Pool:
+    """Random images of 8 x 8 pixels; class k has counts[k] of them."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.repeat_interleave(torch.arange(10), torch.tensor(counts))
+    return Pool(torch.randint(0, 2**24, (len(labels), 8, 8), generator=generator, dtype=torch.int32), labels)
+
+
+def trainer(method: str, **protocol: object) -> Trainer:
+    config = KEYS.resolved(Run("digits", "n20-m80-l20-u10r", "smoke", method, 0))
+    config["protocol"] |= protocol
+    data = Resident(pool(COUNTS, 0), pool(COUNTS[::-1], 1), pool([2] * 10, 2), pool([3] * 10, 3))
+    return build(config, data, CPU)
+
+
+def advance(run: Trainer, end: int) -> None:
+    for batch in run.loader.batches(run.t, end):
+        run.step(batch)
+
+
+@pytest.fixture(params=sorted(PARAMS.methods))
+def method(request):
+    return request.param
+
+
+def test_it_trains(method):
+    run = trainer(method)
+    before = run.models.student.classifier.weight.clone()
+    advance(run, 3)
+    assert not torch.equal(run.models.student.classifier.weight, before)
+    row = run.evaluate()
+    assert all(value == value for name, value in row.items() if name.startswith("loss_"))  # no NaN
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.03)
+
+
+def test_six_steps_are_three_and_three(method, tmp_path):
+    """Straight through, or saved after three steps and loaded into a run built anew with another start."""
+    straight, first, second = trainer(method), trainer(method), trainer(method)
+    advance(straight, 6)
+    advance(first, 3)
+    first.save(tmp_path / "state.pt")
+    with torch.no_grad():
+        second.models.student.classifier.weight.normal_()
+    second.restore(tmp_path / "state.pt")
+    assert second.t == 3
+    advance(second, 6)
+    for part in ("student", "teacher", "learner"):
+        one, two = straight.state()[part], second.state()[part]
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one), part
+    assert straight.evaluate() == second.evaluate()
+
+
+def test_two_runs_in_one_process_are_two_alone(method):
+    alone, one, two = trainer(method), trainer(method), trainer(method)
+    advance(alone, 4)
+    for batch, other in zip(one.loader.batches(0, 4), two.loader.batches(0, 4), strict=True):
+        one.step(batch)
+        two.step(other)
+    weights = [run.models.student.state_dict() for run in (alone, one, two)]
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name])
+        assert torch.equal(value, weights[2][name])
+
+
+def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
+    run = trainer(method)
+    advance(run, 25)  # past the warm-up of the smoke protocol
+    (batch,) = run.loader.batches(25, 26)
+    before = {name: buffer.clone() for name, buffer in run.learner.named_buffers()}
+    _, step = run.learner.step(batch, run.models)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in run.learner.named_buffers())
+    if step.targets.numel():
+        assert torch.allclose(step.targets.sum(-1), torch.ones(len(step.targets)), atol=1e-5)
+        assert not step.targets.requires_grad
+
+
+def test_a_step_never_asks_the_device(method):
+    """Under fake tensors, which have shapes and no values, one `.item()` or value-dependent shape raises."""
+    run = trainer(method)
+    (batch,) = run.loader.batches(0, 1)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        losses, step = run.learner.step(batch, run.models)
+        torch.stack(list(losses.values())).sum().backward()
+        run.learner.commit(step)
+
+
+def test_teacher_statistics():
+    """DASO's teacher runs in train mode, so its BN statistics leave the average from the second step on; FixMatch's
+    never runs, and `pure_average` keeps them on it whoever runs."""
+
+    def drift(method: str, bn: str) -> list[float]:
+        run = trainer(method, teacher={"decay": 0.99, "bn": bn})
+        mine, theirs = (m.encoder.layers[1].running_mean for m in (run.models.teacher, run.models.student))
+        drifts = []
+        for batch in run.loader.batches(0, 5):
+            before, t = mine.clone(), run.t
+            run.step(batch)
+            decay = run.decays[t]
+            drifts.append(float((mine - (decay * before + (1 - decay) * theirs)).abs().max()))
+        return drifts
+
+    assert max(drift("fixmatch", "authors")) < 1e-7
+    assert max(drift("fixmatch_daso", "pure_average")) < 1e-7
+    drifts = drift("fixmatch_daso", "authors")
+    assert drifts[0] < 1e-7
+    assert min(drifts[1:]) > 1e-3
