@@ -1,0 +1,153 @@
+import hashlib
+import io
+import struct
+import tarfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """Serves `content` at /<behaviour>/<name>; every request is kept as (behaviour, Range)."""
+
+    content = b""
+    requests: list[tuple[str, str | None]] = []
+
+    def do_GET(self):
+        behaviour, asked = self.path.split("/")[1], self.headers.get("Range")
+        first = not any(name == behaviour for name, _ in self.requests)
+        self.requests.append((behaviour, asked))
+        if behaviour == "gone" or (behaviour == "busy" and first):
+            self.send_error(404 if behaviour == "gone" else 503)
+            return
+        content = self.content[::-1] if behaviour == "wrong" else self.content
+        start = (
+            int(asked.removeprefix("bytes=").removesuffix("-")) if asked and not behaviour.startswith("plain") else 0
+        )
+        if start >= len(content):
+            self.answer(416, [("Content-Range", f"bytes */{len(content)}")], b"", behaviour)
+            return
+        if behaviour == "shifted" and start:
+            start -= 1
+        headers = [("Content-Length", str(len(content) - start))]
+        if asked and not behaviour.startswith("plain"):
+            headers.append(("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"))
+        body = content[start:]
+        if (behaviour == "cut" and first) or behaviour == "plain-cut":
+            body = body[: len(body) // 2]
+        self.answer(206 if asked and not behaviour.startswith("plain") else 200, headers, body, behaviour)
+
+    def answer(self, status, headers, body, behaviour):
+        self.send_response(status)
+        for header in headers:
+            self.send_header(*header)
+        self.end_headers()
+        step = 2000 if behaviour == "slow" else len(body) or 1
+        try:
+            for i in range(0, len(body), step):
+                self.wfile.write(body[i : i + step])
+                if behaviour == "slow":
+                    time.sleep(0.02)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def log_message(self, *args):
+        pass
+
+
+class Server:
+    def __init__(self, port: int, handler: type[Mirror]):
+        self.port, self.handler = port, handler
+
+    def url(self, behaviour: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{behaviour}/file.bin"
+
+    @property
+    def requests(self) -> list[tuple[str, str | None]]:
+        return self.handler.requests
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """`serve(content)`: a server of this content, on this machine, with faults to choose from by the URL."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    running = []
+
+    def start(content: bytes) -> Server:
+        handler = type("Handler", (Mirror,), {"content": content, "requests": []})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        running.append((server, thread))
+        return Server(server.server_port, handler)
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _text(word: bytes) -> bytes:
+    return b"U" + bytes([len(word)]) + word
+
+
+def python2_batch(images: np.ndarray, labels: list[int]) -> bytes:
+    """A batch of CIFAR-10 as Python 2 pickled it: protocol 2, its texts bytes, its array by numpy.core.multiarray."""
+    dtype = b"cnumpy\ndtype\n" + _text(b"u1") + b"K\x00K\x01\x87R(K\x03" + _text(b"|") + b"NNNJ" + b"\xff" * 4
+    dtype += b"J" + b"\xff" * 4 + b"K\x00tb"
+    data = images.astype(np.uint8).tobytes()
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + _text(b"b") + b"\x87R"
+    array += b"(K\x01M" + struct.pack("<H", len(labels)) + b"M" + struct.pack("<H", 3072) + b"\x86" + dtype
+    array += b"\x89T" + struct.pack("<I", len(data)) + data + b"tb"
+    listed = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(" + _text(b"labels") + listed + _text(b"data") + array + b"u."
+
+
+class TinyCifar:
+    """Four images a batch: row i of data_batch_b has label (4 (b - 1) + i) % 10, and random pixels."""
+
+    def __init__(self):
+        self.images = np.random.default_rng(0).integers(0, 256, (24, 3, 32, 32), dtype=np.uint8)
+        self.labels = [i % 10 for i in range(20)] + [9, 0, 1, 2]
+        names = [*(f"data_batch_{b}" for b in range(1, 6)), "test_batch"]
+        files = {
+            f"cifar-10-batches-py/{name}": python2_batch(self.images[4 * i : 4 * i + 4], self.labels[4 * i : 4 * i + 4])
+            for i, name in enumerate(names)
+        }
+        # The official archive does not have the batches in their order.
+        order = ["data_batch_4", "test_batch", "data_batch_3", "data_batch_2", "data_batch_5", "data_batch_1"]
+        self.archive = tar({f"cifar-10-batches-py/{name}": files[f"cifar-10-batches-py/{name}"] for name in order})
+        self.md5 = hashlib.md5(self.archive).hexdigest()
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in {**files, "cifar-10-batches-py/readme.html": b"<html>"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tiny_cifar():
+    return TinyCifar()
+
+
+@pytest.fixture
+def save_image(tmp_path):
+    """`save_image(name, color, size, mode)` makes an image below tmp_path."""
+
+    def save(name: str, color=0, size=(4, 4), mode="RGB"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new(mode, size, color).save(path)
+        return path
+
+    return save

@@ -1,0 +1,272 @@
+"""Counts and draws against numbers worked out apart from this code, by the formula and by the authors' functions."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daso.data.files import digest
+from daso.data.split import check_sizes, check_split, draw, load_split, long_tail, make_split, order_of_classes
+from daso.data.store import write_store
+from daso.errors import DataError
+
+# n1 or m1, gamma, every class, sum
+SHORT = [
+    (500, 100, "500 299 179 107 64 38 23 13 8 5", 1236),
+    (1500, 100, "1500 899 539 323 193 116 69 41 25 15", 3720),
+    (4000, 100, "4000 2397 1437 861 516 309 185 111 66 40", 9922),
+    (3000, 100, "3000 1798 1078 646 387 232 139 83 50 30", 7443),
+    (500, 150, "500 286 164 94 53 30 17 10 5 3", 1162),
+    (1500, 150, "1500 859 492 282 161 92 53 30 17 10", 3496),
+    (4000, 150, "4000 2292 1313 752 431 247 141 81 46 26", 9329),
+    (3000, 150, "3000 1719 985 564 323 185 106 60 34 20", 6996),
+    (150, 10, "150 116 89 69 53 41 32 25 19 15", 609),
+    (450, 10, "450 348 269 208 161 125 96 75 58 45", 1835),
+    (150, 20, "150 107 77 55 39 28 20 14 10 7", 507),
+    (450, 20, "450 322 231 165 118 85 61 43 31 22", 1528),
+]
+# n1 or m1, gamma, classes 0..5, classes 48..51, classes 97..99, sum over 100
+LONG = [
+    (50, 10, "50 48 47 46 45 44", "16 15 15 15", "5 5 5", 1911),
+    (150, 10, "150 146 143 139 136 133", "49 47 46 45", "15 15 15", 5835),
+    (400, 10, "400 390 381 373 364 356", "130 127 125 122", "41 40 40", 15651),
+    (300, 10, "300 293 286 279 273 267", "98 95 93 91", "31 30 30", 11720),
+    (50, 20, "50 48 47 45 44 42", "11 11 11 10", "2 2 2", 1545),
+    (150, 20, "150 145 141 136 132 128", "35 34 33 32", "7 7 7", 4741),
+    (400, 20, "400 388 376 365 354 343", "93 90 88 85", "21 20 20", 12719),
+    (300, 20, "300 291 282 273 265 257", "70 68 66 64", "15 15 15", 9527),
+]
+
+
+def numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split()]
+
+
+def heads(array: np.ndarray) -> str:
+    return hashlib.sha256(array.astype("<i8").tobytes()).hexdigest()[:16]
+
+
+def setting(n1: int, m1: int, gamma_l: float, gamma_u: float, reverse: bool = False) -> dict:
+    return {"name": "x", "n1": n1, "m1": m1, "gamma_l": gamma_l, "gamma_u": gamma_u, "reversed": reverse}
+
+
+@pytest.mark.parametrize(("head", "gamma", "counts", "total"), SHORT)
+def test_counts_of_ten_classes(head, gamma, counts, total):
+    found = long_tail(head, gamma, 10)
+    assert list(found) == numbers(counts)
+    assert sum(found) == total
+
+
+@pytest.mark.parametrize(("head", "gamma", "first", "middle", "last", "total"), LONG)
+def test_counts_of_a_hundred_classes(head, gamma, first, middle, last, total):
+    found = list(long_tail(head, gamma, 100))
+    assert (found[:6], found[48:52], found[97:]) == (numbers(first), numbers(middle), numbers(last))
+    assert sum(found) == total
+
+
+@pytest.mark.parametrize(("head", "gamma", "k"), [(*row[:2], 10) for row in SHORT] + [(*row[:2], 100) for row in LONG])
+def test_counts_are_those_of_exact_arithmetic(head, gamma, k):
+    """floor(n gamma^(-r / (K - 1))) is the largest m with m^(K-1) gamma^r <= n^(K-1): integers alone, no rounding."""
+    for rank, m in enumerate(long_tail(head, gamma, k)):
+        assert m ** (k - 1) * gamma**rank <= head ** (k - 1) < (m + 1) ** (k - 1) * gamma**rank
+
+
+def test_a_ratio_of_one_or_less_keeps_every_image():
+    assert long_tail(7, 1, 3) == (7, 7, 7)
+    assert long_tail(7, 0.5, 3) == (7, 7, 7)
+
+
+LABELED = "3 87 63 51 27 0 54 72 69 10 85 64 38"
+
+
+@pytest.mark.parametrize(
+    ("reverse", "unlabeled"),
+    [
+        (False, "48 15 36 24 78 33 12 66 57 42 21 45 55 28 31 40 67 37 35 2 5"),
+        (True, "35 41 14 5 86 26 2 8 23 44 80 32 55 28 31 40 67 37 48 12 24"),
+    ],
+)
+def test_draw_of_ninety_rows(reverse, unlabeled):
+    split = draw(np.arange(90) % 3, setting(9, 12, 9, 4, reverse), num_classes=3, holdout=9, seed=0)
+    assert split.validation.tolist() == numbers("6 84 39 16 49 61 74 83 65")
+    assert split.labeled.tolist() == numbers(LABELED)
+    assert split.unlabeled.tolist() == numbers(unlabeled)
+
+
+def test_draw_of_fifty_thousand_rows():
+    split = draw(np.arange(50_000) % 10, setting(500, 4000, 100, 100), num_classes=10, holdout=5000, seed=0)
+    assert [len(rows) for rows in split] == [1236, 9922, 5000]
+    assert split.labeled[:5].tolist() == numbers("7650 5430 6420 22280 37810")
+    assert split.labeled[-5:].tolist() == numbers("4059 36489 11649 45869 7599")
+    assert split.unlabeled[:5].tolist() == numbers("34170 34790 23960 24200 20410")
+    assert split.validation[:5].tolist() == numbers("3980 38330 48360 45720 6360")
+    assert heads(split.labeled) == "87834ecc012af03b"
+    assert heads(split.unlabeled) == "54958526fb641d03"
+    assert heads(split.validation) == "320aac3d5e2a2d33"
+
+
+def test_draw_of_fifty_thousand_rows_reversed_and_uniform():
+    for other, head, n in (((100, True), "39c54c7b90af5cfe", 9922), ((1, False), "a84ccf2829788762", 40_000)):
+        split = draw(np.arange(50_000) % 10, setting(500, 4000, 100, *other), num_classes=10, holdout=5000, seed=0)
+        assert heads(split.labeled) == "87834ecc012af03b"
+        assert len(split.unlabeled) == n
+        assert heads(split.unlabeled) == head
+
+
+def test_the_order_of_classes():
+    assert order_of_classes("native", 4, 3).tolist() == [0, 1, 2, 3]
+    assert order_of_classes("seed", 4, 3).tolist() == np.random.RandomState(3).permutation(4).tolist()
+    with pytest.raises(DataError, match="class_order is 'sede' and should be native or seed"):
+        order_of_classes("sede", 4, 3)
+
+
+def config(**changes) -> dict:
+    base = {"dataset": "toy", "setting": setting(9, 12, 9, 4), "seed": 0, "num_classes": 3, "holdout": 9}
+    return {**base, "class_order": "native", **changes}
+
+
+@pytest.fixture
+def store(tmp_path):
+    labels = np.arange(90) % 3
+    images = np.zeros((90, 3, 2, 2), np.uint8)
+    return write_store(
+        tmp_path / "store", "toy", ["a", "b", "c"], {"train": (images, labels), "test": (images, labels)}, {}
+    )
+
+
+def test_saved_and_read_again(store, tmp_path):
+    saved = make_split(config(), store, tmp_path / "splits/s0.json")
+    assert saved.split.labeled.tolist() == numbers(LABELED)
+    assert saved.counts == {"labeled": (9, 3, 1), "unlabeled": (12, 6, 3), "validation": (3, 3, 3)}
+    assert (saved.dataset, saved.setting, saved.seed, saved.class_order) == ("toy", "x", 0, (0, 1, 2))
+    assert saved.source_sha256 == store.sha256
+    again = check_split(tmp_path / "splits/s0.json", store)
+    assert again.sha256 == saved.sha256
+    content = (tmp_path / "splits/s0.json").read_bytes()
+    make_split(config(), store, tmp_path / "splits/s0.json")
+    assert (tmp_path / "splits/s0.json").read_bytes() == content
+    assert [path.name for path in (tmp_path / "splits").iterdir()] == ["s0.json"]
+
+
+def test_relabeling_the_classes_relabels_the_split(store, tmp_path):
+    """With rank r in class order[r], a split is the native one of the data whose class order[r] is called r."""
+    for seed in range(4):
+        saved = make_split(config(class_order="seed", seed=seed), store, tmp_path / "s.json")
+        order = np.random.RandomState(seed).permutation(3)
+        assert saved.class_order == tuple(order)
+        assert [saved.counts["labeled"][k] for k in order] == [9, 3, 1]
+        assert [saved.counts["unlabeled"][k] for k in order] == [12, 6, 3]
+        renamed = np.array([order.tolist().index(label) for label in np.arange(90) % 3])
+        native = draw(renamed, setting(9, 12, 9, 4), num_classes=3, holdout=9, seed=seed)
+        assert all((a == b).all() for a, b in zip(saved.split, native, strict=True))
+
+
+def test_reversed_by_the_class_order(store, tmp_path):
+    saved = make_split(config(class_order="seed", setting=setting(9, 12, 9, 4, True)), store, tmp_path / "s.json")
+    assert [saved.counts["unlabeled"][k] for k in saved.class_order] == [3, 6, 12]
+
+
+def test_too_few_images():
+    wanted = config(dataset="cifar10-lt", setting=setting(5000, 4000, 100, 100) | {"name": "n5000-m4000-l100-u100"})
+    message = (
+        "cifar10-lt/n5000-m4000-l100-u100: class 0 wants 9003 images (3 of them held out) and has 5000; "
+        "lower n1 or m1 in params/datasets/cifar10-lt.yaml"
+    )
+    with pytest.raises(DataError) as caught:
+        check_sizes(wanted, [5000, 5000, 5000])
+    assert str(caught.value) == message
+    check_sizes(wanted, [9003, 9003, 9003])
+    with pytest.raises(DataError, match="class 2 wants 9003"):
+        check_sizes(wanted, [9003, 9003, 9002])
+
+
+def test_a_split_of_too_few_images_is_not_drawn(store, tmp_path):
+    with pytest.raises(DataError, match="class 0 wants 31 images"):
+        make_split(config(setting=setting(9, 19, 9, 4)), store, tmp_path / "s.json")
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_a_store_of_another_dataset(store, tmp_path):
+    with pytest.raises(DataError, match="the store of toy with 3 classes, and the split is of toy with 4"):
+        make_split(config(num_classes=4), store, tmp_path / "s.json")
+
+
+def test_unknown_labels_are_never_drawn(tmp_path):
+    labels = np.arange(90) % 3
+    labels[::9] = -1  # all of class 0
+    images = np.zeros((90, 3, 2, 2), np.uint8)
+    store = write_store(tmp_path / "s", "toy", list("abc"), {"train": (images, labels), "test": (images, labels)}, {})
+    saved = make_split(config(setting=setting(5, 8, 1, 1)), store, tmp_path / "s.json")
+    assert (labels[np.concatenate(saved.split)] >= 0).all()
+
+
+def change(path, **changes):
+    """Edit a split and give it the digest of its new content."""
+    tree = {**json.loads(path.read_text()), **changes}
+    tree["sha256"] = digest({name: value for name, value in tree.items() if name != "sha256"})
+    path.write_text(json.dumps(tree))
+
+
+def test_every_violation_is_found(store, tmp_path):
+    path = tmp_path / "s.json"
+
+    def refused(match: str, **changes) -> None:
+        make_split(config(), store, path)
+        change(path, **changes)
+        with pytest.raises(DataError, match=match):
+            check_split(path, store)
+
+    split = make_split(config(), store, path).split
+    labeled, validation = split.labeled.tolist(), split.validation.tolist()
+    refused("drawn from data with SHA-256 000", source_sha256="0" * 64)
+    refused("there is no row 90, the train part has 90 images", labeled=[90, *labeled[1:]])
+    refused("there is no row -1", labeled=[-1, *labeled[1:]])
+    refused(r"row 6 is used more than once \(labeled, validation\)", labeled=[6, *labeled[1:]])
+    refused(r"row 84 is used more than once \(validation, validation\)", validation=[84, *validation[1:]])
+    refused(r"labeled images by class are \(8, 4, 1\), the file says \(9, 3, 1\)", labeled=[1, *labeled[1:]])
+    refused("class_order does not name each of the 3 classes once", class_order=[0, 1, 1])
+    refused("not a split", labeled="none")
+
+
+def test_a_damaged_file(store, tmp_path):
+    path = tmp_path / "s.json"
+    make_split(config(), store, path)
+    path.write_text(path.read_text().replace("87,", "88,"))
+    with pytest.raises(DataError, match="does not have the digest it names; delete it and draw it again"):
+        load_split(path)
+    path.write_text("{")
+    with pytest.raises(DataError, match="not a readable split"):
+        load_split(path)
+    with pytest.raises(DataError, match=r"absent\.json: not a readable split"):
+        load_split(tmp_path / "absent.json")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    k=st.integers(2, 7),
+    n1=st.integers(1, 12),
+    m1=st.integers(0, 15),
+    held=st.integers(0, 4),
+    spare=st.integers(0, 5),
+    gammas=st.tuples(st.floats(0.5, 50), st.floats(0.5, 50)),
+    reverse=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_disjoint_and_of_the_right_sizes(k, n1, m1, held, spare, gammas, reverse, seed):
+    """Whatever the setting and wherever the rows of a class lie."""
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(k), n1 + m1 + held + spare))
+    split = draw(labels, setting(n1, m1, *gammas, reverse), num_classes=k, holdout=held * k + k - 1, seed=seed)
+    rows = np.concatenate(split)
+    assert len(np.unique(rows)) == len(rows)
+    assert rows.size == 0 or (rows.min() >= 0 and rows.max() < len(labels))
+
+    def tail(head: int, gamma: float) -> list[int]:
+        return [int(head * (1 / gamma) ** (r / (k - 1))) if gamma > 1 else head for r in range(k)]
+
+    assert np.bincount(labels[split.labeled], minlength=k).tolist() == tail(n1, gammas[0])
+    assert np.bincount(labels[split.validation], minlength=k).tolist() == [held] * k
+    wanted = tail(m1, gammas[1])[:: -1 if reverse else 1]
+    assert np.bincount(labels[split.unlabeled], minlength=k).tolist() == wanted

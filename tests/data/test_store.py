@@ -1,0 +1,199 @@
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daso.data.store import load_store, verify_store, write_store
+from daso.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = {"kind": "digits", "origin": "here"}
+
+
+def parts(n: int = 6) -> dict:
+    images = np.arange(n * 3 * 4 * 4, dtype=np.uint8).reshape(n, 3, 4, 4)
+    return {"train": (images, np.arange(n) % 2), "test": (images[:2] + 1, np.array([1, -1]))}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_store(tmp_path / "toy", "toy", ["no", "yes"], parts(), SOURCE)
+    return tmp_path / "toy"
+
+
+def test_written_and_read(folder):
+    store = load_store(folder)
+    assert (store.dataset, store.classes, store.image_size, store.source) == ("toy", ("no", "yes"), 4, SOURCE)
+    assert store.images_total == 8
+    for part, (images, labels) in parts().items():
+        assert store.labels(part).tolist() == labels.tolist()
+        assert store.labels(part).dtype == np.int64
+        assert (store.images(part) == images).all()
+        assert store.images(part).dtype == np.uint8
+        assert store.present(part).tolist() == list(range(len(images)))
+    assert (store.images("train", [4, 1, 1]) == parts()["train"][0][[4, 1, 1]]).all()
+    assert store.images("train", []).shape == (0, 3, 4, 4)
+    assert isinstance(store.images("train"), np.memmap)
+
+
+def test_the_manifest(folder):
+    """Digests of the bare bytes, and one over classes and parts as JSON with sorted keys and no blanks."""
+    images, labels = parts()["train"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["parts"]["train"] == {
+        "images": 6,
+        "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "labels_sha256": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
+    }
+    said = {"classes": ["no", "yes"], "parts": manifest["parts"]}
+    content = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    assert manifest["sha256"] == hashlib.sha256(content).hexdigest() == load_store(folder).sha256
+    assert manifest["source"] == SOURCE
+
+
+def test_the_digest_is_of_names_images_and_labels_only(folder, tmp_path):
+    def digest(classes=("no", "yes"), source=SOURCE, edit=lambda p: p) -> str:
+        return write_store(tmp_path / "other", "other", classes, edit(parts()), source).sha256
+
+    same = load_store(folder).sha256
+    assert digest() == same
+    assert digest(source={"kind": "image_folder"}) == same
+    assert digest(classes=("yes", "no")) != same
+    assert digest(edit=lambda p: p | {"train": (p["train"][0] + 1, p["train"][1])}) != same
+    assert digest(edit=lambda p: p | {"train": (p["train"][0], 1 - p["train"][1])}) != same
+
+
+def test_the_same_bytes_again(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(before) == {"manifest.json"} | {f"{p}_{k}.npy" for p in ("train", "test") for k in ("images", "labels")}
+    write_store(folder, "toy", ["no", "yes"], parts(), SOURCE)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from daso.data import store
+real = np.save
+
+def die(*args, **more):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def killed(folder, count):  # in the array of that number, the manifest is the fifth file
+    def save(file, array):
+        nonlocal count
+        if count == 0:
+            file.write(b"half")
+            file.flush()
+            die()
+        count -= 1
+        real(file, array)
+
+    np.save = save
+    if count == 4:
+        store.json.dumps = die
+    images = np.full((6, 3, 4, 4), 7, np.uint8)
+    labels = np.zeros(6, np.int64)
+    store.write_store(folder, "toy", ["a", "b"], {"train": (images, labels), "test": (images, labels)}, {})
+
+for count, folder in enumerate(sys.argv[1:]):
+    child = os.fork()
+    if not child:
+        killed(Path(folder), count)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL, count
+"""
+
+
+def test_a_killed_write_leaves_no_store(folder, tmp_path):
+    """Neither the new one nor a mixture of it and the one that was there."""
+    folders = [shutil.copytree(folder, tmp_path / str(count)) for count in range(5)]
+    subprocess.run([sys.executable, "-c", KILLED, *map(str, folders)], cwd=ROOT, check=True)
+    for other in folders:
+        with pytest.raises(DataError, match=r"there is no store \(no manifest\.json\)"):
+            load_store(other)
+        write_store(other, "toy", ["no", "yes"], parts(), SOURCE)
+        verify_store(other)
+        assert not list(other.glob("*.part"))
+
+
+def test_verify(folder):
+    assert verify_store(folder).dataset == "toy"
+    path = folder / "train_images.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    load_store(folder)  # does not read the images
+    with pytest.raises(
+        DataError, match="the train images have SHA-256 .* the manifest says .* download the dataset again"
+    ):
+        verify_store(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "match"),
+    [
+        ("train_labels.npy", lambda b: b[:-8] + b"\0" + b[-7:], r"train_labels\.npy: SHA-256 is not the manifest's"),
+        ("train_labels.npy", lambda b: b[:-4], r"train_labels\.npy: not a readable array"),
+        ("train_images.npy", lambda b: b[:-4], r"train_images\.npy: not a readable array"),
+        (
+            "train_images.npy",
+            lambda b: b.replace(b"(6, 3, 4, 4)", b"(3, 6, 4, 4)"),
+            r"uint8 \(3, 6, 4, 4\), the manifest says",
+        ),
+        ("manifest.json", lambda b: b[:-4], r"manifest\.json: not a readable manifest"),
+        ("manifest.json", lambda b: b.replace(b'"yes"', b'"y"'), "its digest is not that of its classes and parts"),
+        ("manifest.json", lambda b: b.replace(b'"train"', b'"trian"'), "not a manifest of a store"),
+        ("manifest.json", lambda b: b"[]", "no JSON object"),
+    ],
+)
+def test_damage(folder, name, edit, match):
+    (folder / name).write_bytes(edit((folder / name).read_bytes()))
+    with pytest.raises(DataError, match=match):
+        load_store(folder)
+
+
+def test_missing_files(folder, tmp_path):
+    (folder / "test_images.npy").unlink()
+    with pytest.raises(DataError, match=r"toy: test_images\.npy is missing"):
+        load_store(folder)
+    with pytest.raises(DataError, match="nowhere: there is no store"):
+        load_store(tmp_path / "nowhere")
+
+
+def test_rows_that_are_not_there(folder):
+    store = load_store(folder)
+    with pytest.raises(DataError, match="there is no row 6 of train, which has 6 images"):
+        store.images("train", [0, 6])
+    with pytest.raises(DataError, match="there is no row -1 of train"):
+        store.images("train", [0, -1])
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda p: p.pop("test"), "toy: there are no test images"),
+        (lambda p: p.update(test=(p["test"][0][:0], p["test"][1][:0])), "toy: there are no test images"),
+        (lambda p: p.update(test=(p["test"][0].astype(float), p["test"][1])), "test images are float64"),
+        (
+            lambda p: p.update(test=(p["test"][0][:, :1], p["test"][1])),
+            r"uint8 \(2, 1, 4, 4\), not uint8 \(n, 3, S, S\)",
+        ),
+        (lambda p: p.update(test=(p["test"][0][..., :3, :3], p["test"][1])), r"images of sizes \[3, 4\]"),
+        (lambda p: p.update(test=(p["test"][0], p["test"][1][:1])), r"2 test images have int64 labels \(1,\)"),
+        (lambda p: p.update(test=(p["test"][0], np.array([0, 2]))), "test labels reach from 0 to 2, classes are 2"),
+        (lambda p: p.update(test=(p["test"][0], np.array([0, -2]))), "test labels reach from -2 to 0"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, edit, match):
+    made = parts()
+    edit(made)
+    with pytest.raises(DataError, match=match):
+        write_store(tmp_path / "toy", "toy", ["no", "yes"], made, SOURCE)
+    assert not (tmp_path / "toy").exists()
