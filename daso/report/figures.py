@@ -16,6 +16,7 @@ from daso.report.history import Curve, FloatArray
 WIDE = (4.1, 2.6)  # inches
 SQUARE = (2.6, 2.6)
 HEAT = (0.22, 0.50, 0.80)  # legible under light and dark ink alike
+WHOLE = (-2.0, 102.0)  # percent, with room for the line at either end
 FEW = 12  # up to so many classes are worth a number in each field
 
 
@@ -26,8 +27,11 @@ class Line(NamedTuple):
     curve: Curve
 
 
-def over_steps(lines: Sequence[Line], name: str, title: str, unit: str) -> str:
-    """Mean over seeds against training steps, with a band of one sample standard deviation from two seeds on."""
+def over_steps(lines: Sequence[Line], name: str, title: str, unit: str, *, whole: bool = False) -> str:
+    """Mean over seeds against training steps, with a band of one sample standard deviation from two seeds on.
+
+    `whole` shows 0 to 100 percent, for panels that are read beside each other; else the axis follows the curves.
+    """
     with svg.style():
         figure, axes = _panel(WIDE, unit, "training step")
         for line in lines:
@@ -36,6 +40,8 @@ def over_steps(lines: Sequence[Line], name: str, title: str, unit: str) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_xlim(left=0)
         axes.margins(x=0)
+        if whole:
+            axes.set_ylim(*WHOLE)
     return svg.write(figure, name, title)
 
 
@@ -46,7 +52,7 @@ def by_rank(lines: Sequence[Line], name: str, title: str) -> str:
         for line in lines:
             _draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
         _rank_axis(axes, max(len(line.curve.x) for line in lines))
-        axes.set_ylim(-2, 102)
+        axes.set_ylim(*WHOLE)
     return svg.write(figure, name, title)
 
 
@@ -105,7 +111,7 @@ def _draw(axes: Axes, line: Line, marker: str) -> None:
         curve.x, curve.mean, color=tone, marker=marker, markersize=3, linestyle=(0, dashes) if dashes else "-", zorder=3
     )
     if not np.isnan(curve.std).all():
-        low, high = curve.mean - curve.std, curve.mean + curve.std
+        low, high = np.clip((curve.mean - curve.std, curve.mean + curve.std), 0.0, 100.0)
         axes.fill_between(curve.x, low, high, color=tone, alpha=0.2, linewidth=0, zorder=2)
 
 

@@ -13,7 +13,9 @@ from daso.report.figures import Line
 from daso.report.history import Curve, Watched, class_counts, confusion, recall_by_rank, tail_size, watch
 
 NO_SPREAD = "One seed a method, so no band."
-SPREAD = "Band: one sample standard deviation over seeds either side, where a method has two or more."
+SPREAD = (
+    "Band: one sample standard deviation over seeds either side (cut at 0 and 100), where a method has two or more."
+)
 
 
 class Panel(NamedTuple):
@@ -109,7 +111,9 @@ def _curves(
             lines = _lines(stage, {c.method: choose(stage.watched[c.setting, c.method]) for c in stage.row(setting)})
             if lines:
                 title = f"{unit.capitalize()} over training steps, {setting['name']}{', ' if note else ''}{note}"
-                panels.append(Panel(i, note, figures.over_steps(lines, stage.name(name, i, j), title, unit)))
+                panels.append(
+                    Panel(i, note, figures.over_steps(lines, stage.name(name, i, j), title, unit, whole=bool(note)))
+                )
                 used += lines
     return Plate(name, f"{caption} {_band(used)}", panels, _methods(used))
 

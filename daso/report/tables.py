@@ -79,12 +79,12 @@ def band(ours: Spread, published: Published) -> float | None:
 
 
 def judge(ours: Spread | None, published: Published | None, obstacles: Sequence[str] = ()) -> Verdict:
-    """The verdict on one cell; `obstacles` are reasons, besides a missing number, why it cannot be compared."""
+    """The verdict on one cell; `obstacles` are why it may not stand beside a number that there is."""
     if ours is None:
         return Verdict(NOT_RUN)
     if published is None:
-        obstacles = [*obstacles, "no published number"]
-    if published is None or obstacles:
+        return Verdict(NOT_COMPARABLE, reasons=("no published number",))
+    if obstacles:
         return Verdict(NOT_COMPARABLE, reasons=tuple(obstacles))
     difference, width = ours.mean - published.mean, band(ours, published)
     remark = (f"{ours.n} {'run' if ours.n == 1 else 'runs'} against {RUNS} published",) if ours.n < RUNS else ()

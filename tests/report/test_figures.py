@@ -50,6 +50,18 @@ def test_nothing_but_the_drawing(drawing):
     assert "var(--soft)" in svg
 
 
+def test_a_band_ends_at_zero_and_a_hundred():
+    """Of 1 +- 5 and 99 +- 5 nothing is drawn beyond 0 and 100: the band is 0 to 6, then 94 to 100."""
+    ranks = np.arange(1.0, 3.0)
+    wide = Curve(ranks, np.array([1.0, 99.0]), np.array([5.0, 5.0]), 3)
+    low, high = np.array([0.0, 94.0]), np.array([6.0, 100.0])
+    cut = Curve(ranks, (low + high) / 2, (high - low) / 2, 3)
+    bands = [
+        re.search(r"PolyCollection.*?</g>", figures.by_rank([Line(0, c)], "x", "t"), re.DOTALL) for c in (wide, cut)
+    ]
+    assert re.findall(r' d="[^"]*"', bands[0][0]) == re.findall(r' d="[^"]*"', bands[1][0]) != []
+
+
 def test_titles_are_escaped():
     assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in figures.confusion(np.eye(2), "x", 'a <b> "c"')
 

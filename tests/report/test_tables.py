@@ -63,10 +63,18 @@ def test_fewer_runs_are_compared_and_said():
 
 
 def test_not_comparable_gives_every_reason_and_no_difference():
-    verdict = judge(Spread(76.5, 0.6, 3), None, ["short schedule"])
+    verdict = judge(Spread(76.0, 0.6, 3), PAPER, ["short schedule", "other images"])
     assert (verdict.word, verdict.difference) == ("not comparable", None)
-    assert verdict.reasons == ("short schedule", "no published number")
-    assert judge(Spread(76.0, 0.6, 3), PAPER, ["short schedule"]).difference is None
+    assert verdict.reasons == ("short schedule", "other images")
+
+
+def test_a_missing_number_is_reason_enough():
+    assert judge(Spread(76.5, 0.6, 3), None, ["short schedule"]) == (
+        "not comparable",
+        None,
+        None,
+        ("no published number",),
+    )
 
 
 def test_not_run_comes_first():
