@@ -16,7 +16,7 @@ from daso.config.params import load
 from daso.config.resolve import Run, parse_run
 from daso.errors import DataError
 
-OUTPUTS = ("config.json", "history.csv", "final.pt", "train.json")  # the last is written last
+OUTPUTS = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.json")  # the last is written last
 
 
 def adopt_bundle(bundle: Path) -> list[str]:

@@ -13,16 +13,21 @@ from pathlib import Path
 from daso.config.code import closure, digest_of
 from daso.config.params import Params, Tree
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
-from daso.config.resolve import Run, data_config, digest, resolve, runs, split_config, suite_of
+from daso.config.resolve import Run, data_config, digest, expanded, resolve, runs, split_config
 from daso.config.signature import ROOT
 
 # Where the code of each stage begins. The command line only hands paths over and is in no key.
-TRAINING = ("daso.config.build", "daso.data.split", "daso.data.store", "daso.engine.environment", "daso.engine.results")
 ENTRIES = {
     "data": ("daso.data.catalog",),
-    "split": ("daso.data.split",),
-    "train": TRAINING,
-    "evaluate": TRAINING,
+    "split": ("daso.data.split", "daso.data.store"),
+    "train": (
+        "daso.config.build",
+        "daso.data.split",
+        "daso.data.store",
+        "daso.engine.environment",
+        "daso.engine.results",
+    ),
+    "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.page",),
 }
 # What a report reads besides params/ and metrics/.
@@ -56,18 +61,12 @@ class Keys:
 
     def evaluate(self, run: Run) -> str:
         """The key of a run's metrics."""
-        return self._key("evaluate", [], self.train(run), specs=_specs(resolve(self.params, run)))
+        return self._key("evaluate", [], self.train(run))
 
     def report(self, suite: str) -> str:
         """The key of a suite's report: its tables, the titles and notes it prints, its templates and its metrics."""
-        tree, params = suite_of(self.params, suite), self.params
-        needed = runs(params, suite)
-        shown = {
-            "datasets": {run.dataset: params.datasets[run.dataset] for run in needed},
-            "methods": {run.method: params.methods[run.method] for run in needed},
-            "protocol": params.protocols[tree["protocol"]],
-        }
-        return self._key("report", [suite, tree, shown, self._report_files], *(self.evaluate(run) for run in needed))
+        metrics = (self.evaluate(run) for run in runs(self.params, suite))
+        return self._key("report", [expanded(self.params, suite), self._report_files], *metrics)
 
     def resolved(self, run: Run) -> Tree:
         """The resolved configuration of a run with its key: what `config.json` holds."""

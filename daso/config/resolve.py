@@ -76,6 +76,24 @@ def runs(params: Params, suite: str) -> list[Run]:
     )
 
 
+def expanded(params: Params, suite: str) -> Tree:
+    """A suite with every name in it replaced by what it names: what a report needs to know."""
+    tree = suite_of(params, suite)
+
+    def table_of(table: Tree) -> Tree:
+        dataset = table["dataset"]
+        return {
+            **table,
+            "dataset": {"name": dataset, **params.datasets[dataset]},
+            "settings": [setting_config(params, dataset, setting) for setting in table["settings"]],
+            "methods": [{"name": method, **params.methods[method]} for method in table["methods"]],
+        }
+
+    protocol = {"name": tree["protocol"], "note": "", **params.protocols[tree["protocol"]]}
+    tables = [table_of(table) for table in tree["tables"]]
+    return {"name": suite, "note": "", **tree, "protocol": protocol, "tables": tables}
+
+
 def data_config(params: Params, dataset: str) -> Tree:
     """What the store of a dataset is made from."""
     tree = params.datasets[dataset]

@@ -1,13 +1,18 @@
 # The tables and figures of a suite.
-def suite_metrics(wildcards):
-    return paths(METRICS, runs(PARAMS, wildcards.suite))
+def suite_results(wildcards):
+    these = runs(PARAMS, wildcards.suite)
+    return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]
 
 
 rule report:
     input:
-        suite_metrics,
+        suite_results,
     output:
         REPORT,
+        "reports/{suite}/report.md",
+        "reports/{suite}/metrics.json",
+        "reports/{suite}/cells.csv",
+        "reports/{suite}/history.csv",
     log:
         "logs/report/{suite}.log",
     benchmark:

@@ -1,0 +1,190 @@
+"""A whole small project in a folder of its own: this code, digits, a protocol of a few steps."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGETS = {"all", "data", "splits", "runs", "metrics"}
+METHODS = ("supervised", "fixmatch_daso")
+SETTING = "n20-m80-l20-u10r"
+# Two methods, one seed: what a first build runs.
+EVERYTHING = Counter(
+    [*("download digits", "split 0", "report tiny")]
+    + [f"{rule} {m} 0" for rule in ("train", "evaluate") for m in METHODS]
+)
+PROTOCOL = """\
+title: a few steps
+comparable: false
+note: ""
+steps: 6
+batch_size: 8
+network: {name: small_convnet, channels: [4, 4], strides: [1, 2]}
+optimizer: {lr: 0.03, momentum: 0.9, nesterov: true, weight_decay: 0.0005, warmup: 0, milestones: [], factor: 1.0}
+teacher: {decay: 0.99, bn: authors}
+evaluation: {every: 3, median_of: 2}
+checkpoint_every: 2
+overrides:
+  daso.queue_length: 8
+  daso.period: 2
+  daso.warmup: 2
+  optimizer.warmup: 0
+  optimizer.milestones: []
+"""
+SUITE = f"""\
+title: A few steps
+protocol: tiny
+seeds: [0]
+tables:
+  - {{name: digits, title: Digits, dataset: digits, settings: [{SETTING}], methods: [{", ".join(METHODS)}]}}
+"""
+
+
+class Project:
+    """A working copy and the commands that a person would type in it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    @classmethod
+    def create(cls, path):
+        """The code of this repository, committed, with the tiny suite as its only one."""
+        listed = subprocess.run(
+            [
+                "git",
+                "ls-files",
+                "-co",
+                "--exclude-standard",
+                "-z",
+                *("daso", "workflow", "reports", "params", "profiles"),
+            ]
+            + [*("Snakefile", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore")],
+            **{"cwd": ROOT, "capture_output": True, "text": True, "check": True},
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).exists():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, path / name, follow_symlinks=False)
+        project = cls(path)
+        project._tiny_params()
+        project.git("init", "-q", "-b", "main")
+        project.commit("the project")
+        return project
+
+    def _tiny_params(self):
+        params = self.path / "params"
+        for kind, kept in (("datasets", ["digits"]), ("methods", METHODS), ("protocols", []), ("suites", [])):
+            for path in (params / kind).glob("*.yaml"):
+                if path.stem not in kept:
+                    path.unlink()
+        self.write("params/pipeline.yaml", "suite: tiny\n")
+        self.write("params/protocols/tiny.yaml", PROTOCOL)
+        self.write("params/suites/tiny.yaml", SUITE)
+        where = {f"digits/{SETTING}": {"daso.dist_temperature": 0.3}}
+        self.edit("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
+
+    def copy(self, path):
+        """The same state in another folder; times are kept."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path)
+
+    def environment(self, **more):
+        """This Python first, one thread, no GPU, and nothing of DVC outside the project."""
+        place = self.path.parent / "dvc-site"
+        dvc = {f"DVC_{name}_DIR": str(place) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
+        who = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")}
+        return {**kept, **dvc, **who, "PATH": path, "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", **more}
+
+    def call(self, *command, fails=False, **environment):
+        """The output of a command, both streams; it must succeed, or must not."""
+        done = subprocess.run(
+            command,
+            **{"cwd": self.path, "env": self.environment(**environment), "check": False},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
+        )
+        assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def start(self, *command):
+        """A process in a session of its own."""
+        return subprocess.Popen(
+            command,
+            **{"cwd": self.path, "env": self.environment(), "start_new_session": True},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
+        )
+
+    def snakemake(self, *arguments, **options):
+        """`snakemake` on two cores."""
+        return self.call("snakemake", *arguments, "--cores", "2", **options)
+
+    def dvc(self, *arguments, **options):
+        """`dvc`."""
+        return self.call("dvc", *arguments, **options)
+
+    def git(self, *arguments):
+        """`git`."""
+        return self.call("git", *arguments)
+
+    def commit(self, message):
+        """Commit all that is not ignored."""
+        self.git("add", "-A")
+        self.git("commit", "-qm", message)
+
+    def planned(self, *arguments):
+        """What `snakemake -n` says it would run."""
+        return jobs(self.snakemake("-n", *arguments))
+
+    def edit(self, file, change):
+        """Change the tree of a file of params/."""
+        yaml, path = YAML(), self.path / "params" / file
+        tree = yaml.load(path.read_text())
+        change(tree)
+        with path.open("w") as out:
+            yaml.dump(tree, out)
+
+    def write(self, file, text):
+        """Write a file."""
+        (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / file).write_text(text)
+
+    def replace(self, file, old, new):
+        """Replace a text that must be there."""
+        text = (self.path / file).read_text()
+        assert old in text
+        (self.path / file).write_text(text.replace(old, new, 1))
+
+    def read(self, file):
+        """The text of a file."""
+        return (self.path / file).read_text()
+
+    def results(self):
+        """Content of the metrics of every run, by path."""
+        return {
+            path.relative_to(self.path).as_posix(): path.read_bytes() for path in self.path.glob("metrics/*/**/*.json")
+        }
+
+
+def jobs(output):
+    """Jobs that a run of Snakemake started or a dry run lists: `<rule> <method> <seed>`, as far as a rule has them."""
+    found = Counter()
+    for block in re.split(r"\n(?=(?:local)?rule \w+:|\[)", output):
+        if (rule := re.search(r"^(?:local)?rule (\w+):", block)) and rule[1] not in TARGETS:
+            named = dict(re.findall(r"(\w+)=([^,\s]+)", (re.search(r"wildcards: (.*)", block) or [""])[0]))
+            words = {"download": ["dataset"], "split": ["seed"], "report": ["suite"]}.get(rule[1], ["method", "seed"])
+            found[" ".join([rule[1], *(named[word] for word in words)])] += 1
+    return found
+
+
+def runs(*methods, seeds=(0,)):
+    """The jobs of these methods and of the report."""
+    return Counter(
+        [f"{rule} {m} {s}" for rule in ("train", "evaluate") for m in methods for s in seeds] + ["report tiny"]
+    )

@@ -1,0 +1,146 @@
+"""What runs after which change, and that nothing runs without one."""
+
+from collections import Counter
+
+import pytest
+
+from tests.workflow.conftest import weigh
+from tests.workflow.project import EVERYTHING, METHODS, SETTING, jobs, runs
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+NOTHING = Counter()
+REPORT = Counter({"report tiny": 1})
+DASO = METHODS[1]
+
+
+def test_a_bare_call_builds_everything_and_a_second_one_nothing(built):
+    assert jobs(built.first) == EVERYTHING
+    assert (built.path / "reports/tiny/index.html").stat().st_size > 0
+    assert "Nothing to be done" in built.snakemake()
+
+
+def test_jobs_run_on_one_thread(built):
+    assert '"threads": 1' in built.read(f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "want"),
+    [
+        (f"methods/{DASO}.yaml", weigh(0.5), runs(DASO)),
+        ("protocols/tiny.yaml", lambda t: t["optimizer"].update(weight_decay=1e-5), runs(*METHODS)),
+        ("protocols/tiny.yaml", lambda t: t["optimizer"].update(lr=0.02), runs(DASO)),  # supervised has its own
+        ("protocols/tiny.yaml", lambda t: t.update(checkpoint_every=3), REPORT),
+        (f"methods/{DASO}.yaml", lambda t: t.insert(0, "addons", t.pop("addons"), comment="moved"), NOTHING),
+        ("suites/tiny.yaml", lambda t: t["seeds"].append(1), Counter(["split 1"]) + runs(*METHODS, seeds=[1])),
+        ("suites/tiny.yaml", lambda t: t["tables"][0].update(methods=[DASO]), REPORT),
+        ("datasets/digits.yaml", lambda t: t["settings"][SETTING].update(m1=70), Counter(["split 0"]) + runs(*METHODS)),
+    ],
+)
+def test_a_change_of_params_runs_just_what_it_touches(built, project, file, edit, want):
+    project.edit(file, edit)
+    assert project.planned() == want
+
+
+def test_swapped_values_are_a_change(project):
+    def swap(tree):
+        addon = tree["addons"][0]
+        addon["proto_temperature"], addon["weight"] = addon["weight"], addon["proto_temperature"]
+
+    project.edit(f"methods/{DASO}.yaml", swap)
+    assert project.planned() == runs(DASO)
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "want"),
+    [
+        ("daso/methods/addons/daso.py", "# a comment\n", NOTHING),
+        ("daso/methods/addons/daso.py", "X = 1\n", runs(DASO)),
+        ("daso/report/page.py", "X = 1\n", REPORT),
+        ("workflow/rules/train.smk", "# a comment\n", NOTHING),
+    ],
+)
+def test_a_change_of_code_runs_just_what_runs_it(project, file, line, want):
+    project.write(file, project.read(file) + "\n" + line)
+    assert project.planned() == want
+
+
+def test_another_suite_and_a_report_by_its_path(project):
+    project.write("params/suites/more.yaml", project.read("params/suites/tiny.yaml"))
+    assert project.planned() == NOTHING
+    want = Counter({"report more": 1})
+    assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == want
+
+
+def test_touched_files_are_no_change(project):
+    for path in [project.path / "data/store/digits/manifest.json", *project.path.glob("runs/**/final.pt")]:
+        path.touch()
+    assert project.planned() == NOTHING
+
+
+def test_records_come_back_from_beside_the_outputs(project):
+    project.call("rm", "-rf", ".snakemake")
+    assert project.planned() == NOTHING
+    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
+    assert project.planned() == runs(DASO)
+
+
+def test_outputs_without_records_are_an_error(project):
+    project.call("rm", "-rf", ".snakemake", "runs/provenance.json")
+    said = project.snakemake("-n", fails=True)
+    assert "config.json: no record says how this file was made (8 such outputs)" in said
+    assert "Traceback" not in said
+    project.dvc("checkout", "--force")
+    assert project.planned() == NOTHING
+
+
+def test_a_real_change_trains_again(project):
+    before = project.results()
+    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
+    assert jobs(project.snakemake()) == runs(DASO)
+    after = project.results()
+    assert [name for name in after if after[name] != before[name]] == [f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json"]
+    assert '"weight": 0.5' in project.read(f"runs/digits/{SETTING}/tiny/{DASO}/s0/config.json")
+    assert project.planned() == NOTHING
+
+
+BAD = [
+    (f"methods/{DASO}.yaml", lambda t: t["addons"][0].update(wieght=1), "add-on 'daso' has no option 'wieght'"),
+    ("protocols/tiny.yaml", lambda t: t.update(steps="six"), 'steps: "six" is not an integer'),
+    (
+        "suites/tiny.yaml",
+        lambda t: t["tables"][0].update(methods=["fixmtch"]),
+        "table 'digits': there is no method 'fixmtch'",
+    ),
+]
+
+
+def test_bad_params_are_told_in_a_line_each_and_nothing_runs(project):
+    for file, edit, _ in BAD[:2]:
+        project.edit(file, edit)
+    lines = [f"params/{file}: {message}" for file, _, message in BAD[:2]]
+    run = f"digits/{SETTING}/tiny/{DASO}/s0"
+    for said in (
+        project.snakemake(fails=True),
+        project.call("python", "-m", "daso", "resolve", run, fails=True),
+        project.dvc("repro", fails=True),
+    ):
+        # the structure of every file comes first; options are looked at when that is right
+        assert lines[1] in said.splitlines()
+        assert "Traceback" not in said
+        assert jobs(said) == NOTHING
+
+
+@pytest.mark.parametrize(("file", "edit", "message"), BAD)
+def test_each_bad_param_is_told(project, file, edit, message):
+    project.edit(file, edit)
+    said = project.snakemake("-n", fails=True)
+    assert [line.startswith(f"params/{file}: {message}") for line in said.splitlines() if "params/" in line] == [True]
+
+
+def test_an_unknown_suite_and_an_unknown_run(project):
+    said = project.snakemake("--config", "suite=tyni", fails=True)
+    assert "params/suites: there is no suite 'tyni'; did you mean 'tiny'?" in said.splitlines()
+    assert "Traceback" not in said
+    said = project.snakemake(f"runs/digits/{SETTING}/tiny/no_such_method/s0/final.pt", fails=True)
+    assert "MissingRuleException" in said
+    assert "Traceback" not in said

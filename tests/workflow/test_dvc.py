@@ -1,0 +1,113 @@
+"""DVC keeps what Snakemake made: what it starts, what it records, and what another clone gets."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.workflow.conftest import weigh
+from tests.workflow.project import METHODS, SETTING, Project, jobs, runs
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+NOTHING = Counter()
+DASO = METHODS[1]
+METRICS = f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json"
+CONFIG = f"runs/digits/{SETTING}/tiny/{DASO}/s0/config.json"
+
+
+def trained_weight(project):
+    """What the trained run says it was trained with, checked against its own metrics."""
+    config = json.loads(project.read(CONFIG))
+    assert json.loads(project.read(METRICS))["key"] == config["key"]
+    return config["method"]["learner"]["weight"]
+
+
+@pytest.fixture(scope="module")
+def clone(changed, tmp_path_factory):
+    """A fresh clone of the second revision with its results pulled from a remote."""
+    place = tmp_path_factory.mktemp("clone")
+    changed.dvc("remote", "add", "--force", "--default", "--local", "store", str(place / "remote"))
+    changed.dvc("push")
+    changed.git("clone", "-q", ".", str(place / "project"))
+    clone = Project(place / "project")
+    clone.dvc("remote", "add", "--default", "--local", "store", str(place / "remote"))
+    clone.dvc("pull")
+    return clone
+
+
+def test_results_made_by_hand_are_taken_over_without_running(built):
+    assert jobs(built.repro) == NOTHING
+    assert "up to date" in built.dvc("status")
+    assert "Running stage" not in built.dvc("repro")
+
+
+def test_repro_runs_what_a_change_touches(changed):
+    assert jobs(changed.repro) == runs(DASO)
+    assert trained_weight(changed) == 0.5
+    after = changed.results()
+    assert [name for name in after if after[name] != changed.before[name]] == [METRICS]
+    assert changed.planned() == NOTHING
+
+
+def test_an_old_revision_comes_back_with_its_records(changed, tmp_path):
+    project = changed.copy(tmp_path / "project")
+    project.git("checkout", "-q", "HEAD~1")
+    project.dvc("checkout")
+    assert project.results() == changed.before
+    assert project.planned() == NOTHING
+    assert "up to date" in project.dvc("status")
+    project.git("checkout", "-q", "main")
+    project.dvc("checkout")
+    assert project.results() == changed.results()
+    assert project.planned() == NOTHING
+
+
+def test_the_difference_of_two_revisions_is_shown(changed):
+    said = changed.dvc("params", "diff", "HEAD~1")
+    assert f"params/methods/{DASO}.yaml" in said
+    assert "0.5" in said
+    changed.dvc("metrics", "show")
+    changed.dvc("metrics", "diff", "HEAD~1")
+    changed.dvc("plots", "diff", "HEAD~1", "-o", "dvc_plots")
+
+
+def test_a_fresh_clone_has_everything_and_runs_nothing(changed, clone):
+    assert clone.results() == changed.results()
+    assert clone.planned() == NOTHING
+    assert "up to date" in clone.dvc("status")
+
+
+@pytest.mark.parametrize("how", ["snakemake", "dvc repro", "dvc exp run", "dvc exp run --temp"])
+def test_a_fresh_clone_never_records_old_results_for_new_params(clone, tmp_path, how):
+    project = clone.copy(tmp_path / "project")
+    before = project.results()
+    if how.startswith("dvc exp run"):
+        name = f"params/methods/{DASO}.yaml:learner.weight=0.00001"
+        said = project.call(*how.split(), "--name", "lighter", "--set-param", name)
+        if "--temp" in how:
+            assert project.results() == before
+            project.dvc("exp", "apply", "lighter")
+        weight = 0.00001  # DVC writes 1e-05, which YAML 1.1 reads as a text
+    else:
+        project.edit(f"methods/{DASO}.yaml", weigh(0.25))
+        said = project.snakemake() if how == "snakemake" else project.dvc("repro")
+        weight = 0.25
+    assert jobs(said) == runs(DASO)
+    assert trained_weight(project) == weight
+    after = project.results()
+    assert [name for name in after if after[name] != before[name]] == [METRICS]
+    assert project.planned() == NOTHING
+    if how == "snakemake":
+        assert jobs(project.dvc("repro")) == NOTHING
+    assert "up to date" in project.dvc("status")
+
+
+def test_the_cache_is_never_written_into(clone):
+    # every object of the cache is named by the MD5 of its content
+    import hashlib
+
+    files = [path for path in clone.path.glob(".dvc/cache/files/md5/??/*") if path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        name = path.parent.name + path.name.removesuffix(".dir")
+        assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name

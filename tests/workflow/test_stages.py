@@ -1,0 +1,48 @@
+"""What stands in the keys as the code of a stage is at least what the stage really imports."""
+
+import json
+
+import pytest
+
+from daso.config.keys import Keys, _specs
+from daso.config.params import load
+from tests.workflow.project import METHODS, SETTING
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+# The command line, what only shows progress or holds locks, and a table of names whose used lines are in the keys.
+EXEMPT = {"daso.__main__", "daso.cli", "daso.config.registry", "daso.engine.lock", "daso.engine.progress"}
+RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
+STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"
+LOOK = """
+import sys
+from daso.cli import main
+assert main(sys.argv[1:]) == 0
+print("\\nmodules", *sorted(name for name in sys.modules if name == "daso" or name.startswith("daso.")))
+"""
+
+
+@pytest.mark.parametrize("stage", ["data", "split", "train", "evaluate", "report"])
+def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch):
+    monkeypatch.chdir(project.path)
+    keys = Keys(load(), project.path)
+    config = json.loads(project.read(f"runs/{RUN}/config.json"))
+    if stage in ("data", "split"):
+        from daso.config.resolve import canonical, data_config, split_config
+
+        made = (
+            data_config(keys.params, "digits") if stage == "data" else split_config(keys.params, "digits", SETTING, 0)
+        )
+        project.write("stage.json", canonical(made))
+    arguments = {
+        "data": ["download", "--config", "stage.json", "--out", "new/store"],
+        "split": ["split", "--config", "stage.json", "--store", STORE, "--out", "new/split.json"],
+        "train": ["train", "--config", f"runs/{RUN}/config.json", "--store", STORE, "--split", SPLIT]
+        + ["--out", "new/run", "--scratch", "new/scratch"],
+        "evaluate": ["evaluate", "--run", f"runs/{RUN}", "--out", "new/metrics.json"],
+        "report": ["report", "--suite", "tiny", "--out", "new/report"],
+    }
+    said = project.call("python", "-c", LOOK, *arguments[stage])
+    imported = set(said.splitlines()[-1].removeprefix("modules ").split())
+    covered = set(keys.modules(stage, _specs(config) if stage == "train" else ()))
+    assert imported - covered - EXEMPT == set()
+    assert len(imported) > 5
