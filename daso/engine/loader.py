@@ -39,7 +39,7 @@ def load(store: Store, split: Split, device: torch.device) -> Resident:
 
     def pool(part: str, rows: np.ndarray[Any, np.dtype[np.int64]] | None) -> Pool:
         labels = store.labels(part) if rows is None else store.labels(part)[rows]
-        images = torch.from_numpy(np.ascontiguousarray(store.images(part, rows)))
+        images = torch.from_numpy(np.array(store.images(part, rows)))
         return Pool(pack(images).to(device), torch.from_numpy(np.array(labels, dtype=np.int64)).to(device))
 
     return Resident(
