@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from daso.data.catalog import make_store
+
 
 class Mirror(BaseHTTPRequestHandler):
     """Serves `content` at /<behaviour>/<name>; every request is kept as (behaviour, Range)."""
@@ -121,11 +123,11 @@ class TinyCifar:
         }
         # The official archive does not have the batches in their order.
         order = ["data_batch_4", "test_batch", "data_batch_3", "data_batch_2", "data_batch_5", "data_batch_1"]
-        self.archive = tar({f"cifar-10-batches-py/{name}": files[f"cifar-10-batches-py/{name}"] for name in order})
+        self.archive = make_tar({f"cifar-10-batches-py/{name}": files[f"cifar-10-batches-py/{name}"] for name in order})
         self.md5 = hashlib.md5(self.archive).hexdigest()
 
 
-def tar(files: dict[str, bytes]) -> bytes:
+def make_tar(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in {**files, "cifar-10-batches-py/readme.html": b"<html>"}.items():
@@ -138,6 +140,22 @@ def tar(files: dict[str, bytes]) -> bytes:
 @pytest.fixture(scope="session")
 def tiny_cifar():
     return TinyCifar()
+
+
+@pytest.fixture
+def tar():
+    """`tar(files)`: the bytes of a .tar.gz."""
+    return make_tar
+
+
+@pytest.fixture(scope="session")
+def cifar10_store(cifar10_zip, tmp_path_factory):
+    """The store of all of CIFAR-10, made from files as the override has it."""
+    source = {"kind": "cifar10", "md5": "0" * 32, "urls": [], "override": "DASO_CIFAR10"}
+    config = {"dataset": "cifar10-lt", "source": source, "num_classes": 10, "image_size": 32}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DASO_CIFAR10", str(cifar10_zip))
+        return make_store(config, tmp_path_factory.mktemp("cifar10") / "store")
 
 
 @pytest.fixture

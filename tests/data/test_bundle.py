@@ -1,0 +1,218 @@
+import json
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daso.data.bundle import read_bundle, write_bundle
+from daso.data.split import check_split, make_split
+from daso.data.store import load_store, verify_store, write_store
+from daso.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_config(seed: int, dataset: str = "toy", setting: str = "small", method: str = "fixmatch") -> dict:
+    return {
+        "run": f"{dataset}/{setting}/smoke/{method}/s{seed}",
+        "key": f"{seed:016x}",
+        "dataset": {"name": dataset, "num_classes": 2},
+        "setting": {"name": setting},
+        "seed": seed,
+    }
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """A store of 40 images of noise, and `pack(seeds)`: the runs to bundle, their splits drawn and saved."""
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    parts = {"train": (random.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8), labels)}
+    parts["test"] = (random.integers(0, 256, (6, 3, 8, 8), dtype=np.uint8), labels[:6])
+    store = write_store(tmp_path / "data/store/toy", "toy", ["a", "b"], parts, {"kind": "digits", "origin": "noise"})
+
+    def pack(*seeds: int, methods: tuple[str, ...] = ("fixmatch",)) -> list:
+        runs = []
+        for seed in seeds:
+            setting = {"name": "small", "n1": 3, "m1": 4, "gamma_l": 3, "gamma_u": 1, "reversed": False}
+            config = {"dataset": "toy", "setting": setting, "seed": seed, "num_classes": 2, "holdout": 4}
+            path = tmp_path / f"data/splits/toy/small/s{seed}.json"
+            make_split({**config, "class_order": "native"}, store, path)
+            runs += [(run_config(seed, method=method), path, store.folder) for method in methods]
+        return runs
+
+    return pack
+
+
+def test_what_is_in_it(pack, tmp_path):
+    runs = pack(0, 1, methods=("fixmatch", "supervised"))
+    write_bundle(tmp_path / "out/bundle", runs)
+    found = read_bundle(tmp_path / "out/bundle")
+    assert [run.config for run in found] == sorted((config for config, *_ in runs), key=lambda config: config["run"])
+    assert {
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()
+    } == {
+        *(
+            f"bundle/configs/toy/small/smoke/{method}/s{seed}.json"
+            for method in ("fixmatch", "supervised")
+            for seed in (0, 1)
+        ),
+        *(f"bundle/splits/toy/small/s{seed}.json" for seed in (0, 1)),
+        *(f"bundle/store/toy/{name}" for name in ("manifest.json", "train.zip", "test.zip")),
+        *(f"bundle/store/toy/{part}_labels.npy" for part in ("train", "test")),
+    }
+    assert (tmp_path / "out/bundle/runs").is_dir()
+
+
+def test_pixels_labels_and_digests_are_the_same(pack, tmp_path):
+    runs = pack(0, 1)
+    write_bundle(tmp_path / "bundle", runs)
+    whole, used = load_store(runs[0][2]), set()
+    for (_, split_file, _), run in zip(runs, read_bundle(tmp_path / "bundle"), strict=True):
+        assert run.split.read_bytes() == split_file.read_bytes()
+        store = verify_store(run.store)
+        assert (store.sha256, store.source, store.classes) == (whole.sha256, whole.source, whole.classes)
+        for rows in check_split(run.split, store).split:
+            assert (store.images("train", rows) == whole.images("train", rows)).all()
+            used |= set(rows.tolist())
+        assert (store.images("test") == whole.images("test")).all()
+        assert (store.labels("train") == whole.labels("train")).all()
+    assert store.present("train").tolist() == sorted(used)
+    assert len(used) < 40
+
+
+def test_a_row_that_is_not_in_it(pack, tmp_path):
+    write_bundle(tmp_path / "bundle", pack(0))
+    store = load_store(tmp_path / "bundle/store/toy")
+    absent = min(set(range(40)) - set(store.present("train").tolist()))
+    with pytest.raises(
+        DataError, match=rf"train\.zip: the image of row {absent} is not in this bundle; pack the run that"
+    ):
+        store.images("train", [absent])
+    with pytest.raises(DataError, match="is not in this bundle"):
+        store.images("train")
+    with pytest.raises(DataError, match="there is no row 40 of train"):
+        store.images("train", [40])
+
+
+def test_the_same_bytes_again(pack, tmp_path):
+    for name in ("one", "two"):
+        write_bundle(tmp_path / name, pack(0))
+    for path in (tmp_path / "one").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_a_bundle_of_a_bundle(pack, tmp_path):
+    write_bundle(tmp_path / "two", pack(0, 1))
+    write_bundle(tmp_path / "one", [tuple(read_bundle(tmp_path / "two")[1])])
+    write_bundle(tmp_path / "direct", pack(1))
+    for name in ("train.zip", "test.zip", "manifest.json"):
+        assert (tmp_path / "one/store/toy" / name).read_bytes() == (tmp_path / "direct/store/toy" / name).read_bytes()
+
+
+def test_the_zip_is_stored_and_lossless(pack, tmp_path):
+    write_bundle(tmp_path / "bundle", pack(0))
+    with zipfile.ZipFile(tmp_path / "bundle/store/toy/test.zip") as archive:
+        assert archive.namelist() == [f"{row}.webp" for row in range(6)]
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert archive.read("0.webp")[12:16] == b"VP8L"
+
+
+def test_damage_is_found(pack, tmp_path):
+    write_bundle(tmp_path / "bundle", pack(0))
+    path = tmp_path / "bundle/store/toy/train.zip"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"VP8L") + 20] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"train\.zip: \d+\.webp is damaged"):
+        verify_store(path.parent)
+    path.write_bytes(content[:-30])
+    with pytest.raises(DataError, match=r"train\.zip: not a readable zip"):
+        verify_store(path.parent)
+
+
+def test_runs_that_do_not_fit_are_refused(pack, tmp_path):
+    runs = pack(0, 1)
+    config, split, store = runs[0]
+    with pytest.raises(
+        DataError, match=r"s1\.json: is the split small of seed 1, not that of toy/small/smoke/fixmatch/s0"
+    ):
+        write_bundle(tmp_path / "bundle", [(config, runs[1][1], store)])
+    other = load_store(store)
+    images = other.images("train")[::-1].copy()
+    parts = {"train": (images, other.labels("train")), "test": (other.images("test"), other.labels("test"))}
+    write_store(tmp_path / "other", "toy", ["a", "b"], parts, {})
+    with pytest.raises(DataError, match="drawn from data with SHA-256"):
+        write_bundle(tmp_path / "bundle", [(config, split, tmp_path / "other")])
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_nothing_is_overwritten(pack, tmp_path):
+    (tmp_path / "bundle/runs").mkdir(parents=True)
+    with pytest.raises(DataError, match="is there already, and may hold results; name another folder or delete it"):
+        write_bundle(tmp_path / "bundle", pack(0))
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from daso.data import bundle
+bundle.os.cpu_count = lambda: os.kill(os.getpid(), signal.SIGKILL)
+runs = [(config, Path(split), Path(store)) for config, split, store in json.loads(sys.argv[2])]
+bundle.write_bundle(Path(sys.argv[1]), runs)
+"""
+
+
+def test_a_killed_call_leaves_no_bundle(pack, tmp_path):
+    runs = pack(0)
+    told = json.dumps([[config, str(split), str(store)] for config, split, store in runs])
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "bundle"), told], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with pytest.raises(DataError, match="bundle: is no bundle"):
+        read_bundle(tmp_path / "bundle")
+    write_bundle(tmp_path / "bundle", runs)
+    assert len(read_bundle(tmp_path / "bundle")) == 1
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_missing_is_named(pack, tmp_path):
+    write_bundle(tmp_path / "bundle", pack(0))
+    config = tmp_path / "bundle/configs/toy/small/smoke/fixmatch/s0.json"
+    config.rename(config.with_name("s1.json"))
+    with pytest.raises(DataError, match=r"s1\.json: is the configuration of toy/small/smoke/fixmatch/s0; pack"):
+        read_bundle(tmp_path / "bundle")
+    config.with_name("s1.json").rename(config)
+    (tmp_path / "bundle/splits/toy/small/s0.json").unlink()
+    with pytest.raises(DataError, match=r"splits/toy/small/s0\.json: is missing, toy/small/smoke/fixmatch/s0 needs it"):
+        read_bundle(tmp_path / "bundle")
+    config.write_text("{}")
+    with pytest.raises(DataError, match="not a resolved configuration of a run"):
+        read_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.slow
+def test_a_cifar10_setting_is_small(cifar10_store, tmp_path):
+    """n1 = 1500, m1 = 3000, both ratios 100: 3,720 + 7,443 + 5,000 train images and 10,000 for testing in 60 MiB."""
+    setting = {
+        "name": "n1500-m3000-l100-u100",
+        "n1": 1500,
+        "m1": 3000,
+        "gamma_l": 100,
+        "gamma_u": 100,
+        "reversed": False,
+    }
+    config = {"dataset": "cifar10-lt", "setting": setting, "seed": 0, "num_classes": 10, "holdout": 5000}
+    saved = make_split({**config, "class_order": "native"}, cifar10_store, tmp_path / "s0.json")
+    run = run_config(0, "cifar10-lt", setting["name"])
+    write_bundle(tmp_path / "bundle", [(run, tmp_path / "s0.json", cifar10_store.folder)])
+    size = sum(path.stat().st_size for path in (tmp_path / "bundle").rglob("*") if path.is_file())
+    assert size < 60 * 2**20
+    store = load_store(read_bundle(tmp_path / "bundle")[0].store)
+    assert len(store.present("train")) == 3720 + 7443 + 5000
+    for rows in saved.split:
+        assert (store.images("train", rows) == cifar10_store.images("train", rows)).all()
+    verify_store(store.folder)  # its test part is whole, so its digest is compared

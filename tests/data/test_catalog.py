@@ -1,0 +1,236 @@
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from sklearn.datasets import load_digits
+
+from daso.data.catalog import load_source, make_store
+from daso.data.split import long_tail
+from daso.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, "image_size": 8}
+
+
+@pytest.fixture(autouse=True)
+def _no_override(monkeypatch):
+    for name in ("DASO_CIFAR10", "DASO_OWN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def dataset(name: str) -> dict:
+    return YAML(typ="safe").load(ROOT / f"params/datasets/{name}.yaml")
+
+
+def test_digits():
+    """The first row of the first image holds 5, 13, 9 and 1; times 255 / 16: 79.7, 207.2, 143.4 and 15.9."""
+    source = load_source(DIGITS)
+    images, labels = source.parts["train"]
+    test_images, test_labels = source.parts["test"]
+    assert source.classes == tuple("0123456789")
+    assert images.shape == (1297, 3, 8, 8)
+    assert images.dtype == test_images.dtype == np.uint8
+    assert np.bincount(labels).tolist() == [128, 132, 127, 133, 131, 132, 131, 129, 124, 130]
+    assert np.bincount(test_labels).tolist() == [50] * 10
+    grey = load_digits().images
+    assert grey[0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
+    assert images[0, 0, 0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]
+    assert (images[:, 0] == images[:, 1]).all()
+    assert (images[:, 0] == images[:, 2]).all()
+
+
+def test_digits_keep_the_order_of_the_file():
+    """The last fifty of a class are for testing, both parts in file order: the pixels tell where an image came from."""
+    bunch, source = load_digits(), load_source(DIGITS)
+    grey = np.rint(bunch.images * 255 / 16).astype(np.uint8)
+    seen = np.zeros(10, int)
+    expected = {"train": [], "test": []}
+    for i in range(len(grey) - 1, -1, -1):
+        seen[bunch.target[i]] += 1
+        expected["test" if seen[bunch.target[i]] <= 50 else "train"].insert(0, i)
+    for part, rows in expected.items():
+        assert (source.parts[part][0][:, 0] == grey[rows]).all()
+        assert (source.parts[part][1] == bunch.target[rows]).all()
+
+
+def test_mean_and_std_of_the_digits():
+    pixels = load_source(DIGITS).parts["train"][0] / 255
+    tree = dataset("digits")
+    assert tree["mean"] == pytest.approx(pixels.mean((0, 2, 3)), abs=5e-5)
+    assert tree["std"] == pytest.approx(pixels.std((0, 2, 3)), abs=5e-5)
+
+
+def test_every_setting_can_be_drawn_and_is_named_after_its_numbers():
+    sizes = {"digits": 124, "cifar10-lt": 5000}  # images of the smallest class
+    for name, size in sizes.items():
+        tree = dataset(name)
+        for setting, n in tree["settings"].items():
+            reverse = "r" if n.get("reversed") else ""
+            assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
+            assert n["n1"] + n["m1"] + tree["holdout"] // tree["num_classes"] <= size
+            assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
+
+
+def test_a_store_of_the_digits(tmp_path):
+    store = make_store(DIGITS, tmp_path / "digits", tmp_path / "raw")
+    assert (store.dataset, store.image_size, store.images_total) == ("digits", 8, 1797)
+    assert store.source == {"kind": "digits", "origin": "scikit-learn, load_digits"}
+    assert not (tmp_path / "raw").exists()
+    assert make_store(DIGITS, tmp_path / "again").sha256 == store.sha256
+
+
+def test_what_params_and_source_disagree_about():
+    with pytest.raises(DataError, match=r"digits\.yaml: num_classes is 9 and the source has 10 classes \(0, 1, 2"):
+        load_source(DIGITS | {"num_classes": 9})
+    with pytest.raises(DataError, match="image_size is 28 and the source has images of 8 pixels"):
+        load_source(DIGITS | {"image_size": 28})
+    with pytest.raises(DataError, match="there is no source 'digit'; there are digits, cifar10, image_folder"):
+        load_source(DIGITS | {"source": {"kind": "digit"}})
+
+
+@pytest.fixture
+def cifar(serve, tiny_cifar):
+    """A configuration whose first mirror has nothing and whose second has the tiny archive."""
+    server = serve(tiny_cifar.archive)
+    source = {"kind": "cifar10", "md5": tiny_cifar.md5, "urls": [server.url("gone"), server.url("good")]}
+    config = {
+        "dataset": "cifar10-lt",
+        "source": {**source, "override": "DASO_CIFAR10"},
+        "num_classes": 10,
+        "image_size": 32,
+    }
+    return config, server
+
+
+OFFICIAL = {"kind": "cifar10", "origin": "cifar-10-python.tar.gz"}
+
+
+def check_tiny(found, tiny):
+    images, labels = found.parts["train"]
+    assert (images == tiny.images[:20]).all()
+    assert labels.tolist() == tiny.labels[:20]
+    assert (found.parts["test"][0] == tiny.images[20:]).all()
+    assert found.parts["test"][1].tolist() == tiny.labels[20:]
+    assert found.classes[0] == "airplane"
+    assert found.classes[9] == "truck"
+
+
+def test_cifar_downloaded(cifar, tiny_cifar, tmp_path):
+    config, server = cifar
+    found = load_source(config, tmp_path)
+    check_tiny(found, tiny_cifar)
+    assert found.source == {**OFFICIAL, "md5": tiny_cifar.md5}
+    assert (tmp_path / "cifar-10-python.tar.gz").read_bytes() == tiny_cifar.archive
+    check_tiny(load_source(config, tmp_path), tiny_cifar)
+    assert [name for name, _ in server.requests] == ["gone", "good"]
+
+
+def test_cifar_from_another_url(cifar, tiny_cifar, tmp_path, monkeypatch):
+    config, server = cifar
+    monkeypatch.setenv("DASO_CIFAR10", server.url("plain"))
+    assert load_source(config, tmp_path).source == {**OFFICIAL, "md5": tiny_cifar.md5}
+    assert [name for name, _ in server.requests] == ["plain"]
+
+
+def test_a_wrong_archive_from_another_url_is_refused(cifar, tiny_cifar, tmp_path, monkeypatch):
+    config, server = cifar
+    monkeypatch.setenv("DASO_CIFAR10", server.url("wrong"))
+    check_tiny(load_source(config, tmp_path), tiny_cifar)
+    assert [name for name, _ in server.requests] == ["wrong", "gone", "good"]
+
+
+def test_no_mirror_has_it(cifar, tmp_path):
+    config, server = cifar
+    config["source"]["urls"] = [server.url("gone")]
+    with pytest.raises(
+        DataError, match="HTTP 404 Not Found.*; set DASO_CIFAR10 to another URL, to the archive, or to a"
+    ):
+        load_source(config, tmp_path)
+
+
+def test_cifar_from_a_local_archive(cifar, tiny_cifar, tmp_path, monkeypatch):
+    config, server = cifar
+    path = tmp_path / "mine.tar.gz"
+    path.write_bytes(tiny_cifar.archive)
+    monkeypatch.setenv("DASO_CIFAR10", str(path))
+    found = load_source(config, tmp_path / "raw")
+    check_tiny(found, tiny_cifar)
+    assert found.source == {**OFFICIAL, "md5": tiny_cifar.md5}
+    path.write_bytes(tiny_cifar.archive + b"more")
+    with pytest.raises(
+        DataError, match=rf"mine\.tar\.gz: MD5 is .* and should be {tiny_cifar.md5}; DASO_CIFAR10 takes"
+    ):
+        load_source(config, tmp_path / "raw")
+    path.unlink()
+    with pytest.raises(DataError, match="there is no such file or folder; DASO_CIFAR10 names it"):
+        load_source(config, tmp_path / "raw")
+    assert server.requests == []
+
+
+@pytest.fixture
+def cifar_files(save_image, tmp_path):
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    for k, name in enumerate(names):
+        save_image(f"files/train/{name}/1.png", (k, 0, 0), (32, 32))
+        save_image(f"files/test/{name}/2.png", (0, k, 0), (32, 32))
+    return tmp_path / "files"
+
+
+def test_cifar_from_files(cifar, cifar_files, tmp_path, monkeypatch):
+    config, server = cifar
+    monkeypatch.setenv("DASO_CIFAR10", str(cifar_files))
+    found = load_source(config, tmp_path / "raw")
+    assert found.parts["train"][1].tolist() == list(range(10))
+    assert found.parts["train"][0][:, 0, 0, 0].tolist() == list(range(10))
+    assert found.source == {"kind": "image_folder", "origin": "files"}
+    with zipfile.ZipFile(tmp_path / "files.zip", "w") as archive:
+        for path in cifar_files.rglob("*.png"):
+            archive.write(path, path.relative_to(cifar_files))
+    monkeypatch.setenv("DASO_CIFAR10", str(tmp_path / "files.zip"))
+    digest = hashlib.sha256((tmp_path / "files.zip").read_bytes()).hexdigest()
+    assert load_source(config).source == {"kind": "image_folder", "origin": "files.zip", "sha256": digest}
+    assert server.requests == []
+
+
+def test_files_of_other_classes_are_not_cifar(cifar, cifar_files, monkeypatch):
+    """A name that sorts elsewhere would make another class the frequent one."""
+    (cifar_files / "train/airplane").rename(cifar_files / "train/plane")
+    (cifar_files / "test/airplane").rename(cifar_files / "test/plane")
+    monkeypatch.setenv("DASO_CIFAR10", str(cifar_files))
+    with pytest.raises(
+        DataError, match="DASO_CIFAR10 names images of automobile, .*the classes of CIFAR-10 are airplane"
+    ):
+        load_source(cifar[0])
+
+
+def test_an_image_folder_of_your_own(save_image, tmp_path, monkeypatch):
+    for name in ("own", "other"):
+        for part in ("train", "test"):
+            for word in ("cat", "dog"):
+                save_image(f"{name}/{part}/{word}/1.png", 3 if name == "own" else 4, (5, 6))
+    source = {"kind": "image_folder", "path": str(tmp_path / "own"), "override": "DASO_OWN"}
+    config = {"dataset": "own", "source": source, "num_classes": 2, "image_size": 4}
+    found = load_source(config)
+    assert found.classes == ("cat", "dog")
+    assert found.parts["train"][0].shape == (2, 3, 4, 4)
+    assert found.source == {"kind": "image_folder", "origin": "own"}
+    monkeypatch.setenv("DASO_OWN", str(tmp_path / "other"))
+    assert load_source(config).source["origin"] == "other"
+    with pytest.raises(DataError, match=r"own\.yaml: num_classes is 3 and the source has 2 classes \(cat, dog\)"):
+        load_source(config | {"num_classes": 3})
+
+
+@pytest.mark.slow
+def test_all_of_cifar10_from_files(cifar10_store, cifar10_zip):
+    """Published: 5,000 and 1,000 images a class, mean (0.4914, 0.4822, 0.4465), std (0.2470, 0.2435, 0.2616)."""
+    tree = dataset("cifar10-lt")
+    assert np.bincount(cifar10_store.labels("train")).tolist() == [5000] * 10
+    assert np.bincount(cifar10_store.labels("test")).tolist() == [1000] * 10
+    assert cifar10_store.source["kind"] == "image_folder"
+    assert cifar10_store.source["origin"] == cifar10_zip.name
+    pixels = cifar10_store.images("train").astype(np.float32) / 255
+    assert pixels.mean((0, 2, 3), dtype=np.float64) == pytest.approx(tree["mean"], abs=1e-4)
+    assert pixels.std((0, 2, 3), dtype=np.float64) == pytest.approx(tree["std"], abs=2e-4)

@@ -1,0 +1,144 @@
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from daso.data.image_folder import read_image_folder
+from daso.errors import DataError
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.fixture
+def folder(save_image, tmp_path):
+    """Two classes: cat has a.png and b.bmp for training, dog has one image; one image each for testing."""
+    save_image("own/train/dog/x.webp", BLUE)
+    save_image("own/train/cat/b.bmp", GREEN)
+    save_image("own/train/cat/a.png", RED)
+    save_image("own/test/dog/y.png", BLUE)
+    save_image("own/test/cat/z.png", GREEN)
+    return tmp_path / "own"
+
+
+def pack(folder: Path, prefix: str = "") -> Path:
+    path = folder.with_name("own.zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*"), reverse=True):
+            archive.write(file, prefix + file.relative_to(folder).as_posix())
+    return path
+
+
+def same(a, b) -> bool:
+    return a.classes == b.classes and all(
+        (a.parts[part][i] == b.parts[part][i]).all() for part in ("train", "test") for i in (0, 1)
+    )
+
+
+def test_classes_and_files_are_sorted(folder):
+    found = read_image_folder(folder, 4)
+    images, labels = found.parts["train"]
+    assert found.classes == ("cat", "dog")
+    assert labels.tolist() == [0, 0, 1]
+    assert labels.dtype == np.int64
+    assert images.shape == (3, 3, 4, 4)
+    assert images.dtype == np.uint8
+    assert images[:2, :, 0, 0].tolist() == [list(RED), list(GREEN)]
+    assert images[2, 2].min() > 240  # the WebP was saved with loss
+    assert found.parts["test"][1].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("prefix", ["", "data/"])
+def test_a_zip_of_it_is_the_same(folder, prefix):
+    assert same(read_image_folder(pack(folder, prefix), 4), read_image_folder(folder, 4))
+
+
+def test_one_top_folder(folder, tmp_path):
+    expected = read_image_folder(folder, 4)
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer/README.txt").write_text("mine")
+    folder.rename(tmp_path / "outer/inner")
+    assert same(read_image_folder(tmp_path / "outer", 4), expected)
+
+
+def test_hidden_files_and_what_finder_leaves_are_passed_over(folder):
+    expected = read_image_folder(folder, 4)
+    for name in (
+        ".DS_Store",
+        "train/.DS_Store",
+        "train/cat/._a.png",
+        "train/.cache/x.png",
+        "__MACOSX/train/cat/._a.png",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"nothing")
+    (folder / "train/list.txt").write_text("cat/a.png")
+    assert same(read_image_folder(folder, 4), expected)
+    assert same(read_image_folder(pack(folder), 4), expected)
+
+
+def test_another_size_is_resized_with_antialiasing(save_image, folder, tmp_path):
+    stripes = np.zeros((8, 8, 3), np.uint8)
+    stripes[:, ::2] = 200
+    Image.fromarray(stripes).save(folder / "train/cat/a.png")
+    images = read_image_folder(folder, 4).parts["train"][0]
+    assert (
+        images[0] == np.asarray(Image.fromarray(stripes).resize((4, 4), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    ).all()
+    # Without antialiasing a row would be 0 or 200 or their mean, 100, throughout. Halving with a triangle of four
+    # pixels, weights 1 3 3 1 over 8, a pixel inside sees (200 + 3 * 200) / 8 or the like: 100 again; at the left edge
+    # the weights 3 3 1 over 7 see (3 * 200 + 1 * 200) / 7 = 114.
+    assert images[0, 0, 0].tolist() == [114, 100, 100, 86]
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "pixel"), [("L", 7, [7, 7, 7]), ("RGBA", (1, 2, 3, 0), [1, 2, 3]), ("1", 1, [255] * 3)]
+)
+def test_every_mode_becomes_rgb(save_image, folder, mode, color, pixel):
+    save_image("own/train/cat/a.png", color, mode=mode)
+    assert read_image_folder(folder, 4).parts["train"][0][0, :, 0, 0].tolist() == pixel
+
+
+def test_a_link_in_a_circle_does_no_harm(folder):
+    (folder / "train/loop").symlink_to(folder, target_is_directory=True)
+    assert read_image_folder(folder, 4).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda f: shutil.rmtree(f / "test"), r"there is no test/ with a class in it; expected train/<class>/<image>"),
+        (lambda f: shutil.rmtree(f / "train"), "there is no train/ with a class in it"),
+        (lambda f: [shutil.rmtree(f / "train/cat"), shutil.rmtree(f / "train/dog")], "there is no train/ with a class"),
+        (lambda f: (f / "test/dog").rename(f / "test/cow"), "test/ has the class 'cow', which train/ lacks"),
+        (lambda f: (f / "train/cat/c.png").write_bytes(b"no image"), "train/cat/c.png is not a readable image"),
+        (
+            lambda f: (f / "train/cat/c.png").write_bytes((f / "train/cat/a.png").read_bytes()[:50]),
+            "train/cat/c.png is not a readable image",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(folder, edit, match, packed):
+    edit(folder)
+    with pytest.raises(DataError, match=match):
+        read_image_folder(pack(folder) if packed else folder, 4)
+
+
+def test_neither_folder_nor_zip(tmp_path):
+    with pytest.raises(DataError, match="nowhere: there is no such file or folder"):
+        read_image_folder(tmp_path / "nowhere", 4)
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(DataError, match="file: neither a folder nor a readable zip"):
+        read_image_folder(tmp_path / "file", 4)
+
+
+def test_a_damaged_zip(folder):
+    path = pack(folder)
+    content = path.read_bytes()
+    at = content.index(b"BM")  # b.bmp is stored as it is
+    path.write_bytes(content[:at] + b"BM" + b"\xff" * 8 + content[at + 10 :])
+    with pytest.raises(DataError, match="train/cat/b.bmp is not a readable image"):
+        read_image_folder(path, 4)
