@@ -54,7 +54,7 @@ class Draw(NamedTuple):
         key, t = stream_key(self.seed, self.stream), self.t.long()
         step = _mix(_mix(key + t * _GOLDEN) + _GOLDEN)
         position = torch.arange(1, math.prod(shape) + 1, device=t.device)
-        return _mix(step[..., None] + position * _GOLDEN).view(*t.shape, *shape)
+        return _mix(step[..., None] + position * _GOLDEN).view((*t.shape, *shape))
 
     def uniform(self, *shape: int) -> Tensor:
         """float32 in [0, 1), multiples of 2^-24."""

@@ -1,0 +1,129 @@
+"""Where pixels come from: flip and crop, affine warps, and the grey square of Cutout; batched, equal to Pillow's.
+
+Images are packed int32 (n, H, W), H = W. Every move is one gather of whole pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+GREY = 0x7F7F7F  # (127, 127, 127)
+Matrix = tuple[float, float, float, float, float, float]
+
+
+def flip_crop(images: Tensor, placement: Tensor, pad: int) -> Tensor:
+    """Flip, pad each side with `pad` reflected pixels, crop to the size before; needs pad < H.
+
+    `placement` is int32 (3, n): flip or not (1 or 0), top and left corner of the crop in 0..2 pad.
+    """
+    n, height, width = images.shape
+    flip, top, left = placement.unsqueeze(-1)
+    rows = _reflect(torch.arange(-pad, height - pad, dtype=torch.int32, device=images.device) + top, height)
+    columns = _reflect(torch.arange(-pad, width - pad, dtype=torch.int32, device=images.device) + left, width)
+    columns = torch.where(flip == 1, width - 1 - columns, columns)
+    starts = torch.arange(0, n * height * width, height * width, dtype=torch.int32, device=images.device)
+    index = (starts[:, None] + rows * width)[:, :, None] + columns[:, None, :]
+    return images.reshape(-1).index_select(0, index.view(-1)).view(n, height, width)
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Mirror indices that lie outside of 0..size-1; the edge itself is not repeated."""
+    last = size - 1
+    return last - (last - index.abs()).abs()
+
+
+class Maps(NamedTuple):
+    """For each of V warps and each target pixel: the source pixel, and all ones, or all zeros where it lies outside."""
+
+    source: Tensor  # (V, H * W) int32
+    inside: Tensor  # (V, H * W) int32, -1 or 0
+
+    def to(self, device: torch.device) -> Maps:
+        """A copy on another device."""
+        return Maps(self.source.to(device), self.inside.to(device))
+
+
+def maps(matrices: Sequence[Matrix], size: int) -> Maps:
+    """Maps of affine warps: target pixel (x, y) shows source pixel (a x + b y + c, d x + e y + f).
+
+    As Pillow's nearest neighbour: centres of pixels, 16.16 fixed point, each coefficient rounded by itself.
+    """
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    table = Maps(*torch.empty(2, len(matrices), size * size, dtype=torch.int32))
+    for i, (a, b, c, d, e, f) in enumerate(matrices):
+        from_x = (_fixed(a) * x + _fixed(b) * y + _fixed(c + a * 0.5 + b * 0.5)) >> 16
+        from_y = (_fixed(d) * x + _fixed(e) * y + _fixed(f + d * 0.5 + e * 0.5)) >> 16
+        inside = (from_x >= 0) & (from_x < size) & (from_y >= 0) & (from_y < size)
+        table.source[i] = ((from_y * size + from_x) * inside).view(-1)
+        table.inside[i] = -inside.long().view(-1)
+    return table
+
+
+def _fixed(value: float) -> int:
+    return math.floor(value * 65536.0 + 0.5)
+
+
+def warp(images: Tensor, which: Tensor, table: Maps) -> Tensor:
+    """Warp image i by map `which[i]` of the table; `which` is int32 (n,). What comes from outside is black."""
+    n, height, width = images.shape
+    starts = torch.arange(0, n * height * width, height * width, dtype=torch.int32, device=images.device)
+    index = table.source.index_select(0, which).add_(starts[:, None])
+    pixels = images.reshape(-1).index_select(0, index.view(-1)).view(n, -1)
+    return pixels.bitwise_and_(table.inside.index_select(0, which)).view(n, height, width)
+
+
+def rotation(degrees: float, size: int) -> Matrix:
+    """Counter-clockwise, about the centre of the image."""
+    angle, centre = -math.radians(degrees), size / 2
+    # Pillow rounds to 15 places and sums in this order; the last bit decides some pixels.
+    cos, sin, minus_sin = (round(value, 15) for value in (math.cos(angle), math.sin(angle), -math.sin(angle)))
+    shift_x = cos * -centre + sin * -centre + 0.0 + centre
+    shift_y = minus_sin * -centre + cos * -centre + 0.0 + centre
+    return cos, sin, shift_x, minus_sin, cos, shift_y
+
+
+def shear_x(amount: float, size: int) -> Matrix:
+    """Row y moves left by `amount` y pixels."""
+    return 1.0, amount, 0.0, 0.0, 1.0, 0.0
+
+
+def shear_y(amount: float, size: int) -> Matrix:
+    """Column x moves up by `amount` x pixels."""
+    return 1.0, 0.0, 0.0, amount, 1.0, 0.0
+
+
+def translate_x(pixels: float, size: int) -> Matrix:
+    """Move left by whole pixels."""
+    return 1.0, 0.0, pixels, 0.0, 1.0, 0.0
+
+
+def translate_y(pixels: float, size: int) -> Matrix:
+    """Move up by whole pixels."""
+    return 1.0, 0.0, 0.0, 0.0, 1.0, pixels
+
+
+def cutout_boxes(centres: Tensor, size: int, side: int) -> Tensor:
+    """Boxes of squares of `side` pixels around centres (n, 2), x and y in [0, size): int32 (4, n) x0, y0, x1, y1.
+
+    The practice of Sohn et al. 2020: the corner is clipped before the end is worked out from it, so that the left and
+    top borders move the box and the right and bottom ones cut it; and the end is inclusive, as Pillow's rectangles are.
+    """
+    start = (centres.double() - side / 2).clamp(min=0).floor()
+    end = (start + side).clamp(max=size)
+    return torch.cat([start, end], dim=1).to(torch.int32).t().contiguous()
+
+
+def cutout(images: Tensor, boxes: Tensor) -> Tensor:
+    """Fill a box of each image with grey; `boxes` is int32 (4, n), corners included."""
+    size = images.shape[-1]
+    places = torch.arange(size, dtype=torch.int32, device=images.device)
+    x0, y0, x1, y1 = boxes.unsqueeze(-1)
+    columns = ((places >= x0) & (places <= x1)).to(torch.int32).neg()
+    rows = ((places >= y0) & (places <= y1)).to(torch.int32).neg()
+    box = rows[:, :, None] & columns[:, None, :]  # all ones inside, zero outside: bits, because `where` is slower
+    return (images ^ GREY).bitwise_and_(box).bitwise_xor_(images)

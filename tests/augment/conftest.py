@@ -1,0 +1,140 @@
+"""Real images, and the same operations by Pillow itself."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from sklearn.datasets import load_digits, load_sample_images
+
+from daso.augment.packed import pack, unpack
+
+
+def tiles(photo, size):
+    """All whole squares of an array (H, W, 3): uint8 (n, 3, size, size)."""
+    rows, columns = photo.shape[0] // size, photo.shape[1] // size
+    grid = photo[: rows * size, : columns * size].reshape(rows, size, columns, size, 3)
+    return torch.from_numpy(np.ascontiguousarray(grid.transpose(0, 2, 4, 1, 3).reshape(-1, 3, size, size)))
+
+
+@pytest.fixture(scope="session")
+def photo_tiles():
+    """Squares of two photographs at full, half and quarter size: a function of their side, uint8 (n, 3, side, side)."""
+
+    def cut(side):
+        parts = []
+        for photo in load_sample_images().images:
+            parts.append(tiles(photo, side))
+            parts += [tiles(photo[y::2, x::2], side) for y in range(2) for x in range(2)]  # sharper than life
+            whole = Image.fromarray(photo)
+            parts += [tiles(np.asarray(whole.resize((640 // k, 427 // k))), side) for k in (2, 4)]
+        return torch.cat(parts)
+
+    return cut
+
+
+@pytest.fixture(scope="session")
+def cifar_images(cifar10_zip):
+    """5,040 images of CIFAR-10's test part, from all classes: uint8 (5040, 3, 32, 32)."""
+    with zipfile.ZipFile(cifar10_zip) as archive:
+        names = sorted(name for name in archive.namelist() if name.startswith("test/") and name.endswith(".webp"))
+        parts = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names[:10000:2]]
+        parts += [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names[1:80:2]]
+    return torch.from_numpy(np.stack(parts).transpose(0, 3, 1, 2).copy())
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """1,797 digits of 8 x 8 pixels, three equal channels: uint8 (1797, 3, 8, 8)."""
+    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)
+    return torch.from_numpy(np.repeat(images[:, None], 3, axis=1))
+
+
+@pytest.fixture(scope="session")
+def odd_images():
+    """Images at which histograms break: of one value, of two, of few, of all extremes; uint8 (n, 3, 32, 32)."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(high):
+        return torch.randint(0, high, (20, 3, 32, 32), generator=generator)
+
+    flat = torch.randint(0, 256, (20, 3, 1, 1), generator=generator).expand(20, 3, 32, 32)
+    dots = flat.clone()
+    dots[:, :, 3, 5] = 255 - dots[:, :, 3, 5]
+    greys = random(256)[:, :1].expand(20, 3, 32, 32)
+    parts = [flat, dots, greys, random(2) * 255, random(2) + 127, random(4) * 85, random(256), 250 + random(6)]
+    return torch.cat([*parts, torch.zeros(1, 3, 32, 32), torch.full((1, 3, 32, 32), 255)]).to(torch.uint8)
+
+
+def affine(image, *matrix):
+    return image.transform(image.size, Image.Transform.AFFINE, matrix)
+
+
+def enhance(kind):
+    return lambda image, level, sign: kind(image).enhance(float(level) * 0.9 / 10 + 0.05)
+
+
+REFERENCE = {
+    "autocontrast": lambda image, level, sign: ImageOps.autocontrast(image),
+    "brightness": enhance(ImageEnhance.Brightness),
+    "color": enhance(ImageEnhance.Color),
+    "contrast": enhance(ImageEnhance.Contrast),
+    "equalize": lambda image, level, sign: ImageOps.equalize(image),
+    "identity": lambda image, level, sign: image,
+    "posterize": lambda image, level, sign: ImageOps.posterize(image, int(level * 4 / 10) + 4),
+    "rotate": lambda image, level, sign: image.rotate(sign * int(level * 30 / 10)),
+    "sharpness": enhance(ImageEnhance.Sharpness),
+    "shear_x": lambda image, level, sign: affine(image, 1, sign * (float(level) * 0.3 / 10), 0, 0, 1, 0),
+    "shear_y": lambda image, level, sign: affine(image, 1, 0, 0, sign * (float(level) * 0.3 / 10), 1, 0),
+    "solarize": lambda image, level, sign: ImageOps.solarize(image, 256 - int(level * 256 / 10)),
+    "translate_x": lambda image, level, sign: affine(
+        image, 1, 0, sign * int(float(level) * 0.3 / 10 * image.size[0]), 0, 1, 0
+    ),
+    "translate_y": lambda image, level, sign: affine(
+        image, 1, 0, 0, 0, 1, sign * int(float(level) * 0.3 / 10 * image.size[1])
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """RandAugment's pool in Pillow, with the conventions of FixMatch's authors: (image, level 1..9, sign) -> image."""
+    return REFERENCE
+
+
+class Pillow:
+    """Between packed tensors and Pillow's images, and the parts of a view around RandAugment."""
+
+    @staticmethod
+    def image(packed):
+        return Image.fromarray(unpack(packed).permute(1, 2, 0).contiguous().numpy())
+
+    @staticmethod
+    def packed(image):
+        return pack(torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())[None])[0]
+
+    @staticmethod
+    def flip_crop(image, flip, top, left, pad):
+        """Flip, then pad by reflection with numpy, then crop."""
+        if flip:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        width, height = image.size
+        padded = np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
+        return Image.fromarray(np.ascontiguousarray(padded[top : top + height, left : left + width]))
+
+    @staticmethod
+    def cutout(image, x, y, side):
+        """The convention of FixMatch's authors around a centre (x, y)."""
+        width, height = image.size
+        x0, y0 = int(max(0, x - side / 2.0)), int(max(0, y - side / 2.0))
+        x1, y1 = int(min(width, x0 + side)), int(min(height, y0 + side))
+        image = image.copy()
+        ImageDraw.Draw(image).rectangle((x0, y0, x1, y1), (127, 127, 127))
+        return image
+
+
+@pytest.fixture(scope="session")
+def pillow():
+    return Pillow

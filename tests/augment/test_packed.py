@@ -1,0 +1,57 @@
+import itertools
+
+import pytest
+import torch
+
+from daso.augment.packed import Normalize, pack, unpack
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
+
+
+def every_value():
+    """Every value in every channel: (1, 3, 16, 16)."""
+    values = torch.arange(256, dtype=torch.uint8).view(16, 16)
+    return torch.stack([values, values.flip(0), values.t()])[None]
+
+
+def test_red_lies_lowest():
+    image = torch.tensor([1, 2, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    packed = pack(image)
+    assert packed.dtype == torch.int32
+    assert packed.tolist() == [[[1 + 2 * 256 + 255 * 65536]]]
+
+
+def test_unpack_undoes_pack(digits):
+    assert torch.equal(unpack(pack(digits)), digits)
+    assert torch.equal(unpack(pack(every_value())[:, None]), every_value()[:, None])
+
+
+def test_normalize_is_the_formula_in_float32_to_the_last_bit():
+    images = every_value()
+    column = (3, 1, 1)
+    expected = (images.float() / torch.tensor(255.0) - torch.tensor(MEAN).view(column)) / torch.tensor(STD).view(column)
+    assert torch.equal(Normalize(MEAN, STD)(pack(images)), expected)
+
+
+def test_normalize_by_hand():
+    """(51 / 255 - 0.5) / 0.25 = -1.2, (255 / 255 - 0.5) / 0.5 = 1, (0 - 0.25) / 0.25 = -1."""
+    packed = torch.full((2, 5, 4, 4), 51 + 255 * 256, dtype=torch.int32)
+    result = Normalize((0.5, 0.5, 0.25), (0.25, 0.5, 0.25))(packed)
+    assert result.shape == (2, 5, 3, 4, 4)
+    assert result.dtype == torch.float32
+    for channel, expected in itertools.zip_longest(result.unbind(2), (-1.2, 1.0, -1.0)):
+        torch.testing.assert_close(channel, torch.full_like(channel, expected))
+
+
+def test_normalize_leaves_its_argument():
+    packed = pack(every_value())
+    before = packed.clone()
+    Normalize(MEAN, STD)(packed)
+    assert torch.equal(packed, before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_normalize_is_the_same_on_both_devices():
+    packed = pack(every_value())
+    assert torch.equal(Normalize(MEAN, STD).to("cuda")(packed.cuda()).cpu(), Normalize(MEAN, STD)(packed))
