@@ -55,7 +55,7 @@ def _other_key(keys: Keys, run: Run, folder: Path) -> list[str]:
 
 
 def _other_split(run: Run, folder: Path) -> list[str]:
-    trained = _json(folder / "train.json").get("environment", {}).get("split_sha256")
+    trained = _json(folder / "train.json").get("provenance", {}).get("split_sha256")
     if trained == _json(Path(_split(run))).get("sha256"):
         return []
     return [f"{folder}: trained on another split than {_split(run)}; the images come from another source"]

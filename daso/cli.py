@@ -60,20 +60,21 @@ def train(args: Args) -> None:
 
         for run in read_bundle(args.bundle):
             out, scratch = args.bundle / "runs" / run.config["run"], args.bundle / "scratch" / run.config["run"]
-            _train(run.config, run.store, run.split, out, scratch, args)
+            if not (out / "train.json").exists():  # which is written last
+                _train(run.config, run.store, run.split, out, scratch, args)
         return
-    if args.run:
-        paths = _paths(args.run)
-        args.store, args.split, args.out, args.scratch = (paths[name] for name in ("store", "split", "out", "scratch"))
-        config = _resolved_run(args.run)
-    else:
-        config = _config(args.config)
-    _train(config, args.store, args.split, args.out, args.scratch, args)
+    paths = _paths(args.run) if args.run else {}
+    paths |= {name: path for name in ("store", "split", "out", "scratch") if (path := getattr(args, name))}
+    if len(paths) < 4 or bool(args.run) == bool(args.config):
+        raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
+    config = _config(args.config) if args.config else _resolved_run(args.run)
+    _train(config, paths["store"], paths["split"], paths["out"], paths["scratch"], args)
 
 
 def _train(config: dict[str, Any], store_path: Path, split_path: Path, out: Path, scratch: Path, args: Args) -> None:
     from daso.config.build import build
-    from daso.data.split import load_split
+    from daso.config.code import check_code
+    from daso.data.split import check_split
     from daso.data.store import load_store
     from daso.engine.environment import choose_device, describe
     from daso.engine.loader import load
@@ -83,7 +84,9 @@ def _train(config: dict[str, Any], store_path: Path, split_path: Path, out: Path
 
     with run_lock(scratch), device_slot():
         device = choose_device(args.device)
-        store, split = load_store(store_path), load_split(split_path)
+        check_code(config)
+        store = load_store(store_path)
+        split = check_split(split_path, store)
         trainer = build(config, load(store, split.split, device), device)
         state = args.resume or scratch / f"{config['key']}.pt"
         if args.resume or state.exists():

@@ -10,14 +10,24 @@ import ast
 import hashlib
 import io
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from daso.config.registry import specs_of
 from daso.config.signature import ROOT, module_file
-from daso.errors import ParamsError
+from daso.errors import DasoError, ParamsError
 
 PACKAGE = "daso"
+# Where the code of training begins; the components that a run names come to it.
+TRAIN = (
+    "daso.config.build",
+    "daso.data.split",
+    "daso.data.store",
+    "daso.engine.environment",
+    "daso.engine.results",
+)
 # A table of names: the components that a run uses enter its key by themselves, the others must not.
 SKIPPED = frozenset({"daso.config.registry"})
 
@@ -132,3 +142,17 @@ def _docstrings(source: str) -> Iterator[tuple[int, int, int, int]]:
             case ast.Expr(value=ast.Constant(value=str()) as text):
                 assert text.end_lineno is not None and text.end_col_offset is not None
                 yield text.lineno - 1, text.col_offset, text.end_lineno - 1, text.end_col_offset
+
+
+def check_code(config: Mapping[str, Any]) -> None:
+    """Raise DasoError when the code here is not the code that a run's key was made of.
+
+    Code may change between the moment a run is planned and its start, hours later in a queue or on another machine.
+    """
+    modules = (spec.partition(":")[0] for spec in specs_of(config))
+    present = digest_of(closure([*TRAIN, *modules]))
+    if config["code"] != present:
+        raise DasoError(
+            f"{config['run']}: was planned with code {config['code']}, here it is {present}; plan it again "
+            "(`snakemake`, or `python -m daso bundle`), or bring this code up to date"
+        )

@@ -10,9 +10,9 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
-from daso.config.code import closure, digest_of
+from daso.config.code import TRAIN, closure, digest_of
 from daso.config.params import Params, Tree
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS
+from daso.config.registry import specs_of
 from daso.config.resolve import Run, data_config, digest, expanded, resolve, runs, split_config
 from daso.config.signature import ROOT
 
@@ -20,13 +20,7 @@ from daso.config.signature import ROOT
 ENTRIES = {
     "data": ("daso.data.catalog",),
     "split": ("daso.data.split", "daso.data.store"),
-    "train": (
-        "daso.config.build",
-        "daso.data.split",
-        "daso.data.store",
-        "daso.engine.environment",
-        "daso.engine.results",
-    ),
+    "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.page",),
 }
@@ -55,7 +49,7 @@ class Keys:
     def train(self, run: Run) -> str:
         """The key of a trained run; only the code that its own method names is in it."""
         config = resolve(self.params, run)
-        specs = _specs(config)
+        specs = specs_of(config)
         config["protocol"] = {name: value for name, value in config["protocol"].items() if name not in IMMATERIAL}
         return self._key("train", [config, specs], self.split(run.dataset, run.setting, run.seed), specs=specs)
 
@@ -69,17 +63,21 @@ class Keys:
         return self._key("report", [expanded(self.params, suite), self._report_files], *metrics)
 
     def resolved(self, run: Run) -> Tree:
-        """The resolved configuration of a run with its key: what `config.json` holds."""
-        return {**resolve(self.params, run), "key": self.train(run)}
+        """The resolved configuration of a run with its key and the digest of its code: what `config.json` holds."""
+        config = resolve(self.params, run)
+        return {**config, "key": self.train(run), "code": self._code_of("train", specs_of(config))}
 
     def modules(self, stage: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The modules of a stage and of the components `specs`, each "module:Class"."""
         return closure([*ENTRIES[stage], *(spec.partition(":")[0] for spec in specs)], self.root)
 
     def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
+        return digest([stage, config, self._code_of(stage, specs), *inputs])
+
+    def _code_of(self, stage: str, specs: tuple[str, ...]) -> str:
         if (stage, *specs) not in self._code:
             self._code[(stage, *specs)] = digest_of(self.modules(stage, specs), self.root)
-        return digest([stage, config, self._code[(stage, *specs)], *inputs])
+        return self._code[(stage, *specs)]
 
     @cached_property
     def _report_files(self) -> list[list[str]]:
@@ -87,10 +85,3 @@ class Keys:
         return [
             [path.relative_to(self.root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in files
         ]
-
-
-def _specs(config: Tree) -> tuple[str, ...]:
-    """The "module:Class" of every component that a resolved configuration names."""
-    method = config["method"]
-    addons = (ADDONS[addon["name"]] for addon in method["addons"])
-    return (LEARNERS[method["learner"]["name"]], *addons, NETWORKS[config["protocol"]["network"]["name"]])

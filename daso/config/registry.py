@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,13 @@ NETWORKS = {
     "small_convnet": "daso.models.small_convnet:SmallConvNet",
 }
 KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS}
+
+
+def specs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The "module:Class" of every component that a resolved configuration names."""
+    method = config["method"]
+    addons = (ADDONS[addon["name"]] for addon in method["addons"])
+    return (LEARNERS[method["learner"]["name"]], *addons, NETWORKS[config["protocol"]["network"]["name"]])
 
 
 def load(spec: str) -> Any:

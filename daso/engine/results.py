@@ -20,7 +20,7 @@ from daso.engine.train import Trainer
 
 
 def write_run(out: Path, trainer: Trainer, split: SavedSplit, store: Store, environment: Mapping[str, Any]) -> None:
-    """Write configuration, history, predictions and weights, the same bytes however often it is run; last `train.json`."""
+    """Write configuration, history, predictions and weights, the same bytes every time; last `train.json`."""
     files = {
         "config.json": dump(trainer.config),
         "history.csv": _history(trainer),

@@ -3,8 +3,8 @@ import textwrap
 
 import pytest
 
-from daso.config.code import bare, closure, digest_of, imported
-from daso.errors import ParamsError
+from daso.config.code import TRAIN, bare, check_code, closure, digest_of, imported
+from daso.errors import DasoError, ParamsError
 
 
 def package(root, **files):
@@ -91,3 +91,16 @@ def test_imported_names_attributes_too_and_the_closure_drops_them(tmp_path):
     root = package(tmp_path, a="from daso.b import attribute\n", b="attribute = 1\n")
     assert imported("daso.a", root) == ("daso.b", "daso.b.attribute")
     assert closure(["daso.a"], root) == ("daso", "daso.a", "daso.b")
+
+
+def test_a_run_planned_with_other_code_is_refused():
+    config = {
+        "run": "some/run",
+        "code": "0" * 64,
+        "method": {"learner": {"name": "supervised"}, "addons": []},
+        "protocol": {"network": {"name": "small_convnet"}},
+    }
+    with pytest.raises(DasoError, match="some/run: was planned with code 0000"):
+        check_code(config)
+    present = digest_of(closure([*TRAIN, "daso.methods.learners.supervised", "daso.models.small_convnet"]))
+    check_code(config | {"code": present})
