@@ -110,7 +110,7 @@ class Project:
             **{"cwd": self.path, "env": self.environment(**environment), "check": False},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
-        assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.returncode}\n{done.stdout}"
+        assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-3000:]}"
         return done.stdout
 
     def start(self, *command):

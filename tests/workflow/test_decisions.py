@@ -87,19 +87,9 @@ def test_records_come_back_from_beside_the_outputs(project):
 def test_outputs_without_records_are_an_error(project):
     project.call("rm", "-rf", ".snakemake", "runs/provenance.json")
     said = project.snakemake("-n", fails=True)
-    assert "config.json: no record says how this file was made (8 such outputs)" in said
+    assert "config.json: no record says how this file was made (10 such outputs)" in said
     assert "Traceback" not in said
     project.dvc("checkout", "--force")
-    assert project.planned() == NOTHING
-
-
-def test_a_real_change_trains_again(project):
-    before = project.results()
-    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
-    assert jobs(project.snakemake()) == runs(DASO)
-    after = project.results()
-    assert [name for name in after if after[name] != before[name]] == [f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json"]
-    assert '"weight": 0.5' in project.read(f"runs/digits/{SETTING}/tiny/{DASO}/s0/config.json")
     assert project.planned() == NOTHING
 
 
@@ -138,8 +128,8 @@ def test_each_bad_param_is_told(project, file, edit, message):
 
 
 def test_an_unknown_suite_and_an_unknown_run(project):
-    said = project.snakemake("--config", "suite=tyni", fails=True)
-    assert "params/suites: there is no suite 'tyni'; did you mean 'tiny'?" in said.splitlines()
+    said = project.snakemake("--config", "suite=tinny", fails=True)
+    assert "params/suites: there is no suite 'tinny'; did you mean 'tiny'?" in said.splitlines()
     assert "Traceback" not in said
     said = project.snakemake(f"runs/digits/{SETTING}/tiny/no_such_method/s0/final.pt", fails=True)
     assert "MissingRuleException" in said

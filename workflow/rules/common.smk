@@ -73,6 +73,25 @@ def report_of(suite):
     return REPORT.format(suite=suite)
 
 
+def data_json(wildcards, output):
+    return canonical(data_config(PARAMS, wildcards.dataset))
+
+
+def split_json(wildcards, output):
+    return canonical(
+        split_config(PARAMS, wildcards.dataset, wildcards.setting, int(wildcards.seed))
+    )
+
+
+def train_json(wildcards, output):
+    return canonical(KEYS.resolved(run_of(wildcards)))
+
+
+def suite_results(wildcards):
+    these = runs(PARAMS, wildcards.suite)
+    return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]
+
+
 def kept():
     """Every output there is, of this suite or of another."""
     names = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.json")

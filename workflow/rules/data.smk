@@ -9,16 +9,6 @@ rule splits:
         paths(SPLIT),
 
 
-def data_json(wildcards, output):
-    return canonical(data_config(PARAMS, wildcards.dataset))
-
-
-def split_json(wildcards, output):
-    return canonical(
-        split_config(PARAMS, wildcards.dataset, wildcards.setting, int(wildcards.seed))
-    )
-
-
 rule download:
     output:
         STORE,  # written last; the images lie beside it

@@ -1,9 +1,4 @@
 # The tables and figures of a suite.
-def suite_results(wildcards):
-    these = runs(PARAMS, wildcards.suite)
-    return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]
-
-
 rule report:
     input:
         suite_results,

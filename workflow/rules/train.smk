@@ -4,10 +4,6 @@ rule runs:
         paths(TRAINED),
 
 
-def train_json(wildcards, output):
-    return canonical(KEYS.resolved(run_of(wildcards)))
-
-
 rule train:
     input:
         store=STORE,

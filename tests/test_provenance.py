@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from daso import provenance
+from daso.errors import DasoError
+
+RUN = "runs/digits/n20/smoke/fixmatch/s0/train.json"
+RECORD = {"rule": "train", "params": ["'abc'"], "starttime": 1.0, "endtime": 2.0, "job_hash": 5}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def output(path, record=RECORD):
+    """An output with its record, as Snakemake leaves them."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text("content")
+    name = provenance.META / provenance.record_name(path)
+    name.parent.mkdir(parents=True, exist_ok=True)
+    name.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("length", [1, 100, 190, 191, 400])
+def test_a_record_lies_where_snakemake_looks_for_it(length):
+    from snakemake.persistence.file import FilePersistence
+
+    path, theirs = "r" * length, FilePersistence.__new__(FilePersistence)
+    theirs._max_len = 255  # of a name on every common file system
+    assert Path("metadata") / provenance.record_name(path) == Path(theirs._record_path("metadata", path))
+
+
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [
+        (RUN, "runs"),
+        ("data/store/digits/manifest.json", "data/store"),
+        ("data/splits/digits/n20/s0.json", "data/splits"),
+        ("reports/smoke/index.html", "reports/smoke"),
+        ("reports/index.html", None),
+        ("scratch/x", None),
+        ("runs", None),
+    ],
+)
+def test_who_keeps_the_record_of_an_output(path, owner):
+    assert provenance.owner_of(path) == owner
+
+
+def test_records_go_out_without_what_varies_and_come_back():
+    output(RUN)
+    provenance.export()
+    kept = Path("runs/provenance.json").read_text()
+    assert json.loads(kept) == {RUN: {"rule": "train", "params": ["'abc'"]}}
+    record = provenance.META / provenance.record_name(RUN)
+    record.unlink()
+    Path(".snakemake/metadata").rename(".snakemake/gone")
+    provenance.sync()
+    back = json.loads(record.read_text())
+    assert back == {"rule": "train", "params": ["'abc'"]} | dict.fromkeys(
+        ("starttime", "endtime"), Path(RUN).stat().st_mtime
+    )
+    provenance.export()
+    assert Path("runs/provenance.json").read_text() == kept
+
+
+def test_newer_records_are_kept_until_the_file_changes():
+    output(RUN)
+    provenance.export()
+    output(RUN, RECORD | {"params": ["'new'"]})
+    provenance.sync()
+    assert "'new'" in (provenance.META / provenance.record_name(RUN)).read_text()
+    Path("runs/provenance.json").write_text(json.dumps({RUN: {"rule": "train", "params": ["'old'"]}}))
+    provenance.sync()
+    assert "'old'" in (provenance.META / provenance.record_name(RUN)).read_text()
+
+
+def test_a_file_of_records_is_replaced_and_never_written_into():
+    output(RUN)
+    Path("cache").write_text("{}")
+    Path("runs/provenance.json").symlink_to(Path("cache").resolve())
+    provenance.export()
+    assert Path("cache").read_text() == "{}"
+    assert not Path("runs/provenance.json").is_symlink()
+
+
+def test_the_record_of_a_missing_output_is_dropped():
+    output(RUN)
+    output("runs/other")
+    Path("runs/other").unlink()
+    provenance.export()
+    assert list(json.loads(Path("runs/provenance.json").read_text())) == [RUN]
+
+
+def test_orphans_are_outputs_without_a_record_or_an_open_job():
+    output(RUN)
+    for name in ("runs/unknown", "runs/open"):
+        Path(name).write_text("")
+    provenance.INCOMPLETE.mkdir(parents=True)
+    (provenance.INCOMPLETE / provenance.record_name("runs/open")).touch()
+    assert provenance.orphans([RUN, "runs/unknown", "runs/open", "runs/missing"]) == ["runs/unknown"]
+
+
+def test_a_damaged_file_is_told(capsys):
+    Path("runs").mkdir()
+    Path("runs/provenance.json").write_text("{")
+    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged"):
+        provenance.sync()
+    assert provenance.main(["sync"]) == 1
+    assert provenance.main(["nonsense"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "usage: python -m daso.provenance export|sync"

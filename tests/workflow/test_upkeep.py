@@ -1,0 +1,48 @@
+"""Runs that were trained elsewhere are taken in, and runs that no suite names are put away."""
+
+from collections import Counter
+
+import pytest
+
+from tests.workflow.conftest import weigh
+from tests.workflow.project import METHODS, SETTING
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+SUPERVISED, DASO = METHODS
+RUN = f"digits/{SETTING}/tiny/{DASO}/s1"
+
+
+def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
+    project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
+    project.snakemake("splits")
+    project.call("python", "-m", "daso", "bundle", RUN, "--out", "bundles/one")
+    project.call("python", "-m", "daso", "train", "--bundle", "bundles/one")
+    rest = Counter(["train supervised 1", "evaluate supervised 1", "evaluate fixmatch_daso 1", "report tiny"])
+
+    before = project.read("runs/provenance.json")
+    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
+    said = project.call("python", "-m", "daso", "adopt", "bundles/one", fails=True)
+    assert f"bundles/one/runs/{RUN}: trained as " in said
+    assert "but params/ and code now give" in said
+    assert not (project.path / "runs" / RUN).exists()
+    assert project.read("runs/provenance.json") == before
+
+    project.edit(f"methods/{DASO}.yaml", weigh(1.0))
+    said = project.call("python", "-m", "daso", "adopt", "bundles/one")
+    assert f"{RUN}: adopted" in said
+    assert project.planned() == rest
+    assert f"runs/{RUN}/train.json" in project.read("runs/provenance.json")
+
+
+def test_what_no_suite_names_is_listed_then_deleted(project):
+    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=[DASO]))
+    project.write("reports/gone/index.html", "")
+    project.call("rm", "-rf", "reports/gone/provenance.json")
+    run = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
+    want = [f"metrics/{run}.json", "reports/gone", f"runs/{run}", f"scratch/{run}", f"scratch/{run}.lock"]
+    assert project.call("python", "-m", "daso", "prune").splitlines() == want
+    assert (project.path / f"runs/{run}/final.pt").exists()
+    assert project.call("python", "-m", "daso", "prune", "--yes").splitlines() == want
+    assert not (project.path / f"runs/digits/{SETTING}/tiny/{SUPERVISED}").exists()
+    assert project.call("python", "-m", "daso", "prune") == ""
+    assert project.planned() == Counter({"report tiny": 1})
