@@ -41,15 +41,6 @@ def test_a_change_of_params_runs_just_what_it_touches(built, project, file, edit
     assert project.planned() == want
 
 
-def test_swapped_values_are_a_change(project):
-    def swap(tree):
-        addon = tree["addons"][0]
-        addon["proto_temperature"], addon["weight"] = addon["weight"], addon["proto_temperature"]
-
-    project.edit(f"methods/{DASO}.yaml", swap)
-    assert project.planned() == runs(DASO)
-
-
 @pytest.mark.parametrize(
     ("file", "line", "want"),
     [
