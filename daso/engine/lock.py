@@ -10,11 +10,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
-from daso.errors import BusyError
+from daso.errors import BusyError, DasoError
 
 POLL = 0.5  # seconds between two looks for a free slot
 
@@ -49,16 +49,25 @@ def device_slot(wait: float | None = None) -> Iterator[str | None]:
     To be entered before CUDA is initialised. Waits for a free slot, at most `wait` seconds, then raises BusyError.
     Does nothing inside a Slurm job, which has its devices assigned already.
     """
-    names = [] if "SLURM_JOB_ID" in os.environ else devices()
-    if not names:
+    if "SLURM_JOB_ID" in os.environ:
         yield None
         return
+    names = devices()
+    if not names:
+        with _visible("") if _number("DASO_GPUS") == 0 else nullcontext():
+            yield None
+        return
     name, file = _first_free(names, wait)
+    with file, _visible(name):
+        yield name
+
+
+@contextmanager
+def _visible(names: str) -> Iterator[None]:
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = name
+    os.environ["CUDA_VISIBLE_DEVICES"] = names
     try:
-        with file:
-            yield name
+        yield
     finally:
         if before is None:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
@@ -66,13 +75,21 @@ def device_slot(wait: float | None = None) -> Iterator[str | None]:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
+def _number(name: str) -> int | None:
+    """An environment variable as a whole number, None where it is not set; raises DasoError where it is none."""
+    text = os.environ.get(name)
+    if text is not None and not text.isdecimal():
+        raise DasoError(f"{name}={text}: give a whole number")
+    return None if text is None else int(text)
+
+
 def devices() -> list[str]:
-    """Names of the CUDA devices to share: those visible, at most DASO_GPUS of them."""
-    visible, limit = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("DASO_GPUS")
+    """Names of the CUDA devices to share: those visible, at most DASO_GPUS of them; with 0 all are hidden."""
+    visible, limit = os.environ.get("CUDA_VISIBLE_DEVICES"), _number("DASO_GPUS")
     if visible is not None:
         names = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     elif limit is not None:
-        names = [str(number) for number in range(int(limit))]
+        names = [str(number) for number in range(limit)]
     elif shutil.which("nvidia-smi"):
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
         names = [
@@ -80,12 +97,12 @@ def devices() -> list[str]:
         ]
     else:
         names = []
-    return names[: int(limit)] if limit is not None else names
+    return names[:limit]
 
 
 def slots() -> int:
     """Runs that may share one device: DASO_SLOTS, or one."""
-    return int(os.environ.get("DASO_SLOTS", "1"))
+    return _number("DASO_SLOTS") or 1
 
 
 def _first_free(names: list[str], wait: float | None) -> tuple[str, IO[str]]:

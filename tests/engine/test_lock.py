@@ -10,7 +10,7 @@ import pytest
 
 from daso.engine import lock
 from daso.engine.lock import device_slot, devices, run_lock
-from daso.errors import BusyError
+from daso.errors import BusyError, DasoError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,6 +122,21 @@ def test_which_devices_are_shared(monkeypatch, visible, limit, names):
         if value is not None:
             monkeypatch.setenv(name, value)
     assert devices() == names
+
+
+def test_with_no_gpu_wanted_none_is_seen(monkeypatch):
+    monkeypatch.setenv("DASO_GPUS", "0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with device_slot() as name:
+        assert name is None
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_a_limit_that_is_no_number_is_told(monkeypatch):
+    monkeypatch.setenv("DASO_GPUS", "two")
+    with pytest.raises(DasoError, match="DASO_GPUS=two: give a whole number"):
+        devices()
 
 
 def test_a_slurm_job_keeps_its_devices(monkeypatch):

@@ -44,6 +44,12 @@ def test_the_graph_of_rules(built):
     }
 
 
+def test_snakemakes_own_report_can_be_made(built):
+    built.snakemake("--report", "provenance.html")
+    page = built.read("provenance.html")
+    assert "fixmatch_daso" in page
+
+
 def test_the_profile_is_found_without_an_option():
     assert (ROOT / "profiles").is_symlink()
     assert (ROOT / "profiles" / "default" / "config.yaml").is_file()

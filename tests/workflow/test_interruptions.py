@@ -45,6 +45,17 @@ def trainings(process):
     return []
 
 
+@contextlib.contextmanager
+def started(project):
+    """Snakemake training the run; it and all that is below it ends with the block."""
+    process = project.start(*TRAIN)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def kept(project):
     return {name: (project.path / "runs" / RUN / name).read_bytes() for name in KEPT}
 
@@ -70,13 +81,13 @@ def finished(fresh, tmp_path_factory):
 def killed(fresh, tmp_path_factory):
     """The project after its training was killed on its way."""
     project = fresh.copy(tmp_path_factory.mktemp("killed") / "project")
-    process = project.start(*TRAIN)
-    wait_for(lambda: states(project))
-    (training,) = trainings(process)
-    training.kill()
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "Traceback" not in said
+    with started(project) as process:
+        wait_for(lambda: states(project))
+        (training,) = trainings(process)
+        training.kill()
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert "Traceback" not in said
     assert not any((project.path / "runs" / RUN).glob("*.*"))
     assert len(states(project)) == 1
     return project
@@ -100,12 +111,12 @@ def test_a_changed_run_ignores_the_old_state(killed, tmp_path):
 
 def test_an_interrupt_saves_and_the_next_call_goes_on(killed, finished, tmp_path):
     project = killed.copy(tmp_path / "project")
-    process = project.start(*TRAIN)
-    log = project.path / LOG
-    wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
-    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
-    process.communicate(timeout=60)
-    assert process.returncode != 0
+    with started(project) as process:
+        log = project.path / LOG
+        wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
+        os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+        process.communicate(timeout=60)
+        assert process.returncode != 0
     assert len(states(project)) == 1
     project.call(*TRAIN)
     assert "resumes at step" in project.read(LOG)
@@ -114,21 +125,21 @@ def test_an_interrupt_saves_and_the_next_call_goes_on(killed, finished, tmp_path
 
 def test_an_orphan_keeps_its_run_until_it_ends(killed, finished, tmp_path):
     project = killed.copy(tmp_path / "project")
-    process = project.start(*TRAIN)
-    (training,) = wait_for(lambda: trainings(process))
-    lock = project.path / "scratch" / f"{RUN}.lock"
-    wait_for(lambda: lock.exists() and "resumes at step" in (project.path / LOG).read_text())
-    training.suspend()  # so that it cannot finish meanwhile
-    process.kill()
-    process.wait(timeout=60)  # the orphan keeps the other end of its output open
-    try:
-        assert "unlock" in project.call(*TRAIN, fails=True)
-        project.call("snakemake", "--unlock")
-        said = project.call(*TRAIN, fails=True)
-        assert f"{RUN}.lock: another process is training this run; wait for it or end it" in said
-        assert "Traceback" not in said
-    finally:
-        training.kill()
-        process.communicate(timeout=60)
+    with started(project) as process:
+        (training,) = wait_for(lambda: trainings(process))
+        lock = project.path / "scratch" / f"{RUN}.lock"
+        wait_for(lambda: lock.exists() and "resumes at step" in (project.path / LOG).read_text())
+        training.suspend()  # so that it cannot finish meanwhile
+        try:
+            process.kill()
+            process.wait(timeout=60)  # not for its output: the orphan holds the other end
+            assert "unlock" in project.call(*TRAIN, fails=True)
+            project.call("snakemake", "--unlock")
+            said = project.call(*TRAIN, fails=True)
+            assert f"{RUN}.lock: another process is training this run; wait for it or end it" in said
+            assert "Traceback" not in said
+        finally:
+            training.kill()
+            process.communicate(timeout=60)
     project.call(*TRAIN)
     assert kept(project) == finished
