@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from daso.errors import DataError
@@ -31,9 +31,10 @@ class Folder(NamedTuple):
 def read_image_folder(path: Path, image_size: int) -> Folder:
     """Read both parts, classes and files sorted by name, as RGB of `image_size` pixels a side.
 
-    Any format that Pillow reads; other sizes are resized, bilinear with antialiasing. Hidden files and __MACOSX are
-    passed over. Raises DataError when a part or its classes are missing, test has a class that train lacks, or an
-    image cannot be read.
+    Any format that Pillow reads, turned upright by its EXIF. Other sizes are resized, bilinear with antialiasing,
+    width and height each by itself: nothing is cut off, and the aspect ratio is not kept. Hidden files and __MACOSX
+    are passed over. Raises DataError when a part or its classes are missing, test has a class that train lacks, or
+    an image cannot be read.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; {LAYOUT}")
@@ -113,8 +114,21 @@ def _part(
 
 
 def _pixels(image: Image.Image, size: int) -> ImageArray:
-    """RGB uint8 (3, size, size)."""
-    rgb = image.convert("RGB")
+    """RGB uint8 (3, size, size) of an image as viewers show it; raises ValueError where its white is not known.
+
+    Upright, 16 bits scaled to 8, and transparency over white: the color of a transparent pixel is whatever the program
+    that saved it left there, and pages are white.
+    """
+    shown = ImageOps.exif_transpose(image)
+    if shown.mode in ("I", "F"):
+        raise ValueError(f"32 bits a pixel, mode {shown.mode}, do not tell which value is white; save it with 8 or 16")
+    if shown.mode.startswith("I;16"):
+        # Pillow's own conversion clips at 255.
+        shown = Image.fromarray(np.rint(np.asarray(shown) / 257).astype(np.uint8))
+    if shown.has_transparency_data:
+        colored = shown.convert("RGBA")
+        shown = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
+    rgb = shown.convert("RGB")
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(rgb).transpose(2, 0, 1)

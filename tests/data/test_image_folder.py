@@ -94,11 +94,79 @@ def test_another_size_is_resized_with_antialiasing(save_image, folder, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("mode", "color", "pixel"), [("L", 7, [7, 7, 7]), ("RGBA", (1, 2, 3, 0), [1, 2, 3]), ("1", 1, [255] * 3)]
+    ("mode", "color", "pixel"),
+    [
+        ("L", 7, [7, 7, 7]),
+        ("1", 1, [255] * 3),
+        ("I;16", 7 * 257, [7, 7, 7]),
+        ("I;16", 65535, [255] * 3),
+        ("I;16", 300, [1, 1, 1]),  # 300 / 257 = 1.17
+        ("RGBA", (1, 2, 3, 0), [255] * 3),
+        ("RGBA", (10, 20, 30, 255), [10, 20, 30]),
+        ("RGBA", (0, 100, 255, 51), [204, 224, 255]),  # a fifth of it, four fifths of 255
+        ("LA", (0, 51), [204] * 3),
+    ],
 )
 def test_every_mode_becomes_rgb(save_image, folder, mode, color, pixel):
     save_image("own/train/cat/a.png", color, mode=mode)
     assert read_image_folder(folder, 4).parts["train"][0][0, :, 0, 0].tolist() == pixel
+
+
+def test_a_palette_with_a_transparent_color(folder):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([*GREEN, *RED])
+    image.putpixel((2, 0), 0)
+    image.save(folder / "train/cat/a.png", transparency=1)
+    assert read_image_folder(folder, 4).parts["train"][0][0, :, 0, [0, 2]].tolist() == [[255] * 3, list(GREEN)]
+
+
+def test_big_endian_tiff_of_16_bits(save_image, folder):
+    Image.fromarray(np.full((4, 4), 9 * 257, ">u2")).save(folder / "train/cat/a.tif")
+    (folder / "train/cat/a.png").unlink()
+    assert read_image_folder(folder, 4).parts["train"][0][0].tolist() == np.full((3, 4, 4), 9).tolist()
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_32_bits_are_refused(save_image, folder, mode):
+    save_image("own/train/cat/c.tif", 900, mode=mode)
+    with pytest.raises(DataError, match=f"own: train/cat/c.tif .*mode {mode}, do not tell which value is white"):
+        read_image_folder(folder, 4)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_upright_by_exif(folder, suffix, orientation):
+    """The file holds the pixels of an upright image as a camera turned or mirrored them; red is at its top left."""
+    upright = np.zeros((16, 16, 3), np.uint8)
+    upright[:8, :8, 0] = 255
+    upright[8:, :8, 2] = 255
+    undone = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    undone |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+    image = Image.fromarray(upright)
+    if orientation in undone:
+        image = image.transpose(Image.Transpose[undone[orientation]])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(
+        folder / f"train/cat/0.{suffix}", exif=exif, **({"quality": 100, "subsampling": 0} if suffix == "jpg" else {})
+    )
+    found = read_image_folder(folder, 16).parts["train"][0][0].transpose(1, 2, 0)
+    assert np.abs(found.astype(int) - upright).max() <= (3 if suffix == "jpg" else 0)
+
+
+def test_the_aspect_ratio_is_not_kept(save_image, folder):
+    image = np.zeros((4, 16, 3), np.uint8)
+    image[:, 8:] = 200
+    Image.fromarray(image).save(folder / "train/cat/a.png")
+    assert read_image_folder(folder, 4).parts["train"][0][0, 0, 0].tolist() == [0, 25, 175, 200]
+
+
+def test_a_class_without_test_images(folder):
+    shutil.rmtree(folder / "test/cat")
+    found = read_image_folder(folder, 4)
+    assert found.classes == ("cat", "dog")
+    assert found.parts["test"][1].tolist() == [1]
+    assert found.parts["test"][0].shape == (1, 3, 4, 4)
 
 
 def test_a_link_in_a_circle_does_no_harm(folder):
