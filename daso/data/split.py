@@ -43,16 +43,19 @@ def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
     return tuple(int(n_head * (1 / gamma) ** (rank / (num_classes - 1))) for rank in range(num_classes))
 
 
-def order_of_classes(kind: str, num_classes: int, seed: int) -> IntArray:
-    """The class of every rank (K,): `native`, rank r is class r; `seed`, a permutation drawn with the split's seed.
+def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:
+    """The class of every rank (K,); `sizes` (K,) counts the train part.
 
-    Raises DataError when `kind` is neither.
+    `native`, rank r is class r; `seed`, a permutation drawn with the split's seed; `size`, rank r is the class with the
+    r-th most images, of equal ones the first. Raises DataError when `kind` is none of these.
     """
     if kind == "native":
-        return np.arange(num_classes, dtype=np.int64)
+        return np.arange(len(sizes), dtype=np.int64)
     if kind == "seed":
-        return np.random.RandomState(seed).permutation(num_classes).astype(np.int64)
-    raise DataError(f"class_order is '{kind}' and should be native or seed")
+        return np.random.RandomState(seed).permutation(len(sizes)).astype(np.int64)
+    if kind == "size":
+        return np.argsort(-np.asarray(sizes), kind="stable").astype(np.int64)
+    raise DataError(f"class_order is '{kind}' and should be native, seed or size")
 
 
 def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdout: int, seed: int) -> Split:
@@ -86,6 +89,24 @@ def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdo
     return Split(labeled, unlabeled, validation)
 
 
+def draw_natural(ranks: IntArray, labeled: float, *, num_classes: int, holdout: int, seed: int) -> Split:
+    """Draw a split that keeps the sizes the classes have by nature; no procedure of the authors.
+
+    Hold out holdout // K of every class, yet less than half of it: a class of two images or more keeps two. Of the rest
+    the fraction `labeled`, rounded, but at least one image, is labeled, and all others are unlabeled.
+    """
+    rows = np.flatnonzero((ranks >= 0) & (ranks < num_classes))
+    every = _shuffled(ranks, rows, range(num_classes), seed)
+    held = [min(holdout // num_classes, max(0, len(mine) - 1) // 2) for mine in every]
+    ends = [n + max(1, round(labeled * (len(mine) - n))) for mine, n in zip(every, held, strict=True)]
+    cuts = list(zip(every, held, ends, strict=True))
+    return Split(
+        _concatenated(mine[n:end] for mine, n, end in cuts),
+        _concatenated(mine[end:] for mine, _, end in cuts),
+        _concatenated(mine[:n] for mine, n, _ in cuts),
+    )
+
+
 def _shuffled(ranks: IntArray, rows: IntArray, visit: Sequence[int], seed: int) -> list[IntArray]:
     """The rows of each rank, in the order of `rows` and then shuffled, ranks visited in this order."""
     random = np.random.RandomState(seed)
@@ -101,26 +122,35 @@ def _concatenated(pieces: Iterable[IntArray]) -> IntArray:
     return np.concatenate([np.empty(0, np.int64), *pieces])
 
 
-def check_sizes(config: Mapping[str, Any], sizes: Sequence[int]) -> None:
-    """Raise DataError when a class has too few images for a setting; `sizes` (K,) counts the train part.
+def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequence[int]) -> None:
+    """Raise DataError, naming every class that has too few images; `sizes` (K,) counts the train part.
 
-    Every class must fill both pools and the hold-out, rare ones too: the tails are cut out of the pools.
+    Every class must fill both pools and the hold-out, n1 + m1 + holdout // K images, rare ones too: the tails are cut
+    out of the pools. Where the natural sizes are kept, one image is enough, and the ranks must be those of the sizes.
     """
     setting, held = config["setting"], config["holdout"] // config["num_classes"]
-    wanted = setting["n1"] + setting["m1"] + held
-    for k, size in enumerate(sizes):
-        if size < wanted:
-            raise DataError(
-                f"{config['dataset']}/{setting['name']}: class {k} wants {wanted} images ({held} of them held out) "
-                f"and has {size}; lower n1 or m1 in params/datasets/{config['dataset']}.yaml"
-            )
+    where, file = f"{config['dataset']}/{setting['name']}", f"params/datasets/{config['dataset']}.yaml"
+    natural = "labeled" in setting
+    if natural and config["class_order"] != "size":
+        raise DataError(f"{where}: `labeled` keeps the natural sizes of the classes; say class_order: size in {file}")
+    wanted = 1 if natural else setting["n1"] + setting["m1"] + held
+    short = ", ".join(f"class {k} ({classes[k]}) has {size}" for k, size in enumerate(sizes) if size < wanted)
+    if short and natural:
+        raise DataError(f"{where}: {short}; every class wants an image in the train part")
+    if short:
+        fits = min(sizes) - held
+        mend = f"lower n1 + m1 to at most {fits}" if fits > 0 else "add images or lower holdout"
+        raise DataError(
+            f"{where}: a class wants {wanted} images ({held} of them held out), and {short}; "
+            f"{mend} in {file}, or keep the natural sizes with `labeled`"
+        )
 
 
 def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit:
     """Draw a split of a store and save it atomically.
 
-    `config` has dataset, setting {name, n1, m1, gamma_l, gamma_u, reversed}, seed, num_classes, holdout and
-    class_order. Raises DataError when the store is of another dataset or a class has too few images.
+    `config` has dataset, setting {name, n1, m1, gamma_l, gamma_u, reversed} or {name, labeled}, seed, num_classes,
+    holdout and class_order. Raises DataError when the store is of another dataset or a class has too few images.
     """
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
@@ -128,13 +158,15 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
             f"{store.folder}: the store of {store.dataset} with {len(store.classes)} classes, and the split is of "
             f"{config['dataset']} with {k}; give the store of {config['dataset']}"
         )
-    check_sizes(config, _per_class(labels, k))
-    order = order_of_classes(config["class_order"], k, seed)
+    sizes, setting = _per_class(labels, k), config["setting"]
+    check_setting(config, store.classes, sizes)
+    order = order_of_classes(config["class_order"], sizes, seed)
     ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
-    split = draw(ranks, config["setting"], num_classes=k, holdout=config["holdout"], seed=seed)
+    how: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
+    split = draw_natural(ranks, setting["labeled"], **how) if "labeled" in setting else draw(ranks, setting, **how)
     tree: dict[str, Any] = {
         "dataset": config["dataset"],
-        "setting": config["setting"]["name"],
+        "setting": setting["name"],
         "seed": seed,
         "source_sha256": store.sha256,
         "class_order": order.tolist(),

@@ -116,7 +116,10 @@ def section(
 
 
 def described(setting: Tree) -> dict[str, str]:
-    """A setting in words: sizes of the largest classes and the two imbalance ratios."""
+    """A setting in words: sizes of the largest classes and the two imbalance ratios, or that they are as found."""
+    if "labeled" in setting:
+        sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
+        return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
     gamma_u = setting.get("gamma_u")
     unlabeled = "unknown" if gamma_u is None else f"{gamma_u:g}"
     if setting.get("reversed") and gamma_u is not None:

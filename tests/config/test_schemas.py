@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from daso.augment.randaugment import COLOURS, MOVES
-from daso.config.params import load
+from daso.config.params import load, structure
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,3 +26,19 @@ def test_an_unknown_operation_names_its_neighbour(tmp_path):
     file.write_text(file.read_text().replace("rotate", "rotat"))
     with pytest.raises(ParamsError, match=r"digits.yaml: augment.ops.*rotat.*did you mean 'rotate'"):
         load(tmp_path / "params")
+
+
+@pytest.mark.parametrize(
+    ("setting", "errors"),
+    [
+        ({"labeled": 0.2}, []),
+        ({"labeled": 1}, ["settings.x.labeled: 1 is too large; it must be below 1"]),
+        ({"labeled": 0}, ["settings.x.labeled: 0 is too small; it must be above 0"]),
+        ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; known: labeled"]),
+        ({"n1": 3, "m1": 4, "gamma_l": 2}, ["settings.x: the key 'gamma_u' is missing"]),
+    ],
+)
+def test_a_setting_has_sizes_or_a_fraction(setting, errors):
+    tree = YAML(typ="safe").load(ROOT / "params/datasets/digits.yaml")
+    tree |= {"class_order": "size", "settings": {"x": setting}}
+    assert structure(tree, "dataset") == errors

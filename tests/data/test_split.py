@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daso.data.files import digest
-from daso.data.split import check_sizes, check_split, draw, load_split, long_tail, make_split, order_of_classes
+from daso.data.split import (
+    check_setting,
+    check_split,
+    draw,
+    draw_natural,
+    load_split,
+    long_tail,
+    make_split,
+    order_of_classes,
+)
 from daso.data.store import write_store
 from daso.errors import DataError
 
@@ -117,10 +126,11 @@ def test_draw_of_fifty_thousand_rows_reversed_and_uniform():
 
 
 def test_the_order_of_classes():
-    assert order_of_classes("native", 4, 3).tolist() == [0, 1, 2, 3]
-    assert order_of_classes("seed", 4, 3).tolist() == np.random.RandomState(3).permutation(4).tolist()
-    with pytest.raises(DataError, match="class_order is 'sede' and should be native or seed"):
-        order_of_classes("sede", 4, 3)
+    assert order_of_classes("native", [7, 9, 7, 8], 3).tolist() == [0, 1, 2, 3]
+    assert order_of_classes("seed", [7, 9, 7, 8], 3).tolist() == np.random.RandomState(3).permutation(4).tolist()
+    assert order_of_classes("size", [7, 9, 7, 8], 3).tolist() == [1, 3, 0, 2]
+    with pytest.raises(DataError, match="class_order is 'sede' and should be native, seed or size"):
+        order_of_classes("sede", [7, 9, 7, 8], 3)
 
 
 def config(**changes) -> dict:
@@ -172,19 +182,21 @@ def test_reversed_by_the_class_order(store, tmp_path):
 def test_too_few_images():
     wanted = config(dataset="cifar10-lt", setting=setting(5000, 4000, 100, 100) | {"name": "n5000-m4000-l100-u100"})
     message = (
-        "cifar10-lt/n5000-m4000-l100-u100: class 0 wants 9003 images (3 of them held out) and has 5000; "
-        "lower n1 or m1 in params/datasets/cifar10-lt.yaml"
+        "cifar10-lt/n5000-m4000-l100-u100: a class wants 9003 images (3 of them held out), and class 0 (cat) has 5000, "
+        "class 2 (cow) has 4000; lower n1 + m1 to at most 3997 in params/datasets/cifar10-lt.yaml, "
+        "or keep the natural sizes with `labeled`"
     )
     with pytest.raises(DataError) as caught:
-        check_sizes(wanted, [5000, 5000, 5000])
+        check_setting(wanted, ["cat", "dog", "cow"], [5000, 9003, 4000])
     assert str(caught.value) == message
-    check_sizes(wanted, [9003, 9003, 9003])
-    with pytest.raises(DataError, match="class 2 wants 9003"):
-        check_sizes(wanted, [9003, 9003, 9002])
+    check_setting(wanted, ["cat", "dog", "cow"], [9003, 9003, 9003])
+    check_setting({**wanted, "setting": setting(2000, 1997, 1, 1)}, ["cat", "dog", "cow"], [5000, 9003, 4000])
+    with pytest.raises(DataError, match=r"class 2 \(cow\) has 3; add images or lower holdout in"):
+        check_setting(wanted, ["cat", "dog", "cow"], [9003, 9003, 3])
 
 
 def test_a_split_of_too_few_images_is_not_drawn(store, tmp_path):
-    with pytest.raises(DataError, match="class 0 wants 31 images"):
+    with pytest.raises(DataError, match=r"wants 31 images .*class 0 \(a\) has 30, class 1 \(b\) has 30, class 2"):
         make_split(config(setting=setting(9, 19, 9, 4)), store, tmp_path / "s.json")
     assert not (tmp_path / "s.json").exists()
 
@@ -192,6 +204,94 @@ def test_a_split_of_too_few_images_is_not_drawn(store, tmp_path):
 def test_a_store_of_another_dataset(store, tmp_path):
     with pytest.raises(DataError, match="the store of toy with 3 classes, and the split is of toy with 4"):
         make_split(config(num_classes=4), store, tmp_path / "s.json")
+
+
+def store_of(folder, labels, test, classes):
+    """A store of blank images with these labels in its two parts."""
+    parts = {
+        name: (np.zeros((len(k), 3, 2, 2), np.uint8), np.array(k)) for name, k in (("train", labels), ("test", test))
+    }
+    return write_store(folder, "toy", classes, parts, {})
+
+
+PHOTOS = [30, 120, 10, 60, 18]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Five classes with a long tail of their own, and a test part that lacks class 2."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), PHOTOS))
+    return store_of(tmp_path / "photos", labels, [0, 1, 3, 4], ["daisy", "fern", "lily", "rose", "tulip"])
+
+
+def natural(fraction: float = 0.2, **changes) -> dict:
+    base = {"setting": {"name": "x", "reversed": False, "labeled": fraction}, "num_classes": 5, "holdout": 50}
+    return config(**{**base, "class_order": "size", **changes})
+
+
+def test_the_natural_sizes(photos, tmp_path):
+    """10 of each class are held out but less than half: 9 // 2 of 10 and 17 // 2 of 18. Of the 20, 110, 6, 50 and 10
+    images left a fifth is labeled: 4, 22, 1.2, 10 and 2."""
+    saved = make_split(natural(), photos, tmp_path / "s.json")
+    assert saved.class_order == (1, 3, 0, 4, 2)
+    assert saved.counts == {
+        "labeled": (4, 22, 1, 10, 2),
+        "unlabeled": (16, 88, 5, 40, 8),
+        "validation": (10, 10, 4, 10, 8),
+    }
+    assert sorted(np.concatenate(saved.split)) == list(range(238))
+    assert check_split(tmp_path / "s.json", photos).sha256 == saved.sha256
+    assert make_split(natural(), photos, tmp_path / "s.json").sha256 == saved.sha256
+    assert make_split(natural(seed=1), photos, tmp_path / "s.json").sha256 != saved.sha256
+
+
+def test_the_authors_tail_by_size(photos, tmp_path):
+    """With class_order: size the largest class is the head: 4 and 3 images of it, floor(4 / 4^(r/4)) of the others."""
+    saved = make_split(natural(setting=setting(4, 3, 4, 1), holdout=10), photos, tmp_path / "s.json")
+    assert [saved.counts["labeled"][k] for k in (1, 3, 0, 4, 2)] == [4, 2, 2, 1, 1]
+    assert saved.counts["unlabeled"] == (3, 3, 3, 3, 3)
+
+
+def test_the_natural_draw():
+    """One shuffle of every class in its turn; the first are held out, the next are labeled."""
+    random, first, second = np.random.RandomState(3), np.arange(7), np.arange(7, 10)
+    random.shuffle(first)
+    random.shuffle(second)
+    split = draw_natural(np.repeat([0, 1, -1], [7, 3, 4]), 0.5, num_classes=2, holdout=4, seed=3)
+    assert split.validation.tolist() == [*first[:2], *second[:1]]
+    assert split.labeled.tolist() == [*first[2:4], *second[1:2]]  # 2.5 is rounded to even
+    assert split.unlabeled.tolist() == [*first[4:], *second[2:]]
+
+
+@pytest.mark.parametrize(("size", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (5, (1, 2, 2))])
+def test_a_rare_class_keeps_an_image_labeled_and_one_unlabeled(size, counts):
+    split = draw_natural(np.repeat([0, 1], [40, size]), 0.1, num_classes=2, holdout=20, seed=0)
+    assert tuple(int((rows >= 40).sum()) for rows in split) == counts
+
+
+def test_natural_sizes_are_ranked_by_size(photos, tmp_path):
+    with pytest.raises(
+        DataError, match=r"toy/x: `labeled` keeps .*; say class_order: size in params/datasets/toy.yaml"
+    ):
+        make_split(natural(class_order="native"), photos, tmp_path / "s.json")
+
+
+def test_a_class_without_an_image(tmp_path):
+    store = store_of(tmp_path / "s", [0, 0, 2, -1], [0], ["daisy", "fern", "lily"])
+    with pytest.raises(DataError, match=r"toy/x: class 1 \(fern\) has 0; every class wants an image in the train part"):
+        make_split(natural(num_classes=3), store, tmp_path / "s.json")
+
+
+@pytest.mark.parametrize(
+    ("k", "tails"),
+    [(2, ((8, 2), (9, 3))), (3, ((8, 4, 2), (9, 5, 3)))],  # 8 / 4^(r/(K-1)) and 9 / 3^(r/(K-1)); 9 / sqrt(3) = 5.2
+)
+def test_two_and_three_classes(tmp_path, k, tails):
+    store = store_of(tmp_path / "s", np.arange(20 * k) % k, [0], "abc"[:k])
+    wanted = config(setting=setting(8, 9, 4, 3), num_classes=k, holdout=3 * k)
+    saved = make_split(wanted, store, tmp_path / "s.json")
+    assert saved.counts == {"labeled": tails[0], "unlabeled": tails[1], "validation": (3,) * k}
+    check_split(tmp_path / "s.json", store)
 
 
 def test_unknown_labels_are_never_drawn(tmp_path):

@@ -220,3 +220,7 @@ def test_formats():
         **{"gamma_u": "1/10", "reversed": "reversed"},
     }
     assert described({"name": "x", "n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None})["gamma_u"] == "unknown"
+    assert described({"name": "x", "labeled": 0.25, "reversed": False}) == {
+        **{"name": "x", "n1": "25 % of each class", "m1": "the rest of it"},
+        **{"gamma_l": "as found", "gamma_u": "as found", "reversed": ""},
+    }
