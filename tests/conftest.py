@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def cifar10_zip():
-    """All of CIFAR-10 as a zip of image files; tests that need it skip where it is not."""
+    """All of CIFAR-10 as a zip of image files, optional: tests that need it skip where there is none."""
     named = os.environ.get("DASO_CIFAR10")
     for path in ([Path(named)] if named else []) + [ROOT / "../shared/data/cifar10.zip"]:
         if path.is_file() and path.suffix == ".zip":
