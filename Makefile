@@ -34,7 +34,7 @@ check:
 
 lock:
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --custom-compile-command "make lock" --upgrade -o requirements.lock
+	  --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock
 
 clean:
 	rm -rf .snakemake scratch logs benchmarks

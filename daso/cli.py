@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from daso.errors import DasoError
+from daso.errors import BusyError, DasoError, DataError
 
 Args = argparse.Namespace
 
@@ -29,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DasoError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -36,8 +40,9 @@ def download(args: Args) -> None:
     """Fetch or read a dataset and store it."""
     from daso.data.catalog import make_store
 
-    config = _config(args.config) if args.config else _resolved_data(args.dataset)
-    store = make_store(config, args.out or Path("data/store", config["dataset"]))
+    if bool(args.dataset) == bool(args.config):
+        raise DasoError("download: name a dataset of params/datasets, or give its resolved --config")
+    store = make_store(_config(args.config) if args.config else _resolved_data(args.dataset), args.out)
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
@@ -50,80 +55,109 @@ def split(args: Args) -> None:
         saved = check_split(args.check, load_store(args.store))
         logging.info("%s: disjoint, counts and digest right (%s)", args.check, saved.sha256[:16])
         return
+    if not (args.config and args.out):
+        raise DasoError("split: give --config and --out to draw a split, or --check a saved one")
     make_split(_config(args.config), load_store(args.store), args.out)
 
 
 def train(args: Args) -> None:
-    """Train a run to its end, from its saved state if there is one."""
-    if args.bundle:
-        from daso.data.bundle import read_bundle
+    """Train a run to its end, from its saved state if there is one.
 
-        for run in read_bundle(args.bundle):
-            out, scratch = args.bundle / "runs" / run.config["run"], args.bundle / "scratch" / run.config["run"]
-            if not (out / "train.json").exists():  # which is written last
-                _train(run.config, run.store, run.split, out, scratch, args)
-        return
-    paths = _paths(args.run) if args.run else {}
-    paths |= {name: path for name in ("store", "split", "out", "scratch") if (path := getattr(args, name))}
-    if len(paths) < 4 or bool(args.run) == bool(args.config):
-        raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
-    config = _config(args.config) if args.config else _resolved_run(args.run)
-    _train(config, paths["store"], paths["split"], paths["out"], paths["scratch"], args)
+    A run that is only named goes to drafts/: what lies in runs/ is the workflow's, with a record of how it was made.
+    """
+    from daso.engine.lock import device_slot
+
+    with device_slot() if args.device in ("auto", "cuda") else nullcontext():
+        if args.bundle:
+            _train_bundle(args)
+            return
+        config = _resolved_run(args.run) if args.run else None
+        paths = _paths(args.run) if args.run else {}
+        paths |= {name: path for name in ("store", "split", "out", "scratch") if (path := getattr(args, name))}
+        if len(paths) < 4 or bool(args.run) == bool(args.config):
+            raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
+        _train(config or _config(args.config), args, **paths)
 
 
-def _train(config: dict[str, Any], store_path: Path, split_path: Path, out: Path, scratch: Path, args: Args) -> None:
+def _train_bundle(args: Args) -> None:
+    """Train what no other process has trained or is training; each run resumes by itself."""
+    from daso.data.bundle import read_bundle
+
+    os.environ.setdefault("DASO_COMMIT", _text(args.bundle / "commit"))
+    for run in read_bundle(args.bundle):
+        out, scratch = (args.bundle / folder / run.config["run"] for folder in ("runs", "scratch"))
+        if not (out / "train.json").exists():  # which is written last
+            try:
+                _train(run.config, args, store=run.store, split=run.split, out=out, scratch=scratch)
+            except BusyError as error:
+                logging.info("%s", error)
+
+
+def _train(config: dict[str, Any], args: Args, *, store: Path, split: Path, out: Path, scratch: Path) -> None:
     from daso.config.build import build
     from daso.config.code import check_code
     from daso.data.split import check_split
     from daso.data.store import load_store
     from daso.engine.environment import choose_device, describe
     from daso.engine.loader import load
-    from daso.engine.lock import device_slot, run_lock
+    from daso.engine.lock import run_lock
     from daso.engine.progress import Progress
     from daso.engine.results import write_run
 
-    with run_lock(scratch), device_slot():
+    check_code(config)
+    data = load_store(store)
+    saved = check_split(split, data)
+    if (saved.dataset, saved.setting, saved.seed) != _place(config):
+        raise DataError(f"{split}: is the split {saved.setting} of seed {saved.seed}, not that of {config['run']}")
+    with run_lock(scratch):
         device = choose_device(args.device)
-        check_code(config)
-        store = load_store(store_path)
-        split = check_split(split_path, store)
-        trainer = build(config, load(store, split.split, device), device)
-        state = args.resume or scratch / f"{config['key']}.pt"
+        trainer = build(config, load(data, saved.split, device), device)
+        state = scratch / f"{config['key']}.pt"
         if args.resume or state.exists():
-            trainer.restore(state)
+            trainer.restore(args.resume or state)
             logging.info("%s: resumes at step %d of %d", config["run"], trainer.t, trainer.steps)
         events = Path("logs/tensorboard", config["run"])
         with Progress(config["run"], start=trainer.t, steps=trainer.steps, events=events) as progress:
             trainer.fit(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-        write_run(out, trainer, split, store, describe(device))
+        write_run(out, trainer, saved, data, describe(device))
         state.unlink(missing_ok=True)
+
+
+def _place(config: dict[str, Any]) -> tuple[str, str, int]:
+    return config["dataset"]["name"], config["setting"]["name"], config["seed"]
 
 
 def evaluate(args: Args) -> None:
     """Write the metrics of a finished run."""
-    from daso.data.files import whole_file
-    from daso.engine.metrics import dump, run_metrics
+    from daso.data.files import pretty, whole_file
+    from daso.engine.metrics import run_metrics
 
+    metrics = run_metrics(args.run, args.key)
     with whole_file(args.out) as file:
-        file.write(dump(run_metrics(args.run)))
+        file.write(pretty(metrics))
 
 
 def report(args: Args) -> None:
-    """Render a suite's tables and figures from its metrics."""
+    """Render a suite's tables and figures from the metrics there are; to drafts/reports/ unless told otherwise."""
     from daso.report.page import write_report
 
-    write_report(args.suite, args.out or Path("reports", args.suite))
+    write_report(args.suite, args.out or Path("drafts/reports", args.suite))
 
 
 def list_runs(args: Args) -> None:
-    """One line for each run of a suite: its id, and whether it is done, running or missing."""
+    """One line for each run of a suite: its id, and whether it is done, stale, running or missing."""
+    from daso.config.keys import Keys
     from daso.config.params import load
     from daso.config.resolve import runs
 
     params = load()
+    keys = Keys(params)
     for run in runs(params, args.suite or params.suite):
-        done, saved = Path("metrics", f"{run.id}.json").exists(), any(Path("scratch", run.id).glob("*.pt"))
-        sys.stdout.write(f"{run.id}\t{'done' if done else 'running' if saved else 'missing'}\n")
+        metrics, key = Path("metrics", f"{run.id}.json"), keys.train(run)
+        state = "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
+        if metrics.exists():
+            state = "done" if _config(metrics)["key"] == key else "stale"
+        sys.stdout.write(f"{run.id}\t{state}\n")
 
 
 def resolve(args: Args) -> None:
@@ -134,8 +168,11 @@ def resolve(args: Args) -> None:
 def bundle(args: Args) -> None:
     """Pack runs into a folder that trains where only PyTorch and its like are installed."""
     from daso.data.bundle import write_bundle
+    from daso.engine.environment import commit
 
-    write_bundle(args.out, [(_resolved_run(run), _paths(run)["split"], _paths(run)["store"]) for run in args.runs])
+    runs = [(_resolved_run(run), _paths(run)) for run in args.runs]
+    write_bundle(args.out, [(config, paths["split"], paths["store"]) for config, paths in runs])
+    (args.out / "commit").write_text(f"{commit()}\n")
 
 
 def adopt(args: Args) -> None:
@@ -162,11 +199,18 @@ def _config(path: Path) -> dict[str, Any]:
     return tree
 
 
+def _text(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else "unknown"
+
+
 def _resolved_data(dataset: str) -> dict[str, Any]:
-    from daso.config.params import load
+    from daso.config.params import load, nearest
     from daso.config.resolve import data_config
 
-    return data_config(load(), dataset)
+    params = load()
+    if dataset not in params.datasets:
+        raise DasoError(f"download: there is no dataset '{dataset}'{nearest(dataset, params.datasets)}")
+    return data_config(params, dataset)
 
 
 def _resolved_run(run: str) -> dict[str, Any]:
@@ -179,13 +223,16 @@ def _resolved_run(run: str) -> dict[str, Any]:
 
 
 def _paths(run: str) -> dict[str, Path]:
-    """Where the files of a run lie."""
+    """Where the files of a run that is trained by hand lie; raises DasoError when its split is not drawn yet."""
     dataset, setting, *_, seed = run.split("/")
+    split = Path("data/splits", dataset, setting, f"{seed}.json")
+    if not split.exists():
+        raise DasoError(f"{split}: this split is not drawn yet; draw it with `snakemake {split}`")
     return {
         "store": Path("data/store", dataset),
-        "split": Path("data/splits", dataset, setting, f"{seed}.json"),
-        "out": Path("runs", run),
-        "scratch": Path("scratch", run),
+        "split": split,
+        "out": Path("drafts", run),
+        "scratch": Path("drafts/scratch", run),
     }
 
 
@@ -201,11 +248,11 @@ def _parser() -> argparse.ArgumentParser:
 
     path, needed = {"type": Path}, {"type": Path, "required": True}
     device = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
-    add("download", download, ("dataset", {"nargs": "?"}), ("--config", path), ("--out", path))
+    add("download", download, ("dataset", {"nargs": "?"}), ("--config", path), ("--out", needed))
     add("split", split, ("--config", path), ("--store", needed), ("--out", path), ("--check", path))
     places = [(flag, path) for flag in ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--bundle")]
     add("train", train, ("run", {"nargs": "?"}), *places, device)
-    add("evaluate", evaluate, ("--run", needed), ("--out", needed))
+    add("evaluate", evaluate, ("--run", needed), ("--out", needed), ("--key", {}))
     add("report", report, ("--suite", {"required": True}), ("--out", path))
     add("list", list_runs, ("suite", {"nargs": "?"}))
     add("resolve", resolve, ("run", {}))

@@ -23,3 +23,7 @@ class BusyError(DasoError):
 
 class StoppedError(DasoError):
     """A signal stopped a run; its state is saved."""
+
+
+class DivergedError(DasoError):
+    """A loss is infinite or no number: what follows would be no result."""

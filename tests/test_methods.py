@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map
 
 from daso.config.build import build
 from daso.config.keys import Keys
@@ -27,11 +28,15 @@ def pool(counts: list[int], seed: int) -> Pool:
     return Pool(torch.randint(0, 2**24, (len(labels), 8, 8), generator=generator, dtype=torch.int32), labels)
 
 
-def trainer(method: str, **protocol: object) -> Trainer:
+def trainer(method: str, device: torch.device = CPU, **protocol: object) -> Trainer:
     config = KEYS.resolved(Run("digits", "n20-m80-l20-u10r", "smoke", method, 0))
     config["protocol"] |= protocol
-    data = Resident(pool(COUNTS, 0), pool(COUNTS[::-1], 1), pool([2] * 10, 2), pool([3] * 10, 3))
-    return build(config, data, CPU)
+    for addon in config["method"]["addons"]:
+        if addon["name"] == "daso":  # so that a few steps see it blend
+            addon |= {"warmup": 2, "period": 2}
+    pools = (pool(COUNTS, 0), pool(COUNTS[::-1], 1), pool([2] * 10, 2), pool([3] * 10, 3))
+    data = Resident(*(Pool(*(tensor.to(device) for tensor in part)) for part in pools))
+    return build(config, data, device)
 
 
 def advance(run: Trainer, end: int) -> None:
@@ -86,8 +91,8 @@ def test_two_runs_in_one_process_are_two_alone(method):
 
 def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
     run = trainer(method)
-    advance(run, 25)  # past the warm-up of the smoke protocol
-    (batch,) = run.loader.batches(25, 26)
+    advance(run, 3)
+    (batch,) = run.loader.batches(3, 4)
     before = {name: buffer.clone() for name, buffer in run.learner.named_buffers()}
     _, step = run.learner.step(batch, run.models)
     assert all(torch.equal(buffer, before[name]) for name, buffer in run.learner.named_buffers())
@@ -100,10 +105,36 @@ def test_a_step_never_asks_the_device(method):
     """Under fake tensors, which have shapes and no values, one `.item()` or value-dependent shape raises."""
     run = trainer(method)
     (batch,) = run.loader.batches(0, 1)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        losses, step = run.learner.step(batch, run.models)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = tree_map(lambda leaf: mode.from_tensor(leaf) if isinstance(leaf, torch.Tensor) else leaf, batch)
+        for module in run.learner.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                module._buffers[name] = mode.from_tensor(buffer)
+        losses, step = run.learner.step(fake, run.models)
         torch.stack(list(losses.values())).sum().backward()
         run.learner.commit(step)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_it_trains_and_resumes_on_a_gpu(method, tmp_path):
+    """Six steps are three and three there too, and no step waits for the device."""
+    device = torch.device("cuda")
+    straight, first, second = (trainer(method, device=device) for _ in range(3))
+    advance(straight, 6)
+    batches = list(first.loader.batches(0, 3))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches:
+            first.step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    first.save(tmp_path / "state.pt")
+    second.restore(tmp_path / "state.pt")
+    advance(second, 6)
+    for part in ("student", "teacher", "learner"):
+        one, two = straight.state()[part], second.state()[part]
+        assert all(torch.equal(one[name], two[name]) for name in one), part
 
 
 def test_teacher_statistics():

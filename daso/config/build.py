@@ -10,6 +10,7 @@ import torch
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
 from daso.engine.loader import Resident
 from daso.engine.train import Trainer
+from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
 from daso.models.network import Models, Network, initialise
 from daso.models.teacher import prepare
@@ -36,6 +37,7 @@ def build(config: Mapping[str, Any], data: Resident, device: torch.device) -> Tr
     )
     addons: list[AddOn] = [_part(ADDONS, options, env) for options in method["addons"]]
     learner: Learner = _part(LEARNERS, method["learner"], env, addons=addons)
+    _check(learner, method["unlabeled_ratio"])
     heads = {name: size for addon in addons for name, size in addon.heads.items()}
     student, teacher = (Network(encoder, classes, heads) for encoder in encoders)
     initialise(student, config["seed"])
@@ -43,3 +45,19 @@ def build(config: Mapping[str, Any], data: Resident, device: torch.device) -> Tr
     prepare(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
     return Trainer(config, data, learner.to(device), models, device)
+
+
+def _check(learner: Learner, unlabeled_ratio: int) -> None:
+    """Raise ParamsError when an add-on reads what its learner never makes, or batches lack what the learner reads."""
+    made = {"labeled", "key", *learner.views.u}
+    for addon in learner.chain:
+        if lacking := addon.needs - made:
+            raise ParamsError(
+                f"add-on '{type(addon).__name__}' reads {', '.join(sorted(lacking))}, which "
+                f"'{type(learner).__name__}' does not make; choose another learner"
+            )
+    if bool(learner.views.u) != bool(unlabeled_ratio):
+        raise ParamsError(
+            f"unlabeled_ratio: {unlabeled_ratio} does not suit '{type(learner).__name__}', which reads "
+            f"{'unlabeled images' if learner.views.u else 'labeled images only'}"
+        )

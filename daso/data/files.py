@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -76,3 +76,8 @@ def file_digest(path: Path, algorithm: str) -> str:
     """The hexadecimal digest of a file's bytes; `algorithm` is a name that hashlib knows."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+def pretty(tree: Mapping[str, Any]) -> bytes:
+    """JSON that a person can read, with sorted keys."""
+    return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()

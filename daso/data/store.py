@@ -136,9 +136,7 @@ def load_store(folder: Path) -> Store:
     """
     path = folder / MANIFEST
     if not path.exists():
-        raise DataError(
-            f"{folder}: there is no store (no {MANIFEST}); make it with `python -m daso download <dataset>`"
-        )
+        raise DataError(f"{folder}: there is no store (no {MANIFEST}); make it with `snakemake {folder}/{MANIFEST}`")
     tree = read_json(path, "manifest")
     try:
         parts = {part: dict(tree["parts"][part]) for part in (*NEEDED, *sorted(set(tree["parts"]) - set(NEEDED)))}

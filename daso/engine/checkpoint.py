@@ -30,7 +30,7 @@ def load(path: Path, key: str) -> dict[str, Any]:
     """Read a state that `save` wrote for the run configuration `key`; raises CheckpointError for any other."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path}: not a readable checkpoint ({error}); delete it to start again") from error
     if state.get("key") != key:
         raise CheckpointError(

@@ -32,13 +32,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def commit() -> str:
-    """The commit of the code, with `-dirty` where files differ from it; `DASO_COMMIT` where there is no repository."""
-    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+    """The commit of the code, `-dirty` where a file is changed or new; `DASO_COMMIT` where there is no repository."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    if head is None:
         return os.environ.get("DASO_COMMIT", "unknown")
-    return done.stdout.strip() if done.returncode == 0 else os.environ.get("DASO_COMMIT", "unknown")
+    return head + ("-dirty" if _git("status", "--porcelain", "--", "daso", "params", "workflow", "Snakefile") else "")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -14,11 +14,12 @@ BATCH = 1000  # images in one forward; any value gives the same predictions up t
 
 
 @torch.no_grad()
-def predict(learner: Learner, models: Models, pool: Pool, normalize: Normalize) -> Tensor:
-    """Logits (n, K) of every image, on the CPU, in evaluation mode."""
+def predict(learner: Learner, models: Models, pool: Pool, normalize: Normalize) -> tuple[Tensor, Tensor]:
+    """Logits (n, K) of every image, plain and as the add-ons want them read: on the CPU, in evaluation mode."""
     models.student.eval()
     models.teacher.eval()
-    parts = [learner.predict(normalize(images), models).float() for images in torch.split(pool.images, BATCH)]
+    parts = [learner.predict(normalize(images), models) for images in torch.split(pool.images, BATCH)]
     models.student.train()
     models.teacher.train()
-    return torch.cat(parts).cpu()
+    plain, adjusted = (torch.cat(side).float().cpu() for side in zip(*parts, strict=True))
+    return plain, adjusted

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from daso.augment.packed import Normalize, pack
+from daso.augment.randaugment import ship
 from daso.augment.views import Augmentation
 from daso.data.sampler import batch_rows
 from daso.data.store import Store
 from daso.draw import Draw
 from daso.methods.base import Views
 from daso.records import Batch, Split
+
+# Steps that are sampled and augmented together: what a CPU's cache holds, what hides the launches of a GPU.
+CHUNK = {"cpu": 8, "cuda": 64}
 
 
 class Pool(NamedTuple):
@@ -54,9 +58,10 @@ class Loader:
     """Batches of a run as a function of (seed, step); a chunk of steps is sampled and augmented at once."""
 
     def __init__(
-        self, data: Resident, config: Mapping[str, Any], views: Views, device: torch.device, chunk: int = 8
+        self, data: Resident, config: Mapping[str, Any], views: Views, device: torch.device, chunk: int | None = None
     ) -> None:
-        self.data, self.views, self.device, self.chunk = data, views, device, chunk
+        self.data, self.views, self.device = data, views, device
+        self.chunk = chunk or CHUNK[device.type]
         self.seed: int = config["seed"]
         self.sizes = {"x": config["protocol"]["batch_size"]}
         self.sizes["u"] = self.sizes["x"] * config["method"]["unlabeled_ratio"]
@@ -74,7 +79,7 @@ class Loader:
         x_index, x = self._side("x", self.data.labeled, self.views.x, t)
         u_index, u = self._side("u", self.data.unlabeled, self.views.u, t)
         y = self.data.labeled.labels[x_index]
-        on_device = t.to(self.device)
+        on_device = ship(t, self.device)
         for i in range(steps):
             yield Batch(
                 on_device[i],
@@ -89,8 +94,8 @@ class Loader:
         """Rows (T, B) and, by view, packed images (T, B, H, W) of one side of the batches."""
         if not views:
             return torch.empty(len(t), 0, dtype=torch.long, device=self.device), {}
-        rows = batch_rows(self.seed, f"rows/{side}", len(pool.labels), self.sizes[side], int(t[0]), len(t)).to(
-            self.device
+        rows = ship(
+            batch_rows(self.seed, f"rows/{side}", len(pool.labels), self.sizes[side], int(t[0]), len(t)), self.device
         )
         images = pool.images[rows]
         render = {"weak": self.augmentation.weak, "strong": self.augmentation.strong}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,45 +12,24 @@ from numpy.typing import NDArray
 
 from daso.data.files import read_json
 from daso.errors import DataError
+from daso.ops.confusion import confusion, precision, recall
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-Row = dict[str, Any]
 
 
-def confusion(truth: IntArray, guess: IntArray, num_classes: int) -> IntArray:
-    """Counts (K, K): rows are true classes, columns guessed ones."""
-    counts = np.bincount(truth * num_classes + guess, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes).astype(np.int64)
-
-
-def recall(counts: IntArray) -> FloatArray:
-    """Share of each true class (K,) that is guessed right; NaN where the class is absent."""
-    return _ratio(counts.diagonal(), counts.sum(1))
-
-
-def precision(counts: IntArray) -> FloatArray:
-    """Share of the guesses of each class (K,) that are right; NaN where it is never guessed."""
-    return _ratio(counts.diagonal(), counts.sum(0))
-
-
-def top1(counts: IntArray) -> float:
-    """Share of all images that are guessed right."""
-    return float(counts.trace() / counts.sum())
-
-
-def groups(recalls: FloatArray, class_order: Sequence[int]) -> dict[str, float]:
+def groups(recalls: FloatArray, class_order: Sequence[int]) -> dict[str, float | None]:
     """Mean recall of the many, medium and few classes: the first, middle and last of the ranks, 30 % - 40 % - 30 %.
 
     `class_order[r]` is the class of rank r, largest labeled class first. For ten classes these are the ranks {0, 1, 2},
-    {3, ..., 6}, {7, 8, 9} of Oh et al. 2022, figure 2.
+    {3, ..., 6}, {7, 8, 9} of Oh et al. 2022, figure 2. None where a group has no class, or no image to test.
     """
     ranked, edge = recalls[list(class_order)], round(0.3 * len(recalls))
     parts = {"many": ranked[:edge], "medium": ranked[edge : len(ranked) - edge], "few": ranked[len(ranked) - edge :]}
-    return {name: float(np.nanmean(part)) for name, part in parts.items()}
+    known = {name: part[~np.isnan(part)] for name, part in parts.items()}
+    return {name: float(part.mean()) if part.size else None for name, part in known.items()}
 
 
-def summary(series: Sequence[float], validation: Sequence[float], median_of: int) -> Row:
+def summary(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:
     """Summarise test accuracies: the last, that of the best validation accuracy, the median of the last few."""
     return {
         "last": series[-1],
@@ -67,11 +45,15 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return [{name: float(cell or "nan") for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
-def run_metrics(run: Path) -> Row:
-    """Everything that is reported of the finished run in a folder; raises DataError when its files disagree."""
+def run_metrics(run: Path, key: str | None = None) -> dict[str, Any]:
+    """Everything that is reported of the finished run in a folder; raises DataError when it is not the run of `key`."""
     config, trained = (read_json(run / name, "result of a run") for name in ("config.json", "train.json"))
     if trained["key"] != config["key"]:
         raise DataError(f"{run}: train.json is of {trained['key']}, config.json of {config['key']}; train it again")
+    if key not in (None, config["key"]):
+        raise DataError(
+            f"{run}: is the run {config['key']}, not {key} that params/ and code make; delete it and run again"
+        )
     history, median_of = read_history(run / "history.csv"), config["protocol"]["evaluation"]["median_of"]
     with np.load(run / "predictions.npz") as predictions:
         counts = confusion(predictions["labels"], predictions["logits"].argmax(1), config["dataset"]["num_classes"])
@@ -92,16 +74,6 @@ def run_metrics(run: Path) -> Row:
         "pseudo_label": _pseudo_labels(history[-1], len(counts)),
         **{name: trained[name] for name in ("class_order", "classes", "counts", "speed", "provenance")},
     }
-
-
-def dump(tree: Mapping[str, Any]) -> bytes:
-    """JSON that a person can read, with sorted keys."""
-    return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
-    ratio: FloatArray = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
-    return ratio
 
 
 def _nullable(values: Sequence[float] | FloatArray) -> list[float | None]:

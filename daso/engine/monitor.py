@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daso.engine.metrics import precision, recall
+from daso.ops.confusion import precision, recall
 from daso.records import Losses, Step
 
 

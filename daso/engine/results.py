@@ -11,23 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.files import canonical, whole_file
+from daso.data.files import canonical, pretty, whole_file
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
-from daso.engine.metrics import dump
 from daso.engine.train import Trainer
 
 
 def write_run(out: Path, trainer: Trainer, split: SavedSplit, store: Store, environment: Mapping[str, Any]) -> None:
     """Write configuration, history, predictions and weights, the same bytes every time; last `train.json`."""
     files = {
-        "config.json": dump(trainer.config),
+        "config.json": pretty(trainer.config),
         "history.csv": _history(trainer),
         "predictions.npz": _predictions(trainer),
     }
-    files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | trainer.weights())
-    files["train.json"] = dump(_report(trainer, split, store, environment))
+    weights = {
+        part: {name: tensor.cpu() for name, tensor in state.items()} for part, state in trainer.weights().items()
+    }
+    files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
+    files["train.json"] = pretty(_report(trainer, split, store, environment))
     for name, content in files.items():
         with whole_file(out / name) as file:
             file.write(content)
@@ -45,7 +47,7 @@ def _history(trainer: Trainer) -> bytes:
 def _predictions(trainer: Trainer) -> bytes:
     """The final answers on the test part: logits (n, K) float32 and labels (n,)."""
     buffer = io.BytesIO()
-    logits = trainer.predict(trainer.data.test).numpy()
+    logits = trainer.predict(trainer.data.test)[1].numpy()
     np.savez(buffer, logits=logits, labels=trainer.data.test.labels.cpu().numpy())
     return buffer.getvalue()
 

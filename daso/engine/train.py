@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,14 +16,16 @@ from torch import Tensor, nn
 from daso.engine import checkpoint
 from daso.engine.evaluate import predict
 from daso.engine.loader import Loader, Pool, Resident
-from daso.engine.metrics import IntArray, Row, confusion, recall, top1
 from daso.engine.monitor import Monitor
-from daso.errors import StoppedError
+from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import follow
+from daso.ops.confusion import IntArray, confusion, recall, top1
 from daso.ops.schedules import learning_rate, teacher_decay
 from daso.records import Batch
+
+Row = dict[str, Any]
 
 
 class Trainer:
@@ -49,6 +53,7 @@ class Trainer:
         self.monitor = Monitor(data.unlabeled.labels, classes)
         counts = torch.bincount(data.labeled.labels, minlength=classes).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
+        self.made_with = f"torch {torch.__version__} on {device.type}"  # elsewhere the last bits may differ
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
 
     def step(self, batch: Batch) -> None:
@@ -89,20 +94,26 @@ class Trainer:
         checkpoint.save(scratch, self.state())
 
     def evaluate(self) -> Row:
-        """One row of the history: the window's means, then accuracies on validation and test images."""
-        row = {"step": self.t} | self.monitor.drain()
+        """One row of the history: the window's means, then accuracies on validation and test images.
+
+        Raises DivergedError when a loss is no number any more.
+        """
+        row: Row = {"step": self.t} | self.monitor.drain()
+        for name, value in row.items():
+            if name.startswith("loss_") and not math.isfinite(value):
+                raise DivergedError(f"{self.config['run']}: {name} is {value} at step {self.t}; lower optimizer.lr")
         if len(self.data.validation.labels):
-            row["val_top1"] = top1(self._confusion(self.data.validation, self.predict(self.data.validation)))
-        logits = self.predict(self.data.test)
-        counts = self._confusion(self.data.test, logits)
+            row["val_top1"] = top1(self._confusion(self.data.validation, self.predict(self.data.validation)[1]))
+        plain, adjusted = self.predict(self.data.test)
+        counts = self._confusion(self.data.test, adjusted)
         recalls = recall(counts)
         row["test_top1"] = top1(counts)
         row["test_balanced"] = float(np.nanmean(recalls))
-        row["test_top1_la"] = top1(self._confusion(self.data.test, logits - self.log_prior))
-        return row | {f"test_recall_{k}": float(value) for k, value in enumerate(recalls)}
+        row["test_top1_la"] = top1(self._confusion(self.data.test, plain - self.log_prior))
+        return row | {f"test_recall_{k}": None if np.isnan(value) else float(value) for k, value in enumerate(recalls)}
 
-    def predict(self, pool: Pool) -> Tensor:
-        """Logits (n, K) of the network that answers at test time, on the CPU."""
+    def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
+        """Logits (n, K) of the network that answers at test time, plain and adjusted, on the CPU."""
         return predict(self.learner, self.models, pool, self.loader.normalize)
 
     @staticmethod
@@ -115,6 +126,7 @@ class Trainer:
             "key": self.config["key"],
             "t": self.t,
             "elapsed": self.elapsed,
+            "made_with": self.made_with,
             **self.weights(),
             "optimizer": self.optimizer.state_dict(),
             "monitor": self.monitor.state(),
@@ -124,6 +136,12 @@ class Trainer:
     def restore(self, path: Path) -> None:
         """Go on from a state that `fit` saved; raises CheckpointError when it is another configuration's."""
         state = checkpoint.load(path, self.config["key"])
+        if lacking := self.state().keys() - state.keys():
+            raise CheckpointError(
+                f"{path}: holds no {', '.join(sorted(lacking))}; only a state in scratch/ can be resumed"
+            )
+        if state["made_with"] != self.made_with:
+            logging.warning("%s: made with %s, goes on with %s", path, state["made_with"], self.made_with)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.optimizer.load_state_dict(state["optimizer"])

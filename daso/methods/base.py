@@ -67,14 +67,14 @@ class Learner(nn.Module):
         """The losses of one batch, and what was worked out on the way."""
         raise NotImplementedError
 
-    def predict(self, images: Tensor, models: Models) -> Tensor:
-        """Logits (n, K) of the network that answers at test time, as its add-ons want them read."""
+    def predict(self, images: Tensor, models: Models) -> tuple[Tensor, Tensor]:
+        """Logits (n, K) of the network that answers at test time: as they are, and as the add-ons want them read."""
         network: Network = getattr(models, self.evaluates)
         out = network(images)
         logits = out.logits
         for addon in self.chain:
             logits = out.heads[addon.readout] if addon.readout else logits
-        return self.adjust(logits, Role.EVAL, Step(_no_batch(images), {"eval": out}))
+        return logits, self.adjust(logits, Role.EVAL, Step(_no_batch(images), {"eval": out}))
 
     @torch.no_grad()
     def begin(self, batch: Batch, models: Models, out: dict[str, Output]) -> Step:

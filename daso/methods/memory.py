@@ -43,7 +43,7 @@ class ClassQueue(nn.Module):
         classes, position = len(self.capacity), torch.arange(len(labels), device=labels.device)
         same = (labels[:, None] == torch.arange(classes, device=labels.device)).long()
         rank = ((same.cumsum(0) - 1) * same).sum(1)  # place among the batch's images of the same class
-        news = count(labels, classes)
+        news = same.sum(0)
         capacity = self.capacity[labels]
         superseded = news[labels] - rank > capacity  # later ones of this very batch push it out again
         slot = labels * self.length + (self.head[labels] + rank) % capacity

@@ -6,11 +6,6 @@ import torch
 from torch import Tensor
 
 
-def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """Labels (n,) as float rows (n, K); unlike `F.one_hot` it never asks the device for its largest label."""
-    return (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
-
-
 def count(labels: Tensor, num_classes: int) -> Tensor:
     """How often each class occurs among labels (n,): int64 (K,)."""
     return (labels[:, None] == torch.arange(num_classes, device=labels.device)).sum(0)

@@ -1,16 +1,12 @@
-"""Scalars that change with the step, as tables: one float32 for each step, read on the device without a host sync."""
+"""Scalars that change with the step, as tables: one float32 for each step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
-
-
-def at(table: Tensor, t: Tensor) -> Tensor:
-    """Entry t () of a table (S,); steps beyond its end read the last entry."""
-    return table[t.clamp(max=len(table) - 1)]
 
 
 def learning_rate(steps: int, *, lr: float, warmup: int, milestones: Sequence[int], factor: float) -> Tensor:
@@ -25,3 +21,9 @@ def teacher_decay(steps: int, decay: float) -> Tensor:
     """`min(1 - 1 / (t + 1), decay)`: the teacher starts as a copy and forgets ever more slowly: (S,)."""
     t = torch.arange(steps, dtype=torch.float64)
     return (1 - 1 / (t + 1)).clamp(max=decay).float()
+
+
+def ramp(steps: int, length: float, shape: Literal["linear", "exponential"]) -> Tensor:
+    """Weights (S,) that rise to one within `length` steps: r = min(t / length, 1), or exp(-5 (1 - r)^2)."""
+    part = (torch.arange(steps, dtype=torch.float64) / length).clamp(max=1.0)
+    return (part if shape == "linear" else torch.exp(-5 * (1 - part) ** 2)).float()

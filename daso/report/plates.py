@@ -82,7 +82,7 @@ def _accuracy(stage: Scene) -> Plate:
     return _curves(
         stage,
         "accuracy",
-        "Test accuracy of the averaged network while it trains, mean over seeds.",
+        "Test accuracy of the network that answers at test time while it trains, mean over seeds.",
         [("", "test accuracy, %", lambda watched: watched.accuracy)],
     )
 

@@ -43,7 +43,7 @@ def params(tmp_path, monkeypatch):
             yaml.dump(tree, out)
 
     change(
-        "methods/fixmatch_daso.yaml", lambda tree: tree.update(where={"digits/*-u10r": {"daso.dist_temperature": 0.3}})
+        "methods/fixmatch_daso.yaml", lambda tree: tree.update(where={"digits/*-u10": {"daso.dist_temperature": 1.5}})
     )
     return change
 

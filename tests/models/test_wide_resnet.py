@@ -4,7 +4,7 @@ from torch import nn
 
 from daso.errors import ParamsError
 from daso.models.network import Network, initialise
-from daso.models.wide_resnet import WideResNet
+from daso.models.wide_resnet import Block, WideResNet
 
 
 def parameters(module: nn.Module) -> int:
@@ -51,3 +51,23 @@ def test_initialisation_is_a_function_of_the_seed():
 def test_impossible_depth_is_refused():
     with pytest.raises(ParamsError, match="depth is 6 n"):
         WideResNet(depth=27, width=2)
+
+
+@pytest.mark.parametrize("activate_shortcut", [True, False])
+def test_a_block_by_hand(activate_shortcut):
+    """One pixel of -1 with 1x1 weight left: norm1 and norm2 pass values through (eval mode, eps aside), LeakyReLU makes
+    -1 into -.1. The centre taps are 2 and 3, the shortcut weighs 5: 3 * lrelu(2 * -.1) = 3 * -.02 = -.06, plus 5 * -.1
+    or 5 * -1."""
+    block = Block(1, 2, 1, activate_shortcut=activate_shortcut).eval()
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.zero_()
+        for norm in (block.norm1, block.norm2):
+            norm.weight.fill_(1)
+            norm.running_var.fill_(1 - norm.eps)
+        block.conv1.weight[:, 0, 1, 1] = 2
+        block.conv2.weight[0, 0, 1, 1] = 3
+        block.shortcut.weight.fill_(5)
+    out = block(torch.full((1, 1, 1, 1), -1.0)).flatten().tolist()
+    shortcut = -0.5 if activate_shortcut else -5.0
+    assert out == pytest.approx([-0.06 + shortcut, shortcut], abs=1e-6)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.ops.schedules import at, learning_rate, teacher_decay
+from daso.ops.schedules import learning_rate, ramp, teacher_decay
 
 
 def test_supervised_learning_rate():
@@ -24,6 +24,9 @@ def test_teacher_decay():
         assert decay[t].item() == pytest.approx(value, abs=1e-6), t
 
 
-def test_at_reads_the_last_entry_beyond_the_end():
-    table = torch.tensor([1.0, 2.0])
-    assert [at(table, torch.tensor(t)).item() for t in (0, 1, 7)] == [1, 2, 2]
+def test_ramps():
+    """Over 40 % of 250,000 steps: half-way at 50,000, exp(-5) = .006738 at the start of the exponential one."""
+    linear, exponential = (ramp(250_000, 0.4 * 250_000, shape) for shape in ("linear", "exponential"))
+    assert [linear[t].item() for t in (0, 50_000, 100_000, 249_999)] == pytest.approx([0, 0.5, 1, 1])
+    assert [exponential[t].item() for t in (0, 50_000, 100_000)] == pytest.approx([0.006738, 0.286505, 1], abs=1e-6)
+    assert ramp(250_000, 0.016 * 250_000, "linear")[2000].item() == pytest.approx(0.5)

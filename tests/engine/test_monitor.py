@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from daso.engine.monitor import Monitor
+from daso.records import Batch, Step
+
+# Four images of class 0, three of 1, three of 2, and what was guessed: recall 3/4, 2/3, 0; precision 3/6, 2/4, none.
+TRUTH = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
+GUESS = torch.tensor([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
+
+
+def step(rows: list[int], mask: list[bool]) -> Step:
+    none = torch.empty(0, dtype=torch.long)
+    batch = Batch(torch.tensor(0), {}, none, none, {}, torch.tensor(rows))
+    return Step(batch, {}, torch.eye(3)[GUESS[rows]], torch.tensor(mask))
+
+
+def test_means_and_pseudo_labels_of_a_window():
+    monitor = Monitor(TRUTH, 3)
+    monitor.add({"a": torch.tensor(1.0)}, step([9, 1, 2, 3, 4], [True, True, False, False, False]))
+    monitor.add({"a": torch.tensor(4.0)}, step([5, 6, 7, 8, 0], [True, True, True, True, False]))
+    row = monitor.drain()
+    assert row["loss_a"] == 2.5
+    assert row["mask_rate"] == pytest.approx(0.6)
+    assert [row[f"pl_recall_{k}"] for k in range(3)] == pytest.approx([0.75, 2 / 3, 0])
+    assert [row[f"pl_precision_{k}"] for k in range(2)] == pytest.approx([0.5, 0.5])
+    assert row["pl_precision_2"] is None
+
+
+def test_every_window_starts_empty():
+    monitor = Monitor(TRUTH, 3)
+    monitor.add({"a": torch.tensor(8.0)}, step([0], [True]))
+    monitor.drain()
+    monitor.add({"a": torch.tensor(2.0)}, step([3], [False]))  # class 0, guessed as 1
+    row = monitor.drain()
+    assert (row["loss_a"], row["mask_rate"]) == (2.0, 0.0)
+    assert (row["pl_recall_0"], row["pl_precision_0"], row["pl_precision_1"]) == (0.0, None, 0.0)
+
+
+def test_unknown_labels_give_no_recall():
+    monitor = Monitor(torch.tensor([-1, -1]), 3)
+    monitor.add({"a": torch.tensor(1.0)}, step([0, 1], [True, True]))
+    assert set(monitor.drain()) == {"loss_a", "mask_rate"}

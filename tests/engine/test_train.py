@@ -1,0 +1,129 @@
+import copy
+
+import pytest
+import torch
+
+from daso.augment.packed import pack
+from daso.engine.loader import Pool
+from daso.engine.train import Trainer
+from daso.errors import CheckpointError, DivergedError
+from tests.engine.world import CONFIG, SUPERVISED, trainer
+
+
+def pixels(run: Trainer, images: torch.Tensor) -> torch.Tensor:
+    """Red and green of the first pixel, back from what the network sees: x * .25 + .5, times 255."""
+    return ((images[:, :2, 0, 0] * 0.25 + 0.5) * 255).round().long()
+
+
+def test_batches_hold_the_images_and_labels_of_their_rows():
+    run = trainer()
+    for batch in run.loader.batches(0, 3):
+        red, green = pixels(run, batch.x["weak"]).T
+        assert torch.equal(red, batch.x_index)
+        assert torch.equal(green, batch.y)
+        for view in ("weak", "strong"):
+            assert torch.equal(pixels(run, batch.u[view])[:, 0] - 100, batch.u_index)
+        assert len(batch.y) == 4
+        assert len(batch.u_index) == 8
+    packed = pack(torch.tensor([7, 1, 0], dtype=torch.uint8)[None, :, None, None].expand(1, 3, 4, 4))
+    assert torch.equal(run.loader.normalize(packed)[0, :, 0, 0], torch.tensor([7, 1, 0]) / 255 / 0.25 - 2)
+
+
+def test_views_of_one_step_are_drawn_independently():
+    """Without operations and Cutout a strong view is a crop as the weak one is, but another crop."""
+    run = trainer(dataset=CONFIG["dataset"] | {"augment": {"flip": False, "pad": 2, "cutout": 0, "ops": []}})
+    images = torch.arange(16, dtype=torch.int32).view(1, 4, 4).expand(16, 4, 4).contiguous()
+    run.loader.data = run.data._replace(unlabeled=Pool(images, run.data.unlabeled.labels))
+    batches = list(run.loader.batches(0, 4))
+    same = [torch.equal(*pair) for batch in batches for pair in zip(batch.u["weak"], batch.u["strong"], strict=True)]
+    assert sum(same) < 8  # of 32; 25 crops make about one in 25 equal
+
+
+def test_updates_are_nesterov_sgd_with_the_schedule_on_every_parameter():
+    """Sutskever et al. 2013 as PyTorch writes it: g += wd w; b = m b + g; w -= lr (g + m b), by hand. Rates 0.1 times
+    0, 1/2, 1, 1, 1/10, 1/10; the first step therefore moves nothing."""
+    run = trainer(method=SUPERVISED)
+    names = [name for name, _ in run.models.student.named_parameters()]
+    weights = {name: w.detach().clone() for name, w in run.models.student.named_parameters()}
+    momenta = {name: torch.zeros_like(w) for name, w in weights.items()}
+    for t, batch in enumerate(run.loader.batches(0, 6)):
+        model = copy.deepcopy(run.models.student)
+        torch.nn.functional.cross_entropy(model(batch.x["weak"]).logits, batch.y).backward()
+        rate = [0, 0.05, 0.1, 0.1, 0.01, 0.01][t]
+        for name, parameter in model.named_parameters():
+            gradient = parameter.grad + 0.01 * weights[name]
+            momenta[name] = gradient if t == 0 else 0.9 * momenta[name] + gradient
+            weights[name] = weights[name] - rate * (gradient + 0.9 * momenta[name])
+        run.step(batch)
+        for name, parameter in run.models.student.named_parameters():
+            assert torch.allclose(parameter, weights[name], atol=1e-6), (t, name)
+    assert "encoder.layers.1.bias" in names  # weight decay and momentum reach batch norm and biases alike
+
+
+def test_the_teacher_follows_with_the_decay_of_its_step():
+    """min(1 - 1/(t+1), .9): a copy after step 0, half-way after step 1, two thirds kept after step 2."""
+    run = trainer()
+    for t, batch in enumerate(run.loader.batches(0, 3)):
+        before = run.models.teacher.classifier.weight.clone()
+        run.step(batch)
+        decay = [0, 1 / 2, 2 / 3][t]
+        expected = decay * before + (1 - decay) * run.models.student.classifier.weight
+        assert torch.allclose(run.models.teacher.classifier.weight, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("method", "answers"), [(CONFIG["method"], "teacher"), (SUPERVISED, "student")])
+def test_who_answers_and_in_which_mode(method, answers):
+    run = trainer(method=method)
+    for batch in run.loader.batches(0, 3):
+        run.step(batch)
+    images = run.loader.normalize(run.data.test.images)
+    network = copy.deepcopy(getattr(run.models, answers)).eval()
+    with torch.no_grad():
+        expected = network(images).logits
+    assert torch.equal(run.predict(run.data.test)[1], expected)
+    assert run.models.student.training
+    assert run.models.teacher.training
+
+
+def test_history_checkpoints_and_callbacks(tmp_path):
+    run, steps, rows = trainer(), [], []
+    run.fit(scratch=tmp_path / "state.pt", on_step=steps.append, on_evaluation=rows.append)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert rows == run.history
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["t"] == 6
+
+
+def test_accuracies_of_known_answers():
+    """Test labels 0, 0, 1 with logits that say 0, 1, 1. The log prior of (6, 3) is (log 2/3, log 1/3): taking it away
+    adds log 2 = .693 to class 1 against class 0, which turns a lead of .5 for class 0 around, so all say 1."""
+    run = trainer()
+    logits = torch.tensor([[0.5, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    run.predict = lambda pool: (logits[: len(pool.labels)],) * 2  # type: ignore[method-assign]
+    (batch,) = run.loader.batches(0, 1)
+    run.step(batch)
+    row = run.evaluate()
+    assert row["val_top1"] == 1.0  # labels 0, 1
+    assert row["test_top1"] == pytest.approx(2 / 3)
+    assert [row["test_recall_0"], row["test_recall_1"]] == [0.5, 1.0]
+    assert row["test_balanced"] == 0.75
+    assert row["test_top1_la"] == pytest.approx(1 / 3)
+
+
+def test_a_diverged_run_is_no_result():
+    run = trainer(optimizer=CONFIG["optimizer"] | {"lr": 1e30, "warmup": 0, "milestones": []})
+    with pytest.raises(DivergedError, match="loss_supervised is nan"):
+        for batch in run.loader.batches(0, 6):
+            run.step(batch)
+        run.evaluate()
+
+
+def test_only_a_whole_state_can_be_resumed(tmp_path):
+    from daso.engine import checkpoint
+
+    run = trainer()
+    checkpoint.save(tmp_path / "final.pt", {"key": "k"} | run.weights())
+    before = run.models.student.classifier.weight.clone()
+    with pytest.raises(CheckpointError, match="holds no .*optimizer"):
+        run.restore(tmp_path / "final.pt")
+    assert torch.equal(run.models.student.classifier.weight, before)

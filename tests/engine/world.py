@@ -1,0 +1,62 @@
+"""A run small enough to be followed: two classes, images whose pixels say what they are."""
+
+from typing import Any
+
+import torch
+
+from daso.config.build import build
+from daso.engine.loader import Pool, Resident
+from daso.engine.train import Trainer
+
+CPU = torch.device("cpu")
+CONFIG: dict[str, Any] = {
+    "run": "tiny",
+    "key": "k",
+    "dataset": {
+        "name": "tiny",
+        "num_classes": 2,
+        "image_size": 4,
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+        "augment": {"flip": False, "pad": 0, "cutout": 0, "ops": []},
+    },
+    "setting": {"name": "s"},
+    "protocol": {
+        "name": "p",
+        "steps": 6,
+        "batch_size": 4,
+        "network": {"name": "small_convnet", "channels": [4], "strides": [1]},
+        "teacher": {"decay": 0.9, "bn": "authors"},
+        "evaluation": {"every": 2, "median_of": 2},
+        "checkpoint_every": 2,
+    },
+    "method": {
+        "name": "m",
+        "unlabeled_ratio": 2,
+        "learner": {"name": "fixmatch", "threshold": 0.5, "weight": 1.0, "confidence": "refined"},
+        "addons": [],
+    },
+    "optimizer": {
+        "lr": 0.1,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 0.01,
+        "warmup": 2,
+        "milestones": [4],
+        "factor": 0.1,
+    },
+    "seed": 0,
+}
+SUPERVISED = {"name": "m", "unlabeled_ratio": 0, "learner": {"name": "supervised"}, "addons": []}
+
+
+def pool(labels: list[int], first: int) -> Pool:
+    """Image i is `first + i` everywhere in its red channel, its label in green, so that a pixel tells both."""
+    red = torch.arange(first, first + len(labels), dtype=torch.int32)
+    images = red | (torch.tensor(labels, dtype=torch.int32) << 8)
+    return Pool(images[:, None, None].expand(-1, 4, 4).contiguous(), torch.tensor(labels))
+
+
+def trainer(**changes: Any) -> Trainer:
+    data = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
+    return build(CONFIG | changes, data, CPU)
