@@ -66,9 +66,27 @@ def test_the_difference_of_two_revisions_is_shown(changed):
     said = changed.dvc("params", "diff", "HEAD~1")
     assert f"params/methods/{DASO}.yaml" in said
     assert "0.5" in said
-    changed.dvc("metrics", "show")
-    changed.dvc("metrics", "diff", "HEAD~1")
-    changed.dvc("plots", "diff", "HEAD~1", "-o", "dvc_plots")
+    told = json.loads(changed.dvc("metrics", "diff", "--all", "--json", "HEAD~1"))["reports/tiny/metrics.json"]
+    assert set(told) == {f"digits.{SETTING}.{method}.{what}" for method in METHODS for what in ("mean", "n")}
+    for revision, results in (("old", changed.before), ("new", changed.results())):
+        top1 = json.loads(results[METRICS])["top1"]["median"]
+        assert told[f"digits.{SETTING}.{DASO}.mean"][revision] == pytest.approx(100 * top1, abs=1e-4)
+
+
+def test_plots_show_the_curves_and_the_cells_of_both_revisions(changed):
+    plots = json.loads(changed.dvc("plots", "diff", "HEAD~1", "--json"))["data"]
+    assert set(plots) == {"reports/tiny/history.csv", "reports/tiny/cells.csv"}
+    (curves,), (cells,) = plots["reports/tiny/history.csv"], plots["reports/tiny/cells.csv"]
+    points = curves["content"]["data"]["values"]
+    seen = {(point["rev"], point["method"], point["step"]) for point in points}
+    assert seen == {(rev, method, step) for rev in ("HEAD~1", "workspace") for method in METHODS for step in "36"}
+    assert curves["content"]["spec"]["encoding"]["y"]["field"] == "mean"
+    bars = cells["content"]["data"]["values"]
+    named = {(bar["rev"], bar["run"]) for bar in bars}
+    assert named == {(rev, f"digits/{SETTING}/tiny/{m}") for rev in ("HEAD~1", "workspace") for m in METHODS}
+    assert [cells["content"]["encoding"][axis]["field"] for axis in "xy"] == ["mean", "run"]
+    assert "index.html" in changed.dvc("plots", "show", "-o", "dvc_plots")
+    assert DASO in changed.read("dvc_plots/index.html")
 
 
 def test_a_fresh_clone_has_everything_and_runs_nothing(changed, clone):
