@@ -7,6 +7,7 @@ the results and are in no key: an upgrade does not retrain everything.
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, data_config, digest, expanded, resolve, runs, split_config
 from daso.config.signature import ROOT
+from daso.data.listing import listing, place
 
 # Where the code of each stage begins. The command line only hands paths over and is in no key.
 ENTRIES = {
@@ -36,10 +38,11 @@ class Keys:
     def __init__(self, params: Params, root: Path = ROOT) -> None:
         self.params, self.root = params, root
         self._code: dict[tuple[str, ...], str] = {}
+        self._listings: dict[str, str] = {}
 
     def data(self, dataset: str) -> str:
         """The key of a dataset's store."""
-        return self._key("data", data_config(self.params, dataset))
+        return self._key("data", data_config(self.params, dataset), *self._listing(dataset))
 
     def split(self, dataset: str, setting: str, seed: int) -> str:
         """The key of a split."""
@@ -71,6 +74,16 @@ class Keys:
         """The modules of a stage and of the components `specs`, each "module:Class"."""
         return closure([*ENTRIES[stage], *(spec.partition(":")[0] for spec in specs)], self.root)
 
+    def _listing(self, dataset: str) -> tuple[str, ...]:
+        """What an image folder holds; where the folder is not, what the store that came without it was made from."""
+        source = self.params.datasets[dataset]["source"]
+        if source["kind"] != "image_folder":
+            return ()
+        if dataset not in self._listings:
+            found = listing(Path(place(source)).expanduser())
+            self._listings[dataset] = _recorded(self.params.root.parent, dataset) if found is None else found
+        return (self._listings[dataset],)
+
     def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
         return digest([stage, config, self._code_of(stage, specs), *inputs])
 
@@ -85,3 +98,11 @@ class Keys:
         return [
             [path.relative_to(self.root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in files
         ]
+
+
+def _recorded(project: Path, dataset: str) -> str:
+    try:
+        manifest = json.loads((project / "data/store" / dataset / "manifest.json").read_text(encoding="utf-8"))
+        return str(manifest["source"]["listing"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # no store, or none of an image folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from daso.data import cifar, download
 from daso.data.files import file_digest
 from daso.data.image_folder import read_image_folder
+from daso.data.listing import listing, place
 from daso.data.store import Store, write_store
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
@@ -77,13 +77,17 @@ def _digits(config: Mapping[str, Any], cache: Path) -> Source:
 
 
 def _cifar10(config: Mapping[str, Any], cache: Path) -> Source:
-    """CIFAR-10 (Krizhevsky 2009) from its official archive, or from where the override says: see `_place`."""
+    """CIFAR-10 (Krizhevsky 2009) from its official archive, or from where the environment variable `override` says.
+
+    It may name a URL (asked first), an official archive, or images as files, in a folder or a zip; the checksum holds
+    for URL and archive.
+    """
     source = config["source"]
-    place, urls, path = _place(source), source["urls"], None
-    if place and "://" in place:
-        urls = [place, *urls]
-    elif place:
-        path = Path(place).expanduser()
+    where, urls, path = place(source), source["urls"], None
+    if where and "://" in where:
+        urls = [where, *urls]
+    elif where:
+        path = Path(where).expanduser()
         if path.is_dir() or zipfile.is_zipfile(path):
             return _cifar10_images(path, source["override"], config["image_size"])
     archive = _official(path, urls, source, cache)
@@ -120,19 +124,11 @@ def _cifar10_images(path: Path, name: str, size: int) -> Source:
 
 
 def _image_folder(config: Mapping[str, Any], cache: Path) -> Source:
-    """Your own images: a folder, or a zip of one."""
-    path = Path(_place(config["source"]) or config["source"]["path"]).expanduser()
+    """Your own images: a folder, or a zip of one; the environment variable `override` may name another path."""
+    path = Path(place(config["source"])).expanduser()
+    listed = listing(path)  # before it is read: what changes meanwhile is noticed the next time
     found = read_image_folder(path, config["image_size"])
-    return Source(found.classes, found.parts, _about(path))
-
-
-def _place(source: Mapping[str, Any]) -> str:
-    """The value of the environment variable that may say where the data lies; empty when there is none.
-
-    For CIFAR-10 a URL (asked first), an official archive, or images as files, in a folder or a zip; the checksum
-    holds for URL and archive. For an image folder the path that replaces `path`.
-    """
-    return os.environ.get(source.get("override", ""), "")
+    return Source(found.classes, found.parts, {**_about(path), "listing": listed or ""})
 
 
 def _about(path: Path) -> dict[str, str]:

@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import parse_run, runs
+from daso.data.listing import listing
 
 FILES = {
     "data/catalog.py": "",
@@ -152,6 +155,29 @@ def test_two_values_that_change_places_change_the_key(state):
     before = state()
     state.params("methods/fixmatch_daso.yaml", swap)
     assert changed(before, state()) == of("fixmatch_daso")
+
+
+def test_a_changed_image_folder_reaches_everything_made_from_it(state, tmp_path):
+    def own(tree):
+        tree["source"] = {"kind": "image_folder", "path": str(tmp_path / "own")}
+
+    for name in ("train/cat/1.png", "train/dog/1.png"):
+        (tmp_path / "own" / name).parent.mkdir(parents=True)
+        (tmp_path / "own" / name).write_bytes(b"x")
+    state.params("datasets/digits.yaml", own)
+    before = state()
+    assert changed(before, state()) == {}
+    (tmp_path / "own/train/cat/1.png").rename(tmp_path / "own/train/dog/2.png")
+    after = state()
+    assert changed(before, after) == {"data": {"digits"}, "split": {"0", "1"}, **of(*ALL)}
+
+    # Where the folder is not, the store says what it was made from.
+    Path("data/store/digits").mkdir(parents=True)
+    Path("data/store/digits/manifest.json").write_text(json.dumps({"source": {"listing": listing(tmp_path / "own")}}))
+    shutil.rmtree(tmp_path / "own")
+    assert changed(after, state()) == {}
+    Path("data/store/digits/manifest.json").write_text('{"source": {"kind": "digits"}}')
+    assert changed(after, state()) != {}
 
 
 def test_the_resolved_configuration_carries_its_key(params, state):

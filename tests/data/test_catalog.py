@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from sklearn.datasets import load_digits
 
 from daso.data.catalog import load_source, make_store
+from daso.data.listing import listing
 from daso.data.split import long_tail
 from daso.errors import DataError
 
@@ -216,7 +217,7 @@ def test_an_image_folder_of_your_own(save_image, tmp_path, monkeypatch):
     found = load_source(config)
     assert found.classes == ("cat", "dog")
     assert found.parts["train"][0].shape == (2, 3, 4, 4)
-    assert found.source == {"kind": "image_folder", "origin": "own"}
+    assert found.source == {"kind": "image_folder", "origin": "own", "listing": listing(tmp_path / "own")}
     monkeypatch.setenv("DASO_OWN", str(tmp_path / "other"))
     assert load_source(config).source["origin"] == "other"
     with pytest.raises(DataError, match=r"own\.yaml: num_classes is 3 and the source has 2 classes \(cat, dog\)"):
