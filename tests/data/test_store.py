@@ -41,6 +41,18 @@ def test_written_and_read(folder):
     assert isinstance(store.images("train"), np.memmap)
 
 
+@pytest.mark.parametrize("classes", [["no", "yes"], ["no", "yes", "perhaps"]])
+def test_a_test_part_may_lack_a_class(tmp_path, classes):
+    """The last class has training images alone; it stays a class of the store."""
+    k = len(classes)
+    images = np.zeros((4 * k, 3, 4, 4), np.uint8)
+    known = {"train": np.arange(4 * k) % k, "test": np.arange(4 * k) % (k - 1)}
+    write_store(tmp_path / "toy", "toy", classes, {part: (images, labels) for part, labels in known.items()}, SOURCE)
+    store = verify_store(tmp_path / "toy")
+    assert store.classes == tuple(classes)
+    assert all((store.labels(part) == labels).all() for part, labels in known.items())
+
+
 def test_the_manifest(folder):
     """Digests of the bare bytes, and one over classes and parts as JSON with sorted keys and no blanks."""
     images, labels = parts()["train"]
