@@ -6,31 +6,39 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from daso.config.params import NAME, Params, Tree, nearest, shown
+from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, shown
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, resolve, runs
-from daso.config.signature import Option, options
+from daso.config.signature import Option, options, refusals
 from daso.errors import ParamsError
 
 # Images of the smallest class in the train part, before the holdout: what a setting can draw from.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000}
 
 
-def check(params: Params) -> list[str]:
-    """Errors of files whose structure is right, one line each."""
+def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
+    """Errors of all files but the broken ones, whose structure is wrong; one line each."""
+
+    def sound(kind: str, trees: dict[str, Tree]) -> Iterator[tuple[str, str, Tree]]:
+        files = ((params.file(kind, name), name, tree) for name, tree in trees.items())
+        return (entry for entry in files if entry[0] not in broken)
+
     errors: list[str] = []
-    for name, tree in params.datasets.items():
-        errors += _dataset(params.file("dataset", name), name, tree)
-    for name, tree in params.protocols.items():
-        errors += _protocol(params.file("protocol", name), tree)
-    for name, tree in params.methods.items():
-        errors += _method(params, params.file("method", name), tree)
-    for name, tree in params.suites.items():
-        errors += _suite(params, params.file("suite", name), tree)
-    if params.suite not in params.suites:
+    for file, name, tree in sound("dataset", params.datasets):
+        errors += _dataset(file, name, tree)
+    for file, _, tree in sound("protocol", params.protocols):
+        errors += _protocol(file, tree)
+    # A broken dataset may have any setting.
+    settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
+    known = [f"{name}/{word}" for name, words in settings.items() for word in words]
+    for file, _, tree in sound("method", params.methods):
+        errors += _method(file, tree, known if len(settings) == len(params.datasets) else None)
+    for file, _, tree in sound("suite", params.suites):
+        errors += _suite(params, settings, file, tree)
+    if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
         hint = nearest(params.suite, params.suites)
         errors.append(f"{params.root}/pipeline.yaml: suite: there is no suite '{params.suite}'{hint}")
-    return errors or list(_schedules(params))
+    return errors if errors or broken else list(dict.fromkeys(_together(params)))
 
 
 def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
@@ -39,11 +47,15 @@ def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
         yield f"{file}: holdout: {holdout} cannot be shared equally by {classes} classes"
     if not all(value > 0 for value in tree["std"]):
         yield f"{file}: std: every channel must be above 0"
+    if (pad := tree["augment"]["pad"]) >= tree["image_size"]:
+        yield f"{file}: augment.pad: {pad} pixels cannot be reflected in images of {tree['image_size']}; lower it"
     size = CLASS_SIZES.get(tree["source"]["kind"])
     for setting, sizes in tree["settings"].items():
         where = f"{name}/{setting}"
         if not NAME.fullmatch(setting):
             yield f"{file}: settings: '{setting}': a name is made of a-z, 0-9, '_' and '-'"
+        if "n1" not in sizes:  # the classes keep the sizes they have, which only the data tells
+            continue
         if sizes["n1"] < sizes["gamma_l"]:
             yield f"{where}: the rarest class gets no labeled image; lower gamma_l or raise n1 in {file}"
         wanted = sizes["n1"] + sizes["m1"] + holdout // classes
@@ -60,21 +72,23 @@ def _protocol(file: str, tree: Tree) -> Iterator[str]:
         yield f"{file}: evaluation.every: {every} does not divide steps, {steps}"
     elif last > steps // every:
         yield f"{file}: evaluation.median_of: {last} is more than the {steps // every} evaluations of a run"
+    if tree["optimizer"]["nesterov"] and not tree["optimizer"]["momentum"]:
+        yield f"{file}: optimizer.nesterov: true needs a momentum above 0"
     yield from _component(file, "network", tree["network"])
     for key, value in tree.get("overrides", {}).items():
         yield from (f"{file}: overrides: {message}" for message in _change(key, value))
 
 
-def _method(params: Params, file: str, tree: Tree) -> Iterator[str]:
+def _method(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
+    """`known`: every <dataset>/<setting>, as far as that can be said."""
     parts = [("learner", tree["learner"]), *(("add-on", addon) for addon in tree.get("addons", []))]
     for kind, part in parts:
         yield from _component(file, kind, part)
     names = [part["name"] for _, part in parts]
     for name in {name for name in names if names.count(name) > 1}:
         yield f"{file}: '{name}' is there twice"
-    known = [f"{dataset}/{setting}" for dataset, data in params.datasets.items() for setting in data["settings"]]
     for pattern, changes in tree.get("where", {}).items():
-        if not any(fnmatchcase(name, pattern) for name in known):
+        if known is not None and not any(fnmatchcase(name, pattern) for name in known):
             yield f"{file}: where: no <dataset>/<setting> matches '{pattern}'{_close(pattern, known)}"
         for key, value in changes.items():
             yield from (f"{file}: where: {pattern}: {message}" for message in _change(key, value, names))
@@ -85,7 +99,7 @@ def _close(pattern: str, known: list[str]) -> str:
     return hint if hint.startswith("; did") else ""
 
 
-def _suite(params: Params, file: str, tree: Tree) -> Iterator[str]:
+def _suite(params: Params, settings: dict[str, list[str]], file: str, tree: Tree) -> Iterator[str]:
     def known(kind: str, word: str, names: Any, where: str = "") -> Iterator[str]:
         if word not in names:
             yield f"{file}: {where}there is no {kind} '{word}'{nearest(word, names)}"
@@ -99,28 +113,38 @@ def _suite(params: Params, file: str, tree: Tree) -> Iterator[str]:
         if names.count(table["name"]) > 1:
             yield f"{file}: {where}there are several tables of this name"
         yield from known("dataset", table["dataset"], params.datasets, where)
-        settings = params.datasets.get(table["dataset"], {}).get("settings", table["settings"])
         for setting in table["settings"]:
-            yield from known("setting", setting, settings, where)
+            yield from known("setting", setting, settings.get(table["dataset"], table["settings"]), where)
         for method in table["methods"]:
             yield from known("method", method, params.methods, where)
 
 
-def _schedules(params: Params) -> Iterator[str]:
-    """A learning rate schedule that a suite's run would never reach."""
-    seen: dict[tuple[str, str], Run] = {}
-    for suite in params.suites:
-        for run in runs(params, suite):
-            seen.setdefault((run.protocol, run.method), run)
-    for run in seen.values():
+def _together(params: Params) -> Iterator[str]:
+    """What is right in each file and wrong in a suite's run, where a protocol or `where` has changed options."""
+    for run in dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite)):
         config = resolve(params, run)
-        steps, optimizer = config["protocol"]["steps"], config["optimizer"]
+        yield from _refused(params, run, config["method"])
+        protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
+        steps = config["protocol"]["steps"]
         late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
         if late:
             yield (
-                f"{params.file('protocol', run.protocol)}: method '{run.method}' changes its learning rate at step "
+                f"{protocol}: method '{run.method}' changes its learning rate at step "
                 f"{late[0]} of {steps}; give optimizer.warmup and optimizer.milestones in overrides"
             )
+        if optimizer["nesterov"] and not optimizer["momentum"]:
+            yield f"{protocol}: method '{run.method}' has nesterov without momentum; set one of them in overrides"
+
+
+def _refused(params: Params, run: Run, method: Tree) -> Iterator[str]:
+    """What a component has against its final options; the one who changed them last is named."""
+    overrides = params.protocols[run.protocol].get("overrides", {})
+    for kind, part in (("learner", method["learner"]), *(("add-on", addon) for addon in method["addons"])):
+        for message, read in refusals(KINDS[kind][part["name"]], _given(part)):
+            if any(f"{part['name']}.{option}" in overrides for option in read):
+                yield f"{params.file('protocol', run.protocol)}: overrides: method '{run.method}': {message}"
+            else:
+                yield f"{params.file('method', run.method)}: where: {message}"
 
 
 def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
@@ -134,12 +158,18 @@ def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
     except ParamsError as error:
         yield str(error)
         return
-    given = {key: value for key, value in part.items() if key != "name"}
-    for key, value in given.items():
-        yield from (f"{file}: {message}" for message in _option(f"{kind} '{name}'", key, value, allowed))
-    for key, option in allowed.items():
-        if option.required and key not in given:
-            yield f"{file}: {kind} '{name}' lacks its option '{key}' ({option.kind})"
+    given = _given(part)
+    errors = [line for key, value in given.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
+    errors += (
+        f"{kind} '{name}' lacks its option '{key}' ({option.kind})"
+        for key, option in allowed.items()
+        if option.required and key not in given
+    )
+    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], given)))
+
+
+def _given(part: Tree) -> Tree:
+    return {key: value for key, value in part.items() if key != "name"}
 
 
 def _option(what: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
@@ -161,6 +191,8 @@ def _change(key: str, value: object, present: list[str] | None = None) -> Iterat
     elif component == "optimizer":
         if option not in OPTIMIZER:
             yield f"the optimizer has no option '{option}'{nearest(option, OPTIMIZER)}"
+        else:
+            yield from (f"optimizer.{message}" for message in optimizer_structure({option: value}))
     elif component not in parts:
         yield f"there is no learner or add-on '{component}'{nearest(component, [*parts, 'optimizer'])}"
     elif present is not None and component not in present:

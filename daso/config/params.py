@@ -56,28 +56,28 @@ def load(root: Path | str = "params") -> Params:
     """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
     from daso.config.checks import check
 
-    params, errors = read(Path(root))
-    if not errors:
-        errors = check(params)
+    params, errors, broken = read(Path(root))
+    errors += check(params, broken)
     if errors:
         raise ParamsError("\n".join(errors))
     return params
 
 
-def read(root: Path) -> tuple[Params, list[str]]:
-    """What the files hold, and what is wrong with the structure of each."""
+def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
+    """What the files hold, what is wrong with the structure of each, and the files of which something is."""
     if not root.is_dir():
         raise ParamsError(f"{root}: there is no such folder; run from the root of the project")
     errors: list[str] = []
+    broken: set[str] = set()
     found: dict[str, dict[str, Tree]] = {}
     for kind in KINDS:
         found[kind] = {}
         for path in sorted((root / f"{kind}s").glob("*.y*ml")):
-            found[kind][path.stem] = _file(path, kind, errors)
+            found[kind][path.stem] = _file(path, kind, errors, broken)
             errors += _name_errors(path)
-    pipeline = _file(root / "pipeline.yaml", "pipeline", errors)
+    pipeline = _file(root / "pipeline.yaml", "pipeline", errors, broken)
     trees = (found[kind] for kind in KINDS)
-    return Params(root, str(pipeline.get("suite", "")), *trees), errors
+    return Params(root, str(pipeline.get("suite", "")), *trees), errors, frozenset(broken)
 
 
 def _name_errors(path: Path) -> Iterator[str]:
@@ -87,16 +87,25 @@ def _name_errors(path: Path) -> Iterator[str]:
         yield f"{path}: a name is made of a-z, 0-9, '_' and '-'"
 
 
-def _file(path: Path, kind: str, errors: list[str]) -> Tree:
+def _file(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tree:
+    tree: object = {}
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except OSError:
-        errors.append(f"{path}: the file is missing")
-        return {}
+        messages = structure(tree, kind)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        messages = [
+            f"not text in UTF-8: line {line} holds the byte 0x{error.object[error.start]:02x}; save it as UTF-8"
+        ]
+    except OSError as error:
+        messages = [
+            "the file is missing" if isinstance(error, FileNotFoundError) else f"not readable: {error.strerror}"
+        ]
     except YAMLError as error:
-        errors.append(f"{path}: not valid YAML: {_yaml_message(error)}")
-        return {}
-    errors += (f"{path}: {message}" for message in structure(tree, kind))
+        messages = [f"not valid YAML: {_yaml_message(error)}"]
+    if messages:
+        errors += (f"{path}: {message}" for message in messages)
+        broken.add(str(path))
     return tree if isinstance(tree, dict) else {}
 
 
@@ -119,7 +128,18 @@ def _validator(kind: str) -> Any:
 
 def structure(tree: object, kind: str) -> list[str]:
     """Errors of a file's structure as `key: message`, in the order of the file's keys."""
-    found = sorted(_validator(kind).iter_errors(tree), key=lambda error: [str(part) for part in error.absolute_path])
+    return _errors(_validator(kind), tree)
+
+
+def optimizer_structure(changes: Tree) -> list[str]:
+    """Errors of some of the optimiser's options, as `option: message`."""
+    validator = _validator("protocol")
+    block = validator.schema["properties"]["optimizer"]
+    return _errors(validator.evolve(schema={**block, "required": []}), changes)
+
+
+def _errors(validator: Any, tree: object) -> list[str]:
+    found = sorted(validator.iter_errors(tree), key=lambda error: [str(part) for part in error.absolute_path])
     return [line for error in found for line in _lines(error)]
 
 

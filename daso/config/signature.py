@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
+# What a constructor may call where it checks its options.
+CALLED = {function.__name__: function for function in (all, any, float, isinstance, len, max, min, str)}
 
 
 class Kind(NamedTuple):
@@ -73,19 +76,62 @@ def options(spec: str, root: Path | None = None) -> dict[str, Option]:
 
     Raises ParamsError when the module, the class or a readable annotation is missing.
     """
+    tree, init = _source(spec, root)
+    return {
+        arg.arg: Option(_kind(arg.annotation, tree, f"{spec}({arg.arg})"), default is None)
+        for arg, default in _keywords(init)
+    }
+
+
+def refusals(spec: str, given: Mapping[str, object], root: Path | None = None) -> list[tuple[str, set[str]]]:
+    """What the constructor of "module:Class" has against these options, each with the names of those it looked at.
+
+    That is the message of every `if <test>: raise ParamsError(<message>)` in it that reads options alone: a bound is
+    written once, where it holds for every caller, and is told here before anything is imported or run. The options must
+    be those that the constructor has, and of their kinds.
+    """
+    _, init = _source(spec, root)
+    defaults = {arg.arg: ast.literal_eval(default) for arg, default in _keywords(init) if default is not None}
+    values = {**defaults, **given}
+    return [
+        (str(_value(message, values)), read) for test, message, read in _guards(init, {*values}) if _value(test, values)
+    ]
+
+
+def _guards(init: ast.FunctionDef | None, options: set[str]) -> Iterator[tuple[ast.expr, ast.expr, set[str]]]:
+    """Tests that only look at options, what the error says where they hold, and the options."""
+    for item in init.body if init else ():
+        match item:
+            case ast.If(
+                test=test,
+                body=[ast.Raise(exc=ast.Call(func=ast.Name(id="ParamsError"), args=[message]))],
+                orelse=[],
+            ):
+                names = [node for part in (test, message) for node in ast.walk(part) if isinstance(node, ast.Name)]
+                own = {node.id for node in names if isinstance(node.ctx, ast.Store)}  # of a comprehension
+                free = {node.id for node in names} - own - CALLED.keys()
+                if free <= options:
+                    yield test, message, free
+
+
+def _value(node: ast.expr, values: Mapping[str, object]) -> object:
+    """What an expression of the package's own source gives."""
+    return eval(compile(ast.Expression(node), "<guard>", "eval"), {"__builtins__": {}, **CALLED, **values})
+
+
+def _keywords(init: ast.FunctionDef | None) -> list[tuple[ast.arg, ast.expr | None]]:
+    """Keyword-only arguments and their defaults."""
+    return list(zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)) if init else []
+
+
+@cache
+def _source(spec: str, root: Path | None) -> tuple[ast.Module, ast.FunctionDef | None]:
     module, name = spec.split(":")
     path = module_file(module, root)
     if path is None:
         raise ParamsError(f"daso/config/registry.py: there is no module {module}")
-    tree = ast.parse(path.read_text(), filename=str(path))
-    init = _constructor(tree, name, spec)
-    if init is None:
-        return {}
-    arguments = init.args
-    return {
-        arg.arg: Option(_kind(arg.annotation, tree, f"{spec}({arg.arg})"), default is None)
-        for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    }
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return tree, _constructor(tree, name, spec)
 
 
 def _constructor(tree: ast.Module, name: str, spec: str) -> ast.FunctionDef | None:

@@ -17,6 +17,8 @@ class SmallConvNet(Encoder):
         super().__init__()
         if not channels or len(channels) != len(strides):
             raise ParamsError("network 'small_convnet': channels and strides name the same layers, at least one")
+        if min([*channels, *strides], default=1) < 1:
+            raise ParamsError("network 'small_convnet': channels and strides are at least 1")
         layers: list[nn.Module] = []
         for inputs, outputs, stride in zip([3, *channels[:-1]], channels, strides, strict=True):
             layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1)]

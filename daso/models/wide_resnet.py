@@ -47,6 +47,8 @@ class WideResNet(Encoder):
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise ParamsError(f"network 'wide_resnet': depth is 6 n + 4 (10, 16, 22, 28, ...), not {depth}")
+        if width < 1:
+            raise ParamsError(f"network 'wide_resnet': width is at least 1, not {width}")
         widths = [16 * width, 32 * width, 64 * width]
         self.stem = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         blocks, inputs = [], 16

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,11 @@ def test_good_params_load(params):
     loaded = load()
     assert loaded.suite == "quickstart"
     assert list(loaded.methods) == ["fixmatch", "fixmatch_daso", "supervised"]
+
+
+def test_a_setting_of_natural_sizes_loads(params):
+    params("datasets/digits.yaml", lambda tree: tree["settings"].update(natural={"labeled": 0.2}))
+    assert load().datasets["digits"]["settings"]["natural"] == {"labeled": 0.2}
 
 
 def test_the_projects_own_params_load():
@@ -169,11 +175,82 @@ def test_numbers_are_those_of_yaml_1_2(params):
             lambda t: t["settings"].update({"A b": dict(t["settings"]["n20-m80-l20-u10"])}),
             "settings: 'A b': a name is made of a-z, 0-9, '_' and '-'",
         ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["augment"].update(pad=8),
+            "augment.pad: 8 pixels cannot be reflected in images of 8; lower it",
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["overrides"].update({"optimizer.milestones": 5}),
+            "overrides: optimizer.milestones: 5 is not a list",
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["overrides"].update({"optimizer.lr": "fast"}),
+            'overrides: optimizer.lr: "fast" is not a number',
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["overrides"].update({"optimizer.factor": -3}),
+            "overrides: optimizer.factor: -3 is too small; it must be above 0",
+        ),
+        (
+            "methods/fixmatch_daso.yaml",
+            lambda t: t.update(where={"digits/*": {"optimizer.milestones": ["x"]}}),
+            'where: digits/*: optimizer.milestones[0]: "x" is not an integer',
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["optimizer"].update(momentum=0),
+            "optimizer.nesterov: true needs a momentum above 0",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t["learner"].update(threshold=1.5),
+            "learner 'fixmatch': threshold is a probability above 0, not 1.5",
+        ),
+        (
+            "methods/fixmatch_daso.yaml",
+            lambda t: t["addons"][0].update(proto_temperature=0),
+            "add-on 'daso': proto_temperature and dist_temperature are above 0, not 0 and ",
+        ),
+        (
+            "methods/fixmatch_daso.yaml",
+            lambda t: t["addons"][0].update(blend=1.5),
+            "add-on 'daso': blend is 'distribution' or a share from 0 to 1, not 1.5",
+        ),
+        (
+            "methods/fixmatch_daso.yaml",
+            lambda t: t["addons"][0].update(warmup=99),
+            "add-on 'daso': warmup 99 is shorter than period 100, so no pseudo-labels are counted",
+        ),
+        (
+            "methods/fixmatch_daso.yaml",
+            lambda t: t.update(where={"digits/*": {"daso.weight": -1}}),
+            "where: add-on 'daso': weight is at least 0, not -1",
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["overrides"].update({"daso.warmup": 20}),
+            "overrides: method 'fixmatch_daso': add-on 'daso': warmup 20 is shorter than period 25, so",
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["network"].update(strides=[1, 2]),
+            "network 'small_convnet': channels and strides name the same layers, at least one",
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t.update(network={"name": "wide_resnet", "depth": 27, "width": 2}),
+            "network 'wide_resnet': depth is 6 n + 4 (10, 16, 22, 28, ...), not 27",
+        ),
     ],
 )
 def test_one_line_for_one_error(params, file, edit, line):
     params(file, edit)
-    assert errors() == [line if line.startswith("digits/") else f"params/{file}: {line}"]
+    (said,) = errors()
+    assert said.startswith(line if line.startswith("digits/") else f"params/{file}: {line}")
 
 
 def test_all_errors_are_collected(params):
@@ -191,6 +268,27 @@ def test_all_errors_are_collected(params):
     ]
 
 
+def test_a_broken_file_hides_no_error_of_another(params):
+    Path("params/datasets/digits.yaml").write_text("title: digits\n")
+    params("protocols/smoke.yaml", lambda tree: tree.update(steps="six"))
+    params("methods/fixmatch.yaml", lambda tree: tree["learner"].update(wieght=1))
+    params("suites/smoke.yaml", lambda tree: tree["tables"][0]["methods"].append("fixmtch"))
+    said = errors()
+    assert said[0] == "params/datasets/digits.yaml: the key 'source' is missing"
+    assert said[-3:] == [
+        'params/protocols/smoke.yaml: steps: "six" is not an integer',
+        "params/methods/fixmatch.yaml: learner 'fixmatch' has no option 'wieght'; did you mean 'weight'?",
+        "params/suites/smoke.yaml: table 'smoke': there is no method 'fixmtch'; did you mean 'fixmatch'?",
+    ]
+    assert [line for line in said if "datasets/digits.yaml" not in line] == said[-3:]
+
+
+def test_a_file_that_is_not_utf_8(params):
+    path = Path("params/methods/fixmatch.yaml")
+    path.write_bytes("# a comment\ntitle: caf\u00e9\n".encode("latin-1"))
+    assert errors() == ["params/methods/fixmatch.yaml: not text in UTF-8: line 2 holds the byte 0xe9; save it as UTF-8"]
+
+
 def test_a_key_given_twice(params):
     path = Path("params/protocols/smoke.yaml")
     path.write_text(path.read_text() + "steps: 40\n")
@@ -200,7 +298,7 @@ def test_a_key_given_twice(params):
 
 
 def test_file_names(params):
-    Path("params/methods/fixmatch.yaml").rename("params/methods/Fix Match.yml")
+    shutil.copy("params/methods/fixmatch.yaml", "params/methods/Fix Match.yml")
     assert errors() == [
         "params/methods/Fix Match.yml: files end in .yaml",
         "params/methods/Fix Match.yml: a name is made of a-z, 0-9, '_' and '-'",

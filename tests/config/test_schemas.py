@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.augment.randaugment import COLOURS, MOVES
+from daso.config.checks import OPTIMIZER
 from daso.config.params import load, structure
 from daso.errors import ParamsError
 
@@ -18,6 +19,15 @@ def test_operations():
     schema = json.loads((ROOT / "workflow/schemas/dataset.schema.json").read_text())
     ops = schema["properties"]["augment"]["properties"]["ops"]["items"]["enum"]
     assert ops == sorted([*COLOURS, *MOVES])
+
+
+def test_the_optimizer_of_a_method_is_that_of_a_protocol():
+    blocks = [
+        json.loads((ROOT / f"workflow/schemas/{kind}.schema.json").read_text())["properties"]["optimizer"]["properties"]
+        for kind in ("protocol", "method")
+    ]
+    assert blocks[0] == blocks[1]
+    assert set(blocks[0]) == set(OPTIMIZER)
 
 
 def test_an_unknown_operation_names_its_neighbour(tmp_path):

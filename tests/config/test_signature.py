@@ -3,7 +3,7 @@ import ast
 import pytest
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.config.signature import Kind, Option, _kind, options
+from daso.config.signature import Kind, Option, _kind, options, refusals
 from daso.errors import ParamsError
 
 SOURCE = """
@@ -22,6 +22,17 @@ class Heir(Base):
 
 class Plain:
     pass
+
+class Bounded:
+    def __init__(self, env, *, low: int, high: int = 9, sizes: list[int] = []) -> None:
+        if not 0 < low <= high:
+            raise ParamsError(f"low is from 1 to {high}, not {low}")
+        if any(size < low for size in sizes):
+            raise ParamsError("a size is below " + str(low))
+        if env.steps < low:
+            raise ParamsError("only with its data can this be told")
+        if high > 100:
+            raise ValueError("not one of ours")
 
 class Odd:
     def __init__(self, *, what) -> None: ...
@@ -84,6 +95,27 @@ def test_what_an_annotation_accepts(annotation, good, bad):
     kind = _kind(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
     assert [value for value in good if not kind.accepts(value)] == []
     assert [value for value in bad if kind.accepts(value)] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        ({"low": 1}, []),
+        ({"low": 10}, [("low is from 1 to 9, not 10", {"low", "high"})]),
+        ({"low": 10, "high": 200}, []),
+        ({"low": 2, "sizes": [3, 1]}, [("a size is below 2", {"low", "sizes"})]),
+        (
+            {"low": 0, "sizes": [-1]},
+            [("low is from 1 to 9, not 0", {"low", "high"}), ("a size is below 0", {"low", "sizes"})],
+        ),
+    ],
+)
+def test_what_a_constructor_refuses_is_told_without_calling_it(root, given, want):
+    assert refusals("daso.parts:Bounded", given, root) == want
+
+
+def test_a_constructor_without_bounds_refuses_nothing(root):
+    assert refusals("daso.parts:Heir", {"shared": -1}, root) == refusals("daso.parts:Plain", {}, root) == []
 
 
 def test_every_registered_component_is_read_as_python_sees_it():

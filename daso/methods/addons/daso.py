@@ -44,6 +44,17 @@ class DASO(AddOn):
                 f"add-on 'daso': warmup {warmup} is shorter than period {period}, so no pseudo-labels are counted when "
                 "blending starts; raise warmup or lower period"
             )
+        if not (proto_temperature > 0 and dist_temperature > 0):
+            raise ParamsError(
+                "add-on 'daso': proto_temperature and dist_temperature are above 0, "
+                f"not {proto_temperature} and {dist_temperature}"
+            )
+        if not (queue_length > 0 and period > 0):
+            raise ParamsError(f"add-on 'daso': queue_length and period are at least 1, not {queue_length} and {period}")
+        if weight < 0:
+            raise ParamsError(f"add-on 'daso': weight is at least 0, not {weight}")
+        if blend != "distribution" and not 0 <= float(blend) <= 1:
+            raise ParamsError(f"add-on 'daso': blend is 'distribution' or a share from 0 to 1, not {blend}")
         self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
         self.warmup, self.weight, self.blend = warmup, weight, blend
         self.key = "key" if queue_encoder == "teacher" else "labeled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, joint
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
@@ -30,6 +31,10 @@ class FixMatch(Learner):
         confidence: Literal["refined", "raw"] = "refined",
     ) -> None:
         super().__init__(addons)
+        if not 0 < threshold <= 1:
+            raise ParamsError(f"learner 'fixmatch': threshold is a probability above 0, not {threshold}")
+        if weight < 0:
+            raise ParamsError(f"learner 'fixmatch': weight is at least 0, not {weight}")
         self.threshold, self.weight, self.confidence = threshold, weight, confidence
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
