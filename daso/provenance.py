@@ -67,6 +67,12 @@ def orphans(outputs: Iterable[str]) -> list[str]:
     ]
 
 
+def doubt(outputs: Iterable[str]) -> None:
+    """Mark outputs without a record as those of an interrupted job, which Snakemake makes again when it needs them."""
+    for output in orphans(outputs):
+        _write(INCOMPLETE / record_name(output), json.dumps({"external_jobid": None}))
+
+
 def owner_of(output: str) -> str | None:
     """The folder whose file keeps the record of `output`."""
     parts = Path(output).parts

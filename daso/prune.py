@@ -1,4 +1,4 @@
-"""What is left of runs and reports that no suite names any more; reports ignore it, DVC still stores it."""
+"""What is left that no suite names any more: stores, splits, runs, reports. Reports ignore it, DVC still stores it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daso.config.params import load
-from daso.config.resolve import runs
+from daso.config.resolve import Run, runs
 
 
 def stale(*, delete: bool = False) -> list[Path]:
-    """Folders and files of unnamed runs, in runs/, metrics/ and scratch/, and of unknown suites' reports."""
+    """Stores, splits, and folders and files of runs that no suite names, and unknown suites' reports."""
     params = load()
-    named = {run.id for suite in params.suites for run in runs(params, suite)}
-    found = sorted({*_unnamed(named), *_reports(set(params.suites))})
+    named = {run for suite in params.suites for run in runs(params, suite)}
+    found = sorted({*_data(named), *_unnamed({run.id for run in named}), *_reports(set(params.suites))})
     for path in found if delete else ():
         if path.is_dir():
             shutil.rmtree(path)
@@ -22,6 +22,14 @@ def stale(*, delete: bool = False) -> list[Path]:
             path.unlink(missing_ok=True)
         _drop_empty(path.parent)
     return found
+
+
+def _data(named: set[Run]) -> Iterator[Path]:
+    """Downloaded archives stay: data/raw is no output of any stage."""
+    datasets = {run.dataset for run in named}
+    yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
+    splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
+    yield from (path for path in Path("data/splits").glob("*/*/s*.json") if path not in splits)
 
 
 def _unnamed(named: set[str]) -> Iterator[Path]:

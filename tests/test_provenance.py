@@ -103,6 +103,15 @@ def test_orphans_are_outputs_without_a_record_or_an_open_job():
     assert provenance.orphans([RUN, "runs/unknown", "runs/open", "runs/missing"]) == ["runs/unknown"]
 
 
+def test_a_doubted_output_is_one_of_an_open_job():
+    output(RUN)
+    Path("runs/unknown").write_text("")
+    provenance.doubt([RUN, "runs/unknown", "runs/missing"])
+    names = [path.relative_to(provenance.INCOMPLETE) for path in provenance.INCOMPLETE.rglob("*") if path.is_file()]
+    assert names == [provenance.record_name("runs/unknown")]
+    assert provenance.orphans([RUN, "runs/unknown"]) == []
+
+
 def test_a_damaged_file_is_told(capsys):
     Path("runs").mkdir()
     Path("runs/provenance.json").write_text("{")

@@ -1,5 +1,6 @@
 """What runs after which change, and that nothing runs without one."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -97,6 +98,8 @@ def test_a_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
     assert project.planned("splits") == NOTHING
     project.edit("datasets/own.yaml", lambda t: t.update(holdout=4))
     assert project.planned("splits") == Counter(["split 0"])
+    project.edit("datasets/own.yaml", lambda t: t.update(image_size=5))
+    assert project.snakemake("splits", fails=True).count("images: there is no such file or folder") == 1
 
 
 def test_touched_files_are_no_change(project):
@@ -119,6 +122,28 @@ def test_outputs_without_records_are_an_error(project):
     assert "Traceback" not in said
     project.dvc("checkout", "--force")
     assert project.planned() == NOTHING
+
+
+def test_a_report_without_a_record_is_made_again(project):
+    project.call("rm", "-rf", ".snakemake", "reports/tiny/provenance.json")
+    project.write("reports/tiny/index.html", "old")
+    project.write("reports/other/index.html", "of a suite that this call does not ask for")
+    assert project.planned() == REPORT
+    assert jobs(project.snakemake()) == REPORT
+    assert project.read("reports/tiny/index.html") != "old"
+    assert project.planned() == NOTHING
+
+
+def test_metrics_of_another_training_are_refused(project):
+    config = f"runs/digits/{SETTING}/tiny/{DASO}/s0/config.json"
+    key = json.loads(project.read(config))["key"]
+    project.replace(config, key, "0" * 16)
+    project.call("rm", f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json")
+    said = project.snakemake(fails=True)
+    assert "0" * 16 in said
+    assert key in said
+    assert "Traceback" not in said
+    assert not (project.path / f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json").exists()
 
 
 BAD = [
@@ -155,6 +180,8 @@ def test_each_bad_param_is_told(project, file, edit, message):
 
 
 def test_an_unknown_suite_and_an_unknown_run(project):
+    said = project.snakemake("--config", "sute=tiny", fails=True)
+    assert "--config sute: there is no such key; did you mean 'suite'?" in said.splitlines()
     said = project.snakemake("--config", "suite=tinny", fails=True)
     assert "params/suites: there is no suite 'tinny'; did you mean 'tiny'?" in said.splitlines()
     assert "Traceback" not in said

@@ -37,12 +37,18 @@ def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
 def test_what_no_suite_names_is_listed_then_deleted(project):
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=[DASO]))
     project.write("reports/gone/index.html", "")
+    for place in ("store/gone/manifest.json", f"splits/digits/{SETTING}/s7.json", "splits/digits/gone/s0.json"):
+        project.write(f"data/{place}", "{}")
+    project.write("data/raw/archive.tar.gz", "")
     project.call("rm", "-rf", "reports/gone/provenance.json")
     run = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
-    want = [f"metrics/{run}.json", "reports/gone", f"runs/{run}", f"scratch/{run}", f"scratch/{run}.lock"]
+    data = ["data/splits/digits/gone/s0.json", f"data/splits/digits/{SETTING}/s7.json", "data/store/gone"]
+    want = [*data, f"metrics/{run}.json", "reports/gone", f"runs/{run}", f"scratch/{run}", f"scratch/{run}.lock"]
     assert project.call("python", "-m", "daso", "prune").splitlines() == want
     assert (project.path / f"runs/{run}/final.pt").exists()
     assert project.call("python", "-m", "daso", "prune", "--yes").splitlines() == want
     assert not (project.path / f"runs/digits/{SETTING}/tiny/{SUPERVISED}").exists()
     assert project.call("python", "-m", "daso", "prune") == ""
+    assert not (project.path / "data/splits/digits/gone").exists()
+    assert (project.path / "data/raw/archive.tar.gz").exists()
     assert project.planned() == Counter({"report tiny": 1})

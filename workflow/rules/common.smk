@@ -29,6 +29,13 @@ SPLIT = "data/splits/{dataset}/{setting}/s{seed}.json"
 TRAINED = f"runs/{RUN}/train.json"
 METRICS = f"metrics/{RUN}.json"
 REPORT = "reports/{suite}/index.html"
+OPTIONS = ("suite",)  # what --config may say
+
+for word in config:
+    if word not in OPTIONS:
+        sys.exit(
+            f"--config {word}: there is no such key{reader.nearest(word, OPTIONS)}"
+        )
 
 try:
     PARAMS = reader.load("params")
@@ -93,14 +100,13 @@ def suite_results(wildcards):
 
 
 def kept():
-    """Every output there is, of this suite or of another."""
+    """Every output there is, of this suite or of another, but for the reports."""
     names = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.json")
     patterns = (
         "data/store/*/manifest.json",
         "data/splits/*/*/s*.json",
         *(f"runs/*/*/*/*/s*/{name}" for name in names),
         "metrics/*/*/*/*/s*.json",
-        "reports/*/index.html",
     )
     return (path.as_posix() for pattern in patterns for path in Path().glob(pattern))
 
@@ -109,6 +115,10 @@ def kept():
 if workflow.is_main_process and not workflow.remote_exec:
     try:
         provenance.sync()
+        # A report costs seconds: one of unknown origin is made again.
+        provenance.doubt(
+            path.as_posix() for path in Path().glob(REPORT.format(suite="*"))
+        )
     except DasoError as error:
         sys.exit(str(error))
     unknown = provenance.orphans(kept())

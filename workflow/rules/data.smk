@@ -16,7 +16,6 @@ rule download:
         "logs/download/{dataset}.log",
     benchmark:
         "benchmarks/download/{dataset}.tsv"
-    retries: 1
     params:
         key=lambda wildcards: KEYS.data(wildcards.dataset),
         config=data_json,

@@ -19,5 +19,6 @@ rule evaluate:
     params:
         key=lambda wildcards: KEYS.evaluate(run_of(wildcards)),
         run=lambda wildcards, output: f"runs/{run_of(wildcards).id}",
+        train_key=lambda wildcards, output: KEYS.train(run_of(wildcards)),
     shell:
-        "python -m daso evaluate --run {params.run} --out {output} &> {log}"
+        "python -m daso evaluate --run {params.run} --key {params.train_key} --out {output} &> {log}"
