@@ -54,9 +54,11 @@ def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
         where = f"{name}/{setting}"
         if not NAME.fullmatch(setting):
             yield f"{file}: settings: '{setting}': a name is made of a-z, 0-9, '_' and '-'"
-        if "n1" not in sizes:  # the classes keep the sizes they have, which only the data tells
+        if "labeled" in sizes:  # the classes keep the sizes they have, which only the data tells
+            if tree["class_order"] != "size":
+                yield f"{file}: class_order: {where} keeps the sizes of the classes, which rank them; say class_order: size"
             continue
-        if sizes["n1"] < sizes["gamma_l"]:
+        if int(sizes["n1"] * (1 / sizes["gamma_l"])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
             yield f"{where}: the rarest class gets no labeled image; lower gamma_l or raise n1 in {file}"
         wanted = sizes["n1"] + sizes["m1"] + holdout // classes
         if size is not None and wanted > size:

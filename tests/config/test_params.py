@@ -25,7 +25,19 @@ def test_good_params_load(params):
 
 def test_a_setting_of_natural_sizes_loads(params):
     params("datasets/digits.yaml", lambda tree: tree["settings"].update(natural={"labeled": 0.2}))
+    (error,) = errors()
+    assert error.startswith("params/datasets/digits.yaml: class_order: digits/natural keeps the sizes of the classes")
+    params("datasets/digits.yaml", lambda tree: tree.update(class_order="size"))
     assert load().datasets["digits"]["settings"]["natural"] == {"labeled": 0.2}
+
+
+def test_a_tail_without_an_image_is_told(params):
+    """1 / 49 in float64 is a little less than it is: 49 times it is 0.9999..., and no image is left."""
+    sizes = {"n1": 49, "m1": 50, "gamma_l": 49, "gamma_u": 10}
+    params("datasets/digits.yaml", lambda tree: tree["settings"].update(tail=sizes))
+    assert errors() == [
+        "digits/tail: the rarest class gets no labeled image; lower gamma_l or raise n1 in params/datasets/digits.yaml"
+    ]
 
 
 def test_the_projects_own_params_load():
