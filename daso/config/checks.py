@@ -56,7 +56,7 @@ def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
             yield f"{file}: settings: '{setting}': a name is made of a-z, 0-9, '_' and '-'"
         if "labeled" in sizes:  # the classes keep the sizes they have, which only the data tells
             if tree["class_order"] != "size":
-                yield f"{file}: class_order: {where} keeps the sizes of the classes, which rank them; say class_order: size"
+                yield f"{file}: class_order: {where} keeps the sizes of its classes; say class_order: size"
             continue
         if int(sizes["n1"] * (1 / sizes["gamma_l"])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
             yield f"{where}: the rarest class gets no labeled image; lower gamma_l or raise n1 in {file}"

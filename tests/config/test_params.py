@@ -26,7 +26,7 @@ def test_good_params_load(params):
 def test_a_setting_of_natural_sizes_loads(params):
     params("datasets/digits.yaml", lambda tree: tree["settings"].update(natural={"labeled": 0.2}))
     (error,) = errors()
-    assert error.startswith("params/datasets/digits.yaml: class_order: digits/natural keeps the sizes of the classes")
+    assert error.startswith("params/datasets/digits.yaml: class_order: digits/natural keeps the sizes of its classes")
     params("datasets/digits.yaml", lambda tree: tree.update(class_order="size"))
     assert load().datasets["digits"]["settings"]["natural"] == {"labeled": 0.2}
 
