@@ -53,7 +53,8 @@ class Trainer:
         self.monitor = Monitor(data.unlabeled.labels, classes)
         counts = torch.bincount(data.labeled.labels, minlength=classes).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
-        self.made_with = f"torch {torch.__version__} on {device.type}"  # elsewhere the last bits may differ
+        # With anything else the last bits may differ.
+        self.made_with = f"torch {torch.__version__} on {device.type}, {torch.get_num_threads()} threads"
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
 
     def step(self, batch: Batch) -> None:

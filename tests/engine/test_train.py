@@ -127,3 +127,13 @@ def test_only_a_whole_state_can_be_resumed(tmp_path):
     with pytest.raises(CheckpointError, match="holds no .*optimizer"):
         run.restore(tmp_path / "final.pt")
     assert torch.equal(run.models.student.classifier.weight, before)
+
+
+def test_a_state_from_elsewhere_is_said(tmp_path, caplog):
+    run = trainer()
+    run.save(tmp_path / "state.pt")
+    run.restore(tmp_path / "state.pt")
+    assert not caplog.messages
+    run.made_with = "torch 1.0 on abacus, 10 threads"
+    run.restore(tmp_path / "state.pt")
+    assert caplog.messages[0].endswith("goes on with torch 1.0 on abacus, 10 threads")
