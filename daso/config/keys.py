@@ -14,8 +14,9 @@ from pathlib import Path
 from daso.config.code import TRAIN, closure, digest_of
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
-from daso.config.resolve import Run, data_config, digest, expanded, resolve, runs, split_config
+from daso.config.resolve import Run, data_config, expanded, resolve, runs, split_config
 from daso.config.signature import ROOT
+from daso.data.files import digest
 from daso.data.listing import listing, place
 
 # Where the code of each stage begins. The command line only hands paths over and is in no key.
@@ -85,7 +86,7 @@ class Keys:
         return (self._listings[dataset],)
 
     def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
-        return digest([stage, config, self._code_of(stage, specs), *inputs])
+        return digest([stage, config, self._code_of(stage, specs), *inputs])[:16]
 
     def _code_of(self, stage: str, specs: tuple[str, ...]) -> str:
         if (stage, *specs) not in self._code:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -26,16 +24,6 @@ class Run(NamedTuple):
     def id(self) -> str:
         """`<dataset>/<setting>/<protocol>/<method>/s<seed>`."""
         return f"{self.dataset}/{self.setting}/{self.protocol}/{self.method}/s{self.seed}"
-
-
-def canonical(tree: object) -> str:
-    """JSON with sorted keys and no blanks: equal text means equal values."""
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(tree: object, length: int = 16) -> str:
-    """The head of SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical(tree).encode()).hexdigest()[:length]
 
 
 def parse_run(params: Params, run_id: str) -> Run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.files import canonical, pretty, whole_file
+from daso.data.files import digest, pretty, whole_file
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
@@ -69,7 +68,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
         },
         "provenance": {
             **environment,
-            "config_sha256": hashlib.sha256(canonical(config).encode()).hexdigest(),
+            "config_sha256": digest(config),
             "split_sha256": split.sha256,
             "data_sha256": store.sha256,
             "source": dict(store.source),

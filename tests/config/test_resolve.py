@@ -1,7 +1,8 @@
 import pytest
 
 from daso.config.params import load
-from daso.config.resolve import Run, canonical, parse_run, resolve, runs
+from daso.config.resolve import Run, parse_run, resolve, runs
+from daso.data.files import canonical
 from daso.errors import ParamsError
 
 REVERSED = "digits/n20-m80-l20-u10r/digits"

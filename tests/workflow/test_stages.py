@@ -31,7 +31,8 @@ def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch
     keys = Keys(load(), project.path)
     config = json.loads(project.read(f"runs/{RUN}/config.json"))
     if stage in ("data", "split"):
-        from daso.config.resolve import canonical, data_config, split_config
+        from daso.config.resolve import data_config, split_config
+        from daso.data.files import canonical
 
         made = (
             data_config(keys.params, "digits") if stage == "data" else split_config(keys.params, "digits", SETTING, 0)

@@ -20,7 +20,8 @@ for variable, folder in (
 from daso import provenance
 from daso.config import params as reader
 from daso.config.keys import Keys
-from daso.config.resolve import Run, canonical, data_config, runs, split_config
+from daso.config.resolve import Run, data_config, runs, split_config
+from daso.data.files import canonical
 from daso.errors import DasoError
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
