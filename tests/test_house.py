@@ -16,7 +16,7 @@ FLOORS = [
     {"methods"},
     {"engine"},
     {"config"},
-    {"report"},
+    {"report", "bench"},
     {"provenance", "adopt", "prune"},
     {"cli"},
     {"__main__"},

@@ -6,10 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from daso.augment.packed import pack, unpack
+from daso.bench.pillow import OPERATIONS, cutout, flip_crop
 
 
 def tiles(photo, size):
@@ -68,40 +69,10 @@ def odd_images():
     return torch.cat([*parts, torch.zeros(1, 3, 32, 32), torch.full((1, 3, 32, 32), 255)]).to(torch.uint8)
 
 
-def affine(image, *matrix):
-    return image.transform(image.size, Image.Transform.AFFINE, matrix)
-
-
-def enhance(kind):
-    return lambda image, level, sign: kind(image).enhance(float(level) * 0.9 / 10 + 0.05)
-
-
-REFERENCE = {
-    "autocontrast": lambda image, level, sign: ImageOps.autocontrast(image),
-    "brightness": enhance(ImageEnhance.Brightness),
-    "color": enhance(ImageEnhance.Color),
-    "contrast": enhance(ImageEnhance.Contrast),
-    "equalize": lambda image, level, sign: ImageOps.equalize(image),
-    "identity": lambda image, level, sign: image,
-    "posterize": lambda image, level, sign: ImageOps.posterize(image, int(level * 4 / 10) + 4),
-    "rotate": lambda image, level, sign: image.rotate(sign * int(level * 30 / 10)),
-    "sharpness": enhance(ImageEnhance.Sharpness),
-    "shear_x": lambda image, level, sign: affine(image, 1, sign * (float(level) * 0.3 / 10), 0, 0, 1, 0),
-    "shear_y": lambda image, level, sign: affine(image, 1, 0, 0, sign * (float(level) * 0.3 / 10), 1, 0),
-    "solarize": lambda image, level, sign: ImageOps.solarize(image, 256 - int(level * 256 / 10)),
-    "translate_x": lambda image, level, sign: affine(
-        image, 1, 0, sign * int(float(level) * 0.3 / 10 * image.size[0]), 0, 1, 0
-    ),
-    "translate_y": lambda image, level, sign: affine(
-        image, 1, 0, 0, 0, 1, sign * int(float(level) * 0.3 / 10 * image.size[1])
-    ),
-}
-
-
 @pytest.fixture(scope="session")
 def reference():
     """RandAugment's pool in Pillow, with the conventions of FixMatch's authors: (image, level 1..9, sign) -> image."""
-    return REFERENCE
+    return OPERATIONS
 
 
 class Pillow:
@@ -115,24 +86,7 @@ class Pillow:
     def packed(image):
         return pack(torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())[None])[0]
 
-    @staticmethod
-    def flip_crop(image, flip, top, left, pad):
-        """Flip, then pad by reflection with numpy, then crop."""
-        if flip:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        width, height = image.size
-        padded = np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
-        return Image.fromarray(np.ascontiguousarray(padded[top : top + height, left : left + width]))
-
-    @staticmethod
-    def cutout(image, x, y, side):
-        """The convention of FixMatch's authors around a centre (x, y)."""
-        width, height = image.size
-        x0, y0 = int(max(0, x - side / 2.0)), int(max(0, y - side / 2.0))
-        x1, y1 = int(min(width, x0 + side)), int(min(height, y0 + side))
-        image = image.copy()
-        ImageDraw.Draw(image).rectangle((x0, y0, x1, y1), (127, 127, 127))
-        return image
+    flip_crop, cutout = staticmethod(flip_crop), staticmethod(cutout)
 
 
 @pytest.fixture(scope="session")
