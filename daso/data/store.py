@@ -48,6 +48,10 @@ class Store:
         """Labels (n,) of a part, -1 where unknown; read-only."""
         return self.known[part]
 
+    def mapped(self, part: str) -> bool:
+        """Whether the images of a part are a memory-mapped array, of which any rows are read without the others."""
+        return (self.folder / f"{part}_images.npy").exists()
+
     def images(self, part: str, rows: Sequence[int] | IntArray | None = None) -> ImageArray:
         """Images uint8 (n, 3, H, W) of these rows of a part, or of all of them, which stay on disk until used.
 
@@ -58,14 +62,14 @@ class Store:
         if wanted is not None and wanted.size and not 0 <= wanted.min() <= wanted.max() < total:
             outside = wanted.min() if wanted.min() < 0 else wanted.max()
             raise DataError(f"{self.folder}: there is no row {outside} of {part}, which has {total} images")
-        if (self.folder / f"{part}_images.npy").exists():
+        if self.mapped(part):
             images: ImageArray = _array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
             return images if wanted is None else images[wanted]
         return self._unpacked(part, np.arange(total) if wanted is None else wanted)
 
     def present(self, part: str) -> IntArray:
         """The rows (m,) of a part whose images are here, ascending: all of them but in a bundle."""
-        if (self.folder / f"{part}_images.npy").exists():
+        if self.mapped(part):
             return np.arange(self.parts[part]["images"], dtype=np.int64)
         with _opened(self.folder / f"{part}.zip") as archive:
             return np.array(sorted(int(Path(name).stem) for name in archive.namelist()), dtype=np.int64)
@@ -210,7 +214,7 @@ def _labels(folder: Path, part: str, record: Mapping[str, Any]) -> IntArray:
 
 def _look(store: Store, part: str) -> None:
     """Raise DataError unless the images of a part are there with the shape that the manifest says."""
-    if (store.folder / f"{part}_images.npy").exists():
+    if store.mapped(part):
         store.images(part)
     elif not (store.folder / f"{part}.zip").exists():
         raise DataError(f"{store.folder}: {part}_images.npy is missing; download the dataset again")

@@ -1,0 +1,140 @@
+"""The images of runs: packed on the device once for all of them, or streamed from disk where they do not fit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daso.augment.packed import pack
+from daso.augment.randaugment import ship
+from daso.data.store import Store
+from daso.records import ImageArray, IntArray, Split
+
+SHARE = 0.8  # of the free memory may be taken by images
+PIECE = 2**26  # bytes of images that are on their way to the device at a time
+MIB = 2**20
+
+
+class Streamed:
+    """Images that stay on disk: only the rows asked for are read, and only while they are on their way."""
+
+    def __init__(self, images: ImageArray, device: torch.device) -> None:
+        self.images, self.device = images, device
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Packed images (m, H, W) on the device of rows (m,) on the CPU, each row read once, in the order on disk."""
+        wanted, place = np.unique(rows.numpy(), return_inverse=True)
+        pixels = torch.from_numpy(np.asarray(self.images[wanted]))
+        return pack(ship(pixels, self.device)).index_select(0, ship(torch.from_numpy(place), self.device))
+
+
+class Pool:
+    """The images of one part of a split and their labels.
+
+    `images` are packed int32 (m, H, W) on the device, or streamed, and may be shared with other pools; `rows` (n,) on
+    the CPU says which of them are this pool's, without it all are. `labels` (n,) int64 lie on the device, -1 where
+    unknown.
+    """
+
+    def __init__(self, images: Tensor | Streamed, labels: Tensor, rows: Tensor | None = None) -> None:
+        self.images, self.labels, self.rows = images, labels, rows
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Packed images (*rows.shape, H, W) on the device, without waiting for it; `rows` are int64 on the CPU."""
+        flat = rows.flatten() if self.rows is None else self.rows[rows.flatten()]
+        if isinstance(self.images, Streamed):
+            images = self.images.take(flat)
+        else:
+            images = self.images.index_select(0, ship(flat, self.images.device))
+        return images.view(*rows.shape, *images.shape[1:])
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """All images in order, packed (at most `size`, H, W) at a time."""
+        for first in range(0, len(self), size):
+            yield self.gather(torch.arange(first, min(first + size, len(self))))
+
+
+class Resident(NamedTuple):
+    """The pools of one run."""
+
+    labeled: Pool
+    unlabeled: Pool
+    validation: Pool
+    test: Pool
+
+
+def load(store: Store, split: Split, device: torch.device, memory: int | None = None) -> Resident:
+    """The pools of one split; see `load_all`."""
+    return load_all(store, [split], device, memory)[0]
+
+
+def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory: int | None = None) -> list[Resident]:
+    """The pools of splits of one store: an image is on the device once, however many of them use it.
+
+    `memory` (bytes) is what packed images may take there, most of what is free unless it is told. A part that does not
+    fit is streamed from its memory map, batch for batch the same images; a bundle has no such map and is always put
+    on the device. Only rows that a split names are read.
+    """
+    memory = free_memory(device) if memory is None else memory
+    everything = np.arange(len(store.labels("test")), dtype=np.int64)
+    used = np.unique(np.concatenate([rows for split in splits for rows in split]))
+    test = _images(store, "test", everything, device, memory)
+    if isinstance(test, Tensor):
+        memory -= _packed_bytes(store, len(everything))
+    train = _images(store, "train", used, device, memory)
+
+    def pool(rows: IntArray) -> Pool:
+        place = rows if isinstance(train, Streamed) else np.searchsorted(used, rows)
+        return Pool(train, _labels(store, "train", rows, device), torch.from_numpy(np.array(place, dtype=np.int64)))
+
+    tested = Pool(test, _labels(store, "test", everything, device))
+    return [Resident(pool(split.labeled), pool(split.unlabeled), pool(split.validation), tested) for split in splits]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that images may take on a device: a share of what is free there now."""
+    if device.type == "cuda":
+        return int(SHARE * torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # not Linux: all there is stands for what is free
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(SHARE * free)
+
+
+def _images(store: Store, part: str, rows: IntArray, device: torch.device, memory: int) -> Tensor | Streamed:
+    """The images of these ascending rows of a part on the device, or all of the part streamed."""
+    needed = _packed_bytes(store, len(rows))
+    fits = needed <= memory or not store.mapped(part)
+    how = "on" if fits else "streamed from disk to"
+    sizes = (needed / MIB, memory / MIB)
+    logging.info("%s: %d %s images, packed %.1f of %.1f MiB, %s %s", store.dataset, len(rows), part, *sizes, how, device)
+    if not fits:
+        return Streamed(store.images(part), device)
+    size = store.image_size
+    images = torch.empty(len(rows), size, size, dtype=torch.int32, device=device)
+    step = math.ceil(PIECE / (3 * size * size))
+    for first in range(0, len(rows), step):
+        pixels = np.asarray(store.images(part, rows[first : first + step]))
+        images[first : first + step] = pack(torch.from_numpy(pixels).to(device))
+    return images
+
+
+def _packed_bytes(store: Store, images: int) -> int:
+    return 4 * images * store.image_size**2
+
+
+def _labels(store: Store, part: str, rows: IntArray, device: torch.device) -> Tensor:
+    return torch.from_numpy(store.labels(part)[rows].astype(np.int64)).to(device)
