@@ -87,19 +87,17 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
     on the device. Only rows that a split names are read.
     """
     memory = free_memory(device) if memory is None else memory
-    everything = np.arange(len(store.labels("test")), dtype=np.int64)
     used = np.unique(np.concatenate([rows for split in splits for rows in split]))
-    test = _images(store, "test", everything, device, memory)
-    if isinstance(test, Tensor):
-        memory -= _packed_bytes(store, len(everything))
     train = _images(store, "train", used, device, memory)
+    everything = np.arange(len(store.labels("test")), dtype=np.int64)
+    left = max(0, memory - train.nbytes) if isinstance(train, Tensor) else memory
+    test = Pool(_images(store, "test", everything, device, left), _labels(store, "test", everything, device))
 
     def pool(rows: IntArray) -> Pool:
         place = rows if isinstance(train, Streamed) else np.searchsorted(used, rows)
         return Pool(train, _labels(store, "train", rows, device), torch.from_numpy(np.array(place, dtype=np.int64)))
 
-    tested = Pool(test, _labels(store, "test", everything, device))
-    return [Resident(pool(split.labeled), pool(split.unlabeled), pool(split.validation), tested) for split in splits]
+    return [Resident(pool(split.labeled), pool(split.unlabeled), pool(split.validation), test) for split in splits]
 
 
 def free_memory(device: torch.device) -> int:
@@ -116,24 +114,20 @@ def free_memory(device: torch.device) -> int:
 
 def _images(store: Store, part: str, rows: IntArray, device: torch.device, memory: int) -> Tensor | Streamed:
     """The images of these ascending rows of a part on the device, or all of the part streamed."""
-    needed = _packed_bytes(store, len(rows))
+    size = store.image_size
+    needed = 4 * len(rows) * size**2
     fits = needed <= memory or not store.mapped(part)
-    how = "on" if fits else "streamed from disk to"
-    sizes = (needed / MIB, memory / MIB)
-    logging.info("%s: %d %s images, packed %.1f of %.1f MiB, %s %s", store.dataset, len(rows), part, *sizes, how, device)
+    way = "on" if fits else "streamed from disk to"
+    told = f"{len(rows)} {part} images, packed {needed / MIB:.1f} of {memory / MIB:.1f} MiB, {way} {device}"
+    logging.info("%s: %s", store.dataset, told)
     if not fits:
         return Streamed(store.images(part), device)
-    size = store.image_size
     images = torch.empty(len(rows), size, size, dtype=torch.int32, device=device)
-    step = math.ceil(PIECE / (3 * size * size))
+    step = math.ceil(PIECE / (3 * size**2))
     for first in range(0, len(rows), step):
         pixels = np.asarray(store.images(part, rows[first : first + step]))
         images[first : first + step] = pack(torch.from_numpy(pixels).to(device))
     return images
-
-
-def _packed_bytes(store: Store, images: int) -> int:
-    return 4 * images * store.image_size**2
 
 
 def _labels(store: Store, part: str, rows: IntArray, device: torch.device) -> Tensor:
