@@ -14,9 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daso.errors import BusyError, DasoError, DataError
+from daso.errors import DasoError
+
+if TYPE_CHECKING:
+    from daso.training import Job
 
 Args = argparse.Namespace
 
@@ -68,63 +71,37 @@ def train(args: Args) -> None:
     from daso.engine.lock import device_slot
 
     with device_slot() if args.device in ("auto", "cuda") else nullcontext():
-        if args.bundle:
-            _train_bundle(args)
-            return
-        config = _resolved_run(args.run) if args.run else None
-        paths = _paths(args.run) if args.run else {}
-        paths |= {name: path for name in ("store", "split", "out", "scratch") if (path := getattr(args, name))}
-        if len(paths) < 4 or bool(args.run) == bool(args.config):
-            raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
-        _train(config or _config(args.config), args, **paths)
+        from daso.engine.environment import choose_device
+        from daso.training import Way, train
+
+        jobs = _bundled(args.bundle) if args.bundle else [_job(args)]
+        way = Way(choose_device(args.device), args.mode, args.replicas, args.resume, skip_busy=bool(args.bundle))
+        train(jobs, way)
 
 
-def _train_bundle(args: Args) -> None:
-    """Train what no other process has trained or is training; each run resumes by itself."""
+def _job(args: Args) -> Job:
+    """The run that the arguments name, with the places they give."""
+    from daso.training import Job
+
+    config = _resolved_run(args.run) if args.run else None
+    paths = _paths(args.run) if args.run else {}
+    paths |= {name: path for name in ("store", "split", "out", "scratch") if (path := getattr(args, name))}
+    if len(paths) < 4 or bool(args.run) == bool(args.config):
+        raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
+    return Job(config or _config(args.config), **paths)
+
+
+def _bundled(bundle: Path) -> list[Job]:
+    """What of a bundle is not trained yet; `train.json` is written last."""
     from daso.data.bundle import read_bundle
+    from daso.training import Job
 
-    os.environ.setdefault("DASO_COMMIT", _text(args.bundle / "commit"))
-    for run in read_bundle(args.bundle):
-        out, scratch = (args.bundle / folder / run.config["run"] for folder in ("runs", "scratch"))
-        if not (out / "train.json").exists():  # which is written last
-            try:
-                _train(run.config, args, store=run.store, split=run.split, out=out, scratch=scratch)
-            except BusyError as error:
-                logging.info("%s", error)
-
-
-def _train(config: dict[str, Any], args: Args, *, store: Path, split: Path, out: Path, scratch: Path) -> None:
-    from daso.config.build import build
-    from daso.config.code import check_code
-    from daso.data.split import check_split
-    from daso.data.store import load_store
-    from daso.engine.environment import choose_device, describe
-    from daso.engine.loader import load
-    from daso.engine.lock import run_lock
-    from daso.engine.progress import Progress
-    from daso.engine.results import write_run
-
-    check_code(config)
-    data = load_store(store)
-    saved = check_split(split, data)
-    if (saved.dataset, saved.setting, saved.seed) != _place(config):
-        raise DataError(f"{split}: is the split {saved.setting} of seed {saved.seed}, not that of {config['run']}")
-    with run_lock(scratch):
-        device = choose_device(args.device)
-        trainer = build(config, load(data, saved.split, device), device)
-        state = scratch / f"{config['key']}.pt"
-        if args.resume or state.exists():
-            trainer.restore(args.resume or state)
-            logging.info("%s: resumes at step %d of %d", config["run"], trainer.t, trainer.steps)
-        events = Path("logs/tensorboard", config["run"])
-        with Progress(config["run"], start=trainer.t, steps=trainer.steps, events=events) as progress:
-            trainer.fit(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-        write_run(out, trainer, saved, data, describe(device))
-        state.unlink(missing_ok=True)
-
-
-def _place(config: dict[str, Any]) -> tuple[str, str, int]:
-    return config["dataset"]["name"], config["setting"]["name"], config["seed"]
+    os.environ.setdefault("DASO_COMMIT", _text(bundle / "commit"))
+    jobs = [
+        Job(run.config, run.store, run.split, *(bundle / part / run.config["run"] for part in ("runs", "scratch")))
+        for run in read_bundle(bundle)
+    ]
+    return [job for job in jobs if not (job.out / "train.json").exists()]
 
 
 def evaluate(args: Args) -> None:
@@ -251,7 +228,9 @@ def _parser() -> argparse.ArgumentParser:
     add("download", download, ("dataset", {"nargs": "?"}), ("--config", path), ("--out", needed))
     add("split", split, ("--config", path), ("--store", needed), ("--out", path), ("--check", path))
     places = [(flag, path) for flag in ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--bundle")]
-    add("train", train, ("run", {"nargs": "?"}), *places, device)
+    mode = ("--mode", {"default": "auto", "help": "auto, eager, compiled, graph or compiled_graph"})
+    replicas = ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"})
+    add("train", train, ("run", {"nargs": "?"}), *places, device, mode, replicas)
     add("evaluate", evaluate, ("--run", needed), ("--out", needed), ("--key", {}))
     add("report", report, ("--suite", {"required": True}), ("--out", path))
     add("list", list_runs, ("suite", {"nargs": "?"}))

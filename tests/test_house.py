@@ -17,7 +17,7 @@ FLOORS = [
     {"engine"},
     {"config"},
     {"report", "bench"},
-    {"provenance", "adopt", "prune"},
+    {"provenance", "adopt", "prune", "training"},
     {"cli"},
     {"__main__"},
 ]

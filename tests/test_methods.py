@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_map
 
 from daso.config.build import build
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run
-from daso.engine.loader import Pool, Resident
+from daso.engine.replicas import advance_together
+from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
+from tests.engine.world import batches
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = load(ROOT / "params")
@@ -28,20 +30,15 @@ def pool(counts: list[int], seed: int) -> Pool:
     return Pool(torch.randint(0, 2**24, (len(labels), 8, 8), generator=generator, dtype=torch.int32), labels)
 
 
-def trainer(method: str, device: torch.device = CPU, **protocol: object) -> Trainer:
+def trainer(method: str, device: torch.device = CPU, mode: str = "auto", **protocol: object) -> Trainer:
     config = KEYS.resolved(Run("digits", "n20-m80-l20-u10r", "smoke", method, 0))
     config["protocol"] |= protocol
     for addon in config["method"]["addons"]:
         if addon["name"] == "daso":  # so that a few steps see it blend
             addon |= {"warmup": 2, "period": 2}
     pools = (pool(COUNTS, 0), pool(COUNTS[::-1], 1), pool([2] * 10, 2), pool([3] * 10, 3))
-    data = Resident(*(Pool(*(tensor.to(device) for tensor in part)) for part in pools))
-    return build(config, data, device)
-
-
-def advance(run: Trainer, end: int) -> None:
-    for batch in run.loader.batches(run.t, end):
-        run.step(batch)
+    data = Resident(*(Pool(part.images.to(device), part.labels.to(device)) for part in pools))
+    return build(config, data, device, mode)
 
 
 @pytest.fixture(params=sorted(PARAMS.methods))
@@ -52,24 +49,24 @@ def method(request):
 def test_it_trains(method):
     run = trainer(method)
     before = run.models.student.classifier.weight.clone()
-    advance(run, 3)
+    run.advance(3)
     assert not torch.equal(run.models.student.classifier.weight, before)
     row = run.evaluate()
     assert all(value == value for name, value in row.items() if name.startswith("loss_"))  # no NaN
-    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.03)
+    assert float(run.optimizer.param_groups[0]["lr"]) == pytest.approx(0.03)
 
 
 def test_six_steps_are_three_and_three(method, tmp_path):
     """Straight through, or saved after three steps and loaded into a run built anew with another start."""
     straight, first, second = trainer(method), trainer(method), trainer(method)
-    advance(straight, 6)
-    advance(first, 3)
+    straight.advance(6)
+    first.advance(3)
     first.save(tmp_path / "state.pt")
     with torch.no_grad():
         second.models.student.classifier.weight.normal_()
     second.restore(tmp_path / "state.pt")
     assert second.t == 3
-    advance(second, 6)
+    second.advance(6)
     for part in ("student", "teacher", "learner"):
         one, two = straight.state()[part], second.state()[part]
         assert one.keys() == two.keys()
@@ -79,10 +76,8 @@ def test_six_steps_are_three_and_three(method, tmp_path):
 
 def test_two_runs_in_one_process_are_two_alone(method):
     alone, one, two = trainer(method), trainer(method), trainer(method)
-    advance(alone, 4)
-    for batch, other in zip(one.loader.batches(0, 4), two.loader.batches(0, 4), strict=True):
-        one.step(batch)
-        two.step(other)
+    alone.advance(4)
+    advance_together([one, two], 4)
     weights = [run.models.student.state_dict() for run in (alone, one, two)]
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name])
@@ -91,8 +86,8 @@ def test_two_runs_in_one_process_are_two_alone(method):
 
 def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
     run = trainer(method)
-    advance(run, 3)
-    (batch,) = run.loader.batches(3, 4)
+    run.advance(3)
+    (batch,) = batches(run, 3, 4)
     before = {name: buffer.clone() for name, buffer in run.learner.named_buffers()}
     _, step = run.learner.step(batch, run.models)
     assert all(torch.equal(buffer, before[name]) for name, buffer in run.learner.named_buffers())
@@ -102,36 +97,44 @@ def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
 
 
 def test_a_step_never_asks_the_device(method):
-    """Under fake tensors, which have shapes and no values, one `.item()` or value-dependent shape raises."""
+    """Under fake tensors, which have shapes and no values, one `.item()` or value-dependent shape raises.
+
+    The whole step is carried out so, from the selection of its batch to what is watched.
+    """
     run = trainer(method)
-    (batch,) = run.loader.batches(0, 1)
+    chunk = next(run.loader.chunks(0, 3))
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        fake = tree_map(lambda leaf: mode.from_tensor(leaf) if isinstance(leaf, torch.Tensor) else leaf, batch)
+
+        def fake(leaf):
+            return mode.from_tensor(leaf) if isinstance(leaf, torch.Tensor) else leaf
+
         for module in run.learner.modules():
             for name, buffer in module.named_buffers(recurse=False):
-                module._buffers[name] = mode.from_tensor(buffer)
-        losses, step = run.learner.step(fake, run.models)
-        torch.stack(list(losses.values())).sum().backward()
-        run.learner.commit(step)
+                module._buffers[name] = fake(buffer)
+        for owner in (run, run.monitor, run.loader.normalize):
+            vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
+        run.step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
+    assert isinstance(run.monitor.steps, FakeTensor)
+    assert isinstance(run.rate, FakeTensor)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_it_trains_and_resumes_on_a_gpu(method, tmp_path):
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_it_trains_and_resumes_on_a_gpu(method, mode, tmp_path):
     """Six steps are three and three there too, and no step waits for the device."""
     device = torch.device("cuda")
-    straight, first, second = (trainer(method, device=device) for _ in range(3))
-    advance(straight, 6)
-    batches = list(first.loader.batches(0, 3))
+    straight, first, second = (trainer(method, device=device, mode=mode) for _ in range(3))
+    straight.advance(6)
+    first.advance(1)  # compiles, samples and captures, which may wait
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for batch in batches:
-            first.step(batch)
+        first.advance(3)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     first.save(tmp_path / "state.pt")
     second.restore(tmp_path / "state.pt")
-    advance(second, 6)
+    second.advance(6)
     for part in ("student", "teacher", "learner"):
         one, two = straight.state()[part], second.state()[part]
         assert all(torch.equal(one[name], two[name]) for name in one), part
@@ -145,10 +148,10 @@ def test_teacher_statistics():
         run = trainer(method, teacher={"decay": 0.99, "bn": bn})
         mine, theirs = (m.encoder.layers[1].running_mean for m in (run.models.teacher, run.models.student))
         drifts = []
-        for batch in run.loader.batches(0, 5):
-            before, t = mine.clone(), run.t
+        for batch in batches(run, 0, 5):
+            before = mine.clone()
             run.step(batch)
-            decay = run.decays[t]
+            decay = run.decays[batch.t]
             drifts.append(float((mine - (decay * before + (1 - decay) * theirs)).abs().max()))
         return drifts
 

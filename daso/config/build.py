@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.engine.loader import Resident
+from daso.engine.environment import choose_precision
+from daso.engine.program import choose_mode
+from daso.engine.resident import Resident
 from daso.engine.train import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
@@ -22,8 +24,11 @@ def _part(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, *
     return load(registry[options["name"]])(*args, **kwargs, **rest)
 
 
-def build(config: Mapping[str, Any], data: Resident, device: torch.device) -> Trainer:
-    """The run of a configuration, at its first step; raises ParamsError when a component refuses its options."""
+def build(config: Mapping[str, Any], data: Resident, device: torch.device, mode: str = "auto") -> Trainer:
+    """The run of a configuration, at its first step, to be carried out in a mode of `engine.program`.
+
+    Raises ParamsError when a component refuses its options, DasoError when the device does not have the mode.
+    """
     classes, protocol, method = config["dataset"]["num_classes"], config["protocol"], config["method"]
     encoders = [_part(NETWORKS, protocol["network"]) for _ in Models._fields]
     env = Env(
@@ -39,12 +44,13 @@ def build(config: Mapping[str, Any], data: Resident, device: torch.device) -> Tr
     learner: Learner = _part(LEARNERS, method["learner"], env, addons=addons)
     _check(learner, method["unlabeled_ratio"])
     heads = {name: size for addon in addons for name, size in addon.heads.items()}
-    student, teacher = (Network(encoder, classes, heads) for encoder in encoders)
+    precision = choose_precision(protocol["precision"], device)
+    student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
     initialise(student, config["seed"])
     teacher.load_state_dict(student.state_dict())
     prepare(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
-    return Trainer(config, data, learner.to(device), models, device)
+    return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
 
 
 def _check(learner: Learner, unlabeled_ratio: int) -> None:

@@ -123,7 +123,7 @@ def resolve(params: Params, run: Run) -> Tree:
             "name": run.protocol,
             **{
                 key: protocol[key]
-                for key in ("steps", "batch_size", "network", "teacher", "evaluation", "checkpoint_every")
+                for key in ("steps", "batch_size", "precision", "network", "teacher", "evaluation", "checkpoint_every")
             },
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from daso.errors import DasoError
+from daso.models.network import Precision
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
@@ -29,6 +32,24 @@ def choose_device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise DasoError(f"device '{name}' is not available: torch sees no CUDA device; use --device cpu")
     return torch.device(name)
+
+
+def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """`auto` is bf16 where the device computes in it, else fp32."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    able = torch.cpu.get_capabilities()
+    return "bf16" if any(able.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory in MiB that this process has held so far: on the device, or of a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
 def commit() -> str:
@@ -61,7 +82,6 @@ def describe(device: torch.device) -> dict[str, Any]:
         "versions": versions,
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
-        "precision": "fp32",
     }
 
 

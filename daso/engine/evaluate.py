@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from daso.augment.packed import Normalize
-from daso.engine.loader import Pool
+from daso.engine.resident import Pool
 from daso.methods.base import Learner
 from daso.models.network import Models
 
@@ -18,7 +18,8 @@ def predict(learner: Learner, models: Models, pool: Pool, normalize: Normalize) 
     """Logits (n, K) of every image, plain and as the add-ons want them read: on the CPU, in evaluation mode."""
     models.student.eval()
     models.teacher.eval()
-    parts = [learner.predict(normalize(images), models) for images in torch.split(pool.images, BATCH)]
+    with torch.compiler.set_stance("force_eager"):  # these shapes come seldom and are not worth a compilation
+        parts = [learner.predict(normalize(images), models) for images in pool.batches(BATCH)]
     models.student.train()
     models.teacher.train()
     plain, adjusted = (torch.cat(side).float().cpu() for side in zip(*parts, strict=True))

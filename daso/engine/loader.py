@@ -1,102 +1,125 @@
-"""The data of one run, resident on the device, and the batches made of it in chunks of steps."""
+"""Batches of a run as a function of (seed, step), sampled and augmented in chunks of steps ahead of the training."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from daso.augment.packed import Normalize, pack
+from daso.augment.packed import Normalize
 from daso.augment.randaugment import ship
 from daso.augment.views import Augmentation
 from daso.data.sampler import batch_rows
-from daso.data.store import Store
 from daso.draw import Draw
+from daso.engine.resident import Pool, Resident
+from daso.engine.stopwatch import Stopwatch
 from daso.methods.base import Views
-from daso.records import Batch, Split
+from daso.records import Batch
 
 # Steps that are sampled and augmented together: what a CPU's cache holds, what hides the launches of a GPU.
 CHUNK = {"cpu": 8, "cuda": 64}
+AHEAD = 2  # chunks that the host may be ahead of a GPU, so that what waits there takes bounded memory
 
 
-class Pool(NamedTuple):
-    """Images and labels resident on the device."""
+class Chunk(NamedTuple):
+    """What T consecutive steps need, on the device."""
 
-    images: Tensor  # (n, H, W) int32, packed
-    labels: Tensor  # (n,) int64, -1 where unknown
+    t: Tensor  # (T,) step numbers
+    x: dict[str, Tensor]  # labeled views by name, packed int32 (T, B, H, W)
+    y: Tensor  # (T, B) labels
+    x_index: Tensor  # (T, B) rows of the labeled set
+    u: dict[str, Tensor]  # unlabeled views by name, packed int32 (T, U, H, W)
+    u_index: Tensor  # (T, U) rows of the unlabeled set
 
+    def tensors(self) -> list[Tensor]:
+        """All of them, in one order."""
+        return [self.t, *self.x.values(), self.y, self.x_index, *self.u.values(), self.u_index]
 
-class Resident(NamedTuple):
-    """Everything of one run that lies on the device."""
+    def space(self, steps: int) -> Chunk:
+        """Room for as many steps of this kind."""
 
-    labeled: Pool
-    unlabeled: Pool
-    validation: Pool
-    test: Pool
+        def like(tensor: Tensor) -> Tensor:
+            return tensor.new_zeros(steps, *tensor.shape[1:])
 
-
-def load(store: Store, split: Split, device: torch.device) -> Resident:
-    """Put the images of a split and the test part on the device, once."""
-
-    def pool(part: str, rows: np.ndarray[Any, np.dtype[np.int64]] | None) -> Pool:
-        labels = store.labels(part) if rows is None else store.labels(part)[rows]
-        images = torch.from_numpy(np.array(store.images(part, rows)))
-        return Pool(pack(images).to(device), torch.from_numpy(np.array(labels, dtype=np.int64)).to(device))
-
-    return Resident(
-        pool("train", split.labeled),
-        pool("train", split.unlabeled),
-        pool("train", split.validation),
-        pool("test", None),
-    )
+        x, u = ({view: like(images) for view, images in side.items()} for side in (self.x, self.u))
+        return Chunk(like(self.t), x, like(self.y), like(self.x_index), u, like(self.u_index))
 
 
 class Loader:
-    """Batches of a run as a function of (seed, step); a chunk of steps is sampled and augmented at once."""
+    """Makes chunks of steps, on CUDA on a stream of its own while the steps before them are taken."""
 
     def __init__(
-        self, data: Resident, config: Mapping[str, Any], views: Views, device: torch.device, chunk: int | None = None
+        self,
+        data: Resident,
+        config: Mapping[str, Any],
+        views: Views,
+        device: torch.device,
+        chunk: int | None = None,
+        watch: Stopwatch | None = None,
     ) -> None:
         self.data, self.views, self.device = data, views, device
-        self.chunk = chunk or CHUNK[device.type]
+        self.chunk, self.watch = chunk or CHUNK[device.type], watch or Stopwatch(device)
         self.seed: int = config["seed"]
         self.sizes = {"x": config["protocol"]["batch_size"]}
         self.sizes["u"] = self.sizes["x"] * config["method"]["unlabeled_ratio"]
         dataset = config["dataset"]
         self.augmentation = Augmentation(size=dataset["image_size"], **dataset["augment"])
         self.normalize = Normalize(dataset["mean"], dataset["std"]).to(device)
+        self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        if self.side is not None:
+            self.side.wait_stream(torch.cuda.current_stream(device))  # the data may still be on its way
+        self.begun: deque[torch.cuda.Event] = deque(maxlen=AHEAD)
 
-    def batches(self, start: int, end: int) -> Iterator[Batch]:
-        """The batches of steps start..end-1."""
+    def chunks(self, start: int, end: int) -> Iterator[Chunk]:
+        """The chunks of steps start..end-1."""
         for first in range(start, end, self.chunk):
-            yield from self._chunk(first, min(self.chunk, end - first))
+            t = torch.arange(first, min(first + self.chunk, end))
+            yield self._make(t) if self.side is None else self._make_aside(t, self.side)
 
-    def _chunk(self, first: int, steps: int) -> Iterator[Batch]:
-        t = torch.arange(first, first + steps)
-        x_index, x = self._side("x", self.data.labeled, self.views.x, t)
-        u_index, u = self._side("u", self.data.unlabeled, self.views.u, t)
-        y = self.data.labeled.labels[x_index]
-        on_device = ship(t, self.device)
-        for i in range(steps):
-            yield Batch(
-                on_device[i],
-                {view: self.normalize(images[i]) for view, images in x.items()},
-                y[i],
-                x_index[i],
-                {view: self.normalize(images[i]) for view, images in u.items()},
-                u_index[i],
-            )
+    def batch(self, chunk: Chunk, slot: Tensor) -> Batch:
+        """The batch of one step of a chunk, the one at `slot` (1,) on the device, its images normalised."""
+
+        def at(steps: Tensor) -> Tensor:
+            return steps.index_select(0, slot).squeeze(0)
+
+        return Batch(
+            at(chunk.t),
+            {view: self.normalize(at(images)) for view, images in chunk.x.items()},
+            at(chunk.y),
+            at(chunk.x_index),
+            {view: self.normalize(at(images)) for view, images in chunk.u.items()},
+            at(chunk.u_index),
+        )
+
+    def _make_aside(self, t: Tensor, side: torch.cuda.Stream) -> Chunk:
+        """Make a chunk on the side stream; the current stream waits for it, the host only for what lies far back."""
+        current = torch.cuda.current_stream(self.device)
+        if len(self.begun) == AHEAD:
+            self.begun[0].synchronize()
+        self.begun.append(current.record_event())
+        with torch.cuda.stream(side):
+            chunk = self._make(t)
+        current.wait_stream(side)
+        for tensor in chunk.tensors():
+            tensor.record_stream(current)
+        return chunk
+
+    def _make(self, t: Tensor) -> Chunk:
+        with self.watch.measure("augmentation"):
+            x_index, x = self._side("x", self.data.labeled, self.views.x, t)
+            u_index, u = self._side("u", self.data.unlabeled, self.views.u, t)
+            return Chunk(ship(t, self.device), x, self.data.labeled.labels[x_index], x_index, u, u_index)
 
     def _side(self, side: str, pool: Pool, views: tuple[str, ...], t: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Rows (T, B) and, by view, packed images (T, B, H, W) of one side of the batches."""
         if not views:
             return torch.empty(len(t), 0, dtype=torch.long, device=self.device), {}
-        rows = ship(
-            batch_rows(self.seed, f"rows/{side}", len(pool.labels), self.sizes[side], int(t[0]), len(t)), self.device
-        )
-        images = pool.images[rows]
+        rows = batch_rows(self.seed, f"rows/{side}", len(pool), self.sizes[side], int(t[0]), len(t))
+        images = pool.gather(rows)
         render = {"weak": self.augmentation.weak, "strong": self.augmentation.strong}
-        return rows, {view: render[view](images, Draw(self.seed, f"{side}/{view}", t)) for view in views}
+        return ship(rows, self.device), {
+            view: render[view](images, Draw(self.seed, f"{side}/{view}", t)) for view in views
+        }

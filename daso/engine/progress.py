@@ -16,17 +16,14 @@ from daso.errors import StoppedError
 Row = dict[str, Any]
 
 
-class Progress:
-    """A context that shows progress on stderr and turns SIGINT and SIGTERM into a stop between two steps."""
+class Stop:
+    """A context in which SIGINT and SIGTERM are noted instead of ending the process: `signal` is the last one."""
 
-    def __init__(self, run: str, *, start: int, steps: int, events: Path | None) -> None:
-        self.run, self.steps = run, steps
-        self.bar = tqdm(total=steps, initial=start, desc=run, unit="step", disable=not sys.stderr.isatty())
-        self.events = SummaryWriter(str(events), purge_step=start) if events else None
+    def __init__(self) -> None:
         self.signal: int | None = None
 
     def __enter__(self) -> Self:
-        self.handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(
@@ -34,6 +31,25 @@ class Progress:
     ) -> None:
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+
+
+class Progress:
+    """A context that shows a run's progress on stderr and stops it between two steps when a signal came."""
+
+    def __init__(self, run: str, *, start: int, steps: int, events: Path | None, stop: Stop) -> None:
+        self.run, self.steps, self.stop = run, steps, stop
+        self.bar = tqdm(total=steps, initial=start, desc=run, unit="step", disable=not sys.stderr.isatty())
+        self.events = SummaryWriter(str(events), purge_step=start) if events else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bar.close()
         if self.events:
             self.events.close()
@@ -41,10 +57,9 @@ class Progress:
     def on_step(self, t: int) -> None:
         """Move the bar; raise StoppedError when a signal came."""
         self.bar.update(t - self.bar.n)
-        if self.signal is not None and t < self.steps:
-            raise StoppedError(
-                f"{self.run}: stopped at step {t} by {signal.Signals(self.signal).name}; run again to resume"
-            )
+        if self.stop.signal is not None and t < self.steps:
+            name = signal.Signals(self.stop.signal).name
+            raise StoppedError(f"{self.run}: stopped at step {t} by {name}; run again to resume")
 
     def on_evaluation(self, row: Row) -> None:
         """One line and one set of events."""
@@ -57,6 +72,3 @@ class Progress:
             for name, value in row.items():
                 if value is not None and name != "step":
                     self.events.add_scalar(name.replace("_", "/", 1), value, row["step"])
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number

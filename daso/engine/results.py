@@ -14,6 +14,7 @@ from daso.data.files import digest, pretty, whole_file
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
+from daso.engine.environment import peak_memory
 from daso.engine.train import Trainer
 
 
@@ -65,9 +66,14 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
             "seconds": elapsed,
             "steps_per_second": trainer.steps / elapsed,
             "images_per_second": trainer.steps * config["protocol"]["batch_size"] * views / elapsed,
+            "share": {stage: seconds / elapsed for stage, seconds in trainer.watch.read().items()},
+            "peak_memory_mib": peak_memory(trainer.loader.device),
+            "replicas": trainer.replicas,
         },
         "provenance": {
             **environment,
+            "precision": trainer.precision,
+            "mode": trainer.mode,
             "config_sha256": digest(config),
             "split_sha256": split.sha256,
             "data_sha256": store.sha256,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ from torch import Tensor, nn
 
 from daso.engine import checkpoint
 from daso.engine.evaluate import predict
-from daso.engine.loader import Loader, Pool, Resident
+from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
+from daso.engine.program import Program, compile_networks
+from daso.engine.resident import Pool, Resident
+from daso.engine.stopwatch import Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import follow
 from daso.ops.confusion import IntArray, confusion, recall, top1
-from daso.ops.schedules import learning_rate, teacher_decay
+from daso.ops.schedules import at, learning_rate, teacher_decay
 from daso.records import Batch
 
 Row = dict[str, Any]
@@ -32,61 +35,103 @@ class Trainer:
     """One run: everything it needs lies on the device, everything it must not forget is in `state()`."""
 
     def __init__(
-        self, config: Mapping[str, Any], data: Resident, learner: Learner, models: Models, device: torch.device
+        self,
+        config: Mapping[str, Any],
+        data: Resident,
+        learner: Learner,
+        models: Models,
+        device: torch.device,
+        mode: str,
     ) -> None:
-        self.config, self.data, self.learner, self.models = config, data, learner, models
-        protocol, self.optim = config["protocol"], config["optimizer"]
+        self.config, self.data, self.learner, self.models, self.mode = config, data, learner, models, mode
+        protocol, optim = config["protocol"], config["optimizer"]
         self.steps: int = protocol["steps"]
-        self.loader = Loader(data, config, learner.views, device)
-        self.optimizer = torch.optim.SGD(
-            models.student.parameters(),
-            lr=self.optim["lr"],
-            momentum=self.optim["momentum"],
-            nesterov=self.optim["nesterov"],
-            weight_decay=self.optim["weight_decay"],
-            fused=True,
-        )
-        schedule = {name: self.optim[name] for name in ("lr", "warmup", "milestones", "factor")}
-        self.rates: list[float] = learning_rate(self.steps, **schedule).tolist()
+        self.precision = models.student.precision
+        self.watch = Stopwatch(device)
+        self.loader = Loader(data, config, learner.views, device, watch=self.watch)
+        schedule = {name: optim[name] for name in ("lr", "warmup", "milestones", "factor")}
+        self.rates = learning_rate(self.steps, **schedule).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
+        self.rate = self.rates[0].clone()
+        kept = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
+        self.optimizer = torch.optim.SGD(models.student.parameters(), lr=self.rate, fused=True, **kept)
+        self.momentum = {name: torch.zeros_like(weight) for name, weight in models.student.named_parameters()}
+        for name, weight in models.student.named_parameters():  # zero is what a first step would make of none
+            self.optimizer.state[weight]["momentum_buffer"] = self.momentum[name]
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes)
         counts = torch.bincount(data.labeled.labels, minlength=classes).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
+        self.program = Program(self.step, self.written, self.loader, self.watch, mode)
+        if "compiled" in mode:
+            compile_networks(models)
         # With anything else the last bits may differ.
-        self.made_with = f"torch {torch.__version__} on {device.type}, {torch.get_num_threads()} threads"
+        self.made_with = f"torch {torch.__version__} on {device.type}, {torch.get_num_threads()} threads, "
+        self.made_with += f"{self.precision}, {mode}"
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
+        self.replicas = 1  # runs at once in this process: what its speed was measured beside
 
     def step(self, batch: Batch) -> None:
-        """One update of the student, then of all that follows it."""
+        """One update of the student, then of all that follows it; it writes in place and never asks the device."""
         losses, step = self.learner.step(batch, self.models)
         total = torch.stack(list(losses.values())).sum()
+        self.watch.lap("forward")
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rates[self.t]
+        self.watch.lap("backward")
+        self.rate.copy_(at(self.rates, batch.t))
         self.optimizer.step()
-        follow(self.models.teacher, self.models.student, self.decays[self.t])
+        follow(self.models.teacher, self.models.student, at(self.decays, batch.t))
         self.learner.commit(step)
         self.monitor.add(losses, step)
-        self.t += 1
+        self.watch.lap("update")
+
+    def advance(self, end: int) -> None:
+        """Train up to step `end` without evaluating or saving; on CUDA the last steps may still be under way."""
+        for _ in self.take(end):
+            pass
 
     def fit(self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]) -> None:
         """Train to the end from wherever this run stands; the resume state goes to `scratch`."""
+        for _ in self.course(scratch=scratch, on_step=on_step, on_evaluation=on_evaluation):
+            pass
+
+    def course(
+        self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]
+    ) -> Generator[int, None, None]:
+        """What `fit` does, in pieces: yields the step after each chunk, so that several runs can take turns."""
         protocol = self.config["protocol"]
         self.since = time.monotonic()
-        for batch in self.loader.batches(self.t, self.steps):
-            self.step(batch)
-            if self.t % protocol["evaluation"]["every"] == 0 or self.t == self.steps:
-                self.history.append(self.evaluate())
-                on_evaluation(self.history[-1])
-            if self.t % protocol["checkpoint_every"] == 0 or self.t == self.steps:
-                self.save(scratch)
-            try:
+        try:
+            for chunk_ends in self.take(self.steps):
+                if self.t % protocol["evaluation"]["every"] == 0 or self.t == self.steps:
+                    with self.watch.waiting("evaluation"):
+                        self.history.append(self.evaluate())
+                    on_evaluation(self.history[-1])
+                if self.t % protocol["checkpoint_every"] == 0 or self.t == self.steps:
+                    self.save(scratch)
                 on_step(self.t)
-            except StoppedError:
-                self.save(scratch)
-                raise
+                if chunk_ends:
+                    yield self.t
+        except (StoppedError, GeneratorExit):
+            self.save(scratch)
+            raise
+
+    def take(self, end: int) -> Generator[bool, None, None]:
+        """Take the steps up to `end` one by one; yields after each whether it was the last of its chunk.
+
+        The next chunk is made before that, while a GPU still works on the steps of this one.
+        """
+        chunks = self.loader.chunks(self.t, end)
+        chunk = next(chunks, None)
+        while chunk is not None:
+            self.program.hold(chunk)
+            for left in reversed(range(len(chunk.t))):
+                self.program.take(self.learner.enter(self.t))
+                self.t += 1
+                if not left:
+                    chunk = next(chunks, None)
+                yield not left
 
     def save(self, scratch: Path) -> None:
         """Write the resume state."""
@@ -103,7 +148,7 @@ class Trainer:
         for name, value in row.items():
             if name.startswith("loss_") and not math.isfinite(value):
                 raise DivergedError(f"{self.config['run']}: {name} is {value} at step {self.t}; lower optimizer.lr")
-        if len(self.data.validation.labels):
+        if len(self.data.validation):
             row["val_top1"] = top1(self._confusion(self.data.validation, self.predict(self.data.validation)[1]))
         plain, adjusted = self.predict(self.data.test)
         counts = self._confusion(self.data.test, adjusted)
@@ -127,9 +172,10 @@ class Trainer:
             "key": self.config["key"],
             "t": self.t,
             "elapsed": self.elapsed,
+            "stages": self.watch.read(),
             "made_with": self.made_with,
             **self.weights(),
-            "optimizer": self.optimizer.state_dict(),
+            "momentum": self.momentum,
             "monitor": self.monitor.state(),
             "history": self.history,
         }
@@ -145,13 +191,20 @@ class Trainer:
             logging.warning("%s: made with %s, goes on with %s", path, state["made_with"], self.made_with)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, buffer in self.momentum.items():
+            buffer.copy_(state["momentum"][name])
         self.monitor.restore(state["monitor"])
+        self.watch.seconds = state["stages"]
         self.t, self.elapsed, self.history = state["t"], state["elapsed"], state["history"]
 
     def weights(self) -> dict[str, Any]:
         """Networks and method: enough to predict, not to go on."""
         return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def written(self) -> dict[str, Tensor]:
+        """Every tensor that a step writes, by a name of its own."""
+        groups = {**self.weights(), "momentum": self.momentum, "monitor": self.monitor.state()}
+        return {f"{group}.{name}": tensor for group, part in groups.items() for name, tensor in part.items()}
 
     def _parts(self) -> dict[str, nn.Module]:
         return {"student": self.models.student, "teacher": self.models.teacher, "learner": self.learner}

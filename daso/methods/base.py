@@ -6,7 +6,7 @@ state is in buffers. No shape and no branch depends on the value of a tensor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -31,6 +31,11 @@ class AddOn(nn.Module):
     needs: frozenset[str] = frozenset()  # keys of step.out it reads
     heads: Mapping[str, int] = {}  # linear heads to hang on the network, by name: how many outputs
     readout: ClassVar[str | None] = None  # the head that answers at test time
+    now: Hashable = None  # the phase of the step under way
+
+    def phase(self, t: int) -> Hashable:
+        """What the host may know of step t beforehand; steps of one phase are the same computation, captured once."""
+        return None
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Logits (n, K) as the reader `role` should see them."""
@@ -62,6 +67,12 @@ class Learner(nn.Module):
     def chain(self) -> list[AddOn]:
         """The add-ons in the order of the params file, which is part of the method's definition."""
         return list(self.addons)  # type: ignore[arg-type]
+
+    def enter(self, t: int) -> Hashable:
+        """Tell every add-on the phase of step t; returns the phases of all."""
+        for addon in self.chain:
+            addon.now = addon.phase(t)
+        return tuple(addon.now for addon in self.chain)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """The losses of one batch, and what was worked out on the way."""

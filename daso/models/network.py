@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,25 +11,36 @@ from torch import Tensor, nn
 from daso.draw import stream_key
 from daso.records import Output
 
+Precision = Literal["fp32", "bf16"]
+
 
 class Encoder(nn.Module):
-    """Images (n, 3, H, W) -> features (n, D)."""
+    """Images (n, 3, H, W) -> features (n, D), fp32; `layout` is how its images and weights lie in memory."""
 
     feature_dim: int
+    layout: ClassVar[torch.memory_format] = torch.contiguous_format
 
 
 class Network(nn.Module):
-    """Encoder, linear classifier and linear heads: images (n, 3, H, W) -> Output."""
+    """Encoder, linear classifier and linear heads: images (n, 3, H, W) -> Output.
 
-    def __init__(self, encoder: Encoder, num_classes: int, heads: Mapping[str, int]) -> None:
+    With precision `bf16` the encoder computes under autocast; its weights, its features and all that follows are fp32.
+    """
+
+    def __init__(
+        self, encoder: Encoder, num_classes: int, heads: Mapping[str, int], precision: Precision = "fp32"
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = encoder.to(memory_format=encoder.layout)
+        self.precision: Precision = precision
         self.classifier = nn.Linear(encoder.feature_dim, num_classes)
         self.heads = nn.ModuleDict({name: nn.Linear(encoder.feature_dim, size) for name, size in heads.items()})
 
     def forward(self, images: Tensor) -> Output:
         """Features, logits and head outputs, all fp32."""
-        features = self.encoder(images).float()
+        images = images.contiguous(memory_format=self.encoder.layout)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            features = self.encoder(images)
         return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from daso.errors import ParamsError
@@ -28,4 +29,4 @@ class SmallConvNet(Encoder):
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) -> (n, D)."""
         maps: Tensor = self.layers(images)
-        return maps.mean((2, 3))
+        return maps.mean((2, 3), dtype=torch.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,6 +44,8 @@ class WideResNet(Encoder):
     FixMatch, ReMixMatch and DASO share.
     """
 
+    layout = torch.channels_last
+
     def __init__(self, *, depth: int, width: int) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
@@ -63,4 +66,4 @@ class WideResNet(Encoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) -> (n, D)."""
-        return _activate(self.norm, self.blocks(self.stem(images))).mean((2, 3))
+        return _activate(self.norm, self.blocks(self.stem(images))).mean((2, 3), dtype=torch.float32)

@@ -27,3 +27,8 @@ def ramp(steps: int, length: float, shape: Literal["linear", "exponential"]) -> 
     """Weights (S,) that rise to one within `length` steps: r = min(t / length, 1), or exp(-5 (1 - r)^2)."""
     part = (torch.arange(steps, dtype=torch.float64) / length).clamp(max=1.0)
     return (part if shape == "linear" else torch.exp(-5 * (1 - part) ** 2)).float()
+
+
+def at(table: Tensor, t: Tensor) -> Tensor:
+    """The entry () of a table (S,) for step t (), both on the device, without asking it."""
+    return table.index_select(0, t.reshape(1)).squeeze(0)

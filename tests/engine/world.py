@@ -1,12 +1,14 @@
 """A run small enough to be followed: two classes, images whose pixels say what they are."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from daso.config.build import build
-from daso.engine.loader import Pool, Resident
+from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
+from daso.records import Batch
 
 CPU = torch.device("cpu")
 CONFIG: dict[str, Any] = {
@@ -25,6 +27,7 @@ CONFIG: dict[str, Any] = {
         "name": "p",
         "steps": 6,
         "batch_size": 4,
+        "precision": "fp32",
         "network": {"name": "small_convnet", "channels": [4], "strides": [1]},
         "teacher": {"decay": 0.9, "bn": "authors"},
         "evaluation": {"every": 2, "median_of": 2},
@@ -55,6 +58,13 @@ def pool(labels: list[int], first: int) -> Pool:
     red = torch.arange(first, first + len(labels), dtype=torch.int32)
     images = red | (torch.tensor(labels, dtype=torch.int32) << 8)
     return Pool(images[:, None, None].expand(-1, 4, 4).contiguous(), torch.tensor(labels))
+
+
+def batches(run: Trainer, start: int, end: int) -> Iterator[Batch]:
+    """The batches of steps start..end-1, one by one."""
+    for chunk in run.loader.chunks(start, end):
+        for slot in range(len(chunk.t)):
+            yield run.loader.batch(chunk, torch.tensor([slot], device=run.loader.device))
 
 
 def trainer(**changes: Any) -> Trainer:

@@ -1,0 +1,106 @@
+"""Runs from files to files: a store and splits in; histories, predictions, weights and reports out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from daso.config.build import build
+from daso.config.code import check_code
+from daso.data.split import SavedSplit, check_split
+from daso.data.store import Store, load_store
+from daso.engine.environment import describe
+from daso.engine.lock import run_lock
+from daso.engine.progress import Progress, Stop
+from daso.engine.replicas import in_turn
+from daso.engine.resident import Resident, load_all
+from daso.engine.results import write_run
+from daso.errors import BusyError, DataError
+
+
+class Job(NamedTuple):
+    """A run and where its files lie."""
+
+    config: dict[str, Any]
+    store: Path  # folder
+    split: Path  # file
+    out: Path  # folder of the results
+    scratch: Path  # folder of the resume state
+
+
+class Way(NamedTuple):
+    """How runs are carried out."""
+
+    device: torch.device
+    mode: str = "auto"
+    replicas: int = 1  # at once
+    resume: Path | None = None  # a state to start from, besides the run's own
+    skip_busy: bool = False  # leave a run to another process that trains it or has, instead of raising BusyError
+
+
+class Data(NamedTuple):
+    """What a job reads."""
+
+    store: Store
+    split: SavedSplit
+    resident: Resident
+
+
+def train(jobs: Sequence[Job], way: Way) -> None:
+    """Train runs to their end, each from its saved state if there is one, `way.replicas` of them at once.
+
+    Raises DasoError when a run was planned with other code, does not fit its data, diverges or is stopped; what was
+    finished before stays, the others go on when they are trained again.
+    """
+    for job in jobs:
+        check_code(job.config)
+    data = _load(jobs, way.device)
+    with Stop() as stop:
+        courses = (_course(job, part, way, stop) for job, part in zip(jobs, data, strict=True))
+        in_turn(courses, way.replicas, way.device)
+
+
+def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
+    """The data of every job; those of one store share what lies on the device."""
+    stores = {folder: load_store(folder) for folder in dict.fromkeys(job.store for job in jobs)}
+    splits = [check_split(job.split, stores[job.store]) for job in jobs]
+    for job, saved in zip(jobs, splits, strict=True):
+        config = job.config
+        place = config["dataset"]["name"], config["setting"]["name"], config["seed"]
+        if (saved.dataset, saved.setting, saved.seed) != place:
+            raise DataError(
+                f"{job.split}: is the split {saved.setting} of seed {saved.seed}, not that of {config['run']}"
+            )
+    residents: dict[int, Resident] = {}
+    for folder, store in stores.items():
+        mine = [i for i, job in enumerate(jobs) if job.store == folder]
+        residents |= dict(zip(mine, load_all(store, [splits[i].split for i in mine], device), strict=True))
+    return [Data(stores[job.store], splits[i], residents[i]) for i, job in enumerate(jobs)]
+
+
+def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, None]:
+    """One run in pieces, from its start or its saved state to its results."""
+    config, run = job.config, job.config["run"]
+    try:
+        with run_lock(job.scratch):
+            if way.skip_busy and (job.out / "train.json").exists():  # by a process that began after this one
+                return
+            trainer = build(config, data.resident, way.device, way.mode)
+            trainer.replicas = way.replicas
+            state = job.scratch / f"{config['key']}.pt"
+            if way.resume or state.exists():
+                trainer.restore(way.resume or state)
+                logging.info("%s: resumes at step %d of %d", run, trainer.t, trainer.steps)
+            events = Path("logs/tensorboard", run)
+            with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
+                yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
+            write_run(job.out, trainer, data.split, data.store, describe(way.device))
+            state.unlink(missing_ok=True)
+    except BusyError as error:
+        if not way.skip_busy:
+            raise
+        logging.info("%s", error)
