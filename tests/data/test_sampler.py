@@ -1,6 +1,9 @@
+import pytest
 import torch
 
-from daso.data.sampler import batch_rows
+from daso.data import sampler
+from daso.data.sampler import Rows, batch_rows
+from daso.draw import Draw
 
 
 def test_every_epoch_is_a_permutation_and_batches_cross_its_border():
@@ -23,3 +26,54 @@ def test_streams_and_seeds_differ():
     first = batch_rows(0, "rows/x", 1000, 64, 0, 1)
     assert not torch.equal(first, batch_rows(0, "rows/u", 1000, 64, 0, 1))
     assert not torch.equal(first, batch_rows(1, "rows/x", 1000, 64, 0, 1))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The epochs that are drawn, one list for each call."""
+    calls = []
+
+    def spied(seed, stream, t):
+        calls.append(t.tolist())
+        return Draw(seed, stream, t)
+
+    monkeypatch.setattr(sampler, "Draw", spied)
+    return calls
+
+
+@pytest.mark.parametrize("n", [1, 3, 50, 64, 1000])
+def test_the_stream_is_its_epochs_end_to_end(n):
+    """Chunks of 7 batches of 16 rows, asked for one after the other, then some again from the middle."""
+    stream = torch.cat([Draw(5, "rows/u", torch.tensor(epoch)).permutation(n) for epoch in range(1120 // n + 1)])
+    rows = Rows(5, "rows/u", n, 16)
+    for start in [*range(0, 70, 7), 0, 35, 63, 28]:
+        expected = stream[start * 16 : (start + 7) * 16].view(7, 16)
+        assert torch.equal(rows(start, 7), expected)
+        assert torch.equal(batch_rows(5, "rows/u", n, 16, start, 7), expected)
+
+
+def test_an_epoch_is_drawn_once_and_many_of_them_together(drawn):
+    """Of 100 rows five chunks of 60; of 10 rows one chunk of 60, then one that begins inside an epoch."""
+    large = Rows(0, "rows/x", 100, 20)
+    for start in range(0, 15, 3):
+        large(start, 3)
+    assert drawn == [[0], [1], [2]]
+    drawn.clear()
+    small = Rows(0, "rows/x", 10, 5)
+    small(0, 11)
+    small(11, 4)
+    assert drawn == [[0, 1, 2, 3, 4, 5], [6, 7]]
+
+
+def test_no_more_than_one_epoch_is_held():
+    rows = Rows(0, "rows/x", 10, 5)
+    rows(0, 11)
+    kept = [value for value in vars(rows).values() if isinstance(value, torch.Tensor)]
+    assert sum(tensor.untyped_storage().nbytes() for tensor in kept) == 10 * 8
+
+
+def test_rows_given_away_may_be_changed():
+    rows = Rows(0, "rows/x", 10, 5)
+    first = rows(0, 1).clone()
+    rows(0, 1).zero_()
+    assert torch.equal(rows(0, 1), first)
