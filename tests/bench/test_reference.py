@@ -1,0 +1,69 @@
+"""The engine against FixMatch and DASO as the reference writes them, which shares nothing with it but the network."""
+
+import pytest
+import torch
+
+from daso.bench.reference import FeatureQueue, Reference
+from daso.bench.world import trainer
+from daso.errors import ParamsError
+from tests.bench.world import CPU, DASO, SMALL, WIDE, config
+
+
+def both(network, addons, steps):
+    """Losses by step of the engine and of the reference on the same batches, and the two at the end."""
+    run = trainer(config(*addons, network=network), CPU, "eager")
+    peer = Reference(config(*addons, network=network), CPU)
+    ours, theirs = [], []
+    for t in range(steps):
+        (chunk,) = run.loader.chunks(t, t + 1)
+        batch = run.loader.batch(chunk, torch.zeros(1, dtype=torch.long))
+        peer.step(batch.x["weak"], batch.y, batch.u["weak"], batch.u["strong"])
+        run.advance(t + 1)
+        ours.append({name.removeprefix("loss_"): value for name, value in run.monitor.drain().items()})
+        theirs.append(peer.log)
+    return run, peer, ours, theirs
+
+
+@pytest.mark.parametrize("addons", [(), (DASO,)], ids=["fixmatch", "fixmatch_daso"])
+@pytest.mark.parametrize(
+    ("network", "steps", "rel"), [(SMALL, 8, 1e-6), (WIDE, 5, 1e-4)], ids=["small_convnet", "wide_resnet"]
+)
+def test_losses_and_weights_are_those_of_the_engine(network, steps, rel, addons):
+    """From the seed on. DASO blends from the third step on and counts its pseudo-labels anew after every second; its
+    queues of 12 are full after some steps of 16 labels of four classes. A wide network lies otherwise in memory than
+    the reference's, which rounds otherwise, and rounding grows with every step."""
+    run, peer, ours, theirs = both(network, addons, steps)
+    for one, other in zip(ours, theirs, strict=True):
+        assert {name: one[name] for name in other} == pytest.approx(other, rel=rel)
+        assert one.get("alignment", 0) == pytest.approx(other.get("alignment", 0), rel=rel)
+    for mine, yours in ((run.models.student, peer.model), (run.models.teacher, peer.ema)):
+        for name, tensor in mine.state_dict().items():
+            if tensor.is_floating_point():
+                assert torch.allclose(tensor, yours.state_dict()[name], rtol=rel, atol=rel), name
+
+
+def test_the_comparison_meets_every_part_of_the_method():
+    """Else it would prove nothing: some pseudo-labels are taken and some are not, queues are full, shares differ."""
+    _, peer, _, theirs = both(SMALL, (DASO,), 8)
+    masks = [row["mask_rate"] for row in theirs]
+    assert sum(0 < mask < 1 for mask in masks[2:]) >= 3
+    assert theirs[-1]["consistency"] > 0
+    assert theirs[-1]["alignment"] > 0
+    assert [len(features) for features in peer.queue.features] == [12] * 4
+    assert len(peer.distribution.unique()) > 1
+    assert float(peer.distribution.sum()) == pytest.approx(1)
+
+
+def test_queue_by_hand():
+    """Class 0 of capacity 2 sees 1, 3, then 5: it keeps 3 and 5, with mean 4. Class 1 sees nothing."""
+    queue = FeatureQueue(2, 1, 2, CPU)
+    queue.enqueue(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))
+    assert queue.prototypes.tolist() == [[2.0], [0.0]]
+    queue.enqueue(torch.tensor([[5.0]]), torch.tensor([0]))
+    assert queue.features[0].tolist() == [[3.0], [5.0]]
+    assert queue.prototypes.tolist() == [[4.0], [0.0]]
+
+
+def test_other_methods_are_refused():
+    with pytest.raises(ParamsError, match="the reference knows fixmatch"):
+        Reference(config({"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}), CPU)
