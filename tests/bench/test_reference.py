@@ -31,7 +31,8 @@ def both(network, addons, steps):
 def test_losses_and_weights_are_those_of_the_engine(network, steps, rel, addons):
     """From the seed on. DASO blends from the third step on and counts its pseudo-labels anew after every second; its
     queues of 12 are full after some steps of 16 labels of four classes. A wide network lies otherwise in memory than
-    the reference's, which rounds otherwise, and rounding grows with every step."""
+    the reference's, which rounds otherwise; where a sum next to the kink of LeakyReLU changes its sign, so does a
+    gradient, and such differences grow with every step."""
     run, peer, ours, theirs = both(network, addons, steps)
     for one, other in zip(ours, theirs, strict=True):
         assert {name: one[name] for name in other} == pytest.approx(other, rel=rel)
@@ -39,7 +40,7 @@ def test_losses_and_weights_are_those_of_the_engine(network, steps, rel, addons)
     for mine, yours in ((run.models.student, peer.model), (run.models.teacher, peer.ema)):
         for name, tensor in mine.state_dict().items():
             if tensor.is_floating_point():
-                assert torch.allclose(tensor, yours.state_dict()[name], rtol=rel, atol=rel), name
+                assert torch.allclose(tensor, yours.state_dict()[name], rtol=0, atol=10 * rel), name
 
 
 def test_the_comparison_meets_every_part_of_the_method():
