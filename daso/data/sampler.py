@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
@@ -34,11 +32,3 @@ class Rows:
             pieces.append(drawn.view(-1)[max(0, first - begin * self.n) : last - begin * self.n])
             self.epoch, self.held = end, drawn[-1].clone()
         return torch.cat(pieces).view(steps, self.batch_size)
-
-
-_rows = lru_cache(maxsize=8)(Rows)
-
-
-def batch_rows(seed: int, stream: str, n: int, batch_size: int, start: int, steps: int) -> Tensor:
-    """What `Rows` gives, for whoever keeps none: int64 (steps, batch_size) in 0..n-1, on the CPU."""
-    return _rows(seed, stream, n, batch_size)(start, steps)

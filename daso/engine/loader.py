@@ -12,7 +12,7 @@ from torch import Tensor
 from daso.augment.packed import Normalize
 from daso.augment.randaugment import ship
 from daso.augment.views import Augmentation
-from daso.data.sampler import batch_rows
+from daso.data.sampler import Rows
 from daso.draw import Draw
 from daso.engine.resident import Pool, Resident
 from daso.engine.stopwatch import Stopwatch
@@ -63,9 +63,9 @@ class Loader:
         self.data, self.views, self.device = data, views, device
         self.chunk, self.watch = chunk or CHUNK[device.type], watch or Stopwatch(device)
         self.seed: int = config["seed"]
-        self.sizes = {"x": config["protocol"]["batch_size"]}
-        self.sizes["u"] = self.sizes["x"] * config["method"]["unlabeled_ratio"]
-        dataset = config["dataset"]
+        size, dataset = config["protocol"]["batch_size"], config["dataset"]
+        self.x_rows = Rows(self.seed, "rows/x", len(data.labeled), size)
+        self.u_rows = Rows(self.seed, "rows/u", len(data.unlabeled), size * config["method"]["unlabeled_ratio"])
         self.augmentation = Augmentation(size=dataset["image_size"], **dataset["augment"])
         self.normalize = Normalize(dataset["mean"], dataset["std"]).to(device)
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
@@ -109,15 +109,17 @@ class Loader:
 
     def _make(self, t: Tensor) -> Chunk:
         with self.watch.measure("augmentation"):
-            x_index, x = self._side("x", self.data.labeled, self.views.x, t)
-            u_index, u = self._side("u", self.data.unlabeled, self.views.u, t)
+            x_index, x = self._side("x", self.data.labeled, self.x_rows, self.views.x, t)
+            u_index, u = self._side("u", self.data.unlabeled, self.u_rows, self.views.u, t)
             return Chunk(ship(t, self.device), x, self.data.labeled.labels[x_index], x_index, u, u_index)
 
-    def _side(self, side: str, pool: Pool, views: tuple[str, ...], t: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _side(
+        self, side: str, pool: Pool, stream: Rows, views: tuple[str, ...], t: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Rows (T, B) and, by view, packed images (T, B, H, W) of one side of the batches."""
         if not views:
             return torch.empty(len(t), 0, dtype=torch.long, device=self.device), {}
-        rows = batch_rows(self.seed, f"rows/{side}", len(pool), self.sizes[side], int(t[0]), len(t))
+        rows = stream(int(t[0]), len(t))
         images = pool.gather(rows)
         render = {"weak": self.augmentation.weak, "strong": self.augmentation.strong}
         return ship(rows, self.device), {

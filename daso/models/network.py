@@ -15,7 +15,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 class Encoder(nn.Module):
-    """Images (n, 3, H, W) -> features (n, D), fp32; `layout` is how its images and weights lie in memory."""
+    """Images (n, 3, H, W) -> features (n, D); `layout` is how its images and weights lie in memory."""
 
     feature_dim: int
     layout: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -41,6 +41,7 @@ class Network(nn.Module):
         images = images.contiguous(memory_format=self.encoder.layout)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             features = self.encoder(images)
+        features = features.float()
         return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
 
 

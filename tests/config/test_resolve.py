@@ -35,6 +35,7 @@ def test_the_resolved_configuration_holds_just_what_a_run_uses(params):
             "name": "digits",
             "steps": 1200,
             "batch_size": 32,
+            "precision": "auto",
             "network": {"name": "small_convnet", "channels": [16, 32, 64], "strides": [1, 2, 1]},
             "teacher": {"decay": 0.99, "bn": "authors"},
             "evaluation": {"every": 30, "median_of": 20},

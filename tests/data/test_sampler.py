@@ -2,30 +2,30 @@ import pytest
 import torch
 
 from daso.data import sampler
-from daso.data.sampler import Rows, batch_rows
+from daso.data.sampler import Rows
 from daso.draw import Draw
 
 
 def test_every_epoch_is_a_permutation_and_batches_cross_its_border():
     """Ten rows in batches of four: steps 0-4 are two whole epochs, and step 2 holds the end of one and the start of
     the next."""
-    rows = batch_rows(0, "rows/x", n=10, batch_size=4, start=0, steps=5).flatten()
+    rows = Rows(0, "rows/x", n=10, batch_size=4)(0, 5).flatten()
     assert sorted(rows[:10].tolist()) == sorted(rows[10:].tolist()) == list(range(10))
     assert rows[:10].tolist() != rows[10:].tolist()
 
 
 def test_a_chunk_is_its_steps():
-    whole = batch_rows(3, "rows/u", n=7, batch_size=16, start=0, steps=12)
-    alone = torch.cat([batch_rows(3, "rows/u", 7, 16, start, 1) for start in range(12)])
-    later = batch_rows(3, "rows/u", 7, 16, start=5, steps=4)
+    whole = Rows(3, "rows/u", n=7, batch_size=16)(0, 12)
+    alone = torch.cat([Rows(3, "rows/u", 7, 16)(start, 1) for start in range(12)])
+    later = Rows(3, "rows/u", 7, 16)(5, 4)
     assert torch.equal(whole, alone)
     assert torch.equal(whole[5:9], later)
 
 
 def test_streams_and_seeds_differ():
-    first = batch_rows(0, "rows/x", 1000, 64, 0, 1)
-    assert not torch.equal(first, batch_rows(0, "rows/u", 1000, 64, 0, 1))
-    assert not torch.equal(first, batch_rows(1, "rows/x", 1000, 64, 0, 1))
+    first = Rows(0, "rows/x", 1000, 64)(0, 1)
+    assert not torch.equal(first, Rows(0, "rows/u", 1000, 64)(0, 1))
+    assert not torch.equal(first, Rows(1, "rows/x", 1000, 64)(0, 1))
 
 
 @pytest.fixture
@@ -49,7 +49,6 @@ def test_the_stream_is_its_epochs_end_to_end(n):
     for start in [*range(0, 70, 7), 0, 35, 63, 28]:
         expected = stream[start * 16 : (start + 7) * 16].view(7, 16)
         assert torch.equal(rows(start, 7), expected)
-        assert torch.equal(batch_rows(5, "rows/u", n, 16, start, 7), expected)
 
 
 def test_an_epoch_is_drawn_once_and_many_of_them_together(drawn):

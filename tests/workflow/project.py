@@ -25,6 +25,7 @@ comparable: false
 note: ""
 steps: 6
 batch_size: 8
+precision: fp32
 network: {name: small_convnet, channels: [4, 4], strides: [1, 2]}
 optimizer: {lr: 0.03, momentum: 0.9, nesterov: true, weight_decay: 0.0005, warmup: 0, milestones: [], factor: 1.0}
 teacher: {decay: 0.99, bn: authors}
