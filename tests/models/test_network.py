@@ -1,0 +1,78 @@
+"""Which parts of a network compute in which format."""
+
+import pytest
+import torch
+
+from daso.engine.environment import choose_precision
+from daso.models.network import Network, initialise
+from daso.models.small_convnet import SmallConvNet
+from daso.models.wide_resnet import WideResNet
+
+ENCODERS = {
+    "wide_resnet": lambda: WideResNet(depth=10, width=1),
+    "small_convnet": lambda: SmallConvNet(channels=[8, 16], strides=[1, 2]),
+}
+EACH = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS.keys())
+
+
+def pair(encoder):
+    networks = [Network(encoder(), 10, {"rotation": 4}, precision) for precision in ("fp32", "bf16")]
+    for network in networks:
+        initialise(network, 0)
+    return networks
+
+
+def formats(network, images):
+    """The formats in which convolutions and batch norms give their results."""
+    found = {"Conv2d": set(), "BatchNorm2d": set()}
+    hooks = [
+        module.register_forward_hook(lambda m, args, out: found[type(m).__name__].add(out.dtype))
+        for module in network.modules()
+        if type(module).__name__ in found
+    ]
+    out = network(images)
+    for hook in hooks:
+        hook.remove()
+    return found, out
+
+
+@EACH
+def test_bf16_is_the_encoders_alone(encoder):
+    """bf16 keeps 8 bits of a number: features agree to some 2^-8 times a few layers; what follows them is fp32."""
+    images = torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    full, half = pair(encoder)
+    found, out = formats(half, images)
+    assert found == {"Conv2d": {torch.bfloat16}, "BatchNorm2d": {torch.bfloat16}}
+    assert {out.features.dtype, out.logits.dtype, out.heads["rotation"].dtype} == {torch.float32}
+    assert not torch.equal(out.features, out.features.bfloat16().float())  # pooled in fp32
+    found, reference = formats(full, images)
+    assert found == {"Conv2d": {torch.float32}, "BatchNorm2d": {torch.float32}}
+    error = (out.features - reference.features).norm() / reference.features.norm()
+    assert 1e-4 < error < 3e-2
+    assert torch.equal(out.logits, half.classifier(out.features))
+    (out.logits.logsumexp(1).sum() + out.heads["rotation"].sum()).backward()
+    assert {weight.grad.dtype for weight in half.parameters()} == {torch.float32}
+    assert {tensor.dtype for tensor in half.state_dict().values()} == {torch.float32, torch.int64}
+
+
+def test_wide_resnets_lie_channels_last():
+    network = Network(WideResNet(depth=10, width=1), 10, {})
+    weight = network.encoder.blocks[0].conv1.weight
+    assert weight.shape == (16, 16, 3, 3)
+    assert weight.stride() == (144, 1, 48, 16)  # 3 x 3 places of 16 channels each
+    seen = []
+    network.encoder.stem.register_forward_pre_hook(lambda module, args: seen.append(args[0].stride()))
+    network(torch.zeros(2, 3, 8, 8))
+    assert seen == [(192, 1, 24, 3)]
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "fp32")],
+)
+def test_auto_is_bf16_where_the_processor_has_it(able, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu) == expected
+    assert choose_precision("fp32", cpu) == "fp32"
+    assert choose_precision("bf16", cpu) == "bf16"
