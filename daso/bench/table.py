@@ -1,0 +1,103 @@
+"""The benchmark's page: `<machine>.json` holds all that was measured, `<machine>.md` says it to a reader.
+
+A run of some parts replaces those and keeps the others, so each part says with what it was made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from daso.data.files import read_json, whole_file
+
+Tree = dict[str, Any]
+NOISE = re.compile(r"\((?:r|tm)\)|@.*|\b(?:\d+-core|cpu|processor|with)\b", re.IGNORECASE)
+
+
+def slug(device: str, cores: int) -> str:
+    """A file name for a machine: "cpu: AMD EPYC 9B14 96-Core Processor", 2 -> "amd-epyc-9b14-2-cores"."""
+    name = NOISE.sub(" ", device.split(": ", 1)[-1])
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()) + [str(cores), "core" if cores == 1 else "cores"])
+
+
+def write(out: Path, machine: Mapping[str, Any], sections: Mapping[str, Tree], order: Sequence[str]) -> Path:
+    """Write or renew a machine's two files; returns the Markdown. `sections` are the parts that were made now."""
+    name = slug(machine["device"], machine["cores"])
+    path = out / f"{name}.json"
+    known = read_json(path, "benchmark")["sections"] if path.exists() else {}
+    merged = {**known, **sections}
+    tree = {"machine": dict(machine), "sections": {part: merged[part] for part in order if part in merged}}
+    with whole_file(path) as file:
+        file.write((json.dumps(tree, indent=1) + "\n").encode())
+    with whole_file(out / f"{name}.md") as file:
+        file.write(markdown(tree).encode())
+    return out / f"{name}.md"
+
+
+def markdown(tree: Tree) -> str:
+    """The page of a machine."""
+    machine, sections = tree["machine"], tree["sections"]
+    lines = [
+        f"# {machine['device'].split(': ', 1)[-1]}, {machine['cores']} cores",
+        "",
+        "Numbers are medians over rounds, in brackets the lowest and the highest round. Every round measures each "
+        "contender once, in turn; `x` columns are medians of the ratios within rounds.",
+        "",
+        *_targets(sections),
+    ]
+    for part, section in sections.items():
+        lines += _section(part, section)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _targets(sections: Tree) -> list[str]:
+    rows = [
+        [target["what"], f"{target['relation']} {_number(target['wanted'])} {target['unit']}".strip(),
+         f"{_number(target['found'])} {target['unit']}".strip(), "yes" if target["met"] else "**no**", f"`{part}`"]
+        for part, section in sections.items()
+        for target in section["targets"]
+    ]  # fmt: skip
+    if not rows:
+        return []
+    return ["## Targets", "", *_grid(["target", "wanted", "found", "met", "part"], rows), ""]
+
+
+def _section(part: str, section: Tree) -> list[str]:
+    made = section["made_with"]
+    versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
+    lines = [f"## {part}", "", "```sh", section["command"], "```", ""]
+    lines += [
+        f"Commit {made['commit']}; {made['device']}; {made['threads']} threads; {made['repeats']} rounds; {versions}.",
+        "",
+    ]
+    for table in section["tables"]:
+        rows = [[_cell(value) for value in row] for row in table["rows"]]
+        lines += [f"### {table['title']}", "", table["how"], "", *_grid(table["columns"], rows), ""]
+    return lines + [line for note in section["notes"] for line in (note, "")]
+
+
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    return [line(columns), line(["---"] * len(columns)), *(line(row) for row in rows)]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        middle = _number(value["median"])
+        return middle if value["n"] == 1 else f"{middle} ({_number(value['low'])} to {_number(value['high'])})"
+    return value if isinstance(value, str) else _number(value)
+
+
+def _number(value: float) -> str:
+    """Three digits that count: 65,500, 2.37, 0.0124; a whole number as it is."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if abs(value) >= 100:
+        digits = len(str(int(abs(value)))) - 3
+        return f"{round(value, -digits):,.0f}"
+    return f"{value:#.3g}".rstrip(".")
