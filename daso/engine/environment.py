@@ -38,7 +38,7 @@ def choose_precision(name: Precision | Literal["auto"], device: torch.device) ->
     """`auto` is bf16 where the device computes in it, else fp32."""
     if name != "auto":
         return name
-    if device.type == "cuda":
+    if device.type == "cuda":  # fidelity: precision
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     able = torch.cpu.get_capabilities()
     return "bf16" if any(able.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -54,6 +55,7 @@ class Program:
         self.chunk: Chunk | None = None
         self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.captures else None
+        self.side = torch.cuda.Stream(loader.device) if self.captures else None  # type: ignore[no-untyped-call]
         self.sampled = loader.device.type == "cpu"  # where the watch needs no samples
 
     def hold(self, chunk: Chunk) -> None:
@@ -98,17 +100,31 @@ class Program:
         """Record a step; nothing is computed. All graphs share their memory, as they are replayed in turn."""
         self._undone(lambda: self._repeat(WARMUP))  # of this phase
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.side):
             self._once_and_on()
         return graph
 
     def _undone(self, work: Callable[[], None]) -> None:
         """Work, then put back what it wrote; a tensor that was not there before starts at zero."""
         before = {name: tensor.clone() for name, tensor in self.state().items()}
-        work()
+        with _aside(self.side):  # where it will be captured: autograd remembers the stream of a first use
+            work()
         with torch.no_grad():
             for name, tensor in self.state().items():
                 tensor.copy_(before[name]) if name in before else tensor.zero_()
+
+
+@contextmanager
+def _aside(side: torch.cuda.Stream | None) -> Iterator[None]:
+    """Work on another stream, after all that the current one has to do and before all that it will have."""
+    if side is None:
+        yield
+        return
+    current = torch.cuda.current_stream(side.device)
+    side.wait_stream(current)
+    with torch.cuda.stream(side):
+        yield
+    current.wait_stream(side)
 
 
 def compile_networks(models: Models) -> None:

@@ -10,9 +10,10 @@ from daso.config.registry import specs_of
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-# The command line; what only shows progress, holds locks or checks keys; names, of which a key has those it uses.
+# What only hands files over, shows progress, takes turns, holds locks or checks keys; names, of which a key has its own.
 EXEMPT = {
-    *{"daso.__main__", "daso.cli", "daso.engine.lock", "daso.engine.progress"},
+    *{"daso.__main__", "daso.cli", "daso.training"},
+    *{"daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
     *{"daso.config.code", "daso.config.registry", "daso.config.signature"},
 }
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
