@@ -89,7 +89,9 @@ def title(config: Config) -> str:
     return str(config["method"]["name"])
 
 
-def random_data(config: Config, device: torch.device, unlabeled: int = UNLABELED) -> Resident:
+def random_data(
+    config: Config, device: torch.device, unlabeled: int = UNLABELED, validation: int = 0, test: int = LABELED
+) -> Resident:
     """Random pixels and classes; what a step costs does not depend on them."""
     generator = torch.Generator().manual_seed(0)
     size, classes = config["dataset"]["image_size"], config["dataset"]["num_classes"]
@@ -100,7 +102,7 @@ def random_data(config: Config, device: torch.device, unlabeled: int = UNLABELED
         labels[: min(n, classes)] = torch.arange(min(n, classes))  # none is without images
         return Pool(images.to(device), labels.to(device))
 
-    return Resident(pool(max(LABELED, classes)), pool(unlabeled), pool(0), pool(LABELED))
+    return Resident(pool(max(LABELED, classes)), pool(unlabeled), pool(validation), pool(test))
 
 
 def trainer(config: Config, device: torch.device, mode: str, data: Resident | None = None) -> Trainer:

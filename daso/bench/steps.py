@@ -1,0 +1,108 @@
+"""The time of a training step: the engine in its modes and precisions against the reference."""
+
+from __future__ import annotations
+
+from daso.bench.contenders import AT_HAND, LOADED, named, names, ours, reference_workers
+from daso.bench.findings import Cell, Section, Table, Target
+from daso.bench.measure import Measure, Spread, Times, interleaved, rates, ratios, scaled, spread, timed
+from daso.bench.world import Bench, Config, random_data, title, trainer
+from daso.engine.environment import choose_precision
+from daso.engine.program import choose_mode
+from daso.errors import DasoError
+
+EVALUATED = {"validation": 5000, "test": 10_000}  # images of one evaluation under the paper's protocol
+
+
+def measure(bench: Bench) -> Section:
+    """A table for each configuration."""
+    tables, targets, notes, seconds = list[Table](), list[Target](), list[str](), dict[str, Times]()
+    for config in bench.configs:
+        contenders, failed = _contenders(bench, config)
+        times = seconds[title(config)] = interleaved(contenders, bench.repeats)
+        tables.append(_table(bench, config, times))
+        targets += _targets(bench, config, times)
+        notes += failed
+    if bench.device.type == "cuda":
+        targets += _whole_run(bench, seconds[title(bench.config)])
+    return Section(tables, targets, notes, seconds)
+
+
+def _contenders(bench: Bench, config: Config) -> tuple[dict[str, Measure], list[str]]:
+    """Contenders that have warmed up, and why others could not."""
+    contenders, failed = dict[str, Measure](), list[str]()
+    for name in names(bench):
+        try:
+            contender = named(name, config, bench.device)
+            steps = contender.warm_up(bench.size(4.0, 1.0, 0.0))
+        except (DasoError, RuntimeError) as error:  # no compiler, say: the others can still be measured
+            failed.append(f"{title(config)}, {name}: {str(error).splitlines()[0]}.")
+            continue
+        contenders[name] = lambda contender=contender, steps=steps: contender.run(steps)  # type: ignore[misc]
+    return contenders, failed
+
+
+def _table(bench: Bench, config: Config, times: Times) -> Table:
+    protocol, method = config["protocol"], config["method"]
+    network = " ".join(str(value) for value in protocol["network"].values())
+    images = protocol["batch_size"] * (1 + 2 * method["unlabeled_ratio"])
+    how = (
+        f"One step of {title(config)}: {network}, {images} images of {config['dataset']['image_size']} pixels a side "
+        f"({protocol['batch_size']} labeled, {method['unlabeled_ratio']} x as many unlabeled in two views), forward, "
+        "backward, optimiser, teacher. Ours draws, gathers and augments its images within the time measured. The "
+        "reference is plain PyTorch: fp32, eager, NCHW, its DataLoaders with "
+        f"{reference_workers()} workers each, Pillow views; `at hand` is its step without any loading."
+    )
+    hours = protocol["steps"] / 3600
+    rows: list[tuple[Cell, ...]] = [
+        (
+            name,
+            scaled(each, 1e3),
+            rates([second / images for second in each]),
+            ratios(times[LOADED], each),
+            ratios(times[AT_HAND], each),
+            scaled(each, hours).median,
+        )
+        for name, each in times.items()
+    ]
+    columns = ("", "ms a step", "images/s", "x as fast as the reference", "x as fast as its step alone",
+               f"hours for {protocol['steps']:,} steps")  # fmt: skip
+    return Table(f"Steps of {title(config)}", how, columns, rows)
+
+
+def _targets(bench: Bench, config: Config, times: Times) -> list[Target]:
+    """What was promised of FixMatch and DASO together."""
+    if not config["method"]["addons"]:
+        return []
+    mode, what, targets = choose_mode("auto", bench.device), title(config), list[Target]()
+    full, half = times.get(ours(mode, "fp32")), times.get(ours(mode, "bf16"))
+    if bench.device.type == "cpu":
+        if half:
+            targets.append(Target(f"{what} in bf16", "at least", 1.8, ratios(times[LOADED], half).median, "x"))
+        if full:
+            targets.append(Target(f"{what} in fp32", "at least", 1.0, ratios(times[LOADED], full).median, "x"))
+        return targets
+    if half:
+        gain = ratios(times[LOADED], half).median
+        targets.append(Target(f"{what} in bf16", "at most", 3.5, scaled(half, 1e3).median, "ms a step"))
+        targets.append(Target(f"{what} in bf16 against the reference with its loaders", "at least", 4, gain, "x"))
+    if full:
+        targets.append(Target(f"{what} in fp32", "at most", 7, scaled(full, 1e3).median, "ms a step"))
+    return targets
+
+
+def _whole_run(bench: Bench, times: Times) -> list[Target]:
+    """Minutes of a whole run: its steps, and its evaluations, measured by themselves."""
+    config, precision = bench.config, choose_precision("auto", bench.device)
+    mode = choose_mode("auto", bench.device)
+    steps = times.get(ours(mode, precision))
+    if not steps:
+        return []
+    run = trainer(config, bench.device, mode, random_data(config, bench.device, **EVALUATED))
+    run.advance(1)
+    run.evaluate()
+    evaluation: Spread = spread([timed(run.evaluate, 1, bench.device) for _ in range(bench.repeats)])
+    protocol = config["protocol"]
+    seconds = protocol["steps"] * spread(steps).median
+    seconds += protocol["steps"] // protocol["evaluation"]["every"] * evaluation.median
+    what = f"{protocol['steps']:,} steps of {title(config)} with an evaluation every {protocol['evaluation']['every']}"
+    return [Target(what, "at most", 16, seconds / 60, "minutes")]
