@@ -56,9 +56,11 @@ def test_it_trains(method):
     assert float(run.optimizer.param_groups[0]["lr"]) == pytest.approx(0.03)
 
 
-def test_six_steps_are_three_and_three(method, tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_six_steps_are_three_and_three(method, precision, tmp_path):
     """Straight through, or saved after three steps and loaded into a run built anew with another start."""
-    straight, first, second = trainer(method), trainer(method), trainer(method)
+    straight, first, second = (trainer(method, precision=precision) for _ in range(3))
+    assert straight.precision == precision
     straight.advance(6)
     first.advance(3)
     first.save(tmp_path / "state.pt")

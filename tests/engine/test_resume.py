@@ -120,3 +120,31 @@ def test_training_needs_no_yaml_reader_and_no_workflow(world, whole):
     assert numbers["evaluations"] == 3
     assert sum(map(sum, numbers["confusion"])) == 500
     assert sorted(numbers["counts"]["labeled"], reverse=True)[0] == 20
+
+
+@pytest.mark.slow
+def test_runs_of_a_bundle_side_by_side(world, whole):
+    """Two runs in one process, stopped and started again, leave the files that each leaves alone."""
+    from daso.data.bundle import write_bundle
+
+    config = json.loads((world / "config.json").read_text())
+    other = Keys(load(ROOT / "params")).resolved(
+        parse_run(load(ROOT / "params"), RUN.replace("fixmatch_la", "fixmatch"))
+    )
+    write_bundle(world / "bundle", [(each, world / "split.json", world / "store") for each in (config, other)])
+    train = [sys.executable, "-m", "daso", "train", f"--bundle={world / 'bundle'}", "--replicas=2"]
+    process = subprocess.Popen(train, cwd=ROOT, stderr=subprocess.PIPE)
+    wait_for_a_new_state(world / "bundle/scratch" / config["run"], process, set())
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert len(list((world / "bundle/scratch").rglob("*.pt"))) == 2
+    done = subprocess.run(train, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.count("resumes at step") == 2
+    out = world / "bundle/runs" / config["run"]
+    assert {name: (out / name).read_bytes() for name in whole if name != "config.json"} == {
+        name: content for name, content in whole.items() if name != "config.json"
+    }
+    speed = json.loads((out / "train.json").read_text())["speed"]
+    assert speed["replicas"] == 2
+    assert (world / "bundle/runs" / other["run"] / "train.json").exists()

@@ -1,0 +1,71 @@
+"""Where the time of a run goes."""
+
+import pytest
+import torch
+
+from daso.engine import stopwatch
+from daso.engine.stopwatch import STAGES, Stopwatch
+from tests.engine.world import trainer
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is read off a list."""
+    times = []
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: times.pop(0))
+    return times
+
+
+def test_laps_of_two_steps_with_something_else_between(clock):
+    """Forward 10-12 and 20-21, backward 12-15 and 21-25; what happens from 15 to 20 is nobody's."""
+    clock += [10.0, 12.0, 15.0, 20.0, 21.0, 25.0]
+    watch = Stopwatch(torch.device("cpu"))
+    for _ in range(2):
+        watch.start()
+        watch.lap("forward")
+        watch.lap("backward")
+    assert watch.read() == {"augmentation": 0, "forward": 3.0, "backward": 7.0, "update": 0, "evaluation": 0}
+
+
+def test_a_stage_by_itself(clock):
+    clock += [1.0, 1.5, 3.0, 7.0]
+    watch = Stopwatch(torch.device("cpu"))
+    with watch.measure("augmentation"):
+        pass
+    with watch.waiting("evaluation"):
+        pass
+    assert watch.read() == {"augmentation": 0.5, "forward": 0, "backward": 0, "update": 0, "evaluation": 4.0}
+
+
+def test_every_stage_of_a_run_is_counted_and_none_twice(tmp_path):
+    run = trainer()
+    run.fit(scratch=tmp_path / "state.pt", on_step=lambda t: None, on_evaluation=lambda row: None)
+    seconds = run.watch.read()
+    assert set(seconds) == set(STAGES)
+    assert min(seconds.values()) > 0
+    assert sum(seconds.values()) < run.elapsed
+    other = trainer()
+    other.restore(tmp_path / "state.pt")
+    assert other.watch.seconds["forward"] == torch.load(tmp_path / "state.pt")["stages"]["forward"]
+    assert other.watch.seconds["forward"] > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_sampled_steps_stand_for_all():
+    watch, x = Stopwatch(torch.device("cuda")), torch.randn(2048, 2048, device="cuda")
+
+    def step():
+        watch.start()
+        for _ in range(20):
+            x @ x
+        watch.lap("forward")
+        x @ x
+        watch.lap("backward")
+
+    step()
+    watch.sample(step, 5)
+    assert watch.read() == dict.fromkeys(STAGES, 0.0)
+    watch.step_taken()
+    watch.step_taken()
+    assert watch.read()["forward"] > 5 * watch.read()["backward"] > 0
