@@ -1,0 +1,34 @@
+"""Peak memory: each contender in a process of its own, as what a process once held it may keep."""
+
+from __future__ import annotations
+
+import torch
+
+from daso.bench.child import children
+from daso.bench.contenders import LOADED, names
+from daso.bench.findings import Cell, Section, Table
+from daso.bench.world import Bench, Config, title
+
+
+def measure(bench: Bench) -> Section:
+    """A table for each configuration."""
+    return Section([_table(bench, config) for config in bench.configs], [], [], {})
+
+
+def _table(bench: Bench, config: Config) -> Table:
+    rows = list[tuple[Cell, ...]]()
+    for name in names(bench):
+        if name == LOADED:  # whose loaders are processes of their own
+            continue
+        order = {"name": name, "config": config, "device": str(bench.device), "seconds": 0.0}
+        with children([order], torch.get_num_threads()) as [(_, reply)]:
+            rows.append((name, reply["peak_mib"], reply["base_mib"], reply["loaded_mib"] - reply["base_mib"]))
+    on_cuda = bench.device.type == "cuda"
+    what = "Memory allocated on the device" if on_cuda else "Resident memory of the process"
+    how = (
+        f"{what} at its highest, over building {title(config)} and some steps with 12,000 random images, one process "
+        "for each. What PyTorch holds before anything is built, and the images, are a part of it"
+        f"{'; the reference keeps its images on the host' if on_cuda else ''}."
+    )
+    columns = ("", "peak MiB", "MiB before", "MiB of images")
+    return Table(f"Peak memory of {title(config)}", how, columns, rows)

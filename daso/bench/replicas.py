@@ -1,0 +1,118 @@
+"""Several runs at once: on a CPU as processes of one thread each, and in one process, on a GPU side by side."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import torch
+
+from daso.bench.child import Child, Reply, children
+from daso.bench.contenders import Contender, ours
+from daso.bench.findings import Cell, Section, Table, Target
+from daso.bench.measure import Measure, Times, interleaved, rates, ratios, timed
+from daso.bench.world import Bench, Config, awake, changed, cores, random_data, small, title, trainer
+from daso.engine.environment import choose_precision
+from daso.engine.program import choose_mode
+from daso.engine.replicas import advance_together
+
+NUMBERS = (1, 2, 4)
+CPU = torch.device("cpu")
+
+
+class Together(Contender):
+    """Runs of different seeds in one process, sharing their images; a unit is a step of any of them."""
+
+    def __init__(self, bench: Bench, config: Config, number: int) -> None:
+        super().__init__(bench.device)
+        precision, mode = choose_precision("auto", bench.device), choose_mode("auto", bench.device)
+        data, config = random_data(config, bench.device), awake(config, precision)
+        self.runs = [trainer(changed(config, {"seed": seed}), bench.device, mode, data) for seed in range(number)]
+
+    def run(self, steps: int) -> float:
+        """Train all on by so many steps."""
+        end = self.runs[0].t + steps
+        return timed(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
+
+
+def measure(bench: Bench) -> Section:
+    """A table for the network given and, on a CPU, for a small one."""
+    configs = {title(bench.config): bench.config}
+    if bench.device.type == "cpu":
+        configs[f"{title(bench.config)}, small network, 8 x 8 pixels"] = small(bench.config)
+    tables, targets, seconds = list[Table](), list[Target](), dict[str, Times]()
+    for what, config in configs.items():
+        with ExitStack() as stack:
+            contenders = _together(bench, config)
+            if bench.device.type == "cpu":
+                contenders |= _processes(bench, config, stack)
+            seconds[what] = interleaved(contenders, bench.repeats)
+        tables.append(_table(bench, what, seconds[what]))
+        targets += _targets(bench, what, seconds[what])
+    return Section(tables, targets, [], seconds)
+
+
+def _together(bench: Bench, config: Config) -> dict[str, Measure]:
+    contenders: dict[str, Measure] = {}
+    for number in NUMBERS:
+        group = Together(bench, config, number)
+        contenders[_in_one(number)] = partial(group.run, group.warm_up(bench.size(2.0, 1.0, 0.0) / number))
+    return contenders
+
+
+def _processes(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Measure]:
+    """The same processes, of which one, two or four work while the others sleep."""
+    order: dict[str, Any] = {
+        "name": ours("eager", choose_precision("auto", bench.device)),
+        "config": config,
+        "device": "cpu",
+        "seconds": bench.size(2.0, 2.0, 0.0),
+    }
+    crew = stack.enter_context(children([order] * max(NUMBERS), threads=1))
+    return {_apart(number): partial(_at_once, crew[:number]) for number in NUMBERS}
+
+
+def _at_once(crew: list[tuple[Child, Reply]]) -> float:
+    steps = crew[0][1]["steps"]
+
+    def work() -> None:
+        for child, _ in crew:
+            child.begin(steps)
+        for child, _ in crew:
+            child.end()
+
+    return timed(work, steps * len(crew), CPU)
+
+
+def _in_one(number: int) -> str:
+    return f"{number} run{'s' * (number > 1)} in one process"
+
+
+def _apart(number: int) -> str:
+    return f"{number} process{'es' * (number > 1)} of one thread"
+
+
+def _table(bench: Bench, what: str, times: Times) -> Table:
+    rows = list[tuple[Cell, ...]]()
+    for name, each in times.items():
+        alone = _in_one(1) if "in one process" in name else _apart(1)
+        rows.append((name, rates(each), ratios(times[alone], each)))
+    streams = "each on a stream of its own" if bench.device.type == "cuda" else "chunk by chunk in turn"
+    how = (
+        "Steps of all runs together, and how many times those of one alone of the same kind. Runs in one process share "
+        f"its images and threads and go {streams}; each is bit for bit what it is alone."
+    )
+    return Table(f"Runs at once, {what}", how, ("", "steps/s", "x alone"), rows)
+
+
+def _targets(bench: Bench, what: str, times: Times) -> list[Target]:
+    if bench.device.type == "cuda":
+        return [
+            Target(
+                f"4 runs at once, {what}", "at least", 1.15, ratios(times[_in_one(1)], times[_in_one(4)]).median, "x"
+            )
+        ]
+    number = max(number for number in NUMBERS if number <= max(cores(), 1))
+    gain = ratios(times[_apart(1)], times[_apart(number)]).median
+    return [Target(f"{_apart(number)}, {what}", "at least", 1.15, gain, "x")] if number > 1 else []
