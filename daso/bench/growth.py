@@ -94,8 +94,8 @@ def _sets(bench: Bench, config: Config) -> tuple[Table, Times]:
     how = (
         f"{_what(bench, config)} Random images in a store on disk; one process for each row, all alive, asked in turn. "
         "Resident images lie packed in the device's memory; streamed ones stay in the memory map, of which only the "
-        "rows of a chunk are read. Memory is what the process holds of its own after the steps, less what it held before "
-        "it opened the store; pages of the map, which the system drops when it needs to, are not in it."
+        "rows of a chunk are read. Memory is what the process holds of its own after the steps, less what it held "
+        "before it opened the store; pages of the map, which the system drops when it needs to, are not in it."
     )
     columns = ("unlabeled images", "ms a step", "x the first of its kind", "MiB on disk", "MiB packed", "MiB held")
     return Table("Growth with the unlabeled set", how, columns, rows), times
