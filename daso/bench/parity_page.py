@@ -84,8 +84,8 @@ class Setup(NamedTuple):
         """What makes this section again."""
         words = ["python -m daso parity", self.suite]
         for name in ("methods", "settings"):
-            words += [f"--{name}", *getattr(self, name)] if getattr(self, name) else []
-        words += ["--seeds", str(self.seeds), "--variants", *self.variants, "--margin", f"{self.margin:g}"]
+            words += [f"--{name}", ",".join(getattr(self, name))] if getattr(self, name) else []
+        words += ["--seeds", str(self.seeds), "--variants", ",".join(self.variants), "--margin", f"{self.margin:g}"]
         words += ["--steps", str(self.steps)] if self.steps is not None else []
         return " ".join([*words, "--jobs", str(self.jobs), "--device", self.device, "--out", str(self.out)])
 

@@ -10,6 +10,7 @@ import pytest
 from daso.bench import parity
 from daso.bench.parity import altered
 from daso.bench.parity_page import Outcome, Pair, Setup, markdown, section
+from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run, data_config, expanded
@@ -122,10 +123,23 @@ def test_the_page_says_what_was_done():
 def test_the_page_says_what_was_left_out():
     shortened = setup(methods=["a", "b"], settings=["s"], steps=20, margin=0.5, seeds=1, jobs=1)
     page = markdown({"suites": {"demo": section(shortened, DEMO, [pair("a", 0, 80.0, 79.0)])}})
-    assert "demo --methods a b --settings s --seeds 1 --variants bf16 --margin 0.5 --steps 20 --jobs 1" in page
+    assert "demo --methods a,b --settings s --seeds 1 --variants bf16 --margin 0.5 --steps 20 --jobs 1" in page
     assert "**20 steps a run instead of its 1,200**" in page
     assert "1 seed, 1 run at a time. Margin: 0.5 points." in page
     assert "| s | a | bf16 | 1 | 80.00 | 79.00 | -1.00 | – | – | **not shown** | 10.0 | 5.00 | 2.00 |" in page
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"methods": ["a", "b"], "settings": ["s"], "variants": ["bf16", "fp16"], "steps": 20, "margin": 0.5}],
+)
+def test_the_command_on_the_page_is_the_one_that_was_given(changes, monkeypatch):
+    """Its words, read by the command line, ask for the same check."""
+    asked = {}
+    monkeypatch.setattr(parity, "run", lambda suite, **options: asked.update(suite=suite, **options))
+    given = setup(**changes)
+    assert main(given.command.removeprefix("python -m daso ").split()) == 0
+    assert asked == given._asdict()
 
 
 def test_a_key_of_its_own_for_every_precision_and_budget():
