@@ -16,7 +16,7 @@ from daso.bench.world import Bench, Config, awake, cores, trainer
 from daso.engine.loader import CHUNK
 from daso.engine.resident import Resident
 
-WARMUP = 3  # steps on a CPU: DASO is awake from the third on
+WARMUP = 2  # steps: DASO is awake from the third on
 BATCHES = 4  # at hand for the reference
 
 
@@ -36,8 +36,9 @@ class Contender(ABC):
         Where chunks of steps are made at once, whole chunks are.
         """
         chunk = CHUNK[self.device.type]
-        self.run(WARMUP if self.device.type == "cpu" else 2 * chunk)
-        steps = max(1, round(seconds / self.run(1 if self.device.type == "cpu" else chunk)))
+        on_cpu = self.device.type == "cpu"
+        self.run(WARMUP - 1 if on_cpu else 2 * chunk)
+        steps = max(1, round(seconds / self.run(1 if on_cpu else chunk)))
         return min(steps if steps < chunk else steps // chunk * chunk, 64 * chunk)
 
 

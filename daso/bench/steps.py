@@ -43,10 +43,12 @@ def _contenders(bench: Bench, config: Config) -> tuple[dict[str, Measure], list[
 
 def _table(bench: Bench, config: Config, times: Times) -> Table:
     protocol, method = config["protocol"], config["method"]
-    network = " ".join(str(value) for value in protocol["network"].values())
+    network = ", ".join(
+        [protocol["network"]["name"], *(f"{k} {v}" for k, v in protocol["network"].items() if k != "name")]
+    )
     images = protocol["batch_size"] * (1 + 2 * method["unlabeled_ratio"])
     how = (
-        f"One step of {title(config)}: {network}, {images} images of {config['dataset']['image_size']} pixels a side "
+        f"One step of {title(config)}: {network}; {images} images of {config['dataset']['image_size']} pixels a side "
         f"({protocol['batch_size']} labeled, {method['unlabeled_ratio']} x as many unlabeled in two views), forward, "
         "backward, optimiser, teacher. Ours draws, gathers and augments its images within the time measured. The "
         "reference is plain PyTorch: fp32, eager, NCHW, its DataLoaders with "

@@ -1,6 +1,7 @@
 """Every part once, at sizes that only show that it runs."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -115,6 +116,13 @@ def test_growth(tmp_path):
     assert list(rows) == ["1,000 resident", "1,000 streamed", "2,000 resident", "2,000 streamed"]
     assert rows["2,000 resident"][2:4] == [pytest.approx(2000 * 192 / 2**20), pytest.approx(2000 * 256 / 2**20)]
     assert rows["2,000 streamed"][3] == 0
+
+
+def test_nothing_is_needed_that_a_machine_with_a_gpu_may_lack():
+    absent = "import sys; sys.modules |= dict.fromkeys(('ruamel', 'ruamel.yaml', 'jsonschema', 'snakemake', 'dvc'))"
+    needed = "import daso.bench.run, daso.bench.child, daso.bench.contenders, daso.bench.stores"
+    done = subprocess.run([sys.executable, "-c", f"{absent}; {needed}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_process_that_fails_is_an_error():
