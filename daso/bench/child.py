@@ -124,12 +124,7 @@ def _peak(device: torch.device) -> Reply:
     """The most MiB so far. A new process inherits the peak of its parent in what getrusage says, but not this one."""
     from daso.engine.environment import peak_memory
 
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if device.type == "cpu" else []
-    except OSError:  # not Linux
-        lines = []
-    own = next((int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:")), None)
-    return {"peak_mib": peak_memory(device) if own is None else own}
+    return {"peak_mib": peak_memory(device)}
 
 
 def _answer(reply: Reply) -> None:

@@ -12,30 +12,36 @@ from daso.ops.distributions import count
 
 
 class QueueState(NamedTuple):
-    """The contents of a class queue."""
+    """What a push changes: the features that came in and where they go, and what is known of each class after it."""
 
-    bank: Tensor  # (K * L + B, D), class after class; the last B rows take what is thrown away
+    slot: Tensor  # (n,) rows of the bank
+    features: Tensor  # (n, D)
     head: Tensor  # (K,) where the next feature of a class goes
     size: Tensor  # (K,) how many features a class holds
+    sums: Tensor  # (K, D) float64, of the features that a class holds
 
 
 class ClassQueue(nn.Module):
     """One first-in-first-out queue of features for each class (Oh et al. 2022, section 3.2).
 
-    `capacity` holds K lengths; `batch_size` is the most features that are ever pushed at once.
+    `capacity` holds K lengths; `batch_size` is the most features that are ever pushed at once. A push costs the same
+    however long the queues and however many the classes are: sums go along with what comes in and what is pushed out,
+    in float64, so that nothing of them is lost in 250,000 steps.
     """
 
-    bank: Tensor
+    bank: Tensor  # (K * L + B, D), class after class; the last B rows take what is thrown away
     head: Tensor
     size: Tensor
+    sums: Tensor
     capacity: Tensor
 
     def __init__(self, capacity: Sequence[int], feature_dim: int, batch_size: int) -> None:
         super().__init__()
-        self.length = max(capacity)
-        self.register_buffer("bank", torch.zeros(len(capacity) * self.length + batch_size, feature_dim))
-        self.register_buffer("head", torch.zeros(len(capacity), dtype=torch.long))
-        self.register_buffer("size", torch.zeros(len(capacity), dtype=torch.long))
+        classes, self.length = len(capacity), max(capacity)
+        self.register_buffer("bank", torch.zeros(classes * self.length + batch_size, feature_dim))
+        self.register_buffer("head", torch.zeros(classes, dtype=torch.long))
+        self.register_buffer("size", torch.zeros(classes, dtype=torch.long))
+        self.register_buffer("sums", torch.zeros(classes, feature_dim, dtype=torch.float64))
         self.register_buffer("capacity", torch.tensor(list(capacity)), persistent=False)
 
     def pushed(self, features: Tensor, labels: Tensor) -> QueueState:
@@ -48,19 +54,26 @@ class ClassQueue(nn.Module):
         superseded = news[labels] - rank > capacity  # later ones of this very batch push it out again
         slot = labels * self.length + (self.head[labels] + rank) % capacity
         slot = torch.where(superseded, classes * self.length + position, slot)
-        bank = self.bank.index_put((slot,), features.float())
-        return QueueState(bank, (self.head + news) % self.capacity, (self.size + news).minimum(self.capacity))
+        features = features.float()
+        change = (features.double() - self.bank[slot].double()) * ~superseded[:, None]
+        return QueueState(
+            slot,
+            features,
+            (self.head + news) % self.capacity,
+            (self.size + news).minimum(self.capacity),
+            self.sums.index_add(0, labels, change),
+        )
 
     def prototypes(self, queue: QueueState) -> Tensor:
         """The mean feature of each class (K, D); zero where the class has none."""
-        sums = queue.bank[: len(queue.size) * self.length].view(len(queue.size), self.length, -1).sum(1)
-        return sums / queue.size.clamp(min=1)[:, None]
+        return (queue.sums / queue.size.clamp(min=1)[:, None]).float()
 
     def write(self, queue: QueueState) -> None:
         """Make a proposed state the queue's own."""
-        self.bank.copy_(queue.bank)
+        self.bank.index_put_((queue.slot,), queue.features)
         self.head.copy_(queue.head)
         self.size.copy_(queue.size)
+        self.sums.copy_(queue.sums)
 
 
 class Histogram(nn.Module):

@@ -56,8 +56,13 @@ def initialise(network: nn.Module, seed: int) -> None:
     """Kaiming-normal (fan-out) convolutions, Xavier-normal linear layers, zero biases, as a function of the seed."""
     generator = torch.Generator().manual_seed(stream_key(seed, "init") % 2**63)
     for module in network.modules():
+        if not isinstance(module, nn.Conv2d | nn.Linear):
+            continue
+        weight = torch.empty(module.weight.shape)  # contiguous, as the order of drawing is that of the memory
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-        elif isinstance(module, nn.Linear):
-            nn.init.xavier_normal_(module.weight, generator=generator)
+            nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        else:
+            nn.init.xavier_normal_(weight, generator=generator)
             nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            module.weight.copy_(weight)

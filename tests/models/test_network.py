@@ -66,6 +66,16 @@ def test_wide_resnets_lie_channels_last():
     assert seen == [(192, 1, 24, 3)]
 
 
+def test_first_weights_do_not_depend_on_how_they_lie():
+    one, other = (Network(WideResNet(depth=10, width=1), 10, {}) for _ in range(2))
+    other.to(memory_format=torch.contiguous_format)
+    assert one.encoder.stem.weight.stride() != other.encoder.stem.weight.stride()
+    for network in (one, other):
+        initialise(network, 3)
+    weights = zip(one.parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(mine, theirs) for mine, theirs in weights)
+
+
 @pytest.mark.parametrize(
     ("able", "expected"),
     [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "fp32")],
