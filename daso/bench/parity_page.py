@@ -31,11 +31,9 @@ The margin is the loss that would matter. With a margin of 1 point:
 - **not shown**: the pairs cannot tell. That is no sign of a loss; more seeds narrow the bounds, and fewer than
   three pairs decide nothing.
 
-A pair does not stay together. The first difference in rounding grows until, some hundred steps later, the two runs
-are as far apart as two trainings on the same split with other draws. So the deviation of d is mostly that of training
-itself, about what another seed would give, and no measure of rounding; a shared split takes only the split's part out
-of it. A row of few seeds therefore shows little by itself. A pooled row holds all pairs of a dataset, each with equal
-weight, as if they were independent. No row is corrected for there being several.
+A pair does not stay together: a difference in rounding grows with every step, so the deviation of d is that of the
+course of a training as much as of the format, and a row of few seeds may show little by itself. A pooled row holds all
+pairs of a dataset, each with equal weight, as if they were independent. No row is corrected for there being several.
 
 Times are those of runs beside others, with evaluation and all; the ratio is the median over pairs.
 """
