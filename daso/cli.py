@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daso.errors import DasoError
+from daso.options import OPTIONS
 
 if TYPE_CHECKING:
     from daso.training import Job
@@ -189,8 +190,20 @@ def prune(args: Args) -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(",") if word]
+VERBS: dict[str, Callable[[Args], None]] = {
+    "download": download,
+    "split": split,
+    "train": train,
+    "evaluate": evaluate,
+    "report": report,
+    "list": list_runs,
+    "resolve": resolve,
+    "bundle": bundle,
+    "adopt": adopt,
+    "bench": bench,
+    "parity": parity,
+    "prune": prune,
+}
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -241,54 +254,9 @@ def _paths(run: str) -> dict[str, Path]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m daso", description="Class-imbalanced semi-supervised learning.")
     verbs = parser.add_subparsers(required=True, metavar="verb")
-
-    def add(name: str, verb: Callable[[Args], None], *options: tuple[str, dict[str, Any]]) -> None:
+    for name, verb in VERBS.items():
         sub = verbs.add_parser(name, help=(verb.__doc__ or "").splitlines()[0], description=verb.__doc__)
         sub.set_defaults(verb=verb)
-        for flag, settings in options:
+        for flag, settings in OPTIONS[name]:
             sub.add_argument(flag, **settings)
-
-    path, needed = {"type": Path}, {"type": Path, "required": True}
-    device = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
-    add("download", download, ("dataset", {"nargs": "?"}), ("--config", path), ("--out", needed))
-    add("split", split, ("--config", path), ("--store", needed), ("--out", path), ("--check", path))
-    places = [(flag, path) for flag in ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--bundle")]
-    mode = ("--mode", {"default": "auto", "help": "auto, eager, compiled, graph or compiled_graph"})
-    replicas = ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"})
-    add("train", train, ("run", {"nargs": "?"}), *places, device, mode, replicas)
-    add("evaluate", evaluate, ("--run", needed), ("--out", needed), ("--key", {}))
-    add("report", report, ("--suite", {"required": True}), ("--out", path))
-    add("list", list_runs, ("suite", {"nargs": "?"}))
-    add("resolve", resolve, ("run", {}))
-    add("bundle", bundle, ("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")}))
-    add("adopt", adopt, ("bundle", path))
-    add(
-        "bench",
-        bench,
-        (
-            "--config",
-            {"type": Path, "action": "append", "help": "a resolved configuration; FixMatch and FixMatch + DASO"},
-        ),
-        ("--out", {"type": Path, "default": Path("docs/benchmarks")}),
-        ("--parts", {"type": _words, "default": [], "help": "some of it, such as augmentation,steps"}),
-        ("--modes", {"type": _words, "default": [], "help": "modes of the engine, such as eager,compiled"}),
-        ("--repeats", {"type": int}),
-        ("--quick", {"action": "store_true", "help": "tiny sizes: shows that everything runs, measures nothing"}),
-        device,
-    )
-    add(
-        "parity",
-        parity,
-        ("suite", {}),
-        ("--methods", {"type": _words, "help": "some of the suite's methods"}),
-        ("--settings", {"type": _words, "help": "some of its settings"}),
-        ("--variants", {"type": _words, "default": ["bf16"], "help": "precisions to compare with fp32"}),
-        ("--seeds", {"type": int, "default": 10, "help": "how many, from 0 on"}),
-        ("--margin", {"type": float, "default": 1.0, "help": "points of accuracy that would matter"}),
-        ("--jobs", {"type": int, "default": os.cpu_count() or 1, "help": "runs at once"}),
-        ("--steps", {"type": int, "help": "fewer steps than the protocol's"}),
-        ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md")}),
-        device,
-    )
-    add("prune", prune, ("--yes", {"action": "store_true", "help": "delete instead of listing"}))
     return parser

@@ -1,0 +1,64 @@
+"""What each verb of the command line can be told: its flags, and what argparse is to know of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+Option = tuple[str, dict[str, Any]]
+
+
+def words(text: str) -> list[str]:
+    """The words of a list that is written with commas."""
+    return [word for word in text.split(",") if word]
+
+
+PATH: dict[str, Any] = {"type": Path}
+NEEDED: dict[str, Any] = {"type": Path, "required": True}
+DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
+PLACES = ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--bundle")
+MODES = "auto, eager, compiled, graph or compiled_graph"
+
+OPTIONS: dict[str, tuple[Option, ...]] = {
+    "download": (("dataset", {"nargs": "?"}), ("--config", PATH), ("--out", NEEDED)),
+    "split": (("--config", PATH), ("--store", NEEDED), ("--out", PATH), ("--check", PATH)),
+    "train": (
+        ("run", {"nargs": "?"}),
+        *((flag, PATH) for flag in PLACES),
+        DEVICE,
+        ("--mode", {"default": "auto", "help": MODES}),
+        ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"}),
+    ),
+    "evaluate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {})),
+    "report": (("--suite", {"required": True}), ("--out", PATH)),
+    "list": (("suite", {"nargs": "?"}),),
+    "resolve": (("run", {}),),
+    "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
+    "adopt": (("bundle", PATH),),
+    "bench": (
+        (
+            "--config",
+            {"type": Path, "action": "append", "help": "a resolved configuration; FixMatch and FixMatch + DASO"},
+        ),
+        ("--out", {"type": Path, "default": Path("docs/benchmarks")}),
+        ("--parts", {"type": words, "default": [], "help": "some of it, such as augmentation,steps"}),
+        ("--modes", {"type": words, "default": [], "help": "modes of the engine, such as eager,compiled"}),
+        ("--repeats", {"type": int}),
+        ("--quick", {"action": "store_true", "help": "tiny sizes: shows that everything runs, measures nothing"}),
+        DEVICE,
+    ),
+    "parity": (
+        ("suite", {}),
+        ("--methods", {"type": words, "help": "some of the suite's methods"}),
+        ("--settings", {"type": words, "help": "some of its settings"}),
+        ("--variants", {"type": words, "default": ["bf16"], "help": "precisions to compare with fp32"}),
+        ("--seeds", {"type": int, "default": 10, "help": "how many, from 0 on"}),
+        ("--margin", {"type": float, "default": 1.0, "help": "points of accuracy that would matter"}),
+        ("--jobs", {"type": int, "default": os.cpu_count() or 1, "help": "runs at once"}),
+        ("--steps", {"type": int, "help": "fewer steps than the protocol's"}),
+        ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md")}),
+        DEVICE,
+    ),
+    "prune": (("--yes", {"action": "store_true", "help": "delete instead of listing"}),),
+}
