@@ -27,8 +27,9 @@ ENTRIES = {
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.page",),
 }
-# What a report reads besides params/ and metrics/.
+# What a report reads besides params/ and metrics/: files that come with the code, and runs that the project keeps.
 REPORT_FILES = ("reports/templates", "reports/paper")
+MEASURED = "reports/measured"
 # How often a run saves itself moves no number.
 IMMATERIAL = ("checkpoint_every",)
 
@@ -62,7 +63,7 @@ class Keys:
         return self._key("evaluate", [], self.train(run))
 
     def report(self, suite: str) -> str:
-        """The key of a suite's report: its tables, the titles and notes it prints, its templates and its metrics."""
+        """The key of a suite's report: tables, titles and notes, templates, kept runs and the metrics of its own."""
         metrics = (self.evaluate(run) for run in runs(self.params, suite))
         return self._key("report", [expanded(self.params, suite), self._report_files], *metrics)
 
@@ -95,9 +96,11 @@ class Keys:
 
     @cached_property
     def _report_files(self) -> list[list[str]]:
-        files = [path for name in REPORT_FILES for path in sorted((self.root / name).rglob("*")) if path.is_file()]
+        project = self.params.root.parent
+        folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / MEASURED)]
+        files = [(root, path) for root, folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
         return [
-            [path.relative_to(self.root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in files
+            [path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for root, path in files
         ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class Cell:
     done: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics
     running: tuple[int, ...] = ()  # a resume state exists and no metrics yet
     stale: tuple[int, ...] = ()  # metrics of another configuration, left out of everything
+    measured: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics kept with the project, whatever key
 
     @property
     def state(self) -> str:
@@ -76,13 +77,21 @@ def spread(values: list[float]) -> Spread | None:
     return Spread(statistics.fmean(values), std, len(values))
 
 
-def collect(suite: Tree, metrics: Path, scratch: Path, expected_keys: Mapping[str, str] | None = None) -> list[Cell]:
+def collect(
+    suite: Tree,
+    metrics: Path,
+    scratch: Path,
+    expected_keys: Mapping[str, str] | None = None,
+    measured: Path | None = None,
+) -> list[Cell]:
     """All cells of a suite in the order of its tables, settings and methods.
 
     `expected_keys` maps a run id to the key its metrics must carry; metrics with another key are stale: named, never
-    counted. DataError where a metrics file is no JSON or belongs to another run.
+    counted. `measured` is the folder of kept runs, which carry any key. DataError where a metrics file is no JSON or
+    belongs to another run.
     """
-    return list(_cells(suite, metrics, scratch, expected_keys or {}))
+    cells = list(_cells(suite, metrics, scratch, expected_keys or {}))
+    return [replace(cell, measured=_measured(cell, measured)) for cell in cells] if measured else cells
 
 
 def _cells(suite: Tree, metrics: Path, scratch: Path, keys: Mapping[str, str]) -> Iterator[Cell]:
@@ -111,16 +120,24 @@ def _filled(cell: Cell, metrics: Path, scratch: Path, keys: Mapping[str, str]) -
     return Cell(*rest, done=done, running=tuple(running), stale=tuple(stale))
 
 
-def read_metrics(path: Path, run: str) -> Tree | None:
-    """The metrics of a run, or None where it has none."""
+def _measured(cell: Cell, folder: Path) -> dict[int, Tree]:
+    found = {
+        seed: read_metrics(folder / run / "metrics.json", run, "restore it with git or delete it")
+        for seed, run in ((seed, cell.run_id(seed)) for seed in cell.seeds)
+    }
+    return {seed: metrics for seed, metrics in found.items() if metrics is not None}
+
+
+def read_metrics(path: Path, run: str, mend: str = "delete it and evaluate the run again") -> Tree | None:
+    """The metrics of a run, or None where it has none; DataError, which says how to mend it, where they are not its."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise DataError(f"{path}: not a JSON file ({error}); delete it and evaluate the run again") from error
+        raise DataError(f"{path}: not a JSON file ({error}); {mend}") from error
     if not isinstance(tree, dict) or tree.get("run") != run or "key" not in tree:
-        raise DataError(f"{path}: not the metrics of {run}; delete it and evaluate the run again")
+        raise DataError(f"{path}: not the metrics of {run}; {mend}")
     return tree
 
 

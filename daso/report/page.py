@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daso.config.keys import Keys
+from daso.config.keys import MEASURED, Keys
 from daso.config.params import load
 from daso.config.resolve import expanded, runs
 from daso.report.render import build_report
@@ -15,8 +15,8 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results
 def write_report(suite: str, out: Path) -> None:
     """Write a suite's report below `out`; metrics of another configuration than that of params/ are left out as stale.
 
-    Reads `params/`, `metrics/`, `runs/` and `scratch/` of the working directory. Raises ParamsError where there is no
-    such suite, and DataError where a file that is there cannot be used.
+    Reads `params/`, `metrics/`, `runs/`, `scratch/` and `reports/measured/` of the working directory. Raises
+    ParamsError where there is no such suite, and DataError where a file that is there cannot be used.
     """
     params = load()
     keys = Keys(params)
@@ -25,6 +25,7 @@ def write_report(suite: str, out: Path) -> None:
         metrics=Path("metrics"),
         runs=Path("runs"),
         scratch=Path("scratch"),
+        measured=Path(MEASURED),
         published=PUBLISHED,
         out=out,
         expected_keys={run.id: keys.train(run) for run in runs(params, suite)},

@@ -32,13 +32,14 @@ def build_report(
     published: Path,
     out: Path,
     expected_keys: dict[str, str] | None = None,
+    measured: Path | None = None,
 ) -> None:
     """Read what there is of a suite and write `index.html`, `report.md`, `metrics.json`, `cells.csv`, `history.csv`.
 
     `suite` holds name, title, note, protocol, seeds and tables, names already replaced by what they name. Any number of
     runs may be missing. The same files give the same bytes. DataError where a file that is there cannot be used.
     """
-    cells = collect(suite, metrics, scratch, expected_keys)
+    cells = collect(suite, metrics, scratch, expected_keys, measured)
     judgements = view.judged(suite, cells, read_published(published))
     order = _order(suite)
     scenes = [plates.scene(table, cells, order, runs) for table in suite["tables"]]
@@ -106,7 +107,7 @@ def escape_markdown(value: object) -> str:
 def _metrics(judgements: Iterable[Judged]) -> dict[str, Any]:
     """{table: {setting: {method: {mean, std, n}}}} of the cells that have a run; std from two runs on."""
     found: dict[str, Any] = {}
-    for cell, ours, _, _ in judgements:
+    for cell, ours, *_ in judgements:
         if ours is not None:
             numbers = {"mean": round(ours.mean, 4), "n": ours.n}
             if ours.std is not None:
@@ -116,7 +117,7 @@ def _metrics(judgements: Iterable[Judged]) -> dict[str, Any]:
 
 
 def _cell_row(judged: Judged) -> dict[str, object]:
-    cell, ours, published, verdict = judged
+    cell, ours, published, verdict, _ = judged
     return {
         **{"run": cell.run, "table": cell.table, "setting": cell.setting, "method": cell.method},
         "mean": _four(ours.mean if ours else None),

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from daso.report.collect import MEASURES, Cell, Spread, Tree
+from daso.report.measured import Place, hindrances, parts
 from daso.report.plates import Plate
 from daso.report.provenance import Fact, Origin, facts, origins
 from daso.report.published import Published, Row, look_up
@@ -24,6 +25,7 @@ class Judged(NamedTuple):
     ours: Spread | None
     published: Published | None
     verdict: Verdict
+    measured: tuple[tuple[Place, Judged], ...] = ()  # the runs kept of it, by device and commit, judged alike
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Field:
     verdict: str
     difference: str
     reason: str
+    measured: list[tuple[Place, Field]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Section:
     methods: list[dict[str, Any]]
     rows: list[list[Field]]  # [method][setting]
     has_published: bool
+    has_measured: bool
     sources: list[str]
     notes: list[str]
     reasons: list[str]
@@ -77,8 +81,14 @@ def judged(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list
         target = look_up(published, table["dataset"]["name"], setting, method.get("paper"))
         ours = cell.spread()
         verdict = judge(ours, target, obstacles(suite["protocol"], cell.done.values()))
-        found.append(Judged(cell, ours, target, verdict))
+        measured = [(place, _kept(part, target, suite["protocol"])) for place, part in parts(cell).items()]
+        found.append(Judged(cell, ours, target, verdict, tuple(measured)))
     return found
+
+
+def _kept(part: Cell, target: Published | None, protocol: Tree) -> Judged:
+    ours = part.spread()
+    return Judged(part, ours, target, judge(ours, target, hindrances(protocol, part.done.values())))
 
 
 def section(
@@ -101,6 +111,7 @@ def section(
         methods=list(table["methods"]),
         rows=rows,
         has_published=bool(known),
+        has_measured=any(j.measured for j in judgements),
         sources=sorted({j.published.source for j in known if j.published}),
         notes=[
             f"{titles[j.cell.method]}, {j.cell.setting}: {j.published.note}"
@@ -150,7 +161,7 @@ def signed(points: float) -> str:
 
 
 def _field(judged: Judged) -> Field:
-    cell, ours, published, verdict = judged
+    cell, ours, published, verdict, measured = judged
     done, wanted = len(cell.done), len(cell.seeds)
     count = f"n = {done}" if done == wanted else f"n = {done} of {wanted}"
     remarks = [f"{len(cell.running)} under way"] if cell.running and ours else []
@@ -166,6 +177,7 @@ def _field(judged: Judged) -> Field:
         verdict=verdict.word,
         difference="" if verdict.difference is None else signed(verdict.difference) + width,
         reason="; ".join(verdict.reasons),
+        measured=[(place, _field(kept)) for place, kept in measured],
     )
 
 

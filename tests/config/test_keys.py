@@ -141,6 +141,18 @@ def test_a_change_of_code_reaches_what_runs_it(state, file, want):
     assert changed(before, state()) == want
 
 
+def test_a_kept_run_reaches_the_report_alone(state, tmp_path):
+    """Kept runs belong to the project, wherever its code lies."""
+    before = state()
+    path = tmp_path / "reports/measured/digits/metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    kept = state()
+    assert changed(before, kept) == DOWN
+    path.write_text('{"run": ""}')
+    assert changed(kept, state()) == DOWN
+
+
 def test_a_comment_changes_no_key(state):
     before = state()
     state.edit("ops/losses.py", '"""What it is."""\n\n# why\nx = 1  # so\n')

@@ -130,6 +130,7 @@ class Project:
     def __init__(self, root):
         self.root = root
         self.metrics, self.runs, self.scratch, self.out = (root / n for n in ("metrics", "runs", "scratch", "reports"))
+        self.measured = root / "measured"
 
     def write_metrics(self, metrics):
         path = self.metrics / f"{metrics['run']}.json"
@@ -155,7 +156,7 @@ class Project:
 
     def build(self, suite, out=None, expected_keys=None):
         out = out or self.out
-        places = {"metrics": self.metrics, "runs": self.runs, "scratch": self.scratch}
+        places = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "measured")}
         build_report(suite, **places, published=PUBLISHED, out=out, expected_keys=expected_keys)
         return out
 

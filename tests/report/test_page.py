@@ -1,6 +1,7 @@
 """A suite of params/ as the command line asks for it."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def test_only_metrics_of_the_current_params_count(here, project, make_metrics):
     write_report("smoke", here / "out")
     assert states(here / "out")[0] == "partial"
     assert "1 out of date, left out" in (here / "out" / "index.html").read_text()
+
+
+def test_kept_runs_are_shown_whatever_their_key(here, make_metrics):
+    first, *_ = runs(load(), "smoke")
+    path = here / "reports/measured" / first.id / "metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))
+    write_report("smoke", here / "out")
+    assert set(states(here / "out")) == {"missing"}
+    assert "measured on cuda: Tensor Wonder, commit" in (here / "out" / "index.html").read_text()
 
 
 def test_an_unknown_suite(here):
