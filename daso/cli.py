@@ -163,6 +163,14 @@ def adopt(args: Args) -> None:
         logging.info("%s: adopted", run)
 
 
+def keep(args: Args) -> None:
+    """Keep the metrics and history of runs in reports/measured/, for git and for every later report."""
+    from daso.keep import keep
+
+    for run in args.runs:
+        logging.info("%s: kept", keep(run))
+
+
 def bench(args: Args) -> None:
     """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
     from daso.bench.run import REPEATS, run
@@ -200,6 +208,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,
+    "keep": keep,
     "bench": bench,
     "parity": parity,
     "prune": prune,

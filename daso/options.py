@@ -36,6 +36,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),
+    "keep": (("runs", {"nargs": "+"}),),
     "bench": (
         (
             "--config",

@@ -17,7 +17,7 @@ FLOORS = [
     {"engine"},
     {"config"},
     {"report", "bench"},
-    {"provenance", "adopt", "prune", "training", "options"},
+    {"provenance", "adopt", "keep", "prune", "training", "options"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,5 +1,6 @@
 """Runs that were trained elsewhere are taken in, and runs that no suite names are put away."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -32,6 +33,18 @@ def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
     assert f"{RUN}: adopted" in said
     assert project.planned() == rest
     assert f"runs/{RUN}/train.json" in project.read("runs/provenance.json")
+
+
+def test_a_kept_run_is_for_git_and_makes_only_the_report_again(project):
+    run = f"digits/{SETTING}/tiny/{DASO}/s0"
+    assert f"reports/measured/{run}: kept" in project.call("python", "-m", "daso", "keep", run)
+    new = project.git("status", "--porcelain", "--untracked-files=all").splitlines()
+    assert new == [f"?? reports/measured/{run}/{name}" for name in ("history.csv", "metrics.json")]
+    assert project.planned() == Counter({"report tiny": 1})
+    project.snakemake()
+    assert project.planned() == Counter()
+    commit = project.git("rev-parse", "--short=12", "HEAD~1").strip()  # the second commit holds the results
+    assert re.search(f"measured on cpu: .*, commit {commit}: ", project.read("reports/tiny/report.md"))
 
 
 def test_what_no_suite_names_is_listed_then_deleted(project):

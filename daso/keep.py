@@ -1,0 +1,37 @@
+"""Keep a run's numbers with the project, so that they outlive its key: what another machine has measured, for git."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from daso.config.keys import MEASURED
+from daso.config.params import load
+from daso.config.resolve import parse_run
+from daso.data.files import read_json, whole_file
+from daso.errors import DataError
+
+COMMIT = re.compile(r"[0-9a-f]{7,40}")
+
+
+def keep(name: str) -> Path:
+    """Copy the metrics and the history of a run into reports/measured/; the folder that holds them.
+
+    What was kept of the run before is replaced. Raises ParamsError when params/ know no such run, and DataError, with
+    nothing copied, when it is not evaluated, its metrics are of another training, or nobody can check out its commit.
+    """
+    run = parse_run(load(), name).id
+    source, folder, metrics = Path("runs", run), Path(MEASURED, run), Path("metrics", f"{run}.json")
+    for path in (metrics, source / "train.json", source / "history.csv"):
+        if not path.exists():
+            raise DataError(f"{path}: there is no such file to keep; make it with `snakemake {path}`, or `dvc pull` it")
+    found, trained = read_json(metrics, "metrics of a run"), read_json(source / "train.json", "result of a run")
+    if (found.get("run"), found.get("key")) != (run, trained.get("key")):
+        raise DataError(f"{metrics}: not the metrics of {source}; make them again with `snakemake {metrics}`")
+    commit = str(found.get("provenance", {}).get("commit"))
+    if not COMMIT.fullmatch(commit):
+        raise DataError(f"{metrics}: made from {commit}, which nobody can check out; commit the code, then train again")
+    for path in (source / "history.csv", metrics):  # a report reads the metrics: they come last
+        with whole_file(folder / ("metrics.json" if path == metrics else path.name)) as file:
+            file.write(path.read_bytes())
+    return folder
