@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from daso.draw import Draw
 from daso.models.network import Encoder, Models, Network
 from daso.records import Batch, Env
 
@@ -51,4 +52,5 @@ def batch() -> Batch:
             "strong": as_images([[2, 1], [0, 2], [-1, -2], [1, 0.5], [1, 1]]),
         },
         u_index=torch.arange(5),
+        draw=Draw(0, "step", torch.tensor(500)),
     )

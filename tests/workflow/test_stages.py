@@ -10,7 +10,7 @@ from daso.config.registry import specs_of
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-# What only hands files over, shows progress, takes turns, holds locks or checks keys; names, of which a key has its own.
+# What hands files over, shows progress, takes turns, holds locks or checks keys; names, of which a key has its own.
 EXEMPT = {
     *{"daso.__main__", "daso.cli", "daso.training"},
     *{"daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
