@@ -3,13 +3,17 @@ PYTHON ?= python3
 SUITE ?= quickstart
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test setup lint types check lock clean
+.PHONY: reproduce test bench setup lint types check lock clean
 
 reproduce: setup
 	snakemake --config suite=$(SUITE)
 	@echo "The report: reports/$(SUITE)/index.html"
 
 test: setup lint types check
+
+# A quarter of an hour on two cores, with nothing else running there.
+bench: setup
+	python -m daso bench
 
 setup: .venv/.installed
 

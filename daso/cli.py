@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from daso.training import Job
 
 Args = argparse.Namespace
+# What is measured when nothing else is asked for: the paper's sizes.
+BENCHED = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -160,12 +162,35 @@ def adopt(args: Args) -> None:
         logging.info("%s: adopted", run)
 
 
+def bench(args: Args) -> None:
+    """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
+    from daso.bench.run import REPEATS, run
+
+    configs = [_config(path) for path in args.config or ()] or [_resolved_run(name) for name in BENCHED]
+    given = "".join(f" --config {path}" for path in args.config or ())
+    command = f"python -m daso bench{given}"
+    repeats = args.repeats or REPEATS
+    run(configs, args.out, args.device, args.parts, repeats, modes=args.modes, quick=args.quick, command=command)
+
+
+def parity(args: Args) -> None:
+    """Show over seeds whether another precision costs accuracy; a page and JSON at --out."""
+    from daso.bench.parity import run
+
+    chosen = {name: getattr(args, name) for name in ("methods", "settings", "seeds", "margin", "jobs", "steps", "out")}
+    run(args.suite, variants=args.variants, device=args.device, **chosen)
+
+
 def prune(args: Args) -> None:
     """List, or delete, what no suite names any more."""
     from daso.prune import stale
 
     for path in stale(delete=args.yes):
         sys.stdout.write(f"{path}\n")
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -237,5 +262,33 @@ def _parser() -> argparse.ArgumentParser:
     add("resolve", resolve, ("run", {}))
     add("bundle", bundle, ("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")}))
     add("adopt", adopt, ("bundle", path))
+    add(
+        "bench",
+        bench,
+        (
+            "--config",
+            {"type": Path, "action": "append", "help": "a resolved configuration; FixMatch and FixMatch + DASO"},
+        ),
+        ("--out", {"type": Path, "default": Path("docs/benchmarks")}),
+        ("--parts", {"type": _words, "default": [], "help": "some of it, such as augmentation,steps"}),
+        ("--modes", {"type": _words, "default": [], "help": "modes of the engine, such as eager,compiled"}),
+        ("--repeats", {"type": int}),
+        ("--quick", {"action": "store_true", "help": "tiny sizes: shows that everything runs, measures nothing"}),
+        device,
+    )
+    add(
+        "parity",
+        parity,
+        ("suite", {}),
+        ("--methods", {"type": _words, "help": "some of the suite's methods"}),
+        ("--settings", {"type": _words, "help": "some of its settings"}),
+        ("--variants", {"type": _words, "default": ["bf16"], "help": "precisions to compare with fp32"}),
+        ("--seeds", {"type": int, "default": 10, "help": "how many, from 0 on"}),
+        ("--margin", {"type": float, "default": 1.0, "help": "points of accuracy that would matter"}),
+        ("--jobs", {"type": int, "default": os.cpu_count() or 1, "help": "runs at once"}),
+        ("--steps", {"type": int, "help": "fewer steps than the protocol's"}),
+        ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md")}),
+        device,
+    )
     add("prune", prune, ("--yes", {"action": "store_true", "help": "delete instead of listing"}))
     return parser

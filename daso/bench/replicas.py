@@ -17,7 +17,6 @@ from daso.engine.environment import choose_precision
 from daso.engine.program import choose_mode
 from daso.engine.replicas import advance_together
 
-NUMBERS = (1, 2, 4)
 CPU = torch.device("cpu")
 
 
@@ -39,7 +38,7 @@ class Together(Contender):
 def measure(bench: Bench) -> Section:
     """A table for the network given and, on a CPU, for a small one."""
     configs = {title(bench.config): bench.config}
-    if bench.device.type == "cpu":
+    if bench.device.type == "cpu" and not bench.quick:
         configs[f"{title(bench.config)}, small network, 8 x 8 pixels"] = small(bench.config)
     tables, targets, seconds = list[Table](), list[Target](), dict[str, Times]()
     for what, config in configs.items():
@@ -53,9 +52,13 @@ def measure(bench: Bench) -> Section:
     return Section(tables, targets, [], seconds)
 
 
+def _numbers(bench: Bench) -> tuple[int, ...]:
+    return bench.size((1, 2, 4), (1, 2, 4), (1, 2))
+
+
 def _together(bench: Bench, config: Config) -> dict[str, Measure]:
     contenders: dict[str, Measure] = {}
-    for number in NUMBERS:
+    for number in _numbers(bench):
         group = Together(bench, config, number)
         contenders[_in_one(number)] = partial(group.run, group.warm_up(bench.size(2.0, 1.0, 0.0) / number))
     return contenders
@@ -69,8 +72,8 @@ def _processes(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Meas
         "device": "cpu",
         "seconds": bench.size(2.0, 2.0, 0.0),
     }
-    crew = stack.enter_context(children([order] * max(NUMBERS), threads=1))
-    return {_apart(number): partial(_at_once, crew[:number]) for number in NUMBERS}
+    crew = stack.enter_context(children([order] * max(_numbers(bench)), threads=1))
+    return {_apart(number): partial(_at_once, crew[:number]) for number in _numbers(bench)}
 
 
 def _at_once(crew: list[tuple[Child, Reply]]) -> float:
@@ -107,12 +110,10 @@ def _table(bench: Bench, what: str, times: Times) -> Table:
 
 
 def _targets(bench: Bench, what: str, times: Times) -> list[Target]:
+    """Of runs on a GPU as many as there are; of processes as many as there are cores."""
     if bench.device.type == "cuda":
-        return [
-            Target(
-                f"4 runs at once, {what}", "at least", 1.15, ratios(times[_in_one(1)], times[_in_one(4)]).median, "x"
-            )
-        ]
-    number = max(number for number in NUMBERS if number <= max(cores(), 1))
-    gain = ratios(times[_apart(1)], times[_apart(number)]).median
-    return [Target(f"{_apart(number)}, {what}", "at least", 1.15, gain, "x")] if number > 1 else []
+        number, name = _numbers(bench)[-1], _in_one
+    else:
+        number, name = max(number for number in _numbers(bench) if number <= cores()), _apart
+    gain = ratios(times[name(1)], times[name(number)]).median
+    return [Target(f"{name(number)}, {what}", "at least", 1.15, gain, "x")] if number > 1 else []

@@ -25,7 +25,7 @@ def slug(device: str, cores: int) -> str:
 
 def write(out: Path, machine: Mapping[str, Any], sections: Mapping[str, Tree], order: Sequence[str]) -> Path:
     """Write or renew a machine's two files; returns the Markdown. `sections` are the parts that were made now."""
-    name = slug(machine["device"], machine["cores"])
+    name = slug(machine["device"], machine["cores"]) + ("-quick" if machine["quick"] else "")
     path = out / f"{name}.json"
     known = read_json(path, "benchmark")["sections"] if path.exists() else {}
     merged = {**known, **sections}
@@ -41,12 +41,17 @@ def markdown(tree: Tree) -> str:
     """The page of a machine."""
     machine, sections = tree["machine"], tree["sections"]
     lines = [
-        f"# {machine['device'].split(': ', 1)[-1]}, {machine['cores']} cores",
+        f"# {machine['device'].split(': ', 1)[-1]}, {_counted(machine['cores'], 'core')}",
         "",
         "Numbers are medians over rounds, in brackets the lowest and the highest round. Every round measures each "
         "contender once, in turn; `x` columns are medians of the ratios within rounds.",
         "",
-        *_targets(sections),
+        *(
+            ["**Sizes that only show that everything runs: these numbers mean nothing.**", ""]
+            if machine["quick"]
+            else []
+        ),
+        *_targets({} if machine["quick"] else sections),
     ]
     for part, section in sections.items():
         lines += _section(part, section)
@@ -69,10 +74,8 @@ def _section(part: str, section: Tree) -> list[str]:
     made = section["made_with"]
     versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
     lines = [f"## {part}", "", "```sh", section["command"], "```", ""]
-    lines += [
-        f"Commit {made['commit']}; {made['device']}; {made['threads']} threads; {made['repeats']} rounds; {versions}.",
-        "",
-    ]
+    threads, rounds = _counted(made["threads"], "thread"), _counted(made["repeats"], "round")
+    lines += [f"Commit {made['commit']}; {made['device']}; {threads}; {rounds}; {versions}.", ""]
     for table in section["tables"]:
         rows = [[_cell(value) for value in row] for row in table["rows"]]
         lines += [f"### {table['title']}", "", table["how"], "", *_grid(table["columns"], rows), ""]
@@ -91,6 +94,10 @@ def _cell(value: Any) -> str:
         middle = _number(value["median"])
         return middle if value["n"] == 1 else f"{middle} ({_number(value['low'])} to {_number(value['high'])})"
     return value if isinstance(value, str) else _number(value)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: float) -> str:

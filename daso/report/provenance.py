@@ -29,6 +29,8 @@ class Origin(NamedTuple):
     split: str
     data: str
     device: str
+    precision: str
+    mode: str
     seconds: str
 
 
@@ -47,6 +49,7 @@ def facts(runs: Sequence[Tree]) -> list[Fact]:
         "device": [text(o.get("device")) for o in origins],
         "threads": [text(o.get("threads")) for o in origins],
         "precision": [text(o.get("precision")) for o in origins],
+        "mode": [text(o.get("mode")) for o in origins],
     }
     found = [Fact(name, tuple(counted(values))) for name, values in named.items()]
     return [*found, Fact("training time", (_time(runs),))]
@@ -67,6 +70,8 @@ def _origin(run: Tree) -> Origin:
         split=short(source.get("split_sha256")),
         data=short(source.get("data_sha256")),
         device=text(source.get("device")),
+        precision=text(source.get("precision")),
+        mode=text(source.get("mode")),
         seconds="unknown" if seconds is None else duration(seconds),
     )
 

@@ -11,6 +11,7 @@ from daso.report.collect import MEASURES, Cell, Spread, Tree
 from daso.report.plates import Plate
 from daso.report.provenance import Fact, Origin, facts, origins
 from daso.report.published import Published, Row, look_up
+from daso.report.speed import Pace, paces
 from daso.report.tables import NOT_COMPARABLE, Verdict, judge, label, obstacles, paired, references
 
 MARKS = {"inside the spread": "●", "within 1 point": "◐", "outside": "○", "not comparable": "–", "not run": "–"}
@@ -59,6 +60,7 @@ class Section:
     measures: list[dict[str, str]]
     pairs: list[dict[str, str]]
     plates: list[Plate]
+    paces: list[Pace]
     facts: list[Fact]
     origins: list[Origin]
     missing_histories: int
@@ -109,6 +111,7 @@ def section(
         measures=_measures(judgements, titles),
         pairs=[] if comparable else _pairs(table, at, titles),
         plates=plates,
+        paces=paces([j.cell for j in judgements], titles),
         facts=facts(runs),
         origins=origins(j.cell for j in judgements),
         missing_histories=missing_histories,

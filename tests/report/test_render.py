@@ -119,7 +119,7 @@ def test_an_incomparable_protocol_is_labeled_everywhere(project, make_suite):
     out = project.build(suite)
     text = (out / "index.html").read_text()
     captions = re.findall(r'<p class="caption">.*?</p>|<figcaption>.*?</figcaption>', text, re.DOTALL)
-    assert len(captions) == 3 + 5  # accuracy, measures, pairs; five figures
+    assert len(captions) == 4 + 5  # accuracy, measures, pairs, speed; five figures
     assert all("short schedule, small encoder" in caption for caption in captions)
     assert {row["verdict"] for row in cells(out)} == {"not comparable"}
     assert {row["difference"] for row in cells(out)} == {""}
@@ -137,6 +137,29 @@ def test_pairs_only_where_nothing_is_comparable(project, make_suite):
     text = page(project.build(other)).text
     assert "FixMatch + DASO FixMatch +9.0 +8.0 to +10.0 3 of 3" in text
     assert "no published number (6 of 6 cells)" in text
+
+
+def test_speed_of_two_devices(project, make_suite, run_ids):
+    """Seed 0 at 10 steps/s on a CPU, seeds 1 and 2 at 100 and 300 on a GPU: 10.0 and 200; 5 % of 100 are the rest."""
+    suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
+    share = {"augmentation": 0.1, "forward": 0.2, "backward": 0.4, "update": 0.15, "evaluation": 0.1}
+    steps, device = (10.0, 100.0, 300.0), ("cpu: made up", "cuda: made up", "cuda: made up")
+    project.fill(suite)
+    for *_, seed, run in run_ids(suite):
+        path = project.metrics / f"{run}.json"
+        tree = json.loads(path.read_text())
+        tree["speed"] |= {"steps_per_second": steps[seed], "share": share, "peak_memory_mib": 512.0, "replicas": 1}
+        tree["provenance"] |= {"device": device[seed], "mode": "graph" if seed else "eager"}
+        path.write_text(json.dumps(tree))
+    out = project.build(suite)
+    text = page(out).text
+    assert "cpu: made up, 1 thread FixMatch 1 10.0 900 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, eager" in text
+    assert "cuda: made up FixMatch 2 200 900 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, graph" in text
+    assert "mode eager (1 run) graph (2 runs)" in text
+    markdown = (out / "report.md").read_text()
+    assert "| cuda: made up | FixMatch | 2 | 200 | 900 | 10.0 | 20.0 | 40.0 | 15.0 | 10.0 | 5.0 | 512 |" in markdown
+    table = markdown.split("Speed")[1].split("Where table")[0]
+    assert {line.count("|") for line in table.splitlines() if line.startswith("|")} == {15}
 
 
 def test_other_images_are_not_comparable(project, make_suite, run_ids):

@@ -1,0 +1,135 @@
+"""The machine's own ceiling, measured in the same rounds as the step, and what is left between the two."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from daso.bench import anatomy
+from daso.bench.anatomy import Term
+from daso.bench.contenders import WARMUP, Ours
+from daso.bench.findings import Cell, Section, Table, Target
+from daso.bench.measure import Measure, Times, interleaved, rates, scaled, spread, timed
+from daso.bench.world import Bench, awake, title, trainer
+from daso.engine.loader import CHUNK
+from daso.engine.program import choose_mode
+
+COPY = "copy"
+PROFILED = 3  # steps on a CPU; on CUDA a chunk
+
+
+def measure(bench: Bench) -> Section:
+    """The ceiling, the step against it in every precision, and the step's terms in the fastest."""
+    mode = choose_mode("auto", bench.device)
+    side, length = _sizes(bench)
+    contenders = {precision: _product(bench, side, precision) for precision in bench.precisions}
+    contenders[COPY] = _copy(bench, length)
+    for precision in bench.precisions:
+        run = Ours(awake(bench.config, precision), bench.device, mode)
+        contenders[_step(precision)] = partial(run.run, run.warm_up(bench.size(4.0, 1.0, 0.0)))
+    times = interleaved(contenders, bench.repeats)
+    eager = trainer(awake(bench.config, bench.precisions[-1]), bench.device, "eager")
+    eager.advance(WARMUP)
+    parts = anatomy.terms(eager, PROFILED if bench.device.type == "cpu" else CHUNK["cuda"])
+    ceilings = {precision: 2 * side**3 / spread(times[precision]).median for precision in bench.precisions}
+    tables = [
+        _machine_table(bench, times, side, length),
+        _step_table(bench, times, mode, sum(part.flops for part in parts), ceilings),
+        _terms_table(bench, parts, ceilings[bench.precisions[-1]]),
+    ]
+    return Section(tables, _targets(bench, mode), [_largest(parts, ceilings[bench.precisions[-1]])], {"ceiling": times})
+
+
+def _step(precision: str) -> str:
+    return f"step in {precision}"
+
+
+def _sizes(bench: Bench) -> tuple[int, int]:
+    """The side of the matrices, and the float32 numbers of the copy: more than any cache holds."""
+    return bench.size(2048, 8192, 64), bench.size(2**26, 2**29, 2**12)
+
+
+def _product(bench: Bench, side: int, precision: str) -> Measure:
+    """Products of random matrices; with zeros a chip would use less power and so run faster."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (torch.randn(side, side, device=bench.device).to(dtype) for _ in range(2))
+    calls = bench.size(4, 16, 1)
+
+    def work() -> list[Tensor]:
+        return [left @ right for _ in range(calls)]
+
+    work()
+    return lambda: timed(work, calls, bench.device)
+
+
+def _copy(bench: Bench, length: int) -> Measure:
+    source = torch.randn(length, device=bench.device)
+    target, calls = torch.empty_like(source).copy_(source), bench.size(4, 16, 1)
+    return lambda: timed(lambda: [target.copy_(source) for _ in range(calls)], calls, bench.device)
+
+
+def _machine_table(bench: Bench, times: Times, side: int, length: int) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (f"product of two {side:,} x {side:,} matrices, {precision}",
+         rates([second / (2 * side**3 / 1e9) for second in times[precision]]), "GFLOP/s")
+        for precision in bench.precisions
+    ]  # fmt: skip
+    moved = 8 * length / 1e9
+    rows.append((f"copy of {4 * length / 2**20:,.0f} MiB", rates([second / moved for second in times[COPY]]), "GB/s"))
+    how = (
+        "Random numbers, in as many threads as the step has. A product of sides n counts as 2 n^3 operations, a copy "
+        "as its bytes read and written. fp32 is without TF32."
+    )
+    return Table("The machine", how, ("", "reached", ""), rows)
+
+
+def _step_table(bench: Bench, times: Times, mode: str, work: float, ceilings: dict[str, float]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for precision, ceiling in ceilings.items():
+        each = times[_step(precision)]
+        row = (precision, scaled(each, 1e3), rates([second / (work / 1e9) for second in each]))
+        rows.append((*row, f"{100 * work / ceiling / spread(each).median:.0f} %", 1e3 * work / ceiling))
+    how = (
+        f"One step of {title(bench.config)}, mode {mode}: {work / 1e9:,.1f} GFLOP, counted operator by operator. The "
+        "share is that of the matrix product of its precision; the last column is how long the step would take at it."
+    )
+    columns = ("precision", "ms a step", "GFLOP/s", "share of the ceiling", "ms at the ceiling")
+    return Table("The step against it", how, columns, rows)
+
+
+def _terms_table(bench: Bench, parts: list[Term], ceiling: float) -> Table:
+    total = sum(part.seconds for part in parts)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            part.name,
+            1e3 * part.seconds,
+            f"{100 * part.seconds / total:.1f} %",
+            part.flops / 1e9 if part.flops else "",
+            1e3 * part.flops / ceiling if part.flops else "",
+            1e3 * (part.seconds - part.flops / ceiling),
+        )
+        for part in parts
+    ]
+    how = (
+        f"A step of {title(bench.config)} in {bench.precisions[-1]}, eager mode, under PyTorch's profiler: the time of "
+        "each operator itself, summed by kind. What is left is a term's time without that of its arithmetic at the "
+        "ceiling."
+    )
+    return Table("Where the time goes", how, ("", "ms a step", "share", "GFLOP", "ms at the ceiling", "ms left"), rows)
+
+
+def _largest(parts: list[Term], ceiling: float) -> str:
+    """The term with the most time above its floor, in a sentence."""
+    part = max(parts, key=lambda part: part.seconds - part.flops / ceiling)
+    left = part.seconds - part.flops / ceiling
+    return f"The largest remaining term: {part.name}, {1e3 * left:.3g} ms a step above the ceiling's time."
+
+
+def _targets(bench: Bench, mode: str) -> list[Target]:
+    if bench.device.type == "cpu":
+        return []
+    run = trainer(awake(bench.config, bench.precisions[-1]), bench.device, mode)
+    run.advance(2 * CHUNK["cuda"])
+    return [Target("GPU idle within a step", "at most", 10, 100 * anatomy.idle(run, CHUNK["cuda"]), "%")]

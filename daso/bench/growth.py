@@ -1,0 +1,136 @@
+"""What a step costs as the work grows: batches, classes, queues, and the number of unlabeled images."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from daso.bench import stores
+from daso.bench.child import Child, Reply, children
+from daso.bench.contenders import Ours, ours
+from daso.bench.findings import Cell, Section, Table
+from daso.bench.measure import Measure, Times, interleaved, ratios, scaled
+from daso.bench.world import Bench, Config, addon, awake, changed, small, tiny, title
+from daso.engine.program import choose_mode
+
+HELD: Mapping[str, int | None] = {"resident": None, "streamed": 0}  # and the bytes that images may take
+MIB = 2**20
+
+
+class Knob(NamedTuple):
+    """Something that grows, and how a configuration says it."""
+
+    name: str
+    values: Sequence[int]
+    turn: Callable[[Config, int], Config]
+
+
+def measure(bench: Bench) -> Section:
+    """A table for each thing that grows."""
+    config = (tiny if bench.quick else small)(bench.config)
+    knobs = [
+        Knob("batch size", bench.size((16, 32, 64, 128), (16, 32, 64, 128), (4, 8)), _batch),
+        Knob("classes", bench.size((10, 100, 1000), (10, 100, 1000), (10, 20)), _classes),
+        Knob("queue length", bench.size((256, 1024, 4096), (256, 1024, 4096), (16, 32)), _queue),
+    ]
+    seconds = {knob.name: interleaved(_turned(bench, config, knob), bench.repeats) for knob in knobs}
+    tables = [_knob_table(bench, config, knob, seconds[knob.name]) for knob in knobs]
+    table, seconds["unlabeled images"] = _sets(bench, config)
+    return Section([*tables, table], [], [], seconds)
+
+
+def _batch(config: Config, value: int) -> Config:
+    return changed(config, {"protocol.batch_size": value})
+
+
+def _classes(config: Config, value: int) -> Config:
+    return changed(config, {"dataset.num_classes": value})
+
+
+def _queue(config: Config, value: int) -> Config:
+    return addon(config, queue_length=value)
+
+
+def _turned(bench: Bench, config: Config, knob: Knob) -> dict[str, Measure]:
+    mode, contenders = choose_mode("auto", bench.device), dict[str, Measure]()
+    for value in knob.values:
+        run = Ours(awake(knob.turn(config, value)), bench.device, mode)
+        contenders[f"{value:,}"] = partial(run.run, run.warm_up(bench.size(0.7, 0.5, 0.0)))
+    return contenders
+
+
+def _knob_table(bench: Bench, config: Config, knob: Knob, times: Times) -> Table:
+    first = times[f"{knob.values[0]:,}"]
+    rows: list[tuple[Cell, ...]] = [(name, scaled(each, 1e3), ratios(each, first)) for name, each in times.items()]
+    return Table(f"Growth with {knob.name}", _what(bench, config), (knob.name, "ms a step", "x the first"), rows)
+
+
+def _what(bench: Bench, config: Config) -> str:
+    return (
+        f"A small network in place of the protocol's, as it is not what is asked: a step of {title(config)} in fp32, "
+        f"mode {choose_mode('auto', bench.device)}, batches of {config['protocol']['batch_size']} unless they grow, "
+        f"{config['dataset']['num_classes']} classes, images of {config['dataset']['image_size']} pixels a side."
+    )
+
+
+def _sets(bench: Bench, config: Config) -> tuple[Table, Times]:
+    """Stores of many sizes, each held in the device's memory and streamed from its memory map."""
+    sizes = bench.size((10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), (1000, 2000))
+    config = changed(config, {"dataset.image_size": bench.size(8, 32, 8)})
+    with tempfile.TemporaryDirectory() as folder:
+        stored = {n: _store(Path(folder, str(n)), n, config) for n in sizes}
+        orders = {(n, held): _order(bench, config, stored[n], memory) for n in sizes for held, memory in HELD.items()}
+        with children(list(orders.values()), torch.get_num_threads()) as crew:
+            replies = dict(zip(orders, crew, strict=True))
+            contenders = {f"{n:,} {held}": partial(_taken, *pair) for (n, held), pair in replies.items()}
+            times = interleaved(contenders, bench.repeats)
+            after = {key: child.run(1) for key, (child, _) in replies.items()}
+    rows = [_set_row(config, key, replies[key][1], after[key], times, sizes[0]) for key in orders]
+    how = (
+        f"{_what(bench, config)} Random images in a store on disk; one process for each row, all alive, asked in turn. "
+        "Resident images lie packed in the device's memory; streamed ones stay in the memory map, of which only the "
+        "rows of a chunk are read. Memory is what the process holds of its own after the steps, less what it held "
+        "before it opened the store; pages of the map, which the system drops when it needs to, are not in it."
+    )
+    columns = ("unlabeled images", "ms a step", "x the first of its kind", "MiB on disk", "MiB packed", "MiB held")
+    return Table("Growth with the unlabeled set", how, columns, rows), times
+
+
+def _store(folder: Path, n: int, config: Config) -> Path:
+    return stores.make(folder, n, config["dataset"]["image_size"], config["dataset"]["num_classes"])
+
+
+def _order(bench: Bench, config: Config, store: Path, memory: int | None) -> dict[str, Any]:
+    return {
+        "name": ours(choose_mode("auto", bench.device), "fp32"),
+        "config": config,
+        "device": str(bench.device),
+        "seconds": bench.size(0.7, 0.5, 0.0),
+        "store": str(store),
+        "memory": memory,
+    }
+
+
+def _taken(child: Child, first: Reply) -> float:
+    return float(child.run(first["steps"])["seconds"])
+
+
+def _set_row(
+    config: Config, key: tuple[int, str], ready: Reply, after: Reply, times: Times, smallest: int
+) -> tuple[Cell, ...]:
+    n, held = key
+    name, first, pixels = f"{n:,} {held}", f"{smallest:,} {held}", config["dataset"]["image_size"] ** 2
+    packed = 4 * n * pixels / MIB if held == "resident" else 0.0
+    return (
+        name,
+        scaled(times[name], 1e3),
+        ratios(times[name], times[first]),
+        3 * n * pixels / MIB,
+        packed,
+        after["now_mib"] - ready["base_mib"],
+    )

@@ -1,0 +1,63 @@
+import pytest
+
+from daso.bench import anatomy
+from daso.bench.anatomy import BACKWARD, FORWARD, PRODUCTS, REST, gaps, term_of
+from daso.bench.world import trainer
+from tests.bench.world import CPU, DASO, config
+
+ONE = {"name": "small_convnet", "channels": [8], "strides": [1]}
+
+
+def test_arithmetic_of_one_layer_by_hand():
+    """80 images of 16 x 16; 8 outputs of 3 x 3 x 3 products each, two operations a product. Backward the first layer
+    wants the gradient of its weights alone, which costs the same. The classifier, 8 to 4, is two products backward."""
+    images, convolution, classifier = 80, 2 * 16 * 16 * 8 * 27, 2 * 8 * 4
+    run = trainer(config(network=ONE), CPU, "eager")
+    assert anatomy.flops(run) == {
+        FORWARD: images * convolution,
+        BACKWARD: images * convolution,
+        PRODUCTS: images * classifier + 2 * images * classifier,
+    }
+    assert run.t == 1
+
+
+def test_the_teacher_of_daso_adds_a_forward_of_the_labeled_images():
+    plain, with_daso = (anatomy.flops(trainer(config(*addons, network=ONE), CPU, "eager")) for addons in ((), (DASO,)))
+    assert with_daso[FORWARD] - plain[FORWARD] == 16 * 2 * 16 * 16 * 8 * 27
+    assert with_daso[BACKWARD] == plain[BACKWARD]
+
+
+def test_terms_hold_all_of_the_time_and_all_of_the_arithmetic():
+    run = trainer(config(DASO), CPU, "eager")
+    parts = anatomy.terms(run, 2)
+    assert run.t == 3
+    assert [part.seconds for part in parts] == sorted((part.seconds for part in parts), reverse=True)
+    assert {part.name for part in parts if part.flops} == {FORWARD, BACKWARD, PRODUCTS}
+    assert {"batch norm", "LeakyReLU", "optimiser and teacher", REST} <= {part.name for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("operator", "term"),
+    [
+        ("aten::convolution_backward", BACKWARD),
+        ("aten::mkldnn_convolution", FORWARD),
+        ("aten::cudnn_convolution", FORWARD),
+        ("aten::cudnn_batch_norm", "batch norm"),
+        ("aten::native_batch_norm_backward", "batch norm"),
+        ("aten::leaky_relu_backward", "LeakyReLU"),
+        ("aten::addmm", PRODUCTS),
+        ("aten::_foreach_mul_", "optimiser and teacher"),
+        ("aten::_fused_sgd_", "optimiser and teacher"),
+        ("aten::add_", "sums, copies and casts"),
+        ("aten::index_select", REST),
+        ("aten::addcmul", REST),
+    ],
+)
+def test_operators_and_their_terms(operator, term):
+    assert term_of(operator) == term
+
+
+def test_gaps_by_hand():
+    """From 0 to 10; covered are 0 to 4, twice between 2 and 3, and 6 to 9: 7 of 10, in any order."""
+    assert gaps([(6.0, 9.0), (0.0, 4.0), (2.0, 3.0), (8.5, 9.0), (9.5, 10.0)]) == pytest.approx(0.25)
+    assert gaps([(0.0, 1.0), (1.0, 2.0)]) == 0.0

@@ -1,0 +1,44 @@
+import time
+
+import pytest
+
+from daso.bench.measure import interleaved, rates, ratios, scaled, spread, timed
+from tests.bench.world import CPU
+
+
+def test_every_round_measures_each_and_begins_with_another():
+    order = []
+
+    def contender(name, seconds):
+        def measure():
+            order.append(name)
+            return seconds + len(order)
+
+        return measure
+
+    times = interleaved({"a": contender("a", 0), "b": contender("b", 10), "c": contender("c", 20)}, 4)
+    assert "".join(order) == "abc" + "bca" + "cab" + "abc"
+    assert times == {"a": [1, 6, 8, 10], "b": [12, 14, 19, 21], "c": [23, 25, 27, 32]}
+
+
+def test_spread_by_hand():
+    assert spread([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0, 3)
+    assert spread([4.0, 1.0]) == (2.5, 1.0, 4.0, 2)
+    assert rates([0.5, 0.25, 0.1]) == pytest.approx((4.0, 2.0, 10.0, 3))
+    assert scaled([0.5, 0.25, 1.0], 1e3) == (500.0, 250.0, 1000.0, 3)
+
+
+def test_ratios_are_those_of_rounds():
+    """2/1, 4/4 and 9/3 have the median 2; the ratio of the medians would be 4/3."""
+    assert ratios([2.0, 4.0, 9.0], [1.0, 4.0, 3.0]) == (2.0, 1.0, 3.0, 3)
+
+
+def test_a_noisy_round_harms_both_alike():
+    """One round ten times slower than the others leaves the ratio as it is."""
+    assert ratios([2.0, 20.0, 2.0], [1.0, 10.0, 1.0]) == (2.0, 2.0, 2.0, 3)
+
+
+def test_seconds_of_a_unit(monkeypatch):
+    now = iter([10.0, 16.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
+    assert timed(lambda: None, 3, CPU) == 2.0

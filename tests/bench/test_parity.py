@@ -1,0 +1,269 @@
+"""Pairs of a suite: how they are planned, that none is trained twice, and what the page says of them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daso.bench import parity
+from daso.bench.parity import altered
+from daso.bench.parity_page import Outcome, Pair, Setup, markdown, section
+from daso.cli import main
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import Run, data_config, expanded
+from daso.data.catalog import make_store
+from daso.data.split import load_split
+from daso.errors import DasoError
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = load(ROOT / "params")
+SETTING = "n20-m80-l20-u10r"
+SMOKE = Run("digits", SETTING, "smoke", "fixmatch", 0)
+ORIGIN = {"commit": "c", "device": "cpu: made up", "threads": 1, "mode": "eager", "versions": {"torch": "9.9"}}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A project with the store of the digits and nothing trained."""
+    (tmp_path / "params").symlink_to(ROOT / "params")
+    make_store(data_config(PARAMS, "digits"), tmp_path / "data/store/digits")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Fake:
+    """Trains nothing: writes the files of a run whose accuracy, in percent, it looks up; keeps what it was asked."""
+
+    def __init__(self, accuracy, fails=()):
+        self.accuracy, self.fails, self.asked = accuracy, set(fails), []
+
+    def __call__(self, task, device):
+        asked = (task.run.method, task.run.seed, task.precision)
+        self.asked.append(asked)
+        if asked in self.fails:
+            raise DasoError("training failed")
+        task.folder.mkdir(parents=True)
+        report = {
+            **{"key": task.config["key"], "class_order": list(range(10)), "classes": [], "counts": {}},
+            "speed": {"steps_per_second": 100.0 if task.precision == "fp32" else 200.0},
+            "provenance": {**ORIGIN, "split_sha256": task.split_sha256, "precision": task.precision},
+        }
+        value = self.accuracy(*asked) / 100
+        with (task.folder / "history.csv").open("w", newline="") as file:
+            rows = csv.DictWriter(file, ["step", "test_top1", "test_top1_la"])
+            rows.writeheader()
+            rows.writerow({"step": 60, "test_top1": value, "test_top1_la": value})
+        np.savez(task.folder / "predictions.npz", logits=np.eye(10), labels=np.arange(10))
+        (task.folder / "config.json").write_text(json.dumps(task.config))
+        (task.folder / "train.json").write_text(json.dumps(report))
+
+
+def results(out="docs/benchmarks/precision.json"):
+    return json.loads(Path(out).read_text())["suites"]
+
+
+def pair(method, seed, standard, other, milliseconds=(10.0, 5.0), setting="s", dataset="d"):
+    outcomes = (
+        Outcome("k", value, 20, time, ORIGIN) for value, time in zip((standard, other), milliseconds, strict=True)
+    )
+    return Pair(Run(dataset, setting, "p", method, seed), "bf16", *outcomes)
+
+
+def setup(**changes):
+    given = {
+        **{"suite": "demo", "methods": None, "settings": None, "seeds": 3, "variants": ["bf16"], "margin": 1.0},
+        **{"jobs": 2, "steps": None, "out": Path("page.md"), "device": "cpu"},
+    }
+    return Setup(**{**given, **changes})
+
+
+DEMO = {"title": "A demonstration", "protocol": {"name": "p", "title": "short", "steps": 1200}}
+
+
+def test_rows_and_pooled_rows_by_hand():
+    """A: d 0, 1, 2, mean 1, sd 1. B: d -3, -3, 0, mean -2, squares 1 + 1 + 4 over 2, sd sqrt(3). Pooled: mean -0.5."""
+    pairs = [pair("a", seed, 80.0, 80.0 + d, (10, 5)) for seed, d in enumerate((0.0, 1.0, 2.0))]
+    pairs += [pair("b", seed, 70.0 + seed, 70.0 + seed + d, (8, 10)) for seed, d in enumerate((-3.0, -3.0, 0.0))]
+    found = section(setup(), DEMO, pairs)
+    first, second = found["rows"]
+    assert [first[name] for name in ("setting", "method", "variant", "n")] == ["s", "a", "bf16", 3]
+    assert (first["standard"], first["other"], first["mean"], first["sd"]) == (80.0, 81.0, 1.0, 1.0)
+    assert first["lower"] == pytest.approx(1 - 2.920 / 3**0.5, abs=1e-3)
+    assert (first["milliseconds"], first["times_as_fast"], first["verdict"]) == ([10, 5], 2.0, "non-inferior")
+    assert (second["standard"], second["other"], second["mean"]) == (71.0, 69.0, pytest.approx(-2.0))
+    assert (second["sd"], second["times_as_fast"]) == (pytest.approx(3**0.5), 0.8)
+    (pooled,) = found["pooled"]
+    assert (pooled["dataset"], pooled["n"], pooled["mean"]) == ("d", 6, pytest.approx(-0.5))
+    assert pooled["times_as_fast"] == 1.4  # the middle of 0.8 and 2
+    assert len(found["pairs"]) == 6
+
+
+def test_every_dataset_is_pooled_by_itself():
+    pairs = [pair("a", seed, 80.0, 80.0 - seed, dataset=name) for name in ("d", "e") for seed in range(3)]
+    found = section(setup(), DEMO, pairs)
+    assert [(row["dataset"], row["n"], row["mean"]) for row in found["pooled"]] == [("d", 3, -1.0), ("e", 3, -1.0)]
+    page = markdown({"suites": {"demo": found}})
+    assert "| dataset | setting | method | variant |" in page
+
+
+def test_the_page_says_what_was_done():
+    pairs = [pair("a", seed, 80.0, 80.0 + d) for seed, d in enumerate((0.0, 1.0, 2.0))]
+    page = markdown({"suites": {"demo": section(setup(), DEMO, pairs)}})
+    assert "python -m daso parity demo --seeds 3 --variants bf16 --margin 1 --jobs 2 --device cpu --out page.md" in page
+    assert "`p` (short), 1,200 steps a run; accuracy is the median of the last 20 evaluations. 3 seeds" in page
+    assert "bf16 against fp32: non-inferior in 1 of 1 rows, inferior in 0 of 1 rows, not shown in 0 of 1 rows." in page
+    assert "device: cpu: made up; threads: 1; mode: eager; versions: torch 9.9." in page
+    row = "| s | a | bf16 | 3 | 80.00 | 81.00 | +1.00 | 1.00 | -0.69 to +2.69 | non-inferior | 10.0 | 5.00 | 2.00 |"
+    assert row in page
+
+
+def test_the_page_says_what_was_left_out():
+    shortened = setup(methods=["a", "b"], settings=["s"], steps=20, margin=0.5, seeds=1, jobs=1)
+    page = markdown({"suites": {"demo": section(shortened, DEMO, [pair("a", 0, 80.0, 79.0)])}})
+    assert "demo --methods a,b --settings s --seeds 1 --variants bf16 --margin 0.5 --steps 20 --jobs 1" in page
+    assert "**20 steps a run instead of its 1,200**" in page
+    assert "1 seed, 1 run at a time. Margin: 0.5 points." in page
+    assert "| s | a | bf16 | 1 | 80.00 | 79.00 | -1.00 | – | – | **not shown** | 10.0 | 5.00 | 2.00 |" in page
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"methods": ["a", "b"], "settings": ["s"], "variants": ["bf16", "fp16"], "steps": 20, "margin": 0.5}],
+)
+def test_the_command_on_the_page_is_the_one_that_was_given(changes, monkeypatch):
+    """Its words, read by the command line, ask for the same check."""
+    asked = {}
+    monkeypatch.setattr(parity, "run", lambda suite, **options: asked.update(suite=suite, **options))
+    given = setup(**changes)
+    assert main(given.command.removeprefix("python -m daso ").split()) == 0
+    assert asked == given._asdict()
+
+
+def test_a_key_of_its_own_for_every_precision_and_budget():
+    """The protocol of this suite is fp32: its runs in fp32 are the runs themselves."""
+    keys = [
+        Keys(altered(PARAMS, "smoke", precision, 5, steps)).train(SMOKE)
+        for precision, steps in (("fp32", None), ("bf16", None), ("fp32", 20), ("bf16", 20))
+    ]
+    assert len(set(keys)) == 4
+    assert keys[0] == Keys(PARAMS).train(SMOKE)
+    assert PARAMS.protocols["smoke"]["precision"] == "fp32"  # as before
+    assert expanded(altered(PARAMS, "smoke", "bf16", 4), "smoke")["seeds"] == [0, 1, 2, 3]
+
+
+def test_nothing_is_trained_twice(here, monkeypatch):
+    def check(fake, **options):
+        monkeypatch.setattr(parity, "_train", fake)
+        parity.run("smoke", methods=["fixmatch"], **options)
+        return sorted(fake.asked)
+
+    def level(method, seed, precision):
+        return 80.0 - seed - 0.5 * (precision == "bf16")
+
+    first = [("fixmatch", seed, precision) for seed in range(2) for precision in ("bf16", "fp32")]
+    assert check(Fake(level), seeds=2) == first
+    assert check(Fake(level), seeds=2) == []
+    assert check(Fake(level), seeds=3) == [("fixmatch", 2, "bf16"), ("fixmatch", 2, "fp32")]
+    (row,) = results()["smoke"]["rows"]
+    assert (row["n"], row["mean"], row["standard"]) == (3, pytest.approx(-0.5), pytest.approx(79.0))
+    assert len(check(Fake(level), seeds=2, steps=20)) == 4  # other runs
+    assert check(Fake(level), seeds=3) == []  # and the first ones are still there
+
+
+def test_a_check_that_failed_goes_on(here, monkeypatch):
+    broken = Fake(lambda *asked: 80.0, fails=[("fixmatch", 1, "fp32")])
+    monkeypatch.setattr(parity, "_train", broken)
+    with pytest.raises(DasoError, match="training failed"):
+        parity.run("smoke", methods=["fixmatch"], seeds=2)
+    assert not Path("docs").exists()
+    assert broken.asked[:3] == [("fixmatch", 0, "fp32"), ("fixmatch", 0, "bf16"), ("fixmatch", 1, "fp32")]
+    whole = Fake(lambda *asked: 80.0)
+    monkeypatch.setattr(parity, "_train", whole)
+    parity.run("smoke", methods=["fixmatch"], seeds=2)
+    assert not {("fixmatch", 0, "fp32"), ("fixmatch", 0, "bf16")} & set(whole.asked)
+    assert ("fixmatch", 1, "fp32") in whole.asked
+
+
+def test_a_run_on_another_split_is_trained_again(here, monkeypatch):
+    fake = Fake(lambda *asked: 80.0)
+    monkeypatch.setattr(parity, "_train", fake)
+    parity.run("smoke", methods=["fixmatch"], seeds=1)
+    path = next(Path("drafts/parity").glob("digits/**/fp32-*/train.json"))
+    tree = json.loads(path.read_text())
+    tree["provenance"]["split_sha256"] = "another"
+    path.write_text(json.dumps(tree))
+    fake.asked.clear()
+    with pytest.raises(FileExistsError):  # the fake makes the folder of a run once
+        parity.run("smoke", methods=["fixmatch"], seeds=1)
+    assert fake.asked == [("fixmatch", 0, "fp32")]
+
+
+def test_results_of_another_suite_stay(here, monkeypatch):
+    monkeypatch.setattr(parity, "_train", Fake(lambda *asked: 80.0))
+    parity.run("smoke", methods=["fixmatch"], seeds=1)
+    parity.run("quickstart", methods=["fixmatch", "supervised"], settings=[SETTING], seeds=1)
+    parity.run("smoke", methods=["supervised"], seeds=1)
+    found = results()
+    assert {name: [row["method"] for row in suite["rows"]] for name, suite in found.items()} == {
+        "smoke": ["supervised"],
+        "quickstart": ["supervised", "fixmatch"],
+    }
+    page = Path("docs/benchmarks/precision.md").read_text()
+    assert page.index("## quickstart") < page.index("## smoke")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": ["fixmach"]}, "suite 'smoke' has no method 'fixmach'; did you mean 'fixmatch'"),
+        ({"methods": ["fixmatch_la"]}, "suite 'smoke' has no method 'fixmatch_la'"),
+        ({"settings": ["n1"]}, "suite 'smoke' has no setting 'n1'"),
+        ({"seeds": 0}, "seeds is 0 and must be at least 1"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"steps": 0}, "steps is 0"),
+        ({"margin": 0.0}, "the margin is 0 and must be above 0"),
+        ({"variants": ["fp32"]}, "'fp32' cannot be set against fp32"),
+        ({"variants": []}, "name a variant"),
+    ],
+)
+def test_refused_before_anything_is_done(here, options, message):
+    with pytest.raises(DasoError, match=message):
+        parity.run("smoke", **options)
+    assert not Path("drafts").exists()
+
+
+def test_a_missing_store_is_told_with_its_remedy(here):
+    (here / "data/store/digits/manifest.json").unlink()
+    with pytest.raises(DasoError, match="make it with `snakemake data/store/digits/manifest.json`"):
+        parity.run("smoke", seeds=1)
+
+
+@pytest.mark.slow
+def test_pairs_on_digits(here):
+    """20 steps: both runs of a pair use the same split and begin alike; only the precision differs."""
+    options = {"methods": ["fixmatch"], "seeds": 2, "jobs": 2, "steps": 20, "device": "cpu"}
+    parity.run("smoke", **options)
+    reports = sorted(Path("drafts/parity").glob("digits/**/train.json"))
+    trees = [json.loads(path.read_text()) for path in reports]
+    assert [tree["provenance"]["precision"] for tree in trees] == ["bf16", "fp32"] * 2
+    split = load_split(Path("drafts/parity/splits/digits", SETTING, "s0.json"))
+    assert [tree["provenance"]["split_sha256"] == split.sha256 for tree in trees] == [True, True, False, False]
+    assert {tree["provenance"]["threads"] for tree in trees} == {1}
+    found = results()["smoke"]
+    assert [row["n"] for row in found["rows"]] == [2]
+    assert found["steps"] == 20
+    assert [one["run"] for one in found["pairs"]] == [SMOKE.id, SMOKE._replace(seed=1).id]
+    before = [path.stat().st_mtime_ns for path in reports]
+    parity.run("smoke", **options)
+    assert [path.stat().st_mtime_ns for path in reports] == before
+    assert results()["smoke"] == found
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_says_where_and_why(here, monkeypatch):
+    monkeypatch.setenv("DASO_GPUS", "none")
+    with pytest.raises(DasoError, match=r"train\.log: training failed: DASO_GPUS=none: give a whole number"):
+        parity.run("smoke", methods=["supervised"], seeds=1)

@@ -1,0 +1,159 @@
+"""Every part once, at sizes that only show that it runs."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from daso.bench import contenders, steps
+from daso.bench.child import Child, children
+from daso.bench.reference import plain_pytorch
+from daso.bench.run import run
+from daso.bench.world import Bench, tiny
+from daso.errors import DasoError
+from tests.bench.world import CPU, DASO, config
+
+
+@pytest.fixture(autouse=True)
+def _settings():
+    """Choosing a device makes arithmetic repeatable for the whole process."""
+    before, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.use_deterministic_algorithms(before)
+    torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+def measured(tmp_path: Path, *parts: str, configs=((), (DASO,))):
+    page = run([config(*addons) for addons in configs], tmp_path, "cpu", parts, repeats=2, quick=True)
+    sections = json.loads(page.with_suffix(".json").read_text())["sections"]
+    assert list(sections) == list(parts)
+    for part in parts:
+        assert f"## {part}\n" in page.read_text()
+        assert f"python -m daso bench --parts {part} --device cpu --repeats 2 --quick\n" in page.read_text()
+    return sections
+
+
+def cells(section, table=0):
+    """The rows of a table by their first cell."""
+    return {row[0]: row[1:] for row in section["tables"][table]["rows"]}
+
+
+def test_augmentation(tmp_path):
+    section = measured(tmp_path, "augmentation")["augmentation"]
+    assert [table["title"] for table in section["tables"]] == ["Weak views", "Strong views", "The data path of a step"]
+    for table in section["tables"]:
+        assert all(row[1]["n"] == 2 and 0 < row[1]["low"] <= row[1]["high"] for row in table["rows"])
+    assert len(section["targets"]) == 3
+
+
+def test_steps(tmp_path):
+    section = measured(tmp_path, "steps")["steps"]
+    assert [table["title"] for table in section["tables"]] == ["Steps of fixmatch", "Steps of fixmatch_daso"]
+    rows = cells(section)
+    assert {"reference with its DataLoaders", "reference, batches at hand", "ours, eager, fp32"} <= rows.keys()
+    assert rows["reference with its DataLoaders"][2]["median"] == 1.0
+    milliseconds, images, *_, hours = rows["ours, eager, fp32"]
+    assert hours == pytest.approx(milliseconds["median"] / 1e3 * 1000 / 3600)  # 1,000 steps
+    assert images["high"] == pytest.approx(8 * 5 / milliseconds["low"] * 1e3)  # 8 labeled, 16 unlabeled in two views
+
+
+def test_what_cannot_run_is_said_and_the_others_go_on(monkeypatch):
+    def broken(name, *args):
+        if name == contenders.AT_HAND:
+            raise RuntimeError("no compiler\nand more")
+        return named(name, *args)
+
+    named = contenders.named
+    monkeypatch.setattr(steps, "named", broken)
+    bench = Bench([tiny(config())], CPU, 1, ("eager",), quick=True)
+    found, failed = steps._contenders(bench, bench.config)
+    assert failed == ["fixmatch, reference, batches at hand: no compiler."]
+    assert contenders.AT_HAND not in found
+    assert len(found) >= 2
+
+
+def test_ceiling(tmp_path):
+    section = measured(tmp_path, "ceiling")["ceiling"]
+    assert [table["title"] for table in section["tables"]] == [
+        "The machine",
+        "The step against it",
+        "Where the time goes",
+    ]
+    assert section["notes"][0].startswith("The largest remaining term: ")
+    gflop, reached = (
+        cells(section, 2)["convolutions, forward"][2],
+        cells(section)["product of two 64 x 64 matrices, fp32"],
+    )
+    assert gflop == pytest.approx((8 * 5 + 8) * 2 * 4 * 4 * 8 * 27 / 1e9)  # student and teacher; 4 x 4 places, stride 2
+    side = section["seconds"]["ceiling"]["fp32"]
+    assert reached[0]["high"] == pytest.approx(2 * 64**3 / min(side) / 1e9)
+
+
+@pytest.mark.slow
+def test_replicas(tmp_path):
+    section = measured(tmp_path, "replicas")["replicas"]
+    rows = cells(section)
+    assert list(rows) == ["1 run in one process", "2 runs in one process", "1 process of one thread",
+                          "2 processes of one thread"]  # fmt: skip
+    assert rows["1 run in one process"][1]["median"] == rows["1 process of one thread"][1]["median"] == 1.0
+
+
+@pytest.mark.slow
+def test_memory(tmp_path):
+    section = measured(tmp_path, "memory", configs=((DASO,),))["memory"]
+    for peak, before, images in cells(section).values():
+        assert peak > before > 0
+        assert 0 < images < peak
+
+
+@pytest.mark.slow
+def test_growth(tmp_path):
+    section = measured(tmp_path, "growth")["growth"]
+    rows = cells(section, 3)
+    assert list(rows) == ["1,000 resident", "1,000 streamed", "2,000 resident", "2,000 streamed"]
+    assert rows["2,000 resident"][2:4] == [pytest.approx(2000 * 192 / 2**20), pytest.approx(2000 * 256 / 2**20)]
+    assert rows["2,000 streamed"][3] == 0
+
+
+def test_a_process_that_fails_is_an_error():
+    order = {"name": "ours, eager, fp32", "config": {}, "device": "cpu", "seconds": 0.0}
+    with pytest.raises(DasoError, match="a measuring process ended with status 1"), children([order], 1):
+        pass
+
+
+def test_a_child_answers_line_by_line(monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(Path(__file__).with_name("echo.py")))
+    child = Child({"first": 1}, threads=3)
+    assert child.end() == {"line": {"first": 1}, "threads": "3"}
+    assert child.run(5) == {"line": 5, "threads": "3"}
+    child.close()
+    assert child.process.returncode == 0
+
+
+def test_plain_settings_end_with_the_measurement():
+    torch.use_deterministic_algorithms(True)
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    with pytest.raises(ZeroDivisionError), plain_pytorch():
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.backends.cudnn.benchmark
+        assert torch.backends.cudnn.allow_tf32
+        1 / 0  # noqa: B018
+    assert torch.are_deterministic_algorithms_enabled()
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"parts": ["speed"]}, "there is no part 'speed'; choose from augmentation"),
+        ({"configs": []}, "at least one configuration"),
+        ({"repeats": 0}, "one repetition"),
+        ({"modes": ["graph"]}, "needs a CUDA device"),
+    ],
+)
+def test_wrong_orders(tmp_path, wrong, message):
+    with pytest.raises(DasoError, match=message):
+        run(**{"configs": [config()], "out": tmp_path, "device": "cpu"} | wrong)
+    assert not list(tmp_path.iterdir())

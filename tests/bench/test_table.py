@@ -1,0 +1,111 @@
+import json
+
+import pytest
+
+from daso.bench.findings import Section, Table, Target
+from daso.bench.measure import Spread
+from daso.bench.table import markdown, slug, write
+
+MADE = {
+    "commit": "abc",
+    "device": "cpu: A B",
+    "threads": 2,
+    "repeats": 5,
+    "versions": {"python": "3.11", "torch": "2.15"},
+}
+MACHINE = {"device": "cpu: A B", "cores": 2, "quick": False}
+
+
+def section(found, **made):
+    table = Table("Speed", "How fast.", ("", "ms"), [("ours", Spread(1234.5, 0.01239, 99.96, 5)), ("theirs", 7)])
+    target = Target("steps", "at least", 1.8, found, "x")
+    tree = Section([table], [target], ["A note."], {"t": {"ours": [1.0]}}).tree()
+    return {"command": "bench it", "made_with": MADE | made, **tree}
+
+
+def test_page_by_hand():
+    assert markdown({"machine": MACHINE, "sections": {"steps": section(2.0)}}) == (
+        "# A B, 2 cores\n"
+        "\n"
+        "Numbers are medians over rounds, in brackets the lowest and the highest round. Every round measures each "
+        "contender once, in turn; `x` columns are medians of the ratios within rounds.\n"
+        "\n"
+        "## Targets\n"
+        "\n"
+        "| target | wanted | found | met | part |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| steps | at least 1.80 x | 2.00 x | yes | `steps` |\n"
+        "\n"
+        "## steps\n"
+        "\n"
+        "```sh\n"
+        "bench it\n"
+        "```\n"
+        "\n"
+        "Commit abc; cpu: A B; 2 threads; 5 rounds; python 3.11, torch 2.15.\n"
+        "\n"
+        "### Speed\n"
+        "\n"
+        "How fast.\n"
+        "\n"
+        "|  | ms |\n"
+        "| --- | --- |\n"
+        "| ours | 1,230 (0.0124 to 100) |\n"
+        "| theirs | 7 |\n"
+        "\n"
+        "A note.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("relation", "found", "met"),
+    [("at least", 1.8, True), ("at least", 1.79, False), ("at most", 1.8, True), ("at most", 1.81, False)],
+)
+def test_targets(relation, found, met):
+    assert Target("t", relation, 1.8, found, "x").met is met
+
+
+def test_a_target_that_is_missed_stands_out():
+    assert "| 1.79 x | **no** |" in markdown({"machine": MACHINE, "sections": {"steps": section(1.79)}})
+
+
+def test_numbers_have_three_digits_that_count():
+    def shown(value):
+        rows = Table("T", "", ("",), [(value,)])
+        tree = {"command": "", "made_with": MADE, **Section([rows], [], [], {}).tree()}
+        return markdown({"machine": MACHINE, "sections": {"p": tree}}).splitlines()[-1].strip("| ")
+
+    values = [65532.0, 999.6, 100.4, 99.94, 12.0, 2.371, 0.01239, 1467610, 0.0]
+    expected = ["65,500", "1,000", "100", "99.9", "12.0", "2.37", "0.0124", "1,467,610", "0.00"]
+    assert [shown(value) for value in values] == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "name"),
+    [
+        ("cpu: AMD EPYC 9B14 96-Core Processor", 2, "amd-epyc-9b14-2-cores"),
+        ("cpu: Intel(R) Xeon(R) CPU @ 2.20GHz", 1, "intel-xeon-1-core"),
+        ("cuda: NVIDIA H200", 16, "nvidia-h200-16-cores"),
+    ],
+)
+def test_names_of_machines(device, cores, name):
+    assert slug(device, cores) == name
+
+
+def test_a_part_made_anew_leaves_the_others(tmp_path):
+    order = ["augmentation", "steps"]
+    write(tmp_path, MACHINE, {"steps": section(2.0, commit="old")}, order)
+    write(tmp_path, MACHINE, {"augmentation": section(3.0, commit="old")}, order)
+    page = write(tmp_path, MACHINE, {"steps": section(1.0, commit="new")}, order)
+    assert page == tmp_path / "a-b-2-cores.md"
+    tree = json.loads((tmp_path / "a-b-2-cores.json").read_text())
+    assert list(tree["sections"]) == order
+    assert [part["made_with"]["commit"] for part in tree["sections"].values()] == ["old", "new"]
+    assert page.read_text() == markdown(tree)
+
+
+def test_a_quick_page_is_another_and_promises_nothing(tmp_path):
+    page = write(tmp_path, MACHINE | {"quick": True}, {"steps": section(2.0)}, ["steps"])
+    assert page.name == "a-b-2-cores-quick.md"
+    assert "mean nothing" in page.read_text()
+    assert "Targets" not in page.read_text()

@@ -1,0 +1,44 @@
+import torch
+
+from daso.bench.world import addon, awake, changed, random_data, small, tiny, trainer
+from tests.bench.world import CPU, DASO, config
+
+
+def test_a_changed_configuration_leaves_the_one_before():
+    before = config(DASO)
+    after = changed(before, {"protocol.batch_size": 2, "seed": 5})
+    assert (after["protocol"]["batch_size"], after["seed"]) == (2, 5)
+    assert before == config(DASO)
+
+
+def test_options_reach_daso_alone():
+    other = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}
+    first, second = addon(config(other, DASO), queue_length=3)["method"]["addons"]
+    assert first == other
+    assert second == DASO | {"queue_length": 3}
+
+
+def test_awake_means_that_daso_is_at_work_in_the_third_step():
+    run = trainer(awake(config(DASO | {"warmup": 500, "period": 100})), CPU, "eager")
+    alignment = []
+    for t in range(4):
+        run.advance(t + 1)
+        alignment.append(run.monitor.drain().get("loss_alignment", 0))
+    assert alignment[:2] == [0, 0]
+    assert min(alignment[2:]) > 0
+
+
+def test_random_data_have_every_class_and_all_colours():
+    data = random_data(changed(config(), {"dataset.num_classes": 1500}), CPU, unlabeled=50)
+    assert torch.equal(data.labeled.labels.unique(), torch.arange(1500))
+    assert len(data.unlabeled) == 50
+    pixels = data.unlabeled.gather(torch.arange(50))
+    assert pixels.shape == (50, 16, 16)
+    assert [int((pixels >> shift & 0xFF).amax()) for shift in (0, 8, 16, 24)] == [255, 255, 255, 0]
+
+
+def test_small_and_tiny_configurations_train():
+    for shrink in (small, tiny):
+        run = trainer(awake(shrink(config(DASO))), CPU, "eager")
+        run.advance(3)
+        assert run.t == 3
