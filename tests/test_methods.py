@@ -21,22 +21,29 @@ PARAMS = load(ROOT / "params")
 KEYS = Keys(PARAMS)
 CPU = torch.device("cpu")
 COUNTS = [20, 14, 10, 7, 5, 3, 2, 2, 1, 1]
+NAMES = torch.arange(10)
+SOON = {  # options of add-ons, so that a few steps see them at work
+    "daso": {"warmup": 2, "period": 2},
+    "class_balanced": {"start": 0.04},
+    "ldam": {"start": 0.04},
+}
 
 
-def pool(counts: list[int], seed: int) -> Pool:
-    """Random images of 8 x 8 pixels; class k has counts[k] of them."""
+def pool(counts: list[int], seed: int, names: torch.Tensor) -> Pool:
+    """Random images of 8 x 8 pixels; counts[k] of them are of class k, which goes by the name names[k]."""
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.repeat_interleave(torch.arange(10), torch.tensor(counts))
+    labels = torch.repeat_interleave(names, torch.tensor(counts))
     return Pool(torch.randint(0, 2**24, (len(labels), 8, 8), generator=generator, dtype=torch.int32), labels)
 
 
-def trainer(method: str, device: torch.device = CPU, mode: str = "auto", **protocol: object) -> Trainer:
+def trainer(
+    method: str, device: torch.device = CPU, mode: str = "auto", names: torch.Tensor = NAMES, **protocol: object
+) -> Trainer:
     config = KEYS.resolved(Run("digits", "n20-m80-l20-u10r", "smoke", method, 0))
     config["protocol"] |= protocol
     for addon in config["method"]["addons"]:
-        if addon["name"] == "daso":  # so that a few steps see it blend
-            addon |= {"warmup": 2, "period": 2}
-    pools = (pool(COUNTS, 0), pool(COUNTS[::-1], 1), pool([2] * 10, 2), pool([3] * 10, 3))
+        addon |= SOON.get(addon["name"], {})
+    pools = (pool(counts, i, names) for i, counts in enumerate((COUNTS, COUNTS[::-1], [2] * 10, [3] * 10)))
     data = Resident(*(Pool(part.images.to(device), part.labels.to(device)) for part in pools))
     return build(config, data, device, mode)
 
@@ -96,6 +103,20 @@ def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
     if step.targets.numel():
         assert torch.allclose(step.targets.sum(-1), torch.ones(len(step.targets)), atol=1e-5)
         assert not step.targets.requires_grad
+
+
+def test_relabelling_classes_relabels_the_answer(method):
+    """Two runs are one, but for the names of classes: in the images' labels, and in the rows of what answers."""
+    names = torch.tensor([3, 1, 4, 0, 5, 9, 2, 6, 8, 7])
+    runs = trainer(method), trainer(method, names=names)
+    for run, order in zip(runs, (NAMES, names.argsort()), strict=True):
+        for network in run.models:
+            for layer in (network.classifier, *(head for head in network.heads.values() if head.out_features == 10)):
+                with torch.no_grad():  # logits large enough for guesses to be confident
+                    layer.weight.copy_(20 * layer.weight[order])
+        run.advance(4)
+    for one, two in zip(*(run.predict(run.data.test) for run in runs), strict=True):
+        assert (one - two[:, names]).abs().max() < 1e-4 * one.abs().max()
 
 
 def test_a_step_never_asks_the_device(method):

@@ -13,6 +13,10 @@ LEARNERS = {
 ADDONS = {
     "logit_adjustment": "daso.methods.addons.logit_adjustment:LogitAdjustment",
     "daso": "daso.methods.addons.daso:DASO",
+    "class_balanced": "daso.methods.addons.class_balanced:ClassBalanced",
+    "ldam": "daso.methods.addons.ldam:LDAM",
+    "boss": "daso.methods.addons.boss:BOSS",
+    "abc": "daso.methods.addons.abc:ABC",
 }
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",

@@ -16,3 +16,14 @@ def temper(weights: Tensor, temperature: float) -> Tensor:
     shares = weights.float() / weights.sum()
     powers = shares ** (1.0 / temperature)
     return powers / powers.max()
+
+
+def class_weights(counts: Tensor, beta: float) -> Tensor:
+    """Weights (K,) of classes of `counts` (K,) images, one on average: the rarer a class, the more its images count.
+
+    Inverse to the effective numbers (1 - beta^n) / (1 - beta) of images, to n itself where beta is one (Cui et al.
+    2019, section 4).
+    """
+    counts = counts.double()
+    weights = 1 / counts if beta == 1 else (1 - beta) / (1 - beta**counts)
+    return (weights / weights.mean()).float()

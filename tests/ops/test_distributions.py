@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.ops.distributions import count, temper
+from daso.ops.distributions import class_weights, count, temper
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,12 @@ def test_temper_of_a_long_tail():
 
 def test_count():
     assert count(torch.tensor([2, 0, 2]), 4).tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("beta", "expected"),
+    [(1.0, [6 / 23, 21 / 23, 42 / 23]), (0.5, [0.696493, 0.921403, 1.382104]), (0.0, [1, 1, 1])],
+)
+def test_class_weights(beta, expected):
+    """Counts 7, 2, 1: at beta 1 as 1/7 : 1/2 : 1, at beta 1/2 as 64/127 : 2/3 : 1, each with a mean of one."""
+    assert class_weights(torch.tensor([7, 2, 1]), beta).tolist() == pytest.approx(expected, abs=1e-6)

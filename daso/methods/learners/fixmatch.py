@@ -46,8 +46,8 @@ class FixMatch(Learner):
         p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
         step = self.refine(p, step)
         trusted = step.targets if self.confidence == "refined" else p  # fidelity: confidence
-        step = step._replace(mask=trusted.amax(-1) >= self.threshold)
+        weights = self.weigh((trusted.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
+        step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
-        weights = self.weigh(step.mask.float(), Role.CONSISTENCY, step)
         losses["consistency"] = self.weight * masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)
         return losses | self.extras(step), step
