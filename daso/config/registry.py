@@ -9,6 +9,8 @@ from typing import Any
 LEARNERS = {
     "supervised": "daso.methods.learners.supervised:Supervised",
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
+    "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
+    "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
 ADDONS = {
     "logit_adjustment": "daso.methods.addons.logit_adjustment:LogitAdjustment",
@@ -17,6 +19,8 @@ ADDONS = {
     "ldam": "daso.methods.addons.ldam:LDAM",
     "boss": "daso.methods.addons.boss:BOSS",
     "abc": "daso.methods.addons.abc:ABC",
+    "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
+    "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",

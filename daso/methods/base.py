@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from daso.draw import Draw
 from daso.models.network import Models, Network
-from daso.ops.losses import cross_entropy, masked_mean
+from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from daso.records import Batch, Losses, Output, Role, Step
 
 Refine = Callable[[Tensor], Tensor]
@@ -123,9 +123,10 @@ class Learner(nn.Module):
             weights = addon.weigh(weights, role, step)
         return weights
 
-    def supervised(self, logits: Tensor, step: Step) -> Tensor:
-        """The labeled loss () of logits (B, K): cross-entropy, adjusted and weighed."""
-        losses = cross_entropy(self.adjust(logits, Role.SUPERVISED, step), step.batch.y)
+    def supervised(self, logits: Tensor, step: Step, mixed: Tensor | None = None) -> Tensor:
+        """The labeled loss () of logits (B, K): cross-entropy with the labels, or `mixed` (B, K), adjusted, weighed."""
+        logits, labels = self.adjust(logits, Role.SUPERVISED, step), step.batch.y
+        losses = cross_entropy(logits, labels) if mixed is None else soft_cross_entropy(logits, mixed)
         return masked_mean(losses, self.weigh(torch.ones_like(losses), Role.SUPERVISED, step))
 
     @torch.no_grad()

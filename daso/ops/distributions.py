@@ -11,6 +11,16 @@ def count(labels: Tensor, num_classes: int) -> Tensor:
     return (labels[:, None] == torch.arange(num_classes, device=labels.device)).sum(0)
 
 
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """One at the label, else zero: labels (n,) -> float32 (n, K)."""
+    return (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
+
+
+def sharpen(probs: Tensor, temperature: float) -> Tensor:
+    """Rows (n, K) to the power 1 / temperature, scaled to sum to one (Berthelot et al. 2019, Eq. 7)."""
+    return (probs.log() / temperature).softmax(-1)
+
+
 def temper(weights: Tensor, temperature: float) -> Tensor:
     """Weights (K,) >= 0 to the power 1 / temperature, scaled so that the largest is one (Oh et al. 2022, Eq. 4)."""
     shares = weights.float() / weights.sum()
