@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from daso.draw import Draw
+from daso.methods.base import AddOn
 from daso.models.network import Encoder, Models, Network
-from daso.records import Batch, Env
+from daso.records import Batch, Env, Role, Step
 
 Forward = tuple[str, list[list[float]], bool]
 
@@ -129,3 +130,15 @@ def forwards(models: Models) -> list[Forward]:
 
         network.register_forward_pre_hook(note)
     return made
+
+
+class First(AddOn):
+    """Counts the first image of a batch, labeled and unlabeled, and no other."""
+
+    def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
+        return weights * (torch.arange(len(weights)) == 0)
+
+
+@pytest.fixture
+def first() -> AddOn:
+    return First()

@@ -148,6 +148,13 @@ def test_labeled_logits_are_adjusted(env, mixed_batch, models):
     assert adjusted["consistency"] == plain["consistency"]
 
 
+def test_what_an_image_counts(env, mixed_batch, models, first):
+    """The first of either kind alone: .533923 / 3, and 100 (.005857 + .019283) / 6 of its two views."""
+    losses, _ = mixmatch(env, first).step(mixed_batch, models)
+    assert losses["supervised"].item() == pytest.approx(0.177974, abs=1e-5)
+    assert losses["consistency"].item() == pytest.approx(0.419000, abs=1e-4)
+
+
 def test_unlabeled_images_can_be_many(env, mixed_batch, models, forwards):
     """Twice as many: five chunks of three images, the first of every part."""
     u = {view: images.repeat(2, 1, 1, 1) for view, images in mixed_batch.u.items()}

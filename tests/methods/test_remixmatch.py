@@ -1,11 +1,16 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from daso.config.params import load
+from daso.config.resolve import Run, resolve
 from daso.errors import ParamsError
 from daso.methods.addons.daso import DASO
 from daso.methods.addons.distribution_alignment import DistributionAlignment
 from daso.methods.addons.sharpen import Sharpen
+from daso.methods.base import AddOn
 from daso.methods.learners.remixmatch import ReMixMatch
 
 OPTIONS = {"alpha": 0.75, "weight": 1.5, "premix_weight": 0.5, "rotation_weight": 0.5, "ramp_up": 0.016}
@@ -15,7 +20,14 @@ MAKE = {
     "sharpen": lambda env: Sharpen(env, temperature=0.5),
     "daso": lambda env: daso(env),
     "blend": lambda env: daso(env, weight=0.0),
+    "reader": lambda env: Reader(),
 }
+
+
+class Reader(AddOn):
+    """Reads the strong view and leaves guesses as they are."""
+
+    needs = frozenset({"strong"})
 
 
 def remixmatch(env, *addons, **changes):
@@ -79,6 +91,16 @@ def test_a_step(env, mixed_batch, models, addons, batches, targets, losses):
     assert step.targets.flatten().tolist() == pytest.approx(sum(targets, []), abs=1e-6)
     expected = losses | {"rotation": 0.855214}
     assert {name: loss.item() for name, loss in parts.items()} == pytest.approx(expected, abs=2e-5)
+
+
+def test_what_an_image_counts(env, mixed_batch, models, first):
+    """The first of either kind alone: .569140 / 3, 1.5 (.641843 + .764873 + .706577) / 9 of its three views, .5 *
+    .727356 / 3; how an image is turned says nothing of its class."""
+    learner = remixmatch(env, "sharpen")
+    learner.addons.append(first)
+    losses, _ = learner.step(mixed_batch, models)
+    expected = {"supervised": 0.189713, "consistency": 0.352216, "premix": 0.121226, "rotation": 0.855214}
+    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected, abs=2e-5)
 
 
 @pytest.mark.parametrize(("t", "share"), [(0, 0), (8, 0.5), (16, 1), (999, 1)])
@@ -157,6 +179,27 @@ def test_daso_counts_the_blended_guesses(env, mixed_batch, models):
         assert alignment.recent.rows[0].tolist() == pytest.approx([0.241025, 0.476847, 0.282128], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("setting", "alone", "beside_daso", "dist_temperature"),
+    [
+        ("cifar10-lt/n500-m4000-l100-u100", True, False, 1.5),
+        ("cifar10-lt/n1500-m3000-l150-u150", True, False, 1.5),
+        ("cifar10-lt/n500-m4000-l100-u1", False, False, 0.3),
+        ("cifar10-lt/n500-m4000-l100-u100r", False, False, 0.3),
+        ("digits/n20-m80-l20-u10", True, False, 1.5),
+        ("digits/n20-m80-l20-u10r", False, False, 0.3),
+    ],
+)
+def test_where_its_params_files_align(setting, alone, beside_daso, dist_temperature):
+    """Aligned, then sharpened, then blended; guesses are aligned where both sets are distributed alike."""
+    params, names = load(Path(__file__).parents[2] / "params"), ["distribution_alignment", "sharpen", "daso"]
+    for method, enabled in (("remixmatch", alone), ("remixmatch_daso", beside_daso)):
+        addons = resolve(params, Run(*setting.split("/"), "paper", method, 0))["method"]["addons"]
+        assert [addon["name"] for addon in addons] == names[: len(addons)]
+        assert addons[0]["enabled"] is enabled
+    assert addons[2]["dist_temperature"] == dist_temperature
+
+
 def test_the_alignment_teaches_the_strong_view_alone(env, mixed_batch, models):
     for images in mixed_batch.u.values():
         images.requires_grad_(True)
@@ -171,7 +214,7 @@ def test_the_alignment_teaches_the_strong_view_alone(env, mixed_batch, models):
 def test_no_guess_is_taught(env, mixed_batch, models):
     """Neither by the strong view's loss, which may share a forward with it."""
     mixed_batch.u["weak"].requires_grad_(True)
-    for addons in (["sharpen"], ["sharpen", "daso"]):
+    for addons in ([], ["sharpen"], ["sharpen", "daso"], ["reader"]):
         losses, step = remixmatch(env, *addons).step(mixed_batch, models)
         (weak,) = torch.autograd.grad(losses["premix"], mixed_batch.u["weak"], allow_unused=True)
         assert weak is None or not weak.any()
