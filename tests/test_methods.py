@@ -26,6 +26,7 @@ SOON = {  # options of add-ons, so that a few steps see them at work
     "daso": {"warmup": 2, "period": 2},
     "class_balanced": {"start": 0.04},
     "ldam": {"start": 0.04},
+    "darp": {"start": 0.04, "period": 2},
 }
 
 
@@ -97,6 +98,7 @@ def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
     run = trainer(method)
     run.advance(3)
     (batch,) = batches(run, 3, 4)
+    run.learner.enter(3)
     before = {name: buffer.clone() for name, buffer in run.learner.named_buffers()}
     _, step = run.learner.step(batch, run.models)
     assert all(torch.equal(buffer, before[name]) for name, buffer in run.learner.named_buffers())
@@ -142,7 +144,9 @@ def test_a_step_never_asks_the_device(method):
                 module._buffers[name] = fake(buffer)
         for owner in (run, run.monitor, run.loader.normalize):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
-        run.step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
+        for t in {run.learner.enter(t): t for t in range(6)}.values():  # a step of each phase
+            run.learner.enter(t)
+            run.step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
 

@@ -19,6 +19,7 @@ ADDONS = {
     "ldam": "daso.methods.addons.ldam:LDAM",
     "boss": "daso.methods.addons.boss:BOSS",
     "abc": "daso.methods.addons.abc:ABC",
+    "darp": "daso.methods.addons.darp:DARP",
     "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
