@@ -27,3 +27,7 @@ class StoppedError(DasoError):
 
 class DivergedError(DasoError):
     """A loss is infinite or no number: what follows would be no result."""
+
+
+class EstimateError(DasoError):
+    """No estimate of the unlabeled classes' sizes can be trusted."""

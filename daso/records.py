@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from daso.draw import Draw
+
 IntArray = NDArray[np.int64]
 ImageArray = NDArray[np.uint8]
 Losses = dict[str, Tensor]
@@ -41,6 +43,7 @@ class Batch(NamedTuple):
     x_index: Tensor  # (B,) rows of the labeled set
     u: dict[str, Tensor]  # unlabeled views by name, (U, 3, H, W)
     u_index: Tensor  # (U,) rows of the unlabeled set
+    draw: Draw  # this step's random numbers: draw("name").uniform(n), the same on every device
 
 
 class Step(NamedTuple):
@@ -72,3 +75,5 @@ class Env(NamedTuple):
     unlabeled: int  # M
     batch_size: int  # B
     steps: int
+    seed: int = 0
+    unlabeled_counts: tuple[int, ...] = ()  # true M_k, empty where unknown: for oracles alone

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
 from daso.engine.environment import choose_precision
@@ -39,11 +40,13 @@ def build(config: Mapping[str, Any], data: Resident, device: torch.device, mode:
         unlabeled=len(data.unlabeled.labels),
         batch_size=protocol["batch_size"],
         steps=protocol["steps"],
+        seed=config["seed"],
+        unlabeled_counts=_known_counts(data.unlabeled.labels, classes),
     )
     addons: list[AddOn] = [_part(ADDONS, options, env) for options in method["addons"]]
     learner: Learner = _part(LEARNERS, method["learner"], env, addons=addons)
     _check(learner, method["unlabeled_ratio"])
-    heads = {name: size for addon in addons for name, size in addon.heads.items()}
+    heads = {**learner.heads, **{name: size for addon in addons for name, size in addon.heads.items()}}
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
     initialise(student, config["seed"])
@@ -53,9 +56,15 @@ def build(config: Mapping[str, Any], data: Resident, device: torch.device, mode:
     return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
 
 
+def _known_counts(labels: Tensor, classes: int) -> tuple[int, ...]:
+    """True counts by class, or nothing where a label is unknown."""
+    known = bool((labels >= 0).all())
+    return tuple(torch.bincount(labels, minlength=classes).tolist()) if known else ()
+
+
 def _check(learner: Learner, unlabeled_ratio: int) -> None:
     """Raise ParamsError when an add-on reads what its learner never makes, or batches lack what the learner reads."""
-    made = {"labeled", "key", *learner.views.u}
+    made = {"key", *learner.makes}
     for addon in learner.chain:
         if lacking := addon.needs - made:
             raise ParamsError(

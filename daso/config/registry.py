@@ -9,10 +9,19 @@ from typing import Any
 LEARNERS = {
     "supervised": "daso.methods.learners.supervised:Supervised",
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
+    "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
+    "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
 ADDONS = {
     "logit_adjustment": "daso.methods.addons.logit_adjustment:LogitAdjustment",
     "daso": "daso.methods.addons.daso:DASO",
+    "class_balanced": "daso.methods.addons.class_balanced:ClassBalanced",
+    "ldam": "daso.methods.addons.ldam:LDAM",
+    "boss": "daso.methods.addons.boss:BOSS",
+    "abc": "daso.methods.addons.abc:ABC",
+    "darp": "daso.methods.addons.darp:DARP",
+    "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
+    "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",

@@ -85,13 +85,15 @@ class Loader:
         def at(steps: Tensor) -> Tensor:
             return steps.index_select(0, slot).squeeze(0)
 
+        t = at(chunk.t)
         return Batch(
-            at(chunk.t),
+            t,
             {view: self.normalize(at(images)) for view, images in chunk.x.items()},
             at(chunk.y),
             at(chunk.x_index),
             {view: self.normalize(at(images)) for view, images in chunk.u.items()},
             at(chunk.u_index),
+            Draw(self.seed, "step", t),
         )
 
     def _make_aside(self, t: Tensor, side: torch.cuda.Stream) -> Chunk:
@@ -121,7 +123,11 @@ class Loader:
             return torch.empty(len(t), 0, dtype=torch.long, device=self.device), {}
         rows = stream(int(t[0]), len(t))
         images = pool.gather(rows)
-        render = {"weak": self.augmentation.weak, "strong": self.augmentation.strong}
+        render = {
+            "plain": lambda images, draw: images,
+            "weak": self.augmentation.weak,
+            "strong": self.augmentation.strong,
+        }
         return ship(rows, self.device), {
-            view: render[view](images, Draw(self.seed, f"{side}/{view}", t)) for view in views
+            view: render[view.rstrip("2")](images, Draw(self.seed, f"{side}/{view}", t)) for view in views
         }

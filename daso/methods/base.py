@@ -1,7 +1,7 @@
 """The joints of a method: a learner is what one step does, add-ons bend it.
 
-Laws: `adjust`, `refine` and `losses` write nothing; `commit` is the only verb that does, and runs after backward. All
-state is in buffers. No shape and no branch depends on the value of a tensor.
+Laws: `adjust`, `weigh`, `refine` and `losses` write nothing; `commit` is the only verb that does, and runs after
+backward. All state is in buffers. No shape and no branch depends on the value of a tensor.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from daso.draw import Draw
 from daso.models.network import Models, Network
+from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from daso.records import Batch, Losses, Output, Role, Step
 
 Refine = Callable[[Tensor], Tensor]
 
 
 class Views(NamedTuple):
-    """The views a learner asks for of labeled and of unlabeled images: "weak" or "strong"."""
+    """The views a learner asks for of labeled and of unlabeled images.
+
+    "plain" is the image itself, "weak" and "strong" are drawn; "weak2" and "strong2" are second draws of these.
+    """
 
     x: tuple[str, ...]
     u: tuple[str, ...]
@@ -41,6 +46,10 @@ class AddOn(nn.Module):
         """Logits (n, K) as the reader `role` should see them."""
         return logits
 
+    def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
+        """How much each image (n,) counts, in the labeled loss (SUPERVISED) or the unlabeled one (CONSISTENCY)."""
+        return weights
+
     def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
         """Pseudo-labels (U, K) -> better ones, and a memo for the verbs that follow; no gradient."""
         return probs, ()
@@ -54,9 +63,11 @@ class AddOn(nn.Module):
 
 
 class Learner(nn.Module):
-    """What one step is. `step` reads straight down; the add-ons enter at adjust, refine, extras and commit."""
+    """What one step is. `step` reads straight down; the add-ons enter at adjust, weigh, refine, extras and commit."""
 
     views: ClassVar[Views]
+    makes: ClassVar[frozenset[str]]  # what add-ons may read in step.out, besides "key"
+    heads: ClassVar[Mapping[str, int]] = {}  # linear heads of its own, by name: how many outputs
     evaluates: ClassVar[Literal["student", "teacher"]] = "teacher"
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:
@@ -74,6 +85,11 @@ class Learner(nn.Module):
             addon.now = addon.phase(t)
         return tuple(addon.now for addon in self.chain)
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Everything that add-ons read in step.out."""
+        return frozenset().union(*(addon.needs for addon in self.chain))
+
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """The losses of one batch, and what was worked out on the way."""
         raise NotImplementedError
@@ -90,8 +106,7 @@ class Learner(nn.Module):
     @torch.no_grad()
     def begin(self, batch: Batch, models: Models, out: dict[str, Output]) -> Step:
         """Start a step; forwards that only add-ons ask for are made here."""
-        lacking = frozenset().union(*(addon.needs for addon in self.chain)) - out.keys()
-        if "key" in lacking:  # the teacher's view of the labeled images
+        if "key" in self.needs - out.keys():  # the teacher's view of the labeled images
             out = out | {"key": models.teacher(batch.x["weak"])}
         return Step(batch, out, memos=((),) * len(self.chain))  # for learners that refine nothing
 
@@ -100,6 +115,19 @@ class Learner(nn.Module):
         for addon in self.chain:
             logits = addon.adjust(logits, role, step)
         return logits
+
+    @torch.no_grad()
+    def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
+        """Every add-on's `weigh`, in order."""
+        for addon in self.chain:
+            weights = addon.weigh(weights, role, step)
+        return weights
+
+    def supervised(self, logits: Tensor, step: Step, mixed: Tensor | None = None) -> Tensor:
+        """The labeled loss () of logits (B, K): cross-entropy with the labels, or `mixed` (B, K), adjusted, weighed."""
+        logits, labels = self.adjust(logits, Role.SUPERVISED, step), step.batch.y
+        losses = cross_entropy(logits, labels) if mixed is None else soft_cross_entropy(logits, mixed)
+        return masked_mean(losses, self.weigh(torch.ones_like(losses), Role.SUPERVISED, step))
 
     @torch.no_grad()
     def refine(self, probs: Tensor, step: Step) -> Step:
@@ -141,4 +169,4 @@ def joint(network: Network, **images: Tensor) -> dict[str, Output]:
 def _no_batch(images: Tensor) -> Batch:
     """What stands for the batch where there is none: at test time."""
     none = torch.empty(0, dtype=torch.long, device=images.device)
-    return Batch(none, {}, none, none, {}, none)
+    return Batch(none, {}, none, none, {}, none, Draw(0, "none", none))

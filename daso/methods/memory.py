@@ -97,3 +97,36 @@ class Histogram(nn.Module):
         due = ((t + 1) % self.period == 0) & (t + 1 < self.steps)
         self.published.copy_(torch.where(due, counts, self.published))
         self.counts.copy_(torch.where(due, torch.zeros_like(counts), counts))
+
+
+class RecentState(NamedTuple):
+    """The contents of a recent mean."""
+
+    rows: Tensor  # (L, K), zero where nothing came in yet
+    seen: Tensor  # () how many rows ever came in
+
+
+class RecentMean(nn.Module):
+    """The mean of the last `length` rows (K,) that came in, or of all while they are fewer."""
+
+    rows: Tensor
+    seen: Tensor
+
+    def __init__(self, length: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(length, size))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def pushed(self, row: Tensor) -> RecentState:
+        """The state after a row (K,) came in, in place of the oldest; writes nothing."""
+        slot = (self.seen % len(self.rows)).reshape(1)
+        return RecentState(self.rows.index_copy(0, slot, row[None]), self.seen + 1)
+
+    def mean(self, state: RecentState) -> Tensor:
+        """The mean row (K,) of a state that holds at least one."""
+        return state.rows.sum(0) / state.seen.clamp(max=len(self.rows))
+
+    def write(self, state: RecentState) -> None:
+        """Make a proposed state its own."""
+        self.rows.copy_(state.rows)
+        self.seen.copy_(state.seen)

@@ -17,5 +17,8 @@ def soft_cross_entropy(logits: Tensor, probs: Tensor) -> Tensor:
 
 
 def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
-    """Sum of the kept losses over the number of *all* images (Sohn et al. 2020, Eq. 4): (n,), (n,) bool -> ()."""
+    """Sum of the kept losses over the number of *all* images (Sohn et al. 2020, Eq. 4).
+
+    Losses (n,) and a mask (n,), bool or weights -> ().
+    """
     return (losses * mask).mean()

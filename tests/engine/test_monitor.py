@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from daso.draw import Draw
 from daso.engine.monitor import Monitor
 from daso.records import Batch, Step
 
@@ -11,7 +12,7 @@ GUESS = torch.tensor([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
 
 def step(rows: list[int], mask: list[bool]) -> Step:
     none = torch.empty(0, dtype=torch.long)
-    batch = Batch(torch.tensor(0), {}, none, none, {}, torch.tensor(rows))
+    batch = Batch(torch.tensor(0), {}, none, none, {}, torch.tensor(rows), Draw(0, "step", none))
     return Step(batch, {}, torch.eye(3)[GUESS[rows]], torch.tensor(mask))
 
 

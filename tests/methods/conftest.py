@@ -2,10 +2,14 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from daso.draw import Draw
+from daso.methods.base import AddOn
 from daso.models.network import Encoder, Models, Network
-from daso.records import Batch, Env
+from daso.records import Batch, Env, Role, Step
+
+Forward = tuple[str, list[list[float]], bool]
 
 
 class Identity(Encoder):
@@ -51,4 +55,90 @@ def batch() -> Batch:
             "strong": as_images([[2, 1], [0, 2], [-1, -2], [1, 0.5], [1, 1]]),
         },
         u_index=torch.arange(5),
+        draw=Draw(0, "step", torch.tensor(500)),
     )
+
+
+class Written(Draw):
+    """Random numbers written down beforehand: the partners in mixup, the turns of images."""
+
+    def permutation(self, n: int) -> Tensor:
+        return torch.tensor({9: [4, 2, 6, 0, 8, 3, 1, 5, 7], 12: [4, 9, 6, 0, 11, 3, 1, 5, 7, 10, 2, 8]}[n])
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        return torch.tensor([1, 0, 3])
+
+
+class Normalising(Encoder):
+    """The top row of images (n, 3, H, 2), after BN."""
+
+    feature_dim = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.norm(images)[:, 0, 0, :]
+
+
+@pytest.fixture
+def normalising(models: Models) -> Models:
+    """The same networks with BN before the features, and with a head that tells turns."""
+    networks = []
+    for network in models:
+        networks.append(Network(Normalising(), 3, {"rotation": 4}))
+        networks[-1].classifier.load_state_dict(network.classifier.state_dict())
+    return Models(*networks)
+
+
+@pytest.fixture
+def mixed_batch() -> Batch:
+    """Three labeled images, one of each class, and three unlabeled ones; of 2 x 2 pixels, the top row is the feature.
+
+    In mixup they find the partners of `Written`, and turn by 1, 0 and 3 right angles.
+    """
+
+    def squares(features: list[list[float]], below: list[list[float]] | None = None) -> Tensor:
+        rows = torch.stack([torch.tensor(features), torch.tensor(below or [[0.0, 0]] * 3)], 1)
+        return rows[:, None].expand(-1, 3, 2, 2)
+
+    return Batch(
+        t=torch.tensor(500),
+        x={"weak": squares([[2.0, 0], [0, 1], [-1, -2]])},
+        y=torch.arange(3),
+        x_index=torch.arange(3),
+        u={
+            "weak": squares([[1.1, 0.9], [1, 3], [-1, -0.5]]),
+            "weak2": squares([[1.5, 0.2], [0.5, 1], [0, -1]]),
+            "strong": squares([[1, 0.5], [0.5, 2], [-1, 0.5]], [[2, -1], [1, 0], [0.5, 1]]),
+            "strong2": squares([[1.5, 1], [0, 2], [-0.5, -2]]),
+        },
+        u_index=torch.arange(3),
+        draw=Written(0, "step", torch.tensor(500)),
+    )
+
+
+@pytest.fixture
+def forwards(models: Models) -> list[Forward]:
+    """Every forward that the networks make from here on: whose, of which features, whether with gradient."""
+    made: list[Forward] = []
+    for name, network in zip(models._fields, models, strict=True):
+
+        def note(_: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
+            made.append((name, inputs[0][:, 0, 0].tolist(), torch.is_grad_enabled()))
+
+        network.register_forward_pre_hook(note)
+    return made
+
+
+class First(AddOn):
+    """Counts the first image of a batch, labeled and unlabeled, and no other."""
+
+    def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
+        return weights * (torch.arange(len(weights)) == 0)
+
+
+@pytest.fixture
+def first() -> AddOn:
+    return First()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.methods.memory import ClassQueue, Histogram
+from daso.methods.memory import ClassQueue, Histogram, RecentMean
 
 
 def push(queue, values, labels):
@@ -82,3 +82,21 @@ def test_histogram_windows():
         histogram.published.zero_()
         histogram.add(labels, torch.tensor(t))
         assert bool(histogram.published.any()) is published
+
+
+def test_recent_mean():
+    """Of at most three rows: 1, 2, 3, 10, 20 leave 3, 10, 20 with mean 11."""
+    recent, means = RecentMean(3, 2), []
+    for value in (1.0, 2.0, 3.0, 10.0, 20.0):
+        state = recent.pushed(torch.tensor([value, -value]))
+        recent.write(state)
+        means.append(recent.mean(state).tolist())
+    assert means == [pytest.approx([mean, -mean]) for mean in (1, 1.5, 2, 5, 11)]
+
+
+def test_recent_mean_is_written_only_on_demand():
+    recent = RecentMean(3, 1)
+    recent.write(recent.pushed(torch.ones(1)))
+    before = {name: buffer.clone() for name, buffer in recent.named_buffers()}
+    recent.pushed(torch.zeros(1))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in recent.named_buffers())

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.ops.distributions import count, temper
+from daso.ops.distributions import class_weights, count, one_hot, sharpen, temper
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,30 @@ def test_temper_of_a_long_tail():
 
 def test_count():
     assert count(torch.tensor([2, 0, 2]), 4).tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("beta", "expected"),
+    [(1.0, [6 / 23, 21 / 23, 42 / 23]), (0.5, [0.696493, 0.921403, 1.382104]), (0.0, [1, 1, 1])],
+)
+def test_class_weights(beta, expected):
+    """Counts 7, 2, 1: at beta 1 as 1/7 : 1/2 : 1, at beta 1/2 as 64/127 : 2/3 : 1, each with a mean of one."""
+    assert class_weights(torch.tensor([7, 2, 1]), beta).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_one_hot():
+    assert one_hot(torch.tensor([2, 0]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("row", "temperature", "expected"),
+    [
+        ([0.5, 0.3, 0.2], 0.5, [0.657895, 0.236842, 0.105263]),
+        ([0.5, 0.3, 0.2], 1.0, [0.5, 0.3, 0.2]),
+        ([0.8, 0.2, 0.0], 0.5, [16 / 17, 1 / 17, 0]),
+        ([0.6, 0.4, 0.0], 0.001, [1, 0, 0]),
+    ],
+)
+def test_sharpen(row, temperature, expected):
+    """At temperature 1/2 the squares .25 .09 .04 over .38; nothing stays nothing."""
+    assert sharpen(torch.tensor([row, row]), temperature)[1].tolist() == pytest.approx(expected, abs=1e-6)

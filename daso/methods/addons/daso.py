@@ -21,7 +21,8 @@ class DASO(AddOn):
 
     The semantic pseudo-label is the softmax of similarities to class prototypes, the mean features of balanced queues
     that the teacher fills. The more often a class was guessed of late, the more its guesses listen to the semantic
-    side. Nothing is bent during the first `warmup` steps, while the queues fill. `blend` may fix the semantic share.
+    side. Nothing is bent during the first `warmup` steps, while the queues fill. `blend` may fix the semantic share;
+    with `weight` 0 nothing is aligned, and the learner need not have a strong view.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class DASO(AddOn):
         self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
         self.warmup, self.weight, self.blend = warmup, weight, blend
         self.key = "key" if queue_encoder == "teacher" else "labeled"
-        self.needs = frozenset({self.key, "weak", "strong"})
+        self.needs = frozenset({self.key, "weak", *(("strong",) if weight else ())})
         equal = queue_capacity == "equal"
         capacity = [queue_length if equal else 5 * n for n in env.counts]  # fidelity: proportional-queue
         self.queue = ClassQueue(capacity, env.feature_dim, env.batch_size)
@@ -74,6 +75,8 @@ class DASO(AddOn):
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
         """Eq. 5: cross-entropy of the strong view's similarities with the weak view's; every image counts."""
+        if not self.weight:
+            return {}
         _, prototypes, semantic = memo
         loss = soft_cross_entropy(self.similarity(step.out["strong"].features, prototypes), semantic).mean()
         return {"alignment": self.weight * (step.batch.t >= self.warmup) * loss}

@@ -20,6 +20,7 @@ class FixMatch(Learner):
     """
 
     views = Views(x=("weak",), u=("weak", "strong"))
+    makes = frozenset({"labeled", "weak", "strong"})
 
     def __init__(
         self,
@@ -41,12 +42,12 @@ class FixMatch(Learner):
         """One labeled and one unlabeled batch in one forward."""
         out = joint(models.student, labeled=batch.x["weak"], weak=batch.u["weak"], strong=batch.u["strong"])
         step = self.begin(batch, models, out)
-        z = self.adjust(out["labeled"].logits, Role.SUPERVISED, step)
-        losses = {"supervised": cross_entropy(z, batch.y).mean()}
+        losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
         step = self.refine(p, step)
         trusted = step.targets if self.confidence == "refined" else p  # fidelity: confidence
-        step = step._replace(mask=trusted.amax(-1) >= self.threshold)
+        weights = self.weigh((trusted.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
+        step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
-        losses["consistency"] = self.weight * masked_mean(cross_entropy(z, step.targets.argmax(-1)), step.mask)
+        losses["consistency"] = self.weight * masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)
         return losses | self.extras(step), step

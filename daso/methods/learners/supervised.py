@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from daso.methods.base import AddOn, Learner, Views
 from daso.models.network import Models
-from daso.ops.losses import cross_entropy
-from daso.records import Batch, Env, Losses, Role, Step
+from daso.records import Batch, Env, Losses, Step
 
 
 class Supervised(Learner):
     """Cross-entropy on the labeled images; the student itself is evaluated, there is nothing to follow."""
 
     views = Views(x=("weak",), u=())
+    makes = frozenset({"labeled"})
     evaluates = "student"
 
     def __init__(self, env: Env, addons: Sequence[AddOn] = ()) -> None:
@@ -22,5 +22,4 @@ class Supervised(Learner):
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """One labeled batch."""
         step = self.begin(batch, models, {"labeled": models.student(batch.x["weak"])})
-        logits = self.adjust(step.out["labeled"].logits, Role.SUPERVISED, step)
-        return {"supervised": cross_entropy(logits, batch.y).mean()}, step
+        return {"supervised": self.supervised(step.out["labeled"].logits, step)}, step

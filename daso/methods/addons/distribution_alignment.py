@@ -1,0 +1,66 @@
+"""Distribution alignment (Berthelot et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from daso.errors import ParamsError
+from daso.methods.base import AddOn
+from daso.methods.memory import RecentMean
+from daso.records import Env, Step
+
+FLOOR = 1e-6  # so that no class is divided by zero
+
+
+class DistributionAlignment(AddOn):
+    """Pseudo-labels times what their mean should be over what it is of late (Berthelot et al. 2020, section 3.1).
+
+    It should be the distribution of the labeled images, or another `prior`: that of the unlabeled ones where it is
+    known, or the counts given; to the power `temperature`, which below 1 evens it out (Wei et al. 2021). It is the mean
+    over the last `window` batches, the one under way among them. `enabled: false` is for settings that do without.
+    """
+
+    target: Tensor
+
+    def __init__(
+        self,
+        env: Env,
+        *,
+        window: int,
+        temperature: float,
+        enabled: bool = True,
+        prior: Literal["labeled", "unlabeled"] | Sequence[float] = "labeled",
+    ) -> None:
+        super().__init__()
+        if window < 1:
+            raise ParamsError(f"add-on 'distribution_alignment': window is at least 1 batch, not {window}")
+        if not 0 <= temperature <= 1:
+            raise ParamsError(f"add-on 'distribution_alignment': temperature is from 0 to 1, not {temperature}")
+        self.enabled = enabled
+        counts = {"labeled": env.counts, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
+        if len(counts) != env.num_classes or min(counts) < 0 or not any(counts):
+            raise ParamsError(
+                f"add-on 'distribution_alignment': prior {prior} gives the counts {list(counts)}, not one for each of "
+                f"{env.num_classes} classes; name 'labeled', or give them"
+            )
+        shares = torch.tensor(counts, dtype=torch.float64)
+        shares = (shares / shares.sum()) ** temperature
+        self.register_buffer("target", (shares / shares.sum()).float(), persistent=False)  # (K,)
+        self.recent = RecentMean(window, env.num_classes)
+
+    def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
+        """Probabilities (U, K) times target / recent mean, scaled to sum to one."""
+        if not self.enabled:
+            return probs, ()
+        recent = self.recent.pushed(probs.mean(0))  # fidelity: alignment-window
+        aligned = probs * (self.target + FLOOR) / (self.recent.mean(recent) + FLOOR)
+        return aligned / aligned.sum(-1, keepdim=True), recent
+
+    def commit(self, step: Step, memo: Any) -> None:
+        """Keep the mean of this batch."""
+        if self.enabled:
+            self.recent.write(memo)

@@ -1,0 +1,75 @@
+"""MixMatch (Berthelot et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from daso.draw import Draw
+from daso.errors import ParamsError
+from daso.methods.base import AddOn, Learner, Views
+from daso.methods.mixed import mixed_logits
+from daso.models.network import Models
+from daso.ops.distributions import one_hot
+from daso.ops.losses import masked_mean
+from daso.ops.mixing import mixing_weights, mixup
+from daso.ops.schedules import at, ramp
+from daso.records import Batch, Env, Losses, Role, Step
+
+
+class MixMatch(Learner):
+    """Guess on two weak views, then mix all images and labels with each other (Berthelot et al. 2019, algorithm 1).
+
+    Its sharpening is the add-on `sharpen`. The unlabeled loss counts fully after the share `ramp` of the run.
+    """
+
+    views = Views(x=("weak",), u=("weak", "weak2"))
+    makes = frozenset({"weak"})
+    mix: Tensor
+    ramp: Tensor
+
+    def __init__(
+        self,
+        env: Env,
+        addons: Sequence[AddOn] = (),
+        *,
+        alpha: float,
+        weight: float,
+        ramp_up: float,
+        mixed_batches: Literal["interleave", "joint"] = "interleave",
+    ) -> None:
+        super().__init__(addons)
+        if alpha <= 0:
+            raise ParamsError(f"learner 'mixmatch': alpha is above 0, not {alpha}")
+        if weight < 0:
+            raise ParamsError(f"learner 'mixmatch': weight is at least 0, not {weight}")
+        if not 0 < ramp_up <= 1:
+            raise ParamsError(
+                f"learner 'mixmatch': ramp_up is a share of the run, above 0 and at most 1, not {ramp_up}"
+            )
+        self.weight, self.mixed_batches = weight, mixed_batches
+        mix = mixing_weights(alpha, Draw(env.seed, "mix", torch.arange(env.steps)))
+        self.register_buffer("mix", mix, persistent=False)  # (S,)
+        self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
+
+    def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
+        """Two forwards that guess, one teaching forward for each part of the mixed batch."""
+        x, u, student, b = batch.x["weak"], batch.u, models.student, len(batch.y)
+        with torch.no_grad():
+            out = {view: student(u[view]) for view in self.views.u}
+        step = self.begin(batch, models, out)
+        p = torch.stack([self.adjust(guess.logits, Role.GUESS, step).softmax(-1) for guess in out.values()]).mean(0)
+        step = self.refine(p, step)
+        q = step.targets
+        images, labels = torch.cat([x, u["weak"], u["weak2"]]), torch.cat([one_hot(batch.y, q.shape[1]), q, q])
+        images, labels = mixup(images, labels, at(self.mix, batch.t), batch.draw("mixup"))
+        logits = mixed_logits(student, images, b, self.mixed_batches)
+        losses = {"supervised": self.supervised(logits[:b], step, labels[:b])}
+        z = self.adjust(logits[b:], Role.CONSISTENCY, step)
+        gaps = (z.softmax(-1) - labels[b:]).square().mean(-1)
+        weights = self.weigh(torch.ones_like(q[:, 0]), Role.CONSISTENCY, step)
+        losses["consistency"] = self.weight * at(self.ramp, batch.t) * masked_mean(gaps, weights.repeat(2))
+        return losses | self.extras(step), step

@@ -1,0 +1,234 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from daso.config.params import load
+from daso.config.registry import ADDONS
+from daso.config.resolve import Run, resolve
+from daso.config.signature import refusals
+from daso.errors import ParamsError
+from daso.methods.addons.darp import DARP
+from daso.methods.learners.fixmatch import FixMatch
+from daso.records import Env, Step
+from daso.report.published import look_up, read_published
+from tests.methods.conftest import as_images
+from tests.ops.test_transport import PROBS, REFINED
+
+OPTIONS = {"start": 0.4, "period": 10, "alpha": 2.0, "sweeps": 10, "prior": "true_counts"}
+ROWS = torch.tensor([4, 0, 5, 2, 1, 3])  # where image i of a batch lies among the unlabeled ones
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = load(ROOT / "params")
+
+
+@pytest.fixture
+def env(env):
+    """Six unlabeled images, 3, 2 and 1 of the classes; the share .4 of 1,000 steps is 400."""
+    return env._replace(unlabeled=6, unlabeled_counts=(3, 2, 1))
+
+
+@pytest.fixture
+def batch(batch):
+    """All unlabeled images: weak ones are answered as in PROBS, the strong ones always (.5, .25, .25).
+
+    The student's classifier has the rows (1, 0), (0, 1), (0, 0), so features are logits relative to the third class.
+    """
+    weak = (PROBS[:, :2] / PROBS[:, 2:]).log()
+    strong = torch.tensor([[2.0, 1.0]]).log().expand(6, 2)
+    u = {"weak": as_images(weak.tolist()), "strong": as_images(strong.tolist())}
+    return batch._replace(t=torch.tensor(409), u=u, u_index=ROWS)
+
+
+@pytest.fixture
+def models(models):
+    for network in models:
+        with torch.no_grad():
+            network.classifier.weight.copy_(torch.tensor([[1.0, 0], [0, 1], [0, 0]]))
+    return models
+
+
+def darp(env, t=None, **changes):
+    addon = DARP(env, **(OPTIONS | changes))
+    if t is not None:
+        addon.now = addon.phase(t)
+    return addon
+
+
+def test_timeline(env):
+    """The table is in use from call 100,001 on, is first refined at call 100,010 and last at 250,000: 15,000 times.
+
+    A call is a step, and the first one is call 1.
+    """
+    addon = darp(env._replace(steps=250_000))
+    phases = {call: addon.phase(call - 1) for call in range(1, 250_001)}
+    assert Counter(phases.values()) == {"idle": 100_000, "reuse": 135_000, "solve": 15_000}
+    solved = [call for call, phase in phases.items() if phase == "solve"]
+    assert (solved[0], solved[1], solved[-1]) == (100_010, 100_020, 250_000)
+    assert [phases[call] for call in (1, 99_990, 100_000, 100_001, 100_009)] == ["idle"] * 3 + ["reuse"] * 2
+
+
+def test_idle_steps_only_remember(env, batch):
+    addon, step = darp(env, t=399), Step(batch, {})
+    probs, memo = addon.refine(PROBS, step)
+    assert torch.equal(probs, PROBS)
+    assert torch.equal(addon.raw, torch.full((6, 3), 1 / 3))
+    addon.commit(step, memo)
+    assert torch.equal(addon.raw[ROWS], PROBS)
+    assert torch.equal(addon.refined, torch.full((6, 3), 1 / 3))
+
+
+def test_before_the_first_refinement_nobody_is_sure(env, batch):
+    addon, step = darp(env, t=400), Step(batch, {})
+    probs, memo = addon.refine(PROBS, step)
+    assert torch.equal(probs, torch.full((6, 3), 1 / 3))
+    addon.commit(step, memo)
+    assert torch.equal(addon.raw[ROWS], PROBS)
+    assert torch.equal(addon.refined, torch.full((6, 3), 1 / 3))
+
+
+def test_a_refinement_is_of_the_whole_table_with_this_batch(env, batch):
+    """Four rows are there already, two come in; afterwards all are read, while new raw ones wait for their turn."""
+    addon = darp(env, t=409)
+    addon.raw[ROWS[:4]] = PROBS[:4]
+    step = Step(batch._replace(u_index=ROWS[4:]), {})
+    before = {name: buffer.clone() for name, buffer in addon.named_buffers()}
+    first, memo = addon.refine(PROBS[4:], step)
+    addon.refine(PROBS[:2], step)  # as for another head: without effect on the table
+    assert all(torch.equal(buffer, before[name]) for name, buffer in addon.named_buffers())
+    assert first.dtype == torch.float32
+    assert first.tolist() == pytest.approx(torch.tensor(REFINED[4:]), abs=1e-5)
+    addon.commit(step, memo)
+    assert torch.equal(addon.raw[ROWS], PROBS)  # what was pruned comes back
+    assert addon.refined[ROWS].tolist() == pytest.approx(torch.tensor(REFINED), abs=1e-5)
+
+    addon.now = addon.phase(410)
+    step = Step(batch._replace(u_index=ROWS[2:4]), {})
+    probs, memo = addon.refine(PROBS[:2], step)
+    assert probs.tolist() == pytest.approx(torch.tensor(REFINED[2:4]), abs=1e-5)
+    addon.commit(step, memo)
+    assert addon.refined[ROWS].tolist() == pytest.approx(torch.tensor(REFINED), abs=1e-5)
+    assert torch.equal(addon.raw[ROWS[2:4]], PROBS[:2])
+
+
+def test_of_an_image_that_comes_twice_the_last_counts(env, batch):
+    for t in (0, 409):
+        addon, step = darp(env, t=t), Step(batch._replace(u_index=torch.tensor([5, 2, 5, 5, 2])), {})
+        addon.commit(step, addon.refine(PROBS[:5], step)[1])
+        assert torch.equal(addon.raw[[2, 5]], PROBS[[4, 3]])
+        assert torch.equal(addon.raw[[0, 1, 3, 4]], torch.full((4, 3), 1 / 3))
+
+
+def test_end_to_end(env, batch, models):
+    """From .65 on a guess is taken. Raw, the first two images are sure, of class 0: 2 ln 2 / 6.
+
+    Refined, the images 0, 4 and 5 are, of classes 0, 1 and 2: (ln 2 + 2 ln 4) / 6.
+    """
+    learner = FixMatch(env, [darp(env)], threshold=0.65, weight=1.0)
+    for t, labels, mask, loss in (
+        (399, [0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], 0.231049),
+        (400, [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], 0.0),
+        (409, [0, 0, 1, 1, 1, 2], [1, 0, 0, 0, 1, 1], 0.577623),
+        (410, [0, 0, 1, 1, 1, 2], [1, 0, 0, 0, 1, 1], 0.577623),
+    ):
+        learner.enter(t)
+        losses, step = learner.step(batch._replace(t=torch.tensor(t)), models)
+        learner.commit(step)
+        assert step.targets.argmax(-1).tolist() == labels
+        assert step.mask.int().tolist() == mask
+        assert losses["consistency"].item() == pytest.approx(loss, abs=1e-6)
+        assert not step.targets.requires_grad
+    assert step.targets.tolist() == pytest.approx(torch.tensor(REFINED), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "totals", "kept"),
+    [
+        ({}, [30, 15, 5], [60, 30, 10]),
+        ({"alpha": 0.5}, [30, 15, 5], [15, 7, 2]),
+        ({"prior": "labeled"}, [35, 10, 5], [70, 20, 10]),  # labeled counts 7, 2, 1
+        ({"prior": "estimate", "estimate": [60, 20, 48]}, [23.4375, 7.8125, 18.75], [46, 15, 37]),  # of 128
+    ],
+)
+def test_priors(env, changes, totals, kept):
+    """They are scaled to the number of unlabeled images, 50 here."""
+    addon = darp(env._replace(unlabeled=50, unlabeled_counts=(30, 15, 5)), **changes)
+    assert addon.totals.tolist() == totals
+    assert addon.totals.dtype == torch.float64
+    assert addon.kept.tolist() == kept
+
+
+def test_refused_options(env):
+    unknown = env._replace(unlabeled_counts=())
+    with pytest.raises(ParamsError, match=r"classes of the unlabeled images, .* not known here; give .* 'estimate'"):
+        darp(unknown)
+    assert darp(unknown, prior="labeled").totals.sum() == 6
+    assert darp(unknown, prior="estimate", estimate=[1, 1, 1]).totals.tolist() == [2, 2, 2]
+    with pytest.raises(ParamsError, match="estimate has 2 numbers for 3 classes"):
+        darp(env, prior="estimate", estimate=[1, 1])
+    for changes, message in (
+        ({"prior": "estimate"}, "estimate is a list of sizes"),
+        ({"prior": "estimate", "estimate": [1, -1, 2]}, "none below 0"),
+        ({"prior": "estimate", "estimate": [0, 0, 0]}, "not all 0"),
+        ({"start": 1.0}, "start is a share of the run"),
+        ({"period": 0}, "period and sweeps are at least 1"),
+        ({"alpha": 0.0}, "alpha is above 0"),
+    ):
+        with pytest.raises(ParamsError, match=message):
+            darp(env, **changes)
+        ((told, _),) = refusals(ADDONS["darp"], OPTIONS | changes)  # already by the check of params/
+        assert message in told
+
+
+def test_supervised_learners_have_nothing_to_refine(env):
+    assert "weak" in darp(env).needs
+
+
+@pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp", "remixmatch_darp"])
+def test_the_shipped_estimates(method):
+    """One for each setting of CIFAR-10 where labeled and unlabeled classes are distributed differently.
+
+    Before they were rounded, each summed to the images in all whole batches of 128.
+    """
+    for setting, unlabeled in (
+        ("n500-m4000-l100-u1", 40_000),
+        ("n1500-m3000-l100-u1", 30_000),
+        ("n500-m4000-l100-u100r", 9922),
+        ("n1500-m3000-l100-u100r", 7443),
+    ):
+        options = darp_options(method, setting)
+        assert options["prior"] == "estimate"
+        assert abs(sum(options["estimate"]) - unlabeled // 128 * 128) <= 1
+        addon = DARP(Env(10, 2, (1,) * 10, 10, unlabeled, 64, 250_000), **options)
+        assert addon.start == 100_000
+        assert addon.totals.sum().item() == pytest.approx(unlabeled)
+    for setting in PARAMS.datasets["cifar10-lt"]["settings"]:
+        if setting.endswith(("l100-u100", "l150-u150")):
+            assert darp_options(method, setting)["prior"] == "true_counts"
+
+
+def darp_options(method, setting):
+    """The options of DARP for a setting of CIFAR-10-LT."""
+    addons = resolve(PARAMS, Run("cifar10-lt", setting, "paper", method, 0))["method"]["addons"]
+    return {key: value for addon in addons if addon["name"] == "darp" for key, value in addon.items() if key != "name"}
+
+
+def test_remixmatch_aligns_towards_the_same_sizes():
+    """Where it aligns at all, DARP and distribution alignment believe in the same unlabeled classes."""
+    names = {}
+    for setting in PARAMS.datasets["cifar10-lt"]["settings"]:
+        addons = resolve(PARAMS, Run("cifar10-lt", setting, "paper", "remixmatch_darp", 0))["method"]["addons"]
+        alignment, _, refinery = addons
+        names[tuple(addon["name"] for addon in addons)] = setting
+        assert alignment["enabled"] == (refinery["prior"] == "true_counts")
+        assert alignment["prior"] == ("unlabeled" if alignment["enabled"] else "labeled")
+    assert list(names) == [("distribution_alignment", "sharpen", "darp")]
+
+
+@pytest.mark.parametrize(
+    ("method", "mean"), [("fixmatch_darp", 74.5), ("fixmatch_la_darp", 76.6), ("remixmatch_darp", 72.2)]
+)
+def test_the_published_number_is_found(method, mean):
+    setting = PARAMS.datasets["cifar10-lt"]["settings"]["n500-m4000-l100-u100"]
+    rows = read_published(ROOT / "reports" / "paper" / "results.csv")
+    assert look_up(rows, "cifar10-lt", setting, PARAMS.methods[method]["paper"]).mean == mean

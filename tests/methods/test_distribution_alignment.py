@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from daso.errors import ParamsError
+from daso.methods.addons.distribution_alignment import DistributionAlignment
+from daso.methods.addons.sharpen import Sharpen
+from daso.methods.learners.fixmatch import FixMatch
+
+ROWS = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
+OPTIONS = {"window": 128, "temperature": 1.0}
+
+
+@pytest.fixture
+def env(env):
+    return env._replace(counts=(6, 3, 1))
+
+
+def align(addon, rows):
+    """One step of its life."""
+    refined, memo = addon.refine(rows, None)
+    addon.commit(None, memo)
+    return [row.tolist() for row in refined]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "target", "expected"),
+    [
+        (1.0, [0.6, 0.3, 0.1], [[0.695364, 0.238410, 0.066225], [0.503356, 0.362416, 0.134229]]),
+        (0.5, [0.472734, 0.334273, 0.192993], [[0.582019, 0.282205, 0.135776], [0.374332, 0.381157, 0.244512]]),
+        (0.0, [1 / 3] * 3, [[0.443038, 0.303797, 0.253165], [0.247525, 0.356436, 0.396040]]),
+    ],
+)
+def test_the_first_batch(env, temperature, target, expected):
+    """Its own mean (.6, .25, .15) is all there is: (.7, .2, .1) * (1, 1.2, .6667) = (.7, .24, .0667), over 1.0067.
+
+    Even targets make the rows as (7/6, .8, .6667) and (.8333, 1.2, 1.3333).
+    """
+    addon = DistributionAlignment(env, window=128, temperature=temperature)
+    assert addon.target.tolist() == pytest.approx(target, abs=1e-6)
+    assert align(addon, ROWS) == [pytest.approx(row, abs=1e-5) for row in expected]
+
+
+def test_the_mean_is_of_all_batches_so_far_and_this_one(env):
+    """Means (.6, .25, .15), then (.2, .55, .25): together (.4, .4, .2), so (.2, .6, .2) -> (.3, .45, .1) / .85."""
+    addon = DistributionAlignment(env, **OPTIONS)
+    align(addon, ROWS)
+    second = torch.tensor([[0.2, 0.6, 0.2], [0.2, 0.5, 0.3]])
+    assert align(addon, second)[0] == pytest.approx([0.3 / 0.85, 0.45 / 0.85, 0.1 / 0.85], abs=1e-5)
+
+
+def test_the_window_forgets(env):
+    """With a window of one batch every batch is the first; with two, the third knows the second and itself."""
+    one, two, fresh = (DistributionAlignment(env, window=n, temperature=1.0) for n in (1, 2, 2))
+    second, third = ROWS.flip(1), ROWS.roll(1, 1)
+    for rows in (ROWS, second, third):
+        assert align(one, rows) == align(DistributionAlignment(env, **OPTIONS), rows)
+    align(two, ROWS)
+    align(two, second)
+    align(fresh, second)
+    assert align(two, third) == [pytest.approx(row) for row in align(fresh, third)]
+
+
+def test_nothing_is_written_before_commit(env):
+    addon = DistributionAlignment(env, **OPTIONS)
+    once, twice = addon.refine(ROWS, None), addon.refine(ROWS, None)
+    assert torch.equal(once[0], twice[0])
+    assert not addon.recent.rows.any()
+    addon.commit(None, once[1])
+    assert addon.recent.rows[0].tolist() == pytest.approx([0.6, 0.25, 0.15])
+    assert addon.recent.seen == 1
+    assert not addon.recent.rows[1:].any()
+
+
+def test_settings_that_do_without(env):
+    addon = DistributionAlignment(env, **OPTIONS, enabled=False)
+    assert align(addon, ROWS) == [row.tolist() for row in ROWS]
+    assert addon.recent.seen == 0
+
+
+@pytest.mark.parametrize("prior", ["unlabeled", [20, 60, 20], [0.2, 0.6, 0.2]])
+def test_other_priors(env, prior):
+    """(.7, .2, .1) * (.2, .6, .2) / (.6, .25, .15) = (.2333, .48, .1333), over .8467."""
+    addon = DistributionAlignment(env._replace(unlabeled_counts=(10, 30, 10)), **OPTIONS, prior=prior)
+    expected = [0.7 / 3 / 0.846667, 0.48 / 0.846667, 0.4 / 3 / 0.846667]
+    assert align(addon, ROWS)[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_class_that_was_never_guessed(env):
+    rows = torch.tensor([[0.5, 0.5, 0.0]])
+    assert align(DistributionAlignment(env, **OPTIONS), rows)[0] == pytest.approx([2 / 3, 1 / 3, 0], abs=1e-5)
+
+
+def test_it_comes_before_the_threshold_of_fixmatch(env, batch, models):
+    """What the learner takes is the end of the chain: aligned, then sharpened."""
+    addons = [DistributionAlignment(env, **OPTIONS), Sharpen(env, temperature=0.5)]
+    _, step = FixMatch(env, addons, threshold=0.95, weight=1.0).step(batch, models)
+    probs = step.out["weak"].logits.softmax(-1)
+    aligned = probs * torch.tensor([0.6, 0.3, 0.1]) / probs.mean(0)
+    squares = (aligned / aligned.sum(1, keepdim=True)) ** 2
+    assert torch.allclose(step.targets, squares / squares.sum(1, keepdim=True), atol=1e-4)
+    assert step.mask.tolist() == (step.targets.amax(1) >= 0.95).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": 0}, "at least 1 batch, not 0"),
+        ({"temperature": 1.5}, "from 0 to 1, not 1.5"),
+        ({"prior": "unlabeled"}, "prior unlabeled gives"),  # they are not known here
+        ({"prior": [1, 2]}, "each of 3 classes"),
+        ({"prior": [1, -2, 3]}, "each of 3 classes"),
+        ({"prior": [0, 0, 0]}, "each of 3 classes"),
+    ],
+)
+def test_options_out_of_bounds(env, changes, message):
+    with pytest.raises(ParamsError, match=message):
+        DistributionAlignment(env, **(OPTIONS | changes))
