@@ -9,7 +9,7 @@ from daso.config.registry import ADDONS
 from daso.config.resolve import Run, resolve
 from daso.config.signature import refusals
 from daso.errors import ParamsError
-from daso.methods.addons.darp import DARP
+from daso.methods.addons.darp import DARP, last_of_each
 from daso.methods.learners.fixmatch import FixMatch
 from daso.records import Env, Step
 from daso.report.published import look_up, read_published
@@ -117,6 +117,12 @@ def test_of_an_image_that_comes_twice_the_last_counts(env, batch):
         addon.commit(step, addon.refine(PROBS[:5], step)[1])
         assert torch.equal(addon.raw[[2, 5]], PROBS[[4, 3]])
         assert torch.equal(addon.raw[[0, 1, 3, 4]], torch.full((4, 3), 1 / 3))
+
+
+def test_rows_of_one_image_are_alike_before_they_are_written():
+    """So that it does not matter in which order a device writes them."""
+    rows = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0]])
+    assert last_of_each(rows, torch.tensor([5, 2, 5, 0, 2])).squeeze(1).tolist() == [3, 5, 3, 4, 5]
 
 
 def test_end_to_end(env, batch, models):
