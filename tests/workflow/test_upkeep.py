@@ -38,7 +38,7 @@ def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
 def test_a_kept_run_is_for_git_and_makes_only_the_report_again(project):
     run = f"digits/{SETTING}/tiny/{DASO}/s0"
     assert f"reports/measured/{run}: kept" in project.call("python", "-m", "daso", "keep", run)
-    new = project.git("status", "--porcelain", "--untracked-files=all").splitlines()
+    new = project.git("status", "--porcelain", "--untracked-files=all", "--", "reports").splitlines()
     assert new == [f"?? reports/measured/{run}/{name}" for name in ("history.csv", "metrics.json")]
     assert project.planned() == Counter({"report tiny": 1})
     project.snakemake()
