@@ -8,7 +8,10 @@ from typing import Any
 
 LEARNERS = {
     "supervised": "daso.methods.learners.supervised:Supervised",
+    "pseudo_label": "daso.methods.learners.pseudo_label:PseudoLabel",
+    "mean_teacher": "daso.methods.learners.mean_teacher:MeanTeacher",
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
+    "usadtm": "daso.methods.learners.usadtm:USADTM",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }

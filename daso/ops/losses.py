@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+FLOOR = torch.finfo(torch.float64).eps  # of shares whose logarithm is taken
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -22,3 +25,16 @@ def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
     Losses (n,) and a mask (n,), bool or weights -> ().
     """
     return (losses * mask).mean()
+
+
+def mutual_information(probs: Tensor, others: Tensor) -> Tensor:
+    """How much two answers to the same images tell of each other, in nats (Ji et al. 2019, Eq. 3).
+
+    Probabilities (n, K) of either -> (), of their joint distribution over all images, made symmetric.
+    """
+    joint = probs.T @ others
+    joint = joint + joint.T
+    joint = joint / joint.sum()
+    rows, columns = joint.sum(1, keepdim=True).clamp(min=FLOOR), joint.sum(0).clamp(min=FLOOR)
+    joint = joint.clamp(min=FLOOR)
+    return (joint * (joint.log() - rows.log() - columns.log())).sum()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from daso.ops.losses import soft_cross_entropy
-from daso.ops.similarity import cosine
+from daso.ops.similarity import cosine, nearest
 
 
 def test_cosine_and_its_softmax():
@@ -21,3 +21,11 @@ def test_alignment_of_one_image():
     assert weak.softmax(-1)[0].tolist() == pytest.approx([0.499967, 0.499967, 0.000065], abs=2e-6)
     assert strong.softmax(-1)[0].tolist() == pytest.approx([0.003469, 0.993062, 0.003469], abs=2e-6)
     assert soft_cross_entropy(strong, weak.softmax(-1)).item() == pytest.approx(2.835574, abs=1e-4)
+
+
+def test_nearest():
+    """(1.1, .9) is at 1.1045 from (1, 2) and at 1.9026 from (3, 1), whose direction is closer to its own."""
+    anchors = torch.tensor([[3.0, 1], [1, 2], [-1, -1]])
+    features = torch.tensor([[1.1, 0.9], [4, 0.5], [-0.5, -2]])
+    assert nearest(features, anchors).tolist() == [1, 0, 2]
+    assert cosine(features, anchors).argmax(-1).tolist() == [0, 0, 2]

@@ -1,0 +1,54 @@
+"""Pseudo-Label (Lee 2013)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from daso.errors import ParamsError
+from daso.methods.base import AddOn, Learner, Views, joint
+from daso.models.network import Models
+from daso.ops.losses import cross_entropy, masked_mean
+from daso.ops.schedules import at, ramp
+from daso.records import Batch, Env, Losses, Role, Step
+
+
+class PseudoLabel(Learner):
+    """Guess and learn on one view (Lee 2013, Eq. 15), of confident guesses alone (Oh et al. 2022, supplement).
+
+    The unlabeled loss counts fully after the share `ramp_up` of the run.
+    """
+
+    views = Views(x=("weak",), u=("weak",))
+    makes = frozenset({"labeled", "weak"})
+    ramp: Tensor
+
+    def __init__(
+        self, env: Env, addons: Sequence[AddOn] = (), *, threshold: float, weight: float, ramp_up: float
+    ) -> None:
+        super().__init__(addons)
+        if not 0 < threshold <= 1:
+            raise ParamsError(f"learner 'pseudo_label': threshold is a probability above 0, not {threshold}")
+        if weight < 0:
+            raise ParamsError(f"learner 'pseudo_label': weight is at least 0, not {weight}")
+        if not 0 < ramp_up <= 1:
+            raise ParamsError(
+                f"learner 'pseudo_label': ramp_up is a share of the run, above 0 and at most 1, not {ramp_up}"
+            )
+        self.threshold, self.weight = threshold, weight
+        self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
+
+    def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
+        """One labeled and one unlabeled batch in one forward."""
+        out = joint(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
+        step = self.begin(batch, models, out)
+        losses = {"supervised": self.supervised(out["labeled"].logits, step)}
+        p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
+        step = self.refine(p, step)
+        weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
+        step = step._replace(mask=weights > 0)
+        z = self.adjust(out["weak"].logits, Role.CONSISTENCY, step)  # the view that guessed, now with gradient
+        unlabeled = masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)
+        losses["consistency"] = self.weight * at(self.ramp, batch.t) * unlabeled
+        return losses | self.extras(step), step

@@ -1,0 +1,85 @@
+"""USADTM: unsupervised semantic aggregation and deformable template matching (Han et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+
+from daso.errors import ParamsError
+from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.memory import ClassQueue, QueueState
+from daso.models.network import Models
+from daso.ops.distributions import one_hot
+from daso.ops.losses import cross_entropy, masked_mean, mutual_information
+from daso.ops.similarity import cosine, nearest
+from daso.records import Batch, Env, Losses, Role, Step
+
+
+class USADTM(Learner):
+    """Guess the class of the nearest prototype, and have all views agree on clusters (Han et al. 2020).
+
+    Prototypes are mean features of queues that hold `queue_factor` features for each labeled image of a class. A guess
+    is taken if its cosine reaches the threshold and Euclid's distance makes the same one, after `warmup` steps in which
+    the queues fill; the clusters count from the first step on. No guess is ever promoted to a label.
+    """
+
+    views = Views(x=("weak",), u=("plain", "weak", "strong"))
+    makes = frozenset({"labeled", "weak", "strong"})
+
+    def __init__(
+        self,
+        env: Env,
+        addons: Sequence[AddOn] = (),
+        *,
+        threshold: float,
+        weight: float,
+        clustering_weight: float,
+        queue_factor: int,
+        warmup: int,
+    ) -> None:
+        super().__init__(addons)
+        if not -1 <= threshold <= 1:
+            raise ParamsError(f"learner 'usadtm': threshold is a cosine, from -1 to 1, not {threshold}")
+        if not (weight >= 0 and clustering_weight >= 0):
+            raise ParamsError(
+                f"learner 'usadtm': weight and clustering_weight are at least 0, not {weight} and {clustering_weight}"
+            )
+        if not (queue_factor >= 1 and warmup >= 0):
+            raise ParamsError(
+                f"learner 'usadtm': queue_factor is at least 1 and warmup at least 0, not {queue_factor} and {warmup}"
+            )
+        self.threshold, self.weight, self.clustering_weight = threshold, weight, clustering_weight
+        self.num_classes, self.warmup = env.num_classes, warmup
+        self.queue = ClassQueue([queue_factor * n for n in env.counts], env.feature_dim, env.batch_size)
+
+    def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
+        """One labeled batch and three views of an unlabeled one in one forward."""
+        out = joint(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
+        step = self.begin(batch, models, out)
+        losses = {"supervised": self.supervised(out["labeled"].logits, step)}
+        answers = [out[view].logits.softmax(-1) for view in self.views.u]
+        shared = torch.stack([mutual_information(one, other) for one, other in combinations(answers, 2)])
+        losses["clustering"] = -self.clustering_weight * shared.mean()  # fidelity: usadtm
+        features, prototypes = out["weak"].features.detach(), self.queue.prototypes(self.pushed(step))
+        similarity, guess = cosine(features, prototypes).max(-1)
+        step = self.refine(one_hot(guess, self.num_classes), step)
+        label = step.targets.argmax(-1)
+        agreed = (similarity >= self.threshold) & (label == nearest(features, prototypes))
+        weights = self.weigh((agreed & (batch.t >= self.warmup)).float(), Role.CONSISTENCY, step)
+        step = step._replace(mask=weights > 0)
+        z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
+        losses["consistency"] = self.weight * masked_mean(cross_entropy(z, label), weights)
+        return losses | self.extras(step), step
+
+    @torch.no_grad()
+    def pushed(self, step: Step) -> QueueState:
+        """The queues after this batch came in; writes nothing."""
+        return self.queue.pushed(step.out["labeled"].features, step.batch.y)
+
+    @torch.no_grad()
+    def commit(self, step: Step) -> None:
+        """Keep the new queues, then whatever add-ons keep."""
+        self.queue.write(self.pushed(step))
+        super().commit(step)
