@@ -19,7 +19,7 @@ from daso.engine.progress import Progress, Stop
 from daso.engine.replicas import in_turn
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
-from daso.errors import BusyError, DataError
+from daso.errors import BusyError, DasoError, DataError
 
 
 class Job(NamedTuple):
@@ -56,6 +56,8 @@ def train(jobs: Sequence[Job], way: Way) -> None:
     Raises DasoError when a run was planned with other code, does not fit its data, diverges or is stopped; what was
     finished before stays, the others go on when they are trained again.
     """
+    if way.replicas < 1:
+        raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")
     for job in jobs:
         check_code(job.config)
     data = _load(jobs, way.device)

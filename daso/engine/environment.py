@@ -37,6 +37,8 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
     """`auto` is bf16 where the device computes in it, else fp32."""
+    if name not in ("auto", "fp32", "bf16"):
+        raise DasoError(f"precision '{name}': choose one of auto, fp32, bf16")
     if name != "auto":
         return name
     if device.type == "cuda":  # fidelity: precision

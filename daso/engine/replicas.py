@@ -39,6 +39,10 @@ def in_turn(courses: Iterable[Course], width: int, device: torch.device) -> None
             with _on(lanes[place]):
                 course.close()
         raise
+    finally:
+        for lane in lanes.values():
+            if lane is not None:  # what follows on this stream comes after what the runs still have to do
+                torch.cuda.current_stream(device).wait_stream(lane)
 
 
 def advance_together(trainers: Sequence[Trainer], end: int) -> None:

@@ -186,6 +186,13 @@ def test_runs_that_take_turns_are_what_they_are_alone():
     assert not same(bits(turns[0]), bits(turns[2]))
 
 
+def test_no_run_at_a_time_is_an_error():
+    from daso.training import Way, train
+
+    with pytest.raises(DasoError, match="--replicas 0: at least one run"):
+        train([], Way(CPU, replicas=0))
+
+
 def test_turns():
     """Three courses of 1, 3 and 2 pieces, two at a time: the third takes the place of the first."""
     log = []

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from daso.engine.environment import choose_precision
+from daso.errors import DasoError
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
 from daso.models.wide_resnet import WideResNet
@@ -86,3 +87,5 @@ def test_auto_is_bf16_where_the_processor_has_it(able, expected, monkeypatch):
     assert choose_precision("auto", cpu) == expected
     assert choose_precision("fp32", cpu) == "fp32"
     assert choose_precision("bf16", cpu) == "bf16"
+    with pytest.raises(DasoError, match="precision 'bf61': choose one of auto, fp32, bf16"):
+        choose_precision("bf61", cpu)
