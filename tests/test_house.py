@@ -15,6 +15,7 @@ FLOORS = [
     {"data", "augment", "models"},
     {"methods"},
     {"engine"},
+    {"plans"},
     {"config"},
     {"report", "bench"},
     {"provenance", "adopt", "keep", "prune", "training", "options"},
