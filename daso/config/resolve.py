@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from daso.config.params import Params, Tree, nearest
+from daso.config.registry import PLANS, load
 from daso.errors import ParamsError
+from daso.plans import Expanded, HeldOut, Plan, Stage
 
 
 class Run(NamedTuple):
@@ -17,8 +20,18 @@ class Run(NamedTuple):
     dataset: str
     setting: str
     protocol: str
-    method: str
+    method: str  # the name of its file, with `.<stage>` where it comes before the last of a plan's stages
     seed: int
+
+    @property
+    def recipe(self) -> str:
+        """The name of the method's file."""
+        return self.method.partition(".")[0]
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage, nothing for the last one."""
+        return self.method.partition(".")[2]
 
     @property
     def id(self) -> str:
@@ -36,10 +49,11 @@ def parse_run(params: Params, run_id: str) -> Run:
         ("dataset", run.dataset, params.datasets),
         ("setting", run.setting, params.datasets.get(run.dataset, {}).get("settings", {})),
         ("protocol", run.protocol, params.protocols),
-        ("method", run.method, params.methods),
+        ("method", run.recipe, params.methods),
     ):
         if word not in known:
             raise ParamsError(f"{run_id}: there is no {kind} '{word}'{nearest(word, known)}")
+    resolve(params, run)  # whether it has that stage
     return run
 
 
@@ -62,6 +76,21 @@ def runs(params: Params, suite: str) -> list[Run]:
             for seed in tree["seeds"]
         )
     )
+
+
+def lenders(params: Params, run: Run) -> list[Run]:
+    """The runs whose results a run takes: an earlier stage, or another method's."""
+    plan = resolve(params, run)["plan"]
+    return [parse_run(params, part["of"]) for part in plan.values() if isinstance(part, dict) and "of" in part]
+
+
+def with_lenders(params: Params, these: Iterable[Run]) -> list[Run]:
+    """These runs and all whose results they take, once each, lenders first."""
+    found: dict[Run, None] = {}
+    for run in these:
+        if run not in found:
+            found |= dict.fromkeys([*with_lenders(params, lenders(params, run)), run])
+    return list(found)
 
 
 def expanded(params: Params, suite: str) -> Tree:
@@ -104,13 +133,17 @@ def resolve(params: Params, run: Run) -> Tree:
     """The resolved configuration of a run, without its key.
 
     The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
-    `<dataset>/<setting>` in their order, and last the protocol's overrides.
+    `<dataset>/<setting>` in their order, then the protocol's overrides, and last what the plan changes in this stage.
+    Raises ParamsError when the plan has no such stage, or cannot share out the steps.
     """
     dataset, protocol = params.datasets[run.dataset], params.protocols[run.protocol]
-    method = copy.deepcopy(params.methods[run.method])
+    method = copy.deepcopy(params.methods[run.recipe])
     method.setdefault("addons", [])
     optimizer = {**protocol["optimizer"], **method.get("optimizer", {})}
     for key, value in _changes(run, method, protocol):
+        _apply(key, value, method, optimizer)
+    stage = _stage(run, method, protocol["steps"])
+    for key, value in stage.changes.items():
         _apply(key, value, method, optimizer)
     return {
         "run": run.id,
@@ -123,13 +156,59 @@ def resolve(params: Params, run: Run) -> Tree:
             "name": run.protocol,
             **{
                 key: protocol[key]
-                for key in ("steps", "batch_size", "precision", "network", "teacher", "evaluation", "checkpoint_every")
+                for key in ("batch_size", "precision", "network", "teacher", "evaluation", "checkpoint_every")
             },
+            "steps": stage.steps,
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
         "optimizer": optimizer,
+        "plan": _plan(run, stage),
         "seed": run.seed,
+        "draw_seed": _draw_seed(run),
     }
+
+
+def plan_of(method: Tree) -> Plan:
+    """The plan that a method names; without one it is a single stage."""
+    options = dict(method.get("plan", {}))
+    return load(PLANS[options.pop("name")])(**options) if options else Plan()
+
+
+def _stage(run: Run, method: Tree, steps: int) -> Stage:
+    parts = (method["learner"], *method["addons"])
+    options = {f"{part['name']}.{key}": value for part in parts for key, value in part.items() if key != "name"}
+    stages = {stage.name: stage for stage in plan_of(method).stages(steps, options)}
+    if run.stage not in stages:
+        words = [name for name in stages if name]
+        raise ParamsError(f"{run.id}: '{run.recipe}' has no stage '{run.stage}'{nearest(run.stage, words)}")
+    return stages[run.stage]
+
+
+def _plan(run: Run, stage: Stage) -> Tree:
+    """What the stage takes from other runs, by their ids, and what it is to leave for others."""
+    plan: Tree = {}
+    match stage.split:
+        case Expanded(by, exponent):
+            plan["split"] = {"of": run._replace(method=f"{run.recipe}.{by}").id, "exponent": exponent}
+        case HeldOut(per_class):
+            plan["split"] = {"held_out": per_class}
+    if stage.encoder:
+        lender = run._replace(method=stage.encoder.of)
+        plan["encoder"] = {"of": lender.id, "statistics": stage.encoder.statistics}
+    if stage.estimate:
+        plan["estimate"] = {"of": run._replace(method=stage.estimate.of).id, "into": stage.estimate.into}
+    if stage.survey:
+        plan["survey"] = True
+    if stage.name:
+        plan["answers"] = True  # to the unlabeled images
+    return plan
+
+
+def _draw_seed(run: Run) -> int:
+    """What networks, batches and views are drawn with: the seed, but no two generations start alike."""
+    if not run.stage:
+        return run.seed
+    return int.from_bytes(hashlib.sha256(f"{run.seed}/{run.stage}".encode()).digest()[:4], "little")
 
 
 def _changes(run: Run, method: Tree, protocol: Tree) -> Iterator[tuple[str, Any]]:
@@ -146,6 +225,6 @@ def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> None:
         if "optimizer" in method:
             optimizer[option] = value
         return
-    for part in (method["learner"], *method["addons"]):
-        if part["name"] == component:
+    for part in (method["learner"], *method["addons"], method.get("plan", {})):
+        if part.get("name") == component:
             part[option] = value

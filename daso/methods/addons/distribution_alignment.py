@@ -41,7 +41,8 @@ class DistributionAlignment(AddOn):
         if not 0 <= temperature <= 1:
             raise ParamsError(f"add-on 'distribution_alignment': temperature is from 0 to 1, not {temperature}")
         self.enabled = enabled
-        counts = {"labeled": env.counts, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
+        labeled = env.drawn_counts or env.counts  # a plan's guesses say nothing of how classes are distributed
+        counts = {"labeled": labeled, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
         if len(counts) != env.num_classes or min(counts) < 0 or not any(counts):
             raise ParamsError(
                 f"add-on 'distribution_alignment': prior {prior} gives the counts {list(counts)}, not one for each of "
