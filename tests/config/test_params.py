@@ -76,7 +76,7 @@ def test_numbers_are_those_of_yaml_1_2(params):
         (
             "datasets/digits.yaml",
             lambda t: t["source"].update(kind="digit"),
-            "source.kind: \"digit\" is not one of digits, cifar10, image_folder; did you mean 'digits'?",
+            "source.kind: \"digit\" is not one of digits, cifar10, cifar100, stl10, image_folder; did you mean 'digits'?",
         ),
         (
             "pipeline.yaml",
@@ -191,6 +191,17 @@ def test_numbers_are_those_of_yaml_1_2(params):
             "datasets/digits.yaml",
             lambda t: t["augment"].update(pad=8),
             "augment.pad: 8 pixels cannot be reflected in images of 8; lower it",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["augment"].update(resize=8),
+            "augment.resize: 8 is not below image_size, 8; lower it or leave it out",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["settings"].update(every={"n1": 20, "m1": "all", "gamma_l": 20}),
+            "digits/every: m1: all is every image without a label, and source 'digits' has none; "
+            "say how many in params/datasets/digits.yaml",
         ),
         (
             "protocols/digits.yaml",

@@ -65,13 +65,17 @@ def test_mean_and_std_of_the_digits():
 
 
 def test_every_setting_can_be_drawn_and_is_named_after_its_numbers():
-    sizes = {"digits": 124, "cifar10-lt": 5000}  # images of the smallest class
+    sizes = {"digits": 124, "cifar10-lt": 5000, "cifar100-lt": 500, "stl10-lt": 500}  # of the smallest class
     for name, size in sizes.items():
         tree = dataset(name)
         for setting, n in tree["settings"].items():
             reverse = "r" if n.get("reversed") else ""
-            assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
-            assert n["n1"] + n["m1"] + tree["holdout"] // tree["num_classes"] <= size
+            if n["m1"] == "all":
+                assert setting == f"n{n['n1']}-l{n['gamma_l']}"
+            else:
+                assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
+            drawn = n["n1"] + (0 if n["m1"] == "all" else n["m1"])
+            assert drawn + tree["holdout"] // tree["num_classes"] <= size
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
 
 
