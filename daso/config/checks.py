@@ -51,7 +51,7 @@ def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
     if (pad := tree["augment"]["pad"]) >= tree["image_size"]:
         yield f"{file}: augment.pad: {pad} pixels cannot be reflected in images of {tree['image_size']}; lower it"
     if (resize := tree["augment"].get("resize", 0)) >= tree["image_size"]:
-        yield f"{file}: augment.resize: {resize} is not below image_size, {tree['image_size']}; lower it or leave it out"
+        yield f"{file}: augment.resize: {resize} is not below image_size, {tree['image_size']}; leave it out"
     for setting in tree["settings"]:
         yield from _setting(file, f"{name}/{setting}", setting, tree)
 

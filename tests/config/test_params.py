@@ -76,7 +76,8 @@ def test_numbers_are_those_of_yaml_1_2(params):
         (
             "datasets/digits.yaml",
             lambda t: t["source"].update(kind="digit"),
-            "source.kind: \"digit\" is not one of digits, cifar10, cifar100, stl10, image_folder; did you mean 'digits'?",
+            'source.kind: "digit" is not one of digits, cifar10, cifar100, stl10, image_folder; '
+            "did you mean 'digits'?",
         ),
         (
             "pipeline.yaml",
@@ -195,7 +196,7 @@ def test_numbers_are_those_of_yaml_1_2(params):
         (
             "datasets/digits.yaml",
             lambda t: t["augment"].update(resize=8),
-            "augment.resize: 8 is not below image_size, 8; lower it or leave it out",
+            "augment.resize: 8 is not below image_size, 8; leave it out",
         ),
         (
             "datasets/digits.yaml",

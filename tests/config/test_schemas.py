@@ -49,8 +49,8 @@ def test_an_unknown_operation_names_its_neighbour(tmp_path):
         ({"n1": 3, "m1": "all", "gamma_l": 2}, []),
         ({"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2}, ['settings.x.m1: "al" is not an integer']),
         (
-            {"n1": 3, "m1": "all", "gamma_l": 2, "gamma_u": 2},
-            ["settings.x: unknown key 'gamma_u'; known: n1, m1, gamma_l"],
+            {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
+            ["settings.x: unknown key 'reversed'; known: n1, m1, gamma_l"],
         ),
     ],
 )
