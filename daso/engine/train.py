@@ -160,7 +160,7 @@ class Trainer:
 
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
         """Logits (n, K) of the network that answers at test time, plain and adjusted, on the CPU."""
-        return predict(self.learner, self.models, pool, self.loader.normalize)
+        return predict(self.learner, self.models, pool, self.loader.plain)
 
     @staticmethod
     def _confusion(pool: Pool, logits: Tensor) -> IntArray:
