@@ -15,6 +15,7 @@ from daso.errors import ParamsError
 # Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
 UNLABELED = ("stl10",)  # sources that have images without a label
+ORACLES = ("true_counts", "unlabeled")  # priors that need the classes of unlabeled images
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -135,6 +136,7 @@ def _together(params: Params) -> Iterator[str]:
     for run in dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite)):
         config = resolve(params, run)
         yield from _refused(params, run, config["method"])
+        yield from _unknown(params, run, config)
         protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
         steps = config["protocol"]["steps"]
         late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
@@ -156,6 +158,19 @@ def _refused(params: Params, run: Run, method: Tree) -> Iterator[str]:
                 yield f"{params.file('protocol', run.protocol)}: overrides: method '{run.method}': {message}"
             else:
                 yield f"{params.file('method', run.method)}: where: {message}"
+
+
+def _unknown(params: Params, run: Run, config: Tree) -> Iterator[str]:
+    """What asks for the classes of unlabeled images where no one knows them."""
+    if config["setting"].get("m1") != "all":
+        return
+    for addon in config["method"]["addons"]:
+        if addon.get("prior") in ORACLES and addon.get("enabled", True):
+            yield (
+                f"{params.file('method', run.method)}: add-on '{addon['name']}': prior '{addon['prior']}' needs "
+                f"the classes of the unlabeled images, which are unknown in {run.dataset}/{run.setting}; "
+                "give another in where"
+            )
 
 
 def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
