@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, shown
+from daso.config.possible import given, impossible
 from daso.config.registry import KINDS
-from daso.config.resolve import Run, resolve, runs
+from daso.config.resolve import resolve, runs
 from daso.config.signature import Option, options, refusals
 from daso.errors import ParamsError
 
@@ -125,7 +126,7 @@ def _together(params: Params) -> Iterator[str]:
     """What is right in each file and wrong in a suite's run, where a protocol or `where` has changed options."""
     for run in dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite)):
         config = resolve(params, run)
-        yield from _refused(params, run, config["method"])
+        yield from impossible(params, run, config)
         protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
         steps = config["protocol"]["steps"]
         late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
@@ -136,17 +137,6 @@ def _together(params: Params) -> Iterator[str]:
             )
         if optimizer["nesterov"] and not optimizer["momentum"]:
             yield f"{protocol}: method '{run.method}' has nesterov without momentum; set one of them in overrides"
-
-
-def _refused(params: Params, run: Run, method: Tree) -> Iterator[str]:
-    """What a component has against its final options; the one who changed them last is named."""
-    overrides = params.protocols[run.protocol].get("overrides", {})
-    for kind, part in (("learner", method["learner"]), *(("add-on", addon) for addon in method["addons"])):
-        for message, read in refusals(KINDS[kind][part["name"]], _given(part)):
-            if any(f"{part['name']}.{option}" in overrides for option in read):
-                yield f"{params.file('protocol', run.protocol)}: overrides: method '{run.method}': {message}"
-            else:
-                yield f"{params.file('method', run.method)}: where: {message}"
 
 
 def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
@@ -160,18 +150,14 @@ def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
     except ParamsError as error:
         yield str(error)
         return
-    given = _given(part)
-    errors = [line for key, value in given.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
+    own = given(part)
+    errors = [line for key, value in own.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
     errors += (
         f"{kind} '{name}' lacks its option '{key}' ({option.kind})"
         for key, option in allowed.items()
-        if option.required and key not in given
+        if option.required and key not in own
     )
-    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], given)))
-
-
-def _given(part: Tree) -> Tree:
-    return {key: value for key, value in part.items() if key != "name"}
+    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], own)))
 
 
 def _option(what: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:

@@ -54,16 +54,17 @@ class DARP(AddOn):
                 "add-on 'darp': with prior 'estimate', estimate is a list of sizes, one for each class, none below 0 "
                 f"and not all 0, not {estimate}"
             )
-        counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts, "estimate": estimate}[prior]
-        if prior == "true_counts" and not counts:  # fidelity: darp-prior
+        if prior == "estimate" and 0 < len(estimate) != env.num_classes:
+            raise ParamsError(
+                f"add-on 'darp': estimate has {len(estimate)} numbers for {env.num_classes} classes; give one for each"
+            )
+        if prior == "true_counts" and not env.unlabeled_counts:
             raise ParamsError(
                 "add-on 'darp': prior 'true_counts' needs the classes of the unlabeled images, which are not known "
                 "here; give sizes by prior 'estimate' and estimate: [...], or take prior 'labeled'"
             )
-        if len(counts) != env.num_classes:
-            raise ParamsError(
-                f"add-on 'darp': estimate has {len(counts)} numbers for {env.num_classes} classes; give one for each"
-            )
+        # fidelity: darp-prior
+        counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts, "estimate": estimate}[prior]
         totals = [count * env.unlabeled / sum(counts) for count in counts]
         self.start, self.period, self.sweeps = round(start * env.steps), period, sweeps
         self.register_buffer("totals", torch.tensor(totals, dtype=torch.float64), persistent=False)  # c, (K,)
