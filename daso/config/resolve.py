@@ -101,17 +101,9 @@ def setting_config(params: Params, dataset: str, setting: str) -> Tree:
 
 
 def resolve(params: Params, run: Run) -> Tree:
-    """The resolved configuration of a run, without its key.
-
-    The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
-    `<dataset>/<setting>` in their order, and last the protocol's overrides.
-    """
+    """The resolved configuration of a run, without its key."""
     dataset, protocol = params.datasets[run.dataset], params.protocols[run.protocol]
-    method = copy.deepcopy(params.methods[run.method])
-    method.setdefault("addons", [])
-    optimizer = {**protocol["optimizer"], **method.get("optimizer", {})}
-    for key, value in _changes(run, method, protocol):
-        _apply(key, value, method, optimizer)
+    method, optimizer, _ = recipe(params, run.method, run.protocol, f"{run.dataset}/{run.setting}")
     return {
         "run": run.id,
         "dataset": {
@@ -132,20 +124,60 @@ def resolve(params: Params, run: Run) -> Tree:
     }
 
 
-def _changes(run: Run, method: Tree, protocol: Tree) -> Iterator[tuple[str, Any]]:
-    for pattern, changes in method.get("where", {}).items():
-        if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
-            yield from changes.items()
-    yield from protocol.get("overrides", {}).items()
+class Source(NamedTuple):
+    """Where a value stands: a file, and the block in it, such as ("where", "digits/*") or ("overrides",)."""
+
+    file: str
+    block: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join([self.file, *([" ".join(self.block)] if self.block else [])])
 
 
-def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> None:
+class Recipe(NamedTuple):
+    """A method as a protocol and a setting leave it, and where the value of each `component.option` comes from."""
+
+    method: Tree
+    optimizer: Tree
+    sources: dict[str, Source]
+
+
+def recipe(params: Params, name: str, protocol: str, place: str = "") -> Recipe:
+    """The method `name` under a protocol, at `place`, a <dataset>/<setting>.
+
+    The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match the place
+    in their order, and last the protocol's overrides.
+    """
+    tree, method = params.protocols[protocol], copy.deepcopy(params.methods[name])
+    method.setdefault("addons", [])
+    own = method.get("optimizer", {})
+    optimizer = {**tree["optimizer"], **own}
+    mine, theirs = Source(params.file("method", name)), Source(params.file("protocol", protocol))
+    sources = {f"optimizer.{key}": mine if key in own else theirs for key in optimizer}
+    sources |= {f"{part['name']}.{key}": mine for part in (method["learner"], *method["addons"]) for key in part}
+    for key, value, source in _changes(params, name, protocol, place):
+        if _apply(key, value, method, optimizer):
+            sources[key] = source
+    return Recipe(method, optimizer, sources)
+
+
+def _changes(params: Params, name: str, protocol: str, place: str) -> Iterator[tuple[str, Any, Source]]:
+    """Every `component.option` that is changed, its value, and where that is said."""
+    for pattern, changes in params.methods[name].get("where", {}).items():
+        source = Source(params.file("method", name), ("where", pattern))
+        if fnmatchcase(place, pattern):
+            yield from ((key, value, source) for key, value in changes.items())
+    source = Source(params.file("protocol", protocol), ("overrides",))
+    yield from ((key, value, source) for key, value in params.protocols[protocol].get("overrides", {}).items())
+
+
+def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
     """Set `component.option` where the method has that component, `optimizer.option` where it has its own block."""
     component, option = key.split(".")
     if component == "optimizer":
-        if "optimizer" in method:
-            optimizer[option] = value
-        return
-    for part in (method["learner"], *method["addons"]):
-        if part["name"] == component:
-            part[option] = value
+        mine = [optimizer] if "optimizer" in method else []
+    else:
+        mine = [part for part in (method["learner"], *method["addons"]) if part["name"] == component]
+    for part in mine:
+        part[option] = value
+    return bool(mine)

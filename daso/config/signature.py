@@ -90,6 +90,13 @@ def defaults(spec: str, root: Path | None = None) -> dict[str, object]:
     return {arg.arg: ast.literal_eval(default) for arg, default in _keywords(init) if default is not None}
 
 
+def summary(spec: str, root: Path | None = None) -> str:
+    """The first line of what "module:Class" says of itself."""
+    tree, _ = _source(spec, root)
+    (node,) = (item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == spec.split(":")[1])
+    return (ast.get_docstring(node) or "").partition("\n")[0]
+
+
 def refusals(
     spec: str, given: Mapping[str, object], root: Path | None = None, env: Mapping[str, object] | None = None
 ) -> list[tuple[str, set[str]]]:
