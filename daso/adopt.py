@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from daso.config.keys import Keys
-from daso.config.params import load
-from daso.config.resolve import Run, parse_run
+from daso.config.params import Params, load
+from daso.config.resolve import Run, parse_run, resolve
 from daso.errors import DataError
+from daso.places import read
 
 OUTPUTS = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.json")  # the last is written last
 
@@ -32,8 +33,8 @@ def adopt_bundle(bundle: Path) -> list[str]:
     runs = {parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): path.parent for path in found}
     errors = [line for run, folder in runs.items() for line in _other_key(Keys(params), run, folder)]
     if not errors:
-        _snakemake([_split(run) for run in runs])  # what the runs were trained on, or nothing when it is here
-        errors = [line for run, folder in runs.items() for line in _other_split(run, folder)]
+        _snakemake([_split(params, run) for run in runs])  # what the runs were trained on, or nothing when it is here
+        errors = [line for run, folder in runs.items() for line in _other_split(params, run, folder)]
     if errors:
         raise DataError("\n".join(errors))
     for run, folder in runs.items():
@@ -54,15 +55,16 @@ def _other_key(keys: Keys, run: Run, folder: Path) -> list[str]:
     return [f"{folder}: trained as {trained}, but params/ and code now give {present}; check out what it was made from"]
 
 
-def _other_split(run: Run, folder: Path) -> list[str]:
+def _other_split(params: Params, run: Run, folder: Path) -> list[str]:
     trained = _json(folder / "train.json").get("provenance", {}).get("split_sha256")
-    if trained == _json(Path(_split(run))).get("sha256"):
+    split = _split(params, run)
+    if trained == _json(Path(split)).get("sha256"):
         return []
-    return [f"{folder}: trained on another split than {_split(run)}; the images come from another source"]
+    return [f"{folder}: trained on another split than {split}; the images come from another source"]
 
 
-def _split(run: Run) -> str:
-    return f"data/splits/{run.dataset}/{run.setting}/s{run.seed}.json"
+def _split(params: Params, run: Run) -> str:
+    return read(run.id, resolve(params, run)["plan"])["split"].as_posix()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ def words(text: str) -> list[str]:
 PATH: dict[str, Any] = {"type": Path}
 NEEDED: dict[str, Any] = {"type": Path, "required": True}
 DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
-PLACES = ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--bundle")
+PLACES = ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--encoder", "--estimate", "--bundle")
 MODES = "auto, eager, compiled, graph or compiled_graph"
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
@@ -30,6 +30,8 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--mode", {"default": "auto", "help": MODES}),
         ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"}),
     ),
+    "derive": (("--config", NEEDED), ("--store", NEEDED), ("--split", NEEDED), ("--run", PATH), ("--out", NEEDED)),
+    "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True})),
     "evaluate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {})),
     "report": (("--suite", {"required": True}), ("--out", PATH)),
     "list": (("suite", {"nargs": "?"}),),

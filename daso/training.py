@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from daso.config.build import build
+from daso.config.build import Lent, build
 from daso.config.code import check_code
+from daso.data.files import read_json
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
+from daso.engine import checkpoint
 from daso.engine.environment import describe
 from daso.engine.lock import run_lock
 from daso.engine.progress import Progress, Stop
@@ -30,6 +32,8 @@ class Job(NamedTuple):
     split: Path  # file
     out: Path  # folder of the results
     scratch: Path  # folder of the resume state
+    encoder: Path | None = None  # `final.pt` of the run that lends one
+    estimate: Path | None = None  # file of a survey
 
 
 class Way(NamedTuple):
@@ -48,6 +52,7 @@ class Data(NamedTuple):
     store: Store
     split: SavedSplit
     resident: Resident
+    lent: Lent
 
 
 def train(jobs: Sequence[Job], way: Way) -> None:
@@ -81,7 +86,25 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
     for folder, store in stores.items():
         mine = [i for i, job in enumerate(jobs) if job.store == folder]
         residents |= dict(zip(mine, load_all(store, [splits[i].split for i in mine], device), strict=True))
-    return [Data(stores[job.store], splits[i], residents[i]) for i, job in enumerate(jobs)]
+    return [Data(stores[job.store], splits[i], residents[i], _lent(job)) for i, job in enumerate(jobs)]
+
+
+def _lent(job: Job) -> Lent:
+    """What the plan of a run takes from others; raises DasoError when it is not there or not what was planned."""
+    plan, run = job.config["plan"], job.config["run"]
+    encoder, options = None, {}
+    for name, path in (("encoder", job.encoder), ("estimate", job.estimate)):
+        if (name in plan) != (path is not None):
+            wants = f"takes its {name} from {plan[name]['of']}; name the file" if name in plan else f"takes no {name}"
+            raise DasoError(f"{run}: {wants} by --{name}")
+    if job.encoder is not None:
+        encoder = checkpoint.load(job.encoder, plan["encoder"]["key"])["student"]
+    if job.estimate is not None:
+        survey = read_json(job.estimate, "estimate of class sizes")
+        if survey["key"] != plan["estimate"]["key"]:
+            raise DataError(f"{job.estimate}: is not the estimate {plan['estimate']['key']}; delete it and run again")
+        options[plan["estimate"]["into"]] = survey["sizes"]
+    return Lent(encoder, options)
 
 
 def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, None]:
@@ -91,7 +114,7 @@ def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, 
         with run_lock(job.scratch):
             if way.skip_busy and (job.out / "train.json").exists():  # by a process that began after this one
                 return
-            trainer = build(config, data.resident, way.device, way.mode)
+            trainer = build(config, data.resident, way.device, way.mode, data.lent)
             trainer.replicas = way.replicas
             state = job.scratch / f"{config['key']}.pt"
             if way.resume or state.exists():

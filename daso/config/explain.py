@@ -16,10 +16,11 @@ from daso.config.code import closure
 from daso.config.params import Params, Tree, nearest
 from daso.config.possible import UNKNOWN, given, impossible, parts, unknown_classes
 from daso.config.registry import KINDS
-from daso.config.resolve import Recipe, Run, Source, recipe, resolve, setting_config
+from daso.config.resolve import Run, Source, Traced, resolve, setting_config, stages_of, traced
 from daso.config.signature import ROOT, defaults, module_file, options, summary
 from daso.errors import ParamsError
 
+NOWHERE = ("", "")  # no setting
 LEDGER = "docs/fidelity.md"
 TAG = re.compile(r"# fidelity: ([a-z-]+)")
 Row = tuple[str, ...]
@@ -86,12 +87,13 @@ def explain(params: Params, method: str, protocol: str = "paper", place: str = "
     """
     if protocol not in params.protocols:
         raise ParamsError(f"{params.root}: there is no protocol '{protocol}'{nearest(protocol, params.protocols)}")
-    found = recipe(params, method, protocol, place)
+    found = traced(params, Run(*(place_of(params, place) if place else NOWHERE), protocol, method, 0))
     tree, file = params.methods[method], params.file("method", method)
     rows: list[Row] = [(f"{tree['title']}: {file}",)]
     for kind, part in parts(found.method):
         rows += _component(kind, part, found.sources, Source(file))
     rows += _protocol(params, found, protocol, Source(file))
+    rows += _stages(found, params.protocols[protocol]["steps"])
     rows += _place(params, place) if place else _elsewhere(params, method)
     rows += [("",), (f"{LEDGER}: {', '.join(_tags(found.method)) or 'no departure'}",)]
     return aligned(rows)
@@ -112,17 +114,32 @@ def _component(kind: str, part: Tree, sources: Mapping[str, Source], file: Sourc
             yield key, shown(rest[option]), f"{module}, the constructor's default"
 
 
-def _protocol(params: Params, found: Recipe, protocol: str, mine: Source) -> Iterator[Row]:
+def _protocol(params: Params, found: Traced, protocol: str, mine: Source) -> Iterator[Row]:
     """Batches, network, optimiser and budget."""
     tree, theirs = params.protocols[protocol], Source(params.file("protocol", protocol))
     yield from _component("network", tree["network"], {}, theirs)
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
     yield _row("unlabeled_ratio", found.method["unlabeled_ratio"], mine)
-    yield from (_row(key, tree[key], theirs) for key in ("batch_size", "steps"))
+    yield _row("batch_size", tree["batch_size"], theirs)
+    steps = found.stage.steps
+    yield _row("steps", steps, theirs if steps == tree["steps"] else mine._replace(block=("plan",)))
     yield from (_row(f"optimizer.{k}", value, found.sources[f"optimizer.{k}"]) for k, value in found.optimizer.items())
     for block in ("teacher", "evaluation"):
         yield from (_row(f"{block}.{key}", value, theirs) for key, value in tree[block].items())
     yield from (_row(key, tree[key], theirs) for key in ("precision", "checkpoint_every"))
+
+
+def _stages(found: Traced, steps: int) -> Iterator[Row]:
+    """What a plan lets come before, and whose results it takes."""
+    stages = stages_of(found.method, steps)
+    if len(stages) > 1:
+        yield from (("",), ("stages, of which the options above are the last one's",))
+    for stage in stages if len(stages) > 1 else ():
+        changes = ", ".join(f"{key} {shown(value)}" for key, value in stage.changes.items())
+        yield f"stage {stage.name or 'last'}", f"{stage.steps:,} steps", changes
+    for what, lent in (("encoder", stages[-1].encoder), ("estimate", stages[-1].estimate)):
+        if lent:
+            yield f"{what} of", lent.of, "a method whose run in the same setting comes before"
 
 
 def _row(key: str, value: object, source: Source) -> Row:
@@ -135,7 +152,10 @@ def _place(params: Params, place: str) -> Iterator[Row]:
     dataset, setting = place_of(params, place)
     tree, file = setting_config(params, dataset, setting), params.file("dataset", dataset)
     yield from (("",), (f"setting {place}: {params.datasets[dataset]['title']}",))
-    yield from ((f"setting.{key}", shown(value), file, "") for key, value in tree.items() if key != "name")
+    said = params.datasets[dataset]["settings"][setting]
+    for key, value in tree.items():
+        if key != "name":
+            yield f"setting.{key}", shown(value), file if key in said else "the default"
     if unknown_classes(tree):
         yield (UNKNOWN,)
 
@@ -151,9 +171,9 @@ def _elsewhere(params: Params, method: str) -> Iterator[Row]:
 
 
 def _tags(method: Tree) -> list[str]:
-    """The departures from the paper that are marked in the code of the components and what that imports of methods."""
+    """The departures from the paper that are marked in the code of the components and the methods' code it imports."""
     entries = [KINDS[kind][part["name"]].partition(":")[0] for kind, part in parts(method)]
-    files = (module_file(module) for module in closure(entries))
+    files = (module_file(name) for name in closure(entries) if name.startswith(("daso.methods.", "daso.ops.")))
     return list(dict.fromkeys(tag for file in files if file for tag in TAG.findall(file.read_text(encoding="utf-8"))))
 
 

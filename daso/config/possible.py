@@ -33,7 +33,12 @@ def foreseen(config: Tree) -> dict[str, object]:
     """
     classes, setting, protocol = config["dataset"]["num_classes"], config["setting"], config["protocol"]
     known = {"num_classes": classes, "batch_size": protocol["batch_size"], "steps": protocol["steps"]}
-    return {**known, **sizes(setting, classes)}
+    told = sizes(setting, classes)
+    if "counts" in told:
+        known["drawn_counts"] = told["counts"]
+    if "split" in config["plan"]:  # images that a plan takes away, or adds by guesses
+        told = {name: value for name, value in told.items() if value == ()}
+    return {**known, **told}
 
 
 def sizes(setting: Tree, classes: int) -> dict[str, object]:
@@ -77,7 +82,7 @@ def impossible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     Of a file's option the file is named, and the protocol's where an override has changed it.
     """
     method, overrides = config["method"], params.protocols[run.protocol].get("overrides", {})
-    protocol, file = params.file("protocol", run.protocol), params.file("method", run.method)
+    protocol, file = params.file("protocol", run.protocol), params.file("method", run.recipe)
     for message in _misfits(method):
         yield f"{file}: {message}"
     env = foreseen(config)

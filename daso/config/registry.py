@@ -33,6 +33,8 @@ NETWORKS = {
 PLANS = {
     "crest": "daso.plans:Crest",
     "crt": "daso.plans:Crt",
+    "prior": "daso.plans:Prior",
+    "survey": "daso.plans:Survey",
 }
 KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS, "plan": PLANS}
 

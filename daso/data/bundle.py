@@ -1,7 +1,8 @@
 """A folder that carries runs to another machine: configurations, splits, and just the images they use.
 
-`configs/<run id>.json`, `splits/<dataset>/<setting>/s<seed>.json` and `store/<dataset>/`, which has the manifest and
-the labels as they are and the images as lossless WebP. Results go to `runs/<run id>/`.
+`configs/<run id>.json`, `reads/` with splits and what else runs take, each file where it lies here, and
+`store/<dataset>/`, which has the manifest and the labels as they are and the images as lossless WebP. Results go to
+`runs/<run id>/`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from daso import places
 from daso.data.files import read_json
 from daso.data.split import check_split
 from daso.data.store import MANIFEST, Store, load_store
@@ -32,12 +34,12 @@ class BundledRun(NamedTuple):
     """One run of a bundle."""
 
     config: dict[str, Any]
-    split: Path
+    reads: dict[str, Path]  # what `places.read` names
     store: Path
 
 
-def write_bundle(folder: Path, runs: Sequence[tuple[Config, Path, Path]]) -> None:
-    """Pack runs, each (resolved configuration, split file, store folder), into a new folder.
+def write_bundle(folder: Path, runs: Sequence[tuple[Config, Mapping[str, Path], Path]]) -> None:
+    """Pack runs, each (resolved configuration, files that `places.read` names, store folder), into a new folder.
 
     Of the train part only the rows that the splits name are packed. A killed call leaves `<folder>.part` alone.
     Raises DataError when the folder is there already, a split does not fit its store or its run, or two stores of
@@ -49,17 +51,18 @@ def write_bundle(folder: Path, runs: Sequence[tuple[Config, Path, Path]]) -> Non
     shutil.rmtree(partial, ignore_errors=True)
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
-    for config, split_file, store_folder in runs:
+    for config, reads, store_folder in runs:
         store = load_store(store_folder)
-        saved = check_split(split_file, store)
+        saved = check_split(split_file := reads["split"], store)
         if (saved.dataset, saved.setting, saved.seed) != _split_of(config):
             raise DataError(
                 f"{split_file}: is the split {saved.setting} of seed {saved.seed}, not that of {config['run']}"
             )
         if stores.setdefault(store.dataset, store).sha256 != store.sha256:
             raise DataError(f"{store_folder}: is not the data of {stores[store.dataset].folder}; make two bundles")
-        rows.setdefault(store.dataset, set()).update(np.concatenate(saved.split).tolist())
-        _copy(split_file, _split_file(partial, config))
+        rows.setdefault(store.dataset, set()).update(saved.split.rows.tolist())
+        for name, file in _reads(partial, config).items():
+            _copy(reads[name], file)
         _write_config(partial / "configs" / f"{config['run']}.json", config)
     for dataset, store in stores.items():
         _write_store(partial / "store" / dataset, store, sorted(rows[dataset]))
@@ -73,10 +76,11 @@ def read_bundle(folder: Path) -> list[BundledRun]:
     runs = []
     for path in sorted(configs.rglob("*.json")):
         config = read_json(path, "configuration")
-        run = BundledRun(config, _split_file(folder, config), folder / "store" / _split_of(config)[0])
+        store = folder / "store" / _split_of(config)[0]
+        run = BundledRun(config, _reads(folder, config), store)
         if path.relative_to(configs).with_suffix("").as_posix() != config.get("run"):
             raise DataError(f"{path}: is the configuration of {config.get('run')}; pack the runs again")
-        for needed in (run.split, run.store / MANIFEST):
+        for needed in (*run.reads.values(), run.store / MANIFEST):
             if not needed.is_file():
                 raise DataError(f"{needed}: is missing, {config['run']} needs it; copy the bundle again")
         runs.append(run)
@@ -92,9 +96,9 @@ def _split_of(config: Config) -> tuple[str, str, int]:
         raise DataError(f"{config.get('run')}: not a resolved configuration of a run ({error!r})") from error
 
 
-def _split_file(folder: Path, config: Config) -> Path:
-    dataset, setting, seed = _split_of(config)
-    return folder / "splits" / dataset / setting / f"s{seed}.json"
+def _reads(folder: Path, config: Config) -> dict[str, Path]:
+    """Where a bundle has the files that a run reads."""
+    return {name: folder / "reads" / path for name, path in places.read(config["run"], config["plan"]).items()}
 
 
 def _write_store(folder: Path, store: Store, rows: Sequence[int]) -> None:

@@ -121,7 +121,7 @@ def test_numbers_are_those_of_yaml_1_2(params):
         (
             "protocols/digits.yaml",
             lambda t: t.update(overrides={"dso.weight": 1}),
-            "overrides: there is no learner or add-on 'dso'; did you mean 'daso'?",
+            "overrides: there is no learner, add-on or plan 'dso'; did you mean 'daso'?",
         ),
         (
             "protocols/digits.yaml",

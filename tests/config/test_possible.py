@@ -70,7 +70,7 @@ def test_true_counts_that_nobody_knows_are_refused_in_one_line(stl, method):
     file = f"{ROOT}/params/methods/{method}.yaml"
     assert line.startswith(f"{file}: blind/n150-l10: add-on 'darp': prior 'true_counts' needs the classes of the")
     assert "\n" not in line
-    assert "give sizes by prior 'estimate'" in line
+    assert "give sizes by prior 'given'" in line
     assert refused(stl, method, "cifar10-lt", "n500-m4000-l100-u100") == []
 
 
@@ -81,7 +81,7 @@ def test_what_an_override_makes_impossible_is_the_protocols(stl):
 
 
 def test_an_estimate_of_another_number_of_classes(stl):
-    where = {"blind/*": {"darp.prior": "estimate", "darp.estimate": [1, 2, 3]}}
+    where = {"blind/*": {"darp.prior": "given", "darp.estimate": [1, 2, 3]}}
     stl.methods["fixmatch_darp"]["where"].update(where)
     (line,) = refused(stl, "fixmatch_darp")
     assert "blind/n150-l10: add-on 'darp': estimate has 3 numbers for 10 classes; give one for each" in line

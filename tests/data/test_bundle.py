@@ -22,6 +22,7 @@ def run_config(seed: int, dataset: str = "toy", setting: str = "small", method: 
         "key": f"{seed:016x}",
         "dataset": {"name": dataset, "num_classes": 2},
         "setting": {"name": setting},
+        "plan": {},
         "seed": seed,
     }
 
@@ -42,7 +43,7 @@ def pack(tmp_path):
             config = {"dataset": "toy", "setting": setting, "seed": seed, "num_classes": 2, "holdout": 4}
             path = tmp_path / f"data/splits/toy/small/s{seed}.json"
             make_split({**config, "class_order": "native"}, store, path)
-            runs += [(run_config(seed, method=method), path, store.folder) for method in methods]
+            runs += [(run_config(seed, method=method), {"split": path}, store.folder) for method in methods]
         return runs
 
     return pack
@@ -61,7 +62,7 @@ def test_what_is_in_it(pack, tmp_path):
             for method in ("fixmatch", "supervised")
             for seed in (0, 1)
         ),
-        *(f"bundle/splits/toy/small/s{seed}.json" for seed in (0, 1)),
+        *(f"bundle/reads/data/splits/toy/small/s{seed}.json" for seed in (0, 1)),
         *(f"bundle/store/toy/{name}" for name in ("manifest.json", "train.zip", "test.zip")),
         *(f"bundle/store/toy/{part}_labels.npy" for part in ("train", "test")),
     }
@@ -72,11 +73,11 @@ def test_pixels_labels_and_digests_are_the_same(pack, tmp_path):
     runs = pack(0, 1)
     write_bundle(tmp_path / "bundle", runs)
     whole, used = load_store(runs[0][2]), set()
-    for (_, split_file, _), run in zip(runs, read_bundle(tmp_path / "bundle"), strict=True):
-        assert run.split.read_bytes() == split_file.read_bytes()
+    for (_, reads, _), run in zip(runs, read_bundle(tmp_path / "bundle"), strict=True):
+        assert run.reads["split"].read_bytes() == reads["split"].read_bytes()
         store = verify_store(run.store)
         assert (store.sha256, store.source, store.classes) == (whole.sha256, whole.source, whole.classes)
-        for rows in check_split(run.split, store).split:
+        for rows in check_split(run.reads["split"], store).split.parts.values():
             assert (store.images("train", rows) == whole.images("train", rows)).all()
             used |= set(rows.tolist())
         assert (store.images("test") == whole.images("test")).all()
@@ -162,14 +163,14 @@ import json, os, signal, sys
 from pathlib import Path
 from daso.data import bundle
 bundle.os.cpu_count = lambda: os.kill(os.getpid(), signal.SIGKILL)
-runs = [(config, Path(split), Path(store)) for config, split, store in json.loads(sys.argv[2])]
+runs = [(config, {"split": Path(split)}, Path(store)) for config, split, store in json.loads(sys.argv[2])]
 bundle.write_bundle(Path(sys.argv[1]), runs)
 """
 
 
 def test_a_killed_call_leaves_no_bundle(pack, tmp_path):
     runs = pack(0)
-    told = json.dumps([[config, str(split), str(store)] for config, split, store in runs])
+    told = json.dumps([[config, str(reads["split"]), str(store)] for config, reads, store in runs])
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "bundle"), told], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     with pytest.raises(DataError, match="bundle: is no bundle"):
@@ -186,7 +187,7 @@ def test_what_is_missing_is_named(pack, tmp_path):
     with pytest.raises(DataError, match=r"s1\.json: is the configuration of toy/small/smoke/fixmatch/s0; pack"):
         read_bundle(tmp_path / "bundle")
     config.with_name("s1.json").rename(config)
-    (tmp_path / "bundle/splits/toy/small/s0.json").unlink()
+    (tmp_path / "bundle/reads/data/splits/toy/small/s0.json").unlink()
     with pytest.raises(DataError, match=r"splits/toy/small/s0\.json: is missing, toy/small/smoke/fixmatch/s0 needs it"):
         read_bundle(tmp_path / "bundle")
     config.write_text("{}")
@@ -208,11 +209,11 @@ def test_a_cifar10_setting_is_small(cifar10_store, tmp_path):
     config = {"dataset": "cifar10-lt", "setting": setting, "seed": 0, "num_classes": 10, "holdout": 5000}
     saved = make_split({**config, "class_order": "native"}, cifar10_store, tmp_path / "s0.json")
     run = run_config(0, "cifar10-lt", setting["name"])
-    write_bundle(tmp_path / "bundle", [(run, tmp_path / "s0.json", cifar10_store.folder)])
+    write_bundle(tmp_path / "bundle", [(run, {"split": tmp_path / "s0.json"}, cifar10_store.folder)])
     size = sum(path.stat().st_size for path in (tmp_path / "bundle").rglob("*") if path.is_file())
     assert size < 60 * 2**20
     store = load_store(read_bundle(tmp_path / "bundle")[0].store)
     assert len(store.present("train")) == 3720 + 7443 + 5000
-    for rows in saved.split:
+    for rows in saved.split.parts.values():
         assert (store.images("train", rows) == cifar10_store.images("train", rows)).all()
     verify_store(store.folder)  # its test part is whole, so its digest is compared

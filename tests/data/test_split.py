@@ -107,7 +107,7 @@ def test_draw_of_ninety_rows(reverse, unlabeled):
 
 def test_draw_of_fifty_thousand_rows():
     split = draw(np.arange(50_000) % 10, setting(500, 4000, 100, 100), num_classes=10, holdout=5000, seed=0)
-    assert [len(rows) for rows in split] == [1236, 9922, 5000]
+    assert [len(rows) for rows in split.parts.values()] == [1236, 9922, 5000]
     assert split.labeled[:5].tolist() == numbers("7650 5430 6420 22280 37810")
     assert split.labeled[-5:].tolist() == numbers("4059 36489 11649 45869 7599")
     assert split.unlabeled[:5].tolist() == numbers("34170 34790 23960 24200 20410")
@@ -171,7 +171,7 @@ def test_relabeling_the_classes_relabels_the_split(store, tmp_path):
         assert [saved.counts["unlabeled"][k] for k in order] == [12, 6, 3]
         renamed = np.array([order.tolist().index(label) for label in np.arange(90) % 3])
         native = draw(renamed, setting(9, 12, 9, 4), num_classes=3, holdout=9, seed=seed)
-        assert all((a == b).all() for a, b in zip(saved.split, native, strict=True))
+        assert all((a == b).all() for a, b in zip(saved.split[:3], native[:3], strict=True))
 
 
 def test_reversed_by_the_class_order(store, tmp_path):
@@ -266,7 +266,7 @@ def test_the_natural_draw():
 @pytest.mark.parametrize(("size", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (5, (1, 2, 2))])
 def test_a_rare_class_keeps_an_image_labeled_and_one_unlabeled(size, counts):
     split = draw_natural(np.repeat([0, 1], [40, size]), 0.1, num_classes=2, holdout=20, seed=0)
-    assert tuple(int((rows >= 40).sum()) for rows in split) == counts
+    assert tuple(int((rows >= 40).sum()) for rows in split.parts.values()) == counts
 
 
 def test_natural_sizes_are_ranked_by_size(photos, tmp_path):

@@ -51,7 +51,8 @@ class DistributionAlignment(AddOn):
                 f"0 and not all 0, not {prior}; name 'labeled', or give them"
             )
         self.enabled = enabled
-        counts = {"labeled": env.counts, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
+        labeled = env.drawn_counts or env.counts  # a plan's guesses say nothing of how classes are distributed
+        counts = {"labeled": labeled, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
         shares = torch.tensor(counts, dtype=torch.float64)
         shares = (shares / shares.sum()) ** temperature
         self.register_buffer("target", (shares / shares.sum()).float(), persistent=False)  # (K,)
