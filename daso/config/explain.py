@@ -35,7 +35,7 @@ def method_of(params: Params, words: str) -> str:
     if words in params.methods:
         return words
     known = {name: in_words(tree["paper"]) for name, tree in params.methods.items() if "paper" in tree}
-    found = [name for name, said in known.items() if _same(said, words)]
+    found = [name for name, said in known.items() if same(said, words)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -49,7 +49,8 @@ def in_words(paper: Mapping[str, str]) -> str:
     return "+".join([paper["base"], *filter(None, paper["addons"].split(";"))])
 
 
-def _same(one: str, other: str) -> bool:
+def same(one: str, other: str) -> bool:
+    """Whether two words name one method: the same base with the same add-ons in any order."""
     (base, *addons), (wanted, *others) = _pieces(one), _pieces(other)
     return base == wanted and sorted(addons) == sorted(others)
 
