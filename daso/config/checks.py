@@ -13,8 +13,9 @@ from daso.config.resolve import Run, plan_of, resolve, runs, with_lenders
 from daso.config.signature import Option, options, refusals
 from daso.errors import ParamsError
 
-# Images of the smallest class in the train part, before the holdout: what a setting can draw from.
-CLASS_SIZES = {"digits": 124, "cifar10": 5000}
+# Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.
+CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
+UNLABELED = ("stl10",)  # sources that have images without a label
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -51,23 +52,31 @@ def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
         yield f"{file}: std: every channel must be above 0"
     if (pad := tree["augment"]["pad"]) >= tree["image_size"]:
         yield f"{file}: augment.pad: {pad} pixels cannot be reflected in images of {tree['image_size']}; lower it"
-    size = CLASS_SIZES.get(tree["source"]["kind"])
-    for setting, sizes in tree["settings"].items():
-        where = f"{name}/{setting}"
-        if not NAME.fullmatch(setting):
-            yield f"{file}: settings: '{setting}': a name is made of a-z, 0-9, '_' and '-'"
-        if "labeled" in sizes:  # the classes keep the sizes they have, which only the data tells
-            if tree["class_order"] != "size":
-                yield f"{file}: class_order: {where} keeps the sizes of its classes; say class_order: size"
-            continue
-        if int(sizes["n1"] * (1 / sizes["gamma_l"])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
-            yield f"{where}: the rarest class gets no labeled image; lower gamma_l or raise n1 in {file}"
-        wanted = sizes["n1"] + sizes["m1"] + holdout // classes
-        if size is not None and wanted > size:
-            yield (
-                f"{where}: a class wants {wanted} images ({holdout // classes} of them held out) "
-                f"and the smallest has {size}; lower n1 or m1 in {file}"
-            )
+    if (resize := tree["augment"].get("resize", 0)) >= tree["image_size"]:
+        yield f"{file}: augment.resize: {resize} is not below image_size, {tree['image_size']}; leave it out"
+    for setting in tree["settings"]:
+        yield from _setting(file, f"{name}/{setting}", setting, tree)
+
+
+def _setting(file: str, where: str, name: str, tree: Tree) -> Iterator[str]:
+    sizes, kind, held = tree["settings"][name], tree["source"]["kind"], tree["holdout"] // tree["num_classes"]
+    if not NAME.fullmatch(name):
+        yield f"{file}: settings: '{name}': a name is made of a-z, 0-9, '_' and '-'"
+    if "labeled" in sizes:  # the classes keep the sizes they have, which only the data tells
+        if tree["class_order"] != "size":
+            yield f"{file}: class_order: {where} keeps the sizes of its classes; say class_order: size"
+        return
+    if int(sizes["n1"] * (1 / sizes["gamma_l"])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
+        yield f"{where}: the rarest class gets no labeled image; lower gamma_l or raise n1 in {file}"
+    every = sizes["m1"] == "all"
+    if every and kind not in UNLABELED:
+        yield f"{where}: m1: all is every image without a label, and source '{kind}' has none; say how many in {file}"
+    size, wanted = CLASS_SIZES.get(kind), sizes["n1"] + (0 if every else sizes["m1"]) + held
+    if size is not None and wanted > size:
+        yield (
+            f"{where}: a class wants {wanted} images ({held} of them held out) "
+            f"and the smallest has {size}; lower n1 or m1 in {file}"
+        )
 
 
 def _protocol(file: str, tree: Tree) -> Iterator[str]:

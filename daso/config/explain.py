@@ -14,10 +14,11 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from daso.config.code import closure
 from daso.config.params import Params, Tree, nearest
-from daso.config.possible import UNKNOWN, given, impossible, parts, unknown_classes
+from daso.config.possible import given, impossible, parts, unknown_classes
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, Source, Traced, resolve, setting_config, stages_of, traced
 from daso.config.signature import ROOT, defaults, module_file, options, summary
+from daso.data.tail import UNKNOWN
 from daso.errors import ParamsError
 
 NOWHERE = ("", "")  # no setting

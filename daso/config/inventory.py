@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from daso.config.explain import Row, aligned
 from daso.config.params import Params, Tree, nearest
-from daso.config.possible import UNKNOWN, parts, sizes, unknown_classes
+from daso.config.possible import parts, sizes, unknown_classes
 from daso.config.resolve import runs
+from daso.data.tail import UNKNOWN
 from daso.errors import ParamsError
 
 

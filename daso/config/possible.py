@@ -6,7 +6,7 @@ Only params/ and source text are read, so that a run that cannot be trained is n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import cast
 
 from daso.config.fits import misfits
 from daso.config.params import Params, Tree
@@ -15,15 +15,6 @@ from daso.config.resolve import Run
 from daso.config.signature import attribute, refusals
 from daso.data.tail import long_tail
 from daso.errors import ParamsError
-
-UNKNOWN = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
-
-
-class Views(NamedTuple):
-    """The views that a learner asks for of labeled and of unlabeled images."""
-
-    x: tuple[str, ...]
-    u: tuple[str, ...]
 
 
 def foreseen(config: Tree) -> dict[str, object]:
@@ -71,9 +62,10 @@ def given(part: Tree) -> Tree:
     return {key: value for key, value in part.items() if key != "name"}
 
 
-def views(learner: Tree) -> Views:
-    """The views that a learner asks for."""
-    return cast(Views, attribute(LEARNERS[learner["name"]], "views", {**given(learner), "Views": Views}))
+def unlabeled_views(learner: Tree) -> tuple[str, ...]:
+    """The views that a learner asks for of unlabeled images."""
+    views = attribute(LEARNERS[learner["name"]], "views", {**given(learner), "Views": dict})
+    return cast(dict[str, tuple[str, ...]], views)["u"]
 
 
 def impossible(params: Params, run: Run, config: Tree) -> Iterator[str]:
@@ -100,7 +92,7 @@ def _misfits(method: Tree) -> Iterator[str]:
     learner, spec = method["learner"], LEARNERS[method["learner"]["name"]]
     makes = cast(frozenset[str], attribute(spec, "makes", given(learner)))
     addons = [(ADDONS[part["name"]].split(":")[1], _needs(part)) for part in method["addons"]]
-    yield from misfits(spec.split(":")[1], makes, views(learner).u, addons, method["unlabeled_ratio"])
+    yield from misfits(spec.split(":")[1], makes, unlabeled_views(learner), addons, method["unlabeled_ratio"])
 
 
 def _needs(addon: Tree) -> frozenset[str]:

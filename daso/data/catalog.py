@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.data import cifar, download
+from daso.data import cifar, download, stl10
 from daso.data.files import file_digest
 from daso.data.image_folder import read_image_folder
 from daso.data.listing import listing, place
@@ -21,12 +22,41 @@ CACHE = Path("data/raw")  # downloaded archives, kept; no output of any stage
 DIGITS_TEST = 50  # images a class
 
 
+Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
+
+
 class Source(NamedTuple):
     """What a source holds."""
 
     classes: tuple[str, ...]
-    parts: dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
+    parts: Parts
     source: dict[str, str]  # what was read: kind, origin, digest; no path of this machine
+
+
+class Official(NamedTuple):
+    """A dataset that its authors publish as one archive; `files`: images as files, by class, may stand for it."""
+
+    title: str
+    archive: str  # the name of its file
+    classes: tuple[str, ...]
+    read: Callable[[Path], Parts]
+    files: bool = True
+
+    @property
+    def taken(self) -> str:
+        """What the override may name besides a URL."""
+        return f"the official {self.archive}{', or a folder or zip of images' if self.files else ''}"
+
+
+OFFICIAL = {
+    "cifar10": Official(
+        "CIFAR-10", "cifar-10-python.tar.gz", cifar.CLASSES10, partial(cifar.read_archive, layout=cifar.CIFAR10)
+    ),
+    "cifar100": Official(
+        "CIFAR-100", "cifar-100-python.tar.gz", cifar.CLASSES100, partial(cifar.read_archive, layout=cifar.CIFAR100)
+    ),
+    "stl10": Official("STL-10", "stl10_binary.tar.gz", stl10.CLASSES, stl10.read_archive, files=False),
+}
 
 
 def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:
@@ -76,49 +106,46 @@ def _digits(config: Mapping[str, Any], cache: Path) -> Source:
     return Source(tuple("0123456789"), parts, {"kind": "digits", "origin": "scikit-learn, load_digits"})
 
 
-def _cifar10(config: Mapping[str, Any], cache: Path) -> Source:
-    """CIFAR-10 (Krizhevsky 2009) from its official archive, or from where the environment variable `override` says.
+def _official(config: Mapping[str, Any], cache: Path) -> Source:
+    """A dataset from its official archive, or from where the environment variable `override` says.
 
-    It may name a URL (asked first), an official archive, or images as files, in a folder or a zip; the checksum holds
-    for URL and archive.
+    It may name a URL (asked first), the archive, or images as files, in a folder or a zip; the checksum holds for URL
+    and archive.
     """
     source = config["source"]
-    where, urls, path = place(source), source["urls"], None
+    official, where, urls, path = OFFICIAL[source["kind"]], place(source), source["urls"], None
     if where and "://" in where:
         urls = [where, *urls]
     elif where:
         path = Path(where).expanduser()
-        if path.is_dir() or zipfile.is_zipfile(path):
-            return _cifar10_images(path, source["override"], config["image_size"])
-    archive = _official(path, urls, source, cache)
-    about = {"kind": "cifar10", "origin": "cifar-10-python.tar.gz", "md5": source["md5"]}
-    return Source(cifar.CLASSES, cifar.read_archive(archive), about)
+        if official.files and (path.is_dir() or zipfile.is_zipfile(path)):
+            return _files_of(official, path, source["override"], config["image_size"])
+    archive = _archive(official, path, urls, source, cache)
+    about = {"kind": source["kind"], "origin": official.archive, "md5": source["md5"]}
+    return Source(official.classes, official.read(archive), about)
 
 
-def _official(path: Path | None, urls: list[str], source: Mapping[str, Any], cache: Path) -> Path:
+def _archive(official: Official, path: Path | None, urls: list[str], source: Mapping[str, Any], cache: Path) -> Path:
     """The official archive, its checksum right: the one at `path`, or the one that the mirrors have."""
     name = source.get("override")
     if path is None:
-        hint = f"; set {name} to another URL, to the archive, or to a folder or zip of images" if name else ""
-        return download.fetch(urls, cache / "cifar-10-python.tar.gz", md5=source["md5"], hint=hint)
-    if not path.is_file():
+        hint = f"; set {name} to another URL or to {official.taken}" if name else ""
+        return download.fetch(urls, cache / official.archive, md5=source["md5"], hint=hint)
+    if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; {name} names it, set it right or unset it")
-    found = file_digest(path, "md5")
+    found = file_digest(path, "md5") if path.is_file() else "that of no file"
     if found != source["md5"]:
-        raise DataError(
-            f"{path}: MD5 is {found} and should be {source['md5']}; {name} takes a URL, "
-            "the official cifar-10-python.tar.gz, or a folder or zip of images"
-        )
+        raise DataError(f"{path}: MD5 is {found} and should be {source['md5']}; {name} takes a URL or {official.taken}")
     return path
 
 
-def _cifar10_images(path: Path, name: str, size: int) -> Source:
-    """CIFAR-10 from image files; its class order is alphabetical, so that the names alone give it."""
+def _files_of(official: Official, path: Path, name: str, size: int) -> Source:
+    """Images as files; the official order of the classes is alphabetical, so that the names alone give it."""
     found = read_image_folder(path, size)
-    if found.classes != cifar.CLASSES:
+    if found.classes != official.classes:
         raise DataError(
             f"{path}: {name} names images of {', '.join(found.classes[:12])}; "
-            f"the classes of CIFAR-10 are {', '.join(cifar.CLASSES)}"
+            f"the classes of {official.title} are {', '.join(official.classes)}"
         )
     return Source(found.classes, found.parts, _about(path))
 
@@ -138,6 +165,6 @@ def _about(path: Path) -> dict[str, str]:
 
 KINDS: dict[str, Callable[[Mapping[str, Any], Path], Source]] = {
     "digits": _digits,
-    "cifar10": _cifar10,
+    **dict.fromkeys(OFFICIAL, _official),
     "image_folder": _image_folder,
 }

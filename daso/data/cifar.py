@@ -1,4 +1,4 @@
-"""The official archive of CIFAR-10 (Krizhevsky 2009), read without unpacking it to disk."""
+"""The official archives of CIFAR-10 and CIFAR-100 (Krizhevsky 2009), read without unpacking them to disk."""
 
 from __future__ import annotations
 
@@ -7,49 +7,73 @@ import pickle
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIZE = 32
-BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 
 
-def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
+class Layout(NamedTuple):
+    """What an archive calls its batches, in their order, and the labels in them."""
+
+    title: str
+    batches: dict[str, tuple[str, ...]]
+    labels: bytes
+
+
+CIFAR10 = Layout(
+    "CIFAR-10", {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}, b"labels"
+)
+CIFAR100 = Layout("CIFAR-100", {"train": ("train",), "test": ("test",)}, b"fine_labels")
+CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NAMES100 = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    wardrobe whale willow_tree wolf woman worm
+    """
+CLASSES100 = tuple(NAMES100.split())
+
+
+def read_archive(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntArray]]:
     """Images uint8 (n, 3, 32, 32) and labels int64 (n,) of both parts, in the order of the batches.
 
     Raises DataError when the archive is damaged or lacks a batch.
     """
+    wanted = {name for names in layout.batches.values() for name in names}
     try:
         with tarfile.open(path, "r:gz") as archive:
-            batches = {Path(member.name).name: _batch(archive, member) for member in archive if _wanted(member)}
+            batches = {
+                Path(member.name).name: _batch(archive, member, layout.labels)
+                for member in archive
+                if member.isfile() and Path(member.name).name in wanted
+            }
         return {
             part: (
                 np.concatenate([batches[name][0] for name in names]),
                 np.concatenate([batches[name][1] for name in names]),
             )
-            for part, names in BATCHES.items()
+            for part, names in layout.batches.items()
         }
     except KeyError as error:
-        raise DataError(f"{path}: lacks {error.args[0]!r}; it is not the Python version of CIFAR-10") from error
+        raise DataError(f"{path}: lacks {error.args[0]!r}; it is not the Python version of {layout.title}") from error
     except (OSError, EOFError, tarfile.TarError, pickle.UnpicklingError, ValueError) as error:
-        raise DataError(f"{path}: not a readable archive of CIFAR-10 ({error}); delete it") from error
+        raise DataError(f"{path}: not a readable archive of {layout.title} ({error}); delete it") from error
 
 
-def _wanted(member: tarfile.TarInfo) -> bool:
-    return member.isfile() and any(Path(member.name).name in names for names in BATCHES.values())
-
-
-def _batch(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[ImageArray, IntArray]:
+def _batch(archive: tarfile.TarFile, member: tarfile.TarInfo, labels: bytes) -> tuple[ImageArray, IntArray]:
     file = archive.extractfile(member)
     assert file is not None  # it is a regular file
     tree = _Unpickler(io.BytesIO(file.read()), encoding="bytes").load()
     images: ImageArray = tree[b"data"].reshape(-1, 3, SIZE, SIZE)
-    return images, np.array(tree[b"labels"], dtype=np.int64)
+    return images, np.array(tree[labels], dtype=np.int64)
 
 
 class _Unpickler(pickle.Unpickler):

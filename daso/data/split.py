@@ -50,11 +50,15 @@ def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:
 
 
 def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdout: int, seed: int) -> Split:
-    """Draw a split from the rank of every row's class, (n,) in 0..K-1; rows of any other rank are never drawn.
+    """Draw a split from the rank of every row's class, (n,) in 0..K-1, or below 0 for a row without a label.
 
     Four steps: hold out holdout // K of every class; of the rest take the first n1 of every class as labeled pool
     and the next m1 as unlabeled pool; thin out each pool to its long tail, unless its gamma is at most one. The
     labeled images thinned out are not used. `setting`: n1, m1, gamma_l, gamma_u, reversed (of the unlabeled tail).
+
+    Where m1 is `all`, the unlabeled rows are all those without a label, in their order, gamma_u is unknown, and the
+    labeled tail is cut out of the whole rest. Else rows without a label are never drawn, nor are those of a rank K or
+    above.
     """
     k, n1, m1 = num_classes, setting["n1"], setting["m1"]
     up = list(range(k))
@@ -62,22 +66,25 @@ def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdo
     held = holdout // k
     validation = _concatenated(rows[:held] for rows in every)
     rest = _concatenated(rows[held:] for rows in every)
+    if m1 == "all":
+        labeled = _thinned(ranks, rest, up, long_tail(n1, setting["gamma_l"], k), seed)
+        return Split(labeled, np.flatnonzero(ranks < 0), validation)
 
     pools = _shuffled(ranks, rest, up, seed)
     labeled = _concatenated(rows[:n1] for rows in pools)
     unlabeled = _concatenated(rows[n1 : n1 + m1] for rows in pools)
-
     if setting["gamma_l"] > 1:
-        tail = long_tail(n1, setting["gamma_l"], k)
-        labeled = _concatenated(rows[:n] for rows, n in zip(_shuffled(ranks, labeled, up, seed), tail, strict=True))
+        labeled = _thinned(ranks, labeled, up, long_tail(n1, setting["gamma_l"], k), seed)
     if setting["gamma_u"] > 1:
         # Reversed, the last class is the most frequent one and is visited first.
         visit = up[::-1] if setting["reversed"] else up
-        tail = long_tail(m1, setting["gamma_u"], k)
-        unlabeled = _concatenated(
-            rows[:m] for rows, m in zip(_shuffled(ranks, unlabeled, visit, seed), tail, strict=True)
-        )
+        unlabeled = _thinned(ranks, unlabeled, visit, long_tail(m1, setting["gamma_u"], k), seed)
     return Split(labeled, unlabeled, validation)
+
+
+def _thinned(ranks: IntArray, rows: IntArray, visit: Sequence[int], tail: Counts, seed: int) -> IntArray:
+    """The first of each rank's rows, shuffled, as many as the tail has of it; ranks are visited in this order."""
+    return _concatenated(mine[:n] for mine, n in zip(_shuffled(ranks, rows, visit, seed), tail, strict=True))
 
 
 def draw_natural(ranks: IntArray, labeled: float, *, num_classes: int, holdout: int, seed: int) -> Split:
@@ -117,20 +124,22 @@ def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequ
     """Raise DataError, naming every class that has too few images; `sizes` (K,) counts the train part.
 
     Every class must fill both pools and the hold-out, n1 + m1 + holdout // K images, rare ones too: the tails are cut
-    out of the pools. Where the natural sizes are kept, one image is enough, and the ranks must be those of the sizes.
+    out of the pools (where m1 is `all`, n1 + holdout // K). Where the natural sizes are kept, one image is enough, and
+    the ranks must be those of the sizes.
     """
     setting, held = config["setting"], config["holdout"] // config["num_classes"]
     where, file = f"{config['dataset']}/{setting['name']}", f"params/datasets/{config['dataset']}.yaml"
     natural = "labeled" in setting
     if natural and config["class_order"] != "size":
         raise DataError(f"{where}: `labeled` keeps the natural sizes of the classes; say class_order: size in {file}")
-    wanted = 1 if natural else setting["n1"] + setting["m1"] + held
+    every = setting.get("m1") == "all"
+    wanted = 1 if natural else setting["n1"] + (0 if every else setting["m1"]) + held
     short = ", ".join(f"class {k} ({classes[k]}) has {size}" for k, size in enumerate(sizes) if size < wanted)
     if short and natural:
         raise DataError(f"{where}: {short}; every class wants an image in the train part")
     if short:
         fits = min(sizes) - held
-        mend = f"lower n1 + m1 to at most {fits}" if fits > 0 else "add images or lower holdout"
+        mend = f"lower {'n1' if every else 'n1 + m1'} to at most {fits}" if fits > 0 else "add images or lower holdout"
         raise DataError(
             f"{where}: a class wants {wanted} images ({held} of them held out), and {short}; "
             f"{mend} in {file}, or keep the natural sizes with `labeled`"
@@ -141,7 +150,8 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     """Draw a split of a store and save it atomically.
 
     `config` has dataset, setting {name, n1, m1, gamma_l, gamma_u, reversed} or {name, labeled}, seed, num_classes,
-    holdout and class_order. Raises DataError when the store is of another dataset or a class has too few images.
+    holdout and class_order. Raises DataError when the store is of another dataset, a class has too few images, or m1
+    is `all` and every image has a label.
     """
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
@@ -151,6 +161,11 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
         )
     sizes, setting = _per_class(labels, k), config["setting"]
     check_setting(config, store.classes, sizes)
+    if setting.get("m1") == "all" and labels.min() >= 0:
+        raise DataError(
+            f"{config['dataset']}/{setting['name']}: m1: all is every image without a label, and {store.folder} has "
+            f"none; say how many in params/datasets/{config['dataset']}.yaml"
+        )
     order = order_of_classes(config["class_order"], sizes, seed)
     ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
     how: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}

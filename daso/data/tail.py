@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 Counts = tuple[int, ...]
+# Said where an unlabeled image may be of any class.
+UNKNOWN = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
 
 
 def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:

@@ -66,7 +66,7 @@ class Loader:
         size, dataset = config["protocol"]["batch_size"], config["dataset"]
         self.x_rows = Rows(self.seed, "rows/x", len(data.labeled), size)
         self.u_rows = Rows(self.seed, "rows/u", len(data.unlabeled), size * config["method"]["unlabeled_ratio"])
-        self.augmentation = Augmentation(size=dataset["image_size"], **dataset["augment"])
+        self.augmentation = Augmentation(size=dataset["image_size"], operations=views.operations, **dataset["augment"])
         self.normalize = Normalize(dataset["mean"], dataset["std"]).to(device)
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if self.side is not None:
@@ -78,6 +78,10 @@ class Loader:
         for first in range(start, end, self.chunk):
             t = torch.arange(first, min(first + self.chunk, end))
             yield self._make(t) if self.side is None else self._make_aside(t, self.side)
+
+    def plain(self, images: Tensor) -> Tensor:
+        """Packed images (n, H, W) as a network sees them at test time: resized where they are, and normalised."""
+        return self.normalize(self.augmentation.plain(images))
 
     def batch(self, chunk: Chunk, slot: Tensor) -> Batch:
         """The batch of one step of a chunk, the one at `slot` (1,) on the device, its images normalised."""
@@ -118,13 +122,13 @@ class Loader:
     def _side(
         self, side: str, pool: Pool, stream: Rows, views: tuple[str, ...], t: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Rows (T, B) and, by view, packed images (T, B, H, W) of one side of the batches."""
+        """Rows (T, B) and, by view, packed images (T, B, S, S) of one side of the batches."""
         if not views:
             return torch.empty(len(t), 0, dtype=torch.long, device=self.device), {}
         rows = stream(int(t[0]), len(t))
         images = pool.gather(rows)
         render = {
-            "plain": lambda images, draw: images,
+            "plain": lambda images, draw: self.augmentation.plain(images),
             "weak": self.augmentation.weak,
             "strong": self.augmentation.strong,
         }

@@ -164,7 +164,7 @@ class Trainer:
 
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
         """Logits (n, K) of the network that answers at test time, plain and adjusted, on the CPU."""
-        return predict(self.learner, self.models, pool, self.loader.normalize)
+        return predict(self.learner, self.models, pool, self.loader.plain)
 
     def survey(self) -> Row:
         """The sizes that the unlabeled classes seem to have, by the errors on the held-out images; None: no telling."""

@@ -23,11 +23,13 @@ Refine = Callable[[Tensor], Tensor]
 class Views(NamedTuple):
     """The views a learner asks for of labeled and of unlabeled images.
 
-    "plain" is the image itself, "weak" and "strong" are drawn; "weak2" and "strong2" are second draws of these.
+    "plain" is the image itself, "weak" and "strong" are drawn; "weak2" and "strong2" are second draws of these. Where
+    images are resized, the operations of "strong" and its Cutout come before or after.
     """
 
     x: tuple[str, ...]
     u: tuple[str, ...]
+    operations: Literal["before", "after"] = "before"  # fidelity: resize
 
 
 class AddOn(nn.Module):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from daso.config.keys import MEASURED
 from daso.config.params import Params
-from daso.config.possible import views
+from daso.config.possible import unlabeled_views
 from daso.config.resolve import Run, resolve
 from daso.data.files import read_json
 from daso.report.collect import Cell
@@ -31,7 +31,7 @@ class Work(NamedTuple):
         """The work of one run, as its configuration has it."""
         config = resolve(params, run)
         method, protocol = config["method"], config["protocol"]
-        step = protocol["batch_size"] * (1 + len(views(method["learner"]).u) * method["unlabeled_ratio"])
+        step = protocol["batch_size"] * (1 + len(unlabeled_views(method["learner"])) * method["unlabeled_ratio"])
         return cls(protocol["steps"], protocol["steps"] * step)
 
 

@@ -68,14 +68,15 @@ def plates(stage: Scene) -> list[Plate]:
 
 
 def _sizes(stage: Scene) -> Plate:
-    panels = []
+    panels, unknown = [], ""
     for i, setting in enumerate(stage.table["settings"]):
         counts = class_counts(stage.row(setting))
         if counts:
+            unknown = unknown if "unlabeled" in counts else ", no outline where they are unknown"
             title = f"Images of each class by rank, {setting['name']}"
             panels.append(Panel(i, "", figures.class_sizes(counts, stage.name("sizes", i), title)))
-    caption = "Images of each class in the training split: labeled (filled) and unlabeled (outline), logarithmic scale."
-    return Plate("sizes", caption, panels)
+    what = f"labeled (filled) and unlabeled (outline{unknown}), logarithmic scale."
+    return Plate("sizes", f"Images of each class in the training split: {what}", panels)
 
 
 def _accuracy(stage: Scene) -> Plate:

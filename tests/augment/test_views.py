@@ -1,5 +1,6 @@
 import pytest
 import torch
+from PIL import Image
 
 from daso.augment.packed import pack
 from daso.augment.randaugment import COLOURS, MOVES
@@ -28,16 +29,24 @@ def close(counts, probabilities):
     return float(((counts - expected) ** 2 / expected).sum()) < df + 6 * (2 * df) ** 0.5
 
 
+def resized(image, options):
+    side = options.get("resize", options["size"])
+    return image.resize((side, side), Image.Resampling.BILINEAR) if "resize" in options else image
+
+
 def by_pillow(image, draws, i, options, reference, pillow):
     """One strong view, one image at a time, from the same draws."""
     flip, (top, left) = draws["flip"][i], draws["crop"][i]
     image = pillow.flip_crop(pillow.image(image), flip and options["flip"], top, left, options["pad"])
+    after = options.get("operations") == "after"
+    image = resized(image, options) if after else image
     for slot in range(2):
         if draws[f"apply{slot}"][i] < 0.5:
             level, sign = draws[f"level{slot}"][i] + 1, (1, -1)[draws[f"sign{slot}"][i]]
             image = reference[options["ops"][draws[f"op{slot}"][i]]](image, level, sign)
-    x, y = (place * options["size"] for place in draws["cutout"][i])
-    return pillow.packed(pillow.cutout(image, x, y, options["cutout"]))
+    x, y = (place * image.size[0] for place in draws["cutout"][i])
+    image = pillow.cutout(image, x, y, options["cutout"])
+    return pillow.packed(image if after else resized(image, options))
 
 
 def drawn(draw, batch, options):
@@ -193,6 +202,36 @@ def test_ninety_six_pixels(photo_tiles, reference, pillow):
         assert torch.equal(after, by_pillow(before, draws, i, options, reference, pillow)), i
 
 
+STL = CIFAR | {"size": 96, "resize": 32}
+
+
+@pytest.mark.parametrize("operations", ["before", "after"])
+def test_strong_views_are_resized_after_or_before_the_operations(photo_tiles, reference, pillow, operations):
+    """96 pixels, two parts: operations, their moves and a cutout of 16 pixels are those of 96 or of 32 pixels."""
+    options = STL | {"operations": operations}
+    images, draw = batches(photo_tiles(96), 2, 60), steps(5, 2)
+    draws = drawn(draw, 60, options)
+    result = Augmentation(**options).strong(images, draw)
+    assert result.shape == (2, 60, 32, 32)
+    for i, (before, after) in enumerate(zip(images.flatten(0, 1), result.flatten(0, 1), strict=True)):
+        assert torch.equal(after, by_pillow(before, draws, i, options, reference, pillow)), i
+
+
+@pytest.mark.parametrize("operations", ["before", "after"])
+def test_weak_views_are_cropped_and_then_resized(photo_tiles, pillow, operations):
+    images, draw = batches(photo_tiles(96), 2, 60), steps(5, 2)
+    draws, augmentation = drawn(draw, 60, STL), Augmentation(**STL, operations=operations)
+    weak, plain = augmentation.weak(images, draw).flatten(0, 1), augmentation.plain(images).flatten(0, 1)
+    for i, before in enumerate(images.flatten(0, 1)):
+        expected = pillow.flip_crop(pillow.image(before), draws["flip"][i], *draws["crop"][i], 4)
+        assert torch.equal(weak[i], pillow.packed(resized(expected, STL)))
+        assert torch.equal(plain[i], pillow.packed(resized(pillow.image(before), STL)))
+
+
+def test_plain_views_of_images_that_keep_their_size_are_the_images():
+    assert Augmentation(**CIFAR).plain(MAP[None]).data_ptr() == MAP.data_ptr()
+
+
 def test_under_deterministic_algorithms(photo_tiles):
     images, augmentation = batches(photo_tiles(32), 2, 100), Augmentation(**CIFAR)
     expected = augmentation.strong(images, steps(0, 2))
@@ -225,8 +264,9 @@ def test_images_of_another_size_are_refused():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("view", ["weak", "strong"])
-def test_the_gpu_gives_the_same_pixels_and_does_not_wait(photo_tiles, view):
-    images, render = batches(photo_tiles(32), 64, 128), getattr(Augmentation(**CIFAR), view)
+@pytest.mark.parametrize("options", [CIFAR, STL], ids=["32", "96"])
+def test_the_gpu_gives_the_same_pixels_and_does_not_wait(photo_tiles, view, options):
+    images, render = batches(photo_tiles(options["size"]), 64, 128), getattr(Augmentation(**options), view)
     expected, on_gpu = render(images, steps(0, 64)), images.cuda()
     render(on_gpu, steps(0, 64))  # the tables go to the device once
     torch.use_deterministic_algorithms(True)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from daso.config.params import load
 from daso.errors import ParamsError
@@ -38,6 +39,43 @@ def test_a_tail_without_an_image_is_told(params):
     assert errors() == [
         "digits/tail: the rarest class gets no labeled image; lower gamma_l or raise n1 in params/datasets/digits.yaml"
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "addon", "prior", "pattern"),
+    [
+        ("fixmatch_darp", "darp", "true_counts", "stl10-lt/*"),
+        ("remixmatch_darp", "distribution_alignment", "unlabeled", None),
+    ],
+)
+def test_what_needs_unknown_classes_is_told(tmp_path, method, addon, prior, pattern):
+    """DARP without an estimate; alignment, once it is on, towards what nobody knows."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    edit(tmp_path, f"methods/{method}.yaml", lambda tree: unlearn(tree, addon, prior, pattern))
+    table = {"name": "x", "title": "x", "dataset": "stl10-lt", "settings": ["n450-l20"], "methods": [method]}
+    edit(tmp_path, "suites/smoke.yaml", lambda tree: tree.update(tables=[table]))
+    with pytest.raises(ParamsError) as raised:
+        load(tmp_path / "params")
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith(
+        f"{tmp_path}/params/methods/{method}.yaml: stl10-lt/n450-l20: add-on '{addon}': prior '{prior}' needs the "
+        "classes of the unlabeled images, which are not known here; "
+    )
+
+
+def unlearn(tree, addon, prior, pattern):
+    if pattern:
+        del tree["where"][pattern]
+    else:
+        tree["where"]["stl10-lt/*"] |= {f"{addon}.prior": prior, f"{addon}.enabled": True}
+
+
+def edit(folder, file, change):
+    path, yaml = folder / "params" / file, YAML()
+    tree = yaml.load(path.read_text())
+    change(tree)
+    with path.open("w") as out:
+        yaml.dump(tree, out)
 
 
 def test_the_projects_own_params_load():
@@ -76,7 +114,8 @@ def test_numbers_are_those_of_yaml_1_2(params):
         (
             "datasets/digits.yaml",
             lambda t: t["source"].update(kind="digit"),
-            "source.kind: \"digit\" is not one of digits, cifar10, image_folder; did you mean 'digits'?",
+            'source.kind: "digit" is not one of digits, cifar10, cifar100, stl10, image_folder; '
+            "did you mean 'digits'?",
         ),
         (
             "pipeline.yaml",
@@ -191,6 +230,17 @@ def test_numbers_are_those_of_yaml_1_2(params):
             "datasets/digits.yaml",
             lambda t: t["augment"].update(pad=8),
             "augment.pad: 8 pixels cannot be reflected in images of 8; lower it",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["augment"].update(resize=8),
+            "augment.resize: 8 is not below image_size, 8; leave it out",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["settings"].update(every={"n1": 20, "m1": "all", "gamma_l": 20}),
+            "digits/every: m1: all is every image without a label, and source 'digits' has none; "
+            "say how many in params/datasets/digits.yaml",
         ),
         (
             "protocols/digits.yaml",

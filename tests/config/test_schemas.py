@@ -46,6 +46,12 @@ def test_an_unknown_operation_names_its_neighbour(tmp_path):
         ({"labeled": 0}, ["settings.x.labeled: 0 is too small; it must be above 0"]),
         ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; known: labeled"]),
         ({"n1": 3, "m1": 4, "gamma_l": 2}, ["settings.x: the key 'gamma_u' is missing"]),
+        ({"n1": 3, "m1": "all", "gamma_l": 2}, []),
+        ({"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2}, ['settings.x.m1: "al" is not an integer']),
+        (
+            {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
+            ["settings.x: unknown key 'reversed'; known: n1, m1, gamma_l"],
+        ),
     ],
 )
 def test_a_setting_has_sizes_or_a_fraction(setting, errors):

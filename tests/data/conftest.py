@@ -98,16 +98,18 @@ def _text(word: bytes) -> bytes:
     return b"U" + bytes([len(word)]) + word
 
 
-def python2_batch(images: np.ndarray, labels: list[int]) -> bytes:
-    """A batch of CIFAR-10 as Python 2 pickled it: protocol 2, its texts bytes, its array by numpy.core.multiarray."""
+def python2_batch(images: np.ndarray, **labels: list[int]) -> bytes:
+    """A batch of CIFAR as Python 2 pickled it: protocol 2, its texts bytes, its array by numpy.core.multiarray."""
+    shape = b"M" + struct.pack("<H", len(images)) + b"M" + struct.pack("<H", 3072) + b"\x86"
     dtype = b"cnumpy\ndtype\n" + _text(b"u1") + b"K\x00K\x01\x87R(K\x03" + _text(b"|") + b"NNNJ" + b"\xff" * 4
     dtype += b"J" + b"\xff" * 4 + b"K\x00tb"
     data = images.astype(np.uint8).tobytes()
     array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + _text(b"b") + b"\x87R"
-    array += b"(K\x01M" + struct.pack("<H", len(labels)) + b"M" + struct.pack("<H", 3072) + b"\x86" + dtype
+    array += b"(K\x01" + shape + dtype
     array += b"\x89T" + struct.pack("<I", len(data)) + data + b"tb"
-    listed = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
-    return b"\x80\x02}(" + _text(b"labels") + listed + _text(b"data") + array + b"u."
+    listed = {name: b"](" + b"".join(b"K" + bytes([label]) for label in row) + b"e" for name, row in labels.items()}
+    named = b"".join(_text(name.encode()) + row for name, row in listed.items())
+    return b"\x80\x02}(" + named + _text(b"data") + array + b"u."
 
 
 class TinyCifar:
@@ -118,12 +120,46 @@ class TinyCifar:
         self.labels = [i % 10 for i in range(20)] + [9, 0, 1, 2]
         names = [*(f"data_batch_{b}" for b in range(1, 6)), "test_batch"]
         files = {
-            f"cifar-10-batches-py/{name}": python2_batch(self.images[4 * i : 4 * i + 4], self.labels[4 * i : 4 * i + 4])
-            for i, name in enumerate(names)
+            f"cifar-10-batches-py/{name}": python2_batch(rows(self.images), labels=rows(self.labels))
+            for name, rows in zip(names, (lambda all, i=i: all[4 * i : 4 * i + 4] for i in range(6)), strict=True)
         }
         # The official archive does not have the batches in their order.
         order = ["data_batch_4", "test_batch", "data_batch_3", "data_batch_2", "data_batch_5", "data_batch_1"]
         self.archive = make_tar({f"cifar-10-batches-py/{name}": files[f"cifar-10-batches-py/{name}"] for name in order})
+        self.md5 = hashlib.md5(self.archive).hexdigest()
+
+
+class TinyCifar100:
+    """100 images to train, one of each class, then 3 to test, of the classes 99, 0 and 50; coarse labels are 1."""
+
+    def __init__(self):
+        self.images = np.random.default_rng(1).integers(0, 256, (103, 3, 32, 32), dtype=np.uint8)
+        self.labels = [*range(100), 99, 0, 50]
+        parts = {"test": slice(100, 103), "train": slice(0, 100)}
+        files = {
+            f"cifar-100-python/{name}": python2_batch(
+                self.images[rows], coarse_labels=[1] * len(self.labels[rows]), fine_labels=self.labels[rows]
+            )
+            for name, rows in parts.items()
+        }
+        self.archive = make_tar({**files, "cifar-100-python/meta": b"no batch"})
+        self.md5 = hashlib.md5(self.archive).hexdigest()
+
+
+class TinyStl10:
+    """60 labeled images, 6 of each class in turn, 7 unlabeled ones and 10 to test, one of each class."""
+
+    def __init__(self):
+        self.images = np.random.default_rng(2).integers(0, 256, (77, 3, 96, 96), dtype=np.uint8)  # (n, 3, H, W)
+        columns = self.images.swapaxes(2, 3)  # as the archive stores them, column by column
+        files = {
+            "test_X.bin": columns[67:].tobytes(),
+            "test_y.bin": bytes(range(1, 11)),
+            "train_X.bin": columns[:60].tobytes(),
+            "unlabeled_X.bin": columns[60:67].tobytes(),
+            "train_y.bin": bytes(range(1, 11)) * 6,
+        }
+        self.archive = make_tar({f"stl10_binary/{name}": content for name, content in files.items()})
         self.md5 = hashlib.md5(self.archive).hexdigest()
 
 
@@ -140,6 +176,16 @@ def make_tar(files: dict[str, bytes]) -> bytes:
 @pytest.fixture(scope="session")
 def tiny_cifar():
     return TinyCifar()
+
+
+@pytest.fixture(scope="session")
+def tiny_cifar100():
+    return TinyCifar100()
+
+
+@pytest.fixture(scope="session")
+def tiny_stl10():
+    return TinyStl10()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ DIGITS = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, 
 
 @pytest.fixture(autouse=True)
 def _no_override(monkeypatch):
-    for name in ("DASO_CIFAR10", "DASO_OWN"):
+    for name in ("DASO_CIFAR10", "DASO_CIFAR100", "DASO_STL10", "DASO_OWN"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -65,13 +65,17 @@ def test_mean_and_std_of_the_digits():
 
 
 def test_every_setting_can_be_drawn_and_is_named_after_its_numbers():
-    sizes = {"digits": 124, "cifar10-lt": 5000}  # images of the smallest class
+    sizes = {"digits": 124, "cifar10-lt": 5000, "cifar100-lt": 500, "stl10-lt": 500}  # of the smallest class
     for name, size in sizes.items():
         tree = dataset(name)
         for setting, n in tree["settings"].items():
             reverse = "r" if n.get("reversed") else ""
-            assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
-            assert n["n1"] + n["m1"] + tree["holdout"] // tree["num_classes"] <= size
+            if n["m1"] == "all":
+                assert setting == f"n{n['n1']}-l{n['gamma_l']}"
+            else:
+                assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
+            drawn = n["n1"] + (0 if n["m1"] == "all" else n["m1"])
+            assert drawn + tree["holdout"] // tree["num_classes"] <= size
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
 
 
@@ -88,7 +92,7 @@ def test_what_params_and_source_disagree_about():
         load_source(DIGITS | {"num_classes": 9})
     with pytest.raises(DataError, match="image_size is 28 and the source has images of 8 pixels"):
         load_source(DIGITS | {"image_size": 28})
-    with pytest.raises(DataError, match="there is no source 'digit'; there are digits, cifar10, image_folder"):
+    with pytest.raises(DataError, match="there is no source 'digit'; there are digits, cifar10, cifar100, stl10, im"):
         load_source(DIGITS | {"source": {"kind": "digit"}})
 
 
@@ -147,7 +151,8 @@ def test_no_mirror_has_it(cifar, tmp_path):
     config, server = cifar
     config["source"]["urls"] = [server.url("gone")]
     with pytest.raises(
-        DataError, match="HTTP 404 Not Found.*; set DASO_CIFAR10 to another URL, to the archive, or to a"
+        DataError,
+        match="HTTP 404 Not Found.*; set DASO_CIFAR10 to another URL or to the official cifar-10",
     ):
         load_source(config, tmp_path)
 
@@ -169,6 +174,41 @@ def test_cifar_from_a_local_archive(cifar, tiny_cifar, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="there is no such file or folder; DASO_CIFAR10 names it"):
         load_source(config, tmp_path / "raw")
     assert server.requests == []
+
+
+def test_cifar100_downloaded_and_from_files(serve, tiny_cifar100, save_image, tmp_path, monkeypatch):
+    """The tiny archive has one training image of each of the hundred classes, three to test."""
+    server, tree = serve(tiny_cifar100.archive), dataset("cifar100-lt")
+    source = tree["source"] | {"md5": tiny_cifar100.md5, "urls": [server.url("good")]}
+    config = {"dataset": "cifar100-lt", "source": source, "num_classes": 100, "image_size": 32}
+    found = load_source(config, tmp_path)
+    assert (found.parts["train"][0] == tiny_cifar100.images[:100]).all()
+    assert found.parts["test"][1].tolist() == [99, 0, 50]
+    assert found.source == {"kind": "cifar100", "origin": "cifar-100-python.tar.gz", "md5": tiny_cifar100.md5}
+    assert (found.classes[0], found.classes[99]) == ("apple", "worm")
+    for name in found.classes:
+        save_image(f"files/train/{name}/1.png")
+        save_image(f"files/test/{name}/1.png")
+    monkeypatch.setenv("DASO_CIFAR100", str(tmp_path / "files"))
+    found = load_source(config, tmp_path)
+    assert found.parts["train"][1].tolist() == list(range(100))
+    assert found.source == {"kind": "image_folder", "origin": "files"}
+
+
+def test_stl10_takes_no_image_files(serve, tiny_stl10, tmp_path, monkeypatch):
+    """A folder has no place for images without a class."""
+    tree = dataset("stl10-lt")
+    source = tree["source"] | {"md5": tiny_stl10.md5, "urls": []}
+    config = {"dataset": "stl10-lt", "source": source, "num_classes": 10, "image_size": 96}
+    monkeypatch.setenv("DASO_STL10", str(tmp_path))
+    mend = f"should be {tiny_stl10.md5}; DASO_STL10 takes a URL or the official stl10_binary.tar.gz$"
+    with pytest.raises(DataError, match=mend):
+        load_source(config, tmp_path)
+    (tmp_path / "mine").write_bytes(tiny_stl10.archive)
+    monkeypatch.setenv("DASO_STL10", str(tmp_path / "mine"))
+    found = load_source(config, tmp_path)
+    assert found.parts["train"][0].shape == (67, 3, 96, 96)
+    assert found.source == {"kind": "stl10", "origin": "stl10_binary.tar.gz", "md5": tiny_stl10.md5}
 
 
 @pytest.fixture

@@ -2,18 +2,44 @@ import pickle
 
 import pytest
 
-from daso.data.cifar import read_archive
+from daso.data.cifar import CIFAR10, CIFAR100, CLASSES100, read_archive
 from daso.errors import DataError
 
 
 def test_batches_in_their_own_order(tiny_cifar, tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(tiny_cifar.archive)
-    parts = read_archive(path)
+    parts = read_archive(path, CIFAR10)
     assert (parts["train"][0] == tiny_cifar.images[:20]).all()
     assert parts["train"][1].tolist() == tiny_cifar.labels[:20]
     assert (parts["test"][0] == tiny_cifar.images[20:]).all()
     assert parts["test"][1].dtype == "int64"
+
+
+def test_fine_labels_of_cifar100(tiny_cifar100, tmp_path):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(tiny_cifar100.archive)
+    parts = read_archive(path, CIFAR100)
+    assert (parts["train"][0] == tiny_cifar100.images[:100]).all()
+    assert parts["train"][1].tolist() == list(range(100))
+    assert (parts["test"][0] == tiny_cifar100.images[100:]).all()
+    assert parts["test"][1].tolist() == [99, 0, 50]
+
+
+def test_an_archive_of_the_other_cifar_is_refused(tiny_cifar, tmp_path):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(tiny_cifar.archive)
+    with pytest.raises(DataError, match="lacks 'train'; it is not the Python version of CIFAR-100"):
+        read_archive(path, CIFAR100)
+
+
+def test_names_of_the_fine_classes():
+    """Their order is alphabetical; places as torchvision's class_to_idx has them."""
+    assert len(CLASSES100) == 100
+    assert list(CLASSES100) == sorted(CLASSES100)
+    places = {"apple": 0, "aquarium_fish": 1, "bed": 5, "cattle": 19, "hamster": 36, "oak_tree": 52, "pear": 57}
+    places |= {"plain": 60, "ray": 67, "shrew": 74, "sweet_pepper": 83, "train": 90, "willow_tree": 96, "worm": 99}
+    assert {name: CLASSES100.index(name) for name in places} == places
 
 
 def test_the_batches_are_what_python_2_wrote(tiny_cifar):
@@ -35,7 +61,7 @@ def refused(tmp_path, content: bytes, match: str) -> None:
     path = tmp_path / "a.tar.gz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=match):
-        read_archive(path)
+        read_archive(path, CIFAR10)
 
 
 def test_damaged(tiny_cifar, tmp_path):

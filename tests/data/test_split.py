@@ -125,6 +125,45 @@ def test_draw_of_fifty_thousand_rows_reversed_and_uniform():
         assert heads(split.unlabeled) == head
 
 
+def test_labeled_tail_of_the_whole_rest_where_all_others_are_unlabeled():
+    """The hold-out is that of ninety rows without the others; the tail (9, 3, 1) is cut out of what it leaves.
+
+    Worked out with lists alone: of each class the rest in the order that the first shuffle gave it, shuffled anew.
+    """
+    ranks = np.full(97, -1)
+    ranks[3:93] = np.arange(90) % 3
+    first, again = np.random.RandomState(0), np.random.RandomState(0)
+    held, labeled = [], []
+    for k, n in enumerate((9, 3, 1)):
+        mine = [row for row in range(97) if ranks[row] == k]
+        first.shuffle(mine)
+        held += mine[:3]
+        mine = mine[3:]
+        again.shuffle(mine)
+        labeled += mine[:n]
+    split = draw(ranks, {"n1": 9, "m1": "all", "gamma_l": 9}, num_classes=3, holdout=9, seed=0)
+    assert split.validation.tolist() == [3 + row for row in numbers("6 84 39 16 49 61 74 83 65")] == held
+    assert split.labeled.tolist() == labeled
+    assert split.unlabeled.tolist() == [0, 1, 2, 93, 94, 95, 96]
+
+
+@pytest.mark.parametrize(("n1", "gamma", "counts", "total"), [row for row in SHORT if row[1] < 100])
+def test_settings_of_stl10(n1, gamma, counts, total):
+    """500 labeled images of each class and others after them; fifty of each class are held out."""
+    ranks = np.concatenate([np.arange(5000) % 10, np.full(300, -1)])
+    split = draw(ranks, {"n1": n1, "m1": "all", "gamma_l": gamma}, num_classes=10, holdout=500, seed=2)
+    assert np.bincount(ranks[split.labeled]).tolist() == numbers(counts)
+    assert [len(rows) for rows in split.parts.values()] == [total, 300, 500]
+    assert np.bincount(ranks[split.validation]).tolist() == [50] * 10
+    assert split.unlabeled.tolist() == list(range(5000, 5300))
+    assert not set(split.labeled.tolist()) & set(split.validation.tolist())
+
+
+def test_a_labeled_ratio_of_one_keeps_as_many_as_n1_says():
+    split = draw(np.array([0, 1] * 8 + [-1]), {"n1": 3, "m1": "all", "gamma_l": 1}, num_classes=2, holdout=2, seed=0)
+    assert [len(rows) for rows in split.parts.values()] == [6, 1, 2]
+
+
 def test_the_order_of_classes():
     assert order_of_classes("native", [7, 9, 7, 8], 3).tolist() == [0, 1, 2, 3]
     assert order_of_classes("seed", [7, 9, 7, 8], 3).tolist() == np.random.RandomState(3).permutation(4).tolist()
@@ -199,6 +238,25 @@ def test_a_split_of_too_few_images_is_not_drawn(store, tmp_path):
     with pytest.raises(DataError, match=r"wants 31 images .*class 0 \(a\) has 30, class 1 \(b\) has 30, class 2"):
         make_split(config(setting=setting(9, 19, 9, 4)), store, tmp_path / "s.json")
     assert not (tmp_path / "s.json").exists()
+
+
+EVERY = {"name": "x", "n1": 9, "m1": "all", "gamma_l": 9, "reversed": False}
+
+
+def test_a_split_with_images_without_a_label_is_saved_and_checked(tmp_path):
+    labels = [*(np.arange(90) % 3), -1, -1]
+    store = store_of(tmp_path / "store", labels, [0, 1, 2], ["a", "b", "c"])
+    make_split(config(setting=EVERY), store, tmp_path / "s.json")
+    saved = check_split(tmp_path / "s.json", store)
+    assert saved.split.unlabeled.tolist() == [90, 91]
+    assert saved.counts == {"labeled": (9, 3, 1), "unlabeled": (0, 0, 0), "validation": (3, 3, 3)}
+    with pytest.raises(DataError, match=r"class 0 \(a\) has 30, .*; lower n1 to at most 27 in"):
+        make_split(config(setting=EVERY | {"n1": 28}), store, tmp_path / "t.json")
+
+
+def test_all_images_without_a_label_must_be_some(store, tmp_path):
+    with pytest.raises(DataError, match=r"toy/x: m1: all is every image without a label, and .*store has none"):
+        make_split(config(setting=EVERY), store, tmp_path / "s.json")
 
 
 def test_a_store_of_another_dataset(store, tmp_path):

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from daso.augment.packed import pack
+from daso.config.registry import LEARNERS, load
+from daso.engine.loader import Loader
 from daso.engine.resident import Pool
 from daso.engine.train import Trainer
 from daso.errors import CheckpointError, DivergedError
@@ -86,6 +88,30 @@ def test_who_answers_and_in_which_mode(method, answers):
     assert torch.equal(run.predict(run.data.test)[1], expected)
     assert run.models.student.training
     assert run.models.teacher.training
+
+
+def test_a_network_sees_resized_images():
+    """Images of one colour keep it at half their size, whoever asks for them."""
+    run = trainer(dataset=CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}})
+    for batch in batches(run, 0, 3):
+        assert {images.shape[1:] for images in (*batch.x.values(), *batch.u.values())} == {(3, 2, 2)}
+        assert torch.equal(pixels(run, batch.x["weak"])[:, 0], batch.x_index)
+        assert torch.equal(pixels(run, batch.u["strong"])[:, 0] - 100, batch.u_index)
+    network = copy.deepcopy(run.models.teacher).eval()
+    with torch.no_grad():
+        expected = network(run.loader.normalize(run.data.test.images[:, :2, :2])).logits
+    assert torch.equal(run.predict(run.data.test)[1], expected)
+
+
+@pytest.mark.parametrize("name", list(LEARNERS))
+def test_only_remixmatch_resizes_before_the_operations(name):
+    """FixMatch and USADTM operate on the images as they are, ReMixMatch on what the network sees."""
+    views = load(LEARNERS[name]).views
+    assert views.operations == ("after" if name == "remixmatch" else "before")
+    dataset = CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}}
+    data = trainer().data
+    loader = Loader(data, CONFIG | {"dataset": dataset}, views, torch.device("cpu"))
+    assert loader.augmentation.side == (2 if name == "remixmatch" else 4)
 
 
 def test_history_checkpoints_and_callbacks(tmp_path):

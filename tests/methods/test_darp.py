@@ -229,17 +229,38 @@ def test_where_the_sizes_come_from(method):
             assert resolve(PARAMS, Run("cifar10-lt", setting, "paper", method, 0))["plan"] == {}
 
 
-def darp_options(method, setting):
-    """The options of DARP for a setting of CIFAR-10-LT."""
-    addons = resolve(PARAMS, Run("cifar10-lt", setting, "paper", method, 0))["method"]["addons"]
+def test_estimates_of_stl10_are_those_that_practice_ships():
+    """First, fourth and last class as the authors' files have them; scaled to the 100,000 unlabeled images."""
+    for setting, first, fourth, last in (
+        ("n150-l10", 144, 15610, 5828),
+        ("n150-l20", 10587, 2352, 5175),
+        ("n450-l10", 12199, 9889, 4619),
+        ("n450-l20", 9851, 3773, 8022),
+    ):
+        options = darp_options("fixmatch_darp_shipped", setting, "stl10-lt")
+        assert options["prior"] == "given"
+        assert darp_options("fixmatch_darp", setting, "stl10-lt")["prior"] == "estimated"
+        assert [options["estimate"][k] for k in (0, 3, 9)] == [first, fourth, last]
+        addon = DARP(Env(10, 2, (1,) * 10, 10, 100_000, 64, 250_000), **options)
+        share = last / sum(options["estimate"])
+        assert addon.totals.sum().item() == pytest.approx(100_000)
+        assert addon.totals[9].item() == pytest.approx(100_000 * share)
+    for setting in PARAMS.datasets["cifar100-lt"]["settings"]:
+        assert darp_options("fixmatch_darp", setting, "cifar100-lt")["prior"] == "true_counts"
+
+
+def darp_options(method, setting, dataset="cifar10-lt"):
+    """The options of DARP for a setting."""
+    addons = resolve(PARAMS, Run(dataset, setting, "paper", method, 0))["method"]["addons"]
     return {key: value for addon in addons if addon["name"] == "darp" for key, value in addon.items() if key != "name"}
 
 
-def test_remixmatch_aligns_towards_the_same_sizes():
+@pytest.mark.parametrize("dataset", ["cifar10-lt", "cifar100-lt", "stl10-lt"])
+def test_remixmatch_aligns_towards_the_same_sizes(dataset):
     """Where it aligns at all, DARP and distribution alignment believe in the same unlabeled classes."""
     names = {}
-    for setting in PARAMS.datasets["cifar10-lt"]["settings"]:
-        addons = resolve(PARAMS, Run("cifar10-lt", setting, "paper", "remixmatch_darp", 0))["method"]["addons"]
+    for setting in PARAMS.datasets[dataset]["settings"]:
+        addons = resolve(PARAMS, Run(dataset, setting, "paper", "remixmatch_darp", 0))["method"]["addons"]
         alignment, _, refinery = addons
         names[tuple(addon["name"] for addon in addons)] = setting
         assert alignment["enabled"] == (refinery["prior"] == "true_counts")

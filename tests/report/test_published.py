@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from daso.config.params import load
+from daso.config.resolve import setting_config
 from daso.errors import DataError
 from daso.report.published import look_up, read_published
 
@@ -40,6 +42,26 @@ def test_every_row_is_there(rows):
 def test_known_cells(rows, dataset, setting, paper, mean, std, table):
     found = look_up(rows, dataset, setting, paper)
     assert (found.mean, found.std, found.source) == (mean, std, f"Oh et al. 2022, table {table}")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "setting", "paper", "mean", "std"),
+    [
+        ("stl10-lt", "n150-l10", "fixmatch_daso", 70.0, 1.19),
+        ("stl10-lt", "n450-l10", "fixmatch_daso", 78.4, 0.80),
+        ("stl10-lt", "n150-l20", "fixmatch_darp", 59.9, 2.17),
+        ("stl10-lt", "n450-l20", "fixmatch", 64.0, 2.27),
+        ("cifar100-lt", "n50-m400-l10-u10", "supervised", 29.6, 0.57),
+        ("cifar100-lt", "n150-m300-l20-u20", "fixmatch_la_daso", 55.1, 0.72),
+        ("cifar100-lt", "n50-m400-l20-u20", "fixmatch_darp", 43.4, 0.87),
+        ("cifar100-lt", "n150-m300-l10-u10", "remixmatch_daso", 62.1, 0.69),
+    ],
+)
+def test_settings_of_the_project(rows, dataset, setting, paper, mean, std):
+    """Cells of tables 1, 2 and 3, as a report asks for them: by the settings and methods of params/."""
+    params = load(FILE.parents[2] / "params")
+    found = look_up(rows, dataset, setting_config(params, dataset, setting), params.methods[paper]["paper"])
+    assert (found.mean, found.std) == (mean, std)
 
 
 def test_nothing_published(rows):

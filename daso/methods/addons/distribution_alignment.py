@@ -40,7 +40,7 @@ class DistributionAlignment(AddOn):
             raise ParamsError(f"add-on 'distribution_alignment': window is at least 1 batch, not {window}")
         if not 0 <= temperature <= 1:
             raise ParamsError(f"add-on 'distribution_alignment': temperature is from 0 to 1, not {temperature}")
-        if prior == "unlabeled" and not any(env.unlabeled_counts):
+        if enabled and prior == "unlabeled" and not any(env.unlabeled_counts):
             raise ParamsError(
                 "add-on 'distribution_alignment': prior 'unlabeled' needs the classes of the unlabeled images, which "
                 "are not known here; take prior 'labeled', or give counts: prior: [...]"

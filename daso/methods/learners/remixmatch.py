@@ -28,7 +28,7 @@ class ReMixMatch(Learner):
     that of `rotation_weight` always.
     """
 
-    views = Views(x=("weak",), u=("weak", "strong", "strong2"))
+    views = Views(x=("weak",), u=("weak", "strong", "strong2"), operations="after")
     makes = frozenset({"weak", "strong"})
     heads = {"rotation": 4}
     mix: Tensor
