@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daso import questions
 from daso.errors import DasoError
 from daso.options import OPTIONS
 
@@ -138,22 +139,6 @@ def report(args: Args) -> None:
     write_report(args.suite, args.out or Path("drafts/reports", args.suite))
 
 
-def list_runs(args: Args) -> None:
-    """One line for each run of a suite: its id, and whether it is done, stale, running or missing."""
-    from daso.config.keys import Keys
-    from daso.config.params import load
-    from daso.config.resolve import runs, with_lenders
-
-    params = load()
-    keys = Keys(params)
-    for run in with_lenders(params, runs(params, args.suite or params.suite)):
-        trained, key = Path("runs", run.id, "train.json"), keys.train(run)
-        state = "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
-        if trained.exists():
-            state = "done" if _config(trained)["key"] == key else "stale"
-        sys.stdout.write(f"{run.id}\t{state}\n")
-
-
 def resolve(args: Args) -> None:
     """Print the resolved configuration of a run."""
     sys.stdout.write(json.dumps(_resolved_run(args.run), indent=1, sort_keys=True) + "\n")
@@ -231,7 +216,9 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "estimate": estimate,
     "evaluate": evaluate,
     "report": report,
-    "list": list_runs,
+    "list": questions.list_,
+    "explain": questions.explain,
+    "cell": questions.cell,
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,

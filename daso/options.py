@@ -34,7 +34,21 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True})),
     "evaluate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {})),
     "report": (("--suite", {"required": True}), ("--out", PATH)),
-    "list": (("suite", {"nargs": "?"}),),
+    "list": (
+        ("what", {"nargs": "?", "default": "runs", "help": "methods, datasets, settings, suites, protocols or runs"}),
+        ("suite", {"nargs": "?"}),
+    ),
+    "explain": (
+        ("method", {}),
+        ("--setting", {"default": "", "metavar": "DATASET/SETTING"}),
+        ("--protocol", {"default": "paper"}),
+    ),
+    "cell": (
+        ("words", {"nargs": "*"}),
+        ("--table", {"default": "", "help": "its number"}),
+        ("--row", {"default": "", "help": "its number, or a method in the paper's words"}),
+        ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "the column, or its number"}),
+    ),
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),

@@ -16,6 +16,7 @@ from daso.data.derive import derive
 from daso.data.files import pretty, read_json, whole_file
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
+from daso.data.tail import UNKNOWN
 from daso.engine import checkpoint
 from daso.engine.environment import describe
 from daso.engine.lock import run_lock
@@ -162,6 +163,8 @@ def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, 
             if way.resume or state.exists():
                 trainer.restore(way.resume or state)
                 logging.info("%s: resumes at step %d of %d", run, trainer.t, trainer.steps)
+            elif trainer.learner.views.u and not (data.resident.unlabeled.labels >= 0).all():
+                logging.info("%s: %s", run, UNKNOWN)
             events = Path("logs/tensorboard", run)
             with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
                 yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)

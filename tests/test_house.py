@@ -18,7 +18,7 @@ FLOORS = [
     {"plans"},
     {"config"},
     {"report", "bench"},
-    {"provenance", "adopt", "keep", "prune", "training", "options"},
+    {"provenance", "adopt", "keep", "prune", "questions", "training", "options"},
     {"cli"},
     {"__main__"},
 ]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from daso.config.fits import misfits
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
 from daso.engine.environment import choose_precision
 from daso.engine.program import choose_mode
@@ -78,16 +79,7 @@ def _with(options: Mapping[str, Any], lent: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _check(learner: Learner, unlabeled_ratio: int) -> None:
-    """Raise ParamsError when an add-on reads what its learner never makes, or batches lack what the learner reads."""
-    made = {"key", *learner.makes}
-    for addon in learner.chain:
-        if lacking := addon.needs - made:
-            raise ParamsError(
-                f"add-on '{type(addon).__name__}' reads {', '.join(sorted(lacking))}, which "
-                f"'{type(learner).__name__}' does not make; choose another learner"
-            )
-    if bool(learner.views.u) != bool(unlabeled_ratio):
-        raise ParamsError(
-            f"unlabeled_ratio: {unlabeled_ratio} does not suit '{type(learner).__name__}', which reads "
-            f"{'unlabeled images' if learner.views.u else 'labeled images only'}"
-        )
+    """Raise ParamsError when the parts of a method do not suit each other."""
+    addons = [(type(addon).__name__, addon.needs) for addon in learner.chain]
+    for message in misfits(type(learner).__name__, learner.makes, learner.views.u, addons, unlabeled_ratio):
+        raise ParamsError(message)

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, shown
+from daso.config.possible import given, impossible
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, with_lenders
 from daso.config.signature import Option, options, refusals
@@ -15,7 +16,6 @@ from daso.errors import ParamsError
 # Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
 UNLABELED = ("stl10",)  # sources that have images without a label
-ORACLES = ("true_counts", "unlabeled")  # priors that need the classes of unlabeled images
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -161,8 +161,7 @@ def _run(params: Params, run: Run) -> Iterator[str]:
     config = resolve(params, run)
     protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
     steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
-    yield from _refused(params, run, config["method"])
-    yield from _unknown(params, run, config)
+    yield from impossible(params, run, config)
     if steps % every:
         yield f"{protocol}: evaluation.every: {every} does not divide {steps}, the steps of '{run.method}'"
     late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
@@ -173,30 +172,6 @@ def _run(params: Params, run: Run) -> Iterator[str]:
         )
     if optimizer["nesterov"] and not optimizer["momentum"]:
         yield f"{protocol}: method '{run.method}' has nesterov without momentum; set one of them in overrides"
-
-
-def _refused(params: Params, run: Run, method: Tree) -> Iterator[str]:
-    """What a component has against its final options; the one who changed them last is named."""
-    overrides = params.protocols[run.protocol].get("overrides", {})
-    for kind, part in (("learner", method["learner"]), *(("add-on", addon) for addon in method["addons"])):
-        for message, read in refusals(KINDS[kind][part["name"]], _given(part)):
-            if any(f"{part['name']}.{option}" in overrides for option in read):
-                yield f"{params.file('protocol', run.protocol)}: overrides: method '{run.method}': {message}"
-            else:
-                yield f"{params.file('method', run.recipe)}: where: {message}"
-
-
-def _unknown(params: Params, run: Run, config: Tree) -> Iterator[str]:
-    """What asks for the classes of unlabeled images where no one knows them."""
-    if config["setting"].get("m1") != "all":
-        return
-    for addon in config["method"]["addons"]:
-        if addon.get("prior") in ORACLES and addon.get("enabled", True):
-            yield (
-                f"{params.file('method', run.recipe)}: add-on '{addon['name']}': prior '{addon['prior']}' needs "
-                f"the classes of the unlabeled images, which are unknown in {run.dataset}/{run.setting}; "
-                "give another in where"
-            )
 
 
 def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
@@ -210,18 +185,14 @@ def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
     except ParamsError as error:
         yield str(error)
         return
-    given = _given(part)
-    errors = [line for key, value in given.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
+    own = given(part)
+    errors = [line for key, value in own.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
     errors += (
         f"{kind} '{name}' lacks its option '{key}' ({option.kind})"
         for key, option in allowed.items()
-        if option.required and key not in given
+        if option.required and key not in own
     )
-    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], given)))
-
-
-def _given(part: Tree) -> Tree:
-    return {key: value for key, value in part.items() if key != "name"}
+    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], own)))
 
 
 def _option(what: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -130,21 +130,9 @@ def setting_config(params: Params, dataset: str, setting: str) -> Tree:
 
 
 def resolve(params: Params, run: Run) -> Tree:
-    """The resolved configuration of a run, without its key.
-
-    The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
-    `<dataset>/<setting>` in their order, then the protocol's overrides, and last what the plan changes in this stage.
-    Raises ParamsError when the plan has no such stage, or cannot share out the steps.
-    """
+    """The resolved configuration of a run, without its key; what `traced` says is raised."""
     dataset, protocol = params.datasets[run.dataset], params.protocols[run.protocol]
-    method = copy.deepcopy(params.methods[run.recipe])
-    method.setdefault("addons", [])
-    optimizer = {**protocol["optimizer"], **method.get("optimizer", {})}
-    for key, value in _changes(run, method, protocol):
-        _apply(key, value, method, optimizer)
-    stage = _stage(run, method, protocol["steps"])
-    for key, value in stage.changes.items():
-        _apply(key, value, method, optimizer)
+    method, optimizer, stage, _ = traced(params, run)
     return {
         "run": run.id,
         "dataset": {
@@ -168,16 +156,71 @@ def resolve(params: Params, run: Run) -> Tree:
     }
 
 
+class Source(NamedTuple):
+    """Where a value stands: a file, and the block in it, such as ("where", "digits/*") or ("overrides",)."""
+
+    file: str
+    block: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join([self.file, *([" ".join(self.block)] if self.block else [])])
+
+
+class Traced(NamedTuple):
+    """A method as its run has it, and where the value of each `component.option` comes from."""
+
+    method: Tree
+    optimizer: Tree
+    stage: Stage
+    sources: dict[str, Source]
+
+
+def traced(params: Params, run: Run) -> Traced:
+    """The method of a run, with nothing left to choose; a run of no dataset and setting has what no `where` changes.
+
+    The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
+    `<dataset>/<setting>` in their order, then the protocol's overrides, and last what the plan changes in this stage.
+    Raises ParamsError when the plan has no such stage, or cannot share out the steps.
+    """
+    protocol, method = params.protocols[run.protocol], copy.deepcopy(params.methods[run.recipe])
+    method.setdefault("addons", [])
+    own = method.get("optimizer", {})
+    optimizer = {**protocol["optimizer"], **own}
+    mine, theirs = Source(params.file("method", run.recipe)), Source(params.file("protocol", run.protocol))
+    sources = {f"optimizer.{key}": mine if key in own else theirs for key in optimizer}
+    sources |= {f"{part['name']}.{key}": mine for part in _parts(method) for key in part}
+
+    def apply(changes: Mapping[str, Any], source: Source) -> None:
+        sources.update({key: source for key, value in changes.items() if _apply(key, value, method, optimizer)})
+
+    for pattern, changes in method.get("where", {}).items():
+        if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
+            apply(changes, Source(mine.file, ("where", pattern)))
+    apply(protocol.get("overrides", {}), Source(theirs.file, ("overrides",)))
+    stage = _stage(run, method, protocol["steps"])
+    apply(stage.changes, Source(mine.file, ("plan",)))
+    return Traced(method, optimizer, stage, sources)
+
+
+def _parts(method: Tree) -> list[Tree]:
+    return [method["learner"], *method["addons"], *([method["plan"]] if "plan" in method else [])]
+
+
 def plan_of(method: Tree) -> Plan:
     """The plan that a method names; without one it is a single stage."""
     options = dict(method.get("plan", {}))
     return load(PLANS[options.pop("name")])(**options) if options else Plan()
 
 
-def _stage(run: Run, method: Tree, steps: int) -> Stage:
+def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
+    """The stages of a method whose options are final, under a protocol of so many steps."""
     parts = (method["learner"], *method["addons"])
     options = {f"{part['name']}.{key}": value for part in parts for key, value in part.items() if key != "name"}
-    stages = {stage.name: stage for stage in plan_of(method).stages(steps, options)}
+    return plan_of(method).stages(steps, options)
+
+
+def _stage(run: Run, method: Tree, steps: int) -> Stage:
+    stages = {stage.name: stage for stage in stages_of(method, steps)}
     if run.stage not in stages:
         words = [name for name in stages if name]
         raise ParamsError(f"{run.id}: '{run.recipe}' has no stage '{run.stage}'{nearest(run.stage, words)}")
@@ -211,20 +254,13 @@ def _draw_seed(run: Run) -> int:
     return int.from_bytes(hashlib.sha256(f"{run.seed}/{run.stage}".encode()).digest()[:4], "little")
 
 
-def _changes(run: Run, method: Tree, protocol: Tree) -> Iterator[tuple[str, Any]]:
-    for pattern, changes in method.get("where", {}).items():
-        if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
-            yield from changes.items()
-    yield from protocol.get("overrides", {}).items()
-
-
-def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> None:
+def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
     """Set `component.option` where the method has that component, `optimizer.option` where it has its own block."""
     component, option = key.split(".")
     if component == "optimizer":
-        if "optimizer" in method:
-            optimizer[option] = value
-        return
-    for part in (method["learner"], *method["addons"], method.get("plan", {})):
-        if part.get("name") == component:
-            part[option] = value
+        found = [optimizer] if "optimizer" in method else []
+    else:
+        found = [part for part in _parts(method) if part["name"] == component]
+    for part in found:
+        part[option] = value
+    return bool(found)

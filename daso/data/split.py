@@ -14,10 +14,10 @@ import numpy as np
 
 from daso.data.files import canonical, digest, read_json, whole_file
 from daso.data.store import Store
+from daso.data.tail import Counts, long_tail
 from daso.errors import DataError
 from daso.records import IntArray, Split
 
-Counts = tuple[int, ...]
 PARTS = ("labeled", "unlabeled", "validation")
 
 
@@ -32,16 +32,6 @@ class SavedSplit(NamedTuple):
     counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
     split: Split
     sha256: str  # over everything else
-
-
-def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
-    """Images of every rank: floor(n_head * gamma^(-r / (K - 1))), r = 0..K-1 (Oh et al. 2022, section 4.1).
-
-    In float64, as the authors count; gamma <= 1 leaves n_head of every class.
-    """
-    if gamma <= 1:
-        return (n_head,) * num_classes
-    return tuple(int(n_head * (1 / gamma) ** (rank / (num_classes - 1))) for rank in range(num_classes))
 
 
 def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:

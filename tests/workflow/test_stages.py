@@ -12,7 +12,7 @@ from tests.workflow.project import METHODS, SETTING
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 # What hands files over, shows progress, takes turns, holds locks or checks keys; names, of which a key has its own.
 EXEMPT = {
-    *{"daso.__main__", "daso.cli", "daso.options", "daso.places", "daso.training"},
+    *{"daso.__main__", "daso.cli", "daso.options", "daso.places", "daso.questions", "daso.training"},
     *{"daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
     *{"daso.config.code", "daso.config.registry", "daso.config.signature"},
 }

@@ -55,13 +55,17 @@ class DARP(AddOn):
                 "add-on 'darp': with prior 'given', estimate is a list of sizes, one for each class, none below 0 "
                 f"and not all 0, not {estimate}"
             )
-        counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts}.get(prior, estimate)
-        if prior == "true_counts" and not counts:  # fidelity: darp-prior
+        if prior == "given" and 0 < len(estimate) != env.num_classes:
+            raise ParamsError(
+                f"add-on 'darp': estimate has {len(estimate)} numbers for {env.num_classes} classes; give one for each"
+            )
+        if prior == "true_counts" and not env.unlabeled_counts:  # fidelity: darp-prior
             raise ParamsError(
                 "add-on 'darp': prior 'true_counts' needs the classes of the unlabeled images, which are not known "
                 "here; give sizes by prior 'given' and estimate: [...], have them estimated by a plan, or take prior "
                 "'labeled'"
             )
+        counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts}.get(prior, estimate)
         if len(counts) != env.num_classes:
             raise ParamsError(
                 f"add-on 'darp': estimate has {len(counts)} numbers for {env.num_classes} classes; give one for each"
