@@ -84,6 +84,12 @@ class Program:
             self.graphs[phase].replay()
         self.watch.step_taken()
 
+    def close(self) -> None:
+        """Take no step any more: give back graphs and chunk, and let go of the run, which holds its program too."""
+        self.graphs.clear()
+        self.chunk = None
+        del self.step, self.state
+
     def _once(self) -> None:
         assert self.chunk is not None
         self.watch.start()
