@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daso import questions
 from daso.errors import DasoError
 from daso.options import OPTIONS
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from daso.training import Job
 
 Args = argparse.Namespace
+PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate")
 # What is measured when nothing else is asked for: the paper's sizes.
 BENCHED = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
@@ -66,6 +68,25 @@ def split(args: Args) -> None:
     make_split(_config(args.config), load_store(args.store), args.out)
 
 
+def derive(args: Args) -> None:
+    """Make the split of one stage of a plan from the split as drawn."""
+    from daso.data.derive import derive
+    from daso.data.store import load_store
+
+    saved = derive(_config(args.config), args.split, load_store(args.store), args.out, args.run)
+    logging.info("%s: %d labeled images, %d of them guessed", args.out, *map(len, (saved.split[0], saved.split[3])))
+
+
+def estimate(args: Args) -> None:
+    """Write the class sizes that a finished survey has found."""
+    from daso.data.files import pretty, whole_file
+    from daso.engine.survey import found
+
+    survey = found(args.run, args.key)
+    with whole_file(args.out) as file:
+        file.write(pretty(survey))
+
+
 def train(args: Args) -> None:
     """Train a run to its end, from its saved state if there is one.
 
@@ -75,36 +96,30 @@ def train(args: Args) -> None:
 
     with device_slot() if args.device in ("auto", "cuda") else nullcontext():
         from daso.engine.environment import choose_device
-        from daso.training import Way, train
+        from daso.training import Way, train, train_bundle
 
-        jobs = _bundled(args.bundle) if args.bundle else [_job(args)]
         way = Way(choose_device(args.device), args.mode, args.replicas, args.resume, skip_busy=bool(args.bundle))
-        train(jobs, way)
+        if args.bundle:
+            os.environ.setdefault("DASO_COMMIT", _text(args.bundle / "commit"))
+            train_bundle(args.bundle, way)
+        else:
+            train([_job(args)], way)
 
 
 def _job(args: Args) -> Job:
     """The run that the arguments name, with the places they give."""
+    from daso.places import found
     from daso.training import Job
 
     config = _resolved_run(args.run) if args.run else None
-    paths = _paths(args.run) if args.run else {}
-    paths |= {name: path for name in ("store", "split", "out", "scratch") if (path := getattr(args, name))}
-    if len(paths) < 4 or bool(args.run) == bool(args.config):
+    paths: dict[str, Path] = {}
+    if config:
+        paths = found(args.run, config["plan"])
+        paths |= {"out": Path("drafts", args.run), "scratch": Path("drafts/scratch", args.run)}
+    paths |= {name: path for name in PLACES_OF_A_RUN if (path := getattr(args, name))}
+    if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
         raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
     return Job(config or _config(args.config), **paths)
-
-
-def _bundled(bundle: Path) -> list[Job]:
-    """What of a bundle is not trained yet; `train.json` is written last."""
-    from daso.data.bundle import read_bundle
-    from daso.training import Job
-
-    os.environ.setdefault("DASO_COMMIT", _text(bundle / "commit"))
-    jobs = [
-        Job(run.config, run.store, run.split, *(bundle / part / run.config["run"] for part in ("runs", "scratch")))
-        for run in read_bundle(bundle)
-    ]
-    return [job for job in jobs if not (job.out / "train.json").exists()]
 
 
 def evaluate(args: Args) -> None:
@@ -124,34 +139,29 @@ def report(args: Args) -> None:
     write_report(args.suite, args.out or Path("drafts/reports", args.suite))
 
 
-def list_runs(args: Args) -> None:
-    """One line for each run of a suite: its id, and whether it is done, stale, running or missing."""
-    from daso.config.keys import Keys
-    from daso.config.params import load
-    from daso.config.resolve import runs
-
-    params = load()
-    keys = Keys(params)
-    for run in runs(params, args.suite or params.suite):
-        metrics, key = Path("metrics", f"{run.id}.json"), keys.train(run)
-        state = "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
-        if metrics.exists():
-            state = "done" if _config(metrics)["key"] == key else "stale"
-        sys.stdout.write(f"{run.id}\t{state}\n")
-
-
 def resolve(args: Args) -> None:
     """Print the resolved configuration of a run."""
     sys.stdout.write(json.dumps(_resolved_run(args.run), indent=1, sort_keys=True) + "\n")
 
 
 def bundle(args: Args) -> None:
-    """Pack runs into a folder that trains where only PyTorch and its like are installed."""
+    """Pack runs into a folder that trains where only PyTorch and its like are installed.
+
+    The runs whose results they take come along, unless these are here.
+    """
+    from daso.config.keys import Keys
+    from daso.config.params import load
+    from daso.config.resolve import parse_run, with_lenders
     from daso.data.bundle import write_bundle
     from daso.engine.environment import commit
 
-    runs = [(_resolved_run(run), _paths(run)) for run in args.runs]
-    write_bundle(args.out, [(config, paths["split"], paths["store"]) for config, paths in runs])
+    params = load()
+    asked = [parse_run(params, run) for run in args.runs]
+    packed = [
+        run for run in with_lenders(params, asked) if run in asked or not Path("runs", run.id, "train.json").exists()
+    ]
+    keys = Keys(params)
+    write_bundle(args.out, [keys.resolved(run) for run in packed])
     (args.out / "commit").write_text(f"{commit()}\n")
 
 
@@ -201,10 +211,14 @@ def prune(args: Args) -> None:
 VERBS: dict[str, Callable[[Args], None]] = {
     "download": download,
     "split": split,
+    "derive": derive,
     "train": train,
+    "estimate": estimate,
     "evaluate": evaluate,
     "report": report,
-    "list": list_runs,
+    "list": questions.list_,
+    "explain": questions.explain,
+    "cell": questions.cell,
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,
@@ -244,20 +258,6 @@ def _resolved_run(run: str) -> dict[str, Any]:
 
     params = load()
     return Keys(params).resolved(parse_run(params, run))
-
-
-def _paths(run: str) -> dict[str, Path]:
-    """Where the files of a run that is trained by hand lie; raises DasoError when its split is not drawn yet."""
-    dataset, setting, *_, seed = run.split("/")
-    split = Path("data/splits", dataset, setting, f"{seed}.json")
-    if not split.exists():
-        raise DasoError(f"{split}: this split is not drawn yet; draw it with `snakemake {split}`")
-    return {
-        "store": Path("data/store", dataset),
-        "split": split,
-        "out": Path("drafts", run),
-        "scratch": Path("drafts/scratch", run),
-    }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ def words(text: str) -> list[str]:
 PATH: dict[str, Any] = {"type": Path}
 NEEDED: dict[str, Any] = {"type": Path, "required": True}
 DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
-PLACES = ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--bundle")
+PLACES = ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--encoder", "--estimate", "--bundle")
 MODES = "auto, eager, compiled, graph or compiled_graph"
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
@@ -30,9 +30,25 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--mode", {"default": "auto", "help": MODES}),
         ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"}),
     ),
+    "derive": (("--config", NEEDED), ("--store", NEEDED), ("--split", NEEDED), ("--run", PATH), ("--out", NEEDED)),
+    "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True})),
     "evaluate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {})),
     "report": (("--suite", {"required": True}), ("--out", PATH)),
-    "list": (("suite", {"nargs": "?"}),),
+    "list": (
+        ("what", {"nargs": "?", "default": "runs", "help": "methods, datasets, settings, suites, protocols or runs"}),
+        ("suite", {"nargs": "?"}),
+    ),
+    "explain": (
+        ("method", {}),
+        ("--setting", {"default": "", "metavar": "DATASET/SETTING"}),
+        ("--protocol", {"default": "paper"}),
+    ),
+    "cell": (
+        ("words", {"nargs": "*"}),
+        ("--table", {"default": "", "help": "its number"}),
+        ("--row", {"default": "", "help": "its number, or a method in the paper's words"}),
+        ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "the column, or its number"}),
+    ),
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),

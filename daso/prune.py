@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daso.config.params import load
-from daso.config.resolve import Run, runs
+from daso.config.resolve import Run, runs, with_lenders
 
 
 def stale(*, delete: bool = False) -> list[Path]:
     """Stores, splits, and folders and files of runs that no suite names, and unknown suites' reports."""
     params = load()
-    named = {run for suite in params.suites for run in runs(params, suite)}
+    named = set(with_lenders(params, (run for suite in params.suites for run in runs(params, suite))))
     found = sorted({*_data(named), *_unnamed({run.id for run in named}), *_reports(set(params.suites))})
     for path in found if delete else ():
         if path.is_dir():

@@ -21,9 +21,20 @@ NOTHING = torch.empty(0)
 class Split(NamedTuple):
     """Rows of a store's train part, never pixels."""
 
-    labeled: IntArray  # (N,)
+    labeled: IntArray  # (N,), the images as drawn before those that a plan has added
     unlabeled: IntArray  # (M,)
     validation: IntArray  # (V,)
+    guessed: IntArray = np.empty(0, np.int64)  # (G,) guesses, which are the labels of the last G labeled images
+
+    @property
+    def parts(self) -> dict[str, IntArray]:
+        """The rows of every part, by its name."""
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": self.validation}
+
+    @property
+    def rows(self) -> IntArray:
+        """The rows of all parts; what a plan has added is there twice, as it goes on being unlabeled too."""
+        return np.concatenate(list(self.parts.values()))
 
 
 class Output(NamedTuple):
@@ -77,3 +88,4 @@ class Env(NamedTuple):
     steps: int
     seed: int = 0
     unlabeled_counts: tuple[int, ...] = ()  # true M_k, empty where unknown: for oracles alone
+    drawn_counts: tuple[int, ...] = ()  # N_k without the images that a plan has added

@@ -9,16 +9,22 @@ from typing import Any, NamedTuple
 
 import torch
 
-from daso.config.build import build
+from daso.config.build import Lent, build
 from daso.config.code import check_code
+from daso.data.bundle import BundledRun, read_bundle
+from daso.data.derive import derive
+from daso.data.files import pretty, read_json, whole_file
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
+from daso.data.tail import UNKNOWN
+from daso.engine import checkpoint
 from daso.engine.environment import describe
 from daso.engine.lock import run_lock
 from daso.engine.progress import Progress, Stop
 from daso.engine.replicas import in_turn
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
+from daso.engine.survey import found
 from daso.errors import BusyError, DasoError, DataError
 
 
@@ -30,6 +36,8 @@ class Job(NamedTuple):
     split: Path  # file
     out: Path  # folder of the results
     scratch: Path  # folder of the resume state
+    encoder: Path | None = None  # `final.pt` of the run that lends one
+    estimate: Path | None = None  # file of a survey
 
 
 class Way(NamedTuple):
@@ -48,6 +56,7 @@ class Data(NamedTuple):
     store: Store
     split: SavedSplit
     resident: Resident
+    lent: Lent
 
 
 def train(jobs: Sequence[Job], way: Way) -> None:
@@ -66,6 +75,45 @@ def train(jobs: Sequence[Job], way: Way) -> None:
         in_turn(courses, way.replicas, way.device)
 
 
+def train_bundle(bundle: Path, way: Way) -> None:
+    """Train what of a bundle is not trained yet, lenders before the runs that take their results; see `train`.
+
+    Raises DataError when another process is still at a run whose results are waited for.
+    """
+    waiting = [run for run in read_bundle(bundle) if not (bundle / "runs" / run.config["run"] / "train.json").exists()]
+    while ready := [run for run in waiting if _make_reads(bundle, run)]:
+        waiting = [run for run in waiting if run not in ready]
+        train([_bundled(bundle, run) for run in ready], way)
+    if waiting:
+        raise DataError(
+            f"{bundle}: {waiting[0].config['run']} waits for a run that another process trains ({len(waiting)} such "
+            "runs); call again when it has ended"
+        )
+
+
+def _bundled(bundle: Path, run: BundledRun) -> Job:
+    name = run.config["run"]
+    return Job(run.config, run.store, out=bundle / "runs" / name, scratch=bundle / "scratch" / name, **run.reads)
+
+
+def _make_reads(bundle: Path, run: BundledRun) -> bool:
+    """Make what is missing of the files that a run reads; whether they are all there now."""
+    plan = run.config["plan"]
+    for name, path in run.reads.items():
+        lender = bundle / "runs" / plan[name]["of"] if "of" in plan.get(name, {}) else None
+        if path.exists():
+            continue
+        if lender and not (lender / "train.json").exists():
+            return False
+        if name == "split":
+            derive(plan["split"], run.drawn, load_store(run.store), path, lender)
+        elif name == "estimate" and lender:
+            survey = found(lender, plan["estimate"]["key"])
+            with whole_file(path) as file:
+                file.write(pretty(survey))
+    return True
+
+
 def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
     """The data of every job; those of one store share what lies on the device."""
     stores = {folder: load_store(folder) for folder in dict.fromkeys(job.store for job in jobs)}
@@ -81,7 +129,25 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
     for folder, store in stores.items():
         mine = [i for i, job in enumerate(jobs) if job.store == folder]
         residents |= dict(zip(mine, load_all(store, [splits[i].split for i in mine], device), strict=True))
-    return [Data(stores[job.store], splits[i], residents[i]) for i, job in enumerate(jobs)]
+    return [Data(stores[job.store], splits[i], residents[i], _lent(job)) for i, job in enumerate(jobs)]
+
+
+def _lent(job: Job) -> Lent:
+    """What the plan of a run takes from others; raises DasoError when it is not there or not what was planned."""
+    plan, run = job.config["plan"], job.config["run"]
+    encoder, options = None, {}
+    for name, path in (("encoder", job.encoder), ("estimate", job.estimate)):
+        if (name in plan) != (path is not None):
+            wants = f"takes its {name} from {plan[name]['of']}; name the file" if name in plan else f"takes no {name}"
+            raise DasoError(f"{run}: {wants} by --{name}")
+    if job.encoder is not None:
+        encoder = checkpoint.load(job.encoder, plan["encoder"]["key"])["student"]
+    if job.estimate is not None:
+        survey = read_json(job.estimate, "estimate of class sizes")
+        if survey["key"] != plan["estimate"]["key"]:
+            raise DataError(f"{job.estimate}: is not the estimate {plan['estimate']['key']}; delete it and run again")
+        options[plan["estimate"]["into"]] = survey["sizes"]
+    return Lent(encoder, options)
 
 
 def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, None]:
@@ -91,12 +157,14 @@ def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, 
         with run_lock(job.scratch):
             if way.skip_busy and (job.out / "train.json").exists():  # by a process that began after this one
                 return
-            trainer = build(config, data.resident, way.device, way.mode)
+            trainer = build(config, data.resident, way.device, way.mode, data.lent)
             trainer.replicas = way.replicas
             state = job.scratch / f"{config['key']}.pt"
             if way.resume or state.exists():
                 trainer.restore(way.resume or state)
                 logging.info("%s: resumes at step %d of %d", run, trainer.t, trainer.steps)
+            elif trainer.learner.views.u and not (data.resident.unlabeled.labels >= 0).all():
+                logging.info("%s: %s", run, UNKNOWN)
             events = Path("logs/tensorboard", run)
             with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
                 yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)

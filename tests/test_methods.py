@@ -7,13 +7,15 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_map
 
-from daso.config.build import build
+from daso.config.build import Lent, build
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run
 from daso.engine.replicas import advance_together
 from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
+from daso.models.network import Network, initialise
+from daso.models.small_convnet import SmallConvNet
 from tests.engine.world import batches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +49,20 @@ def trainer(
         part |= SOON.get(part["name"], {})
     pools = (pool(counts, i, names) for i, counts in enumerate((COUNTS, COUNTS[::-1], [2] * 10, [3] * 10)))
     data = Resident(*(Pool(part.images.to(device), part.labels.to(device)) for part in pools))
-    return build(config, data, device, mode)
+    return build(config, data, device, mode, lent(config, names))
+
+
+def lent(config: dict, names: torch.Tensor) -> Lent:
+    """What a plan takes from other runs: an encoder of random weights, the sizes of the unlabeled classes."""
+    encoder, options, plan = None, {}, config["plan"]
+    if "encoder" in plan:
+        network = Network(SmallConvNet(channels=[16, 32, 64], strides=[1, 2, 1]), 10, {})
+        initialise(network, 1)
+        encoder = network.state_dict()
+    if "estimate" in plan:
+        sizes = dict(zip(names.tolist(), COUNTS[::-1], strict=True))
+        options[plan["estimate"]["into"]] = [sizes[k] for k in range(10)]
+    return Lent(encoder, options)
 
 
 @pytest.fixture(params=sorted(PARAMS.methods))

@@ -53,7 +53,7 @@ class Reference:
         self.options, self.daso = method["learner"], addons.get("daso")
         self.num_classes, self.device = config["dataset"]["num_classes"], device
         self.model = self._network(protocol["network"])
-        initialise(self.model, config["seed"])
+        initialise(self.model, config["draw_seed"])
         self.model = self.model.to(device).to(memory_format=torch.contiguous_format)
         self.ema = copy.deepcopy(self.model)
         self.ema.requires_grad_(False)

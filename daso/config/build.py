@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from daso.config.fits import misfits
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
 from daso.engine.environment import choose_precision
 from daso.engine.program import choose_mode
@@ -20,12 +21,24 @@ from daso.models.teacher import prepare
 from daso.records import Env
 
 
+class Lent(NamedTuple):
+    """What a run takes from the results of others."""
+
+    encoder: Mapping[str, Tensor] | None = None  # state dict of a network
+    options: Mapping[str, Any] = {}  # "component.option" -> value
+
+
+NOTHING_LENT = Lent()
+
+
 def _part(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     rest = {key: value for key, value in options.items() if key != "name"}
     return load(registry[options["name"]])(*args, **kwargs, **rest)
 
 
-def build(config: Mapping[str, Any], data: Resident, device: torch.device, mode: str = "auto") -> Trainer:
+def build(
+    config: Mapping[str, Any], data: Resident, device: torch.device, mode: str = "auto", lent: Lent = NOTHING_LENT
+) -> Trainer:
     """The run of a configuration, at its first step, to be carried out in a mode of `engine.program`.
 
     Raises ParamsError when a component refuses its options, DasoError when the device does not have the mode.
@@ -35,44 +48,38 @@ def build(config: Mapping[str, Any], data: Resident, device: torch.device, mode:
     env = Env(
         num_classes=classes,
         feature_dim=encoders[0].feature_dim,
-        counts=tuple(torch.bincount(data.labeled.labels, minlength=classes).tolist()),
+        counts=data.labeled.counts(classes),
+        drawn_counts=data.labeled.counts(classes, drawn=True),
         labeled=len(data.labeled.labels),
         unlabeled=len(data.unlabeled.labels),
         batch_size=protocol["batch_size"],
         steps=protocol["steps"],
-        seed=config["seed"],
-        unlabeled_counts=_known_counts(data.unlabeled.labels, classes),
+        seed=config["draw_seed"],
+        unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
-    addons: list[AddOn] = [_part(ADDONS, options, env) for options in method["addons"]]
+    addons: list[AddOn] = [_part(ADDONS, _with(options, lent.options), env) for options in method["addons"]]
     learner: Learner = _part(LEARNERS, method["learner"], env, addons=addons)
     _check(learner, method["unlabeled_ratio"])
     heads = {**learner.heads, **{name: size for addon in addons for name, size in addon.heads.items()}}
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
-    initialise(student, config["seed"])
+    initialise(student, config["draw_seed"])
+    if lent.encoder is not None:
+        student.keep_encoder(lent.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())
     prepare(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
     return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
 
 
-def _known_counts(labels: Tensor, classes: int) -> tuple[int, ...]:
-    """True counts by class, or nothing where a label is unknown."""
-    known = bool((labels >= 0).all())
-    return tuple(torch.bincount(labels, minlength=classes).tolist()) if known else ()
+def _with(options: Mapping[str, Any], lent: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's options and those that it is lent."""
+    prefix = f"{options['name']}."
+    return {**options, **{key.removeprefix(prefix): value for key, value in lent.items() if key.startswith(prefix)}}
 
 
 def _check(learner: Learner, unlabeled_ratio: int) -> None:
-    """Raise ParamsError when an add-on reads what its learner never makes, or batches lack what the learner reads."""
-    made = {"key", *learner.makes}
-    for addon in learner.chain:
-        if lacking := addon.needs - made:
-            raise ParamsError(
-                f"add-on '{type(addon).__name__}' reads {', '.join(sorted(lacking))}, which "
-                f"'{type(learner).__name__}' does not make; choose another learner"
-            )
-    if bool(learner.views.u) != bool(unlabeled_ratio):
-        raise ParamsError(
-            f"unlabeled_ratio: {unlabeled_ratio} does not suit '{type(learner).__name__}', which reads "
-            f"{'unlabeled images' if learner.views.u else 'labeled images only'}"
-        )
+    """Raise ParamsError when the parts of a method do not suit each other."""
+    addons = [(type(addon).__name__, addon.needs) for addon in learner.chain]
+    for message in misfits(type(learner).__name__, learner.makes, learner.views.u, addons, unlabeled_ratio):
+        raise ParamsError(message)

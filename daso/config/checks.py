@@ -7,15 +7,15 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, shown
+from daso.config.possible import given, impossible
 from daso.config.registry import KINDS
-from daso.config.resolve import Run, resolve, runs
+from daso.config.resolve import Run, plan_of, resolve, runs, with_lenders
 from daso.config.signature import Option, options, refusals
 from daso.errors import ParamsError
 
 # Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
 UNLABELED = ("stl10",)  # sources that have images without a label
-ORACLES = ("true_counts", "unlabeled")  # priors that need the classes of unlabeled images
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -35,6 +35,7 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     known = [f"{name}/{word}" for name, words in settings.items() for word in words]
     for file, _, tree in sound("method", params.methods):
         errors += _method(file, tree, known if len(settings) == len(params.datasets) else None)
+        errors += _plan(params, file, tree)
     for file, _, tree in sound("suite", params.suites):
         errors += _suite(params, settings, file, tree)
     if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
@@ -96,7 +97,7 @@ def _method(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
     parts = [("learner", tree["learner"]), *(("add-on", addon) for addon in tree.get("addons", []))]
     for kind, part in parts:
         yield from _component(file, kind, part)
-    names = [part["name"] for _, part in parts]
+    names = [part["name"] for part in (*(part for _, part in parts), *([tree["plan"]] if "plan" in tree else []))]
     for name in {name for name in names if names.count(name) > 1}:
         yield f"{file}: '{name}' is there twice"
     for pattern, changes in tree.get("where", {}).items():
@@ -104,6 +105,17 @@ def _method(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
             yield f"{file}: where: no <dataset>/<setting> matches '{pattern}'{_close(pattern, known)}"
         for key, value in changes.items():
             yield from (f"{file}: where: {pattern}: {message}" for message in _change(key, value, names))
+
+
+def _plan(params: Params, file: str, tree: Tree) -> Iterator[str]:
+    """Unknown, missing and wrong options of a plan, and methods it names that cannot lend what it takes."""
+    errors = list(_component(file, "plan", tree["plan"])) if "plan" in tree else []
+    yield from errors
+    for name in plan_of(tree).lenders() if not errors else ():
+        if name not in params.methods:
+            yield f"{file}: plan '{tree['plan']['name']}': there is no method '{name}'{nearest(name, params.methods)}"
+        elif (lender := params.methods[name].get("plan")) and plan_of({"plan": lender}).lenders():
+            yield f"{file}: plan '{tree['plan']['name']}': '{name}' itself takes from another method; name that one"
 
 
 def _close(pattern: str, known: list[str]) -> str:
@@ -133,44 +145,33 @@ def _suite(params: Params, settings: dict[str, list[str]], file: str, tree: Tree
 
 def _together(params: Params) -> Iterator[str]:
     """What is right in each file and wrong in a suite's run, where a protocol or `where` has changed options."""
-    for run in dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite)):
-        config = resolve(params, run)
-        yield from _refused(params, run, config["method"])
-        yield from _unknown(params, run, config)
-        protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
-        steps = config["protocol"]["steps"]
-        late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
-        if late:
-            yield (
-                f"{protocol}: method '{run.method}' changes its learning rate at step "
-                f"{late[0]} of {steps}; give optimizer.warmup and optimizer.milestones in overrides"
-            )
-        if optimizer["nesterov"] and not optimizer["momentum"]:
-            yield f"{protocol}: method '{run.method}' has nesterov without momentum; set one of them in overrides"
+    named = dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite))
+    for final in named:
+        try:
+            chain = with_lenders(params, [final])
+        except ParamsError as error:
+            yield f"{params.file('method', final.recipe)}: with protocol '{final.protocol}': {error}"
+            continue
+        for run in chain:
+            yield from _run(params, run)
 
 
-def _refused(params: Params, run: Run, method: Tree) -> Iterator[str]:
-    """What a component has against its final options; the one who changed them last is named."""
-    overrides = params.protocols[run.protocol].get("overrides", {})
-    for kind, part in (("learner", method["learner"]), *(("add-on", addon) for addon in method["addons"])):
-        for message, read in refusals(KINDS[kind][part["name"]], _given(part)):
-            if any(f"{part['name']}.{option}" in overrides for option in read):
-                yield f"{params.file('protocol', run.protocol)}: overrides: method '{run.method}': {message}"
-            else:
-                yield f"{params.file('method', run.method)}: where: {message}"
-
-
-def _unknown(params: Params, run: Run, config: Tree) -> Iterator[str]:
-    """What asks for the classes of unlabeled images where no one knows them."""
-    if config["setting"].get("m1") != "all":
-        return
-    for addon in config["method"]["addons"]:
-        if addon.get("prior") in ORACLES and addon.get("enabled", True):
-            yield (
-                f"{params.file('method', run.method)}: add-on '{addon['name']}': prior '{addon['prior']}' needs "
-                f"the classes of the unlabeled images, which are unknown in {run.dataset}/{run.setting}; "
-                "give another in where"
-            )
+def _run(params: Params, run: Run) -> Iterator[str]:
+    """What is wrong with one run, or one stage of a plan."""
+    config = resolve(params, run)
+    protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
+    steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
+    yield from impossible(params, run, config)
+    if steps % every:
+        yield f"{protocol}: evaluation.every: {every} does not divide {steps}, the steps of '{run.method}'"
+    late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
+    if late:
+        yield (
+            f"{protocol}: method '{run.method}' changes its learning rate at step "
+            f"{late[0]} of {steps}; give optimizer.warmup and optimizer.milestones in overrides"
+        )
+    if optimizer["nesterov"] and not optimizer["momentum"]:
+        yield f"{protocol}: method '{run.method}' has nesterov without momentum; set one of them in overrides"
 
 
 def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
@@ -184,18 +185,14 @@ def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
     except ParamsError as error:
         yield str(error)
         return
-    given = _given(part)
-    errors = [line for key, value in given.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
+    own = given(part)
+    errors = [line for key, value in own.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
     errors += (
         f"{kind} '{name}' lacks its option '{key}' ({option.kind})"
         for key, option in allowed.items()
-        if option.required and key not in given
+        if option.required and key not in own
     )
-    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], given)))
-
-
-def _given(part: Tree) -> Tree:
-    return {key: value for key, value in part.items() if key != "name"}
+    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], own)))
 
 
 def _option(what: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
@@ -211,7 +208,7 @@ OPTIMIZER = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones
 def _change(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
     """What is wrong with `component.option: value`; the component must be among `present`, when that is given."""
     component, _, option = key.partition(".")
-    parts = {name: (kind, spec) for kind in ("learner", "add-on") for name, spec in KINDS[kind].items()}
+    parts = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
     if not option or "." in option:
         yield f"'{key}' is not of the form component.option"
     elif component == "optimizer":
@@ -220,7 +217,7 @@ def _change(key: str, value: object, present: list[str] | None = None) -> Iterat
         else:
             yield from (f"optimizer.{message}" for message in optimizer_structure({option: value}))
     elif component not in parts:
-        yield f"there is no learner or add-on '{component}'{nearest(component, [*parts, 'optimizer'])}"
+        yield f"there is no learner, add-on or plan '{component}'{nearest(component, [*parts, 'optimizer'])}"
     elif present is not None and component not in present:
         yield f"'{component}' is no part of this method{nearest(component, present)}"
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from daso.config.code import TRAIN, closure, digest_of
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
-from daso.config.resolve import Run, data_config, expanded, resolve, runs, split_config
+from daso.config.resolve import Run, data_config, expanded, parse_run, resolve, runs, split_config
 from daso.config.signature import ROOT
 from daso.data.files import digest
 from daso.data.listing import listing, place
@@ -26,6 +26,8 @@ ENTRIES = {
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.page",),
+    "derive": ("daso.data.derive",),
+    "estimate": ("daso.engine.survey",),
 }
 # What a report reads besides params/ and metrics/: files that come with the code, and runs that the project keeps.
 REPORT_FILES = ("reports/templates", "reports/paper")
@@ -41,6 +43,7 @@ class Keys:
         self.params, self.root = params, root
         self._code: dict[tuple[str, ...], str] = {}
         self._listings: dict[str, str] = {}
+        self._trained: dict[Run, str] = {}
 
     def data(self, dataset: str) -> str:
         """The key of a dataset's store."""
@@ -51,12 +54,34 @@ class Keys:
         config = split_config(self.params, dataset, setting, seed)
         return self._key("split", config, self.data(dataset))
 
+    def derived(self, run: Run) -> str:
+        """The key of the split of a stage that does not train on the split as drawn."""
+        way, drawn = self._config(run)["plan"]["split"], self.split(run.dataset, run.setting, run.seed)
+        return self._key("derive", [way, run.seed], drawn)
+
+    def estimate(self, run: Run) -> str:
+        """The key of what a survey finds."""
+        return self._key("estimate", [], self.train(run))
+
     def train(self, run: Run) -> str:
         """The key of a trained run; only the code that its own method names is in it."""
+        if run not in self._trained:
+            config = self._config(run)
+            specs = specs_of(config)
+            config["protocol"] = {name: value for name, value in config["protocol"].items() if name not in IMMATERIAL}
+            derived = "split" in config["plan"]
+            split = self.derived(run) if derived else self.split(run.dataset, run.setting, run.seed)
+            self._trained[run] = self._key("train", [config, specs], split, specs=specs)
+        return self._trained[run]
+
+    def _config(self, run: Run) -> Tree:
+        """The resolved configuration of a run, with the keys of all whose results it takes."""
         config = resolve(self.params, run)
-        specs = specs_of(config)
-        config["protocol"] = {name: value for name, value in config["protocol"].items() if name not in IMMATERIAL}
-        return self._key("train", [config, specs], self.split(run.dataset, run.setting, run.seed), specs=specs)
+        for name, part in config["plan"].items():
+            if isinstance(part, dict) and "of" in part:
+                lender = parse_run(self.params, part["of"])
+                part["key"] = self.estimate(lender) if name == "estimate" else self.train(lender)
+        return config
 
     def evaluate(self, run: Run) -> str:
         """The key of a run's metrics."""
@@ -69,7 +94,7 @@ class Keys:
 
     def resolved(self, run: Run) -> Tree:
         """The resolved configuration of a run with its key and the digest of its code: what `config.json` holds."""
-        config = resolve(self.params, run)
+        config = self._config(run)
         return {**config, "key": self.train(run), "code": self._code_of("train", specs_of(config))}
 
     def modules(self, stage: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -30,7 +30,13 @@ NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",
     "small_convnet": "daso.models.small_convnet:SmallConvNet",
 }
-KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS}
+PLANS = {
+    "crest": "daso.plans:Crest",
+    "crt": "daso.plans:Crt",
+    "prior": "daso.plans:Prior",
+    "survey": "daso.plans:Survey",
+}
+KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS, "plan": PLANS}
 
 
 def specs_of(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from daso.config.params import Params, Tree, nearest
+from daso.config.registry import PLANS, load
 from daso.errors import ParamsError
+from daso.plans import Expanded, HeldOut, Plan, Stage
 
 
 class Run(NamedTuple):
@@ -17,8 +20,18 @@ class Run(NamedTuple):
     dataset: str
     setting: str
     protocol: str
-    method: str
+    method: str  # the name of its file, with `.<stage>` where it comes before the last of a plan's stages
     seed: int
+
+    @property
+    def recipe(self) -> str:
+        """The name of the method's file."""
+        return self.method.partition(".")[0]
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage, nothing for the last one."""
+        return self.method.partition(".")[2]
 
     @property
     def id(self) -> str:
@@ -36,10 +49,11 @@ def parse_run(params: Params, run_id: str) -> Run:
         ("dataset", run.dataset, params.datasets),
         ("setting", run.setting, params.datasets.get(run.dataset, {}).get("settings", {})),
         ("protocol", run.protocol, params.protocols),
-        ("method", run.method, params.methods),
+        ("method", run.recipe, params.methods),
     ):
         if word not in known:
             raise ParamsError(f"{run_id}: there is no {kind} '{word}'{nearest(word, known)}")
+    resolve(params, run)  # whether it has that stage
     return run
 
 
@@ -62,6 +76,21 @@ def runs(params: Params, suite: str) -> list[Run]:
             for seed in tree["seeds"]
         )
     )
+
+
+def lenders(params: Params, run: Run) -> list[Run]:
+    """The runs whose results a run takes: an earlier stage, or another method's."""
+    plan = resolve(params, run)["plan"]
+    return [parse_run(params, part["of"]) for part in plan.values() if isinstance(part, dict) and "of" in part]
+
+
+def with_lenders(params: Params, these: Iterable[Run]) -> list[Run]:
+    """These runs and all whose results they take, once each, lenders first."""
+    found: dict[Run, None] = {}
+    for run in these:
+        if run not in found:
+            found |= dict.fromkeys([*with_lenders(params, lenders(params, run)), run])
+    return list(found)
 
 
 def expanded(params: Params, suite: str) -> Tree:
@@ -101,17 +130,9 @@ def setting_config(params: Params, dataset: str, setting: str) -> Tree:
 
 
 def resolve(params: Params, run: Run) -> Tree:
-    """The resolved configuration of a run, without its key.
-
-    The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
-    `<dataset>/<setting>` in their order, and last the protocol's overrides.
-    """
+    """The resolved configuration of a run, without its key; what `traced` says is raised."""
     dataset, protocol = params.datasets[run.dataset], params.protocols[run.protocol]
-    method = copy.deepcopy(params.methods[run.method])
-    method.setdefault("addons", [])
-    optimizer = {**protocol["optimizer"], **method.get("optimizer", {})}
-    for key, value in _changes(run, method, protocol):
-        _apply(key, value, method, optimizer)
+    method, optimizer, stage, _ = traced(params, run)
     return {
         "run": run.id,
         "dataset": {
@@ -123,29 +144,123 @@ def resolve(params: Params, run: Run) -> Tree:
             "name": run.protocol,
             **{
                 key: protocol[key]
-                for key in ("steps", "batch_size", "precision", "network", "teacher", "evaluation", "checkpoint_every")
+                for key in ("batch_size", "precision", "network", "teacher", "evaluation", "checkpoint_every")
             },
+            "steps": stage.steps,
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
         "optimizer": optimizer,
+        "plan": _plan(run, stage),
         "seed": run.seed,
+        "draw_seed": _draw_seed(run),
     }
 
 
-def _changes(run: Run, method: Tree, protocol: Tree) -> Iterator[tuple[str, Any]]:
+class Source(NamedTuple):
+    """Where a value stands: a file, and the block in it, such as ("where", "digits/*") or ("overrides",)."""
+
+    file: str
+    block: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join([self.file, *([" ".join(self.block)] if self.block else [])])
+
+
+class Traced(NamedTuple):
+    """A method as its run has it, and where the value of each `component.option` comes from."""
+
+    method: Tree
+    optimizer: Tree
+    stage: Stage
+    sources: dict[str, Source]
+
+
+def traced(params: Params, run: Run) -> Traced:
+    """The method of a run, with nothing left to choose; a run of no dataset and setting has what no `where` changes.
+
+    The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
+    `<dataset>/<setting>` in their order, then the protocol's overrides, and last what the plan changes in this stage.
+    Raises ParamsError when the plan has no such stage, or cannot share out the steps.
+    """
+    protocol, method = params.protocols[run.protocol], copy.deepcopy(params.methods[run.recipe])
+    method.setdefault("addons", [])
+    own = method.get("optimizer", {})
+    optimizer = {**protocol["optimizer"], **own}
+    mine, theirs = Source(params.file("method", run.recipe)), Source(params.file("protocol", run.protocol))
+    sources = {f"optimizer.{key}": mine if key in own else theirs for key in optimizer}
+    sources |= {f"{part['name']}.{key}": mine for part in _parts(method) for key in part}
+
+    def apply(changes: Mapping[str, Any], source: Source) -> None:
+        sources.update({key: source for key, value in changes.items() if _apply(key, value, method, optimizer)})
+
     for pattern, changes in method.get("where", {}).items():
         if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
-            yield from changes.items()
-    yield from protocol.get("overrides", {}).items()
+            apply(changes, Source(mine.file, ("where", pattern)))
+    apply(protocol.get("overrides", {}), Source(theirs.file, ("overrides",)))
+    stage = _stage(run, method, protocol["steps"])
+    apply(stage.changes, Source(mine.file, ("plan",)))
+    return Traced(method, optimizer, stage, sources)
 
 
-def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> None:
+def _parts(method: Tree) -> list[Tree]:
+    return [method["learner"], *method["addons"], *([method["plan"]] if "plan" in method else [])]
+
+
+def plan_of(method: Tree) -> Plan:
+    """The plan that a method names; without one it is a single stage."""
+    options = dict(method.get("plan", {}))
+    return load(PLANS[options.pop("name")])(**options) if options else Plan()
+
+
+def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
+    """The stages of a method whose options are final, under a protocol of so many steps."""
+    parts = (method["learner"], *method["addons"])
+    options = {f"{part['name']}.{key}": value for part in parts for key, value in part.items() if key != "name"}
+    return plan_of(method).stages(steps, options)
+
+
+def _stage(run: Run, method: Tree, steps: int) -> Stage:
+    stages = {stage.name: stage for stage in stages_of(method, steps)}
+    if run.stage not in stages:
+        words = [name for name in stages if name]
+        raise ParamsError(f"{run.id}: '{run.recipe}' has no stage '{run.stage}'{nearest(run.stage, words)}")
+    return stages[run.stage]
+
+
+def _plan(run: Run, stage: Stage) -> Tree:
+    """What the stage takes from other runs, by their ids, and what it is to leave for others."""
+    plan: Tree = {}
+    match stage.split:
+        case Expanded(by, exponent):
+            plan["split"] = {"of": run._replace(method=f"{run.recipe}.{by}").id, "exponent": exponent}
+        case HeldOut(per_class):
+            plan["split"] = {"held_out": per_class}
+    if stage.encoder:
+        lender = run._replace(method=stage.encoder.of)
+        plan["encoder"] = {"of": lender.id, "statistics": stage.encoder.statistics}
+    if stage.estimate:
+        plan["estimate"] = {"of": run._replace(method=stage.estimate.of).id, "into": stage.estimate.into}
+    if stage.survey:
+        plan["survey"] = True
+    if stage.name:
+        plan["answers"] = True  # to the unlabeled images
+    return plan
+
+
+def _draw_seed(run: Run) -> int:
+    """What networks, batches and views are drawn with: the seed, but no two generations start alike."""
+    if not run.stage:
+        return run.seed
+    return int.from_bytes(hashlib.sha256(f"{run.seed}/{run.stage}".encode()).digest()[:4], "little")
+
+
+def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
     """Set `component.option` where the method has that component, `optimizer.option` where it has its own block."""
     component, option = key.split(".")
     if component == "optimizer":
-        if "optimizer" in method:
-            optimizer[option] = value
-        return
-    for part in (method["learner"], *method["addons"]):
-        if part["name"] == component:
-            part[option] = value
+        found = [optimizer] if "optimizer" in method else []
+    else:
+        found = [part for part in _parts(method) if part["name"] == component]
+    for part in found:
+        part[option] = value
+    return bool(found)

@@ -12,13 +12,14 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 # What a constructor may call where it checks its options.
-CALLED = {function.__name__: function for function in (all, any, float, isinstance, len, max, min, str)}
+CALLED = {function.__name__: function for function in (all, any, float, frozenset, isinstance, len, max, min, str, sum)}
 
 
 class Kind(NamedTuple):
@@ -83,35 +84,94 @@ def options(spec: str, root: Path | None = None) -> dict[str, Option]:
     }
 
 
-def refusals(spec: str, given: Mapping[str, object], root: Path | None = None) -> list[tuple[str, set[str]]]:
-    """What the constructor of "module:Class" has against these options, each with the names of those it looked at.
+def defaults(spec: str, root: Path | None = None) -> dict[str, object]:
+    """The values that "module:Class" gives the options that nobody names."""
+    _, init = _source(spec, root)
+    return {arg.arg: ast.literal_eval(default) for arg, default in _keywords(init) if default is not None}
 
-    That is the message of every `if <test>: raise ParamsError(<message>)` in it that reads options alone: a bound is
-    written once, where it holds for every caller, and is told here before anything is imported or run. The options must
-    be those that the constructor has, and of their kinds.
+
+def summary(spec: str, root: Path | None = None) -> str:
+    """The first line of what "module:Class" says of itself."""
+    tree, _ = _source(spec, root)
+    (node,) = (item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == spec.split(":")[1])
+    return (ast.get_docstring(node) or "").partition("\n")[0]
+
+
+def refusals(
+    spec: str, given: Mapping[str, object], root: Path | None = None, env: Mapping[str, object] | None = None
+) -> list[tuple[str, set[str]]]:
+    """What the constructor of "module:Class" has against these options, each with the names of what it looked at.
+
+    That is the message of every `if <test>: raise ParamsError(<message>)` in it that reads options and `env.<field>`
+    alone: a bound is written once, where it holds for every caller, and is told here before anything is imported or
+    run. `env` has the fields of `records.Env` that are known, and a test that reads another one is left to the
+    constructor. The options must be those that the constructor has, and of their kinds. A field is named "env.<field>".
     """
     _, init = _source(spec, root)
-    defaults = {arg.arg: ast.literal_eval(default) for arg, default in _keywords(init) if default is not None}
-    values = {**defaults, **given}
-    return [
-        (str(_value(message, values)), read) for test, message, read in _guards(init, {*values}) if _value(test, values)
-    ]
+    values = {**defaults(spec, root), **given}
+    scope = {**values, "env": SimpleNamespace(**(env or {}))}
+    known = {*values, *(f"env.{field}" for field in env or {})}
+    return [(str(_value(message, scope)), read) for test, message, read in _guards(init, known) if _value(test, scope)]
 
 
-def _guards(init: ast.FunctionDef | None, options: set[str]) -> Iterator[tuple[ast.expr, ast.expr, set[str]]]:
-    """Tests that only look at options, what the error says where they hold, and the options."""
+def attribute(
+    spec: str, name: str, given: Mapping[str, object], absent: object = None, root: Path | None = None
+) -> object:
+    """What an object of "module:Class" with these options has as `name`; `absent` where the source gives it nothing.
+
+    That is what its constructor sets `self.name` to, where that depends on options alone, else what the class or its
+    bases in the same module do. Raises ParamsError when it cannot be told without running the code.
+    """
+    tree, init = _source(spec, root)
+    values = {**defaults(spec, root), **given}
+    inside = [node for node in ast.walk(init) if _is(node, f"self.{name}")] if init else []
+    bodies = [init] if inside else _family(tree, spec.split(":")[1])
+    found = next((value for body in bodies if (value := _assigned(body, f"self.{name}" if inside else name))), None)
+    if found is None and not inside:
+        return absent
+    if found is None or len(inside) > 1 or not _free(found) <= values.keys():
+        raise ParamsError(f"{spec}: what {name} is depends on more than its options")
+    return _value(found, values)
+
+
+def _guards(init: ast.FunctionDef | None, known: set[str]) -> Iterator[tuple[ast.expr, ast.expr, set[str]]]:
+    """Tests that only look at what is known, what the error says where they hold, and what was looked at."""
     for item in init.body if init else ():
         match item:
             case ast.If(
                 test=test,
                 body=[ast.Raise(exc=ast.Call(func=ast.Name(id="ParamsError"), args=[message]))],
                 orelse=[],
-            ):
-                names = [node for part in (test, message) for node in ast.walk(part) if isinstance(node, ast.Name)]
-                own = {node.id for node in names if isinstance(node.ctx, ast.Store)}  # of a comprehension
-                free = {node.id for node in names} - own - CALLED.keys()
-                if free <= options:
-                    yield test, message, free
+            ) if (read := _free(test, message)) <= known:
+                yield test, message, read
+
+
+def _free(*parts: ast.expr) -> set[str]:
+    """The names that expressions read, without their own and what they call; a field of `env` is "env.<field>"."""
+    nodes = [node for part in parts for node in ast.walk(part)]
+    fields = [node for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "env"]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    own = {node.id for node in names if isinstance(node.ctx, ast.Store)}  # of a comprehension
+    whole = {id(node) for node in names} - {id(node.value) for node in fields}
+    free = {node.id for node in names if id(node) in whole} - own - CALLED.keys()
+    return free | {f"env.{node.attr}" for node in fields}
+
+
+def _is(node: ast.AST, target: str) -> bool:
+    """Whether something is written to `target` here."""
+    return isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node) == target
+
+
+def _assigned(node: ast.FunctionDef | ast.ClassDef | None, target: str) -> ast.expr | None:
+    """What the body of a function or class last sets `target` to."""
+    found = None
+    for item in node.body if node else ():
+        match item:
+            case ast.Assign(targets=[place], value=value) if ast.unparse(place) == target:
+                found = value
+            case ast.AnnAssign(target=place, value=ast.expr() as value) if ast.unparse(place) == target:
+                found = value
+    return found
 
 
 def _value(node: ast.expr, values: Mapping[str, object]) -> object:
@@ -136,19 +196,20 @@ def _source(spec: str, root: Path | None) -> tuple[ast.Module, ast.FunctionDef |
 
 def _constructor(tree: ast.Module, name: str, spec: str) -> ast.FunctionDef | None:
     """`__init__` of the class, or of the first base in the same module that has one."""
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    if name not in classes:
+    if not any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body):
         raise ParamsError(f"daso/config/registry.py: {spec} names no class of that module")
+    items = (item for node in _family(tree, name) for item in node.body)
+    return next((item for item in items if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
+
+
+def _family(tree: ast.Module, name: str) -> Iterator[ast.ClassDef]:
+    """The class of that name and its bases in the same module, nearest first."""
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     queue = [name]
-    while queue:
-        node = classes.get(queue.pop(0))
-        if node is None:
-            continue
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-                return item
-        queue += [base.id for base in node.bases if isinstance(base, ast.Name)]
-    return None
+    for name in queue:
+        if node := classes.get(name):
+            yield node
+            queue += [base.id for base in node.bases if isinstance(base, ast.Name)]
 
 
 def _kind(node: ast.expr | None, tree: ast.Module, what: str) -> Kind:

@@ -14,10 +14,11 @@ import numpy as np
 
 from daso.data.files import canonical, digest, read_json, whole_file
 from daso.data.store import Store
+from daso.data.tail import Counts, long_tail
 from daso.errors import DataError
 from daso.records import IntArray, Split
 
-Counts = tuple[int, ...]
+PARTS = ("labeled", "unlabeled", "validation")
 
 
 class SavedSplit(NamedTuple):
@@ -31,16 +32,6 @@ class SavedSplit(NamedTuple):
     counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
     split: Split
     sha256: str  # over everything else
-
-
-def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
-    """Images of every rank: floor(n_head * gamma^(-r / (K - 1))), r = 0..K-1 (Oh et al. 2022, section 4.1).
-
-    In float64, as the authors count; gamma <= 1 leaves n_head of every class.
-    """
-    if gamma <= 1:
-        return (n_head,) * num_classes
-    return tuple(int(n_head * (1 / gamma) ** (rank / (num_classes - 1))) for rank in range(num_classes))
 
 
 def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:
@@ -179,15 +170,26 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
     how: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
     split = draw_natural(ranks, setting["labeled"], **how) if "labeled" in setting else draw(ranks, setting, **how)
-    tree: dict[str, Any] = {
+    head = {
         "dataset": config["dataset"],
         "setting": setting["name"],
         "seed": seed,
         "source_sha256": store.sha256,
         "class_order": order.tolist(),
-        "counts": {name: list(_per_class(labels[rows], k)) for name, rows in split._asdict().items()},
-        **{name: rows.tolist() for name, rows in split._asdict().items()},
     }
+    return save_split(head, split, labels, out)
+
+
+def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Path) -> SavedSplit:
+    """Save a split atomically; `head` says what it is of, `labels` (n,) are those of the train part."""
+    k = len(head["class_order"])
+    tree: dict[str, Any] = {
+        **head,
+        "counts": {name: list(_per_class(labels_of(split, name, labels), k)) for name in split.parts},
+        **{name: rows.tolist() for name, rows in split.parts.items()},
+    }
+    if len(split.guessed):
+        tree["guessed"] = split.guessed.tolist()
     tree["sha256"] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical(tree[name])}' for name in sorted(tree))
     with whole_file(out) as file:
@@ -208,8 +210,11 @@ def load_split(path: Path) -> SavedSplit:
             seed=tree["seed"],
             source_sha256=tree["source_sha256"],
             class_order=tuple(tree["class_order"]),
-            counts={name: tuple(tree["counts"][name]) for name in Split._fields},
-            split=Split(*(np.array(tree[name], dtype=np.int64) for name in Split._fields)),
+            counts={name: tuple(tree["counts"][name]) for name in PARTS},
+            split=Split(
+                **{name: np.array(tree[name], np.int64) for name in PARTS},
+                guessed=np.array(tree.get("guessed", []), np.int64),
+            ),
             sha256=said,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -230,20 +235,28 @@ def check_split(path: Path, store: Store) -> SavedSplit:
         )
     if sorted(saved.class_order) != list(range(len(store.classes))):
         raise DataError(f"{path}: class_order does not name each of the {len(store.classes)} classes once")
-    rows = np.concatenate(saved.split)
+    split, rows = saved.split, saved.split.rows
     if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
         outside = rows.min() if rows.min() < 0 else rows.max()
         raise DataError(f"{path}: there is no row {outside}, the train part has {len(labels)} images")
-    seen, times = np.unique(rows, return_counts=True)
+    added = split.labeled[len(split.labeled) - len(split.guessed) :]  # they go on being unlabeled images too
+    once = [split.labeled, split.unlabeled[~np.isin(split.unlabeled, added)], split.validation]
+    seen, times = np.unique(np.concatenate(once), return_counts=True)
     if (times > 1).any():
         row = int(seen[times > 1][0])
-        parts = [name for name, mine in saved.split._asdict().items() for _ in range(int((mine == row).sum()))]
+        parts = [name for name, mine in split.parts.items() for _ in range(int((mine == row).sum()))]
         raise DataError(f"{path}: row {row} is used more than once ({', '.join(parts)}); draw the split again")
-    for name, mine in saved.split._asdict().items():
-        found = _per_class(labels[mine], len(store.classes))
+    for name in split.parts:
+        found = _per_class(labels_of(split, name, labels), len(store.classes))
         if found != saved.counts[name]:
             raise DataError(f"{path}: {name} images by class are {found}, the file says {saved.counts[name]}")
     return saved
+
+
+def labels_of(split: Split, part: str, labels: IntArray) -> IntArray:
+    """The labels (n,) of a part's images by those of the train part; a plan's guesses stand for those it has made."""
+    mine, guessed = labels[split.parts[part]], split.guessed
+    return np.concatenate([mine[: len(mine) - len(guessed)], guessed]) if part == "labeled" else mine
 
 
 def _per_class(labels: IntArray, num_classes: int) -> Counts:

@@ -62,7 +62,7 @@ class Loader:
     ) -> None:
         self.data, self.views, self.device = data, views, device
         self.chunk, self.watch = chunk or CHUNK[device.type], watch or Stopwatch(device)
-        self.seed: int = config["seed"]
+        self.seed: int = config["draw_seed"]
         size, dataset = config["protocol"]["batch_size"], config["dataset"]
         self.x_rows = Rows(self.seed, "rows/x", len(data.labeled), size)
         self.u_rows = Rows(self.seed, "rows/u", len(data.unlabeled), size * config["method"]["unlabeled_ratio"])

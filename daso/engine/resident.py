@@ -15,6 +15,7 @@ from torch import Tensor
 
 from daso.augment.packed import pack
 from daso.augment.randaugment import ship
+from daso.data.split import labels_of
 from daso.data.store import Store
 from daso.records import ImageArray, IntArray, Split
 
@@ -41,11 +42,11 @@ class Pool:
 
     `images` are packed int32 (m, H, W) on the device, or streamed, and may be shared with other pools; `rows` (n,) on
     the CPU says which of them are this pool's, without it all are. `labels` (n,) int64 lie on the device, -1 where
-    unknown.
+    unknown; the last `guessed` of them are a plan's.
     """
 
-    def __init__(self, images: Tensor | Streamed, labels: Tensor, rows: Tensor | None = None) -> None:
-        self.images, self.labels, self.rows = images, labels, rows
+    def __init__(self, images: Tensor | Streamed, labels: Tensor, rows: Tensor | None = None, guessed: int = 0) -> None:
+        self.images, self.labels, self.rows, self.guessed = images, labels, rows, guessed
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,6 +59,11 @@ class Pool:
         else:
             images = self.images.index_select(0, ship(flat, self.images.device))
         return images.view(*rows.shape, *images.shape[1:])
+
+    def counts(self, classes: int, *, drawn: bool = False) -> tuple[int, ...]:
+        """Images by class (K,), those whose label is known; with `drawn` without those that a plan has added."""
+        labels = self.labels[: len(self) - self.guessed] if drawn else self.labels
+        return tuple(torch.bincount(labels[labels >= 0], minlength=classes).tolist())
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """All images in order, packed (at most `size`, H, W) at a time."""
@@ -87,17 +93,19 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
     on the device. Only rows that a split names are read.
     """
     memory = free_memory(device) if memory is None else memory
-    used = np.unique(np.concatenate([rows for split in splits for rows in split]))
+    used = np.unique(np.concatenate([split.rows for split in splits]))
     train = _images(store, "train", used, device, memory)
     everything = np.arange(len(store.labels("test")), dtype=np.int64)
     left = max(0, memory - train.nbytes) if isinstance(train, Tensor) else memory
-    test = Pool(_images(store, "test", everything, device, left), _labels(store, "test", everything, device))
+    test = Pool(_images(store, "test", everything, device, left), _on(device, store.labels("test")))
 
-    def pool(rows: IntArray) -> Pool:
+    def pool(split: Split, part: str) -> Pool:
+        rows, labels = split.parts[part], labels_of(split, part, store.labels("train"))
         place = rows if isinstance(train, Streamed) else np.searchsorted(used, rows)
-        return Pool(train, _labels(store, "train", rows, device), torch.from_numpy(np.array(place, dtype=np.int64)))
+        guessed = len(split.guessed) if part == "labeled" else 0
+        return Pool(train, _on(device, labels), torch.from_numpy(np.array(place, dtype=np.int64)), guessed)
 
-    return [Resident(pool(split.labeled), pool(split.unlabeled), pool(split.validation), test) for split in splits]
+    return [Resident(**{part: pool(split, part) for part in split.parts}, test=test) for split in splits]
 
 
 def free_memory(device: torch.device) -> int:
@@ -130,5 +138,5 @@ def _images(store: Store, part: str, rows: IntArray, device: torch.device, memor
     return images
 
 
-def _labels(store: Store, part: str, rows: IntArray, device: torch.device) -> Tensor:
-    return torch.from_numpy(store.labels(part)[rows].astype(np.int64)).to(device)
+def _on(device: torch.device, labels: IntArray) -> Tensor:
+    return torch.from_numpy(labels.astype(np.int64)).to(device)

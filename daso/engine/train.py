@@ -25,6 +25,7 @@ from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import follow
 from daso.ops.confusion import IntArray, confusion, recall, top1
+from daso.ops.estimation import class_sizes, soft_confusion
 from daso.ops.schedules import at, learning_rate, teacher_decay
 from daso.records import Batch
 
@@ -54,13 +55,14 @@ class Trainer:
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()
         kept = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
-        self.optimizer = torch.optim.SGD(models.student.parameters(), lr=self.rate, fused=True, **kept)
-        self.momentum = {name: torch.zeros_like(weight) for name, weight in models.student.named_parameters()}
-        for name, weight in models.student.named_parameters():  # zero is what a first step would make of none
+        learning = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
+        self.optimizer = torch.optim.SGD(learning.values(), lr=self.rate, fused=True, **kept)
+        self.momentum = {name: torch.zeros_like(weight) for name, weight in learning.items()}
+        for name, weight in learning.items():  # zero is what a first step would make of none
             self.optimizer.state[weight]["momentum_buffer"] = self.momentum[name]
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes)
-        counts = torch.bincount(data.labeled.labels, minlength=classes).double()
+        counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         self.program = Program(self.step, self.written, self.loader, self.watch, mode)
         if "compiled" in mode:
@@ -156,11 +158,20 @@ class Trainer:
         row["test_top1"] = top1(counts)
         row["test_balanced"] = float(np.nanmean(recalls))
         row["test_top1_la"] = top1(self._confusion(self.data.test, plain - self.log_prior))
+        if self.config["plan"].get("survey"):
+            row |= self.survey()
         return row | {f"test_recall_{k}": None if np.isnan(value) else float(value) for k, value in enumerate(recalls)}
 
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
         """Logits (n, K) of the network that answers at test time, plain and adjusted, on the CPU."""
         return predict(self.learner, self.models, pool, self.loader.plain)
+
+    def survey(self) -> Row:
+        """The sizes that the unlabeled classes seem to have, by the errors on the held-out images; None: no telling."""
+        held_out, unlabeled = self.data.validation, self.data.unlabeled
+        probs, guesses = (self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled))
+        sizes = class_sizes(soft_confusion(probs, held_out.labels.cpu().numpy()), guesses.sum(0))
+        return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(probs.shape[1])}
 
     @staticmethod
     def _confusion(pool: Pool, logits: Tensor) -> IntArray:

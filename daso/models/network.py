@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from daso.draw import stream_key
+from daso.errors import CheckpointError
 from daso.records import Output
 
 Precision = Literal["fp32", "bf16"]
+ENCODER = "encoder."
 
 
 class Encoder(nn.Module):
@@ -33,6 +35,7 @@ class Network(nn.Module):
         super().__init__()
         self.encoder = encoder.to(memory_format=encoder.layout)
         self.precision: Precision = precision
+        self.still = False  # whether the encoder's batch norms use and keep their running statistics in training too
         self.classifier = nn.Linear(encoder.feature_dim, num_classes)
         self.heads = nn.ModuleDict({name: nn.Linear(encoder.feature_dim, size) for name, size in heads.items()})
 
@@ -43,6 +46,27 @@ class Network(nn.Module):
             features = self.encoder(images)
         features = features.float()
         return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
+
+    def keep_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["kept", "batch"]) -> None:
+        """Take the encoder of another network's state dict and train it no more; classifier and heads stay as they are.
+
+        Its batch norms use and keep their running statistics (`kept`), or those of the batch, which they follow
+        (`batch`). Raises CheckpointError when it is the encoder of another architecture.
+        """
+        encoder = {name.removeprefix(ENCODER): part for name, part in weights.items() if name.startswith(ENCODER)}
+        try:
+            self.encoder.load_state_dict(encoder)
+        except RuntimeError as error:
+            raise CheckpointError(f"the encoder to be kept is of another network: {error}") from error
+        self.encoder.requires_grad_(False)
+        self.still = statistics == "kept"  # fidelity: crt-statistics
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As ever, but for an encoder that keeps still."""
+        super().train(mode)
+        self.encoder.train(mode and not self.still)
+        return self
 
 
 class Models(NamedTuple):

@@ -5,7 +5,7 @@ Black-box shift estimation (Lipton et al. 2018) with soft answers; numpy alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +46,8 @@ def class_sizes(confusion: FloatArray, mass: FloatArray) -> FloatArray | None:
     return sizes if (sizes >= 0).all() else None
 
 
-def mean_sizes(pairs: Iterable[tuple[FloatArray, FloatArray]]) -> FloatArray:
-    """The mean of all trusted estimates (K,), of a confusion matrix and a mass for each evaluation of a run.
-
-    Raises EstimateError when there is none.
-    """
-    estimates = [class_sizes(confusion, mass) for confusion, mass in pairs]
+def mean_sizes(estimates: Sequence[FloatArray | None]) -> FloatArray:
+    """The mean (K,) of all trusted estimates of a run's evaluations; raises EstimateError when there is none."""
     trusted = [sizes for sizes in estimates if sizes is not None]
     if not trusted:
         raise EstimateError(

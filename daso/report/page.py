@@ -7,9 +7,8 @@ from pathlib import Path
 from daso.config.keys import MEASURED, Keys
 from daso.config.params import load
 from daso.config.resolve import expanded, runs
+from daso.report.published import PUBLISHED
 from daso.report.render import build_report
-
-PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 
 
 def write_report(suite: str, out: Path) -> None:

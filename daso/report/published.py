@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from daso.errors import DataError
 
+PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 ORDER = ("1", "2", "3", "4", "12", "13", "11", "14")  # of the tables of Oh et al. 2022 that have a spread
 RUNS = 3  # behind every mean of these tables (Oh et al. 2022, section 4.1)
 PAPER, SOURCE = "daso_paper", "Oh et al. 2022"
@@ -57,8 +58,8 @@ def look_up(
     """
     if paper is None:
         return None
-    wanted = _key(dataset, setting, paper, metric)
-    found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and _row_key(row) == wanted]
+    wanted = cell_key(dataset, setting, paper, metric)
+    found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) == wanted]
     found.sort(key=lambda row: ORDER.index(row["table"]))
     if not found:
         return None
@@ -68,7 +69,8 @@ def look_up(
     return Published(float(first["mean"]), std, f"{SOURCE}, table {first['table']}", note)
 
 
-def _key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
+def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
+    """What of a cell of ours must match a published row's: dataset, sizes, method and metric."""
     gamma_u = _number(setting.get("gamma_u"))
     if setting.get("reversed") and isinstance(gamma_u, Fraction):
         gamma_u = 1 / gamma_u
@@ -76,7 +78,8 @@ def _key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], met
     return (dataset, *sizes, "", paper.get("base") or "", paper.get("addons") or "", metric)
 
 
-def _row_key(row: Row) -> tuple[object, ...]:
+def row_key(row: Row) -> tuple[object, ...]:
+    """The same of a published row."""
     sizes = tuple(_number(row[name]) for name in ("gamma_l", "gamma_u", "n1", "m1"))
     return (row["dataset"], *sizes, row["unlabeled"], row["base"], row["addons"], row["metric"])
 

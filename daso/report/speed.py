@@ -34,7 +34,7 @@ class Pace(NamedTuple):
 
 def paces(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[Pace]:
     """A row for each way that a cell's finished runs were carried out; of a setting, those of one device together."""
-    found = [_pace(cell, titles[cell.method], way, runs) for cell in cells for way, runs in _ways(cell).items()]
+    found = [_pace(cell, titles[cell.method], way, runs) for cell in cells for way, runs in ways(cell).items()]
     settings, devices = [pace.setting for pace in found], [pace.device for pace in found]
     return sorted(found, key=lambda pace: (settings.index(pace.setting), devices.index(pace.device)))
 
@@ -51,7 +51,7 @@ def shares(speed: Tree) -> dict[str, float] | None:
     return {**found, REST: max(0.0, 100.0 - sum(found.values()))}
 
 
-def _ways(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
+def ways(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
     """The speeds of a cell's runs by where and how they ran."""
     found: dict[tuple[str, str], list[Tree]] = {}
     for run in cell.done.values():

@@ -51,7 +51,9 @@ def test_the_resolved_configuration_holds_just_what_a_run_uses(params):
             **{"lr": 0.03, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0005},
             **{"warmup": 0, "milestones": [], "factor": 1.0},
         },
+        "plan": {},
         "seed": 3,
+        "draw_seed": 3,
     }
 
 

@@ -3,7 +3,7 @@ import ast
 import pytest
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.config.signature import Kind, Option, _kind, options, refusals
+from daso.config.signature import Kind, Option, _kind, attribute, defaults, options, refusals
 from daso.errors import ParamsError
 
 SOURCE = """
@@ -33,6 +33,26 @@ class Bounded:
             raise ParamsError("only with its data can this be told")
         if high > 100:
             raise ValueError("not one of ours")
+
+class Sized:
+    needs = frozenset({"weak"})
+    views = Views(x=("weak",), u=())
+
+    def __init__(self, env, *, prior: str, strict: bool = False) -> None:
+        if prior == "true" and not env.unlabeled_counts:
+            raise ParamsError(f"the {env.num_classes} classes are not known; prior is {prior}")
+        if env.counts[0] < env.feature_dim:
+            raise ParamsError("nobody knows yet")
+        if env and prior == "true":
+            raise ParamsError("all of env, not a field of it")
+
+class Heiress(Sized):
+    def __init__(self, env, *, weight: float) -> None:
+        self.needs = frozenset({"weak", *(("strong",) if weight else ())})
+        self.makes = frozenset({env.num_classes})
+        if weight:
+            self.heads = {}
+        self.heads = {1: 2}
 
 class Odd:
     def __init__(self, *, what) -> None: ...
@@ -116,6 +136,41 @@ def test_what_a_constructor_refuses_is_told_without_calling_it(root, given, want
 
 def test_a_constructor_without_bounds_refuses_nothing(root):
     assert refusals("daso.parts:Heir", {"shared": -1}, root) == refusals("daso.parts:Plain", {}, root) == []
+
+
+@pytest.mark.parametrize(
+    ("prior", "env", "want"),
+    [
+        ("true", {"num_classes": 3, "unlabeled_counts": ()}, ["the 3 classes are not known; prior is true"]),
+        ("true", {"num_classes": 3, "unlabeled_counts": (1, 2, 3)}, []),
+        ("other", {"num_classes": 3, "unlabeled_counts": ()}, []),
+        ("true", {"unlabeled_counts": ()}, []),  # the message reads a field that is not known
+        ("true", {"num_classes": 3, "counts": (1, 2)}, []),
+        ("true", None, []),
+    ],
+)
+def test_bounds_that_read_what_is_known_of_the_run(root, prior, env, want):
+    found = refusals("daso.parts:Sized", {"prior": prior}, root, env)
+    assert [message for message, _ in found] == want
+    assert all(read == {"prior", "env.unlabeled_counts", "env.num_classes"} for _, read in found)
+
+
+def test_an_attribute_is_what_the_constructor_or_the_class_sets(root):
+    def of(name, attr, **given):
+        return attribute(f"daso.parts:{name}", attr, given, "absent", root)
+
+    assert of("Sized", "needs", prior="x") == of("Heiress", "needs", weight=0) == {"weak"}
+    assert of("Heiress", "needs", weight=0.5) == {"weak", "strong"}
+    assert of("Heiress", "views", weight=0, Views=dict) == {"x": ("weak",), "u": ()}
+    assert of("Sized", "makes", prior="x") == "absent"
+    for name in ("makes", "heads"):  # one depends on the run, one on what was done before
+        with pytest.raises(ParamsError, match=f"what {name} is depends on more than its options"):
+            of("Heiress", name, weight=0)
+
+
+def test_defaults(root):
+    assert defaults("daso.parts:AddOn", root) == {"rate": 1.0, "name": None}
+    assert defaults("daso.parts:Plain", root) == {}
 
 
 def test_every_registered_component_is_read_as_python_sees_it():

@@ -107,7 +107,7 @@ def test_draw_of_ninety_rows(reverse, unlabeled):
 
 def test_draw_of_fifty_thousand_rows():
     split = draw(np.arange(50_000) % 10, setting(500, 4000, 100, 100), num_classes=10, holdout=5000, seed=0)
-    assert [len(rows) for rows in split] == [1236, 9922, 5000]
+    assert [len(rows) for rows in split.parts.values()] == [1236, 9922, 5000]
     assert split.labeled[:5].tolist() == numbers("7650 5430 6420 22280 37810")
     assert split.labeled[-5:].tolist() == numbers("4059 36489 11649 45869 7599")
     assert split.unlabeled[:5].tolist() == numbers("34170 34790 23960 24200 20410")
@@ -153,7 +153,7 @@ def test_settings_of_stl10(n1, gamma, counts, total):
     ranks = np.concatenate([np.arange(5000) % 10, np.full(300, -1)])
     split = draw(ranks, {"n1": n1, "m1": "all", "gamma_l": gamma}, num_classes=10, holdout=500, seed=2)
     assert np.bincount(ranks[split.labeled]).tolist() == numbers(counts)
-    assert [len(rows) for rows in split] == [total, 300, 500]
+    assert [len(rows) for rows in split.parts.values()] == [total, 300, 500]
     assert np.bincount(ranks[split.validation]).tolist() == [50] * 10
     assert split.unlabeled.tolist() == list(range(5000, 5300))
     assert not set(split.labeled.tolist()) & set(split.validation.tolist())
@@ -161,7 +161,7 @@ def test_settings_of_stl10(n1, gamma, counts, total):
 
 def test_a_labeled_ratio_of_one_keeps_as_many_as_n1_says():
     split = draw(np.array([0, 1] * 8 + [-1]), {"n1": 3, "m1": "all", "gamma_l": 1}, num_classes=2, holdout=2, seed=0)
-    assert [len(rows) for rows in split] == [6, 1, 2]
+    assert [len(rows) for rows in split.parts.values()] == [6, 1, 2]
 
 
 def test_the_order_of_classes():
@@ -210,7 +210,7 @@ def test_relabeling_the_classes_relabels_the_split(store, tmp_path):
         assert [saved.counts["unlabeled"][k] for k in order] == [12, 6, 3]
         renamed = np.array([order.tolist().index(label) for label in np.arange(90) % 3])
         native = draw(renamed, setting(9, 12, 9, 4), num_classes=3, holdout=9, seed=seed)
-        assert all((a == b).all() for a, b in zip(saved.split, native, strict=True))
+        assert all((a == b).all() for a, b in zip(saved.split[:3], native[:3], strict=True))
 
 
 def test_reversed_by_the_class_order(store, tmp_path):
@@ -324,7 +324,7 @@ def test_the_natural_draw():
 @pytest.mark.parametrize(("size", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (5, (1, 2, 2))])
 def test_a_rare_class_keeps_an_image_labeled_and_one_unlabeled(size, counts):
     split = draw_natural(np.repeat([0, 1], [40, size]), 0.1, num_classes=2, holdout=20, seed=0)
-    assert tuple(int((rows >= 40).sum()) for rows in split) == counts
+    assert tuple(int((rows >= 40).sum()) for rows in split.parts.values()) == counts
 
 
 def test_natural_sizes_are_ranked_by_size(photos, tmp_path):

@@ -215,28 +215,28 @@ def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
     """A bundle of two splits of six rows each of 40 and 6 test images; its store, the splits, the whole store."""
     labels = np.arange(40) % 2
     parts = {"train": (TRAIN, labels), "test": (TEST, labels[:6])}
-    whole = write_store(tmp_path / "whole", "toy", ["a", "b"], parts, {})
+    whole = write_store(tmp_path / "data/store/toy", "toy", ["a", "b"], parts, {})
     runs, splits = [], []
     for seed in (0, 1):
         setting = {"name": "small", "n1": 1, "m1": 1, "gamma_l": 1, "gamma_u": 1, "reversed": False}
-        path = tmp_path / f"s{seed}.json"
+        path = tmp_path / f"data/splits/toy/small/s{seed}.json"
         config = {"dataset": "toy", "setting": setting, "num_classes": 2, "holdout": 2, "class_order": "native"}
         splits.append(make_split(config | {"seed": seed}, whole, path).split)
         run = {"run": f"toy/small/smoke/m/s{seed}", "key": "k", "dataset": {"name": "toy"}, "setting": setting}
-        runs.append((run | {"seed": seed}, path, whole.folder))
-    write_bundle(tmp_path / "bundle", runs)
-    return load_store(tmp_path / "bundle/store/toy"), splits, whole
+        runs.append(run | {"seed": seed, "plan": {}})
+    write_bundle(tmp_path / "bundle", runs, tmp_path)
+    return load_store(tmp_path / "bundle/data/store/toy"), splits, whole
 
 
 @pytest.mark.parametrize("memory", [None, 0])
 def test_a_bundle_is_on_the_device_with_the_rows_it_has(tmp_path, memory):
     """It has no map to stream from, and other rows it has none of."""
     store, splits, whole = bundled(tmp_path)
-    assert [len(rows) for split in splits for rows in split] == [2] * 6
+    assert [len(rows) for split in splits for rows in split.parts.values()] == [2] * 6
     assert len(store.present("train")) < 40
     carried = load_all(store, splits, CPU, memory)
     for data, split in zip(carried, splits, strict=True):
-        for pool, rows in zip(data[:3], split, strict=True):
+        for pool, rows in zip(data[:3], split[:3], strict=True):
             assert isinstance(pool.images, torch.Tensor)
             assert torch.equal(all_of(pool), packed(TRAIN[rows]))
         assert torch.equal(all_of(data.test), packed(TEST))

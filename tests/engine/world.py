@@ -48,7 +48,9 @@ CONFIG: dict[str, Any] = {
         "milestones": [4],
         "factor": 0.1,
     },
+    "plan": {},
     "seed": 0,
+    "draw_seed": 0,
 }
 SUPERVISED = {"name": "m", "unlabeled_ratio": 0, "learner": {"name": "supervised"}, "addons": []}
 
@@ -69,4 +71,4 @@ def batches(run: Trainer, start: int, end: int) -> Iterator[Batch]:
 
 def trainer(**changes: Any) -> Trainer:
     data = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
-    return build(CONFIG | changes, data, CPU)
+    return build({**CONFIG, "draw_seed": changes.get("seed", 0), **changes}, data, CPU)

@@ -153,7 +153,8 @@ def test_end_to_end(env, batch, models):
         ({}, [30, 15, 5], [60, 30, 10]),
         ({"alpha": 0.5}, [30, 15, 5], [15, 7, 2]),
         ({"prior": "labeled"}, [35, 10, 5], [70, 20, 10]),  # labeled counts 7, 2, 1
-        ({"prior": "estimate", "estimate": [60, 20, 48]}, [23.4375, 7.8125, 18.75], [46, 15, 37]),  # of 128
+        ({"prior": "estimated", "estimate": [60, 20, 48]}, [23.4375, 7.8125, 18.75], [46, 15, 37]),  # of 128
+        ({"prior": "given", "estimate": [60, 20, 48]}, [23.4375, 7.8125, 18.75], [46, 15, 37]),  # of 128
     ],
 )
 def test_priors(env, changes, totals, kept):
@@ -166,16 +167,18 @@ def test_priors(env, changes, totals, kept):
 
 def test_refused_options(env):
     unknown = env._replace(unlabeled_counts=())
-    with pytest.raises(ParamsError, match=r"classes of the unlabeled images, .* not known here; give .* 'estimate'"):
+    with pytest.raises(ParamsError, match=r"classes of the unlabeled images, .* not known here; give .* 'given'"):
         darp(unknown)
     assert darp(unknown, prior="labeled").totals.sum() == 6
-    assert darp(unknown, prior="estimate", estimate=[1, 1, 1]).totals.tolist() == [2, 2, 2]
+    assert darp(unknown, prior="given", estimate=[1, 1, 1]).totals.tolist() == [2, 2, 2]
     with pytest.raises(ParamsError, match="estimate has 2 numbers for 3 classes"):
-        darp(env, prior="estimate", estimate=[1, 1])
+        darp(env, prior="given", estimate=[1, 1])
+    with pytest.raises(ParamsError, match="estimate has 0 numbers for 3 classes"):  # no plan has filled it
+        darp(env, prior="estimated")
     for changes, message in (
-        ({"prior": "estimate"}, "estimate is a list of sizes"),
-        ({"prior": "estimate", "estimate": [1, -1, 2]}, "none below 0"),
-        ({"prior": "estimate", "estimate": [0, 0, 0]}, "not all 0"),
+        ({"prior": "given"}, "estimate is a list of sizes"),
+        ({"prior": "given", "estimate": [1, -1, 2]}, "none below 0"),
+        ({"prior": "given", "estimate": [0, 0, 0]}, "not all 0"),
         ({"start": 1.0}, "start is a share of the run"),
         ({"period": 0}, "period and sweeps are at least 1"),
         ({"alpha": 0.0}, "alpha is above 0"),
@@ -190,31 +193,43 @@ def test_supervised_learners_have_nothing_to_refine(env):
     assert "weak" in darp(env).needs
 
 
-@pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp", "remixmatch_darp"])
-def test_the_shipped_estimates(method):
+MISMATCHED = [
+    ("n500-m4000-l100-u1", 40_000),
+    ("n1500-m3000-l100-u1", 30_000),
+    ("n500-m4000-l100-u100r", 9922),
+    ("n1500-m3000-l100-u100r", 7443),
+]
+
+
+@pytest.mark.parametrize(("setting", "unlabeled"), MISMATCHED)
+def test_the_shipped_estimates(setting, unlabeled):
     """One for each setting of CIFAR-10 where labeled and unlabeled classes are distributed differently.
 
     Before they were rounded, each summed to the images in all whole batches of 128.
     """
-    for setting, unlabeled in (
-        ("n500-m4000-l100-u1", 40_000),
-        ("n1500-m3000-l100-u1", 30_000),
-        ("n500-m4000-l100-u100r", 9922),
-        ("n1500-m3000-l100-u100r", 7443),
-    ):
-        options = darp_options(method, setting)
-        assert options["prior"] == "estimate"
-        assert abs(sum(options["estimate"]) - unlabeled // 128 * 128) <= 1
-        addon = DARP(Env(10, 2, (1,) * 10, 10, unlabeled, 64, 250_000), **options)
-        assert addon.start == 100_000
-        assert addon.totals.sum().item() == pytest.approx(unlabeled)
-    for setting in PARAMS.datasets["cifar10-lt"]["settings"]:
-        if setting.endswith(("l100-u100", "l150-u150")):
-            assert darp_options(method, setting)["prior"] == "true_counts"
+    options = darp_options("fixmatch_darp_shipped", setting)
+    assert options["prior"] == "given"
+    assert abs(sum(options["estimate"]) - unlabeled // 128 * 128) <= 1
+    addon = DARP(Env(10, 2, (1,) * 10, 10, unlabeled, 64, 250_000), **options)
+    assert addon.start == 100_000
+    assert addon.totals.sum().item() == pytest.approx(unlabeled)
 
 
 @pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp", "remixmatch_darp"])
-def test_estimates_of_stl10_are_those_that_practice_ships(method):
+def test_where_the_sizes_come_from(method):
+    """A survey's where labeled and unlabeled classes are distributed differently, else the true ones."""
+    for setting, _ in MISMATCHED:
+        run = Run("cifar10-lt", setting, "paper", method, 0)
+        assert darp_options(method, setting)["prior"] == "estimated"
+        plan = resolve(PARAMS, run)["plan"]
+        assert plan == {"estimate": {"of": f"cifar10-lt/{setting}/paper/supervised_survey/s0", "into": "darp.estimate"}}
+    for setting in PARAMS.datasets["cifar10-lt"]["settings"]:
+        if setting.endswith(("l100-u100", "l150-u150")):
+            assert darp_options(method, setting)["prior"] == "true_counts"
+            assert resolve(PARAMS, Run("cifar10-lt", setting, "paper", method, 0))["plan"] == {}
+
+
+def test_estimates_of_stl10_are_those_that_practice_ships():
     """First, fourth and last class as the authors' files have them; scaled to the 100,000 unlabeled images."""
     for setting, first, fourth, last in (
         ("n150-l10", 144, 15610, 5828),
@@ -222,15 +237,16 @@ def test_estimates_of_stl10_are_those_that_practice_ships(method):
         ("n450-l10", 12199, 9889, 4619),
         ("n450-l20", 9851, 3773, 8022),
     ):
-        options = darp_options(method, setting, "stl10-lt")
-        assert options["prior"] == "estimate"
+        options = darp_options("fixmatch_darp_shipped", setting, "stl10-lt")
+        assert options["prior"] == "given"
+        assert darp_options("fixmatch_darp", setting, "stl10-lt")["prior"] == "estimated"
         assert [options["estimate"][k] for k in (0, 3, 9)] == [first, fourth, last]
         addon = DARP(Env(10, 2, (1,) * 10, 10, 100_000, 64, 250_000), **options)
         share = last / sum(options["estimate"])
         assert addon.totals.sum().item() == pytest.approx(100_000)
         assert addon.totals[9].item() == pytest.approx(100_000 * share)
     for setting in PARAMS.datasets["cifar100-lt"]["settings"]:
-        assert darp_options(method, setting, "cifar100-lt")["prior"] == "true_counts"
+        assert darp_options("fixmatch_darp", setting, "cifar100-lt")["prior"] == "true_counts"
 
 
 def darp_options(method, setting, dataset="cifar10-lt"):

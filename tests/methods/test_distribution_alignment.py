@@ -106,7 +106,7 @@ def test_it_comes_before_the_threshold_of_fixmatch(env, batch, models):
     [
         ({"window": 0}, "at least 1 batch, not 0"),
         ({"temperature": 1.5}, "from 0 to 1, not 1.5"),
-        ({"prior": "unlabeled"}, "prior unlabeled gives"),  # they are not known here
+        ({"prior": "unlabeled"}, "prior 'unlabeled' needs the classes"),  # they are not known here
         ({"prior": [1, 2]}, "each of 3 classes"),
         ({"prior": [1, -2, 3]}, "each of 3 classes"),
         ({"prior": [0, 0, 0]}, "each of 3 classes"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from daso.engine.environment import choose_precision
-from daso.errors import DasoError
+from daso.errors import CheckpointError, DasoError
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
 from daso.models.wide_resnet import WideResNet
@@ -89,3 +89,41 @@ def test_auto_is_bf16_where_the_processor_has_it(able, expected, monkeypatch):
     assert choose_precision("bf16", cpu) == "bf16"
     with pytest.raises(DasoError, match="precision 'bf61': choose one of auto, fp32, bf16"):
         choose_precision("bf61", cpu)
+
+
+def small(seed, channels=(4, 6)):
+    network = Network(SmallConvNet(channels=channels, strides=(1, 2)), 3, {})
+    initialise(network, seed)
+    return network
+
+
+def test_an_encoder_is_taken_and_the_classifier_stays_new():
+    base, fresh = small(0), small(1)
+    before = fresh.classifier.weight.clone()
+    fresh.keep_encoder(base.state_dict(), "kept")
+    assert all(torch.equal(a, b) for a, b in zip(fresh.encoder.parameters(), base.encoder.parameters(), strict=True))
+    assert torch.equal(fresh.classifier.weight, before)
+    learning = [name for name, weight in fresh.named_parameters() if weight.requires_grad]
+    assert learning == ["classifier.weight", "classifier.bias"]
+
+
+@pytest.mark.parametrize(("statistics", "still"), [("kept", True), ("batch", False)])
+def test_what_a_training_forward_leaves_in_a_kept_encoder(statistics, still):
+    """Also after an evaluation, from which the network is sent back to training."""
+    network = small(0)
+    network.keep_encoder(small(1).state_dict(), statistics)
+    network.eval()
+    network.train()
+    before = {name: part.clone() for name, part in network.encoder.state_dict().items()}
+    images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    answers = network(images).logits
+    answers.sum().backward()
+    assert all(torch.equal(before[name], part) for name, part in network.encoder.state_dict().items()) == still
+    assert all(weight.grad is None for weight in network.encoder.parameters())
+    network.eval()
+    assert torch.equal(network(images).logits, answers) == still
+
+
+def test_the_encoder_of_another_architecture_is_refused():
+    with pytest.raises(CheckpointError, match="of another network"):
+        small(0).keep_encoder(small(0, channels=(4, 8)).state_dict(), "kept")

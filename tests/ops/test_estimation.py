@@ -41,9 +41,9 @@ def test_what_is_not_trusted():
 def test_mean_of_the_trusted():
     """(600, 300, 100) and (842.105263, 105.263158, 52.631579); a third estimate has a size below zero."""
     masses = [MASS, np.array([95.0, 5, 0]), np.array([700.0, 200, 100])]
-    mean = mean_sizes((CONFUSION, mass) for mass in masses)
+    mean = mean_sizes([class_sizes(CONFUSION, mass) for mass in masses])
     assert mean == pytest.approx([721.052632, 202.631579, 76.315789])
     with pytest.raises(EstimateError, match="none of 1 estimates .* can be trusted"):
-        mean_sizes([(CONFUSION, masses[1])])
+        mean_sizes([class_sizes(CONFUSION, masses[1])])
     with pytest.raises(EstimateError, match="none of 0 estimates"):
         mean_sizes([])

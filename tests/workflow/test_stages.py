@@ -12,7 +12,7 @@ from tests.workflow.project import METHODS, SETTING
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 # What hands files over, shows progress, takes turns, holds locks or checks keys; names, of which a key has its own.
 EXEMPT = {
-    *{"daso.__main__", "daso.cli", "daso.options", "daso.training"},
+    *{"daso.__main__", "daso.cli", "daso.options", "daso.places", "daso.questions", "daso.training"},
     *{"daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
     *{"daso.config.code", "daso.config.registry", "daso.config.signature"},
 }
@@ -26,7 +26,7 @@ print("\\nmodules", *sorted(name for name in sys.modules if name == "daso" or na
 """
 
 
-@pytest.mark.parametrize("stage", ["data", "split", "train", "evaluate", "report"])
+@pytest.mark.parametrize("stage", ["data", "split", "derive", "train", "estimate", "evaluate", "report"])
 def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch):
     monkeypatch.chdir(project.path)
     keys = Keys(load(), project.path)
@@ -39,11 +39,20 @@ def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch
             data_config(keys.params, "digits") if stage == "data" else split_config(keys.params, "digits", SETTING, 0)
         )
         project.write("stage.json", canonical(made))
+    if stage == "derive":
+        project.write("stage.json", '{"held_out": 1}')
+    if stage == "estimate":  # a survey with one evaluation, of even sizes
+        (project.path / "survey").mkdir()
+        project.write("survey/config.json", json.dumps(config))
+        sizes = [f"size_{k}" for k in range(10)]
+        project.write("survey/history.csv", f"{','.join(sizes)}\n{','.join('1' for _ in sizes)}\n")
     arguments = {
         "data": ["download", "--config", "stage.json", "--out", "new/store"],
         "split": ["split", "--config", "stage.json", "--store", STORE, "--out", "new/split.json"],
         "train": ["train", "--config", f"runs/{RUN}/config.json", "--store", STORE, "--split", SPLIT]
         + ["--out", "new/run", "--scratch", "new/scratch"],
+        "derive": ["derive", "--config", "stage.json", "--store", STORE, "--split", SPLIT, "--out", "new/split.json"],
+        "estimate": ["estimate", "--run", "survey", "--key", "k", "--out", "new/estimate.json"],
         "evaluate": ["evaluate", "--run", f"runs/{RUN}", "--out", "new/metrics.json"],
         "report": ["report", "--suite", "tiny", "--out", "new/report"],
     }

@@ -17,10 +17,10 @@ for variable, folder in (
         dict.fromkeys([str(folder), *filter(None, parts)])
     )
 
-from daso import provenance
+from daso import places, provenance
 from daso.config import params as reader
 from daso.config.keys import Keys
-from daso.config.resolve import Run, data_config, runs, split_config
+from daso.config.resolve import Run, data_config, parse_run, runs, split_config
 from daso.data.files import canonical
 from daso.errors import DasoError
 
@@ -29,6 +29,8 @@ STORE = "data/store/{dataset}/manifest.json"
 SPLIT = "data/splits/{dataset}/{setting}/s{seed}.json"
 TRAINED = f"runs/{RUN}/train.json"
 METRICS = f"metrics/{RUN}.json"
+DERIVED = f"runs/{RUN}/split.json"
+SURVEYED = f"runs/{RUN}/estimate.json"
 REPORT = "reports/{suite}/index.html"
 OPTIONS = ("suite",)  # what --config may say
 
@@ -57,7 +59,7 @@ wildcard_constraints:
         name for tree in PARAMS.datasets.values() for name in tree["settings"]
     ),
     protocol=one_of(PARAMS.protocols),
-    method=one_of(PARAMS.methods),
+    method=rf"(?:{one_of(PARAMS.methods)})(?:\.[a-z0-9]+)?",
     suite=one_of(PARAMS.suites),
     seed=r"0|[1-9]\d*",
 
@@ -95,6 +97,27 @@ def train_json(wildcards, output):
     return canonical(KEYS.resolved(run_of(wildcards)))
 
 
+def plan_for(wildcards):
+    """What a run takes from others, and in which form it leaves its own for them."""
+    return KEYS.resolved(run_of(wildcards))["plan"]
+
+
+def derive_json(wildcards, output):
+    return canonical(plan_for(wildcards)["split"])
+
+
+def guesses_of(wildcards):
+    """The finished run by whose guesses a split is enlarged, if it is."""
+    way = plan_for(wildcards)["split"]
+    return [f"runs/{way['of']}/train.json"] if "of" in way else []
+
+
+def read_by(wildcards):
+    """What a run reads beside its images, by the name of the option that takes it."""
+    files = places.read(run_of(wildcards).id, plan_for(wildcards))
+    return {name: path.as_posix() for name, path in files.items()}
+
+
 def suite_results(wildcards):
     these = runs(PARAMS, wildcards.suite)
     return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]
@@ -102,7 +125,15 @@ def suite_results(wildcards):
 
 def kept():
     """Every output there is, of this suite or of another, but for the reports."""
-    names = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.json")
+    names = (
+        "config.json",
+        "history.csv",
+        "predictions.npz",
+        "final.pt",
+        "train.json",
+        "split.json",
+        "estimate.json",
+    )
     patterns = (
         "data/store/*/manifest.json",
         "data/splits/*/*/s*.json",

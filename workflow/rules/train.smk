@@ -6,8 +6,8 @@ rule runs:
 
 rule train:
     input:
+        unpack(read_by),
         store=STORE,
-        split=SPLIT,
     output:
         config=f"runs/{RUN}/config.json",
         history=f"runs/{RUN}/history.csv",
@@ -25,7 +25,10 @@ rule train:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
         config=train_json,
         run=lambda wildcards, output: run_of(wildcards).id,
+        read=lambda wildcards, output: " ".join(
+            f"--{name} {path}" for name, path in read_by(wildcards).items()
+        ),
     shell:
         "printf '%s\\n' {params.config:q} > {output.config} && "
-        "python -m daso train --config {output.config} --store data/store/{wildcards.dataset} --split {input.split} "
-        "--out runs/{params.run} --scratch scratch/{params.run} &> {log}"
+        "python -m daso train --config {output.config} --store data/store/{wildcards.dataset} "
+        "{params.read} --out runs/{params.run} --scratch scratch/{params.run} &> {log}"

@@ -22,7 +22,8 @@ class DARP(AddOn):
     and it is the refined pseudo-labels, as they last were, that go on. Before, they go on as they come.
 
     The sizes are those of `prior`: the true ones of the unlabeled images, where these are known; the shares of the
-    labeled images; or an `estimate`, one number for each class, scaled to the number of unlabeled images.
+    labeled images; or an `estimate`, one number for each class, scaled to the number of unlabeled images: the one that
+    is `given` with the method, or one that its plan has `estimated`.
     """
 
     needs = frozenset({"weak"})  # the view whose guesses it refines
@@ -39,7 +40,7 @@ class DARP(AddOn):
         period: int,
         alpha: float,
         sweeps: int,
-        prior: Literal["true_counts", "labeled", "estimate"],
+        prior: Literal["true_counts", "labeled", "given", "estimated"],
         estimate: Sequence[float] = (),
     ) -> None:
         super().__init__()
@@ -49,17 +50,22 @@ class DARP(AddOn):
             raise ParamsError(f"add-on 'darp': period and sweeps are at least 1, not {period} and {sweeps}")
         if alpha <= 0:
             raise ParamsError(f"add-on 'darp': alpha is above 0, not {alpha}")
-        if prior == "estimate" and not (len(estimate) and min(estimate) >= 0 and max(estimate) > 0):
+        if prior == "given" and not (len(estimate) and min(estimate) >= 0 and max(estimate) > 0):
             raise ParamsError(
-                "add-on 'darp': with prior 'estimate', estimate is a list of sizes, one for each class, none below 0 "
+                "add-on 'darp': with prior 'given', estimate is a list of sizes, one for each class, none below 0 "
                 f"and not all 0, not {estimate}"
             )
-        counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts, "estimate": estimate}[prior]
-        if prior == "true_counts" and not counts:  # fidelity: darp-prior
+        if prior == "given" and 0 < len(estimate) != env.num_classes:
+            raise ParamsError(
+                f"add-on 'darp': estimate has {len(estimate)} numbers for {env.num_classes} classes; give one for each"
+            )
+        if prior == "true_counts" and not env.unlabeled_counts:  # fidelity: darp-prior
             raise ParamsError(
                 "add-on 'darp': prior 'true_counts' needs the classes of the unlabeled images, which are not known "
-                "here; give sizes by prior 'estimate' and estimate: [...], or take prior 'labeled'"
+                "here; give sizes by prior 'given' and estimate: [...], have them estimated by a plan, or take prior "
+                "'labeled'"
             )
+        counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts}.get(prior, estimate)
         if len(counts) != env.num_classes:
             raise ParamsError(
                 f"add-on 'darp': estimate has {len(counts)} numbers for {env.num_classes} classes; give one for each"

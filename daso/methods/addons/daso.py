@@ -59,7 +59,9 @@ class DASO(AddOn):
         self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
         self.warmup, self.weight, self.blend = warmup, weight, blend
         self.key = "key" if queue_encoder == "teacher" else "labeled"
-        self.needs = frozenset({self.key, "weak", *(("strong",) if weight else ())})
+        self.needs = frozenset(
+            {"key" if queue_encoder == "teacher" else "labeled", "weak", *(("strong",) if weight else ())}
+        )
         equal = queue_capacity == "equal"
         capacity = [queue_length if equal else 5 * n for n in env.counts]  # fidelity: proportional-queue
         self.queue = ClassQueue(capacity, env.feature_dim, env.batch_size)

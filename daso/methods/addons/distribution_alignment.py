@@ -40,13 +40,19 @@ class DistributionAlignment(AddOn):
             raise ParamsError(f"add-on 'distribution_alignment': window is at least 1 batch, not {window}")
         if not 0 <= temperature <= 1:
             raise ParamsError(f"add-on 'distribution_alignment': temperature is from 0 to 1, not {temperature}")
-        self.enabled = enabled
-        counts = {"labeled": env.counts, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
-        if len(counts) != env.num_classes or min(counts) < 0 or not any(counts):
+        if enabled and prior == "unlabeled" and not any(env.unlabeled_counts):
             raise ParamsError(
-                f"add-on 'distribution_alignment': prior {prior} gives the counts {list(counts)}, not one for each of "
-                f"{env.num_classes} classes; name 'labeled', or give them"
+                "add-on 'distribution_alignment': prior 'unlabeled' needs the classes of the unlabeled images, which "
+                "are not known here; take prior 'labeled', or give counts: prior: [...]"
             )
+        if not isinstance(prior, str) and (len(prior) != env.num_classes or min(prior) < 0 or not any(prior)):
+            raise ParamsError(
+                f"add-on 'distribution_alignment': prior is a count for each of {env.num_classes} classes, none below "
+                f"0 and not all 0, not {prior}; name 'labeled', or give them"
+            )
+        self.enabled = enabled
+        labeled = env.drawn_counts or env.counts  # a plan's guesses say nothing of how classes are distributed
+        counts = {"labeled": labeled, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
         shares = torch.tensor(counts, dtype=torch.float64)
         shares = (shares / shares.sum()) ** temperature
         self.register_buffer("target", (shares / shares.sum()).float(), persistent=False)  # (K,)

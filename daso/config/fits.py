@@ -1,0 +1,30 @@
+"""Whether the parts of a method suit each other: one rule, for parts that are built and for those only read about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+
+def misfits(
+    learner: str,
+    makes: Collection[str],
+    views: Collection[str],
+    addons: Iterable[tuple[str, frozenset[str]]],
+    unlabeled_ratio: int,
+) -> Iterator[str]:
+    """What is wrong where an add-on reads what its learner never makes, or batches lack what the learner reads.
+
+    `learner` and `addons` are named by their classes; `makes` and the second of each add-on are keys of `step.out`,
+    `views` those of unlabeled images.
+    """
+    for addon, needs in addons:
+        if lacking := needs - {"key", *makes}:
+            yield (
+                f"add-on '{addon}' reads {', '.join(sorted(lacking))}, which '{learner}' does not make; "
+                "choose another learner"
+            )
+    if bool(views) != bool(unlabeled_ratio):
+        yield (
+            f"unlabeled_ratio: {unlabeled_ratio} does not suit '{learner}', which reads "
+            f"{'unlabeled images' if views else 'labeled images only'}"
+        )

@@ -1,0 +1,82 @@
+"""The split of one stage of a plan, made from the split as drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daso.data.expansion import select, shares
+from daso.data.files import read_json
+from daso.data.split import SavedSplit, check_split, save_split
+from daso.data.store import Store
+from daso.errors import DataError
+from daso.records import IntArray, Split
+
+
+def derive(way: Mapping[str, Any], drawn: Path, store: Store, out: Path, guesses: Path | None = None) -> SavedSplit:
+    """Save the split that a stage trains on: what `way` of a resolved configuration makes of the file `drawn`.
+
+    {of, key, exponent}: enlarged by the most trusted guesses of a finished run, whose folder is `guesses`.
+    {held_out}: that many labeled images of each class become the validation part.
+    Raises DataError when the run is not that of `key`, or a class has too few images.
+    """
+    saved, labels = check_split(drawn, store), store.labels("train")
+    try:
+        if "held_out" in way:
+            split = hold_out(saved.split, labels, len(store.classes), way["held_out"])
+        elif guesses is None:
+            raise DataError(f"made from the guesses of {way['of']}; name its folder by --run")
+        else:
+            split = expand(saved.split, saved.counts["labeled"], _logits(guesses, way["key"]), way["exponent"])
+    except DataError as error:
+        raise DataError(f"{out}: {error}") from error
+    head = {name: getattr(saved, name) for name in ("dataset", "setting", "seed", "source_sha256", "class_order")}
+    return save_split({**head, "drawn_sha256": saved.sha256, "way": dict(way)}, split, labels, out)
+
+
+def expand(split: Split, counts: Sequence[int], logits: NDArray[np.float32], exponent: float) -> Split:
+    """The split as drawn with the most trusted guesses as further labels (Wei et al. 2021, section 3.3).
+
+    `counts` (K,) are its labeled images by class, `logits` (M, K) the answers to its unlabeled images, all of which
+    stay what they are. Raises DataError when the answers are not as many as the images.
+    """
+    if len(logits) != len(split.unlabeled):
+        raise DataError(f"{len(logits)} guesses for {len(split.unlabeled)} unlabeled images; train their run again")
+    chosen, guesses = select(logits, shares(counts, exponent))
+    return split._replace(labeled=np.concatenate([split.labeled, split.unlabeled[chosen]]), guessed=guesses)
+
+
+def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -> Split:
+    """The split with the first `per_class` labeled images of each class as its validation part.
+
+    Where a class would be left with none, these images are the first of the validation part as drawn instead, and the
+    labeled part stays whole (Kim et al. 2020, as in the code of Oh et al. 2022). `labels` (n,) are those of the train
+    part. Raises DataError when that has too few too.
+    """
+    fits = np.bincount(labels[split.labeled], minlength=num_classes).min() > per_class
+    pool = split.labeled if fits else split.validation
+    of_class = [pool[labels[pool] == k] for k in range(num_classes)]
+    short = [str(k) for k, rows in enumerate(of_class) if len(rows) < per_class]
+    if short:
+        raise DataError(
+            f"{per_class} images of each class are to be held out, and neither the labeled nor the validation part has "
+            f"as many of class {', '.join(short)}; raise `holdout` in the dataset's file or hold out fewer"
+        )
+    held = np.concatenate([rows[:per_class] for rows in of_class])
+    return split._replace(labeled=split.labeled[~np.isin(split.labeled, held)], validation=held)
+
+
+def _logits(run: Path, key: str) -> NDArray[np.float32]:
+    """What a finished run answers to its unlabeled images (M, K)."""
+    made_by = read_json(run / "config.json", "configuration of a run")["key"]
+    if made_by != key:
+        raise DataError(f"{run}: is the run {made_by}, not {key}, of which the guesses are wanted; train it again")
+    with np.load(run / "predictions.npz") as answers:
+        if "unlabeled" not in answers:
+            raise DataError(f"{run}/predictions.npz: holds no answers to unlabeled images; train the run again")
+        logits: NDArray[np.float32] = answers["unlabeled"]
+    return logits

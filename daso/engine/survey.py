@@ -1,0 +1,30 @@
+"""A survey's evaluations -> one estimate of the unlabeled classes' sizes; numpy alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daso.data.files import read_json
+from daso.engine.metrics import read_history
+from daso.errors import EstimateError
+from daso.ops.estimation import mean_sizes
+
+
+def found(run: Path, key: str) -> dict[str, Any]:
+    """What the finished survey in a folder says: {run, key, sizes (K,), trusted, evaluations}; `key` is the estimate's.
+
+    Raises EstimateError when no evaluation gave sizes that can be trusted.
+    """
+    config, history = read_json(run / "config.json", "configuration of a run"), read_history(run / "history.csv")
+    classes = range(config["dataset"]["num_classes"])
+    rows = [np.array([row[f"size_{k}"] for k in classes]) for row in history]
+    estimates = [None if np.isnan(sizes).any() else sizes for sizes in rows]
+    try:
+        sizes = mean_sizes(estimates)
+    except EstimateError as error:
+        raise EstimateError(f"{run}: {error}") from error
+    trusted = sum(sizes is not None for sizes in estimates)
+    return {"run": config["run"], "key": key, "sizes": sizes.tolist(), "trusted": trusted, "evaluations": len(rows)}

@@ -1,0 +1,40 @@
+"""Where the files lie that a run reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daso.errors import DasoError
+
+LENT = {"encoder": "final.pt", "estimate": "estimate.json"}  # part of a plan -> file of the run that lends it
+
+
+def store(run: str) -> Path:
+    """The folder of a run's images."""
+    return Path("data/store", run.split("/")[0])
+
+
+def drawn(run: str) -> Path:
+    """The split as drawn."""
+    dataset, setting, *_, seed = run.split("/")
+    return Path("data/splits", dataset, setting, f"{seed}.json")
+
+
+def read(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
+    """The files that a run reads beside its images, by the name of the option that takes each."""
+    split = Path("runs", run, "split.json") if "split" in plan else drawn(run)
+    return {
+        "split": split,
+        **{name: Path("runs", plan[name]["of"], file) for name, file in LENT.items() if name in plan},
+    }
+
+
+def found(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
+    """The same, and the folder of the images; raises DasoError when a file is not there yet."""
+    files = read(run, plan)
+    for path in files.values():
+        if not path.exists():
+            raise DasoError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
+    return {"store": store(run), **files}

@@ -1,0 +1,81 @@
+"""What runs cost: steps and images by their configurations, device-hours by steps of the same methods as measured."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daso.config.keys import MEASURED
+from daso.config.params import Params
+from daso.config.possible import unlabeled_views
+from daso.config.resolve import Run, resolve
+from daso.data.files import read_json
+from daso.report.collect import Cell
+from daso.report.speed import three_digits, ways
+
+BENCHMARKS = Path("docs/benchmarks")
+OURS = "ours, "  # how a benchmark names the engine, before its mode and precision
+
+
+class Work(NamedTuple):
+    """How much a run computes."""
+
+    steps: int
+    images: int  # views of labeled and unlabeled images that go through the network
+
+    @classmethod
+    def of(cls, params: Params, run: Run) -> Work:
+        """The work of one run, as its configuration has it."""
+        config = resolve(params, run)
+        method, protocol = config["method"], config["protocol"]
+        step = protocol["batch_size"] * (1 + len(unlabeled_views(method["learner"])) * method["unlabeled_ratio"])
+        return cls(protocol["steps"], protocol["steps"] * step)
+
+
+def lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iterator[str]:
+    """The cost of runs in words, and of those still to be done."""
+    work = [Work.of(params, run) for run in runs]
+    steps, images = (sum(column) for column in zip(*work, strict=True))
+    yield f"{len(runs)} runs, {steps:,} steps, {images:,} images"
+    recipes = dict.fromkeys(run.recipe for run in runs)
+    found = {recipe: dict(paces(recipe, params, runs[0].protocol)) for recipe in recipes}
+    if lacking := [recipe for recipe, mine in found.items() if not mine]:
+        yield f"device-hours unknown: no step of {' and '.join(lacking)} under protocol {runs[0].protocol} is measured"
+        return
+    common = [way for way in next(iter(found.values())) if all(way in mine for mine in found.values())]
+    if not common:
+        yield "device-hours unknown: no one machine has measured all of these methods"
+    for way in common:
+        hours = {run: Work.of(params, run).steps * found[run.recipe][way] / 3600 for run in runs}
+        total, left = three_digits(sum(hours.values())), three_digits(sum(hours[run] for run in todo))
+        a_step = ", ".join(f"{three_digits(1000 * mine[way])} ms a step of {recipe}" for recipe, mine in found.items())
+        yield f"{total} device-hours, {left} of them to be done, on {way}: {a_step}"
+
+
+def paces(recipe: str, params: Params, protocol: str) -> Iterator[tuple[str, float]]:
+    """Where and how steps of a method were measured, and the seconds that one takes."""
+    for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
+        files = sorted(Path(place).glob(f"*/*/{protocol}/{recipe}/{pattern}"))
+        metrics = dict(enumerate(read_json(file, "metrics of a run") for file in files))
+        for (device, how), speeds in ways(Cell("", "", recipe, "", (), done=metrics)).items():
+            seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
+            yield f"{device}, {how} ({place}/, {len(seconds)} runs)", statistics.median(seconds)
+    for file in sorted(BENCHMARKS.glob("*.json")):
+        yield from _benchmark(file, recipe, params.protocols[protocol]["steps"])
+
+
+def _benchmark(file: Path, recipe: str, steps: int) -> Iterator[tuple[str, float]]:
+    """The fastest way in which a benchmark took steps of a method, under a protocol of so many."""
+    tree = json.loads(file.read_text(encoding="utf-8"))
+    section: Mapping[str, Any] = tree.get("sections", {}).get("steps", {})
+    if tree.get("machine", {}).get("quick"):
+        return
+    for table in section.get("tables", ()):
+        if table["title"] == f"Steps of {recipe}" and table["columns"][-1] == f"hours for {steps:,} steps":
+            ours = {row[0]: row[1]["median"] / 1000 for row in table["rows"] if row[0].startswith(OURS)}
+            if ours:
+                best = min(ours, key=lambda name: ours[name])
+                yield f"{section['made_with']['device']}, {best.removeprefix(OURS)} ({file})", ours[best]

@@ -1,0 +1,42 @@
+"""How far the runs of a project are: what its files say, by the keys of the present params/ and code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from daso.config.inventory import KINDS, inventory
+from daso.config.keys import Keys
+from daso.config.params import Params, nearest
+from daso.config.resolve import Run, runs, with_lenders
+from daso.data.files import read_json
+from daso.errors import ParamsError
+
+
+def states(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
+    """`done`, `stale` (of another configuration or code), `running` (a resume state exists) or `missing`, by run id."""
+    return {run.id: _state(run.id, keys.train(run)) for run in runs}
+
+
+def _state(run: str, key: str) -> str:
+    trained = Path("runs", run, "train.json")
+    if trained.exists():
+        return "done" if read_json(trained, "result of a run")["key"] == key else "stale"
+    return "running" if Path("scratch", run, f"{key}.pt").exists() else "missing"
+
+
+def listed(params: Params, what: str, suite: str | None = None) -> str:
+    """What exists of a kind, or the runs of a suite with their states; the name of a suite stands for its runs.
+
+    Raises ParamsError when the words name nothing.
+    """
+    if what in KINDS and suite is None:
+        return inventory(params, what)
+    if what in params.suites and suite is None:
+        what, suite = "runs", what
+    if what != "runs":
+        known = [*KINDS, "runs", *params.suites]
+        hint = "; only `runs` is followed by a suite" if what in known else nearest(what, known)
+        raise ParamsError(f"list: there is no '{' '.join(filter(None, (what, suite)))}'{hint}")
+    these = with_lenders(params, runs(params, suite or params.suite))
+    return "".join(f"{run}\t{state}\n" for run, state in states(Keys(params), these).items())

@@ -1,0 +1,128 @@
+"""Plans as stages of the DAG: what runs before what, what a change makes stale, what a stage reads."""
+
+import json
+import shutil
+from collections import Counter
+
+import pytest
+
+from tests.workflow.project import ROOT, SETTING
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+PLANNED = ("fixmatch_crest", "supervised_crt")
+LONGER = {
+    **{"steps": 300, "batch_size": 32, "evaluation": {"every": 100, "median_of": 1}},
+    "network": {"name": "small_convnet", "channels": [16, 32, 64], "strides": [1, 2, 1]},
+}
+RUN = f"digits/{SETTING}/tiny"
+
+
+@pytest.fixture(scope="module")
+def generations(built, tmp_path_factory):
+    """The built project with a suite of two generations of CReST, and of cRT on the supervised run that is there."""
+    project = built.copy(tmp_path_factory.mktemp("generations") / "project")
+    for method in PLANNED:
+        shutil.copy(ROOT / f"params/methods/{method}.yaml", project.path / f"params/methods/{method}.yaml")
+    project.edit("protocols/tiny.yaml", lambda tree: tree["overrides"].update({"crest.generations": 2, "crt.steps": 3}))
+    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].extend(PLANNED))
+    project.first = project.planned()
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(generations, tmp_path):
+    return generations.copy(tmp_path / "project")
+
+
+def test_stages_run_once_and_in_their_order(generations):
+    stages = ("fixmatch_crest.g1", *PLANNED)
+    assert generations.first == Counter(
+        [*(f"train {stage} 0" for stage in stages), "derive fixmatch_crest 0"]
+        + [*(f"evaluate {method} 0" for method in PLANNED), "report tiny"]
+    )
+    assert generations.planned() == Counter()
+    listed = generations.call("python", "-m", "daso", "list").splitlines()
+    assert {line.split("\t")[1] for line in listed} == {"done"}
+    assert [line.split("/")[3] for line in listed][-3:] == list(stages)
+    assert generations.call("python", "-m", "daso", "prune") == ""
+
+
+def test_a_generation_trains_on_the_split_that_its_file_says(generations):
+    split = json.loads(generations.read(f"runs/{RUN}/fixmatch_crest/s0/split.json"))
+    drawn = json.loads(generations.read(f"data/splits/digits/{SETTING}/s0.json"))
+    trained = json.loads(generations.read(f"runs/{RUN}/fixmatch_crest/s0/train.json"))
+    first = json.loads(generations.read(f"runs/{RUN}/fixmatch_crest.g1/s0/config.json"))
+    assert split["drawn_sha256"] == drawn["sha256"]
+    assert split["way"] == {"exponent": 1 / 3, "key": first["key"], "of": f"{RUN}/fixmatch_crest.g1/s0"}
+    assert split["labeled"][: len(drawn["labeled"])] == drawn["labeled"]
+    assert len(split["guessed"]) == len(split["labeled"]) - len(drawn["labeled"])
+    assert split["unlabeled"] == drawn["unlabeled"]
+    assert trained["provenance"]["split_sha256"] == split["sha256"]
+    assert trained["counts"]["labeled"] == split["counts"]["labeled"]
+
+
+def test_the_exponent_makes_only_what_follows_the_first_generation_again(project):
+    project.edit("methods/fixmatch_crest.yaml", lambda tree: tree["plan"].update(exponent=0.5))
+    assert project.planned() == Counter(
+        [f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate")] + ["report tiny"]
+    )
+
+
+def test_a_classifier_is_learned_again_when_its_encoder_is(project):
+    project.edit("methods/supervised.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.1))
+    methods = ("supervised", "supervised_crt")
+    assert project.planned() == Counter(
+        [f"{rule} {method} 0" for rule in ("train", "evaluate") for method in methods] + ["report tiny"]
+    )
+
+
+def test_a_whole_plan_is_trained_elsewhere_and_adopted(project):
+    """Lenders come along and are trained first; here everything is current then."""
+    project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
+    asked = [f"{RUN}/{method}/s1" for method in PLANNED]
+    project.snakemake("splits")
+    project.call("python", "-m", "daso", "bundle", *asked, "--out", "bundles/plans")
+    project.call("python", "-m", "daso", "train", "--bundle", "bundles/plans")
+    said = project.call("python", "-m", "daso", "adopt", "bundles/plans")
+    stages = ("fixmatch_crest.g1", "fixmatch_crest", "supervised", "supervised_crt")
+    assert sorted(line for line in said.splitlines() if line.endswith(": adopted")) == sorted(
+        f"{RUN}/{stage}/s1: adopted" for stage in stages
+    )
+    assert not {f"train {stage} 1" for stage in stages} & project.planned().keys()
+
+
+def with_darp(project):
+    """The files of DARP and its survey, which it asks on digits alone."""
+    for method in ("fixmatch_darp", "supervised_survey"):
+        shutil.copy(ROOT / f"params/methods/{method}.yaml", project.path / f"params/methods/{method}.yaml")
+    project.edit(
+        "methods/fixmatch_darp.yaml", lambda tree: tree.update(where={"digits/*": {"darp.prior": "estimated"}})
+    )
+
+
+def test_sizes_that_cannot_be_trusted_stop_darp_and_nothing_else(project):
+    """Six steps teach a survey nothing."""
+    with_darp(project)
+    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].append("fixmatch_darp"))
+    said = project.snakemake(fails=True)
+    assert "supervised_survey/s0: none of 2 estimates of the unlabeled classes' sizes can be trusted" in said
+    assert not (project.path / f"runs/{RUN}/fixmatch_darp/s0/train.json").exists()
+
+
+def test_darp_believes_in_what_a_survey_has_found(project):
+    """300 steps are enough on digits of which four are labeled in the rarest class."""
+    with_darp(project)
+    project.edit("protocols/tiny.yaml", lambda tree: tree.update(LONGER))
+    table = {"settings": ["n40-m60-l10-u5r"], "methods": ["fixmatch_darp"]}
+    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(table))
+    project.snakemake()
+    run = "digits/n40-m60-l10-u5r/tiny"
+    survey = json.loads(project.read(f"runs/{run}/supervised_survey/s0/estimate.json"))
+    assert sum(survey["sizes"]) == pytest.approx(302)  # 60 50 41 35 29 24 20 17 14 12
+    config = json.loads(project.read(f"runs/{run}/fixmatch_darp/s0/config.json"))
+    assert config["plan"]["estimate"]["key"] == survey["key"]
+    project.edit("methods/supervised_survey.yaml", lambda tree: tree["plan"].update(held_out=9))
+    rules = ("train fixmatch_darp 0", "evaluate fixmatch_darp 0", "report tiny")
+    again = ("derive", "train", "estimate")
+    assert project.planned() == Counter([*rules, *(f"{rule} supervised_survey 0" for rule in again)])
