@@ -13,7 +13,7 @@ from typing import Any
 
 from daso.config.keys import Keys
 from daso.config.params import Params, load
-from daso.config.resolve import Run, parse_run, resolve
+from daso.config.resolve import Run, lenders, parse_run, resolve
 from daso.errors import DataError
 from daso.places import read
 
@@ -23,8 +23,8 @@ OUTPUTS = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.j
 def adopt_bundle(bundle: Path) -> list[str]:
     """Copy a bundle's finished runs into runs/ and register them; their ids.
 
-    Raises DataError, and copies nothing, when a run belongs to another configuration or code than the present one, or
-    was trained on another split than the one drawn here.
+    Raises DataError, and copies nothing, when a run belongs to another configuration or code than the present one; or
+    was trained on another split than the one made here, when neither it nor what takes from it is copied.
     """
     found = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
     if not found:
@@ -32,14 +32,18 @@ def adopt_bundle(bundle: Path) -> list[str]:
     params = load()
     runs = {parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): path.parent for path in found}
     errors = [line for run, folder in runs.items() for line in _other_key(Keys(params), run, folder)]
-    if not errors:
-        _snakemake([_split(params, run) for run in runs])  # what the runs were trained on, or nothing when it is here
-        errors = [line for run, folder in runs.items() for line in _other_split(params, run, folder)]
     if errors:
         raise DataError("\n".join(errors))
-    for run, folder in runs.items():
-        _copy(folder, Path("runs", run.id))
-    register(runs)
+    waiting = dict(runs)
+    while waiting:  # lenders first: the splits of what follows are made here of what they guess
+        ready = [run for run in waiting if not waiting.keys() & set(lenders(params, run))]
+        batch = {run: waiting.pop(run) for run in ready}
+        _snakemake([_split(params, run) for run in batch])  # what the runs were trained on, or nothing when it is here
+        if errors := [line for run, folder in batch.items() for line in _other_split(params, run, folder)]:
+            raise DataError("\n".join(errors))
+        for run, folder in batch.items():
+            _copy(folder, Path("runs", run.id))
+        register(batch)
     return [run.id for run in runs]
 
 

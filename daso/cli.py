@@ -100,11 +100,14 @@ def train(args: Args) -> None:
 
     with device_slot() if args.device in ("auto", "cuda") else nullcontext():
         from daso.engine.environment import choose_device
-        from daso.training import Way, train
+        from daso.training import Way, train, train_bundle
 
-        jobs = _bundled(args.bundle) if args.bundle else [_job(args)]
         way = Way(choose_device(args.device), args.mode, args.replicas, args.resume, skip_busy=bool(args.bundle))
-        train(jobs, way)
+        if args.bundle:
+            os.environ.setdefault("DASO_COMMIT", _text(args.bundle / "commit"))
+            train_bundle(args.bundle, way)
+        else:
+            train([_job(args)], way)
 
 
 def _job(args: Args) -> Job:
@@ -121,25 +124,6 @@ def _job(args: Args) -> Job:
     if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
         raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
     return Job(config or _config(args.config), **paths)
-
-
-def _bundled(bundle: Path) -> list[Job]:
-    """What of a bundle is not trained yet; `train.json` is written last."""
-    from daso.data.bundle import read_bundle
-    from daso.training import Job
-
-    os.environ.setdefault("DASO_COMMIT", _text(bundle / "commit"))
-    jobs = [
-        Job(
-            run.config,
-            run.store,
-            out=bundle / "runs" / run.config["run"],
-            scratch=bundle / "scratch" / run.config["run"],
-            **run.reads,
-        )
-        for run in read_bundle(bundle)
-    ]
-    return [job for job in jobs if not (job.out / "train.json").exists()]
 
 
 def evaluate(args: Args) -> None:
@@ -165,14 +149,23 @@ def resolve(args: Args) -> None:
 
 
 def bundle(args: Args) -> None:
-    """Pack runs into a folder that trains where only PyTorch and its like are installed."""
+    """Pack runs into a folder that trains where only PyTorch and its like are installed.
+
+    The runs whose results they take come along, unless these are here.
+    """
+    from daso.config.keys import Keys
+    from daso.config.params import load
+    from daso.config.resolve import parse_run, with_lenders
     from daso.data.bundle import write_bundle
     from daso.engine.environment import commit
-    from daso.places import found
 
-    configs = [_resolved_run(run) for run in args.runs]
-    runs = [(config, found(config["run"], config["plan"])) for config in configs]
-    write_bundle(args.out, [(config, paths, paths["store"]) for config, paths in runs])
+    params = load()
+    asked = [parse_run(params, run) for run in args.runs]
+    packed = [
+        run for run in with_lenders(params, asked) if run in asked or not Path("runs", run.id, "train.json").exists()
+    ]
+    keys = Keys(params)
+    write_bundle(args.out, [keys.resolved(run) for run in packed])
     (args.out / "commit").write_text(f"{commit()}\n")
 
 

@@ -1,8 +1,8 @@
 """A folder that carries runs to another machine: configurations, splits, and just the images they use.
 
-`configs/<run id>.json`, `reads/` with splits and what else runs take, each file where it lies here, and
-`store/<dataset>/`, which has the manifest and the labels as they are and the images as lossless WebP. Results go to
-`runs/<run id>/`.
+`configs/<run id>.json`; every file that a run reads where it lies in a working copy, but for what the bundle's own runs
+lend; `data/store/<dataset>/` with the manifest and the labels as they are and the images as lossless WebP. Results go
+to `runs/<run id>/`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ class BundledRun(NamedTuple):
     """One run of a bundle."""
 
     config: dict[str, Any]
-    reads: dict[str, Path]  # what `places.read` names
+    drawn: Path  # the split as drawn
+    reads: dict[str, Path]  # what `places.read` names; what another run of the bundle lends may not be there yet
     store: Path
 
 
-def write_bundle(folder: Path, runs: Sequence[tuple[Config, Mapping[str, Path], Path]]) -> None:
-    """Pack runs, each (resolved configuration, files that `places.read` names, store folder), into a new folder.
+def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path()) -> None:
+    """Pack the runs of these configurations, and what they read in the working copy `home`, into a new folder.
 
     Of the train part only the rows that the splits name are packed. A killed call leaves `<folder>.part` alone.
-    Raises DataError when the folder is there already, a split does not fit its store or its run, or two stores of
-    one dataset differ.
+    Raises DataError when the folder is there already, a file is missing that none of the runs makes, or a split does
+    not fit its store or its run.
     """
     if folder.exists():
         raise DataError(f"{folder}: is there already, and may hold results; name another folder or delete it")
@@ -51,54 +52,62 @@ def write_bundle(folder: Path, runs: Sequence[tuple[Config, Mapping[str, Path], 
     shutil.rmtree(partial, ignore_errors=True)
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
-    for config, reads, store_folder in runs:
-        store = load_store(store_folder)
-        saved = check_split(split_file := reads["split"], store)
+    for config in configs:
+        run, dataset = config["run"], _split_of(config)[0]
+        store = stores.setdefault(dataset, load_store(home / places.store(run)))
+        split_file = home / places.drawn(run)
+        saved = check_split(split_file, store)
         if (saved.dataset, saved.setting, saved.seed) != _split_of(config):
-            raise DataError(
-                f"{split_file}: is the split {saved.setting} of seed {saved.seed}, not that of {config['run']}"
-            )
-        if stores.setdefault(store.dataset, store).sha256 != store.sha256:
-            raise DataError(f"{store_folder}: is not the data of {stores[store.dataset].folder}; make two bundles")
-        rows.setdefault(store.dataset, set()).update(saved.split.rows.tolist())
-        for name, file in _reads(partial, config).items():
-            _copy(reads[name], file)
-        _write_config(partial / "configs" / f"{config['run']}.json", config)
-    for dataset, store in stores.items():
-        _write_store(partial / "store" / dataset, store, sorted(rows[dataset]))
-    (partial / "runs").mkdir(parents=True)
+            raise DataError(f"{split_file}: is the split {saved.setting} of seed {saved.seed}, not that of {run}")
+        rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
+        for path in _lacking(home, config, configs):
+            raise DataError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
+        for path in {places.drawn(run), *places.read(run, config["plan"]).values()}:
+            if (home / path).exists():
+                _copy(home / path, partial / path)
+        _write_config(partial / "configs" / f"{run}.json", config)
+    for store in stores.values():
+        _write_store(partial / "data/store" / store.dataset, store, sorted(rows[store.dataset]))
+    (partial / "runs").mkdir(parents=True, exist_ok=True)
     partial.replace(folder)
 
 
 def read_bundle(folder: Path) -> list[BundledRun]:
     """The runs of a bundle, sorted by id; raises DataError when it is no bundle or lacks a file."""
-    configs = folder / "configs"
-    runs = []
-    for path in sorted(configs.rglob("*.json")):
-        config = read_json(path, "configuration")
-        store = folder / "store" / _split_of(config)[0]
-        run = BundledRun(config, _reads(folder, config), store)
-        if path.relative_to(configs).with_suffix("").as_posix() != config.get("run"):
-            raise DataError(f"{path}: is the configuration of {config.get('run')}; pack the runs again")
-        for needed in (*run.reads.values(), run.store / MANIFEST):
-            if not needed.is_file():
-                raise DataError(f"{needed}: is missing, {config['run']} needs it; copy the bundle again")
-        runs.append(run)
-    if not runs:
+    place = folder / "configs"
+    configs = {path: read_json(path, "configuration") for path in sorted(place.rglob("*.json"))}
+    for path, config in configs.items():
+        _split_of(config)
+        if path.relative_to(place).with_suffix("").as_posix() != config["run"]:
+            raise DataError(f"{path}: is the configuration of {config['run']}; pack the runs again")
+        store = folder / places.store(config["run"]) / MANIFEST
+        for needed in (*_lacking(folder, config, configs.values()), *([] if store.is_file() else [store])):
+            raise DataError(f"{needed}: is missing, {config['run']} needs it; copy the bundle again")
+    if not configs:
         raise DataError(f"{folder}: is no bundle (it has no configs/); make one with `python -m daso bundle <run ids>`")
-    return runs
+    return [_bundled(folder, config) for config in configs.values()]
+
+
+def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
+    run = config["run"]
+    reads = {name: folder / path for name, path in places.read(run, config["plan"]).items()}
+    return BundledRun(config, folder / places.drawn(run), reads, folder / places.store(run))
+
+
+def _lacking(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
+    """What a run reads below `root`, is not there, and none of the runs of `configs` makes."""
+    runs, plan = {other["run"] for other in configs}, config["plan"]
+    made = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
+    reads = {"drawn": places.drawn(config["run"]), **places.read(config["run"], plan)}
+    return [root / path for name, path in reads.items() if name not in made and not (root / path).is_file()]
 
 
 def _split_of(config: Config) -> tuple[str, str, int]:
     try:
+        config["run"], config["plan"]
         return config["dataset"]["name"], config["setting"]["name"], config["seed"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{config.get('run')}: not a resolved configuration of a run ({error!r})") from error
-
-
-def _reads(folder: Path, config: Config) -> dict[str, Path]:
-    """Where a bundle has the files that a run reads."""
-    return {name: folder / "reads" / path for name, path in places.read(config["run"], config["plan"]).items()}
 
 
 def _write_store(folder: Path, store: Store, rows: Sequence[int]) -> None:

@@ -29,7 +29,7 @@ def run_config(seed: int, dataset: str = "toy", setting: str = "small", method: 
 
 @pytest.fixture
 def pack(tmp_path):
-    """A store of 40 images of noise, and `pack(seeds)`: the runs to bundle, their splits drawn and saved."""
+    """A store of 40 images of noise, and `pack(seeds)`: the configurations to bundle, their splits drawn and saved."""
     random = np.random.default_rng(0)
     labels = np.arange(40) % 2
     parts = {"train": (random.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8), labels)}
@@ -43,7 +43,7 @@ def pack(tmp_path):
             config = {"dataset": "toy", "setting": setting, "seed": seed, "num_classes": 2, "holdout": 4}
             path = tmp_path / f"data/splits/toy/small/s{seed}.json"
             make_split({**config, "class_order": "native"}, store, path)
-            runs += [(run_config(seed, method=method), {"split": path}, store.folder) for method in methods]
+            runs += [run_config(seed, method=method) for method in methods]
         return runs
 
     return pack
@@ -51,9 +51,9 @@ def pack(tmp_path):
 
 def test_what_is_in_it(pack, tmp_path):
     runs = pack(0, 1, methods=("fixmatch", "supervised"))
-    write_bundle(tmp_path / "out/bundle", runs)
+    write_bundle(tmp_path / "out/bundle", runs, tmp_path)
     found = read_bundle(tmp_path / "out/bundle")
-    assert [run.config for run in found] == sorted((config for config, *_ in runs), key=lambda config: config["run"])
+    assert [run.config for run in found] == sorted(runs, key=lambda config: config["run"])
     assert {
         path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()
     } == {
@@ -62,19 +62,20 @@ def test_what_is_in_it(pack, tmp_path):
             for method in ("fixmatch", "supervised")
             for seed in (0, 1)
         ),
-        *(f"bundle/reads/data/splits/toy/small/s{seed}.json" for seed in (0, 1)),
-        *(f"bundle/store/toy/{name}" for name in ("manifest.json", "train.zip", "test.zip")),
-        *(f"bundle/store/toy/{part}_labels.npy" for part in ("train", "test")),
+        *(f"bundle/data/splits/toy/small/s{seed}.json" for seed in (0, 1)),
+        *(f"bundle/data/store/toy/{name}" for name in ("manifest.json", "train.zip", "test.zip")),
+        *(f"bundle/data/store/toy/{part}_labels.npy" for part in ("train", "test")),
     }
     assert (tmp_path / "out/bundle/runs").is_dir()
 
 
 def test_pixels_labels_and_digests_are_the_same(pack, tmp_path):
     runs = pack(0, 1)
-    write_bundle(tmp_path / "bundle", runs)
-    whole, used = load_store(runs[0][2]), set()
-    for (_, reads, _), run in zip(runs, read_bundle(tmp_path / "bundle"), strict=True):
-        assert run.reads["split"].read_bytes() == reads["split"].read_bytes()
+    write_bundle(tmp_path / "bundle", runs, tmp_path)
+    whole, used = load_store(tmp_path / "data/store/toy"), set()
+    for run in read_bundle(tmp_path / "bundle"):
+        assert run.drawn == run.reads["split"]
+        assert run.drawn.read_bytes() == (tmp_path / run.drawn.relative_to(tmp_path / "bundle")).read_bytes()
         store = verify_store(run.store)
         assert (store.sha256, store.source, store.classes) == (whole.sha256, whole.source, whole.classes)
         for rows in check_split(run.reads["split"], store).split.parts.values():
@@ -87,8 +88,8 @@ def test_pixels_labels_and_digests_are_the_same(pack, tmp_path):
 
 
 def test_a_row_that_is_not_in_it(pack, tmp_path):
-    write_bundle(tmp_path / "bundle", pack(0))
-    store = load_store(tmp_path / "bundle/store/toy")
+    write_bundle(tmp_path / "bundle", pack(0), tmp_path)
+    store = load_store(tmp_path / "bundle/data/store/toy")
     absent = min(set(range(40)) - set(store.present("train").tolist()))
     with pytest.raises(
         DataError, match=rf"train\.zip: the image of row {absent} is not in this bundle; pack the run that"
@@ -102,30 +103,32 @@ def test_a_row_that_is_not_in_it(pack, tmp_path):
 
 def test_the_same_bytes_again(pack, tmp_path):
     for name in ("one", "two"):
-        write_bundle(tmp_path / name, pack(0))
+        write_bundle(tmp_path / name, pack(0), tmp_path)
     for path in (tmp_path / "one").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
 
 
 def test_a_bundle_of_a_bundle(pack, tmp_path):
-    write_bundle(tmp_path / "two", pack(0, 1))
-    write_bundle(tmp_path / "one", [tuple(read_bundle(tmp_path / "two")[1])])
-    write_bundle(tmp_path / "direct", pack(1))
+    write_bundle(tmp_path / "two", pack(0, 1), tmp_path)
+    write_bundle(tmp_path / "one", [read_bundle(tmp_path / "two")[1].config], tmp_path / "two")
+    write_bundle(tmp_path / "direct", pack(1), tmp_path)
     for name in ("train.zip", "test.zip", "manifest.json"):
-        assert (tmp_path / "one/store/toy" / name).read_bytes() == (tmp_path / "direct/store/toy" / name).read_bytes()
+        assert (tmp_path / "one/data/store/toy" / name).read_bytes() == (
+            tmp_path / "direct/data/store/toy" / name
+        ).read_bytes()
 
 
 def test_the_zip_is_stored_and_lossless(pack, tmp_path):
-    write_bundle(tmp_path / "bundle", pack(0))
-    with zipfile.ZipFile(tmp_path / "bundle/store/toy/test.zip") as archive:
+    write_bundle(tmp_path / "bundle", pack(0), tmp_path)
+    with zipfile.ZipFile(tmp_path / "bundle/data/store/toy/test.zip") as archive:
         assert archive.namelist() == [f"{row}.webp" for row in range(6)]
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         assert archive.read("0.webp")[12:16] == b"VP8L"
 
 
 def test_damage_is_found(pack, tmp_path):
-    write_bundle(tmp_path / "bundle", pack(0))
-    path = tmp_path / "bundle/store/toy/train.zip"
+    write_bundle(tmp_path / "bundle", pack(0), tmp_path)
+    path = tmp_path / "bundle/data/store/toy/train.zip"
     content = bytearray(path.read_bytes())
     content[content.index(b"VP8L") + 20] ^= 255
     path.write_bytes(content)
@@ -137,25 +140,52 @@ def test_damage_is_found(pack, tmp_path):
 
 
 def test_runs_that_do_not_fit_are_refused(pack, tmp_path):
-    runs = pack(0, 1)
-    config, split, store = runs[0]
+    config, _ = pack(0, 1)
+    splits, store = tmp_path / "data/splits/toy/small", tmp_path / "data/store/toy"
+    (splits / "s0.json").rename(splits / "kept.json")
+    with pytest.raises(DataError, match=r"s0\.json: not a readable split"):
+        write_bundle(tmp_path / "bundle", [config], tmp_path)
+    (splits / "s1.json").rename(splits / "s0.json")
     with pytest.raises(
-        DataError, match=r"s1\.json: is the split small of seed 1, not that of toy/small/smoke/fixmatch/s0"
+        DataError, match=r"s0\.json: is the split small of seed 1, not that of toy/small/smoke/fixmatch/s0"
     ):
-        write_bundle(tmp_path / "bundle", [(config, runs[1][1], store)])
+        write_bundle(tmp_path / "bundle", [config], tmp_path)
+    (splits / "kept.json").rename(splits / "s0.json")
     other = load_store(store)
     images = other.images("train")[::-1].copy()
     parts = {"train": (images, other.labels("train")), "test": (other.images("test"), other.labels("test"))}
-    write_store(tmp_path / "other", "toy", ["a", "b"], parts, {})
+    write_store(store, "toy", ["a", "b"], parts, {})
     with pytest.raises(DataError, match="drawn from data with SHA-256"):
-        write_bundle(tmp_path / "bundle", [(config, split, tmp_path / "other")])
+        write_bundle(tmp_path / "bundle", [config], tmp_path)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_what_other_runs_lend_comes_along_or_is_made_there(pack, tmp_path):
+    """A generation takes the guesses of the one before, a classifier the encoder of another method."""
+    (base,) = pack(0)
+    run = "toy/small/smoke/{}/s0".format
+    first = {**base, "run": run("crest.g1")}
+    second = {**base, "run": run("crest"), "plan": {"split": {"of": run("crest.g1"), "key": "k", "exponent": 1.0}}}
+    kept = {**base, "run": run("crt"), "plan": {"encoder": {"of": run("supervised"), "key": "k"}}}
+    write_bundle(tmp_path / "both", [first, second], tmp_path)
+    found = {packed.config["run"]: packed for packed in read_bundle(tmp_path / "both")}[run("crest")]
+    assert found.reads == {"split": tmp_path / "both/runs" / run("crest") / "split.json"}
+    assert found.drawn.exists()
+    assert not found.reads["split"].exists()
+    for config, file in ((second, "crest/s0/split.json"), (kept, "supervised/s0/final.pt")):
+        with pytest.raises(DataError, match=rf"{file}: {config['run']} reads it and it is not there yet; make it"):
+            write_bundle(tmp_path / "bundle", [config], tmp_path)
+    weights = tmp_path / "runs" / run("supervised") / "final.pt"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    write_bundle(tmp_path / "bundle", [kept], tmp_path)
+    assert read_bundle(tmp_path / "bundle")[0].reads["encoder"].read_bytes() == b"weights"
 
 
 def test_nothing_is_overwritten(pack, tmp_path):
     (tmp_path / "bundle/runs").mkdir(parents=True)
     with pytest.raises(DataError, match="is there already, and may hold results; name another folder or delete it"):
-        write_bundle(tmp_path / "bundle", pack(0))
+        write_bundle(tmp_path / "bundle", pack(0), tmp_path)
 
 
 KILLED = """
@@ -163,31 +193,31 @@ import json, os, signal, sys
 from pathlib import Path
 from daso.data import bundle
 bundle.os.cpu_count = lambda: os.kill(os.getpid(), signal.SIGKILL)
-runs = [(config, {"split": Path(split)}, Path(store)) for config, split, store in json.loads(sys.argv[2])]
-bundle.write_bundle(Path(sys.argv[1]), runs)
+bundle.write_bundle(Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3]))
 """
 
 
 def test_a_killed_call_leaves_no_bundle(pack, tmp_path):
     runs = pack(0)
-    told = json.dumps([[config, str(reads["split"]), str(store)] for config, reads, store in runs])
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "bundle"), told], cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "bundle"), json.dumps(runs), str(tmp_path)], cwd=ROOT, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     with pytest.raises(DataError, match="bundle: is no bundle"):
         read_bundle(tmp_path / "bundle")
-    write_bundle(tmp_path / "bundle", runs)
+    write_bundle(tmp_path / "bundle", runs, tmp_path)
     assert len(read_bundle(tmp_path / "bundle")) == 1
     assert not list(tmp_path.glob("*.part"))
 
 
 def test_what_is_missing_is_named(pack, tmp_path):
-    write_bundle(tmp_path / "bundle", pack(0))
+    write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     config = tmp_path / "bundle/configs/toy/small/smoke/fixmatch/s0.json"
     config.rename(config.with_name("s1.json"))
     with pytest.raises(DataError, match=r"s1\.json: is the configuration of toy/small/smoke/fixmatch/s0; pack"):
         read_bundle(tmp_path / "bundle")
     config.with_name("s1.json").rename(config)
-    (tmp_path / "bundle/reads/data/splits/toy/small/s0.json").unlink()
+    (tmp_path / "bundle/data/splits/toy/small/s0.json").unlink()
     with pytest.raises(DataError, match=r"splits/toy/small/s0\.json: is missing, toy/small/smoke/fixmatch/s0 needs it"):
         read_bundle(tmp_path / "bundle")
     config.write_text("{}")
@@ -207,9 +237,11 @@ def test_a_cifar10_setting_is_small(cifar10_store, tmp_path):
         "reversed": False,
     }
     config = {"dataset": "cifar10-lt", "setting": setting, "seed": 0, "num_classes": 10, "holdout": 5000}
-    saved = make_split({**config, "class_order": "native"}, cifar10_store, tmp_path / "s0.json")
-    run = run_config(0, "cifar10-lt", setting["name"])
-    write_bundle(tmp_path / "bundle", [(run, {"split": tmp_path / "s0.json"}, cifar10_store.folder)])
+    split = tmp_path / f"data/splits/cifar10-lt/{setting['name']}/s0.json"
+    saved = make_split({**config, "class_order": "native"}, cifar10_store, split)
+    (tmp_path / "data/store").mkdir()
+    (tmp_path / "data/store/cifar10-lt").symlink_to(cifar10_store.folder)
+    write_bundle(tmp_path / "bundle", [run_config(0, "cifar10-lt", setting["name"])], tmp_path)
     size = sum(path.stat().st_size for path in (tmp_path / "bundle").rglob("*") if path.is_file())
     assert size < 60 * 2**20
     store = load_store(read_bundle(tmp_path / "bundle")[0].store)

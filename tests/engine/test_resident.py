@@ -215,17 +215,17 @@ def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
     """A bundle of two splits of six rows each of 40 and 6 test images; its store, the splits, the whole store."""
     labels = np.arange(40) % 2
     parts = {"train": (TRAIN, labels), "test": (TEST, labels[:6])}
-    whole = write_store(tmp_path / "whole", "toy", ["a", "b"], parts, {})
+    whole = write_store(tmp_path / "data/store/toy", "toy", ["a", "b"], parts, {})
     runs, splits = [], []
     for seed in (0, 1):
         setting = {"name": "small", "n1": 1, "m1": 1, "gamma_l": 1, "gamma_u": 1, "reversed": False}
-        path = tmp_path / f"s{seed}.json"
+        path = tmp_path / f"data/splits/toy/small/s{seed}.json"
         config = {"dataset": "toy", "setting": setting, "num_classes": 2, "holdout": 2, "class_order": "native"}
         splits.append(make_split(config | {"seed": seed}, whole, path).split)
         run = {"run": f"toy/small/smoke/m/s{seed}", "key": "k", "dataset": {"name": "toy"}, "setting": setting}
-        runs.append((run | {"seed": seed, "plan": {}}, {"split": path}, whole.folder))
-    write_bundle(tmp_path / "bundle", runs)
-    return load_store(tmp_path / "bundle/store/toy"), splits, whole
+        runs.append(run | {"seed": seed, "plan": {}})
+    write_bundle(tmp_path / "bundle", runs, tmp_path)
+    return load_store(tmp_path / "bundle/data/store/toy"), splits, whole
 
 
 @pytest.mark.parametrize("memory", [None, 0])

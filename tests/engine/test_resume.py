@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from daso import places
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import parse_run
@@ -28,8 +29,8 @@ def world(tmp_path_factory):
 
     folder, params = tmp_path_factory.mktemp("world"), load(ROOT / "params")
     run = parse_run(params, RUN)
-    store = make_store(data_config(params, run.dataset), folder / "store")
-    make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / "split.json")
+    store = make_store(data_config(params, run.dataset), folder / places.store(RUN))
+    make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / places.drawn(RUN))
     config = Keys(params).resolved(run)
     config["protocol"]["checkpoint_every"] = 7  # not a divisor of the evaluation interval
     (folder / "config.json").write_text(json.dumps(config))
@@ -37,7 +38,7 @@ def world(tmp_path_factory):
 
 
 def command(world: Path, name: str, *more: str) -> list[str]:
-    paths = {"config": world / "config.json", "store": world / "store", "split": world / "split.json"}
+    paths = {"config": world / "config.json", "store": world / places.store(RUN), "split": world / places.drawn(RUN)}
     paths |= {"out": world / name / "out", "scratch": world / name / "scratch"}
     return [sys.executable, "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in paths.items()), *more]
 
@@ -131,7 +132,7 @@ def test_runs_of_a_bundle_side_by_side(world, whole):
     other = Keys(load(ROOT / "params")).resolved(
         parse_run(load(ROOT / "params"), RUN.replace("fixmatch_la", "fixmatch"))
     )
-    write_bundle(world / "bundle", [(each, world / "split.json", world / "store") for each in (config, other)])
+    write_bundle(world / "bundle", [config, other], world)
     train = [sys.executable, "-m", "daso", "train", f"--bundle={world / 'bundle'}", "--replicas=2"]
     process = subprocess.Popen(train, cwd=ROOT, stderr=subprocess.PIPE)
     wait_for_a_new_state(world / "bundle/scratch" / config["run"], process, set())

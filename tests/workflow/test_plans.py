@@ -77,19 +77,19 @@ def test_a_classifier_is_learned_again_when_its_encoder_is(project):
     )
 
 
-def test_a_stage_trained_elsewhere_is_adopted(project):
-    run = f"{RUN}/fixmatch_crest/s1"
+def test_a_whole_plan_is_trained_elsewhere_and_adopted(project):
+    """Lenders come along and are trained first; here everything is current then."""
     project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
-    said = project.call("python", "-m", "daso", "bundle", run, "--out", "bundles/last", fails=True)
-    assert f"runs/{run}/split.json: {run} reads it and it is not there yet; make it with `snakemake runs/" in said
-    project.snakemake(f"runs/{run}/split.json", f"runs/{RUN}/supervised/s1/train.json")
-    crt = f"{RUN}/supervised_crt/s1"
-    project.call("python", "-m", "daso", "bundle", run, crt, "--out", "bundles/last")
-    project.call("python", "-m", "daso", "train", "--bundle", "bundles/last")
-    project.call("python", "-m", "daso", "adopt", "bundles/last")
-    planned = project.planned()
-    assert not {f"train {method} 1" for method in PLANNED} & planned.keys()
-    assert planned["train fixmatch_crest.g1 1"] == 0
+    asked = [f"{RUN}/{method}/s1" for method in PLANNED]
+    project.snakemake("splits")
+    project.call("python", "-m", "daso", "bundle", *asked, "--out", "bundles/plans")
+    project.call("python", "-m", "daso", "train", "--bundle", "bundles/plans")
+    said = project.call("python", "-m", "daso", "adopt", "bundles/plans")
+    stages = ("fixmatch_crest.g1", "fixmatch_crest", "supervised", "supervised_crt")
+    assert sorted(line for line in said.splitlines() if line.endswith(": adopted")) == sorted(
+        f"{RUN}/{stage}/s1: adopted" for stage in stages
+    )
+    assert not {f"train {stage} 1" for stage in stages} & project.planned().keys()
 
 
 def with_darp(project):
