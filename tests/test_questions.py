@@ -1,5 +1,7 @@
 """The verbs that answer, as they are typed."""
 
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -77,3 +79,16 @@ def test_they_answer_without_torch_and_to_one_who_stops_listening():
         f"{sys.executable} -m daso cell t1 | true", shell=True, check=True, stderr=subprocess.PIPE, text=True
     )
     assert closed.stderr == ""
+
+
+def test_the_answers_that_the_readme_shows(capsys, monkeypatch, tmp_path):
+    """Where nothing has been trained yet."""
+    for name in ("params", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"^\$ python -m daso (.*)\n((?:.+\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [words.split()[0] for words, _ in shown] == ["list", "explain", "cell"]
+    for words, lines in shown:
+        assert main(shlex.split(words)) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert [line for line in lines.splitlines() if line not in (*said, "```")] == [], words
