@@ -106,7 +106,8 @@ def _component(kind: str, part: Tree, sources: Mapping[str, Source], file: Sourc
     name, spec = part["name"], KINDS[kind][part["name"]]
     module = str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
     yield ("",)
-    yield (f"{kind} {name}: {summary(spec)} ({module})" + _comments(file.file).get((name,), ""),)
+    comment = next((text for path, text in _comments(file.file).items() if path in ((name,), (name, "name"))), "")
+    yield (f"{kind} {name}: {summary(spec)} ({module}){comment}",)
     own, rest = given(part), defaults(spec)
     for option in options(spec):
         key = f"{name}.{option}"
@@ -179,20 +180,24 @@ def _tags(method: Tree) -> list[str]:
     return list(dict.fromkeys(tag for file in files if file for tag in TAG.findall(file.read_text(encoding="utf-8"))))
 
 
-@cache
 def _comments(file: str) -> dict[Row, str]:
     """The comments beside values of a file: by component and option, or by the keys that lead to the value."""
-    tree = YAML().load(Path(file).read_text(encoding="utf-8"))
+    return _beside(Path(file).read_text(encoding="utf-8"))
+
+
+@cache
+def _beside(text: str) -> dict[Row, str]:
+    tree = YAML().load(text)
     found: dict[Row, str] = {}
 
     def walk(node: Any, path: Row) -> None:
-        entries = node.items() if isinstance(node, CommentedMap) else enumerate(node)
-        for key, value in entries:
-            tokens = node.ca.items.get(key) or ()
+        mapping = isinstance(node, CommentedMap)
+        for key, value in node.items() if mapping else enumerate(node):
+            tokens = node.ca.items.get(key, [])[2 if mapping else 0 :][:1]  # the one behind it, on its line
             part = isinstance(value, CommentedMap) and "name" in value
             here = (value["name"],) if part else (*path, str(key))
-            if text := next((str(token.value) for token in tokens[2:3] if token), "").strip():
-                found[here] = f"  {text.partition(chr(10))[0]}"
+            for comment in (str(token.value) for token in tokens if token):
+                found[here] = "  " + comment.strip().partition("\n")[0]
             if isinstance(value, CommentedMap | CommentedSeq):
                 walk(value, here)
 
