@@ -36,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         verb: Callable[[Args], None] = args.verb
         verb(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except DasoError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -36,46 +36,52 @@ class Work(NamedTuple):
 
 
 def lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iterator[str]:
-    """The cost of runs in words, and of those still to be done."""
+    """The cost of runs of one dataset and protocol in words, and of those still to be done."""
     work = [Work.of(params, run) for run in runs]
     steps, images = (sum(column) for column in zip(*work, strict=True))
     yield f"{len(runs)} runs, {steps:,} steps, {images:,} images"
-    recipes = dict.fromkeys(run.recipe for run in runs)
-    found = {recipe: dict(paces(recipe, params, runs[0].protocol)) for recipe in recipes}
+    found = {run.recipe: dict(paces(params, run)) for run in runs}
     if lacking := [recipe for recipe, mine in found.items() if not mine]:
-        yield f"device-hours unknown: no step of {' and '.join(lacking)} under protocol {runs[0].protocol} is measured"
+        yield f"device-hours unknown: no step of {' and '.join(lacking)} on such images has been measured"
         return
     common = [way for way in next(iter(found.values())) if all(way in mine for mine in found.values())]
     if not common:
-        yield "device-hours unknown: no one machine has measured all of these methods"
+        yield f"device-hours unknown: no one machine has measured steps of {' and '.join(found)}"
     for way in common:
-        hours = {run: Work.of(params, run).steps * found[run.recipe][way] / 3600 for run in runs}
+        hours = {run: done.steps * found[run.recipe][way] / 3600 for run, done in zip(runs, work, strict=True)}
         total, left = three_digits(sum(hours.values())), three_digits(sum(hours[run] for run in todo))
         a_step = ", ".join(f"{three_digits(1000 * mine[way])} ms a step of {recipe}" for recipe, mine in found.items())
         yield f"{total} device-hours, {left} of them to be done, on {way}: {a_step}"
 
 
-def paces(recipe: str, params: Params, protocol: str) -> Iterator[tuple[str, float]]:
-    """Where and how steps of a method were measured, and the seconds that one takes."""
+def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
+    """Where and how steps of a run's method were measured, and the seconds of the device that one takes.
+
+    Measured are runs of the same protocol on images of the same size, whatever their setting, and the benchmarks of
+    this machine and others.
+    """
+    side = params.datasets[run.dataset]["image_size"]
+    alike = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
     for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
-        files = sorted(Path(place).glob(f"*/*/{protocol}/{recipe}/{pattern}"))
-        metrics = dict(enumerate(read_json(file, "metrics of a run") for file in files))
-        for (device, how), speeds in ways(Cell("", "", recipe, "", (), done=metrics)).items():
+        files = [file for name in alike for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")]
+        metrics = dict(enumerate(read_json(file, "metrics of a run") for file in sorted(files)))
+        for (device, how), speeds in ways(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
-            yield f"{device}, {how} ({place}/, {len(seconds)} runs)", statistics.median(seconds)
+            yield f"{device}, {how} ({place}/)", statistics.median(seconds)
     for file in sorted(BENCHMARKS.glob("*.json")):
-        yield from _benchmark(file, recipe, params.protocols[protocol]["steps"])
+        yield from _benchmark(file, run.recipe, params.protocols[run.protocol]["steps"], side)
 
 
-def _benchmark(file: Path, recipe: str, steps: int) -> Iterator[tuple[str, float]]:
+def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[tuple[str, float]]:
     """The fastest way in which a benchmark took steps of a method, under a protocol of so many."""
     tree = json.loads(file.read_text(encoding="utf-8"))
     section: Mapping[str, Any] = tree.get("sections", {}).get("steps", {})
     if tree.get("machine", {}).get("quick"):
         return
     for table in section.get("tables", ()):
-        if table["title"] == f"Steps of {recipe}" and table["columns"][-1] == f"hours for {steps:,} steps":
+        of_ours = table["title"] == f"Steps of {recipe}" and f" images of {side} pixels a side" in table["how"]
+        if of_ours and table["columns"][-1] == f"hours for {steps:,} steps":
             ours = {row[0]: row[1]["median"] / 1000 for row in table["rows"] if row[0].startswith(OURS)}
-            if ours:
-                best = min(ours, key=lambda name: ours[name])
+            best = min(ours, key=lambda name: ours[name], default="")
+            if best:
                 yield f"{section['made_with']['device']}, {best.removeprefix(OURS)} ({file})", ours[best]

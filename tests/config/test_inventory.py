@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from daso.config.inventory import KINDS, described, inventory
+from daso.config.params import load
+from daso.errors import ParamsError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def project():
+    return load(ROOT / "params")
+
+
+def line(text, name):
+    (found,) = (line for line in text.splitlines() if line.split()[0] == name)
+    return [cell.strip() for cell in found.split("  ") if cell.strip()]
+
+
+def test_methods_and_what_they_are_made_of(project):
+    text = inventory(project, "methods")
+    assert line(text, "fixmatch_la_daso") == [
+        "fixmatch_la_daso",
+        "fixmatch + logit_adjustment + daso",
+        "FixMatch + LA + DASO",
+    ]
+    assert line(text, "supervised")[1] == "supervised"
+    assert len(text.splitlines()) == len(list((ROOT / "params/methods").glob("*.yaml")))
+
+
+def test_settings_in_words(project):
+    """500 to 500 / 100 = 5 labeled images and 4,000 to 40 unlabeled ones; 450 / 20 = 22.5 is cut."""
+    text = inventory(project, "settings")
+    labeled, unlabeled = line(text, "cifar10-lt/n500-m4000-l100-u100r")[1:]
+    assert labeled == "labeled: 1,236 images, 500 to 5 a class (gamma 100)"
+    assert unlabeled == "unlabeled: 9,922 images, 40 to 4,000 a class (gamma 100, reversed)"
+    assert line(text, "cifar10-lt/n500-m4000-l100-u1")[2] == "unlabeled: 40,000 images, 4,000 a class (gamma 1)"
+    labeled, unlabeled = line(text, "stl10-lt/n450-l20")[1:]
+    assert "450 to 22 a class (gamma 20)" in labeled
+    assert unlabeled == (
+        "unlabeled: all there are; classes of the unlabeled images unknown: no pseudo-label recall or precision"
+    )
+    assert described({"labeled": 0.2}, 10) == ("labeled: 20 % of each class, as large as it is", "unlabeled: the rest")
+
+
+def test_datasets_suites_and_protocols(project):
+    assert line(inventory(project, "datasets"), "stl10-lt")[1:3] == [
+        "stl10",
+        "10 classes, 96 x 96 pixels, 4 settings",
+    ]
+    assert line(inventory(project, "suites"), "cifar10-lt-main")[1:3] == ["protocol paper", "72 runs"]
+    assert line(inventory(project, "suites"), "quickstart")[2].endswith("runs, the default")
+    assert line(inventory(project, "protocols"), "paper")[1:4] == [
+        "250,000 steps of 64 labeled images",
+        "wide_resnet: depth 28, width 2",
+        "compared with published numbers",
+    ]
+    assert line(inventory(project, "protocols"), "smoke")[3] == "compared with nothing published"
+
+
+def test_an_unknown_kind(project):
+    with pytest.raises(ParamsError, match="no kind 'method'; did you mean 'methods'"):
+        inventory(project, "method")
+    assert list(KINDS) == ["methods", "datasets", "settings", "suites", "protocols"]
