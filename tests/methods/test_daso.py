@@ -106,6 +106,16 @@ def test_nothing_is_written_before_commit(env, batch, models):
     assert addon.queue.bank[:2].tolist() == [[2, 0], [0, 1]]
 
 
+def test_pseudo_labels_are_counted_confident_or_not(env, batch, models):
+    """With shares of one half the labels are 0 1 2 1 1, and the last two reach no threshold: counts 1, 3 and 1."""
+    addon = daso(env, blend=0.5)
+    learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
+    _, step = learner.step(batch, models)
+    learner.commit(step)
+    assert step.mask.int().tolist() == [1, 1, 1, 0, 0]
+    assert addon.histogram.counts.tolist() == [1, 3, 1]
+
+
 def test_the_queue_fills_during_warmup_with_this_batch_included(env, batch, models):
     addon = DASO(env, **OPTIONS)
     step = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(batch._replace(t=torch.tensor(0)), models)[1]

@@ -59,7 +59,7 @@ def test_a_guess_that_just_reaches_the_threshold_counts(env, batch, models):
 def test_logits_are_adjusted_by_role(env, batch, models, role, first, mask, consistency):
     """pi = (.7, .2, .1). A guess loses it: .97 / .7 over .97 / .7 + .02 / .2 + .01 / .1 is .873874, and the third,
     .96 / .2 = 4.8 over 5.028571, is .954545: it alone counts, log(e + 2) / 3. The strong logits gain it: the first
-    costs log(1 + .3 / (.7 e)) = .146403, the third log((.9 + .1 e) / .2) = 1.768006, over three images.
+    costs log(1 + .3 / (.7 e)) = .146403, the third log((.9 + .1 e) / .2) = 1.768003, over three images.
     """
     addon = LogitAdjustment(env, tau=1.0, roles=[role])
     losses, step = stepped(FixMatch(env, [addon], threshold=0.95, weight=1.0), batch, models)
