@@ -34,6 +34,8 @@ def test_a_prior_is_estimated_only_where_it_is_asked_for():
     (asked,), (other,) = (plan.stages(500, {"darp.prior": prior}) for prior in ("estimated", "true_counts"))
     assert asked == Stage("", 500, estimate=Estimate("supervised_survey", "darp.estimate"))
     assert other == Stage("", 500)
+    for darp in ({"darp.prior": "labeled"}, {"darp.prior": "given"}, {}):
+        assert plan.stages(500, darp) == (Stage("", 500),)
 
 
 def test_options_and_bounds_are_read_from_the_source():

@@ -1,15 +1,17 @@
-"""What a training says at its start."""
+"""What a training says at its start, and what it takes from other runs."""
 
+import json
 import logging
 
 import pytest
 import torch
 
 import daso.training as training
+from daso.engine import checkpoint
 from daso.engine.environment import choose_device
 from daso.engine.progress import Stop
 from daso.engine.resident import Resident
-from daso.errors import DasoError, DivergedError
+from daso.errors import CheckpointError, DasoError, DataError, DivergedError
 from daso.training import Data, Job, Way
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool
 
@@ -85,3 +87,46 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
 def test_a_device_that_is_none(name):
     with pytest.raises(DasoError, match=rf"device '{name}': choose auto, cpu, cuda or cuda:N"):
         choose_device(name)
+
+
+PLAN = {
+    "encoder": {"of": "d/s/p/base/s0", "key": "e1", "statistics": "kept"},
+    "estimate": {"of": "d/s/p/survey/s0", "key": "k1", "into": "darp.estimate"},
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The networks of a finished run of key e1, and an estimate of key k1."""
+    networks = {"student": {"weight": torch.ones(2)}, "teacher": {"weight": torch.zeros(2)}}
+    checkpoint.save(tmp_path / "final.pt", {"key": "e1"} | networks)
+    (tmp_path / "estimate.json").write_text(json.dumps({"key": "k1", "sizes": [3.0, 1.0]}))
+    return {"encoder": tmp_path / "final.pt", "estimate": tmp_path / "estimate.json"}
+
+
+def job(plan, **lent):
+    return Job({**CONFIG, "plan": plan}, *(None,) * 4, **lent)
+
+
+def test_what_a_run_is_lent(files):
+    """The student's weights, which are what a supervised run is evaluated by, and the sizes under their option."""
+    assert training._lent(job({})) == training.Lent(None, {})
+    lent = training._lent(job(PLAN, **files))
+    assert lent.encoder["weight"].tolist() == [1, 1]
+    assert lent.options == {"darp.estimate": [3.0, 1.0]}
+
+
+@pytest.mark.parametrize("name", ["encoder", "estimate"])
+def test_what_is_lent_is_named_if_and_only_if_it_is_taken(files, name):
+    with pytest.raises(DasoError, match=f"^tiny: takes its {name} from {PLAN[name]['of']}; name the file by --{name}$"):
+        training._lent(job({name: PLAN[name]}))
+    with pytest.raises(DasoError, match=f"^tiny: takes no {name} by --{name}$"):
+        training._lent(job({}, **{name: files[name]}))
+
+
+def test_what_is_lent_is_that_of_the_plan(files):
+    encoder, estimate = ({name: PLAN[name] | {"key": "other"}} for name in PLAN)
+    with pytest.raises(CheckpointError, match="belongs to configuration e1, this run is other"):
+        training._lent(job(encoder, encoder=files["encoder"]))
+    with pytest.raises(DataError, match=r"estimate\.json: is not the estimate other; delete it and run again"):
+        training._lent(job(estimate, estimate=files["estimate"]))

@@ -67,6 +67,12 @@ def test_where_and_overrides(params):
     assert resolved(f"{MATCHED}/supervised/s0")["optimizer"]["milestones"] == []
 
 
+def test_no_two_generations_draw_alike():
+    """The first four bytes of `printf 0/g1 | sha256sum` are bf 31 6c 38, lowest first; the last one has the seed."""
+    seeds = {run: resolved(f"{MATCHED}/fixmatch_crest{run}")["draw_seed"] for run in ("/s0", ".g1/s0", "/s1", ".g1/s1")}
+    assert seeds == {"/s0": 0, ".g1/s0": 0x386C31BF, "/s1": 1, ".g1/s1": 0x30957243}
+
+
 def test_a_later_word_wins_and_an_override_is_the_last(params):
     where = {"digits/*": {"daso.weight": 2.0, "daso.period": 5}, "digits/*r": {"daso.weight": 3.0}}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))

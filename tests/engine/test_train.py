@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from daso.augment.packed import pack
+from daso.config.build import build
 from daso.config.registry import LEARNERS, load
 from daso.engine.loader import Loader
 from daso.engine.resident import Pool
 from daso.engine.train import Trainer
 from daso.errors import CheckpointError, DivergedError
-from tests.engine.world import CONFIG, SUPERVISED, batches, trainer
+from tests.engine.world import CONFIG, CPU, SUPERVISED, batches, pool, trainer
 
 
 def pixels(run: Trainer, images: torch.Tensor) -> torch.Tensor:
@@ -139,6 +140,58 @@ def test_accuracies_of_known_answers():
     assert [row["test_recall_0"], row["test_recall_1"]] == [0.5, 1.0]
     assert row["test_balanced"] == 0.75
     assert row["test_top1_la"] == pytest.approx(1 / 3)
+
+
+def grown(*addons):
+    """A run on 6 and 3 labels as drawn and six guesses of class 1."""
+    labeled = pool([0] * 6 + [1] * 9, 0)
+    labeled.guessed = 6
+    method = CONFIG["method"] | {"addons": list(addons)}
+    return build({**CONFIG, "method": method}, trainer().data._replace(labeled=labeled), CPU)
+
+
+def test_a_plans_guesses_are_in_no_prior_but_that_of_the_labeled_loss():
+    """As drawn (6, 3), so 2/3 and 1/3; with the guesses (6, 9), so .4 and .6."""
+    run = grown(
+        {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]},
+        {"name": "distribution_alignment", "window": 1, "temperature": 1.0},
+    )
+    adjustment, alignment = run.learner.chain
+    assert adjustment.log_prior.exp().tolist() == pytest.approx([0.4, 0.6])
+    assert alignment.target.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert run.log_prior.exp().tolist() == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_accuracy_after_adjustment_is_by_the_labels_as_drawn():
+    """A lead of .5 for class 0 falls by log 2 = .693, as above; by the enlarged labels it would grow by .405."""
+    run = grown()
+    run.predict = lambda pool: (torch.tensor([[0.5, 0.0]]).expand(len(pool), 2),) * 2  # type: ignore[method-assign]
+    row = run.evaluate()
+    assert row["test_top1"] == pytest.approx(2 / 3)  # labels 0, 0, 1
+    assert row["test_top1_la"] == pytest.approx(1 / 3)
+
+
+def answering(run, unlabeled):
+    """Held-out images of class 0 and 1 are answered (.8, .2) and (.3, .7), unlabeled ones all alike."""
+    answers = {
+        run.data.validation: torch.tensor([[0.8, 0.2], [0.3, 0.7]]).log(),
+        run.data.unlabeled: torch.tensor([unlabeled]).log().expand(16, 2),
+        run.data.test: torch.eye(2)[[1, 0, 1]],
+    }
+    run.predict = lambda pool: (answers[pool], answers[pool].flip(1))
+    return run
+
+
+@pytest.mark.parametrize(("unlabeled", "sizes"), [([0.675, 0.325], [12, 4]), ([0.9, 0.1], [None, None])])
+def test_a_survey_in_every_evaluation(unlabeled, sizes):
+    """12 and 4 images have the mass .8 * 12 + .3 * 4 = 10.8 and .2 * 12 + .7 * 4 = 5.2: sixteenths .675 and .325.
+
+    Sixteen answers (.9, .1) would be (.7 * 14.4 - .3 * 1.6) / .5 = 19.2 images of class 0 and -3.2 of class 1. It is
+    the plain answers that count; the adjusted ones here are the other way round.
+    """
+    row = answering(trainer(plan={"survey": True}), unlabeled).evaluate()
+    assert [row["size_0"], row["size_1"]] == [size and pytest.approx(size, abs=1e-5) for size in sizes]
+    assert not [name for name in answering(trainer(), unlabeled).evaluate() if name.startswith("size_")]
 
 
 def test_a_diverged_run_is_no_result():

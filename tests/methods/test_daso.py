@@ -33,6 +33,8 @@ def daso(env, **changes):
          0.445499, 0.277961, 0.998729),
         ({"dist_temperature": 0.3}, 500, [0.997410, 0.967333, 0.997597, 0.980926, 0.891986], [0, 1, 2, 1, 1],
          [1, 1, 1, 1, 0], 0.301952, 0.277961, 0.855182),
+        ({"weight": 2.0}, 500, [0.997410, 0.986580, 0.998320, 0.980926, 0.955627], [0, 1, 2, 1, 1], [1, 1, 1, 1, 1],
+         0.445499, 0.555922, 1.276690),
         ({"blend": 0.5}, 500, [0.983953, 0.981867, 0.998795, 0.710105, 0.940044], [0, 1, 2, 1, 1], [1, 1, 1, 0, 0],
          0.097170, 0.277961, 0.650400),
         ({}, 100, [0.997410, 0.986580, 0.998320, 0.980926, 0.955627], [0, 1, 2, 1, 1], [1, 1, 1, 1, 1],
@@ -106,6 +108,26 @@ def test_nothing_is_written_before_commit(env, batch, models):
     assert addon.queue.bank[:2].tolist() == [[2, 0], [0, 1]]
 
 
+def test_pseudo_labels_are_counted_confident_or_not(env, batch, models):
+    """With shares of one half the labels are 0 1 2 1 1, and the last two reach no threshold: counts 1, 3 and 1."""
+    addon = daso(env, blend=0.5)
+    learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
+    _, step = learner.step(batch, models)
+    learner.commit(step)
+    assert step.mask.int().tolist() == [1, 1, 1, 0, 0]
+    assert addon.histogram.counts.tolist() == [1, 3, 1]
+
+
+def test_the_last_window_is_what_blending_goes_by(env, batch, models):
+    """Windows of one step count the linear labels 0 1 2 0 1 of warm-up; the run's last step publishes none."""
+    addon = DASO(env, **(OPTIONS | {"period": 1}))
+    learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
+    for t, published in ((999, [1, 1, 1]), (0, [2, 2, 1])):
+        learner.commit(learner.step(batch._replace(t=torch.tensor(t)), models)[1])
+        assert addon.histogram.published.tolist() == published
+        addon.histogram.counts.zero_()
+
+
 def test_the_queue_fills_during_warmup_with_this_batch_included(env, batch, models):
     addon = DASO(env, **OPTIONS)
     step = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(batch._replace(t=torch.tensor(0)), models)[1]
@@ -148,3 +170,4 @@ def test_composes_with_logit_adjustment(env, batch, models):
 def test_a_warmup_shorter_than_the_period_is_refused(env):
     with pytest.raises(ParamsError, match="warmup 5 is shorter than period 10"):
         DASO(env, **(OPTIONS | {"warmup": 5}))
+    DASO(env, **(OPTIONS | {"warmup": 10}))  # as long is long enough

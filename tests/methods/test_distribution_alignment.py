@@ -40,6 +40,12 @@ def test_the_first_batch(env, temperature, target, expected):
     assert align(addon, ROWS) == [pytest.approx(row, abs=1e-5) for row in expected]
 
 
+def test_a_plans_guesses_are_not_aimed_at(env):
+    """Of (6, 3, 21) labels twenty of the last class were guessed: the target is that of (6, 3, 1), .6 .3 .1."""
+    addon = DistributionAlignment(env._replace(counts=(6, 3, 21), drawn_counts=(6, 3, 1)), **OPTIONS)
+    assert addon.target.tolist() == pytest.approx([0.6, 0.3, 0.1])
+
+
 def test_the_mean_is_of_all_batches_so_far_and_this_one(env):
     """Means (.6, .25, .15), then (.2, .55, .25): together (.4, .4, .2), so (.2, .6, .2) -> (.3, .45, .1) / .85."""
     addon = DistributionAlignment(env, **OPTIONS)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.learners.fixmatch import FixMatch
 from daso.records import Output
 
@@ -17,16 +18,54 @@ class Answers(nn.Module):
         return Output(torch.zeros(len(images), 2), self.logits, {})
 
 
+WEAK = torch.tensor([[0.97, 0.02, 0.01], [0.90, 0.05, 0.05], [0.02, 0.96, 0.02]])
+
+
+def stepped(learner, batch, models, weak=WEAK):
+    """The step of a network whose guesses are `weak` and whose strong logits are the identity."""
+    student = Answers(torch.cat([torch.zeros(2, 3), weak.log(), torch.eye(3)]))
+    three = batch._replace(u={view: images[:3] for view, images in batch.u.items()}, u_index=torch.arange(3))
+    return learner.step(three, models._replace(student=student))
+
+
 def test_confident_pseudo_labels_teach_the_strong_view(env, batch, models):
     """Guesses (.97, .02, .01), (.90, .05, .05), (.02, .96, .02), strong logits the identity: the first and the third
     count, each log(e + 2) - 1 = .551445 or, at the third, where the label is class 1, log(e + 2) = 1.551445."""
-    weak = torch.tensor([[0.97, 0.02, 0.01], [0.90, 0.05, 0.05], [0.02, 0.96, 0.02]]).log()
-    student = Answers(torch.cat([torch.zeros(2, 3), weak, torch.eye(3)]))
-    three = batch._replace(u={view: images[:3] for view, images in batch.u.items()}, u_index=torch.arange(3))
-    learner = FixMatch(env, threshold=0.95, weight=1.0)
-    losses, step = learner.step(three, models._replace(student=student))
+    losses, step = stepped(FixMatch(env, threshold=0.95, weight=1.0), batch, models)
     assert step.mask.tolist() == [True, False, True]
     assert losses["consistency"].item() == pytest.approx(0.700963, abs=1e-5)
+    assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
+
+
+def test_the_weight_of_the_unlabeled_loss(env, batch, models):
+    """Twice the .700963 above; the labeled loss is log 3, of even answers."""
+    losses, _ = stepped(FixMatch(env, threshold=0.95, weight=2.0), batch, models)
+    assert losses["consistency"].item() == pytest.approx(1.401926, abs=1e-5)
+    assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
+
+
+def test_a_guess_that_just_reaches_the_threshold_counts(env, batch, models):
+    """One half is exact, so the first guess is as confident as it must be; the third is not."""
+    weak = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0], [0.375, 0.25, 0.375]])
+    _, step = stepped(FixMatch(env, threshold=0.5, weight=1.0), batch, models, weak)
+    assert step.targets[0].tolist() == [0.5, 0.5, 0]
+    assert step.mask.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("role", "first", "mask", "consistency"),
+    [("guess", 0.873874, [False, False, True], 0.517148), ("consistency", 0.97, [True, False, True], 0.638136)],
+)
+def test_logits_are_adjusted_by_role(env, batch, models, role, first, mask, consistency):
+    """pi = (.7, .2, .1). A guess loses it: .97 / .7 over .97 / .7 + .02 / .2 + .01 / .1 is .873874, and the third,
+    .96 / .2 = 4.8 over 5.028571, is .954545: it alone counts, log(e + 2) / 3. The strong logits gain it: the first
+    costs log(1 + .3 / (.7 e)) = .146403, the third log((.9 + .1 e) / .2) = 1.768003, over three images.
+    """
+    addon = LogitAdjustment(env, tau=1.0, roles=[role])
+    losses, step = stepped(FixMatch(env, [addon], threshold=0.95, weight=1.0), batch, models)
+    assert step.targets[0, 0].item() == pytest.approx(first, abs=1e-5)
+    assert step.mask.tolist() == mask
+    assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-5)
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
 
 

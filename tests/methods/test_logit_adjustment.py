@@ -21,6 +21,18 @@ def test_log_prior_of_a_long_tail(env):
     assert prior.tolist() == pytest.approx([*expected, -5.510198], abs=1e-5)
 
 
+def test_a_plans_guesses_are_labels_too(env):
+    """(5, 3, 2) labels, of which two and one were guessed: the prior is .5 .3 .2."""
+    prior = addon(env._replace(counts=(5, 3, 2), drawn_counts=(5, 1, 1)), ["supervised"]).log_prior
+    assert prior.exp().tolist() == pytest.approx([0.5, 0.3, 0.2])
+
+
+def test_tau_scales_the_prior(env, batch):
+    """Half of log (.7, .2, .1): -.178337, -.804719, -1.151293."""
+    adjusted = LogitAdjustment(env, tau=0.5, roles=["supervised"]).adjust(LOGITS, Role.SUPERVISED, Step(batch, {}))
+    assert adjusted[0].tolist() == pytest.approx([0.821663, 1.195281, 1.848707], abs=1e-5)
+
+
 def test_training_adds_and_answering_takes_away(env, batch):
     """pi = (.7, .2, .1): 1 + log .7 = .643325; CE of class 2 rises from .407606 to .986975."""
     both, step = addon(env, ["supervised", "eval"]), Step(batch, {})

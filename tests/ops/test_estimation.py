@@ -43,6 +43,8 @@ def test_mean_of_the_trusted():
     masses = [MASS, np.array([95.0, 5, 0]), np.array([700.0, 200, 100])]
     mean = mean_sizes([class_sizes(CONFUSION, mass) for mass in masses])
     assert mean == pytest.approx([721.052632, 202.631579, 76.315789])
+    three = [np.array(sizes) for sizes in ([1.0, 2], [2.0, 2], [9.0, 2])]  # 12 / 3, and a median of 2
+    assert mean_sizes(three).tolist() == [4, 2]
     with pytest.raises(EstimateError, match="none of 1 estimates .* can be trusted"):
         mean_sizes([class_sizes(CONFUSION, masses[1])])
     with pytest.raises(EstimateError, match="none of 0 estimates"):

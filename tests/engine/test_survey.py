@@ -1,0 +1,30 @@
+import json
+
+import pytest
+
+from daso.engine.survey import found
+from daso.errors import EstimateError
+
+
+def surveyed(folder, *sizes):
+    """A finished run of three classes, and what each of its evaluations told."""
+    (folder / "config.json").write_text(json.dumps({"run": "d/s/p/m/s0", "dataset": {"num_classes": 3}}))
+    rows = [f"{step},0.5,{cells}" for step, cells in enumerate(sizes)]
+    (folder / "history.csv").write_text("\n".join(["step,test_top1,size_0,size_1,size_2", *rows]) + "\n")
+    return folder
+
+
+def test_the_mean_of_the_evaluations_that_can_be_trusted(tmp_path):
+    """(12, 3, 1) and (8, 5, 3); the second told nothing."""
+    assert found(surveyed(tmp_path, "12,3,1", ",,", "8,5,3"), "k") == {
+        "run": "d/s/p/m/s0",
+        "key": "k",
+        "sizes": [10, 4, 2],
+        "trusted": 2,
+        "evaluations": 3,
+    }
+
+
+def test_a_survey_that_told_nothing(tmp_path):
+    with pytest.raises(EstimateError, match=f"{tmp_path}: none of 2 estimates"):
+        found(surveyed(tmp_path, ",,", ",,"), "k")
