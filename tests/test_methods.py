@@ -1,4 +1,7 @@
-"""What every method must obey, for every file in params/methods."""
+"""What every method must obey, for every file in params/methods.
+
+What can only differ where the code does is tested of whole recipes, and of ablations that change more than a number.
+"""
 
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 from daso.config.build import Lent, build
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.params import load, parts
 from daso.config.resolve import Run
 from daso.engine.program import compile_networks
 from daso.engine.replicas import advance_together
@@ -66,8 +69,25 @@ def lent(config: dict, names: torch.Tensor) -> Lent:
     return Lent(encoder, options)
 
 
-@pytest.fixture(params=sorted(PARAMS.methods))
+def chooses(tree: dict) -> bool:
+    """Whether a method is a whole recipe, or an ablation that changes a word, to a word, or to nothing."""
+    base = PARAMS.methods.get(tree.get("of"), {})
+    before = {f"{part['name']}.{key}": value for _, part in parts(base) for key, value in part.items()} if base else {}
+    words = (value for key, value in tree.get("change", {}).items() for value in (value, before.get(key)))
+    return not base or any(isinstance(value, str) or not value for value in words)
+
+
+METHODS = sorted(PARAMS.methods)
+RECIPES = [name for name in METHODS if chooses(PARAMS.methods[name])]
+
+
+@pytest.fixture(params=METHODS)
 def method(request):
+    return request.param
+
+
+@pytest.fixture(params=RECIPES)
+def recipe(request):
     return request.param
 
 
@@ -81,7 +101,9 @@ def test_it_trains(method):
     assert float(run.optimizer.param_groups[0]["lr"]) == pytest.approx(0.03)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("method", "precision"), [(name, "fp32") for name in METHODS] + [(name, "bf16") for name in RECIPES]
+)
 def test_six_steps_are_three_and_three(method, precision, tmp_path):
     """Straight through, or saved after three steps and loaded into a run built anew with another start."""
     straight, first, second = (trainer(method, precision=precision) for _ in range(3))
@@ -101,8 +123,8 @@ def test_six_steps_are_three_and_three(method, precision, tmp_path):
     assert straight.evaluate() == second.evaluate()
 
 
-def test_two_runs_in_one_process_are_two_alone(method):
-    alone, one, two = trainer(method), trainer(method), trainer(method)
+def test_two_runs_in_one_process_are_two_alone(recipe):
+    alone, one, two = trainer(recipe), trainer(recipe), trainer(recipe)
     alone.advance(4)
     advance_together([one, two], 4)
     weights = [run.models.student.state_dict() for run in (alone, one, two)]
@@ -144,12 +166,12 @@ def test_relabelling_classes_relabels_the_answer(method):
         assert torch.allclose(mine, theirs[:, names], atol=1e-4)
 
 
-def test_a_step_never_asks_the_device(method):
+def test_a_step_never_asks_the_device(recipe):
     """Under fake tensors, which have shapes and no values, one `.item()` or value-dependent shape raises.
 
     The whole step is carried out so, from the selection of its batch to what is watched.
     """
-    run = trainer(method)
+    run = trainer(recipe)
     chunk = next(run.loader.chunks(0, 3))
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
 
@@ -168,9 +190,9 @@ def test_a_step_never_asks_the_device(method):
     assert isinstance(run.rate, FakeTensor)
 
 
-def test_it_compiles_to_a_fixed_number_of_graphs(method):
+def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
     """All graphs of the networks are there after a step of each phase; a run has three phases at most."""
-    run, graphs = trainer(method), []
+    run, graphs = trainer(recipe), []
 
     def keep(graph, inputs):
         graphs.append(graph)
@@ -188,10 +210,10 @@ def test_it_compiles_to_a_fixed_number_of_graphs(method):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_it_trains_and_resumes_on_a_gpu(method, mode, tmp_path):
+def test_it_trains_and_resumes_on_a_gpu(recipe, mode, tmp_path):
     """Six steps are three and three there too, and no step waits for the device."""
     device = torch.device("cuda")
-    straight, first, second = (trainer(method, device=device, mode=mode) for _ in range(3))
+    straight, first, second = (trainer(recipe, device=device, mode=mode) for _ in range(3))
     straight.advance(6)
     first.advance(1)  # compiles, samples and captures, which may wait
     torch.cuda.set_sync_debug_mode("error")
