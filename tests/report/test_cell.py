@@ -100,7 +100,9 @@ def test_a_table_without_a_cell_is_shown_whole(params):
 
 def test_what_params_lack_is_said_after_the_number(params):
     said = []
-    with pytest.raises(DasoError, match=r"table 4, row 2, column 1: there is no dataset semi-aves .*semi-aves.yaml"):
+    with pytest.raises(
+        DasoError, match=r"table 4, row 2, column 1: there is no dataset semi-aves \(.*/semi-aves.yaml\)$"
+    ):
         said.extend(cell(params, "t4 r2 c1"))
     assert "published: 53.8 ± 0.17, last evaluation of 3 runs\n" in said[0]
 
