@@ -25,7 +25,7 @@ from daso.engine.replicas import in_turn
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
 from daso.engine.survey import found
-from daso.errors import BusyError, DasoError, DataError
+from daso.errors import BusyError, DasoError, DataError, DivergedError
 
 
 class Job(NamedTuple):
@@ -62,28 +62,38 @@ class Data(NamedTuple):
 def train(jobs: Sequence[Job], way: Way) -> None:
     """Train runs to their end, each from its saved state if there is one, `way.replicas` of them at once.
 
-    Raises DasoError when a run was planned with other code, does not fit its data, diverges or is stopped; what was
-    finished before stays, the others go on when they are trained again.
+    Raises DasoError when a run was planned with other code, does not fit its data or is stopped; what was finished
+    before stays, the others go on when they are trained again. Where runs diverge, the others end before it is raised.
     """
     if way.replicas < 1:
         raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")
     for job in jobs:
         check_code(job.config)
     data = _load(jobs, way.device)
+    diverged: list[DivergedError] = []
     with Stop() as stop:
-        courses = (_course(job, part, way, stop) for job, part in zip(jobs, data, strict=True))
+        courses = (_course(job, part, way, stop, diverged) for job, part in zip(jobs, data, strict=True))
         in_turn(courses, way.replicas, way.device)
+    if diverged:
+        raise DivergedError("\n".join(str(error) for error in diverged))
 
 
 def train_bundle(bundle: Path, way: Way) -> None:
     """Train what of a bundle is not trained yet, lenders before the runs that take their results; see `train`.
 
-    Raises DataError when another process is still at a run whose results are waited for.
+    Raises DivergedError when runs have diverged, and DataError when another process is still at a run whose results are
+    waited for, after all others have ended.
     """
+    diverged: list[str] = []
     waiting = [run for run in read_bundle(bundle) if not (bundle / "runs" / run.config["run"] / "train.json").exists()]
     while ready := [run for run in waiting if _make_reads(bundle, run)]:
         waiting = [run for run in waiting if run not in ready]
-        train([_bundled(bundle, run) for run in ready], way)
+        try:
+            train([_bundled(bundle, run) for run in ready], way)
+        except DivergedError as error:
+            diverged.append(str(error))
+    if diverged:
+        raise DivergedError("\n".join(diverged))
     if waiting:
         raise DataError(
             f"{bundle}: {waiting[0].config['run']} waits for a run that another process trains ({len(waiting)} such "
@@ -125,6 +135,8 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
             raise DataError(
                 f"{job.split}: is the split {saved.setting} of seed {saved.seed}, not that of {config['run']}"
             )
+        if saved.way != config["plan"].get("split"):
+            raise DataError(f"{job.split}: is not the split that {config['run']} was planned with; make it again")
     residents: dict[int, Resident] = {}
     for folder, store in stores.items():
         mine = [i for i, job in enumerate(jobs) if job.store == folder]
@@ -150,8 +162,8 @@ def _lent(job: Job) -> Lent:
     return Lent(encoder, options)
 
 
-def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, None]:
-    """One run in pieces, from its start or its saved state to its results."""
+def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedError]) -> Generator[int, None, None]:
+    """One run in pieces, from its start or its saved state to its results, or to what is added to `diverged`."""
     config, run = job.config, job.config["run"]
     try:
         with run_lock(job.scratch):
@@ -169,7 +181,11 @@ def _course(job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, 
             with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
                 yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
             write_run(job.out, trainer, data.split, data.store, describe(way.device))
+            trainer.program.close()
             state.unlink(missing_ok=True)
+    except DivergedError as error:
+        logging.error("%s", error)
+        diverged.append(error)
     except BusyError as error:
         if not way.skip_busy:
             raise

@@ -11,6 +11,7 @@ from daso.config.build import Lent, build
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run
+from daso.engine.program import compile_networks
 from daso.engine.replicas import advance_together
 from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
@@ -165,6 +166,23 @@ def test_a_step_never_asks_the_device(method):
             run.step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
+
+
+def test_it_compiles_to_a_fixed_number_of_graphs(method):
+    """All graphs of the networks are there after a step of each phase; a run has three phases at most."""
+    run, graphs = trainer(method), []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compile_networks(run.models, backend=keep)
+    run.advance(4)
+    first = len(graphs)
+    run.advance(10)
+    assert 1 <= first == len(graphs) <= 8
+    assert len({run.learner.enter(t) for t in range(run.steps)}) <= 3
 
 
 @pytest.mark.gpu

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import daso.training as training
+from daso.engine.environment import choose_device
 from daso.engine.progress import Stop
 from daso.engine.resident import Resident
+from daso.errors import DasoError, DivergedError
 from daso.training import Data, Job, Way
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool
 
@@ -27,7 +29,7 @@ def said(tmp_path, monkeypatch, caplog):
         job = Job({**CONFIG, "method": method}, *(tmp_path / name for name in ("store", "split", "out", "scratch")))
         data = Data(None, None, resident, training.Lent())
         with Stop() as stop:
-            list(training._course(job, data, Way(CPU, resume=resume), stop))
+            list(training._course(job, data, Way(CPU, resume=resume), stop, []))
         return [record.getMessage() for record in caplog.records]
 
     return train
@@ -59,3 +61,27 @@ def test_a_resumed_training_does_not_say_it_again(said, tmp_path, monkeypatch):
     said(CONFIG["method"], [-1] * 16)
     assert torch.load(kept, weights_only=True)["t"] == 2
     assert said(CONFIG["method"], [-1] * 16, resume=kept) == [SAYS, "tiny: resumes at step 2 of 6"]
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = []
+    resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
+    monkeypatch.setattr(training, "check_code", lambda config: None)
+    monkeypatch.setattr(training, "_load", lambda jobs, _: [Data(None, None, resident, training.Lent()) for _ in jobs])
+    monkeypatch.setattr(training, "write_run", lambda out, *rest: ended.append(out.name))
+    monkeypatch.setattr(training, "describe", lambda device: {})
+    wild = {"run": "wild", "optimizer": {**CONFIG["optimizer"], "lr": 1e30, "warmup": 0}}
+    jobs = [
+        Job({**CONFIG, **changes}, tmp_path, tmp_path, tmp_path / changes["run"], tmp_path / "scratch" / changes["run"])
+        for changes in (wild, {"run": "calm"})
+    ]
+    with pytest.raises(DivergedError, match="^wild: loss_[a-z]+ is (nan|inf) at step"):
+        training.train(jobs, Way(CPU))
+    assert ended == ["calm"]
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "xpu"])
+def test_a_device_that_is_none(name):
+    with pytest.raises(DasoError, match=rf"device '{name}': choose auto, cpu, cuda or cuda:N"):
+        choose_device(name)

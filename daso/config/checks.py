@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, shown
+from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, parts, shown
 from daso.config.possible import given, impossible
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, with_lenders
@@ -34,6 +34,9 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
     known = [f"{name}/{word}" for name, words in settings.items() for word in words]
     for file, _, tree in sound("method", params.methods):
+        if "of" in tree:
+            errors += _ablation(params, file, tree)
+            continue
         errors += _method(file, tree, known if len(settings) == len(params.datasets) else None)
         errors += _plan(params, file, tree)
     for file, _, tree in sound("suite", params.suites):
@@ -94,10 +97,9 @@ def _protocol(file: str, tree: Tree) -> Iterator[str]:
 
 def _method(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
     """`known`: every <dataset>/<setting>, as far as that can be said."""
-    parts = [("learner", tree["learner"]), *(("add-on", addon) for addon in tree.get("addons", []))]
-    for kind, part in parts:
-        yield from _component(file, kind, part)
-    names = [part["name"] for part in (*(part for _, part in parts), *([tree["plan"]] if "plan" in tree else []))]
+    for kind, part in parts(tree):
+        yield from _component(file, kind, part) if kind != "plan" else ()  # see _plan
+    names = [part["name"] for _, part in parts(tree)]
     for name in {name for name in names if names.count(name) > 1}:
         yield f"{file}: '{name}' is there twice"
     for pattern, changes in tree.get("where", {}).items():
@@ -105,6 +107,17 @@ def _method(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
             yield f"{file}: where: no <dataset>/<setting> matches '{pattern}'{_close(pattern, known)}"
         for key, value in changes.items():
             yield from (f"{file}: where: {pattern}: {message}" for message in _change(key, value, names))
+
+
+def _ablation(params: Params, file: str, tree: Tree) -> Iterator[str]:
+    """What is wrong with what an ablation changes; all else is told of its base."""
+    names = [part["name"] for _, part in parts(tree)]
+    wrong = [line for key, value in tree["change"].items() for line in _change(key, value, names)]
+    yield from (f"{file}: change: {line}" for line in wrong)
+    if not wrong:
+        told = {line for kind, part in parts(params.methods[tree["of"]]) for line in _component(file, kind, part)}
+        found = (line for kind, part in parts(tree) for line in _component(file, kind, part))
+        yield from (line for line in found if line not in told)
 
 
 def _plan(params: Params, file: str, tree: Tree) -> Iterator[str]:

@@ -13,8 +13,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from daso.config.code import closure
-from daso.config.params import Params, Tree, nearest
-from daso.config.possible import given, impossible, parts, unknown_classes
+from daso.config.paper import called, in_words, same
+from daso.config.params import Params, Tree, nearest, parts
+from daso.config.possible import given, impossible, unknown_classes
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, Source, Traced, resolve, setting_config, stages_of, traced
 from daso.config.signature import ROOT, defaults, module_file, options, summary
@@ -35,36 +36,15 @@ def method_of(params: Params, words: str) -> str:
     """
     if words in params.methods:
         return words
-    known = {name: in_words(tree["paper"]) for name, tree in params.methods.items() if "paper" in tree}
-    found = [name for name, said in known.items() if same(said, words)]
+    named = [(name, tree["paper"]) for name, tree in params.methods.items() if "paper" in tree]
+    known = [(in_words(paper), name) for name, all_of_it in named for paper in called(all_of_it)]
+    found = [name for said, name in known if same(said, words)]
     if len(found) == 1:
         return found[0]
     if found:
         raise ParamsError(f"{params.root}/methods: '{words}' may be {' or '.join(found)}; name one of them")
-    hint = nearest(words.lower().replace(" ", ""), [*params.methods, *dict.fromkeys(known.values())])
+    hint = nearest(words.lower().replace(" ", ""), [*params.methods, *dict.fromkeys(said for said, _ in known)])
     raise ParamsError(f"{params.root}/methods: there is no method '{words}'{hint}")
-
-
-def in_words(paper: Mapping[str, str]) -> str:
-    """What the paper calls a method: `fixmatch+la+daso`."""
-    return "+".join([paper["base"], *filter(None, paper["addons"].split(";"))])
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two words name one method: the same base with the same add-ons in any order."""
-    (base, *addons), (wanted, *others) = _pieces(one), _pieces(other)
-    return base == wanted and sorted(addons) == sorted(others)
-
-
-def _pieces(words: str) -> list[str]:
-    """What the pluses join; after one that belongs to a name nothing follows, or another plus."""
-    found: list[str] = []
-    for piece in words.lower().replace(" ", "").split("+"):
-        if piece or not found:
-            found.append(piece)
-        else:
-            found[-1] += "+"
-    return found
 
 
 def place_of(params: Params, words: str) -> tuple[str, str]:
@@ -91,10 +71,11 @@ def explain(params: Params, method: str, protocol: str = "paper", place: str = "
         raise ParamsError(f"{params.root}: there is no protocol '{protocol}'{nearest(protocol, params.protocols)}")
     found = traced(params, Run(*(place_of(params, place) if place else NOWHERE), protocol, method, 0))
     tree, file = params.methods[method], params.file("method", method)
-    rows: list[Row] = [(f"{tree['title']}: {file}",)]
+    base = params.file("method", tree.get("of", method))
+    rows: list[Row] = [(f"{tree['title']}: {file}" + (f", of {base}" if "of" in tree else ""),)]
     for kind, part in parts(found.method):
-        rows += _component(kind, part, found.sources, Source(file))
-    rows += _protocol(params, found, protocol, Source(file))
+        rows += _component(kind, part, found.sources, Source(base))
+    rows += _protocol(params, found, protocol, Source(base))
     rows += _stages(found, params.protocols[protocol]["steps"])
     rows += _place(params, place) if place else _elsewhere(params, method)
     rows += [("",), (f"{LEDGER}: {', '.join(_tags(found.method)) or 'no departure'}",)]
@@ -164,13 +145,18 @@ def _place(params: Params, place: str) -> Iterator[Row]:
 
 
 def _elsewhere(params: Params, method: str) -> Iterator[Row]:
-    """What a setting would change."""
-    where = params.methods[method].get("where", {})
-    if where:
+    """What a setting would change, unless an ablation has changed it for good."""
+    tree = params.methods[method]
+    file, fixed = params.file("method", tree.get("of", method)), tree.get("change", {})
+    rows = [
+        _row(key, value, Source(file, ("where", pattern)))
+        for pattern, changes in tree.get("where", {}).items()
+        for key, value in changes.items()
+        if key not in fixed
+    ]
+    if rows:
         yield from (("",), ("what settings change; --setting <dataset>/<setting> says what holds there",))
-    for pattern, changes in where.items():
-        source = Source(params.file("method", method), ("where", pattern))
-        yield from (_row(key, value, source) for key, value in changes.items())
+    yield from rows
 
 
 def _tags(method: Tree) -> list[str]:

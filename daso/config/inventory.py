@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from daso.config.explain import Row, aligned
-from daso.config.params import Params, Tree, nearest
-from daso.config.possible import parts, sizes, unknown_classes
+from daso.config.params import Params, Tree, nearest, parts
+from daso.config.possible import sizes, unknown_classes
 from daso.config.resolve import runs
 from daso.data.tail import UNKNOWN
 from daso.errors import ParamsError

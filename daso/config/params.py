@@ -5,6 +5,7 @@ A wrong file gives one line per error, `file: key: message`; an unknown key name
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -75,9 +76,58 @@ def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
         for path in sorted((root / f"{kind}s").glob("*.y*ml")):
             found[kind][path.stem] = _file(path, kind, errors, broken)
             errors += _name_errors(path)
+    errors += _ablations(root, found["method"], broken)
     pipeline = _file(root / "pipeline.yaml", "pipeline", errors, broken)
     trees = (found[kind] for kind in KINDS)
     return Params(root, str(pipeline.get("suite", "")), *trees), errors, frozenset(broken)
+
+
+def _ablations(root: Path, methods: dict[str, Tree], broken: set[str]) -> Iterator[str]:
+    """Put a whole method in the place of every file that is `of` another one."""
+    of = {name: tree["of"] for name, tree in methods.items() if str(_path(root, name)) not in broken and "of" in tree}
+    for name, base in of.items():
+        file, lender = _path(root, name), _path(root, base)
+        if base not in methods:
+            yield f"{file}: of: there is no method '{base}'{nearest(base, methods)}"
+        elif base in of:
+            yield f"{file}: of: '{base}' is itself of '{of[base]}'; say of: {of[base]}, and change all that differs"
+        if base in methods and base not in of and str(lender) not in broken:
+            methods[name] = _whole(methods[name], methods[base])
+        else:
+            broken.add(str(file))
+
+
+def _path(root: Path, method: str) -> Path:
+    return root / "methods" / f"{method}.yaml"
+
+
+def _whole(own: Tree, base: Tree) -> Tree:
+    """An ablation as a method with every part of its base, and `change` put in.
+
+    Both keys stay: `change` is also put in after whatever else changes the same options, see `resolve.traced`.
+    """
+    tree = copy.deepcopy({**{key: value for key, value in base.items() if key != "paper"}, **own})
+    for key, value in own["change"].items():
+        put(key, value, tree, tree.setdefault("optimizer", {}) if key.startswith("optimizer.") else {})
+    return tree
+
+
+def parts(method: Tree) -> list[tuple[str, Tree]]:
+    """The components of a method with their kinds, the learner first."""
+    plan = [("plan", method["plan"])] if "plan" in method else []
+    return [("learner", method["learner"]), *(("add-on", addon) for addon in method.get("addons", [])), *plan]
+
+
+def put(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
+    """Set `component.option` where the method has that component, `optimizer.option` where it has its own block."""
+    component, _, option = key.partition(".")
+    if component == "optimizer":
+        found = [optimizer] if "optimizer" in method else []
+    else:
+        found = [part for _, part in parts(method) if part["name"] == component]
+    for part in found:
+        part[option] = value
+    return bool(found)
 
 
 def _name_errors(path: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from daso.config.fits import misfits
-from daso.config.params import Params, Tree
+from daso.config.params import Params, Tree, parts
 from daso.config.registry import ADDONS, KINDS, LEARNERS
 from daso.config.resolve import Run
 from daso.config.signature import attribute, refusals
@@ -49,14 +49,6 @@ def unknown_classes(setting: Tree) -> bool:
     return bool(setting.get("m1") == "all")
 
 
-def parts(method: Tree) -> Iterator[tuple[str, Tree]]:
-    """The components of a method with their kinds, the learner first."""
-    yield "learner", method["learner"]
-    yield from (("add-on", addon) for addon in method.get("addons", []))
-    if "plan" in method:
-        yield "plan", method["plan"]
-
-
 def given(part: Tree) -> Tree:
     """The options that are said of a component."""
     return {key: value for key, value in part.items() if key != "name"}
@@ -71,20 +63,24 @@ def unlabeled_views(learner: Tree) -> tuple[str, ...]:
 def impossible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     """Why a run can never be trained, one line each: what a component has against its options or the setting.
 
-    Of a file's option the file is named, and the protocol's where an override has changed it.
+    Of a file's option the file is named, the protocol's where an override has changed it, the ablation's where it has.
     """
     method, overrides = config["method"], params.protocols[run.protocol].get("overrides", {})
+    own = params.methods[run.recipe]
     protocol, file = params.file("protocol", run.protocol), params.file("method", run.recipe)
+    base = params.file("method", own.get("of", run.recipe))
     for message in _misfits(method):
         yield f"{file}: {message}"
     env = foreseen(config)
     for kind, part in parts(method):
         for message, read in refusals(KINDS[kind][part["name"]], given(part), env=env):
             here = f"{run.dataset}/{run.setting}: " if any(name.startswith("env.") for name in read) else ""
-            if any(f"{part['name']}.{option}" in overrides for option in read):
+            if any(f"{part['name']}.{option}" in own.get("change", {}) for option in read):
+                yield f"{file}: change: {here}{message}"
+            elif any(f"{part['name']}.{option}" in overrides for option in read):
                 yield f"{protocol}: overrides: method '{run.method}': {here}{message}"
             else:
-                yield f"{file}: {here or 'where: '}{message}"
+                yield f"{base}: {here or 'where: '}{message}"
 
 
 def _misfits(method: Tree) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from daso.config.params import Params, Tree, nearest
+from daso.config.params import Params, Tree, nearest, parts, put
 from daso.config.registry import PLANS, load
 from daso.errors import ParamsError
 from daso.plans import Expanded, HeldOut, Plan, Stage
@@ -179,31 +179,30 @@ def traced(params: Params, run: Run) -> Traced:
     """The method of a run, with nothing left to choose; a run of no dataset and setting has what no `where` changes.
 
     The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
-    `<dataset>/<setting>` in their order, then the protocol's overrides, and last what the plan changes in this stage.
+    `<dataset>/<setting>` in their order, then the protocol's overrides, then what an ablation changes, so that it holds
+    in every setting and protocol, and last what the plan changes in this stage.
     Raises ParamsError when the plan has no such stage, or cannot share out the steps.
     """
     protocol, method = params.protocols[run.protocol], copy.deepcopy(params.methods[run.recipe])
     method.setdefault("addons", [])
     own = method.get("optimizer", {})
     optimizer = {**protocol["optimizer"], **own}
-    mine, theirs = Source(params.file("method", run.recipe)), Source(params.file("protocol", run.protocol))
+    mine = Source(params.file("method", method.get("of", run.recipe)))
+    theirs = Source(params.file("protocol", run.protocol))
     sources = {f"optimizer.{key}": mine if key in own else theirs for key in optimizer}
-    sources |= {f"{part['name']}.{key}": mine for part in _parts(method) for key in part}
+    sources |= {f"{part['name']}.{key}": mine for _, part in parts(method) for key in part}
 
     def apply(changes: Mapping[str, Any], source: Source) -> None:
-        sources.update({key: source for key, value in changes.items() if _apply(key, value, method, optimizer)})
+        sources.update({key: source for key, value in changes.items() if put(key, value, method, optimizer)})
 
     for pattern, changes in method.get("where", {}).items():
         if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
             apply(changes, Source(mine.file, ("where", pattern)))
     apply(protocol.get("overrides", {}), Source(theirs.file, ("overrides",)))
+    apply(method.get("change", {}), Source(params.file("method", run.recipe), ("change",)))
     stage = _stage(run, method, protocol["steps"])
     apply(stage.changes, Source(mine.file, ("plan",)))
     return Traced(method, optimizer, stage, sources)
-
-
-def _parts(method: Tree) -> list[Tree]:
-    return [method["learner"], *method["addons"], *([method["plan"]] if "plan" in method else [])]
 
 
 def plan_of(method: Tree) -> Plan:
@@ -252,15 +251,3 @@ def _draw_seed(run: Run) -> int:
     if not run.stage:
         return run.seed
     return int.from_bytes(hashlib.sha256(f"{run.seed}/{run.stage}".encode()).digest()[:4], "little")
-
-
-def _apply(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
-    """Set `component.option` where the method has that component, `optimizer.option` where it has its own block."""
-    component, option = key.split(".")
-    if component == "optimizer":
-        found = [optimizer] if "optimizer" in method else []
-    else:
-        found = [part for part in _parts(method) if part["name"] == component]
-    for part in found:
-        part[option] = value
-    return bool(found)

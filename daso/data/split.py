@@ -32,6 +32,7 @@ class SavedSplit(NamedTuple):
     counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
     split: Split
     sha256: str  # over everything else
+    way: Mapping[str, Any] | None = None  # how a stage of a plan made it of the split as drawn
 
 
 def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:
@@ -216,6 +217,7 @@ def load_split(path: Path) -> SavedSplit:
                 guessed=np.array(tree.get("guessed", []), np.int64),
             ),
             sha256=said,
+            way=tree.get("way"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a split ({error!r}); delete it and draw it again") from error

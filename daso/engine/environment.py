@@ -30,9 +30,18 @@ def choose_device(name: str) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DasoError(f"device '{name}' is not available: torch sees no CUDA device; use --device cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise DasoError(f"device '{name}': choose auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        seen = torch.cuda.device_count()
+        if (device.index or 0) >= seen:
+            raise DasoError(f"device '{name}' is not available: torch sees {seen} CUDA devices; use --device cpu")
+        torch.cuda.set_device(device)
+    return device
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,6 +84,12 @@ class Program:
             self.graphs[phase].replay()
         self.watch.step_taken()
 
+    def close(self) -> None:
+        """Take no step any more: give back graphs and chunk, and let go of the run, which holds its program too."""
+        self.graphs.clear()
+        self.chunk = None
+        del self.step, self.state
+
     def _once(self) -> None:
         assert self.chunk is not None
         self.watch.start()
@@ -127,7 +134,7 @@ def _aside(side: torch.cuda.Stream | None) -> Iterator[None]:
     current.wait_stream(side)
 
 
-def compile_networks(models: Models) -> None:
+def compile_networks(models: Models, backend: str | Callable[..., Any] = "inductor") -> None:
     """Compile what is between the convolutions; only steps use it, as every other shape would compile once more."""
     for network in models:
-        network.encoder.compile(fullgraph=True, dynamic=False)
+        network.encoder.compile(fullgraph=True, dynamic=False, backend=backend)

@@ -5,6 +5,7 @@ Runs share the data on the device and nothing else, so each is bit for bit what 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
@@ -36,8 +37,11 @@ def in_turn(courses: Iterable[Course], width: int, device: torch.device) -> None
                         under_way[place] = following
     except BaseException:
         for place, course in under_way.items():
-            with _on(lanes[place]):
-                course.close()
+            try:
+                with _on(lanes[place]):
+                    course.close()
+            except Exception as error:  # the first one is to be told, and the others are to be closed too
+                logging.error("while another run was given up: %s", error)
         raise
     finally:
         for lane in lanes.values():

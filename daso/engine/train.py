@@ -68,7 +68,8 @@ class Trainer:
         if "compiled" in mode:
             compile_networks(models)
         # With anything else the last bits may differ.
-        self.made_with = f"torch {torch.__version__} on {device.type}, {torch.get_num_threads()} threads, "
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        self.made_with = f"torch {torch.__version__} on {name}, {torch.get_num_threads()} threads, "
         self.made_with += f"{self.precision}, {mode}"
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
         self.replicas = 1  # runs at once in this process: what its speed was measured beside

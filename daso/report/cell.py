@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from daso.config.explain import Row as Line
-from daso.config.explain import aligned, in_words, place_of, same
+from daso.config.explain import aligned, place_of
 from daso.config.keys import Keys
+from daso.config.paper import Paper, called, in_words, same
 from daso.config.params import Params, nearest
 from daso.config.resolve import Run, runs, setting_config, with_lenders
 from daso.errors import DasoError
@@ -44,7 +45,7 @@ def cell(params: Params, words: str, row: str = "", place: str = "") -> Iterator
         return
     printed = table.cell(named)
     found = match(params, printed)
-    yield "\n".join(_head(rows, named, printed, found)) + "\n"
+    yield "\n".join(_head(rows, named, printed, [params.methods[name]["paper"] for name in found.methods])) + "\n"
     if found.missing:
         raise DasoError(f"table {named.table}, row {named.row}, column {named.column}: {'; '.join(found.missing)}")
     yield _runs(params, found)
@@ -57,7 +58,7 @@ def match(params: Params, printed: Row) -> Found:
     methods = [
         name
         for name, tree in params.methods.items()
-        if "paper" in tree and cell_key(dataset, sizes, tree["paper"], metric) == plain
+        if plain in (cell_key(dataset, sizes, paper, metric) for paper in called(tree.get("paper", {})))
     ]
     settings = [
         name
@@ -79,10 +80,11 @@ def _row(params: Params, table: Table, words: str) -> str:
     """The number of the row of a method in words."""
     if not words or words.isdecimal():
         return words
-    said = in_words(params.methods[words]["paper"]) if "paper" in params.methods.get(words, {}) else words
-    found = [str(i) for i, method in enumerate(table.methods, start=1) if same(method, said)]
+    paper = params.methods.get(words, {}).get("paper")
+    said = [in_words(name) for name in called(paper)] if paper else [words]
+    found = [str(i) for i, method in enumerate(table.methods, start=1) if any(same(method, name) for name in said)]
     if not found:
-        raise DasoError(f"table {table.name} has no row '{words}'{nearest(said, table.methods)}")
+        raise DasoError(f"table {table.name} has no row '{words}'{nearest(said[0], table.methods)}")
     return found[0]
 
 
@@ -101,15 +103,15 @@ def _column(params: Params, table: Table, place: str) -> str:
     return str(numbers[0])
 
 
-def _head(rows: list[dict[str, str]], named: Address, printed: Row, found: Found) -> Iterator[str]:
-    """What is published, where, and what other tables say."""
+def _head(rows: list[dict[str, str]], named: Address, printed: Row, papers: list[Paper]) -> Iterator[str]:
+    """What is published, where, and what other tables say of the same method, which may have other words for it."""
     where = f"table {named.table}, row {named.row}, column {named.column} of {SOURCE}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
     yield f"published: {value(printed)}, {METRICS[printed['metric']]}" + (f" of {RUNS} runs" if printed["std"] else "")
     if printed["note"]:
         yield f"note: {printed['note']}"
     sizes = {name: printed[name] or None for name in COLUMN[1:5]}
-    other = look_up(rows, printed["dataset"], sizes, printed)
+    other = look_up(rows, printed["dataset"], sizes, papers[0] if papers else printed)
     if other and other.source != f"{SOURCE}, table {named.table}" and other.mean != float(printed["mean"]):
         yield f"reports compare with {other.source}: {other.mean} ± {other.std}"
 

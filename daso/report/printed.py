@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from daso.config.explain import Row as Line
-from daso.config.explain import aligned, in_words
+from daso.config.explain import aligned
+from daso.config.paper import in_words
 from daso.errors import DasoError
 from daso.report.published import PAPER, SOURCE, Row
 

@@ -8,14 +8,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.config.paper import called
 from daso.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
-ORDER = ("1", "2", "3", "4", "12", "13", "11", "14")  # of the tables of Oh et al. 2022 that have a spread
-RUNS = 3  # behind every mean of these tables (Oh et al. 2022, section 4.1)
+ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without a spread
+ORDER = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # of its tables: the first that has a cell counts
+RUNS = 3  # behind every mean with a spread (Oh et al. 2022, section 4.1)
 PAPER, SOURCE = "daso_paper", "Oh et al. 2022"
 METRIC = "med20_top1"  # the median over the last 20 evaluations
 COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
+BARE = "ablation: one number, no std"  # the note of every such row
 Row = Mapping[str, str]
 
 
@@ -53,13 +56,13 @@ def look_up(
 
     `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, where the unlabeled classes are
     distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
-    {base, addons}; None stands for a method that the paper does not have. Every field must match; of several tables the
-    first in ORDER counts, and the others are named in the note where they print something else.
+    {base, addons}, and with `also` in other words; None stands for a method that the paper does not have. Every field
+    must match; of several tables the first in ORDER counts, and the note names those that print something else.
     """
     if paper is None:
         return None
-    wanted = cell_key(dataset, setting, paper, metric)
-    found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) == wanted]
+    wanted = [cell_key(dataset, setting, name, metric) for name in called(paper)]
+    found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) in wanted]
     found.sort(key=lambda row: ORDER.index(row["table"]))
     if not found:
         return None
@@ -94,9 +97,23 @@ def _number(value: object) -> Fraction | str:
 
 
 def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
-    """The note of the row itself, and every later table that prints another mean or spread."""
-    if first["note"]:
-        yield first["note"]
+    """The note of the row itself, and the later tables that print another mean or spread, those that agree together."""
+    if note := first["note"].removeprefix(BARE).removeprefix("; "):
+        yield note
+    said: dict[str, list[str]] = {}
     for row in others:
-        if (row["mean"], row["std"]) != (first["mean"], first["std"]) and f"able {row['table']} " not in first["note"]:
-            yield f"table {row['table']} prints {row['mean']}±{row['std']} for this cell"
+        if not _agrees(row, first) and f"able {row['table']} " not in first["note"]:
+            said.setdefault(f"{row['mean']}±{row['std']}" if row["std"] else row["mean"], []).append(row["table"])
+    for number, tables in said.items():
+        if len(tables) == 1:
+            yield f"table {tables[0]} prints {number} for this cell"
+        else:
+            yield f"tables {', '.join(tables[:-1])} and {tables[-1]} print {number} for this cell"
+
+
+def _agrees(row: Row, first: Row) -> bool:
+    """Whether a row prints what the first one does; without a spread, to as many digits as that."""
+    if row["std"]:
+        return (row["mean"], row["std"]) == (first["mean"], first["std"])
+    digits = len(first["mean"].partition(".")[2])
+    return abs(Fraction(row["mean"]) - Fraction(first["mean"])) <= Fraction(1, 2 * 10**digits)

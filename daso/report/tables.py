@@ -5,9 +5,10 @@ published. With d = ours - published in points, s_p and s_o the standard deviati
 numbers of runs behind the two means:
 
 - "inside the spread": |d| <= band, the band being two standard errors of the difference,
-  2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A single run of ours, or a number without a published deviation, borrows the other
-  side's; without either there is no band.
+  2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A single run of ours borrows the published deviation. A published number without
+  one, as those of ablations, has no band: neither its spread nor its number of runs is known.
 - "within 1 point": outside the band (or no band), and |d| <= 1.
+- "no published spread": no band, and |d| > 1, which may or may not be the draw of the seeds.
 - "outside": everything else.
 - "not comparable": with the reason.
 - "not run": no finished run.
@@ -31,7 +32,7 @@ from daso.report.published import RUNS, Published
 STANDARD_ERRORS = 2.0
 CLOSE = 1.0  # points
 _ROUNDING = 1e-9  # so that 77.0 - 76.0 is within 1 point
-INSIDE, NEAR, OUTSIDE = "inside the spread", "within 1 point", "outside"
+INSIDE, NEAR, OUTSIDE, BARE = "inside the spread", "within 1 point", "outside", "no published spread"
 NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"
 
 
@@ -70,11 +71,10 @@ class Paired(NamedTuple):
 
 
 def band(ours: Spread, published: Published) -> float | None:
-    """Two standard errors of the difference of the means, in points; None where no deviation is known."""
-    s_p = published.std if published.std is not None else ours.std
-    s_o = ours.std if ours.std is not None else published.std
-    if s_p is None or s_o is None:
+    """Two standard errors of the difference of the means, in points; None where no deviation is published."""
+    if published.std is None:
         return None
+    s_p, s_o = published.std, ours.std if ours.std is not None else published.std
     return STANDARD_ERRORS * math.sqrt(s_p**2 / RUNS + s_o**2 / ours.n)
 
 
@@ -87,10 +87,11 @@ def judge(ours: Spread | None, published: Published | None, obstacles: Sequence[
     if obstacles:
         return Verdict(NOT_COMPARABLE, reasons=tuple(obstacles))
     difference, width = ours.mean - published.mean, band(ours, published)
+    near = abs(difference) <= CLOSE + _ROUNDING
+    if width is None:
+        return Verdict(NEAR if near else BARE, difference)
     remark = (f"{ours.n} {'run' if ours.n == 1 else 'runs'} against {RUNS} published",) if ours.n < RUNS else ()
-    if width is not None and abs(difference) <= width + _ROUNDING:
-        return Verdict(INSIDE, difference, width, remark)
-    word = NEAR if abs(difference) <= CLOSE + _ROUNDING else OUTSIDE
+    word = INSIDE if abs(difference) <= width + _ROUNDING else NEAR if near else OUTSIDE
     return Verdict(word, difference, width, remark)
 
 

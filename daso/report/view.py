@@ -11,11 +11,22 @@ from daso.report.collect import MEASURES, Cell, Spread, Tree
 from daso.report.measured import Place, hindrances, parts
 from daso.report.plates import Plate
 from daso.report.provenance import Fact, Origin, facts, origins
-from daso.report.published import Published, Row, look_up
+from daso.report.published import RUNS, Published, Row, look_up
 from daso.report.speed import Pace, paces
-from daso.report.tables import NOT_COMPARABLE, Verdict, judge, label, obstacles, paired, references
+from daso.report.tables import (
+    INSIDE,
+    NEAR,
+    NOT_COMPARABLE,
+    OUTSIDE,
+    Verdict,
+    judge,
+    label,
+    obstacles,
+    paired,
+    references,
+)
 
-MARKS = {"inside the spread": "●", "within 1 point": "◐", "outside": "○", "not comparable": "–", "not run": "–"}
+MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # all others are "–"
 
 
 class Judged(NamedTuple):
@@ -172,13 +183,19 @@ def _field(judged: Judged) -> Field:
         ours=plus_minus(*ours) if ours else "",
         count=count if ours else "not run" if cell.state == "missing" else "under way",
         remark=", ".join(remarks),
-        published="" if published is None else plus_minus(published.mean, published.std, 3),
-        mark=MARKS[verdict.word],
+        published="" if published is None else _printed(published),
+        mark=MARKS.get(verdict.word, "–"),
         verdict=verdict.word,
         difference="" if verdict.difference is None else signed(verdict.difference) + width,
         reason="; ".join(verdict.reasons),
         measured=[(place, _field(kept)) for place, kept in measured],
     )
+
+
+def _printed(published: Published) -> str:
+    """A published number; to two digits, as it was printed, where it has no spread."""
+    bare = published.std is None
+    return f"{published.mean:.2f}" if bare else plus_minus(published.mean, published.std, RUNS)
 
 
 def _reasons(judgements: Sequence[Judged], protocol: str) -> list[str]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.explain import aligned, explain, hindrances, in_words, method_of, same
+from daso.config.explain import aligned, explain, hindrances, method_of
+from daso.config.paper import in_words, same
 from daso.config.params import load
 from daso.config.resolve import Run, Source, traced
 from daso.errors import ParamsError

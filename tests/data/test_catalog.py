@@ -79,6 +79,15 @@ def test_every_setting_can_be_drawn_and_is_named_after_its_numbers():
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
 
 
+def test_pixels_of_stl10_are_scaled_as_those_of_cifar10():
+    """As practice has it; CIFAR-100 has its own (Oh et al. 2022, their code)."""
+    stl10, cifar10, cifar100 = (dataset(name) for name in ("stl10-lt", "cifar10-lt", "cifar100-lt"))
+    assert (stl10["mean"], stl10["std"]) == (cifar10["mean"], cifar10["std"])
+    assert (cifar100["mean"], cifar100["std"]) == ([0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762])
+    assert (stl10["augment"].pop("resize"), cifar100["augment"]) == (32, cifar10["augment"])
+    assert stl10["augment"] == cifar10["augment"]
+
+
 def test_a_store_of_the_digits(tmp_path):
     store = make_store(DIGITS, tmp_path / "digits", tmp_path / "raw")
     assert (store.dataset, store.image_size, store.images_total) == ("digits", 8, 1797)

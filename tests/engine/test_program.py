@@ -1,5 +1,8 @@
 """Modes of carrying out steps, the state that a step writes, phases, and runs that take turns."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -223,6 +226,41 @@ def test_when_one_stops_the_others_save_themselves(tmp_path):
     saved = {name: torch.load(tmp_path / f"{name}.pt", weights_only=True)["t"] for name in ("first", "second")}
     assert saved["first"] == 3
     assert saved["second"] in (2, 3)
+
+
+def test_an_error_while_one_is_closed_hides_nothing():
+    """The first run fails, the second cannot be closed; the third is closed, and the first error is told."""
+    closed = []
+
+    def course(name, error=None, at_the_end=None):
+        try:
+            yield 1
+            if error:
+                raise error
+            yield 2
+        finally:
+            closed.append(name)
+            if at_the_end:
+                raise at_the_end
+
+    courses = (course("a", ValueError("the cause")), course("b", None, OSError("full")), course("c"))
+    with pytest.raises(ValueError, match="the cause"):
+        in_turn(courses, 3, CPU)
+    assert closed == ["a", "b", "c"]
+
+
+def test_a_closed_run_is_let_go():
+    """At once, without the garbage collector, and with it the memory of its graphs."""
+    run = trainer()
+    run.advance(2)
+    run.program.close()
+    gone = weakref.ref(run)
+    gc.disable()
+    try:
+        del run
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.gpu

@@ -1,12 +1,15 @@
 """Plans as stages of the DAG: what runs before what, what a change makes stale, what a stage reads."""
 
 import json
+import os
 import shutil
+import signal
 from collections import Counter
 
 import pytest
 
-from tests.workflow.project import ROOT, SETTING
+from tests.workflow.project import ROOT, SETTING, jobs
+from tests.workflow.test_interruptions import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 PLANNED = ("fixmatch_crest", "supervised_crt")
@@ -75,6 +78,32 @@ def test_a_classifier_is_learned_again_when_its_encoder_is(project):
     assert project.planned() == Counter(
         [f"{rule} {method} 0" for rule in ("train", "evaluate") for method in methods] + ["report tiny"]
     )
+
+
+def test_a_killed_generation_goes_on(generations, project, tmp_path):
+    """Everything is killed while the second generation trains; the same command ends with the same bytes."""
+    run = f"{RUN}/fixmatch_crest/s0"
+
+    def longer(tree):
+        tree.update(steps=800, checkpoint_every=10, evaluation={"every": 200, "median_of": 1})
+        tree["overrides"]["crt.steps"] = 200
+
+    whole = generations.copy(tmp_path / "whole")
+    for each in (whole, project):
+        each.edit("protocols/tiny.yaml", longer)
+    command = ("snakemake", f"runs/{run}/train.json", "--cores", "1")
+    whole.call(*command)
+    process = project.start(*command)
+    wait_for(lambda: list((project.path / "scratch" / run).glob("*.pt")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (project.path / "runs" / run / "train.json").exists()
+    project.call("snakemake", "--unlock")
+    again = jobs(project.call(*command))
+    assert again == Counter(["train fixmatch_crest 0"])
+    assert "resumes at step" in project.read(f"logs/train/{run}.log")
+    for name in ("final.pt", "history.csv", "predictions.npz", "split.json"):
+        assert (project.path / "runs" / run / name).read_bytes() == (whole.path / "runs" / run / name).read_bytes()
 
 
 def test_a_whole_plan_is_trained_elsewhere_and_adopted(project):
