@@ -113,7 +113,7 @@ def _head(rows: list[dict[str, str]], named: Address, printed: Row, papers: list
     sizes = {name: printed[name] or None for name in COLUMN[1:5]}
     other = look_up(rows, printed["dataset"], sizes, papers[0] if papers else printed)
     if other and other.source != f"{SOURCE}, table {named.table}" and other.mean != float(printed["mean"]):
-        yield f"reports compare with {other.source}: {other.mean} ± {other.std}"
+        yield f"reports compare with {other.source}: {other.mean}" + (f" ± {other.std}" if other.std else "")
 
 
 def _runs(params: Params, found: Found) -> str:

@@ -41,6 +41,14 @@ def test_a_tail_without_an_image_is_told(params):
     ]
 
 
+def test_steps_that_generations_cannot_share_are_told(params):
+    params("methods/fixmatch.yaml", lambda t: t.update(plan={"name": "crest", "generations": 7, "exponent": 0.5}))
+    for protocol in ("smoke", "digits"):
+        params(f"protocols/{protocol}.yaml", lambda t: t["overrides"].pop("crest.generations"))
+    says = "params/methods/fixmatch.yaml: with protocol '{}': plan 'crest': 7 generations cannot share {} steps equally"
+    assert errors() == [says.format("digits", 1200), says.format("smoke", 60)]
+
+
 @pytest.mark.parametrize(
     ("method", "addon", "prior", "pattern"),
     [
@@ -192,6 +200,31 @@ def test_numbers_are_those_of_yaml_1_2(params):
             lambda t: t["overrides"].pop("optimizer.warmup"),
             "method 'supervised' changes its learning rate at step 6250 of 1200; "
             "give optimizer.warmup and optimizer.milestones in overrides",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(plan={"name": "crst"}),
+            "there is no plan 'crst'; did you mean 'crest'?",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(plan={"name": "crest", "generations": 2}),
+            "plan 'crest' lacks its option 'exponent' (float)",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(plan={"name": "crest", "generations": 1, "exponent": 0.5}),
+            "plan 'crest': generations are at least 2, not 1",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(plan={"name": "crt", "base": "supervisd", "steps": 20, "statistics": "kept"}),
+            "plan 'crt': there is no method 'supervisd'; did you mean 'supervised'?",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(plan={"name": "crt", "base": "fixmatch", "steps": 20, "statistics": "kept"}),
+            "plan 'crt': 'fixmatch' itself takes from another method; name that one",
         ),
         (
             "suites/smoke.yaml",

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from daso.config.params import load
-from daso.config.resolve import Run, parse_run, resolve, runs
+from daso.config.resolve import Run, parse_run, resolve, runs, with_lenders
 from daso.data.files import canonical
 from daso.errors import ParamsError
 
+ROOT = Path(__file__).resolve().parents[2]
 REVERSED = "digits/n20-m80-l20-u10r/digits"
 MATCHED = "digits/n20-m80-l20-u10/digits"
 
@@ -117,3 +120,44 @@ def test_canonical_json_is_one_text_for_equal_values():
     assert canonical({"b": [1, 0.5], "a": "ä"}) == canonical({"a": "ä", "b": [1, 0.5]}) == '{"a":"\\u00e4","b":[1,0.5]}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical(float("nan"))
+
+
+def test_the_zoo_has_every_recipe_of_the_paper():
+    """But for the survey that DARP asks, which is no row of a table, and DARP with the numbers that practice ships."""
+    shipped = load(ROOT / "params")
+    assert {run.recipe for run in runs(shipped, "zoo")} == shipped.methods.keys() - {
+        "supervised_survey",
+        "fixmatch_darp_shipped",
+    }
+
+
+def test_a_plan_names_what_it_takes_by_run():
+    """CReST+ on the paper's budget: 5 times 50,000 steps, temperature 1 first and 0.5 last, draws of its own each."""
+    shipped, word = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
+    stages = [f"fixmatch_crest_plus.g{g}" for g in (1, 2, 3, 4)] + ["fixmatch_crest_plus"]
+    configs = [resolve(shipped, parse_run(shipped, word(stage))) for stage in stages]
+    assert [config["protocol"]["steps"] for config in configs] == [50_000] * 5
+    assert [config["method"]["addons"][0]["temperature"] for config in configs] == [1, 0.875, 0.75, 0.625, 0.5]
+    assert [config["plan"].get("split") for config in configs] == [
+        None,
+        *({"of": word(stage), "exponent": 1 / 3} for stage in stages[:-1]),
+    ]
+    assert [config["plan"].get("answers") for config in configs] == [True] * 4 + [None]
+    assert [config["seed"] for config in configs] == [1] * 5
+    assert len({config["draw_seed"] for config in configs}) == 5
+    assert configs[-1]["draw_seed"] == 1
+    last = parse_run(shipped, word(stages[-1]))
+    assert [run.method for run in with_lenders(shipped, [last])] == stages
+    with pytest.raises(ParamsError, match="'fixmatch_crest_plus' has no stage 'g5'; known: g1, g2, g3, g4"):
+        parse_run(shipped, word("fixmatch_crest_plus.g5"))
+
+
+def test_other_runs_lend_an_encoder_or_an_estimate():
+    shipped, word = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
+    crt = resolve(shipped, parse_run(shipped, word("supervised_crt")))
+    assert crt["plan"] == {"encoder": {"of": word("supervised"), "statistics": "kept"}}
+    assert crt["protocol"]["steps"] == 100_000
+    darp = resolve(shipped, parse_run(shipped, word("fixmatch_darp")))
+    assert darp["plan"] == {"estimate": {"of": word("supervised_survey"), "into": "darp.estimate"}}
+    survey = resolve(shipped, parse_run(shipped, word("supervised_survey")))
+    assert survey["plan"] == {"split": {"held_out": 10}, "survey": True}

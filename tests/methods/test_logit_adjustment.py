@@ -32,6 +32,14 @@ def test_training_adds_and_answering_takes_away(env, batch):
     assert torch.equal(both.adjust(LOGITS, Role.GUESS, step), LOGITS)
 
 
+def test_a_plan_s_labels_count_in_training_and_not_in_the_answer(env, batch):
+    """Drawn 7, 2, 1 and enlarged to 8, 8, 4: training adds log (.4, .4, .2), the answer is less log (.7, .2, .1)."""
+    both = addon(env._replace(counts=(8, 8, 4), drawn_counts=(7, 2, 1)), ["supervised", "eval"])
+    trained, answer = (both.adjust(LOGITS, role, Step(batch, {})) for role in (Role.SUPERVISED, Role.EVAL))
+    assert trained[0].tolist() == pytest.approx([1 - 0.916291, 2 - 0.916291, 3 - 1.609438], abs=1e-5)
+    assert answer[0].tolist() == pytest.approx([1.356675, 3.609438, 5.302585], abs=1e-5)
+
+
 def test_supervised_loss_is_adjusted_and_the_answer_is_not(env, batch, models):
     plain, adjusted = Supervised(env), Supervised(env, [addon(env, ["supervised"])])
     losses, _ = adjusted.step(batch, models)

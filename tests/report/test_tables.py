@@ -21,11 +21,16 @@ def test_band_of_a_single_run_borrows_the_published_deviation():
     assert band(Spread(76.5, None, 1), PAPER) == pytest.approx(0.85448, abs=1e-5)
 
 
-def test_band_without_a_published_deviation():
-    """2 * 0.6 * sqrt(2 / 3) = 0.97980; without any deviation there is no band."""
-    bare = PAPER._replace(std=None)
-    assert band(Spread(76.5, 0.6, 3), bare) == pytest.approx(0.97980, abs=1e-5)
-    assert band(Spread(76.5, None, 1), bare) is None
+@pytest.mark.parametrize(
+    ("mean", "word"),
+    [(76.0, "within 1 point"), (77.0, "within 1 point"), (74.9, "no published spread"), (90.0, "no published spread")],
+)
+@pytest.mark.parametrize(("std", "n"), [(0.6, 3), (9.0, 12), (None, 1)])
+def test_without_a_published_deviation_nothing_is_inside_or_outside(mean, word, std, n):
+    """Our own spread says nothing of theirs, however wide it is; the difference is told."""
+    found = judge(Spread(mean, std, n), PAPER._replace(std=None))
+    assert (found.word, found.band, found.reasons) == (word, None, ())
+    assert found.difference == pytest.approx(mean - 76.0)
 
 
 def test_more_seeds_sharpen_the_band():

@@ -16,20 +16,28 @@ class LogitAdjustment(AddOn):
     """Training roles add the log prior of the labeled set, answering roles take it away (Menon et al. 2021, Eq. 9, 10).
 
     With `roles: [supervised]` the network is trained to give balanced logits as they are; with `roles: [eval]` those of
-    an ordinary network are balanced after the fact.
+    an ordinary network are balanced after the fact. Where a plan has enlarged the labeled set, training goes by that
+    set and the answers at test time by the one that was drawn.
     """
 
     log_prior: Tensor
+    drawn_log_prior: Tensor
 
     def __init__(
         self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "guess", "consistency", "eval"]]
     ) -> None:
         super().__init__()
         self.tau, self.roles = tau, frozenset(Role(role) for role in roles)
-        counts = torch.tensor(env.counts, dtype=torch.float64)
-        self.register_buffer("log_prior", (counts / counts.sum()).log().float(), persistent=False)
+        self.register_buffer("log_prior", _log_shares(env.counts), persistent=False)  # (K,)
+        self.register_buffer("drawn_log_prior", _log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Logits (n, K) + tau log pi for training roles, - tau log pi for answering ones."""
         sign = 1 if role in (Role.SUPERVISED, Role.CONSISTENCY) else -1
-        return logits + sign * self.tau * self.log_prior if role in self.roles else logits
+        prior = self.drawn_log_prior if role is Role.EVAL else self.log_prior
+        return logits + sign * self.tau * prior if role in self.roles else logits
+
+
+def _log_shares(counts: Sequence[int]) -> Tensor:
+    sizes = torch.tensor(counts, dtype=torch.float64)
+    return (sizes / sizes.sum()).log().float()
