@@ -100,10 +100,12 @@ def train(args: Args) -> None:
 
     with device_slot() if args.device in ("auto", "cuda") else nullcontext():
         from daso.engine.environment import choose_device
-        from daso.training import Way, train, train_bundle
+        from daso.training import Way, train
 
         way = Way(choose_device(args.device), args.mode, args.replicas, args.resume, skip_busy=bool(args.bundle))
         if args.bundle:
+            from daso.bundled import train_bundle
+
             os.environ.setdefault("DASO_COMMIT", _text(args.bundle / "commit"))
             train_bundle(args.bundle, way)
         else:

@@ -11,9 +11,7 @@ import torch
 
 from daso.config.build import Lent, build
 from daso.config.code import check_code
-from daso.data.bundle import BundledRun, read_bundle
-from daso.data.derive import derive
-from daso.data.files import pretty, read_json, whole_file
+from daso.data.files import read_json
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
 from daso.data.tail import UNKNOWN
@@ -24,7 +22,6 @@ from daso.engine.progress import Progress, Stop
 from daso.engine.replicas import in_turn
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
-from daso.engine.survey import found
 from daso.errors import BusyError, DasoError, DataError, DivergedError
 
 
@@ -76,52 +73,6 @@ def train(jobs: Sequence[Job], way: Way) -> None:
         in_turn(courses, way.replicas, way.device)
     if diverged:
         raise DivergedError("\n".join(str(error) for error in diverged))
-
-
-def train_bundle(bundle: Path, way: Way) -> None:
-    """Train what of a bundle is not trained yet, lenders before the runs that take their results; see `train`.
-
-    Raises DivergedError when runs have diverged, and DataError when another process is still at a run whose results are
-    waited for, after all others have ended.
-    """
-    diverged: list[str] = []
-    waiting = [run for run in read_bundle(bundle) if not (bundle / "runs" / run.config["run"] / "train.json").exists()]
-    while ready := [run for run in waiting if _make_reads(bundle, run)]:
-        waiting = [run for run in waiting if run not in ready]
-        try:
-            train([_bundled(bundle, run) for run in ready], way)
-        except DivergedError as error:
-            diverged.append(str(error))
-    if diverged:
-        raise DivergedError("\n".join(diverged))
-    if waiting:
-        raise DataError(
-            f"{bundle}: {waiting[0].config['run']} waits for a run that another process trains ({len(waiting)} such "
-            "runs); call again when it has ended"
-        )
-
-
-def _bundled(bundle: Path, run: BundledRun) -> Job:
-    name = run.config["run"]
-    return Job(run.config, run.store, out=bundle / "runs" / name, scratch=bundle / "scratch" / name, **run.reads)
-
-
-def _make_reads(bundle: Path, run: BundledRun) -> bool:
-    """Make what is missing of the files that a run reads; whether they are all there now."""
-    plan = run.config["plan"]
-    for name, path in run.reads.items():
-        lender = bundle / "runs" / plan[name]["of"] if "of" in plan.get(name, {}) else None
-        if path.exists():
-            continue
-        if lender and not (lender / "train.json").exists():
-            return False
-        if name == "split":
-            derive(plan["split"], run.drawn, load_store(run.store), path, lender)
-        elif name == "estimate" and lender:
-            survey = found(lender, plan["estimate"]["key"])
-            with whole_file(path) as file:
-                file.write(pretty(survey))
-    return True
 
 
 def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:

@@ -19,6 +19,7 @@ FLOORS = [
     {"config"},
     {"report", "bench"},
     {"provenance", "adopt", "keep", "prune", "questions", "training", "options"},
+    {"bundled"},
     {"cli"},
     {"__main__"},
 ]

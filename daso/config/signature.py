@@ -122,16 +122,23 @@ def attribute(
     That is what its constructor sets `self.name` to, where that depends on options alone, else what the class or its
     bases in the same module do. Raises ParamsError when it cannot be told without running the code.
     """
-    tree, init = _source(spec, root)
     values = {**defaults(spec, root), **given}
+    found, plain = _set(spec, name, root)
+    if found is None and plain:
+        return absent
+    if found is None or not plain or not _free(found) <= values.keys():
+        raise ParamsError(f"{spec}: what {name} is depends on more than its options")
+    return _value(found, values)
+
+
+@cache
+def _set(spec: str, name: str, root: Path | None) -> tuple[ast.expr | None, bool]:
+    """What `attribute` is set to, and whether that is in one place, whatever happens."""
+    tree, init = _source(spec, root)
     inside = [node for node in ast.walk(init) if _is(node, f"self.{name}")] if init else []
     bodies = [init] if inside else _family(tree, spec.split(":")[1])
     found = next((value for body in bodies if (value := _assigned(body, f"self.{name}" if inside else name))), None)
-    if found is None and not inside:
-        return absent
-    if found is None or len(inside) > 1 or not _free(found) <= values.keys():
-        raise ParamsError(f"{spec}: what {name} is depends on more than its options")
-    return _value(found, values)
+    return found, not inside or (len(inside) == 1 and found is not None)
 
 
 def _guards(init: ast.FunctionDef | None, known: set[str]) -> Iterator[tuple[ast.expr, ast.expr, set[str]]]:

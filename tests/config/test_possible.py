@@ -64,6 +64,21 @@ def test_every_field_that_is_foreseen_is_one_of_env():
     assert (known["num_classes"], known["batch_size"], known["steps"]) == (10, 64, 250_000)
 
 
+def test_what_a_plan_adds_to_the_labels_is_not_foreseen():
+    """The first generation of CReST has the labels as drawn, later ones have more, and nobody knows how many."""
+
+    def known(stage, dataset, setting):
+        return foreseen(resolve(PARAMS, Run(dataset, setting, "paper", f"fixmatch_crest{stage}", 0)))
+
+    first, last = (known(stage, "cifar10-lt", "n500-m4000-l100-u100") for stage in (".g1", ""))
+    assert (
+        first["counts"] == first["drawn_counts"] == last["drawn_counts"] == (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
+    )
+    assert not {"counts", "labeled", "unlabeled", "unlabeled_counts"} & last.keys()
+    assert last["steps"] == 50_000
+    assert known("", "stl10-lt", "n150-l10")["unlabeled_counts"] == ()
+
+
 @pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp"])
 def test_true_counts_that_nobody_knows_are_refused_in_one_line(stl, method):
     (line,) = refused(stl, method)

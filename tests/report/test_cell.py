@@ -57,7 +57,8 @@ def test_all_that_is_said_of_a_cell(params):
         "gamma_u 100",
         "published: 79.1 ± 0.75, median of the last 20 evaluations of 3 runs",
     ]
-    assert "suites: cifar10-lt-main, paper-table-1, paper-table-11" in lines
+    (suites,) = (line for line in lines if line.startswith("suites: "))
+    assert {"cifar10-lt-main", "paper-table-1"} <= set(suites.removeprefix("suites: ").split(", "))
     assert "cost: 3 runs, 750,000 steps, 240,000,000 images" in lines
 
 
@@ -100,7 +101,9 @@ def test_a_table_without_a_cell_is_shown_whole(params):
 
 def test_what_params_lack_is_said_after_the_number(params):
     said = []
-    with pytest.raises(DasoError, match=r"table 4, row 2, column 1: there is no dataset semi-aves .*semi-aves.yaml"):
+    with pytest.raises(
+        DasoError, match=r"table 4, row 2, column 1: there is no dataset semi-aves \(.*/semi-aves.yaml\)$"
+    ):
         said.extend(cell(params, "t4 r2 c1"))
     assert "published: 53.8 ± 0.17, last evaluation of 3 runs\n" in said[0]
 
