@@ -192,6 +192,19 @@ def test_a_survey_in_every_evaluation(unlabeled, sizes):
     assert not [name for name in answering(trainer(), unlabeled).evaluate() if name.startswith("size_")]
 
 
+def test_it_is_the_seed_of_the_draws_that_a_run_starts_from():
+    """Generations of one seed start from other weights and read other batches."""
+
+    def start(seed, draw_seed):
+        run = build({**CONFIG, "seed": seed, "draw_seed": draw_seed}, trainer().data, CPU)
+        return run.models.student.classifier.weight.tolist(), [b.u_index.tolist() for b in batches(run, 0, 3)]
+
+    weight, rows = start(0, 5)
+    assert start(1, 5) == (weight, rows)
+    assert start(0, 6)[0] != weight
+    assert start(0, 6)[1] != rows
+
+
 def test_a_diverged_run_is_no_result():
     run = trainer(optimizer=CONFIG["optimizer"] | {"lr": 1e30, "warmup": 0, "milestones": []})
     with pytest.raises(DivergedError, match="loss_supervised is nan"):
