@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from daso.augment.packed import pack
-from daso.config.build import build
+from daso.config.build import Lent, build
 from daso.config.registry import LEARNERS, load
 from daso.engine.loader import Loader
 from daso.engine.resident import Pool
@@ -161,9 +161,12 @@ def test_a_plans_guesses_are_in_no_prior_but_that_of_the_labeled_loss():
 
 
 def test_accuracy_after_adjustment_is_by_the_labels_as_drawn():
-    """A lead of .5 for class 0 falls by log 2 = .693, as above; by the enlarged labels it would grow by .405."""
+    """A lead of .5 for class 0 falls by log 2 = .693, as above; by the enlarged labels it would grow by .405.
+
+    It is the plain answer's; what the add-ons make of it, here a lead of 2, is the other column's.
+    """
     run = grown()
-    run.predict = lambda pool: (torch.tensor([[0.5, 0.0]]).expand(len(pool), 2),) * 2  # type: ignore[method-assign]
+    run.predict = lambda pool: tuple(torch.tensor([[lead, 0]]).expand(len(pool), 2) for lead in (0.5, 2.0))
     row = run.evaluate()
     assert row["test_top1"] == pytest.approx(2 / 3)  # labels 0, 0, 1
     assert row["test_top1_la"] == pytest.approx(1 / 3)
@@ -203,6 +206,20 @@ def test_it_is_the_seed_of_the_draws_that_a_run_starts_from():
     assert start(1, 5) == (weight, rows)
     assert start(0, 6)[0] != weight
     assert start(0, 6)[1] != rows
+
+
+@pytest.mark.parametrize("statistics", ["kept", "batch"])
+def test_an_encoder_that_is_lent_is_the_students_and_learns_no_more(statistics):
+    weights = trainer(seed=7).models.student.state_dict()
+    config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}
+    run = build(config, trainer().data, CPU, lent=Lent(weights, {}))
+    for batch in batches(run, 0, 3):
+        run.step(batch)
+    for network in run.models:
+        kept = dict(network.encoder.named_parameters())
+        assert all(torch.allclose(kept[name], weights[f"encoder.{name}"], atol=1e-6) for name in kept)
+        assert not torch.equal(network.classifier.weight, weights["classifier.weight"])
+    assert torch.equal(run.models.student.encoder.layers[0].weight, weights["encoder.layers.0.weight"])
 
 
 def test_a_diverged_run_is_no_result():
