@@ -10,10 +10,11 @@ from daso.errors import ParamsError
 ROOT = Path(__file__).resolve().parents[2]
 REVERSED = "digits/n20-m80-l20-u10r/digits"
 MATCHED = "digits/n20-m80-l20-u10/digits"
+OWN = Path(__file__).resolve().parents[2] / "params"  # the project's own recipes, all of them
 
 
-def resolved(run):
-    params = load()
+def resolved(run, root="params"):
+    params = load(root)
     return resolve(params, parse_run(params, run))
 
 
@@ -69,8 +70,24 @@ def test_where_and_overrides(params):
 
 def test_no_two_generations_draw_alike():
     """The first four bytes of `printf 0/g1 | sha256sum` are bf 31 6c 38, lowest first; the last one has the seed."""
-    seeds = {run: resolved(f"{MATCHED}/fixmatch_crest{run}")["draw_seed"] for run in ("/s0", ".g1/s0", "/s1", ".g1/s1")}
-    assert seeds == {"/s0": 0, ".g1/s0": 0x386C31BF, "/s1": 1, ".g1/s1": 0x30957243}
+    seeds = {run: resolved(f"{MATCHED}/fixmatch_crest{run}", OWN)["draw_seed"] for run in ("/s3", ".g1/s0", ".g1/s1")}
+    assert seeds == {"/s3": 3, ".g1/s0": 0x386C31BF, ".g1/s1": 0x30957243}
+
+
+def test_what_a_stage_takes_and_leaves():
+    """A generation leaves guesses and the next one takes them; the survey holds ten images of each class out."""
+
+    def plan(run):
+        return resolved(f"{run}/s0", OWN)["plan"]
+
+    assert plan(f"{MATCHED}/fixmatch_crest.g1") == {"answers": True}
+    assert plan(f"{MATCHED}/fixmatch_crest") == {"split": {"of": f"{MATCHED}/fixmatch_crest.g1/s0", "exponent": 1 / 3}}
+    assert plan(f"{MATCHED}/supervised_survey") == {"split": {"held_out": 10}, "survey": True}
+    base = {"of": f"{MATCHED}/supervised/s0", "statistics": "kept"}
+    assert plan(f"{MATCHED}/supervised_crt") == {"encoder": base}
+    survey = {"of": f"{REVERSED}/supervised_survey/s0", "into": "darp.estimate"}
+    assert plan(f"{REVERSED}/fixmatch_darp") == {"estimate": survey}
+    assert plan(f"{MATCHED}/fixmatch_darp") == {}
 
 
 def test_a_later_word_wins_and_an_override_is_the_last(params):

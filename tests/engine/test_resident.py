@@ -67,6 +67,16 @@ def test_pools_have_the_pixels_and_labels_of_their_rows(store, memory):
     assert data.test.labels.tolist() == [-1, 0, 1, -1, 0, 1]
 
 
+def test_a_plans_guesses_are_the_labels_of_the_last_labeled_images(store):
+    """Rows 2 and 17 are of class 1; row 9, of no known one, is guessed to be of 0: (1, 2) images, (0, 2) drawn."""
+    data = load(store, Split(np.array([2, 17, 9]), np.array([9, 1]), np.array([5]), np.array([0])), CPU)
+    assert data.labeled.labels.tolist() == [1, 1, 0]
+    assert data.unlabeled.labels.tolist() == [-1, 0]
+    assert data.labeled.counts(2) == (1, 2)
+    assert data.labeled.counts(2, drawn=True) == (0, 2)
+    assert data.unlabeled.counts(2) == data.unlabeled.counts(2, drawn=True) == (1, 0)
+
+
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
 def test_rows_have_any_shape_and_any_order(store, memory):
     pool = load(store, FIRST, CPU, memory).unlabeled  # rows 9, 39, 0

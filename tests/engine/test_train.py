@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from daso.augment.packed import pack
-from daso.config.build import build
+from daso.config.build import Lent, build
 from daso.config.registry import LEARNERS, load
 from daso.engine.loader import Loader
 from daso.engine.resident import Pool
@@ -163,9 +163,12 @@ def test_a_plans_guesses_are_in_no_prior_but_that_of_the_labeled_loss():
 
 
 def test_accuracy_after_adjustment_is_by_the_labels_as_drawn():
-    """A lead of .5 for class 0 falls by log 2 = .693, as above; by the enlarged labels it would grow by .405."""
+    """A lead of .5 for class 0 falls by log 2 = .693, as above; by the enlarged labels it would grow by .405.
+
+    It is the plain answer's; what the add-ons make of it, here a lead of 2, is the other column's.
+    """
     run = grown()
-    run.predict = lambda pool: (torch.tensor([[0.5, 0.0]]).expand(len(pool), 2),) * 2  # type: ignore[method-assign]
+    run.predict = lambda pool: tuple(torch.tensor([[lead, 0]]).expand(len(pool), 2) for lead in (0.5, 2.0))
     row = run.evaluate()
     assert row["test_top1"] == pytest.approx(2 / 3)  # labels 0, 0, 1
     assert row["test_top1_la"] == pytest.approx(1 / 3)
@@ -178,7 +181,7 @@ def answering(run, unlabeled):
         run.data.unlabeled: torch.tensor([unlabeled]).log().expand(16, 2),
         run.data.test: torch.eye(2)[[1, 0, 1]],
     }
-    run.predict = lambda pool: (answers[pool], answers[pool].flip(1))
+    run.predict = lambda pool: (answers[pool], answers[pool] + torch.tensor([1.0, 0]))
     return run
 
 
@@ -187,11 +190,38 @@ def test_a_survey_in_every_evaluation(unlabeled, sizes):
     """12 and 4 images have the mass .8 * 12 + .3 * 4 = 10.8 and .2 * 12 + .7 * 4 = 5.2: sixteenths .675 and .325.
 
     Sixteen answers (.9, .1) would be (.7 * 14.4 - .3 * 1.6) / .5 = 19.2 images of class 0 and -3.2 of class 1. It is
-    the plain answers that count; the adjusted ones here are the other way round.
+    the plain answers that count; the adjusted ones here lean to class 0.
     """
     row = answering(trainer(plan={"survey": True}), unlabeled).evaluate()
     assert [row["size_0"], row["size_1"]] == [size and pytest.approx(size, abs=1e-5) for size in sizes]
     assert not [name for name in answering(trainer(), unlabeled).evaluate() if name.startswith("size_")]
+
+
+def test_it_is_the_seed_of_the_draws_that_a_run_starts_from():
+    """Generations of one seed start from other weights and read other batches."""
+
+    def start(seed, draw_seed):
+        run = build({**CONFIG, "seed": seed, "draw_seed": draw_seed}, trainer().data, CPU)
+        return run.models.student.classifier.weight.tolist(), [b.u_index.tolist() for b in batches(run, 0, 3)]
+
+    weight, rows = start(0, 5)
+    assert start(1, 5) == (weight, rows)
+    assert start(0, 6)[0] != weight
+    assert start(0, 6)[1] != rows
+
+
+@pytest.mark.parametrize("statistics", ["kept", "batch"])
+def test_an_encoder_that_is_lent_is_the_students_and_learns_no_more(statistics):
+    weights = trainer(seed=7).models.student.state_dict()
+    config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}
+    run = build(config, trainer().data, CPU, lent=Lent(weights, {}))
+    for batch in batches(run, 0, 3):
+        run.step(batch)
+    for network in run.models:
+        kept = dict(network.encoder.named_parameters())
+        assert all(torch.allclose(kept[name], weights[f"encoder.{name}"], atol=1e-6) for name in kept)
+        assert not torch.equal(network.classifier.weight, weights["classifier.weight"])
+    assert torch.equal(run.models.student.encoder.layers[0].weight, weights["encoder.layers.0.weight"])
 
 
 def test_a_diverged_run_is_no_result():

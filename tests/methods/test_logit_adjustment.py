@@ -52,6 +52,19 @@ def test_a_plan_s_labels_count_in_training_and_not_in_the_answer(env, batch):
     assert answer[0].tolist() == pytest.approx([1.356675, 3.609438, 5.302585], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        (Role.CONSISTENCY, [0.643325, 0.390562, 0.697415]),
+        (Role.GUESS, [1.356675, 3.609438, 5.302585]),
+    ],
+)
+def test_a_strong_view_is_trained_and_a_guess_is_an_answer(env, batch, role, expected):
+    """(1, 2, 3) plus, and minus, log (.7, .2, .1)."""
+    adjusted = addon(env, [role.value]).adjust(LOGITS, role, Step(batch, {}))
+    assert adjusted[0].tolist() == pytest.approx(expected, abs=1e-5)
+
+
 def test_supervised_loss_is_adjusted_and_the_answer_is_not(env, batch, models):
     plain, adjusted = Supervised(env), Supervised(env, [addon(env, ["supervised"])])
     losses, _ = adjusted.step(batch, models)

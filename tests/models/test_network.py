@@ -124,6 +124,16 @@ def test_what_a_training_forward_leaves_in_a_kept_encoder(statistics, still):
     assert torch.equal(network(images).logits, answers) == still
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_kept_encoder_is_still_at_once(training):
+    """Not only from the next evaluation on; the rest of the network is in the mode in which it was."""
+    network = small(0)
+    network.train(training)
+    network.keep_encoder(small(1).state_dict(), "kept")
+    assert not any(module.training for module in network.encoder.modules())
+    assert network.training == network.classifier.training == training
+
+
 def test_the_encoder_of_another_architecture_is_refused():
     with pytest.raises(CheckpointError, match="of another network"):
         small(0).keep_encoder(small(0, channels=(4, 8)).state_dict(), "kept")
