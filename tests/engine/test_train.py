@@ -198,16 +198,17 @@ def test_a_survey_in_every_evaluation(unlabeled, sizes):
 
 
 def test_it_is_the_seed_of_the_draws_that_a_run_starts_from():
-    """Generations of one seed start from other weights and read other batches."""
+    """Generations of one seed start from other weights, read other batches and mix them otherwise."""
+    mixmatch = {"name": "mixmatch", "alpha": 0.5, "weight": 1.0, "ramp_up": 0.5, "mixed_batches": "interleave"}
+    method = {"name": "m", "unlabeled_ratio": 1, "learner": mixmatch, "addons": []}
 
     def start(seed, draw_seed):
-        run = build({**CONFIG, "seed": seed, "draw_seed": draw_seed}, trainer().data, CPU)
-        return run.models.student.classifier.weight.tolist(), [b.u_index.tolist() for b in batches(run, 0, 3)]
+        run = build({**CONFIG, "method": method, "seed": seed, "draw_seed": draw_seed}, trainer().data, CPU)
+        rows = [batch.u_index.tolist() for batch in batches(run, 0, 3)]
+        return run.models.student.classifier.weight.tolist(), rows, run.learner.mix.tolist()
 
-    weight, rows = start(0, 5)
-    assert start(1, 5) == (weight, rows)
-    assert start(0, 6)[0] != weight
-    assert start(0, 6)[1] != rows
+    assert start(0, 5) == start(1, 5)
+    assert not any(one == other for one, other in zip(start(0, 5), start(0, 6), strict=True))
 
 
 @pytest.mark.parametrize("statistics", ["kept", "batch"])

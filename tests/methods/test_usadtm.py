@@ -5,6 +5,7 @@ from daso.errors import ParamsError
 from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.base import AddOn
 from daso.methods.learners.usadtm import USADTM
+from daso.ops.similarity import cosine
 
 OPTIONS = {"threshold": 0.85, "weight": 1.0, "clustering_weight": 0.1, "queue_factor": 5, "warmup": 500}
 PLAIN = torch.tensor([[3.0, 1], [0.5, 2], [-1, -1], [1, 1], [0.5, 1.5]])
@@ -51,6 +52,16 @@ def test_a_step(env, batch, models, changes, t, mask, consistency):
     assert losses["supervised"].item() == pytest.approx(0.275269, abs=1e-6)
     assert losses["clustering"].item() == pytest.approx(-0.039288, abs=1e-6)
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-6)
+
+
+def test_a_cosine_that_just_reaches_the_threshold_counts(env, batch, models):
+    """The second image's, .918484, which is the least of those whose guess is the nearest prototype too."""
+    learner = usadtm(env)
+    _, step = learner.step(batch, models)
+    cosines = cosine(step.out["weak"].features, learner.queue.prototypes(learner.pushed(step))).amax(-1)
+    assert cosines[1].item() == pytest.approx(0.918484, abs=1e-6)
+    _, step = usadtm(env, threshold=cosines[1].item()).step(batch, models)
+    assert step.mask.int().tolist() == [1, 1, 1, 0, 1]
 
 
 def test_the_weight_of_clustering(env, batch, models):
