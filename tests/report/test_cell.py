@@ -57,7 +57,7 @@ def test_all_that_is_said_of_a_cell(params):
         "gamma_u 100",
         "published: 79.1 ± 0.75, median of the last 20 evaluations of 3 runs",
     ]
-    assert "suites: cifar10-lt-main, paper-table-1" in lines
+    assert "suites: cifar10-lt-main, paper-table-1, paper-table-11" in lines
     assert "cost: 3 runs, 750,000 steps, 240,000,000 images" in lines
 
 
