@@ -58,7 +58,7 @@ def test_steps_that_generations_cannot_share_are_told(params):
 )
 def test_what_needs_unknown_classes_is_told(tmp_path, method, addon, prior, pattern):
     """DARP without an estimate; alignment, once it is on, towards what nobody knows."""
-    shutil.copytree(ROOT / "params", tmp_path / "params")
+    shutil.copytree(ROOT / "params", tmp_path / "params", ignore=shutil.ignore_patterns("paper-*"))
     edit(tmp_path, f"methods/{method}.yaml", lambda tree: unlearn(tree, addon, prior, pattern))
     table = {"name": "x", "title": "x", "dataset": "stl10-lt", "settings": ["n450-l20"], "methods": [method]}
     edit(tmp_path, "suites/smoke.yaml", lambda tree: tree.update(tables=[table]))

@@ -87,6 +87,27 @@ def test_numbers_of_a_cell(project, make_suite):
     assert "Oh et al. 2022, table 1; Oh et al. 2022, table 2" in text
 
 
+def test_an_ablation_has_a_number_without_a_spread(project, make_suite):
+    """Table 5 prints 70.98 for blending alone and table 6 72.96 for v = 0.5; ours are 76.0 and 73.5."""
+    suite = make_suite(settings=("n500-m4000-l100-u100",))
+    alone = {"base": "fixmatch", "addons": "daso:no-align", "also": ["daso:lambda_align=0"]}
+    suite["tables"][0]["methods"] = [
+        {"name": "no_align", "title": "Blending alone", "paper": alone},
+        {"name": "v", "title": "v = 0.5", "paper": {"base": "fixmatch", "addons": "daso:v=0.5"}},
+    ]
+    project.fill(suite, lambda setting, method, seed: (0.735 if method == "v" else 0.76) + 0.004 * (seed - 1))
+    out = project.build(suite)
+    assert [(row["published"], row["difference"], row["verdict"]) for row in cells(out)] == [
+        ("70.98", "5.0200", "no published spread"),
+        ("72.96", "0.5400", "within 1 point"),
+    ]
+    text = page(out).text
+    assert "76.0 ± 0.40 n = 3 published 70.98 – +5.0, no published spread" in text
+    assert "73.5 ± 0.40 n = 3 published 72.96 ◐ +0.5, within 1 point" in text
+    assert "Oh et al. 2022, table 5; Oh et al. 2022, table 6" in text
+    assert "published 70.98; +5.0, no published spread |" in (out / "report.md").read_text()
+
+
 def test_states_are_told(project, make_suite, run_ids):
     suite = make_suite()
     project.fill(suite, limit=4)
