@@ -62,5 +62,7 @@ def config(*addons: dict[str, Any], network: dict[str, Any] = SMALL) -> dict[str
             "milestones": [],
             "factor": 1.0,
         },
+        "plan": {},
         "seed": 0,
+        "draw_seed": 0,
     }
