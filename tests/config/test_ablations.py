@@ -11,6 +11,31 @@ from daso.config.resolve import expanded, parse_run, resolve
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
+# What tables 5 to 8 and 15 to 17 of Oh et al. 2022 change of the complete method.
+CHANGES = {
+    "no_align": {"weight": 0.0},
+    "no_blend": {"blend": 0.0},
+    "v_1": {"blend": 1.0},
+    "v_0_5": {"blend": 0.5},
+    "bal_0_ema_0": {"queue_capacity": "proportional", "queue_encoder": "student"},
+    "bal_1_ema_0": {"queue_encoder": "student"},
+    "bal_0_ema_1": {"queue_capacity": "proportional"},
+    "tdist_0_3": {"dist_temperature": 0.3},
+    "tdist_0_5": {"dist_temperature": 0.5},
+    "tdist_1_0": {"dist_temperature": 1.0},
+    "tdist_1_5": {"dist_temperature": 1.5},
+    "l_128": {"queue_length": 128},
+    "l_512": {"queue_length": 512},
+    "l_1024": {"queue_length": 1024},
+    "l_2048": {"queue_length": 2048},
+    "tproto_0_02": {"proto_temperature": 0.02},
+    "tproto_0_2": {"proto_temperature": 0.2},
+    "tproto_0_5": {"proto_temperature": 0.5},
+    "tproto_1_0": {"proto_temperature": 1.0},
+    "weight_0_5": {"weight": 0.5},
+    "weight_1_5": {"weight": 1.5},
+    "weight_2": {"weight": 2.0},
+}
 REVERSED, MATCHED = "digits/n20-m80-l20-u10r/digits", "digits/n20-m80-l20-u10/digits"
 
 
@@ -40,6 +65,24 @@ def configuration(run):
 
 def options(run):
     return configuration(run)["method"]["addons"][0]
+
+
+@pytest.mark.parametrize(
+    ("place", "temperature"), [("cifar10-lt/n500-m4000-l100-u100", 1.5), ("stl10-lt/n150-l10", 0.3)]
+)
+def test_the_papers_ablations(place, temperature):
+    """Each is the complete method of its setting, with T_dist 1.5 or 0.3, but for what its table changes."""
+    loaded = load(ROOT / "params")
+    complete = {
+        **{"name": "daso", "proto_temperature": 0.05, "dist_temperature": temperature, "queue_length": 256},
+        **{"queue_capacity": "equal", "queue_encoder": "teacher", "period": 100, "warmup": 5000, "weight": 1.0},
+        "blend": "distribution",
+    }
+    of_the_paper = {name for name, tree in loaded.methods.items() if "of" in tree and "paper" in tree}
+    assert of_the_paper == {f"fixmatch_daso_{name}" for name in CHANGES}
+    for name, change in CHANGES.items():
+        config = resolve(loaded, parse_run(loaded, f"{place}/paper/fixmatch_daso_{name}/s0"))
+        assert config["method"]["addons"] == [complete | change], name
 
 
 def test_all_but_the_change_is_the_base(write):

@@ -68,6 +68,7 @@ def test_notes_and_what_reports_compare_with(params):
     assert lines[2] == "note: Table 12 prints 64.4±1.35 for the same cell"
     assert lines[3] == "reports compare with Oh et al. 2022, table 12: 64.4 ± 1.35"
     assert not any(line.startswith("reports compare") for line in text(params, "t12 r3 c1"))
+    assert "reports compare with Oh et al. 2022, table 1: 76.0 ± 0.37" in text(params, "t15 r3 c1")  # L = 256
     assert text(params, "t5 r4 c1")[1] == "published: 75.97, median of the last 20 evaluations"
 
 
@@ -86,6 +87,8 @@ def test_by_words_instead_of_numbers(params):
     assert text(params, "table 1", row="FixMatch+DASO", place=place) == first
     assert text(params, "table 1", row="fixmatch_daso", place="3") == first
     assert text(params, "table 1, row 6", place=place) == first
+    blend = text(params, "table 6, row 1, column 1")  # daso:v=0, which table 5 calls align
+    assert text(params, "table 6", row="fixmatch_daso_no_blend", place="cifar10-lt/n500-m4000-l100-u100") == blend
     with pytest.raises(DasoError, match=r"table 1 has no row 'fixmatch\+dasso'; did you mean 'fixmatch\+daso'"):
         text(params, "table 1", row="fixmatch+dasso", place=place)
     with pytest.raises(DasoError, match="table 1 has no column of cifar10-lt/n500-m4000-l100-u1;"):
