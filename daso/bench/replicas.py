@@ -27,7 +27,8 @@ class Together(Contender):
         super().__init__(bench.device)
         precision, mode = choose_precision("auto", bench.device), choose_mode("auto", bench.device)
         data, config = random_data(config, bench.device), awake(config, precision)
-        self.runs = [trainer(changed(config, {"seed": seed, "draw_seed": seed}), bench.device, mode, data) for seed in range(number)]
+        configs = [changed(config, {"seed": seed, "draw_seed": seed}) for seed in range(number)]
+        self.runs = [trainer(each, bench.device, mode, data) for each in configs]
 
     def run(self, steps: int) -> float:
         """Train all on by so many steps."""

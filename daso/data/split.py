@@ -32,7 +32,8 @@ class SavedSplit(NamedTuple):
     counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
     split: Split
     sha256: str  # over everything else
-    way: Mapping[str, Any] | None = None  # how a stage of a plan made it of the split as drawn
+    drawn_sha256: str  # the same, or of the split as drawn, of which a stage of a plan has made this one
+    way: Mapping[str, Any] | None = None  # and how
 
 
 def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:
@@ -217,6 +218,7 @@ def load_split(path: Path) -> SavedSplit:
                 guessed=np.array(tree.get("guessed", []), np.int64),
             ),
             sha256=said,
+            drawn_sha256=tree.get("drawn_sha256", said),
             way=tree.get("way"),
         )
     except (KeyError, TypeError, ValueError) as error:

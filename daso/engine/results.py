@@ -84,6 +84,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
             "mode": trainer.mode,
             "config_sha256": digest(config),
             "split_sha256": split.sha256,
+            "drawn_sha256": split.drawn_sha256,
             "data_sha256": store.sha256,
             "source": dict(store.source),
         },

@@ -137,7 +137,7 @@ def references(methods: Sequence[Tree]) -> dict[str, str]:
 
 
 def paired(cell: Cell, reference: Cell) -> Paired | None:
-    """Differences over the seeds both have finished on the same split; None where there is no such seed."""
+    """Differences over the seeds both have finished on the same split as drawn; None where there is no such seed."""
     ours, theirs = cell.values("median"), reference.values("median")
     seeds = [s for s in cell.seeds if s in ours and s in theirs and _split(cell, s) == _split(reference, s)]
     gains = [ours[seed] - theirs[seed] for seed in seeds]
@@ -150,4 +150,5 @@ def paired(cell: Cell, reference: Cell) -> Paired | None:
 
 
 def _split(cell: Cell, seed: int) -> Any:
-    return cell.done[seed]["provenance"].get("split_sha256")
+    source = cell.done[seed]["provenance"]
+    return source.get("drawn_sha256", source.get("split_sha256"))

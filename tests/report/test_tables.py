@@ -145,3 +145,7 @@ def test_only_seeds_of_both_on_one_split_are_paired(project, make_suite, make_me
     assert paired(ours, reference).n == 1
     reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], split_sha256="another")
     assert paired(ours, reference) is None
+    drawn = make_metrics("cifar10-lt/n500-m4000-l100-u100/paper/fixmatch/s0", 0.79, 0)["provenance"]["split_sha256"]
+    enlarged = {"split_sha256": "another", "drawn_sha256": drawn}
+    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], **enlarged)
+    assert paired(ours, reference).n == 1

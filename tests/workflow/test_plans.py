@@ -62,6 +62,7 @@ def test_a_generation_trains_on_the_split_that_its_file_says(generations):
     assert len(split["guessed"]) == len(split["labeled"]) - len(drawn["labeled"])
     assert split["unlabeled"] == drawn["unlabeled"]
     assert trained["provenance"]["split_sha256"] == split["sha256"]
+    assert trained["provenance"]["drawn_sha256"] == drawn["sha256"]
     assert trained["counts"]["labeled"] == split["counts"]["labeled"]
 
 
