@@ -54,14 +54,14 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path()) -
     rows: dict[str, set[int]] = {}
     for config in configs:
         run, dataset = config["run"], _split_of(config)[0]
+        for path in _lacking(home, config, configs):
+            raise DataError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
         store = stores.setdefault(dataset, load_store(home / places.store(run)))
         split_file = home / places.drawn(run)
         saved = check_split(split_file, store)
         if (saved.dataset, saved.setting, saved.seed) != _split_of(config):
             raise DataError(f"{split_file}: is the split {saved.setting} of seed {saved.seed}, not that of {run}")
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
-        for path in _lacking(home, config, configs):
-            raise DataError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
         for path in {places.drawn(run), *places.read(run, config["plan"]).values()}:
             if (home / path).exists():
                 _copy(home / path, partial / path)

@@ -22,8 +22,10 @@ def derive(way: Mapping[str, Any], drawn: Path, store: Store, out: Path, guesses
 
     {of, key, exponent}: enlarged by the most trusted guesses of a finished run, whose folder is `guesses`.
     {held_out}: that many labeled images of each class become the validation part.
-    Raises DataError when the run is not that of `key`, or a class has too few images.
+    Raises DataError when `way` is none of these, the run is not that of `key`, or a class has too few images.
     """
+    if way.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
+        raise DataError(f"{out}: {sorted(way)} says no way to a split; give of, key and exponent, or held_out")
     saved, labels = check_split(drawn, store), store.labels("train")
     try:
         if "held_out" in way:

@@ -16,10 +16,12 @@ from daso.ops.estimation import mean_sizes
 def found(run: Path, key: str) -> dict[str, Any]:
     """What the finished survey in a folder says: {run, key, sizes (K,), trusted, evaluations}; `key` is the estimate's.
 
-    Raises EstimateError when no evaluation gave sizes that can be trusted.
+    Raises EstimateError when the run is no survey, or none of its evaluations gave sizes that can be trusted.
     """
     config, history = read_json(run / "config.json", "configuration of a run"), read_history(run / "history.csv")
     classes = range(config["dataset"]["num_classes"])
+    if "size_0" not in history[0]:
+        raise EstimateError(f"{run}: is no survey of unlabeled classes; name the run of a method whose plan is one")
     rows = [np.array([row[f"size_{k}"] for k in classes]) for row in history]
     estimates = [None if np.isnan(sizes).any() else sizes for sizes in rows]
     try:

@@ -112,6 +112,11 @@ def test_a_saved_hold_out(store, drawn, tmp_path):
         derive({"held_out": 9}, drawn, store, tmp_path / "split.json")
 
 
+def test_a_way_that_is_none_is_refused(store, drawn, tmp_path):
+    with pytest.raises(DataError, match=r"split\.json: \['held'\] says no way to a split; give of, key and exponent"):
+        derive({"held": 2}, drawn, store, tmp_path / "split.json")
+
+
 def test_guesses_of_another_run_are_refused(store, drawn, tmp_path):
     way = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
     with pytest.raises(DataError, match=r"is the run k2, not k1"):

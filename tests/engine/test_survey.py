@@ -28,3 +28,10 @@ def test_the_mean_of_the_evaluations_that_can_be_trusted(tmp_path):
 def test_a_survey_that_told_nothing(tmp_path):
     with pytest.raises(EstimateError, match=f"{tmp_path}: none of 2 estimates"):
         found(surveyed(tmp_path, ",,", ",,"), "k")
+
+
+def test_a_run_that_is_no_survey(tmp_path):
+    surveyed(tmp_path)
+    (tmp_path / "history.csv").write_text("step,test_top1\n1,0.5\n")
+    with pytest.raises(EstimateError, match=f"{tmp_path}: is no survey of unlabeled classes"):
+        found(tmp_path, "k")
