@@ -7,7 +7,7 @@ from daso.plans import Crest, Crt, Encoder, Estimate, Expanded, HeldOut, Plan, P
 
 
 def test_the_paper_schedule_of_crest_plus():
-    """Specification 7.6: 5 generations of 50,000 steps, temperatures 1, .875, .75, .625, .5."""
+    """5 generations of 50,000 steps; t_min = .5 gives 1, .875, .75, .625, .5."""
     stages = Crest(generations=5, exponent=1 / 3, last_temperature=0.5).stages(250_000, {})
     assert [stage.name for stage in stages] == ["g1", "g2", "g3", "g4", ""]
     assert [stage.steps for stage in stages] == [50_000] * 5

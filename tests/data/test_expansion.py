@@ -5,7 +5,7 @@ from daso.data.expansion import select, shares
 from daso.data.split import long_tail
 from daso.errors import DataError
 
-# Specification, oracle 12.12.
+# (N_(K-1-r) / N_0) ** (1/3), worked out apart from this code.
 MU_500 = [0.215443, 0.251984, 0.296250, 0.358305, 0.423582, 0.503968, 0.598142, 0.710059, 0.842494, 1]
 MU_1500 = [0.215443, 0.255436, 0.301230, 0.358305, 0.426045, 0.504842, 0.599382, 0.710939, 0.843120, 1]
 MU_STL = [0.464159, 0.502212, 0.550321, 0.597521, 0.648979, 0.706960, 0.771944, 0.840297, 0.917886, 1]
