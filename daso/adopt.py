@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from daso.config.keys import Keys
-from daso.config.params import Params, load
+from daso.config.params import load
 from daso.config.resolve import Run, lenders, parse_run, resolve
+from daso.data.files import file_digest
 from daso.errors import DataError
 from daso.places import read
 
@@ -24,7 +25,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
     """Copy a bundle's finished runs into runs/ and register them; their ids.
 
     Raises DataError, and copies nothing, when a run belongs to another configuration or code than the present one; or
-    was trained on another split than the one made here, when neither it nor what takes from it is copied.
+    was trained with another split, encoder or estimate than is here, when neither it nor what takes from it is copied.
     """
     found = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
     if not found:
@@ -38,8 +39,9 @@ def adopt_bundle(bundle: Path) -> list[str]:
     while waiting:  # lenders first: the splits of what follows are made here of what they guess
         ready = [run for run in waiting if not waiting.keys() & set(lenders(params, run))]
         batch = {run: waiting.pop(run) for run in ready}
-        _snakemake([_split(params, run) for run in batch])  # what the runs were trained on, or nothing when it is here
-        if errors := [line for run, folder in batch.items() for line in _other_split(params, run, folder)]:
+        reads = {run: read(run.id, resolve(params, run)["plan"]) for run in batch}
+        _snakemake(sorted({path.as_posix() for files in reads.values() for path in files.values()}))  # made, or here
+        if errors := [line for run, folder in batch.items() for line in _others(folder, reads[run])]:
             raise DataError("\n".join(errors))
         for run, folder in batch.items():
             _copy(folder, Path("runs", run.id))
@@ -59,16 +61,17 @@ def _other_key(keys: Keys, run: Run, folder: Path) -> list[str]:
     return [f"{folder}: trained as {trained}, but params/ and code now give {present}; check out what it was made from"]
 
 
-def _other_split(params: Params, run: Run, folder: Path) -> list[str]:
-    trained = _json(folder / "train.json").get("provenance", {}).get("split_sha256")
-    split = _split(params, run)
-    if trained == _json(Path(split)).get("sha256"):
-        return []
-    return [f"{folder}: trained on another split than {split}; the images come from another source"]
-
-
-def _split(params: Params, run: Run) -> str:
-    return read(run.id, resolve(params, run)["plan"])["split"].as_posix()
+def _others(folder: Path, reads: Mapping[str, Path]) -> list[str]:
+    """What a run has read there and is another file here."""
+    trained = _json(folder / "train.json").get("provenance", {})
+    digests = {"split": _json(reads["split"]).get("sha256")}
+    digests |= {name: file_digest(path, "sha256") for name, path in reads.items() if name != "split"}
+    read_there = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
+    return [
+        f"{folder}: trained with another {name} than {path}; it comes from another source, or is of another run"
+        for name, path in reads.items()
+        if digests[name] != read_there.get(name)
+    ]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -53,7 +53,7 @@ def _make_reads(bundle: Path, run: BundledRun) -> bool:
         if name == "split":
             derive(plan["split"], run.drawn, load_store(run.store), path, lender)
         elif name == "estimate" and lender:
-            survey = found(lender, plan["estimate"]["key"])
+            survey = found(lender, plan["estimate"]["key"])  # whose code `train` has looked at
             with whole_file(path) as file:
                 file.write(pretty(survey))
     return True

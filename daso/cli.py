@@ -86,7 +86,7 @@ def estimate(args: Args) -> None:
     from daso.data.files import pretty, whole_file
     from daso.engine.survey import found
 
-    survey = found(args.run, args.key)
+    survey = found(args.run, args.key, args.trained)
     with whole_file(args.out) as file:
         file.write(pretty(survey))
 
@@ -155,19 +155,21 @@ def bundle(args: Args) -> None:
 
     The runs whose results they take come along, unless these are here.
     """
+    from daso.config.checks import refuse
     from daso.config.keys import Keys
     from daso.config.params import load
     from daso.config.resolve import parse_run, with_lenders
     from daso.data.bundle import write_bundle
     from daso.engine.environment import commit
+    from daso.report.states import states
 
     params = load()
-    asked = [parse_run(params, run) for run in args.runs]
-    packed = [
-        run for run in with_lenders(params, asked) if run in asked or not Path("runs", run.id, "train.json").exists()
-    ]
-    keys = Keys(params)
-    write_bundle(args.out, [keys.resolved(run) for run in packed])
+    keys, asked = Keys(params), [parse_run(params, run) for run in args.runs]
+    for run in asked:
+        refuse(params, run)
+    chain = with_lenders(params, asked)
+    far = states(keys, chain)
+    write_bundle(args.out, [keys.resolved(run) for run in chain if run in asked or far[run.id] != "done"])
     (args.out / "commit").write_text(f"{commit()}\n")
 
 
@@ -240,6 +242,8 @@ def _config(path: Path) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
+    if not isinstance(tree, dict):
+        raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")
     return tree
 
 
@@ -258,12 +262,15 @@ def _resolved_data(dataset: str) -> dict[str, Any]:
 
 
 def _resolved_run(run: str) -> dict[str, Any]:
+    from daso.config.checks import refuse
     from daso.config.keys import Keys
     from daso.config.params import load
     from daso.config.resolve import parse_run
 
     params = load()
-    return Keys(params).resolved(parse_run(params, run))
+    named = parse_run(params, run)
+    refuse(params, named)
+    return Keys(params).resolved(named)
 
 
 def _parser() -> argparse.ArgumentParser:

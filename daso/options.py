@@ -31,7 +31,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"}),
     ),
     "derive": (("--config", NEEDED), ("--store", NEEDED), ("--split", NEEDED), ("--run", PATH), ("--out", NEEDED)),
-    "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True})),
+    "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True}), ("--trained", {})),
     "evaluate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {})),
     "report": (("--suite", {"required": True}), ("--out", PATH)),
     "list": (

@@ -11,6 +11,13 @@ from typing import Literal, NamedTuple
 
 from daso.errors import ParamsError
 
+ALIGNMENT = "distribution_alignment.temperature"
+
+
+def waits(options: Mapping[str, object]) -> bool:
+    """Whether a method with these options waits for an estimate of the unlabeled classes' sizes."""
+    return options.get("darp.prior") == "estimated"
+
 
 class Expanded(NamedTuple):
     """The split with the guesses of an earlier stage as further labels: `data.derive.expand`."""
@@ -85,6 +92,12 @@ class Crest(Plan):
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
         """Generations g1, g2, ..., the last without a name."""
+        aligned = ALIGNMENT in options and options.get("distribution_alignment.enabled", True)
+        if self.last_temperature < 1 and not aligned:
+            raise ParamsError(
+                f"plan 'crest': last_temperature {self.last_temperature} is one of distribution alignment, which this "
+                "method does not have or not enable; add it, or leave last_temperature out"
+            )
         if steps % self.generations:
             raise ParamsError(f"plan 'crest': {self.generations} generations cannot share {steps} steps equally")
         names = [*(f"g{g + 1}" for g in range(self.generations - 1)), ""]
@@ -98,7 +111,7 @@ class Crest(Plan):
         if self.last_temperature == 1:
             return {}
         f = g / (self.generations - 1)
-        return {"distribution_alignment.temperature": 1 - f + f * self.last_temperature}
+        return {ALIGNMENT: 1 - f + f * self.last_temperature}
 
 
 class Crt(Plan):
@@ -115,6 +128,10 @@ class Crt(Plan):
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
         """The method alone."""
+        if self.steps > steps:
+            raise ParamsError(
+                f"plan 'crt': {self.steps} steps are more than the {steps} of the protocol; lower crt.steps"
+            )
         return (Stage("", self.steps, encoder=Encoder(self.base, self.statistics)),)
 
     def lenders(self) -> tuple[str, ...]:
@@ -149,8 +166,8 @@ class Prior(Plan):
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
         """The method alone."""
-        estimated = options.get("darp.prior") == "estimated"
-        return (Stage("", steps, estimate=Estimate(self.by, "darp.estimate") if estimated else None),)
+        estimate = Estimate(self.by, "darp.estimate") if waits(options) else None
+        return (Stage("", steps, estimate=estimate),)
 
     def lenders(self) -> tuple[str, ...]:
         """The method of the survey."""

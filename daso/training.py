@@ -11,7 +11,7 @@ import torch
 
 from daso.config.build import Lent, build
 from daso.config.code import check_code
-from daso.data.files import read_json
+from daso.data.files import file_digest, read_json
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
 from daso.data.tail import UNKNOWN
@@ -65,6 +65,10 @@ def train(jobs: Sequence[Job], way: Way) -> None:
     if way.replicas < 1:
         raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")
     for job in jobs:
+        if lacking := {"run", "key", "method", "protocol", "plan"} - job.config.keys():
+            raise DasoError(
+                f"not a run's configuration: it lacks {', '.join(sorted(lacking))}; `daso resolve` prints one"
+            )
         check_code(job.config)
     data = _load(jobs, way.device)
     diverged: list[DivergedError] = []
@@ -107,10 +111,11 @@ def _lent(job: Job) -> Lent:
         encoder = checkpoint.load(job.encoder, plan["encoder"]["key"])["student"]
     if job.estimate is not None:
         survey = read_json(job.estimate, "estimate of class sizes")
-        if survey["key"] != plan["estimate"]["key"]:
+        if survey.get("key") != plan["estimate"]["key"]:
             raise DataError(f"{job.estimate}: is not the estimate {plan['estimate']['key']}; delete it and run again")
         options[plan["estimate"]["into"]] = survey["sizes"]
-    return Lent(encoder, options)
+    files = {"encoder": job.encoder, "estimate": job.estimate}
+    return Lent(encoder, options, {name: file_digest(path, "sha256") for name, path in files.items() if path})
 
 
 def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedError]) -> Generator[int, None, None]:
@@ -131,7 +136,9 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
             events = Path("logs/tensorboard", run)
             with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
                 yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-            write_run(job.out, trainer, data.split, data.store, describe(way.device))
+            write_run(
+                job.out, trainer, data.split, data.store, describe(way.device) | {"lent": dict(data.lent.digests)}
+            )
             trainer.program.close()
             state.unlink(missing_ok=True)
     except DivergedError as error:

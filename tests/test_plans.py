@@ -5,10 +5,12 @@ from daso.config.signature import options, refusals
 from daso.errors import ParamsError
 from daso.plans import Crest, Crt, Encoder, Estimate, Expanded, HeldOut, Plan, Prior, Stage, Survey
 
+ALIGNED = {"distribution_alignment.temperature": 1.0}
+
 
 def test_the_paper_schedule_of_crest_plus():
     """5 generations of 50,000 steps; t_min = .5 gives 1, .875, .75, .625, .5."""
-    stages = Crest(generations=5, exponent=1 / 3, last_temperature=0.5).stages(250_000, {})
+    stages = Crest(generations=5, exponent=1 / 3, last_temperature=0.5).stages(250_000, ALIGNED)
     assert [stage.name for stage in stages] == ["g1", "g2", "g3", "g4", ""]
     assert [stage.steps for stage in stages] == [50_000] * 5
     assert [stage.split for stage in stages] == [None, *(Expanded(f"g{g}", 1 / 3) for g in (1, 2, 3, 4))]
@@ -57,6 +59,20 @@ def test_options_and_bounds_are_read_from_the_source():
         (lambda: Crest(generations=2, exponent=-1.0), "exponent is at least 0, not -1.0"),
         (lambda: Crest(generations=2, exponent=1.0, last_temperature=0.0), "at most 1, not 0.0"),
         (lambda: Crest(generations=3, exponent=1.0).stages(10, {}), "3 generations cannot share 10 steps"),
+        (
+            lambda: Crest(generations=2, exponent=1.0, last_temperature=0.5).stages(10, {}),
+            "last_temperature 0.5 is one of distribution alignment, which this method does not have or not enable",
+        ),
+        (
+            lambda: Crest(generations=2, exponent=1.0, last_temperature=0.5).stages(
+                10, {**ALIGNED, "distribution_alignment.enabled": False}
+            ),
+            "does not have or not enable",
+        ),
+        (
+            lambda: Crt(base="supervised", steps=11, statistics="kept").stages(10, {}),
+            "11 steps are more than the 10 of the protocol",
+        ),
         (lambda: Crt(base="supervised", steps=0, statistics="kept"), "steps are at least 1, not 0"),
         (lambda: Survey(held_out=0), "held_out is at least 1 image of each class, not 0"),
     ],

@@ -26,6 +26,7 @@ class Lent(NamedTuple):
 
     encoder: Mapping[str, Tensor] | None = None  # state dict of a network
     options: Mapping[str, Any] = {}  # "component.option" -> value
+    digests: Mapping[str, str] = {}  # of the files, by what they lend
 
 
 NOTHING_LENT = Lent()

@@ -9,7 +9,7 @@ from typing import Any
 from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, parts, shown
 from daso.config.possible import given, impossible
 from daso.config.registry import KINDS
-from daso.config.resolve import Run, plan_of, resolve, runs, with_lenders
+from daso.config.resolve import Run, lenders, plan_of, resolve, runs, with_lenders
 from daso.config.signature import Option, options, refusals
 from daso.errors import ParamsError
 
@@ -169,12 +169,21 @@ def _together(params: Params) -> Iterator[str]:
             yield from _run(params, run)
 
 
+def refuse(params: Params, run: Run) -> None:
+    """Raise ParamsError, a line each, for what is wrong with a run and all whose results it takes."""
+    if errors := list(dict.fromkeys(line for each in with_lenders(params, [run]) for line in _run(params, each))):
+        raise ParamsError("\n".join(errors))
+
+
 def _run(params: Params, run: Run) -> Iterator[str]:
     """What is wrong with one run, or one stage of a plan."""
     config = resolve(params, run)
     protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
     steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
     yield from impossible(params, run, config)
+    for lender in lenders(params, run) if "estimate" in config["plan"] else ():
+        if not resolve(params, lender)["plan"].get("survey"):
+            yield f"{params.file('method', run.recipe)}: plan 'prior': '{lender.method}' is no survey; name one that is"
     if steps % every:
         yield f"{protocol}: evaluation.every: {every} does not divide {steps}, the steps of '{run.method}'"
     late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]

@@ -151,8 +151,8 @@ def check_code(config: Mapping[str, Any]) -> None:
     """
     modules = (spec.partition(":")[0] for spec in specs_of(config))
     present = digest_of(closure([*TRAIN, *modules]))
-    if config["code"] != present:
+    if (planned := config.get("code")) != present:
         raise DasoError(
-            f"{config['run']}: was planned with code {config['code']}, here it is {present}; plan it again "
+            f"{config['run']}: was planned with code {planned}, here it is {present}; plan it again "
             "(`snakemake`, or `python -m daso bundle`), or bring this code up to date"
         )

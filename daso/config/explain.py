@@ -162,7 +162,11 @@ def _elsewhere(params: Params, method: str) -> Iterator[Row]:
 def _tags(method: Tree) -> list[str]:
     """The departures from the paper that are marked in the code of the components and the methods' code it imports."""
     entries = [KINDS[kind][part["name"]].partition(":")[0] for kind, part in parts(method)]
-    files = (module_file(name) for name in closure(entries) if name.startswith(("daso.methods.", "daso.ops.")))
+    files = (
+        module_file(name)
+        for name in closure(entries)
+        if name.startswith(("daso.methods.", "daso.models.", "daso.ops."))
+    )
     return list(dict.fromkeys(tag for file in files if file for tag in TAG.findall(file.read_text(encoding="utf-8"))))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from daso.config.explain import Row, aligned
 from daso.config.params import Params, Tree, nearest, parts
 from daso.config.possible import sizes, unknown_classes
-from daso.config.resolve import runs
+from daso.config.resolve import runs, with_lenders
 from daso.data.tail import UNKNOWN
 from daso.errors import ParamsError
 
@@ -60,7 +60,12 @@ def _tail(counts: object) -> str:
 def _suites(params: Params) -> Iterator[Row]:
     for name, tree in params.suites.items():
         chosen = ", the default" if name == params.suite else ""
-        yield name, f"protocol {tree['protocol']}", f"{len(runs(params, name))} runs{chosen}", tree["title"]
+        yield (
+            name,
+            f"protocol {tree['protocol']}",
+            f"{len(with_lenders(params, runs(params, name)))} runs{chosen}",
+            tree["title"],
+        )
 
 
 def _protocols(params: Params) -> Iterator[Row]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from daso.config.params import Params, Tree, nearest, parts, put
 from daso.config.registry import PLANS, load
 from daso.errors import ParamsError
-from daso.plans import Expanded, HeldOut, Plan, Stage
+from daso.plans import Expanded, HeldOut, Plan, Stage, waits
+
+SEEDS = 2**32 - 1  # the largest that numpy's legacy generator takes
 
 
 class Run(NamedTuple):
@@ -53,6 +55,11 @@ def parse_run(params: Params, run_id: str) -> Run:
     ):
         if word not in known:
             raise ParamsError(f"{run_id}: there is no {kind} '{word}'{nearest(word, known)}")
+    written = run._replace(method=run.method.rstrip(".")).id
+    if written != run_id.strip("/"):
+        raise ParamsError(f"{run_id}: this run is written {written}")
+    if run.seed > SEEDS:
+        raise ParamsError(f"{run_id}: a seed is a number from 0 to {SEEDS}")
     resolve(params, run)  # whether it has that stage
     return run
 
@@ -84,12 +91,19 @@ def lenders(params: Params, run: Run) -> list[Run]:
     return [parse_run(params, part["of"]) for part in plan.values() if isinstance(part, dict) and "of" in part]
 
 
-def with_lenders(params: Params, these: Iterable[Run]) -> list[Run]:
-    """These runs and all whose results they take, once each, lenders first."""
+def with_lenders(params: Params, these: Iterable[Run], takers: Sequence[Run] = ()) -> list[Run]:
+    """These runs and all whose results they take, once each, lenders first; `takers` are those that led to them.
+
+    Raises ParamsError when a run takes from itself.
+    """
     found: dict[Run, None] = {}
     for run in these:
+        if run in takers:
+            raise ParamsError(
+                f"{run.id}: takes from itself, by way of {takers[-1].id}; name another method in its plan"
+            )
         if run not in found:
-            found |= dict.fromkeys([*with_lenders(params, lenders(params, run)), run])
+            found |= dict.fromkeys([*with_lenders(params, lenders(params, run), (*takers, run)), run])
     return list(found)
 
 
@@ -215,7 +229,13 @@ def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
     """The stages of a method whose options are final, under a protocol of so many steps."""
     parts = (method["learner"], *method["addons"])
     options = {f"{part['name']}.{key}": value for part in parts for key, value in part.items() if key != "name"}
-    return plan_of(method).stages(steps, options)
+    stages = plan_of(method).stages(steps, options)
+    if waits(options) and not stages[-1].estimate:
+        raise ParamsError(
+            "add-on 'darp': prior 'estimated' waits for an estimate that this method's plan does not make; say "
+            "plan: {name: prior, by: supervised_survey}, or give sizes by prior 'given'"
+        )
+    return stages
 
 
 def _stage(run: Run, method: Tree, steps: int) -> Stage:

@@ -62,9 +62,8 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path()) -
         if (saved.dataset, saved.setting, saved.seed) != _split_of(config):
             raise DataError(f"{split_file}: is the split {saved.setting} of seed {saved.seed}, not that of {run}")
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
-        for path in {places.drawn(run), *places.read(run, config["plan"]).values()}:
-            if (home / path).exists():
-                _copy(home / path, partial / path)
+        for path in set(_carried(config, configs).values()):
+            _copy(home / path, partial / path)
         _write_config(partial / "configs" / f"{run}.json", config)
     for store in stores.values():
         _write_store(partial / "data/store" / store.dataset, store, sorted(rows[store.dataset]))
@@ -96,10 +95,15 @@ def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
 
 def _lacking(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
     """What a run reads below `root`, is not there, and none of the runs of `configs` makes."""
+    return [root / path for path in _carried(config, configs).values() if not (root / path).is_file()]
+
+
+def _carried(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
+    """What a run reads, without what these runs, itself among them, make where they are trained."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
     made = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
     reads = {"drawn": places.drawn(config["run"]), **places.read(config["run"], plan)}
-    return [root / path for name, path in reads.items() if name not in made and not (root / path).is_file()]
+    return {name: path for name, path in reads.items() if name not in made}
 
 
 def _split_of(config: Config) -> tuple[str, str, int]:

@@ -26,7 +26,11 @@ def derive(way: Mapping[str, Any], drawn: Path, store: Store, out: Path, guesses
     """
     if way.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
         raise DataError(f"{out}: {sorted(way)} says no way to a split; give of, key and exponent, or held_out")
+    if type(held := way.get("held_out", 1)) is not int or held < 1:
+        raise DataError(f"{out}: held_out is {held} and should be a number of images of each class, at least 1")
     saved, labels = check_split(drawn, store), store.labels("train")
+    if saved.way is not None:
+        raise DataError(f"{drawn}: was itself made of another split; give the one that was drawn")
     try:
         if "held_out" in way:
             split = hold_out(saved.split, labels, len(store.classes), way["held_out"])

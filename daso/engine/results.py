@@ -69,7 +69,10 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
         "key": config["key"],
         "class_order": list(split.class_order),
         "classes": list(store.classes),
-        "counts": {name: list(split.counts[name]) for name in ("labeled", "unlabeled")},
+        "counts": {
+            "labeled": list(trainer.data.labeled.counts(len(store.classes), drawn=True)),
+            "unlabeled": list(split.counts["unlabeled"]),
+        },
         "speed": {
             "seconds": elapsed,
             "steps_per_second": trainer.steps / elapsed,

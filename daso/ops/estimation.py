@@ -40,7 +40,7 @@ def class_sizes(confusion: FloatArray, mass: FloatArray) -> FloatArray | None:
     They sum to the number of these images. None where they are not to be trusted: the condition number of the matrix
     is not below CONDITION, or a size is below zero.
     """
-    if not np.linalg.cond(confusion) < CONDITION:
+    if not (np.isfinite(confusion).all() and np.linalg.cond(confusion) < CONDITION):
         return None
     sizes = np.asarray(np.linalg.solve(confusion, mass), dtype=np.float64)
     return sizes if (sizes >= 0).all() else None

@@ -60,6 +60,8 @@ def match(params: Params, printed: Row) -> Found:
         for name, tree in params.methods.items()
         if plain in (cell_key(dataset, sizes, paper, metric) for paper in called(tree.get("paper", {})))
     ]
+    named = {run.recipe for suite in params.suites for run in runs(params, suite) if run.protocol == PROTOCOL}
+    methods.sort(key=lambda name: name not in named)  # of several files of one row, what a suite trains
     settings = [
         name
         for name in params.datasets.get(dataset, {}).get("settings", {})

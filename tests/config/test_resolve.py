@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.params import load
+from daso.config.checks import refuse
+from daso.config.params import load, read
 from daso.config.resolve import Run, parse_run, resolve, runs, with_lenders
 from daso.data.files import canonical
 from daso.errors import ParamsError
@@ -130,6 +131,9 @@ def test_tables_that_share_runs_name_them_once(params):
         (f"{MATCHED}/fixmatch/0", "a run is written"),
         ("digit/n20-m80-l20-u10/digits/fixmatch/s0", "there is no dataset 'digit'; did you mean 'digits'"),
         ("digits/n20/digits/fixmatch/s0", "there is no setting 'n20'; known: n20-m80-l20-u10, n20-m80-l20-u10r"),
+        (f"{MATCHED}/fixmatch./s0", f"this run is written {MATCHED}/fixmatch/s0"),
+        (f"{MATCHED}/fixmatch/s007", f"this run is written {MATCHED}/fixmatch/s7"),
+        (f"{MATCHED}/fixmatch/s4294967296", "a seed is a number from 0 to 4294967295"),
         (f"{MATCHED}/fixmtch/s0", "there is no method 'fixmtch'; did you mean 'fixmatch'"),
     ],
 )
@@ -184,3 +188,32 @@ def test_other_runs_lend_an_encoder_or_an_estimate():
     assert darp["plan"] == {"estimate": {"of": word("supervised_survey"), "into": "darp.estimate"}}
     survey = resolve(shipped, parse_run(shipped, word("supervised_survey")))
     assert survey["plan"] == {"split": {"held_out": 10}, "survey": True}
+
+
+def test_a_run_that_takes_from_itself_is_told(params):
+    params("methods/fixmatch.yaml", lambda tree: tree.update(plan=kept("supervised")))
+    params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"crt.base": "fixmatch"}))
+    loaded = read(Path("params"))[0]
+    with pytest.raises(ParamsError, match=f"{MATCHED}/fixmatch/s0: takes from itself, by way of {MATCHED}/fixmatch/s0"):
+        with_lenders(loaded, [parse_run(loaded, f"{MATCHED}/fixmatch/s0")])
+
+
+def kept(base):
+    return {"name": "crt", "base": base, "steps": 20, "statistics": "kept"}
+
+
+def test_an_estimate_that_no_plan_makes_is_told_before_training():
+    """The plan is gone, or is another one, or asks a method that is no survey."""
+    run = "cifar10-lt/n500-m4000-l100-u1/paper/fixmatch_darp/s0"
+    for plan in (None, {"name": "survey", "held_out": 10}):
+        shipped = load(ROOT / "params")
+        shipped.methods["fixmatch_darp"].pop("plan")
+        shipped.methods["fixmatch_darp"] |= {"plan": plan} if plan else {}
+        with pytest.raises(
+            ParamsError, match="prior 'estimated' waits for an estimate that this method's plan does not"
+        ):
+            parse_run(shipped, run)
+    shipped = load(ROOT / "params")
+    shipped.methods["fixmatch_darp"]["plan"] = {"name": "prior", "by": "supervised"}
+    with pytest.raises(ParamsError, match="plan 'prior': 'supervised' is no survey; name one that is"):
+        refuse(shipped, parse_run(shipped, run))

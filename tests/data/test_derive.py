@@ -117,6 +117,20 @@ def test_a_way_that_is_none_is_refused(store, drawn, tmp_path):
         derive({"held": 2}, drawn, store, tmp_path / "split.json")
 
 
+@pytest.mark.parametrize("held", [0, -1, 1.5, "a", True])
+def test_a_number_of_images_that_is_none_is_refused(store, drawn, tmp_path, held):
+    with pytest.raises(
+        DataError, match=f"held_out is {held} and should be a number of images of each class, at least 1"
+    ):
+        derive({"held_out": held}, drawn, store, tmp_path / "split.json")
+
+
+def test_a_derived_split_is_not_taken_for_the_one_that_was_drawn(store, drawn, tmp_path):
+    derive({"held_out": 1}, drawn, store, tmp_path / "split.json")
+    with pytest.raises(DataError, match=r"split\.json: was itself made of another split; give the one that was drawn"):
+        derive({"held_out": 1}, tmp_path / "split.json", store, tmp_path / "again.json")
+
+
 def test_guesses_of_another_run_are_refused(store, drawn, tmp_path):
     way = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
     with pytest.raises(DataError, match=r"is the run k2, not k1"):

@@ -30,6 +30,11 @@ def test_a_survey_that_told_nothing(tmp_path):
         found(surveyed(tmp_path, ",,", ",,"), "k")
 
 
+def test_the_run_of_another_key(tmp_path):
+    with pytest.raises(EstimateError, match="is the run None, not t1 that was planned"):
+        found(surveyed(tmp_path, "12,3,1"), "k", "t1")
+
+
 def test_a_run_that_is_no_survey(tmp_path):
     surveyed(tmp_path)
     (tmp_path / "history.csv").write_text("step,test_top1\n1,0.5\n")

@@ -63,7 +63,7 @@ def test_a_generation_trains_on_the_split_that_its_file_says(generations):
     assert split["unlabeled"] == drawn["unlabeled"]
     assert trained["provenance"]["split_sha256"] == split["sha256"]
     assert trained["provenance"]["drawn_sha256"] == drawn["sha256"]
-    assert trained["counts"]["labeled"] == split["counts"]["labeled"]
+    assert trained["counts"]["labeled"] == drawn["counts"]["labeled"]
 
 
 def test_the_exponent_makes_only_what_follows_the_first_generation_again(project):
@@ -152,6 +152,15 @@ def test_darp_believes_in_what_a_survey_has_found(project):
     assert sum(survey["sizes"]) == pytest.approx(302)  # 60 50 41 35 29 24 20 17 14 12
     config = json.loads(project.read(f"runs/{run}/fixmatch_darp/s0/config.json"))
     assert config["plan"]["estimate"]["key"] == survey["key"]
+
+    project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
+    project.snakemake("splits")
+    project.call("python", "-m", "daso", "bundle", f"{run}/fixmatch_darp/s1", "--out", "bundles/darp")
+    project.call("python", "-m", "daso", "train", "--bundle", "bundles/darp")
+    project.call("python", "-m", "daso", "adopt", "bundles/darp")
+    assert (project.path / f"runs/{run}/supervised_survey/s1/estimate.json").exists()
+    assert project.planned() == Counter(["evaluate fixmatch_darp 1", "report tiny"])
+    project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].remove(1))
     project.edit("methods/supervised_survey.yaml", lambda tree: tree["plan"].update(held_out=9))
     rules = ("train fixmatch_darp 0", "evaluate fixmatch_darp 0", "report tiny")
     again = ("derive", "train", "estimate")

@@ -34,6 +34,8 @@ rule estimate:
         f"benchmarks/estimate/{RUN}.tsv"
     params:
         key=lambda wildcards: KEYS.estimate(run_of(wildcards)),
+        trained=lambda wildcards, output: KEYS.train(run_of(wildcards)),
         run=lambda wildcards, output: run_of(wildcards).id,
     shell:
-        "python -m daso estimate --run runs/{params.run} --key {params.key} --out {output} &> {log}"
+        "python -m daso estimate --run runs/{params.run} --key {params.key} --trained {params.trained} --out {output} "
+        "&> {log}"
