@@ -9,8 +9,8 @@ from daso.config.explain import Row as Line
 from daso.config.explain import aligned, place_of
 from daso.config.keys import Keys
 from daso.config.paper import Paper, called, in_words, same
-from daso.config.params import Params, nearest
-from daso.config.resolve import Run, runs, setting_config, with_lenders
+from daso.config.params import Params, Tree, nearest
+from daso.config.resolve import Run, resolve, runs, setting_config, with_lenders
 from daso.errors import DasoError
 from daso.report.cost import lines
 from daso.report.printed import COLUMN, METRICS, Address, Table, address, grid, method, setting, table_of, value
@@ -60,8 +60,6 @@ def match(params: Params, printed: Row) -> Found:
         for name, tree in params.methods.items()
         if plain in (cell_key(dataset, sizes, paper, metric) for paper in called(tree.get("paper", {})))
     ]
-    named = {run.recipe for suite in params.suites for run in runs(params, suite) if run.protocol == PROTOCOL}
-    methods.sort(key=lambda name: name not in named)  # of several files of one row, what a suite trains
     settings = [
         name
         for name in params.datasets.get(dataset, {}).get("settings", {})
@@ -118,10 +116,21 @@ def _head(rows: list[dict[str, str]], named: Address, printed: Row, papers: list
         yield f"reports compare with {other.source}: {other.mean}" + (f" ± {other.std}" if other.std else "")
 
 
+def _trained(params: Params, run: Run) -> Run:
+    """The run, or one of a suite that differs in its method's name alone, as an ablation may from its base."""
+
+    def what(run: Run) -> Tree:
+        config = resolve(params, run)
+        return {**config, "run": "", "method": {**config["method"], "name": ""}}
+
+    named = [other for suite in params.suites for other in runs(params, suite) if other[:3] == run[:3]]
+    alike = (other for other in named if other.seed == run.seed and what(other) == what(run))
+    return run if run in named else next(alike, run)
+
+
 def _runs(params: Params, found: Found) -> str:
     """The runs of a cell, what comes before them, and their suites, command and cost."""
-    place = (found.dataset, found.settings[0], PROTOCOL)
-    own = [Run(*place, found.methods[0], seed) for seed in range(RUNS)]
+    own = [_trained(params, Run(found.dataset, found.settings[0], PROTOCOL, found.methods[0], i)) for i in range(RUNS)]
     chain = with_lenders(params, own)
     far = states(Keys(params), chain)
     rows: list[Line] = [(f"run {run.id}", far[run.id], "" if run in own else "comes before") for run in chain]

@@ -52,8 +52,7 @@ def address(words: str) -> Address:
     """The cell that `table 1, row 6, column 3` or `t1 r6 c3` names; raises DasoError when the words are others."""
     found = ADDRESS.fullmatch(words.strip().lower())
     if not found:
-        said = "no table is named" if words.strip() in ("", "table") else f"'{words.strip()}' names no cell"
-        raise DasoError(f"cell: {said}; write `table 1, row 6, column 3` or `t1 r6 c3`")
+        raise DasoError(f"cell: '{words}' names no cell; write `table 1, row 6, column 3` or `t1 r6 c3`")
     return Address(**{name: word or "" for name, word in found.groupdict().items()})
 
 

@@ -39,6 +39,8 @@ def text(params, *words, **chosen):
         ("t2 r5 c7", "stl10-lt/n150-l20/paper/fixmatch_daso"),
         ("t3 r2 c4", "stl10-lt/n450-l10/paper/mean_teacher_daso"),
         ("t5 r1 c2", "stl10-lt/n150-l10/paper/fixmatch"),
+        ("t8 r1 c1", "cifar10-lt/n500-m4000-l100-u100/paper/fixmatch_daso_tdist_0_3"),
+        ("t8 r4 c1", "cifar10-lt/n500-m4000-l100-u100/paper/fixmatch_daso"),  # T_dist 1.5 is what it has there
         ("t11 r5 c3", "cifar100-lt/n50-m400-l10-u10/paper/pseudo_label"),
         ("t13 r3 c2", "cifar10-lt/n500-m4000-l150-u150/paper/remixmatch_crest_plus"),
     ],
