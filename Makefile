@@ -1,15 +1,19 @@
-# Two commands: `make reproduce` and `make test`. Both set up .venv first, and again only when the lock file changes.
+# `make reproduce`, `make test`, and for those who have the time `make endurance`; all set up .venv first, once a lock file.
 PYTHON ?= python3
 SUITE ?= quickstart
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test bench setup lint types check lock clean
+.PHONY: reproduce test endurance bench setup lint types check lock clean
 
 reproduce: setup
 	snakemake --config suite=$(SUITE)
 	@echo "The report: reports/$(SUITE)/index.html"
 
 test: setup lint types check
+
+# Real processes killed, disks filled, files damaged, servers and a cluster started: docs/reliability.md.
+endurance: setup
+	OMP_NUM_THREADS=1 python -m pytest -m endurance -n 2 --dist loadgroup
 
 # A quarter of an hour on two cores, with nothing else running there.
 bench: setup
@@ -34,10 +38,10 @@ types:
 
 # One thread per process, one process per core: small networks gain nothing from more threads.
 check:
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 python -m pytest -m "not endurance" -n 2 --dist loadgroup
 
 lock:
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock
 
 clean:
