@@ -102,7 +102,8 @@ def train(args: Args) -> None:
         from daso.engine.environment import choose_device
         from daso.training import Way, train
 
-        way = Way(choose_device(args.device), args.mode, args.replicas, args.resume, skip_busy=bool(args.bundle))
+        device = choose_device(args.device)
+        way = Way(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
         if args.bundle:
             from daso.bundled import train_bundle
 

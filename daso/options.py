@@ -29,6 +29,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         DEVICE,
         ("--mode", {"default": "auto", "help": MODES}),
         ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"}),
+        ("--managed", {"action": "store_true", "help": "called by a workflow, which removes the last state itself"}),
     ),
     "derive": (("--config", NEEDED), ("--store", NEEDED), ("--split", NEEDED), ("--run", PATH), ("--out", NEEDED)),
     "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True}), ("--trained", {})),

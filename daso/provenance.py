@@ -67,6 +67,12 @@ def orphans(outputs: Iterable[str]) -> list[str]:
     ]
 
 
+def complete(output: str) -> bool:
+    """Whether Snakemake has recorded an output, and no job is making it again or was killed while it did."""
+    name = record_name(output)
+    return Path(output).exists() and (META / name).exists() and not (INCOMPLETE / name).exists()
+
+
 def doubt(outputs: Iterable[str]) -> None:
     """Mark outputs without a record as those of an interrupted job, which Snakemake makes again when it needs them."""
     for output in orphans(outputs):

@@ -1,4 +1,4 @@
-"""What is left that no suite names any more: stores, splits, runs, reports. Reports ignore it, DVC still stores it."""
+"""What is left: stores, splits, runs and reports that no suite names any more, which DVC still stores; spent states."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from daso import provenance
 from daso.config.params import load
 from daso.config.resolve import Run, runs, with_lenders
+from daso.data.files import read_json
 
 
 def stale(*, delete: bool = False) -> list[Path]:
@@ -22,6 +24,14 @@ def stale(*, delete: bool = False) -> list[Path]:
             path.unlink(missing_ok=True)
         _drop_empty(path.parent)
     return found
+
+
+def spent() -> None:
+    """Delete the last states of runs whose results Snakemake has recorded: until then they are all there is of them."""
+    for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
+        trained = Path("runs", state.parent.relative_to("scratch"), "train.json")
+        if provenance.complete(trained.as_posix()) and read_json(trained, "result of a run").get("key") == state.stem:
+            state.unlink()
 
 
 def _data(named: set[Run]) -> Iterator[Path]:

@@ -45,6 +45,7 @@ class Way(NamedTuple):
     replicas: int = 1  # at once
     resume: Path | None = None  # a state to start from, besides the run's own
     skip_busy: bool = False  # leave a run to another process that trains it or has, instead of raising BusyError
+    managed: bool = False  # by a workflow, which may have been killed and called again: see `train`
 
 
 class Data(NamedTuple):
@@ -61,6 +62,9 @@ def train(jobs: Sequence[Job], way: Way) -> None:
 
     Raises DasoError when a run was planned with other code, does not fit its data or is stopped; what was finished
     before stays, the others go on when they are trained again. Where runs diverge, the others end before it is raised.
+
+    What a killed workflow has started trains on, and its outputs are not recorded: a managed run waits for the process
+    that trains it, then goes on from its last state, which is left for the workflow to remove.
     """
     if way.replicas < 1:
         raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")
@@ -122,7 +126,7 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
     """One run in pieces, from its start or its saved state to its results, or to what is added to `diverged`."""
     config, run = job.config, job.config["run"]
     try:
-        with run_lock(job.scratch):
+        with run_lock(job.scratch, lambda: way.managed and stop.signal is None):
             if way.skip_busy and (job.out / "train.json").exists():  # by a process that began after this one
                 return
             trainer = build(config, data.resident, way.device, way.mode, data.lent)
@@ -140,7 +144,8 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
                 job.out, trainer, data.split, data.store, describe(way.device) | {"lent": dict(data.lent.digests)}
             )
             trainer.program.close()
-            state.unlink(missing_ok=True)
+            if not way.managed:
+                state.unlink(missing_ok=True)
     except DivergedError as error:
         logging.error("%s", error)
         diverged.append(error)

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,17 +17,40 @@ from daso.errors import DataError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was.
+
+    Waits for another process that writes the same file. Raises DataError where the file cannot be written.
+    """
     partial = path.with_name(f"{path.name}.part")
     try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(partial) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}), and what was there is as it was; make room, or "
+            "make it writable, and run the same command again"
+        ) from error
+
+
+def _alone(partial: Path) -> IO[bytes]:
+    """An empty file that no other process writes; waits for one that does."""
+    while True:
+        file = partial.open("ab")
+        with suppress(OSError):  # where the file system has no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # else the other has given the file its name meanwhile
+            if os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+                file.truncate(0)
+                return file
+        file.close()
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
@@ -32,13 +33,25 @@ def _acquire(path: Path) -> IO[str] | None:
 
 
 @contextmanager
-def run_lock(scratch: Path) -> Iterator[None]:
-    """Hold the run of a scratch folder by `<scratch>.lock`; raise BusyError at once when another process trains it."""
+def run_lock(scratch: Path, patient: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Hold the run of a scratch folder by `<scratch>.lock`, which names this process.
+
+    When another process trains the run, wait as long as this one is `patient`, then raise BusyError.
+    """
     path = scratch.with_name(f"{scratch.name}.lock")
-    file = _acquire(path)
-    if file is None:
-        raise BusyError(f"{path}: another process is training this run; wait for it or end it")
+    told = False
+    while (file := _acquire(path)) is None:
+        holder = path.read_text().strip() or "another process"
+        if not patient():
+            raise BusyError(f"{path}: {holder} is training this run; wait for it or end it")
+        if not told:
+            logging.info("%s: waiting for %s, which is training this run", path, holder)
+            told = True
+        time.sleep(POLL)
     with file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
         yield
 
 

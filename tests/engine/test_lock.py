@@ -48,7 +48,7 @@ def test_a_second_start_of_a_run_is_refused_until_the_first_ends(tmp_path):
     scratch = tmp_path / "scratch" / "digits" / "s0"
     with (
         run_lock(scratch),
-        pytest.raises(BusyError, match="s0.lock: another process is training this run"),
+        pytest.raises(BusyError, match=rf"s0.lock: process {os.getpid()} on \S+ is training this run; wait"),
         run_lock(scratch),
     ):
         pass
@@ -65,6 +65,22 @@ def test_a_killed_holder_frees_its_run(tmp_path):
         process.wait()
         with run_lock(scratch):
             pass
+
+
+def test_a_patient_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
+    scratch, asked = tmp_path / "s0", []
+    with elsewhere(HOLD_RUN.format(scratch=str(scratch))) as process:
+
+        def patient():
+            asked.append(1)
+            if len(asked) == 2:
+                process.kill()
+                process.wait()
+            return len(asked) < 20
+
+        with caplog.at_level("INFO"), run_lock(scratch, patient):
+            assert 2 <= len(asked) < 20
+        assert f"waiting for process {process.pid} on" in caplog.text
 
 
 def test_without_devices_nothing_is_held(monkeypatch):

@@ -108,7 +108,7 @@ class Project:
         """The output of a command, both streams; it must succeed, or must not."""
         done = subprocess.run(
             command,
-            **{"cwd": self.path, "env": self.environment(**environment), "check": False},
+            **{"cwd": self.path, "env": self.environment(**environment), "check": False, "timeout": 900},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
         assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-3000:]}"

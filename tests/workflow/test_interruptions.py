@@ -123,23 +123,37 @@ def test_an_interrupt_saves_and_the_next_call_goes_on(killed, finished, tmp_path
     assert kept(project) == finished
 
 
-def test_an_orphan_keeps_its_run_until_it_ends(killed, finished, tmp_path):
+def test_after_an_orphan_nothing_is_trained_again(killed, finished, tmp_path):
+    """Snakemake is killed, its training goes on, the next call waits for it and trains no step that it has trained."""
     project = killed.copy(tmp_path / "project")
+    log = project.path / LOG
     with started(project) as process:
         (training,) = wait_for(lambda: trainings(process))
-        lock = project.path / "scratch" / f"{RUN}.lock"
-        wait_for(lambda: lock.exists() and "resumes at step" in (project.path / LOG).read_text())
+        wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
         training.suspend()  # so that it cannot finish meanwhile
-        try:
-            process.kill()
-            process.wait(timeout=60)  # not for its output: the orphan holds the other end
-            assert "unlock" in project.call(*TRAIN, fails=True)
-            project.call("snakemake", "--unlock")
-            said = project.call(*TRAIN, fails=True)
-            assert f"{RUN}.lock: another process is training this run; wait for it or end it" in said
-            assert "Traceback" not in said
-        finally:
-            training.kill()
-            process.communicate(timeout=60)
-    project.call(*TRAIN)
+        process.kill()
+        process.wait(timeout=60)  # not for its output: the orphan holds the other end
+        with started(project) as second:
+            wait_for(lambda: f"waiting for process {training.pid} on " in log.read_text())
+            training.resume()
+            said, _ = second.communicate(timeout=120)
+        process.communicate(timeout=60)
+    assert second.returncode == 0, said
+    assert f"{RUN}: resumes at step 400 of 400" in log.read_text()
+    assert kept(project) == finished
+    assert states(project) == []
+
+
+def test_a_second_call_waits_for_the_first(killed, finished, tmp_path):
+    project = killed.copy(tmp_path / "project")
+    with started(project) as first:
+        wait_for(lambda: trainings(first))
+        with started(project) as second:
+            assert "train" in project.snakemake("-n", "--cores", "1")  # who only looks need not wait
+            assert first.poll() is None
+            said = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert f"waiting for the call that works in this folder (process {first.pid} on " in said[1]
+    assert [process.returncode for process in (first, second)] == [0, 0]
+    assert jobs(said[0]) == {f"train {METHODS[1]} 0": 1}
+    assert jobs(said[1]) == {}
     assert kept(project) == finished

@@ -17,7 +17,7 @@ for variable, folder in (
         dict.fromkeys([str(folder), *filter(None, parts)])
     )
 
-from daso import places, provenance
+from daso import places, provenance, prune, turn
 from daso.config import params as reader
 from daso.config.keys import Keys
 from daso.config.resolve import Run, data_config, parse_run, runs, split_config
@@ -39,6 +39,10 @@ for word in config:
         sys.exit(
             f"--config {word}: there is no such key{reader.nearest(word, OPTIONS)}"
         )
+
+# Jobs parse this file again; only the process that was called takes a turn and looks after the records.
+MAIN = workflow.is_main_process and not workflow.remote_exec
+TURN = turn.take(sys.argv[1:]) if MAIN else None
 
 try:
     PARAMS = reader.load("params")
@@ -143,8 +147,7 @@ def kept():
     return (path.as_posix() for pattern in patterns for path in Path().glob(pattern))
 
 
-# Jobs parse this file again; only the process that was called may look after the records.
-if workflow.is_main_process and not workflow.remote_exec:
+if MAIN:
     try:
         provenance.sync()
         # A report costs seconds: one of unknown origin is made again.
@@ -160,11 +163,18 @@ if workflow.is_main_process and not workflow.remote_exec:
             "is not known; get the records with `dvc pull` or `dvc checkout`, take in a bundle with `python -m daso adopt`, "
             "or delete the files"
         )
+if TURN:
+    prune.spent()
+
+
+def leave():
+    provenance.export()
+    prune.spent()
 
 
 onsuccess:
-    provenance.export()
+    leave()
 
 
 onerror:
-    provenance.export()
+    leave()
