@@ -15,6 +15,7 @@ from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run, lenders, parse_run, resolve
 from daso.data.files import file_digest
+from daso.engine import journal
 from daso.errors import DataError
 from daso.places import read
 
@@ -45,6 +46,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
             raise DataError("\n".join(errors))
         for run, folder in batch.items():
             _copy(folder, Path("runs", run.id))
+            journal.write(journal.place(run.id), journal.entry(_json(folder / "train.json")))
         register(batch)
     return [run.id for run in runs]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from daso.training import Job
 
 Args = argparse.Namespace
-PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate")
+PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
 # What is measured when nothing else is asked for: the paper's sizes.
 BENCHED = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 

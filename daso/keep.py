@@ -9,6 +9,7 @@ from daso.config.keys import MEASURED
 from daso.config.params import load
 from daso.config.resolve import parse_run
 from daso.data.files import read_json, whole_file
+from daso.engine import journal
 from daso.errors import DataError
 
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -30,7 +31,10 @@ def keep(name: str) -> Path:
         raise DataError(f"{metrics}: not the metrics of {source}; make them again with `snakemake {metrics}`")
     commit = str(found.get("provenance", {}).get("commit"))
     if not COMMIT.fullmatch(commit):
-        raise DataError(f"{metrics}: made from {commit}, which nobody can check out; commit the code, then train again")
+        raise DataError(
+            f"{metrics}: made from {commit}, which nobody can check out; commit the code, then train again: "
+            f"`rm {journal.place(run)} {source / 'train.json'}`, then `snakemake {metrics}`"
+        )
     for path in (source / "history.csv", metrics):  # a report reads the metrics: they come last
         with whole_file(folder / ("metrics.json" if path == metrics else path.name)) as file:
             file.write(path.read_bytes())
