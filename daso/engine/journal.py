@@ -50,7 +50,7 @@ def recalled(result: Tree, old: Tree) -> dict[str, Any]:
 
 
 def settle(path: Path, result: Tree) -> dict[str, Any]:
-    """The content of `train.json` after a look at the run's entry, which is written where it tells of another result."""
+    """The content of `train.json` by the run's entry, which is replaced where it tells of another result or way."""
     new, old = entry(result), _read(path)
     if same(old, new):
         return recalled(result, old)

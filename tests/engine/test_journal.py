@@ -22,10 +22,10 @@ RESULT = {
 
 
 def result(**changes):
-    """The result of a second training: a minute longer, from another commit, and changed as told, by `a.b`."""
+    """The result of a second training: a minute longer, from another commit, and changed as told, by `a/b`."""
     tree = copy.deepcopy(RESULT)
-    for name, value in {"speed.seconds": 70.0, "provenance.commit": "bbb", **changes}.items():
-        *way, last = name.split("|") if "|" in name else name.split(".", 1)
+    for name, value in {"speed/seconds": 70.0, "provenance/commit": "bbb", **changes}.items():
+        *way, last = name.split("/")
         (tree[way[0]] if way else tree)[last] = value
     return tree
 
@@ -57,7 +57,7 @@ def test_the_same_bytes_made_again_add_nothing(path):
 
 
 def test_what_the_second_training_says_of_its_data_is_its_own(path):
-    told = journal.settle(path, result(**{"provenance.split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
+    told = journal.settle(path, result(**{"provenance/split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
     assert told["provenance"] == {**RESULT["provenance"], "split_sha256": "s1"}
     assert told["counts"] == {"labeled": [3, 1]}
 
@@ -65,14 +65,14 @@ def test_what_the_second_training_says_of_its_data_is_its_own(path):
 @pytest.mark.parametrize(
     ("what", "value"),
     [
-        *(("files|" + name, "other") for name in ("final.pt", "history.csv", "predictions.npz")),
+        *(("files/" + name, "other") for name in ("final.pt", "history.csv", "predictions.npz")),
         ("key", "k1"),
         ("run", "d/s/p/m/s1"),
-        ("provenance.device", "cuda: Y"),
-        ("provenance.mode", "graph"),
-        ("provenance.precision", "bf16"),
-        ("provenance.threads", 2),
-        ("provenance.versions", {"torch": "2.12.0"}),
+        ("provenance/device", "cuda: Y"),
+        ("provenance/mode", "graph"),
+        ("provenance/precision", "bf16"),
+        ("provenance/threads", 2),
+        ("provenance/versions", {"torch": "2.12.0"}),
     ],
 )
 def test_another_result_or_way_replaces_the_entry(path, what, value):
@@ -80,7 +80,7 @@ def test_another_result_or_way_replaces_the_entry(path, what, value):
     assert journal.settle(path, told) == told
     entry = json.loads(path.read_text())
     assert (entry["speed"]["seconds"], entry["environment"]["commit"]) == (70.0, "bbb")
-    assert journal.settle(path, result(**{what: value, "speed.seconds": 5.0})) == told
+    assert journal.settle(path, result(**{what: value, "speed/seconds": 5.0})) == told
 
 
 @pytest.mark.parametrize("text", ["", "<<<<<<< ours\n{}", "[]", '{"run": "d/s/p/m/s0"}', '{"environment": []}'])
