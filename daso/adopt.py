@@ -46,7 +46,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
             raise DataError("\n".join(errors))
         for run, folder in batch.items():
             _copy(folder, Path("runs", run.id))
-            journal.write(journal.place(run.id), journal.entry(_json(folder / "train.json")))
+            journal.remember(journal.place(run.id), _json(folder / "train.json"))
         register(batch)
     return [run.id for run in runs]
 

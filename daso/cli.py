@@ -190,6 +190,15 @@ def keep(args: Args) -> None:
         logging.info("%s: kept", keep(run))
 
 
+def publish(args: Args) -> None:
+    """Record the finished results of the default suite under DVC without running anything, and push them."""
+    from daso.publish import publish
+
+    for line in publish(args.suite):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
 def bench(args: Args) -> None:
     """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
     from daso.bench.run import REPEATS, run
@@ -232,6 +241,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "bundle": bundle,
     "adopt": adopt,
     "keep": keep,
+    "publish": publish,
     "bench": bench,
     "parity": parity,
     "prune": prune,

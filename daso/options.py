@@ -65,6 +65,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),
     "keep": (("runs", {"nargs": "+"}),),
+    "publish": (("--suite", {"help": "refuse where params/pipeline.yaml names another"}),),
     "bench": (
         (
             "--config",

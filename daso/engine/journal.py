@@ -54,12 +54,18 @@ def settle(path: Path, result: Tree) -> dict[str, Any]:
     new, old = entry(result), _read(path)
     if same(old, new):
         return recalled(result, old)
-    write(path, new)
+    _write(path, new)
     return dict(result)
 
 
-def write(path: Path, new: Tree) -> None:
-    """Write an entry; raises DataError where it cannot be written."""
+def remember(path: Path, result: Tree) -> None:
+    """Make the run's entry say what the content of its `train.json` does."""
+    new = entry(result)
+    if _read(path) != new:
+        _write(path, new)
+
+
+def _write(path: Path, new: Tree) -> None:
     with whole_file(path) as file:
         file.write(pretty(new))
 
