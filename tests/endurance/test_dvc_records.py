@@ -39,7 +39,7 @@ def decided(project):
     said = project.snakemake("data", "splits", "runs", "metrics", "all", "-n")
     reasons = re.findall(r"rule (\w+):\n(?:    (?!reason).*\n)*    reason: (.*)", said)
     assert len(reasons) >= sum(jobs(said).values())
-    return sorted((rule, sorted(re.split("[,;] ", reason))) for rule, reason in reasons)
+    return sorted((rule, sorted(re.split("[,;:] ", reason))) for rule, reason in reasons)
 
 
 @pytest.fixture(scope="module")
