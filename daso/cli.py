@@ -7,6 +7,7 @@ it needs when it is called.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Args = argparse.Namespace
 PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate")
+# What can be wrong with the place of a file: full, not to be written, no folder.
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
 # What is measured when nothing else is asked for: the paper's sizes.
 BENCHED = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
@@ -42,6 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except DasoError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        if error.errno not in PLACE:
+            raise
+        sys.stderr.write(f"{error.filename}: cannot be written ({error.strerror}); mend it, ")
+        sys.stderr.write("and run the same command again\n")
         return 1
     except KeyboardInterrupt:
         return 130

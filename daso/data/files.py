@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,9 +36,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}), and what was there is as it was; make room, or "
-            "make it writable, and run the same command again"
+            f"{path}: cannot be written ({_why(error)}), and what was there is as it was; make room, or make it "
+            "writable, and run the same command again"
         ) from error
+
+
+def _why(error: OSError) -> str:
+    """Numpy tells how much of an array was written, and not why that was not all."""
+    return error.strerror or f"{os.strerror(errno.ENOSPC)}? {error}"
 
 
 def _alone(partial: Path) -> IO[bytes]:
