@@ -22,8 +22,8 @@ def adopt_bundle(bundle: Path) -> list[str]:
     """Copy a bundle's finished runs into runs/ and register them; their ids.
 
     Raises DataError, and copies nothing, when a run is damaged or belongs to another configuration or code than the
-    present one; or was trained with another split, encoder or estimate than is here, when neither it nor what takes from
-    it is copied.
+    present one; or was trained with another split, encoder or estimate than is here: neither it nor what takes from it
+    is copied.
     """
     found = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
     if not found:
@@ -57,11 +57,11 @@ def register(runs: Iterable[Run]) -> None:
 def _other_key(keys: Keys, run: Run, there: Finished) -> list[str]:
     for name in FILES:
         there.read(name)
-    trained, present = there.config.get("key"), keys.train(run)
-    if trained == present == there.key:
+    trained, now = there.config.get("key"), keys.train(run)
+    if trained == now == there.key:
         return []
     return [
-        f"{there.folder}: trained as {trained}, but params/ and code now give {present}; check out what it was made from"
+        f"{there.folder}: trained as {trained}, but params/ and code now give {now}; check out what it was made from"
     ]
 
 

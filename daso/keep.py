@@ -27,7 +27,7 @@ def keep(name: str) -> Path:
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
             raise DataError(f"{path}: there is no such file to keep; make it with `snakemake {path}`, or `dvc pull` it")
-    found, trained = read_sealed(metrics, "metrics of a run"), finished(source)
+    found, trained = read_sealed(metrics, "file of metrics"), finished(source)
     if (found.get("run"), found.get("files")) != (run, trained.result.get("files")):
         raise DataError(f"{metrics}: not the metrics of {source}; {again(metrics)}")
     history = trained.read("history.csv")

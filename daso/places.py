@@ -54,7 +54,7 @@ def again(path: Path, delete: Path | None = None) -> str:
     """How a damaged file is made anew, for the end of an error; `delete` is the folder that must go, if not just it."""
     if path.parts[:1] and path.parts[0] in WORKFLOW:
         return f"delete {delete or 'it'} and run `snakemake {path}` again"
-    if path.parts[:1] == (DRAFTS,) and path.parts[1:2] != ("reports",):
+    if path.parts[:1] == (DRAFTS,) and len(path.parts) == 7:  # drafts/<the five of a run id>/<file>
         return f"delete {path.parent} and run `python -m daso train {path.parent.relative_to(DRAFTS)}` again"
     for folder in path.parents:
         if (folder / CONTENTS).is_file():

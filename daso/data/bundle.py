@@ -97,9 +97,7 @@ def read_bundle(folder: Path) -> list[BundledRun]:
 def contents(folder: Path) -> dict[str, Any]:
     """The commit of a bundle's code and the digest of each of its files; raises DataError when it is no bundle."""
     if not (folder / CONTENTS).exists():
-        raise DataError(
-            f"{folder}: is no bundle (it has no {CONTENTS}); make one with `python -m daso bundle <run ids>`"
-        )
+        raise DataError(f"{folder}: is no bundle (no {CONTENTS}); make one with `python -m daso bundle <run ids>`")
     return read_sealed(folder / CONTENTS, "list of a bundle's files", COPY)
 
 

@@ -111,4 +111,5 @@ def pretty(tree: Mapping[str, Any]) -> bytes:
 
 def sealed(tree: Mapping[str, Any], seal: str = SEAL) -> bytes:
     """The same with the digest of all else in it, by which `read_sealed` knows that nothing was changed."""
-    return pretty({**tree, seal: digest(tree)})
+    rest = {name: value for name, value in tree.items() if name != seal}
+    return pretty({**rest, seal: digest(rest)})

@@ -1,6 +1,6 @@
 """States of a run on disk: whole or absent, and never another run's.
 
-A state is what torch writes, a zip, whose comment is the SHA-256 of all before it: torch looks at no checksum of its own.
+A state is what torch writes, a zip, whose comment is the SHA-256 of all before it: torch compares no checksum.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def read_metrics(path: Path, run: str, mend: str = "") -> Tree | None:
     """The metrics of a run, or None where it has none; DataError, which says how to mend it, where they are not its."""
     if not path.exists():
         return None
-    tree = read_sealed(path, "metrics of a run", mend)
+    tree = read_sealed(path, "file of metrics", mend)
     if tree.get("run") != run or "key" not in tree:
         raise DataError(f"{path}: not the metrics of {run}; {mend or again(path)}")
     return tree

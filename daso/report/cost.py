@@ -63,7 +63,7 @@ def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
     alike = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
     for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
         files = [file for name in alike for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")]
-        metrics = dict(enumerate(read_sealed(file, "metrics of a run") for file in sorted(files)))
+        metrics = dict(enumerate(read_sealed(file, "file of metrics") for file in sorted(files)))
         for (device, how), speeds in ways(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
             yield f"{device}, {how} ({place}/)", statistics.median(seconds)
