@@ -63,9 +63,7 @@ def test_a_commit_that_nobody_can_check_out(commit):
 @pytest.mark.parametrize("other", [{"history": "step,test_top1\n60,0.6\n"}, {"run": RUN.replace("s0", "s1")}])
 def test_metrics_of_another_training(other):
     evaluated(**other)
-    with pytest.raises(
-        DataError, match=f"not the metrics of runs/{RUN}; delete it and run `snakemake {METRICS}` again"
-    ):
+    with pytest.raises(DataError, match=f"not the metrics of runs/{RUN}; delete it and run `snakemake {METRICS}`"):
         keep(RUN)
     assert not KEPT.exists()
 

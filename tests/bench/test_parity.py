@@ -15,6 +15,8 @@ from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run, data_config, expanded
 from daso.data.catalog import make_store
+from daso.data.files import sealed
+from daso.data.finished import finished
 from daso.data.split import load_split
 from daso.errors import DasoError
 from tests.finished import finish
@@ -46,6 +48,7 @@ class Fake:
         self.asked.append(asked)
         if asked in self.fails:
             raise DasoError("training failed")
+        task.folder.mkdir(parents=True)
         report = {
             **{"key": task.config["key"], "class_order": list(range(10)), "classes": [], "counts": {}},
             "speed": {"steps_per_second": 100.0 if task.precision == "fp32" else 200.0},
@@ -190,9 +193,9 @@ def test_a_run_on_another_split_is_trained_again(here, monkeypatch):
     monkeypatch.setattr(parity, "_train", fake)
     parity.run("smoke", methods=["fixmatch"], seeds=1)
     path = next(Path("drafts/parity").glob("digits/**/fp32-*/train.json"))
-    tree = json.loads(path.read_text())
+    tree = finished(path.parent).result
     tree["provenance"]["split_sha256"] = "another"
-    path.write_text(json.dumps(tree))
+    path.write_bytes(sealed(tree))
     fake.asked.clear()
     with pytest.raises(FileExistsError):  # the fake makes the folder of a run once
         parity.run("smoke", methods=["fixmatch"], seeds=1)

@@ -12,6 +12,7 @@ from daso.data.bundle import read_bundle, write_bundle
 from daso.data.split import check_split, make_split
 from daso.data.store import load_store, verify_store, write_store
 from daso.errors import DataError
+from tests.finished import finish
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -220,7 +221,6 @@ from daso.data import bundle
 bundle.os.cpu_count = lambda: os.kill(os.getpid(), signal.SIGKILL)
 bundle.write_bundle(Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3]))
 """
-from tests.finished import finish
 
 
 def test_a_killed_call_leaves_no_bundle(pack, tmp_path):
