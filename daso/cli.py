@@ -92,12 +92,12 @@ def derive(args: Args) -> None:
 
 def estimate(args: Args) -> None:
     """Write the class sizes that a finished survey has found."""
-    from daso.data.files import pretty, whole_file
+    from daso.data.files import sealed, whole_file
     from daso.engine.survey import found
 
     survey = found(args.run, args.key, args.trained)
     with whole_file(args.out) as file:
-        file.write(pretty(survey))
+        file.write(sealed(survey))
 
 
 def train(args: Args) -> None:
@@ -115,8 +115,9 @@ def train(args: Args) -> None:
         way = Way(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
         if args.bundle:
             from daso.bundled import train_bundle
+            from daso.data.bundle import contents
 
-            os.environ.setdefault("DASO_COMMIT", _text(args.bundle / "commit"))
+            os.environ.setdefault("DASO_COMMIT", contents(args.bundle)["commit"])
             train_bundle(args.bundle, way)
         else:
             train([_job(args)], way)
@@ -140,12 +141,12 @@ def _job(args: Args) -> Job:
 
 def evaluate(args: Args) -> None:
     """Write the metrics of a finished run."""
-    from daso.data.files import pretty, whole_file
+    from daso.data.files import sealed, whole_file
     from daso.engine.metrics import run_metrics
 
     metrics = run_metrics(args.run, args.key)
     with whole_file(args.out) as file:
-        file.write(pretty(metrics))
+        file.write(sealed(metrics))
 
 
 def report(args: Args) -> None:
@@ -179,8 +180,8 @@ def bundle(args: Args) -> None:
         refuse(params, run)
     chain = with_lenders(params, asked)
     far = states(keys, chain)
-    write_bundle(args.out, [keys.resolved(run) for run in chain if run in asked or far[run.id] != "done"])
-    (args.out / "commit").write_text(f"{commit()}\n")
+    packed = [keys.resolved(run) for run in chain if run in asked or far[run.id] != "done"]
+    write_bundle(args.out, packed, commit=commit())
 
 
 def adopt(args: Args) -> None:
@@ -255,10 +256,6 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")
     return tree
-
-
-def _text(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else "unknown"
 
 
 def _resolved_data(dataset: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.data.expansion import select, shares
-from daso.data.files import read_json
+from daso.data.finished import finished
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
 from daso.errors import DataError
@@ -78,10 +79,8 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
 
 def _logits(run: Path, key: str) -> NDArray[np.float32]:
     """What a finished run answers to its unlabeled images (M, K)."""
-    made_by = read_json(run / "config.json", "configuration of a run")["key"]
-    if made_by != key:
-        raise DataError(f"{run}: is the run {made_by}, not {key}, of which the guesses are wanted; train it again")
-    with np.load(run / "predictions.npz") as answers:
+    content = finished(run, key).read("predictions.npz")
+    with np.load(io.BytesIO(content), allow_pickle=False) as answers:
         if "unlabeled" not in answers:
             raise DataError(f"{run}/predictions.npz: holds no answers to unlabeled images; train the run again")
         logits: NDArray[np.float32] = answers["unlabeled"]

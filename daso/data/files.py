@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from daso.errors import DataError
+from daso.places import again, made
+
+SEAL = "sha256"  # of everything else in the file
+LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
 
 
 @contextmanager
@@ -80,15 +84,37 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: Path, what: str, mend: str = "") -> dict[str, Any]:
     """The object in a JSON file; raises DataError when it is no readable one. `what` names it in the message."""
+    mend = mend or again(path)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable {what} ({error}); delete it and make it again") from error
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"{path.stat().st_size} bytes are too many")
+        tree = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: not a readable {what} (there is no such file); {made(path)}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a readable {what} ({_line(error)}); {mend}") from error
     if not isinstance(tree, dict):
-        raise DataError(f"{path}: not a readable {what} (no JSON object); delete it and make it again")
+        raise DataError(f"{path}: not a readable {what} (no JSON object); {mend}")
     return tree
+
+
+def read_sealed(path: Path, what: str, mend: str = "", seal: str = SEAL) -> dict[str, Any]:
+    """The object in a file that `sealed` made; raises DataError when its content is not what its digest says."""
+    tree = read_json(path, what, mend)
+    said = tree.pop(seal, None)
+    try:
+        found = digest(tree)
+    except (ValueError, RecursionError):  # a number that is none, or what nobody nests so deep
+        found = ""
+    if said != found:
+        raise DataError(f"{path}: the content does not have the digest it names; {mend or again(path)}")
+    return {**tree, seal: said}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def canonical(tree: object) -> str:
@@ -110,3 +136,9 @@ def file_digest(path: Path, algorithm: str) -> str:
 def pretty(tree: Mapping[str, Any]) -> bytes:
     """JSON that a person can read, with sorted keys."""
     return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def sealed(tree: Mapping[str, Any], seal: str = SEAL) -> bytes:
+    """The same with the digest of all else in it, by which `read_sealed` knows that nothing was changed."""
+    rest = {name: value for name, value in tree.items() if name != seal}
+    return pretty({**rest, seal: digest(rest)})

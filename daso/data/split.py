@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.data.files import canonical, digest, read_json, whole_file
+from daso.data.files import SEAL, canonical, digest, read_sealed, whole_file
 from daso.data.store import Store
 from daso.data.tail import Counts, long_tail
 from daso.errors import DataError
+from daso.places import again
 from daso.records import IntArray, Split
 
 PARTS = ("labeled", "unlabeled", "validation")
@@ -192,7 +193,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
     }
     if len(split.guessed):
         tree["guessed"] = split.guessed.tolist()
-    tree["sha256"] = digest(tree)
+    tree[SEAL] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical(tree[name])}' for name in sorted(tree))
     with whole_file(out) as file:
         file.write(f"{{\n{lines}\n}}\n".encode())
@@ -201,10 +202,8 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
 
 def load_split(path: Path) -> SavedSplit:
     """Read a split; raises DataError when the file is missing, damaged or not what its digest says."""
-    tree = read_json(path, "split")
-    said = tree.pop("sha256", None)
-    if said != digest(tree):
-        raise DataError(f"{path}: the content does not have the digest it names; delete it and draw it again")
+    tree = read_sealed(path, "split")
+    said = tree.pop(SEAL)
     try:
         return SavedSplit(
             dataset=tree["dataset"],
@@ -222,7 +221,7 @@ def load_split(path: Path) -> SavedSplit:
             way=tree.get("way"),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a split ({error!r}); delete it and draw it again") from error
+        raise DataError(f"{path}: not a split ({error!r}); {again(path)}") from error
 
 
 def check_split(path: Path, store: Store) -> SavedSplit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daso.data.files import read_json
-from daso.errors import DataError
+from daso.data.finished import Finished, finished
 from daso.ops.confusion import confusion, precision, recall
 
 FloatArray = NDArray[np.float64]
@@ -39,23 +39,18 @@ def summary(series: Sequence[float], validation: Sequence[float], median_of: int
     }
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a `history.csv`; an empty cell is NaN."""
-    with path.open(newline="") as file:
-        return [{name: float(cell or "nan") for name, cell in row.items()} for row in csv.DictReader(file)]
+def read_history(run: Finished) -> list[dict[str, float]]:
+    """The rows of a finished run's `history.csv`; an empty cell is NaN."""
+    table = io.StringIO(run.read("history.csv").decode(), newline="")
+    return [{name: float(cell or "nan") for name, cell in row.items()} for row in csv.DictReader(table)]
 
 
-def run_metrics(run: Path, key: str | None = None) -> dict[str, Any]:
+def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
     """Everything that is reported of the finished run in a folder; raises DataError when it is not the run of `key`."""
-    config, trained = (read_json(run / name, "result of a run") for name in ("config.json", "train.json"))
-    if trained["key"] != config["key"]:
-        raise DataError(f"{run}: train.json is of {trained['key']}, config.json of {config['key']}; train it again")
-    if key not in (None, config["key"]):
-        raise DataError(
-            f"{run}: is the run {config['key']}, not {key} that params/ and code make; delete it and run again"
-        )
-    history, median_of = read_history(run / "history.csv"), config["protocol"]["evaluation"]["median_of"]
-    with np.load(run / "predictions.npz") as predictions:
+    run = finished(folder, key)
+    config, trained = run.config, run.result
+    history, median_of = read_history(run), config["protocol"]["evaluation"]["median_of"]
+    with np.load(io.BytesIO(run.read("predictions.npz")), allow_pickle=False) as predictions:
         counts = confusion(predictions["labels"], predictions["logits"].argmax(1), config["dataset"]["num_classes"])
     recalls, series = recall(counts), {name: [row[name] for row in history] for name in history[0]}
     adjusted = summary(series["test_top1_la"], [], median_of)
@@ -72,7 +67,7 @@ def run_metrics(run: Path, key: str | None = None) -> dict[str, Any]:
         "groups": groups(recalls, trained["class_order"]),
         "confusion": counts.tolist(),
         "pseudo_label": _pseudo_labels(history[-1], len(counts)),
-        **{name: trained[name] for name in ("class_order", "classes", "counts", "speed", "provenance")},
+        **{name: trained[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.files import digest, pretty, whole_file
+from daso.data.files import digest, pretty, sealed, whole_file
+from daso.data.finished import RESULT
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
@@ -29,7 +31,9 @@ def write_run(out: Path, trainer: Trainer, split: SavedSplit, store: Store, envi
         part: {name: tensor.cpu() for name, tensor in state.items()} for part, state in trainer.weights().items()
     }
     files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
-    files["train.json"] = pretty(_report(trainer, split, store, environment))
+    report = _report(trainer, split, store, environment)
+    report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[RESULT] = sealed(report)
     for name, content in files.items():
         with whole_file(out / name) as file:
             file.write(content)

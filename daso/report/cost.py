@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from daso.config.keys import MEASURED
 from daso.config.params import Params
 from daso.config.possible import unlabeled_views
 from daso.config.resolve import Run, resolve
-from daso.data.files import read_json
+from daso.data.files import read_json, read_sealed
 from daso.report.collect import Cell
 from daso.report.speed import three_digits, ways
 
@@ -64,7 +63,7 @@ def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
     alike = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
     for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
         files = [file for name in alike for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")]
-        metrics = dict(enumerate(read_json(file, "metrics of a run") for file in sorted(files)))
+        metrics = dict(enumerate(read_sealed(file, "file of metrics") for file in sorted(files)))
         for (device, how), speeds in ways(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
             yield f"{device}, {how} ({place}/)", statistics.median(seconds)
@@ -74,7 +73,7 @@ def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
 
 def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[tuple[str, float]]:
     """The fastest way in which a benchmark took steps of a method, under a protocol of so many."""
-    tree = json.loads(file.read_text(encoding="utf-8"))
+    tree = read_json(file, "benchmark")
     section: Mapping[str, Any] = tree.get("sections", {}).get("steps", {})
     if tree.get("machine", {}).get("quick"):
         return

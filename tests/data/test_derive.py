@@ -1,5 +1,6 @@
 """The splits of plans' stages, on thirty images of three classes: image i is of class i % 3."""
 
+import io
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from daso.data.split import check_split, make_split
 from daso.data.store import load_store, write_store
 from daso.errors import DataError
 from daso.records import Split
+from tests.finished import finish
 
 LABELS = np.arange(30) % 3
 CONFIG = {
@@ -38,11 +40,9 @@ def drawn(store, tmp_path):
 
 
 def finished(folder, logits, key="k1", name="unlabeled"):
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"key": key}))
-    answers = {"logits": np.zeros((30, 3), np.float32), name: np.asarray(logits, np.float32)}
-    np.savez(folder / "predictions.npz", **answers)
-    return folder
+    answers, content = {"logits": np.zeros((30, 3), np.float32), name: np.asarray(logits, np.float32)}, io.BytesIO()
+    np.savez(content, **answers)
+    return finish(folder, {"predictions.npz": content.getvalue()}, key=key)
 
 
 def test_guesses_are_added_and_stay_unlabeled():

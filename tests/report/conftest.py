@@ -1,12 +1,13 @@
 """A made-up project: a suite, and metrics and histories that look like those of real runs."""
 
 import copy
-import json
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from daso.data.files import sealed
 from daso.report.render import build_report
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
@@ -135,13 +136,14 @@ class Project:
     def write_metrics(self, metrics):
         path = self.metrics / f"{metrics['run']}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(metrics))
+        path.write_bytes(sealed(metrics))
 
     def write_run(self, run, level, seed, setting, classes=10, **provenance):
-        self.write_metrics(a_run(run, level, seed, classes, setting, **provenance))
         path = self.runs / run / "history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(a_history(level, classes, seed, "supervised" not in run))
+        digests = {"history.csv": hashlib.sha256(path.read_bytes()).hexdigest()}
+        self.write_metrics({**a_run(run, level, seed, classes, setting, **provenance), "files": digests})
 
     def resume_state(self, run, key="k" * 16):
         path = self.scratch / run / f"{key}.pt"

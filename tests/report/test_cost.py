@@ -7,6 +7,7 @@ import pytest
 
 from daso.config.params import load
 from daso.config.resolve import Run, with_lenders
+from daso.data.files import sealed
 from daso.report.cost import Work, lines, paces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,7 @@ def measured(run, seconds, device="cuda: H", replicas=1, folder="metrics"):
     path.parent.mkdir(parents=True, exist_ok=True)
     speed = {"steps_per_second": 1 / seconds, "replicas": replicas}
     origin = {"device": device, "precision": "bf16", "mode": "graph"}
-    path.write_text(json.dumps({"run": run.id, "key": "k", "speed": speed, "provenance": origin}))
+    path.write_bytes(sealed({"run": run.id, "key": "k", "speed": speed, "provenance": origin}))
 
 
 def benchmark(method, milliseconds, steps=250_000, side=32, quick=False, name="machine"):

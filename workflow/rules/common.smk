@@ -154,9 +154,9 @@ if MAIN:
         provenance.doubt(
             path.as_posix() for path in Path().glob(REPORT.format(suite="*"))
         )
+        unknown = provenance.orphans(kept())
     except DasoError as error:
         sys.exit(str(error))
-    unknown = provenance.orphans(kept())
     if unknown and "DASO_ADOPT" not in os.environ:
         sys.exit(
             f"{unknown[0]}: no record says how this file was made ({len(unknown)} such outputs), so whether it is current "
