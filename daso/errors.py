@@ -1,8 +1,22 @@
 """What can go wrong for reasons a user can mend: each message says what, where and how to mend it."""
 
+LONGEST = 1500  # characters of a line: what a file says may be without end
+
 
 class DasoError(Exception):
-    """Base of every error the command line prints as one line, without a traceback."""
+    """Base of every error the command line prints as one line, without a traceback.
+
+    Of several lines each is an argument. What a name or a file holds cannot break a line, nor upset a terminal.
+    """
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__("\n".join(_line(str(line)) for line in lines))
+
+
+def _line(text: str) -> str:
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class ParamsError(DasoError):
