@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from daso.data.cifar import members
+from daso.data import cifar
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
@@ -31,7 +31,7 @@ def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
     """
     try:
         with tarfile.open(path, "r:gz") as archive:
-            found = {Path(member.name).name: member for member in members(archive, LARGEST) if member.isfile()}
+            found = {Path(member.name).name: member for member in cifar.members(archive, LARGEST) if member.isfile()}
             members = {name: found[name] for name in NEEDED}
             labeled, unlabeled, test = (
                 _images_in(members[name]) for name in ("train_X.bin", "unlabeled_X.bin", "test_X.bin")

@@ -159,7 +159,7 @@ TARS = {
     "lists": every(pickle.dumps({b"data": [1], b"labels": [0], b"fine_labels": [0]}, 2)),
     "no labels": every(pickle.dumps({b"data": None}, 2)),
     "malice": every(pickle.dumps(Malice(), 2)),
-    "eval": every(b"c__builtin__\neval\n(S'open(\"harm\",\"w\")'\ntR."),
+    "eval": every(b'c__builtin__\neval\n(S\'open("harm","w")\'\ntR.'),
     "system": every(b"cposix\nsystem\n(S'touch harm'\ntR."),
     "deep": every(b"(" * 100_000),
     "a memo that is not there": every(b"\x80\x02h\xff."),

