@@ -37,8 +37,8 @@ def read_image_folder(path: Path, image_size: int) -> Folder:
 
     Any format that Pillow reads, turned upright by its EXIF; of an animation the first picture. Other sizes are
     resized, bilinear with antialiasing, width and height each by itself: nothing is cut off, and the aspect ratio is
-    not kept. Hidden files and __MACOSX are passed over. Raises DataError when a part or its classes are missing, test has a
-    class that train lacks, a zip has one name twice, or an image cannot be read or is too large.
+    not kept. Hidden files and __MACOSX are passed over. Raises DataError when a part or its classes are missing, test
+    has a class that train lacks, a zip has one name twice, or an image cannot be read or is too large.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; {LAYOUT}")

@@ -29,7 +29,12 @@ MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics
 SHARE = OneOf((NUMBER, None))
 FORM = {
     **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [SHARE], "precision": [SHARE]},
-    **{"class_order": [COUNT], "confusion": [[COUNT]], "counts": dict, "provenance": dict},
+    **{
+        "class_order": [COUNT],
+        "confusion": [[COUNT]],
+        "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
+        "provenance": dict,
+    },
     "top1": {"median": NUMBER, "last": NUMBER, "best": SHARE},
     "top1_la": {"median": NUMBER, "last": NUMBER},
     "groups": {"many": SHARE, "medium": SHARE, "few": SHARE},
@@ -148,7 +153,10 @@ def read_metrics(path: Path, run: str, mend: str = "") -> Tree | None:
     tree = read_sealed(path, "file of metrics", mend)
     if tree.get("run") != run or "key" not in tree:
         raise DataError(f"{path}: not the metrics of {run}; {mend or again(path)}")
-    if wrong := misfit(tree, FORM):
+    wrong = misfit(tree, FORM) or misfit(tree.get("files", {}), dict, "files")
+    if not wrong and sorted(tree["class_order"]) != list(range(len(tree["recall"]))):
+        wrong = "class_order does not name each class once"
+    if wrong:
         raise DataError(f"{path}: not the metrics of a run: {wrong}; {mend or again(path)}")
     return tree
 
