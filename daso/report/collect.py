@@ -29,12 +29,8 @@ MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics
 SHARE = OneOf((NUMBER, None))
 FORM = {
     **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [SHARE], "precision": [SHARE]},
-    **{
-        "class_order": [COUNT],
-        "confusion": [[COUNT]],
-        "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
-        "provenance": dict,
-    },
+    **{"class_order": [COUNT], "confusion": [[COUNT]], "provenance": dict},
+    "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
     "top1": {"median": NUMBER, "last": NUMBER, "best": SHARE},
     "top1_la": {"median": NUMBER, "last": NUMBER},
     "groups": {"many": SHARE, "medium": SHARE, "few": SHARE},

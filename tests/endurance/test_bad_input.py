@@ -315,7 +315,7 @@ def test_json_with_another_tree(path, argv):
     keys, rng = sorted(set(whole) - {seal}), random.Random(0)
     others = [None, [], {}, "x", -1, 1.5, True, ["a"], {"a": 1}, 10**30, [[1]], "../../x", "a\nb"]
     for key in keys:
-        for other in rng.sample(others, 1 if argv[0] == "report" else 3)  # a report takes long:
+        for other in rng.sample(others, 1 if argv[0] == "report" else 3):  # a report takes long
             tree = {**whole, key: other}
             check_tree(path, argv, tree, seal)
         check_tree(path, argv, {name: part for name, part in whole.items() if name != key}, seal)
@@ -509,8 +509,10 @@ def test_environment_variables_that_are_wrong(monkeypatch, name, value):
 
 
 OTHER_RUNS = (
-    *("", "/", "a/b/c/d/s0", "../../x/y/s0", f"{RUN}9" * 3, RUN.replace("s0", "s²"), RUN.replace("s0", "s" + "9" * 5000)),
-    *(RUN.replace("supervised", word) for word in ("..", "", "supervised.", "supervised.x", "a\nb", "\x1b[2J", "ü", "*")),
+    *("", "/", "a/b/c/d/s0", "../../x/y/s0", f"{RUN}9" * 3),
+    *(RUN.replace("s0", word) for word in ("s²", "s" + "9" * 5000, "s", "s-1")),
+    *(RUN.replace("supervised", word) for word in ("..", "", "supervised.", "supervised.x")),
+    *(RUN.replace("supervised", word) for word in ("a\nb", "\x1b[2J", "ü", "*")),
 )
 OTHER_CELLS = ("", "table 99", "t1 r99 c1", "t1 r0 c0", "t" + "9" * 5000, "table one", "t1 r² c1", "\0", "a\nb")
 WORDS = [
