@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from daso.training import Job
 
 Args = argparse.Namespace
-PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate")
+PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
 # What can be wrong with the place of a file: full, not to be written, no folder.
 PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
 # What is measured when nothing else is asked for: the paper's sizes.
@@ -200,6 +200,15 @@ def keep(args: Args) -> None:
         logging.info("%s: kept", keep(run))
 
 
+def publish(args: Args) -> None:
+    """Record the finished results of the default suite under DVC without running anything, and push them."""
+    from daso.publish import publish
+
+    for line in publish(args.suite):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
 def bench(args: Args) -> None:
     """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
     from daso.bench.run import REPEATS, run
@@ -242,6 +251,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "bundle": bundle,
     "adopt": adopt,
     "keep": keep,
+    "publish": publish,
     "bench": bench,
     "parity": parity,
     "prune": prune,

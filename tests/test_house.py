@@ -19,7 +19,7 @@ FLOORS = [
     {"config"},
     {"report", "bench"},
     {"provenance", "turn"},
-    {"adopt", "keep", "prune", "questions", "training", "options"},
+    {"adopt", "keep", "publish", "prune", "questions", "training", "options"},
     {"bundled"},
     {"cli"},
     {"__main__"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,8 +48,9 @@ def build_report(
         for number, stage in enumerate(scenes, 1)
     ]
     curves = [row for stage in scenes for row in _curve_rows(stage)]
-    page = _page(suite, cells, sections, order)
-    _write(out / "metrics.json", json.dumps(_metrics(judgements), indent=1, sort_keys=True) + "\n")
+    numbers = json.dumps(_metrics(judgements), indent=1, sort_keys=True) + "\n"
+    page = _page(suite, cells, sections, order) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
+    _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", _csv(CELLS, (_cell_row(judged) for judged in judgements)))
     _write(out / "history.csv", _csv(HISTORY, curves))
     environment = _environment()

@@ -31,4 +31,5 @@ rule train:
     shell:
         "printf '%s\\n' {params.config:q} > {output.config} && "
         "python -m daso train --managed --config {output.config} --store data/store/{wildcards.dataset} "
-        "{params.read} --out runs/{params.run} --scratch scratch/{params.run} &> {log}"
+        "{params.read} --out runs/{params.run} --scratch scratch/{params.run} "
+        "--journal journal/{params.run}.json &> {log}"
