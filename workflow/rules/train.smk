@@ -19,8 +19,11 @@ rule train:
     benchmark:
         f"benchmarks/train/{RUN}.tsv"
     threads: 1
+    # Short runs that wait for no other may share a job of a cluster, and take turns there.
+    group: "short"
     resources:
         gpu=1,
+        turn=1,
     params:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
         config=train_json,
