@@ -53,7 +53,10 @@ JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
 AccountingStorageType=accounting_storage/none
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
+PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=2 State=UP
 """
 # The executor takes SLURM_CONF from what runs within a job, so `srun` there must be told where its cluster is.
 SRUN = """\
@@ -62,18 +65,20 @@ SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
 """
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """There is no Slurm here, and none can be had; the text says why."""
 
 
 def install():
-    """Have Slurm's programs; raises Unavailable where they are missing and cannot be installed."""
+    """Have Slurm's programs; raises UnavailableError where they are missing and cannot be installed."""
     if not sys.platform.startswith("linux"):
-        raise Unavailable("Slurm's node daemon wants Linux")
+        raise UnavailableError("Slurm's node daemon wants Linux")
     if not _missing():
         return
     if os.getuid() != 0 or not shutil.which("apt-get"):
-        raise Unavailable(f"{', '.join(_missing())} not found, and only root can apt-get install {' '.join(PACKAGES)}")
+        raise UnavailableError(
+            f"{', '.join(_missing())} not found, and only root can apt-get install {' '.join(PACKAGES)}"
+        )
     quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True, "text": True}
     command = ["apt-get", "install", "-qy", "--no-install-recommends", *PACKAGES]
     done = subprocess.run(command, check=False, **quiet)
@@ -81,7 +86,7 @@ def install():
         subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
         done = subprocess.run(command, check=False, **quiet)
     if done.returncode or _missing():
-        raise Unavailable(f"{' '.join(command)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        raise UnavailableError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
 
 
 def _missing():
@@ -89,10 +94,10 @@ def _missing():
 
 
 @contextlib.contextmanager
-def cluster(folder, cores=2, gpus=len(GPUS)):
+def cluster(folder, cores=2, gpus=2):
     """Start a node of so many cores and made-up GPUs; yields the environment in which `sbatch` finds it.
 
-    Raises Unavailable where it cannot be had. At the end its jobs, its daemons and all their processes are gone.
+    Raises UnavailableError where it cannot be had. At the end its jobs, its daemons and all their processes are gone.
     """
     install()
     folder = Path(folder).resolve()
@@ -145,7 +150,7 @@ def _wait_until_idle(folder, started, environment, seconds=30):
             break
         time.sleep(0.2)
     said = "".join((folder / f"{name}.out").read_text()[-500:] for name in ("slurmctld", "slurmd"))
-    raise Unavailable(f"Slurm does not start here: {' '.join(said.split())}")
+    raise UnavailableError(f"Slurm does not start here: {' '.join(said.split())}")
 
 
 def _stop(started, environment):
@@ -169,5 +174,5 @@ if __name__ == "__main__":
         try:
             with cluster(place) as found:
                 sys.exit(subprocess.run(sys.argv[1:] or ["sinfo"], env=found, check=False).returncode)
-        except Unavailable as why:
+        except UnavailableError as why:
             sys.exit(str(why))
