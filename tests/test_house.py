@@ -18,6 +18,7 @@ FLOORS = [
     {"plans"},
     {"config"},
     {"report", "bench"},
+    {"forecast"},
     {"provenance", "adopt", "keep", "prune", "questions", "training", "options"},
     {"bundled"},
     {"cli"},

@@ -44,7 +44,8 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     pace = contender.run(min(left, max(1, round(SECONDS / one)))) if left else one
     evaluation = timed(run.evaluate, 1, device) * (images["validation"] + images["test"]) / sum(evaluated.values())
     run.program.close()
-    return pace + evaluation / config["protocol"]["evaluation"]["every"]
+    every: int = config["protocol"]["evaluation"]["every"]
+    return pace + evaluation / every
 
 
 def bytes_of(config: Config, images: Mapping[str, int]) -> Bytes:
@@ -65,4 +66,5 @@ NUMBER, EVENT = 19, 55  # bytes of a number in a CSV file, and of an event
 
 def _columns(config: Mapping[str, Any]) -> int:
     """About how many numbers an evaluation leaves."""
-    return 8 + config["dataset"]["num_classes"] * (3 if config["method"]["unlabeled_ratio"] else 1)
+    classes: int = config["dataset"]["num_classes"]
+    return 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)

@@ -94,7 +94,7 @@ def timed(params: Params, run: Run) -> Iterator[Timed]:
 
 
 def kind(params: Params, run: Run) -> str:
-    """A digest of what the cost of a step depends on: method, network, batch and images; not the setting or the budget."""
+    """A digest of what a step's cost depends on: method, network, batch and images; not the setting or the budget."""
     protocol, dataset = params.protocols[run.protocol], params.datasets[run.dataset]
     parts = {name: protocol[name] for name in ("network", "batch_size", "precision", "teacher", "evaluation")}
     images = {name: dataset[name] for name in ("num_classes", "image_size", "augment")}
