@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from daso.bench.pace import Bytes, bytes_of, seconds_per_step
+from daso.bench.pace import Bytes, bytes_of, seconds_at_once
 from daso.bench.world import cores
 from daso.config.explain import aligned
 from daso.config.keys import Keys
@@ -90,13 +90,15 @@ def _pace(params: Params, run: Run, here: Here) -> Timed | None:
 
 def _measured(params: Params, keys: Keys, lacking: Sequence[Run], here: Here) -> dict[str, Timed]:
     """Steps of these methods, taken now and remembered for the next time."""
-    found = {}
-    for run in {run.recipe: run for run in lacking}.values():
-        logging.info("%s: measuring", run.recipe)
-        seconds = seconds_per_step(keys.resolved(run), here.torch, _images(params, run))
+    these = list({run.recipe: run for run in lacking}.values())
+    beside = slots() if here.torch.type == "cuda" else here.at_once
+    wanted = ((keys.resolved(run), _images(params, run)) for run in these)
+    found: dict[str, Timed] = {}
+    for run, seconds in zip(these, seconds_at_once(wanted, here.torch, beside), strict=True):
+        logging.info("%s: %s ms a step, %s at once", run.recipe, three_digits(1000 * seconds), _runs(beside))
         record = {"of": kind(params, run), "recipe": run.recipe, "device": here.device, "how": here.how}
         known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
-        kept = [one for one in known if any(one[name] != value for name, value in record.items())]
+        kept = [one for one in known if any(one.get(name) != value for name, value in record.items())]
         with whole_file(STEPS) as file:
             file.write(pretty({"steps": [*kept, {**record, "protocol": run.protocol, "seconds": seconds}]}))
         found[run.recipe] = Timed(here.device, here.how, str(STEPS), seconds)
@@ -119,16 +121,19 @@ def _hours(
     """Device-hours and time; what is unknown is named and left out."""
     unknown = [run for run in chain if run.recipe not in paces]
     known = [run for run in chain if run.recipe in paces]
-    without = ""
+    left = [run for run in known if run in todo]
     if unknown:
         recipes = len({run.recipe for run in unknown})
-        without = f", without {_runs(len(unknown))} of {recipes} methods whose steps have not been measured here; "
-        without += f"`python -m daso plan {suite} --measure` takes some"
-    left = [run for run in known if run in todo]
-    yield f"device time: {_time(params, known, paces)} in all, {_time(params, left, paces)} to be done{without}"
-    seconds = {run: _seconds(params, run, paces) for run in left}
-    wall = max(sum(seconds.values()) / here.at_once, _longest(params, seconds))
-    yield f"time: {duration(wall)} of training, {_runs(here.at_once)} at once; starting and evaluating comes on top"
+        yield f"unknown: {_runs(len(unknown))} of {recipes} methods, no step of which has been measured here; " + (
+            f"`python -m daso plan {suite} --measure` takes some"
+        )
+    if known:
+        others = "of the others, " if unknown else ""
+        yield f"device time: {others}{_time(params, known, paces)} in all, {_time(params, left, paces)} to be done"
+        seconds = {run: _seconds(params, run, paces) for run in left}
+        wall = max(sum(seconds.values()) / here.at_once, _longest(params, seconds))
+        beside = _runs(here.at_once)
+        yield f"time: {others}{duration(wall)} of training, {beside} at once; starting and evaluating comes on top"
 
 
 def _longest(params: Params, seconds: dict[Run, float]) -> float:

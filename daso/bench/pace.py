@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import multiprocessing
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from threading import Barrier
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +14,7 @@ import torch
 from daso.bench.contenders import WARMUP, Ours
 from daso.bench.measure import timed
 from daso.bench.world import Config, awake, random_data, trainer
-from daso.engine.environment import choose_precision
+from daso.engine.environment import choose_device, choose_precision
 from daso.engine.program import choose_mode
 
 SECONDS = 2.0  # of steps that are measured
@@ -23,6 +27,36 @@ class Bytes(NamedTuple):
     results: int  # weights, predictions, history
     events: int  # for TensorBoard
     state: int  # to resume from, while it trains
+
+
+def seconds_at_once(
+    wanted: Iterable[tuple[Config, Mapping[str, int]]], device: torch.device, number: int
+) -> Iterator[float]:
+    """`seconds_per_step` of each configuration with its images, the median of so many processes that take it at once.
+
+    They have one thread each on a CPU, as the runs of a workflow that fills it.
+    """
+    context = multiprocessing.get_context("spawn")  # what has used CUDA cannot be forked
+    with ProcessPoolExecutor(number, context, _begin, (context.Barrier(number), device.type)) as crew:
+        for config, images in wanted:
+            each = [crew.submit(_together, config, str(device), images) for _ in range(number)]
+            yield statistics.median(one.result() for one in each)
+
+
+_start: Barrier  # of a process of the crew
+
+
+def _begin(start: Barrier, kind: str) -> None:
+    global _start
+    _start = start
+    if kind == "cpu":
+        torch.set_num_threads(1)
+
+
+def _together(config: Config, device: str, images: Mapping[str, int]) -> float:
+    place = choose_device(device)
+    _start.wait()
+    return seconds_per_step(config, place, images)
 
 
 def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, int]) -> float:
