@@ -247,6 +247,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "list": questions.list_,
     "explain": questions.explain,
     "cell": questions.cell,
+    "plan": questions.plan,
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,

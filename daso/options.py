@@ -61,6 +61,10 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--row", {"default": "", "help": "its number, or a method in the paper's words"}),
         ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "the column, or its number"}),
     ),
+    "plan": (
+        ("suite", {"nargs": "?"}),
+        ("--measure", {"action": "store_true", "help": "take some steps of the methods that have no pace here"}),
+    ),
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),
