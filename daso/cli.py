@@ -7,7 +7,6 @@ it needs when it is called.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daso import questions
-from daso.errors import DasoError
+from daso.errors import PLACE, DasoError
 from daso.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 Args = argparse.Namespace
 PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
-# What can be wrong with the place of a file: full, not to be written, no folder.
-PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
 # What is measured when nothing else is asked for: the paper's sizes.
 BENCHED = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
@@ -49,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in PLACE:
             raise
-        sys.stderr.write(f"{error.filename}: cannot be written ({error.strerror}); mend it, ")
-        sys.stderr.write("and run the same command again\n")
+        sys.stderr.write(
+            f"{error.filename}: cannot be written ({error.strerror}); mend it, run the same command again\n"
+        )
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,5 +1,10 @@
 """What can go wrong for reasons a user can mend: each message says what, where and how to mend it."""
 
+import errno
+
+# What can be wrong with the place of a file: full, not to be written, no folder.
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+
 
 class DasoError(Exception):
     """Base of every error the command line prints as one line, without a traceback."""
