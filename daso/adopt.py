@@ -35,7 +35,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
     }
     errors = [line for run, there in runs.items() for line in _other_key(Keys(params), run, there)]
     if errors:
-        raise DataError("\n".join(errors))
+        raise DataError(*errors)
     waiting = dict(runs)
     while waiting:  # lenders first: the splits of what follows are made here of what they guess
         ready = [run for run in waiting if not waiting.keys() & set(lenders(params, run))]
@@ -43,7 +43,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
         reads = {run: read(run.id, resolve(params, run)["plan"]) for run in batch}
         _snakemake(sorted({path.as_posix() for files in reads.values() for path in files.values()}))  # made, or here
         if errors := [line for run, there in batch.items() for line in _others(there, reads[run])]:
-            raise DataError("\n".join(errors))
+            raise DataError(*errors)
         for run, there in batch.items():
             _copy(there, Path("runs", run.id))
             journal.remember(journal.place(run.id), there.result)
@@ -93,4 +93,4 @@ def _snakemake(arguments: list[str], **environment: str) -> None:
     command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "all"]
     done = subprocess.run(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise DataError(f"snakemake could not take the runs in:\n{done.stderr.strip()}")
+        raise DataError("snakemake could not take the runs in:", *done.stderr.strip().splitlines())

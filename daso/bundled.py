@@ -26,9 +26,9 @@ def train_bundle(bundle: Path, way: Way) -> None:
         try:
             train([_job(bundle, run) for run in ready], way)
         except DivergedError as error:
-            diverged.append(str(error))
+            diverged += str(error).splitlines()
     if diverged:
-        raise DivergedError("\n".join(diverged))
+        raise DivergedError(*diverged)
     if waiting:
         raise DataError(
             f"{bundle}: {waiting[0].config['run']} waits for a run that another process trains ({len(waiting)} such "

@@ -258,9 +258,12 @@ VERBS: dict[str, Callable[[Args], None]] = {
 
 
 def _config(path: Path) -> dict[str, Any]:
+    from daso.data.files import LARGEST
+
     try:
-        tree: dict[str, Any] = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            tree: dict[str, Any] = json.loads(file.read(LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
         raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
     if not isinstance(tree, dict):
         raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import SEAL, digest, read_json
+from daso.data.files import SEAL, digest, read_json, read_sealed
 from daso.errors import DasoError, DataError
 
 OWNERS = ("data/store", "data/splits", "runs", "metrics", "reports/*")
@@ -117,9 +117,14 @@ def _seen() -> dict[str, str]:
 
 def _imported(path: Path) -> dict[str, Record]:
     mend = f"restore it with `dvc checkout {path.parent}`, or delete it and what lies beside it"
-    records = _read(path, mend)
-    if records.pop(SEAL, None) != digest(records):
-        raise DasoError(f"{path}: the file is damaged; {mend}")
+    try:
+        records = read_sealed(path, "record", mend)
+    except DataError:
+        raise DasoError(f"{path}: the file is damaged; {mend}") from None
+    del records[SEAL]
+    for output, record in records.items():
+        if not isinstance(record, dict) or owner_of(output) != path.parent.as_posix():
+            raise DasoError(f"{path}: '{output}' has no record of an output of {path.parent}; {mend}")
     return records
 
 

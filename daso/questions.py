@@ -34,7 +34,7 @@ def explain(args: Args) -> None:
     method = method_of(params, args.method)
     sys.stdout.write(explain(params, method, args.protocol, args.setting))
     if args.setting and (found := hindrances(params, method, args.protocol, args.setting)):
-        raise DasoError("\n".join(found))
+        raise DasoError(*found)
 
 
 def cell(args: Args) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from daso.config.build import Lent, build
 from daso.config.code import check_code
+from daso.config.form import malformed
 from daso.data.files import file_digest, read_sealed
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, verify_store
@@ -72,10 +73,8 @@ def train(jobs: Sequence[Job], way: Way) -> None:
     if way.replicas < 1:
         raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")
     for job in jobs:
-        if lacking := {"run", "key", "method", "protocol", "plan"} - job.config.keys():
-            raise DasoError(
-                f"not a run's configuration: it lacks {', '.join(sorted(lacking))}; `daso resolve` prints one"
-            )
+        if wrong := malformed(job.config):
+            raise DasoError(f"not a run's configuration: {wrong}; `daso resolve` prints one")
         check_code(job.config)
     data = _load(jobs, way.device)
     diverged: list[DivergedError] = []
@@ -83,7 +82,7 @@ def train(jobs: Sequence[Job], way: Way) -> None:
         courses = (_course(job, part, way, stop, diverged) for job, part in zip(jobs, data, strict=True))
         in_turn(courses, way.replicas, way.device)
     if diverged:
-        raise DivergedError("\n".join(str(error) for error in diverged))
+        raise DivergedError(*(line for error in diverged for line in str(error).splitlines()))
 
 
 def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:

@@ -14,6 +14,7 @@ from daso.data import cifar, download, stl10
 from daso.data.files import file_digest
 from daso.data.image_folder import read_image_folder
 from daso.data.listing import listing, place
+from daso.data.shape import Number, misfit
 from daso.data.store import Store, write_store
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
@@ -23,6 +24,12 @@ DIGITS_TEST = 50  # images a class
 
 
 Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
+
+
+CONFIG = {
+    **{"dataset": str, "source": {"kind": str}},
+    **{"num_classes": Number(2, 10_000, whole=True), "image_size": Number(4, 10_000, whole=True)},
+}
 
 
 class Source(NamedTuple):
@@ -73,7 +80,11 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE) -> Source:
 
     Raises DataError when the source cannot be had, or has other classes or another image size.
     """
+    if wrong := misfit(config, CONFIG):
+        raise DataError(f"not the configuration of a dataset: {wrong}")
     kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
+    if kind in OFFICIAL and (wrong := misfit(config["source"], {"urls": [str], "md5": str}, "source")):
+        raise DataError(f"not the configuration of a dataset: {wrong}")
     if kind not in KINDS:
         raise DataError(f"{where}: there is no source '{kind}'; there are {', '.join(KINDS)}")
     found = KINDS[kind](config, cache)

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -84,13 +85,21 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def read_file(path: Path, most: int) -> bytes:
+    """The bytes of a file; raises OSError, and ValueError where it is none or has more than `most` bytes."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # a pipe, which nobody may ever write to, or a device without an end
+        raise ValueError("it is no file")
+    if about.st_size > most:
+        raise ValueError(f"{about.st_size:,} bytes are too many")
+    return path.read_bytes()
+
+
 def read_json(path: Path, what: str, mend: str = "") -> dict[str, Any]:
     """The object in a JSON file; raises DataError when it is no readable one. `what` names it in the message."""
     mend = mend or again(path)
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path.stat().st_size} bytes are too many")
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(read_file(path, LARGEST))
     except FileNotFoundError as error:
         raise DataError(f"{path}: not a readable {what} (there is no such file); {made(path)}") from error
     except (OSError, ValueError, RecursionError) as error:

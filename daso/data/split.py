@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.data.files import SEAL, canonical, digest, read_sealed, whole_file
+from daso.data.shape import COUNT, Number, OneOf, misfit
 from daso.data.store import Store
 from daso.data.tail import Counts, long_tail
 from daso.errors import DataError
@@ -20,6 +21,23 @@ from daso.places import again
 from daso.records import IntArray, Split
 
 PARTS = ("labeled", "unlabeled", "validation")
+ROW = Number(-(2**62), 2**62, whole=True)
+PLACE = {"dataset": str, "seed": Number(0, 2**32 - 1, whole=True)}
+FORM = {
+    **{**PLACE, "setting": str, "source_sha256": str, "class_order": [COUNT]},
+    **{"counts": {name: [COUNT] for name in PARTS}, **{name: [ROW] for name in PARTS}},
+}
+TAIL = {"name": str, "n1": Number(1, whole=True), "gamma_l": Number(1)}
+CONFIG = {
+    **{**PLACE, "num_classes": Number(2, whole=True), "holdout": COUNT, "class_order": str},
+    "setting": OneOf(
+        (
+            {**TAIL, "m1": COUNT, "gamma_u": Number(1), "reversed": bool},
+            {**TAIL, "m1": "all"},
+            {"name": str, "labeled": Number(0, 1)},
+        )
+    ),
+}
 
 
 class SavedSplit(NamedTuple):
@@ -156,6 +174,8 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     holdout and class_order. Raises DataError when the store is of another dataset, a class has too few images, or m1
     is `all` and every image has a label.
     """
+    if wrong := misfit(config, CONFIG):
+        raise DataError(f"{out}: not the configuration of a split: {wrong}")
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
         raise DataError(
@@ -204,6 +224,8 @@ def load_split(path: Path) -> SavedSplit:
     """Read a split; raises DataError when the file is missing, damaged or not what its digest says."""
     tree = read_sealed(path, "split")
     said = tree.pop(SEAL)
+    if wrong := misfit(tree, FORM) or misfit(tree.get("guessed", []), [COUNT], "guessed"):
+        raise DataError(f"{path}: not a split ({wrong}); {again(path)}")
     try:
         return SavedSplit(
             dataset=tree["dataset"],
@@ -220,7 +242,7 @@ def load_split(path: Path) -> SavedSplit:
             drawn_sha256=tree.get("drawn_sha256", said),
             way=tree.get("way"),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a split ({error!r}); {again(path)}") from error
 
 
