@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daso import questions
-from daso.errors import PLACE, DasoError
+from daso.errors import DasoError, told
 from daso.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -40,15 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except DasoError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except OSError as error:
-        if error.errno not in PLACE:
-            raise
-        sys.stderr.write(
-            f"{error.filename}: cannot be written ({error.strerror}); mend it, run the same command again\n"
-        )
+    except (DasoError, OSError) as error:
+        sys.stderr.write(f"{told(error)}\n")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -49,3 +49,12 @@ class DivergedError(DasoError):
 
 class EstimateError(DasoError):
     """No estimate of the unlabeled classes' sizes can be trusted."""
+
+
+def told(error: DasoError | OSError) -> str:
+    """The line for an error that a user can mend; any other OSError is raised again."""
+    if isinstance(error, DasoError):
+        return str(error)
+    if error.errno not in PLACE:
+        raise error
+    return f"{error.filename}: cannot be written ({error.strerror}); mend it, and run the same command again"
