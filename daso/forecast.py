@@ -124,7 +124,8 @@ def _hours(
     left = [run for run in known if run in todo]
     if unknown:
         recipes = len({run.recipe for run in unknown})
-        yield f"unknown: {_runs(len(unknown))} of {recipes} methods, no step of which has been measured here; " + (
+        methods = "1 method" if recipes == 1 else f"{recipes} methods"
+        yield f"unknown: {_runs(len(unknown))} of {methods}, no step of which has been measured here; " + (
             f"`python -m daso plan {suite} --measure` takes some"
         )
     if known:
