@@ -1,6 +1,5 @@
 """Plans of suites whose paces are made up, with hours, chains and bytes worked by hand."""
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import runs
+from daso.data.files import sealed
 from daso.forecast import Here, forecast
 from daso.report import planned
 
@@ -60,7 +60,7 @@ def finish(run, seconds=0.05, device="cpu: made up"):
     tree = {"run": run.id, "key": key, "speed": {"steps_per_second": 1 / seconds}, "provenance": origin}
     for path in (Path("runs", run.id, "train.json"), Path("metrics", f"{run.id}.json")):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(tree))
+        path.write_bytes(sealed(tree))
 
 
 def test_nothing_is_known_yet(params):

@@ -1,12 +1,12 @@
 """Wall times worked by hand from measurements that are made up."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from daso.config.params import load
 from daso.config.resolve import Run
+from daso.data.files import sealed
 from daso.report.walltime import WallTimes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def measured(run, seconds, device="cuda: H"):
     path = Path("metrics", f"{run.id}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     origin = {"device": device, "threads": 1, "precision": "bf16", "mode": "graph"}
-    path.write_text(json.dumps({"speed": {"steps_per_second": 1 / seconds}, "provenance": origin}))
+    path.write_bytes(sealed({"speed": {"steps_per_second": 1 / seconds}, "provenance": origin}))
 
 
 def test_the_slowest_device_of_the_kind_tells_twice_and_a_start_more(params):
