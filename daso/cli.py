@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def download(args: Args) -> None:
     """Fetch or read a dataset and store it."""
-    from daso.data.catalog import make_store
+    from daso.data.catalog import make_store, malformed
 
     if bool(args.dataset) == bool(args.config):
         raise DasoError("download: name a dataset of params/datasets, or give its resolved --config")
-    store = make_store(_config(args.config) if args.config else _resolved_data(args.dataset), args.out)
+    store = make_store(_config(args.config, malformed) if args.config else _resolved_data(args.dataset), args.out)
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
 def split(args: Args) -> None:
     """Draw a split and save it, or check a saved one."""
-    from daso.data.split import check_split, make_split
+    from daso.data.shape import misfit
+    from daso.data.split import CONFIG, check_split, make_split
     from daso.data.store import load_store
 
     if args.check:
@@ -69,7 +71,8 @@ def split(args: Args) -> None:
         return
     if not (args.config and args.out):
         raise DasoError("split: give --config and --out to draw a split, or --check a saved one")
-    make_split(_config(args.config), load_store(args.store), args.out)
+    config = _config(args.config, partial(misfit, form=CONFIG))
+    make_split(config, load_store(args.store), args.out)
 
 
 def derive(args: Args) -> None:
@@ -116,6 +119,7 @@ def train(args: Args) -> None:
 
 def _job(args: Args) -> Job:
     """The run that the arguments name, with the places they give."""
+    from daso.config.form import malformed
     from daso.places import found
     from daso.training import Job
 
@@ -127,7 +131,7 @@ def _job(args: Args) -> Job:
     paths |= {name: path for name in PLACES_OF_A_RUN if (path := getattr(args, name))}
     if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
         raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
-    return Job(config or _config(args.config), **paths)
+    return Job(config or _config(args.config, malformed), **paths)
 
 
 def evaluate(args: Args) -> None:
@@ -203,8 +207,9 @@ def publish(args: Args) -> None:
 def bench(args: Args) -> None:
     """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
     from daso.bench.run import REPEATS, run
+    from daso.config.form import malformed
 
-    configs = [_config(path) for path in args.config or ()] or [_resolved_run(name) for name in BENCHED]
+    configs = [_config(path, malformed) for path in args.config or ()] or [_resolved_run(name) for name in BENCHED]
     given = "".join(f" --config {path}" for path in args.config or ())
     command = f"python -m daso bench{given}"
     repeats = args.repeats or REPEATS
@@ -250,7 +255,8 @@ VERBS: dict[str, Callable[[Args], None]] = {
 }
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(path: Path, malformed: Callable[[dict[str, Any]], str | None] = lambda tree: None) -> dict[str, Any]:
+    """The object in a JSON file, or in what is piped in; raises DasoError where `malformed` finds something in it."""
     from daso.data.files import LARGEST
 
     try:
@@ -260,6 +266,8 @@ def _config(path: Path) -> dict[str, Any]:
         raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
     if not isinstance(tree, dict):
         raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")
+    if wrong := malformed(tree):
+        raise DasoError(f"{path}: not a configuration of this verb: {wrong}; `python -m daso resolve` prints a run's")
     return tree
 
 

@@ -10,6 +10,7 @@ from daso.config.params import load
 from daso.config.resolve import parse_run
 from daso.data.files import read_sealed, sealed, whole_file
 from daso.data.finished import finished
+from daso.data.shape import misfit
 from daso.engine import journal
 from daso.errors import DataError
 from daso.places import again
@@ -29,6 +30,8 @@ def keep(name: str) -> Path:
         if not path.exists():
             raise DataError(f"{path}: there is no such file to keep; make it with `snakemake {path}`, or `dvc pull` it")
     found, trained = read_sealed(metrics, "file of metrics"), finished(source)
+    if wrong := misfit(found, {"provenance": dict}):
+        raise DataError(f"{metrics}: not the metrics of a run: {wrong}; {again(metrics)}")
     if (found.get("run"), found.get("files")) != (run, trained.result.get("files")):
         raise DataError(f"{metrics}: not the metrics of {source}; {again(metrics)}")
     history = trained.read("history.csv")

@@ -23,6 +23,7 @@ from PIL import Image
 from daso import places
 from daso.data.files import file_digest, read_json, read_sealed, sealed, whole_file
 from daso.data.finished import finished
+from daso.data.shape import misfit
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
 from daso.errors import DataError
@@ -98,7 +99,10 @@ def contents(folder: Path) -> dict[str, Any]:
     """The commit of a bundle's code and the digest of each of its files; raises DataError when it is no bundle."""
     if not (folder / CONTENTS).exists():
         raise DataError(f"{folder}: is no bundle (no {CONTENTS}); make one with `python -m daso bundle <run ids>`")
-    return read_sealed(folder / CONTENTS, "list of a bundle's files", COPY)
+    tree = read_sealed(folder / CONTENTS, "list of a bundle's files", COPY)
+    if wrong := misfit(tree, {"commit": str, "files": dict}):
+        raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files: {wrong}; {COPY}")
+    return tree
 
 
 def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:

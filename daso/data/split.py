@@ -174,8 +174,6 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     holdout and class_order. Raises DataError when the store is of another dataset, a class has too few images, or m1
     is `all` and every image has a label.
     """
-    if wrong := misfit(config, CONFIG):
-        raise DataError(f"{out}: not the configuration of a split: {wrong}")
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
         raise DataError(

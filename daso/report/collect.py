@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.data.files import read_sealed
+from daso.data.shape import COUNT, NUMBER, OneOf, misfit
 from daso.errors import DataError
 from daso.places import again
 
@@ -22,6 +23,22 @@ MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics
     "medium": ("groups", "medium"),
     "few": ("groups", "few"),
     "adjusted": ("top1_la", "median"),
+}
+
+
+SHARE = OneOf((NUMBER, None))
+FORM = {
+    **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [SHARE], "precision": [SHARE]},
+    **{
+        "class_order": [COUNT],
+        "confusion": [[COUNT]],
+        "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
+        "provenance": dict,
+    },
+    "top1": {"median": NUMBER, "last": NUMBER, "best": SHARE},
+    "top1_la": {"median": NUMBER, "last": NUMBER},
+    "groups": {"many": SHARE, "medium": SHARE, "few": SHARE},
+    "speed": {"seconds": NUMBER, "steps_per_second": NUMBER},
 }
 
 
@@ -136,6 +153,11 @@ def read_metrics(path: Path, run: str, mend: str = "") -> Tree | None:
     tree = read_sealed(path, "file of metrics", mend)
     if tree.get("run") != run or "key" not in tree:
         raise DataError(f"{path}: not the metrics of {run}; {mend or again(path)}")
+    wrong = misfit(tree, FORM) or misfit(tree.get("files", {}), dict, "files")
+    if not wrong and sorted(tree["class_order"]) != list(range(len(tree["recall"]))):
+        wrong = "class_order does not name each class once"
+    if wrong:
+        raise DataError(f"{path}: not the metrics of a run: {wrong}; {mend or again(path)}")
     return tree
 
 

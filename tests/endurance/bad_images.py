@@ -60,17 +60,8 @@ def png(width, height, *chunks, depth=8, color=2, data=None):
 def formats():
     """One small image in every common format."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    kinds = {
-        "png": "PNG",
-        "jpg": "JPEG",
-        "gif": "GIF",
-        "bmp": "BMP",
-        "tif": "TIFF",
-        "webp": "WEBP",
-        "ppm": "PPM",
-        "tga": "TGA",
-        "ico": "ICO",
-    }
+    kinds = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP"}
+    kinds |= {"ppm": "PPM", "tga": "TGA", "ico": "ICO"}
     return {word: saved(noise, kind) for word, kind in kinds.items()}
 
 
@@ -98,7 +89,6 @@ BROKEN = {
     "empty.png": lambda: png(0, 0),
     "short.png": lambda: png(8, 8, data=b""),
     "text-bomb.png": lambda: png(8, 8, chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2**27)))),
-    "palette.png": lambda: png(8, 8, color=3),
     "depth.png": lambda: png(8, 8, depth=7),
     "pixels.ppm": lambda: b"P6 999999 999999 255\n",
     "words.ppm": lambda: b"P6 a b c\n",
@@ -165,14 +155,12 @@ def without(name):
 
 
 def renamed(old, new):
-    return lambda path: os.rename(path / old, os.fsencode(path) + b"/" + new)
+    return lambda path: (path / old).rename(path / os.fsdecode(new))
 
 
 def both(name):
     """The class under another name in both parts."""
-    return lambda path: [
-        os.rename(path / part / "a", os.fsencode(path / part) + b"/" + name) for part in ("train", "test")
-    ]
+    return lambda path: [(path / part / "a").rename(path / part / os.fsdecode(name)) for part in ("train", "test")]
 
 
 TREES = {
@@ -200,11 +188,9 @@ TREES = {
     "a broken image of two lines": tree(
         lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"
     ),
-    "a broken image that is no text": tree(
-        lambda path: open(os.fsencode(path) + b"/train/a/\xff.png", "wb").close(), "is not a"
-    ),
+    "a broken image that is no text": tree(lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "is not a"),
     "train is a file": tree(
-        lambda path: [os.rename(path / "train", path / "old"), (path / "train").touch()], "there is no train/"
+        lambda path: [(path / "train").rename(path / "old"), (path / "train").touch()], "there is no train/"
     ),
     "nothing": lambda folder: (folder / "nothing", "there is no such file"),
     "a file": lambda folder: ((folder / "x").write_text("x") and folder / "x", "neither a folder nor a readable zip"),
@@ -229,5 +215,5 @@ FINE = {
     "a README": fine(lambda path: (path / "README.txt").write_text("x")),
     "a circle of folders": fine(lambda path: (path / "train/a/round").symlink_to(path, target_is_directory=True)),
     "an empty class in both parts": fine(lambda path: [(path / part / "c").mkdir() for part in ("train", "test")]),
-    "a class without test images": fine(lambda path: os.rename(path / "test/b/0.png", path / "test/a/1.png")),
+    "a class without test images": fine(lambda path: (path / "test/b/0.png").rename(path / "test/a/1.png")),
 }

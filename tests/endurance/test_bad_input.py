@@ -91,8 +91,16 @@ def here(project, request, monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "0")
     yield project
     RAN.add(request.node.originalname)
-    assert not Path("out").exists(), "half a result"
-    assert not Path("out.json").exists(), "half a result"
+    left = [name for name in ("out", "out.json", "harm", "s") if clear(name)]
+    assert not left, f"half a result: {left}"
+
+
+def clear(name):
+    """Whether something of that name was there; now it is not."""
+    path = Path(name)
+    there = path.exists()
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return there
 
 
 FILES = {
@@ -183,7 +191,8 @@ def test_params_with_values_that_cannot_be(kind):
                 f"{key}: {word}\n{''.join(f'{name}: {json.dumps(value)}{chr(10)}' for name, value in rest.items())}"
             )
             with instead(FILES[kind], content.encode()):
-                JUDGE.survived("values", content, *LIST) or JUDGE.survived("values", content, "resolve", RUN)
+                if JUDGE.survived("values", content, *LIST):
+                    JUDGE.survived("values", content, "resolve", RUN)
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -212,19 +221,8 @@ def damaged(whole, places, way):
 
 def test_names_of_files_that_cannot_be():
     method = Path(FILES["method"]).read_bytes()
-    for name in (
-        "a b",
-        "..x",
-        "A",
-        "ü",
-        "a\nb",
-        "a'b",
-        "%s",
-        "{x}",
-        "-" * 250 + "Z",
-        "a.b",
-        b"\xff\xfe".decode("utf-8", "surrogateescape"),
-    ):
+    odd = ("a b", "..x", "A", "ü", "a\nb", "a'b", "%s", "{x}", "-" * 200 + "Z", "a.b", os.fsdecode(b"\xff\xfe"))
+    for name in odd:
         path = Path("params/methods") / f"{name}.yaml"
         with instead(path, method):
             JUDGE.refused("names", name.encode("utf-8", "surrogateescape"), *LIST)
@@ -304,23 +302,20 @@ def readers():
 def test_json_that_is_none(path, argv):
     for content in JSONS.values():
         with instead(path, content):
-            said = JUDGE.refused("json", str(path).encode() + content, *argv)
-            assert path.name in said, said
+            JUDGE.refused(
+                "json", str(path).encode() + content, *argv, says="" if path.name == "way.json" else path.name
+            )
 
 
-@pytest.mark.parametrize(
-    ("path", "argv"), list(readers()), ids=lambda word: str(word[0]) if isinstance(word, tuple) else None
-)
+@pytest.mark.parametrize(("path", "argv"), [row for row in readers() if row[0].name != "way.json"], ids=ascii)
 def test_json_with_another_tree(path, argv):
     """Values of another type or no values in a file that is whole by its digest, if it has one."""
-    if path.name == "way.json":
-        pytest.skip("it is whole in no test")
     whole = json.loads(path.read_text())
-    seal = next((name for name in ("seal", "sha256") if name in whole), None)
+    seal = next((name for name in ("manifest_sha256", "sha256") if name in whole), None)
     keys, rng = sorted(set(whole) - {seal}), random.Random(0)
     others = [None, [], {}, "x", -1, 1.5, True, ["a"], {"a": 1}, 10**30, [[1]], "../../x", "a\nb"]
     for key in keys:
-        for other in rng.sample(others, 3):
+        for other in rng.sample(others, 1 if argv[0] == "report" else 3)  # a report takes long:
             tree = {**whole, key: other}
             check_tree(path, argv, tree, seal)
         check_tree(path, argv, {name: part for name, part in whole.items() if name != key}, seal)
@@ -328,13 +323,12 @@ def test_json_with_another_tree(path, argv):
 
 def check_tree(path, argv, tree, seal):
     tree = {name: part for name, part in tree.items() if name != seal}
-    content = pretty(sealed(tree, seal)) if seal else pretty(tree)
+    content = sealed(tree, seal) if seal else pretty(tree)
     with instead(path, content):
         good = JUDGE.survived("trees", str(path).encode() + content, *argv)
     if good:  # what it made is that of a value that may be another
-        for name in ("out", "reports/measured", "s"):
-            shutil.rmtree(name, ignore_errors=True)
-        Path("out.json").unlink(missing_ok=True)
+        for name in ("out", "out.json", "reports/measured", "s"):
+            clear(name)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +357,7 @@ CSVS = {
     "a short row": "{head}\n{row}\ndaso_paper,1\n",
     "a long row": "{head}\n{row},more,and,more\n",
     "an open quote": '{head}\n"{row}\n{row}\n',
-    "a quote": '{head}\n{row}"\n"\n',
+    "more after a quote": "{head}\n{row}x\n",
     "a NUL": "{head}\n{row}\0\n",
     "no mean": "{head}\n{blank}\n",
     "a mean in words": "{head}\n{words}\n",
@@ -372,7 +366,6 @@ CSVS = {
     "twin columns": "{head},mean\n{row},1\n",
     "latin-1": "{head}\n{row}ü\n",
     "a field without end": "{head}\n" + "x" * 200_000 + "\n",
-    "a table in words": "{head}\n{table}\n",
     "a huge number": "{head}\n{huge}\n",
 }
 
@@ -392,18 +385,17 @@ def test_published_numbers_that_are_none(tmp_path, monkeypatch):
         "words": line(mean="abc"),
         "infinite": line(mean="inf"),
     }
-    parts |= {"fraction": line(gamma_l="1/0"), "table": line(table="one"), "huge": line(mean="9" * 5000)}
+    parts |= {"fraction": line(gamma_l="1/0"), "huge": line(mean="9" * 5000)}
     path = tmp_path / "results.csv"
     for module in ("daso.report.cell", "daso.report.page"):
         monkeypatch.setattr(f"{module}.PUBLISHED", path)
-    for name, text in CSVS.items():
+    for text in CSVS.values():
         content = text
         for word, part in parts.items():
             content = content.replace(f"{{{word}}}", part)
         path.write_bytes(content.encode("latin-1"))
         JUDGE.refused("published", content, "cell", "table 1", says="results.csv")
         JUDGE.refused("published", content, "report", "--suite", "tiny", "--out", "out", says="results.csv")
-        del name
     for make in SPECIAL.values():
         path.unlink()
         make(path)
@@ -433,7 +425,7 @@ def test_histories_and_predictions_that_are_none():
     wrong = [answers | {"labels": np.array([0, 1, 99])}, answers | {"logits": np.zeros(3)}, {"labels": np.zeros(3)}]
     wrong += [answers | {"labels": np.array(["a"])}, answers | {"logits": np.zeros((4, 10))}]
     files = [npz(arrays) for arrays in wrong]
-    files += [npz({"logits": np.array([Malice()], object)}, allow=True), b"", b"PK\x03\x04", bytes(99), files[0][:-40]]
+    files += [npz({"logits": np.array([Malice()], object)}), b"", b"PK\x03\x04", bytes(99), files[0][:-40]]
     for name, contents in (("history.csv", HISTORIES.values()), ("predictions.npz", files)):
         for content in contents:
             with instead(TRAINED / name, content):
@@ -441,7 +433,7 @@ def test_histories_and_predictions_that_are_none():
                 tree = json.loads((TRAINED / "train.json").read_text())
                 del tree["sha256"]
                 tree["files"][name] = hashlib.sha256(content).hexdigest()
-                with instead(TRAINED / "train.json", pretty(sealed(tree))):
+                with instead(TRAINED / "train.json", sealed(tree)):
                     JUDGE.refused(name, b"whole" + content, *EVALUATE, says=f"{TRAINED / name}")
     assert not Path("harm").exists()
 
@@ -453,9 +445,9 @@ class Malice:
         return Path.touch, (Path("harm"),)
 
 
-def npz(arrays, allow=False):
+def npz(arrays):
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays, allow_pickle=allow) if not allow else np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -492,15 +484,11 @@ def test_records_that_are_none(tmp_path, monkeypatch):
     path, sync = Path("runs/provenance.json"), (provenance.main, ("sync",))
     good = {"runs/x": {"rule": "train"}}
     trees = [{"runs/x": 1}, {"runs/x": [1]}, {"../../x": {}}, {"/etc/x": {}}, {"": {}}, {"runs/x" * 500: None}]
-    contents = [
-        *JSONS.values(),
-        *(pretty(sealed(tree)) for tree in trees),
-        pretty(sealed(good)).replace(b"train", b"trajn"),
-    ]
+    contents = [*JSONS.values(), *(sealed(tree) for tree in trees), sealed(good).replace(b"train", b"trajn")]
     for content in contents:
         path.write_bytes(content)
         JUDGE.refused("records", content, *sync[1], says="provenance.json", verb=sync[0])
-    path.write_bytes(pretty(sealed(good)))
+    path.write_bytes(sealed(good))
     assert call("sync", verb=provenance.main)[0] == 0
     for content in JSONS.values():
         Path(".snakemake/provenance.seen").write_bytes(content)
@@ -511,7 +499,7 @@ def test_records_that_are_none(tmp_path, monkeypatch):
     ("name", "value"),
     [
         *(("DASO_GPUS", word) for word in ("-1", "x", "1.5", "", " ", "9" * 5000, "1000000000", "²", "0x1", "1,2")),
-        *(("DASO_SLOTS", word) for word in ("-1", "x", "9" * 5000, "10000000000", "", "1e3", "0")),
+        *(("DASO_SLOTS", word) for word in ("-1", "x", "9" * 5000, "10000000000", "", "1e3")),
     ],
 )
 def test_environment_variables_that_are_wrong(monkeypatch, name, value):
@@ -520,53 +508,29 @@ def test_environment_variables_that_are_wrong(monkeypatch, name, value):
     JUDGE.refused("environment", f"{name}={value}", "train", RUN, says=name)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        *(
-            ("resolve", word)
-            for word in (
-                "",
-                "/",
-                "a/b/c/d/s0",
-                "../../x/y/s0",
-                f"{RUN}9" * 3,
-                RUN.replace("s0", "s²"),
-                RUN.replace("s0", "s" + "9" * 5000),
-            )
-        ),
-        *(
-            ("resolve", RUN.replace("supervised", word))
-            for word in ("..", "", "supervised.", "supervised.x", "a\nb", "\x1b[2J", "ü", "*")
-        ),
-        *(("explain", word) for word in ("", "+", "fixmatch++", "x" * 3000, "a\nb", "../x", "\0", "daso+daso")),
-        *(
-            ("cell", word)
-            for word in (
-                "",
-                "table 99",
-                "t1 r99 c1",
-                "t1 r0 c0",
-                "t" + "9" * 5000,
-                "table one",
-                "t1 r² c1",
-                "\0",
-                "a\nb",
-            )
-        ),
-        *(("list", word) for word in ("", "rund", "../tiny", "a\nb", "\ud800")),
-        *(("report", "--suite", word, "--out", "out") for word in ("", "..", "../../etc", "Tiny", "a\nb", "\ud800")),
-        *(("keep", word) for word in ("", "x", "../../a/b/s0")),
-        *(("bundle", word, "--out", "out") for word in ("", "x", "../../../../s0")),
-        *(("adopt", word) for word in ("nowhere", "params", "params/pipeline.yaml", "a\nb")),
-        *(("train", "--bundle", word) for word in ("nowhere", "params", "params/pipeline.yaml", "a\nb")),
-        *(("train", RUN, "--device", word) for word in ("gpu", "cuda:99", "cuda:-1", "cuda:x", "", "meta")),
-        *(("train", RUN, "--device", "cpu", "--mode", word) for word in ("", "fast", "graph")),
-        *(("train", RUN, "--device", "cpu", "--replicas", word) for word in ("0", "-3")),
-        *(("download", word, "--out", "out") for word in ("", "digit", "../digits", "a\nb")),
-    ],
-    ids=ascii,
+OTHER_RUNS = (
+    *("", "/", "a/b/c/d/s0", "../../x/y/s0", f"{RUN}9" * 3, RUN.replace("s0", "s²"), RUN.replace("s0", "s" + "9" * 5000)),
+    *(RUN.replace("supervised", word) for word in ("..", "", "supervised.", "supervised.x", "a\nb", "\x1b[2J", "ü", "*")),
 )
+OTHER_CELLS = ("", "table 99", "t1 r99 c1", "t1 r0 c0", "t" + "9" * 5000, "table one", "t1 r² c1", "\0", "a\nb")
+WORDS = [
+    *(("resolve", word) for word in OTHER_RUNS),
+    *(("explain", word) for word in ("", "+", "fixmatch++", "x" * 3000, "a\nb", "../x", "\0", "daso+daso")),
+    *(("cell", word) for word in OTHER_CELLS),
+    *(("list", word) for word in ("", "rund", "../tiny", "a\nb", "\ud800")),
+    *(("report", "--suite", word, "--out", "out") for word in ("", "..", "../../etc", "Tiny", "a\nb", "\ud800")),
+    *(("keep", word) for word in ("", "x", "../../a/b/s0")),
+    *(("bundle", word, "--out", "out") for word in ("", "x", "../../../../s0")),
+    *(("adopt", word) for word in ("nowhere", "params", "params/pipeline.yaml", "a\nb")),
+    *(("train", "--bundle", word) for word in ("nowhere", "params", "params/pipeline.yaml", "a\nb")),
+    *(("train", RUN, "--device", word) for word in ("gpu", "cuda:99", "cuda:-1", "cuda:x", "", "meta")),
+    *(("train", RUN, "--device", "cpu", "--mode", word) for word in ("", "fast", "graph")),
+    *(("train", RUN, "--device", "cpu", "--replicas", word) for word in ("0", "-3")),
+    *(("download", word, "--out", "out") for word in ("", "digit", "../digits", "a\nb")),
+]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: ascii(" ".join(words))[:60])
 def test_words_that_name_nothing(words):
     JUDGE.refused("words", "\n".join(words), *words)
 
@@ -659,25 +623,13 @@ def test_archives_that_are_refused(name, kind, tmp_path, monkeypatch):
     assert not list(tmp_path.parent.glob("slip*"))
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        "file:///etc/passwd",
-        "ftp://x/y",
-        "x://",
-        "http://",
-        "http://127.0.0.1:1/a",
-        "://",
-        "http://[::1",
-        "nowhere",
-        "~nobody/x",
-        ".",
-        "/dev/null",
-        "a\nb",
-        "http://a b/\r\nc",
-        "https://\ud800/",
-    ],
+NOWHERE = (
+    *("file:///etc/passwd", "ftp://x/y", "x://", "http://", "http://127.0.0.1:1/a", "://", "http://[::1", "nowhere"),
+    *("~nobody/x", ".", "/dev/null", "a\nb", "http://a b/\r\nc", "https://\udcff/"),
 )
+
+
+@pytest.mark.parametrize("where", NOWHERE, ids=ascii)
 def test_sources_that_are_nowhere(where, monkeypatch):
     monkeypatch.setenv("DASO_BAD", where)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -690,7 +642,7 @@ def test_in_processes_of_their_own():
     """What a user sees, the lines of the interpreter included."""
     cases = [(path, content, argv) for path, argv in readers() for content in list(JSONS.values())[1:4]]
     cases += [(Path(file), TEXTS[name], LIST) for file in FILES.values() for name in ("a bomb", "no text")]
-    for path, content, argv in random.Random(0).sample(cases, 24):
+    for path, content, argv in random.Random(0).sample(cases, 8):
         with instead(path, content):
             done = subprocess.run(
                 [sys.executable, "-m", "daso", *map(str, argv)],
