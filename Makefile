@@ -3,11 +3,15 @@ PYTHON ?= python3
 SUITE ?= quickstart
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test endurance bench setup lint types check lock clean
+.PHONY: reproduce publish test endurance bench setup lint types check lock clean
 
 reproduce: setup
 	snakemake --config suite=$(SUITE)
 	@echo "The report: reports/$(SUITE)/index.html"
+
+# What has been run is recorded under DVC, nothing runs again; SUITE only where it is said, to be sure.
+publish: setup
+	python -m daso publish $(if $(filter file,$(origin SUITE)),,--suite $(SUITE))
 
 test: setup lint types check
 

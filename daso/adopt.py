@@ -14,6 +14,7 @@ from daso.config.resolve import Run, lenders, parse_run, resolve
 from daso.data.files import file_digest, sealed, whole_file
 from daso.data.finished import FILES, RESULT, Finished, finished
 from daso.data.split import load_split
+from daso.engine import journal
 from daso.errors import DataError
 from daso.places import read
 
@@ -45,6 +46,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
             raise DataError(*errors)
         for run, there in batch.items():
             _copy(there, Path("runs", run.id))
+            journal.remember(journal.place(run.id), there.result)
         register(batch)
     return [run.id for run in runs]
 

@@ -7,7 +7,6 @@ it needs when it is called.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import logging
 import os
@@ -19,16 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daso import questions
-from daso.errors import DasoError
+from daso.errors import DasoError, told
 from daso.options import OPTIONS
 
 if TYPE_CHECKING:
     from daso.training import Job
 
 Args = argparse.Namespace
-PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate")
-# What can be wrong with the place of a file: full, not to be written, no folder.
-PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
 # What is measured when nothing else is asked for: the paper's sizes.
 BENCHED = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
@@ -44,14 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except DasoError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except OSError as error:
-        if error.errno not in PLACE:
-            raise
-        sys.stderr.write(f"{error.filename}: cannot be written ({error.strerror}); mend it, ")
-        sys.stderr.write("and run the same command again\n")
+    except (DasoError, OSError) as error:
+        sys.stderr.write(f"{told(error)}\n")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -204,6 +195,15 @@ def keep(args: Args) -> None:
         logging.info("%s: kept", keep(run))
 
 
+def publish(args: Args) -> None:
+    """Record the finished results of the default suite under DVC without running anything, and push them."""
+    from daso.publish import publish
+
+    for line in publish(args.suite):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
 def bench(args: Args) -> None:
     """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
     from daso.bench.run import REPEATS, run
@@ -243,10 +243,12 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "list": questions.list_,
     "explain": questions.explain,
     "cell": questions.cell,
+    "plan": questions.plan,
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,
     "keep": keep,
+    "publish": publish,
     "bench": bench,
     "parity": parity,
     "prune": prune,

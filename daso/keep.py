@@ -11,6 +11,7 @@ from daso.config.resolve import parse_run
 from daso.data.files import read_sealed, sealed, whole_file
 from daso.data.finished import finished
 from daso.data.shape import misfit
+from daso.engine import journal
 from daso.errors import DataError
 from daso.places import again
 
@@ -36,7 +37,10 @@ def keep(name: str) -> Path:
     history = trained.read("history.csv")
     commit = str(found.get("provenance", {}).get("commit"))
     if not COMMIT.fullmatch(commit):
-        raise DataError(f"{metrics}: made from {commit}, which nobody can check out; commit the code, then train again")
+        raise DataError(
+            f"{metrics}: made from {commit}, which nobody can check out; commit the code, then train again: "
+            f"`rm {journal.place(run)} {source / 'train.json'}`, then `snakemake {metrics}`"
+        )
     for name, content in {"history.csv": history, "metrics.json": sealed(found)}.items():  # metrics are read: last
         with whole_file(folder / name) as file:
             file.write(content)

@@ -17,7 +17,18 @@ def words(text: str) -> list[str]:
 PATH: dict[str, Any] = {"type": Path}
 NEEDED: dict[str, Any] = {"type": Path, "required": True}
 DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
-PLACES = ("--config", "--store", "--split", "--out", "--scratch", "--resume", "--encoder", "--estimate", "--bundle")
+PLACES = (
+    "--config",
+    "--store",
+    "--split",
+    "--out",
+    "--scratch",
+    "--resume",
+    "--encoder",
+    "--estimate",
+    "--journal",
+    "--bundle",
+)
 MODES = "auto, eager, compiled, graph or compiled_graph"
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
@@ -50,10 +61,15 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--row", {"default": "", "help": "its number, or a method in the paper's words"}),
         ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "the column, or its number"}),
     ),
+    "plan": (
+        ("suite", {"nargs": "?"}),
+        ("--measure", {"action": "store_true", "help": "take some steps of the methods that have no pace here"}),
+    ),
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),
     "keep": (("runs", {"nargs": "+"}),),
+    "publish": (("--suite", {"help": "refuse where params/pipeline.yaml names another"}),),
     "bench": (
         (
             "--config",

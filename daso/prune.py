@@ -43,7 +43,13 @@ def _data(named: set[Run]) -> Iterator[Path]:
 
 
 def _unnamed(named: set[str]) -> Iterator[Path]:
-    for folder, suffix in (("runs", ""), ("scratch", ""), ("scratch", ".lock"), ("metrics", ".json")):
+    for folder, suffix in (
+        ("runs", ""),
+        ("scratch", ""),
+        ("scratch", ".lock"),
+        ("metrics", ".json"),
+        ("journal", ".json"),
+    ):
         for path in Path(folder).glob(f"*/*/*/*/s*{suffix}"):
             run = path.relative_to(folder).as_posix().removesuffix(suffix)
             if run not in named and path.suffix == suffix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from daso.data.files import file_digest, read_sealed
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, verify_store
 from daso.data.tail import UNKNOWN
-from daso.engine import checkpoint
+from daso.engine import checkpoint, journal
 from daso.engine.environment import describe
 from daso.engine.lock import run_lock
 from daso.engine.progress import Progress, Stop
@@ -37,6 +38,7 @@ class Job(NamedTuple):
     scratch: Path  # folder of the resume state
     encoder: Path | None = None  # `final.pt` of the run that lends one
     estimate: Path | None = None  # file of a survey
+    journal: Path | None = None  # file that remembers how the run came about
 
 
 class Way(NamedTuple):
@@ -140,9 +142,9 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
             events = Path("logs/tensorboard", run)
             with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
                 yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-            write_run(
-                job.out, trainer, data.split, data.store, describe(way.device) | {"lent": dict(data.lent.digests)}
-            )
+            environment = describe(way.device) | {"lent": dict(data.lent.digests)}
+            settle = partial(journal.settle, job.journal) if job.journal else dict
+            write_run(job.out, trainer, data.split, data.store, environment, settle)
             trainer.program.close()
             if not way.managed:
                 state.unlink(missing_ok=True)

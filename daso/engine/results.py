@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,18 @@ from daso.engine.environment import peak_memory
 from daso.engine.train import Trainer
 
 
-def write_run(out: Path, trainer: Trainer, split: SavedSplit, store: Store, environment: Mapping[str, Any]) -> None:
-    """Write configuration, history, predictions and weights, the same bytes every time; last `train.json`."""
+def write_run(
+    out: Path,
+    trainer: Trainer,
+    split: SavedSplit,
+    store: Store,
+    environment: Mapping[str, Any],
+    settle: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> None:
+    """Write configuration, history, predictions and weights, the same bytes every time; last `train.json`.
+
+    `settle` has the last word on what `train.json` says, before anything is written.
+    """
     files = {
         "config.json": pretty(trainer.config),
         "history.csv": _history(trainer),
@@ -33,7 +43,7 @@ def write_run(out: Path, trainer: Trainer, split: SavedSplit, store: Store, envi
     files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
     report = _report(trainer, split, store, environment)
     report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[RESULT] = sealed(report)
+    files[RESULT] = sealed(settle(report))
     for name, content in files.items():
         with whole_file(out / name) as file:
             file.write(content)

@@ -22,7 +22,7 @@ LOG = f"logs/train/{RUNS[1]}.log"
 def long(built, tmp_path_factory):
     """The project with runs of seconds, which are still to be trained."""
     project = built.copy(tmp_path_factory.mktemp("long") / "project")
-    lengthen(project, 240)
+    lengthen(project, 804)
     project.commit("longer runs")
     return project
 
@@ -108,18 +108,18 @@ def test_repro_struck_again_and_again(long, whole, tmp_path, seed):
     project, draw = long.copy(tmp_path / "project"), random.Random(seed)
     project.call("rm", "-rf", ".snakemake", "data", "runs", "metrics", "scratch", "logs", "reports/tiny")
     blow = {"SIGINT": os.killpg, "SIGTERM": os.kill, "SIGKILL": os.kill, "SIGKILL to all": os.killpg}
-    steps = {"STEPS": str(tmp_path / "steps"), "PYTHONPATH": f"{blows.STRUCK}{os.pathsep}{project.path}"}
+    fallen, steps = [], {"STEPS": str(tmp_path / "steps"), "PYTHONPATH": f"{blows.STRUCK}{os.pathsep}{project.path}"}
     for name in draw.sample(list(blow), len(blow)):
         with begun(project, "dvc", "repro", orphans=True, **steps) as process:
             until = len(read(tmp_path / "steps")) + draw.randint(1, 40)
             while len(read(tmp_path / "steps")) < until and process.poll() is None:
                 time.sleep(0.01)
-            assert process.poll() is None, "nothing was left to be struck"
-            blow[name](process.pid, signal.Signals[name.split()[0]])
+            if process.poll() is None:  # the next call begins beside what this blow orphans
+                blow[name](process.pid, signal.Signals[name.split()[0]])
+                fallen.append(name)
             process.wait(timeout=120)
-            assert "Traceback" not in process.said()
-            if draw.random() < 0.5:  # else the next call begins beside what has been orphaned
-                blows.wait_until_idle(project)
+            assert f'File "{project.path}' not in process.said()  # DVC itself shows where Ctrl-C has met it
+    assert len(fallen) >= 3
     status, said = call(project, "dvc", "repro", **steps)
     assert status == 0, said
     for run in RUNS:

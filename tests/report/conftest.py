@@ -156,10 +156,10 @@ class Project:
             if limit is None or index < limit:
                 self.write_run(run, level(setting["name"], method["name"], seed), seed, setting, classes)
 
-    def build(self, suite, out=None, expected_keys=None):
+    def build(self, suite, out=None, expected_keys=None, plan=None):
         out = out or self.out
         places = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "measured")}
-        build_report(suite, **places, published=PUBLISHED, out=out, expected_keys=expected_keys)
+        build_report(suite, **places, published=PUBLISHED, out=out, expected_keys=expected_keys, plan=plan)
         return out
 
 

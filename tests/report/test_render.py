@@ -1,6 +1,7 @@
 """The whole report: complete, empty and half done, offline, escaped, the same bytes twice."""
 
 import csv
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -200,6 +201,37 @@ def test_same_bytes_twice(project, make_suite, tmp_path):
     first, second = project.build(suite), project.build(suite, out=tmp_path / "again")
     for name in FILES:
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def printed_digest(out):
+    """The digest of the numbers, the same on the page and in Markdown."""
+    found = {
+        re.search(r"numbers: sha256 `?([0-9a-f]{64})\b", text)[1]
+        for text in (page(out).text, (out / "report.md").read_text())
+    }
+    (digest,) = found
+    return digest
+
+
+def test_the_digest_of_the_numbers_is_printed(project, make_suite, run_ids, tmp_path):
+    """It is that of metrics.json; it does not depend on time and place, and it does on an accuracy."""
+    suite = make_suite()
+    project.fill(suite)
+    first = project.build(suite)
+    digest = printed_digest(first)
+    assert digest == hashlib.sha256((first / "metrics.json").read_bytes()).hexdigest()
+    *_, run = next(iter(run_ids(suite)))
+    path = project.metrics / f"{run}.json"
+    tree = json.loads(path.read_text())
+    tree["speed"]["seconds"] = 7200.0
+    tree["provenance"]["commit"] = "fedcba654321"
+    project.write_metrics(tree)
+    elsewhere = project.build(suite, out=tmp_path / "elsewhere")
+    assert (elsewhere / "report.md").read_bytes() != (first / "report.md").read_bytes()
+    assert printed_digest(elsewhere) == digest
+    tree["top1"]["median"] += 0.0001
+    project.write_metrics(tree)
+    assert printed_digest(project.build(suite, out=tmp_path / "other")) != digest
 
 
 def test_everything_is_escaped(project, make_suite):

@@ -56,7 +56,15 @@ def test_what_no_suite_names_is_listed_then_deleted(project):
     project.call("rm", "-rf", "reports/gone/provenance.json")
     run = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
     data = ["data/splits/digits/gone/s0.json", f"data/splits/digits/{SETTING}/s7.json", "data/store/gone"]
-    want = [*data, f"metrics/{run}.json", "reports/gone", f"runs/{run}", f"scratch/{run}", f"scratch/{run}.lock"]
+    want = [
+        *data,
+        f"journal/{run}.json",
+        f"metrics/{run}.json",
+        "reports/gone",
+        f"runs/{run}",
+        f"scratch/{run}",
+        f"scratch/{run}.lock",
+    ]
     assert project.call("python", "-m", "daso", "prune").splitlines() == want
     assert (project.path / f"runs/{run}/final.pt").exists()
     assert project.call("python", "-m", "daso", "prune", "--yes").splitlines() == want

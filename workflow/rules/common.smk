@@ -23,6 +23,7 @@ from daso.config.keys import Keys
 from daso.config.resolve import Run, data_config, parse_run, runs, split_config
 from daso.data.files import canonical
 from daso.errors import DasoError
+from daso.report.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
 STORE = "data/store/{dataset}/manifest.json"
@@ -49,6 +50,8 @@ try:
     SUITE = str(config.get("suite", PARAMS.suite))
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)
+    GPUS = int(os.environ.get("DASO_GPUS") != "0")  # of a run
+    WALL_TIMES = WallTimes(PARAMS, cuda=GPUS > 0)
 except DasoError as error:
     sys.exit(str(error))
 

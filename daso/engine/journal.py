@@ -1,0 +1,87 @@
+"""How a run came about, apart from what it came to: commit, device, versions and speed, in a small file for git.
+
+Configuration, code and data give a run's results bit for bit; the seconds it took and the commit it was trained from
+are of one occasion. The journal remembers that occasion. Who makes the same bytes again, in the same way, adds nothing
+to it, and `train.json`, with all that is made of it, comes out as before: a rebuild of everything that changes no byte
+has shown that every result is the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daso.data.files import pretty, read_json, whole_file
+from daso.errors import DataError
+
+Tree = Mapping[str, Any]
+FOLDER = Path("journal")
+RESULTS = ("final.pt", "history.csv", "predictions.npz")
+# The way in which bits are made. The commit is not among it: the key holds the code.
+WAY = ("device", "mode", "precision", "threads", "versions")
+
+
+def place(run: str) -> Path:
+    """Where the entry of a run lies."""
+    return FOLDER / f"{run}.json"
+
+
+def entry(result: Tree) -> dict[str, Any]:
+    """What is remembered of a finished run, given the content of its `train.json`."""
+    return {
+        "run": result["run"],
+        "key": result["key"],
+        "results": {name: result["files"][name] for name in RESULTS},
+        "environment": {name: result["provenance"][name] for name in ("commit", *WAY)},
+        "speed": result["speed"],
+    }
+
+
+def same(old: Tree, new: Tree) -> bool:
+    """Whether two entries tell of the same bytes, made in the same way of the same configuration and code."""
+    return _made(old) == _made(new) and bool(old.get("speed")) and "commit" in old["environment"]
+
+
+def recalled(result: Tree, old: Tree) -> dict[str, Any]:
+    """The content of a `train.json` with the occasion of an entry for its own."""
+    return {**result, "speed": old["speed"], "provenance": {**result["provenance"], **old["environment"]}}
+
+
+def settle(path: Path, result: Tree) -> dict[str, Any]:
+    """The content of `train.json` by the run's entry, which is replaced where it tells of another result or way."""
+    new, old = entry(result), _read(path)
+    if same(old, new):
+        return recalled(result, old)
+    _write(path, new)
+    return dict(result)
+
+
+def remember(path: Path, result: Tree) -> None:
+    """Make the run's entry say what the content of its `train.json` does."""
+    new = entry(result)
+    if _read(path) != new:
+        _write(path, new)
+
+
+def _write(path: Path, new: Tree) -> None:
+    with whole_file(path) as file:
+        file.write(pretty(new))
+
+
+def _made(tree: Tree) -> list[Any]:
+    environment = tree.get("environment")
+    way = [environment.get(name) for name in WAY] if isinstance(environment, dict) else None
+    return [tree.get("run"), tree.get("key"), tree.get("results"), way]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The entry in a file; none of one that is not there or not readable, as after a merge: a result outweighs it."""
+    if not path.exists():
+        return {}
+    try:
+        return read_json(path, "entry of the journal")
+    except DataError as error:
+        logging.warning("%s", error)
+        return {}

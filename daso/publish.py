@@ -1,0 +1,103 @@
+"""Record the results of a finished suite under DVC without running anything, and push them where a remote is named."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from daso import provenance
+from daso.config.params import load
+from daso.config.resolve import runs, with_lenders
+from daso.data.files import file_digest, read_json
+from daso.engine import journal
+from daso.errors import DasoError
+
+# All of a suite; `all` alone leaves out what its report no longer needs.
+TARGETS = ("data", "splits", "runs", "metrics", "all")
+TABLE = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # Snakemake's table of what a call would run
+FOR_GIT = ("dvc.lock", "journal", "params")
+
+
+def publish(suite: str | None = None) -> Iterator[str]:
+    """Record, push; yields what has been done and what is left to do, a line each.
+
+    Raises DasoError, before anything is recorded, where `suite` is not the one that dvc.yaml records, or where it is
+    not finished or out of date, so that recording it would be wrong and `dvc repro` would train.
+    """
+    params = load()
+    if suite not in (None, params.suite):
+        raise DasoError(
+            f"params/pipeline.yaml: names the suite '{params.suite}', which dvc.yaml records, not '{suite}'; write "
+            f"`suite: {suite}` there and publish again"
+        )
+    if todo := _todo():
+        raise DasoError(
+            f"suite '{params.suite}': not finished, or out of date: snakemake would still run {todo}; run `snakemake` "
+            "first, then publish again"
+        )
+    provenance.export()
+    for run in with_lenders(params, runs(params, params.suite)):
+        journal.remember(journal.place(run.id), _whole(Path("runs", run.id)))
+    _call("dvc", "commit", "--force", "--quiet")
+    yield f"recorded in dvc.lock: data, splits, runs, metrics and reports/{params.suite}"
+    yield from _pushed()
+    yield from _left(params.suite)
+
+
+def _todo() -> str:
+    """The jobs that `snakemake` would run, with their numbers; nothing where there is none."""
+    said = _call("snakemake", *TARGETS, "--dryrun", "--quiet", "rules")
+    if "Nothing to be done" in said:
+        return ""
+    counts = {rule: number for rule, number in TABLE.findall(said) if rule not in (*TARGETS, "total")}
+    return ", ".join(f"{rule} {number}" for rule, number in counts.items()) or "some of it"
+
+
+def _whole(folder: Path) -> dict[str, Any]:
+    """What a finished run says of itself; raises DasoError where a file is not the one that it has left."""
+    trained = read_json(folder / "train.json", "result of a run")
+    for name, digest in trained["files"].items():
+        path = folder / name
+        if not path.exists() or file_digest(path, "sha256") != digest:
+            raise DasoError(
+                f"{path}: missing or damaged, not what train.json was written for; `rm {folder}/train.json`, run "
+                "`snakemake`, then publish again"
+            )
+    return trained
+
+
+def _pushed() -> Iterator[str]:
+    if not _call("dvc", "config", "core.remote").strip():
+        yield "not pushed, for no remote is named: `dvc remote add -d <name> <folder or s3://...>`, then `dvc push`"
+        return
+    _call("dvc", "push", mend="what is recorded stays recorded; mend it and run `dvc push`", shown=True)
+    yield "pushed"
+
+
+def _left(suite: str) -> Iterator[str]:
+    """The commands of Git that are left to the user, who may have other changes."""
+    changed = [name for name in FOR_GIT if _call("git", "status", "--porcelain", "--", name)]
+    if changed:
+        yield "now commit what belongs to it:"
+        yield f"  git add {' '.join(changed)}"
+        yield f"  git commit -m 'Results of {suite}'"
+    else:
+        yield "nothing new to commit"
+
+
+def _call(*command: str, mend: str = "", shown: bool = False) -> str:
+    """What a command of the same Python, or Git, says on stdout; `shown` to the user instead, as progress is.
+
+    Raises DasoError with its last line, and how to mend it, where it fails.
+    """
+    words = command if command[0] == "git" else (sys.executable, "-m", *command)
+    stream = None if shown else subprocess.PIPE
+    done = subprocess.run(words, stdout=stream, stderr=stream, text=True, check=False)
+    if done.returncode:
+        told = [line for line in f"{done.stdout or ''}\n{done.stderr or ''}".splitlines() if line.strip()]
+        raise DasoError("; ".join(filter(None, [f"{' '.join(command)}: {told[-1] if told else 'failed'}", mend])))
+    return done.stdout or ""

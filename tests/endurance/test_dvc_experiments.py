@@ -1,0 +1,125 @@
+"""Experiments are tabulated with their own params and metrics, at once or from a queue, and commits are compared."""
+
+import csv
+import io
+import json
+import re
+import time
+
+import pytest
+
+from tests.workflow.project import METHODS, SETTING, jobs, runs
+
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
+SUPERVISED, DASO = METHODS
+FILE = f"params/methods/{DASO}.yaml"
+NUMBERS = "reports/tiny/metrics.json"
+WEIGHTS = {"half": 0.5, "light": 0.00001, "heavy": 8.0}  # by the names of the experiments
+
+
+def means(project):
+    """The mean accuracy of each method in percent, by the metrics of its one run."""
+    found = {}
+    for method in METHODS:
+        metrics = json.loads(project.read(f"metrics/digits/{SETTING}/tiny/{method}/s0.json"))
+        found[method] = pytest.approx(100 * metrics["top1"]["median"], abs=1e-4)
+    return found
+
+
+@pytest.fixture(scope="module")
+def explored(built, tmp_path_factory):
+    """One experiment run at once and two from the queue, all of one option of one method."""
+    project = built.copy(tmp_path_factory.mktemp("explored") / "project")
+    project.said = project.dvc("exp", "run", "--name", "half", "-S", f"{FILE}:learner.weight=0.5")
+    project.dvc("exp", "apply", "half")
+    project.half = means(project)
+    project.git("checkout", "-q", ".")
+    project.dvc("checkout")
+    for name in ("light", "heavy"):
+        project.dvc("exp", "run", "--queue", "--name", name, "-S", f"{FILE}:learner.weight={WEIGHTS[name]}")
+    project.dvc("queue", "start")
+    end = time.monotonic() + 600
+    while project.dvc("queue", "status").count("Success") < 2:
+        status = project.dvc("queue", "status")
+        assert "Failed" not in status, status + "".join(
+            project.dvc("queue", "logs", name) for name in ("light", "heavy")
+        )
+        assert time.monotonic() < end, status
+        time.sleep(2)
+    yield project
+    project.dvc("queue", "stop")
+
+
+def test_an_experiment_runs_what_it_touches(explored):
+    assert jobs(explored.said) == runs(DASO)
+
+
+def test_experiments_are_tabulated(explored):
+    """Each with its own weight and accuracy; the other method's are everywhere the same."""
+    (commit,) = json.loads(explored.dvc("exp", "show", "--json"))[1:]
+    shown = {revision["revs"][0]["name"]: revision["revs"][0]["data"] for revision in commit["experiments"]}
+    assert set(shown) == set(WEIGHTS)
+    base = commit["data"]["metrics"][NUMBERS]["data"]["digits"][SETTING]
+    for name, data in shown.items():
+        assert data["params"][FILE]["data"]["learner"]["weight"] == WEIGHTS[name]
+        numbers = data["metrics"][NUMBERS]["data"]["digits"][SETTING]
+        assert set(numbers) == set(METHODS)
+        assert numbers[SUPERVISED] == base[SUPERVISED]
+        assert numbers[DASO]["n"] == 1
+        explored.dvc("exp", "apply", name)
+        assert {method: numbers[method]["mean"] for method in METHODS} == means(explored)
+        config = json.loads(explored.read(f"runs/digits/{SETTING}/tiny/{DASO}/s0/config.json"))
+        assert config["method"]["learner"]["weight"] == WEIGHTS[name]
+        assert explored.planned() == {}
+    explored.git("checkout", "-q", ".")
+    explored.dvc("checkout")
+
+
+def test_the_table_as_csv(explored):
+    rows = {row["Experiment"]: row for row in csv.DictReader(io.StringIO(explored.dvc("exp", "show", "--csv")))}
+    (weight,) = [column for column in rows["half"] if column.endswith("learner.weight") and DASO in column]
+    (mean,) = [column for column in rows["half"] if column.endswith(f"{DASO}.mean")]
+    assert {name: float(rows[name][weight]) for name in WEIGHTS} == WEIGHTS
+    assert float(rows["half"][mean]) == explored.half[DASO]
+
+
+def test_the_journal_is_part_of_an_experiment(explored):
+    """An applied experiment can be committed as it is, and a rebuild of it changes nothing."""
+    explored.dvc("exp", "apply", "heavy")
+    run = f"digits/{SETTING}/tiny/{DASO}/s0"
+    entry, trained = (json.loads(explored.read(f"{name}.json")) for name in (f"journal/{run}", f"runs/{run}/train"))
+    assert (entry["key"], entry["speed"]) == (trained["key"], trained["speed"])
+    explored.git("checkout", "-q", ".")
+    explored.dvc("checkout")
+
+
+def test_metrics_of_two_commits(changed, tmp_path):
+    """Whatever lies in the working copy."""
+    project = changed.copy(tmp_path / "project")
+    project.call("rm", "-r", "metrics", "reports/tiny")
+    told = json.loads(project.dvc("metrics", "diff", "--all", "--json", "HEAD~1", "HEAD"))[NUMBERS]
+    for revision, results in (("old", changed.before), ("new", changed.results())):
+        for method in METHODS:
+            top1 = json.loads(results[f"metrics/digits/{SETTING}/tiny/{method}/s0.json"])["top1"]["median"]
+            assert told[f"digits.{SETTING}.{method}.mean"][revision] == pytest.approx(100 * top1, abs=1e-4)
+            assert told[f"digits.{SETTING}.{method}.n"][revision] == 1
+
+
+def test_curves_of_two_commits_are_drawn(changed, tmp_path):
+    """The page holds a plot whose points are the accuracies of the two histories, by commit and method."""
+    project = changed.copy(tmp_path / "project")
+    project.dvc("plots", "diff", "HEAD~1", "HEAD", "-o", "drawn")
+    page = project.read("drawn/index.html")
+    specs = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*?\});?\n", page)]
+    assert len(specs) == 2
+    (curves,) = [spec for spec in specs if "test accuracy while training" in json.dumps(spec.get("title", ""))]
+    drawn = {(p["rev"], p["method"], int(p["step"])): float(p["mean"]) for p in curves["data"]["values"]}
+    want = {}
+    for revision in ("HEAD~1", "HEAD"):
+        project.git("checkout", "-q", {"HEAD~1": "main~1", "HEAD": "main"}[revision])
+        project.dvc("checkout")
+        for method in METHODS:
+            history = project.read(f"runs/digits/{SETTING}/tiny/{method}/s0/history.csv")
+            for row in csv.DictReader(io.StringIO(history)):
+                want[revision, method, int(row["step"])] = pytest.approx(100 * float(row["test_top1"]), abs=1e-4)
+    assert drawn == want

@@ -1,0 +1,104 @@
+"""`make publish` records what `snakemake` has made, and refuses what is not finished."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from tests.workflow.conftest import weigh
+from tests.workflow.project import METHODS, ROOT, SETTING, Project
+
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
+PUBLISH = ("make", "-o", "setup", "publish")  # the environment is there
+DASO = METHODS[1]
+RUN = f"digits/{SETTING}/tiny/{DASO}/s0"
+
+
+@pytest.fixture(scope="module")
+def made(built, tmp_path_factory):
+    """A change carried out by a plain `snakemake`; DVC and Git do not know of it yet."""
+    project = built.copy(tmp_path_factory.mktemp("made") / "project")
+    project.write("Makefile", (ROOT / "Makefile").read_text())
+    project.commit("the commands")
+    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(made, tmp_path):
+    return made.copy(tmp_path / "project")
+
+
+def test_results_are_recorded_without_running_anything(project, tmp_path):
+    project.call("rm", "-r", "journal")  # as when they came without it
+    logs = sorted(project.path.glob("logs/*/**/*.log"))
+    times = [log.stat().st_mtime_ns for log in logs]
+    said = project.call(*PUBLISH)
+    assert [log.stat().st_mtime_ns for log in logs] == times
+    assert "not pushed, for no remote is named: `dvc remote add -d " in said
+    add, commit = re.findall(r"^  (git .*)$", said, re.MULTILINE)
+    assert add == "git add dvc.lock journal params"
+    assert "up to date" in project.dvc("status")
+    lock = project.read("dvc.lock")
+    repro = project.dvc("repro")
+    assert "Running stage" not in repro
+    assert project.read("dvc.lock") == lock
+
+    project.call("sh", "-c", f"{add} && {commit}")
+    assert project.git("status", "--porcelain") == ""
+    project.dvc("remote", "add", "--default", "store", str(tmp_path / "remote"))
+    project.commit("a remote")
+    again = project.call(*PUBLISH)
+    assert "nothing new to commit" in again
+    assert again.splitlines()[-2] == "pushed"
+
+    project.git("clone", "-q", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.dvc("pull")
+    assert clone.results() == project.results()
+    assert clone.planned() == Counter()
+    for name in (f"runs/{RUN}/final.pt", "reports/tiny/index.html", f"data/splits/digits/{SETTING}/s0.json"):
+        assert (clone.path / name).read_bytes() == (project.path / name).read_bytes()
+    entry, trained = (json.loads(clone.read(f"{name}.json")) for name in (f"journal/{RUN}", f"runs/{RUN}/train"))
+    assert (entry["key"], entry["speed"]) == (trained["key"], trained["speed"])
+
+
+def test_what_would_still_run_is_not_recorded(project):
+    """The metrics of a run are gone, which no report needs any more; then a seed is added as well."""
+    lock = project.read("dvc.lock")
+    project.call("rm", f"metrics/digits/{SETTING}/tiny/supervised/s0.json")
+    assert todo(project.call(*PUBLISH, fails=True)) == {"evaluate 1", "report 1"}
+    project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
+    assert todo(project.call(*PUBLISH, fails=True)) == {"split 1", "train 2", "evaluate 3", "report 1"}
+    assert project.read("dvc.lock") == lock
+
+
+def todo(said):
+    """The jobs that are said to be left, in the one line that is no output of make."""
+    (line,) = [line for line in said.splitlines() if not re.match("make|python -m", line)]
+    pattern = (
+        r"suite 'tiny': not finished, or out of date: snakemake would still run (.*); run `snakemake` first, then "
+    )
+    return set(re.fullmatch(pattern + "publish again", line)[1].split(", "))
+
+
+def test_a_file_that_a_run_has_not_left_is_not_recorded(project):
+    lock = project.read("dvc.lock")
+    path = project.path / f"runs/{RUN}/final.pt"
+    path.write_bytes(path.read_bytes()[:-1])
+    said = project.call(*PUBLISH, fails=True)
+    assert f"runs/{RUN}/final.pt: missing or damaged, not what train.json was written for; `rm runs/{RUN}/tr" in said
+    assert "Traceback" not in said
+    assert project.read("dvc.lock") == lock
+
+
+def test_another_suite_than_that_of_dvc(project):
+    lock = project.read("dvc.lock")
+    said = project.call(*PUBLISH, "SUITE=other", fails=True)
+    assert (
+        "params/pipeline.yaml: names the suite 'tiny', which dvc.yaml records, not 'other'; write `suite: other` there "
+        "and publish again"
+    ) in said.splitlines()
+    assert project.read("dvc.lock") == lock

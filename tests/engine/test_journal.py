@@ -1,0 +1,98 @@
+"""The journal keeps the first occasion of a result, and only as long as everything about it is the same."""
+
+import copy
+import json
+
+import pytest
+
+from daso.engine import journal
+
+FILES = {"config.json": "c0", "final.pt": "f0", "history.csv": "h0", "predictions.npz": "p0"}
+RESULT = {
+    "run": "d/s/p/m/s0",
+    "key": "k0",
+    "files": FILES,
+    "counts": {"labeled": [2, 1]},
+    "speed": {"seconds": 10.0, "replicas": 1},
+    "provenance": {
+        **{"commit": "aaa", "device": "cpu: X", "mode": "eager", "precision": "fp32", "threads": 1},
+        **{"versions": {"torch": "2.11.0"}, "split_sha256": "s0"},
+    },
+}
+
+
+def result(**changes):
+    """The result of a second training: a minute longer, from another commit, and changed as told, by `a/b`."""
+    tree = copy.deepcopy(RESULT)
+    for name, value in {"speed/seconds": 70.0, "provenance/commit": "bbb", **changes}.items():
+        *way, last = name.split("/")
+        (tree[way[0]] if way else tree)[last] = value
+    return tree
+
+
+@pytest.fixture
+def path(tmp_path):
+    """An entry of the first training."""
+    path = tmp_path / "journal" / "d/s/p/m/s0.json"
+    assert journal.settle(path, RESULT) == RESULT
+    return path
+
+
+def test_an_entry_holds_the_occasion_and_what_it_led_to(path):
+    assert json.loads(path.read_text()) == {
+        **{"run": "d/s/p/m/s0", "key": "k0"},
+        "results": {"final.pt": "f0", "history.csv": "h0", "predictions.npz": "p0"},
+        "speed": {"seconds": 10.0, "replicas": 1},
+        "environment": {
+            **{"commit": "aaa", "device": "cpu: X", "mode": "eager", "precision": "fp32", "threads": 1},
+            "versions": {"torch": "2.11.0"},
+        },
+    }
+
+
+def test_the_same_bytes_made_again_add_nothing(path):
+    before = path.read_bytes()
+    assert journal.settle(path, result()) == RESULT
+    assert path.read_bytes() == before
+
+
+def test_what_the_second_training_says_of_its_data_is_its_own(path):
+    told = journal.settle(path, result(**{"provenance/split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
+    assert told["provenance"] == {**RESULT["provenance"], "split_sha256": "s1"}
+    assert told["counts"] == {"labeled": [3, 1]}
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        *(("files/" + name, "other") for name in ("final.pt", "history.csv", "predictions.npz")),
+        ("key", "k1"),
+        ("run", "d/s/p/m/s1"),
+        ("provenance/device", "cuda: Y"),
+        ("provenance/mode", "graph"),
+        ("provenance/precision", "bf16"),
+        ("provenance/threads", 2),
+        ("provenance/versions", {"torch": "2.12.0"}),
+    ],
+)
+def test_another_result_or_way_replaces_the_entry(path, what, value):
+    told = result(**{what: value})
+    assert journal.settle(path, told) == told
+    entry = json.loads(path.read_text())
+    assert (entry["speed"]["seconds"], entry["environment"]["commit"]) == (70.0, "bbb")
+    assert journal.settle(path, result(**{what: value, "speed/seconds": 5.0})) == told
+
+
+@pytest.mark.parametrize("text", ["", "<<<<<<< ours\n{}", "[]", '{"run": "d/s/p/m/s0"}', '{"environment": []}'])
+def test_an_entry_that_says_nothing_is_replaced(path, text):
+    path.write_text(text)
+    assert journal.settle(path, result()) == result()
+    assert json.loads(path.read_text())["speed"]["seconds"] == 70.0
+
+
+@pytest.mark.parametrize("lacking", ["speed", "commit"])
+def test_an_entry_without_its_occasion_is_replaced(path, lacking):
+    tree = json.loads(path.read_text())
+    (tree if lacking == "speed" else tree["environment"]).pop(lacking)
+    path.write_text(json.dumps(tree))
+    assert journal.settle(path, result()) == result()
