@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from daso import questions
 from daso.errors import DasoError, told
-from daso.options import OPTIONS
+from daso.options import OPTIONS, configuration
 
 if TYPE_CHECKING:
     from daso.training import Job
@@ -55,7 +55,7 @@ def download(args: Args) -> None:
 
     if bool(args.dataset) == bool(args.config):
         raise DasoError("download: name a dataset of params/datasets, or give its resolved --config")
-    store = make_store(_config(args.config, malformed) if args.config else _resolved_data(args.dataset), args.out)
+    store = make_store(configuration(args.config, malformed) if args.config else _resolved_data(args.dataset), args.out)
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
@@ -71,7 +71,7 @@ def split(args: Args) -> None:
         return
     if not (args.config and args.out):
         raise DasoError("split: give --config and --out to draw a split, or --check a saved one")
-    config = _config(args.config, partial(misfit, form=CONFIG))
+    config = configuration(args.config, partial(misfit, form=CONFIG))
     make_split(config, load_store(args.store), args.out)
 
 
@@ -80,7 +80,7 @@ def derive(args: Args) -> None:
     from daso.data.derive import derive
     from daso.data.store import load_store
 
-    saved = derive(_config(args.config), args.split, load_store(args.store), args.out, args.run)
+    saved = derive(configuration(args.config), args.split, load_store(args.store), args.out, args.run)
     logging.info("%s: %d labeled images, %d of them guessed", args.out, *map(len, (saved.split[0], saved.split[3])))
 
 
@@ -131,7 +131,7 @@ def _job(args: Args) -> Job:
     paths |= {name: path for name in PLACES_OF_A_RUN if (path := getattr(args, name))}
     if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
         raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
-    return Job(config or _config(args.config, malformed), **paths)
+    return Job(config or configuration(args.config, malformed), **paths)
 
 
 def evaluate(args: Args) -> None:
@@ -209,9 +209,9 @@ def bench(args: Args) -> None:
     from daso.bench.run import REPEATS, run
     from daso.config.form import malformed
 
-    configs = [_config(path, malformed) for path in args.config or ()] or [_resolved_run(name) for name in BENCHED]
-    given = "".join(f" --config {path}" for path in args.config or ())
-    command = f"python -m daso bench{given}"
+    given = [configuration(path, malformed) for path in args.config or ()]
+    configs = given or [_resolved_run(name) for name in BENCHED]
+    command = "".join(["python -m daso bench", *(f" --config {path}" for path in args.config or ())])
     repeats = args.repeats or REPEATS
     run(configs, args.out, args.device, args.parts, repeats, modes=args.modes, quick=args.quick, command=command)
 
@@ -253,22 +253,6 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "parity": parity,
     "prune": prune,
 }
-
-
-def _config(path: Path, malformed: Callable[[dict[str, Any]], str | None] = lambda tree: None) -> dict[str, Any]:
-    """The object in a JSON file, or in what is piped in; raises DasoError where `malformed` finds something in it."""
-    from daso.data.files import LARGEST
-
-    try:
-        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
-            tree: dict[str, Any] = json.loads(file.read(LARGEST))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
-    if not isinstance(tree, dict):
-        raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")
-    if wrong := malformed(tree):
-        raise DasoError(f"{path}: not a configuration of this verb: {wrong}; `python -m daso resolve` prints a run's")
-    return tree
 
 
 def _resolved_data(dataset: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 NAMED = {"name": str}
 TRAINED = {
     **{"class_order": [COUNT], "classes": list, "counts": dict, "provenance": dict},
-    "speed": {"seconds": NUMBER, "steps_per_second": NUMBER},
+    "speed": {"steps_per_second": NUMBER},
 }
 CONFIG = {
     **{"run": str, "key": str, "seed": COUNT, "setting": NAMED, "method": NAMED, "dataset": NAMED},

@@ -135,7 +135,7 @@ def test_guesses_of_another_run_are_refused(store, drawn, tmp_path):
     way = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
     with pytest.raises(DataError, match=r"is the run k2, not k1"):
         derive(way, drawn, store, tmp_path / "split.json", finished(tmp_path / "other", np.eye(3), key="k2"))
-    with pytest.raises(DataError, match="holds no answers to unlabeled images"):
+    with pytest.raises(DataError, match=r"predictions\.npz: does not hold unlabeled .*; delete it and make it again"):
         derive(way, drawn, store, tmp_path / "split.json", finished(tmp_path / "bare", np.eye(3), name="logits"))
     with pytest.raises(DataError, match=r"made from the guesses of d/s/p/m.g1/s0; name its folder by --run"):
         derive(way, drawn, store, tmp_path / "split.json")
