@@ -1,4 +1,4 @@
-"""What is damaged or another run's is never taken for a result: its reader names it, and the command that makes it anew.
+"""What is damaged or another run's is never taken for a result: its reader names it and how to make it anew.
 
 Every kind of file of a finished project, damaged in every way, before every command that reads it. Then what the error
 says is done, word for word, and all is as it was.
@@ -66,7 +66,7 @@ def told(project, argv, path):
 
 
 def results(project):
-    """All but what tells the time: images, splits, weights, histories, predictions, the numbers of metrics and report."""
+    """All but what tells the time: images, splits, weights, histories, predictions, numbers of metrics and report."""
     found = {}
     for folder in ("data", "runs", "metrics", "reports/tiny"):
         for path in sorted((project.path / folder).rglob("*")):
@@ -136,7 +136,7 @@ def stopped(whole, tmp_path_factory):
 
 
 def test_a_damaged_state_is_never_resumed_and_never_passed_over(stopped):
-    """A flipped bit anywhere in it, or another run's state under its name; deleted, the run starts again, bit for bit."""
+    """A flipped bit anywhere in it, or another run's state under its name; deleted, the run starts again, the same."""
     project, other, state = stopped
     content, rng = state.read_bytes(), random.Random(0)
     name = state.relative_to(project.path).as_posix()
