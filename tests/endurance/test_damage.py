@@ -1,4 +1,4 @@
-"""What is damaged or another run's is never taken for a result: its reader names it and how to make it anew.
+"""What is damaged or another run's is never taken for a result: its reader names it, and the command that mends it.
 
 Every kind of file of a finished project, damaged in every way, before every command that reads it. Then what the error
 says is done, word for word, and all is as it was.
@@ -13,7 +13,7 @@ import pytest
 
 from tests.endurance.blows import call
 from tests.workflow.conftest import weigh
-from tests.workflow.project import METHODS, SETTING, Project
+from tests.workflow.project import METHODS, ROOT, SETTING
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("damage")]
 PLACE = f"digits/{SETTING}/tiny"
@@ -45,7 +45,7 @@ WAYS = ("bit", "bit", "head", "tail", "cut", "empty", "zeroes", "other")
 def damaged(whole, other, way, rng):
     """One bit flipped anywhere, near the head or near the tail; a piece cut off; nothing, zeroes or the other file."""
     if way in ("bit", "head", "tail"):
-        first, last = {"bit": (0, len(whole)), "head": (0, 64), "tail": (len(whole) - 64, len(whole))}[way]
+        first, last = {"bit": (0, len(whole)), "head": (0, 64), "tail": (max(0, len(whole) - 64), len(whole))}[way]
         place = rng.randrange(8 * first, 8 * min(last, len(whole)))
         return whole[: place // 8] + bytes([whole[place // 8] ^ 1 << place % 8]) + whole[place // 8 + 1 :]
     return {"cut": whole[: rng.randrange(1, len(whole))], "empty": b"", "zeroes": bytes(len(whole)), "other": other}[
@@ -66,7 +66,7 @@ def told(project, argv, path):
 
 
 def results(project):
-    """All but what tells the time: images, splits, weights, histories, predictions, numbers of metrics and report."""
+    """All but what tells the time: images, splits, weights, histories, predictions, the numbers of the metrics."""
     found = {}
     for folder in ("data", "runs", "metrics", "reports/tiny"):
         for path in sorted((project.path / folder).rglob("*")):
@@ -136,7 +136,7 @@ def stopped(whole, tmp_path_factory):
 
 
 def test_a_damaged_state_is_never_resumed_and_never_passed_over(stopped):
-    """A flipped bit anywhere in it, or another run's state under its name; deleted, the run starts again, the same."""
+    """A flipped bit anywhere, or another run's state under its name; deleted, the run starts again, bit for bit."""
     project, other, state = stopped
     content, rng = state.read_bytes(), random.Random(0)
     name = state.relative_to(project.path).as_posix()
@@ -199,14 +199,6 @@ def test_a_damaged_bundle_and_damaged_results_of_it(whole, tmp_path):
     assert (project.path / "runs" / RUN / "final.pt").read_bytes() == path.with_name("final.pt").read_bytes()
 
 
-GENERATIONS = """\
-title: two generations
-unlabeled_ratio: 2
-learner: {name: fixmatch, threshold: 0.5, weight: 1.0, confidence: refined}
-plan: {name: crest, generations: 2, exponent: 1.0}
-"""
-
-
 @pytest.mark.parametrize(
     ("method", "lender", "files"),
     [
@@ -234,10 +226,9 @@ def test_what_a_run_takes_of_another_is_whole(whole, tmp_path, method, lender, f
 
 
 def with_methods(whole, tmp_path, method):
-    """The project with one method of the repository's more."""
-    from tests.workflow.project import ROOT
-
+    """The project with one method of the repository's more, as short as the others."""
     project = whole.copy(tmp_path / "project")
-    for name in (method, method.partition("_")[0]):
-        shutil.copy(ROOT / f"params/methods/{name}.yaml", project.path / f"params/methods/{name}.yaml")
-    return Project(project.path)
+    shutil.copy(ROOT / f"params/methods/{method}.yaml", project.path / f"params/methods/{method}.yaml")
+    project.edit("protocols/tiny.yaml", lambda tree: tree["overrides"].update({"crest.generations": 2, "crt.steps": 3}))
+    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].append(method))
+    return project

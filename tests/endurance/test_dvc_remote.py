@@ -1,6 +1,7 @@
 """Results go to a store like S3 on loopback and come back to a fresh clone, which renders the report again."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -16,13 +17,22 @@ from tests.workflow.project import METHODS, SETTING, Project, jobs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
 BUCKET = "results"
-# Credentials of a server that takes any, and nothing of the person who runs the tests.
+# Credentials of a server that takes any.
 KEYS = {"access_key_id": "test", "secret_access_key": "test"}
-NOBODY = {
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody(tmp_path_factory):
+    """No account of the person who runs the tests is known."""
+    empty = tmp_path_factory.mktemp("nobody") / "empty"
+    empty.write_text("")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, str(empty))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
 
 
 def free_port():
@@ -72,12 +82,12 @@ def clone(changed, server, tmp_path_factory):
     connect(project, server)
     project.commit("a store")
     assert project.git("grep", "-c", "secret_access_key", "HEAD", "--", ".dvc", fails=True) == ""
-    project.dvc("push", **NOBODY)
+    project.dvc("push")
     project.git("clone", "-q", ".", str(place / "project"))
     clone = Project(place / "project")
     connect(clone, server)
     assert not (clone.path / "runs").exists()
-    clone.dvc("pull", **NOBODY)
+    clone.dvc("pull")
     clone.source = project
     return clone
 
@@ -101,7 +111,7 @@ def test_the_clone_has_the_results_and_nothing_to_do(clone):
         assert (clone.path / path).read_bytes() == (clone.source.path / path).read_bytes()
     assert clone.planned() == Counter()
     assert "up to date" in clone.dvc("status")
-    assert "in sync" in clone.dvc("status", "--cloud", **NOBODY)
+    assert "in sync" in clone.dvc("status", "--cloud")
 
 
 def test_the_report_comes_out_the_same_without_training(clone, tmp_path):
@@ -129,7 +139,7 @@ def test_an_object_damaged_in_the_store_is_not_taken(clone, server, tmp_path):
     server.put_object(Bucket=BUCKET, Key=key, Body=whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         project.call("rm", "-rf", ".dvc/cache", "runs")
-        said = project.dvc("pull", fails=True, **NOBODY)
+        said = project.dvc("pull", fails=True)
         assert f"{run}/final.pt" in said or "runs" in said
         assert not path.exists() or path.read_bytes() == whole
     finally:
