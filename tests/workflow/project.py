@@ -130,9 +130,9 @@ class Project:
         """`dvc`."""
         return self.call("dvc", *arguments, **options)
 
-    def git(self, *arguments):
+    def git(self, *arguments, **options):
         """`git`."""
-        return self.call("git", *arguments)
+        return self.call("git", *arguments, **options)
 
     def commit(self, message):
         """Commit all that is not ignored."""

@@ -125,6 +125,12 @@ def read_by(wildcards):
     return {name: path.as_posix() for name, path in files.items()}
 
 
+def shares_a_job(wildcards):
+    """The group of a short run, under a profile that says how many of them one job takes."""
+    packs = "short" in workflow.group_settings.group_components
+    return "short" if packs and WALL_TIMES.short(run_of(wildcards)) else None
+
+
 def suite_results(wildcards):
     these = runs(PARAMS, wildcards.suite)
     return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]

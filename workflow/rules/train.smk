@@ -20,7 +20,7 @@ rule train:
         f"benchmarks/train/{RUN}.tsv"
     # On a cluster: runs that share a job take turns in it, and a job gets the minutes that its runs should need.
     group:
-        lambda wildcards: "short" if WALL_TIMES.short(run_of(wildcards)) else None
+        shares_a_job
     threads: 1
     resources:
         gpu=GPUS,
