@@ -27,9 +27,13 @@ def means(project):
 
 
 def longer(tree):
-    """Long enough to learn something, so that a weight moves the accuracy."""
-    tree.update(steps=90, batch_size=32)
-    tree["evaluation"].update(every=30)
+    """Long and fast enough to learn something, so that a weight moves the accuracy."""
+    tree.update(steps=120, batch_size=32)
+    tree["evaluation"].update(every=60)
+    tree["teacher"].update(decay=0.9)
+    tree["network"].update(channels=[8, 16], strides=[1, 2])
+    tree["optimizer"].update(lr=0.1)
+    tree["overrides"].update({"optimizer.lr": 0.1})
 
 
 @pytest.fixture(scope="module")

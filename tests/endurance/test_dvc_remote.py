@@ -66,9 +66,10 @@ def server(tmp_path_factory):
 
 
 def connect(project, client):
-    """What a person types to use the store: the place for everybody, by git; the keys for himself."""
+    """What a person types to use the store: the place for everybody, by git; the keys for this copy alone."""
     if "store" not in project.dvc("remote", "list"):
         project.dvc("remote", "add", "--default", "store", f"s3://{BUCKET}/daso")
+        project.dvc("remote", "modify", "store", "verify", "true")
         project.dvc("remote", "modify", "store", "endpointurl", client.meta.endpoint_url)
     for name, value in KEYS.items():
         project.dvc("remote", "modify", "--local", "store", name, value)
@@ -126,7 +127,7 @@ def test_the_report_comes_out_the_same_without_training(clone, tmp_path):
 
 
 def test_an_object_damaged_in_the_store_is_not_taken(clone, server, tmp_path):
-    """DVC compares the content that it pulls with its name."""
+    """Where the remote is one to verify, DVC compares what it pulls with its name."""
     project = clone.copy(tmp_path / "project")
     run = f"runs/digits/{SETTING}/tiny/{METHODS[0]}/s0"
     path = project.path / run / "final.pt"
