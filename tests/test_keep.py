@@ -24,7 +24,7 @@ def here(tmp_path, monkeypatch):
     """A project with one evaluated run."""
     shutil.copytree(PARAMS, tmp_path / "params")
     monkeypatch.chdir(tmp_path)
-    finish(FOLDER, {"history.csv": HISTORY}, key="abc")
+    finish(FOLDER, {"history.csv": HISTORY}, run=RUN, key="abc")
     METRICS.parent.mkdir(parents=True)
     evaluated()
 
@@ -46,7 +46,7 @@ def test_a_later_measurement_takes_the_place_of_an_earlier_one():
     keep(RUN)
     later = HISTORY.replace("0.5", "0.6")
     evaluated(commit="ba9876543210", history=later)
-    finish(FOLDER, {"history.csv": later}, key="abc")
+    finish(FOLDER, {"history.csv": later}, run=RUN, key="abc")
     keep(RUN)
     assert json.loads((KEPT / "metrics.json").read_text())["provenance"]["commit"] == "ba9876543210"
     assert "0.6" in (KEPT / "history.csv").read_text()
@@ -64,6 +64,13 @@ def test_a_commit_that_nobody_can_check_out(commit):
 def test_metrics_of_another_training(other):
     evaluated(**other)
     with pytest.raises(DataError, match=f"not the metrics of runs/{RUN}; delete it and run `snakemake {METRICS}`"):
+        keep(RUN)
+    assert not KEPT.exists()
+
+
+def test_the_result_of_another_run():
+    finish(FOLDER, {"history.csv": HISTORY}, run="another", key="abc")
+    with pytest.raises(DataError, match=f"{FOLDER}/train.json: of another, another run; delete it and run `snakemake"):
         keep(RUN)
     assert not KEPT.exists()
 
