@@ -90,6 +90,12 @@ def test_an_entry_that_says_nothing_is_replaced(path, text):
     assert json.loads(path.read_text())["speed"]["seconds"] == 70.0
 
 
+def test_an_adopted_result_has_the_last_word(path):
+    """Other seconds for the same bytes, from elsewhere: the entry says what `train.json` does."""
+    journal.remember(path, result())
+    assert json.loads(path.read_text()) == journal.entry(result())
+
+
 @pytest.mark.parametrize("lacking", ["speed", "commit"])
 def test_an_entry_without_its_occasion_is_replaced(path, lacking):
     tree = json.loads(path.read_text())

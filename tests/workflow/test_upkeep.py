@@ -1,5 +1,6 @@
 """Runs that were trained elsewhere are taken in, and runs that no suite names are put away."""
 
+import json
 import re
 from collections import Counter
 
@@ -32,6 +33,8 @@ def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
     said = project.call("python", "-m", "daso", "adopt", "bundles/one")
     assert f"{RUN}: adopted" in said
     assert project.planned() == rest
+    entry, trained = (json.loads(project.read(f"{name}.json")) for name in (f"journal/{RUN}", f"runs/{RUN}/train"))
+    assert (entry["key"], entry["speed"]) == (trained["key"], trained["speed"])
     assert f"runs/{RUN}/train.json" in project.read("runs/provenance.json")
 
 
