@@ -8,6 +8,16 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+# On a cluster, what takes seconds or wants the network stays where `snakemake` was called.
+localrules:
+    download,
+    split,
+    derive,
+    estimate,
+    evaluate,
+    report,
+
+
 rule all:
     input:
         report_of(SUITE),

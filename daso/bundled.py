@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daso.data.bundle import BundledRun, read_bundle
 from daso.data.derive import derive
-from daso.data.files import pretty, whole_file
+from daso.data.files import sealed, whole_file
 from daso.data.store import load_store
 from daso.engine.survey import found
 from daso.errors import DataError, DivergedError
@@ -26,9 +26,9 @@ def train_bundle(bundle: Path, way: Way) -> None:
         try:
             train([_job(bundle, run) for run in ready], way)
         except DivergedError as error:
-            diverged.append(str(error))
+            diverged += str(error).splitlines()
     if diverged:
-        raise DivergedError("\n".join(diverged))
+        raise DivergedError(*diverged)
     if waiting:
         raise DataError(
             f"{bundle}: {waiting[0].config['run']} waits for a run that another process trains ({len(waiting)} such "
@@ -55,5 +55,5 @@ def _make_reads(bundle: Path, run: BundledRun) -> bool:
         elif name == "estimate" and lender:
             survey = found(lender, plan["estimate"]["key"])  # whose code `train` has looked at
             with whole_file(path) as file:
-                file.write(pretty(survey))
+                file.write(sealed(survey))
     return True

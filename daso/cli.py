@@ -13,12 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daso import questions
-from daso.errors import DasoError
-from daso.options import OPTIONS
+from daso.errors import DasoError, told
+from daso.options import OPTIONS, configuration
 
 if TYPE_CHECKING:
     from daso.training import Job
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except DasoError as error:
-        sys.stderr.write(f"{error}\n")
+    except (DasoError, OSError) as error:
+        sys.stderr.write(f"{told(error)}\n")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -50,17 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def download(args: Args) -> None:
     """Fetch or read a dataset and store it."""
-    from daso.data.catalog import make_store
+    from daso.data.catalog import make_store, malformed
 
     if bool(args.dataset) == bool(args.config):
         raise DasoError("download: name a dataset of params/datasets, or give its resolved --config")
-    store = make_store(_config(args.config) if args.config else _resolved_data(args.dataset), args.out)
+    store = make_store(configuration(args.config, malformed) if args.config else _resolved_data(args.dataset), args.out)
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
 def split(args: Args) -> None:
     """Draw a split and save it, or check a saved one."""
-    from daso.data.split import check_split, make_split
+    from daso.data.shape import misfit
+    from daso.data.split import CONFIG, check_split, make_split
     from daso.data.store import load_store
 
     if args.check:
@@ -69,7 +71,8 @@ def split(args: Args) -> None:
         return
     if not (args.config and args.out):
         raise DasoError("split: give --config and --out to draw a split, or --check a saved one")
-    make_split(_config(args.config), load_store(args.store), args.out)
+    config = configuration(args.config, partial(misfit, form=CONFIG))
+    make_split(config, load_store(args.store), args.out)
 
 
 def derive(args: Args) -> None:
@@ -77,18 +80,18 @@ def derive(args: Args) -> None:
     from daso.data.derive import derive
     from daso.data.store import load_store
 
-    saved = derive(_config(args.config), args.split, load_store(args.store), args.out, args.run)
+    saved = derive(configuration(args.config), args.split, load_store(args.store), args.out, args.run)
     logging.info("%s: %d labeled images, %d of them guessed", args.out, *map(len, (saved.split[0], saved.split[3])))
 
 
 def estimate(args: Args) -> None:
     """Write the class sizes that a finished survey has found."""
-    from daso.data.files import pretty, whole_file
+    from daso.data.files import sealed, whole_file
     from daso.engine.survey import found
 
     survey = found(args.run, args.key, args.trained)
     with whole_file(args.out) as file:
-        file.write(pretty(survey))
+        file.write(sealed(survey))
 
 
 def train(args: Args) -> None:
@@ -106,8 +109,9 @@ def train(args: Args) -> None:
         way = Way(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
         if args.bundle:
             from daso.bundled import train_bundle
+            from daso.data.bundle import contents
 
-            os.environ.setdefault("DASO_COMMIT", _text(args.bundle / "commit"))
+            os.environ.setdefault("DASO_COMMIT", contents(args.bundle)["commit"])
             train_bundle(args.bundle, way)
         else:
             train([_job(args)], way)
@@ -115,6 +119,7 @@ def train(args: Args) -> None:
 
 def _job(args: Args) -> Job:
     """The run that the arguments name, with the places they give."""
+    from daso.config.form import malformed
     from daso.places import found
     from daso.training import Job
 
@@ -126,17 +131,17 @@ def _job(args: Args) -> Job:
     paths |= {name: path for name in PLACES_OF_A_RUN if (path := getattr(args, name))}
     if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
         raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
-    return Job(config or _config(args.config), **paths)
+    return Job(config or configuration(args.config, malformed), **paths)
 
 
 def evaluate(args: Args) -> None:
     """Write the metrics of a finished run."""
-    from daso.data.files import pretty, whole_file
+    from daso.data.files import sealed, whole_file
     from daso.engine.metrics import run_metrics
 
     metrics = run_metrics(args.run, args.key)
     with whole_file(args.out) as file:
-        file.write(pretty(metrics))
+        file.write(sealed(metrics))
 
 
 def report(args: Args) -> None:
@@ -170,8 +175,8 @@ def bundle(args: Args) -> None:
         refuse(params, run)
     chain = with_lenders(params, asked)
     far = states(keys, chain)
-    write_bundle(args.out, [keys.resolved(run) for run in chain if run in asked or far[run.id] != "done"])
-    (args.out / "commit").write_text(f"{commit()}\n")
+    packed = [keys.resolved(run) for run in chain if run in asked or far[run.id] != "done"]
+    write_bundle(args.out, packed, commit=commit())
 
 
 def adopt(args: Args) -> None:
@@ -202,10 +207,11 @@ def publish(args: Args) -> None:
 def bench(args: Args) -> None:
     """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
     from daso.bench.run import REPEATS, run
+    from daso.config.form import malformed
 
-    configs = [_config(path) for path in args.config or ()] or [_resolved_run(name) for name in BENCHED]
-    given = "".join(f" --config {path}" for path in args.config or ())
-    command = f"python -m daso bench{given}"
+    given = [configuration(path, malformed) for path in args.config or ()]
+    configs = given or [_resolved_run(name) for name in BENCHED]
+    command = "".join(["python -m daso bench", *(f" --config {path}" for path in args.config or ())])
     repeats = args.repeats or REPEATS
     run(configs, args.out, args.device, args.parts, repeats, modes=args.modes, quick=args.quick, command=command)
 
@@ -237,6 +243,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "list": questions.list_,
     "explain": questions.explain,
     "cell": questions.cell,
+    "plan": questions.plan,
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,
@@ -246,20 +253,6 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "parity": parity,
     "prune": prune,
 }
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        tree: dict[str, Any] = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
-    if not isinstance(tree, dict):
-        raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")
-    return tree
-
-
-def _text(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else "unknown"
 
 
 def _resolved_data(dataset: str) -> dict[str, Any]:

@@ -1,8 +1,26 @@
 """What can go wrong for reasons a user can mend: each message says what, where and how to mend it."""
 
+import errno
+
+# What can be wrong with the place of a file: full, not to be written, no folder.
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+LONGEST = 1500  # characters of a line: what a file says may be without end
+
 
 class DasoError(Exception):
-    """Base of every error the command line prints as one line, without a traceback."""
+    """Base of every error the command line prints as one line, without a traceback.
+
+    Of several lines each is an argument. What a name or a file holds cannot break a line, nor upset a terminal.
+    """
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__("\n".join(_line(str(line)) for line in lines))
+
+
+def _line(text: str) -> str:
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class ParamsError(DasoError):
@@ -31,3 +49,12 @@ class DivergedError(DasoError):
 
 class EstimateError(DasoError):
     """No estimate of the unlabeled classes' sizes can be trusted."""
+
+
+def told(error: DasoError | OSError) -> str:
+    """The line for an error that a user can mend; any other OSError is raised again."""
+    if isinstance(error, DasoError):
+        return str(error)
+    if error.errno not in PLACE:
+        raise error
+    return f"{error.filename}: cannot be written ({error.strerror}); mend it, and run the same command again"

@@ -8,9 +8,12 @@ from pathlib import Path
 from daso.config.keys import MEASURED
 from daso.config.params import load
 from daso.config.resolve import parse_run
-from daso.data.files import read_json, whole_file
+from daso.data.files import read_sealed, sealed, whole_file
+from daso.data.finished import RESULT, finished
+from daso.data.shape import misfit
 from daso.engine import journal
 from daso.errors import DataError
+from daso.places import again
 
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -26,16 +29,21 @@ def keep(name: str) -> Path:
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
             raise DataError(f"{path}: there is no such file to keep; make it with `snakemake {path}`, or `dvc pull` it")
-    found, trained = read_json(metrics, "metrics of a run"), read_json(source / "train.json", "result of a run")
-    if (found.get("run"), found.get("key")) != (run, trained.get("key")):
-        raise DataError(f"{metrics}: not the metrics of {source}; make them again with `snakemake {metrics}`")
+    found, trained = read_sealed(metrics, "file of metrics"), finished(source)
+    if trained.result.get("run") != run:
+        raise DataError(f"{source / RESULT}: of {trained.result.get('run')}, another run; {again(source / RESULT)}")
+    if wrong := misfit(found, {"provenance": dict}):
+        raise DataError(f"{metrics}: not the metrics of a run: {wrong}; {again(metrics)}")
+    if (found.get("run"), found.get("files")) != (run, trained.result.get("files")):
+        raise DataError(f"{metrics}: not the metrics of {source}; {again(metrics)}")
+    history = trained.read("history.csv")
     commit = str(found.get("provenance", {}).get("commit"))
     if not COMMIT.fullmatch(commit):
         raise DataError(
             f"{metrics}: made from {commit}, which nobody can check out; commit the code, then train again: "
             f"`rm {journal.place(run)} {source / 'train.json'}`, then `snakemake {metrics}`"
         )
-    for path in (source / "history.csv", metrics):  # a report reads the metrics: they come last
-        with whole_file(folder / ("metrics.json" if path == metrics else path.name)) as file:
-            file.write(path.read_bytes())
+    for name, content in {"history.csv": history, "metrics.json": sealed(found)}.items():  # metrics are read: last
+        with whole_file(folder / name) as file:
+            file.write(content)
     return folder

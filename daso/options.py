@@ -1,10 +1,16 @@
-"""What each verb of the command line can be told: its flags, and what argparse is to know of them."""
+"""What each verb of the command line can be told: its flags, what argparse is to know of them, configurations."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from daso.errors import DasoError
 
 Option = tuple[str, dict[str, Any]]
 
@@ -61,6 +67,10 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--row", {"default": "", "help": "its number, or a method in the paper's words"}),
         ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "the column, or its number"}),
     ),
+    "plan": (
+        ("suite", {"nargs": "?"}),
+        ("--measure", {"action": "store_true", "help": "take some steps of the methods that have no pace here"}),
+    ),
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),
@@ -92,3 +102,19 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "prune": (("--yes", {"action": "store_true", "help": "delete instead of listing"}),),
 }
+
+
+def configuration(path: Path, malformed: Callable[[dict[str, Any]], str | None] = lambda tree: None) -> dict[str, Any]:
+    """The object in a JSON file, or in what is piped in; raises DasoError where `malformed` finds something in it."""
+    from daso.data.files import LARGEST
+
+    try:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            tree: dict[str, Any] = json.loads(file.read(LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
+    if not isinstance(tree, dict):
+        raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")
+    if wrong := malformed(tree):
+        raise DasoError(f"{path}: not a configuration of this verb: {wrong}; `python -m daso resolve` prints a run's")
+    return tree

@@ -8,6 +8,9 @@ from typing import Any
 
 from daso.errors import DasoError
 
+WORKFLOW = ("data", "runs", "metrics", "reports")  # folders of what Snakemake makes
+DRAFTS = "drafts"  # what is made by hand
+CONTENTS = "bundle.json"  # of a bundle, the list of its files
 LENT = {"encoder": "final.pt", "estimate": "estimate.json"}  # part of a plan -> file of the run that lends it
 
 
@@ -38,3 +41,22 @@ def found(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
         if not path.exists():
             raise DasoError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
     return {"store": store(run), **files}
+
+
+def made(path: Path) -> str:
+    """How a file that is not there comes to be, for the end of an error."""
+    if path.parts[:1] and path.parts[0] in WORKFLOW:
+        return f"make it with `snakemake {path}`"
+    return "name another file, or make it first"
+
+
+def again(path: Path, delete: Path | None = None) -> str:
+    """How a damaged file is made anew, for the end of an error; `delete` is the folder that must go, if not just it."""
+    if path.parts[:1] and path.parts[0] in WORKFLOW:
+        return f"delete {delete or 'it'} and run `snakemake {path}` again"
+    if path.parts[:1] == (DRAFTS,) and len(path.parts) == 7:  # drafts/<the five of a run id>/<file>
+        return f"delete {path.parent} and run `python -m daso train {path.parent.relative_to(DRAFTS)}` again"
+    for folder in path.parents:
+        if (folder / CONTENTS).is_file():
+            return f"delete {path.parent} and run `python -m daso train --bundle {folder}` again"
+    return f"delete {delete or 'it'} and make it again"

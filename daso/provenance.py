@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from daso.errors import DasoError
+from daso.data.files import SEAL, digest, read_json, read_sealed
+from daso.errors import DasoError, DataError
 
 OWNERS = ("data/store", "data/splits", "runs", "metrics", "reports/*")
 FILE = "provenance.json"
@@ -32,8 +33,8 @@ Record = dict[str, Any]
 def sync() -> None:
     """Import the records of every owner whose file is not the one this working copy has last seen."""
     seen, now = _seen(), {owner: _digest(Path(owner, FILE)) for owner in _owners()}
-    for owner in (owner for owner, digest in now.items() if digest and seen.get(owner) != digest):
-        for output, record in _read(Path(owner, FILE)).items():
+    for owner in (owner for owner, here in now.items() if here and seen.get(owner) != here):
+        for output, record in _imported(Path(owner, FILE)).items():
             time = Path(output).stat().st_mtime if Path(output).exists() else 0.0
             _write(META / record_name(output), json.dumps({**record, "starttime": time, "endtime": time}))
     INCOMPLETE.mkdir(parents=True, exist_ok=True)  # Snakemake makes it only together with metadata/
@@ -46,10 +47,10 @@ def export() -> None:
     for output, path in _records():
         owner = owner_of(output)
         if owner and Path(output).exists():
-            record = json.loads(path.read_text())
+            record = _record(path)
             found.setdefault(owner, {})[output] = {k: v for k, v in record.items() if k not in VOLATILE}
     for owner, records in found.items():
-        text = json.dumps(records, indent=0, sort_keys=True) + "\n"
+        text = json.dumps({**records, SEAL: digest(records)}, indent=0, sort_keys=True) + "\n"
         file = Path(owner, FILE)
         if not file.exists() or file.read_text() != text:
             _write(file, text)
@@ -57,14 +58,11 @@ def export() -> None:
 
 
 def orphans(outputs: Iterable[str]) -> list[str]:
-    """Outputs that are there without a record, and that no interrupted job has left behind."""
-    return [
-        output
-        for output in outputs
-        if Path(output).exists()
-        and not (META / record_name(output)).exists()
-        and not (INCOMPLETE / record_name(output)).exists()
-    ]
+    """Outputs that are there without a record, and that no interrupted job has left behind.
+
+    Raises DasoError where a record is damaged: Snakemake would drop it, and take its output for current.
+    """
+    return [output for output in outputs if Path(output).exists() and not _known(record_name(output))]
 
 
 def complete(output: str) -> bool:
@@ -77,6 +75,12 @@ def doubt(outputs: Iterable[str]) -> None:
     """Mark outputs without a record as those of an interrupted job, which Snakemake makes again when it needs them."""
     for output in orphans(outputs):
         _write(INCOMPLETE / record_name(output), json.dumps({"external_jobid": None}))
+
+
+def _known(name: Path) -> bool:
+    if (META / name).exists():
+        return bool(_record(META / name))
+    return (INCOMPLETE / name).exists()
 
 
 def owner_of(output: str) -> str | None:
@@ -108,15 +112,32 @@ def _owners() -> list[str]:
 
 def _seen() -> dict[str, str]:
     """Digest of each owner's file when it was last imported or written; nothing when the records are gone."""
-    return _read(SEEN) if SEEN.exists() and META.is_dir() else {}
+    return _read(SEEN, "delete it") if SEEN.exists() and META.is_dir() else {}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _imported(path: Path) -> dict[str, Record]:
+    mend = f"restore it with `dvc checkout {path.parent}`, or delete it and what lies beside it"
     try:
-        tree = json.loads(path.read_text())
-    except ValueError:
-        raise DasoError(f"{path}: the file is damaged; restore it with `dvc checkout` or delete it") from None
-    return tree if isinstance(tree, dict) else {}
+        records = read_sealed(path, "record", mend)
+    except DataError:
+        raise DasoError(f"{path}: the file is damaged; {mend}") from None
+    del records[SEAL]
+    for output, record in records.items():
+        if not isinstance(record, dict) or owner_of(output) != path.parent.as_posix():
+            raise DasoError(f"{path}: '{output}' has no record of an output of {path.parent}; {mend}")
+    return records
+
+
+def _record(path: Path) -> Record:
+    """What Snakemake has noted of an output."""
+    return _read(path, f"delete {META}: its records come back from the {FILE} of each folder")
+
+
+def _read(path: Path, mend: str) -> dict[str, Any]:
+    try:
+        return read_json(path, "record", mend)
+    except DataError:
+        raise DasoError(f"{path}: the file is damaged; {mend}") from None
 
 
 def _digest(path: Path) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from daso import provenance
 from daso.config.params import load
 from daso.config.resolve import runs, with_lenders
-from daso.data.files import file_digest, read_json
+from daso.data.files import file_digest
+from daso.data.finished import finished
 from daso.engine import journal
 from daso.errors import DasoError
 
@@ -59,7 +60,7 @@ def _todo() -> str:
 
 def _whole(folder: Path) -> dict[str, Any]:
     """What a finished run says of itself; raises DasoError where a file is not the one that it has left."""
-    trained = read_json(folder / "train.json", "result of a run")
+    trained = finished(folder).result
     for name, digest in trained["files"].items():
         path = folder / name
         if not path.exists() or file_digest(path, "sha256") != digest:

@@ -1,4 +1,4 @@
-"""The verbs that answer and change nothing: what exists, how a method is run, what stands behind a published cell."""
+"""The verbs that answer: what exists, how a method is run, what stands behind a published cell, what a suite takes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def explain(args: Args) -> None:
     method = method_of(params, args.method)
     sys.stdout.write(explain(params, method, args.protocol, args.setting))
     if args.setting and (found := hindrances(params, method, args.protocol, args.setting)):
-        raise DasoError("\n".join(found))
+        raise DasoError(*found)
 
 
 def cell(args: Args) -> None:
@@ -49,3 +49,17 @@ def cell(args: Args) -> None:
 
     for text in cell(load(), " ".join(args.words) or f"table {args.table}", args.row, args.setting):
         sys.stdout.write(text)
+
+
+def plan(args: Args) -> None:
+    """Say what a suite still has to do and what that takes here: runs, device-hours, time, disk.
+
+    Paces are those of finished runs on this device; `--measure` takes some steps of the methods that have none. What
+    is expected of runs that are not done is kept in journal/plans/, and their report puts it beside what they took.
+    """
+    from daso.config.params import load
+    from daso.forecast import forecast
+
+    params = load()
+    for line in forecast(params, args.suite or params.suite, measure=args.measure):
+        sys.stdout.write(f"{line}\n")

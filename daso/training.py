@@ -12,9 +12,10 @@ import torch
 
 from daso.config.build import Lent, build
 from daso.config.code import check_code
-from daso.data.files import file_digest, read_json
+from daso.config.form import malformed
+from daso.data.files import file_digest, read_sealed
 from daso.data.split import SavedSplit, check_split
-from daso.data.store import Store, load_store
+from daso.data.store import Store, verify_store
 from daso.data.tail import UNKNOWN
 from daso.engine import checkpoint, journal
 from daso.engine.environment import describe
@@ -24,6 +25,7 @@ from daso.engine.replicas import in_turn
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
 from daso.errors import BusyError, DasoError, DataError, DivergedError
+from daso.places import again
 
 
 class Job(NamedTuple):
@@ -71,10 +73,8 @@ def train(jobs: Sequence[Job], way: Way) -> None:
     if way.replicas < 1:
         raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")
     for job in jobs:
-        if lacking := {"run", "key", "method", "protocol", "plan"} - job.config.keys():
-            raise DasoError(
-                f"not a run's configuration: it lacks {', '.join(sorted(lacking))}; `daso resolve` prints one"
-            )
+        if wrong := malformed(job.config):
+            raise DasoError(f"not a run's configuration: {wrong}; `daso resolve` prints one")
         check_code(job.config)
     data = _load(jobs, way.device)
     diverged: list[DivergedError] = []
@@ -82,12 +82,12 @@ def train(jobs: Sequence[Job], way: Way) -> None:
         courses = (_course(job, part, way, stop, diverged) for job, part in zip(jobs, data, strict=True))
         in_turn(courses, way.replicas, way.device)
     if diverged:
-        raise DivergedError("\n".join(str(error) for error in diverged))
+        raise DivergedError(*(line for error in diverged for line in str(error).splitlines()))
 
 
 def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
     """The data of every job; those of one store share what lies on the device."""
-    stores = {folder: load_store(folder) for folder in dict.fromkeys(job.store for job in jobs)}
+    stores = {folder: verify_store(folder) for folder in dict.fromkeys(job.store for job in jobs)}
     splits = [check_split(job.split, stores[job.store]) for job in jobs]
     for job, saved in zip(jobs, splits, strict=True):
         config = job.config
@@ -114,11 +114,11 @@ def _lent(job: Job) -> Lent:
             wants = f"takes its {name} from {plan[name]['of']}; name the file" if name in plan else f"takes no {name}"
             raise DasoError(f"{run}: {wants} by --{name}")
     if job.encoder is not None:
-        encoder = checkpoint.load(job.encoder, plan["encoder"]["key"])["student"]
+        encoder = checkpoint.load(job.encoder, plan["encoder"]["key"], again(job.encoder))["student"]
     if job.estimate is not None:
-        survey = read_json(job.estimate, "estimate of class sizes")
+        survey = read_sealed(job.estimate, "estimate of class sizes")
         if survey.get("key") != plan["estimate"]["key"]:
-            raise DataError(f"{job.estimate}: is not the estimate {plan['estimate']['key']}; delete it and run again")
+            raise DataError(f"{job.estimate}: is not the estimate {plan['estimate']['key']}; {again(job.estimate)}")
         options[plan["estimate"]["into"]] = survey["sizes"]
     files = {"encoder": job.encoder, "estimate": job.estimate}
     return Lent(encoder, options, {name: file_digest(path, "sha256") for name, path in files.items() if path})

@@ -19,6 +19,7 @@ FLOORS = [
     {"config"},
     {"report", "bench"},
     {"provenance", "turn"},
+    {"forecast"},
     {"adopt", "keep", "publish", "prune", "questions", "training", "options"},
     {"bundled"},
     {"cli"},

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from daso.cli import main
+from daso.data.files import sealed
 from daso.errors import DataError, ParamsError
 from daso.keep import keep
+from tests.finished import finish
 
 PARAMS = Path(__file__).resolve().parents[1] / "params"
 RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"
@@ -21,15 +24,15 @@ def here(tmp_path, monkeypatch):
     """A project with one evaluated run."""
     shutil.copytree(PARAMS, tmp_path / "params")
     monkeypatch.chdir(tmp_path)
-    FOLDER.mkdir(parents=True)
-    (FOLDER / "history.csv").write_text(HISTORY)
-    (FOLDER / "train.json").write_text('{"key": "abc"}')
+    finish(FOLDER, {"history.csv": HISTORY}, run=RUN, key="abc")
     METRICS.parent.mkdir(parents=True)
     evaluated()
 
 
-def evaluated(run=RUN, key="abc", commit="0123456789ab"):
-    METRICS.write_text(json.dumps({"run": run, "key": key, "provenance": {"commit": commit, "device": "cuda: X"}}))
+def evaluated(run=RUN, commit="0123456789ab", history=HISTORY):
+    """Metrics as they are made of a run with this history."""
+    origin, digests = {"commit": commit, "device": "cuda: X"}, {"history.csv": sha256(history.encode()).hexdigest()}
+    METRICS.write_bytes(sealed({"run": run, "key": "abc", "provenance": origin, "files": digests}))
 
 
 def test_metrics_and_history_are_copied_byte_for_byte():
@@ -41,8 +44,9 @@ def test_metrics_and_history_are_copied_byte_for_byte():
 
 def test_a_later_measurement_takes_the_place_of_an_earlier_one():
     keep(RUN)
-    evaluated(commit="ba9876543210")
-    (FOLDER / "history.csv").write_text(HISTORY.replace("0.5", "0.6"))
+    later = HISTORY.replace("0.5", "0.6")
+    evaluated(commit="ba9876543210", history=later)
+    finish(FOLDER, {"history.csv": later}, run=RUN, key="abc")
     keep(RUN)
     assert json.loads((KEPT / "metrics.json").read_text())["provenance"]["commit"] == "ba9876543210"
     assert "0.6" in (KEPT / "history.csv").read_text()
@@ -56,10 +60,25 @@ def test_a_commit_that_nobody_can_check_out(commit):
     assert not KEPT.exists()
 
 
-@pytest.mark.parametrize("other", [{"key": "def"}, {"run": RUN.replace("s0", "s1")}])
+@pytest.mark.parametrize("other", [{"history": "step,test_top1\n60,0.6\n"}, {"run": RUN.replace("s0", "s1")}])
 def test_metrics_of_another_training(other):
     evaluated(**other)
-    with pytest.raises(DataError, match=f"not the metrics of runs/{RUN}; make them again with `snakemake {METRICS}`"):
+    with pytest.raises(DataError, match=f"not the metrics of runs/{RUN}; delete it and run `snakemake {METRICS}`"):
+        keep(RUN)
+    assert not KEPT.exists()
+
+
+def test_the_result_of_another_run():
+    finish(FOLDER, {"history.csv": HISTORY}, run="another", key="abc")
+    with pytest.raises(DataError, match=f"{FOLDER}/train.json: of another, another run; delete it and run `snakemake"):
+        keep(RUN)
+    assert not KEPT.exists()
+
+
+@pytest.mark.parametrize("path", [METRICS, FOLDER / "train.json", FOLDER / "history.csv"])
+def test_a_damaged_file(path):
+    path.write_bytes(path.read_bytes().replace(b"5", b"6"))
+    with pytest.raises(DataError, match=f"{path}: .*; delete it and run `snakemake {path}` again"):
         keep(RUN)
     assert not KEPT.exists()
 

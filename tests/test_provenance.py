@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from daso import provenance
+from daso.data.files import digest, sealed
 from daso.errors import DasoError
 
 RUN = "runs/digits/n20/smoke/fixmatch/s0/train.json"
@@ -53,7 +54,8 @@ def test_records_go_out_without_what_varies_and_come_back():
     output(RUN)
     provenance.export()
     kept = Path("runs/provenance.json").read_text()
-    assert json.loads(kept) == {RUN: {"rule": "train", "params": ["'abc'"]}}
+    records = {RUN: {"rule": "train", "params": ["'abc'"]}}
+    assert json.loads(kept) == {**records, "sha256": digest(records)}
     record = provenance.META / provenance.record_name(RUN)
     record.unlink()
     Path(".snakemake/metadata").rename(".snakemake/gone")
@@ -72,7 +74,7 @@ def test_newer_records_are_kept_until_the_file_changes():
     output(RUN, RECORD | {"params": ["'new'"]})
     provenance.sync()
     assert "'new'" in (provenance.META / provenance.record_name(RUN)).read_text()
-    Path("runs/provenance.json").write_text(json.dumps({RUN: {"rule": "train", "params": ["'old'"]}}))
+    Path("runs/provenance.json").write_bytes(sealed({RUN: {"rule": "train", "params": ["'old'"]}}))
     provenance.sync()
     assert "'old'" in (provenance.META / provenance.record_name(RUN)).read_text()
 
@@ -91,7 +93,7 @@ def test_the_record_of_a_missing_output_is_dropped():
     output("runs/other")
     Path("runs/other").unlink()
     provenance.export()
-    assert list(json.loads(Path("runs/provenance.json").read_text())) == [RUN]
+    assert list(json.loads(Path("runs/provenance.json").read_text())) == [RUN, "sha256"]
 
 
 def test_orphans_are_outputs_without_a_record_or_an_open_job():
@@ -120,3 +122,18 @@ def test_a_damaged_file_is_told(capsys):
     assert provenance.main(["sync"]) == 1
     assert provenance.main(["nonsense"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "usage: python -m daso.provenance export|sync"
+
+
+def test_a_changed_record_is_told():
+    """By the digest of the file; Snakemake's own copy, which it would drop in silence, where it cannot be read."""
+    output(RUN)
+    provenance.export()
+    path, record = Path("runs/provenance.json"), provenance.META / provenance.record_name(RUN)
+    path.write_text(path.read_text().replace("abc", "abd"))
+    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; restore it with `dvc"):
+        provenance.sync()
+    record.write_text(record.read_text()[:-1])
+    with pytest.raises(DasoError, match=f"{record}: the file is damaged; delete .snakemake/metadata: its records come"):
+        provenance.orphans([RUN])
+    with pytest.raises(DasoError, match=f"{record}: the file is damaged"):
+        provenance.export()

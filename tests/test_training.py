@@ -1,12 +1,12 @@
 """What a training says at its start, and what it takes from other runs."""
 
-import json
 import logging
 
 import pytest
 import torch
 
 import daso.training as training
+from daso.data.files import sealed
 from daso.engine import checkpoint
 from daso.engine.environment import choose_device
 from daso.engine.progress import Stop
@@ -100,7 +100,7 @@ def files(tmp_path):
     """The networks of a finished run of key e1, and an estimate of key k1."""
     networks = {"student": {"weight": torch.ones(2)}, "teacher": {"weight": torch.zeros(2)}}
     checkpoint.save(tmp_path / "final.pt", {"key": "e1"} | networks)
-    (tmp_path / "estimate.json").write_text(json.dumps({"key": "k1", "sizes": [3.0, 1.0]}))
+    (tmp_path / "estimate.json").write_bytes(sealed({"key": "k1", "sizes": [3.0, 1.0]}))
     return {"encoder": tmp_path / "final.pt", "estimate": tmp_path / "estimate.json"}
 
 
@@ -128,5 +128,5 @@ def test_what_is_lent_is_that_of_the_plan(files):
     encoder, estimate = ({name: PLAN[name] | {"key": "other"}} for name in PLAN)
     with pytest.raises(CheckpointError, match="belongs to configuration e1, this run is other"):
         training._lent(job(encoder, encoder=files["encoder"]))
-    with pytest.raises(DataError, match=r"estimate\.json: is not the estimate other; delete it and run again"):
+    with pytest.raises(DataError, match=r"estimate\.json: is not the estimate other; delete it and make it again"):
         training._lent(job(estimate, estimate=files["estimate"]))

@@ -22,7 +22,8 @@ from daso.config.keys import Keys
 from daso.config.params import Params, Tree, load, nearest
 from daso.config.resolve import Run, expanded, runs, split_config, suite_of
 from daso.config.signature import ROOT
-from daso.data.files import canonical, read_json
+from daso.data.files import canonical
+from daso.data.finished import finished
 from daso.data.split import SavedSplit, make_split
 from daso.data.store import load_store
 from daso.engine.metrics import run_metrics
@@ -50,7 +51,7 @@ class Task(NamedTuple):
         path = self.folder / "train.json"
         if not path.exists():
             return False
-        tree = read_json(path, "result of a run")
+        tree = finished(self.folder).result
         return bool(tree["key"] == self.config["key"] and tree["provenance"]["split_sha256"] == self.split_sha256)
 
 

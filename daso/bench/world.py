@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from daso.config.build import build
+from daso.config.build import Lent, build
 from daso.engine.environment import choose_precision
 from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
@@ -106,5 +106,11 @@ def random_data(
 
 
 def trainer(config: Config, device: torch.device, mode: str, data: Resident | None = None) -> Trainer:
-    """A run of a configuration on random data, unless other data are given."""
-    return build(config, data or random_data(config, device), device, mode=mode)
+    """A run of a configuration on random data, unless other data are given; what other runs lend it is made up."""
+    data, plan = data or random_data(config, device), config["plan"]
+    sizes = [1.0] * config["dataset"]["num_classes"]
+    lent = Lent(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
+    run = build(config, data, device, mode=mode, lent=lent)
+    if "encoder" in plan:
+        run = build(config, data, device, mode=mode, lent=lent._replace(encoder=run.models.student.state_dict()))
+    return run

@@ -172,7 +172,7 @@ def _together(params: Params) -> Iterator[str]:
 def refuse(params: Params, run: Run) -> None:
     """Raise ParamsError, a line each, for what is wrong with a run and all whose results it takes."""
     if errors := list(dict.fromkeys(line for each in with_lenders(params, [run]) for line in _run(params, each))):
-        raise ParamsError("\n".join(errors))
+        raise ParamsError(*errors)
 
 
 def _run(params: Params, run: Run) -> Iterator[str]:

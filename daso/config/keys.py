@@ -32,6 +32,7 @@ ENTRIES = {
 # What a report reads besides params/ and metrics/: files that come with the code, and runs that the project keeps.
 REPORT_FILES = ("reports/templates", "reports/paper")
 MEASURED = "reports/measured"
+PLANS = "journal/plans"  # what the runs of a suite were expected to take
 # How often a run saves itself moves no number.
 IMMATERIAL = ("checkpoint_every",)
 
@@ -88,9 +89,11 @@ class Keys:
         return self._key("evaluate", [], self.train(run))
 
     def report(self, suite: str) -> str:
-        """The key of a suite's report: tables, titles and notes, templates, kept runs and the metrics of its own."""
+        """The key of a suite's report: tables, titles and notes, templates, kept runs, its plan and its metrics."""
         metrics = (self.evaluate(run) for run in runs(self.params, suite))
-        return self._key("report", [expanded(self.params, suite), self._report_files], *metrics)
+        plan = self.params.root.parent / PLANS / f"{suite}.json"
+        planned = hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else ""
+        return self._key("report", [expanded(self.params, suite), self._report_files, planned], *metrics)
 
     def resolved(self, run: Run) -> Tree:
         """The resolved configuration of a run with its key and the digest of its code: what `config.json` holds."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,10 +19,16 @@ from jsonschema import Draft202012Validator, validators
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from daso.data.files import read_file
 from daso.errors import ParamsError
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
 KINDS = ("dataset", "protocol", "method", "suite")
+LARGEST = 2**18  # bytes of a file
+VALUES = 10_000  # in a file, all aliases written out
+DEEPEST = 20  # levels of a file
+LIMIT = 2**53  # of numbers: what every reader of JSON and YAML holds exactly
+MOST = 50  # errors that are told at once
 NAME = re.compile(r"[a-z0-9_-]+")
 Tree = dict[str, Any]
 
@@ -60,7 +65,7 @@ def load(root: Path | str = "params") -> Params:
     params, errors, broken = read(Path(root))
     errors += check(params, broken)
     if errors:
-        raise ParamsError("\n".join(errors))
+        raise ParamsError(*errors[:MOST], *([f"{root}: and {len(errors) - MOST} errors more"] if errors[MOST:] else []))
     return params
 
 
@@ -140,8 +145,9 @@ def _name_errors(path: Path) -> Iterator[str]:
 def _file(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tree:
     tree: object = {}
     try:
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        messages = structure(tree, kind)
+        tree = YAML(typ="safe", pure=True).load(read_file(path, LARGEST).decode("utf-8-sig"))
+        messages = [] if _weight(tree) <= VALUES else [f"more than {VALUES:,} values, aliases written out"]
+        messages = messages or structure(tree, kind)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         messages = [
@@ -153,10 +159,27 @@ def _file(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tree:
         ]
     except YAMLError as error:
         messages = [f"not valid YAML: {_yaml_message(error)}"]
+    except RecursionError:
+        messages = [f"not valid YAML: more than {DEEPEST} levels"]
+    except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:  # by a tag or a number, say
+        messages = [f"not valid YAML: {' '.join(str(error).split()) or type(error).__name__}"]
     if messages:
         errors += (f"{path}: {message}" for message in messages)
         broken.add(str(path))
     return tree if isinstance(tree, dict) else {}
+
+
+def _weight(tree: object, level: int = 0, known: dict[int, int] | None = None) -> int:
+    """How many values a tree has, aliases written out; RecursionError where it has too many levels or no end."""
+    known = {} if known is None else known
+    if level > DEEPEST:
+        raise RecursionError
+    if not isinstance(tree, dict | list):
+        return 1
+    if id(tree) not in known:
+        parts = [*tree, *tree.values()] if isinstance(tree, dict) else tree
+        known[id(tree)] = 1 + sum(_weight(part, level + 1, known) for part in parts)
+    return known[id(tree)]
 
 
 def _yaml_message(error: YAMLError) -> str:
@@ -167,10 +190,10 @@ def _yaml_message(error: YAMLError) -> str:
 
 @cache
 def _validator(kind: str) -> Any:
-    """A validator whose integers are integers (neither 100.0 nor true) and whose numbers are finite."""
-    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, v: type(v) is int).redefine(
-        "number", lambda _, v: type(v) in (int, float) and math.isfinite(v)
-    )
+    """A validator whose integers are integers (neither 100.0 nor true), and whose numbers are below 2^53."""
+    checker = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, v: type(v) is int and abs(v) < LIMIT
+    ).redefine("number", lambda _, v: type(v) in (int, float) and abs(v) < LIMIT)
     schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
     extend: Any = validators.extend
     return extend(Draft202012Validator, type_checker=checker)(schema)

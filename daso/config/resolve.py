@@ -44,7 +44,7 @@ class Run(NamedTuple):
 def parse_run(params: Params, run_id: str) -> Run:
     """The run of an id; raise ParamsError when a part of it is not known."""
     parts = run_id.strip("/").split("/")
-    if len(parts) != 5 or parts[4][:1] != "s" or not parts[4][1:].isdecimal():
+    if len(parts) != 5 or parts[4][:1] != "s" or not parts[4][1:].isdecimal() or len(run_id) > 1000:
         raise ParamsError(f"{run_id}: a run is written <dataset>/<setting>/<protocol>/<method>/s<seed>")
     run = Run(parts[0], parts[1], parts[2], parts[3], int(parts[4][1:]))
     for kind, word, known in (

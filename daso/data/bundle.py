@@ -1,8 +1,8 @@
 """A folder that carries runs to another machine: configurations, splits, and just the images they use.
 
 `configs/<run id>.json`; every file that a run reads where it lies in a working copy, but for what the bundle's own runs
-lend; `data/store/<dataset>/` with the manifest and the labels as they are and the images as lossless WebP. Results go
-to `runs/<run id>/`.
+lend; `data/store/<dataset>/` with the manifest and the labels as they are and the images as lossless WebP; and, written
+last, `bundle.json` with the digest of each file and the commit of the code. Results go to `runs/<run id>/`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ import numpy as np
 from PIL import Image
 
 from daso import places
-from daso.data.files import read_json
-from daso.data.split import check_split
-from daso.data.store import MANIFEST, Store, load_store
+from daso.data.files import file_digest, read_json, read_sealed, sealed, whole_file
+from daso.data.finished import finished
+from daso.data.shape import misfit
+from daso.data.split import check_split, load_split
+from daso.data.store import MANIFEST, Store, verify_store
 from daso.errors import DataError
+from daso.places import CONTENTS
 from daso.records import ImageArray
 
 Config = Mapping[str, Any]
+COPY = "copy the bundle again"
 
 
 class BundledRun(NamedTuple):
@@ -39,12 +43,12 @@ class BundledRun(NamedTuple):
     store: Path
 
 
-def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path()) -> None:
+def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), commit: str = "unknown") -> None:
     """Pack the runs of these configurations, and what they read in the working copy `home`, into a new folder.
 
     Of the train part only the rows that the splits name are packed. A killed call leaves `<folder>.part` alone.
-    Raises DataError when the folder is there already, a file is missing that none of the runs makes, or a split does
-    not fit its store or its run.
+    Raises DataError when the folder is there already, a file is missing that none of the runs makes, images are
+    damaged, or a split does not fit its store or its run.
     """
     if folder.exists():
         raise DataError(f"{folder}: is there already, and may hold results; name another folder or delete it")
@@ -56,35 +60,49 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path()) -
         run, dataset = config["run"], _split_of(config)[0]
         for path in _lacking(home, config, configs):
             raise DataError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
-        store = stores.setdefault(dataset, load_store(home / places.store(run)))
+        if dataset not in stores:
+            stores[dataset] = verify_store(home / places.store(run))
+        store = stores[dataset]
         split_file = home / places.drawn(run)
         saved = check_split(split_file, store)
         if (saved.dataset, saved.setting, saved.seed) != _split_of(config):
             raise DataError(f"{split_file}: is the split {saved.setting} of seed {saved.seed}, not that of {run}")
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
-        for path in set(_carried(config, configs).values()):
+        for name, path in _carried(config, configs).items():
+            _look(name, home / path)
             _copy(home / path, partial / path)
         _write_config(partial / "configs" / f"{run}.json", config)
     for store in stores.values():
         _write_store(partial / "data/store" / store.dataset, store, sorted(rows[store.dataset]))
+    files = sorted(path for path in partial.rglob("*") if path.is_file())
+    digests = {path.relative_to(partial).as_posix(): file_digest(path, "sha256") for path in files}
+    with whole_file(partial / CONTENTS) as file:
+        file.write(sealed({"commit": commit, "files": digests}))
     (partial / "runs").mkdir(parents=True, exist_ok=True)
     partial.replace(folder)
 
 
 def read_bundle(folder: Path) -> list[BundledRun]:
-    """The runs of a bundle, sorted by id; raises DataError when it is no bundle or lacks a file."""
-    place = folder / "configs"
-    configs = {path: read_json(path, "configuration") for path in sorted(place.rglob("*.json"))}
-    for path, config in configs.items():
-        _split_of(config)
-        if path.relative_to(place).with_suffix("").as_posix() != config["run"]:
-            raise DataError(f"{path}: is the configuration of {config['run']}; pack the runs again")
-        store = folder / places.store(config["run"]) / MANIFEST
-        for needed in (*_lacking(folder, config, configs.values()), *([] if store.is_file() else [store])):
-            raise DataError(f"{needed}: is missing, {config['run']} needs it; copy the bundle again")
-    if not configs:
-        raise DataError(f"{folder}: is no bundle (it has no configs/); make one with `python -m daso bundle <run ids>`")
-    return [_bundled(folder, config) for config in configs.values()]
+    """The runs of a bundle, sorted by id; raises DataError when it is no bundle, or a file is missing or another."""
+    files = contents(folder)["files"]
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{path}: is missing; {COPY}")
+        if file_digest(path, "sha256") != digest:
+            raise DataError(f"{path}: damaged, or of another bundle: not the digest in {CONTENTS}; {COPY}")
+    configs = [read_json(folder / name, "configuration", COPY) for name in files if name.startswith("configs/")]
+    return [_bundled(folder, config) for config in configs]
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """The commit of a bundle's code and the digest of each of its files; raises DataError when it is no bundle."""
+    if not (folder / CONTENTS).exists():
+        raise DataError(f"{folder}: is no bundle (no {CONTENTS}); make one with `python -m daso bundle <run ids>`")
+    tree = read_sealed(folder / CONTENTS, "list of a bundle's files", COPY)
+    if wrong := misfit(tree, {"commit": str, "files": dict}):
+        raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files: {wrong}; {COPY}")
+    return tree
 
 
 def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
@@ -112,6 +130,16 @@ def _split_of(config: Config) -> tuple[str, str, int]:
         return config["dataset"]["name"], config["setting"]["name"], config["seed"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{config.get('run')}: not a resolved configuration of a run ({error!r})") from error
+
+
+def _look(name: str, path: Path) -> None:
+    """Raise DataError where a file that a run reads is damaged."""
+    if name == "encoder":
+        finished(path.parent).read(path.name)
+    elif name == "estimate":
+        read_sealed(path, "estimate of class sizes")
+    else:
+        load_split(path)
 
 
 def _write_store(folder: Path, store: Store, rows: Sequence[int]) -> None:

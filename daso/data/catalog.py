@@ -14,6 +14,7 @@ from daso.data import cifar, download, stl10
 from daso.data.files import file_digest
 from daso.data.image_folder import read_image_folder
 from daso.data.listing import listing, place
+from daso.data.shape import Number, misfit
 from daso.data.store import Store, write_store
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
@@ -23,6 +24,13 @@ DIGITS_TEST = 50  # images a class
 
 
 Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
+
+
+ARCHIVE = {"kind": str, "urls": [str], "md5": str}
+CONFIG = {
+    **{"dataset": str, "source": {"kind": str}},
+    **{"num_classes": Number(2, 10_000, whole=True), "image_size": Number(4, 10_000, whole=True)},
+}
 
 
 class Source(NamedTuple):
@@ -57,6 +65,12 @@ OFFICIAL = {
     ),
     "stl10": Official("STL-10", "stl10_binary.tar.gz", stl10.CLASSES, stl10.read_archive, files=False),
 }
+
+
+def malformed(config: Mapping[str, Any]) -> str | None:
+    """The first thing in the configuration of a dataset that is not as params/ give it; None where all is."""
+    official = misfit(config, CONFIG) is None and config["source"]["kind"] in OFFICIAL
+    return misfit(config, {**CONFIG, "source": ARCHIVE} if official else CONFIG)
 
 
 def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:

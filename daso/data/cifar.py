@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
 SIZE = 32
+LARGEST = 2**29  # bytes of an archive, unpacked; the official ones have 2**28
 
 
 class Layout(NamedTuple):
@@ -52,7 +53,7 @@ def read_archive(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntA
         with tarfile.open(path, "r:gz") as archive:
             batches = {
                 Path(member.name).name: _batch(archive, member, layout.labels)
-                for member in archive
+                for member in members(archive, LARGEST)
                 if member.isfile() and Path(member.name).name in wanted
             }
         return {
@@ -64,16 +65,31 @@ def read_archive(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntA
         }
     except KeyError as error:
         raise DataError(f"{path}: lacks {error.args[0]!r}; it is not the Python version of {layout.title}") from error
-    except (OSError, EOFError, tarfile.TarError, pickle.UnpicklingError, ValueError) as error:
-        raise DataError(f"{path}: not a readable archive of {layout.title} ({error}); delete it") from error
+    except Exception as error:  # who unpickles what is damaged can expect anything
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path}: not a readable archive of {layout.title} ({reason}); delete it") from error
+
+
+def members(archive: tarfile.TarFile, most: int) -> Iterator[tarfile.TarInfo]:
+    """What an archive holds, without unpacking it to disk; raises ValueError before it is more than `most` bytes."""
+    total = 0
+    for member in archive:
+        total += member.size
+        if total > most:
+            raise ValueError(f"{member.name} makes it {total:,} bytes, and {most:,} are the most")
+        yield member
 
 
 def _batch(archive: tarfile.TarFile, member: tarfile.TarInfo, labels: bytes) -> tuple[ImageArray, IntArray]:
     file = archive.extractfile(member)
     assert file is not None  # it is a regular file
     tree = _Unpickler(io.BytesIO(file.read()), encoding="bytes").load()
-    images: ImageArray = tree[b"data"].reshape(-1, 3, SIZE, SIZE)
-    return images, np.array(tree[labels], dtype=np.int64)
+    if not isinstance(tree, dict) or not {b"data", labels} <= tree.keys():
+        raise ValueError(f"{member.name} has no data or no {labels.decode()}")
+    images, known = tree[b"data"], np.array(tree[labels])
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.size != len(known) * 3 * SIZE * SIZE:
+        raise ValueError(f"the data of {member.name} are no {len(known)} images")
+    return images.reshape(-1, 3, SIZE, SIZE), known.astype(np.int64)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.data.expansion import select, shares
-from daso.data.files import read_json
+from daso.data.finished import finished
+from daso.data.shape import NUMBER, misfit
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
 from daso.errors import DataError
@@ -26,6 +27,8 @@ def derive(way: Mapping[str, Any], drawn: Path, store: Store, out: Path, guesses
     """
     if way.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
         raise DataError(f"{out}: {sorted(way)} says no way to a split; give of, key and exponent, or held_out")
+    if "of" in way and (wrong := misfit(way, {"of": str, "key": str, "exponent": NUMBER})):
+        raise DataError(f"{out}: {wrong}")
     if type(held := way.get("held_out", 1)) is not int or held < 1:
         raise DataError(f"{out}: held_out is {held} and should be a number of images of each class, at least 1")
     saved, labels = check_split(drawn, store), store.labels("train")
@@ -78,11 +81,7 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
 
 def _logits(run: Path, key: str) -> NDArray[np.float32]:
     """What a finished run answers to its unlabeled images (M, K)."""
-    made_by = read_json(run / "config.json", "configuration of a run")["key"]
-    if made_by != key:
-        raise DataError(f"{run}: is the run {made_by}, not {key}, of which the guesses are wanted; train it again")
-    with np.load(run / "predictions.npz") as answers:
-        if "unlabeled" not in answers:
-            raise DataError(f"{run}/predictions.npz: holds no answers to unlabeled images; train the run again")
-        logits: NDArray[np.float32] = answers["unlabeled"]
+    (logits,) = finished(run, key).arrays("unlabeled")
+    if logits.ndim != 2:
+        raise DataError(f"{run}/predictions.npz: no answers to unlabeled images, but {logits.shape}; train it again")
     return logits

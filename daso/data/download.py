@@ -60,7 +60,10 @@ def fetch(
 
 def shown(url: str) -> str:
     """A URL without user, password and query: what may stand in a message."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -68,7 +71,7 @@ def _from_mirror(url: str, target: Path, md5: str, timeout: float, pause: float)
     """Complete the partial file from one mirror and give it its name; raise _MirrorError when that cannot be."""
     partial = target.with_name(f"{target.name}.part")
     resumed = partial.exists()
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.startswith(("http://", "https://")):
         raise _MirrorError("neither http nor https")
     _complete(url, partial, timeout, pause)
     found = file_digest(partial, "md5")
@@ -103,6 +106,8 @@ def _complete(url: str, partial: Path, timeout: float, pause: float) -> None:
             last = f"HTTP {error.code} {error.reason}"
         except urllib.error.URLError as error:
             last = str(error.reason)
+        except (ValueError, http.client.InvalidURL) as error:  # what is no URL, or no text of one
+            raise _MirrorError(f"no such address ({error})") from error
         except _CUT as error:
             last = str(error) or type(error).__name__
         # Against the most there ever was: a server that always starts anew and always breaks off gets nowhere.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from daso.errors import DataError
+from daso.places import again, made
+
+SEAL = "sha256"  # of everything else in the file
+LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
 
 
 @contextmanager
@@ -35,9 +41,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}), and what was there is as it was; make room, or "
-            "make it writable, and run the same command again"
+            f"{path}: cannot be written ({_why(error)}), and what was there is as it was; make room, or make it "
+            "writable, and run the same command again"
         ) from error
+
+
+def _why(error: OSError) -> str:
+    """Numpy tells how much of an array was written, and not why that was not all."""
+    return error.strerror or f"{os.strerror(errno.ENOSPC)}? {error}"
 
 
 def _alone(partial: Path) -> IO[bytes]:
@@ -74,15 +85,45 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_file(path: Path, most: int) -> bytes:
+    """The bytes of a file; raises OSError, and ValueError where it is none or has more than `most` bytes."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # a pipe, which nobody may ever write to, or a device without an end
+        raise ValueError("it is no file")
+    if about.st_size > most:
+        raise ValueError(f"{about.st_size:,} bytes are too many")
+    return path.read_bytes()
+
+
+def read_json(path: Path, what: str, mend: str = "") -> dict[str, Any]:
     """The object in a JSON file; raises DataError when it is no readable one. `what` names it in the message."""
+    mend = mend or again(path)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable {what} ({error}); delete it and make it again") from error
+        tree = json.loads(read_file(path, LARGEST))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: not a readable {what} (there is no such file); {made(path)}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a readable {what} ({_line(error)}); {mend}") from error
     if not isinstance(tree, dict):
-        raise DataError(f"{path}: not a readable {what} (no JSON object); delete it and make it again")
+        raise DataError(f"{path}: not a readable {what} (no JSON object); {mend}")
     return tree
+
+
+def read_sealed(path: Path, what: str, mend: str = "", seal: str = SEAL) -> dict[str, Any]:
+    """The object in a file that `sealed` made; raises DataError when its content is not what its digest says."""
+    tree = read_json(path, what, mend)
+    said = tree.pop(seal, None)
+    try:
+        found = digest(tree)
+    except (ValueError, RecursionError):  # a number that is none, or what nobody nests so deep
+        found = ""
+    if said != found:
+        raise DataError(f"{path}: the content does not have the digest it names; {mend or again(path)}")
+    return {**tree, seal: said}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def canonical(tree: object) -> str:
@@ -104,3 +145,9 @@ def file_digest(path: Path, algorithm: str) -> str:
 def pretty(tree: Mapping[str, Any]) -> bytes:
     """JSON that a person can read, with sorted keys."""
     return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def sealed(tree: Mapping[str, Any], seal: str = SEAL) -> bytes:
+    """The same with the digest of all else in it, by which `read_sealed` knows that nothing was changed."""
+    rest = {name: value for name, value in tree.items() if name != seal}
+    return pretty({**rest, seal: digest(rest)})

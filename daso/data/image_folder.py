@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
+import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
+LARGEST = 2**28  # bytes of an image file; of its pixels Pillow takes 89 millions at most
 Opener = Callable[[str], IO[bytes]]
 Tree = dict[str, dict[str, list[str]]]  # part -> class -> names of its images
 
@@ -31,10 +35,10 @@ class Folder(NamedTuple):
 def read_image_folder(path: Path, image_size: int) -> Folder:
     """Read both parts, classes and files sorted by name, as RGB of `image_size` pixels a side.
 
-    Any format that Pillow reads, turned upright by its EXIF. Other sizes are resized, bilinear with antialiasing,
-    width and height each by itself: nothing is cut off, and the aspect ratio is not kept. Hidden files and __MACOSX
-    are passed over. Raises DataError when a part or its classes are missing, test has a class that train lacks, or
-    an image cannot be read.
+    Any format that Pillow reads, turned upright by its EXIF; of an animation the first picture. Other sizes are
+    resized, bilinear with antialiasing, width and height each by itself: nothing is cut off, and the aspect ratio is
+    not kept. Hidden files and __MACOSX are passed over. Raises DataError when a part or its classes are missing, test
+    has a class that train lacks, a zip has one name twice, or an image cannot be read or is too large.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; {LAYOUT}")
@@ -44,6 +48,9 @@ def read_image_folder(path: Path, image_size: int) -> Folder:
             if not tree.get(part):
                 raise DataError(f"{path}: there is no {part}/ with a class in it; {LAYOUT}")
         classes = tuple(sorted(tree["train"]))
+        for name in classes:
+            if not name.isprintable():
+                raise DataError(f"{path}: '{name}' is no name of a class, which reports print; rename the folder")
         unknown = sorted(set(tree["test"]) - set(classes))
         if unknown:
             raise DataError(f"{path}: test/ has the class '{unknown[0]}', which train/ lacks; {LAYOUT}")
@@ -59,17 +66,44 @@ def _listed(path: Path) -> Iterator[tuple[list[str], Opener]]:
         # No deeper than top/part/class, so that a link in a circle does no harm.
         found = (
             Path(at, name)
-            for at, folders, names in os.walk(path, followlinks=True)
+            for at, folders, names in os.walk(path, followlinks=True, onerror=_unreadable)
             for name in _here(path, at, folders, names)
         )
-        yield [file.relative_to(path).as_posix() for file in found], lambda name: (path / name).open("rb")
+        yield [file.relative_to(path).as_posix() for file in found], lambda name: _opened(path / name)
         return
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: neither a folder nor a readable zip ({error}); {LAYOUT}") from error
     with archive:
-        yield list(dict.fromkeys(info.filename for info in archive.infolist() if not info.is_dir())), archive.open
+        files = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+        twice = [name for name, times in Counter(archive.namelist()).items() if times > 1 and name in files]
+        if twice:
+            raise DataError(f"{path}: '{twice[0]}' is there twice, and only one of them can be meant; pack it again")
+        yield list(files), lambda name: _packed(archive, files[name])
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); make it readable or remove it") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # a pipe would never end
+        raise OSError("no file")
+    _check_size(about.st_size)
+    return path.open("rb")
+
+
+def _packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    """A file of a zip, of which never more is unpacked than it says it has."""
+    _check_size(info.file_size)
+    return archive.open(info)
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise OSError(f"{size:,} bytes are too many for an image")
 
 
 def _here(path: Path, at: str, folders: list[str], names: list[str]) -> list[str]:
@@ -99,18 +133,20 @@ def _part(
     images = np.empty((len(rows), 3, size, size), dtype=np.uint8)
     for i, (name, _) in enumerate(tqdm(rows, desc=path.name, unit=" images", disable=None)):
         try:
-            with opener(name) as file, Image.open(file) as image:
-                images[i] = _pixels(image, size)
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            RuntimeError,
-            zipfile.BadZipFile,
-            Image.DecompressionBombError,
-        ) as error:
-            raise DataError(f"{path}: {name} is not a readable image ({error}); mend or remove it") from error
+            with opener(name) as file:
+                images[i] = _image(file, size)
+        except Exception as error:  # decoders raise what they like
+            reason = str(error) or type(error).__name__
+            raise DataError(f"{path}: {name} is not a readable image ({reason}); mend or remove it") from error
     return images, np.array([k for _, k in rows], dtype=np.int64)
+
+
+def _image(file: IO[bytes], size: int) -> ImageArray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning)  # of metadata, which is not read
+        with Image.open(file) as image:
+            return _pixels(image, size)
 
 
 def _pixels(image: Image.Image, size: int) -> ImageArray:

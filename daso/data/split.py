@@ -12,13 +12,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.data.files import canonical, digest, read_json, whole_file
+from daso.data.files import SEAL, canonical, digest, read_sealed, whole_file
+from daso.data.shape import COUNT, Number, OneOf, misfit
 from daso.data.store import Store
 from daso.data.tail import Counts, long_tail
 from daso.errors import DataError
+from daso.places import again
 from daso.records import IntArray, Split
 
 PARTS = ("labeled", "unlabeled", "validation")
+ROW = Number(-(2**62), 2**62, whole=True)
+PLACE = {"dataset": str, "seed": Number(0, 2**32 - 1, whole=True)}
+FORM = {
+    **{**PLACE, "setting": str, "source_sha256": str, "class_order": [COUNT]},
+    **{"counts": {name: [COUNT] for name in PARTS}, **{name: [ROW] for name in PARTS}},
+}
+TAIL = {"name": str, "n1": Number(1, whole=True), "gamma_l": Number(1)}
+CONFIG = {
+    **{**PLACE, "num_classes": Number(2, whole=True), "holdout": COUNT, "class_order": str},
+    "setting": OneOf(
+        (
+            {**TAIL, "m1": COUNT, "gamma_u": Number(1), "reversed": bool},
+            {**TAIL, "m1": "all"},
+            {"name": str, "labeled": Number(0, 1)},
+        )
+    ),
+}
 
 
 class SavedSplit(NamedTuple):
@@ -192,7 +211,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
     }
     if len(split.guessed):
         tree["guessed"] = split.guessed.tolist()
-    tree["sha256"] = digest(tree)
+    tree[SEAL] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical(tree[name])}' for name in sorted(tree))
     with whole_file(out) as file:
         file.write(f"{{\n{lines}\n}}\n".encode())
@@ -201,10 +220,10 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
 
 def load_split(path: Path) -> SavedSplit:
     """Read a split; raises DataError when the file is missing, damaged or not what its digest says."""
-    tree = read_json(path, "split")
-    said = tree.pop("sha256", None)
-    if said != digest(tree):
-        raise DataError(f"{path}: the content does not have the digest it names; delete it and draw it again")
+    tree = read_sealed(path, "split")
+    said = tree.pop(SEAL)
+    if wrong := misfit(tree, FORM) or misfit(tree.get("guessed", []), [COUNT], "guessed"):
+        raise DataError(f"{path}: not a split ({wrong}); {again(path)}")
     try:
         return SavedSplit(
             dataset=tree["dataset"],
@@ -221,8 +240,8 @@ def load_split(path: Path) -> SavedSplit:
             drawn_sha256=tree.get("drawn_sha256", said),
             way=tree.get("way"),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a split ({error!r}); delete it and draw it again") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: not a split ({error!r}); {again(path)}") from error
 
 
 def check_split(path: Path, store: Store) -> SavedSplit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import IO
 
 import numpy as np
 
+from daso.data import cifar
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 SIZE = 96
 IMAGE = 3 * SIZE * SIZE  # bytes
+LARGEST = 2**32  # bytes of an archive, unpacked; the official one has 3.1e9
 PIECE = 1000  # images that are turned at a time
 NEEDED = ("train_X.bin", "train_y.bin", "unlabeled_X.bin", "test_X.bin", "test_y.bin")
 
@@ -28,7 +31,7 @@ def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
     """
     try:
         with tarfile.open(path, "r:gz") as archive:
-            found = {Path(member.name).name: member for member in archive if member.isfile()}
+            found = {Path(member.name).name: member for member in cifar.members(archive, LARGEST) if member.isfile()}
             members = {name: found[name] for name in NEEDED}
             labeled, unlabeled, test = (
                 _images_in(members[name]) for name in ("train_X.bin", "unlabeled_X.bin", "test_X.bin")
@@ -49,7 +52,7 @@ def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
         return parts
     except KeyError as error:
         raise DataError(f"{path}: lacks {error.args[0]!r}; it is not the binary version of STL-10") from error
-    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
         raise DataError(f"{path}: not a readable archive of STL-10 ({error}); delete it") from error
 
 

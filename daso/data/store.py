@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from daso.data.files import digest, locked, read_json, whole_file
+from daso.data.files import digest, locked, read_sealed, sealed, whole_file
 from daso.errors import DataError
+from daso.places import again
 from daso.records import ImageArray, IntArray
 
 MANIFEST = "manifest.json"
+SEAL = "manifest_sha256"  # `sha256` is that of the images, wherever they come from
 NEEDED = ("train", "test")
 
 
@@ -129,7 +130,7 @@ def write_store(
             "sha256": digest({"classes": list(classes), "parts": records}),
         }
         with whole_file(folder / MANIFEST) as file:
-            file.write((json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+            file.write(sealed(manifest, SEAL))
     return load_store(folder)
 
 
@@ -141,11 +142,11 @@ def load_store(folder: Path) -> Store:
     path = folder / MANIFEST
     if not path.exists():
         raise DataError(f"{folder}: there is no store (no {MANIFEST}); make it with `snakemake {folder}/{MANIFEST}`")
-    tree = read_json(path, "manifest")
+    tree = read_sealed(path, "manifest", _again(folder), SEAL)
     try:
         parts = {part: dict(tree["parts"][part]) for part in (*NEEDED, *sorted(set(tree["parts"]) - set(NEEDED)))}
         if tree["sha256"] != digest({"classes": tree["classes"], "parts": parts}):
-            raise DataError(f"{path}: its digest is not that of its classes and parts; download the dataset again")
+            raise DataError(f"{path}: its digest is not that of its classes and parts; {_again(folder)}")
         known = {part: _labels(folder, part, record) for part, record in parts.items()}
         store = Store(
             folder=folder,
@@ -158,27 +159,22 @@ def load_store(folder: Path) -> Store:
             known=known,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a manifest of a store ({error!r}); download the dataset again") from error
+        raise DataError(f"{path}: not a manifest of a store ({error!r}); {_again(folder)}") from error
     for part in parts:
         _look(store, part)
     return store
 
 
 def verify_store(folder: Path) -> Store:
-    """Read every image and compare digests; of a bundle's part that lacks rows, check that all it has are whole.
+    """The store in a folder, all its images read and their digests compared; raises DataError at the first difference.
 
-    Raises DataError at the first difference.
+    The zips of a bundle have digests of their own, which `bundle.read_bundle` has compared.
     """
     store = load_store(folder)
-    for part, record in store.parts.items():
-        rows = store.present(part)
-        whole = len(rows) == record["images"]
-        images = store.images(part) if whole else store.images(part, rows)
-        if whole and (found := _sha256(np.ascontiguousarray(images))) != record["images_sha256"]:
-            raise DataError(
-                f"{folder}: the {part} images have SHA-256 {found}, the manifest says {record['images_sha256']}; "
-                "delete the folder and download the dataset again"
-            )
+    for part in filter(store.mapped, store.parts):
+        path, said = folder / f"{part}_images.npy", store.parts[part]["images_sha256"]
+        if (found := _sha256(np.ascontiguousarray(store.images(part)))) != said:
+            raise DataError(f"{path}: the images have SHA-256 {found}, the manifest says {said}; {_again(folder)}")
     return store
 
 
@@ -207,7 +203,7 @@ def _labels(folder: Path, part: str, record: Mapping[str, Any]) -> IntArray:
     path = folder / f"{part}_labels.npy"
     labels: IntArray = np.array(_array(path, (record["images"],), np.dtype("<i8")))
     if _sha256(labels) != record["labels_sha256"]:
-        raise DataError(f"{path}: SHA-256 is not the manifest's; delete the folder and download the dataset again")
+        raise DataError(f"{path}: SHA-256 is not the manifest's; {_again(folder)}")
     labels.setflags(write=False)
     return labels
 
@@ -217,7 +213,7 @@ def _look(store: Store, part: str) -> None:
     if store.mapped(part):
         store.images(part)
     elif not (store.folder / f"{part}.zip").exists():
-        raise DataError(f"{store.folder}: {part}_images.npy is missing; download the dataset again")
+        raise DataError(f"{store.folder}: {part}_images.npy is missing; {_again(store.folder)}")
 
 
 def _array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -225,12 +221,16 @@ def _array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable array ({error}); download the dataset again") from error
+        raise DataError(f"{path}: not a readable array ({error}); {_again(path.parent)}") from error
     if array.shape != shape or array.dtype != dtype:
         raise DataError(
-            f"{path}: {array.dtype} {array.shape}, the manifest says {dtype} {shape}; download the dataset again"
+            f"{path}: {array.dtype} {array.shape}, the manifest says {dtype} {shape}; {_again(path.parent)}"
         )
     return array
+
+
+def _again(folder: Path) -> str:
+    return again(folder / MANIFEST, delete=folder)
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -91,8 +91,8 @@ def _visible(names: str) -> Iterator[None]:
 def _number(name: str) -> int | None:
     """An environment variable as a whole number, None where it is not set; raises DasoError where it is none."""
     text = os.environ.get(name)
-    if text is not None and not text.isdecimal():
-        raise DasoError(f"{name}={text}: give a whole number")
+    if text is not None and not (text.isdecimal() and len(text) <= 4):
+        raise DasoError(f"{name}={text}: give a whole number below 10,000")
     return None if text is None else int(text)
 
 

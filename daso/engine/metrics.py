@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daso.data.files import read_json
+from daso.data.finished import RESULT, Finished, finished
+from daso.data.shape import COUNT, NUMBER, misfit
 from daso.errors import DataError
-from daso.ops.confusion import confusion, precision, recall
+from daso.ops.confusion import IntArray, confusion, precision, recall
+from daso.places import again
 
 FloatArray = NDArray[np.float64]
+NAMED = {"name": str}
+TRAINED = {
+    **{"class_order": [COUNT], "classes": list, "counts": dict, "provenance": dict},
+    "speed": {"steps_per_second": NUMBER},
+}
+CONFIG = {
+    **{"run": str, "key": str, "seed": COUNT, "setting": NAMED, "method": NAMED, "dataset": NAMED},
+    "protocol": {"name": str, "steps": COUNT, "evaluation": {"median_of": COUNT}},
+}
 
 
 def groups(recalls: FloatArray, class_order: Sequence[int]) -> dict[str, float | None]:
@@ -39,24 +51,32 @@ def summary(series: Sequence[float], validation: Sequence[float], median_of: int
     }
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a `history.csv`; an empty cell is NaN."""
-    with path.open(newline="") as file:
-        return [{name: float(cell or "nan") for name, cell in row.items()} for row in csv.DictReader(file)]
+def read_history(run: Finished, needed: Sequence[str] = ()) -> list[dict[str, float]]:
+    """The rows of a finished run's `history.csv`; an empty cell is NaN.
+
+    Raises DataError where there is no row, a cell is no number or one of the `needed` columns is missing.
+    """
+    path = run.folder / "history.csv"
+    try:
+        reader = csv.DictReader(io.StringIO(run.read(path.name).decode(), newline=""), strict=True)
+        rows = [{name: float(cell or "nan") for name, cell in row.items()} for row in reader]
+        found = [row[name] for row in rows for name in needed]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise DataError(f"{path}: not the history of a run ({error!r}); {again(path)}") from error
+    if not rows or not np.isfinite(found).all():
+        raise DataError(f"{path}: not the history of a run: {' or '.join(needed)} is missing; {again(path)}")
+    return rows
 
 
-def run_metrics(run: Path, key: str | None = None) -> dict[str, Any]:
+def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
     """Everything that is reported of the finished run in a folder; raises DataError when it is not the run of `key`."""
-    config, trained = (read_json(run / name, "result of a run") for name in ("config.json", "train.json"))
-    if trained["key"] != config["key"]:
-        raise DataError(f"{run}: train.json is of {trained['key']}, config.json of {config['key']}; train it again")
-    if key not in (None, config["key"]):
-        raise DataError(
-            f"{run}: is the run {config['key']}, not {key} that params/ and code make; delete it and run again"
-        )
-    history, median_of = read_history(run / "history.csv"), config["protocol"]["evaluation"]["median_of"]
-    with np.load(run / "predictions.npz") as predictions:
-        counts = confusion(predictions["labels"], predictions["logits"].argmax(1), config["dataset"]["num_classes"])
+    run = finished(folder, key)
+    config, trained = run.config, run.result
+    for name, tree, form in ((RESULT, trained, TRAINED), ("config.json", config, CONFIG)):
+        if wrong := misfit(tree, form):
+            raise DataError(f"{folder / name}: not of a run: {wrong}; {again(folder / name)}")
+    history, median_of = read_history(run, ("test_top1", "test_top1_la")), config["protocol"]["evaluation"]["median_of"]
+    counts = _counts(run, config["dataset"]["num_classes"])
     recalls, series = recall(counts), {name: [row[name] for row in history] for name in history[0]}
     adjusted = summary(series["test_top1_la"], [], median_of)
     return {
@@ -72,8 +92,21 @@ def run_metrics(run: Path, key: str | None = None) -> dict[str, Any]:
         "groups": groups(recalls, trained["class_order"]),
         "confusion": counts.tolist(),
         "pseudo_label": _pseudo_labels(history[-1], len(counts)),
-        **{name: trained[name] for name in ("class_order", "classes", "counts", "speed", "provenance")},
+        **{name: trained[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
     }
+
+
+def _counts(run: Finished, classes: int) -> IntArray:
+    """What the final answers get right and wrong (K, K)."""
+    labels, logits = run.arrays("labels", "logits")
+    if logits.shape != (len(labels), classes) or labels.ndim != 1 or labels.dtype.kind != "i":
+        wrong = f"{logits.shape} answers to {labels.shape} images of {classes} classes"
+    elif labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        wrong = f"labels from {labels.min()} to {labels.max()} of {classes} classes"
+    else:
+        return confusion(labels, logits.argmax(1), classes)
+    path = run.folder / "predictions.npz"
+    raise DataError(f"{path}: {wrong}; {again(path)}")
 
 
 def _nullable(values: Sequence[float] | FloatArray) -> list[float | None]:

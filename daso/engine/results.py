@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.files import digest, pretty, whole_file
+from daso.data.files import digest, pretty, sealed, whole_file
+from daso.data.finished import RESULT
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
@@ -42,7 +43,7 @@ def write_run(
     files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
     report = _report(trainer, split, store, environment)
     report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files["train.json"] = pretty(settle(report))
+    files[RESULT] = sealed(settle(report))
     for name, content in files.items():
         with whole_file(out / name) as file:
             file.write(content)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.files import read_json
+from daso.data.finished import finished
 from daso.engine.metrics import read_history
 from daso.errors import EstimateError
 from daso.ops.estimation import mean_sizes
@@ -16,12 +16,11 @@ from daso.ops.estimation import mean_sizes
 def found(run: Path, key: str, trained: str | None = None) -> dict[str, Any]:
     """What the finished survey in a folder says: {run, key, sizes (K,), trusted, evaluations}; `key` is the estimate's.
 
-    Raises EstimateError when the run is not that of the key `trained`, where that is given, or is no survey, or when
-    none of its evaluations gave sizes that can be trusted.
+    Raises DataError when the run is not that of the key `trained`, where that is given, or is damaged; EstimateError
+    when it is no survey, or when none of its evaluations gave sizes that can be trusted.
     """
-    config, history = read_json(run / "config.json", "configuration of a run"), read_history(run / "history.csv")
-    if trained not in (None, config.get("key")):
-        raise EstimateError(f"{run}: is the run {config.get('key')}, not {trained} that was planned; train it again")
+    survey = finished(run, trained)
+    config, history = survey.config, read_history(survey)
     classes = range(config["dataset"]["num_classes"])
     if "size_0" not in history[0]:
         raise EstimateError(f"{run}: is no survey of unlabeled classes; name the run of a method whose plan is one")

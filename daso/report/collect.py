@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.data.files import read_sealed
+from daso.data.shape import COUNT, NUMBER, OneOf, misfit
 from daso.errors import DataError
+from daso.places import again
 
 Tree = Mapping[str, Any]
 MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics of a run; fractions 0..1
@@ -21,6 +23,18 @@ MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics
     "medium": ("groups", "medium"),
     "few": ("groups", "few"),
     "adjusted": ("top1_la", "median"),
+}
+
+
+SHARE = OneOf((NUMBER, None))
+FORM = {
+    **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [SHARE], "precision": [SHARE]},
+    **{"class_order": [COUNT], "confusion": [[COUNT]], "provenance": dict},
+    "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
+    "top1": {"median": NUMBER, "last": NUMBER, "best": SHARE},
+    "top1_la": {"median": NUMBER, "last": NUMBER},
+    "groups": {"many": SHARE, "medium": SHARE, "few": SHARE},
+    "speed": {"seconds": NUMBER, "steps_per_second": NUMBER},
 }
 
 
@@ -128,16 +142,18 @@ def _measured(cell: Cell, folder: Path) -> dict[int, Tree]:
     return {seed: metrics for seed, metrics in found.items() if metrics is not None}
 
 
-def read_metrics(path: Path, run: str, mend: str = "delete it and evaluate the run again") -> Tree | None:
+def read_metrics(path: Path, run: str, mend: str = "") -> Tree | None:
     """The metrics of a run, or None where it has none; DataError, which says how to mend it, where they are not its."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except ValueError as error:
-        raise DataError(f"{path}: not a JSON file ({error}); {mend}") from error
-    if not isinstance(tree, dict) or tree.get("run") != run or "key" not in tree:
-        raise DataError(f"{path}: not the metrics of {run}; {mend}")
+    tree = read_sealed(path, "file of metrics", mend)
+    if tree.get("run") != run or "key" not in tree:
+        raise DataError(f"{path}: not the metrics of {run}; {mend or again(path)}")
+    wrong = misfit(tree, FORM) or misfit(tree.get("files", {}), dict, "files")
+    if not wrong and sorted(tree["class_order"]) != list(range(len(tree["recall"]))):
+        wrong = "class_order does not name each class once"
+    if wrong:
+        raise DataError(f"{path}: not the metrics of a run: {wrong}; {mend or again(path)}")
     return tree
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +11,12 @@ from daso.config.keys import MEASURED
 from daso.config.params import Params
 from daso.config.possible import unlabeled_views
 from daso.config.resolve import Run, resolve
-from daso.data.files import read_json
+from daso.data.files import digest, read_json, read_sealed
 from daso.report.collect import Cell
 from daso.report.speed import three_digits, ways
 
 BENCHMARKS = Path("docs/benchmarks")
+STEPS = Path("benchmarks/steps.json")  # what `daso plan --measure` has measured here
 OURS = "ours, "  # how a benchmark names the engine, before its mode and precision
 
 
@@ -54,27 +54,56 @@ def lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iterator[
         yield f"{total} device-hours, {left} of them to be done, on {way}: {a_step}"
 
 
-def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
-    """Where and how steps of a run's method were measured, and the seconds of the device that one takes.
+class Timed(NamedTuple):
+    """What a step of a method took, as it was measured somewhere."""
 
-    Measured are runs of the same protocol on images of the same size, whatever their setting, and the benchmarks of
-    this machine and others.
+    device: str  # with its threads where they matter
+    how: str  # precision, mode
+    place: str  # the file or folder that says so
+    seconds: float  # of the device
+
+    def __str__(self) -> str:
+        return f"{self.device}, {self.how} ({self.place})"
+
+
+def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
+    """Where and how steps of a run's method were measured, and the seconds of the device that one takes: `timed`."""
+    return ((str(one), one.seconds) for one in timed(params, run))
+
+
+def timed(params: Params, run: Run) -> Iterator[Timed]:
+    """Every measurement of a step of a run's method.
+
+    Measured are runs of the same protocol on images of the same size, whatever their setting, the steps that `daso plan
+    --measure` has taken here, and the benchmarks of this machine and others. Raises DataError where a file is damaged.
     """
     side = params.datasets[run.dataset]["image_size"]
     alike = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
     for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
         files = [file for name in alike for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")]
-        metrics = dict(enumerate(read_json(file, "metrics of a run") for file in sorted(files)))
+        metrics = dict(enumerate(read_sealed(file, "file of metrics") for file in sorted(files)))
         for (device, how), speeds in ways(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
-            yield f"{device}, {how} ({place}/)", statistics.median(seconds)
+            yield Timed(device, how, f"{place}/", statistics.median(seconds))
+    for one in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
+        if one["of"] == kind(params, run):
+            yield Timed(one["device"], one["how"], str(STEPS), one["seconds"])
     for file in sorted(BENCHMARKS.glob("*.json")):
         yield from _benchmark(file, run.recipe, params.protocols[run.protocol]["steps"], side)
 
 
-def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[tuple[str, float]]:
+def kind(params: Params, run: Run) -> str:
+    """A digest of what a step's cost depends on: method, network, batch and images; not the setting or the budget."""
+    protocol, dataset = params.protocols[run.protocol], params.datasets[run.dataset]
+    parts = {name: protocol[name] for name in ("network", "batch_size", "precision", "teacher", "evaluation")}
+    images = {name: dataset[name] for name in ("num_classes", "image_size", "augment")}
+    method = params.methods[run.recipe]
+    return digest([run.recipe, method["learner"], method.get("addons", []), parts, images])[:16]
+
+
+def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[Timed]:
     """The fastest way in which a benchmark took steps of a method, under a protocol of so many."""
-    tree = json.loads(file.read_text(encoding="utf-8"))
+    tree = read_json(file, "benchmark")
     section: Mapping[str, Any] = tree.get("sections", {}).get("steps", {})
     if tree.get("machine", {}).get("quick"):
         return
@@ -84,4 +113,4 @@ def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[tuple
             ours = {row[0]: row[1]["median"] / 1000 for row in table["rows"] if row[0].startswith(OURS)}
             best = min(ours, key=lambda name: ours[name], default="")
             if best:
-                yield f"{section['made_with']['device']}, {best.removeprefix(OURS)} ({file})", ours[best]
+                yield Timed(section["made_with"]["device"], best.removeprefix(OURS), str(file), ours[best])

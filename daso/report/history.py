@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from daso.errors import DataError
-from daso.report.collect import Cell
+from daso.places import again
+from daso.report.collect import Cell, Tree
 
 FloatArray = NDArray[np.float64]
 
@@ -41,7 +44,7 @@ def tail_size(num_classes: int) -> int:
 
 def watch(cell: Cell, runs: Path) -> Watched:
     """Test accuracy and pseudo-label recall over the steps of the finished runs whose history is there."""
-    tables = {seed: _read(runs / cell.run_id(seed) / "history.csv") for seed in cell.done}
+    tables = {seed: _read(runs / cell.run_id(seed) / "history.csv", metrics) for seed, metrics in cell.done.items()}
     accuracy, recall, tail = [], [], []
     for seed, table in tables.items():
         if table is None:
@@ -80,12 +83,16 @@ def class_counts(cells: Sequence[Cell]) -> dict[str, list[int]] | None:
     return None
 
 
-def _read(path: Path) -> pd.DataFrame | None:
+def _read(path: Path, metrics: Tree) -> pd.DataFrame | None:
+    """The history that these metrics were made of."""
     if not path.is_file():
         return None
-    table = pd.read_csv(path)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != metrics.get("files", {}).get(path.name):
+        raise DataError(f"{path}: damaged, or of another training than its metrics; {again(path)}")
+    table = pd.read_csv(io.BytesIO(content))
     if "step" not in table or "test_top1" not in table:
-        raise DataError(f"{path}: no column 'step' or 'test_top1'; delete the run and train it again")
+        raise DataError(f"{path}: no column 'step' or 'test_top1'; {again(path)}")
     return table.set_index("step")
 
 

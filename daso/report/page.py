@@ -7,6 +7,7 @@ from pathlib import Path
 from daso.config.keys import MEASURED, Keys
 from daso.config.params import load
 from daso.config.resolve import expanded, runs
+from daso.report import planned
 from daso.report.published import PUBLISHED
 from daso.report.render import build_report
 
@@ -14,8 +15,8 @@ from daso.report.render import build_report
 def write_report(suite: str, out: Path) -> None:
     """Write a suite's report below `out`; metrics of another configuration than that of params/ are left out as stale.
 
-    Reads `params/`, `metrics/`, `runs/`, `scratch/` and `reports/measured/` of the working directory. Raises
-    ParamsError where there is no such suite, and DataError where a file that is there cannot be used.
+    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `reports/measured/` and `journal/plans/` here. Raises ParamsError
+    where there is no such suite, and DataError where a file that is there cannot be used.
     """
     params = load()
     keys = Keys(params)
@@ -27,5 +28,6 @@ def write_report(suite: str, out: Path) -> None:
         measured=Path(MEASURED),
         published=PUBLISHED,
         out=out,
+        plan=planned.read(suite),
         expected_keys={run.id: keys.train(run) for run in runs(params, suite)},
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.paper import called
+from daso.data.files import read_file
 from daso.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
@@ -19,6 +22,9 @@ PAPER, SOURCE = "daso_paper", "Oh et al. 2022"
 METRIC = "med20_top1"  # the median over the last 20 evaluations
 COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
 BARE = "ablation: one number, no std"  # the note of every such row
+NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
+LARGEST = 2**24  # bytes
+MEND = "restore it with git"
 Row = Mapping[str, str]
 
 
@@ -34,15 +40,31 @@ class Published(NamedTuple):
 def read_published(path: Path) -> list[dict[str, str]]:
     """The rows of `reports/paper/results.csv`; DataError where the file is missing or lacks a column."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
+        text = read_file(path, LARGEST).decode()
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        rows = list(reader)
     except OSError as error:
-        raise DataError(f"{path}: cannot read the published numbers ({error.strerror}); restore it with git") from error
-    lacking = [name for name in (*COLUMNS, "mean", "std", "note") if name not in (reader.fieldnames or ())]
-    if lacking:
-        raise DataError(f"{path}: no column {', '.join(lacking)}; restore it with git")
+        raise DataError(f"{path}: cannot read the published numbers ({error.strerror}); {MEND}") from error
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{path}: cannot read the published numbers ({error}); {MEND}") from error
+    names = reader.fieldnames or ()
+    if lacking := [name for name in (*COLUMNS, "mean", "std", "note") if name not in names]:
+        raise DataError(f"{path}: no column {', '.join(lacking)}; {MEND}")
+    for number, row in enumerate(rows, start=1):
+        if wrong := _wrong(row, names):
+            raise DataError(f"{path}: row {number}: {wrong}; {MEND}")
     return rows
+
+
+def _wrong(row: Mapping[str | None, Any], names: Sequence[str]) -> str | None:
+    """What is wrong with a row, if anything."""
+    if None in row or None in row.values() or len(row) != len(names):
+        return f"it has not {len(names)} cells"
+    sizes = (row[name] for name in ("gamma_l", "gamma_u", "n1", "m1") if row[name] not in ("", "all"))
+    for text in (*sizes, row["mean"], row["std"] or "0"):
+        if not NUMBER.fullmatch(text):
+            return f"'{text}' is no number"
+    return None
 
 
 def look_up(

@@ -33,18 +33,20 @@ def build_report(
     out: Path,
     expected_keys: dict[str, str] | None = None,
     measured: Path | None = None,
+    plan: Mapping[str, Tree] | None = None,
 ) -> None:
     """Read what there is of a suite and write `index.html`, `report.md`, `metrics.json`, `cells.csv`, `history.csv`.
 
     `suite` holds name, title, note, protocol, seeds and tables, names already replaced by what they name. Any number of
-    runs may be missing. The same files give the same bytes. DataError where a file that is there cannot be used.
+    runs may be missing. `plan` is what its runs were expected to take: `report.planned`. The same files give the same
+    bytes. DataError where a file that is there cannot be used.
     """
     cells = collect(suite, metrics, scratch, expected_keys, measured)
     judgements = view.judged(suite, cells, read_published(published))
     order = _order(suite)
     scenes = [plates.scene(table, cells, order, runs) for table in suite["tables"]]
     sections = [
-        _section(number, suite, stage, [j for j in judgements if j.cell.table == stage.table["name"]])
+        _section(number, suite, stage, [j for j in judgements if j.cell.table == stage.table["name"]], plan or {})
         for number, stage in enumerate(scenes, 1)
     ]
     curves = [row for stage in scenes for row in _curve_rows(stage)]
@@ -64,10 +66,12 @@ def _order(suite: Tree) -> dict[str, int]:
     return {name: index for index, name in enumerate(names)}
 
 
-def _section(number: int, suite: Tree, stage: plates.Scene, judgements: Sequence[Judged]) -> Section:
+def _section(
+    number: int, suite: Tree, stage: plates.Scene, judgements: Sequence[Judged], plan: Mapping[str, Tree]
+) -> Section:
     found = plates.plates(stage)
     missing = sum(len(stage.cells[key].done) > 0 and seen.accuracy is None for key, seen in stage.watched.items())
-    return view.section(number, suite, stage.table, judgements, found, missing)
+    return view.section(number, suite, stage.table, judgements, found, missing, plan)
 
 
 def _page(suite: Tree, cells: Sequence[Cell], sections: Sequence[Section], order: Mapping[str, int]) -> dict[str, Any]:

@@ -56,18 +56,20 @@ def ways(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
     found: dict[tuple[str, str], list[Tree]] = {}
     for run in cell.done.values():
         speed, origin = run.get("speed") or {}, run.get("provenance") or {}
-        found.setdefault((_device(origin), _how(origin, speed)), []).append(speed)
+        found.setdefault((device_of(origin), how_of(origin, speed)), []).append(speed)
     return found
 
 
-def _device(origin: Tree) -> str:
+def device_of(origin: Tree) -> str:
+    """A device, of a CPU with the threads that were used."""
     device, threads = text(origin.get("device")), origin.get("threads")
     if threads is None or not device.startswith("cpu"):
         return device
     return f"{device}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
-def _how(origin: Tree, speed: Tree) -> str:
+def how_of(origin: Tree, speed: Tree) -> str:
+    """Precision, mode and, if more than one, how many runs shared the device."""
     replicas = speed.get("replicas") or 1
     words = [str(origin.get(name) or ABSENT) for name in ("precision", "mode")]
     return ", ".join([*words, *([f"{replicas} at once"] if replicas > 1 else [])])

@@ -9,7 +9,7 @@ from daso.config.inventory import KINDS, inventory
 from daso.config.keys import Keys
 from daso.config.params import Params, nearest
 from daso.config.resolve import Run, runs, with_lenders
-from daso.data.files import read_json
+from daso.data.finished import RESULT, finished
 from daso.errors import ParamsError
 
 
@@ -19,9 +19,9 @@ def states(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
 
 
 def _state(run: str, key: str) -> str:
-    trained = Path("runs", run, "train.json")
-    if trained.exists():
-        return "done" if read_json(trained, "result of a run")["key"] == key else "stale"
+    folder = Path("runs", run)
+    if (folder / RESULT).exists():
+        return "done" if finished(folder).key == key else "stale"
     return "running" if Path("scratch", run, f"{key}.pt").exists() else "missing"
 
 

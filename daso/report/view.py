@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from daso.report.collect import MEASURES, Cell, Spread, Tree
 from daso.report.measured import Place, hindrances, parts
+from daso.report.planned import Expected, compared
 from daso.report.plates import Plate
 from daso.report.provenance import Fact, Origin, facts, origins
 from daso.report.published import RUNS, Published, Row, look_up
@@ -76,6 +77,7 @@ class Section:
     pairs: list[dict[str, str]]
     plates: list[Plate]
     paces: list[Pace]
+    planned: list[Expected]
     facts: list[Fact]
     origins: list[Origin]
     missing_histories: int
@@ -103,7 +105,13 @@ def _kept(part: Cell, target: Published | None, protocol: Tree) -> Judged:
 
 
 def section(
-    number: int, suite: Tree, table: Tree, judgements: Sequence[Judged], plates: list[Plate], missing_histories: int
+    number: int,
+    suite: Tree,
+    table: Tree,
+    judgements: Sequence[Judged],
+    plates: list[Plate],
+    missing_histories: int,
+    plan: Mapping[str, Tree],
 ) -> Section:
     """One table of a suite as printed; `judgements` are those of its cells."""
     at = {(j.cell.setting, j.cell.method): j for j in judgements}
@@ -134,6 +142,7 @@ def section(
         pairs=[] if comparable else _pairs(table, at, titles),
         plates=plates,
         paces=paces([j.cell for j in judgements], titles),
+        planned=compared([j.cell for j in judgements], plan, titles),
         facts=facts(runs),
         origins=origins(j.cell for j in judgements),
         missing_histories=missing_histories,

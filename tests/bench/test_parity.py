@@ -1,6 +1,6 @@
 """Pairs of a suite: how they are planned, that none is trained twice, and what the page says of them."""
 
-import csv
+import io
 import json
 from pathlib import Path
 
@@ -15,8 +15,11 @@ from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run, data_config, expanded
 from daso.data.catalog import make_store
+from daso.data.files import sealed
+from daso.data.finished import finished
 from daso.data.split import load_split
 from daso.errors import DasoError
+from tests.finished import finish
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = load(ROOT / "params")
@@ -52,13 +55,11 @@ class Fake:
             "provenance": {**ORIGIN, "split_sha256": task.split_sha256, "precision": task.precision},
         }
         value = self.accuracy(*asked) / 100
-        with (task.folder / "history.csv").open("w", newline="") as file:
-            rows = csv.DictWriter(file, ["step", "test_top1", "test_top1_la"])
-            rows.writeheader()
-            rows.writerow({"step": 60, "test_top1": value, "test_top1_la": value})
-        np.savez(task.folder / "predictions.npz", logits=np.eye(10), labels=np.arange(10))
-        (task.folder / "config.json").write_text(json.dumps(task.config))
-        (task.folder / "train.json").write_text(json.dumps(report))
+        history = f"step,test_top1,test_top1_la\n60,{value},{value}\n"
+        answers = io.BytesIO()
+        np.savez(answers, logits=np.eye(10), labels=np.arange(10))
+        files = {"history.csv": history, "predictions.npz": answers.getvalue(), "config.json": json.dumps(task.config)}
+        finish(task.folder, files, **report)
 
 
 def results(out="docs/benchmarks/precision.json"):
@@ -192,9 +193,9 @@ def test_a_run_on_another_split_is_trained_again(here, monkeypatch):
     monkeypatch.setattr(parity, "_train", fake)
     parity.run("smoke", methods=["fixmatch"], seeds=1)
     path = next(Path("drafts/parity").glob("digits/**/fp32-*/train.json"))
-    tree = json.loads(path.read_text())
+    tree = finished(path.parent).result
     tree["provenance"]["split_sha256"] = "another"
-    path.write_text(json.dumps(tree))
+    path.write_bytes(sealed(tree))
     fake.asked.clear()
     with pytest.raises(FileExistsError):  # the fake makes the folder of a run once
         parity.run("smoke", methods=["fixmatch"], seeds=1)

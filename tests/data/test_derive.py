@@ -1,5 +1,6 @@
 """The splits of plans' stages, on thirty images of three classes: image i is of class i % 3."""
 
+import io
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from daso.data.split import check_split, make_split
 from daso.data.store import load_store, write_store
 from daso.errors import DataError
 from daso.records import Split
+from tests.finished import finish
 
 LABELS = np.arange(30) % 3
 CONFIG = {
@@ -38,11 +40,9 @@ def drawn(store, tmp_path):
 
 
 def finished(folder, logits, key="k1", name="unlabeled"):
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"key": key}))
-    answers = {"logits": np.zeros((30, 3), np.float32), name: np.asarray(logits, np.float32)}
-    np.savez(folder / "predictions.npz", **answers)
-    return folder
+    answers, content = {"logits": np.zeros((30, 3), np.float32), name: np.asarray(logits, np.float32)}, io.BytesIO()
+    np.savez(content, **answers)
+    return finish(folder, {"predictions.npz": content.getvalue()}, key=key)
 
 
 def test_guesses_are_added_and_stay_unlabeled():
@@ -135,7 +135,7 @@ def test_guesses_of_another_run_are_refused(store, drawn, tmp_path):
     way = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
     with pytest.raises(DataError, match=r"is the run k2, not k1"):
         derive(way, drawn, store, tmp_path / "split.json", finished(tmp_path / "other", np.eye(3), key="k2"))
-    with pytest.raises(DataError, match="holds no answers to unlabeled images"):
+    with pytest.raises(DataError, match=r"predictions\.npz: does not hold unlabeled .*; delete it and make it again"):
         derive(way, drawn, store, tmp_path / "split.json", finished(tmp_path / "bare", np.eye(3), name="logits"))
     with pytest.raises(DataError, match=r"made from the guesses of d/s/p/m.g1/s0; name its folder by --run"):
         derive(way, drawn, store, tmp_path / "split.json")

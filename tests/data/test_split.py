@@ -393,7 +393,7 @@ def test_a_damaged_file(store, tmp_path):
     path = tmp_path / "s.json"
     make_split(config(), store, path)
     path.write_text(path.read_text().replace("87,", "88,"))
-    with pytest.raises(DataError, match="does not have the digest it names; delete it and draw it again"):
+    with pytest.raises(DataError, match="does not have the digest it names; delete it and make it again"):
         load_split(path)
     path.write_text("{")
     with pytest.raises(DataError, match="not a readable split"):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.data.store import load_store, verify_store, write_store
+from daso.data.files import sealed
+from daso.data.store import SEAL, load_store, verify_store, write_store
 from daso.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +110,7 @@ def killed(folder, count):  # in the array of that number, the manifest is the f
 
     np.save = save
     if count == 4:
-        store.json.dumps = die
+        store.sealed = die
     images = np.full((6, 3, 4, 4), 7, np.uint8)
     labels = np.zeros(6, np.int64)
     store.write_store(folder, "toy", ["a", "b"], {"train": (images, labels), "test": (images, labels)}, {})
@@ -143,9 +144,16 @@ def test_verify(folder):
     path.write_bytes(content)
     load_store(folder)  # does not read the images
     with pytest.raises(
-        DataError, match="the train images have SHA-256 .* the manifest says .* download the dataset again"
+        DataError,
+        match=rf"train_images.npy: the images have SHA-256 .* the manifest says .*; delete {folder} and make it again",
     ):
         verify_store(folder)
+
+
+def resealed(content):
+    tree = json.loads(content)
+    del tree[SEAL]
+    return sealed(tree, SEAL)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +168,10 @@ def test_verify(folder):
             r"uint8 \(3, 6, 4, 4\), the manifest says",
         ),
         ("manifest.json", lambda b: b[:-4], r"manifest\.json: not a readable manifest"),
-        ("manifest.json", lambda b: b.replace(b'"yes"', b'"y"'), "its digest is not that of its classes and parts"),
-        ("manifest.json", lambda b: b.replace(b'"train"', b'"trian"'), "not a manifest of a store"),
+        ("manifest.json", lambda b: b.replace(b'"yes"', b'"y"'), "does not have the digest it names"),
+        ("manifest.json", lambda b: b.replace(b'"toy"', b'"boy"'), "does not have the digest it names"),
+        ("manifest.json", lambda b: resealed(b.replace(b'"yes"', b'"y"')), "not that of its classes and parts"),
+        ("manifest.json", lambda b: resealed(b.replace(b'"train"', b'"trian"')), "not a manifest of a store"),
         ("manifest.json", lambda b: b"[]", "no JSON object"),
     ],
 )

@@ -1,3 +1,7 @@
+import hashlib
+import zipfile
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -25,10 +29,55 @@ def test_another_configuration_is_refused(tmp_path):
         checkpoint.load(tmp_path / "state.pt", "b")
 
 
-@pytest.mark.parametrize("keep", [0, 10, 200])
+@pytest.mark.parametrize("keep", [0, 10, 64, 200])
 def test_a_damaged_file_is_refused(tmp_path, keep):
     checkpoint.save(tmp_path / "state.pt", {"key": "a", "w": torch.ones(100)})
     whole = (tmp_path / "state.pt").read_bytes()
     (tmp_path / "state.pt").write_bytes(whole[:keep])
-    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+    with pytest.raises(CheckpointError, match="not a readable checkpoint .*; delete it to start again"):
+        checkpoint.load(tmp_path / "state.pt", "a")
+
+
+def test_any_flipped_bit_is_noticed(tmp_path):
+    """In a weight too, where torch itself sees nothing; the file stays one that torch and zip programs read."""
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, {"key": "a", "w": torch.ones(4)})
+    whole = path.read_bytes()
+    assert torch.load(path, weights_only=True)["w"].tolist() == [1.0] * 4
+    with zipfile.ZipFile(path) as archive:
+        assert archive.comment.decode() == hashlib.sha256(whole[:-64]).hexdigest()
+    place = whole.index(torch.ones(4).numpy().tobytes())
+    path.write_bytes(whole[:place] + bytes([1]) + whole[place + 1 :])
+    assert torch.load(path, weights_only=True)["w"][0] != 1.0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with pytest.raises(CheckpointError, match="does not have the digest it names"):
+            checkpoint.load(path, "a")
+
+
+class Malice:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_no_state_runs_code(tmp_path):
+    """One that wants to is refused even with its digest right."""
+    path, made = tmp_path / "state.pt", tmp_path / "made"
+    checkpoint.save(path, {"key": "a", "w": Malice(made)})
+    with pytest.raises(CheckpointError, match=r"not a readable checkpoint \(.*; delete it to start again"):
+        checkpoint.load(path, "a")
+    assert not made.exists()
+    torch.load(path, weights_only=False)
+    assert made.exists()
+
+
+@pytest.mark.parametrize("state", [[1], "text", {"key": None}])
+def test_what_is_no_state(tmp_path, state):
+    checkpoint.save(tmp_path / "state.pt", state)
+    with pytest.raises(CheckpointError, match="belongs to configuration None, this run is a"):
         checkpoint.load(tmp_path / "state.pt", "a")

@@ -3,15 +3,19 @@ import json
 import pytest
 
 from daso.engine.survey import found
-from daso.errors import EstimateError
+from daso.errors import DataError, EstimateError
+from tests.finished import finish
 
 
 def surveyed(folder, *sizes):
     """A finished run of three classes, and what each of its evaluations told."""
-    (folder / "config.json").write_text(json.dumps({"run": "d/s/p/m/s0", "dataset": {"num_classes": 3}}))
     rows = [f"{step},0.5,{cells}" for step, cells in enumerate(sizes)]
-    (folder / "history.csv").write_text("\n".join(["step,test_top1,size_0,size_1,size_2", *rows]) + "\n")
-    return folder
+    return survey(folder, "\n".join(["step,test_top1,size_0,size_1,size_2", *rows]) + "\n")
+
+
+def survey(folder, history):
+    config = json.dumps({"run": "d/s/p/m/s0", "dataset": {"num_classes": 3}})
+    return finish(folder, {"config.json": config, "history.csv": history}, key="t0")
 
 
 def test_the_mean_of_the_evaluations_that_can_be_trusted(tmp_path):
@@ -31,12 +35,10 @@ def test_a_survey_that_told_nothing(tmp_path):
 
 
 def test_the_run_of_another_key(tmp_path):
-    with pytest.raises(EstimateError, match="is the run None, not t1 that was planned"):
+    with pytest.raises(DataError, match="is the run t0, not t1 that params/ and code make"):
         found(surveyed(tmp_path, "12,3,1"), "k", "t1")
 
 
 def test_a_run_that_is_no_survey(tmp_path):
-    surveyed(tmp_path)
-    (tmp_path / "history.csv").write_text("step,test_top1\n1,0.5\n")
     with pytest.raises(EstimateError, match=f"{tmp_path}: is no survey of unlabeled classes"):
-        found(tmp_path, "k")
+        found(survey(tmp_path, "step,test_top1\n1,0.5\n"), "k")

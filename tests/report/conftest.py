@@ -1,12 +1,13 @@
 """A made-up project: a suite, and metrics and histories that look like those of real runs."""
 
 import copy
-import json
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from daso.data.files import sealed
 from daso.report.render import build_report
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
@@ -135,13 +136,14 @@ class Project:
     def write_metrics(self, metrics):
         path = self.metrics / f"{metrics['run']}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(metrics))
+        path.write_bytes(sealed(metrics))
 
     def write_run(self, run, level, seed, setting, classes=10, **provenance):
-        self.write_metrics(a_run(run, level, seed, classes, setting, **provenance))
         path = self.runs / run / "history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(a_history(level, classes, seed, "supervised" not in run))
+        digests = {"history.csv": hashlib.sha256(path.read_bytes()).hexdigest()}
+        self.write_metrics({**a_run(run, level, seed, classes, setting, **provenance), "files": digests})
 
     def resume_state(self, run, key="k" * 16):
         path = self.scratch / run / f"{key}.pt"
@@ -154,10 +156,10 @@ class Project:
             if limit is None or index < limit:
                 self.write_run(run, level(setting["name"], method["name"], seed), seed, setting, classes)
 
-    def build(self, suite, out=None, expected_keys=None):
+    def build(self, suite, out=None, expected_keys=None, plan=None):
         out = out or self.out
         places = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "measured")}
-        build_report(suite, **places, published=PUBLISHED, out=out, expected_keys=expected_keys)
+        build_report(suite, **places, published=PUBLISHED, out=out, expected_keys=expected_keys, plan=plan)
         return out
 
 

@@ -11,6 +11,7 @@ from daso.errors import DasoError, ParamsError
 from daso.report.cell import cell, match
 from daso.report.published import ORDER, PAPER, PUBLISHED, look_up, read_published
 from daso.report.states import listed
+from tests.finished import finish
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,9 +148,7 @@ def test_states(params):
     own = runs(params, "smoke")[:4]
     keys = Keys(params)
     for run, key in ((own[0], keys.train(own[0])), (own[1], "another")):
-        path = Path("runs", run.id, "train.json")
-        path.parent.mkdir(parents=True)
-        path.write_text(f'{{"key": "{key}"}}')
+        finish(Path("runs", run.id), {}, key=key)
     state = Path("scratch", own[2].id, f"{keys.train(own[2])}.pt")
     state.parent.mkdir(parents=True)
     state.write_bytes(b"")

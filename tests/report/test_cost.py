@@ -7,7 +7,8 @@ import pytest
 
 from daso.config.params import load
 from daso.config.resolve import Run, with_lenders
-from daso.report.cost import Work, lines, paces
+from daso.data.files import sealed
+from daso.report.cost import STEPS, Work, kind, lines, paces
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ("cifar10-lt", "n500-m4000-l100-u100", "paper")
@@ -29,7 +30,7 @@ def measured(run, seconds, device="cuda: H", replicas=1, folder="metrics"):
     path.parent.mkdir(parents=True, exist_ok=True)
     speed = {"steps_per_second": 1 / seconds, "replicas": replicas}
     origin = {"device": device, "precision": "bf16", "mode": "graph"}
-    path.write_text(json.dumps({"run": run.id, "key": "k", "speed": speed, "provenance": origin}))
+    path.write_bytes(sealed({"run": run.id, "key": "k", "speed": speed, "provenance": origin}))
 
 
 def benchmark(method, milliseconds, steps=250_000, side=32, quick=False, name="machine"):
@@ -124,3 +125,17 @@ def test_no_one_machine(params):
     assert list(lines(params, chain, chain))[1:] == [
         "device-hours unknown: no one machine has measured steps of supervised and supervised_crt"
     ]
+
+
+def test_steps_that_were_taken_here_tell_the_hours(params):
+    """36 ms a step: 2.5 h. They hold for the method's runs under this protocol on such images, whatever the setting."""
+    run = Run(*PLACE, "fixmatch", 0)
+    STEPS.parent.mkdir()
+    taken = {"of": kind(params, run), "device": "cuda: H", "how": "bf16, graph", "seconds": 0.036}
+    STEPS.write_text(json.dumps({"steps": [{**taken, "of": "another"}, taken]}))
+    assert next(line for line in lines(params, [run], [run]) if "hours" in line).startswith("2.50 device-hours")
+    alike = [run._replace(seed=1), run._replace(setting="n1500-m3000-l150-u150")]
+    others = [run._replace(method="fixmatch_la"), run._replace(protocol="glimpse")]
+    others.append(Run("cifar100-lt", "n50-m400-l10-u10", "paper", "fixmatch", 0))
+    assert [dict(paces(params, one)) for one in alike] == [{"cuda: H, bf16, graph (benchmarks/steps.json)": 0.036}] * 2
+    assert [dict(paces(params, one)) for one in others] == [{}] * 3

@@ -1,5 +1,6 @@
 """Curves over steps and ranks, worked by hand."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -14,18 +15,21 @@ def write(runs, run, text):
     path = runs / run / "history.csv"
     path.parent.mkdir(parents=True)
     path.write_text(text)
+    return text
 
 
-def cell(*orders):
-    done = {seed: {"class_order": list(order)} for seed, order in enumerate(orders)}
+def cell(*orders, histories=("", "")):
+    """Runs whose metrics were made of these histories."""
+    digests = [{"history.csv": hashlib.sha256(text.encode()).hexdigest()} for text in histories]
+    done = {seed: {"class_order": list(order), "files": digests[seed]} for seed, order in enumerate(orders)}
     return Cell("t", "s", "m", "d/s/p/m", tuple(range(len(orders))), done=done)
 
 
 def test_mean_and_deviation_over_the_steps_all_seeds_have(tmp_path):
     """At step 10: 0.5 and 0.7, mean 60, deviation sqrt(2) * 10; step 20 has one seed only."""
-    write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n20,0.6\n")
-    write(tmp_path, "d/s/p/m/s1", "step,test_top1\n10,0.7\n")
-    found = watch(cell((0,), (0,)), tmp_path)
+    first = write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n20,0.6\n")
+    second = write(tmp_path, "d/s/p/m/s1", "step,test_top1\n10,0.7\n")
+    found = watch(cell((0,), (0,), histories=(first, second)), tmp_path)
     assert (list(found.accuracy.x), found.accuracy.n) == ([10.0], 2)
     assert found.accuracy.mean[0] == pytest.approx(60.0)
     assert found.accuracy.std[0] == pytest.approx(math.sqrt(200))
@@ -37,7 +41,7 @@ def test_tail_follows_the_class_order(tmp_path):
     """Three classes: the tail is one class, the last of the order; an empty field is a class without images."""
     text = "step,test_top1,pl_recall_0,pl_recall_1,pl_recall_2\n10,0.5,0.9,0.1,\n20,0.5,,,\n"
     write(tmp_path, "d/s/p/m/s0", text)
-    found = watch(cell((2, 0, 1)), tmp_path)
+    found = watch(cell((2, 0, 1), histories=[text]), tmp_path)
     assert list(found.recall.x) == [10.0]
     assert found.recall.mean[0] == pytest.approx(50.0)
     assert found.tail.mean[0] == pytest.approx(10.0)
@@ -49,9 +53,15 @@ def test_no_history(tmp_path):
 
 
 def test_a_history_without_accuracy(tmp_path):
-    write(tmp_path, "d/s/p/m/s0", "step,loss\n10,1\n")
+    text = write(tmp_path, "d/s/p/m/s0", "step,loss\n10,1\n")
     with pytest.raises(DataError, match="no column"):
-        watch(cell((0,)), tmp_path)
+        watch(cell((0,), histories=[text]), tmp_path)
+
+
+def test_a_history_of_another_training(tmp_path):
+    text = write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n")
+    with pytest.raises(DataError, match=r"s0/history\.csv: damaged, or of another training than its metrics"):
+        watch(cell((0,), histories=[text.replace("5", "6")]), tmp_path)
 
 
 def test_tail_size():
@@ -93,6 +103,6 @@ def test_class_counts_by_rank():
 
 
 def test_tidy_rows(tmp_path):
-    write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n")
-    found = watch(cell((0,)), tmp_path).accuracy
+    text = write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n")
+    found = watch(cell((0,), histories=[text]), tmp_path).accuracy
     assert [list(row.values()) for row in rows(cell((0,)), found)] == [["t", "s", "m", 10, "50.0000", "", 1]]

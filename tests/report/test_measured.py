@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from daso.data.files import sealed
 from daso.errors import DataError
 from daso.report.collect import collect
 from daso.report.measured import hindrances, parts
@@ -29,7 +30,7 @@ def keep(project, make_metrics):
         metrics = make_metrics(f"{run}/s{seed}", level, seed, **{"device": GPU, "commit": COMMIT, **provenance})
         path = project.measured / f"{run}/s{seed}" / "metrics.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**metrics, "key": "old", "steps": steps}))
+        path.write_bytes(sealed({**metrics, "key": "old", "steps": steps}))
         return path
 
     return write
@@ -141,6 +142,6 @@ def test_without_kept_runs_the_report_is_what_it_was(project, suite, tmp_path):
 
 def test_a_file_of_another_run(project, suite, keep):
     path = keep(0, 0.76)
-    path.write_text(path.read_text().replace("/s0", "/s1"))
+    path.write_bytes(keep(1, 0.76).read_bytes())
     with pytest.raises(DataError, match="not the metrics of .*; restore it with git or delete it"):
         one_cell(suite, project)

@@ -1,7 +1,6 @@
 """A suite of params/ as the command line asks for it."""
 
 import csv
-import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import runs
+from daso.data.files import sealed
 from daso.errors import ParamsError
 from daso.report.page import write_report
 
@@ -52,7 +52,7 @@ def test_kept_runs_are_shown_whatever_their_key(here, make_metrics):
     first, *_ = runs(load(), "smoke")
     path = here / "reports/measured" / first.id / "metrics.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))
+    path.write_bytes(sealed(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))
     write_report("smoke", here / "out")
     assert set(states(here / "out")) == {"missing"}
     assert "measured on cuda: Tensor Wonder, commit" in (here / "out" / "index.html").read_text()

@@ -114,11 +114,11 @@ class Project:
         assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-3000:]}"
         return done.stdout
 
-    def start(self, *command):
+    def start(self, *command, **environment):
         """A process in a session of its own."""
         return subprocess.Popen(
             command,
-            **{"cwd": self.path, "env": self.environment(), "start_new_session": True},
+            **{"cwd": self.path, "env": self.environment(**environment), "start_new_session": True},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
 

@@ -23,6 +23,7 @@ from daso.config.keys import Keys
 from daso.config.resolve import Run, data_config, parse_run, runs, split_config
 from daso.data.files import canonical
 from daso.errors import DasoError
+from daso.report.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
 STORE = "data/store/{dataset}/manifest.json"
@@ -49,6 +50,8 @@ try:
     SUITE = str(config.get("suite", PARAMS.suite))
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)
+    GPUS = int(os.environ.get("DASO_GPUS") != "0")  # of a run
+    WALL_TIMES = WallTimes(PARAMS, cuda=GPUS > 0)
 except DasoError as error:
     sys.exit(str(error))
 
@@ -122,6 +125,12 @@ def read_by(wildcards):
     return {name: path.as_posix() for name, path in files.items()}
 
 
+def shares_a_job(wildcards):
+    """The group of a short run, under a profile that says how many of them one job takes."""
+    packs = "short" in workflow.group_settings.group_components
+    return "short" if packs and WALL_TIMES.short(run_of(wildcards)) else None
+
+
 def suite_results(wildcards):
     these = runs(PARAMS, wildcards.suite)
     return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]
@@ -154,9 +163,9 @@ if MAIN:
         provenance.doubt(
             path.as_posix() for path in Path().glob(REPORT.format(suite="*"))
         )
+        unknown = provenance.orphans(kept())
     except DasoError as error:
         sys.exit(str(error))
-    unknown = provenance.orphans(kept())
     if unknown and "DASO_ADOPT" not in os.environ:
         sys.exit(
             f"{unknown[0]}: no record says how this file was made ({len(unknown)} such outputs), so whether it is current "

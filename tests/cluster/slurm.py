@@ -1,0 +1,178 @@
+"""A real Slurm of one node, in a folder of its own: started, used by what is called within, and stopped for good.
+
+    python tests/cluster/slurm.py sinfo        # start it, run a command on it, stop it
+
+Nothing outside the folder is written but Debian's packages, where they are missing and root may install them. Its GPUs
+are made up: devices that any Linux has, which Slurm counts and hands out like others.
+"""
+
+import contextlib
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+PACKAGES = ("slurmctld", "slurmd", "slurm-client")
+NEEDED = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
+GPUS = ("/dev/null", "/dev/zero")
+CONFIGURATION = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/none
+CredType=cred/none
+SlurmctldPort={control}
+SlurmdPort={node}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+ReturnToService=2
+MinJobAge=600
+KillWait=10
+SchedulerParameters=batch_sched_delay=0,sched_interval=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=500
+GresTypes=gpu
+JobAcctGatherType=jobacct_gather/none
+JobCompType=jobcomp/none
+AccountingStorageType=accounting_storage/none
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
+PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=2 State=UP
+"""
+# The executor takes SLURM_CONF from what runs within a job, so `srun` there must be told where its cluster is.
+SRUN = """\
+#!/bin/sh
+SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
+"""
+
+
+class UnavailableError(Exception):
+    """There is no Slurm here, and none can be had; the text says why."""
+
+
+def install():
+    """Have Slurm's programs; raises UnavailableError where they are missing and cannot be installed."""
+    if not sys.platform.startswith("linux"):
+        raise UnavailableError("Slurm's node daemon wants Linux")
+    if not _missing():
+        return
+    if os.getuid() != 0 or not shutil.which("apt-get"):
+        raise UnavailableError(
+            f"{', '.join(_missing())} not found, and only root can apt-get install {' '.join(PACKAGES)}"
+        )
+    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True, "text": True}
+    command = ["apt-get", "install", "-qy", "--no-install-recommends", *PACKAGES]
+    done = subprocess.run(command, check=False, **quiet)
+    if done.returncode:  # the lists may be old, or not there
+        subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
+        done = subprocess.run(command, check=False, **quiet)
+    if done.returncode or _missing():
+        raise UnavailableError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+
+
+def _missing():
+    return [name for name in NEEDED if not shutil.which(name)]
+
+
+@contextlib.contextmanager
+def cluster(folder, cores=2, gpus=2):
+    """Start a node of so many cores and made-up GPUs; yields the environment in which `sbatch` finds it.
+
+    Raises UnavailableError where it cannot be had. At the end its jobs, its daemons and all their processes are gone.
+    """
+    install()
+    folder = Path(folder).resolve()
+    for name in ("state", "spool", "bin"):
+        (folder / name).mkdir(parents=True)
+    _configure(folder, cores, gpus)
+    environment = {**os.environ, "SLURM_CONF": f"{folder}/slurm.conf"}
+    environment["PATH"] = f"{folder}/bin{os.pathsep}{environment['PATH']}"
+    started = []
+    try:
+        for daemon in ("slurmctld", "slurmd"):
+            with (folder / f"{daemon}.out").open("w") as out:
+                command = [shutil.which(daemon), "-D", "-f", f"{folder}/slurm.conf"]
+                started.append(subprocess.Popen(command, env=environment, stdout=out, stderr=out))
+        _wait_until_idle(folder, started, environment)
+        yield environment
+    finally:
+        _stop(started, environment)
+
+
+def _configure(folder, cores, gpus):
+    host = socket.gethostname().partition(".")[0]
+    control, node = _free_ports(2)
+    memory = psutil.virtual_memory().total // 2**20 * 9 // 10
+    values = {"user": getpass.getuser(), "host": host, "control": control, "node": node, "folder": folder}
+    (folder / "slurm.conf").write_text(CONFIGURATION.format(cores=cores, gpus=gpus, memory=memory, **values))
+    devices = "".join(f"Name=gpu File={device}\n" for device in GPUS[:gpus])
+    (folder / "gres.conf").write_text(f"AutoDetect=off\n{devices}")
+    (folder / "cgroup.conf").write_text("CgroupPlugin=autodetect\n")
+    srun = folder / "bin" / "srun"
+    srun.write_text(SRUN.format(folder=folder, srun=shutil.which("srun")))
+    srun.chmod(0o755)
+
+
+def _free_ports(number):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _wait_until_idle(folder, started, environment, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False)
+        if done.stdout.strip() == "idle":
+            return
+        if any(process.poll() is not None for process in started):
+            break
+        time.sleep(0.2)
+    said = "".join((folder / f"{name}.out").read_text()[-500:] for name in ("slurmctld", "slurmd"))
+    raise UnavailableError(f"Slurm does not start here: {' '.join(said.split())}")
+
+
+def _stop(started, environment):
+    """Cancel the jobs, end the daemons, then every process that still knows this cluster: steps outlive a daemon."""
+    with contextlib.suppress(subprocess.SubprocessError, OSError):
+        for command in (["scancel", "--user", getpass.getuser()], ["scontrol", "shutdown"]):
+            subprocess.run(command, env=environment, timeout=20, check=False, capture_output=True)
+    for process in started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        process.kill()
+        process.wait()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("SLURM_CONF") == environment["SLURM_CONF"]:
+                process.kill()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            with cluster(place) as found:
+                sys.exit(subprocess.run(sys.argv[1:] or ["sinfo"], env=found, check=False).returncode)
+        except UnavailableError as why:
+            sys.exit(str(why))

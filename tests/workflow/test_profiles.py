@@ -1,0 +1,76 @@
+"""What the profiles ask for, without a cluster: a Slurm that runs is in tests/cluster."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import time
+
+import psutil
+import pytest
+
+from daso.config.params import load
+from daso.config.resolve import Run
+from daso.report.cost import STEPS, kind
+from tests.workflow.project import METHODS, SETTING
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+SLURM = ("--workflow-profile", "workflow/profiles/slurm")
+
+
+def asked(project, **environment):
+    """GPUs and minutes that the training of each method asks for."""
+    said = project.call("snakemake", "-n", *SLURM, **environment)
+    found = re.findall(r"method=(\w+), seed=0\n\s+resources: .*\bgpu=(\d+).*\bruntime=(\d+)", said)
+    return {method: (int(gpus), int(minutes)) for method, gpus, minutes in found}
+
+
+def test_a_run_asks_for_a_gpu_and_for_what_was_measured_on_such_a_device(project):
+    """6 steps, a minute each on a GPU: 5 minutes and twice 6. Of the other method, and of CPUs, nothing is known."""
+    for made in project.path.glob("metrics/*/**/*.json"):
+        made.unlink()
+    project.edit("protocols/tiny.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.0))
+    of = kind(load(project.path / "params"), Run("digits", SETTING, "tiny", METHODS[0], 0))
+    record = {"of": of, "device": "cuda: made up", "how": "fp32, graph", "seconds": 60.0}
+    project.write(STEPS, json.dumps({"steps": [record]}))
+    assert asked(project, DASO_GPUS="1") == {METHODS[0]: (1, 17), METHODS[1]: (1, 1440)}
+    assert asked(project, DASO_GPUS="0") == {METHODS[0]: (0, 1440), METHODS[1]: (0, 1440)}
+
+
+def test_a_run_that_fails_does_not_stop_the_others(project):
+    for method, rate in zip(METHODS, (0.02, 1e30), strict=True):
+        project.edit(f"methods/{method}.yaml", lambda tree, rate=rate: tree.update(optimizer={"lr": rate}))
+    before = project.results()
+    said = project.snakemake(fails=True)
+    assert "lower optimizer.lr" in said
+    changed = {path for path, content in project.results().items() if content != before[path]}
+    assert changed == {f"metrics/digits/{SETTING}/tiny/{METHODS[0]}/s0.json"}
+
+
+def test_the_shell_waits_for_a_training_that_is_told_to_end(project):
+    """Slurm tells all processes of a job, and kills those that are left when the shell is gone."""
+    project.edit("protocols/tiny.yaml", lambda tree: tree.update(steps=6000, checkpoint_every=10))
+    run = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
+    process = project.start("snakemake", f"runs/{run}/train.json", "--cores", "1")
+    try:
+        end = time.monotonic() + 120
+        while not any((project.path / "scratch" / run).glob("*.pt")):
+            assert process.poll() is None, process.communicate()[0][-3000:]
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children(recursive=True)
+        (training,) = (child for child in children if "train" in child.cmdline() and "python" in child.cmdline()[0])
+        shell = training.parent()
+        training.suspend()
+        shell.terminate()
+        with pytest.raises(psutil.TimeoutExpired):
+            shell.wait(1)
+        training.terminate()
+        training.resume()
+        process.communicate(timeout=60)
+        assert not training.is_running()
+        assert f"{run}: stopped at step " in project.read(f"logs/train/{run}.log")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
