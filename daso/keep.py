@@ -9,7 +9,7 @@ from daso.config.keys import MEASURED
 from daso.config.params import load
 from daso.config.resolve import parse_run
 from daso.data.files import read_sealed, sealed, whole_file
-from daso.data.finished import RESULT, finished
+from daso.data.finished import finished
 from daso.data.shape import misfit
 from daso.engine import journal
 from daso.errors import DataError
@@ -29,9 +29,7 @@ def keep(name: str) -> Path:
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
             raise DataError(f"{path}: there is no such file to keep; make it with `snakemake {path}`, or `dvc pull` it")
-    found, trained = read_sealed(metrics, "file of metrics"), finished(source)
-    if trained.result.get("run") != run:
-        raise DataError(f"{source / RESULT}: of {trained.result.get('run')}, another run; {again(source / RESULT)}")
+    found, trained = read_sealed(metrics, "file of metrics"), finished(source, name=run)
     if wrong := misfit(found, {"provenance": dict}):
         raise DataError(f"{metrics}: not the metrics of a run: {wrong}; {again(metrics)}")
     if (found.get("run"), found.get("files")) != (run, trained.result.get("files")):

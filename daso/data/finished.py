@@ -69,12 +69,14 @@ class Finished(NamedTuple):
         return content
 
 
-def finished(folder: Path, key: str | None = None) -> Finished:
-    """The finished run in a folder; raises DataError when there is none, or it is not the run of `key`."""
+def finished(folder: Path, key: str | None = None, name: str | None = None) -> Finished:
+    """The finished run in a folder; raises DataError when there is none, or it has not this key or this name."""
     path = folder / RESULT
     run = Finished(folder, read_sealed(path, "result of a run"))
     if wrong := misfit(run.result, FORM):
         raise DataError(f"{path}: not the result of a run ({wrong}); {again(path)}")
+    if name not in (None, run.result.get("run")):
+        raise DataError(f"{path}: is the result of {run.result.get('run')}; {again(path)}")
     if key not in (None, run.key):
         raise DataError(f"{folder}: is the run {run.key}, not {key} that params/ and code make; {again(path)}")
     return run

@@ -21,7 +21,7 @@ def states(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
 def _state(run: str, key: str) -> str:
     folder = Path("runs", run)
     if (folder / RESULT).exists():
-        return "done" if finished(folder).key == key else "stale"
+        return "done" if finished(folder, name=run).key == key else "stale"
     return "running" if Path("scratch", run, f"{key}.pt").exists() else "missing"
 
 

@@ -148,7 +148,7 @@ def test_states(params):
     own = runs(params, "smoke")[:4]
     keys = Keys(params)
     for run, key in ((own[0], keys.train(own[0])), (own[1], "another")):
-        finish(Path("runs", run.id), {}, key=key)
+        finish(Path("runs", run.id), {}, run=run.id, key=key)
     state = Path("scratch", own[2].id, f"{keys.train(own[2])}.pt")
     state.parent.mkdir(parents=True)
     state.write_bytes(b"")
