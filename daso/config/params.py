@@ -238,6 +238,10 @@ def _dotted(parts: Iterable[object]) -> str:
 def _message(error: Any) -> str:
     value, want = shown(error.instance), error.validator_value
     match error.validator:
+        case "type" if (
+            want in ("number", "integer") and type(error.instance) in (int, float) and abs(error.instance) >= LIMIT
+        ):
+            return f"{value} is too far from zero; a number is below 2^53"
         case "type":
             return f"{value} is not {_ARTICLE.get(str(want), want)}"
         case "enum":

@@ -287,6 +287,11 @@ def test_numbers_are_those_of_yaml_1_2(params):
         ),
         (
             "protocols/digits.yaml",
+            lambda t: t["overrides"].update({"optimizer.lr": 1e30}),
+            "overrides: optimizer.lr: 1e+30 is too far from zero; a number is below 2^53",
+        ),
+        (
+            "protocols/digits.yaml",
             lambda t: t["overrides"].update({"optimizer.factor": -3}),
             "overrides: optimizer.factor: -3 is too small; it must be above 0",
         ),

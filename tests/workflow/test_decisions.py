@@ -134,14 +134,15 @@ def test_a_report_without_a_record_is_made_again(project):
     assert project.planned() == NOTHING
 
 
-def test_metrics_of_another_training_are_refused(project):
-    config = f"runs/digits/{SETTING}/tiny/{DASO}/s0/config.json"
-    key = json.loads(project.read(config))["key"]
-    project.replace(config, key, "0" * 16)
+def test_a_training_that_is_not_the_one_it_was_is_not_evaluated(project):
+    run = f"runs/digits/{SETTING}/tiny/{DASO}/s0"
+    key = json.loads(project.read(f"{run}/config.json"))["key"]
+    project.replace(f"{run}/config.json", key, "0" * 16)
     project.call("rm", f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json")
     said = project.snakemake(fails=True)
-    assert "0" * 16 in said
-    assert key in said
+    (line,) = {line for line in said.splitlines() if line.startswith(f"{run}/config.json: ")}
+    assert "not the digest in train.json" in line
+    assert f"run `snakemake {run}/config.json`" in line
     assert "Traceback" not in said
     assert not (project.path / f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json").exists()
 

@@ -134,7 +134,8 @@ def test_after_an_orphan_nothing_is_trained_again(killed, finished, tmp_path):
         process.kill()
         process.wait(timeout=60)  # not for its output: the orphan holds the other end
         with started(project) as second:
-            wait_for(lambda: f"waiting for process {training.pid} on " in log.read_text())
+            waits = f"waiting for process {training.pid} on "
+            wait_for(lambda: log.exists() and waits in log.read_text())  # each training has a log of its own
             training.resume()
             said, _ = second.communicate(timeout=120)
         process.communicate(timeout=60)

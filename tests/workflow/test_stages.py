@@ -7,14 +7,16 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.registry import specs_of
+from tests.finished import finish
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-# What hands files over, shows progress, takes turns, holds locks or checks keys; names, of which a key has its own.
+# What hands files over, shows progress, takes turns, holds locks, checks keys or the form of what is handed over, and
+# remembers when and where; names, of which a key has its own.
 EXEMPT = {
     *{"daso.__main__", "daso.cli", "daso.options", "daso.places", "daso.questions", "daso.training"},
-    *{"daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
-    *{"daso.config.code", "daso.config.registry", "daso.config.signature"},
+    *{"daso.engine.journal", "daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
+    *{"daso.config.code", "daso.config.form", "daso.config.registry", "daso.config.signature"},
 }
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"
@@ -42,10 +44,9 @@ def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch
     if stage == "derive":
         project.write("stage.json", '{"held_out": 1}')
     if stage == "estimate":  # a survey with one evaluation, of even sizes
-        (project.path / "survey").mkdir()
-        project.write("survey/config.json", json.dumps(config))
         sizes = [f"size_{k}" for k in range(10)]
-        project.write("survey/history.csv", f"{','.join(sizes)}\n{','.join('1' for _ in sizes)}\n")
+        history = f"{','.join(sizes)}\n{','.join('1' for _ in sizes)}\n"
+        finish(project.path / "survey", {"config.json": json.dumps(config), "history.csv": history}, key="k")
     arguments = {
         "data": ["download", "--config", "stage.json", "--out", "new/store"],
         "split": ["split", "--config", "stage.json", "--store", STORE, "--out", "new/split.json"],
