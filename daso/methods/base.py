@@ -38,6 +38,7 @@ class AddOn(nn.Module):
     needs: frozenset[str] = frozenset()  # keys of step.out it reads
     heads: Mapping[str, int] = {}  # linear heads to hang on the network, by name: how many outputs
     readout: ClassVar[str | None] = None  # the head that answers at test time
+    adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it bends, which no other add-on may
     now: Hashable = None  # the phase of the step under way
 
     def phase(self, t: int) -> Hashable:
