@@ -6,7 +6,6 @@ The measures of Wang et al. 2022 (DebiasPL), section 3. Of counts (K, K) rows ar
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daso.ops.confusion import FloatArray, IntArray
 
@@ -61,7 +60,8 @@ def similarity(means: FloatArray) -> FloatArray:
     """Cosines of class means (K, D) with each other (K, K); NaN with a class that has no mean or a zero one."""
     norms = np.linalg.norm(means, axis=1, keepdims=True)
     unit = np.divide(means, norms, out=np.full(means.shape, np.nan), where=norms > 0)
-    return unit @ unit.T
+    cosines: FloatArray = unit @ unit.T
+    return cosines
 
 
 def extremes(counts: IntArray, number: int) -> tuple[IntArray, IntArray]:
@@ -82,5 +82,5 @@ def neighbours(similarities: FloatArray, classes: IntArray, number: int) -> tupl
 def _entropy(counts: IntArray) -> float:
     if not counts.sum():
         return np.nan
-    shares: NDArray[np.float64] = counts[counts > 0] / counts.sum()
+    shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
