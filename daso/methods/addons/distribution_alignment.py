@@ -20,8 +20,9 @@ class DistributionAlignment(AddOn):
     """Pseudo-labels times what their mean should be over what it is of late (Berthelot et al. 2020, section 3.1).
 
     It should be the distribution of the labeled images, or another `prior`: that of the unlabeled ones where it is
-    known, an even one, or the counts given; to the power `temperature`, which below 1 evens it out (Wei et al. 2021). It is the mean
-    over the last `window` batches, the one under way among them. `enabled: false` is for settings that do without.
+    known, an even one, or the counts given; to the power `temperature`, which below 1 evens it out (Wei et al. 2021).
+    It is the mean over the last `window` batches, the one under way among them. `enabled: false` is for settings that
+    do without.
     """
 
     target: Tensor

@@ -17,7 +17,7 @@ from daso.ops.losses import masked_mean, soft_cross_entropy
 from daso.ops.similarity import cosine
 from daso.records import Batch, Env, Losses, Output, Role, Step
 
-TINY = torch.finfo(torch.float32).tiny  # so that a guess has a logarithm
+NEVER = -1e4  # in place of log 0, so that no row is all minus infinity
 
 
 class SimMatch(Learner):
@@ -122,7 +122,7 @@ class SimMatch(Learner):
 
     def calibrated(self, near: Tensor, p: Tensor) -> Tensor:
         """Similarities of logits (U, N), times what the guess p (U, K) gives the class of each, rows sum to one."""
-        return (near + p.clamp(min=TINY).log()[:, self.labels]).softmax(-1)
+        return (near + p.log().clamp(min=NEVER)[:, self.labels]).softmax(-1)
 
     @torch.no_grad()
     def guesses(self, step: Step) -> dict[str, Tensor]:
