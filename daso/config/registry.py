@@ -25,6 +25,7 @@ ADDONS = {
     "abc": "daso.methods.addons.abc:ABC",
     "darp": "daso.methods.addons.darp:DARP",
     "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
+    "debias": "daso.methods.addons.debias:Debias",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {

@@ -38,6 +38,7 @@ class AddOn(nn.Module):
     needs: frozenset[str] = frozenset()  # keys of step.out it reads
     heads: Mapping[str, Head] = {}  # heads to hang on the network, by name: how many outputs, or the widths
     readout: ClassVar[str | None] = None  # the head that answers at test time
+    adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it bends, which no other add-on may
     now: Hashable = None  # the phase of the step under way
 
     def phase(self, t: int) -> Hashable:
@@ -62,6 +63,10 @@ class AddOn(nn.Module):
 
     def commit(self, step: Step, memo: Any) -> None:
         """Write what this step leaves behind."""
+
+    def guesses(self, step: Step, memo: Any) -> dict[str, Tensor]:
+        """Pseudo-labels (U, K) that it made on the way, by name, for analyses alone; writes nothing."""
+        return {}
 
 
 class Learner(nn.Module):
@@ -154,6 +159,20 @@ class Learner(nn.Module):
         """Every add-on's `commit`."""
         for addon, memo in zip(self.chain, step.memos, strict=True):
             addon.commit(step, memo)
+
+    @torch.no_grad()
+    def guesses(self, step: Step) -> dict[str, Tensor]:
+        """Pseudo-labels (U, K) of one step by where they come from, before `commit`, for analyses alone.
+
+        "linear": the classifier's own on the weak view; those of the add-ons; "final": what was learned from. Empty
+        where nothing is guessed. Every step of a run has the same names.
+        """
+        if not step.targets.numel():
+            return {}
+        linear = {"linear": step.out["weak"].logits.softmax(-1)} if "weak" in step.out else {}
+        pairs = zip(self.chain, step.memos, strict=True)
+        named = {name: probs for addon, memo in pairs for name, probs in addon.guesses(step, memo).items()}
+        return linear | named | {"final": step.targets}
 
 
 def joint(network: Network, **images: Tensor) -> dict[str, Output]:

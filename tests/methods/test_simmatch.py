@@ -274,10 +274,12 @@ def test_images_are_weighed(env, batch, models, first):
 
 
 def test_guesses(env, batch, models):
-    """At temperature 1, as in `test_a_step`; none is bent by what comes after it."""
-    learner = simmatch(env)
+    """At temperature 1, as in `test_a_step`; none is bent by what comes after it, and add-ons tell theirs."""
+    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 4, "period": 1, "warmup": 501}
+    learner = simmatch(env, DASO(env, **options, weight=1.0))
     _, step = stepped(learner, batch, models)
     guesses = learner.guesses(step)
+    assert guesses.keys() == {"linear", "semantic", "instance", "final"}
     assert guesses["linear"][0].tolist() == pytest.approx([0.244728, 0.665241, 0.090031], abs=1e-5)
     assert guesses["instance"][0].tolist() == pytest.approx([0.615110, 0.308753, 0.076137], abs=1e-5)
     assert torch.equal(guesses["final"], step.targets)

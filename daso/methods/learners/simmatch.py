@@ -126,13 +126,8 @@ class SimMatch(Learner):
 
     @torch.no_grad()
     def guesses(self, step: Step) -> dict[str, Tensor]:
-        """Pseudo-labels (U, K) by name, for analyses alone; to be asked before `commit`, which changes the bank.
-
-        "linear" is the guess as it is, "instance" the classes of similar images, "final" what is learned.
-        """
-        weak = step.out["weak"]
-        instance = self.aggregated(self.similarity(weak))
-        return {"linear": weak.logits.softmax(-1), "instance": instance, "final": step.targets}
+        """Those of every learner, and "instance": the classes of similar images."""
+        return super().guesses(step) | {"instance": self.aggregated(self.similarity(step.out["weak"]))}
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:
