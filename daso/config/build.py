@@ -56,6 +56,7 @@ def build(
         batch_size=protocol["batch_size"],
         steps=protocol["steps"],
         seed=config["draw_seed"],
+        labels=tuple(data.labeled.labels.tolist()),
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
     addons: list[AddOn] = [_part(ADDONS, _with(options, lent.options), env) for options in method["addons"]]

@@ -11,6 +11,7 @@ LEARNERS = {
     "pseudo_label": "daso.methods.learners.pseudo_label:PseudoLabel",
     "mean_teacher": "daso.methods.learners.mean_teacher:MeanTeacher",
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
+    "simmatch": "daso.methods.learners.simmatch:SimMatch",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
