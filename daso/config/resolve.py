@@ -132,10 +132,11 @@ def data_config(params: Params, dataset: str) -> Tree:
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
-    """What a split is drawn from."""
-    tree = params.datasets[dataset]
+    """What a split is drawn from; a setting's own holdout comes before its dataset's."""
+    tree, own = params.datasets[dataset], setting_config(params, dataset, setting)
     kept = {key: tree[key] for key in ("num_classes", "holdout", "class_order")}
-    return {"dataset": dataset, "setting": setting_config(params, dataset, setting), "seed": seed, **kept}
+    kept["holdout"] = own.pop("holdout", kept["holdout"])
+    return {"dataset": dataset, "setting": own, "seed": seed, **kept}
 
 
 def setting_config(params: Params, dataset: str, setting: str) -> Tree:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from daso.data.tail import way_of
 from daso.report.collect import MEASURES, Cell, Spread, Tree
 from daso.report.measured import Place, hindrances, parts
 from daso.report.planned import Expected, compared
@@ -154,8 +155,14 @@ def described(setting: Tree) -> dict[str, str]:
     if "labeled" in setting:
         sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
         return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
+    if way_of(setting) == "share":
+        sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
+        gammas = dict.fromkeys(("gamma_l", "gamma_u"), f"{setting['gamma']:g}")
+        return {"name": str(setting["name"]), **sizes, **gammas, "reversed": ""}
     gamma_u = setting.get("gamma_u")
     unlabeled = "unknown" if gamma_u is None else f"{gamma_u:g}"
+    if way_of(setting) == "whole":
+        setting, unlabeled = {**setting, "m1": "every training image"}, "as found"
     if setting.get("reversed") and gamma_u is not None:
         unlabeled = f"1/{gamma_u:g}" if Fraction(str(gamma_u)) != 1 else "1"
     gamma_l = setting.get("gamma_l")

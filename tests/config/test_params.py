@@ -273,7 +273,7 @@ def test_numbers_are_those_of_yaml_1_2(params):
             "datasets/digits.yaml",
             lambda t: t["settings"].update(every={"n1": 20, "m1": "all", "gamma_l": 20}),
             "digits/every: m1: all is every image without a label, and source 'digits' has none; "
-            "say how many in params/datasets/digits.yaml",
+            "say how many, or train for all that are not held out, in params/datasets/digits.yaml",
         ),
         (
             "protocols/digits.yaml",

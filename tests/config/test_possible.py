@@ -11,7 +11,7 @@ from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
 from daso.config.resolve import Run, resolve
 from daso.config.signature import attribute
-from daso.data.split import draw
+from daso.data.drawing import draw
 from daso.errors import ParamsError
 from daso.records import Env
 

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from daso.data.catalog import load_source, make_store
 from daso.data.listing import listing
-from daso.data.split import long_tail
+from daso.data.tail import long_tail
 from daso.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]

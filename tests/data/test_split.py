@@ -8,18 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daso.data.drawing import draw, draw_natural, order_of_classes
 from daso.data.files import digest
-from daso.data.split import (
-    check_setting,
-    check_split,
-    draw,
-    draw_natural,
-    load_split,
-    long_tail,
-    make_split,
-    order_of_classes,
-)
+from daso.data.split import check_setting, check_split, load_split, make_split
 from daso.data.store import write_store
+from daso.data.tail import long_tail
 from daso.errors import DataError
 
 # n1 or m1, gamma, every class, sum
