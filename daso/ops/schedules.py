@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-
 Anneal = Literal["constant", "cosine", "half_cosine"]
 
 

@@ -18,7 +18,7 @@ def test_constant_learning_rate():
 
 
 def test_cosine_of_seven_sixteenths():
-    """.03 cos(7 pi / 32) = .03 * .7730105 after half of 2^20 steps; .03 cos(7 pi / 16) = .03 * .1950903 at their end."""
+    """.03 cos(7 pi / 32) = .03 * .7730105 after half of 2^20 steps, .03 cos(7 pi / 16) = .03 * .1950903 at the end."""
     rate = learning_rate(2**20, lr=0.03, warmup=0, milestones=[], factor=1.0, anneal="cosine")
     assert [rate[t].item() for t in (0, 2**19)] == pytest.approx([0.03, 0.02319031], abs=1e-8)
     assert rate[-1].item() == pytest.approx(0.00585271, abs=1e-7)  # one step before the end
