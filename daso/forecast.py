@@ -198,7 +198,7 @@ def _images(params: Params, run: Run) -> dict[str, int]:
     tree = params.datasets[run.dataset]
     setting, classes = setting_config(params, run.dataset, run.setting), tree["num_classes"]
     train, test, others = _all_images(params, run.dataset)
-    holdout = int(setting.get("holdout", tree["holdout"]))
+    holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
     tail = class_sizes(setting, classes)[1]
     unlabeled = others or train - holdout if tail is None else sum(tail)
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}

@@ -51,7 +51,6 @@ def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdo
     rest = _concatenated(rows[held:] for rows in every)
     if way_of(setting) in ("others", "whole"):
         labeled = _thinned(ranks, rest, up, long_tail(n1, setting["gamma_l"], k), seed)
-        # fidelity: labeled-among-unlabeled
         return Split(labeled, np.sort(rest) if m1 == "train" else np.flatnonzero(ranks < 0), validation)
 
     pools = _shuffled(ranks, rest, up, seed)

@@ -86,7 +86,7 @@ def _page(suite: Tree, cells: Sequence[Cell], sections: Sequence[Section], order
         "titles": [titles[name] for name in order],
         "published_runs": RUNS,
         "close": f"{tables.CLOSE:g}",
-        "any_published": any(section.has_published for section in sections),
+        "any_published": any(section.has_verdicts for section in sections),
     }
 
 

@@ -70,6 +70,7 @@ class Section:
     methods: list[dict[str, Any]]
     rows: list[list[Field]]  # [method][setting]
     has_published: bool
+    has_verdicts: bool  # whether a published number is beyond doubt
     has_measured: bool
     sources: list[str]
     notes: list[str]
@@ -131,6 +132,7 @@ def section(
         methods=list(table["methods"]),
         rows=rows,
         has_published=bool(known),
+        has_verdicts=any(not j.published.doubt for j in known if j.published),
         has_measured=any(j.measured for j in judgements),
         sources=sorted({j.published.source for j in known if j.published}),
         notes=[
