@@ -25,7 +25,7 @@ def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
 def labeled_share(whole: Counts, share: float) -> Counts:
     """How many of each class are labeled, ceil(share * N_k), so that no class has none (Wei et al. 2021, section 4.1).
 
-    `share` counts as the decimal that is written: 0.1 of 30 images is 3, whatever the product in float64.
+    `share` counts as the decimal that is written: 0.07 of 100 images are 7, and not the 8 of float64.
     """
     return tuple(math.ceil(Fraction(str(share)) * n) for n in whole)
 

@@ -112,7 +112,7 @@ def test_a_settings_own_holdout_comes_before_the_datasets(params):
     params("datasets/digits.yaml", lambda tree: tree["settings"].update(n4=sizes))
     found = split_config(load(), "digits", "n4", 3)
     assert found == {
-        **{"dataset": "digits", "seed": 3, "num_classes": 10, "holdout": 0, "class_order": "native"},
+        **{"dataset": "digits", "seed": 3, "num_classes": 10, "holdout": 0, "class_order": "seed"},
         "setting": {"name": "n4", "reversed": False, "n1": 4, "m1": "train", "gamma_l": 1},
     }
     assert split_config(load(), "digits", "n20-m80-l20-u10", 3)["holdout"] == 100

@@ -107,9 +107,9 @@ def test_counts_of_a_tail_of_which_a_share_is_labeled(gamma, tail, total, tenth,
 
 
 def test_a_share_is_the_decimal_that_is_written():
-    """A tenth of 70 is 7 and three tenths of 90 are 27; in float64 .1 * 70 and .3 * 90 are 7.000000000000001 and 27."""
+    """0.07 of 100 images are 7; in float64 the product is 7.000000000000001, which would be rounded up to 8."""
+    assert labeled_share((100, 101, 200, 1), 0.07) == (7, 8, 14, 1)
     assert labeled_share((70, 71, 30, 1), 0.1) == (7, 8, 3, 1)
-    assert labeled_share((90, 10, 1), 0.3) == (27, 3, 1)
 
 
 LABELED = "3 87 63 51 27 0 54 72 69 10 85 64 38"
