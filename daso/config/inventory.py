@@ -8,7 +8,7 @@ from daso.config.explain import Row, aligned
 from daso.config.params import Params, Tree, nearest, parts
 from daso.config.possible import sizes, unknown_classes
 from daso.config.resolve import runs, with_lenders
-from daso.data.tail import UNKNOWN
+from daso.data.tail import UNKNOWN, way_of
 from daso.errors import ParamsError
 
 
@@ -43,9 +43,14 @@ def described(setting: Tree, classes: int) -> Row:
         share = f"{100 * setting['labeled']:g} %"
         return f"labeled: {share} of each class, as large as it is", "unlabeled: the rest"
     told = sizes(setting, classes)
+    if way_of(setting) == "share":
+        tail = f"of a tail of gamma {setting['gamma']:g}, {100 * setting['share']:g} % labeled"
+        return f"labeled: {_tail(told['counts'])} ({tail})", f"unlabeled: {_tail(told['unlabeled_counts'])}, the rest"
     labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma_l']:g})"
     if unknown_classes(setting):
         return labeled, f"unlabeled: all there are; {UNKNOWN}"
+    if way_of(setting) == "whole":
+        return labeled, "unlabeled: all images that are not held out, the labeled ones too"
     turned = ", reversed" if setting.get("reversed") else ""
     return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])} (gamma {setting['gamma_u']:g}{turned})"
 
