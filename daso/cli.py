@@ -13,11 +13,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daso import questions
+from daso import preparation, questions
 from daso.errors import DasoError, told
 from daso.options import OPTIONS, configuration
 
@@ -47,51 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def download(args: Args) -> None:
-    """Fetch or read a dataset and store it."""
-    from daso.data.catalog import make_store, malformed
-
-    if bool(args.dataset) == bool(args.config):
-        raise DasoError("download: name a dataset of params/datasets, or give its resolved --config")
-    store = make_store(configuration(args.config, malformed) if args.config else _resolved_data(args.dataset), args.out)
-    logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
-
-
-def split(args: Args) -> None:
-    """Draw a split and save it, or check a saved one."""
-    from daso.data.shape import misfit
-    from daso.data.split import CONFIG, check_split, make_split
-    from daso.data.store import load_store
-
-    if args.check:
-        saved = check_split(args.check, load_store(args.store))
-        logging.info("%s: disjoint, counts and digest right (%s)", args.check, saved.sha256[:16])
-        return
-    if not (args.config and args.out):
-        raise DasoError("split: give --config and --out to draw a split, or --check a saved one")
-    config = configuration(args.config, partial(misfit, form=CONFIG))
-    make_split(config, load_store(args.store), args.out)
-
-
-def derive(args: Args) -> None:
-    """Make the split of one stage of a plan from the split as drawn."""
-    from daso.data.derive import derive
-    from daso.data.store import load_store
-
-    saved = derive(configuration(args.config), args.split, load_store(args.store), args.out, args.run)
-    logging.info("%s: %d labeled images, %d of them guessed", args.out, *map(len, (saved.split[0], saved.split[3])))
-
-
-def estimate(args: Args) -> None:
-    """Write the class sizes that a finished survey has found."""
-    from daso.data.files import sealed, whole_file
-    from daso.engine.survey import found
-
-    survey = found(args.run, args.key, args.trained)
-    with whole_file(args.out) as file:
-        file.write(sealed(survey))
 
 
 def train(args: Args) -> None:
@@ -241,11 +195,11 @@ def prune(args: Args) -> None:
 
 
 VERBS: dict[str, Callable[[Args], None]] = {
-    "download": download,
-    "split": split,
-    "derive": derive,
+    "download": preparation.download,
+    "split": preparation.split,
+    "derive": preparation.derive,
     "train": train,
-    "estimate": estimate,
+    "estimate": preparation.estimate,
     "evaluate": evaluate,
     "report": report,
     "list": questions.list_,
@@ -262,16 +216,6 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "debias": debias,
     "prune": prune,
 }
-
-
-def _resolved_data(dataset: str) -> dict[str, Any]:
-    from daso.config.params import load, nearest
-    from daso.config.resolve import data_config
-
-    params = load()
-    if dataset not in params.datasets:
-        raise DasoError(f"download: there is no dataset '{dataset}'{nearest(dataset, params.datasets)}")
-    return data_config(params, dataset)
 
 
 def _resolved_run(run: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ def drawn(run: str) -> Path:
     """The split as drawn."""
     dataset, setting, *_, seed = run.split("/")
     return Path("data/splits", dataset, setting, f"{seed}.json")
+
+
+def split_at(path: Path) -> tuple[str, str, int] | None:
+    """Dataset, setting and seed of the split that the workflow keeps at a path; None: it keeps none there."""
+    found = re.fullmatch(r"data/splits/([^/]+)/([^/]+)/s(\d+)\.json", path.as_posix())
+    return (found[1], found[2], int(found[3])) if found else None
 
 
 def read(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
@@ -50,8 +57,8 @@ def made(path: Path) -> str:
     return "name another file, or make it first"
 
 
-def again(path: Path, delete: Path | None = None) -> str:
-    """How a damaged file is made anew, for the end of an error; `delete` is the folder that must go, if not just it."""
+def again(path: Path, delete: Path | str | None = None) -> str:
+    """How a damaged file is made anew, for the end of an error; `delete` is what must go, if not just it."""
     if path.parts[:1] and path.parts[0] in WORKFLOW:
         return f"delete {delete or 'it'} and run `snakemake {path}` again"
     if path.parts[:1] == (DRAFTS,) and len(path.parts) == 7:  # drafts/<the five of a run id>/<file>

@@ -88,16 +88,11 @@ def train(jobs: Sequence[Job], way: Way) -> None:
 def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
     """The data of every job; those of one store share what lies on the device."""
     stores = {folder: verify_store(folder) for folder in dict.fromkeys(job.store for job in jobs)}
-    splits = [check_split(job.split, stores[job.store]) for job in jobs]
+    splits = [check_split(job.split, stores[job.store], job.config["split_config_sha256"]) for job in jobs]
     for job, saved in zip(jobs, splits, strict=True):
-        config = job.config
-        place = config["dataset"]["name"], config["setting"]["name"], config["seed"]
-        if (saved.dataset, saved.setting, saved.seed) != place:
-            raise DataError(
-                f"{job.split}: is the split {saved.setting} of seed {saved.seed}, not that of {config['run']}"
-            )
-        if saved.way != config["plan"].get("split"):
-            raise DataError(f"{job.split}: is not the split that {config['run']} was planned with; make it again")
+        if saved.way != job.config["plan"].get("split"):
+            run = job.config["run"]
+            raise DataError(f"{job.split}: is not the split that {run} was planned with; {again(job.split)}")
     residents: dict[int, Resident] = {}
     for folder, store in stores.items():
         mine = [i for i, job in enumerate(jobs) if job.store == folder]

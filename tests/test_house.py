@@ -21,7 +21,7 @@ FLOORS = [
     {"provenance", "turn"},
     {"forecast"},
     {"adopt", "keep", "publish", "prune", "questions", "training", "options", "zero_shot"},
-    {"bundled"},
+    {"bundled", "preparation"},
     {"cli"},
     {"__main__"},
 ]

@@ -15,6 +15,7 @@ NAMED = {"name": str}
 ANNEAL = ("constant", "cosine", "half_cosine")  # where nothing is said, the first
 FORM = {
     **{"run": str, "key": str, "seed": COUNT, "draw_seed": COUNT, "setting": NAMED, "plan": dict},
+    "split_config_sha256": str,
     "dataset": {
         **{"name": str, "num_classes": Number(2, 10_000, whole=True), "image_size": Number(1, 10_000, whole=True)},
         **{"mean": [NUMBER], "std": [NUMBER], "augment": {"flip": bool, "pad": COUNT, "cutout": COUNT, "ops": [str]}},

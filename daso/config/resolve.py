@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from daso.config.params import Params, Tree, nearest, parts, put
 from daso.config.registry import PLANS, load
+from daso.data.files import digest
 from daso.errors import ParamsError
 from daso.plans import Expanded, HeldOut, Plan, Stage, waits
 
@@ -155,6 +156,7 @@ def resolve(params: Params, run: Run) -> Tree:
             **{key: dataset[key] for key in ("num_classes", "image_size", "mean", "std", "augment")},
         },
         "setting": setting_config(params, run.dataset, run.setting),
+        "split_config_sha256": digest(split_config(params, run.dataset, run.setting, run.seed)),
         "protocol": {
             "name": run.protocol,
             **{

@@ -57,16 +57,13 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
     for config in configs:
-        run, dataset = config["run"], _split_of(config)[0]
+        (dataset, split), run = _wants(config), config["run"]
         for path in _lacking(home, config, configs):
             raise DataError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
         if dataset not in stores:
             stores[dataset] = verify_store(home / places.store(run))
         store = stores[dataset]
-        split_file = home / places.drawn(run)
-        saved = check_split(split_file, store)
-        if (saved.dataset, saved.setting, saved.seed) != _split_of(config):
-            raise DataError(f"{split_file}: is the split {saved.setting} of seed {saved.seed}, not that of {run}")
+        saved = check_split(home / places.drawn(run), store, split)
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
         for name, path in _carried(config, configs).items():
             _look(name, home / path)
@@ -124,10 +121,11 @@ def _carried(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
     return {name: path for name, path in reads.items() if name not in made}
 
 
-def _split_of(config: Config) -> tuple[str, str, int]:
+def _wants(config: Config) -> tuple[str, str]:
+    """The dataset and the split of a run."""
     try:
         config["run"], config["plan"]
-        return config["dataset"]["name"], config["setting"]["name"], config["seed"]
+        return config["dataset"]["name"], config["split_config_sha256"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{config.get('run')}: not a resolved configuration of a run ({error!r})") from error
 

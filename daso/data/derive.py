@@ -43,7 +43,8 @@ def derive(way: Mapping[str, Any], drawn: Path, store: Store, out: Path, guesses
             split = expand(saved.split, saved.counts["labeled"], _logits(guesses, way["key"]), way["exponent"])
     except DataError as error:
         raise DataError(f"{out}: {error}") from error
-    head = {name: getattr(saved, name) for name in ("dataset", "setting", "seed", "source_sha256", "class_order")}
+    kept = ("dataset", "setting", "seed", "config_sha256", "source_sha256", "class_order")
+    head = {name: getattr(saved, name) for name in kept}
     return save_split({**head, "drawn_sha256": saved.sha256, "way": dict(way)}, split, labels, out)
 
 

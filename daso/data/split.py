@@ -21,7 +21,7 @@ PARTS = ("labeled", "unlabeled", "validation")
 ROW = Number(-(2**62), 2**62, whole=True)
 PLACE = {"dataset": str, "seed": Number(0, 2**32 - 1, whole=True)}
 FORM = {
-    **{**PLACE, "setting": str, "source_sha256": str, "class_order": [COUNT]},
+    **{**PLACE, "setting": str, "config_sha256": str, "source_sha256": str, "class_order": [COUNT]},
     **{"counts": {name: [COUNT] for name in PARTS}, **{name: [ROW] for name in PARTS}},
 }
 TAIL = {"name": str, "n1": Number(1, whole=True), "gamma_l": Number(1)}
@@ -45,6 +45,7 @@ class SavedSplit(NamedTuple):
     dataset: str
     setting: str
     seed: int
+    config_sha256: str  # of the configuration it was drawn by
     source_sha256: str  # of the store it was drawn from
     class_order: Counts  # the class of every rank, most frequent labeled one first
     counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
@@ -110,6 +111,7 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
         "dataset": config["dataset"],
         "setting": setting["name"],
         "seed": seed,
+        "config_sha256": digest(config),
         "source_sha256": store.sha256,
         "class_order": order.tolist(),
     }
@@ -144,6 +146,7 @@ def load_split(path: Path) -> SavedSplit:
             dataset=tree["dataset"],
             setting=tree["setting"],
             seed=tree["seed"],
+            config_sha256=tree["config_sha256"],
             source_sha256=tree["source_sha256"],
             class_order=tuple(tree["class_order"]),
             counts={name: tuple(tree["counts"][name]) for name in PARTS},
@@ -159,13 +162,19 @@ def load_split(path: Path) -> SavedSplit:
         raise DataError(f"{path}: not a split ({error!r}); {again(path)}") from error
 
 
-def check_split(path: Path, store: Store) -> SavedSplit:
-    """Read a split and compare it with the store it is to be used with.
+def check_split(path: Path, store: Store, config_sha256: str | None = None) -> SavedSplit:
+    """Read a split and compare it with the store it is to be used with, and with the configuration it should be of.
 
-    Raises DataError for the first of: a wrong digest, another source, a row that is not there, a row used twice,
-    counts that are not those of the store's labels.
+    Raises DataError for the first of: a wrong digest, another configuration, another source, a row that is not there,
+    a row used twice, counts that are not those of the store's labels.
     """
     saved, labels = load_split(path), store.labels("train")
+    if config_sha256 not in (None, saved.config_sha256):
+        whole = None if saved.way is None else "it and the split it was made from"
+        raise DataError(
+            f"{path}: a split {saved.setting} of seed {saved.seed} that another configuration has drawn than the one "
+            f"asked for; {again(path, whole)}"
+        )
     if saved.source_sha256 != store.sha256:
         raise DataError(
             f"{path}: drawn from data with SHA-256 {saved.source_sha256[:16]}, {store.folder} has {store.sha256[:16]}; "

@@ -65,4 +65,5 @@ def config(*addons: dict[str, Any], network: dict[str, Any] = SMALL) -> dict[str
         "plan": {},
         "seed": 0,
         "draw_seed": 0,
+        "split_config_sha256": "",
     }

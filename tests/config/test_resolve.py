@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 REVERSED = "digits/n20-m80-l20-u10r/digits"
 MATCHED = "digits/n20-m80-l20-u10/digits"
 OWN = Path(__file__).resolve().parents[2] / "params"  # the project's own recipes, all of them
+
+
+DRAWN = (
+    '{"class_order":"seed","dataset":"digits","holdout":100,"num_classes":10,"seed":3,"setting":{"gamma_l":20,'
+    '"gamma_u":10,"m1":80,"n1":20,"name":"n20-m80-l20-u10r","reversed":true}}'
+)
 
 
 def resolved(run, root="params"):
@@ -37,6 +44,7 @@ def test_the_resolved_configuration_holds_just_what_a_run_uses(params):
             "augment": {"flip": False, "pad": 1, "cutout": 2, "ops": ["rotate"]},
         },
         "setting": {"name": "n20-m80-l20-u10r", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True},
+        "split_config_sha256": hashlib.sha256(DRAWN.encode()).hexdigest(),
         "protocol": {
             "name": "digits",
             "steps": 1200,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from daso.data.bundle import read_bundle, write_bundle
+from daso.data.files import digest
 from daso.data.split import check_split, make_split
 from daso.data.store import load_store, verify_store, write_store
 from daso.errors import DataError
@@ -23,8 +24,17 @@ def run_config(seed: int, dataset: str = "toy", setting: str = "small", method: 
         "key": f"{seed:016x}",
         "dataset": {"name": dataset, "num_classes": 2},
         "setting": {"name": setting},
+        "split_config_sha256": digest(split_config(seed)),
         "plan": {},
         "seed": seed,
+    }
+
+
+def split_config(seed: int) -> dict:
+    setting = {"name": "small", "n1": 3, "m1": 4, "gamma_l": 3, "gamma_u": 1, "reversed": False}
+    return {
+        **{"dataset": "toy", "setting": setting, "seed": seed},
+        **{"num_classes": 2, "holdout": 4, "class_order": "native"},
     }
 
 
@@ -40,10 +50,7 @@ def pack(tmp_path):
     def pack(*seeds: int, methods: tuple[str, ...] = ("fixmatch",)) -> list:
         runs = []
         for seed in seeds:
-            setting = {"name": "small", "n1": 3, "m1": 4, "gamma_l": 3, "gamma_u": 1, "reversed": False}
-            config = {"dataset": "toy", "setting": setting, "seed": seed, "num_classes": 2, "holdout": 4}
-            path = tmp_path / f"data/splits/toy/small/s{seed}.json"
-            make_split({**config, "class_order": "native"}, store, path)
+            make_split(split_config(seed), store, tmp_path / f"data/splits/toy/small/s{seed}.json")
             runs += [run_config(seed, method=method) for method in methods]
         return runs
 
@@ -171,9 +178,7 @@ def test_runs_that_do_not_fit_are_refused(pack, tmp_path):
     with pytest.raises(DataError, match=r"s0\.json: toy/small/smoke/fixmatch/s0 reads it and it is not there yet"):
         write_bundle(tmp_path / "bundle", [config], tmp_path)
     (splits / "s1.json").rename(splits / "s0.json")
-    with pytest.raises(
-        DataError, match=r"s0\.json: is the split small of seed 1, not that of toy/small/smoke/fixmatch/s0"
-    ):
+    with pytest.raises(DataError, match=r"s0\.json: a split small of seed 1 that another configuration has drawn"):
         write_bundle(tmp_path / "bundle", [config], tmp_path)
     (splits / "kept.json").rename(splits / "s0.json")
     other = load_store(store)
@@ -255,11 +260,13 @@ def test_a_cifar10_setting_is_small(cifar10_store, tmp_path):
         "reversed": False,
     }
     config = {"dataset": "cifar10-lt", "setting": setting, "seed": 0, "num_classes": 10, "holdout": 5000}
+    config["class_order"] = "native"
     split = tmp_path / f"data/splits/cifar10-lt/{setting['name']}/s0.json"
-    saved = make_split({**config, "class_order": "native"}, cifar10_store, split)
+    saved = make_split(config, cifar10_store, split)
     (tmp_path / "data/store").mkdir()
     (tmp_path / "data/store/cifar10-lt").symlink_to(cifar10_store.folder)
-    write_bundle(tmp_path / "bundle", [run_config(0, "cifar10-lt", setting["name"])], tmp_path)
+    run = run_config(0, "cifar10-lt", setting["name"]) | {"split_config_sha256": digest(config)}
+    write_bundle(tmp_path / "bundle", [run], tmp_path)
     size = sum(path.stat().st_size for path in (tmp_path / "bundle").rglob("*") if path.is_file())
     assert size < 60 * 2**20
     store = load_store(read_bundle(tmp_path / "bundle")[0].store)

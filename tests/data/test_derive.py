@@ -90,6 +90,7 @@ def test_a_saved_expansion_is_checked_like_any_split(store, drawn, tmp_path):
     assert made.counts["labeled"] == (5, 4, 5)
     assert made.split.guessed.tolist() == [0, 1, 1, 2, 2, 2, 2]
     assert (made.way, base.way) == (way, None)
+    assert made.config_sha256 == base.config_sha256 == digest(CONFIG)
     assert (made.dataset, made.setting, made.seed, made.class_order) == ("rest", "s", 0, (0, 1, 2))
     assert check_split(tmp_path / "split.json", store).sha256 == made.sha256 != base.sha256
     again = derive(way, drawn, store, tmp_path / "again.json", run)

@@ -11,6 +11,8 @@ import shutil
 
 import pytest
 
+from daso.config.params import load
+from daso.config.resolve import split_config
 from tests.endurance.blows import call
 from tests.workflow.conftest import weigh
 from tests.workflow.project import METHODS, ROOT, SETTING
@@ -32,7 +34,7 @@ READERS = {
     f"{STORE}/manifest.json": (SPLIT, (TRAIN, CHECK, BUNDLE)),
     f"{STORE}/train_labels.npy": (f"{STORE}/test_labels.npy", (TRAIN, CHECK, BUNDLE)),
     f"{STORE}/train_images.npy": (f"{STORE}/test_images.npy", (TRAIN, BUNDLE)),
-    SPLIT: (f"{STORE}/manifest.json", (TRAIN, CHECK, BUNDLE)),
+    SPLIT: ("other.json", (TRAIN, CHECK, BUNDLE)),
     f"runs/{RUN}/config.json": (f"runs/{OTHER}/config.json", (EVALUATE,)),
     f"runs/{RUN}/history.csv": (f"runs/{OTHER}/history.csv", (EVALUATE, REPORT, KEEP)),
     f"runs/{RUN}/predictions.npz": (f"runs/{OTHER}/predictions.npz", (EVALUATE,)),
@@ -83,6 +85,10 @@ def whole(built, tmp_path_factory):
     """The tiny suite, built; `again` is what it says its results are."""
     project = built.copy(tmp_path_factory.mktemp("whole") / "project")
     project.want = results(project)
+    config = split_config(load(project.path / "params"), "digits", SETTING, 0)
+    config["setting"]["m1"] -= 20
+    project.write("other.json.config", json.dumps(config))
+    project.call(*DASO, "split", "--config", "other.json.config", "--store", STORE, "--out", "other.json")
     return project
 
 

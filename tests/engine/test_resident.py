@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from daso.data.bundle import write_bundle
+from daso.data.files import digest
 from daso.data.split import make_split
 from daso.data.store import Store, load_store, write_store
 from daso.engine import resident
@@ -230,10 +231,11 @@ def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
     for seed in (0, 1):
         setting = {"name": "small", "n1": 1, "m1": 1, "gamma_l": 1, "gamma_u": 1, "reversed": False}
         path = tmp_path / f"data/splits/toy/small/s{seed}.json"
-        config = {"dataset": "toy", "setting": setting, "num_classes": 2, "holdout": 2, "class_order": "native"}
-        splits.append(make_split(config | {"seed": seed}, whole, path).split)
+        config = {"dataset": "toy", "setting": setting, "seed": seed, "num_classes": 2, "holdout": 2}
+        splits.append(make_split(config | {"class_order": "native"}, whole, path).split)
         run = {"run": f"toy/small/smoke/m/s{seed}", "key": "k", "dataset": {"name": "toy"}, "setting": setting}
-        runs.append(run | {"seed": seed, "plan": {}})
+        sealed = digest(config | {"class_order": "native"})
+        runs.append(run | {"seed": seed, "split_config_sha256": sealed, "plan": {}})
     write_bundle(tmp_path / "bundle", runs, tmp_path)
     return load_store(tmp_path / "bundle/data/store/toy"), splits, whole
 

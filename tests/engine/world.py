@@ -51,6 +51,7 @@ CONFIG: dict[str, Any] = {
     "plan": {},
     "seed": 0,
     "draw_seed": 0,
+    "split_config_sha256": "",
 }
 SUPERVISED = {"name": "m", "unlabeled_ratio": 0, "learner": {"name": "supervised"}, "addons": []}
 

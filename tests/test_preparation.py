@@ -1,0 +1,64 @@
+"""A split that another configuration has drawn is never taken for the one that is asked for."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daso.cli import main
+from daso.config.params import load
+from daso.config.resolve import split_config
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTING = "n20-m80-l20-u10r"
+RUN = f"digits/{SETTING}/smoke/supervised/s0"
+STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"
+MEND = f"; delete it and run `snakemake {SPLIT}` again\n"
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """The digits, and `draw(out, ...)`: their split of seed 0, drawn by a changed configuration."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DASO_GPUS", "0")
+    shutil.copytree(ROOT / "params", "params")
+    assert main(["download", "digits", "--out", STORE]) == 0
+    config = split_config(load(), "digits", SETTING, 0)
+    assert config["setting"]["m1"] == 80
+
+    def draw(out, setting=None, **changes):
+        changed = {**config, **changes, "setting": {**config["setting"], **(setting or {})}}
+        Path("config.json").write_text(json.dumps(changed))
+        assert main(["split", "--config", "config.json", "--store", STORE, "--out", out]) == 0
+
+    return draw
+
+
+CHANGES = [{"setting": {"m1": 60}}, {"seed": 1}, {"holdout": 50}, {"class_order": "native"}]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=lambda tree: next(iter(tree)))
+def test_a_split_in_the_place_of_another_is_refused(draw, capsys, changes):
+    draw(SPLIT, **changes)
+    for words in (
+        ["split", "--check", SPLIT, "--store", STORE],
+        ["train", RUN],
+        ["bundle", RUN, "--out", "bundle"],
+    ):
+        capsys.readouterr()
+        assert main(words) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"{SPLIT}: a split {SETTING} of seed ")
+        assert said.endswith(MEND)
+    assert not Path("drafts").exists()
+
+
+def test_the_right_one_is_taken_and_others_by_their_own_configuration(draw):
+    draw(SPLIT)
+    check = ["split", "--store", STORE, "--check"]
+    assert main([*check, SPLIT]) == 0
+    draw("mine.json", setting={"m1": 60})  # no place of the workflow: whatever it is
+    assert main([*check, "mine.json"]) == 0
+    assert main([*check, "mine.json", "--config", "config.json"]) == 0
+    assert main([*check, SPLIT, "--config", "config.json"]) == 1
