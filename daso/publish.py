@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daso import provenance
-from daso.config.params import load
-from daso.config.resolve import runs, with_lenders
-from daso.data.files import file_digest
+from daso import places, provenance
+from daso.config.params import Params, load
+from daso.config.resolve import resolve, runs, with_lenders
+from daso.data.files import file_digest, read_sealed
 from daso.data.finished import finished
+from daso.data.split import check_split
+from daso.data.store import verify_store
 from daso.engine import journal
 from daso.errors import DasoError
+from daso.places import again
+from daso.report.page import write_report
 
 # All of a suite; `all` alone leaves out what its report no longer needs.
 TARGETS = ("data", "splits", "runs", "metrics", "all")
@@ -40,9 +45,10 @@ def publish(suite: str | None = None) -> Iterator[str]:
             f"suite '{params.suite}': not finished, or out of date: snakemake would still run {todo}; run `snakemake` "
             "first, then publish again"
         )
+    trained = _whole(params)
     provenance.export()
-    for run in with_lenders(params, runs(params, params.suite)):
-        journal.remember(journal.place(run.id), _whole(Path("runs", run.id)))
+    for run, result in trained.items():
+        journal.remember(journal.place(run), result)
     _call("dvc", "commit", "--force", "--quiet")
     yield f"recorded in dvc.lock: data, splits, runs, metrics and reports/{params.suite}"
     yield from _pushed()
@@ -58,7 +64,36 @@ def _todo() -> str:
     return ", ".join(f"{rule} {number}" for rule, number in counts.items()) or "some of it"
 
 
-def _whole(folder: Path) -> dict[str, Any]:
+def _whole(params: Params) -> dict[str, dict[str, Any]]:
+    """What each run of the suite says of itself, lenders included; raises DasoError where any result is damaged.
+
+    Snakemake compares times before contents: what has changed under the same time it takes for current.
+    """
+    suite, found = runs(params, params.suite), {}
+    chain = with_lenders(params, suite)
+    stores = {run.dataset: verify_store(places.store(run.id)) for run in chain}
+    for run in chain:
+        config = resolve(params, run)
+        reads = places.read(run.id, config["plan"])
+        for split in dict.fromkeys((places.drawn(run.id), reads["split"])):
+            check_split(split, stores[run.dataset], config["split_config_sha256"])
+        if "estimate" in reads:
+            read_sealed(reads["estimate"], "estimate of class sizes")
+        found[run.id] = _left_by(Path("runs", run.id))
+    for run in suite:
+        path = Path("metrics", f"{run.id}.json")
+        if read_sealed(path, "file of metrics").get("files") != found[run.id]["files"]:
+            raise DasoError(f"{path}: not the metrics of runs/{run.id}; {again(path)}")
+    with tempfile.TemporaryDirectory() as fresh:
+        write_report(params.suite, Path(fresh))
+        for made in sorted(Path(fresh).iterdir()):
+            path = Path("reports", params.suite, made.name)
+            if path.read_bytes() != made.read_bytes():
+                raise DasoError(f"{path}: damaged, not what the metrics of the runs give; {again(path)}")
+    return found
+
+
+def _left_by(folder: Path) -> dict[str, Any]:
     """What a finished run says of itself; raises DasoError where a file is not the one that it has left."""
     trained = finished(folder).result
     for name, digest in trained["files"].items():

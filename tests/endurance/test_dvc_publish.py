@@ -1,6 +1,7 @@
 """`make publish` records what `snakemake` has made, and refuses what is not finished."""
 
 import json
+import os
 import re
 from collections import Counter
 
@@ -92,6 +93,43 @@ def test_a_file_that_a_run_has_not_left_is_not_recorded(project):
     assert f"runs/{RUN}/final.pt: missing or damaged, not what train.json was written for; `rm runs/{RUN}/tr" in said
     assert "Traceback" not in said
     assert project.read("dvc.lock") == lock
+
+
+def flipped(content):
+    """The last digit of the file is another one."""
+    place = max(content.rfind(b"%d" % digit) for digit in range(10))
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGED = {  # file -> what is told of it besides its name
+    "reports/tiny/metrics.json": "damaged, not what the metrics of the runs give",
+    "reports/tiny/index.html": "damaged, not what the metrics of the runs give",
+    f"metrics/{RUN}.json": "the content does not have the digest it names",
+    f"data/splits/digits/{SETTING}/s0.json": "the content does not have the digest it names",
+    "data/store/digits/train_images.npy": "the images have SHA-256",
+}
+
+
+def test_what_is_damaged_under_the_time_of_the_whole_file_is_not_recorded(project):
+    """Snakemake looks at times first and finds nothing to do; metrics of another run have a digest of their own too."""
+    lock = project.read("dvc.lock")
+    changes = [(name, says, flipped((project.path / name).read_bytes())) for name, says in DAMAGED.items()]
+    other = (project.path / f"metrics/digits/{SETTING}/tiny/{METHODS[0]}/s0.json").read_bytes()
+    changes.append((f"metrics/{RUN}.json", f"not the metrics of runs/{RUN}", other))
+    for name, says, content in changes:
+        path = project.path / name
+        whole, times = path.read_bytes(), path.stat()
+        path.write_bytes(content)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert "Nothing to be done" in project.snakemake()
+        said = project.call(*PUBLISH, fails=True)
+        assert f"{name}: {says}" in said
+        assert "; delete " in said
+        assert "Traceback" not in said
+        assert project.read("dvc.lock") == lock
+        path.write_bytes(whole)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    project.call(*PUBLISH)
 
 
 def test_another_suite_than_that_of_dvc(project):
