@@ -21,14 +21,19 @@ POLL = 0.5  # seconds between two looks for a free slot
 
 
 def _acquire(path: Path) -> IO[str] | None:
-    """The open, locked file, or None when somebody holds it; closing it frees the lock."""
+    """The open, locked file, or None when somebody holds it; closing it frees the lock.
+
+    Where the file system has no locks nobody can hold it: that is told, and the file is open all the same.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         return None
+    except OSError as error:
+        logging.warning("%s: this file system has no locks (%s); start nothing else that uses it", path, error.strerror)
     return file
 
 

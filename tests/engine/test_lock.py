@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -81,6 +82,18 @@ def test_a_patient_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
         with caplog.at_level("INFO"), run_lock(scratch, patient):
             assert 2 <= len(asked) < 20
         assert f"waiting for process {process.pid} on" in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_there_are_no_locks_nobody_is_waited_for(tmp_path, monkeypatch, caplog, number):
+    """As in a folder that machines share: told, and trained, for no process can be seen there."""
+
+    def none(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lock.fcntl, "flock", none)
+    with run_lock(tmp_path / "s0", patient=lambda: pytest.fail("waits for nobody")):
+        assert f"s0.lock: this file system has no locks ({os.strerror(number)})" in caplog.text
 
 
 def test_without_devices_nothing_is_held(monkeypatch):
