@@ -135,10 +135,12 @@ def bundle(args: Args) -> None:
 
 def adopt(args: Args) -> None:
     """Take the results of a trained bundle as the runs' own."""
+    from daso import turn
     from daso.adopt import adopt_bundle
 
-    for run in adopt_bundle(args.bundle):
-        logging.info("%s: adopted", run)
+    with turn.held("adopt"):
+        for run in adopt_bundle(args.bundle):
+            logging.info("%s: adopted", run)
 
 
 def keep(args: Args) -> None:
@@ -151,11 +153,13 @@ def keep(args: Args) -> None:
 
 def publish(args: Args) -> None:
     """Record the finished results of the default suite under DVC without running anything, and push them."""
+    from daso import turn
     from daso.publish import publish
 
-    for line in publish(args.suite):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+    with turn.held("publish"):
+        for line in publish(args.suite):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
 
 
 def bench(args: Args) -> None:
@@ -188,10 +192,12 @@ def debias(args: Args) -> None:
 
 def prune(args: Args) -> None:
     """List, or delete, what no suite names any more."""
+    from daso import turn
     from daso.prune import stale
 
-    for path in stale(delete=args.yes):
-        sys.stdout.write(f"{path}\n")
+    with turn.held("prune") if args.yes else nullcontext():
+        for path in stale(delete=args.yes):
+            sys.stdout.write(f"{path}\n")
 
 
 VERBS: dict[str, Callable[[Args], None]] = {

@@ -1,4 +1,4 @@
-"""One Snakemake at a time in a working copy.
+"""One call at a time that changes what Snakemake makes in a working copy: `snakemake`, and the verbs beside it.
 
 Snakemake's own lock knows files, not processes: it outlives a killed call, and the end of any call takes it away from
 the others. A lock of the kernel does neither.
@@ -6,19 +6,19 @@ the others. A lock of the kernel does neither.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from snakemake.cli import get_argument_parser
+from daso.data.files import wait_for_lock
 
 FILE = Path(".snakemake/turn.lock")
 OWN = Path(".snakemake/locks")  # Snakemake's
+HOLDER = "DASO_TURN"  # the process that has the turn, for the `snakemake` that it calls itself
 # Options of calls that change no output, and of one that wants no lock.
 LOOKS = (
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
@@ -30,26 +30,40 @@ LOOKS = (
 def take(arguments: Sequence[str]) -> IO[str] | None:
     """Wait until no other call works in this folder, saying for which one; the lock lasts as long as the file is open.
 
-    `arguments` are those of `snakemake`; a call that only looks has no need to wait, and gets None. What a killed call
-    has left of Snakemake's own lock is removed.
+    `arguments` are those of `snakemake`; a call that only looks has no need to wait, and gets None, and so does one
+    whose caller holds the turn. What a killed call has left of Snakemake's own lock is removed.
     """
+    from snakemake.cli import get_argument_parser
+
     options, _ = get_argument_parser().parse_known_args(list(arguments))
-    if any(getattr(options, name, None) for name in LOOKS):
+    if any(getattr(options, name, None) for name in LOOKS) or os.environ.get(HOLDER) == str(os.getppid()):
         return None
+    return _taken(f"snakemake {shlex.join(arguments)}")
+
+
+@contextmanager
+def held(verb: str) -> Iterator[None]:
+    """Hold the turn while a verb works in this folder; what it calls of Snakemake works in the same turn."""
+    with _taken(f"daso {verb}"):
+        os.environ[HOLDER] = str(os.getpid())
+        try:
+            yield
+        finally:
+            del os.environ[HOLDER]
+
+
+def _taken(call: str) -> IO[str]:
     FILE.parent.mkdir(exist_ok=True)
     file = FILE.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = FILE.read_text().strip() or "it has just begun"
-        sys.stderr.write(f"waiting for the call that works in this folder ({holder})\n")
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:
-        sys.stderr.write(f"{FILE}: this file system has no locks; let one snakemake at a time work here\n")
-        return file
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {os.uname().nodename}: snakemake {shlex.join(arguments)}\n")
-    file.flush()
-    shutil.rmtree(OWN, ignore_errors=True)
-    OWN.mkdir()
+    locked = wait_for_lock(
+        file.fileno(),
+        lambda: f"waiting for the call that works in this folder ({FILE.read_text().strip() or 'it has just begun'})",
+        f"{FILE}: this file system has no locks; let one call at a time work here",
+    )
+    if locked:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}: {call}\n")
+        file.flush()
+        shutil.rmtree(OWN, ignore_errors=True)
+        OWN.mkdir()
     return file

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -73,16 +73,27 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.stderr.write(f"{folder}: waiting for another process that writes here\n")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            sys.stderr.write(f"{folder}: this file system has no locks; let one process at a time write here\n")
+        wait_for_lock(
+            handle,
+            lambda: f"{folder}: waiting for another process that writes here",
+            f"{folder}: this file system has no locks; let one process at a time write here",
+        )
         yield
     finally:
         os.close(handle)
+
+
+def wait_for_lock(handle: int, busy: Callable[[], str], without: str) -> bool:
+    """Lock what is open, after the line `busy` where another process has it; the line `without`: there are no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.stderr.write(f"{busy()}\n")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        sys.stderr.write(f"{without}\n")
+        return False
+    return True
 
 
 def read_file(path: Path, most: int) -> bytes:
