@@ -2,8 +2,9 @@
 
 import errno
 
-# What can be wrong with the place of a file: full, not to be written, no folder.
-PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+# What can be wrong with the place of a file: no room, or not to be written; or no place at all, not for reading either.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 LONGEST = 1500  # characters of a line: what a file says may be without end
 
 
@@ -56,6 +57,7 @@ def told(error: DasoError | OSError) -> str:
     """The line for an error that a user can mend; any other OSError is raised again."""
     if isinstance(error, DasoError):
         return str(error)
-    if error.errno not in PLACE:
+    if error.errno not in (*UNWRITABLE, *UNUSABLE):
         raise error
-    return f"{error.filename}: cannot be written ({error.strerror}); mend it, and run the same command again"
+    verb = "written" if error.errno in UNWRITABLE else "used"
+    return one_line(f"{error.filename}: cannot be {verb} ({error.strerror}); mend it, and run the same command again")

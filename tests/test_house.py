@@ -17,7 +17,7 @@ FLOORS = [
     {"engine"},
     {"plans"},
     {"config"},
-    {"report", "bench"},
+    {"report", "bench", "profiles"},
     {"provenance", "turn"},
     {"forecast"},
     {"adopt", "keep", "publish", "prune", "questions", "training", "options", "zero_shot"},

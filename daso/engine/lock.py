@@ -72,7 +72,7 @@ def device_slot(wait: float | None = None) -> Iterator[str | None]:
         return
     names = devices()
     if not names:
-        with _visible("") if _number("DASO_GPUS") == 0 else nullcontext():
+        with _visible("") if number("DASO_GPUS") == 0 else nullcontext():
             yield None
         return
     name, file = _first_free(names, wait)
@@ -93,7 +93,7 @@ def _visible(names: str) -> Iterator[None]:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
-def _number(name: str) -> int | None:
+def number(name: str) -> int | None:
     """An environment variable as a whole number, None where it is not set; raises DasoError where it is none."""
     text = os.environ.get(name)
     if text is not None and not (text.isdecimal() and len(text) <= 4):
@@ -103,7 +103,7 @@ def _number(name: str) -> int | None:
 
 def devices() -> list[str]:
     """Names of the CUDA devices to share: those visible, at most DASO_GPUS of them; with 0 all are hidden."""
-    visible, limit = os.environ.get("CUDA_VISIBLE_DEVICES"), _number("DASO_GPUS")
+    visible, limit = os.environ.get("CUDA_VISIBLE_DEVICES"), number("DASO_GPUS")
     if visible is not None:
         names = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     elif limit is not None:
@@ -120,7 +120,7 @@ def devices() -> list[str]:
 
 def slots() -> int:
     """Runs that may share one device: DASO_SLOTS, or one."""
-    return _number("DASO_SLOTS") or 1
+    return number("DASO_SLOTS") or 1
 
 
 def _first_free(names: list[str], wait: float | None) -> tuple[str, IO[str]]:

@@ -515,6 +515,7 @@ OTHER_RUNS = (
     *(RUN.replace("supervised", word) for word in ("a\nb", "\x1b[2J", "ü", "*")),
 )
 OTHER_CELLS = ("", "table 99", "t1 r99 c1", "t1 r0 c0", "t" + "9" * 5000, "table one", "t1 r² c1", "\0", "a\nb")
+NO_PLACES = ("x" * 300, "config.json/x", "/".join(["y" * 200] * 30))
 WORDS = [
     *(("resolve", word) for word in OTHER_RUNS),
     *(("explain", word) for word in ("", "+", "fixmatch++", "x" * 3000, "a\nb", "../x", "\0", "daso+daso")),
@@ -529,6 +530,13 @@ WORDS = [
     *(("train", RUN, "--device", "cpu", "--mode", word) for word in ("", "fast", "graph")),
     *(("train", RUN, "--device", "cpu", "--replicas", word) for word in ("0", "-3")),
     *(("download", word, "--out", "out") for word in ("", "digit", "../digits", "a\nb")),
+    *(("adopt", word) for word in NO_PLACES),
+    *(("bundle", RUN, "--out", word) for word in NO_PLACES),
+    *(("download", "digits", "--out", word) for word in NO_PLACES),
+    *(("report", "--suite", "tiny", "--out", word) for word in NO_PLACES),
+    *(("split", "--check", word, "--store", STORE.as_posix()) for word in NO_PLACES),
+    *(("split", "--check", SPLIT.as_posix(), "--store", word) for word in NO_PLACES),
+    *(("train", "--bundle", word) for word in NO_PLACES),
 ]
 
 

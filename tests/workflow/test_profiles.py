@@ -38,6 +38,15 @@ def test_a_run_asks_for_a_gpu_and_for_what_was_measured_on_such_a_device(project
     assert asked(project, DASO_GPUS="0") == {METHODS[0]: (0, 1440), METHODS[1]: (0, 1440)}
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "profile"),
+    [("DASO_GPUS", "abc", ()), ("DASO_SLOTS", "x", ()), ("DASO_SLOTS", "-1", ()), ("DASO_PACK", "abc", SLURM)],
+)
+def test_a_variable_that_is_no_number_is_told_in_a_line(built, name, value, profile):
+    said = built.call("snakemake", "-n", *profile, fails=True, **{"DASO_GPUS": "1", name: value})
+    assert said == f"{name}={value}: give a whole number below 10,000\n"
+
+
 def test_a_run_that_fails_does_not_stop_the_others(project):
     for method, rate in zip(METHODS, (0.02, 1e15), strict=True):
         project.edit(f"methods/{method}.yaml", lambda tree, rate=rate: tree.update(optimizer={"lr": rate}))

@@ -1,0 +1,27 @@
+"""What Snakemake's profiles ask of the environment; what is wrong there ends the call in a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from daso.engine.lock import devices, number, slots
+from daso.errors import DasoError
+
+
+def gpu_slots() -> int:
+    """Runs that this machine's GPUs take at once."""
+    return _or_exit(lambda: len(devices()) * slots())
+
+
+def pack() -> int:
+    """Short runs that share a job of a cluster: DASO_PACK, or eight."""
+    return _or_exit(lambda: 8 if (wanted := number("DASO_PACK")) is None else max(1, wanted))
+
+
+def _or_exit(count: Callable[[], int]) -> int:
+    """Snakemake would show its usage for any other error."""
+    try:
+        return count()
+    except DasoError as error:
+        sys.exit(str(error))

@@ -1,0 +1,53 @@
+"""What the profiles are told of this machine and of the environment."""
+
+import subprocess
+
+import pytest
+
+from daso import profiles
+from daso.engine import lock
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "DASO_PACK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, 2),
+        ({"DASO_GPUS": "1"}, 1),
+        ({"DASO_GPUS": "0", "DASO_SLOTS": "5"}, 0),
+        ({"DASO_SLOTS": "3"}, 6),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, 1),
+    ],
+    ids=str,
+)
+def test_each_gpu_takes_as_many_runs_as_it_has_slots(monkeypatch, variables, found):
+    """Two GPUs in the machine, one of them in two instances, whose lines are indented."""
+    listed = "GPU 0: A (UUID: GPU-0)\n  MIG 1g: (UUID: MIG-0)\n  MIG 1g: (UUID: MIG-1)\nGPU 1: A (UUID: GPU-1)\n"
+    monkeypatch.setattr(lock.shutil, "which", lambda name: name)
+    monkeypatch.setattr(lock.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 0, listed))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert profiles.gpu_slots() == found
+
+
+@pytest.mark.parametrize(("value", "runs"), [(None, 8), ("16", 16), ("1", 1), ("0", 1)])
+def test_short_runs_share_a_job(monkeypatch, value, runs):
+    if value is not None:
+        monkeypatch.setenv("DASO_PACK", value)
+    assert profiles.pack() == runs
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("DASO_GPUS", profiles.gpu_slots), ("DASO_SLOTS", profiles.gpu_slots), ("DASO_PACK", profiles.pack)],
+)
+def test_what_is_no_number_ends_the_call_in_a_line(monkeypatch, name, count):
+    monkeypatch.setenv("DASO_GPUS", "1")
+    monkeypatch.setenv(name, "abc")
+    with pytest.raises(SystemExit, match=f"^{name}=abc: give a whole number below 10,000$"):
+        count()
