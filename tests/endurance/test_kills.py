@@ -17,6 +17,7 @@ STORE, SPLIT = "data/store/digits", "data/splits/digits/n20-m80-l20-u10r/s0.json
 # What a training can be struck at, and how often it is there at most before the next checkpoint or two.
 POINTS = {"step": 6, "checkpoint": 2, "evaluation": 3, "write": 2, "rename": 2}
 SNAKEMAKE = ("snakemake", "--cores", "2")
+FALLEN, RAN = [], set()  # of all tests here
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,7 @@ def test_a_training_struck_at_every_point(whole, tmp_path, name):
         strikes.steps.unlink()
         number += 1
     assert {blow.split()[1] for blow in strikes.fallen} == set(POINTS)
+    count(strikes, name)
     if name == "SIGTERM":  # it has time to save itself
         assert again == 0
 
@@ -90,6 +92,8 @@ def test_the_short_stages_struck_while_they_write(whole, tmp_path, verb, most, w
         made = {path: path.read_bytes() for path in (project.path / file).parent.iterdir()}
         assert made == {path: want[path] for path in made}
         assert project.path / file in made
+    assert len(strikes.fallen) == 3
+    count(strikes, verb)
 
 
 def split_config():
@@ -133,6 +137,22 @@ def test_a_suite_struck_again_and_again(whole, tmp_path, seed):
     assert results(project) == results(whole)
     assert "Nothing to be done" in project.snakemake()
     assert not list((project.path / "scratch").rglob("*.pt"))
+    assert len(strikes.fallen) >= len(signals)
+    count(strikes, seed)
+
+
+def count(strikes, name):
+    """Note the blows of a test that has come to its end."""
+    FALLEN.extend(strikes.fallen)
+    RAN.add(name)
+
+
+def test_there_were_fifty_blows():
+    """15 by each of two signals, 3 to each of four stages, 6 at least in each of two series."""
+    missing = {"SIGKILL", "SIGTERM", "download", "split", "evaluate", "report", 0, 1} - RAN
+    if missing:
+        pytest.skip(f"not all tests of this file have run here: {missing} are missing")
+    assert len(FALLEN) >= 50
 
 
 def await_steps(strikes, process, number):
