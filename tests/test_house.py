@@ -25,6 +25,14 @@ FLOORS = [
     {"cli"},
     {"__main__"},
 ]
+LONG = {
+    "tests/config/test_params.py",
+    "tests/data/test_split.py",
+    "tests/endurance/test_bad_input.py",
+    "tests/engine/test_program.py",
+    "tests/methods/test_simmatch.py",
+    "tests/report/test_render.py",
+}
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # What the training rooms must do without: a machine with a GPU may have none of these.
 ABSENT = {"ruamel", "jsonschema", "snakemake", "dvc", "safetensors"}
@@ -66,8 +74,29 @@ def test_learners_and_addons_do_not_know_each_other():
 
 
 def test_files_are_short():
-    long = {str(path.relative_to(ROOT)): n for path in SOURCES if (n := len(path.read_text().splitlines())) > 300}
+    """Of the tests, too; those that are still to be cut may not be joined by another."""
+    files = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
+    long = {path.relative_to(ROOT).as_posix() for path in files if len(path.read_text().splitlines()) > 300}
+    assert long <= LONG
+
+
+def test_functions_are_short():
+    """What they do, that is without the signature, which lists a component's options, and the docstring."""
+    long = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = node.end_lineno - body[0].lineno + 1 if body else 0
+                if lines > 40:
+                    long[f"{path.relative_to(ROOT)}: {node.name}"] = lines
     assert not long
+
+
+def test_lines_of_the_readme_are_short():
+    """All but tables and commands, which cannot be broken."""
+    prose = re.sub(r"^```.*?^```$", "", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert not [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")]
 
 
 def test_every_departure_has_its_row_in_the_ledger():
