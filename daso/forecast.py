@@ -164,15 +164,13 @@ def _disk(params: Params, keys: Keys, todo: Sequence[Run], here: Here) -> Iterat
         if (run.dataset, run.method) not in size:
             size[run.dataset, run.method] = bytes_of(keys.resolved(run), _images(params, run))
     each = [size[run.dataset, run.method] for run in todo]
-    states = (
-        2 * here.at_once * max((one.state for one in each), default=0)
-    )  # a new one is whole before the old one goes
+    largest = max((one.state for one in each), default=0)
     parts = {
         "images": stores,
         "splits": splits,
         "results": sum(one.results for one in each),
         "TensorBoard": sum(one.events for one in each),
-        "resume states": states,
+        "resume states": 2 * here.at_once * largest,  # a new one is whole before the old one goes
     }
     needed, free = sum(parts.values()), shutil.disk_usage(Path.cwd()).free
     listed = ", ".join(f"{name} {_mb(part)}" for name, part in parts.items() if part)

@@ -116,6 +116,8 @@ def every(content):
 
 
 class Malice:
+    """Unpickled, it makes a file."""
+
     def __reduce__(self):
         return Path.touch, (Path("harm"),)
 

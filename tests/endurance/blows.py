@@ -1,6 +1,7 @@
 """Processes of a project that are struck down, and what must be the same afterwards."""
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -39,6 +40,15 @@ def results(project):
         tree = json.loads(project.read(f"metrics/{run}.json"))
         found[run] = {name: part for name, part in tree.items() if name not in ("speed", "provenance", "sha256")}
     return found
+
+
+def assert_objects_are_whole(cache):
+    """Every object of a cache of DVC is named by the MD5 of its content."""
+    files = [path for path in cache.glob("files/md5/??/*") if path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        name = path.parent.name + path.name.removesuffix(".dir")
+        assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name
 
 
 class Strikes:

@@ -429,7 +429,7 @@ def test_histories_and_predictions_that_are_none():
     wrong = [answers | {"labels": np.array([0, 1, 99])}, answers | {"logits": np.zeros(3)}, {"labels": np.zeros(3)}]
     wrong += [answers | {"labels": np.array(["a"])}, answers | {"logits": np.zeros((4, 10))}]
     files = [npz(arrays) for arrays in wrong]
-    files += [npz({"logits": np.array([Malice()], object)}), b"", b"PK\x03\x04", bytes(99), files[0][:-40]]
+    files += [npz({"logits": np.array([bad_archives.Malice()], object)}), b"", b"PK\x03\x04", bytes(99), files[0][:-40]]
     for name, contents in (("history.csv", HISTORIES.values()), ("predictions.npz", files)):
         for content in contents:
             with instead(TRAINED / name, content):
@@ -442,13 +442,6 @@ def test_histories_and_predictions_that_are_none():
     assert not Path("harm").exists()
 
 
-class Malice:
-    """Unpickled, it makes a file."""
-
-    def __reduce__(self):
-        return Path.touch, (Path("harm"),)
-
-
 def npz(arrays):
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -458,7 +451,7 @@ def npz(arrays):
 def test_arrays_of_a_store_that_are_none():
     for name in ("train_labels.npy", "train_images.npy"):
         whole, objects = (STORE / name).read_bytes(), io.BytesIO()
-        np.save(objects, np.array([Malice()] * 5, object), allow_pickle=True)
+        np.save(objects, np.array([bad_archives.Malice()] * 5, object), allow_pickle=True)
         contents = [
             b"",
             bytes(200),

@@ -4,7 +4,6 @@ Run by root, the commands run as `nobody`, who may read all that root may (this 
 write nothing of it.
 """
 
-import hashlib
 import json
 import os
 import pwd
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.endurance.blows import assert_objects_are_whole
 from tests.workflow.conftest import weigh
 from tests.workflow.project import METHODS, SETTING, Project, jobs, runs
 
@@ -118,15 +118,6 @@ def kind(path):
     return "symlink" if path.is_symlink() else "hardlink" if path.stat().st_nlink > 1 else "copy"
 
 
-def assert_the_cache_is_whole(project):
-    """Every object has the MD5 that is its name."""
-    files = [path for path in project.path.glob(".dvc/cache/files/md5/??/*") if path.is_file()]
-    assert len(files) > 20
-    for path in files:
-        name = path.parent.name + path.name.removesuffix(".dir")
-        assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name
-
-
 def weight(project):
     config = json.loads(project.read(f"runs/{RUN}/config.json"))
     assert json.loads(project.read(METRICS))["key"] == config["key"]
@@ -151,7 +142,7 @@ def test_repro_runs_what_a_change_touches(project):
     assert kind(project.path / f"runs/{RUN}/final.pt") == project.kind
     assert project.planned() == NOTHING
     assert "up to date" in project.dvc("status")
-    assert_the_cache_is_whole(project)
+    assert_objects_are_whole(project.path / ".dvc/cache")
 
 
 def test_an_old_revision_and_back(project):
@@ -166,7 +157,7 @@ def test_an_old_revision_and_back(project):
     assert project.results() == now
     assert project.planned() == NOTHING
     assert "up to date" in project.dvc("status")
-    assert_the_cache_is_whole(project)
+    assert_objects_are_whole(project.path / ".dvc/cache")
 
 
 def test_a_fresh_clone(project):
@@ -184,7 +175,7 @@ def test_a_fresh_clone(project):
         clone.edit(f"methods/{DASO}.yaml", weigh(0.125))
         assert jobs(clone.dvc("repro")) == runs(DASO)
         assert weight(clone) == 0.125
-        assert_the_cache_is_whole(clone)
+        assert_objects_are_whole(clone.path / ".dvc/cache")
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -203,4 +194,4 @@ def test_by_hand_it_works_or_refuses(project):
     assert weight(project) == 0.25
     assert jobs(project.dvc("repro")) == NOTHING
     assert "up to date" in project.dvc("status")
-    assert_the_cache_is_whole(project)
+    assert_objects_are_whole(project.path / ".dvc/cache")

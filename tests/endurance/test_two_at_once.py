@@ -1,6 +1,5 @@
 """Two pipelines at once, in one working copy or in two that share a cache; and `dvc repro` that is struck down."""
 
-import hashlib
 import json
 import os
 import random
@@ -44,15 +43,6 @@ def wait_for(condition, process):
         time.sleep(0.05)
 
 
-def digests_are_right(cache):
-    """Every object of a cache of DVC is named by the MD5 of its content."""
-    files = [path for path in cache.glob("files/md5/??/*") if path.is_file()]
-    assert len(files) > 20
-    for path in files:
-        name = path.parent.name + path.name.removesuffix(".dir")
-        assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name
-
-
 def test_a_second_repro_says_who_is_at_work(long, whole, tmp_path):
     project = long.copy(tmp_path / "project")
     with begun(project, "dvc", "repro") as first:
@@ -85,7 +75,7 @@ def test_two_working_copies_share_a_cache(long, tmp_path):
     copies[1].edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
     with begun(copies[0], "dvc", "repro") as first, begun(copies[1], "dvc", "repro") as second:
         assert [process.wait(timeout=600) for process in (first, second)] == [0, 0], first.said() + second.said()
-    digests_are_right(tmp_path / "cache")
+    blows.assert_objects_are_whole(tmp_path / "cache")
     for project, weight in zip(copies, (1.0, 0.5), strict=True):
         assert "up to date" in project.dvc("status")
         assert "Nothing to be done" in project.snakemake()
