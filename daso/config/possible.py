@@ -84,13 +84,15 @@ def _misfits(method: Tree) -> Iterator[str]:
     """What of a method's parts does not suit the others, as far as their source tells."""
     learner, spec = method["learner"], LEARNERS[method["learner"]["name"]]
     makes = cast(frozenset[str], attribute(spec, "makes", given(learner)))
-    addons = [(ADDONS[part["name"]].split(":")[1], _needs(part)) for part in method["addons"]]
+    addons = [
+        (ADDONS[part["name"]].split(":")[1], _told(part, "needs"), _told(part, "adjusts")) for part in method["addons"]
+    ]
     yield from misfits(spec.split(":")[1], makes, unlabeled_views(learner), addons, method["unlabeled_ratio"])
 
 
-def _needs(addon: Tree) -> frozenset[str]:
-    """What an add-on reads in a step; nothing where only the built one tells, which `build` looks at in its turn."""
+def _told(addon: Tree, name: str) -> frozenset[str]:
+    """What an add-on has as `name`; nothing where only the built one tells, which `build` looks at in its turn."""
     try:
-        return cast(frozenset[str], attribute(ADDONS[addon["name"]], "needs", given(addon), absent=frozenset()))
+        return cast(frozenset[str], attribute(ADDONS[addon["name"]], name, given(addon), absent=frozenset()))
     except ParamsError:
         return frozenset()

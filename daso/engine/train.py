@@ -85,8 +85,9 @@ class Trainer:
         self.rate.copy_(at(self.rates, batch.t))
         self.optimizer.step()
         follow(self.models.teacher, self.models.student, at(self.decays, batch.t))
+        guesses = self.learner.guesses(step)
         self.learner.commit(step)
-        self.monitor.add(losses, step)
+        self.monitor.add(losses, step, guesses)
         self.watch.lap("update")
 
     def advance(self, end: int) -> None:
@@ -189,6 +190,7 @@ class Trainer:
             **self.weights(),
             "momentum": self.momentum,
             "monitor": self.monitor.state(),
+            "record": self.monitor.record(),
             "history": self.history,
         }
 
@@ -205,7 +207,7 @@ class Trainer:
             part.load_state_dict(state[name])
         for name, buffer in self.momentum.items():
             buffer.copy_(state["momentum"][name])
-        self.monitor.restore(state["monitor"])
+        self.monitor.restore(state["monitor"], state["record"])
         self.watch.seconds = state["stages"]
         self.t, self.elapsed, self.history = state["t"], state["elapsed"], state["history"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from daso.draw import Draw
-from daso.models.network import Models, Network
+from daso.models.network import Head, Models, Network
 from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from daso.records import Batch, Losses, Output, Role, Step
 
@@ -36,8 +36,9 @@ class AddOn(nn.Module):
     """Bends a step. Every verb does nothing until overridden; all state is in buffers."""
 
     needs: frozenset[str] = frozenset()  # keys of step.out it reads
-    heads: Mapping[str, int] = {}  # linear heads to hang on the network, by name: how many outputs
+    heads: Mapping[str, Head] = {}  # heads to hang on the network, by name: how many outputs, or the widths
     readout: ClassVar[str | None] = None  # the head that answers at test time
+    adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it bends, which no other add-on may
     now: Hashable = None  # the phase of the step under way
 
     def phase(self, t: int) -> Hashable:
@@ -63,13 +64,17 @@ class AddOn(nn.Module):
     def commit(self, step: Step, memo: Any) -> None:
         """Write what this step leaves behind."""
 
+    def guesses(self, step: Step, memo: Any) -> dict[str, Tensor]:
+        """Pseudo-labels (U, K) that it made on the way, by name, for analyses alone; writes nothing."""
+        return {}
+
 
 class Learner(nn.Module):
     """What one step is. `step` reads straight down; the add-ons enter at adjust, weigh, refine, extras and commit."""
 
     views: ClassVar[Views]
     makes: ClassVar[frozenset[str]]  # what add-ons may read in step.out, besides "key"
-    heads: ClassVar[Mapping[str, int]] = {}  # linear heads of its own, by name: how many outputs
+    heads: Mapping[str, Head] = {}  # heads of its own, by name: how many outputs, or the widths
     evaluates: ClassVar[Literal["student", "teacher"]] = "teacher"
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:
@@ -154,6 +159,20 @@ class Learner(nn.Module):
         """Every add-on's `commit`."""
         for addon, memo in zip(self.chain, step.memos, strict=True):
             addon.commit(step, memo)
+
+    @torch.no_grad()
+    def guesses(self, step: Step) -> dict[str, Tensor]:
+        """Pseudo-labels (U, K) of one step by where they come from, before `commit`, for analyses alone.
+
+        "linear": the classifier's own on the weak view; those of the add-ons; "final": what was learned from. Empty
+        where nothing is guessed. Every step of a run has the same names.
+        """
+        if not step.targets.numel():
+            return {}
+        linear = {"linear": step.out["weak"].logits.softmax(-1)} if "weak" in step.out else {}
+        pairs = zip(self.chain, step.memos, strict=True)
+        named = {name: probs for addon, memo in pairs for name, probs in addon.guesses(step, memo).items()}
+        return linear | named | {"final": step.targets}
 
 
 def joint(network: Network, **images: Tensor) -> dict[str, Output]:

@@ -16,10 +16,14 @@ def step(rows: list[int], mask: list[bool]) -> Step:
     return Step(batch, {}, torch.eye(3)[GUESS[rows]], torch.tensor(mask))
 
 
+def add(monitor: Monitor, losses: dict, step: Step, **others: torch.Tensor) -> None:
+    monitor.add(losses, step, others | {"final": step.targets})
+
+
 def test_means_and_pseudo_labels_of_a_window():
     monitor = Monitor(TRUTH, 3)
-    monitor.add({"a": torch.tensor(1.0)}, step([9, 1, 2, 3, 4], [True, True, False, False, False]))
-    monitor.add({"a": torch.tensor(4.0)}, step([5, 6, 7, 8, 0], [True, True, True, True, False]))
+    add(monitor, {"a": torch.tensor(1.0)}, step([9, 1, 2, 3, 4], [True, True, False, False, False]))
+    add(monitor, {"a": torch.tensor(4.0)}, step([5, 6, 7, 8, 0], [True, True, True, True, False]))
     row = monitor.drain()
     assert row["loss_a"] == 2.5
     assert row["mask_rate"] == pytest.approx(0.6)
@@ -30,9 +34,9 @@ def test_means_and_pseudo_labels_of_a_window():
 
 def test_every_window_starts_empty():
     monitor = Monitor(TRUTH, 3)
-    monitor.add({"a": torch.tensor(8.0)}, step([0], [True]))
+    add(monitor, {"a": torch.tensor(8.0)}, step([0], [True]))
     monitor.drain()
-    monitor.add({"a": torch.tensor(2.0)}, step([3], [False]))  # class 0, guessed as 1
+    add(monitor, {"a": torch.tensor(2.0)}, step([3], [False]))  # class 0, guessed as 1
     row = monitor.drain()
     assert (row["loss_a"], row["mask_rate"]) == (2.0, 0.0)
     assert (row["pl_recall_0"], row["pl_precision_0"], row["pl_precision_1"]) == (0.0, None, 0.0)
@@ -40,5 +44,44 @@ def test_every_window_starts_empty():
 
 def test_unknown_labels_give_no_recall():
     monitor = Monitor(torch.tensor([-1, -1]), 3)
-    monitor.add({"a": torch.tensor(1.0)}, step([0, 1], [True, True]))
+    add(monitor, {"a": torch.tensor(1.0)}, step([0, 1], [True, True]))
     assert set(monitor.drain()) == {"loss_a", "mask_rate"}
+
+
+def test_pseudo_labels_by_where_they_come_from():
+    """Images of classes 0, 1, 1, 2 and an unknown one; final 0, 0, 1, 1, 2, of which the last three are taken."""
+    truth, guesses = torch.tensor([0, 1, 1, 2, -1]), torch.eye(3)[torch.tensor([0, 0, 1, 1, 2])]
+    linear = torch.eye(3)[torch.tensor([2, 2, 2, 2, 2])]
+    monitor, none = Monitor(truth, 3), torch.empty(0, dtype=torch.long)
+    batch = Batch(torch.tensor(0), {}, none, none, {}, torch.arange(5), Draw(0, "step", none))
+    watched = Step(batch, {}, guesses, torch.tensor([False, False, True, True, True]))
+    add(monitor, {}, watched, linear=linear)
+    add(monitor, {}, watched, linear=linear)
+    assert monitor.drain() == {"mask_rate": pytest.approx(0.6)}  # no recall where a label is unknown
+    (window,) = monitor.windows
+    assert int(window["steps"]) == 2
+    assert window["truth"].tolist() == [2, 4, 2]
+    assert {name: window[name].tolist() for name in ("linear", "final", "taken")} == {
+        "linear": [[0, 0, 10], [0, 0, 2]],
+        "final": [[4, 4, 2], [2, 2, 0]],
+        "taken": [[0, 4, 2], [0, 2, 0]],
+    }
+    assert monitor.last["final"].tolist() == [[2, 0, 0], [2, 2, 0], [0, 2, 0], [0, 0, 2]]
+    assert monitor.last["taken"].tolist() == [[0, 0, 0], [0, 2, 0], [0, 2, 0], [0, 0, 2]]
+
+
+def test_a_restored_monitor_ends_the_window_and_keeps_those_before():
+    """Two windows, saved in the middle of the second: as if nothing had happened, in another monitor."""
+    first, second = Monitor(TRUTH, 3), Monitor(TRUTH, 3)
+    add(first, {"a": torch.tensor(8.0)}, step([0, 1], [True, False]))
+    first.drain()
+    add(first, {"a": torch.tensor(2.0)}, step([3], [True]))
+    second.restore({name: tensor.clone() for name, tensor in first.state().items()}, first.record())
+    add(second, {"a": torch.tensor(4.0)}, step([8], [True]))
+    row = second.drain()
+    assert (row["loss_a"], row["pl_recall_0"]) == (3.0, 0.0)
+    assert [window["final"].tolist() for window in second.windows] == [
+        [[2, 0, 0], [2, 0, 0]],
+        [[1, 1, 0], [0, 0, 0]],
+    ]
+    assert second.last["taken"].tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]

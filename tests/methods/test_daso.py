@@ -171,3 +171,14 @@ def test_a_warmup_shorter_than_the_period_is_refused(env):
     with pytest.raises(ParamsError, match="warmup 5 is shorter than period 10"):
         DASO(env, **(OPTIONS | {"warmup": 5}))
     DASO(env, **(OPTIONS | {"warmup": 10}))  # as long is long enough
+
+
+def test_pseudo_labels_by_name(env, batch, models):
+    """Softmax of the weak logits, of the prototypes' similarities, and between them what is learned from."""
+    learner = FixMatch(env, [daso(env, blend=0.5)], threshold=0.95, weight=1.0)
+    _, step = learner.step(batch._replace(t=torch.tensor(500)), models)
+    guesses = learner.guesses(step)
+    assert list(guesses) == ["linear", "semantic", "final"]
+    assert torch.allclose(guesses["linear"], step.out["weak"].logits.softmax(-1))
+    assert torch.allclose((guesses["linear"] + guesses["semantic"]) / 2, guesses["final"], atol=1e-6)
+    assert not any(probs.requires_grad for probs in guesses.values())

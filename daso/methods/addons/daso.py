@@ -88,6 +88,10 @@ class DASO(AddOn):
         self.queue.write(memo[0])
         self.histogram.add(step.targets.argmax(-1), step.batch.t)
 
+    def guesses(self, step: Step, memo: Any) -> dict[str, Tensor]:
+        """The semantic pseudo-labels, from the first step on."""
+        return {"semantic": memo[2]}
+
     def share(self) -> Tensor:
         """The weights v (K,): how much of the semantic pseudo-label goes into guesses of each class."""
         if self.blend == "distribution":
