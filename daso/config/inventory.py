@@ -44,8 +44,9 @@ def described(setting: Tree, classes: int) -> Row:
         return f"labeled: {share} of each class, as large as it is", "unlabeled: the rest"
     told = sizes(setting, classes)
     if way_of(setting) == "share":
-        tail = f"of a tail of gamma {setting['gamma']:g}, {100 * setting['share']:g} % labeled"
-        return f"labeled: {_tail(told['counts'])} ({tail})", f"unlabeled: {_tail(told['unlabeled_counts'])}, the rest"
+        labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma']:g})"
+        rest = f"the other {100 - 100 * setting['share']:g} % of each"
+        return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])}, {rest}"
     labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma_l']:g})"
     if unknown_classes(setting):
         return labeled, f"unlabeled: all there are; {UNKNOWN}"

@@ -154,6 +154,23 @@ def test_fixmatchs_protocols(place, protocol, width, decay):
         assert config["protocol"]["teacher"]["decay"] == 0.999
 
 
+@pytest.mark.parametrize(
+    ("suite", "method", "paper"),
+    [
+        ("simmatch", "simmatch", {"base": "simmatch", "addons": ""}),
+        ("simmatch-cifar100", "simmatch", {"base": "simmatch", "addons": ""}),
+        ("debiaspl", "fixmatch_debias", {"base": "fixmatch", "addons": "debiaspl"}),
+    ],
+)
+def test_a_suite_compares_its_method_with_fixmatch_where_both_are_there(suite, method, paper):
+    """And the method has the words by which its published numbers are found."""
+    project = load(OWN)
+    for table in project.suites[suite]["tables"]:
+        assert table["methods"][0] == "fixmatch"
+        assert (method in table["methods"]) == (method in project.methods)
+    assert project.methods.get(method, {"paper": paper})["paper"] == paper
+
+
 def test_resolving_leaves_the_params_alone(params):
     loaded = load()
     before = canonical(loaded.methods)
