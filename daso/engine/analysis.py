@@ -98,7 +98,8 @@ def source(
 def likeness(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
     """How like their nearest classes those are that are guessed most and least: cosines of class means (K, D)."""
     cosines, found = similarity(means.astype(np.float64)), {}
-    for name, classes in zip(("most", "least"), extremes(counts, EXTREME), strict=True):
+    few = min(EXTREME, max(1, len(counts) // 2))  # so that no class is among both
+    for name, classes in zip(("most", "least"), extremes(counts, few), strict=True):
         nearest, alike = neighbours(cosines, classes, NEAREST)
         found[name] = {
             "classes": classes.tolist(),

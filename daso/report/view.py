@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from daso.report.analyses import Findings
 from daso.report.collect import MEASURES, Cell, Spread, Tree
 from daso.report.measured import Place, hindrances, parts
 from daso.report.planned import Expected, compared
@@ -76,6 +77,7 @@ class Section:
     measures: list[dict[str, str]]
     pairs: list[dict[str, str]]
     plates: list[Plate]
+    findings: Findings | None  # of the analyses that the suite asks for
     paces: list[Pace]
     planned: list[Expected]
     facts: list[Fact]
@@ -110,6 +112,7 @@ def section(
     table: Tree,
     judgements: Sequence[Judged],
     plates: list[Plate],
+    findings: Findings | None,
     missing_histories: int,
     plan: Mapping[str, Tree],
 ) -> Section:
@@ -141,6 +144,7 @@ def section(
         measures=_measures(judgements, titles),
         pairs=[] if comparable else _pairs(table, at, titles),
         plates=plates,
+        findings=findings,
         paces=paces([j.cell for j in judgements], titles),
         planned=compared([j.cell for j in judgements], plan, titles),
         facts=facts(runs),
