@@ -23,11 +23,11 @@ def observed(trainer: Trainer, guesses: IntArray) -> Arrays:
 
     "final_counts" (K + 1, K): rows are true classes, the last one images of unknown class; "class_features" (K, D):
     mean features, by guess where a label is unknown; "sample_features" (n, D), "sample_labels" and "sample_guesses"
-    (n,) of images drawn alike in every run of a split.
+    (n,) of images drawn alike in every run of a split, in the order drawn, so that the first are a draw too.
     """
     pool, classes = trainer.data.unlabeled, trainer.config["dataset"]["num_classes"]
     labels, features = pool.labels.cpu().numpy(), trainer.embed(pool).numpy()
-    rows = Draw(0, "sample", torch.tensor(0)).permutation(len(pool))[:SAMPLE].sort().values.numpy()
+    rows = Draw(0, "sample", torch.tensor(0)).permutation(len(pool))[:SAMPLE].numpy()
     return {
         **counted(trainer.monitor),
         "final_counts": confusion(np.where(labels < 0, classes, labels), guesses, classes, unknown=True),

@@ -71,7 +71,7 @@ def _motivation(stage: Scene) -> Iterator[Plate]:
         "Recall and precision of the pseudo-labels of the last window, confident or not, and accuracy of the final "
         f"model on the test images, class by class; mean over seeds. {band(used)}"
     )
-    yield Plate("motivation", caption, drawn, methods_of(used))
+    yield Plate("motivation", caption, drawn, methods_of(used), small=True)
 
 
 def _histogram(stage: Scene) -> Iterator[Plate]:
@@ -92,7 +92,7 @@ def _histogram(stage: Scene) -> Iterator[Plate]:
         "confident or not; dotted, those that were taken at the last point; outline, the classes of the unlabeled "
         "images where they are known. Mean over seeds."
     )
-    legend = [(0, "all pseudo-labels"), (1, "taken, at the end")]
+    legend = [(0, "all pseudo-labels"), (panels.DOTTED, "taken, at the end")]
     yield Plate("histogram", caption, drawn, small=True, legend=legend)
 
 
@@ -179,7 +179,7 @@ def _slots(trace: Trace, classes: Any) -> tuple[list[int], dict[int, str]]:
     rank = np.argsort(np.array(trace.order))
     number = len(rank)
     if number <= FEW:
-        return rank[classes].tolist(), {r: f"rank {r + 1}" for r in range(number)}
+        return rank[classes].tolist(), {r: f"rank {r + 1}{panels.marked(r)}" for r in range(number)}
     edge = round(0.3 * number)
     return np.digitize(rank[classes], [edge, number - edge]).tolist(), dict(enumerate(GROUPS))
 
@@ -201,7 +201,7 @@ def _groups(stage: Scene) -> Iterator[Plate]:
         "Recall of the final pseudo-labels, confident or not, of the many, medium and few classes: the most labeled 30 "
         f"%, the middle 40 % and the least labeled 30 %. Mean over classes, then over seeds. {band(used)}"
     )
-    yield Plate("groups", caption, drawn, methods_of(used))
+    yield Plate("groups", caption, drawn, methods_of(used), small=True)
 
 
 ANALYSES: Mapping[str, Callable[[Scene], Iterator[Plate]]] = {

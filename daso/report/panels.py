@@ -13,7 +13,8 @@ from daso.report.figures import FEW, HEAT, RANKS, SQUARE, WHOLE, Line, draw, pan
 from daso.report.history import Curve, FloatArray
 
 SMALL = (2.9, 2.4)  # inches
-MARKERS = ("o", "s")  # of the first eight colours, and of the next eight
+DOTTED = 1 + 2 * len(svg.SERIES)  # the second colour, dotted
+SQUARES = len(svg.SERIES)  # where colours repeat, the marker is another one
 GUESSED = "classes, those guessed most often first"
 
 
@@ -33,7 +34,7 @@ def histogram(
         for i, row in enumerate(shares, 1):
             axes.plot(ranks, row, color=svg.colour(0), alpha=0.15 + 0.85 * i / len(shares), zorder=3)
         if taken is not None:
-            axes.plot(ranks, taken, color=svg.colour(1), linestyle=(0, (1.0, 1.4)), zorder=4)
+            axes.plot(ranks, taken, color=svg.colour(DOTTED), linestyle=(0, svg.dash(DOTTED)), zorder=4)
         rank_axis(axes, len(ranks))
         axes.set_ylim(0, top)
     return svg.write(figure, name, title)
@@ -54,7 +55,9 @@ def by_frequency(lines: Sequence[Line], shares: Curve, name: str, title: str, un
 def likeness(cosines: FloatArray, name: str, title: str) -> str:
     """Cosines (n, m) of classes, a row each, with their nearest ones, nearest first."""
     with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
-        figure, axes = panel((SQUARE[0], 0.75 + 1.85 * len(cosines) / max(cosines.shape)), "class", "nearest classes")
+        figure, axes = panel(
+            (SQUARE[0], 0.75 + 1.85 * len(cosines) / max(cosines.shape)), "class, by that order", "its nearest classes"
+        )
         pixels = np.empty((*cosines.shape, 4))
         pixels[..., :3], pixels[..., 3] = HEAT, np.nan_to_num(np.clip(cosines, 0, 1))
         axes.imshow(pixels, interpolation="none", extent=(0.5, cosines.shape[1] + 0.5, len(cosines) + 0.5, 0.5))
@@ -82,8 +85,13 @@ def places(x: FloatArray, y: FloatArray, slots: Sequence[int], wrong: Sequence[b
     return svg.write(figure, name, title)
 
 
+def marked(slot: int) -> str:
+    """What a legend adds to the name of a colour that is there twice."""
+    return " (square)" if slot >= SQUARES else ""
+
+
 def _dots(axes: Axes, x: FloatArray, y: FloatArray, which: FloatArray, slot: int, *, filled: bool) -> None:
     if which.any():
-        tone, marker = svg.colour(slot), MARKERS[slot // len(svg.SERIES) % len(MARKERS)]
+        tone, marker = svg.colour(slot), "s" if slot >= SQUARES else "o"
         face = {"color": tone, "linewidths": 0.0} if filled else {"facecolors": "none", "edgecolors": tone}
         axes.scatter(x[which], y[which], s=11, marker=marker, alpha=0.85, **({"linewidths": 0.9} | face))

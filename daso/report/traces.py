@@ -37,9 +37,10 @@ def traces(cell: Cell) -> list[Trace]:
 
 
 def kinds(found: Iterable[Trace]) -> list[str]:
-    """The kinds of pseudo-labels that all of these runs have, as they were counted."""
-    each = [list(trace.tree["sources"]) for trace in found]
-    return [kind for kind in each[0] if all(kind in other for other in each)] if each else []
+    """The kinds of pseudo-labels that all of these runs have: linear, those on the way, the final ones."""
+    each = [set(trace.tree["sources"]) for trace in found]
+    places = {"linear": 0, FINAL: 2, TAKEN: 3, MODEL: 4}
+    return sorted(set.intersection(*each), key=lambda kind: (places.get(kind, 1), kind)) if each else []
 
 
 def title(kind: str, among: Iterable[str]) -> str:
