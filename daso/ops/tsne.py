@@ -36,7 +36,8 @@ def tsne(features: FloatArray, *, perplexity: float = 30.0, steps: int = 500) ->
 def affinities(distances: FloatArray, perplexity: float) -> FloatArray:
     """Symmetric affinities (n, n), sum 1, of squared distances: a Gaussian about each point with that perplexity."""
     n = len(distances)
-    apart = distances - np.where(np.eye(n) > 0, np.inf, distances).min(1, keepdims=True)  # the nearest does not vanish
+    nearest = np.where(np.eye(n) > 0, np.inf, distances).min(1, keepdims=True)
+    apart = np.maximum(distances - nearest, 0)  # so that the weight of the nearest never vanishes
     low, high, beta = np.zeros((n, 1)), np.full((n, 1), np.inf), np.ones((n, 1))
     for _ in range(64):
         weights = np.exp(-apart * beta) * (1 - np.eye(n))

@@ -28,10 +28,12 @@ class Findings(NamedTuple):
 
 
 def findings(stage: Scene, asked: Sequence[str]) -> Findings | None:
-    """The figures that are asked for, in the order of ANALYSES, and the indices; None where there are none."""
-    found = [plate for name, draw in ANALYSES.items() if name in asked for plate in draw(stage) if plate.panels]
+    """The figures that are asked for, in the order of ANALYSES, and the indices; None where no run has an analysis."""
     rows = list(_indices(stage)) if asked else []
-    return Findings(found, rows) if found or rows else None
+    if not rows:
+        return None
+    found = [plate for name, draw in ANALYSES.items() if name in asked for plate in draw(stage) if plate.panels]
+    return Findings(found, rows)
 
 
 def _cells(stage: Scene) -> Iterator[tuple[int, int, Tree, Cell, list[Trace]]]:
