@@ -67,7 +67,9 @@ def _motivation(stage: Scene) -> Iterator[Plate]:
             lines = lines_of(stage, {cell.method: choose(cell) for cell in stage.row(setting)})
             if lines:
                 title = f"{unit.capitalize()} by class rank, {setting['name']}"
-                drawn.append(Panel(i, "", figures.by_rank(lines, stage.name("motivation", i, j), title, unit)))
+                drawn.append(
+                    Panel(i, "", figures.by_rank(lines, stage.name("motivation", i, j), title, unit, figures.SMALL))
+                )
                 used += lines
     caption = (
         "Recall and precision of the pseudo-labels of the last window, confident or not, and accuracy of the final "
@@ -197,7 +199,9 @@ def _groups(stage: Scene) -> Iterator[Plate]:
             if lines:
                 title = f"Recall of pseudo-labels of {group} classes over training steps, {setting['name']}"
                 name = stage.name("groups", i, group)
-                drawn.append(Panel(i, group, figures.over_steps(lines, name, title, unit, whole=True)))
+                drawn.append(
+                    Panel(i, group, figures.over_steps(lines, name, title, unit, whole=True, size=figures.SMALL))
+                )
                 used += lines
     caption = (
         "Recall of the final pseudo-labels, confident or not, of the many, medium and few classes: the most labeled 30 "

@@ -13,7 +13,9 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from daso.report import svg
 from daso.report.history import Curve, FloatArray
 
-WIDE = (4.1, 2.6)  # inches
+Size = tuple[float, float]  # inches
+WIDE = (4.1, 2.6)
+SMALL = (2.9, 2.4)
 SQUARE = (2.6, 2.6)
 HEAT = (0.22, 0.50, 0.80)  # legible under light and dark ink alike
 WHOLE = (-2.0, 102.0)  # percent, with room for the line at either end
@@ -28,13 +30,15 @@ class Line(NamedTuple):
     curve: Curve
 
 
-def over_steps(lines: Sequence[Line], name: str, title: str, unit: str, *, whole: bool = False) -> str:
+def over_steps(
+    lines: Sequence[Line], name: str, title: str, unit: str, *, whole: bool = False, size: Size = WIDE
+) -> str:
     """Mean over seeds against training steps, with a band of one sample standard deviation from two seeds on.
 
     `whole` shows 0 to 100 percent, for panels that are read beside each other; else the axis follows the curves.
     """
     with svg.style():
-        figure, axes = panel(WIDE, unit, "training step")
+        figure, axes = panel(size, unit, "training step")
         for line in lines:
             draw(axes, line, marker="")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -46,10 +50,10 @@ def over_steps(lines: Sequence[Line], name: str, title: str, unit: str, *, whole
     return svg.write(figure, name, title)
 
 
-def by_rank(lines: Sequence[Line], name: str, title: str, unit: str = "recall, %") -> str:
+def by_rank(lines: Sequence[Line], name: str, title: str, unit: str = "recall, %", size: Size = WIDE) -> str:
     """Recall of each class, or another share of it, by rank, with the deviation over seeds as a band."""
     with svg.style():
-        figure, axes = panel(WIDE, unit, RANKS)
+        figure, axes = panel(size, unit, RANKS)
         for line in lines:
             draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
         rank_axis(axes, max(len(line.curve.x) for line in lines))
@@ -95,7 +99,7 @@ def confusion(shares: FloatArray, name: str, title: str) -> str:
     return svg.write(figure, name, title)
 
 
-def panel(size: tuple[float, float], y: str, x: str) -> tuple[Figure, Axes]:
+def panel(size: Size, y: str, x: str) -> tuple[Figure, Axes]:
     """An empty drawing of a size in inches that shows the page behind it."""
     figure = Figure(figsize=size, layout="constrained")
     figure.patch.set_visible(False)

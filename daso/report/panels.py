@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from daso.report import svg
-from daso.report.figures import FEW, HEAT, RANKS, SQUARE, WHOLE, Line, draw, panel, rank_axis
+from daso.report.figures import FEW, HEAT, RANKS, SMALL, SQUARE, WHOLE, Line, draw, panel, rank_axis
 from daso.report.history import Curve, FloatArray
 
-SMALL = (2.9, 2.4)  # inches
 DOTTED = 1 + 2 * len(svg.SERIES)  # the second colour, dotted
 SQUARES = len(svg.SERIES)  # where colours repeat, the marker is another one
 GUESSED = "classes, those guessed most often first"
