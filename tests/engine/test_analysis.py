@@ -121,3 +121,8 @@ def test_what_does_not_fit_is_refused(tmp_path):
 
 def test_a_run_that_left_nothing_has_no_analysis(tmp_path):
     assert analysis(run(tmp_path, {"logits": np.zeros((1, 4)), "labels": np.zeros(1, int)}), ORDER) is None
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"predictions.npz: holds no arrays \("):
+        analysis(finished(finish(tmp_path, {"predictions.npz": "words"}, key="k")), ORDER)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from daso.engine.observed import observed
+from daso.engine.observed import counted, observed
 from tests.engine.world import SUPERVISED, trainer
 
 GUESSES = np.array([0] * 10 + [1] * 6)  # of 16 unlabeled images, whose classes are 0, 1, 0, 1, ...
@@ -55,3 +55,20 @@ def test_features_are_those_of_the_network_that_answers():
             there = network(one.loader.plain(one.data.test.images)).features
         network.train()
         assert torch.allclose(one.embed(one.data.test), there, atol=1e-6)
+
+
+def test_windows_are_those_of_a_run_that_was_never_stopped(tmp_path):
+    """Stopped after a window and a half; two steps end each of the three windows."""
+    whole, first, second = trainer(), trainer(), trainer()
+    nothing = {"scratch": tmp_path / "end.pt", "on_step": lambda t: None, "on_evaluation": lambda row: None}
+    whole.fit(**nothing)
+    first.advance(2)
+    first.history.append(first.evaluate())
+    first.advance(3)
+    first.save(tmp_path / "state.pt")
+    second.restore(tmp_path / "state.pt")
+    second.fit(**nothing)
+    ours, theirs = counted(second.monitor), counted(whole.monitor)
+    assert theirs["steps"].tolist() == [2, 2, 2]
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
