@@ -224,6 +224,14 @@ def parity(args: Args) -> None:
     run(args.suite, variants=args.variants, device=args.device, **chosen)
 
 
+def debias(args: Args) -> None:
+    """Take the mean prediction out of a classifier's saved logits; writes probabilities and an analysis."""
+    from daso.zero_shot import debias_file, summary
+
+    found = debias_file(args.logits, args.labels, args.out, args.strength, args.momentum, args.seed)
+    sys.stdout.write(f"{summary(found)}\n")
+
+
 def prune(args: Args) -> None:
     """List, or delete, what no suite names any more."""
     from daso.prune import stale
@@ -251,6 +259,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "publish": publish,
     "bench": bench,
     "parity": parity,
+    "debias": debias,
     "prune": prune,
 }
 

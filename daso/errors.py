@@ -14,10 +14,11 @@ class DasoError(Exception):
     """
 
     def __init__(self, *lines: object) -> None:
-        super().__init__("\n".join(_line(str(line)) for line in lines))
+        super().__init__("\n".join(one_line(str(line)) for line in lines))
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text that stays on its line and on its page: what cannot be printed is escaped, what is endless is cut."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

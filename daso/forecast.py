@@ -18,7 +18,7 @@ from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, lenders, runs, setting_config, with_lenders
 from daso.data.files import pretty, read_json, whole_file
-from daso.data.tail import long_tail
+from daso.data.tail import class_sizes
 from daso.engine.environment import choose_device, choose_precision, describe
 from daso.engine.lock import devices, slots
 from daso.engine.program import choose_mode
@@ -198,11 +198,10 @@ def _images(params: Params, run: Run) -> dict[str, int]:
     tree = params.datasets[run.dataset]
     setting, classes = setting_config(params, run.dataset, run.setting), tree["num_classes"]
     train, test, others = _all_images(params, run.dataset)
-    if "labeled" in setting or setting["m1"] == "all":
-        unlabeled = others or train - tree["holdout"]
-    else:
-        unlabeled = sum(long_tail(setting["m1"], setting["gamma_u"], classes))
-    return {"unlabeled": unlabeled, "validation": tree["holdout"] // classes * classes, "test": test}
+    holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
+    tail = class_sizes(setting, classes)[1]
+    unlabeled = others or train - holdout if tail is None else sum(tail)
+    return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}
 
 
 def _seconds(params: Params, run: Run, paces: dict[str, Timed]) -> float:

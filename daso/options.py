@@ -100,6 +100,14 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md")}),
         DEVICE,
     ),
+    "debias": (
+        ("--logits", {**NEEDED, "help": "numpy file (images, classes)"}),
+        ("--labels", {**PATH, "help": "numpy file (images,), to tell how right the guesses are"}),
+        ("--out", {"type": Path, "default": Path("drafts/debias")}),
+        ("--strength", {"type": float, "default": 0.4, "help": "lambda of Wang et al. 2022; 0.4, as on ImageNet"}),
+        ("--momentum", {"type": float, "help": "of a running mean; without it the mean of all"}),
+        ("--seed", {"type": int, "default": 0, "help": "of the order in which the running mean sees the images"}),
+    ),
     "prune": (("--yes", {"action": "store_true", "help": "delete instead of listing"}),),
 }
 

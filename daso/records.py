@@ -89,3 +89,4 @@ class Env(NamedTuple):
     seed: int = 0
     unlabeled_counts: tuple[int, ...] = ()  # true M_k, empty where unknown: for oracles alone
     drawn_counts: tuple[int, ...] = ()  # N_k without the images that a plan has added
+    labels: tuple[int, ...] = ()  # (N,) of the labeled images, row by row: those of `Batch.x_index`

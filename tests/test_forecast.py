@@ -153,6 +153,14 @@ def test_cifar_by_its_sizes(params, monkeypatch):
     assert module._images(params, runs(params, "cifar10-lt-main")[0]).keys() == {"unlabeled", "validation", "test"}
 
 
+def test_images_of_a_share_and_of_all(params):
+    """12,406 - 1,244 unlabeled images of one tail; all 50,000; nothing held out, where the dataset holds out 5,000."""
+    first, last = runs(params, "debiaspl")[0], runs(params, "debiaspl")[-1]
+    assert module._images(params, first) == {"unlabeled": 11_162, "validation": 0, "test": 10_000}
+    assert module._images(params, last) == {"unlabeled": 50_000, "validation": 0, "test": 10_000}
+    assert module._images(params, runs(params, "cifar10-lt-main")[0])["validation"] == 5000
+
+
 def test_this_machine(monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("DASO_GPUS", "0")

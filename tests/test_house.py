@@ -20,7 +20,7 @@ FLOORS = [
     {"report", "bench"},
     {"provenance", "turn"},
     {"forecast"},
-    {"adopt", "keep", "publish", "prune", "questions", "training", "options"},
+    {"adopt", "keep", "publish", "prune", "questions", "training", "options", "zero_shot"},
     {"bundled"},
     {"cli"},
     {"__main__"},

@@ -30,6 +30,7 @@ COUNTS = [20, 14, 10, 7, 5, 3, 2, 2, 1, 1]
 NAMES = torch.arange(10)
 SOON = {  # options of learners and add-ons, so that a few steps see them at work
     "usadtm": {"warmup": 2},
+    "simmatch": {"instance_start": 3},
     "daso": {"warmup": 2, "period": 2},
     "class_balanced": {"start": 0.04},
     "ldam": {"start": 0.04},

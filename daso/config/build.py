@@ -56,6 +56,7 @@ def build(
         batch_size=protocol["batch_size"],
         steps=protocol["steps"],
         seed=config["draw_seed"],
+        labels=tuple(data.labeled.labels.tolist()),
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
     addons: list[AddOn] = [_part(ADDONS, _with(options, lent.options), env) for options in method["addons"]]
@@ -81,6 +82,6 @@ def _with(options: Mapping[str, Any], lent: Mapping[str, Any]) -> dict[str, Any]
 
 def _check(learner: Learner, unlabeled_ratio: int) -> None:
     """Raise ParamsError when the parts of a method do not suit each other."""
-    addons = [(type(addon).__name__, addon.needs) for addon in learner.chain]
+    addons = [(type(addon).__name__, addon.needs, addon.adjusts) for addon in learner.chain]
     for message in misfits(type(learner).__name__, learner.makes, learner.views.u, addons, unlabeled_ratio):
         raise ParamsError(message)

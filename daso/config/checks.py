@@ -11,6 +11,7 @@ from daso.config.possible import given, impossible
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, lenders, plan_of, resolve, runs, with_lenders
 from daso.config.signature import Option, options, refusals
+from daso.data.tail import wanted, way_of
 from daso.errors import ParamsError
 
 # Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.
@@ -49,8 +50,9 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
 
 def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
     classes, holdout = tree["num_classes"], tree["holdout"]
-    if holdout % classes:
-        yield f"{file}: holdout: {holdout} cannot be shared equally by {classes} classes"
+    own = (setting["holdout"] for setting in tree["settings"].values() if "holdout" in setting)
+    for held in (held for held in (holdout, *own) if held % classes):
+        yield f"{file}: holdout: {held} cannot be shared equally by {classes} classes"
     if not all(value > 0 for value in tree["std"]):
         yield f"{file}: std: every channel must be above 0"
     if (pad := tree["augment"]["pad"]) >= tree["image_size"]:
@@ -62,23 +64,26 @@ def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
 
 
 def _setting(file: str, where: str, name: str, tree: Tree) -> Iterator[str]:
-    sizes, kind, held = tree["settings"][name], tree["source"]["kind"], tree["holdout"] // tree["num_classes"]
+    sizes, source = tree["settings"][name], tree["source"]["kind"]
+    held, way = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], way_of(sizes)
     if not NAME.fullmatch(name):
         yield f"{file}: settings: '{name}': a name is made of a-z, 0-9, '_' and '-'"
-    if "labeled" in sizes:  # the classes keep the sizes they have, which only the data tells
+    if way == "natural":  # the classes keep the sizes they have, which only the data tells
         if tree["class_order"] != "size":
             yield f"{file}: class_order: {where} keeps the sizes of its classes; say class_order: size"
         return
-    if int(sizes["n1"] * (1 / sizes["gamma_l"])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
-        yield f"{where}: the rarest class gets no labeled image; lower gamma_l or raise n1 in {file}"
-    every = sizes["m1"] == "all"
-    if every and kind not in UNLABELED:
-        yield f"{where}: m1: all is every image without a label, and source '{kind}' has none; say how many in {file}"
-    size, wanted = CLASS_SIZES.get(kind), sizes["n1"] + (0 if every else sizes["m1"]) + held
-    if size is not None and wanted > size:
+    n, gamma = ("n", "gamma") if way == "share" else ("n1", "gamma_l")
+    if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
+        yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n} in {file}"
+    if way == "others" and source not in UNLABELED:
+        mend = f"say how many, or train for all that are not held out, in {file}"
+        yield f"{where}: m1: all is every image without a label, and source '{source}' has none; {mend}"
+    size, need = CLASS_SIZES.get(source), wanted(sizes) + held
+    if size is not None and need > size:
+        low = {"tails": "n1 or m1", "share": "n or say holdout: 0"}.get(way, "n1")
         yield (
-            f"{where}: a class wants {wanted} images ({held} of them held out) "
-            f"and the smallest has {size}; lower n1 or m1 in {file}"
+            f"{where}: a class wants {need} images ({held} of them held out) "
+            f"and the smallest has {size}; lower {low} in {file}"
         )
 
 
@@ -224,7 +229,7 @@ def _option(what: str, key: str, value: object, allowed: dict[str, Option]) -> I
         yield f"{what}: option '{key}' is {shown(value)} and should be {allowed[key].kind}"
 
 
-OPTIMIZER = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor")
+OPTIMIZER = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor", "anneal")
 
 
 def _change(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:

@@ -103,7 +103,8 @@ def _protocol(params: Params, found: Traced, protocol: str, mine: Source) -> Ite
     tree, theirs = params.protocols[protocol], Source(params.file("protocol", protocol))
     yield from _component("network", tree["network"], {}, theirs)
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
-    yield _row("unlabeled_ratio", found.method["unlabeled_ratio"], mine)
+    ratio = found.method["unlabeled_ratio"]
+    yield _row("unlabeled_ratio", ratio, theirs if ratio and "unlabeled_ratio" in tree else mine)
     yield _row("batch_size", tree["batch_size"], theirs)
     steps = found.stage.steps
     yield _row("steps", steps, theirs if steps == tree["steps"] else mine._replace(block=("plan",)))

@@ -9,20 +9,24 @@ def misfits(
     learner: str,
     makes: Collection[str],
     views: Collection[str],
-    addons: Iterable[tuple[str, frozenset[str]]],
+    addons: Iterable[tuple[str, frozenset[str], frozenset[str]]],
     unlabeled_ratio: int,
 ) -> Iterator[str]:
-    """What is wrong where an add-on reads what its learner never makes, or batches lack what the learner reads.
+    """What is wrong where an add-on reads what its learner never makes, two bend the same logits, or batches lack some.
 
-    `learner` and `addons` are named by their classes; `makes` and the second of each add-on are keys of `step.out`,
-    `views` those of unlabeled images.
+    `learner` and `addons` are named by their classes; `makes` and the second of each add-on are keys of `step.out`, the
+    third the roles that it adjusts, `views` those of unlabeled images.
     """
-    for addon, needs in addons:
+    taken: dict[str, str] = {}
+    for addon, needs, adjusts in addons:
         if lacking := needs - {"key", *makes}:
             yield (
                 f"add-on '{addon}' reads {', '.join(sorted(lacking))}, which '{learner}' does not make; "
                 "choose another learner"
             )
+        for role in sorted(adjusts & taken.keys()):
+            yield f"add-ons '{taken[role]}' and '{addon}' both adjust the logits of the role '{role}'; leave it to one"
+        taken |= dict.fromkeys(adjusts, addon)
     if bool(views) != bool(unlabeled_ratio):
         yield (
             f"unlabeled_ratio: {unlabeled_ratio} does not suit '{learner}', which reads "

@@ -12,6 +12,7 @@ from daso.data.shape import COUNT, NUMBER, Number, OneOf, misfit
 POSITIVE, MOST = Number(1, whole=True), 10**9
 RUN = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a path, and none that leads elsewhere
 NAMED = {"name": str}
+ANNEAL = ("constant", "cosine", "half_cosine")  # where nothing is said, the first
 FORM = {
     **{"run": str, "key": str, "seed": COUNT, "draw_seed": COUNT, "setting": NAMED, "plan": dict},
     "dataset": {
@@ -41,6 +42,8 @@ def malformed(config: Mapping[str, Any]) -> str | None:
     """The first thing in a resolved configuration that is not as `resolve` writes it; None where all is."""
     if wrong := misfit(config, FORM):
         return wrong
+    if config["optimizer"].get("anneal", ANNEAL[0]) not in ANNEAL:
+        return f"optimizer.anneal is not one of {', '.join(ANNEAL)}"
     plan = {name: form for name, form in PLAN.items() if name in config["plan"]}
     if wrong := misfit(config["plan"], plan, "plan"):
         return wrong

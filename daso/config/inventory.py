@@ -8,7 +8,7 @@ from daso.config.explain import Row, aligned
 from daso.config.params import Params, Tree, nearest, parts
 from daso.config.possible import sizes, unknown_classes
 from daso.config.resolve import runs, with_lenders
-from daso.data.tail import UNKNOWN
+from daso.data.tail import UNKNOWN, way_of
 from daso.errors import ParamsError
 
 
@@ -43,9 +43,15 @@ def described(setting: Tree, classes: int) -> Row:
         share = f"{100 * setting['labeled']:g} %"
         return f"labeled: {share} of each class, as large as it is", "unlabeled: the rest"
     told = sizes(setting, classes)
+    if way_of(setting) == "share":
+        labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma']:g})"
+        rest = f"the other {100 - 100 * setting['share']:g} % of each"
+        return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])}, {rest}"
     labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma_l']:g})"
     if unknown_classes(setting):
         return labeled, f"unlabeled: all there are; {UNKNOWN}"
+    if way_of(setting) == "whole":
+        return labeled, "unlabeled: all images that are not held out, the labeled ones too"
     turned = ", reversed" if setting.get("reversed") else ""
     return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])} (gamma {setting['gamma_u']:g}{turned})"
 

@@ -13,7 +13,7 @@ from daso.config.params import Params, Tree, parts
 from daso.config.registry import ADDONS, KINDS, LEARNERS
 from daso.config.resolve import Run
 from daso.config.signature import attribute, refusals
-from daso.data.tail import long_tail
+from daso.data.tail import class_sizes, way_of
 from daso.errors import ParamsError
 
 
@@ -34,19 +34,16 @@ def foreseen(config: Tree) -> dict[str, object]:
 
 def sizes(setting: Tree, classes: int) -> dict[str, object]:
     """Labeled and unlabeled images of a setting, in all and by rank, under their names in `records.Env`."""
-    if "labeled" in setting:
-        return {}
-    counts = long_tail(setting["n1"], setting["gamma_l"], classes)
-    labeled = {"counts": counts, "labeled": sum(counts)}
+    counts, tail = class_sizes(setting, classes)
+    labeled = {} if counts is None else {"counts": counts, "labeled": sum(counts)}
     if unknown_classes(setting):
         return {**labeled, "unlabeled_counts": ()}
-    tail = long_tail(setting["m1"], setting["gamma_u"], classes)
-    return {**labeled, "unlabeled_counts": tail[::-1] if setting.get("reversed") else tail, "unlabeled": sum(tail)}
+    return labeled if tail is None else {**labeled, "unlabeled_counts": tail, "unlabeled": sum(tail)}
 
 
 def unknown_classes(setting: Tree) -> bool:
     """Whether no unlabeled image of a setting has a class that is known: then pseudo-labels cannot be checked."""
-    return bool(setting.get("m1") == "all")
+    return way_of(setting) == "others"
 
 
 def given(part: Tree) -> Tree:
@@ -87,13 +84,15 @@ def _misfits(method: Tree) -> Iterator[str]:
     """What of a method's parts does not suit the others, as far as their source tells."""
     learner, spec = method["learner"], LEARNERS[method["learner"]["name"]]
     makes = cast(frozenset[str], attribute(spec, "makes", given(learner)))
-    addons = [(ADDONS[part["name"]].split(":")[1], _needs(part)) for part in method["addons"]]
+    addons = [
+        (ADDONS[part["name"]].split(":")[1], _told(part, "needs"), _told(part, "adjusts")) for part in method["addons"]
+    ]
     yield from misfits(spec.split(":")[1], makes, unlabeled_views(learner), addons, method["unlabeled_ratio"])
 
 
-def _needs(addon: Tree) -> frozenset[str]:
-    """What an add-on reads in a step; nothing where only the built one tells, which `build` looks at in its turn."""
+def _told(addon: Tree, name: str) -> frozenset[str]:
+    """What an add-on has as `name`; nothing where only the built one tells, which `build` looks at in its turn."""
     try:
-        return cast(frozenset[str], attribute(ADDONS[addon["name"]], "needs", given(addon), absent=frozenset()))
+        return cast(frozenset[str], attribute(ADDONS[addon["name"]], name, given(addon), absent=frozenset()))
     except ParamsError:
         return frozenset()

@@ -11,7 +11,9 @@ LEARNERS = {
     "pseudo_label": "daso.methods.learners.pseudo_label:PseudoLabel",
     "mean_teacher": "daso.methods.learners.mean_teacher:MeanTeacher",
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
+    "simmatch": "daso.methods.learners.simmatch:SimMatch",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
+    "multi_view": "daso.methods.learners.multi_view:MultiView",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
@@ -24,6 +26,8 @@ ADDONS = {
     "abc": "daso.methods.addons.abc:ABC",
     "darp": "daso.methods.addons.darp:DARP",
     "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
+    "cld": "daso.methods.addons.cld:CLD",
+    "debias": "daso.methods.addons.debias:Debias",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {

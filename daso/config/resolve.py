@@ -132,10 +132,11 @@ def data_config(params: Params, dataset: str) -> Tree:
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
-    """What a split is drawn from."""
-    tree = params.datasets[dataset]
+    """What a split is drawn from; a setting's own holdout comes before its dataset's."""
+    tree, own = params.datasets[dataset], setting_config(params, dataset, setting)
     kept = {key: tree[key] for key in ("num_classes", "holdout", "class_order")}
-    return {"dataset": dataset, "setting": setting_config(params, dataset, setting), "seed": seed, **kept}
+    kept["holdout"] = own.pop("holdout", kept["holdout"])
+    return {"dataset": dataset, "setting": own, "seed": seed, **kept}
 
 
 def setting_config(params: Params, dataset: str, setting: str) -> Tree:
@@ -194,11 +195,14 @@ def traced(params: Params, run: Run) -> Traced:
 
     The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
     `<dataset>/<setting>` in their order, then the protocol's overrides, then what an ablation changes, so that it holds
-    in every setting and protocol, and last what the plan changes in this stage.
+    in every setting and protocol, and last what the plan changes in this stage. A protocol's ratio of unlabeled to
+    labeled images holds for every method that takes any.
     Raises ParamsError when the plan has no such stage, or cannot share out the steps.
     """
     protocol, method = params.protocols[run.protocol], copy.deepcopy(params.methods[run.recipe])
     method.setdefault("addons", [])
+    if method["unlabeled_ratio"]:  # a method of labels alone stays one
+        method["unlabeled_ratio"] = protocol.get("unlabeled_ratio", method["unlabeled_ratio"])
     own = method.get("optimizer", {})
     optimizer = {**protocol["optimizer"], **own}
     mine = Source(params.file("method", method.get("of", run.recipe)))

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tqdm import tqdm
 
 from daso.data.files import file_digest, locked
-from daso.errors import DataError
+from daso.errors import DataError, one_line
 
 CHUNK = 1 << 18  # bytes
 FRUITLESS = 3  # tries in a row that bring no byte, before a mirror is given up
@@ -51,7 +51,7 @@ def fetch(
                 logging.info("%s: downloaded from %s", target.name, shown(url))
                 return target
             except _MirrorError as error:
-                answers.append(f"{shown(url)}: {error}")
+                answers.append(one_line(f"{shown(url)}: {error}"))
                 logging.warning("%s", answers[-1])
             except OSError as error:
                 raise DataError(f"{target}: cannot be written ({error}); make room and try again") from error

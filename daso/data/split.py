@@ -1,21 +1,18 @@
-"""Long-tailed splits of the train part: which rows are labeled, unlabeled and held out (Oh et al. 2022, section 4.1).
-
-Pure numpy on labels. The draws are those of the authors' code, bit for bit: every step takes a fresh legacy
-RandomState of the split's seed and shuffles the rows of one class after the other in place.
-"""
+"""Splits of the train part as files: made by a setting, saved, read and compared with the data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.data.drawing import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import SEAL, canonical, digest, read_sealed, whole_file
 from daso.data.shape import COUNT, Number, OneOf, misfit
 from daso.data.store import Store
-from daso.data.tail import Counts, long_tail
+from daso.data.tail import Counts, wanted, way_of
 from daso.errors import DataError
 from daso.places import again
 from daso.records import IntArray, Split
@@ -34,6 +31,8 @@ CONFIG = {
         (
             {**TAIL, "m1": COUNT, "gamma_u": Number(1), "reversed": bool},
             {**TAIL, "m1": "all"},
+            {**TAIL, "m1": "train"},
+            {"name": str, "n": Number(1, whole=True), "gamma": Number(1), "share": Number(0, 1)},
             {"name": str, "labeled": Number(0, 1)},
         )
     ),
@@ -55,114 +54,27 @@ class SavedSplit(NamedTuple):
     way: Mapping[str, Any] | None = None  # and how
 
 
-def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:
-    """The class of every rank (K,); `sizes` (K,) counts the train part.
-
-    `native`, rank r is class r; `seed`, a permutation drawn with the split's seed; `size`, rank r is the class with the
-    r-th most images, of equal ones the first. Raises DataError when `kind` is none of these.
-    """
-    if kind == "native":
-        return np.arange(len(sizes), dtype=np.int64)
-    if kind == "seed":
-        return np.random.RandomState(seed).permutation(len(sizes)).astype(np.int64)
-    if kind == "size":
-        return np.argsort(-np.asarray(sizes), kind="stable").astype(np.int64)
-    raise DataError(f"class_order is '{kind}' and should be native, seed or size")
-
-
-def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdout: int, seed: int) -> Split:
-    """Draw a split from the rank of every row's class, (n,) in 0..K-1, or below 0 for a row without a label.
-
-    Four steps: hold out holdout // K of every class; of the rest take the first n1 of every class as labeled pool
-    and the next m1 as unlabeled pool; thin out each pool to its long tail, unless its gamma is at most one. The
-    labeled images thinned out are not used. `setting`: n1, m1, gamma_l, gamma_u, reversed (of the unlabeled tail).
-
-    Where m1 is `all`, the unlabeled rows are all those without a label, in their order, gamma_u is unknown, and the
-    labeled tail is cut out of the whole rest. Else rows without a label are never drawn, nor are those of a rank K or
-    above.
-    """
-    k, n1, m1 = num_classes, setting["n1"], setting["m1"]
-    up = list(range(k))
-    every = _shuffled(ranks, np.flatnonzero((ranks >= 0) & (ranks < k)), up, seed)
-    held = holdout // k
-    validation = _concatenated(rows[:held] for rows in every)
-    rest = _concatenated(rows[held:] for rows in every)
-    if m1 == "all":
-        labeled = _thinned(ranks, rest, up, long_tail(n1, setting["gamma_l"], k), seed)
-        return Split(labeled, np.flatnonzero(ranks < 0), validation)
-
-    pools = _shuffled(ranks, rest, up, seed)
-    labeled = _concatenated(rows[:n1] for rows in pools)
-    unlabeled = _concatenated(rows[n1 : n1 + m1] for rows in pools)
-    if setting["gamma_l"] > 1:
-        labeled = _thinned(ranks, labeled, up, long_tail(n1, setting["gamma_l"], k), seed)
-    if setting["gamma_u"] > 1:
-        # Reversed, the last class is the most frequent one and is visited first.
-        visit = up[::-1] if setting["reversed"] else up
-        unlabeled = _thinned(ranks, unlabeled, visit, long_tail(m1, setting["gamma_u"], k), seed)
-    return Split(labeled, unlabeled, validation)
-
-
-def _thinned(ranks: IntArray, rows: IntArray, visit: Sequence[int], tail: Counts, seed: int) -> IntArray:
-    """The first of each rank's rows, shuffled, as many as the tail has of it; ranks are visited in this order."""
-    return _concatenated(mine[:n] for mine, n in zip(_shuffled(ranks, rows, visit, seed), tail, strict=True))
-
-
-def draw_natural(ranks: IntArray, labeled: float, *, num_classes: int, holdout: int, seed: int) -> Split:
-    """Draw a split that keeps the sizes the classes have by nature; no procedure of the authors.
-
-    Hold out holdout // K of every class, yet less than half of it: a class of two images or more keeps two. Of the rest
-    the fraction `labeled`, rounded, but at least one image, is labeled, and all others are unlabeled.
-    """
-    rows = np.flatnonzero((ranks >= 0) & (ranks < num_classes))
-    every = _shuffled(ranks, rows, range(num_classes), seed)
-    held = [min(holdout // num_classes, max(0, len(mine) - 1) // 2) for mine in every]
-    ends = [n + max(1, round(labeled * (len(mine) - n))) for mine, n in zip(every, held, strict=True)]
-    cuts = list(zip(every, held, ends, strict=True))
-    return Split(
-        _concatenated(mine[n:end] for mine, n, end in cuts),
-        _concatenated(mine[end:] for mine, _, end in cuts),
-        _concatenated(mine[:n] for mine, n, _ in cuts),
-    )
-
-
-def _shuffled(ranks: IntArray, rows: IntArray, visit: Sequence[int], seed: int) -> list[IntArray]:
-    """The rows of each rank, in the order of `rows` and then shuffled, ranks visited in this order."""
-    random = np.random.RandomState(seed)
-    found = []
-    for rank in visit:
-        mine = np.flatnonzero(ranks[rows] == rank)
-        random.shuffle(mine)
-        found.append(rows[mine])
-    return found
-
-
-def _concatenated(pieces: Iterable[IntArray]) -> IntArray:
-    return np.concatenate([np.empty(0, np.int64), *pieces])
-
-
 def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequence[int]) -> None:
     """Raise DataError, naming every class that has too few images; `sizes` (K,) counts the train part.
 
     Every class must fill both pools and the hold-out, n1 + m1 + holdout // K images, rare ones too: the tails are cut
-    out of the pools (where m1 is `all`, n1 + holdout // K). Where the natural sizes are kept, one image is enough, and
-    the ranks must be those of the sizes.
+    out of the pools (where m1 is a word, n1 + holdout // K; where a share is labeled, n + holdout // K). Where the
+    natural sizes are kept, one image is enough, and the ranks must be those of the sizes.
     """
     setting, held = config["setting"], config["holdout"] // config["num_classes"]
     where, file = f"{config['dataset']}/{setting['name']}", f"params/datasets/{config['dataset']}.yaml"
-    natural = "labeled" in setting
+    natural, sizes_of = way_of(setting) == "natural", {"tails": "n1 + m1", "share": "n"}.get(way_of(setting), "n1")
     if natural and config["class_order"] != "size":
         raise DataError(f"{where}: `labeled` keeps the natural sizes of the classes; say class_order: size in {file}")
-    every = setting.get("m1") == "all"
-    wanted = 1 if natural else setting["n1"] + (0 if every else setting["m1"]) + held
-    short = ", ".join(f"class {k} ({classes[k]}) has {size}" for k, size in enumerate(sizes) if size < wanted)
+    need = wanted(setting) + (0 if natural else held)
+    short = ", ".join(f"class {k} ({classes[k]}) has {size}" for k, size in enumerate(sizes) if size < need)
     if short and natural:
         raise DataError(f"{where}: {short}; every class wants an image in the train part")
     if short:
         fits = min(sizes) - held
-        mend = f"lower {'n1' if every else 'n1 + m1'} to at most {fits}" if fits > 0 else "add images or lower holdout"
+        mend = f"lower {sizes_of} to at most {fits}" if fits > 0 else "add images or lower holdout"
         raise DataError(
-            f"{where}: a class wants {wanted} images ({held} of them held out), and {short}; "
+            f"{where}: a class wants {need} images ({held} of them held out), and {short}; "
             f"{mend} in {file}, or keep the natural sizes with `labeled`"
         )
 
@@ -170,9 +82,9 @@ def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequ
 def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit:
     """Draw a split of a store and save it atomically.
 
-    `config` has dataset, setting {name, n1, m1, gamma_l, gamma_u, reversed} or {name, labeled}, seed, num_classes,
-    holdout and class_order. Raises DataError when the store is of another dataset, a class has too few images, or m1
-    is `all` and every image has a label.
+    `config` has dataset, setting {name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share} or
+    {name, labeled}, seed, num_classes, holdout and class_order. Raises DataError when the store is of another dataset,
+    a class has too few images, or m1 is `all` and every image has a label.
     """
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
@@ -190,7 +102,10 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     order = order_of_classes(config["class_order"], sizes, seed)
     ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
     how: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
-    split = draw_natural(ranks, setting["labeled"], **how) if "labeled" in setting else draw(ranks, setting, **how)
+    if way_of(setting) == "natural":
+        split = draw_natural(ranks, setting["labeled"], **how)
+    else:
+        split = (draw_share if way_of(setting) == "share" else draw)(ranks, setting, **how)
     head = {
         "dataset": config["dataset"],
         "setting": setting["name"],
@@ -263,6 +178,8 @@ def check_split(path: Path, store: Store) -> SavedSplit:
         outside = rows.min() if rows.min() < 0 else rows.max()
         raise DataError(f"{path}: there is no row {outside}, the train part has {len(labels)} images")
     added = split.labeled[len(split.labeled) - len(split.guessed) :]  # they go on being unlabeled images too
+    if np.isin(split.labeled, split.unlabeled).all():  # as a setting may have it of all labeled images, not of some
+        added = split.labeled
     once = [split.labeled, split.unlabeled[~np.isin(split.unlabeled, added)], split.validation]
     seen, times = np.unique(np.concatenate(once), return_counts=True)
     if (times > 1).any():

@@ -50,7 +50,7 @@ class Trainer:
         self.precision = models.student.precision
         self.watch = Stopwatch(device)
         self.loader = Loader(data, config, learner.views, device, watch=self.watch)
-        schedule = {name: optim[name] for name in ("lr", "warmup", "milestones", "factor")}
+        schedule = {name: optim[name] for name in ("lr", "warmup", "milestones", "factor", "anneal") if name in optim}
         self.rates = learning_rate(self.steps, **schedule).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()

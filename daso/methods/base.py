@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from daso.draw import Draw
-from daso.models.network import Models, Network
+from daso.models.network import Head, Models, Network
 from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from daso.records import Batch, Losses, Output, Role, Step
 
@@ -36,8 +36,9 @@ class AddOn(nn.Module):
     """Bends a step. Every verb does nothing until overridden; all state is in buffers."""
 
     needs: frozenset[str] = frozenset()  # keys of step.out it reads
-    heads: Mapping[str, int] = {}  # linear heads to hang on the network, by name: how many outputs
+    heads: Mapping[str, Head] = {}  # heads to hang on the network, by name: how many outputs, or the widths
     readout: ClassVar[str | None] = None  # the head that answers at test time
+    adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it bends, which no other add-on may
     now: Hashable = None  # the phase of the step under way
 
     def phase(self, t: int) -> Hashable:
@@ -73,7 +74,7 @@ class Learner(nn.Module):
 
     views: ClassVar[Views]
     makes: ClassVar[frozenset[str]]  # what add-ons may read in step.out, besides "key"
-    heads: ClassVar[Mapping[str, int]] = {}  # linear heads of its own, by name: how many outputs
+    heads: Mapping[str, Head] = {}  # heads of its own, by name: how many outputs, or the widths
     evaluates: ClassVar[Literal["student", "teacher"]] = "teacher"
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from daso.draw import stream_key
 from daso.ops.distributions import count
 
 
@@ -130,3 +132,25 @@ class RecentMean(nn.Module):
         """Make a proposed state its own."""
         self.rows.copy_(state.rows)
         self.seen.copy_(state.seen)
+
+
+class MemoryBank(nn.Module):
+    """A unit vector for each of `length` images, which their new keys move (Zheng et al. 2022).
+
+    With `momentum` m a row v becomes m v + (1 - m) key, and has length one again; at 0 the key takes its place.
+    """
+
+    rows: Tensor  # (N, d), drawn at first
+
+    def __init__(self, length: int, dim: int, momentum: float, seed: int) -> None:
+        super().__init__()
+        self.momentum = momentum
+        generator = torch.Generator().manual_seed(stream_key(seed, "bank") % 2**63)
+        self.register_buffer("rows", F.normalize(torch.randn(length, dim, generator=generator), dim=-1))
+
+    def write(self, index: Tensor, keys: Tensor) -> None:
+        """Move rows index (n,) by keys (n, d); where an image is there twice, the last of its keys counts."""
+        place = torch.arange(len(index), device=index.device)
+        last = torch.where(index[:, None] == index, place, -1).amax(1)  # all that write to a row write the same
+        moved = torch.lerp(F.normalize(keys.float(), dim=-1)[last], self.rows[index], self.momentum)
+        self.rows.index_put_((index,), F.normalize(moved, dim=-1))  # fidelity: bank-axis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -13,6 +14,7 @@ from daso.errors import CheckpointError
 from daso.records import Output
 
 Precision = Literal["fp32", "bf16"]
+Head = int | tuple[int, ...]  # outputs of a linear layer, or widths of several with ReLU between them
 ENCODER = "encoder."
 
 
@@ -24,20 +26,20 @@ class Encoder(nn.Module):
 
 
 class Network(nn.Module):
-    """Encoder, linear classifier and linear heads: images (n, 3, H, W) -> Output.
+    """Encoder, linear classifier and further heads: images (n, 3, H, W) -> Output.
 
     With precision `bf16` the encoder computes under autocast; its weights, its features and all that follows are fp32.
     """
 
     def __init__(
-        self, encoder: Encoder, num_classes: int, heads: Mapping[str, int], precision: Precision = "fp32"
+        self, encoder: Encoder, num_classes: int, heads: Mapping[str, Head], precision: Precision = "fp32"
     ) -> None:
         super().__init__()
         self.encoder = encoder.to(memory_format=encoder.layout)
         self.precision: Precision = precision
         self.still = False  # whether the encoder's batch norms use and keep their running statistics in training too
         self.classifier = nn.Linear(encoder.feature_dim, num_classes)
-        self.heads = nn.ModuleDict({name: nn.Linear(encoder.feature_dim, size) for name, size in heads.items()})
+        self.heads = nn.ModuleDict({name: _head(encoder.feature_dim, head) for name, head in heads.items()})
 
     def forward(self, images: Tensor) -> Output:
         """Features, logits and head outputs, all fp32."""
@@ -67,6 +69,14 @@ class Network(nn.Module):
         super().train(mode)
         self.encoder.train(mode and not self.still)
         return self
+
+
+def _head(inputs: int, head: Head) -> nn.Module:
+    """A linear layer for a number of outputs, a perceptron for a tuple of widths, the last of them its outputs."""
+    if isinstance(head, int):
+        return nn.Linear(inputs, head)
+    layers = [layer for sizes in pairwise((inputs, *head)) for layer in (nn.Linear(*sizes), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 class Models(NamedTuple):

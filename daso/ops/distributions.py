@@ -21,6 +21,11 @@ def sharpen(probs: Tensor, temperature: float) -> Tensor:
     return (probs.log() / temperature).softmax(-1)
 
 
+def debiased(logits: Tensor, mean: Tensor, strength: float) -> Tensor:
+    """Logits (n, K) - strength * log of a mean prediction (K,) (Wang et al. 2022); a negative strength adds it."""
+    return logits - strength * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+
+
 def temper(weights: Tensor, temperature: float) -> Tensor:
     """Weights (K,) >= 0 to the power 1 / temperature, scaled so that the largest is one (Oh et al. 2022, Eq. 4)."""
     shares = weights.float() / weights.sum()

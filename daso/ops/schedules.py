@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+Anneal = Literal["constant", "cosine", "half_cosine"]
 
-def learning_rate(steps: int, *, lr: float, warmup: int, milestones: Sequence[int], factor: float) -> Tensor:
-    """`lr * min(t / warmup, 1) * factor ** (number of milestones <= t)` for t = 0..steps-1: (S,)."""
+
+def learning_rate(
+    steps: int, *, lr: float, warmup: int, milestones: Sequence[int], factor: float, anneal: Anneal = "constant"
+) -> Tensor:
+    """`lr * min(t / warmup, 1) * factor ** (number of milestones <= t) * a(r)` for t = 0..steps-1: (S,).
+
+    r is the part of the steps after the warm-up that is over; a(r) is 1, `cosine`'s cos(7 pi r / 16), which ends at
+    0.195 (Sohn et al. 2020), or `half_cosine`'s (1 + cos(pi r)) / 2, which ends at 0 (Loshchilov and Hutter 2017).
+    """
     t = torch.arange(steps, dtype=torch.float64)
+    part = ((t - warmup) / max(steps - warmup, 1)).clamp(min=0.0)
+    annealed = {
+        "constant": torch.ones_like(t),
+        "cosine": torch.cos(7 / 16 * math.pi * part),
+        "half_cosine": (1 + torch.cos(math.pi * part)) / 2,
+    }[anneal]
     ramp = (t / warmup).clamp(max=1.0) if warmup else torch.ones_like(t)
     drops = torch.stack([t >= m for m in milestones]).sum(0) if len(milestones) else torch.zeros_like(t)
-    return (lr * ramp * factor**drops).float()
+    return (lr * ramp * factor**drops * annealed).float()
 
 
 def teacher_decay(steps: int, decay: float) -> Tensor:

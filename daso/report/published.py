@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from daso.config.paper import called
 from daso.data.files import read_file
+from daso.data.tail import labeled_share, way_of
 from daso.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
@@ -19,6 +20,7 @@ ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 w
 ORDER = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # of its tables: the first that has a cell counts
 RUNS = 3  # behind every mean with a spread (Oh et al. 2022, section 4.1)
 PAPER, SOURCE = "daso_paper", "Oh et al. 2022"
+RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # sources of recalled.csv
 METRIC = "med20_top1"  # the median over the last 20 evaluations
 COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
 BARE = "ablation: one number, no std"  # the note of every such row
@@ -35,6 +37,7 @@ class Published(NamedTuple):
     std: float | None
     source: str  # "Oh et al. 2022, table 1"
     note: str = ""
+    doubt: str = ""  # what of it was not read where it was printed; such a number gets no verdict
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
@@ -56,6 +59,12 @@ def read_published(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def read_all(path: Path) -> list[dict[str, str]]:
+    """Those rows, and those of `recalled.csv` beside it, where that is: numbers with a doubt."""
+    recalled = path.with_name("recalled.csv")
+    return [*read_published(path), *(read_published(recalled) if recalled.exists() else ())]
+
+
 def _wrong(row: Mapping[str | None, Any], names: Sequence[str]) -> str | None:
     """What is wrong with a row, if anything."""
     if None in row or None in row.values() or len(row) != len(names):
@@ -74,7 +83,7 @@ def look_up(
     paper: Mapping[str, Any] | None,
     metric: str = METRIC,
 ) -> Published | None:
-    """The number of Oh et al. 2022 for (dataset, setting, method), or None where nothing is published.
+    """The number of Oh et al. 2022 for (dataset, setting, method), else a recalled one, or None: nothing is published.
 
     `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, where the unlabeled classes are
     distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
@@ -87,15 +96,33 @@ def look_up(
     found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) in wanted]
     found.sort(key=lambda row: ORDER.index(row["table"]))
     if not found:
-        return None
+        return _recalled(rows, [cell_key(dataset, setting, name, "top1") for name in called(paper)])
     first = found[0]
     std = float(first["std"]) if first["std"] else None
     note = "; ".join(_notes(first, found[1:]))
     return Published(float(first["mean"]), std, f"{SOURCE}, table {first['table']}", note)
 
 
+def _recalled(rows: Iterable[Row], wanted: Sequence[tuple[object, ...]]) -> Published | None:
+    row = next((row for row in rows if row["source"] in RECALLED and row_key(row) in wanted), None)
+    if row is None:
+        return None
+    source = f"{RECALLED[row['source']]} ({row['doubt']})"
+    return Published(float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"])
+
+
 def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
-    """What of a cell of ours must match a published row's: dataset, sizes, method and metric."""
+    """What of a cell of ours must match a published row's: dataset, sizes, method and metric.
+
+    Where a share of one tail is labeled, the sizes are those of its two parts; where all images are unlabeled, m1 is
+    `all` and gamma_u 1, as of CIFAR.
+    """
+    if way_of(setting) == "share":
+        n, gamma = setting["n"], setting["gamma"]
+        (n1,) = labeled_share((n,), setting["share"])
+        setting = {"n1": n1, "m1": n - n1, "gamma_l": gamma, "gamma_u": gamma}
+    elif way_of(setting) == "whole":
+        setting = {**setting, "m1": "all", "gamma_u": 1}
     gamma_u = _number(setting.get("gamma_u"))
     if setting.get("reversed") and isinstance(gamma_u, Fraction):
         gamma_u = 1 / gamma_u

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from daso.data.files import whole_file
 from daso.report import analyses, history, plates, tables, view
 from daso.report.collect import Cell, Tree, collect
-from daso.report.published import RUNS, read_published
+from daso.report.published import RUNS, read_all
 from daso.report.view import Judged, Section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
@@ -42,7 +42,7 @@ def build_report(
     bytes. DataError where a file that is there cannot be used.
     """
     cells = collect(suite, metrics, scratch, expected_keys, measured)
-    judgements = view.judged(suite, cells, read_published(published))
+    judgements = view.judged(suite, cells, read_all(published))
     order = _order(suite)
     scenes = [plates.scene(table, cells, order, runs) for table in suite["tables"]]
     sections = [
@@ -86,7 +86,7 @@ def _page(suite: Tree, cells: Sequence[Cell], sections: Sequence[Section], order
         "titles": [titles[name] for name in order],
         "published_runs": RUNS,
         "close": f"{tables.CLOSE:g}",
-        "any_published": any(section.has_published for section in sections),
+        "any_published": any(section.has_verdicts for section in sections),
     }
 
 
@@ -128,7 +128,7 @@ def _cell_row(judged: Judged) -> dict[str, object]:
         "mean": _four(ours.mean if ours else None),
         "std": _four(ours.std if ours else None),
         "n": len(cell.done),
-        "published": "" if published is None else published.mean,
+        "published": "" if published is None or published.doubt else published.mean,
         "difference": _four(verdict.difference),
         "verdict": verdict.word,
         "state": cell.state,

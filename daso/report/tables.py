@@ -84,6 +84,8 @@ def judge(ours: Spread | None, published: Published | None, obstacles: Sequence[
         return Verdict(NOT_RUN)
     if published is None:
         return Verdict(NOT_COMPARABLE, reasons=("no published number",))
+    if published.doubt:
+        return Verdict(NOT_COMPARABLE, reasons=(published.doubt, *obstacles))
     if obstacles:
         return Verdict(NOT_COMPARABLE, reasons=tuple(obstacles))
     difference, width = ours.mean - published.mean, band(ours, published)

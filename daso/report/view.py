@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from daso.data.tail import way_of
 from daso.report.analyses import Findings
 from daso.report.collect import MEASURES, Cell, Spread, Tree
 from daso.report.measured import Place, hindrances, parts
@@ -70,6 +71,7 @@ class Section:
     methods: list[dict[str, Any]]
     rows: list[list[Field]]  # [method][setting]
     has_published: bool
+    has_verdicts: bool  # whether a published number is beyond doubt
     has_measured: bool
     sources: list[str]
     notes: list[str]
@@ -133,6 +135,7 @@ def section(
         methods=list(table["methods"]),
         rows=rows,
         has_published=bool(known),
+        has_verdicts=any(not j.published.doubt for j in known if j.published),
         has_measured=any(j.measured for j in judgements),
         sources=sorted({j.published.source for j in known if j.published}),
         notes=[
@@ -158,8 +161,14 @@ def described(setting: Tree) -> dict[str, str]:
     if "labeled" in setting:
         sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
         return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
+    if way_of(setting) == "share":
+        sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
+        gammas = dict.fromkeys(("gamma_l", "gamma_u"), f"{setting['gamma']:g}")
+        return {"name": str(setting["name"]), **sizes, **gammas, "reversed": ""}
     gamma_u = setting.get("gamma_u")
     unlabeled = "unknown" if gamma_u is None else f"{gamma_u:g}"
+    if way_of(setting) == "whole":
+        setting, unlabeled = {**setting, "m1": "every training image"}, "as found"
     if setting.get("reversed") and gamma_u is not None:
         unlabeled = f"1/{gamma_u:g}" if Fraction(str(gamma_u)) != 1 else "1"
     gamma_l = setting.get("gamma_l")
@@ -206,7 +215,9 @@ def _field(judged: Judged) -> Field:
 
 
 def _printed(published: Published) -> str:
-    """A published number; to two digits, as it was printed, where it has no spread."""
+    """A published number; to two digits, as it was printed, where it has no spread; a doubt stands beside it."""
+    if published.doubt:
+        return f"{published.mean:g} ± {published.std:g}, {published.doubt}"
     bare = published.std is None
     return f"{published.mean:.2f}" if bare else plus_minus(published.mean, published.std, RUNS)
 

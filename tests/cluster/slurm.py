@@ -115,7 +115,7 @@ def cluster(folder, cores=2, gpus=2):
         _wait_until_idle(folder, started, environment)
         yield environment
     finally:
-        _stop(started, environment)
+        _stop(started, environment, folder)
 
 
 def _configure(folder, cores, gpus):
@@ -140,7 +140,7 @@ def _free_ports(number):
         return [each.getsockname()[1] for each in sockets]
 
 
-def _wait_until_idle(folder, started, environment, seconds=30):
+def _wait_until_idle(folder, started, environment, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False)
@@ -153,8 +153,11 @@ def _wait_until_idle(folder, started, environment, seconds=30):
     raise UnavailableError(f"Slurm does not start here: {' '.join(said.split())}")
 
 
-def _stop(started, environment):
-    """Cancel the jobs, end the daemons, then every process that still knows this cluster: steps outlive a daemon."""
+def _stop(started, environment, folder):
+    """Cancel the jobs, end the daemons, then every process that still knows this cluster: steps outlive a daemon.
+
+    The manager of a step has no environment to know it by, but writes to a log of the folder.
+    """
     with contextlib.suppress(subprocess.SubprocessError, OSError):
         for command in (["scancel", "--user", getpass.getuser()], ["scontrol", "shutdown"]):
             subprocess.run(command, env=environment, timeout=20, check=False, capture_output=True)
@@ -165,7 +168,8 @@ def _stop(started, environment):
         process.wait()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get("SLURM_CONF") == environment["SLURM_CONF"]:
+            known = process.environ().get("SLURM_CONF") == environment["SLURM_CONF"]
+            if known or any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
                 process.kill()
 
 

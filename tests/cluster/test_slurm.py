@@ -79,7 +79,7 @@ def run_and_cancel(project, found):
 
 
 @contextlib.contextmanager
-def trained(project, where, run, *targets, seconds=120):
+def trained(project, where, run, *targets, seconds=600):
     """Snakemake under way on the cluster, after this run has saved itself."""
     process = project.start(*SLURM, *targets, *BRISK, **where)
     try:
@@ -94,7 +94,7 @@ def trained(project, where, run, *targets, seconds=120):
         process.wait()
 
 
-def finished(process, seconds=180):
+def finished(process, seconds=900):
     said, _ = process.communicate(timeout=seconds)
     assert process.returncode == 0, said[-3000:]
     return said

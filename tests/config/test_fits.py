@@ -5,15 +5,23 @@ from daso.config.fits import misfits
 from daso.config.registry import load
 from daso.errors import ParamsError
 
-PAIR = frozenset({"weak", "strong"})
+PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
 
 
 @pytest.mark.parametrize(
     ("makes", "views", "addons", "ratio", "want"),
     [
-        (PAIR, ("weak",), [("One", PAIR), ("Two", frozenset({"key"}))], 2, []),
-        ({"weak"}, ("weak",), [("One", PAIR)], 1, ["add-on 'One' reads strong, which 'Some' does not make"]),
-        (set(), ("weak",), [("One", PAIR)], 1, ["add-on 'One' reads strong, weak, which 'Some' does not make"]),
+        (PAIR, ("weak",), [("One", PAIR, NONE), ("Two", frozenset({"key"}), NONE)], 2, []),
+        ({"weak"}, ("weak",), [("One", PAIR, NONE)], 1, ["add-on 'One' reads strong, which 'Some' does not make"]),
+        (set(), ("weak",), [("One", PAIR, NONE)], 1, ["add-on 'One' reads strong, weak, which 'Some' does not make"]),
+        (PAIR, ("weak",), [("One", NONE, frozenset({"guess"})), ("Two", NONE, frozenset({"eval"}))], 2, []),
+        (
+            PAIR,
+            ("weak",),
+            [("One", NONE, frozenset({"guess", "eval"})), ("Two", NONE, frozenset({"guess"}))],
+            2,
+            ["add-ons 'One' and 'Two' both adjust the logits of the role 'guess'; leave it to one"],
+        ),
         (PAIR, ("weak",), [], 0, ["unlabeled_ratio: 0 does not suit 'Some', which reads unlabeled images"]),
         (PAIR, (), [], 2, ["unlabeled_ratio: 2 does not suit 'Some', which reads labeled images only"]),
     ],

@@ -42,6 +42,14 @@ def test_settings_in_words(project):
     assert unlabeled == (
         "unlabeled: all there are; classes of the unlabeled images unknown: no pseudo-label recall or precision"
     )
+    assert line(text, "cifar10-lt/n5000-g200-p30")[1:] == [
+        "labeled: 3,365 images, 1,500 to 8 a class (gamma 200)",
+        "unlabeled: 7,838 images, 3,500 to 17 a class, the other 70 % of each",
+    ]
+    assert line(text, "cifar100/n25")[1:] == [
+        "labeled: 2,500 images, 25 a class (gamma 1)",
+        "unlabeled: all images that are not held out, the labeled ones too",
+    ]
     assert described({"labeled": 0.2}, 10) == ("labeled: 20 % of each class, as large as it is", "unlabeled: the rest")
 
 

@@ -259,6 +259,38 @@ def test_numbers_are_those_of_yaml_1_2(params):
             "digits/n20-m80-l20-u10: the rarest class gets no labeled image; "
             "lower gamma_l or raise n1 in params/datasets/digits.yaml",
         ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["settings"].update(tail={"n": 115, "gamma": 10, "share": 0.1}),
+            "digits/tail: a class wants 125 images (10 of them held out) and the smallest has 124; "
+            "lower n or say holdout: 0 in params/datasets/digits.yaml",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["settings"].update(tail={"n": 20, "gamma": 21, "share": 0.1}),
+            "digits/tail: the rarest class gets no labeled image; lower gamma or raise n in params/datasets/dig",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["settings"].update(whole={"n1": 125, "m1": "train", "gamma_l": 1, "holdout": 0}),
+            "digits/whole: a class wants 125 images (0 of them held out) and the smallest has 124; "
+            "lower n1 in params/datasets/digits.yaml",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["settings"]["n20-m80-l20-u10"].update(holdout=55),
+            "holdout: 55 cannot be shared equally by 10 classes",
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["optimizer"].update(anneal="cosin"),
+            'optimizer.anneal: "cosin" is not one of constant, cosine, half_cosine',
+        ),
+        (
+            "protocols/digits.yaml",
+            lambda t: t["overrides"].update({"optimizer.anneal": "none"}),
+            "overrides: optimizer.anneal",
+        ),
         ("datasets/digits.yaml", lambda t: t.update(holdout=99), "holdout: 99 cannot be shared equally by 10 classes"),
         (
             "datasets/digits.yaml",
@@ -279,7 +311,7 @@ def test_numbers_are_those_of_yaml_1_2(params):
             "datasets/digits.yaml",
             lambda t: t["settings"].update(every={"n1": 20, "m1": "all", "gamma_l": 20}),
             "digits/every: m1: all is every image without a label, and source 'digits' has none; "
-            "say how many in params/datasets/digits.yaml",
+            "say how many, or train for all that are not held out, in params/datasets/digits.yaml",
         ),
         (
             "protocols/digits.yaml",

@@ -11,7 +11,7 @@ from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
 from daso.config.resolve import Run, resolve
 from daso.config.signature import attribute
-from daso.data.split import draw
+from daso.data.drawing import draw
 from daso.errors import ParamsError
 from daso.records import Env
 
@@ -55,6 +55,11 @@ def test_sizes_by_hand():
         "unlabeled_counts": (),
     }
     assert sizes({"labeled": 0.2}, 10) == {}
+    assert sizes({"n1": 4, "m1": "train", "gamma_l": 1}, 3) == {"counts": (4, 4, 4), "labeled": 12}
+    assert sizes({"n": 20, "gamma": 4, "share": 0.3}, 3) == {  # of 20, 10 and 5 images
+        **{"counts": (6, 3, 2), "labeled": 11},
+        **{"unlabeled_counts": (14, 7, 3), "unlabeled": 24},
+    }
 
 
 def test_every_field_that_is_foreseen_is_one_of_env():
@@ -151,4 +156,5 @@ def test_what_is_read_of_every_method_is_what_python_has(method):
 def test_unknown_classes():
     assert unknown_classes(STL)
     assert not unknown_classes({"n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10})
+    assert not unknown_classes({"n1": 4, "m1": "train", "gamma_l": 1})
     assert not unknown_classes({"labeled": 0.2})

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from daso.config.checks import refuse
+from daso.config.explain import explain
 from daso.config.params import load, read
-from daso.config.resolve import Run, parse_run, resolve, runs, with_lenders
+from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_lenders
 from daso.data.files import canonical
 from daso.errors import ParamsError
 
@@ -103,6 +104,63 @@ def test_an_override_of_the_optimizer_touches_only_methods_with_their_own(params
     params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"optimizer.lr": 0.5}))
     assert resolved(f"{MATCHED}/supervised/s0")["optimizer"]["lr"] == 0.5
     assert resolved(f"{MATCHED}/fixmatch/s0")["optimizer"]["lr"] == 0.03
+
+
+def test_a_settings_own_holdout_comes_before_the_datasets(params):
+    """100 of the digits are held out; of 0 in a setting the rest of the configuration knows nothing."""
+    sizes = {"n1": 4, "m1": "train", "gamma_l": 1, "holdout": 0}
+    params("datasets/digits.yaml", lambda tree: tree["settings"].update(n4=sizes))
+    found = split_config(load(), "digits", "n4", 3)
+    assert found == {
+        **{"dataset": "digits", "seed": 3, "num_classes": 10, "holdout": 0, "class_order": "seed"},
+        "setting": {"name": "n4", "reversed": False, "n1": 4, "m1": "train", "gamma_l": 1},
+    }
+    assert split_config(load(), "digits", "n20-m80-l20-u10", 3)["holdout"] == 100
+
+
+def test_a_protocols_ratio_holds_for_all_that_take_unlabeled_images(params):
+    params("protocols/digits.yaml", lambda tree: tree.update(unlabeled_ratio=7))
+    ratios = [resolved(f"{MATCHED}/{name}/s0")["method"]["unlabeled_ratio"] for name in ("fixmatch", "supervised")]
+    assert ratios == [7, 0]
+    source = explain(load(), "fixmatch", "digits").split("unlabeled_ratio")[1].splitlines()[0].split()
+    assert source == ["7", "params/protocols/digits.yaml"]
+    source = explain(load(), "supervised", "digits").split("unlabeled_ratio")[1].splitlines()[0].split()
+    assert source == ["0", "params/methods/supervised.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("place", "protocol", "width", "decay"),
+    [("cifar10/n4", "fixmatch", 2, 0.0005), ("cifar100/n4", "fixmatch-wide", 8, 0.001)],
+)
+def test_fixmatchs_protocols(place, protocol, width, decay):
+    """2^20 steps of 64 and 7 x 64 images at .03 cos(7 pi t / 16 S), labels alone too (Sohn et al. 2020)."""
+    for method, ratio in (("fixmatch", 7), ("supervised", 0)):
+        config = resolved(f"{place}/{protocol}/{method}/s0", OWN)
+        assert config["method"]["unlabeled_ratio"] == ratio
+        assert config["optimizer"] == {
+            **{"lr": 0.03, "momentum": 0.9, "nesterov": True, "weight_decay": decay},
+            **{"warmup": 0, "milestones": [], "factor": 1.0, "anneal": "cosine"},
+        }
+        assert (config["protocol"]["steps"], config["protocol"]["batch_size"]) == (1024 * 1024, 64)
+        assert config["protocol"]["network"] == {"name": "wide_resnet", "depth": 28, "width": width}
+        assert config["protocol"]["teacher"]["decay"] == 0.999
+
+
+@pytest.mark.parametrize(
+    ("suite", "method", "paper"),
+    [
+        ("simmatch", "simmatch", {"base": "simmatch", "addons": ""}),
+        ("simmatch-cifar100", "simmatch", {"base": "simmatch", "addons": ""}),
+        ("debiaspl", "fixmatch_debias", {"base": "fixmatch", "addons": "debiaspl"}),
+    ],
+)
+def test_a_suite_compares_its_method_with_fixmatch_where_both_are_there(suite, method, paper):
+    """And the method has the words by which its published numbers are found."""
+    project = load(OWN)
+    for table in project.suites[suite]["tables"]:
+        assert table["methods"][0] == "fixmatch"
+        assert (method in table["methods"]) == (method in project.methods)
+    assert project.methods.get(method, {"paper": paper})["paper"] == paper
 
 
 def test_resolving_leaves_the_params_alone(params):

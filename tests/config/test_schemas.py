@@ -44,14 +44,23 @@ def test_an_unknown_operation_names_its_neighbour(tmp_path):
         ({"labeled": 0.2}, []),
         ({"labeled": 1}, ["settings.x.labeled: 1 is too large; it must be below 1"]),
         ({"labeled": 0}, ["settings.x.labeled: 0 is too small; it must be above 0"]),
-        ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; known: labeled"]),
+        ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; known: labeled, holdout"]),
         ({"n1": 3, "m1": 4, "gamma_l": 2}, ["settings.x: the key 'gamma_u' is missing"]),
         ({"n1": 3, "m1": "all", "gamma_l": 2}, []),
         ({"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2}, ['settings.x.m1: "al" is not an integer']),
         (
             {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
-            ["settings.x: unknown key 'reversed'; known: n1, m1, gamma_l"],
+            ["settings.x: unknown key 'reversed'; known: n1, m1, gamma_l, holdout"],
         ),
+        ({"n1": 3, "m1": "train", "gamma_l": 1, "holdout": 0}, []),
+        ({"n": 5, "gamma": 2, "share": 0.1}, []),
+        ({"n": 5, "share": 0.1}, ["settings.x: the key 'gamma' is missing"]),
+        ({"n": 5, "gamma": 2, "share": 1}, ["settings.x.share: 1 is too large; it must be below 1"]),
+        (
+            {"n": 5, "gamma": 2, "share": 0.1, "m1": 3},
+            ["settings.x: unknown key 'm1'; known: n, gamma, share, holdout"],
+        ),
+        ({"labeled": 0.2, "holdout": -1}, ["settings.x.holdout: -1 is too small; it must be at least 0"]),
     ],
 )
 def test_a_setting_has_sizes_or_a_fraction(setting, errors):

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from daso.data.catalog import load_source, make_store
 from daso.data.listing import listing
-from daso.data.split import long_tail
+from daso.data.tail import long_tail
 from daso.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,15 +66,22 @@ def test_mean_and_std_of_the_digits():
 
 def test_every_setting_can_be_drawn_and_is_named_after_its_numbers():
     sizes = {"digits": 124, "cifar10-lt": 5000, "cifar100-lt": 500, "stl10-lt": 500}  # of the smallest class
+    sizes |= {"cifar10": 5000, "cifar100": 500}
     for name, size in sizes.items():
         tree = dataset(name)
         for setting, n in tree["settings"].items():
             reverse = "r" if n.get("reversed") else ""
-            if n["m1"] == "all":
+            if "share" in n:
+                assert setting == f"n{n['n']}-g{n['gamma']}-p{100 * n['share']:g}"
+                assert n["n"] + n["holdout"] <= size
+                continue
+            if n["m1"] == "train":
+                assert (setting, n["gamma_l"]) == (f"n{n['n1']}", 1)
+            elif n["m1"] == "all":
                 assert setting == f"n{n['n1']}-l{n['gamma_l']}"
             else:
                 assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
-            drawn = n["n1"] + (0 if n["m1"] == "all" else n["m1"])
+            drawn = n["n1"] + (0 if isinstance(n["m1"], str) else n["m1"])
             assert drawn + tree["holdout"] // tree["num_classes"] <= size
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
 

@@ -171,3 +171,11 @@ def test_two_processes_want_the_same_file(server, tmp_path):
     assert (tmp_path / "raw/file.bin").read_bytes() == CONTENT
     assert server.requests == [("slow", None)]
     assert b"raw: waiting for another process that writes here" in errors
+
+
+def test_an_address_that_cannot_be_printed_is_escaped_where_it_is_told(tmp_path, caplog):
+    with pytest.raises(DataError, match=r"https://\\udcff/"):
+        fetch(["https://\udcff/"], tmp_path / "raw/file.bin", md5=MD5, pause=0, timeout=5)
+    said = [record.getMessage() for record in caplog.records]
+    assert said
+    assert all(line.isprintable() for line in said)

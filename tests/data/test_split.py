@@ -8,18 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daso.data.drawing import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import digest
-from daso.data.split import (
-    check_setting,
-    check_split,
-    draw,
-    draw_natural,
-    load_split,
-    long_tail,
-    make_split,
-    order_of_classes,
-)
+from daso.data.split import check_setting, check_split, load_split, make_split
 from daso.data.store import write_store
+from daso.data.tail import class_sizes, labeled_share, long_tail
 from daso.errors import DataError
 
 # n1 or m1, gamma, every class, sum
@@ -47,6 +40,19 @@ LONG = [
     (150, 20, "150 145 141 136 132 128", "35 34 33 32", "7 7 7", 4741),
     (400, 20, "400 388 376 365 354 343", "93 90 88 85", "21 20 20", 12719),
     (300, 20, "300 291 282 273 265 257", "70 68 66 64", "15 15 15", 9527),
+]
+
+
+# gamma, tail from 5,000 on, its sum, then labeled at 10 and at 30 per cent with their sums, rounded up by hand
+SHARES = [
+    (
+        *(100, "5000 2997 1796 1077 645 387 232 139 83 50", 12_406),
+        *("500 300 180 108 65 39 24 14 9 5", 1244, "1500 900 539 324 194 117 70 42 25 15", 3726),
+    ),
+    (
+        *(200, "5000 2775 1540 854 474 263 146 81 45 25", 11_203),
+        *("500 278 154 86 48 27 15 9 5 3", 1125, "1500 833 462 257 143 79 44 25 14 8", 3365),
+    ),
 ]
 
 
@@ -86,6 +92,24 @@ def test_counts_are_those_of_exact_arithmetic(head, gamma, k):
 def test_a_ratio_of_one_or_less_keeps_every_image():
     assert long_tail(7, 1, 3) == (7, 7, 7)
     assert long_tail(7, 0.5, 3) == (7, 7, 7)
+
+
+@pytest.mark.parametrize(("gamma", "tail", "total", "tenth", "few", "third", "many"), SHARES)
+def test_counts_of_a_tail_of_which_a_share_is_labeled(gamma, tail, total, tenth, few, third, many):
+    """Totals as printed by Wang et al. 2022: 1,244 and 3,726 labels with gamma 100, 1,125 and 3,365 with 200."""
+    whole = numbers(tail)
+    assert sum(whole) == total
+    for share, counts, n in ((0.1, numbers(tenth), few), (0.3, numbers(third), many)):
+        labeled, unlabeled = class_sizes({"n": 5000, "gamma": gamma, "share": share}, 10)
+        assert list(labeled) == counts
+        assert sum(labeled) == n
+        assert [x + u for x, u in zip(labeled, unlabeled, strict=True)] == whole
+
+
+def test_a_share_is_the_decimal_that_is_written():
+    """0.07 of 100 images are 7; in float64 the product is 7.000000000000001, which would be rounded up to 8."""
+    assert labeled_share((100, 101, 200, 1), 0.07) == (7, 8, 14, 1)
+    assert labeled_share((70, 71, 30, 1), 0.1) == (7, 8, 3, 1)
 
 
 LABELED = "3 87 63 51 27 0 54 72 69 10 85 64 38"
@@ -162,6 +186,63 @@ def test_settings_of_stl10(n1, gamma, counts, total):
 def test_a_labeled_ratio_of_one_keeps_as_many_as_n1_says():
     split = draw(np.array([0, 1] * 8 + [-1]), {"n1": 3, "m1": "all", "gamma_l": 1}, num_classes=2, holdout=2, seed=0)
     assert [len(rows) for rows in split.parts.values()] == [6, 1, 2]
+
+
+def test_a_share_of_one_tail():
+    """Three held out of each class; of the other 27 the tail (20, 10, 5), a fifth of which, 4, 2 and 1, is labeled.
+
+    Worked out with lists alone: each class shuffled once, then cut into what is held out, labeled and unlabeled.
+    """
+    random, held, labeled, unlabeled = np.random.RandomState(0), [], [], []
+    for k, n, few in ((0, 20, 4), (1, 10, 2), (2, 5, 1)):
+        mine = list(range(k, 90, 3))
+        random.shuffle(mine)
+        held, labeled, unlabeled = held + mine[:3], labeled + mine[3 : 3 + few], unlabeled + mine[3 + few : 3 + n]
+    setting = {"n": 20, "gamma": 4, "share": 0.2}
+    split = draw_share(np.arange(90) % 3, setting, num_classes=3, holdout=9, seed=0)
+    assert split.validation.tolist() == numbers("6 84 39 16 49 61 74 83 65") == held
+    assert (split.labeled.tolist(), split.unlabeled.tolist()) == (labeled, unlabeled)
+    assert (len(labeled), len(unlabeled)) == (7, 28)
+    whole = draw_share(np.arange(90) % 3, {**setting, "n": 30}, num_classes=3, holdout=0, seed=0)
+    assert [len(rows) for rows in whole.parts.values()] == [6 + 3 + 2, 24 + 12 + 5, 0]  # of 30, 15 and 7
+
+
+@pytest.mark.parametrize(("gamma", "share", "head", "labels", "others"), [
+    (100, 0.1, "500 300 180", 1244, 11_162),
+    (200, 0.3, "1500 833 462", 3365, 7838),
+])  # fmt: skip
+def test_a_share_of_all_that_cifar_has(gamma, share, head, labels, others):
+    """5,000 images of the first class: nothing is left to be held out; no image is used twice."""
+    ranks, setting = np.arange(50_000) % 10, {"n": 5000, "gamma": gamma, "share": share}
+    split = draw_share(ranks, setting, num_classes=10, holdout=0, seed=1)
+    assert [len(rows) for rows in split.parts.values()] == [labels, others, 0]
+    assert np.bincount(ranks[split.labeled])[:3].tolist() == numbers(head)
+    assert len(set(split.rows.tolist())) == labels + others
+
+
+@pytest.mark.parametrize(("k", "n"), [(10, 4), (10, 8), (10, 25), (10, 400), (100, 4), (100, 25), (100, 100)])
+def test_balanced_labels_among_all_images(k, n):
+    """FixMatch's settings: n labels a class of 50,000 images, all of which are unlabeled."""
+    ranks = np.arange(50_000) % k
+    setting = {"n1": n, "m1": "train", "gamma_l": 1}
+    split = draw(ranks, setting, num_classes=k, holdout=0, seed=1)
+    assert np.bincount(ranks[split.labeled]).tolist() == [n] * k
+    assert len(set(split.labeled.tolist())) == n * k
+    assert split.unlabeled.tolist() == list(range(50_000))
+    assert len(split.validation) == 0
+    assert draw(ranks, setting, num_classes=k, holdout=0, seed=1).labeled.tolist() == split.labeled.tolist()
+    assert draw(ranks, setting, num_classes=k, holdout=0, seed=2).labeled.tolist() != split.labeled.tolist()
+
+
+def test_balanced_labels_where_images_are_held_out():
+    """The hold-out is that of ninety rows; all 81 others are unlabeled, in their order, but those without a label."""
+    ranks = np.concatenate([np.arange(90) % 3, [-1, -1]])
+    split = draw(ranks, {"n1": 2, "m1": "train", "gamma_l": 1}, num_classes=3, holdout=9, seed=0)
+    held = numbers("6 84 39 16 49 61 74 83 65")
+    assert split.validation.tolist() == held
+    assert split.unlabeled.tolist() == [row for row in range(90) if row not in held]
+    assert np.isin(split.labeled, split.unlabeled).all()
+    assert np.bincount(ranks[split.labeled]).tolist() == [2, 2, 2]
 
 
 def test_the_order_of_classes():
@@ -257,6 +338,44 @@ def test_a_split_with_images_without_a_label_is_saved_and_checked(tmp_path):
 def test_all_images_without_a_label_must_be_some(store, tmp_path):
     with pytest.raises(DataError, match=r"toy/x: m1: all is every image without a label, and .*store has none"):
         make_split(config(setting=EVERY), store, tmp_path / "s.json")
+
+
+WHOLE = {"name": "x", "n1": 2, "m1": "train", "gamma_l": 1, "reversed": False}
+SHARE = {"name": "x", "n": 30, "gamma": 4, "share": 0.2, "reversed": False}
+
+
+def test_labeled_images_among_the_unlabeled_ones(store, tmp_path):
+    saved = make_split(config(setting=WHOLE, holdout=0), store, tmp_path / "s.json")
+    assert check_split(tmp_path / "s.json", store).sha256 == saved.sha256
+    assert saved.counts == {"labeled": (2, 2, 2), "unlabeled": (30, 30, 30), "validation": (0, 0, 0)}
+
+
+@pytest.mark.parametrize(("part", "take"), [("unlabeled", 1), ("validation", 6), ("labeled", 1)])
+def test_all_labeled_images_may_be_unlabeled_too_but_nothing_else_twice(store, tmp_path, part, take):
+    """One labeled row without the others among the unlabeled, all among those held out, or one of them twice."""
+    make_split(config(setting=SHARE, holdout=0), store, tmp_path / "s.json")
+    tree = json.loads((tmp_path / "s.json").read_text())
+    tree.pop("sha256")
+    tree[part] += tree["labeled"][:take]
+    tree["sha256"] = digest(tree)
+    (tmp_path / "s.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match="is used more than once"):
+        check_split(tmp_path / "s.json", store)
+
+
+def test_a_share_of_the_images_of_a_store(store, tmp_path):
+    """Of 30 images of each class the tail (30, 15, 7); a fifth of it is 6, 3 and 1.4, which is rounded up."""
+    saved = make_split(config(setting=SHARE, holdout=0), store, tmp_path / "s.json")
+    assert saved.counts == {"labeled": (6, 3, 2), "unlabeled": (24, 12, 5), "validation": (0, 0, 0)}
+    content = (tmp_path / "s.json").read_bytes()
+    make_split(config(setting=SHARE, holdout=0), store, tmp_path / "s.json")
+    assert (tmp_path / "s.json").read_bytes() == content
+    with pytest.raises(
+        DataError, match=r"a class wants 33 images \(3 of them held out\), .*; lower n to at most 27 in"
+    ):
+        make_split(config(setting=SHARE), store, tmp_path / "s.json")
+    with pytest.raises(DataError, match=r"a class wants 31 images .*; lower n1 to at most 30 in"):
+        make_split(config(setting=WHOLE | {"n1": 31}, holdout=0), store, tmp_path / "s.json")
 
 
 def test_a_store_of_another_dataset(store, tmp_path):

@@ -114,7 +114,7 @@ def begun(project, *command, orphans=False, **environment):
             if not orphans:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=60)
+            process.wait(timeout=600)
 
 
 def at_work(project):
@@ -128,7 +128,7 @@ def at_work(project):
     return found
 
 
-def wait_until_idle(project, seconds=120):
+def wait_until_idle(project, seconds=600):
     """Wait until nothing works in a project any more."""
     end = time.monotonic() + seconds
     while at_work(project):

@@ -62,7 +62,7 @@ def server(tmp_path_factory):
         yield client
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=600)
 
 
 def connect(project, client):

@@ -116,7 +116,7 @@ def test_a_suite_struck_again_and_again(whole, tmp_path, seed):
             if process.poll() is None:  # else the blow to a training has ended it
                 (os.killpg if name == "SIGINT" else os.kill)(process.pid, signal.Signals[name])
                 strikes.fallen.append(f"snakemake {name}")
-            process.wait(timeout=120)
+            process.wait(timeout=600)
             assert "Traceback" not in process.said()
             if random_.random() < 0.5:  # else the next call begins beside what has been orphaned
                 blows.wait_until_idle(project)

@@ -60,7 +60,7 @@ def test_a_second_repro_says_who_is_at_work(long, whole, tmp_path):
         status, said = call(project, "dvc", "repro")
         assert status != 0
         assert f"(PID {first.pid}): " in said
-        assert first.wait(timeout=300) == 0, first.said()
+        assert first.wait(timeout=600) == 0, first.said()
     assert jobs(project.dvc("repro")) == {}
     assert results(project) == results(whole)
 
@@ -70,7 +70,7 @@ def test_repro_waits_for_a_snakemake_that_is_at_work(long, whole, tmp_path):
     with begun(project, "snakemake", "--cores", "2") as first:
         wait_for(lambda: blows.at_work(project), first)
         status, said = call(project, "dvc", "repro")
-        assert first.wait(timeout=60) == 0
+        assert first.wait(timeout=600) == 0
     assert status == 0, said
     assert f"waiting for the call that works in this folder (process {first.pid} on " in said
     assert jobs(said) == {}
@@ -84,7 +84,7 @@ def test_two_working_copies_share_a_cache(long, tmp_path):
         project.dvc("cache", "dir", "--local", str(tmp_path / "cache"))
     copies[1].edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
     with begun(copies[0], "dvc", "repro") as first, begun(copies[1], "dvc", "repro") as second:
-        assert [process.wait(timeout=400) for process in (first, second)] == [0, 0], first.said() + second.said()
+        assert [process.wait(timeout=600) for process in (first, second)] == [0, 0], first.said() + second.said()
     digests_are_right(tmp_path / "cache")
     for project, weight in zip(copies, (1.0, 0.5), strict=True):
         assert "up to date" in project.dvc("status")
@@ -117,7 +117,7 @@ def test_repro_struck_again_and_again(long, whole, tmp_path, seed):
             if process.poll() is None:  # the next call begins beside what this blow orphans
                 blow[name](process.pid, signal.Signals[name.split()[0]])
                 fallen.append(name)
-            process.wait(timeout=120)
+            process.wait(timeout=600)
             assert f'File "{project.path}' not in process.said()  # DVC itself shows where Ctrl-C has met it
     assert len(fallen) >= 3
     status, said = call(project, "dvc", "repro", **steps)

@@ -225,6 +225,16 @@ def test_an_encoder_that_is_lent_is_the_students_and_learns_no_more(statistics):
     assert torch.equal(run.models.student.encoder.layers[0].weight, weights["encoder.layers.0.weight"])
 
 
+def test_the_rate_is_annealed_where_the_configuration_says_so():
+    """Of the steps after a warm-up of 2 half are over: .1 cos(7 pi / 32) = .0773010."""
+    plain = {**CONFIG["optimizer"], "warmup": 2, "milestones": []}
+    run, constant = trainer(optimizer=plain | {"anneal": "cosine"}), trainer(optimizer=plain)
+    assert run.steps % 2 == 0
+    half = 2 + (run.steps - 2) // 2
+    assert run.rates[[2, half]].tolist() == pytest.approx([0.1, 0.0773010])
+    assert constant.rates[[2, half]].tolist() == pytest.approx([0.1, 0.1])
+
+
 def test_a_diverged_run_is_no_result():
     run = trainer(optimizer=CONFIG["optimizer"] | {"lr": 1e30, "warmup": 0, "milestones": []})
     with pytest.raises(DivergedError, match="loss_supervised is nan"):

@@ -39,7 +39,16 @@ def models() -> Models:
 
 @pytest.fixture
 def env() -> Env:
-    return Env(num_classes=3, feature_dim=2, counts=(7, 2, 1), labeled=10, unlabeled=50, batch_size=2, steps=1000)
+    return Env(
+        num_classes=3,
+        feature_dim=2,
+        counts=(7, 2, 1),
+        labeled=10,
+        unlabeled=50,
+        batch_size=2,
+        steps=1000,
+        labels=(0,) * 7 + (1,) * 2 + (2,),
+    )
 
 
 @pytest.fixture

@@ -91,6 +91,21 @@ def test_other_priors(env, prior):
     assert align(addon, ROWS)[0] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        ("uniform", [[0.139442, 0.501992, 0.358566], [0.286885, 0.344262, 0.368852]]),
+        ([6, 3, 1], [[0.309735, 0.557522, 0.132743], [0.551181, 0.330709, 0.118110]]),
+    ],
+)
+def test_an_even_prior(env, prior, expected):
+    """Means (.6, .25, .15), then (.3, .5, .2): together (.45, .375, .175), whatever the labeled images are."""
+    addon = DistributionAlignment(env._replace(counts=(1, 1, 8)), window=4, temperature=1.0, prior=prior)
+    align(addon, ROWS)
+    second = torch.tensor([[0.2, 0.6, 0.2], [0.4, 0.4, 0.2]])
+    assert align(addon, second) == [pytest.approx(row, abs=1e-5) for row in expected]
+
+
 def test_a_class_that_was_never_guessed(env):
     rows = torch.tensor([[0.5, 0.5, 0.0]])
     assert align(DistributionAlignment(env, **OPTIONS), rows)[0] == pytest.approx([2 / 3, 1 / 3, 0], abs=1e-5)

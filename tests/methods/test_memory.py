@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.methods.memory import ClassQueue, Histogram, RecentMean
+from daso.methods.memory import ClassQueue, Histogram, MemoryBank, RecentMean
 
 
 def push(queue, values, labels):
@@ -100,3 +100,41 @@ def test_recent_mean_is_written_only_on_demand():
     before = {name: buffer.clone() for name, buffer in recent.named_buffers()}
     recent.pushed(torch.zeros(1))
     assert all(torch.equal(buffer, before[name]) for name, buffer in recent.named_buffers())
+
+
+def test_keys_move_their_rows_of_the_bank():
+    """.7 (1, 0) + .3 (.6, .8) = (.88, .24), of length .912140; keys may have any length."""
+    bank = MemoryBank(3, 2, 0.7, seed=0)
+    bank.rows.copy_(torch.tensor([[1.0, 0], [0, -1], [1, 0]]))
+    bank.write(torch.tensor([2, 0]), torch.tensor([[0, 5.0], [1.2, 1.6]]))
+    assert bank.rows[0].tolist() == pytest.approx([0.964764, 0.263117], abs=1e-5)
+    assert bank.rows[1].tolist() == [0, -1]
+    assert bank.rows[2].tolist() == pytest.approx([0.919145, 0.393919], abs=1e-5)
+
+
+def test_without_momentum_a_key_takes_the_place_of_its_row():
+    bank = MemoryBank(2, 2, 0.0, seed=0)
+    bank.write(torch.tensor([1]), torch.tensor([[3.0, 4.0]]))
+    assert bank.rows[1].tolist() == pytest.approx([0.6, 0.8])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_one_image_the_last_key_counts(monkeypatch, turned):
+    """And it counts once: .7 (1, 0) + .3 (0, 1), scaled; in whatever order a device writes the rows."""
+    put = torch.Tensor.index_put_
+    if turned:
+        monkeypatch.setattr(
+            torch.Tensor, "index_put_", lambda self, at, rows: put(self, (at[0].flip(0),), rows.flip(0))
+        )
+    bank = MemoryBank(2, 2, 0.7, seed=0)
+    bank.rows.copy_(torch.tensor([[1.0, 0], [1, 0]]))
+    bank.write(torch.tensor([1, 0, 1, 1]), torch.tensor([[-1.0, 0], [0.6, 0.8], [0.6, -0.8], [0, 1]]))
+    assert bank.rows[1].tolist() == pytest.approx([0.919145, 0.393919], abs=1e-5)
+    assert bank.rows[0].tolist() == pytest.approx([0.964764, 0.263117], abs=1e-5)
+
+
+def test_a_bank_starts_with_drawn_unit_vectors():
+    one, again, other = (MemoryBank(50, 128, 0.7, seed=seed).rows for seed in (0, 0, 1))
+    assert torch.equal(one, again)
+    assert one.norm(dim=1).tolist() == pytest.approx([1.0] * 50, abs=1e-5)
+    assert (one @ other.T).abs().max() < 0.5

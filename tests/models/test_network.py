@@ -56,6 +56,18 @@ def test_bf16_is_the_encoders_alone(encoder):
     assert {tensor.dtype for tensor in half.state_dict().values()} == {torch.float32, torch.int64}
 
 
+def test_a_head_of_two_layers():
+    """(1, -2) -> (1, -2) + (0, 1) -> (1, 0), as ReLU lets nothing below zero through -> -1 + 0 + .5, and this it is."""
+    network = Network(SmallConvNet(channels=[2], strides=[1]), 10, {"projection": (2, 1), "rotation": 4})
+    head = network.heads["projection"]
+    with torch.no_grad():
+        for layer, weight, bias in ((head[0], torch.eye(2), [0.0, 1]), (head[2], torch.tensor([[-1.0, 1]]), [0.5])):
+            layer.weight.copy_(weight)
+            layer.bias.copy_(torch.tensor(bias))
+    assert head(torch.tensor([[1.0, -2]])).tolist() == [[-0.5]]
+    assert network.heads["rotation"].weight.shape == (4, 2)
+
+
 def test_wide_resnets_lie_channels_last():
     network = Network(WideResNet(depth=10, width=1), 10, {})
     weight = network.encoder.blocks[0].conv1.weight

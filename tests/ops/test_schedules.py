@@ -17,6 +17,33 @@ def test_constant_learning_rate():
     assert torch.equal(rate, torch.full((1000,), 0.03))
 
 
+def test_cosine_of_seven_sixteenths():
+    """.03 cos(7 pi / 32) = .03 * .7730105 after half of 2^20 steps, .03 cos(7 pi / 16) = .03 * .1950903 at the end."""
+    rate = learning_rate(2**20, lr=0.03, warmup=0, milestones=[], factor=1.0, anneal="cosine")
+    assert [rate[t].item() for t in (0, 2**19)] == pytest.approx([0.03, 0.02319031], abs=1e-8)
+    assert rate[-1].item() == pytest.approx(0.00585271, abs=1e-7)  # one step before the end
+    assert (rate.diff() <= 0).all()
+
+
+def test_half_cosine_after_a_warm_up():
+    """A step for each of 400 epochs, warm-up 5: of the 395 others 197 are over at 202, (1 + cos(pi 197 / 395)) / 2."""
+    rate = learning_rate(400, lr=0.03, warmup=5, milestones=[], factor=1.0, anneal="half_cosine")
+    expected = {0: 0, 1: 0.006, 5: 0.03, 100: 0.02591818, 202: 0.01505965, 300: 0.00449937, 399: 4.7e-7}
+    for t, value in expected.items():
+        assert rate[t].item() == pytest.approx(value, abs=2e-8), t
+    slow = learning_rate(400_000, lr=0.03, warmup=5000, milestones=[], factor=1.0, anneal="half_cosine")
+    assert slow[100].item() == pytest.approx(6e-4)  # 100 of 5,000 steps of the warm-up
+
+
+def test_a_warm_up_alone_and_drops_on_a_cosine():
+    """A run that only warms up; .1 cos(7 pi / 32) / 10 at half of the steps, where the rate drops."""
+    assert learning_rate(4, lr=0.4, warmup=4, milestones=[], factor=1.0, anneal="cosine").tolist() == pytest.approx(
+        [0, 0.1, 0.2, 0.3]
+    )
+    rate = learning_rate(8, lr=0.1, warmup=0, milestones=[4], factor=0.1, anneal="cosine")
+    assert rate[4].item() == pytest.approx(0.007730105)
+
+
 def test_teacher_decay():
     decay = teacher_decay(2000, 0.999)
     expected = {0: 0, 1: 0.5, 2: 2 / 3, 9: 0.9, 99: 0.99, 998: 998 / 999, 999: 0.999, 1500: 0.999}

@@ -8,7 +8,7 @@ from daso.config.params import load
 from daso.config.resolve import setting_config
 from daso.errors import DataError
 from daso.report.cell import match
-from daso.report.published import ORDER, PAPER, look_up, read_published
+from daso.report.published import ORDER, PAPER, cell_key, look_up, read_all, read_published, row_key
 
 FILE = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 C10 = {"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 100}
@@ -169,6 +169,72 @@ def test_contradictions_are_noted_once(rows):
     stl = {"n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None}
     assert look_up(rows, "stl10-lt", stl, LA).note == "Table 11 prints 63.4±2.99 for the same cell"
     assert look_up(rows, "cifar10-lt", C10, DASO).note == ""
+
+
+DEBIASPL, SIMMATCH = {"base": "fixmatch", "addons": "debiaspl"}, {"base": "simmatch"}
+RECALLED, SPREAD = "recalled, not confirmed", "spread recalled, not confirmed"
+
+
+@pytest.mark.parametrize(
+    ("place", "paper", "mean", "std", "source", "doubt"),
+    [
+        ("cifar10-lt/n5000-g100-p10", DEBIASPL, 79.2, 1.0, "Wang et al. 2022", RECALLED),
+        ("cifar10-lt/n5000-g100-p30", DEBIASPL, 80.6, 0.5, "Wang et al. 2022", RECALLED),
+        ("cifar10-lt/n5000-g200-p10", DEBIASPL, 71.4, 2.0, "Wang et al. 2022", RECALLED),
+        ("cifar10-lt/n5000-g200-p30", {"base": "fixmatch"}, 67.7, 0.8, "Wang et al. 2022", RECALLED),
+        ("cifar10/n8", DEBIASPL, 95.2, 0.1, "Wang et al. 2022", RECALLED),
+        ("cifar10/n4", {"base": "fixmatch"}, 86.1, 3.5, "Wang et al. 2022", RECALLED),
+        ("cifar10/n4", SIMMATCH, 94.4, 1.37, "Zheng et al. 2022", RECALLED),
+        ("cifar10/n400", SIMMATCH, 96.04, 0.01, "Zheng et al. 2022", RECALLED),
+        ("cifar100/n25", SIMMATCH, 74.93, 0.32, "Zheng et al. 2022", SPREAD),
+    ],
+)
+def test_recalled_numbers_say_so(params, place, paper, mean, std, source, doubt):
+    dataset, setting = place.split("/")
+    found = look_up(read_all(FILE), dataset, setting_config(params, dataset, setting), paper)
+    assert (found.mean, found.std, found.source, found.doubt) == (mean, std, f"{source} ({doubt})", doubt)
+
+
+def test_every_recalled_number_has_a_doubt_and_a_setting(rows, params):
+    recalled = read_all(FILE)[len(rows) :]
+    assert len(recalled) == 22
+    assert {row["doubt"] for row in recalled} == {RECALLED, SPREAD}
+    assert {row["source"] for row in recalled} == {"simmatch_paper", "debiaspl_paper"}
+    for row in recalled:
+        dataset = row["dataset"]
+        settings = (setting_config(params, dataset, name) for name in params.datasets[dataset]["settings"])
+        keys = [cell_key(dataset, setting, row, "top1") for setting in settings]
+        assert keys.count(row_key(row)) == 1, row
+
+
+def test_what_is_confirmed_agrees_with_what_others_repeat(rows):
+    """Means of CIFAR-100: Suave prints them to one digit, a leaderboard errors, 100 - 25.07 and 100 - 20.58."""
+    recalled = {row["n1"]: float(row["mean"]) for row in read_all(FILE)[len(rows) :] if row["doubt"] == SPREAD}
+    repeated = {row["n1"]: float(row["mean"]) for row in rows if row["source"] == "suave_paper" and row["n1"]}
+    assert recalled == {"4": 62.19, "25": 74.93, "100": 79.42}
+    assert {n: round(mean, 1) for n, mean in recalled.items()} == repeated
+    errors = [float(row["mean"]) for row in rows if row["table"] == "paperswithcode"]
+    assert sorted(errors) == pytest.approx(sorted(100 - recalled[n] for n in ("25", "100")))
+
+
+def test_a_debiaspl_that_debiases_nothing_is_never_a_target(params):
+    """USB has it on these settings, where its running mean is one number for all classes."""
+    rows = read_all(FILE)
+    usb = [row for row in rows if (row["source"], row["addons"]) == ("usb_results", "debiaspl")]
+    sizes = {(row["n1"], row["m1"]) for row in usb if row["dataset"] == "cifar10-lt"}
+    assert sizes == {("500", "4000"), ("1500", "3000")}
+    for dataset in ("cifar10-lt", "cifar100-lt", "stl10-lt"):
+        for name, setting in params.datasets[dataset]["settings"].items():
+            if "share" not in setting:
+                assert look_up(rows, dataset, setting_config(params, dataset, name), DEBIASPL) is None, name
+
+
+def test_the_paper_comes_before_what_is_recalled(rows):
+    both = [*read_all(FILE)[len(rows) :], *rows]
+    doubtful = {**both[6], "n1": "500", "m1": "4000"}
+    assert (doubtful["mean"], doubtful["base"]) == ("67.3", "fixmatch")
+    assert look_up([doubtful, *rows], "cifar10-lt", C10, {"base": "fixmatch"}).mean == 67.8
+    assert look_up(rows, "cifar10", {"n1": 4, "m1": "train", "gamma_l": 1}, SIMMATCH) is None
 
 
 def test_missing_file_and_column(tmp_path):

@@ -89,6 +89,22 @@ def test_numbers_of_a_cell(project, make_suite):
     assert "Oh et al. 2022, table 1; Oh et al. 2022, table 2" in text
 
 
+def test_a_recalled_number_is_shown_with_its_doubt_and_judged_by_nobody(project, make_suite):
+    """DebiasPL at gamma 100 with a tenth labeled: 79.2 ± 1.0; ours is 76.0."""
+    suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
+    suite["tables"][0]["methods"][0]["paper"] = {"base": "fixmatch", "addons": "debiaspl"}
+    project.fill(suite)
+    suite["tables"][0]["settings"][0] |= {"n": 5000, "gamma": 100, "share": 0.1}
+    out = project.build(suite)
+    (row,) = cells(out)
+    assert (row["mean"], row["published"], row["difference"], row["verdict"]) == ("76.0000", "", "", "not comparable")
+    text = page(out).text
+    assert "76.0 ± 0.40 n = 3 published 79.2 ± 1, recalled, not confirmed – not comparable" in text
+    assert "Published numbers: Wang et al. 2022 (recalled, not confirmed)." in text
+    assert "behind every published mean" not in text
+    assert "published 79.2 ± 1, recalled, not confirmed; not comparable |" in (out / "report.md").read_text()
+
+
 def test_an_ablation_has_a_number_without_a_spread(project, make_suite):
     """Table 5 prints 70.98 for blending alone and table 6 72.96 for v = 0.5; ours are 76.0 and 73.5."""
     suite = make_suite(settings=("n500-m4000-l100-u100",))
@@ -298,6 +314,13 @@ def test_formats():
         **{"gamma_u": "1/10", "reversed": "reversed"},
     }
     assert described({"name": "x", "n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None})["gamma_u"] == "unknown"
+    assert described({"name": "x", "n": 5000, "gamma": 100, "share": 0.3, "reversed": False}) == {
+        **{"name": "x", "n1": "30 % of 5000", "m1": "the rest of it"},
+        **{"gamma_l": "100", "gamma_u": "100", "reversed": ""},
+    }
+    whole = described({"name": "x", "n1": 4, "m1": "train", "gamma_l": 1, "reversed": False})
+    sizes = [whole[name] for name in ("n1", "m1", "gamma_l", "gamma_u")]
+    assert sizes == ["4", "every training image", "1", "as found"]
     assert described({"name": "x", "labeled": 0.25, "reversed": False}) == {
         **{"name": "x", "n1": "25 % of each class", "m1": "the rest of it"},
         **{"gamma_l": "as found", "gamma_u": "as found", "reversed": ""},

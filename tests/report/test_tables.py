@@ -33,6 +33,14 @@ def test_without_a_published_deviation_nothing_is_inside_or_outside(mean, word, 
     assert found.difference == pytest.approx(mean - 76.0)
 
 
+def test_what_is_in_doubt_gets_no_verdict():
+    """Not even where it is the same number, or beside other reasons not to compare."""
+    found = judge(Spread(76.0, 0.4, 3), PAPER._replace(doubt="recalled, not confirmed"))
+    assert found == ("not comparable", None, None, ("recalled, not confirmed",))
+    found = judge(Spread(76.0, 0.4, 3), PAPER._replace(doubt="recalled"), ["short schedule"])
+    assert found == ("not comparable", None, None, ("recalled", "short schedule"))
+
+
 def test_more_seeds_sharpen_the_band():
     assert band(Spread(76.5, 0.6, 12), PAPER) == pytest.approx(2 * math.sqrt(0.1369 / 3 + 0.03), abs=1e-9)
 

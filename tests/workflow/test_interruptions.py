@@ -23,7 +23,7 @@ def long_run(tree):
     tree["evaluation"].update(every=200)
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=600):
     """What `condition` finds, when it finds something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -85,7 +85,7 @@ def killed(fresh, tmp_path_factory):
         wait_for(lambda: states(project))
         (training,) = trainings(process)
         training.kill()
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=600)
         assert process.returncode != 0
         assert "Traceback" not in said
     assert not any((project.path / "runs" / RUN).glob("*.*"))
@@ -115,7 +115,7 @@ def test_an_interrupt_saves_and_the_next_call_goes_on(killed, finished, tmp_path
         log = project.path / LOG
         wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
         os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         assert process.returncode != 0
     assert len(states(project)) == 1
     project.call(*TRAIN)
@@ -132,13 +132,13 @@ def test_after_an_orphan_nothing_is_trained_again(killed, finished, tmp_path):
         wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
         training.suspend()  # so that it cannot finish meanwhile
         process.kill()
-        process.wait(timeout=60)  # not for its output: the orphan holds the other end
+        process.wait(timeout=600)  # not for its output: the orphan holds the other end
         with started(project) as second:
             waits = f"waiting for process {training.pid} on "
             wait_for(lambda: log.exists() and waits in log.read_text())  # each training has a log of its own
             training.resume()
-            said, _ = second.communicate(timeout=120)
-        process.communicate(timeout=60)
+            said, _ = second.communicate(timeout=600)
+        process.communicate(timeout=600)
     assert second.returncode == 0, said
     assert f"{RUN}: resumes at step 400 of 400" in log.read_text()
     assert kept(project) == finished
@@ -152,7 +152,7 @@ def test_a_second_call_waits_for_the_first(killed, finished, tmp_path):
         with started(project) as second:
             assert "train" in project.snakemake("-n", "--cores", "1")  # who only looks need not wait
             assert first.poll() is None
-            said = [process.communicate(timeout=120)[0] for process in (first, second)]
+            said = [process.communicate(timeout=600)[0] for process in (first, second)]
     assert f"waiting for the call that works in this folder (process {first.pid} on " in said[1]
     assert [process.returncode for process in (first, second)] == [0, 0]
     assert jobs(said[0]) == {f"train {METHODS[1]} 0": 1}

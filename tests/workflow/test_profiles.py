@@ -68,7 +68,7 @@ def test_the_shell_waits_for_a_training_that_is_told_to_end(project):
             shell.wait(1)
         training.terminate()
         training.resume()
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         assert not training.is_running()
         assert f"{run}: stopped at step " in project.read(f"logs/train/{run}.log")
     finally:

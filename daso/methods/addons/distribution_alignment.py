@@ -20,8 +20,9 @@ class DistributionAlignment(AddOn):
     """Pseudo-labels times what their mean should be over what it is of late (Berthelot et al. 2020, section 3.1).
 
     It should be the distribution of the labeled images, or another `prior`: that of the unlabeled ones where it is
-    known, or the counts given; to the power `temperature`, which below 1 evens it out (Wei et al. 2021). It is the mean
-    over the last `window` batches, the one under way among them. `enabled: false` is for settings that do without.
+    known, an even one, or the counts given; to the power `temperature`, which below 1 evens it out (Wei et al. 2021).
+    It is the mean over the last `window` batches, the one under way among them. `enabled: false` is for settings that
+    do without.
     """
 
     target: Tensor
@@ -33,7 +34,7 @@ class DistributionAlignment(AddOn):
         window: int,
         temperature: float,
         enabled: bool = True,
-        prior: Literal["labeled", "unlabeled"] | Sequence[float] = "labeled",
+        prior: Literal["labeled", "unlabeled", "uniform"] | Sequence[float] = "labeled",
     ) -> None:
         super().__init__()
         if window < 1:
@@ -52,7 +53,8 @@ class DistributionAlignment(AddOn):
             )
         self.enabled = enabled
         labeled = env.drawn_counts or env.counts  # a plan's guesses say nothing of how classes are distributed
-        counts = {"labeled": labeled, "unlabeled": env.unlabeled_counts}[prior] if isinstance(prior, str) else prior
+        named = {"labeled": labeled, "unlabeled": env.unlabeled_counts, "uniform": (1,) * env.num_classes}
+        counts = named[prior] if isinstance(prior, str) else prior
         shares = torch.tensor(counts, dtype=torch.float64)
         shares = (shares / shares.sum()) ** temperature
         self.register_buffer("target", (shares / shares.sum()).float(), persistent=False)  # (K,)

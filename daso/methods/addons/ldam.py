@@ -19,6 +19,7 @@ class LDAM(AddOn):
     labeled loss is plain cross-entropy.
     """
 
+    adjusts = frozenset({"supervised"})
     margins: Tensor
     weights: Tensor
 

@@ -27,7 +27,7 @@ class LogitAdjustment(AddOn):
         self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "guess", "consistency", "eval"]]
     ) -> None:
         super().__init__()
-        self.tau, self.roles = tau, frozenset(Role(role) for role in roles)
+        self.tau, self.adjusts = tau, frozenset(roles)
         self.register_buffer("log_prior", _log_shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("drawn_log_prior", _log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)
 
@@ -35,7 +35,7 @@ class LogitAdjustment(AddOn):
         """Logits (n, K) + tau log pi for training roles, - tau log pi for answering ones."""
         sign = 1 if role in (Role.SUPERVISED, Role.CONSISTENCY) else -1
         prior = self.drawn_log_prior if role is Role.EVAL else self.log_prior
-        return logits + sign * self.tau * prior if role in self.roles else logits
+        return logits + sign * self.tau * prior if role.value in self.adjusts else logits
 
 
 def _log_shares(counts: Sequence[int]) -> Tensor:

@@ -1,0 +1,135 @@
+"""Debiasing of saved logits: numbers worked out apart from it, files, and a classifier that really leans."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daso.cli import main
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import data_config, parse_run, split_config
+from daso.data.catalog import make_store
+from daso.data.split import make_split
+from daso.data.store import load_store
+from daso.engine.environment import choose_device
+from daso.errors import ParamsError
+from daso.training import Job, Way, train
+from daso.zero_shot import analysis, debias
+
+# Six images, three classes; the first class is guessed five times.
+LOGITS = np.array([(2, 1.9, 0), (1.5, 1.4, 0.2), (1.2, 1.1, 1), (0.5, 0.45, 0.4), (1, 0.2, 0.9), (0, 2, 0.1)])
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_six_images(strength):
+    found = debias(LOGITS, strength)
+    assert found.mean.tolist() == pytest.approx([0.366138, 0.415582, 0.218281], abs=1e-6)
+    assert found.before.argmax(1).tolist() == [0, 0, 0, 0, 0, 1]
+    assert found.after.argmax(1).tolist() == [0, 0, 2, 2, 2, 1]
+    assert found.after.sum(1).tolist() == pytest.approx([1.0] * 6)
+    told = analysis(found)
+    assert (told["before"]["histogram"], told["after"]["histogram"]) == ([5, 1, 0], [2, 1, 3])
+    assert (told["before"]["imbalance"], told["after"]["imbalance"]) == (None, 3.0)  # none is guessed: no ratio
+    assert told["changed"] == 3
+
+
+def test_one_image_by_hand():
+    """Of one image (.5, .3, .2) the mean is itself: p^(1 - strength), scaled; with strength 1 even."""
+    logits = np.log([[0.5, 0.3, 0.2]])
+    assert debias(logits, 1.0).after[0].tolist() == pytest.approx([1 / 3] * 3)
+    roots = np.sqrt([0.5, 0.3, 0.2])
+    assert debias(logits, 0.5).after[0].tolist() == pytest.approx((roots / roots.sum()).tolist())
+
+
+def test_a_running_mean_starts_even_and_takes_batches_of_256():
+    """Two batches of (.8, .2): .9 x .5 + .1 x .8 = .53, then .9 x .53 + .1 x .8 = .557."""
+    logits = np.tile(np.log([[0.8, 0.2]]), (512, 1))
+    assert debias(logits, 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.557, 0.443])
+    assert debias(logits[:256], 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.53, 0.47])
+
+
+def test_the_order_of_the_running_mean_is_drawn_by_the_seed():
+    logits = np.random.default_rng(1).normal(size=(600, 4))
+    one, again, other = (debias(logits, 0.4, 0.5, seed).mean for seed in (0, 0, 1))
+    assert one.tolist() == again.tolist()
+    assert one.tolist() != other.tolist()
+
+
+def test_labels_tell_how_right_the_guesses_are():
+    """Truth 0 0 2 2 1 1: before 3 of 6 right, recall 1, .5, 0; after 5 of 6, recall 1, .5, 1, precision 1, 1, 2/3."""
+    told = analysis(debias(LOGITS, 0.5), np.array([0, 0, 2, 2, 1, 1]))
+    assert (told["before"]["accuracy"], told["after"]["accuracy"]) == (0.5, 0.8333)
+    assert (told["before"]["recall"], told["after"]["recall"]) == ([1.0, 0.5, 0.0], [1.0, 0.5, 1.0])
+    assert told["after"]["precision"] == [1.0, 1.0, 0.6667]
+    assert told["after"]["balanced_accuracy"] == 0.8333
+    assert told["after"]["errors_to_first"] == [None, 1.0, None]  # the one error of class 1 goes to class 2
+
+
+def test_the_verb_writes_probabilities_and_the_analysis(tmp_path, capsys):
+    np.save(tmp_path / "logits.npy", LOGITS.astype(np.float32))
+    np.save(tmp_path / "labels.npy", np.array([0, 0, 2, 2, 1, 1]))
+    files = ["--logits", str(tmp_path / "logits.npy"), "--labels", str(tmp_path / "labels.npy")]
+    assert main(["debias", *files, "--strength", "0.5", "--out", str(tmp_path / "out")]) == 0
+    probs = np.load(tmp_path / "out/probs.npy")
+    assert (probs.shape, probs.dtype) == ((6, 3), np.float32)
+    assert probs.argmax(1).tolist() == [0, 0, 2, 2, 2, 1]
+    assert json.loads((tmp_path / "out/analysis.json").read_text())["after"]["accuracy"] == 0.8333
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "6 images, 3 of another class now"
+    assert said[-2].split() == ["accuracy", "0.500", "0.833"]
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (np.zeros(3), None, "logits.npy: does not hold logits, an array (images, classes) of numbers"),
+        (np.zeros((0, 3)), None, "logits.npy: logits are finite, of at least one image and two classes"),
+        (np.zeros((4, 1)), None, "logits.npy: logits are finite, of at least one image and two classes"),
+        (np.array([[1.0, np.nan]]), None, "logits.npy: logits are finite, of at least one image and two classes"),
+        (np.array([["a", "b"]]), None, "logits.npy: does not hold logits"),
+        (np.array([[{}, {}]]), None, "logits.npy: not readable as logits"),  # pickled: not opened
+        (np.zeros((2, 3)), np.array([0.0, 1.0]), "labels.npy: does not hold labels"),
+        (np.zeros((2, 3)), np.array([0]), "labels.npy: 1 labels from 0 to 0 do not suit 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([0, 3]), "labels.npy: 2 labels from 0 to 3 do not suit 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([-1, 1]), "labels.npy: 2 labels from -1 to 1 do not suit 2 images of 3 classes"),
+    ],
+)
+def test_what_is_no_logits_or_labels_is_told_in_a_line(tmp_path, capsys, logits, labels, message):
+    np.save(tmp_path / "logits.npy", logits)
+    arguments = ["debias", "--logits", str(tmp_path / "logits.npy"), "--out", str(tmp_path / "out")]
+    if labels is not None:
+        np.save(tmp_path / "labels.npy", labels)
+        arguments += ["--labels", str(tmp_path / "labels.npy")]
+    assert main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(str(tmp_path / message))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("options", "message"), [({"strength": -1.0}, "strength"), ({"momentum": 1.0}, "momentum")])
+def test_impossible_options(options, message):
+    with pytest.raises(ParamsError, match=message):
+        debias(LOGITS, **{"strength": 0.4} | options)
+
+
+@pytest.mark.slow
+def test_a_classifier_that_learned_from_a_long_tail_leans_less_and_is_right_more_often(tmp_path, monkeypatch):
+    """Trained on 20 to 1 labels a class, asked for 50 images of each: the rare classes win."""
+    params = load()
+    monkeypatch.chdir(tmp_path)
+    run = parse_run(params, "digits/n20-m80-l20-u10r/smoke/supervised/s0")
+    make_store(data_config(params, "digits"), Path("store"))
+    make_split(split_config(params, "digits", run.setting, 0), load_store(Path("store")), Path("split.json"))
+    places = [Path(name) for name in ("store", "split.json", "run", "scratch")]
+    train([Job(Keys(params).resolved(run), *places)], Way(choose_device("cpu")))
+    with np.load("run/predictions.npz") as kept:
+        logits, labels = kept["logits"].astype(np.float64), kept["labels"]
+    told = analysis(debias(logits, 1.0), labels)
+    assert told["before"]["divergence"] > 0.1
+    assert told["after"]["divergence"] < told["before"]["divergence"]
+    assert told["after"]["balanced_accuracy"] > told["before"]["balanced_accuracy"]
+    rare = json.loads(Path("run/train.json").read_text())["class_order"][-3:]
+    before, after = (np.mean([told[when]["recall"][k] for k in rare]) for when in ("before", "after"))
+    assert after > before
