@@ -43,12 +43,10 @@ def kinds(found: Iterable[Trace]) -> list[str]:
     return sorted(set.intersection(*each), key=lambda kind: (places.get(kind, 1), kind)) if each else []
 
 
-def title(kind: str, among: Iterable[str]) -> str:
+def title(kind: str, among: Sequence[str]) -> str:
     """What a kind is called beside the others of its run."""
-    others = set(among)
-    final = "debiased" if "debiased" in others else "blended" if "semantic" in others else FINAL
-    names = {FINAL: final, TAKEN: f"{final}, taken", MODEL: "final network"}
-    return names.get(kind, f"{kind}, on the way" if kind == final else kind)
+    final = "blended" if "semantic" in among else FINAL
+    return {FINAL: final, TAKEN: f"{final}, taken", MODEL: "final network"}.get(kind, kind)
 
 
 def by_rank(found: Sequence[Trace], kind: str, measure: str) -> Curve | None:

@@ -37,6 +37,18 @@ def test_where_classes_are_unknown_means_follow_the_guesses():
     assert set(found["sample_labels"].tolist()) == {-1}
 
 
+def test_guesses_are_asked_for_before_anything_is_kept(monkeypatch):
+    """A pseudo-label made with an estimate is told with the estimate that made it, not with the next one."""
+    run, order = trainer(), []
+    for verb in ("guesses", "commit"):
+        bound = getattr(run.learner, verb)
+        monkeypatch.setattr(
+            run.learner, verb, lambda step, verb=verb, bound=bound: (order.append(verb), bound(step))[1]
+        )
+    run.advance(1)
+    assert order == ["guesses", "commit"]
+
+
 def test_labels_alone_leave_no_windows():
     run = trainer(method=SUPERVISED)
     run.advance(2)

@@ -56,10 +56,11 @@ def test_runs_without_an_analysis_are_left_out():
     assert kinds(FOUND) == ["linear", "final", "model"]
 
 
-def test_final_pseudo_labels_go_by_what_made_them():
+def test_final_pseudo_labels_are_blended_where_there_are_semantic_ones():
     assert title("final", ["linear", "final"]) == "final"
     assert title("final", ["linear", "semantic", "final"]) == "blended"
-    assert title("taken", ["linear", "debiased", "final"]) == "debiased, taken"
+    assert title("taken", ["linear", "semantic", "final"]) == "blended, taken"
+    assert [title(kind, ["linear", "debiased", "final"]) for kind in ("debiased", "final")] == ["debiased", "final"]
 
 
 def test_classes_in_the_order_of_ranks():
