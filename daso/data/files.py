@@ -25,7 +25,8 @@ LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was.
 
-    Waits for another process that writes the same file. Raises DataError where the file cannot be written.
+    What has the name is on the disk. Waits for another process that writes the same file. Raises DataError where it cannot be
+    written.
     """
     partial = path.with_name(f"{path.name}.part")
     try:
@@ -36,6 +37,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
                 partial.replace(path)
+                _sync_names(path.parent)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -44,6 +46,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             f"{path}: cannot be written ({_why(error)}), and what was there is as it was; make room, or make it "
             "writable, and run the same command again"
         ) from error
+
+
+def _sync_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk; where the file system knows no such thing, they come there in time."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _why(error: OSError) -> str:
