@@ -121,7 +121,7 @@ def test_a_damaged_file_is_told(capsys):
         provenance.sync()
     assert provenance.main(["sync"]) == 1
     assert provenance.main(["nonsense"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "usage: python -m daso.provenance export|sync"
+    assert capsys.readouterr().err.splitlines()[-1] == "usage: python -m daso.provenance export|sync|mend"
 
 
 def test_a_changed_record_is_told():
@@ -133,7 +133,82 @@ def test_a_changed_record_is_told():
     with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; restore it with `dvc"):
         provenance.sync()
     record.write_text(record.read_text()[:-1])
-    with pytest.raises(DasoError, match=f"{record}: the file is damaged; delete .snakemake/metadata: its records come"):
+    with pytest.raises(DasoError, match=rf"^{record}: the file is damaged; mend .* `python -m daso\.provenance mend`$"):
         provenance.orphans([RUN])
     with pytest.raises(DasoError, match=f"{record}: the file is damaged"):
         provenance.export()
+
+
+def record_of(path):
+    return provenance.META / provenance.record_name(path)
+
+
+def open_jobs():
+    return [path.relative_to(provenance.INCOMPLETE) for path in provenance.INCOMPLETE.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("text", ["", '{"rule": "tr'])
+def test_a_record_that_was_being_written_is_that_of_an_open_job(text):
+    """Snakemake writes into a record, and removes the marker of the job when all are written: see a kill between."""
+    output(RUN)
+    output("runs/other")
+    provenance.export()
+    record_of(RUN).write_text(text)
+    provenance.mark([RUN])
+    assert provenance.orphans([RUN, "runs/other"]) == []
+    provenance.export()
+    assert list(json.loads(Path("runs/provenance.json").read_text())) == ["runs/other", "sha256"]
+    assert provenance.main(["mend"]) == 0
+    assert record_of(RUN).read_text() == text
+    assert open_jobs() == [provenance.record_name(RUN)]
+
+
+def test_a_damaged_record_comes_back_alone(capsys):
+    """Those that have not gone out yet, as of what a killed call has finished, stay as they are."""
+    output(RUN)
+    output("runs/other", RECORD | {"params": ["'old'"]})
+    provenance.export()
+    output("runs/other", RECORD | {"params": ["'new'"]})
+    record_of(RUN).write_text("")
+    assert provenance.main(["mend"]) == 0
+    assert json.loads(record_of(RUN).read_text())["params"] == ["'abc'"]
+    assert json.loads(record_of("runs/other").read_text())["params"] == ["'new'"]
+    assert provenance.orphans([RUN, "runs/other"]) == open_jobs() == []
+    assert capsys.readouterr().out.splitlines() == [f"{RUN}: its record is back from runs/provenance.json"]
+
+
+@pytest.mark.parametrize("path", [RUN, "reports/index.html"])
+def test_a_damaged_record_that_is_kept_nowhere_makes_its_job_an_open_one(path, capsys):
+    """Its output is made again; a run's last state is there, as it stays until the record has gone out."""
+    output(path)
+    record_of(path).write_text("")
+    assert provenance.main(["mend"]) == 0
+    assert not record_of(path).exists()
+    assert open_jobs() == [provenance.record_name(path)]
+    assert provenance.orphans([path]) == []
+    assert capsys.readouterr().out.splitlines() == [f"{path}: no record of it is kept; `snakemake` makes it again"]
+
+
+def test_a_damaged_record_of_a_missing_output_goes(capsys):
+    output(RUN)
+    Path(RUN).unlink()
+    record_of(RUN).write_text("")
+    assert provenance.main(["mend"]) == 0
+    assert not record_of(RUN).exists()
+    assert open_jobs() == []
+
+
+def test_a_key_is_recorded():
+    output(RUN)
+    assert provenance.recorded(RUN, "abc")
+    assert not provenance.recorded(RUN, "ab")
+    assert not provenance.recorded("runs/other", "abc")
+    provenance.mark([RUN])
+    assert not provenance.recorded(RUN, "abc")
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"params": null}', '{"params": "abc"}', '{"params": ["abcd"]}'])
+def test_no_key_is_recorded_where_the_record_says_none(record):
+    output(RUN)
+    record_of(RUN).write_text(record)
+    assert not provenance.recorded(RUN, "abc")
