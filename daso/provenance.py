@@ -12,13 +12,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import SEAL, digest, read_json, read_sealed
+from daso.data.files import SEAL, digest, read_json, read_sealed, whole_file
 from daso.errors import DasoError, DataError
 
 OWNERS = ("data/store", "data/splits", "runs", "metrics", "reports/*")
@@ -154,7 +153,10 @@ def _seen() -> dict[str, str]:
 
 
 def _imported(path: Path) -> dict[str, Record]:
-    mend = f"restore it with `dvc checkout {path.parent}`, or delete it and what lies beside it"
+    if any(owner_of(output) == path.parent.as_posix() for output, _ in _records()):
+        mend = f"`rm {path}`: it is written anew from Snakemake's own records"
+    else:
+        mend = f"restore it alone by `dvc checkout --force {path}`"
     try:
         records = read_sealed(path, "record", mend)
     except DataError:
@@ -196,11 +198,8 @@ def _digest(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file, never write into it: it may be a link into the cache of DVC."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.write_text(text)
-    partial.replace(path)
+    with whole_file(path) as file:  # replaced, never written into: it may be a link into the cache of DVC
+        file.write(text.encode())
 
 
 def main(arguments: list[str]) -> int:

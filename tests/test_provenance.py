@@ -68,6 +68,23 @@ def test_records_go_out_without_what_varies_and_come_back():
     assert Path("runs/provenance.json").read_text() == kept
 
 
+def test_all_that_snakemake_decides_by_goes_out_and_comes_back():
+    """Without the checksums of its inputs, an output would be made again after each checkout."""
+    lasting = {
+        **{"rule": "train", "input": ["a"], "log": ["b"], "params": ["'abc'"], "shellcmd": "c", "code": "d"},
+        **{"incomplete": False, "input_checksums": {"a": "sha256:0"}, "record_format_version": 6},
+        **{"conda_env": None, "container_img_url": None, "software_stack_hash": "e"},
+    }
+    output(RUN, {**lasting, "starttime": 1.0, "endtime": 2.0, "job_hash": 5, "external_jobid": "7"})
+    provenance.export()
+    assert json.loads(Path("runs/provenance.json").read_text())[RUN] == lasting
+    Path(".snakemake/metadata").rename(".snakemake/gone")
+    provenance.sync()
+    time = Path(RUN).stat().st_mtime
+    back = json.loads((provenance.META / provenance.record_name(RUN)).read_text())
+    assert back == {**lasting, "starttime": time, "endtime": time}
+
+
 def test_newer_records_are_kept_until_the_file_changes():
     output(RUN)
     provenance.export()
@@ -130,13 +147,39 @@ def test_a_changed_record_is_told():
     provenance.export()
     path, record = Path("runs/provenance.json"), provenance.META / provenance.record_name(RUN)
     path.write_text(path.read_text().replace("abc", "abd"))
-    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; restore it with `dvc"):
+    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; `rm runs/provenance.json`: it is"):
         provenance.sync()
     record.write_text(record.read_text()[:-1])
     with pytest.raises(DasoError, match=rf"^{record}: the file is damaged; mend .* `python -m daso\.provenance mend`$"):
         provenance.orphans([RUN])
     with pytest.raises(DasoError, match=f"{record}: the file is damaged"):
         provenance.export()
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}"])
+def test_a_damaged_file_is_written_anew_from_the_records_there_are(text):
+    """Those of results that DVC does not know yet are among them."""
+    output(RUN)
+    provenance.export()
+    path = Path("runs/provenance.json")
+    kept = path.read_text()
+    path.write_text(text)
+    with pytest.raises(DasoError, match="^runs/provenance.json: the file is damaged; `rm runs/provenance.json`: "):
+        provenance.sync()
+    path.unlink()
+    provenance.sync()
+    provenance.export()
+    assert path.read_text() == kept
+
+
+def test_a_damaged_file_without_other_records_comes_from_dvc_alone():
+    """Nothing else beside the results is touched."""
+    output("metrics/other.json")
+    Path("runs").mkdir()
+    Path("runs/provenance.json").write_text("{")
+    mend = "restore it alone by `dvc checkout --force runs/provenance.json`"
+    with pytest.raises(DasoError, match=f"^runs/provenance.json: the file is damaged; {mend}$"):
+        provenance.sync()
 
 
 def record_of(path):

@@ -25,8 +25,8 @@ LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was.
 
-    What has the name is on the disk. Waits for another process that writes the same file. Raises DataError where it cannot be
-    written.
+    What has the name is on the disk. Waits for another process that writes the same file.
+    Raises DataError where the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.part")
     try:

@@ -90,3 +90,29 @@ def test_a_damaged_result_beside_a_left_over_state_stops_no_other_run(project):
     project.edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
     project.snakemake(f"runs/{RUNS[1]}/train.json")
     assert (project.path / f"scratch/{RUNS[0]}/{key}.pt").exists()
+
+
+def test_damaged_records_beside_results_of_today_cost_none_of_them(project):
+    """The command touches no result: DVC knows only those of yesterday."""
+    project.edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
+    project.snakemake()
+    new = (project.path / f"runs/{RUNS[1]}/final.pt").read_bytes()
+    file = project.path / "runs/provenance.json"
+    kept = file.read_bytes()
+    file.write_bytes(kept[: len(kept) // 2])
+    project.call(*told(project, file))
+    assert "Nothing to be done" in project.snakemake()
+    assert (project.path / f"runs/{RUNS[1]}/final.pt").read_bytes() == new
+    assert file.read_bytes() == kept
+
+
+def test_damaged_records_that_are_nowhere_else_come_from_dvc_and_nothing_else_does(project):
+    project.call("rm", "-r", ".snakemake")
+    file, other = project.path / "runs/provenance.json", f"runs/{RUNS[1]}/history.csv"
+    kept = file.read_bytes()
+    file.write_bytes(kept[: len(kept) // 2])
+    project.write(other, "of today")
+    project.call(*told(project, file))
+    assert file.read_bytes() == kept
+    assert project.read(other) == "of today"
+    project.snakemake("-n")
