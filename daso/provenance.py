@@ -154,7 +154,7 @@ def _seen() -> dict[str, str]:
 
 def _imported(path: Path) -> dict[str, Record]:
     if any(owner_of(output) == path.parent.as_posix() for output, _ in _records()):
-        mend = f"`rm {path}`: it is written anew from Snakemake's own records"
+        mend = f"have it written anew from Snakemake's own records by `rm {path}`"
     else:
         mend = f"restore it alone by `dvc checkout --force {path}`"
     try:
@@ -183,7 +183,8 @@ def _readable(path: Path) -> bool:
 def _restore(output: str, record: Record) -> None:
     """Give Snakemake a record back; its output counts as made when its file was."""
     time = Path(output).stat().st_mtime if Path(output).exists() else 0.0
-    _write(META / record_name(output), json.dumps({**record, "starttime": time, "endtime": time}))
+    text = json.dumps({**record, "starttime": time, "endtime": time})
+    _write(META / record_name(output), text, durable=False)  # there may be thousands, and `mend` knows where they lie
 
 
 def _read(path: Path, mend: str) -> dict[str, Any]:
@@ -197,8 +198,10 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as file:  # replaced, never written into: it may be a link into the cache of DVC
+def _write(path: Path, text: str, *, durable: bool = True) -> None:
+    with whole_file(
+        path, durable=durable
+    ) as file:  # replaced, never written into: it may be a link into the cache of DVC
         file.write(text.encode())
 
 

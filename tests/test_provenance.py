@@ -147,7 +147,7 @@ def test_a_changed_record_is_told():
     provenance.export()
     path, record = Path("runs/provenance.json"), provenance.META / provenance.record_name(RUN)
     path.write_text(path.read_text().replace("abc", "abd"))
-    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; `rm runs/provenance.json`: it is"):
+    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; .*`rm runs/provenance.json`$"):
         provenance.sync()
     record.write_text(record.read_text()[:-1])
     with pytest.raises(DasoError, match=rf"^{record}: the file is damaged; mend .* `python -m daso\.provenance mend`$"):
@@ -164,7 +164,7 @@ def test_a_damaged_file_is_written_anew_from_the_records_there_are(text):
     path = Path("runs/provenance.json")
     kept = path.read_text()
     path.write_text(text)
-    with pytest.raises(DasoError, match="^runs/provenance.json: the file is damaged; `rm runs/provenance.json`: "):
+    with pytest.raises(DasoError, match="^runs/provenance.json: the file is damaged; .*`rm runs/provenance.json`$"):
         provenance.sync()
     path.unlink()
     provenance.sync()

@@ -22,11 +22,11 @@ LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was.
 
-    What has the name is on the disk. Waits for another process that writes the same file.
-    Raises DataError where the file cannot be written.
+    What has the name is on the disk, which takes milliseconds, unless it need not be `durable`. Waits for another one
+    that writes the same file. Raises DataError where the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.part")
     try:
@@ -35,9 +35,11 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             try:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
                 partial.replace(path)
-                _sync_names(path.parent)
+                if durable:
+                    _sync_names(path.parent)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise

@@ -30,6 +30,14 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(synce
     assert Path("new/file").read_bytes() == b"content"
 
 
+def test_what_can_be_had_again_need_not_be_on_the_disk(synced):
+    with whole_file(Path("new/file"), durable=False) as file:
+        file.write(b"content")
+        assert not Path("new/file").exists()
+    assert synced == []
+    assert Path("new/file").read_bytes() == b"content"
+
+
 def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_error(tmp_path, monkeypatch):
     """As on some network file systems; the file itself is."""
     sync = os.fsync
