@@ -22,7 +22,8 @@ LOGITS = {
 def learner(env, monkeypatch):
     """One unlabeled image, whose views have the logits above; the mean goes from (.5, .3, .2) to (.48, .31, .21)."""
     outs = {
-        name: Output(torch.zeros(1, 2), torch.tensor([row], requires_grad=True), {}) for name, row in LOGITS.items()
+        name: Output(torch.tensor([row[:2]]), torch.tensor([row], requires_grad=True), {})
+        for name, row in LOGITS.items()
     }
     monkeypatch.setattr(multi_view, "joint", lambda network, **images: {name: outs[name] for name in images})
     debias = Debias(env, strength=0.4, momentum=0.9)
@@ -46,6 +47,7 @@ def test_six_terms(learner, views, models):
     assert losses["consistency"].item() == pytest.approx(2 * 1.117295, abs=1e-5)
     assert step.targets[0].tolist() == pytest.approx([0.299539, 0.222867, 0.477594], abs=1e-5)
     assert step.out["weak"].logits[0].tolist() == pytest.approx([1.0, 0.5, 1.1])
+    assert step.out["weak"].features[0].tolist() == pytest.approx([1.0, 0.5])
 
 
 def test_each_guess_has_to_reach_the_threshold_by_itself(learner, views, models):
