@@ -53,7 +53,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
 
 def register(runs: Iterable[Run]) -> None:
     """Make Snakemake record the outputs of these runs as made by the present configuration and code."""
-    _snakemake(["--touch", "--force", *(f"runs/{run.id}/train.json" for run in runs)], DASO_ADOPT="1")
+    _snakemake(["--touch", "--force", *(f"runs/{run.id}/train.json" for run in runs)])
 
 
 def _other_key(keys: Keys, run: Run, there: Finished) -> list[str]:
@@ -89,8 +89,10 @@ def _copy(there: Finished, target: Path) -> None:
         file.write(sealed(there.result))
 
 
-def _snakemake(arguments: list[str], **environment: str) -> None:
+def _snakemake(arguments: list[str]) -> None:
+    """Call it though there are outputs without a record: what is registered, and what a killed call has copied."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "all"]
-    done = subprocess.run(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True, check=False)
+    environment = {**os.environ, "DASO_ADOPT": "1"}
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise DataError("snakemake could not take the runs in:", *done.stderr.strip().splitlines())

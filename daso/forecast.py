@@ -18,7 +18,7 @@ from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, lenders, runs, setting_config, with_lenders
 from daso.data.files import pretty, read_json, whole_file
-from daso.data.tail import class_sizes
+from daso.data.tail import class_sizes, way_of
 from daso.engine.environment import choose_device, choose_precision, describe
 from daso.engine.lock import devices, slots
 from daso.engine.program import choose_mode
@@ -198,7 +198,8 @@ def _images(params: Params, run: Run) -> dict[str, int]:
     train, test, others = _all_images(params, run.dataset)
     holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
     tail = class_sizes(setting, classes)[1]
-    unlabeled = others or train - holdout if tail is None else sum(tail)
+    rest = others if way_of(setting) == "others" else train - holdout
+    unlabeled = rest if tail is None else sum(tail)
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}
 
 

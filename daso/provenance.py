@@ -2,8 +2,9 @@
 
     .snakemake/metadata/<base64 of the path>  <->  <owner>/provenance.json = {path: record}
 
-`sync` imports an owner's file that Git or DVC has changed, `export` writes the files, `orphans` names the outputs that
-have no record, of which Snakemake could not tell that they are stale. The owners are the folders that DVC stores.
+`sync` imports an owner's file that Git or DVC has changed, `export` writes the files, `mend` replaces records of
+Snakemake that are damaged, `orphans` names the outputs that have no record, of which Snakemake could not tell that they
+are stale. The owners are the folders that DVC stores.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import SEAL, digest, read_json, read_sealed
+from daso.data.files import SEAL, digest, read_json, read_sealed, whole_file
 from daso.errors import DasoError, DataError
 
 OWNERS = ("data/store", "data/splits", "runs", "metrics", "reports/*")
@@ -35,8 +35,7 @@ def sync() -> None:
     seen, now = _seen(), {owner: _digest(Path(owner, FILE)) for owner in _owners()}
     for owner in (owner for owner, here in now.items() if here and seen.get(owner) != here):
         for output, record in _imported(Path(owner, FILE)).items():
-            time = Path(output).stat().st_mtime if Path(output).exists() else 0.0
-            _write(META / record_name(output), json.dumps({**record, "starttime": time, "endtime": time}))
+            _restore(output, record)
     INCOMPLETE.mkdir(parents=True, exist_ok=True)  # Snakemake makes it only together with metadata/
     _write(SEEN, json.dumps(now))
 
@@ -46,7 +45,7 @@ def export() -> None:
     found: dict[str, dict[str, Record]] = {}
     for output, path in _records():
         owner = owner_of(output)
-        if owner and Path(output).exists():
+        if owner and complete(output):
             record = _record(path)
             found.setdefault(owner, {})[output] = {k: v for k, v in record.items() if k not in VOLATILE}
     for owner, records in found.items():
@@ -57,30 +56,68 @@ def export() -> None:
     _write(SEEN, json.dumps({owner: _digest(Path(owner, FILE)) for owner in _owners()}))
 
 
+def mend() -> None:
+    """Take each damaged record from its owner's file; where it is not in there, call the job of its output open.
+
+    The others stay: the owners' files know only what had happened when the last call of Snakemake ended by itself.
+    """
+    for output, path in list(_records()):
+        if _readable(path) or _open(output):
+            continue
+        file = Path(owner_of(output) or "", FILE)
+        kept = _imported(file).get(output) if file.exists() else None
+        if kept:
+            _restore(output, kept)
+            sys.stdout.write(f"{output}: its record is back from {file}\n")
+            continue
+        path.unlink()
+        if Path(output).exists():
+            mark([output])
+            sys.stdout.write(f"{output}: no record of it is kept; `snakemake` makes it again\n")
+
+
 def orphans(outputs: Iterable[str]) -> list[str]:
     """Outputs that are there without a record, and that no interrupted job has left behind.
 
     Raises DasoError where a record is damaged: Snakemake would drop it, and take its output for current.
     """
-    return [output for output in outputs if Path(output).exists() and not _known(record_name(output))]
+    return [output for output in outputs if Path(output).exists() and not _known(output)]
 
 
 def complete(output: str) -> bool:
     """Whether Snakemake has recorded an output, and no job is making it again or was killed while it did."""
-    name = record_name(output)
-    return Path(output).exists() and (META / name).exists() and not (INCOMPLETE / name).exists()
+    return Path(output).exists() and (META / record_name(output)).exists() and not _open(output)
+
+
+def recorded(output: str, key: str) -> bool:
+    """Whether Snakemake has recorded an output as that of a key, and it is complete."""
+    path = META / record_name(output)
+    if not complete(output) or not _readable(path):
+        return False
+    params = _record(path).get("params")
+    return isinstance(params, list) and repr(key) in params  # texts as Python writes them
 
 
 def doubt(outputs: Iterable[str]) -> None:
-    """Mark outputs without a record as those of an interrupted job, which Snakemake makes again when it needs them."""
-    for output in orphans(outputs):
+    """Mark outputs without a record as those of an interrupted job."""
+    mark(orphans(outputs))
+
+
+def mark(outputs: Iterable[str]) -> None:
+    """Mark outputs as those of an interrupted job, which Snakemake makes again when it needs them."""
+    for output in outputs:
         _write(INCOMPLETE / record_name(output), json.dumps({"external_jobid": None}))
 
 
-def _known(name: Path) -> bool:
-    if (META / name).exists():
-        return bool(_record(META / name))
-    return (INCOMPLETE / name).exists()
+def _known(output: str) -> bool:
+    """Whether there is a record or an open job, whose record may be half written."""
+    path = META / record_name(output)
+    return _open(output) or (path.exists() and bool(_record(path)))
+
+
+def _open(output: str) -> bool:
+    """Whether a job is making an output, or was killed while it did."""
+    return (INCOMPLETE / record_name(output)).exists()
 
 
 def owner_of(output: str) -> str | None:
@@ -116,7 +153,10 @@ def _seen() -> dict[str, str]:
 
 
 def _imported(path: Path) -> dict[str, Record]:
-    mend = f"restore it with `dvc checkout {path.parent}`, or delete it and what lies beside it"
+    if any(owner_of(output) == path.parent.as_posix() for output, _ in _records()):
+        mend = f"have it written anew from Snakemake's own records by `rm {path}`"
+    else:
+        mend = f"restore it alone by `dvc checkout --force {path}`"
     try:
         records = read_sealed(path, "record", mend)
     except DataError:
@@ -130,7 +170,21 @@ def _imported(path: Path) -> dict[str, Record]:
 
 def _record(path: Path) -> Record:
     """What Snakemake has noted of an output."""
-    return _read(path, f"delete {META}: its records come back from the {FILE} of each folder")
+    return _read(path, "mend it, and what else is damaged, by `python -m daso.provenance mend`")
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return bool(_record(path))
+    except DasoError:
+        return False
+
+
+def _restore(output: str, record: Record) -> None:
+    """Give Snakemake a record back; its output counts as made when its file was."""
+    time = Path(output).stat().st_mtime if Path(output).exists() else 0.0
+    text = json.dumps({**record, "starttime": time, "endtime": time})
+    _write(META / record_name(output), text, durable=False)  # there may be thousands, and `mend` knows where they lie
 
 
 def _read(path: Path, mend: str) -> dict[str, Any]:
@@ -144,19 +198,18 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace a file, never write into it: it may be a link into the cache of DVC."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.write_text(text)
-    partial.replace(path)
+def _write(path: Path, text: str, *, durable: bool = True) -> None:
+    with whole_file(
+        path, durable=durable
+    ) as file:  # replaced, never written into: it may be a link into the cache of DVC
+        file.write(text.encode())
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m daso.provenance export|sync`."""
-    verbs = {"export": export, "sync": sync}
+    """`python -m daso.provenance export|sync|mend`."""
+    verbs = {"export": export, "sync": sync, "mend": mend}
     if len(arguments) != 1 or arguments[0] not in verbs:
-        sys.stderr.write("usage: python -m daso.provenance export|sync\n")
+        sys.stderr.write("usage: python -m daso.provenance export|sync|mend\n")
         return 2
     try:
         verbs[arguments[0]]()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from daso import provenance
 from daso.config.params import load
 from daso.config.resolve import Run, runs, with_lenders
-from daso.data.files import read_json
+from daso.data.finished import FILES, RESULT, finished
+from daso.errors import DataError
 
 
 def stale(*, delete: bool = False) -> list[Path]:
@@ -27,11 +29,16 @@ def stale(*, delete: bool = False) -> list[Path]:
 
 
 def spent() -> None:
-    """Delete the last states of runs whose results Snakemake has recorded: until then they are all there is of them."""
+    """Delete last states of runs whose files are all recorded as those of their key; until then they are all there is.
+
+    A damaged result keeps its state; who reads the result tells of the damage.
+    """
     for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
-        trained = Path("runs", state.parent.relative_to("scratch"), "train.json")
-        if provenance.complete(trained.as_posix()) and read_json(trained, "result of a run").get("key") == state.stem:
-            state.unlink()
+        folder = Path("runs", state.parent.relative_to("scratch"))
+        if all(provenance.recorded((folder / name).as_posix(), state.stem) for name in (*FILES, RESULT)):
+            with suppress(DataError):
+                finished(folder, state.stem)
+                state.unlink()
 
 
 def _data(named: set[Run]) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from daso.ops import bias
 from daso.ops.confusion import FloatArray, IntArray, confusion, precision, recall, top1
 from daso.ops.distributions import debiased
 
+LARGEST = 1000  # strength; far beyond, nothing is left of the logits
 BATCH = 256  # images of which the running mean takes one mean
 
 
@@ -35,10 +36,10 @@ def debias(logits: FloatArray, strength: float, momentum: float | None = None, s
 
     The mean is that of all predictions; with a `momentum`, the running one over batches of 256 images in an order drawn
     by the seed, from an even start: what a training sees that goes through the set once. Raises ParamsError where
-    strength is below 0 or momentum not from 0 to below 1.
+    strength is not from 0 to 1,000 or momentum not from 0 to below 1.
     """
-    if strength < 0:
-        raise ParamsError(f"debias: strength is at least 0, not {strength}")
+    if not 0 <= strength <= LARGEST:
+        raise ParamsError(f"debias: strength is from 0 to {LARGEST}, not {strength}")
     if momentum is not None and not 0 <= momentum < 1:
         raise ParamsError(f"debias: momentum is from 0 to below 1, not {momentum}")
     scores = torch.from_numpy(logits)
@@ -75,15 +76,19 @@ def debias_file(
     if min(scores.shape) < 1 or scores.shape[1] < 2 or not np.isfinite(scores).all():
         raise DataError(f"{logits}: logits are finite, of at least one image and two classes; export them again")
     truth = None if labels is None else _array(labels, "iu", 1, "labels, an array (images,) of whole numbers")
-    if truth is not None and (len(truth) != len(scores) or not 0 <= truth.min() <= truth.max() < scores.shape[1]):
-        raise DataError(
-            f"{labels}: {len(truth)} labels from {truth.min()} to {truth.max()} do not suit {len(scores)} images of "
-            f"{scores.shape[1]} classes; export both in one order, classes from 0"
-        )
-    found = debias(scores.astype(np.float64), strength, momentum, seed)
-    result = {"strength": strength, "momentum": momentum, "seed": seed, **analysis(found, truth)}
+    if truth is not None:
+        known = set(range(scores.shape[1]))
+        if len(truth) != len(scores) or not (found := set(truth.tolist())) <= known:
+            told = f"from {min(found)} to {max(found)} " if len(truth) == len(scores) else ""
+            raise DataError(
+                f"{labels}: {len(truth)} labels {told}do not suit {len(scores)} images of {len(known)} classes; export "
+                "both in one order, classes from 0"
+            )
+        truth = truth.astype(np.int64)
+    made = debias(scores.astype(np.float64), strength, momentum, seed)
+    result = {"strength": strength, "momentum": momentum, "seed": seed, **analysis(made, truth)}
     with whole_file(out / "probs.npy") as file:
-        np.save(file, found.after.astype(np.float32))
+        np.save(file, made.after.astype(np.float32))
     with whole_file(out / "analysis.json") as file:
         file.write(pretty(result))
     return result

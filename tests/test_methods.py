@@ -145,6 +145,13 @@ def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
     if step.targets.numel():
         assert torch.allclose(step.targets.sum(-1), torch.ones(len(step.targets)), atol=1e-5)
         assert not step.targets.requires_grad
+    guesses = run.learner.guesses(step)
+    assert ("final" in guesses) == (step.targets.numel() > 0)
+    for probs in guesses.values():
+        assert probs.shape == step.targets.shape
+        assert torch.allclose(probs.sum(-1), torch.ones(len(probs)), atol=1e-5)
+        assert not probs.requires_grad
+    assert all(torch.equal(buffer, before[name]) for name, buffer in run.learner.named_buffers())
 
 
 def test_relabelling_classes_relabels_the_answer(method):

@@ -68,6 +68,23 @@ def test_records_go_out_without_what_varies_and_come_back():
     assert Path("runs/provenance.json").read_text() == kept
 
 
+def test_all_that_snakemake_decides_by_goes_out_and_comes_back():
+    """Without the checksums of its inputs, an output would be made again after each checkout."""
+    lasting = {
+        **{"rule": "train", "input": ["a"], "log": ["b"], "params": ["'abc'"], "shellcmd": "c", "code": "d"},
+        **{"incomplete": False, "input_checksums": {"a": "sha256:0"}, "record_format_version": 6},
+        **{"conda_env": None, "container_img_url": None, "software_stack_hash": "e"},
+    }
+    output(RUN, {**lasting, "starttime": 1.0, "endtime": 2.0, "job_hash": 5, "external_jobid": "7"})
+    provenance.export()
+    assert json.loads(Path("runs/provenance.json").read_text())[RUN] == lasting
+    Path(".snakemake/metadata").rename(".snakemake/gone")
+    provenance.sync()
+    time = Path(RUN).stat().st_mtime
+    back = json.loads((provenance.META / provenance.record_name(RUN)).read_text())
+    assert back == {**lasting, "starttime": time, "endtime": time}
+
+
 def test_newer_records_are_kept_until_the_file_changes():
     output(RUN)
     provenance.export()
@@ -121,7 +138,7 @@ def test_a_damaged_file_is_told(capsys):
         provenance.sync()
     assert provenance.main(["sync"]) == 1
     assert provenance.main(["nonsense"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "usage: python -m daso.provenance export|sync"
+    assert capsys.readouterr().err.splitlines()[-1] == "usage: python -m daso.provenance export|sync|mend"
 
 
 def test_a_changed_record_is_told():
@@ -130,10 +147,111 @@ def test_a_changed_record_is_told():
     provenance.export()
     path, record = Path("runs/provenance.json"), provenance.META / provenance.record_name(RUN)
     path.write_text(path.read_text().replace("abc", "abd"))
-    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; restore it with `dvc"):
+    with pytest.raises(DasoError, match="runs/provenance.json: the file is damaged; .*`rm runs/provenance.json`$"):
         provenance.sync()
     record.write_text(record.read_text()[:-1])
-    with pytest.raises(DasoError, match=f"{record}: the file is damaged; delete .snakemake/metadata: its records come"):
+    with pytest.raises(DasoError, match=rf"^{record}: the file is damaged; mend .* `python -m daso\.provenance mend`$"):
         provenance.orphans([RUN])
     with pytest.raises(DasoError, match=f"{record}: the file is damaged"):
         provenance.export()
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}"])
+def test_a_damaged_file_is_written_anew_from_the_records_there_are(text):
+    """Those of results that DVC does not know yet are among them."""
+    output(RUN)
+    provenance.export()
+    path = Path("runs/provenance.json")
+    kept = path.read_text()
+    path.write_text(text)
+    with pytest.raises(DasoError, match="^runs/provenance.json: the file is damaged; .*`rm runs/provenance.json`$"):
+        provenance.sync()
+    path.unlink()
+    provenance.sync()
+    provenance.export()
+    assert path.read_text() == kept
+
+
+def test_a_damaged_file_without_other_records_comes_from_dvc_alone():
+    """Nothing else beside the results is touched."""
+    output("metrics/other.json")
+    Path("runs").mkdir()
+    Path("runs/provenance.json").write_text("{")
+    mend = "restore it alone by `dvc checkout --force runs/provenance.json`"
+    with pytest.raises(DasoError, match=f"^runs/provenance.json: the file is damaged; {mend}$"):
+        provenance.sync()
+
+
+def record_of(path):
+    return provenance.META / provenance.record_name(path)
+
+
+def open_jobs():
+    return [path.relative_to(provenance.INCOMPLETE) for path in provenance.INCOMPLETE.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("text", ["", '{"rule": "tr'])
+def test_a_record_that_was_being_written_is_that_of_an_open_job(text):
+    """Snakemake writes into a record, and removes the marker of the job when all are written: see a kill between."""
+    output(RUN)
+    output("runs/other")
+    provenance.export()
+    record_of(RUN).write_text(text)
+    provenance.mark([RUN])
+    assert provenance.orphans([RUN, "runs/other"]) == []
+    provenance.export()
+    assert list(json.loads(Path("runs/provenance.json").read_text())) == ["runs/other", "sha256"]
+    assert provenance.main(["mend"]) == 0
+    assert record_of(RUN).read_text() == text
+    assert open_jobs() == [provenance.record_name(RUN)]
+
+
+def test_a_damaged_record_comes_back_alone(capsys):
+    """Those that have not gone out yet, as of what a killed call has finished, stay as they are."""
+    output(RUN)
+    output("runs/other", RECORD | {"params": ["'old'"]})
+    provenance.export()
+    output("runs/other", RECORD | {"params": ["'new'"]})
+    record_of(RUN).write_text("")
+    assert provenance.main(["mend"]) == 0
+    assert json.loads(record_of(RUN).read_text())["params"] == ["'abc'"]
+    assert json.loads(record_of("runs/other").read_text())["params"] == ["'new'"]
+    assert provenance.orphans([RUN, "runs/other"]) == open_jobs() == []
+    assert capsys.readouterr().out.splitlines() == [f"{RUN}: its record is back from runs/provenance.json"]
+
+
+@pytest.mark.parametrize("path", [RUN, "reports/index.html"])
+def test_a_damaged_record_that_is_kept_nowhere_makes_its_job_an_open_one(path, capsys):
+    """Its output is made again; a run's last state is there, as it stays until the record has gone out."""
+    output(path)
+    record_of(path).write_text("")
+    assert provenance.main(["mend"]) == 0
+    assert not record_of(path).exists()
+    assert open_jobs() == [provenance.record_name(path)]
+    assert provenance.orphans([path]) == []
+    assert capsys.readouterr().out.splitlines() == [f"{path}: no record of it is kept; `snakemake` makes it again"]
+
+
+def test_a_damaged_record_of_a_missing_output_goes(capsys):
+    output(RUN)
+    Path(RUN).unlink()
+    record_of(RUN).write_text("")
+    assert provenance.main(["mend"]) == 0
+    assert not record_of(RUN).exists()
+    assert open_jobs() == []
+
+
+def test_a_key_is_recorded():
+    output(RUN)
+    assert provenance.recorded(RUN, "abc")
+    assert not provenance.recorded(RUN, "ab")
+    assert not provenance.recorded("runs/other", "abc")
+    provenance.mark([RUN])
+    assert not provenance.recorded(RUN, "abc")
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"params": null}', '{"params": "abc"}', '{"params": ["abcd"]}'])
+def test_no_key_is_recorded_where_the_record_says_none(record):
+    output(RUN)
+    record_of(RUN).write_text(record)
+    assert not provenance.recorded(RUN, "abc")

@@ -16,7 +16,7 @@ from daso.data.store import load_store
 from daso.engine.environment import choose_device
 from daso.errors import ParamsError
 from daso.training import Job, Way, train
-from daso.zero_shot import analysis, debias
+from daso.zero_shot import analysis, debias, debias_file
 
 # Six images, three classes; the first class is guessed five times.
 LOGITS = np.array([(2, 1.9, 0), (1.5, 1.4, 0.2), (1.2, 1.1, 1), (0.5, 0.45, 0.4), (1, 0.2, 0.9), (0, 2, 0.1)])
@@ -91,7 +91,8 @@ def test_the_verb_writes_probabilities_and_the_analysis(tmp_path, capsys):
         (np.array([["a", "b"]]), None, "logits.npy: does not hold logits"),
         (np.array([[{}, {}]]), None, "logits.npy: not readable as logits"),  # pickled: not opened
         (np.zeros((2, 3)), np.array([0.0, 1.0]), "labels.npy: does not hold labels"),
-        (np.zeros((2, 3)), np.array([0]), "labels.npy: 1 labels from 0 to 0 do not suit 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([0]), "labels.npy: 1 labels do not suit 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([], dtype=int), "labels.npy: 0 labels do not suit 2 images of 3 classes"),
         (np.zeros((2, 3)), np.array([0, 3]), "labels.npy: 2 labels from 0 to 3 do not suit 2 images of 3 classes"),
         (np.zeros((2, 3)), np.array([-1, 1]), "labels.npy: 2 labels from -1 to 1 do not suit 2 images of 3 classes"),
     ],
@@ -108,7 +109,27 @@ def test_what_is_no_logits_or_labels_is_told_in_a_line(tmp_path, capsys, logits,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("options", "message"), [({"strength": -1.0}, "strength"), ({"momentum": 1.0}, "momentum")])
+@pytest.mark.parametrize("kind", ["int8", "uint8", "uint64"])
+def test_labels_of_any_whole_numbers(tmp_path, kind):
+    """Of 100 classes, image k is said to be of class k and labeled so, but for the last, which is of class 0."""
+    labels = np.array([*range(99), 0], kind)
+    np.save(tmp_path / "logits.npy", np.eye(100))
+    np.save(tmp_path / "labels.npy", labels)
+    found = debias_file(tmp_path / "logits.npy", tmp_path / "labels.npy", tmp_path / "out", 0.0, None, 0)
+    assert found["before"]["accuracy"] == 0.99
+    assert found["before"]["recall"][:2] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": -1.0}, "strength"),
+        ({"strength": float("nan")}, "strength"),
+        ({"strength": float("inf")}, "strength"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"momentum": float("nan")}, "momentum"),
+    ],
+)
 def test_impossible_options(options, message):
     with pytest.raises(ParamsError, match=message):
         debias(LOGITS, **{"strength": 0.4} | options)

@@ -13,6 +13,7 @@ LEARNERS = {
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
     "simmatch": "daso.methods.learners.simmatch:SimMatch",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
+    "multi_view": "daso.methods.learners.multi_view:MultiView",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
@@ -25,6 +26,7 @@ ADDONS = {
     "abc": "daso.methods.addons.abc:ABC",
     "darp": "daso.methods.addons.darp:DARP",
     "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
+    "cld": "daso.methods.addons.cld:CLD",
     "debias": "daso.methods.addons.debias:Debias",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }

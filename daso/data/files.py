@@ -22,10 +22,11 @@ LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was.
 
-    Waits for another process that writes the same file. Raises DataError where the file cannot be written.
+    What has the name is on the disk, which takes milliseconds, unless it need not be `durable`. Waits for another one
+    that writes the same file. Raises DataError where the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.part")
     try:
@@ -34,8 +35,11 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             try:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
                 partial.replace(path)
+                if durable:
+                    _sync_names(path.parent)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -44,6 +48,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             f"{path}: cannot be written ({_why(error)}), and what was there is as it was; make room, or make it "
             "writable, and run the same command again"
         ) from error
+
+
+def _sync_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk; where the file system knows no such thing, they come there in time."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _why(error: OSError) -> str:

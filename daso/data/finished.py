@@ -57,6 +57,15 @@ class Finished(NamedTuple):
             raise DataError(f"{path}: {' and '.join(names)} are no numbers; {again(path)}")
         return found
 
+    def held(self) -> list[str]:
+        """The names of all arrays of `predictions.npz`, in their order; raises DataError where it is no such file."""
+        path = self.folder / "predictions.npz"
+        try:
+            with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as kept:
+                return list(kept)
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
+            raise DataError(f"{path}: holds no arrays ({error}); {again(path)}") from error
+
     def read(self, name: str) -> bytes:
         """A file of the run; raises DataError when it is missing, damaged or another run's."""
         path = self.folder / name

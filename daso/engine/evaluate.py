@@ -1,8 +1,9 @@
-"""What a method answers on a pool of images."""
+"""What a method answers on a pool of images, and where it puts them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,20 +13,30 @@ from daso.methods.base import Learner
 from daso.models.network import Models
 
 Prepare = Callable[[Tensor], Tensor]
+Part = TypeVar("Part")
 BATCH = 1000  # images in one forward; any value gives the same predictions up to rounding
 
 
-@torch.no_grad()
 def predict(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> tuple[Tensor, Tensor]:
     """Logits (n, K) of every image, plain and as the add-ons want them read: on the CPU, in evaluation mode.
 
     `prepare` makes packed images (n, H, W) what the network sees, float32 (n, 3, S, S).
     """
+    plain, adjusted = zip(*_over(pool, models, lambda images: learner.predict(prepare(images), models)), strict=True)
+    return torch.cat(plain).float().cpu(), torch.cat(adjusted).float().cpu()
+
+
+def embed(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> Tensor:
+    """Features (n, D) of every image, on the CPU, in evaluation mode."""
+    return torch.cat(_over(pool, models, lambda images: learner.embed(prepare(images), models).float().cpu()))
+
+
+@torch.no_grad()
+def _over(pool: Pool, models: Models, work: Callable[[Tensor], Part]) -> list[Part]:
     models.student.eval()
     models.teacher.eval()
     with torch.compiler.set_stance("force_eager"):  # these shapes come seldom and are not worth a compilation
-        parts = [learner.predict(prepare(images), models) for images in pool.batches(BATCH)]
+        parts = [work(images) for images in pool.batches(BATCH)]
     models.student.train()
     models.teacher.train()
-    plain, adjusted = (torch.cat(side).float().cpu() for side in zip(*parts, strict=True))
-    return plain, adjusted
+    return parts

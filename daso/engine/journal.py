@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import pretty, read_json, whole_file
+from daso.data.files import SEAL, read_sealed, sealed, whole_file
+from daso.data.shape import Number, misfit
 from daso.errors import DataError
 
 Tree = Mapping[str, Any]
@@ -21,6 +22,11 @@ FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # The way in which bits are made. The commit is not among it: the key holds the code.
 WAY = ("device", "mode", "precision", "threads", "versions")
+PACE = Number(0)
+FORM = {
+    **{"run": str, "key": str, "results": dict.fromkeys(RESULTS, str), "environment": {"commit": str}},
+    "speed": {**dict.fromkeys(("seconds", "steps_per_second", "images_per_second"), PACE), "share": dict},
+}
 
 
 def place(run: str) -> Path:
@@ -41,7 +47,7 @@ def entry(result: Tree) -> dict[str, Any]:
 
 def same(old: Tree, new: Tree) -> bool:
     """Whether two entries tell of the same bytes, made in the same way of the same configuration and code."""
-    return _made(old) == _made(new) and bool(old.get("speed")) and "commit" in old["environment"]
+    return _made(old) == _made(new)
 
 
 def recalled(result: Tree, old: Tree) -> dict[str, Any]:
@@ -67,21 +73,25 @@ def remember(path: Path, result: Tree) -> None:
 
 def _write(path: Path, new: Tree) -> None:
     with whole_file(path) as file:
-        file.write(pretty(new))
+        file.write(sealed(new))
 
 
 def _made(tree: Tree) -> list[Any]:
-    environment = tree.get("environment")
-    way = [environment.get(name) for name in WAY] if isinstance(environment, dict) else None
-    return [tree.get("run"), tree.get("key"), tree.get("results"), way]
+    environment = tree.get("environment", {})
+    return [tree.get(name) for name in ("run", "key", "results")] + [environment.get(name) for name in WAY]
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The entry in a file; none of one that is not there or not readable, as after a merge: a result outweighs it."""
+    """The entry in a file; none of one that is not there, damaged or merged: a result outweighs it."""
     if not path.exists():
         return {}
+    mend = "it is written anew"
     try:
-        return read_json(path, "entry of the journal")
+        old = read_sealed(path, "entry of the journal", mend)
+        if wrong := misfit(old, FORM):
+            raise DataError(f"{path}: not an entry of the journal ({wrong}); {mend}")
     except DataError as error:
         logging.warning("%s", error)
         return {}
+    del old[SEAL]
+    return old

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daso.data.finished import RESULT, Finished, finished
 from daso.data.shape import COUNT, NUMBER, misfit
+from daso.engine.analysis import analysis
 from daso.errors import DataError
-from daso.ops.confusion import IntArray, confusion, precision, recall
+from daso.ops.confusion import FloatArray, IntArray, confusion, groups, precision, recall
 from daso.places import again
 
-FloatArray = NDArray[np.float64]
 NAMED = {"name": str}
 TRAINED = {
     **{"class_order": [COUNT], "classes": list, "counts": dict, "provenance": dict},
@@ -27,18 +26,6 @@ CONFIG = {
     **{"run": str, "key": str, "seed": COUNT, "setting": NAMED, "method": NAMED, "dataset": NAMED},
     "protocol": {"name": str, "steps": COUNT, "evaluation": {"median_of": COUNT}},
 }
-
-
-def groups(recalls: FloatArray, class_order: Sequence[int]) -> dict[str, float | None]:
-    """Mean recall of the many, medium and few classes: the first, middle and last of the ranks, 30 % - 40 % - 30 %.
-
-    `class_order[r]` is the class of rank r, largest labeled class first. For ten classes these are the ranks {0, 1, 2},
-    {3, ..., 6}, {7, 8, 9} of Oh et al. 2022, figure 2. None where a group has no class, or no image to test.
-    """
-    ranked, edge = recalls[list(class_order)], round(0.3 * len(recalls))
-    parts = {"many": ranked[:edge], "medium": ranked[edge : len(ranked) - edge], "few": ranked[len(ranked) - edge :]}
-    known = {name: part[~np.isnan(part)] for name, part in parts.items()}
-    return {name: float(part.mean()) if part.size else None for name, part in known.items()}
 
 
 def summary(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:
@@ -92,6 +79,7 @@ def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
         "groups": groups(recalls, trained["class_order"]),
         "confusion": counts.tolist(),
         "pseudo_label": _pseudo_labels(history[-1], len(counts)),
+        "analysis": analysis(run, trained["class_order"]),
         **{name: trained[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
     }
 

@@ -17,6 +17,7 @@ from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
 from daso.engine.environment import peak_memory
+from daso.engine.observed import observed
 from daso.engine.train import Trainer
 
 
@@ -59,17 +60,19 @@ def _history(trainer: Trainer) -> bytes:
 
 
 def _predictions(trainer: Trainer) -> bytes:
-    """The final answers on the test part: logits (n, K) float32 and labels (n,).
+    """The final answers on the test part: logits (n, K) float32 and labels (n,); what was `observed`.
 
     Of a run whose guesses another one waits for, also `unlabeled`, the plain logits (M, K) of the unlabeled images.
     """
     buffer = io.BytesIO()
+    plain = trainer.predict(trainer.data.unlabeled)[0].numpy()
     arrays = {
         "logits": trainer.predict(trainer.data.test)[1].numpy(),
         "labels": trainer.data.test.labels.cpu().numpy(),
+        **observed(trainer, plain.argmax(1)),
     }
     if trainer.config["plan"].get("answers"):
-        arrays["unlabeled"] = trainer.predict(trainer.data.unlabeled)[0].numpy()
+        arrays["unlabeled"] = plain
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from daso.engine import checkpoint
-from daso.engine.evaluate import predict
+from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
 from daso.engine.program import Program, compile_networks
@@ -167,6 +167,10 @@ class Trainer:
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
         """Logits (n, K) of the network that answers at test time, plain and adjusted, on the CPU."""
         return predict(self.learner, self.models, pool, self.loader.plain)
+
+    def embed(self, pool: Pool) -> Tensor:
+        """Features (n, D) of the network that answers at test time, on the CPU."""
+        return embed(self.learner, self.models, pool, self.loader.plain)
 
     def survey(self) -> Row:
         """The sizes that the unlabeled classes seem to have, by the errors on the held-out images; None: no telling."""

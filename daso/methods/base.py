@@ -110,6 +110,11 @@ class Learner(nn.Module):
             logits = out.heads[addon.readout] if addon.readout else logits
         return logits, self.adjust(logits, Role.EVAL, Step(_no_batch(images), {"eval": out}))
 
+    def embed(self, images: Tensor, models: Models) -> Tensor:
+        """Features (n, D) of the network that answers at test time."""
+        out: Output = getattr(models, self.evaluates)(images)
+        return out.features
+
     @torch.no_grad()
     def begin(self, batch: Batch, models: Models, out: dict[str, Output]) -> Step:
         """Start a step; forwards that only add-ons ask for are made here."""

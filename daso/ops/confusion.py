@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +11,11 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
-def confusion(truth: IntArray, guess: IntArray, num_classes: int) -> IntArray:
-    """Counts (K, K): rows are true classes, columns guessed ones."""
-    counts = np.bincount(truth * num_classes + guess, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes).astype(np.int64)
+def confusion(truth: IntArray, guess: IntArray, num_classes: int, *, unknown: bool = False) -> IntArray:
+    """Counts (K, K): rows are true classes, columns guessed ones; with `unknown` (K + 1, K), for what is of class K."""
+    rows = num_classes + unknown
+    counts = np.bincount(truth * num_classes + guess, minlength=rows * num_classes)
+    return counts.reshape(rows, num_classes).astype(np.int64)
 
 
 def recall(counts: IntArray) -> FloatArray:
@@ -28,6 +31,18 @@ def precision(counts: IntArray) -> FloatArray:
 def top1(counts: IntArray) -> float:
     """Share of all images that are guessed right."""
     return float(counts.trace() / counts.sum())
+
+
+def groups(recalls: FloatArray, class_order: Sequence[int]) -> dict[str, float | None]:
+    """Mean recall of the many, medium and few classes: the first, middle and last of the ranks, 30 % - 40 % - 30 %.
+
+    `class_order[r]` is the class of rank r, largest labeled class first. For ten classes these are the ranks {0, 1, 2},
+    {3, ..., 6}, {7, 8, 9} of Oh et al. 2022, figure 2. None where a group has no class, or no image to test.
+    """
+    ranked, edge = recalls[list(class_order)], round(0.3 * len(recalls))
+    parts = {"many": ranked[:edge], "medium": ranked[edge : len(ranked) - edge], "few": ranked[len(ranked) - edge :]}
+    known = {name: part[~np.isnan(part)] for name, part in parts.items()}
+    return {name: float(part.mean()) if part.size else None for name, part in known.items()}
 
 
 def _ratio(part: IntArray, whole: IntArray) -> FloatArray:

@@ -13,10 +13,13 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from daso.report import svg
 from daso.report.history import Curve, FloatArray
 
-WIDE = (4.1, 2.6)  # inches
+Size = tuple[float, float]  # inches
+WIDE = (4.1, 2.6)
+SMALL = (2.9, 2.4)
 SQUARE = (2.6, 2.6)
 HEAT = (0.22, 0.50, 0.80)  # legible under light and dark ink alike
 WHOLE = (-2.0, 102.0)  # percent, with room for the line at either end
+RANKS = "class rank, most labeled first"
 FEW = 12  # up to so many classes are worth a number in each field
 
 
@@ -27,15 +30,17 @@ class Line(NamedTuple):
     curve: Curve
 
 
-def over_steps(lines: Sequence[Line], name: str, title: str, unit: str, *, whole: bool = False) -> str:
+def over_steps(
+    lines: Sequence[Line], name: str, title: str, unit: str, *, whole: bool = False, size: Size = WIDE
+) -> str:
     """Mean over seeds against training steps, with a band of one sample standard deviation from two seeds on.
 
     `whole` shows 0 to 100 percent, for panels that are read beside each other; else the axis follows the curves.
     """
     with svg.style():
-        figure, axes = _panel(WIDE, unit, "training step")
+        figure, axes = panel(size, unit, "training step")
         for line in lines:
-            _draw(axes, line, marker="")
+            draw(axes, line, marker="")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_xlim(left=0)
@@ -45,13 +50,13 @@ def over_steps(lines: Sequence[Line], name: str, title: str, unit: str, *, whole
     return svg.write(figure, name, title)
 
 
-def by_rank(lines: Sequence[Line], name: str, title: str) -> str:
-    """Recall of each class, by rank, with the deviation over seeds as a band."""
+def by_rank(lines: Sequence[Line], name: str, title: str, unit: str = "recall, %", size: Size = WIDE) -> str:
+    """Recall of each class, or another share of it, by rank, with the deviation over seeds as a band."""
     with svg.style():
-        figure, axes = _panel(WIDE, "recall, %", "class rank, most labeled first")
+        figure, axes = panel(size, unit, RANKS)
         for line in lines:
-            _draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
-        _rank_axis(axes, max(len(line.curve.x) for line in lines))
+            draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
+        rank_axis(axes, max(len(line.curve.x) for line in lines))
         axes.set_ylim(*WHOLE)
     return svg.write(figure, name, title)
 
@@ -59,7 +64,7 @@ def by_rank(lines: Sequence[Line], name: str, title: str) -> str:
 def class_sizes(counts: Mapping[str, Sequence[int]], name: str, title: str) -> str:
     """Images of each class by rank, on a logarithmic scale: labeled filled, unlabeled as an outline."""
     with svg.style():
-        figure, axes = _panel(WIDE, "images", "class rank, most labeled first")
+        figure, axes = panel(WIDE, "images", RANKS)
         ranks = np.arange(1, max(len(row) for row in counts.values()) + 1)
         if "unlabeled" in counts:
             edges = np.append(ranks - 0.5, ranks[-1] + 0.5)
@@ -70,7 +75,7 @@ def class_sizes(counts: Mapping[str, Sequence[int]], name: str, title: str) -> s
         axes.set_ylim(0.8, 1.6 * max(max(row) for row in counts.values()))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
-        _rank_axis(axes, len(ranks))
+        rank_axis(axes, len(ranks))
     return svg.write(figure, name, title)
 
 
@@ -78,7 +83,7 @@ def confusion(shares: FloatArray, name: str, title: str) -> str:
     """Shares (K, K) of each true class (rows) that are taken for each class (columns), in rank order."""
     size = len(shares)
     with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
-        figure, axes = _panel(SQUARE, "true class, by rank", "predicted class, by rank")
+        figure, axes = panel(SQUARE, "true class, by rank", "predicted class, by rank")
         pixels = np.empty((size, size, 4))
         pixels[..., :3], pixels[..., 3] = HEAT, np.clip(shares, 0.0, 1.0)
         edges = (0.5, size + 0.5, size + 0.5, 0.5)
@@ -94,7 +99,8 @@ def confusion(shares: FloatArray, name: str, title: str) -> str:
     return svg.write(figure, name, title)
 
 
-def _panel(size: tuple[float, float], y: str, x: str) -> tuple[Figure, Axes]:
+def panel(size: Size, y: str, x: str) -> tuple[Figure, Axes]:
+    """An empty drawing of a size in inches that shows the page behind it."""
     figure = Figure(figsize=size, layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
@@ -104,7 +110,8 @@ def _panel(size: tuple[float, float], y: str, x: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw(axes: Axes, line: Line, marker: str) -> None:
+def draw(axes: Axes, line: Line, marker: str) -> None:
+    """A curve in its colour and dashes, with the band of its deviation."""
     curve, tone = line.curve, svg.colour(line.slot)
     dashes = svg.dash(line.slot)
     axes.plot(
@@ -115,7 +122,8 @@ def _draw(axes: Axes, line: Line, marker: str) -> None:
         axes.fill_between(curve.x, low, high, color=tone, alpha=0.2, linewidth=0, zorder=2)
 
 
-def _rank_axis(axes: Axes, classes: int) -> None:
+def rank_axis(axes: Axes, classes: int) -> None:
+    """Ticks of class ranks: all of a few classes, five of many."""
     axes.set_xlim(0.4, classes + 0.6)
     if classes <= FEW:
         axes.set_xticks(range(1, classes + 1))

@@ -62,7 +62,7 @@ def recall_by_rank(cell: Cell) -> Curve | None:
     if not rows:
         return None
     values = 100.0 * np.array(rows, dtype=np.float64)  # a class without test images is None -> NaN
-    return Curve(np.arange(1.0, values.shape[1] + 1), *_moments(values), len(values))
+    return Curve(np.arange(1.0, values.shape[1] + 1), *moments(values), len(values))
 
 
 def confusion(cell: Cell) -> FloatArray | None:
@@ -112,10 +112,10 @@ def _curve(series: Sequence[pd.Series | None]) -> Curve | None:
     together = pd.concat(present, axis=1, join="inner").sort_index()
     if together.empty:
         return None
-    return Curve(together.index.to_numpy(dtype=np.float64), *_moments(together.to_numpy().T), len(present))
+    return Curve(together.index.to_numpy(dtype=np.float64), *moments(together.to_numpy().T), len(present))
 
 
-def _moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and sample deviation down the first axis (runs, n), skipping NaN."""
     columns = [column[~np.isnan(column)] for column in values.T]
     mean = [float(column.mean()) if len(column) else math.nan for column in columns]

@@ -35,6 +35,7 @@ class Plate:
     panels: list[Panel]
     methods: list[int] = field(default_factory=list)
     small: bool = False  # panels that may stand four in a row
+    legend: list[tuple[int, str]] = field(default_factory=list)  # colour and name of what is no method
 
 
 @dataclass(frozen=True)
@@ -109,27 +110,27 @@ def _curves(
     used: list[Line] = []
     for i, setting in enumerate(stage.table["settings"]):
         for j, (note, unit, choose) in enumerate(kinds):
-            lines = _lines(stage, {c.method: choose(stage.watched[c.setting, c.method]) for c in stage.row(setting)})
+            lines = lines_of(stage, {c.method: choose(stage.watched[c.setting, c.method]) for c in stage.row(setting)})
             if lines:
                 title = f"{unit.capitalize()} over training steps, {setting['name']}{', ' if note else ''}{note}"
                 panels.append(
                     Panel(i, note, figures.over_steps(lines, stage.name(name, i, j), title, unit, whole=bool(note)))
                 )
                 used += lines
-    return Plate(name, f"{caption} {_band(used)}", panels, _methods(used))
+    return Plate(name, f"{caption} {band(used)}", panels, methods_of(used))
 
 
 def _recall(stage: Scene) -> Plate:
     panels: list[Panel] = []
     used: list[Line] = []
     for i, setting in enumerate(stage.table["settings"]):
-        lines = _lines(stage, {cell.method: recall_by_rank(cell) for cell in stage.row(setting)})
+        lines = lines_of(stage, {cell.method: recall_by_rank(cell) for cell in stage.row(setting)})
         if lines:
             title = f"Recall of the final model by class rank, {setting['name']}"
             panels.append(Panel(i, "", figures.by_rank(lines, stage.name("recall", i), title)))
             used += lines
-    caption = f"Test recall of the final model, class by class, mean over seeds. {_band(used)}"
-    return Plate("recall", caption, panels, _methods(used))
+    caption = f"Test recall of the final model, class by class, mean over seeds. {band(used)}"
+    return Plate("recall", caption, panels, methods_of(used))
 
 
 def _confusion(stage: Scene) -> Plate:
@@ -148,13 +149,16 @@ def _confusion(stage: Scene) -> Plate:
     return Plate("confusion", caption, panels, small=True)
 
 
-def _lines(stage: Scene, curves: Mapping[str, Curve | None]) -> tuple[Line, ...]:
+def lines_of(stage: Scene, curves: Mapping[str, Curve | None]) -> tuple[Line, ...]:
+    """The curves of methods in their colours."""
     return tuple(Line(stage.order[method], curve) for method, curve in curves.items() if curve is not None)
 
 
-def _band(used: Sequence[Line]) -> str:
+def band(used: Sequence[Line]) -> str:
+    """What a caption says of bands."""
     return SPREAD if any(line.curve.n > 1 for line in used) else NO_SPREAD
 
 
-def _methods(used: Sequence[Line]) -> list[int]:
+def methods_of(used: Sequence[Line]) -> list[int]:
+    """The methods that a legend names."""
     return sorted({line.slot for line in used})

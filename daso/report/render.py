@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from daso.data.files import whole_file
-from daso.report import history, plates, tables, view
+from daso.report import analyses, history, plates, tables, view
 from daso.report.collect import Cell, Tree, collect
 from daso.report.published import RUNS, read_all
 from daso.report.view import Judged, Section
@@ -69,9 +69,9 @@ def _order(suite: Tree) -> dict[str, int]:
 def _section(
     number: int, suite: Tree, stage: plates.Scene, judgements: Sequence[Judged], plan: Mapping[str, Tree]
 ) -> Section:
-    found = plates.plates(stage)
+    found, traced = plates.plates(stage), analyses.findings(stage, suite.get("analyses", ()))
     missing = sum(len(stage.cells[key].done) > 0 and seen.accuracy is None for key, seen in stage.watched.items())
-    return view.section(number, suite, stage.table, judgements, found, missing, plan)
+    return view.section(number, suite, stage.table, judgements, found, traced, missing, plan)
 
 
 def _page(suite: Tree, cells: Sequence[Cell], sections: Sequence[Section], order: Mapping[str, int]) -> dict[str, Any]:

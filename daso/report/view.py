@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from daso.data.tail import way_of
+from daso.report.analyses import Findings
 from daso.report.collect import MEASURES, Cell, Spread, Tree
 from daso.report.measured import Place, hindrances, parts
 from daso.report.planned import Expected, compared
@@ -78,6 +79,7 @@ class Section:
     measures: list[dict[str, str]]
     pairs: list[dict[str, str]]
     plates: list[Plate]
+    findings: Findings | None  # of the analyses that the suite asks for
     paces: list[Pace]
     planned: list[Expected]
     facts: list[Fact]
@@ -112,6 +114,7 @@ def section(
     table: Tree,
     judgements: Sequence[Judged],
     plates: list[Plate],
+    findings: Findings | None,
     missing_histories: int,
     plan: Mapping[str, Tree],
 ) -> Section:
@@ -144,6 +147,7 @@ def section(
         measures=_measures(judgements, titles),
         pairs=[] if comparable else _pairs(table, at, titles),
         plates=plates,
+        findings=findings,
         paces=paces([j.cell for j in judgements], titles),
         planned=compared([j.cell for j in judgements], plan, titles),
         facts=facts(runs),

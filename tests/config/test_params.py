@@ -113,6 +113,12 @@ def test_numbers_are_those_of_yaml_1_2(params):
             lambda t: t["teacher"].update(bn="author"),
             "teacher.bn: \"author\" is not one of authors, pure_average; did you mean 'authors'?",
         ),
+        (
+            "suites/smoke.yaml",
+            lambda t: t.update(analyses=["histogramm"]),
+            'analyses[0]: "histogramm" is not one of confusion, groups, histogram, motivation, precision_recall, '
+            "similarity, tsne; did you mean 'histogram'?",
+        ),
         ("suites/smoke.yaml", lambda t: t.update(seeds=[0, 0]), "seeds: says the same thing twice"),
         (
             "suites/smoke.yaml",

@@ -5,15 +5,17 @@ import json
 
 import pytest
 
+from daso.data.files import sealed
 from daso.engine import journal
 
 FILES = {"config.json": "c0", "final.pt": "f0", "history.csv": "h0", "predictions.npz": "p0"}
+SPEED = {"seconds": 10.0, "steps_per_second": 4.0, "images_per_second": 32.0, "share": {"augment": 0.5}, "replicas": 1}
 RESULT = {
     "run": "d/s/p/m/s0",
     "key": "k0",
     "files": FILES,
     "counts": {"labeled": [2, 1]},
-    "speed": {"seconds": 10.0, "replicas": 1},
+    "speed": SPEED,
     "provenance": {
         **{"commit": "aaa", "device": "cpu: X", "mode": "eager", "precision": "fp32", "threads": 1},
         **{"versions": {"torch": "2.11.0"}, "split_sha256": "s0"},
@@ -39,10 +41,13 @@ def path(tmp_path):
 
 
 def test_an_entry_holds_the_occasion_and_what_it_led_to(path):
-    assert json.loads(path.read_text()) == {
+    kept = json.loads(path.read_text())
+    assert path.read_bytes() == sealed(kept)
+    del kept["sha256"]
+    assert kept == {
         **{"run": "d/s/p/m/s0", "key": "k0"},
         "results": {"final.pt": "f0", "history.csv": "h0", "predictions.npz": "p0"},
-        "speed": {"seconds": 10.0, "replicas": 1},
+        "speed": SPEED,
         "environment": {
             **{"commit": "aaa", "device": "cpu: X", "mode": "eager", "precision": "fp32", "threads": 1},
             "versions": {"torch": "2.11.0"},
@@ -93,12 +98,34 @@ def test_an_entry_that_says_nothing_is_replaced(path, text):
 def test_an_adopted_result_has_the_last_word(path):
     """Other seconds for the same bytes, from elsewhere: the entry says what `train.json` does."""
     journal.remember(path, result())
-    assert json.loads(path.read_text()) == journal.entry(result())
+    assert path.read_bytes() == sealed(journal.entry(result()))
 
 
-@pytest.mark.parametrize("lacking", ["speed", "commit"])
-def test_an_entry_without_its_occasion_is_replaced(path, lacking):
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *(("speed/steps_per_second", value) for value in ("x", None, True, -1.0, [4.0])),
+        *(("speed", value) for value in ({}, None, "fast")),
+        *(("environment/commit", value) for value in (None, 7)),
+        ("results", ["f0", "h0", "p0"]),
+    ],
+)
+def test_an_entry_of_another_form_is_replaced(path, place, value, caplog):
+    """Though its digest is right: what it says would get into `train.json`, which nobody could then read."""
     tree = json.loads(path.read_text())
-    (tree if lacking == "speed" else tree["environment"]).pop(lacking)
-    path.write_text(json.dumps(tree))
+    *way, last = place.split("/")
+    (tree[way[0]] if way else tree)[last] = value
+    path.write_bytes(sealed(tree))
     assert journal.settle(path, result()) == result()
+    assert f"{path}: not an entry of the journal ({way[0] if way else last}" in caplog.text
+    assert path.read_bytes() == sealed(journal.entry(result()))
+
+
+@pytest.mark.parametrize(("old", "new"), [("4.0", "4.1"), ("10.0", '"x"'), ("aaa", "aab")])
+def test_an_entry_that_was_edited_is_replaced(path, old, new):
+    """Its digest tells: the occasion of the result is the one that the result tells of."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    assert journal.settle(path, result()) == result()
+    assert path.read_bytes() == sealed(journal.entry(result()))

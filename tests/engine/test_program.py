@@ -61,7 +61,7 @@ def test_a_step_leaves_every_tensor_where_it_is():
     other.advance(2)
     run.evaluate()
     run.models.student.load_state_dict(other.models.student.state_dict())
-    run.monitor.restore(other.monitor.state())
+    run.monitor.restore(other.monitor.state(), other.monitor.record())
     run.advance(3)
     assert {name: tensor.data_ptr() for name, tensor in run.written().items()} == places
     assert [momentum.data_ptr() for momentum in momenta] == [tensor.data_ptr() for tensor in run.momentum.values()]

@@ -315,3 +315,11 @@ def test_the_banks_rows_are_those_of_the_labeled_images():
 def test_options_out_of_bounds(env, changes):
     with pytest.raises(ParamsError, match=f"learner 'simmatch': .*{next(iter(changes))}"):
         simmatch(env, **changes)
+
+
+def test_the_bank_must_be_full_to_the_last_row(env):
+    """Two a step: two steps bring four of five labeled images, three bring all."""
+    rows = [*BANK, [0.0, 1]]
+    with pytest.raises(ParamsError, match="instance_start 2 comes before the bank is full: 5 labeled images, 2 a step"):
+        simmatch(env, bank=rows, labels=(0, 0, 1, 2, 1), instance_start=2)
+    simmatch(env, bank=rows, labels=(0, 0, 1, 2, 1), instance_start=3)

@@ -45,3 +45,14 @@ def test_pure_average_still_normalises_by_the_batch():
     other.load_state_dict(teacher.state_dict())
     prepare(teacher, "pure_average")
     assert torch.equal(teacher(images).logits, other(images).logits)
+
+
+def test_three_steps_of_a_slow_average():
+    """From 0 towards 1 with decay .999: 1 - .999^3 = .002997001."""
+    student, teacher = network(), network()
+    with torch.no_grad():
+        student.classifier.bias.fill_(1)
+        teacher.classifier.bias.zero_()
+    for _ in range(3):
+        follow(teacher, student, torch.tensor(0.999))
+    assert teacher.classifier.bias.tolist() == pytest.approx([0.002997001] * 3, abs=1e-7)

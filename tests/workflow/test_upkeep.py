@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 
 import pytest
@@ -30,6 +31,8 @@ def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
     assert project.read("runs/provenance.json") == before
 
     project.edit(f"methods/{DASO}.yaml", weigh(1.0))
+    shutil.copytree(project.path / "bundles/one/runs" / RUN, project.path / "runs" / RUN)  # and then adopt was killed
+    assert "take in a bundle with `python -m daso adopt`" in project.snakemake("-n", fails=True)
     said = project.call("python", "-m", "daso", "adopt", "bundles/one")
     assert f"{RUN}: adopted" in said
     assert project.planned() == rest

@@ -156,6 +156,12 @@ def kept():
     return (path.as_posix() for pattern in patterns for path in Path().glob(pattern))
 
 
+def tidy():
+    """Records go out first: without them, the last state of a run is all there is of it."""
+    provenance.export()
+    prune.spent()
+
+
 if MAIN:
     try:
         provenance.sync()
@@ -164,21 +170,23 @@ if MAIN:
             path.as_posix() for path in Path().glob(REPORT.format(suite="*"))
         )
         unknown = provenance.orphans(kept())
+        if unknown and "DASO_ADOPT" not in os.environ:
+            raise DasoError(
+                f"{unknown[0]}: no record says how this file was made ({len(unknown)} such outputs), so whether it is "
+                "current is not known; get the records with `dvc pull` or `dvc checkout`, take in a bundle with `python -m "
+                "daso adopt`, or delete the files"
+            )
+        if TURN:  # what a killed call has left to do
+            tidy()
     except DasoError as error:
         sys.exit(str(error))
-    if unknown and "DASO_ADOPT" not in os.environ:
-        sys.exit(
-            f"{unknown[0]}: no record says how this file was made ({len(unknown)} such outputs), so whether it is current "
-            "is not known; get the records with `dvc pull` or `dvc checkout`, take in a bundle with `python -m daso adopt`, "
-            "or delete the files"
-        )
-if TURN:
-    prune.spent()
 
 
 def leave():
-    provenance.export()
-    prune.spent()
+    try:
+        tidy()
+    except DasoError as error:
+        sys.exit(str(error))
 
 
 onsuccess:

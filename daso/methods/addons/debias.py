@@ -30,7 +30,7 @@ class Debias(AddOn):
         self, env: Env, *, strength: float, momentum: float, margin: Literal["updated", "previous"] = "updated"
     ) -> None:
         super().__init__()
-        if strength < 0:
+        if not strength >= 0:
             raise ParamsError(f"add-on 'debias': strength is at least 0, not {strength}")
         if not 0 <= momentum < 1:
             raise ParamsError(f"add-on 'debias': momentum is from 0 to below 1, not {momentum}")

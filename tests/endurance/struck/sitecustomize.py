@@ -7,6 +7,7 @@ STEPS=<file> gets a line "<run> <step>" for every step that is trained.
 
 import os
 import signal
+import stat
 import sys
 from collections import Counter
 
@@ -57,7 +58,14 @@ def strike_files():
         return file
 
     files._alone = half
-    files.os.fsync = before("rename", os.fsync)
+    sync = os.fsync
+
+    def synced(handle):
+        if stat.S_ISREG(os.fstat(handle).st_mode):  # its folder follows when it has its name
+            reach("rename")
+        return sync(handle)
+
+    files.os.fsync = synced
 
 
 def strike_training():

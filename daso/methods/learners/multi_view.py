@@ -1,0 +1,56 @@
+"""FixMatch on two weak and two strong views (Wang et al. 2022, in the authors' code)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from daso.errors import ParamsError
+from daso.methods.base import AddOn, Learner, Views, joint
+from daso.models.network import Models
+from daso.ops.losses import cross_entropy, masked_mean
+from daso.records import Batch, Env, Losses, Output, Role, Step
+
+
+class MultiView(Learner):
+    """Guess on two weak views and on their mean, learn each guess on two strong views (Wang et al. 2022).
+
+    Of the three guesses each has to reach the threshold by itself; the loss is the mean of the six terms. What add-ons
+    read as the weak view is the mean of both, as the strong view the first.
+    """
+
+    views = Views(x=("weak",), u=("weak", "weak2", "strong", "strong2"))
+    makes = frozenset({"labeled", "weak", "strong"})
+
+    def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, threshold: float, weight: float) -> None:
+        super().__init__(addons)
+        if not 0 < threshold <= 1:
+            raise ParamsError(f"learner 'multi_view': threshold is a probability above 0, not {threshold}")
+        if weight < 0:
+            raise ParamsError(f"learner 'multi_view': weight is at least 0, not {weight}")
+        self.threshold, self.weight = threshold, weight
+
+    def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
+        """One labeled batch and four views of an unlabeled one in one forward."""
+        out = joint(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
+        first, second = out["weak"], out.pop("weak2")
+        step = self.begin(batch, models, out | {"weak": mean(first, second)})
+        losses = {"supervised": self.supervised(out["labeled"].logits, step)}
+        terms = []
+        for guess in (first, second, step.out["weak"]):  # the mean last, as the step's own pseudo-label
+            p = self.adjust(guess.logits.detach(), Role.GUESS, step).softmax(-1)
+            step = self.refine(p, step)
+            weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
+            step = step._replace(mask=weights > 0)
+            for view in ("strong", "strong2"):
+                z = self.adjust(out[view].logits, Role.CONSISTENCY, step)
+                terms.append(masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights))
+        losses["consistency"] = self.weight * torch.stack(terms).mean()
+        return losses | self.extras(step), step
+
+
+def mean(first: Output, second: Output) -> Output:
+    """The mean of what a network says of two views, part by part."""
+    heads = {name: (head + second.heads[name]) / 2 for name, head in first.heads.items()}
+    return Output((first.features + second.features) / 2, (first.logits + second.logits) / 2, heads)

@@ -1,0 +1,221 @@
+"""Where the pseudo-labels of a table's runs went: the figures and the indices that a suite asks for by name.
+
+After Oh et al. 2022 (figures 1 and 2, the confusion and t-SNE of the supplement) and Wang et al. 2022 (section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daso.report import figures, panels, traces
+from daso.report.collect import Cell, Tree
+from daso.report.figures import FEW, Line
+from daso.report.history import Curve, recall_by_rank
+from daso.report.plates import Panel, Plate, Scene, band, lines_of, methods_of
+from daso.report.traces import FINAL, MODEL, TAKEN, Trace
+
+GROUPS = ("many", "medium", "few")
+
+
+class Findings(NamedTuple):
+    """What a section says of pseudo-labels."""
+
+    plates: list[Plate]
+    indices: list[dict[str, str]]
+
+
+def findings(stage: Scene, asked: Sequence[str]) -> Findings | None:
+    """The figures that are asked for, in the order of ANALYSES, and the indices; None where no run has an analysis."""
+    rows = list(_indices(stage)) if asked else []
+    if not rows:
+        return None
+    found = [plate for name, draw in ANALYSES.items() if name in asked for plate in draw(stage) if plate.panels]
+    return Findings(found, rows)
+
+
+def _cells(stage: Scene) -> Iterator[tuple[int, int, Tree, Cell, list[Trace]]]:
+    """Settings and methods that have something to analyse: their numbers, the method, the cell, its traces."""
+    for i, setting in enumerate(stage.table["settings"]):
+        for j, (method, cell) in enumerate(zip(stage.table["methods"], stage.row(setting), strict=True)):
+            if found := traces.traces(cell):
+                yield i, j, method, cell, found
+
+
+def _indices(stage: Scene) -> Iterator[dict[str, str]]:
+    for _, _, method, cell, found in _cells(stage):
+        kinds, of = traces.kinds(found), found[0].tree["of"]
+        for kind in kinds:
+            row = traces.indices(found, kind, of)
+            names = {"setting": cell.setting, "method": str(method["title"]), "n": str(len(found))}
+            yield names | {"kind": traces.title(kind, kinds)} | row
+
+
+def _motivation(stage: Scene) -> Iterator[Plate]:
+    """Recall and precision of pseudo-labels and test accuracy, class by class (Oh et al. 2022, figure 1)."""
+    drawn: list[Panel] = []
+    used: list[Line] = []
+    measures: dict[str, Callable[[Cell], Curve | None]] = {
+        "pseudo-label recall, %": lambda cell: traces.by_rank(traces.traces(cell), FINAL, "recall"),
+        "pseudo-label precision, %": lambda cell: traces.by_rank(traces.traces(cell), FINAL, "precision"),
+        "test accuracy of the class, %": recall_by_rank,
+    }
+    for i, setting in enumerate(stage.table["settings"]):
+        for j, (unit, choose) in enumerate(measures.items()):
+            lines = lines_of(stage, {cell.method: choose(cell) for cell in stage.row(setting)})
+            if lines:
+                title = f"{unit.capitalize()} by class rank, {setting['name']}"
+                drawn.append(
+                    Panel(i, "", figures.by_rank(lines, stage.name("motivation", i, j), title, unit, figures.SMALL))
+                )
+                used += lines
+    caption = (
+        "Recall and precision of the pseudo-labels of the last window, confident or not, and accuracy of the final "
+        f"model on the test images, class by class; mean over seeds. {band(used)}"
+    )
+    yield Plate("motivation", caption, drawn, methods_of(used), small=True)
+
+
+def _histogram(stage: Scene) -> Iterator[Plate]:
+    rows, drawn = list[Any](), []
+    for i, j, method, cell, found in _cells(stage):
+        shares, taken = (traces.histograms(found, kind) for kind in (FINAL, TAKEN))
+        if shares is not None:
+            rows.append((i, j, method, cell, shares, None if taken is None else taken[1][-1], traces.truth(found)))
+    tops = [
+        np.nanmax(part) for *_, shares, taken, truth in rows for part in (shares[1], taken, truth) if part is not None
+    ]
+    for i, j, method, cell, (steps, course), taken, truth in rows:
+        title = f"Pseudo-labels of {method['title']} by class rank while training, {cell.setting}"
+        drawing = panels.histogram(course, taken, truth, stage.name("histogram", i, j), title, 1.05 * float(max(tops)))
+        drawn.append(Panel(i, f"{method['title']}, to step {steps[-1]:,}", drawing))
+    caption = (
+        f"Which classes the pseudo-labels are of, at up to {traces.CURVES} points of training, the later the darker, "
+        "confident or not; dotted, those that were taken at the last point; outline, the classes of the unlabeled "
+        "images where they are known. Mean over seeds."
+    )
+    legend = [(0, "all pseudo-labels"), (panels.DOTTED, "taken, at the end")]
+    yield Plate("histogram", caption, drawn, small=True, legend=legend)
+
+
+def _precision_recall(stage: Scene) -> Iterator[Plate]:
+    slots: dict[str, int] = {}
+    drawn = []
+    for i, j, method, cell, found in _cells(stage):
+        kinds = [kind for kind in traces.kinds(found) if kind not in (TAKEN, MODEL)] or [MODEL]
+        for measure in ("precision", "recall"):
+            pairs = {kind: traces.by_frequency(found, kind, measure) for kind in kinds}
+            curves = {traces.title(kind, kinds): pair for kind, pair in pairs.items() if pair}
+            if curves:
+                lines = [Line(slots.setdefault(kind, len(slots)), pair[0]) for kind, pair in curves.items()]
+                title = f"{measure.capitalize()} of pseudo-labels of {method['title']} by frequency, {cell.setting}"
+                name, shares = stage.name("frequency", i, j, measure), list(curves.values())[-1][1]
+                drawing = panels.by_frequency(lines, shares, name, title, f"{measure}, %")
+                drawn.append(Panel(i, str(method["title"]), drawing))
+    caption = (
+        "Precision and recall of pseudo-labels of the last window, each kind with its own classes in the order of how "
+        "often it guesses them; bars, the share of the guesses, of the last kind in the legend that a method has. Mean "
+        "over seeds, place by place."
+    )
+    yield Plate("frequency", caption, drawn, small=True, legend=[(slot, kind) for kind, slot in slots.items()])
+
+
+def _confusion(stage: Scene) -> Iterator[Plate]:
+    drawn = []
+    for i, j, method, cell, found in _cells(stage):
+        shares = traces.confusion(found)
+        if shares is not None:
+            title = f"Confusion of pseudo-labels of {method['title']}, {cell.setting}"
+            drawing = figures.confusion(shares, stage.name("guesses", i, j), title)
+            drawn.append(Panel(i, str(method["title"]), drawing))
+    caption = (
+        "Of the unlabeled images of each class (rows), the percentage guessed to be of each class (columns): the final "
+        "pseudo-labels of the last window, or the final network's guesses where a method makes none. Mean over seeds."
+    )
+    yield Plate("guesses", caption, drawn, small=True)
+
+
+def _similarity(stage: Scene) -> Iterator[Plate]:
+    drawn = []
+    for i, j, method, cell, found in _cells(stage):
+        for end in ("most", "least"):
+            cosines = traces.likeness(found, end)
+            if cosines is not None:
+                title = f"Likeness of the classes that {method['title']} guesses {end} often, {cell.setting}"
+                drawing = panels.likeness(cosines, stage.name("likeness", i, j, end), title)
+                drawn.append(Panel(i, f"{method['title']}, guessed {end} often", drawing))
+    caption = (
+        "Cosines of the mean features of a class with those of its nearest classes, nearest first: a row each for the "
+        "classes guessed most often, the most frequent on top, and for those guessed least often, the rarest on top. "
+        "Features of the final network on all unlabeled images; mean over seeds, place by place."
+    )
+    yield Plate("likeness", caption, drawn, small=True)
+
+
+def _tsne(stage: Scene) -> Iterator[Plate]:
+    drawn, legend, told = [], dict[int, str](), True
+    for i, j, method, cell, found in _cells(stage):
+        trace = found[0]
+        tree = trace.tree["tsne"]
+        if tree is None:
+            continue
+        guesses, labels = np.array(tree["guesses"]), np.array(tree["labels"])
+        told &= bool((labels >= 0).all())
+        shown = np.where(labels < 0, guesses, labels)
+        slots, names = _slots(trace, shown)
+        legend |= names
+        title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
+        x, y = np.array(tree["x"]), np.array(tree["y"])
+        drawing = panels.places(x, y, slots, (shown != guesses).tolist(), stage.name("tsne", i, j), title)
+        drawn.append(Panel(i, str(method["title"]), drawing))
+    colours = "true class; a ring where the final network's guess is wrong" if told else "true class, or guess"
+    caption = (
+        "t-SNE of features of the final network, of one draw of unlabeled images for all methods, first seed. Colours: "
+        f"{colours}. Distances between groups mean nothing."
+    )
+    yield Plate("tsne", caption, drawn, small=True, legend=sorted(legend.items()))
+
+
+def _slots(trace: Trace, classes: Any) -> tuple[list[int], dict[int, str]]:
+    """Colours of images by the rank of their class, or by many, medium and few where there are many classes."""
+    rank = np.argsort(np.array(trace.order))
+    number = len(rank)
+    if number <= FEW:
+        return rank[classes].tolist(), {r: f"rank {r + 1}{panels.marked(r)}" for r in range(number)}
+    edge = round(0.3 * number)
+    return np.digitize(rank[classes], [edge, number - edge]).tolist(), dict(enumerate(GROUPS))
+
+
+def _groups(stage: Scene) -> Iterator[Plate]:
+    drawn: list[Panel] = []
+    used: list[Line] = []
+    unit = "pseudo-label recall, %"
+    for i, setting in enumerate(stage.table["settings"]):
+        for group in GROUPS:
+            found = {cell.method: traces.group_course(traces.traces(cell), group) for cell in stage.row(setting)}
+            lines = lines_of(stage, found)
+            if lines:
+                title = f"Recall of pseudo-labels of {group} classes over training steps, {setting['name']}"
+                name = stage.name("groups", i, group)
+                drawn.append(
+                    Panel(i, group, figures.over_steps(lines, name, title, unit, whole=True, size=figures.SMALL))
+                )
+                used += lines
+    caption = (
+        "Recall of the final pseudo-labels, confident or not, of the many, medium and few classes: the most labeled 30 "
+        f"%, the middle 40 % and the least labeled 30 %. Mean over classes, then over seeds. {band(used)}"
+    )
+    yield Plate("groups", caption, drawn, methods_of(used), small=True)
+
+
+ANALYSES: Mapping[str, Callable[[Scene], Iterator[Plate]]] = {
+    "motivation": _motivation,
+    "histogram": _histogram,
+    "groups": _groups,
+    "precision_recall": _precision_recall,
+    "confusion": _confusion,
+    "similarity": _similarity,
+    "tsne": _tsne,
+}

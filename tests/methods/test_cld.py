@@ -1,0 +1,44 @@
+"""CLD of four images and three classes, against numbers worked out apart from it."""
+
+import pytest
+import torch
+
+from daso.errors import ParamsError
+from daso.methods.addons.cld import CLD
+from daso.records import Output, Step
+
+WEAK = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]]
+STRONG = [[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4]]
+
+
+def step_of(batch, weak, strong):
+    rows = {name: torch.tensor(probs).log() for name, probs in (("weak", weak), ("strong", strong))}
+    return Step(batch, {name: Output(torch.zeros(len(logits), 2), logits, {}) for name, logits in rows.items()})
+
+
+@pytest.mark.parametrize(("group", "expected"), [("likeliest", 0.464198), ("unlikeliest", 0.327843)])
+def test_the_loss_of_four_images(env, batch, group, expected):
+    """Groups 0 0 1 2, losses .294968 .80632 .072872 .682634; by the unlikeliest class, first of equals, 2 2 0 0."""
+    losses = CLD(env, weight=0.5, temperature=0.07, group=group).losses(step_of(batch, WEAK, STRONG), (), None)
+    assert losses["cld"].item() == pytest.approx(0.5 * expected, abs=1e-5)
+
+
+def test_groups(env):
+    likeliest, unlikeliest = (CLD(env, weight=1.0, temperature=1.0, group=g) for g in ("likeliest", "unlikeliest"))
+    assert likeliest.groups(torch.tensor(WEAK)).tolist() == [0, 0, 1, 2]
+    assert unlikeliest.groups(torch.tensor(WEAK)).tolist() == [2, 2, 0, 0]
+
+
+def test_only_the_strong_view_learns(env, batch):
+    step = step_of(batch, WEAK, STRONG)
+    for out in step.out.values():
+        out.logits.requires_grad_()
+    CLD(env, weight=1.0, temperature=0.07).losses(step, (), None)["cld"].backward()
+    assert step.out["weak"].logits.grad is None
+    assert step.out["strong"].logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("options", [{"weight": -1.0}, {"temperature": 0.0}])
+def test_impossible_options(env, options):
+    with pytest.raises(ParamsError, match="add-on 'cld'"):
+        CLD(env, **{"weight": 1.0, "temperature": 1.0} | options)
