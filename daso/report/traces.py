@@ -112,8 +112,13 @@ def confusion(found: Sequence[Trace]) -> FloatArray | None:
     return np.mean(shares, axis=0) if shares else None
 
 
+def told(found: Iterable[Trace]) -> bool:
+    """Whether the classes predicted most and least are those of these runs against their true images."""
+    return all(trace.tree["similarity"].get("by") == "truth" for trace in found)
+
+
 def likeness(found: Sequence[Trace], end: str) -> FloatArray | None:
-    """Cosines (n, m) of the `most` or `least` guessed classes with their nearest, mean over seeds place by place."""
+    """Cosines (n, m) of the `most` or `least` predicted classes with their nearest, mean over seeds place by place."""
     tables = [np.array(trace.tree["similarity"][end]["cosine"], dtype=np.float64) for trace in found]
     return moments(np.stack(tables).reshape(len(tables), -1))[0].reshape(tables[0].shape) if tables else None
 

@@ -106,12 +106,21 @@ def test_a_class_that_is_never_guessed_has_no_ratio(tmp_path):
 
 def test_likeness_of_those_guessed_most_and_least():
     """Cosine .6 of (.9, .3) and (.3, .9), .3 and .9 over the root of .9 of these with (0, 1); the last has none."""
-    found = likeness(arrays()["class_features"], np.array([9, 4, 2, 1]))
+    found = likeness(arrays()["class_features"], np.array([[0] * 4] * 4 + [[9, 4, 2, 1]]))
+    assert found["by"] == "guesses"
     assert found["most"]["classes"] == [0, 1]
     assert found["most"]["nearest"] == [[1, 2, 3], [2, 0, 3]]
     assert found["most"]["cosine"] == [[0.6, 0.3162, None], [0.9487, 0.6, None]]
     assert found["least"]["classes"] == [3, 2]
     assert found["least"]["cosine"][1] == [0.9487, 0.3162, None]
+
+
+def test_likeness_of_those_over_and_under_predicted():
+    """Guessed 8, 4, 3 and 7 times where 16, 2, 3 and 1 are true; images of unknown class have no say."""
+    counts = np.array([[8, 3, 3, 2], [0, 1, 0, 1], [0, 0, 0, 3], [0, 0, 0, 1], [0, 0, 90, 0]])
+    found = likeness(arrays()["class_features"], counts)
+    assert found["by"] == "truth"
+    assert (found["most"]["classes"], found["least"]["classes"]) == ([3, 1], [0, 2])
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
