@@ -5,9 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.report.analyses import ANALYSES
+from daso.report import figures, panels
+from daso.report.analyses import ANALYSES, findings
+from daso.report.collect import collect
+from daso.report.plates import scene
+from tests.report.conftest import Project, a_suite
 
 ROOT = Path(__file__).resolve().parents[2]
+FIGURE = ("by_rank", "confusion", "over_steps")
 HEADING = "Where the pseudo-labels went"
 FIGURES = {
     "motivation": "accuracy of the final model on the test images, class by class",
@@ -56,66 +61,103 @@ def fill(project, suite, classes=10):
         project.write_metrics({**tree, "analysis": analysed(classes, kinds[tree["method"]])})
 
 
-def pages(project, suite):
-    out = project.build(suite)
+def small(methods=("fixmatch_daso",), analyses=()):
+    """One setting, one seed: a report takes seconds."""
+    suite = a_suite(methods=methods, settings=("n500-m4000-l100-u100",), seeds=(0,))
+    return suite | {"analyses": list(analyses)} if analyses else suite
+
+
+def stage(project, suite):
+    (table,) = suite["tables"]
+    order = {method["name"]: index for index, method in enumerate(table["methods"])}
+    return scene(table, collect(suite, project.metrics, project.scratch), order, project.runs)
+
+
+def pages(project, suite, out=None):
+    out = project.build(suite, out)
     return [(out / name).read_text() for name in ("index.html", "report.md")]
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A project with the runs of a suite that asks for everything, the suite, and its two pages."""
+    project, suite = Project(tmp_path_factory.mktemp("built")), small(("supervised", "fixmatch_daso"), ANALYSES)
+    fill(project, suite)
+    return project, suite, pages(project, suite)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Drawings take nearly all of the time; here each is told by the function that makes it."""
+    for module, names in ((panels, ("histogram", "by_frequency", "likeness", "places")), (figures, FIGURE)):
+        for name in names:
+            monkeypatch.setattr(module, name, lambda *args, name=name, **options: name)
+
+
 @pytest.mark.parametrize("name", ANALYSES)
-def test_a_figure_that_is_asked_for_is_there_and_no_other(project, make_suite, name):
-    suite = make_suite(seeds=(0, 1)) | {"analyses": [name]}
-    fill(project, suite)
-    html, markdown = pages(project, suite)
+def test_a_figure_that_is_asked_for_is_there_and_no_other(built, undrawn, name):
+    project, suite, _ = built
+    plates = findings(stage(project, suite), [name]).plates
+    assert [other for plate in plates for other, caption in FIGURES.items() if caption in plate.caption] == [name]
+    assert len(plates) == 1
+
+
+def test_the_page_has_every_figure(built):
+    _, _, (html, markdown) = built
     text = " ".join(html.split())
-    assert [other for other, caption in FIGURES.items() if caption in text] == [name]
-    assert html.count(HEADING) == 1
-    assert HEADING in markdown
+    assert [name for name, caption in FIGURES.items() if caption in text] == list(FIGURES)
+    assert html.count(f"<h3>{HEADING}") == markdown.count(HEADING) == 1
 
 
-def test_no_analysis_without_being_asked(project, make_suite):
-    suite = make_suite(seeds=(0,))
-    fill(project, suite)
-    assert not any(HEADING in page for page in pages(project, suite))
+def test_no_analysis_without_being_asked(built):
+    """The same runs; the page is that of a suite which asks for nothing."""
+    project, suite, _ = built
+    assert not any(HEADING in page for page in pages(project, small(), project.root / "other"))
+    assert findings(stage(project, suite), ()) is None
 
 
-def test_runs_of_before_have_no_section(project, make_suite):
-    suite = make_suite(seeds=(0,)) | {"analyses": list(ANALYSES)}
+def test_runs_of_before_have_no_section(project):
+    suite = small(analyses=ANALYSES)
     project.fill(suite)
-    assert not any(HEADING in page for page in pages(project, suite))
+    assert findings(stage(project, suite), list(ANALYSES)) is None
 
 
-def test_every_kind_has_its_row(project, make_suite):
+def test_every_kind_has_its_row(project, undrawn):
     """One for the supervised model, three and the final network for FixMatch, four and that one for DASO."""
-    suite = make_suite(seeds=(0,), settings=("n500-m4000-l100-u100",)) | {"analyses": list(ANALYSES)}
+    suite = small(("supervised", "fixmatch", "fixmatch_daso"), ["tsne"])
     fill(project, suite)
-    html, markdown = pages(project, suite)
-    rows = re.findall(r"^\| n500-m4000-l100-u100 \| ([^|]*) \| ([^|]*) \| 1 \| 12.5 \| 0.0 \| 0.31 \|", markdown, re.M)
-    assert rows == [
+    rows = findings(stage(project, suite), ["tsne"]).indices
+    assert {row["setting"] for row in rows} == {"n500-m4000-l100-u100"}
+    assert [(row["method"], row["kind"]) for row in rows] == [
         ("Supervised", "final network"),
         *(("FixMatch", kind) for kind in ("linear", "final", "final, taken", "final network")),
         *(("FixMatch + DASO", kind) for kind in ("linear", "semantic", "blended", "blended, taken", "final network")),
     ]
+
+
+def test_every_row_is_printed(built):
+    _, _, (html, markdown) = built
+    assert (
+        len(re.findall(r"^\| n500-m4000-l100-u100 \| [^|]* \| [^|]* \| 1 \| 12.5 \| 0.0 \| 0.31 \|", markdown, re.M))
+        == 6
+    )
     assert "| 0.77 | 50.0 | 25.0 | 50.0 | 100.0 |" in markdown
-    assert html.count("<td>12.5</td><td>0.0</td><td>0.31</td>") == len(rows)
+    assert html.count("<td>12.5</td><td>0.0</td><td>0.31</td>") == 6
 
 
-def test_same_bytes_and_unique_ids(project, make_suite):
-    suite = make_suite(seeds=(0,)) | {"analyses": list(ANALYSES)}
-    fill(project, suite)
-    first = pages(project, suite)
-    assert first == pages(project, suite)
+def test_same_bytes_and_unique_ids(built):
+    project, suite, first = built
+    assert first == pages(project, suite, project.root / "again")
     ids = re.findall(r'\bid="([^"]*)"', first[0])
     assert len(ids) == len(set(ids))
 
 
-def test_a_hundred_classes(project, make_suite):
+def test_a_hundred_classes(project):
     """Too many for a colour each: the places of images are coloured by many, medium and few."""
-    settings = ("n500-m4000-l100-u100",)
-    suite = make_suite(methods=("fixmatch_daso",), settings=settings, seeds=(0,)) | {"analyses": list(ANALYSES)}
+    suite = small(analyses=["tsne"])
     fill(project, suite, classes=100)
-    html, _ = pages(project, suite)
-    assert "</i>medium</li>" in html
-    assert "rank 1</li>" not in html
+    places = findings(stage(project, suite), list(ANALYSES)).plates[-1]
+    assert places.legend == [(0, "many"), (1, "medium"), (2, "few")]
 
 
 def test_the_schema_knows_them_all():
