@@ -46,19 +46,22 @@ def analysed(classes, kinds):
         "of": "final" if kinds else "model",
         "confusion": noise.integers(0, 9, (classes, classes)).tolist(),
         "errors": {"top1": [0.5] * classes, "top2": [1.0] * classes},
-        "similarity": {"most": rows, "least": rows},
+        "similarity": {"by": "truth", "most": rows, "least": rows},
         "tsne": {"x": noise.random(20).tolist(), "y": noise.random(20).tolist(), "labels": labels, "guesses": labels},
     }
 
 
-def fill(project, suite, classes=10):
+def fill(project, suite, classes=10, **changes):
+    """Runs with an analysis; `changes` are keys of its parts."""
     project.fill(suite, classes=classes)
     for path in project.metrics.rglob("*.json"):
         tree = json.loads(path.read_text())
         kinds = {"supervised": [], "fixmatch": ["linear", "final", "taken"]}
         kinds["fixmatch_daso"] = ["linear", "semantic", "final", "taken"]
         tree.pop("sha256", None)
-        project.write_metrics({**tree, "analysis": analysed(classes, kinds[tree["method"]])})
+        found = analysed(classes, kinds[tree["method"]])
+        found |= {part: found[part] | change for part, change in changes.items()}
+        project.write_metrics({**tree, "analysis": found})
 
 
 def small(methods=("fixmatch_daso",), analyses=()):
@@ -143,6 +146,25 @@ def test_every_row_is_printed(built):
     )
     assert "| 0.77 | 50.0 | 25.0 | 50.0 | 100.0 |" in markdown
     assert html.count("<td>12.5</td><td>0.0</td><td>0.31</td>") == 6
+
+
+@pytest.mark.parametrize(
+    ("by", "words", "reason"),
+    [
+        ("truth", ["over-predicted most", "under-predicted most"], "the guesses of a class over its true images"),
+        ("guesses", ["guessed most often", "guessed least often"], "the true classes have no part in it"),
+    ],
+)
+def test_likeness_says_which_classes_are_meant(project, undrawn, by, words, reason):
+    suite = small()
+    fill(project, suite, similarity={"by": by})
+    (plate,) = findings(stage(project, suite), ["similarity"]).plates
+    assert [panel.note for panel in plate.panels] == [f"FixMatch + DASO, {word}" for word in words]
+    assert [text in plate.caption for text in (reason, "true images", "no part")] == [
+        True,
+        by == "truth",
+        by != "truth",
+    ]
 
 
 def test_same_bytes_and_unique_ids(built):
