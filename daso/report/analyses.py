@@ -53,7 +53,13 @@ def _cells(stage: Scene) -> Iterator[tuple[int, int, Tree, Cell, list[Trace]]]:
 
 
 def _indices(stage: Scene) -> Iterator[dict[str, str]]:
-    for _, _, method, cell, found in _cells(stage):
+    """The rows of a table, setting by setting: what the classes of the unlabeled images are, then what is guessed."""
+    known = set[int]()
+    for i, _, method, cell, found in _cells(stage):
+        truth = traces.true_classes(found)
+        if truth and i not in known:
+            known.add(i)
+            yield {"setting": cell.setting, "method": "Unlabeled images", "n": "–", "kind": "true classes"} | truth
         kinds, of = traces.kinds(found), found[0].tree["of"]
         for kind in kinds:
             row = traces.indices(found, kind, of)
