@@ -128,6 +128,18 @@ def test_what_does_not_fit_is_refused(tmp_path):
         analysis(run(tmp_path, arrays(window_final=np.zeros((3, 2, 4), int))), ORDER)
 
 
+def test_the_first_of_a_large_sample_are_placed(tmp_path):
+    """Of 250 images drawn, 200, each at its place with its own class and guess."""
+    features = np.random.default_rng(0).standard_normal((250, 3)).astype(np.float16)
+    kept = {"sample_features": features, "sample_labels": np.arange(250) // 63, "sample_guesses": np.arange(250) % 4}
+    first = {name: array[:200] for name, array in kept.items()}
+    found = analysis(run(tmp_path / "all", arrays(**kept)), ORDER)["tsne"]
+    assert found["labels"] == [0] * 63 + [1] * 63 + [2] * 63 + [3] * 11
+    assert found["guesses"] == [0, 1, 2, 3] * 50
+    assert len(found["x"]) == 200
+    assert found == analysis(run(tmp_path / "first", arrays(**first)), ORDER)["tsne"]
+
+
 def test_a_run_that_left_nothing_has_no_analysis(tmp_path):
     assert analysis(run(tmp_path, {"logits": np.zeros((1, 4)), "labels": np.zeros(1, int)}), ORDER) is None
 

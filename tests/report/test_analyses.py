@@ -188,6 +188,16 @@ def test_likeness_says_which_classes_are_meant(project, undrawn, by, words, reas
     assert ("true images" in plate.caption) == (by == "truth")
 
 
+def test_rings_mark_wrong_guesses(project, monkeypatch):
+    """The second and the third of four images are guessed wrong; that of unknown class is not judged."""
+    drawn = []
+    monkeypatch.setattr(panels, "places", lambda x, y, slots, wrong, *names: drawn.append((slots, wrong)) or "")
+    suite = small()
+    fill(project, suite, tsne={"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]})
+    findings(stage(project, suite), ["tsne"])
+    assert drawn == [([3, 1, 0, 2], [False, True, True, False])]
+
+
 def test_same_bytes_and_unique_ids(built):
     project, suite, first = built
     assert first == pages(project, suite, project.root / "again")
