@@ -19,7 +19,7 @@ from daso.ops.tsne import tsne
 from daso.places import again
 
 POINTS = 20  # of training, at most
-EXTREME, NEAREST = 10, 9  # classes guessed most and least, and to how many others each is compared
+EXTREME, NEAREST = 10, 9  # classes over- and under-predicted most, and to how many others each is compared
 PLACED = 200  # images of the t-SNE, which takes a tenth of a second
 FEWEST = 10  # images that make one
 MODEL = "model"  # the final network's guesses of all unlabeled images, beside what steps have counted
@@ -53,7 +53,7 @@ def analysis(run: Finished, class_order: Sequence[int]) -> dict[str, Any] | None
         "of": of,
         "confusion": known.tolist() if known.any() else None,
         "errors": {f"top{n}": _thin(concentration(known, n)) for n in (1, 2)} if known.any() else None,
-        "similarity": likeness(held["class_features"], counts.sum(0)),
+        "similarity": likeness(held["class_features"], counts),
         "tsne": _placed(held),
     }
 
@@ -96,10 +96,16 @@ def source(
 
 
 def likeness(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
-    """How like their nearest classes those are that are guessed most and least: cosines of class means (K, D)."""
-    cosines, found = similarity(means.astype(np.float64)), {}
-    few = min(EXTREME, max(1, len(counts) // 2))  # so that no class is among both
-    for name, classes in zip(("most", "least"), extremes(counts, few), strict=True):
+    """How like their nearest classes those are that are predicted most and least: cosines of class means (K, D).
+
+    "by" says what is meant, of counts (K + 1, K): "truth", guesses over true images, or where no class is known
+    "guesses" alone.
+    """
+    cosines, known = similarity(means.astype(np.float64)), counts[:-1]
+    found: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
+    few = min(EXTREME, max(1, len(known) // 2))  # so that no class is among both
+    ends = extremes(_lean(known) if known.any() else counts.sum(0), few)
+    for name, classes in zip(("most", "least"), ends, strict=True):
         nearest, alike = neighbours(cosines, classes, NEAREST)
         found[name] = {
             "classes": classes.tolist(),
@@ -107,6 +113,11 @@ def likeness(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
             "cosine": [_thin(row) for row in alike],
         }
     return found
+
+
+def _lean(counts: IntArray) -> IntArray:
+    """Place of each class (K,), alike where equal, by guesses over true images; a class without images by guesses."""
+    return np.unique(counts.sum(0) / np.maximum(counts.sum(1), 1), return_inverse=True)[1]
 
 
 def _placed(held: Arrays) -> dict[str, Any] | None:

@@ -18,6 +18,14 @@ from daso.report.plates import Panel, Plate, Scene, band, lines_of, methods_of
 from daso.report.traces import FINAL, MODEL, TAKEN, Trace
 
 GROUPS = ("many", "medium", "few")
+EXTREMES = {  # by whether true classes are known
+    True: ("over-predicted most", "under-predicted most"),
+    False: ("guessed most often", "guessed least often"),
+}
+RANKED = {
+    True: "Over- and under-predicted: the guesses of a class over its true images, or bare guesses where it has none.",
+    False: "Guessed most and least often: the true classes have no part in it.",
+}
 
 
 class Findings(NamedTuple):
@@ -45,7 +53,13 @@ def _cells(stage: Scene) -> Iterator[tuple[int, int, Tree, Cell, list[Trace]]]:
 
 
 def _indices(stage: Scene) -> Iterator[dict[str, str]]:
-    for _, _, method, cell, found in _cells(stage):
+    """The rows of a table, setting by setting: what the classes of the unlabeled images are, then what is guessed."""
+    known = set[int]()
+    for i, _, method, cell, found in _cells(stage):
+        truth = traces.true_classes(found)
+        if truth and i not in known:
+            known.add(i)
+            yield {"setting": cell.setting, "method": "Unlabeled images", "n": "–", "kind": "true classes"} | truth
         kinds, of = traces.kinds(found), found[0].tree["of"]
         for kind in kinds:
             row = traces.indices(found, kind, of)
@@ -138,17 +152,19 @@ def _confusion(stage: Scene) -> Iterator[Plate]:
 
 
 def _similarity(stage: Scene) -> Iterator[Plate]:
-    drawn = []
+    drawn, ways = [], set[bool]()
     for i, j, method, cell, found in _cells(stage):
-        for end in ("most", "least"):
+        told = traces.told(found)
+        for end, word in zip(("most", "least"), EXTREMES[told], strict=True):
             cosines = traces.likeness(found, end)
             if cosines is not None:
-                title = f"Likeness of the classes that {method['title']} guesses {end} often, {cell.setting}"
+                title = f"Likeness of the classes {word} by {method['title']}, {cell.setting}"
                 drawing = panels.likeness(cosines, stage.name("likeness", i, j, end), title)
-                drawn.append(Panel(i, f"{method['title']}, guessed {end} often", drawing))
+                drawn.append(Panel(i, f"{method['title']}, {word}", drawing))
+                ways.add(told)
     caption = (
-        "Cosines of the mean features of a class with those of its nearest classes, nearest first: a row each for the "
-        "classes guessed most often, the most frequent on top, and for those guessed least often, the rarest on top. "
+        "Cosines of the mean features of a class with those of its nearest classes, nearest first: a row for each of "
+        f"the classes that a panel names, the most extreme on top. {' '.join(RANKED[told] for told in sorted(ways))} "
         "Features of the final network on all unlabeled images; mean over seeds, place by place."
     )
     yield Plate("likeness", caption, drawn, small=True)

@@ -13,8 +13,8 @@ from daso.config.params import Params, Tree, nearest
 from daso.config.resolve import Run, resolve, runs, setting_config, with_lenders
 from daso.errors import DasoError
 from daso.report.cost import lines
-from daso.report.printed import COLUMN, METRICS, Address, Table, address, grid, method, setting, table_of, value
-from daso.report.published import PUBLISHED, RUNS, SOURCE, Row, cell_key, look_up, read_published, row_key
+from daso.report.printed import COLUMN, METRICS, Address, Table, address, grid, method, setting, table_of
+from daso.report.published import PUBLISHED, RUNS, SOURCE, Row, cell_key, look_up, read_published, row_key, value
 from daso.report.states import states
 
 PROTOCOL = "paper"

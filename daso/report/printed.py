@@ -15,7 +15,7 @@ from daso.config.explain import Row as Line
 from daso.config.explain import aligned
 from daso.config.paper import in_words
 from daso.errors import DasoError
-from daso.report.published import PAPER, SOURCE, Row
+from daso.report.published import PAPER, SOURCE, Row, value
 
 METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
@@ -79,11 +79,6 @@ def setting(row: Row) -> str:
     """The setting of a published row in words."""
     sizes = (("N1", "n1"), ("M1", "m1"), ("gamma_l", "gamma_l"), ("gamma_u", "gamma_u"), ("unlabeled", "unlabeled"))
     return ", ".join([row["dataset"], *(f"{word} {row[field]}" for word, field in sizes if row[field])])
-
-
-def value(row: Row) -> str:
-    """The number of a published row, as printed."""
-    return f"{row['mean']} ± {row['std']}" if row["std"] else row["mean"]
 
 
 def grid(table: Table) -> str:

@@ -38,6 +38,7 @@ class Published(NamedTuple):
     source: str  # "Oh et al. 2022, table 1"
     note: str = ""
     doubt: str = ""  # what of it was not read where it was printed; such a number gets no verdict
+    printed: str = ""  # `value` of one in doubt, whose digits are not those of the others
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
@@ -108,7 +109,7 @@ def _recalled(rows: Iterable[Row], wanted: Sequence[tuple[object, ...]]) -> Publ
     if row is None:
         return None
     source = f"{RECALLED[row['source']]} ({row['doubt']})"
-    return Published(float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"])
+    return Published(float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"], value(row))
 
 
 def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
@@ -134,6 +135,11 @@ def row_key(row: Row) -> tuple[object, ...]:
     """The same of a published row."""
     sizes = tuple(_number(row[name]) for name in ("gamma_l", "gamma_u", "n1", "m1"))
     return (row["dataset"], *sizes, row["unlabeled"], row["base"], row["addons"], row["metric"])
+
+
+def value(row: Row) -> str:
+    """The number of a published row, as printed."""
+    return f"{row['mean']} ± {row['std']}" if row["std"] else row["mean"]
 
 
 def _number(value: object) -> Fraction | str:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.ops.bias import divergence, evenness, imbalance
+from daso.ops.confusion import IntArray
 from daso.report.collect import Cell, Tree, spread
 from daso.report.history import Curve, FloatArray, moments
 
@@ -86,8 +88,7 @@ def histograms(found: Sequence[Trace], kind: str) -> tuple[list[int], FloatArray
 def truth(found: Sequence[Trace]) -> FloatArray | None:
     """Percent of the unlabeled images by rank (K,); None where their classes are unknown."""
     for trace in found:
-        counts = np.array(trace.counts.get("unlabeled") or [], dtype=np.float64)
-        if counts.sum():
+        if (counts := _unlabeled(trace)) is not None:
             shares: FloatArray = 100 * counts[trace.order] / counts.sum()
             return shares
     return None
@@ -112,10 +113,34 @@ def confusion(found: Sequence[Trace]) -> FloatArray | None:
     return np.mean(shares, axis=0) if shares else None
 
 
+def told(found: Iterable[Trace]) -> bool:
+    """Whether the classes predicted most and least are those of these runs against their true images."""
+    return all(trace.tree["similarity"].get("by") == "truth" for trace in found)
+
+
 def likeness(found: Sequence[Trace], end: str) -> FloatArray | None:
-    """Cosines (n, m) of the `most` or `least` guessed classes with their nearest, mean over seeds place by place."""
+    """Cosines (n, m) of the `most` or `least` predicted classes with their nearest, mean over seeds place by place."""
     tables = [np.array(trace.tree["similarity"][end]["cosine"], dtype=np.float64) for trace in found]
     return moments(np.stack(tables).reshape(len(tables), -1))[0].reshape(tables[0].shape) if tables else None
+
+
+def true_classes(found: Iterable[Trace]) -> dict[str, str] | None:
+    """The row of the unlabeled images themselves, whose guesses would be their classes; None where these are unknown.
+
+    Seeds differ in which images are drawn, not in how many of each class.
+    """
+    counts = next((counts for trace in found if (counts := _unlabeled(trace)) is not None), None)
+    if counts is None:
+        return None
+    ratio = imbalance(counts)
+    return {
+        "imbalance": _mean([ratio], 1) if np.isfinite(ratio) else INFINITE,
+        "never": _mean([(counts == 0).sum()], 1),
+        "divergence": _mean([divergence(counts)]),
+        "evenness": _mean([evenness(counts)]),
+        "truth": _mean([0]),
+        **dict.fromkeys(("recall", "precision", "top1", "top2"), "–"),
+    }
 
 
 def indices(found: Sequence[Trace], kind: str, of: str) -> dict[str, str]:
@@ -124,6 +149,8 @@ def indices(found: Sequence[Trace], kind: str, of: str) -> dict[str, str]:
     row = {name: _mean([source["indices"][name] for source in sources]) for name in ("divergence", "evenness")}
     largest = [source["indices"]["imbalance"] for source in sources]
     row["imbalance"] = INFINITE if None in largest else _mean(largest, 1)
+    apart = [_apart(trace.tree["sources"][kind]["counts"], _unlabeled(trace)) for trace in found]
+    row["truth"] = INFINITE if np.inf in apart else _mean(apart)
     row["never"] = _mean([source["indices"]["never"] for source in sources], 1)
     for measure in ("recall", "precision"):
         row[measure] = _mean([_percent(source[measure]) for source in sources], 1)
@@ -131,6 +158,24 @@ def indices(found: Sequence[Trace], kind: str, of: str) -> dict[str, str]:
         errors = [trace.tree["errors"] for trace in found if kind == of and trace.tree["errors"]]
         row[top] = _mean([_percent(error[top]) for error in errors], 1)
     return row
+
+
+def _unlabeled(trace: Trace) -> IntArray | None:
+    """How many unlabeled images there are of each class (K,); None where that is unknown."""
+    counts = np.array(trace.counts.get("unlabeled") or [], dtype=np.int64)
+    return counts if counts.any() else None
+
+
+def _apart(guesses: Sequence[int], truth: IntArray | None) -> float | None:
+    """KL(shares of the guesses || shares of the true classes) in nats; infinite where a class without image is guessed.
+
+    None where nothing is guessed or the truth unknown.
+    """
+    counts = np.array(guesses, dtype=np.float64)
+    if truth is None or not counts.any():
+        return None
+    p, q = counts[counts > 0] / counts.sum(), truth[counts > 0] / truth.sum()
+    return float((p * np.log(p / q)).sum()) if q.all() else np.inf
 
 
 def _percent(values: Sequence[float | None] | None) -> float | None:

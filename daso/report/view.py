@@ -215,9 +215,9 @@ def _field(judged: Judged) -> Field:
 
 
 def _printed(published: Published) -> str:
-    """A published number; to two digits, as it was printed, where it has no spread; a doubt stands beside it."""
+    """A published number; to two digits, as it was printed, where it has no spread; as recalled, with its doubt."""
     if published.doubt:
-        return f"{published.mean:g} ± {published.std:g}, {published.doubt}"
+        return f"{published.printed}, {published.doubt}"
     bare = published.std is None
     return f"{published.mean:.2f}" if bare else plus_minus(published.mean, published.std, RUNS)
 

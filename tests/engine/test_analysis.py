@@ -106,7 +106,8 @@ def test_a_class_that_is_never_guessed_has_no_ratio(tmp_path):
 
 def test_likeness_of_those_guessed_most_and_least():
     """Cosine .6 of (.9, .3) and (.3, .9), .3 and .9 over the root of .9 of these with (0, 1); the last has none."""
-    found = likeness(arrays()["class_features"], np.array([9, 4, 2, 1]))
+    found = likeness(arrays()["class_features"], np.array([[0] * 4] * 4 + [[9, 4, 2, 1]]))
+    assert found["by"] == "guesses"
     assert found["most"]["classes"] == [0, 1]
     assert found["most"]["nearest"] == [[1, 2, 3], [2, 0, 3]]
     assert found["most"]["cosine"] == [[0.6, 0.3162, None], [0.9487, 0.6, None]]
@@ -114,9 +115,29 @@ def test_likeness_of_those_guessed_most_and_least():
     assert found["least"]["cosine"][1] == [0.9487, 0.3162, None]
 
 
+def test_likeness_of_those_over_and_under_predicted():
+    """Guessed 8, 6 and 6 times where 16, 2 and 3 are true, and once where none is; the unknown ones have no say."""
+    counts = np.array([[8, 4, 3, 1], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 0], [0, 0, 0, 90]])
+    found = likeness(arrays()["class_features"], counts)
+    assert found["by"] == "truth"
+    assert (found["most"]["classes"], found["least"]["classes"]) == ([1, 2], [0, 3])
+
+
 def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"predictions.npz: window_final has the shape \(3, 2, 4\), not \(2, 2, 4\)"):
         analysis(run(tmp_path, arrays(window_final=np.zeros((3, 2, 4), int))), ORDER)
+
+
+def test_the_first_of_a_large_sample_are_placed(tmp_path):
+    """Of 250 images drawn, 200, each at its place with its own class and guess."""
+    features = np.random.default_rng(0).standard_normal((250, 3)).astype(np.float16)
+    kept = {"sample_features": features, "sample_labels": np.arange(250) // 63, "sample_guesses": np.arange(250) % 4}
+    first = {name: array[:200] for name, array in kept.items()}
+    found = analysis(run(tmp_path / "all", arrays(**kept)), ORDER)["tsne"]
+    assert found["labels"] == [0] * 63 + [1] * 63 + [2] * 63 + [3] * 11
+    assert found["guesses"] == [0, 1, 2, 3] * 50
+    assert len(found["x"]) == 200
+    assert found == analysis(run(tmp_path / "first", arrays(**first)), ORDER)["tsne"]
 
 
 def test_a_run_that_left_nothing_has_no_analysis(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from daso.engine.results import _predictions
-from tests.engine.world import trainer
+from tests.engine.world import CONFIG, trainer
 
 
 @pytest.mark.parametrize(("plan", "names"), [({}, []), ({"answers": True}, ["unlabeled"])])
@@ -20,3 +20,16 @@ def test_answers_to_unlabeled_images_are_kept_where_another_run_waits_for_them(p
         assert kept["logits"].tolist() == [[101, 102], [103, 104], [105, 106]]
         assert kept["labels"].tolist() == [0, 0, 1]
         assert [kept[name].tolist() for name in names] == [guesses.tolist()] * len(names)
+
+
+def test_what_is_observed_are_the_guesses_as_they_are():
+    """All are of class 0; the adjustment, for the answers at test time alone, makes the rarer class 1 of them."""
+    rare = {"name": "logit_adjustment", "tau": 100.0, "roles": ["eval"]}
+    run = trainer(method={**CONFIG["method"], "addons": [rare]})
+    for network in (run.models.student, run.models.teacher):
+        torch.nn.init.zeros_(network.classifier.weight)
+        network.classifier.bias.data = torch.tensor([1.0, 0.0])
+    with np.load(io.BytesIO(_predictions(run))) as kept:
+        assert kept["final_counts"].tolist() == [[8, 0], [8, 0], [0, 0]]
+        assert set(kept["sample_guesses"].tolist()) == {0}
+        assert kept["logits"].argmax(1).tolist() == [1, 1, 1]

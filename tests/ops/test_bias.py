@@ -79,6 +79,8 @@ def test_nearest_classes_of_the_most_and_the_least_guessed():
     most, least = extremes(np.array([9, 4, 2, 1, 4]), 2)
     assert most.tolist() == [0, 1]
     assert least.tolist() == [3, 2]
+    most, least = extremes(np.array([2, 1, 1, 2]), 3)
+    assert (most.tolist(), least.tolist()) == ([0, 3, 1], [1, 2, 0])
     alike = np.array([[1, 0.2, 0.9, np.nan], [0.2, 1, 0.5, np.nan], [0.9, 0.5, 1, np.nan], [np.nan] * 4])
     which, how = neighbours(alike, np.array([1, 0]), 2)
     assert which.tolist() == [[2, 0], [2, 1]]

@@ -3,8 +3,8 @@
 import pytest
 
 from daso.errors import DasoError
-from daso.report.printed import Address, address, grid, method, table_of, value
-from daso.report.published import PUBLISHED, read_published
+from daso.report.printed import Address, address, grid, method, table_of
+from daso.report.published import PUBLISHED, read_published, value
 
 PLAIN = [*map(str, range(1, 9)), *map(str, range(11, 18))]  # tables 9 and 10 have no accuracies
 

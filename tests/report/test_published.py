@@ -195,6 +195,11 @@ def test_recalled_numbers_say_so(params, place, paper, mean, std, source, doubt)
     assert (found.mean, found.std, found.source, found.doubt) == (mean, std, f"{source} ({doubt})", doubt)
 
 
+def test_a_recalled_number_keeps_the_zeros_it_was_printed_with(params):
+    found = look_up(read_all(FILE), "cifar10", setting_config(params, "cifar10", "n4"), SIMMATCH)
+    assert (found.printed, found.doubt) == ("94.40 ± 1.37", RECALLED)
+
+
 def test_every_recalled_number_has_a_doubt_and_a_setting(rows, params):
     recalled = read_all(FILE)[len(rows) :]
     assert len(recalled) == 22

@@ -99,10 +99,10 @@ def test_a_recalled_number_is_shown_with_its_doubt_and_judged_by_nobody(project,
     (row,) = cells(out)
     assert (row["mean"], row["published"], row["difference"], row["verdict"]) == ("76.0000", "", "", "not comparable")
     text = page(out).text
-    assert "76.0 ± 0.40 n = 3 published 79.2 ± 1, recalled, not confirmed – not comparable" in text
+    assert "76.0 ± 0.40 n = 3 published 79.2 ± 1.0, recalled, not confirmed – not comparable" in text
     assert "Published numbers: Wang et al. 2022 (recalled, not confirmed)." in text
     assert "behind every published mean" not in text
-    assert "published 79.2 ± 1, recalled, not confirmed; not comparable |" in (out / "report.md").read_text()
+    assert "published 79.2 ± 1.0, recalled, not confirmed; not comparable |" in (out / "report.md").read_text()
 
 
 def test_an_ablation_has_a_number_without_a_spread(project, make_suite):

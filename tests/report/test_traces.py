@@ -13,6 +13,7 @@ from daso.report.traces import (
     likeness,
     title,
     traces,
+    true_classes,
     truth,
 )
 
@@ -100,6 +101,29 @@ def test_indices_of_a_row():
     assert (row["top1"], row["top2"]) == ("75.0", "100.0")
     assert indices(FOUND, "linear", "final")["top1"] == "–"
     assert indices(FOUND[:1], "final", "final")["imbalance"] == "2.0"
+
+
+def test_how_far_from_the_truth():
+    """Shares .1, .2, .7 are true: 2/3 log 6.667 + 1/3 log .476 = 1.0174 and .25 log 2.5 + .75 log 3.75 = 1.2204."""
+    assert indices(FOUND[:1], "final", "final")["truth"] == "1.02"
+    assert indices(FOUND, "model", "final")["truth"] == "1.12"
+    absent = [trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND]
+    assert indices(absent[:1], "final", "final")["truth"] == "0.93"  # 2/3 log 6.667 + 1/3 log .370
+    assert indices(absent, "final", "final")["truth"] == "∞"
+    unknown = FOUND[0]._replace(counts={"unlabeled": None})
+    assert indices([unknown], "final", "final")["truth"] == "–"
+    assert indices(traces(cell(analysis([0, 0, 0], None))), "final", "final")["truth"] == "–"
+
+
+def test_the_row_of_the_true_classes():
+    """Entropy .8018 of log 3 = 1.0986; the largest class has 70 images, the smallest 10."""
+    row = true_classes(FOUND)
+    assert (row["imbalance"], row["never"], row["truth"]) == ("7.0", "0.0", "0.00")
+    assert (row["divergence"], row["evenness"]) == ("0.30", "0.73")
+    assert row.keys() == indices(FOUND, "final", "final").keys()
+    absent = true_classes([trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND])
+    assert (absent["imbalance"], absent["never"]) == ("∞", "1.0")
+    assert true_classes([trace._replace(counts={"unlabeled": [0, 0, 0]}) for trace in FOUND]) is None
 
 
 def test_likeness_is_averaged_place_by_place():
