@@ -1,5 +1,6 @@
 """A disk that is full or cannot be written: told in one line, what was there is whole, and the same command goes on."""
 
+import contextlib
 import functools
 import http.server
 import os
@@ -16,7 +17,7 @@ from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("space")]
 RUN = RUNS[1]
-FULL, FIXED = "No space left on device", "Read-only file system"
+FULL, FIXED, ONE = "No space left on device", "Read-only file system", "Operation not permitted"
 SPLIT = f"data/splits/digits/{SETTING}/s0.json"
 
 
@@ -61,6 +62,24 @@ def disk():
     yield make
     for made in disks:
         subprocess.run(["umount", "--lazy", str(made.path)], check=False)
+
+
+@pytest.fixture
+def fixed():
+    """Makes single files ones that nobody writes, not even root, and lets them be written again."""
+    files = []
+
+    def fix(path, *, writing=False):
+        done = subprocess.run(
+            ["chattr", "-i" if writing else "+i", str(path)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"no single file can be made read-only here: {done.stderr.strip()}")
+        files.append(path)
+
+    yield fix
+    for path in files:
+        subprocess.run(["chattr", "-i", str(path)], check=False)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +130,29 @@ def test_no_room_for_a_second_checkpoint(whole, disk, tmp_path):
     assert status == 0
     assert f"{RUN}: resumes at step 4 of 24" in said
     assert same_run(whole, project.path / "small")
+
+
+def test_a_checkpoint_that_is_read_only(whole, disk, fixed, tmp_path):
+    """The state of step 4 cannot be replaced by that of step 8."""
+    project = whole.copy(tmp_path / "project")
+    small = disk(project.path / "scratch/small")
+    small.fill(but=3 * whole.state // 2)
+    assert call(project, *train("out", "scratch/small/run"))[0] == 1
+    (early,) = small.path.glob("run/*.pt")
+    state = project.path / "scratch/fixed" / early.name
+    state.parent.mkdir()
+    state.write_bytes(early.read_bytes())
+    fixed(state)
+    status, said = call(project, *train("out", "scratch/fixed"))
+    assert status == 1
+    told(said, f"scratch/fixed/{state.name}", ONE)
+    assert state.read_bytes() == early.read_bytes()
+    assert [path.name for path in state.parent.iterdir()] == [state.name]
+    fixed(state, writing=True)
+    status, said = call(project, *train("out", "scratch/fixed"))
+    assert status == 0
+    assert f"{RUN}: resumes at step 4 of 24" in said
+    assert same_run(whole, project.path / "out")
 
 
 def test_no_room_for_the_results(whole, disk, tmp_path):
@@ -164,19 +206,41 @@ def test_no_room_for_a_download(disk, tmp_path):
     served.mkdir()
     (served / "images.bin").write_bytes(os.urandom(3_000_000))
     md5 = file_digest(served / "images.bin", "md5")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
-    handler.log_message = lambda *_: None
     small = disk(tmp_path / "small")
     small.fill(but=1_000_000)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        urls = [f"http://127.0.0.1:{server.server_port}/images.bin"]
+    with serving(served) as urls:
         with pytest.raises(DataError, match=rf"images.bin: cannot be written .*{FULL}.*; make room and try again"):
             fetch(urls, small.path / "images.bin", md5=md5, pause=0.0)
         assert not (small.path / "images.bin").exists()
         small.empty()
         assert fetch(urls, small.path / "images.bin", md5=md5, pause=0.0).stat().st_size == 3_000_000
         assert file_digest(small.path / "images.bin", "md5") == md5
+
+
+def test_a_download_whose_first_half_is_read_only(fixed, tmp_path):
+    served, half = tmp_path / "served", tmp_path / "raw/images.bin.part"
+    served.mkdir()
+    half.parent.mkdir()
+    content = os.urandom(300_000)
+    (served / "images.bin").write_bytes(content)
+    half.write_bytes(content[:150_000])
+    md5 = file_digest(served / "images.bin", "md5")
+    fixed(half)
+    with serving(served) as urls:
+        with pytest.raises(DataError, match=rf"images.bin: cannot be written .*{ONE}.*; make room and try again"):
+            fetch(urls, tmp_path / "raw/images.bin", md5=md5, pause=0.0)
+        assert half.read_bytes() == content[:150_000]
+        fixed(half, writing=True)
+        assert fetch(urls, tmp_path / "raw/images.bin", md5=md5, pause=0.0).read_bytes() == content
+
+
+@contextlib.contextmanager
+def serving(folder):
+    """URLs of `images.bin` in a folder, while it is served."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield [f"http://127.0.0.1:{server.server_port}/images.bin"]
         server.shutdown()
 
 
@@ -195,6 +259,22 @@ def test_no_room_for_a_report(whole, disk, tmp_path, why):
     small.empty() if why == FULL else small.allow(writing=True)
     assert call(project, *report)[0] == 0
     assert {path.name: path.read_bytes() for path in (small.path / "reports/tiny").iterdir()} == before
+
+
+def test_a_page_that_is_read_only(whole, fixed, tmp_path):
+    project = whole.copy(tmp_path / "project")
+    report = ["python", "-m", "daso", "report", "--suite", "tiny"]
+    assert call(project, *report)[0] == 0
+    page = project.path / "drafts/reports/tiny/index.html"
+    before = page.read_bytes()
+    fixed(page)
+    status, said = call(project, *report)
+    assert status == 1
+    told(said, "drafts/reports/tiny/index.html", ONE)
+    assert page.read_bytes() == before
+    fixed(page, writing=True)
+    assert call(project, *report)[0] == 0
+    assert page.read_bytes() == before
 
 
 def test_a_suite_goes_on_when_there_is_room_again(whole, disk, tmp_path):
