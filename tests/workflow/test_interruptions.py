@@ -10,7 +10,7 @@ import pytest
 
 from tests.workflow.project import METHODS, SETTING, jobs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("workflow")]
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 TRAIN = ("snakemake", f"runs/{RUN}/train.json", "--cores", "1")
 LOG = f"logs/train/{RUN}.log"

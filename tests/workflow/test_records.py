@@ -10,7 +10,7 @@ from daso.provenance import record_name
 from tests.workflow.conftest import weigh
 from tests.workflow.project import METHODS, SETTING, jobs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("workflow")]
 PLACE = f"digits/{SETTING}/tiny"
 RUNS = [f"{PLACE}/{method}/s0" for method in METHODS]
 FILES = ("config.json", "history.csv", "predictions.npz", "final.pt", "train.json")

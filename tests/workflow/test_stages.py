@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 # What hands files over, shows progress, takes turns, holds locks, checks keys or the form of what is handed over, and
 # remembers when and where; names, of which a key has its own.
 EXEMPT = {
-    *{"daso.__main__", "daso.cli", "daso.options", "daso.places", "daso.questions", "daso.training"},
+    *{"daso.__main__", "daso.cli", "daso.options", "daso.places", "daso.preparation"},
+    *{"daso.questions", "daso.training"},
     *{"daso.engine.journal", "daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
     *{"daso.config.code", "daso.config.form", "daso.config.registry", "daso.config.signature"},
 }
