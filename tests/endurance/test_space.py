@@ -122,7 +122,7 @@ def test_no_room_for_a_second_checkpoint(whole, disk, tmp_path):
     assert status == 1
     told(said, "scratch/small/run/", FULL)
     (state,) = small.path.glob("run/*.pt")
-    assert state.stat().st_size == pytest.approx(whole.state, rel=0.1)  # without the rows of later evaluations
+    assert whole.state / 2 < state.stat().st_size < whole.state  # without what later evaluations add
     assert not list(small.path.glob("run/*.part"))
     assert not list((project.path / "small").glob("*"))
     small.empty()
