@@ -27,8 +27,6 @@ FLOORS = [
 ]
 LONG = {
     "tests/config/test_params.py",
-    "tests/data/test_split.py",
-    "tests/endurance/test_bad_input.py",
     "tests/engine/test_program.py",
     "tests/methods/test_simmatch.py",
     "tests/report/test_render.py",

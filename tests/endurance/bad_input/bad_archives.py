@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from tests.endurance.bad_images import good, plain, saved
+from tests.endurance.bad_input.bad_images import good, plain, saved
 
 
 def zipped(files=None, more=(), kind=zipfile.ZIP_DEFLATED):
