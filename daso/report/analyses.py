@@ -14,7 +14,7 @@ from daso.report import figures, panels, traces
 from daso.report.collect import Cell, Tree
 from daso.report.figures import FEW, Line
 from daso.report.history import Curve, recall_by_rank
-from daso.report.plates import Panel, Plate, Scene, band, lines_of, methods_of
+from daso.report.plates import Panel, Plate, Scene, band, lines_of, matrices, methods_of
 from daso.report.traces import FINAL, MODEL, TAKEN, Trace
 
 GROUPS = ("many", "medium", "few")
@@ -137,13 +137,9 @@ def _precision_recall(stage: Scene) -> Iterator[Plate]:
 
 
 def _confusion(stage: Scene) -> Iterator[Plate]:
-    drawn = []
-    for i, j, method, cell, found in _cells(stage):
-        shares = traces.confusion(found)
-        if shares is not None:
-            title = f"Confusion of pseudo-labels of {method['title']}, {cell.setting}"
-            drawing = figures.confusion(shares, stage.name("guesses", i, j), title)
-            drawn.append(Panel(i, str(method["title"]), drawing))
+    drawn = matrices(
+        stage, "guesses", "Confusion of pseudo-labels of", lambda cell: traces.confusion(traces.traces(cell))
+    )
     caption = (
         "Of the unlabeled images of each class (rows), the percentage guessed to be of each class (columns): the final "
         "pseudo-labels of the last window, or the final network's guesses where a method makes none. Mean over seeds."

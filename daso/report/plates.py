@@ -10,7 +10,7 @@ from typing import NamedTuple
 from daso.report import figures
 from daso.report.collect import Cell, Tree
 from daso.report.figures import Line
-from daso.report.history import Curve, Watched, class_counts, confusion, recall_by_rank, tail_size, watch
+from daso.report.history import Curve, FloatArray, Watched, class_counts, confusion, recall_by_rank, tail_size, watch
 
 NO_SPREAD = "One seed a method, so no band."
 SPREAD = (
@@ -134,19 +134,24 @@ def _recall(stage: Scene) -> Plate:
 
 
 def _confusion(stage: Scene) -> Plate:
-    panels = []
-    for i, setting in enumerate(stage.table["settings"]):
-        for j, (method, cell) in enumerate(zip(stage.table["methods"], stage.row(setting), strict=True)):
-            shares = confusion(cell)
-            if shares is not None:
-                title = f"Confusion matrix of {method['title']}, {setting['name']}"
-                svg = figures.confusion(shares, stage.name("confusion", i, j), title)
-                panels.append(Panel(i, str(method["title"]), svg))
+    panels = matrices(stage, "confusion", "Confusion matrix of", confusion)
     caption = (
         "Of the test images of each class (rows), the percentage taken for each class (columns) by the final model; "
         "mean over seeds, a blank field rounds to 0."
     )
     return Plate("confusion", caption, panels, small=True)
+
+
+def matrices(stage: Scene, name: str, title: str, shares_of: Callable[[Cell], FloatArray | None]) -> list[Panel]:
+    """A matrix of shares (K, K) for each cell that has one, setting by setting; `title` goes before the method's."""
+    panels = []
+    for i, setting in enumerate(stage.table["settings"]):
+        for j, (method, cell) in enumerate(zip(stage.table["methods"], stage.row(setting), strict=True)):
+            shares = shares_of(cell)
+            if shares is not None:
+                svg = figures.confusion(shares, stage.name(name, i, j), f"{title} {method['title']}, {setting['name']}")
+                panels.append(Panel(i, str(method["title"]), svg))
+    return panels
 
 
 def lines_of(stage: Scene, curves: Mapping[str, Curve | None]) -> tuple[Line, ...]:

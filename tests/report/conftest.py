@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from daso.config.params import load
 from daso.data.files import sealed
 from daso.report.render import build_report
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = ROOT / "reports" / "paper" / "results.csv"
 METHODS = {
     "supervised": {"title": "Supervised", "paper": {"base": "supervised", "addons": ""}},
     "fixmatch": {"title": "FixMatch", "paper": {"base": "fixmatch", "addons": ""}},
@@ -181,3 +183,15 @@ def make_metrics():
 @pytest.fixture
 def run_ids():
     return every_run
+
+
+@pytest.fixture(scope="session")
+def params():
+    """The project's own."""
+    return load(ROOT / "params")
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)

@@ -14,16 +14,7 @@ from daso.report.states import listed
 from tests.finished import finish
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def params():
-    return load(ROOT / "params")
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 def text(params, *words, **chosen):

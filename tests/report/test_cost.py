@@ -5,23 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.params import load
 from daso.config.resolve import Run, with_lenders
 from daso.data.files import sealed
 from daso.report.cost import STEPS, Work, kind, lines, paces
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ("cifar10-lt", "n500-m4000-l100-u100", "paper")
-
-
-@pytest.fixture(scope="module")
-def params():
-    return load(ROOT / "params")
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 def measured(run, seconds, device="cuda: H", replicas=1, folder="metrics"):

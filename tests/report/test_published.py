@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.params import load
 from daso.config.resolve import setting_config
 from daso.errors import DataError
 from daso.report.cell import match
@@ -14,11 +13,6 @@ FILE = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 C10 = {"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 100}
 C100 = {"n1": 150, "m1": 300, "gamma_l": 20, "gamma_u": 20}
 DASO, LA = {"base": "fixmatch", "addons": "daso"}, {"base": "fixmatch", "addons": "la"}
-
-
-@pytest.fixture(scope="module")
-def params():
-    return load(FILE.parents[2] / "params")
 
 
 @pytest.fixture(scope="module")

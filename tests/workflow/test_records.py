@@ -41,6 +41,14 @@ def struck(project):
     return project
 
 
+def assert_no_step_is_repeated(project):
+    """Of the two runs only the second is called again, and goes on from its last state, which is the end."""
+    said = project.snakemake()
+    assert jobs(said)[f"train {METHODS[1]} 0"] == 1
+    assert jobs(said)[f"train {METHODS[0]} 0"] == 0
+    assert "resumes at step 6 of 6" in project.read(f"logs/train/{RUNS[1]}.log")
+
+
 def assert_kept(project):
     """The results are those there were, and what is spent is gone."""
     for run in RUNS:
@@ -51,15 +59,12 @@ def assert_kept(project):
 
 
 def test_a_kill_while_a_record_is_written_costs_no_step(struck):
-    """Its job is still open: it is run again, and goes on from its last state, which is the end."""
+    """Its job is still open."""
     output = f"runs/{RUNS[1]}/predictions.npz"
     record(struck, output).write_text("")
     record(struck, output, "incomplete").parent.mkdir(exist_ok=True)
     record(struck, output, "incomplete").write_text('{"external_jobid": null}')
-    said = struck.snakemake()
-    assert jobs(said)[f"train {METHODS[1]} 0"] == 1
-    assert jobs(said)[f"train {METHODS[0]} 0"] == 0
-    assert "resumes at step 6 of 6" in struck.read(f"logs/train/{RUNS[1]}.log")
+    assert_no_step_is_repeated(struck)
     assert_kept(struck)
 
 
@@ -68,10 +73,7 @@ def test_a_damaged_record_that_is_nowhere_else_costs_no_step(struck):
     path = record(struck, f"runs/{RUNS[1]}/predictions.npz")
     path.write_text("")
     struck.call(*told(struck, path))
-    said = struck.snakemake()
-    assert jobs(said)[f"train {METHODS[1]} 0"] == 1
-    assert jobs(said)[f"train {METHODS[0]} 0"] == 0
-    assert "resumes at step 6 of 6" in struck.read(f"logs/train/{RUNS[1]}.log")
+    assert_no_step_is_repeated(struck)
     assert_kept(struck)
 
 
