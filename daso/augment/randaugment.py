@@ -15,6 +15,7 @@ from torch import Tensor
 from daso.augment import geometry, photometric
 from daso.augment.geometry import Maps, Matrix
 from daso.errors import ParamsError
+from daso.ops.rows import write_rows
 
 LEVELS = tuple(level / 10 for level in range(1, 10))  # a
 SIGNS = (1, -1)
@@ -108,7 +109,7 @@ class RandAugment:
         values = torch.split(ship(value[order], images.device), counts)
         for program, rows, own in zip(self.programs, groups, values, strict=True):
             if program is not None and len(rows):
-                images.index_copy_(0, rows, program(images.index_select(0, rows), own))
+                write_rows(images, rows, program(images.index_select(0, rows), own))
 
     def _maps(self, device: torch.device) -> Maps:
         """The maps on a device; the first call for it copies them there."""

@@ -21,14 +21,17 @@ class Monitor:
     Pseudo-labels are counted by where they come from, "taken" being the final ones that passed the mask, in tables
     (K + 1, K): rows are true classes, the last one images of unknown class; columns guessed ones. Of every window
     `windows` keeps what there was and what was guessed by class; the whole tables are those of the last one. Every sum
-    stays where it is in memory, so that a captured step goes on adding to it.
+    stays where it is in memory, so that a captured step goes on adding to it; the tables are views of one tensor, so
+    that one product counts them all.
     """
 
     def __init__(self, truth: Tensor, num_classes: int) -> None:
         self.truth, self.num_classes = torch.where(truth < 0, num_classes, truth), num_classes
+        self.classes = torch.arange(num_classes + 1, device=truth.device)
         self.known = len(truth) > 0 and bool((truth >= 0).all())
         self.sums: dict[str, Tensor] = {}
-        self.tables: dict[str, Tensor] = {}
+        self.kinds: list[str] = []
+        self.counts = self._zeros(0)  # (G, K + 1, K), a table for each of the kinds
         self.last: dict[str, Tensor] = {}
         self.windows: list[dict[str, Tensor]] = []
         self.steps = torch.zeros((), dtype=torch.long, device=truth.device)
@@ -44,24 +47,31 @@ class Monitor:
             if name not in self.sums:
                 self.sums[name] = torch.zeros_like(value)
             self.sums[name] += value
-        if not guesses:
-            return
-        row = self.truth[step.batch.u_index] * self.num_classes
-        one = torch.ones_like(row)
-        for name, probs in guesses.items():
-            cell = row + probs.argmax(-1)
-            self._table(name).index_add_(0, cell, one)
-            if name == FINAL and step.mask.numel():
-                self._table(TAKEN).index_add_(0, cell, step.mask.long())
+        if guesses:
+            self._count(self.truth[step.batch.u_index], guesses, step.mask)
+
+    def _count(self, truth: Tensor, guesses: Mapping[str, Tensor], mask: Tensor) -> None:
+        """Add to the tables: true classes (U,), pseudo-labels (U, K) by name, the mask (U,) or nothing.
+
+        Products of zeros and ones are exact in float32 up to 2^24 images, and deterministic on CUDA in a few kernels.
+        """
+        kinds = [*guesses, *([TAKEN] if mask.numel() else [])]
+        if not self.kinds:
+            self.kinds, self.counts = kinds, self._zeros(len(kinds))
+        labels = {kind: probs.argmax(-1) for kind, probs in guesses.items()}
+        guessed = torch.stack([labels[FINAL if kind == TAKEN else kind] for kind in kinds], dim=1)  # (U, G)
+        hits = guessed[..., None] == self.classes[:-1]  # (U, G, K)
+        if mask.numel():
+            hits[:, -1] &= mask[:, None]
+        counts = (truth[:, None] == self.classes).float().T @ hits.float().flatten(1)
+        self.counts += counts.view(-1, len(kinds), self.num_classes).transpose(0, 1).long()
 
     def drain(self) -> dict[str, Any]:
         """The means of the window and its pseudo-label recall and precision by class; starts a new window."""
         steps = int(self.steps)
         row: dict[str, Any] = {name: float(total) / steps for name, total in self.sums.items() if steps}
         if steps:
-            self.last = {
-                name: table.view(-1, self.num_classes).to("cpu", copy=True) for name, table in self.tables.items()
-            }
+            self.last = dict(zip(self.kinds, self.counts.to("cpu", copy=True).unbind(), strict=True))
             self.windows.append({"steps": torch.tensor(steps)} | _short(self.last))
         if steps and self.known and FINAL in self.last:
             counts = self.last[FINAL][:-1].numpy()
@@ -73,8 +83,8 @@ class Monitor:
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed run needs to end the window it was killed in; all that a step writes."""
-        tables = {f"{TABLE}{name}": table for name, table in self.tables.items()}
-        return {"steps": self.steps, **self.sums, **tables}
+        tables = zip(self.kinds, self.counts.unbind(), strict=True)
+        return {"steps": self.steps, **self.sums, **{f"{TABLE}{kind}": table for kind, table in tables}}
 
     def record(self) -> dict[str, Any]:
         """What there is of windows that have ended: of all in short, of the last its tables."""
@@ -82,19 +92,19 @@ class Monitor:
 
     def restore(self, state: dict[str, Tensor], record: Mapping[str, Any]) -> None:
         """Go on from `state` and `record`."""
+        kinds = [name.removeprefix(TABLE) for name in state if name.startswith(TABLE)]
+        if kinds and not self.kinds:
+            self.kinds, self.counts = kinds, self._zeros(len(kinds))
         for name, value in state.items():
             if name not in self.state():
-                group = self.tables if name.startswith(TABLE) else self.sums
-                group[name.removeprefix(TABLE)] = torch.zeros_like(value, device=self.truth.device)
+                self.sums[name] = torch.zeros_like(value, device=self.truth.device)
         for name, tensor in self.state().items():
             tensor.copy_(state[name]) if name in state else tensor.zero_()
         self.windows, self.last = list(record["windows"]), dict(record["last"])
 
-    def _table(self, name: str) -> Tensor:
-        if name not in self.tables:
-            cells = (self.num_classes + 1) * self.num_classes
-            self.tables[name] = torch.zeros(cells, dtype=torch.long, device=self.truth.device)
-        return self.tables[name]
+    def _zeros(self, kinds: int) -> Tensor:
+        size = (kinds, self.num_classes + 1, self.num_classes)
+        return torch.zeros(size, dtype=torch.long, device=self.truth.device)
 
 
 def _short(tables: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from daso.draw import stream_key
 from daso.ops.distributions import count
+from daso.ops.rows import write_rows
 
 
 class QueueState(NamedTuple):
@@ -49,8 +50,8 @@ class ClassQueue(nn.Module):
     def pushed(self, features: Tensor, labels: Tensor) -> QueueState:
         """The queue after features (n, D) with labels (n,) came in, in this order; writes nothing."""
         classes, position = len(self.capacity), torch.arange(len(labels), device=labels.device)
-        same = (labels[:, None] == torch.arange(classes, device=labels.device)).long()
-        rank = ((same.cumsum(0) - 1) * same).sum(1)  # place among the batch's images of the same class
+        same = labels[:, None] == torch.arange(classes, device=labels.device)
+        rank = same.cumsum(0).gather(1, labels[:, None]).squeeze(1) - 1  # place among the batch's images of the class
         news = same.sum(0)
         capacity = self.capacity[labels]
         superseded = news[labels] - rank > capacity  # later ones of this very batch push it out again
@@ -63,7 +64,8 @@ class ClassQueue(nn.Module):
             features,
             (self.head + news) % self.capacity,
             (self.size + news).minimum(self.capacity),
-            self.sums.index_add(0, labels, change),
+            # Deterministic on a GPU without the dozen kernels of a sorted index_add; products with 0 and 1 are exact.
+            torch.addmm(self.sums, same.T.double(), change),
         )
 
     def prototypes(self, queue: QueueState) -> Tensor:
@@ -72,7 +74,7 @@ class ClassQueue(nn.Module):
 
     def write(self, queue: QueueState) -> None:
         """Make a proposed state the queue's own."""
-        self.bank.index_put_((queue.slot,), queue.features)
+        write_rows(self.bank, queue.slot, queue.features)  # slots are distinct
         self.head.copy_(queue.head)
         self.size.copy_(queue.size)
         self.sums.copy_(queue.sums)
@@ -121,8 +123,8 @@ class RecentMean(nn.Module):
 
     def pushed(self, row: Tensor) -> RecentState:
         """The state after a row (K,) came in, in place of the oldest; writes nothing."""
-        slot = (self.seen % len(self.rows)).reshape(1)
-        return RecentState(self.rows.index_copy(0, slot, row[None]), self.seen + 1)
+        slot, place = self.seen % len(self.rows), torch.arange(len(self.rows), device=row.device)[:, None]
+        return RecentState(torch.where(place == slot, row, self.rows), self.seen + 1)
 
     def mean(self, state: RecentState) -> Tensor:
         """The mean row (K,) of a state that holds at least one."""
@@ -153,4 +155,4 @@ class MemoryBank(nn.Module):
         place = torch.arange(len(index), device=index.device)
         last = torch.where(index[:, None] == index, place, -1).amax(1)  # all that write to a row write the same
         moved = torch.lerp(F.normalize(keys.float(), dim=-1)[last], self.rows[index], self.momentum)
-        self.rows.index_put_((index,), F.normalize(moved, dim=-1))  # fidelity: bank-axis
+        write_rows(self.rows, index, F.normalize(moved, dim=-1))  # fidelity: bank-axis

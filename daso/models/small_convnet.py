@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from daso.errors import ParamsError
 from daso.models.network import Encoder
+from daso.models.norm import BatchNorm2d
 
 
 class SmallConvNet(Encoder):
@@ -22,7 +23,7 @@ class SmallConvNet(Encoder):
             raise ParamsError("network 'small_convnet': channels and strides are at least 1")
         layers: list[nn.Module] = []
         for inputs, outputs, stride in zip([3, *channels[:-1]], channels, strides, strict=True):
-            layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1)]
+            layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), BatchNorm2d(outputs), nn.LeakyReLU(0.1)]
         self.layers = nn.Sequential(*layers)
         self.feature_dim = channels[-1]
 

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from daso.errors import ParamsError
 from daso.models.network import Encoder
+from daso.models.norm import BatchNorm2d
 
 SLOPE = 0.1  # of LeakyReLU
 
 
-def _activate(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def _activate(norm: BatchNorm2d, x: Tensor) -> Tensor:
     return F.leaky_relu(norm(x), SLOPE)
 
 
@@ -21,9 +22,9 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, activate_shortcut: bool) -> None:
         super().__init__()
-        self.norm1 = nn.BatchNorm2d(inputs)
+        self.norm1 = BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
+        self.norm2 = BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         project = inputs != outputs or stride != 1
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if project else nn.Identity()
@@ -61,7 +62,7 @@ class WideResNet(Encoder):
                 blocks.append(Block(inputs, outputs, stride, activate_shortcut=stage == 0 and place == 0))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.norm = nn.BatchNorm2d(inputs)
+        self.norm = BatchNorm2d(inputs)
         self.feature_dim = inputs
 
     def forward(self, images: Tensor) -> Tensor:

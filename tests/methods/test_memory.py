@@ -121,10 +121,10 @@ def test_without_momentum_a_key_takes_the_place_of_its_row():
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_one_image_the_last_key_counts(monkeypatch, turned):
     """And it counts once: .7 (1, 0) + .3 (0, 1), scaled; in whatever order a device writes the rows."""
-    put = torch.Tensor.index_put_
+    copy = torch.Tensor.index_copy_
     if turned:
         monkeypatch.setattr(
-            torch.Tensor, "index_put_", lambda self, at, rows: put(self, (at[0].flip(0),), rows.flip(0))
+            torch.Tensor, "index_copy_", lambda self, dim, at, rows: copy(self, dim, at.flip(0), rows.flip(0))
         )
     bank = MemoryBank(2, 2, 0.7, seed=0)
     bank.rows.copy_(torch.tensor([[1.0, 0], [1, 0]]))

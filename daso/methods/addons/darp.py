@@ -10,6 +10,7 @@ from torch import Tensor
 
 from daso.errors import ParamsError
 from daso.methods.base import AddOn
+from daso.ops.rows import write_rows
 from daso.ops.transport import refine_table
 from daso.records import Env, Step
 
@@ -89,13 +90,15 @@ class DARP(AddOn):
         index, table = step.batch.u_index, self.refined
         latest = last_of_each(probs, index)
         if self.now == "solve":
-            table = refine_table(self.raw.index_copy(0, index, latest), self.totals, self.kept, self.sweeps).float()
+            raw = self.raw.clone()
+            write_rows(raw, index, latest)
+            table = refine_table(raw, self.totals, self.kept, self.sweeps).float()
         return table[index] if self.now in ("reuse", "solve") else probs, (latest, table)
 
     def commit(self, step: Step, memo: Any) -> None:
         """Keep these pseudo-labels as they came, and the table where it was refined."""
         latest, table = memo
-        self.raw.index_copy_(0, step.batch.u_index, latest)
+        write_rows(self.raw, step.batch.u_index, latest)
         if self.now == "solve":
             self.refined.copy_(table)
 
