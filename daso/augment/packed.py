@@ -22,10 +22,14 @@ def unpack(packed: Tensor) -> Tensor:
 
 
 class Normalize:
-    """int32 (..., H, W) -> float32 (..., 3, H, W): (x / 255 - mean) / std of each channel, the same on every device."""
+    """int32 (..., H, W) -> float32 (..., 3, H, W): (x / 255 - mean) / std of each channel, the same on every device.
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        column = (3, 1, 1)
+    With `channels_last` the three values of a pixel are neighbours in memory.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], *, channels_last: bool = False) -> None:
+        self.axis = -1 if channels_last else -3
+        column = (3,) if channels_last else (3, 1, 1)
         self.channels = torch.tensor(CHANNELS, dtype=torch.int32).view(column)
         # A channel is left where it is and divided by 255 times its place: the same quotient, rounded once. The
         # divisors are tensors because CUDA turns a division by a number into a multiplication by its reciprocal.
@@ -41,5 +45,5 @@ class Normalize:
 
     def __call__(self, packed: Tensor) -> Tensor:
         """Normalise packed images."""
-        images = (packed.unsqueeze(-3) & self.channels).float()
-        return images.div_(self.scale).sub_(self.mean).div_(self.std)
+        images = (packed.unsqueeze(self.axis) & self.channels).float()
+        return images.div_(self.scale).sub_(self.mean).div_(self.std).movedim(self.axis, -3)

@@ -28,10 +28,10 @@ class Chunk(NamedTuple):
     """What T consecutive steps need, on the device."""
 
     t: Tensor  # (T,) step numbers
-    x: dict[str, Tensor]  # labeled views by name, packed int32 (T, B, H, W)
+    x: dict[str, Tensor]  # labeled views by name, normalised float32, in the network's memory format: see `Loader`
     y: Tensor  # (T, B) labels
     x_index: Tensor  # (T, B) rows of the labeled set
-    u: dict[str, Tensor]  # unlabeled views by name, packed int32 (T, U, H, W)
+    u: dict[str, Tensor]  # unlabeled views by name, likewise
     u_index: Tensor  # (T, U) rows of the unlabeled set
 
     def tensors(self) -> list[Tensor]:
@@ -49,7 +49,11 @@ class Chunk(NamedTuple):
 
 
 class Loader:
-    """Makes chunks of steps, on CUDA on a stream of its own while the steps before them are taken."""
+    """Makes chunks of steps, on CUDA on a stream of its own while the steps before them are taken.
+
+    Views of a chunk are contiguous tensors, (T, n, 3, H, W), or (T, n, H, W, 3) for a network with `layout` channels
+    last, so that a step selects its images in one kernel each.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Loader:
         device: torch.device,
         chunk: int | None = None,
         watch: Stopwatch | None = None,
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.data, self.views, self.device = data, views, device
         self.chunk, self.watch = chunk or CHUNK[device.type], watch or Stopwatch(device)
@@ -67,7 +72,8 @@ class Loader:
         self.x_rows = Rows(self.seed, "rows/x", len(data.labeled), size)
         self.u_rows = Rows(self.seed, "rows/u", len(data.unlabeled), size * config["method"]["unlabeled_ratio"])
         self.augmentation = Augmentation(size=dataset["image_size"], operations=views.operations, **dataset["augment"])
-        self.normalize = Normalize(dataset["mean"], dataset["std"]).to(device)
+        self.axis = -1 if layout == torch.channels_last else -3  # of the channels in memory
+        self.normalize = Normalize(dataset["mean"], dataset["std"], channels_last=self.axis == -1).to(device)
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if self.side is not None:
             self.side.wait_stream(torch.cuda.current_stream(device))  # the data may still be on its way
@@ -84,7 +90,7 @@ class Loader:
         return self.normalize(self.augmentation.plain(images))
 
     def batch(self, chunk: Chunk, slot: Tensor) -> Batch:
-        """The batch of one step of a chunk, the one at `slot` (1,) on the device, its images normalised."""
+        """The batch of one step of a chunk, the one at `slot` (1,) on the device."""
 
         def at(steps: Tensor) -> Tensor:
             return steps.index_select(0, slot).squeeze(0)
@@ -92,10 +98,10 @@ class Loader:
         t = at(chunk.t)
         return Batch(
             t,
-            {view: self.normalize(at(images)) for view, images in chunk.x.items()},
+            {view: at(images).movedim(self.axis, -3) for view, images in chunk.x.items()},
             at(chunk.y),
             at(chunk.x_index),
-            {view: self.normalize(at(images)) for view, images in chunk.u.items()},
+            {view: at(images).movedim(self.axis, -3) for view, images in chunk.u.items()},
             at(chunk.u_index),
             Draw(self.seed, "step", t),
         )
@@ -122,7 +128,7 @@ class Loader:
     def _side(
         self, side: str, pool: Pool, stream: Rows, views: tuple[str, ...], t: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Rows (T, B) and, by view, packed images (T, B, S, S) of one side of the batches."""
+        """Rows (T, n) and, by view, normalised images of one side of the batches."""
         if not views:
             return torch.empty(len(t), 0, dtype=torch.long, device=self.device), {}
         rows = stream(int(t[0]), len(t))
@@ -132,6 +138,5 @@ class Loader:
             "weak": self.augmentation.weak,
             "strong": self.augmentation.strong,
         }
-        return ship(rows, self.device), {
-            view: render[view.rstrip("2")](images, Draw(self.seed, f"{side}/{view}", t)) for view in views
-        }
+        packed = ((view, render[view.rstrip("2")](images, Draw(self.seed, f"{side}/{view}", t))) for view in views)
+        return ship(rows, self.device), {view: self.normalize(images).movedim(-3, self.axis) for view, images in packed}

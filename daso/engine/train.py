@@ -49,7 +49,8 @@ class Trainer:
         self.steps: int = protocol["steps"]
         self.precision = models.student.precision
         self.watch = Stopwatch(device)
-        self.loader = Loader(data, config, learner.views, device, watch=self.watch)
+        layout = models.student.encoder.layout
+        self.loader = Loader(data, config, learner.views, device, watch=self.watch, layout=layout)
         schedule = {name: optim[name] for name in ("lr", "warmup", "milestones", "factor", "anneal") if name in optim}
         self.rates = learning_rate(self.steps, **schedule).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)

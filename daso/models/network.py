@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from daso.draw import stream_key
 from daso.errors import CheckpointError
@@ -37,6 +38,12 @@ class Network(nn.Module):
         super().__init__()
         self.encoder = encoder.to(memory_format=encoder.layout)
         self.precision: Precision = precision
+        self._autocast = [  # names of the weights that the encoder reads in bf16
+            f"{place}.{name}"
+            for place, module in encoder.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear)
+            for name, _ in module.named_parameters(recurse=False)
+        ]
         self.still = False  # whether the encoder's batch norms use and keep their running statistics in training too
         self.classifier = nn.Linear(encoder.feature_dim, num_classes)
         self.heads = nn.ModuleDict({name: _head(encoder.feature_dim, head) for name, head in heads.items()})
@@ -44,10 +51,16 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Output:
         """Features, logits and head outputs, all fp32."""
         images = images.contiguous(memory_format=self.encoder.layout)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            features = self.encoder(images)
-        features = features.float()
+        features = (self._half(images) if self.precision == "bf16" else self.encoder(images)).float()
         return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
+
+    def _half(self, images: Tensor) -> Tensor:
+        """Features of an encoder under autocast, with all its weights cast at once instead of one by one."""
+        weights = dict(self.encoder.named_parameters())
+        half = _Cast.apply(*(weights[name] for name in self._autocast))
+        with torch.autocast(images.device.type, torch.bfloat16):
+            features: Tensor = functional_call(self.encoder, dict(zip(self._autocast, half, strict=True)), (images,))
+        return features
 
     def keep_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["kept", "batch"]) -> None:
         """Take the encoder of another network's state dict and train it no more; classifier and heads stay as they are.
@@ -69,6 +82,26 @@ class Network(nn.Module):
         super().train(mode)
         self.encoder.train(mode and not self.still)
         return self
+
+
+class _Cast(torch.autograd.Function):
+    """Tensors in fp32 -> copies in bf16, and their gradients back, in one kernel each way instead of one a tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        return _copies(weights, torch.bfloat16)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        full = iter(_copies([grad for grad in grads if grad is not None], torch.float32))
+        return tuple(None if grad is None else next(full) for grad in grads)
+
+
+def _copies(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    copies = [torch.empty_like(tensor, dtype=dtype) for tensor in tensors]
+    torch._foreach_copy_(copies, list(tensors))
+    return tuple(copies)
 
 
 def _head(inputs: int, head: Head) -> nn.Module:

@@ -114,7 +114,7 @@ def test_only_remixmatch_resizes_before_the_operations(name):
     loader = Loader(data, CONFIG | {"dataset": dataset}, views, torch.device("cpu"))
     assert loader.augmentation.side == (2 if name == "remixmatch" else 4)
     chunk = next(loader.chunks(0, 1))
-    assert {images.shape[2:] for images in (*chunk.x.values(), *chunk.u.values())} == {(2, 2)}
+    assert {images.shape[2:] for images in (*chunk.x.values(), *chunk.u.values())} == {(3, 2, 2)}
 
 
 def test_history_checkpoints_and_callbacks(tmp_path):

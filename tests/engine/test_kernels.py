@@ -1,0 +1,59 @@
+"""How many CUDA kernels a step of the paper's network launches: small ones are what a step's time is made of."""
+
+import pytest
+import torch
+
+from daso.bench.world import awake, changed, trainer
+from daso.engine.environment import choose_device
+from daso.ops.rows import write_rows
+from tests.engine.kernels import SORTED, Kernels
+from tests.test_methods import KEYS, Run
+
+
+def step_of(method: str, precision: str) -> Kernels:
+    """The kernels of the fourth step, when all parts of the method are at work and all sums exist."""
+    config = KEYS.resolved(Run("cifar10-lt", "n1500-m3000-l100-u100", "paper", method, 0))
+    run = trainer(changed(awake(config, precision), {"protocol.batch_size": 2}), choose_device("cpu"), "eager")
+    run.advance(3)
+    chunk = next(run.loader.chunks(3, 4))
+    run.learner.enter(3)
+    with Kernels() as kernels:
+        run.step(run.loader.batch(chunk, torch.zeros(1, dtype=torch.long)))
+    return kernels
+
+
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_table_of_kernels(deterministic):
+    """Worked out by hand: 1 for a sum, none for a view, 13 for a sorted write, 3 for a whole convolution."""
+    x, index = torch.zeros(4, 3), torch.tensor([1, 2])
+    image, weight = torch.zeros(1, 2, 4, 4, requires_grad=True), torch.zeros(2, 2, 3, 3, requires_grad=True)
+    with Kernels() as kernels:
+        _ = (x.T + 1).sum()
+        x.index_copy_(0, index, torch.ones(2, 3))
+        write_rows(x, index, torch.ones(2, 3))
+        torch.conv2d(image, weight).backward(torch.ones(1, 2, 2, 2))
+    counts = kernels.counts
+    assert (counts["add"], counts["sum"], counts["t"]) == (1, 1, 0)
+    assert counts["index_copy_"] == SORTED + 1
+    assert counts["convolution"] + counts["convolution_backward"] == 3
+
+
+def test_kernels_of_a_step_of_fixmatch_and_daso():
+    kernels = step_of("fixmatch_daso", "bf16")
+    assert sum(kernels.counts.values()) <= 710
+    assert kernels.counts["index_copy_"] == 1  # the queue's rows, unsorted
+    assert not kernels.counts.keys() & {"index_add", "index_add_", "index_put_", "scatter"}
+    assert kernels.counts["_foreach_copy_"] == 3 * 2  # weights of both networks to bf16, gradients back
+
+
+@pytest.mark.parametrize("method", ["simmatch", "fixmatch_darp", "fixmatch_abc_daso"])
+def test_no_step_sorts_to_write_rows(method):
+    kernels = step_of(method, "fp32")
+    assert not kernels.counts.keys() & {"index_add", "index_add_", "index_put_", "scatter"}
+    assert kernels.counts["index_copy_"] <= 3
