@@ -12,30 +12,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 VIEWS = frozenset(
-    [
-        "_unsafe_view",
-        "alias",
-        "as_strided",
-        "detach",
-        "empty",
-        "empty_like",
-        "empty_strided",
-        "expand",
-        "lift_fresh",
-        "movedim",
-        "new_empty_strided",
-        "permute",
-        "select",
-        "slice",
-        "split",
-        "split_with_sizes",
-        "squeeze",
-        "t",
-        "transpose",
-        "unbind",
-        "unsqueeze",
-        "view",
-    ]
+    {"_unsafe_view", "alias", "as_strided", "detach", "empty", "empty_like", "empty_strided", "expand", "lift_fresh"}
+    | {"movedim", "new_empty_strided", "permute", "select", "slice", "split", "split_with_sizes", "squeeze", "t"}
+    | {"transpose", "unbind", "unsqueeze", "view"}
 )
 # Deterministic mode writes by a sort: aminmax (2), bounds checked twice (compare, assert), remainder, multiply, divide,
 # arange, radix sort (2), write.
