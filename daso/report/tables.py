@@ -3,8 +3,9 @@
 A cell is judged only where the protocol is the paper's, the images are the official ones and a number is published.
 Official images that were read from files have another order than in the archive, so that a seed draws other splits of
 them. The published numbers are of random draws too, so such a cell gets a verdict, marked "another draw of the splits".
-No setting or protocol names images by their place in the archive; one that did could only be judged on the archive. With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the
-numbers of runs behind the two means:
+No setting or protocol names images by their place in the archive; one that did could only be judged on the archive.
+With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the numbers of
+runs behind the two means:
 
 - "inside the spread": |d| <= band, the band being two standard errors of the difference,
   2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A single run of ours borrows the published deviation. A published number without
