@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run, lenders, parse_run, resolve
-from daso.data.files import file_digest, sealed, whole_file
+from daso.data.bundle import other_files
+from daso.data.files import sealed, whole_file
 from daso.data.finished import FILES, RESULT, Finished, finished
-from daso.data.split import load_split
 from daso.engine import journal
 from daso.errors import DataError
 from daso.places import read
@@ -33,7 +33,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
     runs = {
         parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): finished(path.parent) for path in found
     }
-    errors = [line for run, there in runs.items() for line in _other_key(Keys(params), run, there)]
+    errors = [line for run, there in runs.items() for line in _other_key(Keys(params), run, there, bundle)]
     if errors:
         raise DataError(*errors)
     waiting = dict(runs)
@@ -42,7 +42,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
         batch = {run: waiting.pop(run) for run in ready}
         reads = {run: read(run.id, resolve(params, run)["plan"]) for run in batch}
         _snakemake(sorted({path.as_posix() for files in reads.values() for path in files.values()}))  # made, or here
-        if errors := [line for run, there in batch.items() for line in _others(there, reads[run])]:
+        if errors := [line for run, there in batch.items() for line in other_files(there, reads[run])]:
             raise DataError(*errors)
         for run, there in batch.items():
             _copy(there, Path("runs", run.id))
@@ -56,27 +56,15 @@ def register(runs: Iterable[Run]) -> None:
     _snakemake(["--touch", "--force", *(f"runs/{run.id}/train.json" for run in runs)])
 
 
-def _other_key(keys: Keys, run: Run, there: Finished) -> list[str]:
+def _other_key(keys: Keys, run: Run, there: Finished, bundle: Path) -> list[str]:
     for name in FILES:
         there.read(name)
     trained, now = there.config.get("key"), keys.train(run)
     if trained == now == there.key:
         return []
     return [
-        f"{there.folder}: trained as {trained}, but params/ and code now give {now}; check out what it was made from"
-    ]
-
-
-def _others(there: Finished, reads: Mapping[str, Path]) -> list[str]:
-    """What a run has read there and is another file here."""
-    trained = there.result.get("provenance", {})
-    digests = {"split": load_split(reads["split"]).sha256}
-    digests |= {name: file_digest(path, "sha256") for name, path in reads.items() if name != "split"}
-    read_there = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
-    return [
-        f"{there.folder}: trained with another {name} than {path}; it comes from another source, or is of another run"
-        for name, path in reads.items()
-        if digests[name] != read_there.get(name)
+        f"{there.folder}: trained as {trained}, but params/ and code now give {now}; keep its numbers for reports by "
+        f"`python -m daso keep --bundle {bundle}`, or check out what it was made from and adopt it there"
     ]
 
 

@@ -144,11 +144,13 @@ def adopt(args: Args) -> None:
 
 
 def keep(args: Args) -> None:
-    """Keep the metrics and history of runs in reports/measured/, for git and for every later report."""
-    from daso.keep import keep
+    """Keep the metrics and history of runs, or of a bundle's, in reports/measured/, for git and every later report."""
+    from daso.keep import keep, keep_bundle
 
-    for run in args.runs:
-        logging.info("%s: kept", keep(run))
+    if not (args.runs or args.bundle):
+        raise DasoError("keep: name runs, or a --bundle of finished runs")
+    for folder in keep_bundle(args.bundle, args.runs) if args.bundle else map(keep, args.runs):
+        logging.info("%s: kept", folder)
 
 
 def publish(args: Args) -> None:

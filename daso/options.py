@@ -74,7 +74,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),
-    "keep": (("runs", {"nargs": "+"}),),
+    "keep": (("runs", {"nargs": "*"}), ("--bundle", {**PATH, "help": "a trained bundle: its runs, all by default"})),
     "publish": (("--suite", {"help": "refuse where params/pipeline.yaml names another"}),),
     "bench": (
         (

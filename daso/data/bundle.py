@@ -22,7 +22,7 @@ from PIL import Image
 
 from daso import places
 from daso.data.files import file_digest, read_json, read_sealed, sealed, whole_file
-from daso.data.finished import finished
+from daso.data.finished import Finished, finished
 from daso.data.shape import misfit
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
@@ -100,6 +100,19 @@ def contents(folder: Path) -> dict[str, Any]:
     if wrong := misfit(tree, {"commit": str, "files": dict}):
         raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files: {wrong}; {COPY}")
     return tree
+
+
+def other_files(there: Finished, reads: Mapping[str, Path]) -> list[str]:
+    """Return a line for each of the files `reads` that is not the one that a finished run was trained with."""
+    trained = there.result.get("provenance", {})
+    digests = {"split": load_split(reads["split"]).sha256}
+    digests |= {name: file_digest(path, "sha256") for name, path in reads.items() if name != "split"}
+    read_there = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
+    return [
+        f"{there.folder}: trained with another {name} than {path}; it comes from another source, or is of another run"
+        for name, path in reads.items()
+        if digests[name] != read_there.get(name)
+    ]
 
 
 def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:

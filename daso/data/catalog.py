@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.data import cifar, download, stl10
-from daso.data.files import file_digest
+from daso.data.files import digest, file_digest
 from daso.data.image_folder import read_image_folder
 from daso.data.listing import listing, place
 from daso.data.shape import Number, misfit
@@ -42,13 +43,18 @@ class Source(NamedTuple):
 
 
 class Official(NamedTuple):
-    """A dataset that its authors publish as one archive; `files`: images as files, by class, may stand for it."""
+    """A dataset that its authors publish as one archive.
+
+    `files`: a folder or zip of images, by class, may replace the archive. `pixels` is the `pixel_digest` by which such
+    images are recognised as the official ones; None where it is not known, and then they never are.
+    """
 
     title: str
     archive: str  # the name of its file
     classes: tuple[str, ...]
     read: Callable[[Path], Parts]
     files: bool = True
+    pixels: str | None = None
 
     @property
     def taken(self) -> str:
@@ -58,9 +64,13 @@ class Official(NamedTuple):
 
 OFFICIAL = {
     "cifar10": Official(
-        "CIFAR-10", "cifar-10-python.tar.gz", cifar.CLASSES10, partial(cifar.read_archive, layout=cifar.CIFAR10)
+        "CIFAR-10",
+        "cifar-10-python.tar.gz",
+        cifar.CLASSES10,
+        partial(cifar.read_archive, layout=cifar.CIFAR10),
+        pixels="3bb52dff67dc2ece51e8991391b55a929e39c31411ef36255f6956708bbb239a",
     ),
-    "cifar100": Official(
+    "cifar100": Official(  # without `pixels`: they have not been computed yet; a manifest made of the archive has them
         "CIFAR-100", "cifar-100-python.tar.gz", cifar.CLASSES100, partial(cifar.read_archive, layout=cifar.CIFAR100)
     ),
     "stl10": Official("STL-10", "stl10_binary.tar.gz", stl10.CLASSES, stl10.read_archive, files=False),
@@ -135,8 +145,8 @@ def _official(config: Mapping[str, Any], cache: Path) -> Source:
         if official.files and (path.is_dir() or zipfile.is_zipfile(path)):
             return _files_of(official, path, source["override"], config["image_size"])
     archive = _archive(official, path, urls, source, cache)
-    about = {"kind": source["kind"], "origin": official.archive, "md5": source["md5"]}
-    return Source(official.classes, official.read(archive), about)
+    about, parts = {"kind": source["kind"], "origin": official.archive, "md5": source["md5"]}, official.read(archive)
+    return Source(official.classes, parts, {**about, "pixels": pixel_digest(parts)} if official.files else about)
 
 
 def _archive(official: Official, path: Path | None, urls: list[str], source: Mapping[str, Any], cache: Path) -> Path:
@@ -161,7 +171,24 @@ def _files_of(official: Official, path: Path, name: str, size: int) -> Source:
             f"{path}: {name} names images of {', '.join(found.classes[:12])}; "
             f"the classes of {official.title} are {', '.join(official.classes)}"
         )
-    return Source(found.classes, found.parts, _about(path))
+    about = {**_about(path), "pixels": pixel_digest(found.parts)}
+    if about["pixels"] == official.pixels:
+        about["same_images_as"] = official.archive
+    return Source(found.classes, found.parts, about)
+
+
+def pixel_digest(parts: Parts) -> str:
+    """Return a SHA-256 of which images each part holds, by label and pixels, whatever their order and file format.
+
+    Over the sorted SHA-256s of (label as int64, pixels uint8 (3, S, S)) of each part, so that duplicates count.
+    """
+    found = {}
+    for part, (images, labels) in parts.items():
+        known = labels.astype("<i8")
+        rows = zip(known, images, strict=True)
+        each = sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows)
+        found[part] = hashlib.sha256(b"".join(each)).hexdigest()
+    return digest(found)
 
 
 def _image_folder(config: Mapping[str, Any], cache: Path) -> Source:

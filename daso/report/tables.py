@@ -1,8 +1,11 @@
 """Ours beside theirs: a verdict for each cell, coverage of a suite, and paired differences between methods.
 
-A cell is judged only where the protocol is the paper's, the images come from the official archive and a number is
-published. With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the
-numbers of runs behind the two means:
+A cell is judged only where the protocol is the paper's, the images are the official ones and a number is published.
+Official images that were read from files have another order than in the archive, so that a seed draws other splits of
+them. The published numbers are of random draws too, so such a cell gets a verdict, marked "another draw of the splits".
+No setting or protocol names images by their place in the archive; one that did could only be judged on the archive.
+With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the numbers of
+runs behind the two means:
 
 - "inside the spread": |d| <= band, the band being two standard errors of the difference,
   2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A single run of ours borrows the published deviation. A published number without
@@ -34,6 +37,7 @@ CLOSE = 1.0  # points
 _ROUNDING = 1e-9  # so that 77.0 - 76.0 is within 1 point
 INSIDE, NEAR, OUTSIDE, BARE = "inside the spread", "within 1 point", "outside", "no published spread"
 NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"
+OTHER_DRAW = "another draw of the splits"
 
 
 class Verdict(NamedTuple):
@@ -78,8 +82,13 @@ def band(ours: Spread, published: Published) -> float | None:
     return STANDARD_ERRORS * math.sqrt(s_p**2 / RUNS + s_o**2 / ours.n)
 
 
-def judge(ours: Spread | None, published: Published | None, obstacles: Sequence[str] = ()) -> Verdict:
-    """The verdict on one cell; `obstacles` are why it may not stand beside a number that there is."""
+def judge(
+    ours: Spread | None, published: Published | None, obstacles: Sequence[str] = (), remarks: Sequence[str] = ()
+) -> Verdict:
+    """Return the verdict on one cell.
+
+    `obstacles` are reasons against comparing it with a published number, `remarks` go with a verdict that it gets.
+    """
     if ours is None:
         return Verdict(NOT_RUN)
     if published is None:
@@ -91,18 +100,23 @@ def judge(ours: Spread | None, published: Published | None, obstacles: Sequence[
     difference, width = ours.mean - published.mean, band(ours, published)
     near = abs(difference) <= CLOSE + _ROUNDING
     if width is None:
-        return Verdict(NEAR if near else BARE, difference)
-    remark = (f"{ours.n} {'run' if ours.n == 1 else 'runs'} against {RUNS} published",) if ours.n < RUNS else ()
+        return Verdict(NEAR if near else BARE, difference, reasons=tuple(remarks))
+    few = (f"{ours.n} {'run' if ours.n == 1 else 'runs'} against {RUNS} published",) if ours.n < RUNS else ()
     word = INSIDE if abs(difference) <= width + _ROUNDING else NEAR if near else OUTSIDE
-    return Verdict(word, difference, width, remark)
+    return Verdict(word, difference, width, (*few, *remarks))
 
 
 def obstacles(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
     """Why the numbers of these runs may not stand beside published ones: their protocol, or their images."""
     found = [] if protocol.get("comparable") else [label(protocol)]
-    if not all(official(metrics["provenance"].get("source")) for metrics in runs):
-        found.append("images not read from the official archive in its order")
+    if not all(in_archive_order(source) or _recognised(source) for source in _sources(runs)):
+        found.append("images neither read from the official archive nor recognised as the official ones")
     return found
+
+
+def remarks(runs: Iterable[Tree]) -> list[str]:
+    """Return what a verdict on these runs is marked with: that a seed draws other images than from the archive."""
+    return [] if all(map(in_archive_order, _sources(runs))) else [OTHER_DRAW]
 
 
 def label(protocol: Tree) -> str:
@@ -112,12 +126,21 @@ def label(protocol: Tree) -> str:
     return str(protocol.get("note") or protocol.get("title") or protocol["name"]).strip()
 
 
-def official(source: object) -> bool:
-    """Whether images come from the official archive, so that a seed draws the same images as everywhere else.
+def in_archive_order(source: object) -> bool:
+    """Return True if images come from the official archive, so that a seed draws the same images as everywhere else.
 
     Such a source carries the MD5 that the authors of the dataset publish; images read as files have another order.
     """
     return isinstance(source, Mapping) and bool(source.get("md5"))
+
+
+def _recognised(source: object) -> bool:
+    """Return True if images read as files are those of an official archive, by their pixels and labels."""
+    return isinstance(source, Mapping) and bool(source.get("same_images_as"))
+
+
+def _sources(runs: Iterable[Tree]) -> list[object]:
+    return [metrics["provenance"].get("source") for metrics in runs]
 
 
 def coverage(cells: Iterable[Cell]) -> Coverage:

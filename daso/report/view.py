@@ -27,6 +27,7 @@ from daso.report.tables import (
     obstacles,
     paired,
     references,
+    remarks,
 )
 
 MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # all others are "–"
@@ -97,15 +98,16 @@ def judged(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list
         method = next(m for m in table["methods"] if m["name"] == cell.method)
         target = look_up(published, table["dataset"]["name"], setting, method.get("paper"))
         ours = cell.spread()
-        verdict = judge(ours, target, obstacles(suite["protocol"], cell.done.values()))
+        runs = cell.done.values()
+        verdict = judge(ours, target, obstacles(suite["protocol"], runs), remarks(runs))
         measured = [(place, _kept(part, target, suite["protocol"])) for place, part in parts(cell).items()]
         found.append(Judged(cell, ours, target, verdict, tuple(measured)))
     return found
 
 
 def _kept(part: Cell, target: Published | None, protocol: Tree) -> Judged:
-    ours = part.spread()
-    return Judged(part, ours, target, judge(ours, target, hindrances(protocol, part.done.values())))
+    ours, runs = part.spread(), part.done.values()
+    return Judged(part, ours, target, judge(ours, target, hindrances(protocol, runs), remarks(runs)))
 
 
 def section(

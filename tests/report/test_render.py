@@ -208,7 +208,10 @@ def test_other_images_are_not_comparable(project, make_suite, run_ids):
         project.write_run(run, 0.68, seed, setting, source={"kind": "image_folder"})
     out = project.build(suite)
     assert {row["verdict"] for row in cells(out)} == {"not comparable"}
-    assert "images not read from the official archive in its order (2 of 2 cells)" in page(out).text
+    assert (
+        "images neither read from the official archive nor recognised as the official ones (2 of 2 cells)"
+        in page(out).text
+    )
 
 
 def test_same_bytes_twice(project, make_suite, tmp_path):

@@ -6,9 +6,11 @@ import pytest
 
 from daso.report.collect import Cell, Spread, collect
 from daso.report.published import Published
-from daso.report.tables import band, coverage, judge, label, obstacles, official, paired, references
+from daso.report.tables import band, coverage, in_archive_order, judge, label, obstacles, paired, references, remarks
 
 PAPER = Published(76.0, 0.37, "Oh et al. 2022, table 1")
+RECOGNISED = {"kind": "image_folder", "origin": "cifar", "pixels": "ab12", "same_images_as": "cifar-10-python.tar.gz"}
+SOURCES = ({"kind": "cifar10", "md5": "c58f"}, RECOGNISED)
 
 
 def test_band_of_three_runs_a_side():
@@ -98,17 +100,44 @@ def test_obstacles(make_metrics):
     run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     folder = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
     assert obstacles({"comparable": True, "note": ""}, [run]) == []
-    assert obstacles({"comparable": True}, [run, folder]) == ["images not read from the official archive in its order"]
+    reason = "images neither read from the official archive nor recognised as the official ones"
+    assert obstacles({"comparable": True}, [run, folder]) == [reason]
+    recognised = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source=RECOGNISED)
+    assert obstacles({"comparable": True}, [run, recognised]) == []
+    assert obstacles({"comparable": True}, [folder, recognised]) == [reason]
     assert obstacles({"comparable": False, "note": "short schedule"}, []) == ["short schedule"]
     assert obstacles({"name": "x", "title": "a title"}, []) == ["a title"]  # nothing says that it is comparable
     assert label({"comparable": True, "note": "a note"}) == ""
 
 
-def test_only_an_archive_is_official():
-    assert official({"kind": "cifar10", "md5": "c58f"})
-    assert not official({"kind": "image_folder", "origin": "cifar", "sha256": "ab12"})
-    assert not official("cifar10")
-    assert not official(None)
+def test_only_an_archive_has_its_order():
+    assert in_archive_order({"kind": "cifar10", "md5": "c58f"})
+    assert not in_archive_order({"kind": "image_folder", "origin": "cifar", "sha256": "ab12"})
+    assert not in_archive_order(RECOGNISED)
+    assert not in_archive_order("cifar10")
+    assert not in_archive_order(None)
+
+
+def test_another_draw_marks_every_verdict(make_metrics):
+    """Of one run that was drawn from files, with or without a published spread; what gets no verdict has no mark."""
+    archive, files = (make_metrics(f"d/s/paper/m/s{i}", source=source) for i, source in enumerate(SOURCES))
+    assert remarks([archive, archive]) == []
+    assert remarks([archive, files]) == ["another draw of the splits"]
+    marked = ("another draw of the splits",)
+    assert judge(Spread(76.5, 0.6, 3), PAPER, remarks=marked) == (
+        "inside the spread",
+        0.5,
+        pytest.approx(0.814, abs=1e-3),
+        marked,
+    )
+    assert judge(Spread(76.5, 0.6, 3), PAPER._replace(std=None), remarks=marked) == (
+        "within 1 point",
+        0.5,
+        None,
+        marked,
+    )
+    assert judge(Spread(76.5, None, 1), PAPER, remarks=marked).reasons == ("1 run against 3 published", *marked)
+    assert judge(Spread(76.5, 0.6, 3), PAPER, ["short"], marked).reasons == ("short",)
 
 
 def cell(run, done=(), seeds=(0, 1, 2), **more):

@@ -1,0 +1,121 @@
+"""The official images are recognised in folders and zips by their pixels, whatever their order, and nothing else is."""
+
+import hashlib
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from daso.data.catalog import OFFICIAL, load_source, pixel_digest
+
+PARAMS = Path(__file__).resolve().parents[2] / "params"
+
+
+@pytest.fixture
+def tiny_files(tiny_cifar, tmp_path):
+    """The images of the tiny archive as files, by class, under names that sort in another order."""
+    for i, (image, label) in enumerate(zip(tiny_cifar.images, tiny_cifar.labels, strict=True)):
+        part = "train" if i < 20 else "test"
+        path = tmp_path / f"files/{part}/{OFFICIAL['cifar10'].classes[label]}/{99 - i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(path)
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def load(tiny_cifar, tmp_path, monkeypatch):
+    """`load(place)`: the source of CIFAR-10 that the environment variable names."""
+    source = {"kind": "cifar10", "md5": tiny_cifar.md5, "urls": [], "override": "DASO_CIFAR10"}
+    config = {"dataset": "cifar10-lt", "source": source, "num_classes": 10, "image_size": 32}
+
+    def read(place):
+        monkeypatch.setenv("DASO_CIFAR10", str(place))
+        return load_source(config)
+
+    return read
+
+
+@pytest.fixture
+def known(load, tiny_cifar, tmp_path, monkeypatch):
+    """The source of the tiny archive, whose images are the official ones from now on."""
+    (tmp_path / "tiny.tar.gz").write_bytes(tiny_cifar.archive)
+    found = load(tmp_path / "tiny.tar.gz")
+    monkeypatch.setitem(OFFICIAL, "cifar10", OFFICIAL["cifar10"]._replace(pixels=found.source["pixels"]))
+    return found
+
+
+def test_the_official_images_are_recognised_in_a_folder_and_in_a_zip(load, known, tiny_files, tmp_path):
+    found = load(tiny_files)
+    assert (found.parts["train"][0] != known.parts["train"][0]).any()  # another order
+    recognised = {"pixels": known.source["pixels"], "same_images_as": "cifar-10-python.tar.gz"}
+    assert found.source == {"kind": "image_folder", "origin": "files", **recognised}
+    with zipfile.ZipFile(tmp_path / "files.zip", "w") as archive:
+        for i, path in enumerate(sorted(tiny_files.rglob("*.png"))):
+            folder = path.relative_to(tiny_files).parent
+            archive.write(path, folder / f"{(7 * i) % 24}.png")
+    assert load(tmp_path / "files.zip").source.items() >= recognised.items()
+
+
+def _another_pixel(files):
+    path = files / "train/cat/96.png"
+    with Image.open(path) as image:
+        image.putpixel((31, 31), tuple(255 - value for value in image.getpixel((31, 31))))
+        image.save(path)
+
+
+def _swapped_labels(files):
+    """Images 3 and 4 of the train part."""
+    (files / "train/cat/96.png").rename(files / "train/deer/0.png")
+    (files / "train/deer/95.png").rename(files / "train/cat/0.png")
+
+
+CHANGES = {
+    "pixel": _another_pixel,
+    "labels": _swapped_labels,
+    "missing": lambda files: (files / "train/cat/96.png").unlink(),
+    "twice": lambda files: shutil.copy(files / "train/cat/96.png", files / "train/cat/0.png"),
+    "part": lambda files: (files / "test/bird/76.png").rename(files / "train/bird/76.png"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_almost_the_official_images_are_not_recognised(load, known, tiny_files, change):
+    change(tiny_files)
+    found = load(tiny_files)
+    assert found.source["pixels"] != known.source["pixels"]
+    assert "same_images_as" not in found.source
+
+
+def test_the_digest_by_hand():
+    """Of one image of one pixel (1, 2, 3) with label 5 in train, two of label 0 in test."""
+    one, two = (np.array([[[[1]], [[2]], [[3]]]] * n, np.uint8) for n in (1, 2))
+    row = hashlib.sha256(b"\5\0\0\0\0\0\0\0\1\2\3").digest()
+    other = hashlib.sha256(b"\0\0\0\0\0\0\0\0\1\2\3").digest()
+    train, test = hashlib.sha256(row).hexdigest(), hashlib.sha256(other + other).hexdigest()
+    said = hashlib.sha256(f'{{"test":"{test}","train":"{train}"}}'.encode()).hexdigest()
+    assert pixel_digest({"train": (one, np.array([5])), "test": (two, np.array([0, 0]))}) == said
+
+
+@pytest.mark.slow
+def test_all_of_cifar10_from_files(cifar10_store, cifar10_zip):
+    """Published: 5,000 and 1,000 images a class, no image twice, the mean to eight digits and the deviation to four.
+
+    One black pixel of 50,000 * 1024 made white would move the mean by 2e-8.
+    """
+    tree = YAML(typ="safe").load(PARAMS / "datasets/cifar10-lt.yaml")
+    assert np.bincount(cifar10_store.labels("train")).tolist() == [5000] * 10
+    assert np.bincount(cifar10_store.labels("test")).tolist() == [1000] * 10
+    assert cifar10_store.source["kind"] == "image_folder"
+    assert cifar10_store.source["origin"] == cifar10_zip.name
+    assert cifar10_store.source["pixels"] == OFFICIAL["cifar10"].pixels
+    assert cifar10_store.source["same_images_as"] == "cifar-10-python.tar.gz"
+    images = cifar10_store.images("train")
+    assert images.mean((0, 2, 3)) / 255 == pytest.approx([0.49139968, 0.48215841, 0.44653091], abs=5e-9)
+    assert len({image.tobytes() for part in ("train", "test") for image in cifar10_store.images(part)}) == 60_000
+    pixels = images.astype(np.float32) / 255
+    assert pixels.mean((0, 2, 3), dtype=np.float64) == pytest.approx(tree["mean"], abs=1e-4)
+    assert pixels.std((0, 2, 3), dtype=np.float64) == pytest.approx(tree["std"], abs=2e-4)

@@ -1,0 +1,125 @@
+"""A run that was trained elsewhere is kept from its bundle, and is shown whatever the code has become since."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daso.adopt import adopt_bundle
+from daso.bundled import train_bundle
+from daso.cli import main
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import parse_run, split_config
+from daso.data.bundle import write_bundle
+from daso.data.catalog import make_store
+from daso.data.files import sealed
+from daso.data.split import make_split
+from daso.engine.metrics import run_metrics
+from daso.errors import DataError
+from daso.keep import keep_bundle
+from daso.report.page import write_report
+from daso.training import Way
+from tests.engine.world import CPU
+
+PARAMS = Path(__file__).resolve().parents[1] / "params"
+RUN = "digits/n20-m80-l20-u10r/smoke/supervised/s0"
+COMMIT, BUNDLE, KEPT = "0123456789ab", Path("bundles/x"), Path("reports/measured", RUN)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project with a bundle of one run that was trained at COMMIT, and the key of that day."""
+    root = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(PARAMS, root / "params")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("DASO_COMMIT", COMMIT)
+        params = load()
+        run = parse_run(params, RUN)
+        source = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, "image_size": 8}
+        store = make_store(source, Path("data/store/digits"))
+        make_split(
+            split_config(params, run.dataset, run.setting, 0), store, Path("data/splits/digits", run.setting, "s0.json")
+        )
+        config = Keys(params).resolved(run)
+        write_bundle(BUNDLE, [config], commit=COMMIT)
+        train_bundle(BUNDLE, Way(CPU))
+    return root, config["key"]
+
+
+@pytest.fixture
+def key(trained, tmp_path, monkeypatch):
+    """A working copy with params/ and the trained bundle alone."""
+    root, key = trained
+    for name in ("params", "bundles"):
+        shutil.copytree(root / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return key
+
+
+def retold(**changes):
+    """Change what the run's last file says, its digest right."""
+    path = BUNDLE / "runs" / RUN / "train.json"
+    tree = json.loads(path.read_text())
+    path.write_bytes(sealed({**tree, **changes, "provenance": {**tree["provenance"], **changes.get("provenance", {})}}))
+
+
+def test_a_run_of_older_code_is_kept_from_its_bundle_and_shown(key, monkeypatch):
+    monkeypatch.setattr(Keys, "_code_of", lambda self, stage, specs: "newer code")
+    assert Keys(load()).train(parse_run(load(), RUN)) != key
+    hint = f"trained as {key}, but .*; keep its numbers for reports by `python -m daso keep --bundle {BUNDLE}`, or"
+    with pytest.raises(DataError, match=hint):
+        adopt_bundle(BUNDLE)
+    assert main(["keep", "--bundle", str(BUNDLE)]) == 0
+    metrics = json.loads((KEPT / "metrics.json").read_text())
+    assert (metrics["run"], metrics["key"], metrics["provenance"]["commit"]) == (RUN, key, COMMIT)
+    assert {"device", "versions"} <= metrics["provenance"].keys()
+    assert metrics["top1"] == run_metrics(BUNDLE / "runs" / RUN)["top1"]
+    assert (KEPT / "history.csv").read_bytes() == (BUNDLE / "runs" / RUN / "history.csv").read_bytes()
+    write_report("smoke", Path("out"))
+    number = f"{100 * metrics['top1']['median']:.1f}"
+    assert f", commit {COMMIT}: **{number}**, n = 1" in Path("out/report.md").read_text()
+
+
+@pytest.mark.parametrize("name", [f"runs/{RUN}/history.csv", f"runs/{RUN}/final.pt", f"configs/{RUN}.json"])
+def test_a_damaged_file_of_the_bundle(key, name):
+    path = BUNDLE / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DataError, match=f"{path}: damaged"):
+        keep_bundle(BUNDLE)
+    assert not KEPT.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"key": "another"}, "trained as another, but the bundle was packed with"),
+        ({"provenance": {"config_sha256": "another"}}, "but the bundle was packed with"),
+        ({"provenance": {"split_sha256": "another"}}, "trained with another split than"),
+        ({"provenance": {"commit": f"{COMMIT}-dirty"}}, f"made from {COMMIT}-dirty, which nobody can check out"),
+    ],
+)
+def test_a_run_that_is_not_what_was_packed(key, changes, error):
+    retold(**changes)
+    with pytest.raises(DataError, match=error):
+        keep_bundle(BUNDLE)
+    assert not KEPT.exists()
+
+
+def test_a_run_that_is_not_finished_or_not_in_it(key):
+    with pytest.raises(DataError, match=f"s1: there is no such run in it; pack it, or name one of {RUN}"):
+        keep_bundle(BUNDLE, [RUN.replace("s0", "s1")])
+    (BUNDLE / "runs" / RUN / "train.json").unlink()
+    with pytest.raises(DataError, match="s0: it is not finished; train it"):
+        keep_bundle(BUNDLE, [RUN])
+    with pytest.raises(
+        DataError, match=f"no finished run in it; train it with `python -m daso train --bundle {BUNDLE}`"
+    ):
+        keep_bundle(BUNDLE)
+
+
+def test_keep_without_words(key, capsys):
+    assert main(["keep"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "keep: name runs, or a --bundle of finished runs"
