@@ -12,8 +12,8 @@ from daso.engine.environment import choose_device
 def settings_of_a_training():
     """Choose the GPU as a training does, deterministic and without TF32, then put the settings back.
 
-    Graphs that earlier tests have left are freed first: torch frees workspaces of the stream that they were captured on,
-    which another graph may use by then.
+    Graphs that earlier tests have left are freed first: with a graph, torch frees the workspaces of its stream, which
+    another graph may use by then.
     """
     cudnn, matmul, deterministic = torch.backends.cudnn, torch.backends.cuda.matmul, torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory

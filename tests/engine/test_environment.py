@@ -11,7 +11,7 @@ from daso.engine.environment import choose_device, made_with, out_of_memory
 from daso.errors import DasoError
 
 CPU_INSTEAD = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
-OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 12080). Please update.\nSecond line"
+OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 12080). Please update your GPU driver.\nSecond"
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
 
 
@@ -113,14 +113,11 @@ def test_the_cpu_where_no_gpu_is_listed_or_wanted(cuda):
 def test_a_driver_that_is_too_old_ends_the_command_in_one_line(cuda):
     cuda.has(0, why=OLD_DRIVER)
     cuda.lists(1, driver="570.86.10")
-    assert (
-        refused()
-        == refused("cuda")
-        == (
-            "GPU 0: torch 2.15.0+cu132 (CUDA 13.2) with driver 570.86.10 cannot use it: The NVIDIA driver on your system is "
-            "too old (found version 12080). Please update; update the driver to 580 or later, or install a build of torch "
-            f"for an older CUDA; {CPU_INSTEAD}"
-        )
+    assert refused() == refused("cuda")
+    assert refused() == (
+        "GPU 0: torch 2.15.0+cu132 (CUDA 13.2) with driver 570.86.10 cannot use it: The NVIDIA driver on your system "
+        "is too old (found version 12080); update the driver to 580 or later, or install a build of torch for an older "
+        f"CUDA; {CPU_INSTEAD}"
     )
 
 
@@ -166,8 +163,8 @@ def test_a_gpu_older_than_the_build_ends_the_command_in_one_line(cuda, monkeypat
     cuda.has(1, capability=(7, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100-SXM2-16GB")
     assert refused() == (
-        "GPU 0: Tesla V100-SXM2-16GB is sm_70, but torch 2.15.0+cu132 is built for sm_75, sm_80, sm_90; install a build "
-        f"of torch for this GPU; {CPU_INSTEAD}"
+        "GPU 0: Tesla V100-SXM2-16GB is sm_70, but torch 2.15.0+cu132 is built for sm_75, sm_80, sm_90; install a "
+        f"build of torch for this GPU; {CPU_INSTEAD}"
     )
 
 
@@ -191,8 +188,8 @@ def test_what_a_run_was_made_with(cuda, monkeypatch):
 
 
 TOLD = (
-    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.25 GiB is free. "
-    "Including non-PyTorch memory, this process has 77.86 GiB memory in use."
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.25 GiB is "
+    "free. Including non-PyTorch memory, this process has 77.86 GiB memory in use."
 )
 
 
