@@ -12,7 +12,6 @@ from typing import NamedTuple
 import torch
 
 from daso.bench.pace import Bytes, bytes_of, seconds_at_once
-from daso.bench.world import cores
 from daso.config.explain import aligned
 from daso.config.keys import Keys
 from daso.config.params import Params
@@ -20,8 +19,9 @@ from daso.config.resolve import Run, lenders, runs, setting_config, with_lenders
 from daso.data.files import pretty, read_json, whole_file
 from daso.data.tail import class_sizes, way_of
 from daso.engine.environment import choose_device, choose_precision, describe
-from daso.engine.lock import devices, slots
+from daso.engine.gpus import devices, slots
 from daso.engine.program import choose_mode
+from daso.machine import cores
 from daso.report import planned
 from daso.report.cost import STEPS, Timed, Work, kind, timed
 from daso.report.provenance import duration

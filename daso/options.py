@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.errors import DasoError
+from daso.machine import cores
 
 Option = tuple[str, dict[str, Any]]
 
@@ -95,7 +95,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--variants", {"type": words, "default": ["bf16"], "help": "precisions to compare with fp32"}),
         ("--seeds", {"type": int, "default": 10, "help": "how many, from 0 on"}),
         ("--margin", {"type": float, "default": 1.0, "help": "points of accuracy that would matter"}),
-        ("--jobs", {"type": int, "default": os.cpu_count() or 1, "help": "runs at once"}),
+        ("--jobs", {"type": int, "default": cores(), "help": "runs at once"}),
         ("--steps", {"type": int, "help": "fewer steps than the protocol's"}),
         ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md")}),
         DEVICE,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from daso.engine.lock import devices, number, slots
+from daso.engine.gpus import devices, number, slots
 from daso.errors import DasoError
+from daso.machine import cores
+
+__all__ = ["cores", "gpu_slots", "pack"]
 
 
 def gpu_slots() -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, verify_store
 from daso.data.tail import UNKNOWN
 from daso.engine import checkpoint, journal
-from daso.engine.environment import describe
+from daso.engine.environment import describe, out_of_memory
 from daso.engine.lock import run_lock
 from daso.engine.progress import Progress, Stop
 from daso.engine.replicas import in_turn
@@ -26,6 +27,9 @@ from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
 from daso.errors import BusyError, DasoError, DataError, DivergedError
 from daso.places import again
+
+# torch has 32 streams of each priority and hands them out in turn; runs must not come to share one.
+REPLICAS = 16
 
 
 class Job(NamedTuple):
@@ -72,17 +76,34 @@ def train(jobs: Sequence[Job], way: Way) -> None:
     """
     if way.replicas < 1:
         raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")
+    if way.replicas > REPLICAS:
+        raise DasoError(f"--replicas {way.replicas}: torch has no streams for more than {REPLICAS} runs; lower it")
     for job in jobs:
         if wrong := malformed(job.config):
             raise DasoError(f"not a run's configuration: {wrong}; `daso resolve` prints one")
         check_code(job.config)
-    data = _load(jobs, way.device)
+    with _out_of_memory("images", way):
+        data = _load(jobs, way.device)
     diverged: list[DivergedError] = []
     with Stop() as stop:
         courses = (_course(job, part, way, stop, diverged) for job, part in zip(jobs, data, strict=True))
         in_turn(courses, way.replicas, way.device)
     if diverged:
         raise DivergedError(*(line for error in diverged for line in str(error).splitlines()))
+
+
+@contextmanager
+def _out_of_memory(what: str, way: Way) -> Iterator[None]:
+    """Raise DasoError in place of CUDA's error where the GPU has no memory left."""
+    try:
+        yield
+    except RuntimeError as error:
+        if (line := out_of_memory(error)) is None:
+            raise
+        fewer = f"lower --replicas ({way.replicas} now), " if way.replicas > 1 else ""
+        fix = f"{fewer}lower DASO_SLOTS or end other processes on this GPU"
+        again = "run the same command again: it goes on from the last checkpoint"
+        raise DasoError(f"{what}: {line}; {fix}, and {again}") from error
 
 
 def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
@@ -123,7 +144,7 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
     """One run in pieces, from its start or its saved state to its results, or to what is added to `diverged`."""
     config, run = job.config, job.config["run"]
     try:
-        with run_lock(job.scratch, lambda: way.managed and stop.signal is None):
+        with run_lock(job.scratch, lambda: way.managed and stop.signal is None), _out_of_memory(run, way):
             if way.skip_busy and (job.out / "train.json").exists():  # by a process that began after this one
                 return
             trainer = build(config, data.resident, way.device, way.mode, data.lent)

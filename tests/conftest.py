@@ -1,9 +1,24 @@
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def as_users_run(request):
+    """Run tests marked gpu under the settings of a training, whatever other tests have set; the others as they are."""
+    if request.node.get_closest_marker("gpu") is None:
+        yield
+        return
+    import torch
+
+    from tests.gpu import settings_of_a_training
+
+    with settings_of_a_training() if torch.cuda.is_available() else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,12 @@ import subprocess
 import pytest
 
 from daso import profiles
-from daso.engine import lock
+from daso.engine import gpus
 
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch):
-    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "DASO_PACK"):
+    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "DASO_PACK", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -28,11 +28,21 @@ def bare(monkeypatch):
 def test_each_gpu_takes_as_many_runs_as_it_has_slots(monkeypatch, variables, found):
     """Two GPUs in the machine, one of them in two instances, whose lines are indented."""
     listed = "GPU 0: A (UUID: GPU-0)\n  MIG 1g: (UUID: MIG-0)\n  MIG 1g: (UUID: MIG-1)\nGPU 1: A (UUID: GPU-1)\n"
-    monkeypatch.setattr(lock.shutil, "which", lambda name: name)
-    monkeypatch.setattr(lock.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 0, listed))
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: name)
+    monkeypatch.setattr(gpus.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 0, listed))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert profiles.gpu_slots() == found
+
+
+def test_more_gpus_than_the_machine_has_end_the_call_in_a_line(monkeypatch, tmp_path):
+    (tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0").mkdir(parents=True)
+    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
+    assert profiles.gpu_slots() == 1
+    monkeypatch.setenv("DASO_GPUS", "2")
+    with pytest.raises(SystemExit, match="^DASO_GPUS=2: this machine has 1 GPU; lower it or unset it$"):
+        profiles.gpu_slots()
 
 
 @pytest.mark.parametrize(("value", "runs"), [(None, 8), ("16", 16), ("1", 1), ("0", 1)])

@@ -6,11 +6,15 @@ import pytest
 import torch
 
 import daso.training as training
+from daso import bundled
+from daso.cli import main
+from daso.data import bundle
 from daso.data.files import sealed
 from daso.engine import checkpoint
 from daso.engine.environment import choose_device
 from daso.engine.progress import Stop
 from daso.engine.resident import Resident
+from daso.engine.train import Trainer
 from daso.errors import CheckpointError, DasoError, DataError, DivergedError
 from daso.training import Data, Job, Way
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool
@@ -81,6 +85,109 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
     with pytest.raises(DivergedError, match="^wild: loss_[a-z]+ is (nan|inf) at step"):
         training.train(jobs, Way(CPU))
     assert ended == ["calm"]
+
+
+NO_MEMORY = "CUDA out of memory. Tried to allocate 20.00 MiB. "
+NO_MEMORY += "GPU 0 has a total capacity of 15.77 GiB of which 3.12 MiB is free."
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Train two runs at once by the command line; return its exit status and the final state of each run that ended."""
+    monkeypatch.chdir(tmp_path)
+    results = {}
+    resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
+    monkeypatch.setattr(training, "check_code", lambda config: None)
+    monkeypatch.setattr(training, "_load", lambda jobs, _: [Data(None, None, resident, training.Lent()) for _ in jobs])
+    monkeypatch.setattr(training, "describe", lambda device: {})
+    monkeypatch.setattr(training, "write_run", lambda out, trainer, *_: results.update({out.name: trainer.state()}))
+
+    jobs = [
+        Job(CONFIG | {"run": run}, tmp_path, tmp_path, tmp_path / run, tmp_path / "scratch" / run)
+        for run in ("one", "two")
+    ]
+    monkeypatch.setattr(bundled, "train_bundle", lambda path, way: training.train(jobs, way))
+    monkeypatch.setenv("DASO_COMMIT", "c")
+    monkeypatch.setattr(bundle, "contents", lambda path: {"commit": "c"})
+
+    def train():
+        results.clear()
+        return main(["train", "--bundle", "b", "--device", "cpu", "--replicas", "2"]), dict(results)
+
+    return train
+
+
+def same(one, two):
+    """Whether two states are equal to the last bit, but for times."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        kept = [name for name in one if name not in ("elapsed", "stages")]
+        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in kept)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+def test_a_run_out_of_gpu_memory_ends_in_a_line_and_resumes_from_its_checkpoint(command, tmp_path, monkeypatch, capsys):
+    """The fourth step of the first run fails, after its update: the checkpoint is that of step 2."""
+    status, whole = command()
+    assert (status, whole.keys()) == (0, {"one", "two"})
+    step, taken = Trainer.step, []
+
+    def fails(self, batch):
+        step(self, batch)
+        if self.config["run"] == "one":
+            taken.append(self.t)
+            if len(taken) == 4:
+                raise torch.OutOfMemoryError(NO_MEMORY)
+
+    monkeypatch.setattr(Trainer, "step", fails)
+    capsys.readouterr()
+    status, ended = command()
+    assert (status, ended) == (1, {})
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "memory" in line]
+    assert line == (
+        "one: out of GPU memory: 20.00 MiB needed, 3.12 MiB of 15.77 GiB free; lower --replicas (2 now), lower "
+        "DASO_SLOTS or end other processes on this GPU, and run the same command again: it goes on "
+        "from the last checkpoint"
+    )
+    assert checkpoint.load(tmp_path / "scratch/one/k.pt", "k")["t"] == 2
+    status, resumed = command()
+    assert status == 0
+    assert taken == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert same(resumed, whole)
+
+
+def test_images_that_do_not_fit_on_the_gpu_end_in_a_line(monkeypatch):
+    def load(jobs, device):
+        raise torch.OutOfMemoryError(NO_MEMORY)
+
+    monkeypatch.setattr(training, "_load", load)
+    with pytest.raises(DasoError, match=r"^images: out of GPU memory: 20\.00 MiB needed, .* free; lower DASO_SLOTS or"):
+        training.train([], Way(CPU))
+
+
+def test_other_errors_of_a_step_keep_their_traceback(command, monkeypatch):
+    def fails(self, batch):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(Trainer, "step", fails)
+    with pytest.raises(RuntimeError, match="^shapes cannot be multiplied$"):
+        command()
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (0, "--replicas 0: at least one run is trained at a time"),
+        (17, "--replicas 17: torch has no streams for more than 16 runs; lower it"),
+    ],
+)
+def test_numbers_of_replicas_that_are_refused(number, line):
+    with pytest.raises(DasoError, match=f"^{line}$"):
+        training.train([], Way(CPU, replicas=number))
+    training.train([], Way(CPU, replicas=16))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "xpu"])

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from daso.bench import augmentation, ceiling, growth, memory, replicas, steps, table
 from daso.bench.findings import Section
-from daso.bench.world import Bench, Config, cores, tiny
+from daso.bench.world import Bench, Config, tiny
 from daso.engine.environment import choose_device, describe
 from daso.engine.program import MODES, choose_mode
 from daso.errors import DasoError
+from daso.machine import cores
 
 PARTS: dict[str, Callable[[Bench], Section]] = {
     "augmentation": augmentation.measure,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from daso.data.shape import misfit
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
 from daso.errors import DataError
+from daso.machine import cores
 from daso.places import CONTENTS
 from daso.records import ImageArray
 
@@ -163,7 +163,7 @@ def _write_store(folder: Path, store: Store, rows: Sequence[int]) -> None:
 
 def _write_zip(path: Path, store: Store, part: str, rows: Sequence[int]) -> None:
     """A stored zip of `<row>.webp`; equal images give equal bytes, whenever it is written."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive, ThreadPoolExecutor(cores()) as pool:
         encoded: Iterable[bytes] = pool.map(_webp, store.images(part, np.array(rows, dtype=np.int64)))
         for row, content in zip(rows, encoded, strict=True):
             archive.writestr(zipfile.ZipInfo(f"{row}.webp"), content)

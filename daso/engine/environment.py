@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from daso.engine.gpus import devices, driver, fix, number, supports
 from daso.errors import DasoError
 from daso.models.network import Precision
 
+ON_THE_CPU = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
+# Errors of CUDA and its libraries that are not torch's own OutOfMemoryError, and torch's statement of what is free.
+NO_MEMORY = re.compile(r"CUDA error: out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
+FREE = r"has a total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free"
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device, else the CPU; arithmetic is made repeatable, and fp32 means fp32."""
+    """Return the device of a name and make its arithmetic repeatable; fp32 means fp32, not TF32.
+
+    `auto` is the first GPU where one is listed or usable, else the CPU: a listed GPU that torch cannot use is an error,
+    as training on the CPU instead would take weeks. Raises DasoError for a name or device that cannot be used.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
@@ -29,19 +40,81 @@ def choose_device(name: str) -> torch.device:
     # Nothing here reads memory that it has not written, and filling it first costs a tenth of a small step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if devices() or (number("DASO_GPUS") != 0 and _usable()) else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
         raise DasoError(f"device '{name}': choose auto, cpu, cuda or cuda:N")
-    if device.type == "cuda":
-        seen = torch.cuda.device_count()
-        if (device.index or 0) >= seen:
-            raise DasoError(f"device '{name}' is not available: torch sees {seen} CUDA devices; use --device cpu")
-        torch.cuda.set_device(device)
+    return _prepared(device.index or 0) if device.type == "cuda" else device
+
+
+def _prepared(index: int) -> torch.device:
+    """Make a GPU the current one; raises DasoError, in one line, where torch cannot use it."""
+    names = devices()
+    asked = f"GPU {names[index] if index < len(names) else index}"
+    if not _usable():
+        cuda, installed = torch.version.cuda, driver()
+        pair = f"torch {torch.__version__} (CUDA {cuda or 'none'}) with driver {installed or 'unknown'}"
+        raise DasoError(f"{asked}: {pair} cannot use it: {_reason()}; {fix(cuda, installed)}; {ON_THE_CPU}")
+    if index >= (seen := torch.cuda.device_count()):
+        wrong = f"device 'cuda:{index}' is not available: torch sees {seen} CUDA device{'s' * (seen != 1)}"
+        raise DasoError(f"{wrong}; correct --device, CUDA_VISIBLE_DEVICES or DASO_GPUS; {ON_THE_CPU}")
+    device = torch.device("cuda", index)  # set_device refuses a device without an index
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch's own about an old GPU, which is refused below
+            torch.cuda.set_device(device)
+            capability, architectures = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
+            name = torch.cuda.get_device_name(device)
+    except RuntimeError as error:  # such as memory that other processes hold, or their exclusive use
+        reason = f"{asked}: {str(error).strip().partition(chr(10))[0]}"
+        raise DasoError(f"{reason}; end other processes on this GPU or choose another; {ON_THE_CPU}") from error
+    if torch.version.cuda and not supports(architectures, *capability):
+        here = f"{asked}: {name} is sm_{capability[0]}{capability[1]}"
+        built = f"torch {torch.__version__} is built for {', '.join(architectures)}"
+        raise DasoError(f"{here}, but {built}; install a build of torch for this GPU; {ON_THE_CPU}")
     return device
+
+
+def _usable() -> bool:
+    """Return True if torch can use a GPU here."""
+    with warnings.catch_warnings(action="ignore"):  # the reason is part of an error, or of no interest
+        return torch.cuda.is_available()
+
+
+def _reason() -> str:
+    """Return why torch cannot use any GPU: the first sentence of its own error."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (AssertionError, RuntimeError) as error:
+        return re.split(r"\n|\. ", str(error).strip())[0].rstrip(".")
+    return "it sees no device"
+
+
+def made_with(device: torch.device, precision: Precision, mode: str) -> str:
+    """Describe what else the last bits of a run depend on: libraries, device, threads, precision and mode."""
+    name, cudnn = device.type, ""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        cudnn = f", cuDNN {torch.backends.cudnn.version()},"  # type: ignore[no-untyped-call]
+    return f"torch {torch.__version__}{cudnn} on {name}, {torch.get_num_threads()} threads, {precision}, {mode}"
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """Return, in one line, that a GPU has no memory left: what was needed and what was free. None for other errors.
+
+    An error that ends a capture hides the one that caused it, so causes and contexts are looked at too.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        text = str(one)
+        if isinstance(one, torch.OutOfMemoryError) or (isinstance(one, RuntimeError) and NO_MEMORY.search(text)):
+            needed, free = (re.search(pattern, text) for pattern in (r"Tried to allocate ([\d.]+ \w+)", FREE))
+            size = f"{needed[1]} needed" if needed else "more memory needed than is free"
+            return f"out of GPU memory: {size}" + (f", {free[2]} of {free[1]} free" if free else "")
+        one = one.__cause__ or one.__context__
+    return None
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:

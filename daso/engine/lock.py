@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +13,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
-from daso.errors import BusyError, DasoError
+from daso.engine.gpus import devices, number, slots
+from daso.errors import BusyError
 
 POLL = 0.5  # seconds between two looks for a free slot
 
@@ -82,45 +81,22 @@ def device_slot(wait: float | None = None) -> Iterator[str | None]:
 
 @contextmanager
 def _visible(names: str) -> Iterator[None]:
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    """Show these GPUs alone to CUDA.
+
+    Where the user has not named GPUs, CUDA numbers them as nvidia-smi does.
+    """
+    before = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
+    if before["CUDA_VISIBLE_DEVICES"] is None:
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ["CUDA_VISIBLE_DEVICES"] = names
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
-
-
-def number(name: str) -> int | None:
-    """An environment variable as a whole number, None where it is not set; raises DasoError where it is none."""
-    text = os.environ.get(name)
-    if text is not None and not (text.isdecimal() and len(text) <= 4):
-        raise DasoError(f"{name}={text}: give a whole number below 10,000")
-    return None if text is None else int(text)
-
-
-def devices() -> list[str]:
-    """Names of the CUDA devices to share: those visible, at most DASO_GPUS of them; with 0 all are hidden."""
-    visible, limit = os.environ.get("CUDA_VISIBLE_DEVICES"), number("DASO_GPUS")
-    if visible is not None:
-        names = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    elif limit is not None:
-        names = [str(number) for number in range(limit)]
-    elif shutil.which("nvidia-smi"):
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
-        names = [
-            str(number) for number, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))
-        ]
-    else:
-        names = []
-    return names[:limit]
-
-
-def slots() -> int:
-    """Runs that may share one device: DASO_SLOTS, or one."""
-    return number("DASO_SLOTS") or 1
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _first_free(names: list[str], wait: float | None) -> tuple[str, IO[str]]:

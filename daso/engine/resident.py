@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from daso import machine
 from daso.augment.packed import pack
 from daso.augment.randaugment import ship
 from daso.data.split import labels_of
@@ -112,12 +111,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that images may take on a device: a share of what is free there now."""
     if device.type == "cuda":
         return int(SHARE * torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # not Linux: all there is stands for what is free
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(SHARE * free)
+    return int(SHARE * machine.free_memory())
 
 
 def _images(store: Store, part: str, rows: IntArray, device: torch.device, memory: int) -> Tensor | Streamed:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from daso.engine import checkpoint
+from daso.engine.environment import made_with
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
@@ -69,9 +70,7 @@ class Trainer:
         if "compiled" in mode:
             compile_networks(models)
         # With anything else the last bits may differ.
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        self.made_with = f"torch {torch.__version__} on {name}, {torch.get_num_threads()} threads, "
-        self.made_with += f"{self.precision}, {mode}"
+        self.made_with = made_with(device, self.precision, mode)
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
         self.replicas = 1  # runs at once in this process: what its speed was measured beside
 

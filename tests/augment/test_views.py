@@ -235,11 +235,12 @@ def test_plain_views_of_images_that_keep_their_size_are_the_images():
 def test_under_deterministic_algorithms(photo_tiles):
     images, augmentation = batches(photo_tiles(32), 2, 100), Augmentation(**CIFAR)
     expected = augmentation.strong(images, steps(0, 2))
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
         assert torch.equal(augmentation.strong(images, steps(0, 2)), expected)
     finally:
-        torch.use_deterministic_algorithms(False)
+        torch.use_deterministic_algorithms(before)
 
 
 @pytest.mark.parametrize(
@@ -269,12 +270,10 @@ def test_the_gpu_gives_the_same_pixels_and_does_not_wait(photo_tiles, view, opti
     images, render = batches(photo_tiles(options["size"]), 64, 128), getattr(Augmentation(**options), view)
     expected, on_gpu = render(images, steps(0, 64)), images.cuda()
     render(on_gpu, steps(0, 64))  # the tables go to the device once
-    torch.use_deterministic_algorithms(True)
     torch.cuda.set_sync_debug_mode("error")
     try:
         result = render(on_gpu, steps(0, 64))
     finally:
         torch.cuda.set_sync_debug_mode("default")
-        torch.use_deterministic_algorithms(False)
     assert torch.equal(result.cpu(), expected)
     assert torch.equal(render(on_gpu, steps(0, 64)._replace(t=torch.arange(64).cuda())).cpu(), expected)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("cluster")]
 SLURM = ("snakemake", "--workflow-profile", "workflow/profiles/slurm")
 # Look at the jobs more often than a cluster would like, and ask for as little memory as any machine has.
 BRISK = ("--slurm-init-seconds-before-status-checks", "1", "--default-resources", "mem_mb=600")
+WATCHED = Path(__file__).parents[1] / "endurance/watched"
 SHORT, LONG = METHODS
 CANCELLED = f"digits/{SETTING}/tiny/{LONG}/s0"
 STEPS_OF_A_RUN, SECONDS = 600, 0.1
@@ -60,6 +62,7 @@ def slurm(fresh, tmp_path_factory):
     try:
         with cluster(tmp_path_factory.mktemp("cluster") / "node") as found:
             project.where = {name: found[name] for name in ("SLURM_CONF", "PATH")} | {"DASO_GPUS": "1"}
+            project.where["PYTHONPATH"] = str(WATCHED)  # its GPUs are made up
             project.said = run_and_cancel(project, found)
             shown = asked(found, "scontrol", "show", "jobs")
             project.jobs = [dict(re.findall(r"(\w+)=(\S*)", text)) for text in shown.strip().split("\n\n")]

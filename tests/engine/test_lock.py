@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from daso.engine import lock
-from daso.engine.lock import device_slot, devices, run_lock
-from daso.errors import BusyError, DasoError
+from daso.engine import gpus, lock
+from daso.engine.lock import device_slot, run_lock
+from daso.errors import BusyError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
 def own_devices(tmp_path, monkeypatch):
-    """Locks of this test alone, and no word about devices from outside."""
+    """Locks of this test alone, and a machine that lists no GPU."""
+    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "SLURM_JOB_ID"):
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "DASO_GPUS", "DASO_SLOTS", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -96,8 +98,7 @@ def test_where_there_are_no_locks_nobody_is_waited_for(tmp_path, monkeypatch, ca
         assert f"s0.lock: this file system has no locks ({os.strerror(number)})" in caplog.text
 
 
-def test_without_devices_nothing_is_held(monkeypatch):
-    monkeypatch.setattr(lock.shutil, "which", lambda name: None)
+def test_without_devices_nothing_is_held():
     with device_slot() as name:
         assert name is None
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
@@ -107,10 +108,12 @@ def test_a_slot_is_the_only_visible_device_while_it_is_held(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
     with device_slot() as name:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "0"
-    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+        assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"  # as nvidia-smi counts them
+    assert not {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"} & os.environ.keys()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     with device_slot() as name:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "5"
+        assert "CUDA_DEVICE_ORDER" not in os.environ  # the user counts as CUDA does
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"
 
 
@@ -135,24 +138,6 @@ def test_slots_fill_every_device_before_they_share_one(monkeypatch):
         file.close()
 
 
-@pytest.mark.parametrize(
-    ("visible", "limit", "names"),
-    [
-        (None, "2", ["0", "1"]),
-        ("3,5", None, ["3", "5"]),
-        ("3,5", "1", ["3"]),
-        ("", None, []),
-        ("-1", None, []),
-        (None, "0", []),
-    ],
-)
-def test_which_devices_are_shared(monkeypatch, visible, limit, names):
-    for name, value in (("CUDA_VISIBLE_DEVICES", visible), ("DASO_GPUS", limit)):
-        if value is not None:
-            monkeypatch.setenv(name, value)
-    assert devices() == names
-
-
 def test_with_no_gpu_wanted_none_is_seen(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
@@ -160,12 +145,6 @@ def test_with_no_gpu_wanted_none_is_seen(monkeypatch):
         assert name is None
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
-
-
-def test_a_limit_that_is_no_number_is_told(monkeypatch):
-    monkeypatch.setenv("DASO_GPUS", "two")
-    with pytest.raises(DasoError, match="DASO_GPUS=two: give a whole number"):
-        devices()
 
 
 def test_a_slurm_job_keeps_its_devices(monkeypatch):

@@ -1,4 +1,4 @@
-"""First on PYTHONPATH, this notes which device every training sees while it holds it.
+"""First on PYTHONPATH, this trains on the CPU and notes which device every training sees while it holds it.
 
 SEEN=<file> gets a line of JSON when a training begins and when it ends: the process, the moment on a clock that all
 processes share, CUDA_VISIBLE_DEVICES, and the kind of device that it trains on. HOLD=<seconds> makes it take at least
@@ -21,6 +21,14 @@ def note(what, way):
         file.write(json.dumps(line) + "\n")
 
 
+def train_on_the_cpu():
+    """Stand in for GPUs that are made up: a listed GPU that torch cannot use would be an error."""
+    from daso.engine import environment
+
+    choose = environment.choose_device
+    environment.choose_device = lambda name: choose("cpu")
+
+
 def watch():
     from daso import training
 
@@ -37,5 +45,7 @@ def watch():
     training.train = watched
 
 
-if "SEEN" in os.environ and "daso" in WORDS[1:-1] and WORDS[WORDS.index("daso") + 1] == "train":
-    watch()
+if "daso" in WORDS[1:-1] and WORDS[WORDS.index("daso") + 1] == "train":
+    train_on_the_cpu()
+    if "SEEN" in os.environ:
+        watch()

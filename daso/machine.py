@@ -1,0 +1,82 @@
+"""Processor cores and memory of the host that this process may use: its affinity, its control groups, the machine."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+SYSTEM = Path("/")  # where proc/ and sys/ lie
+V2 = ""  # the name that /proc/self/cgroup gives to the one hierarchy of version 2
+
+
+def cores() -> int:
+    """Count the cores that this process may use, at least one.
+
+    `taskset` and Slurm set the affinity, containers a quota of processor time (cpu.max of cgroup v2, cfs_quota_us of
+    v1); part of a core counts as a core.
+    """
+    limits = [float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)]
+    for group in _groups(V2):
+        with suppress(OSError, ValueError):  # "max" is no number: no limit
+            share, period = (group / "cpu.max").read_text(encoding="ascii").split()
+            limits.append(int(share) / int(period))
+    for group in _groups("cpu"):
+        with suppress(OSError, ValueError):
+            if (quota := _integer(group / "cpu.cfs_quota_us")) > 0:  # -1: no limit
+                limits.append(quota / _integer(group / "cpu.cfs_period_us"))
+    return max(1, math.ceil(min(limits)))
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that this process may still take.
+
+    The machine's available memory, or less where a control group (memory.max of cgroup v2, limit_in_bytes of v1) has
+    less left. The kernel drops cached files that are not in use before it refuses memory, so they count as free.
+    """
+    free = [_available()]
+    for name, limit, usage, cached in (
+        (V2, "memory.max", "memory.current", "inactive_file"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        for group in _groups(name):
+            with suppress(OSError, ValueError):
+                free.append(_integer(group / limit) - _integer(group / usage) + _cached(group, cached))
+    return max(0, min(free))
+
+
+def _available() -> int:
+    try:
+        lines = (SYSTEM / "proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # not Linux: assume that all memory is free
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _groups(name: str) -> Iterator[Path]:
+    """Yield the folders of this process's control group of a hierarchy and of all its ancestors: each limits it.
+
+    A container may see the host's path to its group, which is not mounted there: then only the ancestors exist.
+    """
+    mounts = SYSTEM / "sys/fs/cgroup"
+    try:
+        lines = (SYSTEM / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for _, names, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if name not in names.split(","):
+            continue
+        root = mounts / (name or ("unified" if (mounts / "unified").is_dir() else ""))
+        relative = PurePosixPath(path).relative_to("/")
+        yield from (root / part for part in (relative, *relative.parents))
+
+
+def _cached(group: Path, name: str) -> int:
+    lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.split()[0] == name), 0)
+
+
+def _integer(path: Path) -> int:
+    return int(path.read_text(encoding="ascii"))

@@ -1,0 +1,212 @@
+"""The choice of a device, with torch's calls of CUDA replaced: no GPU is needed."""
+
+import re
+import warnings
+
+import pytest
+import torch
+
+from daso.engine import gpus
+from daso.engine.environment import choose_device, made_with, out_of_memory
+from daso.errors import DasoError
+
+CPU_INSTEAD = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
+OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 12080). Please update your GPU driver.\nSecond"
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    """Choosing a device changes settings of the whole process."""
+    deterministic, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic
+    filled, cudnn = fill.fill_uninitialized_memory, torch.backends.cudnn
+    flags, matmul = (cudnn.benchmark, cudnn.allow_tf32), torch.backends.cuda.matmul.allow_tf32
+    yield
+    torch.use_deterministic_algorithms(deterministic)
+    fill.fill_uninitialized_memory = filled
+    cudnn.benchmark, cudnn.allow_tf32 = flags
+    torch.backends.cuda.matmul.allow_tf32 = matmul
+
+
+class Cuda:
+    """Torch's view of this many H100s, or of what a test changes."""
+
+    def __init__(self, monkeypatch, tmp_path):
+        self.tmp_path, self.current = tmp_path, []
+        self.set, self.unset = monkeypatch.setenv, monkeypatch.delenv
+        monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
+        monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        self.patch = monkeypatch.setattr
+        self.patch(torch.version, "cuda", "13.2")
+        self.patch(torch, "__version__", "2.15.0+cu132")
+        self.patch(torch._C, "_cuda_setDevice", self.current.append, raising=False)
+        self.patch(torch.cuda, "_check_stray_context", lambda index: None, raising=False)
+        self.patch(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_90"])
+        self.patch(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
+        self.has(1)
+
+    def has(self, count, capability=(9, 0), why="No CUDA GPUs are available"):
+        self.patch(torch.cuda, "is_available", lambda: count > 0)
+        self.patch(torch.cuda, "device_count", lambda: count)
+        self.patch(torch.cuda, "get_device_capability", lambda device: capability)
+
+        def fails():
+            raise RuntimeError(why)
+
+        self.patch(torch.cuda, "init", fails)
+
+    def lists(self, count, driver="580.65.06"):
+        """Let the driver's files list GPUs."""
+        folder = self.tmp_path / "proc/driver/nvidia"
+        for index in range(count):
+            (folder / f"gpus/0000:0{index}:00.0").mkdir(parents=True)
+        (folder / "version").write_text(f"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {driver}  Release\n")
+
+
+@pytest.fixture
+def cuda(monkeypatch, tmp_path):
+    return Cuda(monkeypatch, tmp_path)
+
+
+def refused(name="auto"):
+    with pytest.raises(DasoError) as error:
+        choose_device(name)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+def test_a_gpu_is_chosen_with_its_index(cuda, name):
+    """So that it equals the device of its tensors; torch's own set_device refuses one without an index."""
+    assert choose_device(name) == torch.device("cuda", 0)
+    assert cuda.current == [0]
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+
+
+def test_a_gpu_by_its_index(cuda):
+    cuda.has(2)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert cuda.current == [1]
+    assert refused("cuda:2") == (
+        "device 'cuda:2' is not available: torch sees 2 CUDA devices; correct --device, CUDA_VISIBLE_DEVICES or "
+        f"DASO_GPUS; {CPU_INSTEAD}"
+    )
+
+
+def test_the_cpu_where_no_gpu_is_listed_or_wanted(cuda):
+    assert choose_device("cpu") == torch.device("cpu")
+    cuda.set("DASO_GPUS", "0")
+    assert choose_device("auto") == torch.device("cpu")
+    cuda.unset("DASO_GPUS")
+    cuda.has(0)
+    assert choose_device("auto") == torch.device("cpu")
+    cuda.lists(1)
+    assert choose_device("cpu") == torch.device("cpu")
+    cuda.set("DASO_GPUS", "0")
+    assert choose_device("auto") == torch.device("cpu")
+    assert cuda.current == []
+
+
+def test_a_driver_that_is_too_old_ends_the_command_in_one_line(cuda):
+    cuda.has(0, why=OLD_DRIVER)
+    cuda.lists(1, driver="570.86.10")
+    assert refused() == refused("cuda")
+    assert refused() == (
+        "GPU 0: torch 2.15.0+cu132 (CUDA 13.2) with driver 570.86.10 cannot use it: The NVIDIA driver on your system "
+        "is too old (found version 12080); update the driver to 580 or later, or install a build of torch for an older "
+        f"CUDA; {CPU_INSTEAD}"
+    )
+
+
+def test_a_build_of_torch_without_cuda(cuda, monkeypatch):
+    cuda.has(0)
+    cuda.lists(1)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    line = refused()
+    assert "(CUDA none) with driver 580.65.06 cannot use it" in line
+    assert line.endswith(f"install a build of torch for CUDA; {CPU_INSTEAD}")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"DASO_GPUS": "1"},
+        {"SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0"},
+        {"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "3"},
+    ],
+    ids=str,
+)
+def test_a_gpu_that_only_the_environment_lists(cuda, variables):
+    cuda.has(0)
+    for name, value in variables.items():
+        cuda.set(name, value)
+    line = refused()
+    assert line.startswith("GPU 0: torch 2.15.0+cu132 (CUDA 13.2) with driver unknown cannot use it: No CUDA GPUs are")
+    assert "CUDA 13.2 needs 580 or later" in line
+
+
+def test_torchs_warning_about_the_driver_is_not_printed(cuda, monkeypatch):
+    def unavailable():
+        warnings.warn("CUDA initialization: ...", stacklevel=2)
+        return False
+
+    cuda.has(0)
+    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
+    assert choose_device("auto") == torch.device("cpu")  # a warning would be an error here
+
+
+def test_a_gpu_older_than_the_build_ends_the_command_in_one_line(cuda, monkeypatch):
+    cuda.has(1, capability=(7, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100-SXM2-16GB")
+    assert refused() == (
+        "GPU 0: Tesla V100-SXM2-16GB is sm_70, but torch 2.15.0+cu132 is built for sm_75, sm_80, sm_90; install a "
+        f"build of torch for this GPU; {CPU_INSTEAD}"
+    )
+
+
+def test_a_gpu_that_another_process_keeps(cuda, monkeypatch):
+    def busy(index):
+        raise torch.AcceleratorError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nSearch for it")
+
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", busy, raising=False)
+    assert re.match(r"GPU 0: CUDA error: CUDA-capable device\(s\) is/are busy or unavailable; end other", refused())
+
+
+def test_what_a_run_was_made_with(cuda, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 92200)
+    threads = torch.get_num_threads()
+    assert made_with(torch.device("cuda", 0), "bf16", "graph") == (
+        f"torch 2.15.0+cu132, cuDNN 92200, on NVIDIA H100, {threads} threads, bf16, graph"
+    )
+    assert made_with(torch.device("cpu"), "fp32", "eager") == (
+        f"torch 2.15.0+cu132 on cpu, {threads} threads, fp32, eager"
+    )
+
+
+TOLD = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.25 GiB is "
+    "free. Including non-PyTorch memory, this process has 77.86 GiB memory in use."
+)
+
+
+def test_out_of_memory_in_one_line():
+    assert out_of_memory(torch.OutOfMemoryError(TOLD)) == (
+        "out of GPU memory: 2.00 GiB needed, 1.25 GiB of 79.11 GiB free"
+    )
+    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")) == (
+        "out of GPU memory: more memory needed than is free"
+    )
+    assert out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
+def test_out_of_memory_behind_the_error_of_a_capture():
+    with pytest.raises(RuntimeError) as ended:
+        try:
+            raise torch.OutOfMemoryError(TOLD)
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    assert out_of_memory(ended.value) == "out of GPU memory: 2.00 GiB needed, 1.25 GiB of 79.11 GiB free"

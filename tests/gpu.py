@@ -1,0 +1,28 @@
+"""Settings that tests marked gpu share with a training."""
+
+import gc
+from contextlib import contextmanager
+
+import torch
+
+from daso.engine.environment import choose_device
+
+
+@contextmanager
+def settings_of_a_training():
+    """Choose the GPU as a training does, deterministic and without TF32, then put the settings back.
+
+    Graphs that earlier tests have left are freed first: with a graph, torch frees the workspaces of its stream, which
+    another graph may use by then.
+    """
+    cudnn, matmul, deterministic = torch.backends.cudnn, torch.backends.cuda.matmul, torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
+    flags = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    gc.collect()
+    choose_device("cuda")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        deterministic.fill_uninitialized_memory = before[1]
+        cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = flags
