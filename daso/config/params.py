@@ -10,19 +10,21 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, validators
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from daso.config.kept import kept, sources
+from daso.config.signature import ROOT
 from daso.data.files import read_file
 from daso.errors import ParamsError
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
+if TYPE_CHECKING:
+    from ruamel.yaml.error import YAMLError
+
+SCHEMAS = ROOT / "workflow" / "schemas"
+READERS = ("ruamel.yaml", "jsonschema")  # imported only where a file is parsed
 KINDS = ("dataset", "protocol", "method", "suite")
 LARGEST = 2**18  # bytes of a file
 VALUES = 10_000  # in a file, all aliases written out
@@ -51,6 +53,8 @@ class Params:
 
 def nearest(word: object, known: Iterable[object]) -> str:
     """`; did you mean 'x'?` for the closest of the known words, or what there is, or nothing."""
+    from difflib import get_close_matches
+
     words = [str(item) for item in known]
     close = get_close_matches(str(word), words, n=1)
     if close:
@@ -60,13 +64,29 @@ def nearest(word: object, known: Iterable[object]) -> str:
 
 def load(root: Path | str = "params") -> Params:
     """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
+    root, readers = Path(root), " ".join(version(name) for name in READERS)
+    return Params(root, **kept(root.parent, root.name, lambda: _depends(root), lambda: _checked(root), readers))
+
+
+def _checked(root: Path) -> dict[str, Any]:
+    """Every field of Params but `root`, of files without an error."""
     from daso.config.checks import check
 
-    params, errors, broken = read(Path(root))
+    params, errors, broken = read(root)
     errors += check(params, broken)
     if errors:
         raise ParamsError(*errors[:MOST], *([f"{root}: and {len(errors) - MOST} errors more"] if errors[MOST:] else []))
-    return params
+    return {name: value for name, value in vars(params).items() if name != "root"}
+
+
+def _depends(root: Path) -> list[Path]:
+    """The files that `load` depends on: params/, the schemas, and the code, whose constructors check options."""
+    found = [root / "pipeline.yaml", *(path for kind in KINDS for path in _files(root, kind))]
+    return [*found, *sorted(SCHEMAS.glob("*.json")), *sources()]
+
+
+def _files(root: Path, kind: str) -> list[Path]:
+    return sorted((root / f"{kind}s").glob("*.y*ml"))
 
 
 def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
@@ -78,7 +98,7 @@ def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
     found: dict[str, dict[str, Tree]] = {}
     for kind in KINDS:
         found[kind] = {}
-        for path in sorted((root / f"{kind}s").glob("*.y*ml")):
+        for path in _files(root, kind):
             found[kind][path.stem] = _file(path, kind, errors, broken)
             errors += _name_errors(path)
     errors += _ablations(root, found["method"], broken)
@@ -143,6 +163,9 @@ def _name_errors(path: Path) -> Iterator[str]:
 
 
 def _file(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tree:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     tree: object = {}
     try:
         tree = YAML(typ="safe", pure=True).load(read_file(path, LARGEST).decode("utf-8-sig"))
@@ -191,6 +214,8 @@ def _yaml_message(error: YAMLError) -> str:
 @cache
 def _validator(kind: str) -> Any:
     """A validator whose integers are integers (neither 100.0 nor true), and whose numbers are below 2^53."""
+    from jsonschema import Draft202012Validator, validators
+
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, v: type(v) is int and abs(v) < LIMIT
     ).redefine("number", lambda _, v: type(v) in (int, float) and abs(v) < LIMIT)
@@ -272,6 +297,8 @@ _ARTICLE = {
 
 
 def _hint(value: object, known: Iterable[object]) -> str:
+    from difflib import get_close_matches
+
     close = get_close_matches(str(value), [str(item) for item in known], n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
