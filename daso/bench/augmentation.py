@@ -16,9 +16,10 @@ from daso.augment.views import Augmentation
 from daso.bench import peers
 from daso.bench.findings import Section, Table, Target
 from daso.bench.measure import Measure, Times, interleaved, rates, ratios, scaled, timed
-from daso.bench.world import Bench, Config, changed, cores, random_data
+from daso.bench.world import Bench, Config, changed, random_data
 from daso.draw import Draw
 from daso.engine.loader import CHUNK, Loader
+from daso.engine.machine import cores
 from daso.methods.base import Views
 
 CPU = torch.device("cpu")

@@ -12,8 +12,9 @@ from torch import Tensor
 from daso.bench import peers
 from daso.bench.measure import timed
 from daso.bench.reference import Reference, plain_pytorch
-from daso.bench.world import Bench, Config, awake, cores, trainer
+from daso.bench.world import Bench, Config, awake, trainer
 from daso.engine.loader import CHUNK
+from daso.engine.machine import cores
 from daso.engine.resident import Resident
 
 WARMUP = 2  # steps: DASO is awake from the third on

@@ -12,8 +12,9 @@ from daso.bench.child import Child, Reply, children
 from daso.bench.contenders import Contender, ours
 from daso.bench.findings import Cell, Section, Table, Target
 from daso.bench.measure import Measure, Times, interleaved, rates, ratios, timed
-from daso.bench.world import Bench, Config, awake, changed, cores, random_data, small, title, trainer
+from daso.bench.world import Bench, Config, awake, changed, random_data, small, title, trainer
 from daso.engine.environment import choose_precision
+from daso.engine.machine import cores
 from daso.engine.program import choose_mode
 from daso.engine.replicas import advance_together
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from daso.bench import augmentation, ceiling, growth, memory, replicas, steps, table
 from daso.bench.findings import Section
-from daso.bench.world import Bench, Config, cores, tiny
+from daso.bench.world import Bench, Config, tiny
 from daso.engine.environment import choose_device, describe
+from daso.engine.machine import cores
 from daso.engine.program import MODES, choose_mode
 from daso.errors import DasoError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,11 +40,6 @@ class Bench(NamedTuple):
     def precisions(self) -> tuple[str, ...]:
         """Those that the device computes in."""
         return ("fp32", "bf16") if choose_precision("auto", self.device) == "bf16" else ("fp32",)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def changed(config: Config, changes: Mapping[str, Any]) -> Config:

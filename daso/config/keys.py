@@ -78,13 +78,14 @@ class Keys:
         return self._trained[run]
 
     def _config(self, run: Run) -> Tree:
-        """The resolved configuration of a run, with the keys of all whose results it takes; made once, not to be changed."""
+        """The resolved configuration of a run, with the keys of its upstream runs; made once, not to be changed."""
         if run not in self._configs:
-            config = self._configs[run] = resolve(self.params, run)
+            config = resolve(self.params, run)
             for name, part in config["plan"].items():
                 if isinstance(part, dict) and "of" in part:
                     lender = parse_run(self.params, part["of"])
                     part["key"] = self.estimate(lender) if name == "estimate" else self.train(lender)
+            self._configs[run] = config
         return self._configs[run]
 
     def evaluate(self, run: Run) -> str:

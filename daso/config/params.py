@@ -10,18 +10,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daso.config.kept import kept, sources
 from daso.config.signature import ROOT
 from daso.data.files import read_file
 from daso.errors import ParamsError
-
-if TYPE_CHECKING:
-    from ruamel.yaml.error import YAMLError
 
 SCHEMAS = ROOT / "workflow" / "schemas"
 READERS = ("ruamel.yaml", "jsonschema")  # imported only where a file is parsed
@@ -53,8 +51,6 @@ class Params:
 
 def nearest(word: object, known: Iterable[object]) -> str:
     """`; did you mean 'x'?` for the closest of the known words, or what there is, or nothing."""
-    from difflib import get_close_matches
-
     words = [str(item) for item in known]
     close = get_close_matches(str(word), words, n=1)
     if close:
@@ -205,7 +201,7 @@ def _weight(tree: object, level: int = 0, known: dict[int, int] | None = None) -
     return known[id(tree)]
 
 
-def _yaml_message(error: YAMLError) -> str:
+def _yaml_message(error: Exception) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     return where + " ".join(str(problem or error).split())
@@ -287,18 +283,12 @@ def _message(error: Any) -> str:
 
 
 _ARTICLE = {
-    "integer": "an integer",
-    "number": "a number",
-    "string": "text",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a mapping of keys to values",
+    **{"integer": "an integer", "number": "a number", "string": "text", "boolean": "true or false"},
+    **{"array": "a list", "object": "a mapping of keys to values"},
 }
 
 
 def _hint(value: object, known: Iterable[object]) -> str:
-    from difflib import get_close_matches
-
     close = get_close_matches(str(value), [str(item) for item in known], n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
