@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from daso.config.possible import foreseen, given
+from daso.config.possible import given, sizes
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.signature import defaults
 
@@ -79,8 +79,8 @@ def _small_convnet(options: Config) -> tuple[int, int, int]:
 
 def _memories(config: Config, features: int, unlabeled: int) -> int:
     """Bytes of the buffers that a method saves: queues, banks, refined pseudo-labels. Small ones are left out."""
-    env, classes = foreseen(dict(config)), config["dataset"]["num_classes"]
-    counts: Any = env.get("counts", (0,))
+    classes = config["dataset"]["num_classes"]
+    counts: Any = sizes(config["setting"], classes).get("counts", (0,))
     total = 0
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         options = _options(part)
