@@ -9,22 +9,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
-from daso.bench.pace import Bytes, bytes_of, seconds_at_once
 from daso.config.explain import aligned
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, lenders, runs, setting_config, with_lenders
 from daso.data.files import pretty, read_json, whole_file
 from daso.data.tail import class_sizes, way_of
-from daso.engine.environment import choose_device, choose_precision, describe
-from daso.engine.gpus import devices, slots
-from daso.engine.program import choose_mode
-from daso.machine import cores
+from daso.engine.gpus import devices, gpu, slots
+from daso.machine import cores, cpu_bf16, processor
 from daso.report import planned
 from daso.report.cost import STEPS, Timed, Work, kind, timed
 from daso.report.provenance import duration
+from daso.report.sizes import Bytes, bytes_of
 from daso.report.speed import device_of, three_digits
 from daso.report.states import states
 
@@ -41,7 +37,7 @@ ROW = 8  # bytes of a row's number in the file of a split
 class Here(NamedTuple):
     """How the workflow would carry out runs of a protocol on this machine."""
 
-    torch: torch.device
+    kind: str  # of the device, cpu or cuda
     device: str
     how: str
     at_once: int
@@ -71,15 +67,36 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
 
 
 def _here(params: Params, protocol: str) -> Here:
-    """The first GPU that the workflow may use, or the CPU with one thread for each run."""
-    names = devices()
-    device = choose_device("auto" if names else "cpu")
+    """The first GPU that the workflow may use, or the CPU with one thread for each run.
+
+    It is what `engine.environment` chooses, without importing torch where the system itself lists it.
+    """
+    names, precision = devices(), params.protocols[protocol]["precision"]
+    if names:
+        found = gpu(names[0])
+        if found is None:
+            return _here_by_torch(precision, len(names) * slots())
+        chosen = ("bf16" if found.bf16 else "fp32") if precision == "auto" else precision
+        return Here("cuda", f"cuda: {found.name}", f"{chosen}, graph", len(names) * slots())
+    able = cpu_bf16() if precision == "auto" else False
+    if able is None:
+        return _here_by_torch(precision, cores())
+    chosen = ("bf16" if able else "fp32") if precision == "auto" else precision
+    return Here("cpu", f"cpu: {processor()}, 1 thread", f"{chosen}, eager", cores())
+
+
+def _here_by_torch(precision: str, at_once: int) -> Here:
+    import torch
+
+    from daso.engine.environment import choose_device, choose_precision, describe
+    from daso.engine.program import choose_mode
+
+    device = choose_device("auto" if devices() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)
-    precision = choose_precision(params.protocols[protocol]["precision"], device)
-    how = f"{precision}, {choose_mode('auto', device)}"
-    at_once = len(names) * slots() if device.type == "cuda" else cores()
-    return Here(device, device_of(describe(device)), how, at_once)
+        at_once = cores()
+    how = f"{choose_precision(precision, device)}, {choose_mode('auto', device)}"  # type: ignore[arg-type]
+    return Here(device.type, device_of(describe(device)), how, at_once)
 
 
 def _pace(params: Params, run: Run, here: Here) -> Timed | None:
@@ -90,11 +107,14 @@ def _pace(params: Params, run: Run, here: Here) -> Timed | None:
 
 def _measured(params: Params, keys: Keys, lacking: Sequence[Run], here: Here) -> dict[str, Timed]:
     """Steps of these methods, taken now and remembered for the next time."""
+    from daso.bench.pace import seconds_at_once
+    from daso.engine.environment import choose_device
+
     these = list({run.recipe: run for run in lacking}.values())
-    beside = slots() if here.torch.type == "cuda" else here.at_once
+    beside = slots() if here.kind == "cuda" else here.at_once
     wanted = ((keys.resolved(run), _images(params, run)) for run in these)
     found: dict[str, Timed] = {}
-    for run, seconds in zip(these, seconds_at_once(wanted, here.torch, beside), strict=True):
+    for run, seconds in zip(these, seconds_at_once(wanted, choose_device(here.kind), beside), strict=True):
         logging.info("%s: %s ms a step, %s at once", run.recipe, three_digits(1000 * seconds), _runs(beside))
         record = {"of": kind(params, run), "recipe": run.recipe, "device": here.device, "how": here.how}
         known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []

@@ -1,14 +1,16 @@
-"""Processor cores and memory of the host that this process may use: its affinity, its control groups, the machine."""
+"""The host's processor, and the cores and memory that this process may use: affinity, control groups, the machine."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 SYSTEM = Path("/")  # where proc/ and sys/ lie
+BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of a processor
 V2 = ""  # the name that /proc/self/cgroup gives to the one hierarchy of version 2
 
 
@@ -45,6 +47,26 @@ def free_memory() -> int:
             with suppress(OSError, ValueError):
                 free.append(_integer(group / limit) - _integer(group / usage) + _cached(group, cached))
     return max(0, min(free))
+
+
+def processor() -> str:
+    """Return the CPU's own name, or its architecture where the system does not tell the name."""
+    names = _cpuinfo("model name")
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cpu_bf16() -> bool | None:
+    """Return True if the processor has bf16 instructions, None if the system does not list its flags."""
+    flags = _cpuinfo("flags") or _cpuinfo("Features")
+    return bool(BF16 & set(flags[0].split())) if flags else None
+
+
+def _cpuinfo(key: str) -> list[str]:
+    try:
+        lines = (SYSTEM / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line.split(":", 1)[1].strip() for line in lines if line.partition(":")[0].strip() == key]
 
 
 def _available() -> int:

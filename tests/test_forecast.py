@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from daso import forecast as module
-from daso.bench.pace import Bytes
+from daso.bench import pace
 from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.params import load
@@ -16,9 +16,10 @@ from daso.config.resolve import runs
 from daso.data.files import sealed
 from daso.forecast import Here, forecast
 from daso.report import planned
+from daso.report.sizes import Bytes
 
 ROOT = Path(__file__).resolve().parents[1]
-CPU = Here(torch.device("cpu"), "cpu: made up, 1 thread", "fp32, eager", 2)
+CPU = Here("cpu", "cpu: made up, 1 thread", "fp32, eager", 2)
 CHAIN = """\
 title: Generations
 protocol: smoke
@@ -49,7 +50,7 @@ def paced(monkeypatch, seconds):
             asked.append((config["method"]["name"].partition(".")[0], number))
             yield seconds[asked[-1][0]]
 
-    monkeypatch.setattr(module, "seconds_at_once", at_once)
+    monkeypatch.setattr(pace, "seconds_at_once", at_once)
     return asked
 
 
@@ -161,17 +162,19 @@ def test_images_of_a_share_and_of_all(params):
     assert module._images(params, runs(params, "cifar10-lt-main")[0])["validation"] == 5000
 
 
-def test_this_machine(monkeypatch):
+@pytest.mark.parametrize("protocol", ["smoke", "paper"])
+def test_this_machine_is_the_one_that_torch_chooses(monkeypatch, protocol):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("DASO_GPUS", "0")
-    threads = torch.get_num_threads()
+    params, threads = load(), torch.get_num_threads()
     try:
-        found = module._here(load(), "smoke")
+        for precision in ("auto", params.protocols[protocol]["precision"]):
+            params.protocols[protocol]["precision"] = precision
+            by_torch = module._here_by_torch(precision, 0)
+            assert module._here(params, protocol) == by_torch
+            assert by_torch.device.endswith(", 1 thread")
     finally:
         torch.set_num_threads(threads)
-    assert found.device.startswith("cpu: ")
-    assert found.device.endswith(", 1 thread")
-    assert (found.how, found.torch.type) == ("fp32, eager", "cpu")
 
 
 def test_a_suite_that_is_none(params, capsys):

@@ -1,5 +1,6 @@
 """The verbs that answer, as they are typed."""
 
+import os
 import re
 import shlex
 import shutil
@@ -92,3 +93,24 @@ def test_the_answers_that_the_readme_shows(capsys, monkeypatch, tmp_path):
         assert main(shlex.split(words)) == 0
         said = capsys.readouterr().out.splitlines()
         assert [line for line in lines.splitlines() if line not in (*said, "```")] == [], words
+
+
+def test_no_command_that_prints_plans_imports_torch_and_each_file_of_params_is_parsed_once(tmp_path):
+    """One process for all; the Snakefile's own imports come last."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    code = """
+import sys
+from collections import Counter
+from daso.config import params as reader
+from daso.cli import main
+parsed, real = Counter(), reader._file
+reader._file = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest))[1]
+assert main(["plan", "smoke"]) == 0
+assert len(parsed) > 50 and set(parsed.values()) == {1}, parsed
+assert main(["resolve", "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"]) == 0
+for name in ("places", "provenance", "prune", "turn", "profiles", "report.walltime"):
+    __import__(f"daso.{name}")
+assert "torch" not in sys.modules
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASO_GPUS": "0"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)

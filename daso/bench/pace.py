@@ -1,4 +1,4 @@
-"""What a run of a configuration costs here: seconds of its steps, measured, and bytes of its files, counted."""
+"""Seconds of the steps of a configuration, measured here."""
 
 from __future__ import annotations
 
@@ -7,26 +7,17 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from threading import Barrier
-from typing import Any, NamedTuple
 
 import torch
 
 from daso.bench.contenders import WARMUP, Ours
 from daso.bench.measure import timed
-from daso.bench.world import Config, awake, random_data, trainer
+from daso.bench.world import Config, awake, random_data
 from daso.engine.environment import choose_device, choose_precision
 from daso.engine.program import choose_mode
 
 SECONDS = 2.0  # of steps that are measured
 SAMPLE = 1000  # images at most of an evaluation that is measured
-
-
-class Bytes(NamedTuple):
-    """How much the files of a run take."""
-
-    results: int  # weights, predictions, history
-    events: int  # for TensorBoard
-    state: int  # to resume from, while it trains
 
 
 def seconds_at_once(
@@ -80,25 +71,3 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     run.program.close()
     every: int = config["protocol"]["evaluation"]["every"]
     return pace + evaluation / every
-
-
-def bytes_of(config: Config, images: Mapping[str, int]) -> Bytes:
-    """The size of a run's files by the tensors that it keeps; its images take no memory here."""
-    cpu, classes = torch.device("cpu"), config["dataset"]["num_classes"]
-    run = trainer(config, cpu, "auto", random_data(config, cpu, unlabeled=max(1, images["unlabeled"]), test=1))
-    kept = {name: tensor.numel() * tensor.element_size() for name, tensor in run.written().items()}
-    weights = sum(size for name, size in kept.items() if name.split(".")[0] in run.weights())
-    answered = images["test"] + (images["unlabeled"] if config["plan"].get("answers") else 0)
-    predictions = 4 * classes * answered + 8 * images["test"]
-    numbers = _columns(config) * (config["protocol"]["steps"] // config["protocol"]["evaluation"]["every"])
-    run.program.close()
-    return Bytes(weights + predictions + NUMBER * numbers, EVENT * numbers, sum(kept.values()))
-
-
-NUMBER, EVENT = 19, 55  # bytes of a number in a CSV file, and of an event
-
-
-def _columns(config: Mapping[str, Any]) -> int:
-    """About how many numbers an evaluation leaves."""
-    classes: int = config["dataset"]["num_classes"]
-    return 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)

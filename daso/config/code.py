@@ -11,10 +11,12 @@ import hashlib
 import io
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from daso.config.kept import kept, sources
 from daso.config.registry import specs_of
 from daso.config.signature import ROOT, module_file
 from daso.errors import DasoError, ParamsError
@@ -54,22 +56,19 @@ def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-@cache
 def imported(module: str, root: Path = ROOT) -> tuple[str, ...]:
     """What a module's source imports from the package; a name may also be an attribute, which is no module."""
-    path = module_file(module, root)
-    if path is None:
-        return ()
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    names: list[str] = []
-    for node in _running(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    return tuple(_facts(module, root)["imports"]) if module_file(module, root) else ()
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in _running(tree):
         if isinstance(node, ast.Import):
-            names += (alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*parents, *([node.module] if node.module else [])])
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.split(".")[0] == PACKAGE)
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
@@ -86,16 +85,39 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 def digest_of(modules: Iterable[str], root: Path = ROOT) -> str:
     """One digest of the names and the bare source of all modules."""
-    lines = (f"{module} {_module_digest(module, root)}" for module in sorted(modules))
+    lines = (f"{module} {_facts(module, root)['digest']}" for module in sorted(modules))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @cache
-def _module_digest(module: str, root: Path) -> str:
+def _facts(module: str, root: Path) -> dict[str, Any]:
+    """The digest of a module's bare source, and what it imports from the package: of a working copy, as kept there."""
     path = module_file(module, root)
     if path is None:
         raise ParamsError(f"{root}: there is no module {module}")
-    return hashlib.sha256(bare(path.read_text(encoding="utf-8")).encode()).hexdigest()
+    return _known(root).get(path.relative_to(root).as_posix()) or _read(path, root)
+
+
+@cache
+def _known(root: Path) -> dict[str, dict[str, Any]]:
+    """The facts of every module of a working copy, by file; of a module that does not parse, none."""
+    if not (root / "Snakefile").is_file():
+        return {}
+    return kept(root, "code", lambda: sources(root), lambda: dict(_all(root)))
+
+
+def _all(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sources(root):
+        with suppress(SyntaxError, UnicodeDecodeError, tokenize.TokenError):
+            yield path.relative_to(root).as_posix(), _read(path, root)
+
+
+def _read(path: Path, root: Path) -> dict[str, Any]:
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source, filename=str(path))
+    package = ".".join(path.relative_to(root).parent.parts)
+    imports = [name for name in _imports(tree, package) if name.split(".")[0] == PACKAGE]
+    return {"digest": hashlib.sha256(bare(source).encode()).hexdigest(), "imports": imports}
 
 
 def bare(source: str) -> str:

@@ -9,9 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
 from daso.config.code import closure
 from daso.config.paper import called, in_words, same
 from daso.config.params import Params, Tree, nearest, parts
@@ -178,6 +175,9 @@ def _comments(file: str) -> dict[Row, str]:
 
 @cache
 def _beside(text: str) -> dict[Row, str]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
     tree = YAML().load(text)
     found: dict[Row, str] = {}
 

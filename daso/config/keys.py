@@ -14,7 +14,7 @@ from pathlib import Path
 from daso.config.code import TRAIN, closure, digest_of
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
-from daso.config.resolve import Run, data_config, expanded, parse_run, resolve, runs, split_config
+from daso.config.resolve import Run, copied, data_config, expanded, parse_run, resolve, runs, split_config
 from daso.config.signature import ROOT
 from daso.data.files import digest
 from daso.data.listing import listing, place
@@ -45,6 +45,7 @@ class Keys:
         self._code: dict[tuple[str, ...], str] = {}
         self._listings: dict[str, str] = {}
         self._trained: dict[Run, str] = {}
+        self._configs: dict[Run, Tree] = {}
 
     def data(self, dataset: str) -> str:
         """The key of a dataset's store."""
@@ -69,20 +70,23 @@ class Keys:
         if run not in self._trained:
             config = self._config(run)
             specs = specs_of(config)
-            config["protocol"] = {name: value for name, value in config["protocol"].items() if name not in IMMATERIAL}
+            material = {name: value for name, value in config["protocol"].items() if name not in IMMATERIAL}
+            config = {**config, "protocol": material}
             derived = "split" in config["plan"]
             split = self.derived(run) if derived else self.split(run.dataset, run.setting, run.seed)
             self._trained[run] = self._key("train", [config, specs], split, specs=specs)
         return self._trained[run]
 
     def _config(self, run: Run) -> Tree:
-        """The resolved configuration of a run, with the keys of all whose results it takes."""
-        config = resolve(self.params, run)
-        for name, part in config["plan"].items():
-            if isinstance(part, dict) and "of" in part:
-                lender = parse_run(self.params, part["of"])
-                part["key"] = self.estimate(lender) if name == "estimate" else self.train(lender)
-        return config
+        """The resolved configuration of a run, with the keys of its upstream runs; made once, not to be changed."""
+        if run not in self._configs:
+            config = resolve(self.params, run)
+            for name, part in config["plan"].items():
+                if isinstance(part, dict) and "of" in part:
+                    lender = parse_run(self.params, part["of"])
+                    part["key"] = self.estimate(lender) if name == "estimate" else self.train(lender)
+            self._configs[run] = config
+        return self._configs[run]
 
     def evaluate(self, run: Run) -> str:
         """The key of a run's metrics."""
@@ -98,7 +102,7 @@ class Keys:
     def resolved(self, run: Run) -> Tree:
         """The resolved configuration of a run with its key and the digest of its code: what `config.json` holds."""
         config = self._config(run)
-        return {**config, "key": self.train(run), "code": self._code_of("train", specs_of(config))}
+        return {**copied(config), "key": self.train(run), "code": self._code_of("train", specs_of(config))}
 
     def modules(self, stage: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The modules of a stage and of the components `specs`, each "module:Class"."""

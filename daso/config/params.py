@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, validators
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from daso.config.kept import kept, sources
+from daso.config.signature import ROOT
 from daso.data.files import read_file
 from daso.errors import ParamsError
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
+SCHEMAS = ROOT / "workflow" / "schemas"
+READERS = ("ruamel.yaml", "jsonschema")  # imported only where a file is parsed
 KINDS = ("dataset", "protocol", "method", "suite")
 LARGEST = 2**18  # bytes of a file
 VALUES = 10_000  # in a file, all aliases written out
@@ -60,13 +60,29 @@ def nearest(word: object, known: Iterable[object]) -> str:
 
 def load(root: Path | str = "params") -> Params:
     """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
+    root, readers = Path(root), " ".join(version(name) for name in READERS)
+    return Params(root, **kept(root.parent, root.name, lambda: _depends(root), lambda: _checked(root), readers))
+
+
+def _checked(root: Path) -> dict[str, Any]:
+    """Every field of Params but `root`, of files without an error."""
     from daso.config.checks import check
 
-    params, errors, broken = read(Path(root))
+    params, errors, broken = read(root)
     errors += check(params, broken)
     if errors:
         raise ParamsError(*errors[:MOST], *([f"{root}: and {len(errors) - MOST} errors more"] if errors[MOST:] else []))
-    return params
+    return {name: value for name, value in vars(params).items() if name != "root"}
+
+
+def _depends(root: Path) -> list[Path]:
+    """The files that `load` depends on: params/, the schemas, and the code, whose constructors check options."""
+    found = [root / "pipeline.yaml", *(path for kind in KINDS for path in _files(root, kind))]
+    return [*found, *sorted(SCHEMAS.glob("*.json")), *sources()]
+
+
+def _files(root: Path, kind: str) -> list[Path]:
+    return sorted((root / f"{kind}s").glob("*.y*ml"))
 
 
 def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
@@ -78,7 +94,7 @@ def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
     found: dict[str, dict[str, Tree]] = {}
     for kind in KINDS:
         found[kind] = {}
-        for path in sorted((root / f"{kind}s").glob("*.y*ml")):
+        for path in _files(root, kind):
             found[kind][path.stem] = _file(path, kind, errors, broken)
             errors += _name_errors(path)
     errors += _ablations(root, found["method"], broken)
@@ -143,6 +159,9 @@ def _name_errors(path: Path) -> Iterator[str]:
 
 
 def _file(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tree:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     tree: object = {}
     try:
         tree = YAML(typ="safe", pure=True).load(read_file(path, LARGEST).decode("utf-8-sig"))
@@ -182,7 +201,7 @@ def _weight(tree: object, level: int = 0, known: dict[int, int] | None = None) -
     return known[id(tree)]
 
 
-def _yaml_message(error: YAMLError) -> str:
+def _yaml_message(error: Exception) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     return where + " ".join(str(problem or error).split())
@@ -191,6 +210,8 @@ def _yaml_message(error: YAMLError) -> str:
 @cache
 def _validator(kind: str) -> Any:
     """A validator whose integers are integers (neither 100.0 nor true), and whose numbers are below 2^53."""
+    from jsonschema import Draft202012Validator, validators
+
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, v: type(v) is int and abs(v) < LIMIT
     ).redefine("number", lambda _, v: type(v) in (int, float) and abs(v) < LIMIT)
@@ -262,12 +283,8 @@ def _message(error: Any) -> str:
 
 
 _ARTICLE = {
-    "integer": "an integer",
-    "number": "a number",
-    "string": "text",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a mapping of keys to values",
+    **{"integer": "an integer", "number": "a number", "string": "text", "boolean": "true or false"},
+    **{"array": "a list", "object": "a mapping of keys to values"},
 }
 
 

@@ -7,15 +7,15 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daso.data.files import read_sealed
 from daso.data.shape import COUNT, misfit
 from daso.errors import DataError
 from daso.places import again
+
+if TYPE_CHECKING:  # numpy is imported only where an array is read
+    from numpy.typing import NDArray
 
 RESULT = "train.json"  # written last, with the digests of the others
 FORM = {"key": str, "files": dict}
@@ -47,6 +47,8 @@ class Finished(NamedTuple):
 
     def arrays(self, *names: str) -> list[NDArray[Any]]:
         """Arrays of `predictions.npz`; raises DataError where one is missing, damaged or no array of numbers."""
+        import numpy as np
+
         path = self.folder / "predictions.npz"
         try:
             with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as kept:
@@ -59,6 +61,8 @@ class Finished(NamedTuple):
 
     def held(self) -> list[str]:
         """The names of all arrays of `predictions.npz`, in their order; raises DataError where it is no such file."""
+        import numpy as np
+
         path = self.folder / "predictions.npz"
         try:
             with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as kept:

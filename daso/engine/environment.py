@@ -17,6 +17,7 @@ import torch
 
 from daso.engine.gpus import devices, driver, fix, number, supports
 from daso.errors import DasoError
+from daso.machine import processor
 from daso.models.network import Precision
 
 ON_THE_CPU = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
@@ -165,20 +166,10 @@ def describe(device: torch.device) -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "absent"
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "commit": commit(),
         "versions": versions,
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
     }
-
-
-def _processor() -> str:
-    """The CPU's own name, where the system tells it."""
-    try:
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123 - a kernel file, not a path of ours
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

@@ -8,12 +8,20 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from daso.errors import DasoError
 
 SYSTEM = Path("/")  # where proc/ and dev/ lie
 # Oldest Linux driver for each major version of CUDA: CUDA Compatibility, "Minor Version Compatibility", NVIDIA.
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
+
+
+class Gpu(NamedTuple):
+    """A CUDA device by its name, and whether it computes in bf16 (compute capability 8.0 or higher)."""
+
+    name: str
+    bf16: bool
 
 
 def number(name: str) -> int | None:
@@ -59,6 +67,19 @@ def _count() -> int:
             return count
     listed = list((SYSTEM / "proc/driver/nvidia/gpus").glob("*"))
     return len(listed) or sum(node.name[6:].isdecimal() for node in (SYSTEM / "dev").glob("nvidia[0-9]*"))
+
+
+def gpu(name: str) -> Gpu | None:
+    """Return the GPU of an index or UUID by nvidia-smi, None where it is not listed (part of a GPU, say)."""
+    query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader", f"--id={name}"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    words, _, capability = done.stdout.strip().rpartition(", ")
+    if done.returncode or not words or not capability.partition(".")[0].isdecimal():
+        return None
+    return Gpu(words, int(capability.partition(".")[0]) >= 8)
 
 
 def driver() -> str | None:

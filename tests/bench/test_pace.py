@@ -6,6 +6,7 @@ import torch
 from daso.bench import pace
 from daso.bench.world import random_data, trainer
 from daso.engine import checkpoint
+from daso.report import sizes
 from tests.bench.world import CPU, DASO, config
 
 IMAGES = {"unlabeled": 300, "validation": 40, "test": 60}
@@ -46,15 +47,16 @@ def test_what_other_runs_lend_is_made_up():
 def test_bytes_are_those_that_a_run_writes():
     """Its weights and its state as they are saved, but for the names and frames: 5 %, or 24 kB."""
     tree = config(DASO)
+    tree["setting"] |= {"n1": 100, "m1": 75, "gamma_l": 1, "gamma_u": 1}
     run = trainer(tree, CPU, "auto", random_data(tree, CPU, unlabeled=300, test=60))
     weights, state = (len(checkpoint.dump(part)) for part in (run.weights(), run.state()))
-    found = pace.bytes_of(tree, IMAGES)
+    found = sizes.bytes_of(tree, IMAGES)
     predictions, numbers = 60 * (4 * 4 + 8), 1 * (8 + 4 * 3)  # four classes; one evaluation
-    assert found.results - predictions - pace.NUMBER * numbers == pytest.approx(weights, rel=0.05, abs=24_000)
+    assert found.results - predictions - sizes.NUMBER * numbers == pytest.approx(weights, rel=0.05, abs=24_000)
     assert found.state == pytest.approx(state, rel=0.05, abs=24_000)
-    assert found.events == pace.EVENT * numbers
+    assert found.events == sizes.EVENT * numbers
     tree["plan"] = {"answers": True}
-    assert pace.bytes_of(tree, IMAGES).results - found.results == 300 * 4 * 4
+    assert sizes.bytes_of(tree, IMAGES).results - found.results == 300 * 4 * 4
 
 
 @pytest.mark.slow

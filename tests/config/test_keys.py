@@ -65,8 +65,8 @@ def module_caches():
     """A new process would read everything again."""
     from daso.config import code
 
-    code.imported.cache_clear()
-    code._module_digest.cache_clear()
+    code._known.cache_clear()
+    code._facts.cache_clear()
 
 
 def changed(before, after):

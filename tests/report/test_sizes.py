@@ -1,0 +1,38 @@
+"""Sizes by arithmetic beside the tensors of networks and methods that are really built."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from daso.bench.world import changed, random_data, trainer
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.possible import sizes
+from daso.config.resolve import Run
+from daso.report.sizes import bytes_of
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU, KEYS = torch.device("cpu"), Keys(load(ROOT / "params"))
+WRN = {"name": "wide_resnet", "depth": 10, "width": 1}
+METHODS = (
+    *("supervised_la", "supervised_crt", "fixmatch_daso", "fixmatch_abc_daso", "fixmatch_darp", "fixmatch_crest_plus"),
+    *("fixmatch_debias", "remixmatch_daso", "simmatch", "usadtm", "mean_teacher", "multi_view_debias"),
+)
+
+
+@pytest.mark.parametrize("network", [{}, {"protocol.network": WRN}], ids=["small_convnet", "wide_resnet"])
+@pytest.mark.parametrize("method", METHODS)
+def test_state_is_that_of_the_built_run(method, network):
+    """Within 2 %: counters and batch norms' numbers of batches are left out, and random classes are not so even."""
+    run = Run("digits", "n20-m80-l20-u10", "smoke", method, 0)
+    config = changed(KEYS.resolved(run), network)
+    env = sizes(config["setting"], config["dataset"]["num_classes"])
+    images = {"unlabeled": env["unlabeled"], "validation": 0, "test": 1}
+    data = random_data(config, CPU, unlabeled=env["unlabeled"], test=1)
+    labels = torch.arange(config["dataset"]["num_classes"]).repeat_interleave(torch.tensor(env["counts"]))
+    data.labeled.labels = labels
+    data.labeled.images = data.labeled.images[: len(labels)]
+    built = trainer(config, CPU, "auto", data)
+    real = sum(tensor.numel() * tensor.element_size() for tensor in built.written().values())
+    assert bytes_of(config, images).state == pytest.approx(real, rel=0.02)
