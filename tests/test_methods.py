@@ -14,7 +14,7 @@ from daso.config.build import Lent, build
 from daso.config.keys import Keys
 from daso.config.params import load, parts
 from daso.config.resolve import Run
-from daso.engine.program import compile_networks
+from daso.engine.compiled import Compiled
 from daso.engine.replicas import advance_together
 from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
@@ -207,7 +207,7 @@ def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
         return graph.forward
 
     torch._dynamo.reset()
-    compile_networks(run.models, backend=keep)
+    run.program.compiled = Compiled(run.models, run.learner, backend=keep)
     run.advance(4)
     first = len(graphs)
     run.advance(10)
