@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from daso.draw import stream_key
 from daso.methods.base import Learner
 from daso.models.network import Models
 
@@ -46,6 +47,7 @@ def _repeatable() -> None:
     import torch._dynamo.config
     import torch._inductor.config
 
+    torch.compiler.assume_constant_result(stream_key)  # type: ignore[no-untyped-call]  # of a seed and a name
     if hasattr(torch._inductor.config, "deterministic"):  # where it had been imported before
         torch._inductor.config.deterministic = True
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = ENTRIES

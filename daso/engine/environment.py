@@ -16,6 +16,7 @@ import torch
 from daso.errors import DasoError
 from daso.models.network import Precision
 
+CUDNN = ("heuristic", "tuned")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
@@ -42,6 +43,21 @@ def choose_device(name: str) -> torch.device:
             raise DasoError(f"device '{name}' is not available: torch sees {seen} CUDA devices; use --device cpu")
         torch.cuda.set_device(device)
     return device
+
+
+def choose_cudnn(name: str) -> None:
+    """Have cuDNN choose its deterministic convolutions by a heuristic, or try them and keep the fastest (`tuned`).
+
+    Every process tries anew and may choose others, so `tuned` runs need not be equal bit for bit.
+    """
+    if name not in CUDNN:
+        raise DasoError(f"--cudnn {name}: unknown; choose one of {', '.join(CUDNN)}")
+    torch.backends.cudnn.benchmark = name == "tuned"
+
+
+def cudnn_choice(device: torch.device) -> str | None:
+    """Return how cuDNN chooses its convolutions on a CUDA device; None on a CPU."""
+    return CUDNN[torch.backends.cudnn.benchmark] if device.type == "cuda" else None
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
@@ -98,6 +114,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "versions": versions,
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
+        **({} if (cudnn := cudnn_choice(device)) is None else {"cudnn": cudnn}),
     }
 
 

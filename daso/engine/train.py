@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from daso.engine import checkpoint
 from daso.engine.compiled import Compiled
+from daso.engine.environment import cudnn_choice
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
@@ -80,7 +81,8 @@ class Trainer:
         """Describe what the last bits depend on besides configuration and code."""
         device = self.loader.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        return f"torch {torch.__version__} on {name}, {torch.get_num_threads()} threads, {self.precision}, {self.mode}"
+        mode = f"{self.mode}, cuDNN tuned" if cudnn_choice(device) == "tuned" else self.mode
+        return f"torch {torch.__version__} on {name}, {torch.get_num_threads()} threads, {self.precision}, {mode}"
 
     def step(self, batch: Batch) -> None:
         """One update of the student, then of all that follows it; it writes in place and never asks the device."""
@@ -219,6 +221,10 @@ class Trainer:
             self.program.use(state["mode"]["ran"])
         if state["made_with"] != self.made_with:
             logging.warning("%s: made with %s, goes on with %s", path, state["made_with"], self.made_with)
+        if cudnn_choice(self.loader.device) == "tuned":
+            logging.warning(
+                "%s: --cudnn tuned: the rest of the run need not be equal bit for bit; resume without", path
+            )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         for name, buffer in self.momentum.items():
