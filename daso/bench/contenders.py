@@ -30,7 +30,7 @@ class Contender(ABC):
     def run(self, steps: int) -> float:
         """Take so many steps; seconds of one of them."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - the reference holds nothing that outlives it
         """Release what it holds on the device."""
 
     def warm_up(self, seconds: float) -> int:

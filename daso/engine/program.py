@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -129,13 +130,17 @@ class Program:
     def _compile(self, phase: Hashable) -> None:
         """Compile all that a step of a phase runs, by taking one and undoing it; if that fails, compile nothing."""
         try:
-            self._undone(self._once)
+            with warnings.catch_warnings():  # dynamo looks at `grad` of what the networks return
+                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+                self._undone(self._once)
             self.tried.add(phase)
         except Exception as error:  # no compiler, no Triton, an error of either: uncompiled, a wrong step raises again
             self._fall_back("compiled", {"compiled": "eager", "compiled_graph": "graph"}, error)
 
     def _fall_back(self, verb: str, simpler: Mapping[str, str], error: Exception) -> None:
-        chosen, reason = self.mode, (str(error) or type(error).__name__).strip().splitlines()[0]
+        chosen, reason, *more = self.mode, *(str(error).strip() or type(error).__name__).splitlines()
+        if reason.endswith(":") and more:  # as in "backend='inductor' raised:"
+            reason = f"{reason} {more[0]}"
         self.use(simpler[chosen])
         logging.warning("mode %s: a step cannot be %s, continuing in mode %s: %s", chosen, verb, self.mode, reason)
 
