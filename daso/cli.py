@@ -56,10 +56,11 @@ def train(args: Args) -> None:
     from daso.engine.lock import device_slot
 
     with device_slot() if args.device in ("auto", "cuda") else nullcontext():
-        from daso.engine.environment import choose_device
+        from daso.engine.environment import choose_cudnn, choose_device
         from daso.training import Way, train
 
         device = choose_device(args.device)
+        choose_cudnn(args.cudnn)
         way = Way(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
         if args.bundle:
             from daso.bundled import train_bundle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from daso.engine.progress import Progress, Stop
 from daso.engine.replicas import in_turn
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
+from daso.engine.train import Trainer
 from daso.errors import BusyError, DasoError, DataError, DivergedError
 from daso.places import again
 
@@ -142,28 +143,14 @@ def _lent(job: Job) -> Lent:
 
 def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedError]) -> Generator[int, None, None]:
     """One run in pieces, from its start or its saved state to its results, or to what is added to `diverged`."""
-    config, run = job.config, job.config["run"]
+    config = job.config
     try:
-        with run_lock(job.scratch, lambda: way.managed and stop.signal is None), _out_of_memory(run, way):
+        with run_lock(job.scratch, lambda: way.managed and stop.signal is None), _out_of_memory(config["run"], way):
             if way.skip_busy and (job.out / "train.json").exists():  # by a process that began after this one
                 return
             trainer = build(config, data.resident, way.device, way.mode, data.lent)
-            trainer.replicas = way.replicas
-            state = job.scratch / f"{config['key']}.pt"
-            if way.resume or state.exists():
-                trainer.restore(way.resume or state)
-                logging.info("%s: resumes at step %d of %d", run, trainer.t, trainer.steps)
-            elif trainer.learner.views.u and not (data.resident.unlabeled.labels >= 0).all():
-                logging.info("%s: %s", run, UNKNOWN)
-            events = Path("logs/tensorboard", run)
-            with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
-                yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-            environment = describe(way.device) | {"lent": dict(data.lent.digests)}
-            settle = partial(journal.settle, job.journal) if job.journal else dict
-            write_run(job.out, trainer, data.split, data.store, environment, settle)
-            trainer.program.close()
-            if not way.managed:
-                state.unlink(missing_ok=True)
+            with closing(trainer.program):  # also of a run that diverges or is stopped: graphs take GiB
+                yield from _trained(trainer, job, data, way, stop)
     except DivergedError as error:
         logging.error("%s", error)
         diverged.append(error)
@@ -171,3 +158,23 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
         if not way.skip_busy:
             raise
         logging.info("%s", error)
+
+
+def _trained(trainer: Trainer, job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, None]:
+    """Carry out a run that is built, and write its results."""
+    config, run = job.config, job.config["run"]
+    trainer.replicas = way.replicas
+    state = job.scratch / f"{config['key']}.pt"
+    if way.resume or state.exists():
+        trainer.restore(way.resume or state)
+        logging.info("%s: resumes at step %d of %d", run, trainer.t, trainer.steps)
+    elif trainer.learner.views.u and not (data.resident.unlabeled.labels >= 0).all():
+        logging.info("%s: %s", run, UNKNOWN)
+    events = Path("logs/tensorboard", run)
+    with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
+        yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
+    environment = describe(way.device) | {"lent": dict(data.lent.digests)}
+    settle = partial(journal.settle, job.journal) if job.journal else dict
+    write_run(job.out, trainer, data.split, data.store, environment, settle)
+    if not way.managed:
+        state.unlink(missing_ok=True)

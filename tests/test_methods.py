@@ -14,7 +14,7 @@ from daso.config.build import Lent, build
 from daso.config.keys import Keys
 from daso.config.params import load, parts
 from daso.config.resolve import Run
-from daso.engine.program import compile_networks
+from daso.engine.compiled import Compiled
 from daso.engine.replicas import advance_together
 from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
@@ -199,7 +199,10 @@ def test_a_step_never_asks_the_device(recipe):
 
 
 def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
-    """All graphs of the networks are there after a step of each phase; a run has three phases at most."""
+    """All graphs of the networks and of the method's tail are there after a step of each phase, with eager's bits.
+
+    A run has three phases at most; an evaluation compiles nothing.
+    """
     run, graphs = trainer(recipe), []
 
     def keep(graph, inputs):
@@ -207,11 +210,16 @@ def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
         return graph.forward
 
     torch._dynamo.reset()
-    compile_networks(run.models, backend=keep)
+    run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
     run.advance(4)
     first = len(graphs)
+    run.evaluate()
     run.advance(10)
-    assert 1 <= first == len(graphs) <= 8
+    assert 1 <= first == len(graphs) <= 24
+    assert run.mode == "compiled"
+    plain = trainer(recipe)
+    plain.advance(10)
+    assert all(torch.equal(mine, plain.weights()["student"][name]) for name, mine in run.weights()["student"].items())
     assert len({run.learner.enter(t) for t in range(run.steps)}) <= 3
 
 

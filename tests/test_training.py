@@ -11,7 +11,8 @@ from daso.cli import main
 from daso.data import bundle
 from daso.data.files import sealed
 from daso.engine import checkpoint
-from daso.engine.environment import choose_device
+from daso.engine.environment import choose_cudnn, choose_device, cudnn_choice
+from daso.engine.program import Program
 from daso.engine.progress import Stop
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
@@ -237,3 +238,28 @@ def test_what_is_lent_is_that_of_the_plan(files):
         training._lent(job(encoder, encoder=files["encoder"]))
     with pytest.raises(DataError, match=r"estimate\.json: is not the estimate other; delete it and make it again"):
         training._lent(job(estimate, estimate=files["estimate"]))
+
+
+@pytest.mark.parametrize("lr", [0.1, 1e30], ids=["finished", "diverged"])
+def test_a_program_is_closed_however_its_run_ends(tmp_path, monkeypatch, lr):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "write_run", lambda *results: None)
+    monkeypatch.setattr(training, "describe", lambda device: {})
+    closed = []
+    monkeypatch.setattr(Program, "close", lambda program: closed.append(program.mode))
+    resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
+    config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}
+    job, diverged = Job(config, *(tmp_path / name for name in ("store", "split", "out", "scratch"))), []
+    with Stop() as stop:
+        list(training._course(job, Data(None, None, resident, training.Lent()), Way(CPU), stop, diverged))
+    assert (closed, len(diverged)) == (["eager"], lr > 1)
+
+
+def test_cudnn_is_tuned_only_on_request(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    cuda = torch.device("cuda")
+    assert (cudnn_choice(CPU), cudnn_choice(cuda)) == (None, "heuristic")
+    choose_cudnn("tuned")
+    assert (torch.backends.cudnn.benchmark, cudnn_choice(cuda)) == (True, "tuned")
+    with pytest.raises(DasoError, match="--cudnn fast: unknown; choose one of heuristic, tuned"):
+        choose_cudnn("fast")

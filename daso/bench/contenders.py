@@ -31,6 +31,9 @@ class Contender(ABC):
     def run(self, steps: int) -> float:
         """Take so many steps; seconds of one of them."""
 
+    def close(self) -> None:  # noqa: B027 - the reference holds nothing that outlives it
+        """Release what it holds on the device."""
+
     def warm_up(self, seconds: float) -> int:
         """Take the first steps, which are slower; returns how many steps take about so many seconds.
 
@@ -53,6 +56,23 @@ class Ours(Contender):
     def run(self, steps: int) -> float:
         """Train on."""
         return timed(lambda: self.trainer.advance(self.trainer.t + steps), steps, self.device)
+
+    def close(self) -> None:
+        """Release the graphs of the run."""
+        self.trainer.program.close()
+
+
+class OursInTF32(Ours):
+    """The engine with TF32 convolutions, which only the benchmark runs: no protocol has this precision."""
+
+    def run(self, steps: int) -> float:
+        """Train on; graphs keep the convolutions that they were captured with."""
+        before = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = True
+        try:
+            return super().run(steps)
+        finally:
+            torch.backends.cudnn.allow_tf32 = before
 
 
 class AtHand(Contender):
@@ -98,6 +118,7 @@ def reference_workers() -> int:
 
 
 AT_HAND = "reference, batches at hand"
+TF32 = "tf32"
 LOADED = "reference with its DataLoaders"
 
 
@@ -113,10 +134,13 @@ def named(name: str, config: Config, device: torch.device, data: Resident | None
     if name == LOADED:
         return Loaded(awake(config), device)
     _, mode, precision = name.split(", ")
+    if precision == TF32:
+        return OursInTF32(awake(config), device, mode, data)
     return Ours(awake(config, precision), device, mode, data)
 
 
 def names(bench: Bench) -> list[str]:
     """All contenders on a device."""
-    engines = [ours(mode, precision) for mode in bench.modes for precision in bench.precisions]
+    precisions = (*bench.precisions, TF32) if bench.device.type == "cuda" else bench.precisions
+    engines = [ours(mode, precision) for mode in bench.modes for precision in precisions]
     return [LOADED, AT_HAND, *engines]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ def measure(bench: Bench) -> Section:
         Knob("classes", bench.size((10, 100, 1000), (10, 100, 1000), (10, 20)), _classes),
         Knob("queue length", bench.size((256, 1024, 4096), (256, 1024, 4096), (16, 32)), _queue),
     ]
-    seconds = {knob.name: interleaved(_turned(bench, config, knob), bench.repeats) for knob in knobs}
+    seconds = {knob.name: _measured(bench, config, knob) for knob in knobs}
     tables = [_knob_table(bench, config, knob, seconds[knob.name]) for knob in knobs]
     table, seconds["unlabeled images"] = _sets(bench, config)
     return Section([*tables, table], [], [], seconds)
@@ -56,10 +57,16 @@ def _queue(config: Config, value: int) -> Config:
     return addon(config, queue_length=value)
 
 
-def _turned(bench: Bench, config: Config, knob: Knob) -> dict[str, Measure]:
+def _measured(bench: Bench, config: Config, knob: Knob) -> Times:
+    with ExitStack() as stack:
+        return interleaved(_turned(bench, config, knob, stack), bench.repeats)
+
+
+def _turned(bench: Bench, config: Config, knob: Knob, stack: ExitStack) -> dict[str, Measure]:
     mode, contenders = choose_mode("auto", bench.device), dict[str, Measure]()
     for value in knob.values:
         run = Ours(awake(knob.turn(config, value)), bench.device, mode)
+        stack.callback(run.close)
         contenders[f"{value:,}"] = partial(run.run, run.warm_up(bench.size(0.7, 0.5, 0.0)))
     return contenders
 

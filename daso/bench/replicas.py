@@ -36,6 +36,11 @@ class Together(Contender):
         end = self.runs[0].t + steps
         return timed(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
 
+    def close(self) -> None:
+        """Release the graphs of all runs."""
+        for run in self.runs:
+            run.program.close()
+
 
 def measure(bench: Bench) -> Section:
     """A table for the network given and, on a CPU, for a small one."""
@@ -45,7 +50,7 @@ def measure(bench: Bench) -> Section:
     tables, targets, seconds = list[Table](), list[Target](), dict[str, Times]()
     for what, config in configs.items():
         with ExitStack() as stack:
-            contenders = _together(bench, config)
+            contenders = _together(bench, config, stack)
             if bench.device.type == "cpu":
                 contenders |= _processes(bench, config, stack)
             seconds[what] = interleaved(contenders, bench.repeats)
@@ -58,10 +63,11 @@ def _numbers(bench: Bench) -> tuple[int, ...]:
     return bench.size((1, 2, 4), (1, 2, 4), (1, 2))
 
 
-def _together(bench: Bench, config: Config) -> dict[str, Measure]:
+def _together(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Measure]:
     contenders: dict[str, Measure] = {}
     for number in _numbers(bench):
         group = Together(bench, config, number)
+        stack.callback(group.close)
         contenders[_in_one(number)] = partial(group.run, group.warm_up(bench.size(2.0, 1.0, 0.0) / number))
     return contenders
 

@@ -24,6 +24,7 @@ ON_THE_CPU = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
 # Errors of CUDA and its libraries that are not torch's own OutOfMemoryError, and torch's statement of what is free.
 NO_MEMORY = re.compile(r"CUDA error: out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
 FREE = r"has a total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free"
+CUDNN = ("heuristic", "tuned")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
@@ -118,6 +119,21 @@ def out_of_memory(error: BaseException) -> str | None:
     return None
 
 
+def choose_cudnn(name: str) -> None:
+    """Have cuDNN choose its deterministic convolutions by a heuristic, or try them and keep the fastest (`tuned`).
+
+    Every process tries anew and may choose others, so `tuned` runs need not be equal bit for bit.
+    """
+    if name not in CUDNN:
+        raise DasoError(f"--cudnn {name}: unknown; choose one of {', '.join(CUDNN)}")
+    torch.backends.cudnn.benchmark = name == "tuned"
+
+
+def cudnn_choice(device: torch.device) -> str | None:
+    """Return how cuDNN chooses its convolutions on a CUDA device; None on a CPU."""
+    return CUDNN[torch.backends.cudnn.benchmark] if device.type == "cuda" else None
+
+
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
     """`auto` is bf16 where the device computes in it, else fp32."""
     if name not in ("auto", "fp32", "bf16"):
@@ -172,4 +188,5 @@ def describe(device: torch.device) -> dict[str, Any]:
         "versions": versions,
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
+        **({} if (cudnn := cudnn_choice(device)) is None else {"cudnn": cudnn}),
     }

@@ -21,7 +21,7 @@ Tree = Mapping[str, Any]
 FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # The way in which bits are made. The commit is not among it: the key holds the code.
-WAY = ("device", "mode", "precision", "threads", "versions")
+WAY = ("device", "mode", "precision", "threads", "versions", "cudnn")
 PACE = Number(0)
 FORM = {
     **{"run": str, "key": str, "results": dict.fromkeys(RESULTS, str), "environment": {"commit": str}},
@@ -40,7 +40,7 @@ def entry(result: Tree) -> dict[str, Any]:
         "run": result["run"],
         "key": result["key"],
         "results": {name: result["files"][name] for name in RESULTS},
-        "environment": {name: result["provenance"][name] for name in ("commit", *WAY)},
+        "environment": {name: value for name, value in result["provenance"].items() if name in ("commit", *WAY)},
         "speed": result["speed"],
     }
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
 
+from daso.engine.compiled import Compiled
+from daso.engine.environment import out_of_memory
 from daso.engine.loader import Chunk, Loader
 from daso.engine.stopwatch import Stopwatch
 from daso.errors import DasoError
-from daso.models.network import Models
 from daso.records import Batch
 
 MODES = ("eager", "compiled", "graph", "compiled_graph")
@@ -49,14 +52,19 @@ class Program:
         loader: Loader,
         watch: Stopwatch,
         mode: str,
+        compiled: Compiled | None = None,
     ) -> None:
         self.step, self.state, self.loader, self.watch = step, state, loader, watch
-        self.captures = "graph" in mode
+        self.mode = mode  # that carries out the steps: no more the one chosen where a capture or a compilation failed
+        self.captures, self.compiled = "graph" in mode, compiled
+        self.tried: set[Hashable] = set()  # phases for which everything is compiled
         self.slot = torch.zeros(1, dtype=torch.long, device=loader.device)
         self.chunk: Chunk | None = None
         self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.captures else None
-        self.side = torch.cuda.Stream(loader.device) if self.captures else None  # type: ignore[no-untyped-call]
+        # torch keeps a cuBLAS workspace for each of its 32 streams of a priority, and hands them out in turn. High
+        # priority is for captures alone, so a graph never shares its workspace with a run or a loader.
+        self.side = torch.cuda.Stream(loader.device, priority=-1) if self.captures else None  # type: ignore[no-untyped-call]
         self.sampled = loader.device.type == "cpu"  # where the watch needs no samples
 
     def hold(self, chunk: Chunk) -> None:
@@ -72,23 +80,40 @@ class Program:
 
     def take(self, phase: Hashable) -> None:
         """Carry out the next step of the chunk, which is in this phase of the method."""
+        if self.compiled and phase not in self.tried:
+            self.watch.pause()
+            self._compile(phase)
         if not self.sampled:
             self._undone(lambda: self._repeat(WARMUP))
             self._undone(lambda: self.watch.sample(self._once, SAMPLE))
             self.sampled = True
-        if not self.captures:
-            self._once_and_on()
-        else:
-            if phase not in self.graphs:
-                self.graphs[phase] = self._capture()
+        if self.captures and phase not in self.graphs:
+            self.watch.pause()
+            self._capture(phase)
+        self.watch.run()
+        if self.captures:
             self.graphs[phase].replay()
-        self.watch.step_taken()
+        else:
+            self._once_and_on()
+
+    def use(self, mode: str) -> None:
+        """Carry out the steps that follow in a simpler mode than the one chosen."""
+        self.mode = mode
+        if self.compiled and "compiled" not in mode:
+            self.compiled.release()
+            self.compiled = None
+        if "graph" not in mode:
+            self.captures = False
+            self.graphs.clear()
 
     def close(self) -> None:
-        """Take no step any more: give back graphs and chunk, and let go of the run, which holds its program too."""
+        """Release graphs and chunk, and the run, which holds its program too; no step can be taken then."""
+        if self.graphs:  # their memory is free for others from here on
+            with suppress(RuntimeError):  # a device that failed has raised its error before
+                torch.cuda.current_stream(self.loader.device).synchronize()
         self.graphs.clear()
         self.chunk = None
-        del self.step, self.state
+        self.step, self.state = _closed, dict
 
     def _once(self) -> None:
         assert self.chunk is not None
@@ -103,22 +128,70 @@ class Program:
         for _ in range(times):
             self._once()
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        """Record a step; nothing is computed. All graphs share their memory, as they are replayed in turn."""
-        self._undone(lambda: self._repeat(WARMUP))  # of this phase
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.side):
-            self._once_and_on()
-        return graph
+    def _compile(self, phase: Hashable) -> None:
+        """Compile all that a step of a phase runs, by taking one and undoing it; if that fails, compile nothing."""
+        try:
+            with warnings.catch_warnings():  # dynamo looks at `grad` of what the networks return
+                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+                self._undone(self._once)
+            self.tried.add(phase)
+        except Exception as error:  # no compiler, no Triton, an error of either: uncompiled, a wrong step raises again
+            self._fall_back("compiled", {"compiled": "eager", "compiled_graph": "graph"}, error)
+
+    def _fall_back(self, verb: str, simpler: Mapping[str, str], error: Exception) -> None:
+        if out_of_memory(error):  # of the device: a simpler mode needs no less
+            raise error
+        chosen, reason, *more = self.mode, *(str(error).strip() or type(error).__name__).splitlines()
+        if reason.endswith(":") and more:  # as in "backend='inductor' raised:"
+            reason = f"{reason} {more[0]}"
+        self.use(simpler[chosen])
+        logging.warning("mode %s: a step cannot be %s, continuing in mode %s: %s", chosen, verb, self.mode, reason)
+
+    def _capture(self, phase: Hashable) -> None:
+        """Record a step of a phase, computing nothing; if that fails, take this step and all others eagerly.
+
+        The bits are the same. All graphs share their memory, as they are replayed in turn.
+        """
+        self._undone(lambda: self._repeat(WARMUP))
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.loader.device)
+        try:
+            with (
+                _without_collection(),
+                torch.cuda.stream(current),  # made current again, which torch.cuda.graph of 2.11 may fail to do
+                torch.cuda.graph(graph, pool=self.pool, stream=self.side),
+            ):
+                self._once_and_on()
+        except RuntimeError as error:
+            self._fall_back("captured", {"graph": "eager", "compiled_graph": "compiled"}, error)
+        else:
+            self.graphs[phase] = graph
 
     def _undone(self, work: Callable[[], None]) -> None:
         """Work, then put back what it wrote; a tensor that was not there before starts at zero."""
         before = {name: tensor.clone() for name, tensor in self.state().items()}
-        with _aside(self.side):  # where it will be captured: autograd remembers the stream of a first use
-            work()
-        with torch.no_grad():
-            for name, tensor in self.state().items():
-                tensor.copy_(before[name]) if name in before else tensor.zero_()
+        try:
+            with _aside(self.side):  # where it will be captured: autograd remembers the stream of a first use
+                work()
+        finally:
+            with torch.no_grad():
+                for name, tensor in self.state().items():
+                    tensor.copy_(before[name]) if name in before else tensor.zero_()
+
+
+def _closed(batch: Batch) -> None:
+    raise RuntimeError("the program of this run is closed; build the run anew")
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep the garbage collector off: the end of an old graph would break the capture of a new one."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager
@@ -132,9 +205,3 @@ def _aside(side: torch.cuda.Stream | None) -> Iterator[None]:
     with torch.cuda.stream(side):
         yield
     current.wait_stream(side)
-
-
-def compile_networks(models: Models, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Compile what is between the convolutions; only steps use it, as every other shape would compile once more."""
-    for network in models:
-        network.encoder.compile(fullgraph=True, dynamic=False, backend=backend)

@@ -16,14 +16,16 @@ AHEAD = 500_000_000  # cycles, a quarter of a second, that a device sleeps so th
 class Stopwatch:
     """Seconds of each stage since a run began.
 
-    On a CPU every step is measured as it goes. A CUDA device works behind the host's back, and a captured step has no
-    seams, so there the stages of a few steps are measured by events before the others are taken, and stand for them.
+    On a CPU every stage of every step is measured. On CUDA events measure the steps from one `pause` to the next as a
+    whole, and their time is divided in the proportions that `sample` measures first, as a captured step has no stages.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.on_cpu = device.type == "cpu"
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._of_a_step = dict.fromkeys(STAGES, 0.0)  # on CUDA, once sampled
+        self._shares: dict[str, float] = {}  # of a step's time on CUDA, by stage; they add up to 1 once sampled
+        self._begun: Any = None  # event before the steps that are under way
+        self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._laps: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
         self._sampling = False
         self._last: Any = None
@@ -48,6 +50,7 @@ class Stopwatch:
     @contextmanager
     def waiting(self, stage: str) -> Iterator[None]:
         """Count the host's time inside towards a stage; on CUDA the steps before are waited for first."""
+        self.pause()
         if not self.on_cpu:
             torch.cuda.current_stream().synchronize()
         first = time.perf_counter()
@@ -55,26 +58,41 @@ class Stopwatch:
         self.seconds[stage] += time.perf_counter() - first
 
     def sample(self, step: Callable[[], None], steps: int) -> None:
-        """Take steps on CUDA and measure their stages: kernels follow one another without gaps, as in a graph."""
-        self.read()
-        before, self._sampling = dict(self.seconds), True
+        """Take steps on CUDA to measure the proportions of their stages; adds nothing to the seconds.
+
+        The pace of these steps is not that of a replay: a stream holds about a thousand kernels, then the host waits.
+        """
+        before = self.read()
+        self._sampling = True
         torch.cuda._sleep(AHEAD)  # type: ignore[no-untyped-call]
         for _ in range(steps):
             step()
         self._sampling = False
-        self._of_a_step = {stage: (after - before[stage]) / steps for stage, after in self.read().items()}
-        self.seconds = before
+        sampled = {stage: after - before[stage] for stage, after in self.read().items()}
+        total = sum(sampled.values()) or 1.0
+        self._shares, self.seconds = {stage: seconds / total for stage, seconds in sampled.items()}, before
 
-    def step_taken(self) -> None:
-        """Count one step as those that were sampled."""
-        for stage, seconds in self._of_a_step.items():
-            self.seconds[stage] += seconds
+    def run(self) -> None:
+        """Begin to measure steps on CUDA as a whole; does nothing while they are measured."""
+        if not self.on_cpu and self._begun is None:
+            self._begun = self._mark()
+
+    def pause(self) -> None:
+        """End the measurement that `run` began, as something else than a step follows on this stream."""
+        if self._begun is not None:
+            self._spans.append((self._begun, self._mark()))
+            self._begun = None
 
     def read(self) -> dict[str, float]:
-        """Seconds by stage so far; on CUDA this waits for what is measured."""
+        """Return the seconds by stage so far; on CUDA this waits for what is measured."""
+        self.pause()
+        for first, last in self._spans:
+            seconds = _seconds(first, last)
+            for stage, share in self._shares.items():
+                self.seconds[stage] += share * seconds
         for stage, first, last in self._laps:
-            last.synchronize()
-            self.seconds[stage] += first.elapsed_time(last) / 1e3
+            self.seconds[stage] += _seconds(first, last)
+        self._spans.clear()
         self._laps.clear()
         return dict(self.seconds)
 
@@ -90,3 +108,8 @@ class Stopwatch:
             self.seconds[stage] += last - first
         else:
             self._laps.append((stage, first, last))
+
+
+def _seconds(first: torch.cuda.Event, last: torch.cuda.Event) -> float:
+    last.synchronize()
+    return float(first.elapsed_time(last)) / 1e3

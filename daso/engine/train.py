@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from daso.engine import checkpoint
-from daso.engine.environment import made_with
+from daso.engine.compiled import Compiled
+from daso.engine.environment import cudnn_choice, made_with
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
-from daso.engine.program import Program, compile_networks
+from daso.engine.program import Program
 from daso.engine.resident import Pool, Resident
 from daso.engine.stopwatch import Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
@@ -45,7 +46,7 @@ class Trainer:
         device: torch.device,
         mode: str,
     ) -> None:
-        self.config, self.data, self.learner, self.models, self.mode = config, data, learner, models, mode
+        self.config, self.data, self.learner, self.models, self.chosen = config, data, learner, models, mode
         protocol, optim = config["protocol"], config["optimizer"]
         self.steps: int = protocol["steps"]
         self.precision = models.student.precision
@@ -66,13 +67,22 @@ class Trainer:
         self.monitor = Monitor(data.unlabeled.labels, classes)
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
-        self.program = Program(self.step, self.written, self.loader, self.watch, mode)
-        if "compiled" in mode:
-            compile_networks(models)
-        # With anything else the last bits may differ.
-        self.made_with = made_with(device, self.precision, mode)
+        compiled = Compiled(models, learner) if "compiled" in mode else None
+        self.program = Program(self.step, self.written, self.loader, self.watch, mode, compiled)
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
         self.replicas = 1  # runs at once in this process: what its speed was measured beside
+
+    @property
+    def mode(self) -> str:
+        """The mode that carries out the steps: the one chosen, or what replaced it where that failed."""
+        return self.program.mode
+
+    @property
+    def made_with(self) -> str:
+        """Describe what the last bits depend on besides configuration and code."""
+        device = self.loader.device
+        mode = f"{self.mode}, cuDNN tuned" if cudnn_choice(device) == "tuned" else self.mode
+        return made_with(device, self.precision, mode)
 
     def step(self, batch: Batch) -> None:
         """One update of the student, then of all that follows it; it writes in place and never asks the device."""
@@ -134,6 +144,7 @@ class Trainer:
                 self.program.take(self.learner.enter(self.t))
                 self.t += 1
                 if not left:
+                    self.watch.pause()
                     chunk = next(chunks, None)
                 yield not left
 
@@ -191,6 +202,7 @@ class Trainer:
             "elapsed": self.elapsed,
             "stages": self.watch.read(),
             "made_with": self.made_with,
+            "mode": {"chosen": self.chosen, "ran": self.mode},
             **self.weights(),
             "momentum": self.momentum,
             "monitor": self.monitor.state(),
@@ -205,8 +217,14 @@ class Trainer:
             raise CheckpointError(
                 f"{path}: holds no {', '.join(sorted(lacking))}; only a state in scratch/ can be resumed"
             )
+        if state["mode"]["chosen"] == self.chosen:  # what failed before is not tried again
+            self.program.use(state["mode"]["ran"])
         if state["made_with"] != self.made_with:
             logging.warning("%s: made with %s, goes on with %s", path, state["made_with"], self.made_with)
+        if cudnn_choice(self.loader.device) == "tuned":
+            logging.warning(
+                "%s: --cudnn tuned: the rest of the run need not be equal bit for bit; resume without", path
+            )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         for name, buffer in self.momentum.items():

@@ -51,6 +51,8 @@ def facts(runs: Sequence[Tree]) -> list[Fact]:
         "precision": [text(o.get("precision")) for o in origins],
         "mode": [text(o.get("mode")) for o in origins],
     }
+    if any(o.get("cudnn") for o in origins):  # of runs on a GPU
+        named["cuDNN"] = [text(o.get("cudnn")) for o in origins]
     found = [Fact(name, tuple(counted(values))) for name, values in named.items()]
     return [*found, Fact("training time", (_time(runs),))]
 

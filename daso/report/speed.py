@@ -69,9 +69,10 @@ def device_of(origin: Tree) -> str:
 
 
 def how_of(origin: Tree, speed: Tree) -> str:
-    """Precision, mode and, if more than one, how many runs shared the device."""
+    """Precision, mode, tuned cuDNN and, if more than one, how many runs shared the device."""
     replicas = speed.get("replicas") or 1
     words = [str(origin.get(name) or ABSENT) for name in ("precision", "mode")]
+    words += ["cuDNN tuned"] if origin.get("cudnn") == "tuned" else []
     return ", ".join([*words, *([f"{replicas} at once"] if replicas > 1 else [])])
 
 

@@ -5,6 +5,7 @@ import torch
 
 from daso.engine import stopwatch
 from daso.engine.stopwatch import STAGES, Stopwatch
+from tests.engine.fakes import Event, fakes  # noqa: F401 - a fixture
 from tests.engine.world import trainer
 
 
@@ -50,6 +51,34 @@ def test_every_stage_of_a_run_is_counted_and_none_twice(tmp_path):
     assert other.watch.seconds["forward"] > 0
 
 
+def test_stages_of_replays_add_up_to_their_time(fakes):  # noqa: F811
+    """Two sampled steps of 6, 3 and 1 ms, at the host's pace; then two spans of replays, 20 and 30 ms, 5 ms between.
+
+    So forward is 0.6 x 50 ms = 30 ms, backward 15 ms, update 5 ms.
+    """
+    watch = Stopwatch(torch.device("cuda"))
+
+    def step():
+        watch.start()
+        for stage, ms in (("forward", 6.0), ("backward", 3.0), ("update", 1.0)):
+            Event.clock += ms
+            watch.lap(stage)
+
+    watch.sample(step, 2)
+    assert watch.read() == dict.fromkeys(STAGES, 0.0)
+    for span, pause in ((20.0, 5.0), (30.0, 0.0)):
+        for _ in range(4):
+            watch.run()
+            Event.clock += span / 4
+        watch.pause()
+        Event.clock += pause
+    seconds = watch.read()
+    assert seconds == pytest.approx(
+        {"augmentation": 0, "forward": 0.030, "backward": 0.015, "update": 0.005, "evaluation": 0}
+    )
+    assert sum(seconds.values()) == pytest.approx(0.050)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_sampled_steps_stand_for_all():
@@ -66,6 +95,8 @@ def test_sampled_steps_stand_for_all():
     step()
     watch.sample(step, 5)
     assert watch.read() == dict.fromkeys(STAGES, 0.0)
-    watch.step_taken()
-    watch.step_taken()
+    watch.run()
+    step()
+    step()
+    watch.pause()
     assert watch.read()["forward"] > 5 * watch.read()["backward"] > 0

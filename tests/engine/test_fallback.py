@@ -1,0 +1,128 @@
+"""Steps as CUDA would replay them, and the simpler modes that a run falls back to."""
+
+import gc
+import logging
+import os
+
+import pytest
+import torch
+
+from daso.engine.compiled import TAIL, Compiled
+from tests.engine.fakes import fakes  # noqa: F401 - a fixture
+from tests.engine.test_program import WITH_DASO, Parity, bits, same
+from tests.engine.world import SUPERVISED, trainer
+
+
+def two_phases(method=WITH_DASO):
+    run = trainer(method=method)
+    run.learner.addons.append(Parity())
+    return run
+
+
+@pytest.fixture
+def eager():
+    run = two_phases()
+    run.advance(6)
+    return run
+
+
+def test_replays_give_the_bits_of_eager_steps(fakes, eager):  # noqa: F811
+    run = fakes.capturing(two_phases())
+    run.advance(6)
+    assert same(bits(run), bits(eager))
+    assert (fakes.captures, fakes.replays, run.mode) == (2, 6, "graph")
+
+
+@pytest.mark.parametrize(("failing", "replays"), [(0, 0), (1, 1)], ids=["first phase", "second phase"])
+def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing, replays):  # noqa: F811
+    run = fakes.capturing(two_phases())
+    fakes.failing = failing
+    assert gc.isenabled()
+    run.advance(6)
+    assert gc.isenabled()
+    assert same(bits(run), bits(eager))
+    assert (fakes.captures, fakes.replays, run.mode) == (failing + 1, replays, "eager")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "mode graph: a step cannot be captured, continuing in mode eager: "
+        "operation not permitted when stream is capturing"
+    ]
+    assert run.made_with == eager.made_with
+
+
+def test_a_resumed_run_keeps_to_the_mode_it_fell_back_to(fakes, tmp_path, caplog):  # noqa: F811
+    first = fakes.capturing(trainer(method=WITH_DASO))
+    fakes.failing = 0
+    first.advance(3)
+    first.save(tmp_path / "state.pt")
+    caplog.clear()
+    second = fakes.capturing(trainer(method=WITH_DASO))
+    second.restore(tmp_path / "state.pt")
+    assert (second.mode, second.program.captures, caplog.records) == ("eager", False, [])
+    second.advance(6)
+    assert fakes.captures == 1
+
+
+def test_no_garbage_is_collected_while_capturing(fakes, monkeypatch):  # noqa: F811
+    run, seen = fakes.capturing(trainer(method=SUPERVISED)), []
+    once_and_on = run.program._once_and_on
+    monkeypatch.setattr(run.program, "_once_and_on", lambda: (seen.append(gc.isenabled()), once_and_on()))
+    run.advance(2)
+    assert seen == [False, True, True]  # the capture, then two replays
+
+
+def test_a_program_can_be_closed_twice_and_takes_no_step_then():
+    run = trainer()
+    run.advance(1)
+    run.program.close()
+    run.program.close()
+    with pytest.raises(RuntimeError, match="program of this run is closed"):
+        run.program.step(None)
+
+
+def test_compiled_tail_gives_the_bits_of_eager_and_no_other_shape_compiles():
+    """Two networks of two shapes: 4 labeled images with 2 x 8 unlabeled ones in one forward, 4 images of the teacher.
+
+    Twelve runs of one process compile no more than the first two, though dynamo's default limit is 8 variants.
+    """
+    shapes = []
+
+    def keep(graph, inputs):
+        shapes.extend(tuple(tensor.shape) for tensor in inputs if tensor.ndim == 4 and tensor.shape[1] == 3)
+        return graph.forward
+
+    torch._dynamo.reset()
+    plain = trainer(method=WITH_DASO)
+    plain.advance(4)
+    counts = []
+    for _ in range(12):
+        run = trainer(method=WITH_DASO)
+        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
+        run.advance(4)
+        assert (run.mode, same(bits(run), bits(plain))) == ("compiled", True)
+        run.evaluate()
+        counts.append(len(shapes))
+        run.program.close()
+    assert counts[0] > 0
+    assert counts[-1] == counts[1]
+    images = {shape for shape in shapes if shape[2:] == (4, 4)}
+    assert images == {(20, 3, 4, 4), (4, 3, 4, 4)}
+    assert os.environ["TORCHINDUCTOR_DETERMINISTIC"] == "1"
+    assert torch._inductor.config.deterministic
+
+
+def test_a_failed_compilation_falls_back_to_eager(caplog):
+    def broken(graph, inputs):
+        raise OSError("no C++ compiler")
+
+    torch._dynamo.reset()
+    plain, run = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
+    run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend=broken)
+    plain.advance(4)
+    run.advance(4)
+    assert same(bits(run), bits(plain))
+    assert (run.mode, run.program.compiled) == ("eager", None)
+    assert not set(TAIL) & vars(run.learner).keys()
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.startswith("mode compiled: a step cannot be compiled, continuing in mode eager: ")
+    assert "no C++ compiler" in line
+    assert run.made_with.endswith("fp32, eager")
