@@ -28,7 +28,7 @@ class Absent:
         if spec := PathFinder.find_spec(name, [self.site]):
             return spec
         raise ModuleNotFoundError(
-            f"{name}: not on a GPU machine; import it where it is needed, or not at all", name=name
+            f"{name}: missing on a GPU machine; import it only where it is used", name=name
         )
 
 
