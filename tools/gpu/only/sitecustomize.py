@@ -12,25 +12,22 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+ABSENT = frozenset(Path(os.environ["GPU_CHECK_FOLDER"], "absent.txt").read_text().split())
+SITE = f"{os.environ['GPU_CHECK_WORK']}/site"
 
-class Absent:
-    """Finder that raises for absent modules and leaves all others to the finders after it."""
 
-    def __init__(self, names: frozenset[str], site: str) -> None:
-        self.names, self.site = names, site
+class Finder(PathFinder):
+    """Python's own finder, which finds absent modules only among the wheels.
 
+    It does not raise: torch looks for optional modules by `find_spec`, which must return None for them.
+    """
+
+    @classmethod
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the module's spec if it travels as a wheel; None for modules that the GPU machine has."""
-        if name not in self.names:
-            return None
-        if spec := PathFinder.find_spec(name, [self.site]):
-            return spec
-        raise ModuleNotFoundError(
-            f"{name}: missing on a GPU machine; import it only where it is used", name=name
-        )
+        """Return the module's spec, None if the GPU machine lacks it."""
+        return PathFinder.find_spec(fullname, [SITE] if fullname in ABSENT else path, target)
 
 
-FILE, WORK = Path(os.environ["GPU_CHECK_FOLDER"], "absent.txt"), os.environ["GPU_CHECK_WORK"]
-sys.meta_path.insert(0, Absent(frozenset(FILE.read_text().split()), f"{WORK}/site"))
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
