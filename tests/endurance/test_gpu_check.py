@@ -1,4 +1,4 @@
-"""The check of a GPU machine, run dry on a CPU: parts, blocked imports, recording, the guard, a bundle there and back."""
+"""The check of a GPU machine, run dry on a CPU: parts, absent modules, recording, the guard, a bundle and back."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def gpu(tmp_path_factory):
 def results(gpu, tmp_path_factory):
     """The dry run of stages 1 to 3: it must pass, and compute each comparison."""
     out = tmp_path_factory.mktemp("check") / "out"
-    code, said, tree = check(ROOT, out, gpu, STAGES="1 2 3", BUDGET="500")
+    code, said, tree = check(ROOT, out, gpu, STAGES="1 2 3", BUDGET="850")
     assert code == 0, said[-3000:]
     return out / "gpu_check.json", tree
 
@@ -133,7 +133,7 @@ def test_a_bundle_is_trained_dry_and_adopted(project, gpu, tmp_path):
     shutil.rmtree(project.path / "runs")
     project.call("python", "-m", "daso", "bundle", *runs, "--out", "bundles/tiny")
     out = tmp_path / "out"
-    code, said, tree = check(project.path, out, gpu, STAGES="4", BUDGET="200")
+    code, said, tree = check(project.path, out, gpu, STAGES="4", BUDGET="600")
     assert code == 0, said[-3000:]
     assert of(tree, "bundle")[0]["runs"] == {run: {"finished": True} for run in runs}
     for folder in ("runs", "scratch"):
