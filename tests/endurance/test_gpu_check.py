@@ -13,7 +13,7 @@ from daso.config.params import load
 from daso.config.resolve import parse_run
 from daso.errors import DasoError
 from daso.report.cost import timed
-from tests.workflow.project import METHODS, SETTING
+from tests.workflow.project import METHODS, SETTING, Project
 from tools.gpu.fits import fit
 from tools.gpu.record import record
 from tools.gpu.summary import failures
@@ -126,11 +126,12 @@ def test_what_failed_is_named():
     ]
 
 
-def test_a_bundle_is_trained_dry_and_adopted(project, gpu, tmp_path):
+def test_a_bundle_is_trained_dry_and_adopted(gpu, tmp_path):
     """Without what the GPU machine lacks; its results come back in pieces and are the workflow's own."""
+    project = Project.create(tmp_path / "project")
     shutil.copytree(ROOT / "tools", project.path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     runs = [f"digits/{SETTING}/tiny/{method}/s0" for method in METHODS]
-    shutil.rmtree(project.path / "runs")
+    project.snakemake("splits")
     project.call("python", "-m", "daso", "bundle", *runs, "--out", "bundles/tiny")
     out = tmp_path / "out"
     code, said, tree = check(project.path, out, gpu, STAGES="4", BUDGET="600")
