@@ -62,30 +62,21 @@ class Timed(NamedTuple):
     place: str  # the file or folder that says so
     seconds: float  # of the device
 
-    @property
-    def benchmark(self) -> bool:
-        """Return True if a page of docs/benchmarks/ says so, which holds several modes of one device."""
-        return Path(self.place).parent == BENCHMARKS
-
     def __str__(self) -> str:
         return f"{self.device}, {self.how} ({self.place})"
 
 
 def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
-    """Where and how steps of a run's method were measured, and the seconds of the device that one takes.
-
-    Of a page of benchmarks only the fastest mode counts.
-    """
-    found = list(timed(params, run))
-    fastest = {one.place: min(other.seconds for other in found if other.place == one.place) for one in found}
-    return ((str(one), one.seconds) for one in found if not one.benchmark or one.seconds == fastest[one.place])
+    """Where and how steps of a run's method were measured, and the seconds of the device that one takes: `timed`."""
+    return ((str(one), one.seconds) for one in timed(params, run))
 
 
-def timed(params: Params, run: Run) -> Iterator[Timed]:
+def timed(params: Params, run: Run, *, every_mode: bool = False) -> Iterator[Timed]:
     """Every measurement of a step of a run's method.
 
     Measured are runs of the same protocol on images of the same size, whatever their setting, the steps that `daso plan
-    --measure` has taken here, and the benchmarks of this machine and others. Raises DataError where a file is damaged.
+    --measure` has taken here, and the benchmarks of this machine and others: of each the fastest mode, unless
+    `every_mode`. Raises DataError where a file is damaged.
     """
     side = params.datasets[run.dataset]["image_size"]
     alike = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
@@ -99,7 +90,8 @@ def timed(params: Params, run: Run) -> Iterator[Timed]:
         if one["of"] == kind(params, run):
             yield Timed(one["device"], one["how"], str(STEPS), one["seconds"])
     for file in sorted(BENCHMARKS.glob("*.json")):
-        yield from _benchmark(file, run.recipe, params.protocols[run.protocol]["steps"], side)
+        modes = list(_benchmark(file, run.recipe, params.protocols[run.protocol]["steps"], side))
+        yield from modes if every_mode else sorted(modes, key=lambda one: one.seconds)[:1]
 
 
 def kind(params: Params, run: Run) -> str:
