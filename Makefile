@@ -3,7 +3,7 @@ PYTHON ?= python3
 SUITE ?= quickstart
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce publish test endurance bench setup lint types check lock clean
+.PHONY: reproduce publish test endurance bench gpu-check gpu-bundle setup lint types check lock clean
 
 reproduce: setup
 	snakemake --config suite=$(SUITE)
@@ -22,6 +22,28 @@ endurance: setup
 # A quarter of an hour on two cores, with nothing else running there.
 bench: setup
 	python -m daso bench
+
+# What travels to a GPU machine without network, and a dry run of the check here: docs/gpu.md.
+gpu-check: setup
+	python -m tools.gpu.prepare .gpu
+	python -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --abi cp312 --abi none \
+	  --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform any -d .gpu/wheels \
+	  ruamel.yaml jsonschema jsonschema-specifications referencing rpds-py jinja2 markupsafe \
+	  || echo "no wheels: the check leaves out the tests that read params/"
+	DRY=1 STAGES="1 2 3" PYTHON=python bash tools/gpu/check.sh
+	du -sh .gpu
+
+# METHODS of one setting and seed, packed where the measured pace lets BUDGET seconds of a GPU finish them.
+METHODS ?= supervised supervised_la
+BUNDLE ?= $(firstword $(METHODS))
+PLACE ?= cifar10-lt/n500-m4000-l100-u100
+RUNS ?= $(METHODS:%=$(PLACE)/paper/%/s0)
+BUDGET ?= 450
+gpu-bundle: setup
+	python -m tools.gpu.fits $(RUNS) --budget $(BUDGET) $(if $(UNKNOWN_PACE),--unknown-pace)
+	snakemake data/splits/$(PLACE)/s0.json
+	python -m daso bundle $(RUNS) --out bundles/$(BUNDLE)
+	du -sh bundles/$(BUNDLE)
 
 setup: .venv/.installed
 

@@ -101,7 +101,7 @@ def _here_by_torch(precision: str, at_once: int) -> Here:
 
 def _pace(params: Params, run: Run, here: Here) -> Timed | None:
     """The first measurement on this device: of finished runs, else of some steps, else of a benchmark."""
-    alike = (one for one in timed(params, run) if one.device == here.device)
+    alike = (one for one in timed(params, run, every_mode=True) if one.device == here.device)
     return next((one for one in alike if set(one.how.split(", ")) == set(here.how.split(", "))), None)
 
 

@@ -29,7 +29,7 @@ def write(out: Path, machine: Mapping[str, Any], sections: Mapping[str, Tree], o
     path = out / f"{name}.json"
     known = read_json(path, "benchmark")["sections"] if path.exists() else {}
     merged = {**known, **sections}
-    tree = {"machine": dict(machine), "sections": {part: merged[part] for part in order if part in merged}}
+    tree = {"machine": dict(machine), "sections": {part: merged[part] for part in [*order, *merged] if part in merged}}
     with whole_file(path) as file:
         file.write((json.dumps(tree, indent=1) + "\n").encode())
     with whole_file(out / f"{name}.md") as file:

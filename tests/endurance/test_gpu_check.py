@@ -1,0 +1,146 @@
+"""The check of a GPU machine, run dry on a CPU: parts, absent modules, recording, the guard, a bundle and back."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daso.config.params import load
+from daso.config.resolve import parse_run
+from daso.errors import DasoError
+from daso.report.cost import timed
+from tests.workflow.project import METHODS, SETTING, Project
+from tools.gpu.fits import fit
+from tools.gpu.record import record
+from tools.gpu.summary import failures
+
+pytestmark = pytest.mark.endurance
+ROOT = Path(__file__).resolve().parents[2]
+RUN = "cifar10-lt/n500-m4000-l100-u100/paper/{}/s0"
+GPU = {"dry": False, "device": "cuda: Made Up 9000", "cores": 16}
+
+
+def check(root, out, gpu, **environment):
+    """Run check.sh dry; return its exit status, output and results."""
+    out.mkdir()
+    variables = {**os.environ, "DRY": "1", "OUT": str(out), "GPU_CHECK_FOLDER": str(gpu), "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["bash", "tools/gpu/check.sh"],
+        **{"cwd": root, "env": {**variables, **environment}, "text": True, "check": False, "timeout": 900},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+    )
+    return done.returncode, done.stdout, json.loads((out / "gpu_check.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def gpu(tmp_path_factory):
+    """The folder that travels, without wheels."""
+    folder = tmp_path_factory.mktemp("gpu")
+    subprocess.run([sys.executable, "-m", "tools.gpu.prepare", str(folder)], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(gpu, tmp_path_factory):
+    """The dry run of stages 1 to 3: it must pass, and compute each comparison."""
+    out = tmp_path_factory.mktemp("check") / "out"
+    code, said, tree = check(ROOT, out, gpu, STAGES="1 2 3", BUDGET="850")
+    assert code == 0, said[-3000:]
+    return out / "gpu_check.json", tree
+
+
+def of(tree, kind):
+    return [row for row in tree["results"] if row["kind"] == kind]
+
+
+def test_every_part_of_the_dry_run_has_results(results):
+    _, tree = results
+    assert all(part["rc"] == 0 for part in tree["parts"])
+    assert {row["method"] for row in of(tree, "method") if row["eager_is_graph"] and row["graph_is_graph"]} == {
+        *("fixmatch_daso", "fixmatch_darp", "remixmatch", "supervised")
+    }
+    (resumed,) = of(tree, "resume")
+    assert (resumed["same"], resumed["codes"], resumed["from"]) == (True, [-9, 0, 0], 5)  # saved at 5, killed at 7
+    one, two = of(tree, "process")
+    assert one["digest_graph"] == two["digest_graph"] == two["digest_eager"]
+    assert {(row["method"], row["replicas"]) for row in of(tree, "pace") if row["ms"] > 0} == {
+        (method, number) for method in ("fixmatch_daso", "fixmatch", "supervised", "supervised_la") for number in (1, 2)
+    }
+
+
+def test_a_dry_run_is_not_recorded(results, tmp_path):
+    with pytest.raises(DasoError, match="a dry run, which measures nothing"):
+        record(results[0], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypatch):
+    """4 ms a step and evaluations of 50 ms every 500 steps: 4.1 ms; 250,000 steps take 1,025 s, 60 s come on top."""
+    _, tree = results
+    pace = {"ms": 4.0, "low": 4.0, "high": 4.0, "evaluation_ms": 50.0, "mode": "graph", "precision": "bf16"}
+    rows = [row | pace if row["kind"] == "pace" else row for row in tree["results"]]
+    file = tmp_path / "gpu_check.json"
+    file.write_text(json.dumps({"device": tree["device"] | GPU, "parts": [], "results": rows}))
+    params, run = load(ROOT / "params"), RUN.format("fixmatch_daso")
+    monkeypatch.chdir(tmp_path)
+    page = record(file, Path("docs/benchmarks"))
+    assert page.name == "made-up-9000-16-cores.md"
+    assert f"Measured on {tree['device']['date']}" in page.read_text()
+    modes = timed(params, parse_run(params, run), every_mode=True)
+    paces = {one.how: one.seconds for one in modes if one.device == GPU["device"]}
+    assert paces == {"graph, bf16": pytest.approx(0.0041), "graph, bf16, 2 at once": pytest.approx(0.0041)}
+    runs = [parse_run(params, run)]
+    assert fit(params, runs, 1090.0, 2, unknown=False).startswith("1 runs take 1,025 s of 1030 s: fixmatch_daso 4.1 ms")
+    with pytest.raises(
+        DasoError, match=r"take 1,025 s, 1020 s are there: fixmatch_daso 4.1 ms a step on cuda: Made Up"
+    ):
+        fit(params, runs, 1080.0, 2, unknown=False)
+
+
+def test_an_unknown_pace_needs_a_flag(tmp_path, monkeypatch):
+    """Two runs of 250,000 steps in 450 s, 60 s of them reserved: 0.78 ms a step of any run."""
+    params = load(ROOT / "params")
+    runs = [parse_run(params, RUN.format(method)) for method in ("supervised", "supervised_la")]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DasoError, match=r"supervised, supervised_la: no GPU's pace .* at 0.78 ms a step or faster"):
+        fit(params, runs, 450.0, 2, unknown=False)
+    assert "at 0.78 ms a step" in fit(params, runs, 450.0, 2, unknown=True)
+
+
+def test_what_failed_is_named():
+    equal = {"eager_is_graph": True, "graph_is_graph": True, "finite": True}
+    rows = [
+        {"kind": "method", "method": "a", "precision": "bf16", **equal},
+        {"kind": "method", "method": "b", "precision": "bf16", **equal, "graph_is_graph": False},
+        {"kind": "resume", "precision": "bf16", "same": False},
+        {"kind": "process", "tag": "a", "precision": "bf16", "digest_graph": "1"},
+        {"kind": "process", "tag": "b", "precision": "bf16", "digest_graph": "1", "digest_eager": "2"},
+        {"kind": "pace", "method": "c", "error": "RuntimeError: x"},
+    ]
+    parts = [{"part": "pace", "rc": 1}, {"part": "slow", "rc": 124}, {"part": "good", "rc": 0}]
+    assert [line.partition(":")[0] for line in failures(rows, parts)] == [
+        *("method b bf16", "resume bf16", "pace c", "process bf16", "part pace")
+    ]
+
+
+def test_a_bundle_is_trained_dry_and_adopted(gpu, tmp_path):
+    """Without what the GPU machine lacks; its results come back in pieces and are the workflow's own."""
+    project = Project.create(tmp_path / "project")
+    shutil.copytree(ROOT / "tools", project.path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    runs = [f"digits/{SETTING}/tiny/{method}/s0" for method in METHODS]
+    project.snakemake("splits")
+    project.call("python", "-m", "daso", "bundle", *runs, "--out", "bundles/tiny")
+    out = tmp_path / "out"
+    code, said, tree = check(project.path, out, gpu, STAGES="4", BUDGET="600")
+    assert code == 0, said[-3000:]
+    assert of(tree, "bundle")[0]["runs"] == {run: {"finished": True} for run in runs}
+    for folder in ("runs", "scratch"):
+        shutil.rmtree(project.path / "bundles/tiny" / folder, ignore_errors=True)
+    pieces = b"".join(piece.read_bytes() for piece in sorted(out.glob("bundle.tar.gz.*")))
+    subprocess.run(["tar", "xz"], cwd=project.path, input=pieces, check=True)
+    assert "adopted" in project.call("python", "-m", "daso", "adopt", "bundles/tiny")
+    assert not [job for job in project.planned("runs") if job.startswith("train")]

@@ -1,0 +1,1 @@
+"""Tools around the project: run by `make`, never by training."""

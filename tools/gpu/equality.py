@@ -1,0 +1,137 @@
+"""Compare bits: eager = graph = graph, compiled closely, two processes, and a run killed and resumed.
+
+`python -m tools.gpu.equality methods I/N PRECISION | compiled I/N PRECISION | process TAG PRECISION | resume PRECISION`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from torch import Tensor
+
+from daso.bench.measure import wait
+from daso.bench.world import changed, random_data, trainer
+from tools.gpu import results
+from tools.gpu.cases import DEVICE, bits, different, digest, mode_of, recipes, size, small_config, wide_config
+from tools.gpu.results import Row
+
+STEPS, WINDOW = size(50, 6), size(10, 3)
+
+
+def train(name: str, precision: str, mode: str) -> tuple[dict[str, Tensor], list[Row]]:
+    """Train a method for `STEPS` steps; return its state and the mean losses of each window of steps."""
+    config = small_config(name, precision, STEPS)
+    run, losses = trainer(config, DEVICE, mode_of(mode), random_data(config, DEVICE)), list[Row]()
+    for end in range(WINDOW, STEPS + 1, WINDOW):
+        run.advance(end)
+        losses.append({name: value for name, value in run.monitor.drain().items() if name.startswith("loss_")})
+    state = bits(run)
+    run.program.close()
+    return state, losses
+
+
+def methods(share: str, precision: str) -> None:
+    """Compare eager with graph and graph with graph bit for bit, for a share of the methods."""
+    for name in _share(share):
+        with results.row("method", method=name, precision=precision) as row:
+            (eager, _), (graph, losses), (again, _) = (train(name, precision, m) for m in ("eager", "graph", "graph"))
+            row["eager_is_graph"] = not different(eager, graph)
+            row["graph_is_graph"] = not different(graph, again)
+            row["different"] = different(eager, graph)[:8]
+            row["finite"] = all(abs(value) < 1e6 for window in losses for value in window.values())
+            row["digest"] = digest(graph)
+
+
+def compiled(share: str, precision: str) -> None:
+    """Report the largest relative difference between losses of compiled graphs and of eager steps, by window."""
+    for name in _share(share)[: size(64, 1)]:  # a compilation on a CPU takes half a minute
+        with results.row("compiled", method=name, precision=precision) as row:
+            one, two = (train(name, precision, mode)[1] for mode in ("eager", "compiled_graph"))
+            row["apart"] = [_apart(*windows) for windows in zip(one, two, strict=True)]
+
+
+def process(tag: str, precision: str) -> None:
+    """Report the digest of the wide network's state in graph mode, to compare with that of another process."""
+    with results.row("process", tag=tag, precision=precision) as row:
+        for mode in ("graph", "eager") if tag == "b" else ("graph",):
+            config = wide_config(precision=precision)
+            run = trainer(config, DEVICE, mode_of(mode), random_data(config, DEVICE))
+            run.advance(size(50, 4))
+            row[f"digest_{mode}"] = digest(bits(run))
+            run.program.close()
+
+
+def resume(precision: str) -> None:
+    """Train straight through, and killed by SIGKILL between two checkpoints and resumed: the bits must be equal."""
+    folder = results.folder() / f"resume_{precision}"
+    folder.mkdir()
+
+    def child(name: str, kill: int, tag: str) -> int:
+        command = [sys.executable, "-m", "tools.gpu.equality", "child", str(folder / name), precision, str(kill), tag]
+        return subprocess.run(command, check=False).returncode
+
+    with results.row("resume", precision=precision) as row:
+        row["codes"] = [
+            child("killed.pt", size(23, 7), "killed"),
+            child("killed.pt", 0, "resumed"),
+            child("straight.pt", 0, "straight"),
+        ]
+        found = {one["tag"]: one for one in results.read() if one["kind"] == "child" and one["precision"] == precision}
+        row["from"] = found["resumed"]["from"]
+        row["same"] = all(found["straight"][part] == found["resumed"][part] for part in ("digest", "history"))
+
+
+def child(state: str, precision: str, kill: str, tag: str) -> None:
+    """Train with checkpoints and evaluations from the state at a path, if any; kill this process at step `kill`."""
+    protocol = {"steps": size(60, 12), "checkpoint_every": size(7, 5), "evaluation.every": size(20, 4)}
+    config = changed(wide_config(precision=precision), {f"protocol.{name}": value for name, value in protocol.items()})
+    config["key"] = "gpu-check"
+    data = random_data(config, DEVICE, validation=200, test=400)
+    run, path = trainer(config, DEVICE, mode_of("graph"), data), Path(state)
+    if path.exists():
+        run.restore(path)
+    start = run.t
+
+    def on_step(t: int) -> None:
+        if t == int(kill):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run.fit(scratch=path, on_step=on_step, on_evaluation=lambda row: None)
+    wait(DEVICE)
+    history = sha256(json.dumps(run.history, sort_keys=True).encode()).hexdigest()[:16]
+    results.add("child", tag=tag, precision=precision, **{"from": start}, digest=digest(bits(run)), history=history)
+
+
+def _share(share: str) -> list[str]:
+    """Return the methods of worker i of n; "2/6" is the third of six."""
+    first, step = map(int, share.split("/"))
+    return recipes()[first::step]
+
+
+def _apart(one: Row, two: Row) -> float:
+    return round(max((abs(one[name] - two[name]) / max(abs(one[name]), 1e-3) for name in one), default=0.0), 6)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "methods": methods,
+    "compiled": compiled,
+    "process": process,
+    "resume": resume,
+    "child": child,
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one comparison."""
+    COMMANDS[arguments[0]](*arguments[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,72 @@
+"""Prepare the folder that travels to the GPU machine: `python -m tools.gpu.prepare [FOLDER]`, by default .gpu/.
+
+configs.json: the resolved configuration of every method; commit: of the code; absent.txt: the modules of this
+environment that the GPU machine lacks, for the dry run. Wheels are downloaded by the Makefile.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+
+from daso.config.checks import refuse
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import parse_run
+from daso.engine.environment import commit
+from tests.test_methods import RECIPES
+
+SETTING = "cifar10-lt/n1500-m3000-l100-u100/paper"
+PRESENT = ("torch", "torchvision", "pandas", "matplotlib", "scikit-learn", "tqdm", "tensorboard", "pytest", "pip")
+NOT_RELIED_ON = {"jinja2"}  # torch requires it, but a machine's own build of torch may lack it
+
+
+def normal(name: str) -> str:
+    """Return a distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def closure(names: Iterable[str]) -> set[str]:
+    """Return distributions and all that they require here, without extras."""
+    found, waiting = set[str](), [normal(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            needed = requires(name) or []
+        except PackageNotFoundError:  # required on another system or Python
+            continue
+        waiting += [normal(re.split(r"[^\w.-]", line)[0]) for line in needed if "extra ==" not in line]
+    return found
+
+
+def absent() -> list[str]:
+    """Return the top-level modules of this environment that the GPU machine lacks."""
+    there = closure(PRESENT) - NOT_RELIED_ON
+    owners = packages_distributions()
+    return sorted(module for module, owning in owners.items() if not there & {normal(name) for name in owning})
+
+
+def main(folder: Path = Path(".gpu")) -> None:
+    """Write the three files."""
+    params = load()
+    keys, configs = Keys(params), {}
+    for name in sorted(params.methods):
+        run = parse_run(params, f"{SETTING}/{name}/s0")
+        refuse(params, run)
+        configs[name] = keys.resolved(run) | {"recipe": name in RECIPES}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "configs.json").write_text(json.dumps(configs))
+    (folder / "commit").write_text(commit() + "\n")
+    (folder / "absent.txt").write_text("\n".join(absent()) + "\n")
+    sys.stdout.write(f"{folder}: {len(configs)} configurations, {sum(c['recipe'] for c in configs.values())} recipes\n")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""Write gpu_check.json and print what failed; exit 1 if a part or a comparison did."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tools.gpu import results
+from tools.gpu.results import Row
+
+STOPPED = (124, 137)  # exit statuses of a part that reached its limit of time
+
+
+def failures(rows: Sequence[Row], parts: Sequence[Row]) -> Iterator[str]:
+    """Yield one line for each error, comparison that differs, and part that failed."""
+    for row in rows:
+        what = " ".join(
+            str(row[name]) for name in ("kind", "method", "mode", "precision", "name", "tag") if name in row
+        )
+        if "error" in row:
+            yield f"{what}: {row['error']}"
+        elif row["kind"] == "method" and not (row["eager_is_graph"] and row["graph_is_graph"] and row["finite"]):
+            yield f"{what}: " + ", ".join(f"{n} {row[n]}" for n in ("eager_is_graph", "graph_is_graph", "finite"))
+        elif row["kind"] == "resume" and not row["same"]:
+            yield f"{what}: a killed and resumed run differs from an uninterrupted one"
+    for precision in {row["precision"] for row in rows if row["kind"] == "process"}:
+        found = [row for row in rows if row["kind"] == "process" and row["precision"] == precision]
+        digests = {value for row in found for name, value in row.items() if name.startswith("digest_")}
+        if len(digests) > 1:
+            yield f"process {precision}: states of two processes or of two modes differ: {', '.join(sorted(digests))}"
+    for part in parts:
+        if part["rc"] and part["rc"] not in STOPPED:
+            yield f"part {part['part']}: exit status {part['rc']}"
+
+
+def main() -> int:
+    """Write the JSON file, print a summary, return the exit status."""
+    rows, parts = results.read(), results.read("parts.jsonl")
+    device = next((row for row in rows if row["kind"] == "device"), {"dry": bool(os.environ.get("DRY"))})
+    tree = {"device": device, "parts": parts, "results": [row for row in rows if row["kind"] != "device"]}
+    Path(os.environ["OUT"], "gpu_check.json").write_text(json.dumps(tree, indent=1) + "\n")
+    wrong = [*failures(rows, parts), *([] if "device" in device else ["device: not described"])]
+    methods = [row for row in rows if row["kind"] == "method"]
+    lines = [f"{len(methods)} methods compared: eager = graph = graph"]
+    lines += [f"{part['part']}: reached its limit of {part['seconds']} s" for part in parts if part["rc"] in STOPPED]
+    lines += [f"FAILED {line}" for line in wrong]
+    sys.stdout.write("\n".join([*lines, "failed" if wrong else "passed"]) + "\n")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
