@@ -16,7 +16,7 @@ def _programs(programs):
 
 
 @pytest.fixture(scope="session")
-def built(_programs, tmp_path_factory):
+def built(tmp_path_factory):
     """The tiny suite built by a bare `snakemake`, then given to DVC and committed; what each of them said is kept."""
     project = Project.create(tmp_path_factory.mktemp("built") / "project")
     project.first = project.snakemake()
