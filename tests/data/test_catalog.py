@@ -281,6 +281,7 @@ def test_an_image_folder_of_your_own(save_image, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("cifar10")
 def test_all_of_cifar10_from_files(cifar10_store, cifar10_zip):
     """Published: 5,000 and 1,000 images a class, mean (0.4914, 0.4822, 0.4465), std (0.2470, 0.2435, 0.2616)."""
     tree = dataset("cifar10-lt")
