@@ -36,7 +36,8 @@ if program == "python" and arguments[:1] not in (["-m"], ["-c"]):
     os.execv({python!r}, [{python!r}, *arguments])
 call = {{"program": program, "arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}}
 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-    server.connect({address!r})
+    os.chdir({place!r})  # the address of a socket must be short
+    server.connect("socket")
     socket.send_fds(server, [b"."], [0, 1, 2])
     server.sendall(json.dumps({{**call, "parent": os.getppid()}}).encode() + b"\\n")
     sys.exit(int(server.makefile().readline() or 70))
@@ -47,13 +48,13 @@ class Forks:
     """A running server and the folder of its clients, `bin`, for PATH."""
 
     def __init__(self, place: Path) -> None:
-        self.bin, address = place / "bin", place / "socket"
+        self.bin = place / "bin"
         self.bin.mkdir(parents=True)
         for name in PROGRAMS:
             client = self.bin / name
-            client.write_text(CLIENT.format(python=sys.executable, address=str(address)))
+            client.write_text(CLIENT.format(python=sys.executable, place=str(place)))
             client.chmod(client.stat().st_mode | stat.S_IXUSR)
-        command = [sys.executable, str(Path(__file__)), str(address), str(self.bin / "python")]
+        command = [sys.executable, str(Path(__file__)), str(self.bin / "python")]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=place
@@ -66,10 +67,10 @@ class Forks:
         self.process.communicate()
 
 
-def serve(address: str) -> dict:
+def serve() -> dict:
     """Fork for every call until stdin ends; return in a fork, with the call that it must run."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(address)
+        listener.bind("socket")
         listener.listen()
         print("ready", flush=True)
         while listener in select.select([listener, sys.stdin], [], [])[0]:
@@ -144,4 +145,4 @@ if __name__ == "__main__":
         importlib.import_module(package)
     gc.collect()
     gc.freeze()  # a fork that collects garbage would copy every page
-    leave(run, serve(sys.argv[1]), sys.argv[2])
+    leave(run, serve(), sys.argv[1])
