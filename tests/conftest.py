@@ -1,8 +1,11 @@
 import os
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+
+from tests.forks import Forks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,3 +32,20 @@ def cifar10_zip():
         if path.is_file() and path.suffix == ".zip":
             return path.resolve()
     pytest.skip("no zip of CIFAR-10 images: name one by DASO_CIFAR10")
+
+
+@pytest.fixture(scope="session")
+def programs(request, tmp_path_factory):
+    """The folder of `python`, `snakemake` and `dvc`: forks of one server, but real programs for tests of endurance."""
+    if any(item.get_closest_marker("endurance") for item in request.session.items):
+        yield Path(sys.executable).parent
+        return
+    server = Forks(tmp_path_factory.mktemp("forks") / "server")
+    yield server.bin
+    server.close()
+
+
+@pytest.fixture
+def quick_python(programs, monkeypatch):
+    """What this process starts by `sys.executable` is a fork of that server."""
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))

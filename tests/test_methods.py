@@ -3,6 +3,8 @@
 What can only differ where the code does is tested of whole recipes, and of ablations that change more than a number.
 """
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,10 +47,15 @@ def pool(counts: list[int], seed: int, names: torch.Tensor) -> Pool:
     return Pool(torch.randint(0, 2**24, (len(labels), 8, 8), generator=generator, dtype=torch.int32), labels)
 
 
+@cache
+def resolved(method: str) -> dict:
+    return KEYS.resolved(Run("digits", "n20-m80-l20-u10r", "smoke", method, 0))
+
+
 def trainer(
     method: str, device: torch.device = CPU, mode: str = "auto", names: torch.Tensor = NAMES, **protocol: object
 ) -> Trainer:
-    config = KEYS.resolved(Run("digits", "n20-m80-l20-u10r", "smoke", method, 0))
+    config = deepcopy(resolved(method))
     config["protocol"] |= protocol
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         part |= SOON.get(part["name"], {})
@@ -80,6 +87,9 @@ def chooses(tree: dict) -> bool:
 
 METHODS = sorted(PARAMS.methods)
 RECIPES = [name for name in METHODS if chooses(PARAMS.methods[name])]
+# A processor without bfloat16 emulates it slowly: there one recipe, with a teacher and queues, stands for all.
+NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+IN_BF16 = RECIPES if NATIVE else ["fixmatch_daso"]
 
 
 @pytest.fixture(params=METHODS)
@@ -103,7 +113,7 @@ def test_it_trains(method):
 
 
 @pytest.mark.parametrize(
-    ("method", "precision"), [(name, "fp32") for name in METHODS] + [(name, "bf16") for name in RECIPES]
+    ("method", "precision"), [(name, "fp32") for name in METHODS] + [(name, "bf16") for name in IN_BF16]
 )
 def test_six_steps_are_three_and_three(method, precision, tmp_path):
     """Straight through, or saved after three steps and loaded into a run built anew with another start."""

@@ -60,7 +60,9 @@ def test_bytes_are_those_that_a_run_writes():
 
 
 @pytest.mark.slow
-def test_as_many_at_once_as_are_asked_for(monkeypatch):
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
+def test_as_many_at_once_as_are_asked_for():
     """Two processes; each waits for the other, so that one alone would never end."""
     threads = torch.get_num_threads()
     found = list(pace.seconds_at_once([(config(), IMAGES), (config(DASO), IMAGES)], CPU, 2))

@@ -243,9 +243,11 @@ def test_a_missing_store_is_told_with_its_remedy(here):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
 def test_pairs_on_digits(here):
-    """20 steps: both runs of a pair use the same split and begin alike; only the precision differs."""
-    options = {"methods": ["fixmatch"], "seeds": 2, "jobs": 2, "steps": 20, "device": "cpu"}
+    """3 steps: both runs of a pair use the same split and begin alike; only the precision differs."""
+    options = {"methods": ["fixmatch"], "seeds": 2, "jobs": 2, "steps": 3, "device": "cpu"}
     parity.run("smoke", **options)
     reports = sorted(Path("drafts/parity").glob("digits/**/train.json"))
     trees = [json.loads(path.read_text()) for path in reports]
@@ -255,7 +257,7 @@ def test_pairs_on_digits(here):
     assert {tree["provenance"]["threads"] for tree in trees} == {1}
     found = results()["smoke"]
     assert [row["n"] for row in found["rows"]] == [2]
-    assert found["steps"] == 20
+    assert found["steps"] == 3
     assert [one["run"] for one in found["pairs"]] == [SMOKE.id, SMOKE._replace(seed=1).id]
     before = [path.stat().st_mtime_ns for path in reports]
     parity.run("smoke", **options)
@@ -264,6 +266,8 @@ def test_pairs_on_digits(here):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
 def test_a_run_that_fails_says_where_and_why(here, monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "none")
     with pytest.raises(DasoError, match=r"train\.log: training failed: DASO_GPUS=none: give a whole number"):

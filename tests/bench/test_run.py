@@ -93,6 +93,8 @@ def test_ceiling(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
 def test_replicas(tmp_path):
     section = measured(tmp_path, "replicas")["replicas"]
     rows = cells(section)
@@ -102,6 +104,8 @@ def test_replicas(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
 def test_memory(tmp_path):
     section = measured(tmp_path, "memory", configs=((DASO,),))["memory"]
     for peak, before, images in cells(section).values():
@@ -110,6 +114,8 @@ def test_memory(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
 def test_growth(tmp_path):
     section = measured(tmp_path, "growth")["growth"]
     rows = cells(section, 3)
@@ -125,6 +131,8 @@ def test_nothing_is_needed_that_a_machine_with_a_gpu_may_lack():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
 def test_a_process_that_fails_is_an_error():
     order = {"name": "ours, eager, fp32", "config": {}, "device": "cpu", "seconds": 0.0}
     with pytest.raises(DasoError, match="a measuring process ended with status 1"), children([order], 1):

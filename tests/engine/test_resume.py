@@ -18,6 +18,7 @@ from daso.config.resolve import parse_run
 from daso.data.catalog import make_store
 from daso.data.split import make_split
 
+pytestmark = pytest.mark.xdist_group("workflow")
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch_la_daso/s0"
 
@@ -37,10 +38,10 @@ def world(tmp_path_factory):
     return folder
 
 
-def command(world: Path, name: str, *more: str) -> list[str]:
+def command(world: Path, name: str, *more: str, python: Path | str = sys.executable) -> list[str]:
     paths = {"config": world / "config.json", "store": world / places.store(RUN), "split": world / places.drawn(RUN)}
     paths |= {"out": world / name / "out", "scratch": world / name / "scratch"}
-    return [sys.executable, "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in paths.items()), *more]
+    return [str(python), "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in paths.items()), *more]
 
 
 def files(world: Path, name: str) -> dict[str, bytes]:
@@ -51,15 +52,15 @@ def files(world: Path, name: str) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(world):
+def whole(world, programs):
     """What an uninterrupted run leaves."""
-    subprocess.run(command(world, "whole"), check=True, cwd=ROOT, capture_output=True)
+    subprocess.run(command(world, "whole", python=programs / "python"), check=True, cwd=ROOT, capture_output=True)
     return files(world, "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_killed_and_started_again(world, whole, number):
+def test_killed_and_started_again(world, whole, programs, number):
     """Kill a real process after its first saved state, again after it has gone on, then let it end."""
     name = number.name
     seen: set[int] = set()
@@ -70,7 +71,9 @@ def test_killed_and_started_again(world, whole, number):
         process.communicate(timeout=60)
         assert process.returncode != 0
         assert not (world / name / "out" / "train.json").exists()
-    done = subprocess.run(command(world, name), cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command(world, name, python=programs / "python"), cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert "resumes at step" in done.stderr
     assert files(world, name) == whole
     assert not list((world / name / "scratch").glob("*.pt"))
@@ -89,12 +92,18 @@ def wait_for_a_new_state(scratch: Path, process: subprocess.Popen[bytes], seen: 
 
 
 @pytest.mark.slow
-def test_a_state_of_another_configuration_is_refused(world, whole, tmp_path):
+def test_a_state_of_another_configuration_is_refused(world, whole, tmp_path, programs):
     config = json.loads((world / "config.json").read_text())
     other = copy.deepcopy(config) | {"key": "0" * 16}
     (tmp_path / "other.json").write_text(json.dumps(other))
     arguments = [f"--resume={world / 'whole' / 'out' / 'final.pt'}", f"--config={tmp_path / 'other.json'}"]
-    done = subprocess.run(command(world, "other", *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(world, "other", *arguments, python=programs / "python"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert f"belongs to configuration {config['key']}, this run is {'0' * 16}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -124,14 +133,12 @@ def test_training_needs_no_yaml_reader_and_no_workflow(world, whole):
 
 
 @pytest.mark.slow
-def test_runs_of_a_bundle_side_by_side(world, whole):
+def test_runs_of_a_bundle_side_by_side(world, whole, programs):
     """Two runs in one process, stopped and started again, leave the files that each leaves alone."""
     from daso.data.bundle import write_bundle
 
-    config = json.loads((world / "config.json").read_text())
-    other = Keys(load(ROOT / "params")).resolved(
-        parse_run(load(ROOT / "params"), RUN.replace("fixmatch_la", "fixmatch"))
-    )
+    config, params = json.loads((world / "config.json").read_text()), load(ROOT / "params")
+    other = Keys(params).resolved(parse_run(params, RUN.replace("fixmatch_la", "fixmatch")))
     write_bundle(world / "bundle", [config, other], world)
     train = [sys.executable, "-m", "daso", "train", f"--bundle={world / 'bundle'}", "--replicas=2"]
     process = subprocess.Popen(train, cwd=ROOT, stderr=subprocess.PIPE)
@@ -140,7 +147,7 @@ def test_runs_of_a_bundle_side_by_side(world, whole):
     process.communicate(timeout=60)
     assert process.returncode != 0
     assert len(list((world / "bundle/scratch").rglob("*.pt"))) == 2
-    done = subprocess.run(train, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([programs / "python", *train[1:]], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.count("resumes at step") == 2
     out = world / "bundle/runs" / config["run"]
     assert {name: (out / name).read_bytes() for name in whole if name != "config.json"} == {

@@ -8,6 +8,13 @@ def weigh(weight):
     return lambda tree: tree["learner"].update(weight=weight)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _programs(programs):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Project, "programs", programs)
+        yield
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """The tiny suite built by a bare `snakemake`, then given to DVC and committed; what each of them said is kept."""

@@ -50,6 +50,8 @@ tables:
 class Project:
     """A working copy and the commands that a person would type in it."""
 
+    programs = Path(sys.executable).parent  # of the commands that are waited for
+
     def __init__(self, path):
         self.path = path
 
@@ -100,8 +102,8 @@ class Project:
         place = self.path.parent / "dvc-site"
         dvc = {f"DVC_{name}_DIR": str(place) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
         who = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")}
+        path = f"{self.programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {**kept, **dvc, **who, "PATH": path, "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", **more}
 
     def call(self, *command, fails=False, **environment):
@@ -115,10 +117,11 @@ class Project:
         return done.stdout
 
     def start(self, *command, **environment):
-        """A process in a session of its own."""
+        """A process in a session of its own, of the real program."""
+        real = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
             command,
-            **{"cwd": self.path, "env": self.environment(**environment), "start_new_session": True},
+            **{"cwd": self.path, "env": self.environment(PATH=real, **environment), "start_new_session": True},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
 

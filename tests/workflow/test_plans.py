@@ -86,8 +86,8 @@ def test_a_killed_generation_goes_on(generations, project, tmp_path):
     run = f"{RUN}/fixmatch_crest/s0"
 
     def longer(tree):
-        tree.update(steps=800, checkpoint_every=10, evaluation={"every": 200, "median_of": 1})
-        tree["overrides"]["crt.steps"] = 200
+        tree.update(steps=400, checkpoint_every=10, evaluation={"every": 100, "median_of": 1})
+        tree["overrides"]["crt.steps"] = 100
 
     whole = generations.copy(tmp_path / "whole")
     for each in (whole, project):

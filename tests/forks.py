@@ -1,0 +1,148 @@
+"""`python`, `snakemake` and `dvc` as forks of one process that has imported the third-party packages.
+
+Starting such a program takes seconds of imports, and a workflow starts dozens. Here the program on PATH is a client of
+a few lines: it hands its arguments, environment, folder and streams to the server, which forks. The fork runs the
+project's own code, never imported by the server, and the client ends with its exit status. A signal to the client does
+not reach the fork, so tests that send signals start the real programs.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+PROGRAMS = ("python", "snakemake", "dvc")
+PACKAGES = (
+    *("torch", "torch.utils.tensorboard", "pandas", "scipy.stats", "sklearn.datasets"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "jinja2", "PIL.Image"),
+    *("jsonschema", "ruamel.yaml", "snakemake.cli", "snakemake.executors.local", "dvc.cli", "dvc.repo"),
+)
+CLIENT = """\
+#!{python} -ISs
+import json, os, socket, sys
+program, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
+if program == "python" and arguments[:1] not in (["-m"], ["-c"]):
+    os.execv({python!r}, [{python!r}, *arguments])
+call = {{"program": program, "arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}}
+with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+    os.chdir({place!r})  # the address of a socket must be short
+    server.connect("socket")
+    socket.send_fds(server, [b"."], [0, 1, 2])
+    server.sendall(json.dumps({{**call, "parent": os.getppid()}}).encode() + b"\\n")
+    sys.exit(int(server.makefile().readline() or 70))
+"""
+
+
+class Forks:
+    """A running server and the folder of its clients, `bin`, for PATH."""
+
+    def __init__(self, place: Path) -> None:
+        self.bin = place / "bin"
+        self.bin.mkdir(parents=True)
+        for name in PROGRAMS:
+            client = self.bin / name
+            client.write_text(CLIENT.format(python=sys.executable, place=str(place)))
+            client.chmod(client.stat().st_mode | stat.S_IXUSR)
+        command = [sys.executable, str(Path(__file__)), str(self.bin / "python")]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=place
+        )
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"ready\n"
+
+    def close(self) -> None:
+        """End the server, once the calls that still run have ended."""
+        self.process.communicate()
+
+
+def serve() -> dict:
+    """Fork for every call until stdin ends; return in a fork, with the call that it must run."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind("socket")
+        listener.listen()
+        print("ready", flush=True)
+        while listener in select.select([listener, sys.stdin], [], [])[0]:
+            client, _ = listener.accept()
+            if os.fork() == 0:
+                break
+            client.close()
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+        else:
+            with contextlib.suppress(ChildProcessError):
+                while os.wait():
+                    pass
+            sys.exit()
+    _, streams, _, _ = socket.recv_fds(client, 1, 3)
+    call = json.loads(client.makefile().readline())
+    if worker := os.fork():
+        status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+        with contextlib.suppress(OSError):
+            client.sendall(f"{status if status >= 0 else 128 - status}\n".encode())
+        os._exit(0)
+    client.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    return call
+
+
+def run(call: dict, python: str) -> None:
+    """Become the program of a call, as if it had just been started."""
+    os.chdir(call["folder"])
+    os.environ.clear()
+    os.environ.update(call["environment"])
+    os.getppid = lambda: call["parent"]
+    sys.executable = python
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:1] = paths if call["program"] != "python" else [str(Path.cwd()), *paths]
+    program, arguments = call["program"], call["arguments"]
+    if program != "python":
+        sys.argv = [str(Path(python).with_name(program)), *arguments]
+        sys.exit(importlib.import_module(f"{program}.cli").main())
+    option, what, *arguments = arguments
+    sys.argv = [option, *arguments]
+    if option == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+
+
+def leave(main, *arguments) -> None:
+    """End with the status of `main`, without the second that it takes to take every imported package down."""
+    status = 0
+    try:
+        main(*arguments)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if status and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    for package in PACKAGES:
+        importlib.import_module(package)
+    gc.collect()
+    gc.freeze()  # a fork that collects garbage would copy every page
+    leave(run, serve(), sys.argv[1])

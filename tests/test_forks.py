@@ -1,0 +1,48 @@
+"""A fork does what the real program does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("workflow")
+SHOW = """
+import json, os, sys
+paths = [os.path.realpath(path or os.getcwd()) for path in sys.path[:2]]
+variables = {name: value for name, value in os.environ.items() if name not in ("LC_CTYPE", "_")}
+print(json.dumps([sys.argv, os.getcwd(), paths, os.getppid(), variables, sys.stdin.read(), __name__]))
+sys.stderr.write("told")
+"""
+
+
+def run(python, *arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": "/tmp", "ONE": "more"}
+    streams = {"input": "given", "capture_output": True, "text": True, "check": False}
+    return subprocess.run([str(python), *arguments], env=environment, **streams, **options)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-c", SHOW, "a", "b c"),
+        ("-c", "raise SystemExit(3)"),
+        ("-c", "raise SystemExit('a line')"),
+        ("-c", "import atexit; atexit.register(print, 'the end')"),
+        ("-c", "import threading; threading.Timer(0.1, print, ['later']).start()"),
+        ("-c", "1 / 0"),
+    ],
+)
+def test_status_and_streams_are_the_same(programs, tmp_path, arguments):
+    real, fork = (run(python, *arguments, cwd=tmp_path) for python in (sys.executable, programs / "python"))
+    assert (fork.returncode, fork.stdout) == (real.returncode, real.stdout)
+    assert fork.stderr.splitlines()[-1:] == real.stderr.splitlines()[-1:]
+
+
+def test_a_signal_is_a_status_as_in_a_shell(programs):
+    assert run(programs / "python", "-c", "import os; os.kill(os.getpid(), 9)").returncode == 128 + 9
+
+
+def test_nothing_of_the_project_is_imported_before_the_call(programs):
+    code = "import sys; print([name for name in sys.modules if name.partition('.')[0] in ('daso', 'tests')])"
+    assert run(programs / "python", "-c", code).stdout == "[]\n"
