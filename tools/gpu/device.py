@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import torch
 
-from daso.bench.world import cores
 from daso.engine.environment import choose_device, choose_precision, describe
+from daso.machine import cores
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, DRY
 
