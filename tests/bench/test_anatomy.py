@@ -10,13 +10,14 @@ ONE = {"name": "small_convnet", "channels": [8], "strides": [1]}
 
 def test_arithmetic_of_one_layer_by_hand():
     """80 images of 16 x 16; 8 outputs of 3 x 3 x 3 products each, two operations a product. Backward the first layer
-    wants the gradient of its weights alone, which costs the same. The classifier, 8 to 4, is two products backward."""
+    wants the gradient of its weights alone, which costs the same. The classifier, 8 to 4, is two products backward. One
+    product counts pseudo-labels of 32 images: 4 true classes and an unknown one by 3 kinds of 4 classes."""
     images, convolution, classifier = 80, 2 * 16 * 16 * 8 * 27, 2 * 8 * 4
     run = trainer(config(network=ONE), CPU, "eager")
     assert anatomy.flops(run) == {
         FORWARD: images * convolution,
         BACKWARD: images * convolution,
-        PRODUCTS: images * classifier + 2 * images * classifier,
+        PRODUCTS: images * classifier + 2 * images * classifier + 2 * 5 * 32 * 3 * 4,
     }
     assert run.t == 1
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,8 @@ def test_what_cannot_run_is_said_and_the_others_go_on(monkeypatch):
     named = contenders.named
     monkeypatch.setattr(steps, "named", broken)
     bench = Bench([tiny(config())], CPU, 1, ("eager",), quick=True)
-    found, failed = steps._contenders(bench, bench.config)
+    with ExitStack() as stack:
+        found, failed = steps._contenders(bench, bench.config, stack)
     assert failed == ["fixmatch, reference, batches at hand: no compiler."]
     assert contenders.AT_HAND not in found
     assert len(found) >= 2

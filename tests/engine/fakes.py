@@ -42,6 +42,7 @@ class Fakes:
 
     def __init__(self, monkeypatch):
         self.captures, self.replays, self.failing = 0, 0, None
+        self.error = RuntimeError("operation not permitted when stream is capturing\nCompile with TORCH_USE_CUDA_DSA")
         current = [Stream()]
 
         @contextmanager
@@ -90,7 +91,7 @@ class Fakes:
                     tensor.copy_(before[name])
             fakes.captures += 1
             if fakes.captures - 1 == fakes.failing:
-                raise RuntimeError("operation not permitted when stream is capturing\nCompile with TORCH_USE_CUDA_DSA")
+                raise fakes.error
 
         self.set(torch.cuda, "CUDAGraph", Graph)
         self.set(torch.cuda, "graph", graph)

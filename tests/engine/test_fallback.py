@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from daso.engine.compiled import TAIL, Compiled
+from daso.engine.program import Program
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.engine.test_program import WITH_DASO, Parity, bits, same
 from tests.engine.world import SUPERVISED, trainer
@@ -47,6 +48,23 @@ def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing
         "operation not permitted when stream is capturing"
     ]
     assert run.made_with == eager.made_with
+
+
+def test_a_capture_without_memory_is_no_reason_for_another_mode(fakes):  # noqa: F811
+    run = fakes.capturing(trainer(method=WITH_DASO))
+    fakes.failing, fakes.error = 0, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    with pytest.raises(torch.OutOfMemoryError):
+        run.advance(1)
+    assert run.mode == "graph"
+
+
+def test_captures_have_streams_of_their_own_priority(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device, **options: made.append(options))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    run = trainer()
+    Program(run.step, run.written, run.loader, run.watch, "graph")
+    assert made == [{"priority": -1}]
 
 
 def test_a_resumed_run_keeps_to_the_mode_it_fell_back_to(fakes, tmp_path, caplog):  # noqa: F811

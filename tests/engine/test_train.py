@@ -254,11 +254,11 @@ def test_only_a_whole_state_can_be_resumed(tmp_path):
     assert torch.equal(run.models.student.classifier.weight, before)
 
 
-def test_a_state_from_elsewhere_is_said(tmp_path, caplog):
+def test_a_state_from_elsewhere_is_said(tmp_path, caplog, monkeypatch):
     run = trainer()
     run.save(tmp_path / "state.pt")
     run.restore(tmp_path / "state.pt")
     assert not caplog.messages
-    run.made_with = "torch 1.0 on abacus, 10 threads"
+    monkeypatch.setattr("daso.engine.train.made_with", lambda *of_a_run: "torch 1.0 on abacus, 10 threads")
     run.restore(tmp_path / "state.pt")
     assert caplog.messages[0].endswith("goes on with torch 1.0 on abacus, 10 threads")
