@@ -174,6 +174,7 @@ def _trained(trainer: Trainer, job: Job, data: Data, way: Way, stop: Stop) -> Ge
     with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
         yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
     environment = describe(way.device) | {"lent": dict(data.lent.digests)}
+    environment |= {"cudnn": trainer.cudnn} if trainer.cudnn else {}
     settle = partial(journal.settle, job.journal) if job.journal else dict
     write_run(job.out, trainer, data.split, data.store, environment, settle)
     if not way.managed:

@@ -36,7 +36,8 @@ def test_each_gpu_takes_as_many_runs_as_it_has_slots(monkeypatch, variables, fou
 
 
 def test_more_gpus_than_the_machine_has_end_the_call_in_a_line(monkeypatch, tmp_path):
-    (tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/nvidia0").touch()
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     assert profiles.gpu_slots() == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from torch.profiler import ProfilerActivity, profile
@@ -79,12 +79,25 @@ def gaps(intervals: Sequence[tuple[float, float]]) -> float:
     return 1 - covered / (reached - first)
 
 
+def steps_at_hand(run: Trainer, steps: int) -> Callable[[], None]:
+    """Make and hold a chunk, and return what takes its steps: the profile of a GPU's step is without the next chunk."""
+    run.program.hold(next(run.loader.chunks(run.t, run.t + steps)))
+    wait(run.loader.device)
+
+    def take() -> None:
+        for _ in range(steps):
+            run.program.take(run.learner.enter(run.t))
+            run.t += 1
+
+    return take
+
+
 def _profiled(run: Trainer, steps: int) -> profile:
     device = run.loader.device
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    wait(device)
-    profiler = profile(activities=activities)
+    on_cuda = device.type == "cuda"
+    take = steps_at_hand(run, steps) if on_cuda else lambda: run.advance(run.t + steps)
+    profiler = profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])])
     with profiler:
-        run.advance(run.t + steps)
+        take()
         wait(device)
     return profiler

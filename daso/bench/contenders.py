@@ -12,7 +12,7 @@ from torch import Tensor
 from daso.bench import peers
 from daso.bench.measure import timed
 from daso.bench.reference import Reference, plain_pytorch
-from daso.bench.world import Bench, Config, awake, trainer
+from daso.bench.world import Bench, Config, awake, require_chosen_mode, trainer
 from daso.engine.loader import CHUNK
 from daso.engine.resident import Resident
 from daso.machine import cores
@@ -55,7 +55,9 @@ class Ours(Contender):
 
     def run(self, steps: int) -> float:
         """Train on."""
-        return timed(lambda: self.trainer.advance(self.trainer.t + steps), steps, self.device)
+        seconds = timed(lambda: self.trainer.advance(self.trainer.t + steps), steps, self.device)
+        require_chosen_mode(self.trainer)
+        return seconds
 
     def close(self) -> None:
         """Release the graphs of the run."""

@@ -12,7 +12,7 @@ from daso.bench.child import Child, Reply, children
 from daso.bench.contenders import Contender, ours
 from daso.bench.findings import Cell, Section, Table, Target
 from daso.bench.measure import Measure, Times, interleaved, rates, ratios, timed
-from daso.bench.world import Bench, Config, awake, changed, random_data, small, title, trainer
+from daso.bench.world import Bench, Config, awake, changed, random_data, require_chosen_mode, small, title, trainer
 from daso.engine.environment import choose_precision
 from daso.engine.program import choose_mode
 from daso.engine.replicas import advance_together
@@ -34,7 +34,10 @@ class Together(Contender):
     def run(self, steps: int) -> float:
         """Train all on by so many steps."""
         end = self.runs[0].t + steps
-        return timed(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
+        seconds = timed(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
+        for run in self.runs:
+            require_chosen_mode(run)
+        return seconds
 
     def close(self) -> None:
         """Release the graphs of all runs."""

@@ -99,6 +99,12 @@ def random_data(
     return Resident(pool(max(LABELED, classes)), pool(unlabeled), pool(validation), pool(test))
 
 
+def require_chosen_mode(run: Trainer) -> None:
+    """Raise RuntimeError if a run fell back to a simpler mode: what it shows would go by the wrong name."""
+    if run.mode != run.chosen:
+        raise RuntimeError(f"mode {run.chosen}: fell back to {run.mode}; the log names the reason")
+
+
 def trainer(config: Config, device: torch.device, mode: str, data: Resident | None = None) -> Trainer:
     """A run of a configuration on random data, unless other data are given; what other runs lend it is made up."""
     data, plan = data or random_data(config, device), config["plan"]

@@ -55,18 +55,17 @@ def devices() -> list[str]:
         count = _count()
         if limit is not None and 0 < count < limit:
             raise DasoError(f"DASO_GPUS={limit}: this machine has {count} GPU{'s' * (count > 1)}; lower it or unset it")
-        count = count or limit or 0  # the user's word where the system lists none
+        count = count or limit or 0  # DASO_GPUS where the system lists no GPU
     return [str(index) for index in range(count)][:limit]
 
 
 def _count() -> int:
-    """Count the machine's GPUs by nvidia-smi, else by the driver's files, as containers may lack the program."""
+    """Count the GPUs by nvidia-smi, else by their device files: a container has those of its own GPUs alone."""
     if shutil.which("nvidia-smi"):
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
         if count := sum(line.startswith("GPU ") for line in done.stdout.splitlines()):  # lines of MIG are indented
             return count
-    listed = list((SYSTEM / "proc/driver/nvidia/gpus").glob("*"))
-    return len(listed) or sum(node.name[6:].isdecimal() for node in (SYSTEM / "dev").glob("nvidia[0-9]*"))
+    return sum(node.name[6:].isdecimal() for node in (SYSTEM / "dev").glob("nvidia[0-9]*"))
 
 
 def gpu(name: str) -> Gpu | None:

@@ -21,6 +21,7 @@ from daso.records import Batch
 
 # Steps that are sampled and augmented together: what a CPU's cache holds, what hides the launches of a GPU.
 CHUNK = {"cpu": 8, "cuda": 64}
+LARGEST = 2**28  # bytes of a chunk's images
 AHEAD = 2  # chunks that the host may be ahead of a GPU, so that what waits there takes bounded memory
 
 
@@ -66,12 +67,15 @@ class Loader:
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.data, self.views, self.device = data, views, device
-        self.chunk, self.watch = chunk or CHUNK[device.type], watch or Stopwatch(device)
+        self.watch = watch or Stopwatch(device)
         self.seed: int = config["draw_seed"]
         size, dataset = config["protocol"]["batch_size"], config["dataset"]
         self.x_rows = Rows(self.seed, "rows/x", len(data.labeled), size)
         self.u_rows = Rows(self.seed, "rows/u", len(data.unlabeled), size * config["method"]["unlabeled_ratio"])
         self.augmentation = Augmentation(size=dataset["image_size"], operations=views.operations, **dataset["augment"])
+        images = size * (len(views.x) + len(views.u) * config["method"]["unlabeled_ratio"])  # of a step
+        fit = LARGEST // max(1, 4 * 3 * self.augmentation.side**2 * images)
+        self.chunk = chunk or max(1, min(CHUNK[device.type], fit))
         self.axis = -1 if layout == torch.channels_last else -3  # of the channels in memory
         self.normalize = Normalize(dataset["mean"], dataset["std"], channels_last=self.axis == -1).to(device)
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]

@@ -20,13 +20,14 @@ from daso.records import Batch
 
 MODES = ("eager", "compiled", "graph", "compiled_graph")
 WARMUP = 3  # steps before a capture: libraries are loaded, workspaces taken, networks compiled
+FREE: dict[torch.device, list[torch.cuda.Stream]] = {}  # capture streams of closed programs
 SAMPLE = 8  # steps whose stages are measured on CUDA
 
 
 def choose_mode(name: str, device: torch.device) -> str:
     """`auto` is eager on a CPU, where compiling gains less than it costs, and a graph on CUDA.
 
-    Raises DasoError for a mode that is none, or that the device does not have.
+    Raises DasoError for an unknown mode or one that the device does not support.
     """
     if name == "auto":
         return "graph" if device.type == "cuda" else "eager"
@@ -62,9 +63,7 @@ class Program:
         self.chunk: Chunk | None = None
         self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.captures else None
-        # torch keeps a cuBLAS workspace for each of its 32 streams of a priority, and hands them out in turn. High
-        # priority is for captures alone, so a graph never shares its workspace with a run or a loader.
-        self.side = torch.cuda.Stream(loader.device, priority=-1) if self.captures else None  # type: ignore[no-untyped-call]
+        self.side = _capture_stream(loader.device) if self.captures else None
         self.sampled = loader.device.type == "cpu"  # where the watch needs no samples
 
     def hold(self, chunk: Chunk) -> None:
@@ -102,6 +101,9 @@ class Program:
         if self.compiled and "compiled" not in mode:
             self.compiled.release()
             self.compiled = None
+            if self.graphs:  # of phases that could be compiled: all are captured anew, in one mode
+                self.graphs.clear()
+                self.pool = torch.cuda.graph_pool_handle()
         if "graph" not in mode:
             self.captures = False
             self.graphs.clear()
@@ -113,6 +115,9 @@ class Program:
                 torch.cuda.current_stream(self.loader.device).synchronize()
         self.graphs.clear()
         self.chunk = None
+        if self.side is not None:
+            FREE.setdefault(self.loader.device, []).append(self.side)
+            self.side = None
         self.step, self.state = _closed, dict
 
     def _once(self) -> None:
@@ -162,9 +167,17 @@ class Program:
             ):
                 self._once_and_on()
         except RuntimeError as error:
+            self._end_of_capture()
             self._fall_back("captured", {"graph": "eager", "compiled_graph": "compiled"}, error)
         else:
             self.graphs[phase] = graph
+
+    def _end_of_capture(self) -> None:
+        """Give the allocator back what a failed capture took: torch does not, and would free no chunk any more."""
+        if self.loader.device.type == "cuda" and self.pool is not None:
+            with suppress(RuntimeError):  # ended already: only a later part of the capture failed
+                torch._C._cuda_endAllocateToPool(self.loader.device.index, self.pool)
+                torch._C._cuda_releasePool(self.loader.device.index, self.pool)
 
     def _undone(self, work: Callable[[], None]) -> None:
         """Work, then put back what it wrote; a tensor that was not there before starts at zero."""
@@ -176,6 +189,16 @@ class Program:
             with torch.no_grad():
                 for name, tensor in self.state().items():
                     tensor.copy_(before[name]) if name in before else tensor.zero_()
+
+
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return a stream that no other program captures on.
+
+    torch keeps a cuBLAS workspace for each of its 32 streams of a priority, and hands them out in turn. High priority
+    is for captures alone, and streams of closed programs are used again, so no two live graphs share a workspace.
+    """
+    free = FREE.get(device)
+    return free.pop() if free else torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
 
 def _closed(batch: Batch) -> None:

@@ -65,9 +65,11 @@ class Stopwatch:
         before = self.read()
         self._sampling = True
         torch.cuda._sleep(AHEAD)  # type: ignore[no-untyped-call]
-        for _ in range(steps):
-            step()
-        self._sampling = False
+        try:
+            for _ in range(steps):
+                step()
+        finally:
+            self._sampling = False
         sampled = {stage: after - before[stage] for stage, after in self.read().items()}
         total = sum(sampled.values()) or 1.0
         self._shares, self.seconds = {stage: seconds / total for stage, seconds in sampled.items()}, before

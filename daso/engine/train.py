@@ -69,6 +69,7 @@ class Trainer:
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None
         self.program = Program(self.step, self.written, self.loader, self.watch, mode, compiled)
+        self.cudnn = cudnn_choice(device)  # None on a CPU
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
         self.replicas = 1  # runs at once in this process: what its speed was measured beside
 
@@ -81,11 +82,11 @@ class Trainer:
     def made_with(self) -> str:
         """Describe what the last bits depend on besides configuration and code."""
         device = self.loader.device
-        mode = f"{self.mode}, cuDNN tuned" if cudnn_choice(device) == "tuned" else self.mode
+        mode = f"{self.mode}, cuDNN tuned" if self.cudnn == "tuned" else self.mode
         return made_with(device, self.precision, mode)
 
     def step(self, batch: Batch) -> None:
-        """One update of the student, then of all that follows it; it writes in place and never asks the device."""
+        """Update the student, then EMA model and method state, in place and without host-device synchronization."""
         losses, step = self.learner.step(batch, self.models)
         total = torch.stack(list(losses.values())).sum()
         self.watch.lap("forward")
@@ -203,6 +204,7 @@ class Trainer:
             "stages": self.watch.read(),
             "made_with": self.made_with,
             "mode": {"chosen": self.chosen, "ran": self.mode},
+            "cudnn": self.cudnn,
             **self.weights(),
             "momentum": self.momentum,
             "monitor": self.monitor.state(),
@@ -221,6 +223,8 @@ class Trainer:
             self.program.use(state["mode"]["ran"])
         if state["made_with"] != self.made_with:
             logging.warning("%s: made with %s, goes on with %s", path, state["made_with"], self.made_with)
+        if state["cudnn"] == "tuned" and self.cudnn:  # once tuned, a run is recorded as tuned
+            self.cudnn = "tuned"
         if cudnn_choice(self.loader.device) == "tuned":
             logging.warning(
                 "%s: --cudnn tuned: the rest of the run need not be equal bit for bit; resume without", path

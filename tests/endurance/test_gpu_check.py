@@ -111,20 +111,27 @@ def test_an_unknown_pace_needs_a_flag(tmp_path, monkeypatch):
     assert "at 0.78 ms a step" in fit(params, runs, 450.0, 2, unknown=True)
 
 
-def test_what_failed_is_named():
+def test_what_failed_is_named(monkeypatch):
     equal = {"eager_is_graph": True, "graph_is_graph": True, "finite": True}
     rows = [
         {"kind": "method", "method": "a", "precision": "bf16", **equal},
         {"kind": "method", "method": "b", "precision": "bf16", **equal, "graph_is_graph": False},
         {"kind": "resume", "precision": "bf16", "same": False},
+        {"kind": "resume", "precision": "fp32", "same": True, "codes": [0, 0, 0], "from": 0},
+        {"kind": "name", "name": "auto", "device": "cpu"},
         {"kind": "process", "tag": "a", "precision": "bf16", "digest_graph": "1"},
         {"kind": "process", "tag": "b", "precision": "bf16", "digest_graph": "1", "digest_eager": "2"},
+        {"kind": "process", "tag": "a", "precision": "fp32", "digest_graph": "1"},
         {"kind": "pace", "method": "c", "error": "RuntimeError: x"},
     ]
     parts = [{"part": "pace", "rc": 1}, {"part": "slow", "rc": 124}, {"part": "good", "rc": 0}]
-    assert [line.partition(":")[0] for line in failures(rows, parts)] == [
-        *("method b bf16", "resume bf16", "pace c", "process bf16", "part pace")
+    monkeypatch.delenv("DRY", raising=False)
+    assert sorted(line.partition(":")[0] for line in failures(rows, parts)) == [
+        *("method b bf16", "name auto", "pace c", "part pace", "process bf16", "process fp32", "resume bf16"),
+        "resume fp32",
     ]
+    found = list(failures([], [{"part": "methods-0", "rc": 124}]))
+    assert found == [f"{kind}: nothing was compared" for kind in ("method", "process", "resume")]
 
 
 def test_a_bundle_is_trained_dry_and_adopted(gpu, tmp_path):

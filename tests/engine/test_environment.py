@@ -58,10 +58,12 @@ class Cuda:
         self.patch(torch.cuda, "init", fails)
 
     def lists(self, count, driver="580.65.06"):
-        """Let the driver's files list GPUs."""
-        folder = self.tmp_path / "proc/driver/nvidia"
+        """Let there be a driver and the device files of GPUs."""
+        folder, devices = self.tmp_path / "proc/driver/nvidia", self.tmp_path / "dev"
+        folder.mkdir(parents=True)
+        devices.mkdir()
         for index in range(count):
-            (folder / f"gpus/0000:0{index}:00.0").mkdir(parents=True)
+            (devices / f"nvidia{index}").touch()
         (folder / "version").write_text(f"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {driver}  Release\n")
 
 

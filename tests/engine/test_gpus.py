@@ -69,13 +69,11 @@ def test_gpus_by_environment(monkeypatch, variables, names):
 
 
 def test_gpus_of_a_container_without_nvidia_smi(machine):
-    """The driver's list; without it the device files, of which nvidiactl and nvidia-uvm are no GPUs."""
+    """Its device files, of which nvidiactl and nvidia-uvm are no GPUs; /proc lists all those of the host."""
+    make(machine, "proc/driver/nvidia/gpus/0000:01:00.0/information")
+    assert devices() == []
     make(machine, "dev/nvidia0", "dev/nvidia2", "dev/nvidia10", "dev/nvidiactl", "dev/nvidia-uvm", "dev/nvidia0x")
     assert devices() == ["0", "1", "2"]
-    make(
-        machine, "proc/driver/nvidia/gpus/0000:01:00.0/information", "proc/driver/nvidia/gpus/0000:02:00.0/information"
-    )
-    assert devices() == ["0", "1"]
 
 
 def test_gpus_by_nvidia_smi(machine, nvidia_smi):

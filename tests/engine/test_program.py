@@ -282,6 +282,7 @@ class TestOnAGpu:
         eager, graph = self.run("eager"), self.run("graph")
         for run in (eager, graph):
             run.advance(6)
+        assert (eager.mode, graph.mode) == ("eager", "graph")  # neither fell back
         assert same(bits(eager), bits(graph))
 
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -294,6 +295,7 @@ class TestOnAGpu:
         second.advance(1)  # captured before it is restored
         second.restore(tmp_path / "state.pt")
         second.advance(6)
+        assert straight.mode == second.mode == mode
         assert same(bits(straight), bits(second))
 
     def test_modes_agree(self):

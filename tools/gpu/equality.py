@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import Tensor
 
 from daso.bench.measure import wait
-from daso.bench.world import changed, random_data, trainer
+from daso.bench.world import changed, random_data, require_chosen_mode, trainer
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, bits, different, digest, mode_of, recipes, size, small_config, wide_config
 from tools.gpu.results import Row
@@ -32,6 +32,7 @@ def train(name: str, precision: str, mode: str) -> tuple[dict[str, Tensor], list
     for end in range(WINDOW, STEPS + 1, WINDOW):
         run.advance(end)
         losses.append({name: value for name, value in run.monitor.drain().items() if name.startswith("loss_")})
+    require_chosen_mode(run)
     state = bits(run)
     run.program.close()
     return state, losses
@@ -64,6 +65,7 @@ def process(tag: str, precision: str) -> None:
             config = wide_config(precision=precision)
             run = trainer(config, DEVICE, mode_of(mode), random_data(config, DEVICE))
             run.advance(size(50, 4))
+            require_chosen_mode(run)
             row[f"digest_{mode}"] = digest(bits(run))
             run.program.close()
 

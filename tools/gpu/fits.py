@@ -21,7 +21,8 @@ def pace(params: Params, run: Run, replicas: int) -> Timed | None:
     """Return the pace of a run's method: of each GPU, with as many runs at once as asked or else alone; the slowest."""
     at_once, found = f"{replicas} at once", dict[str, Timed]()
     for one in timed(params, run, every_mode=True):
-        if one.device.startswith("cuda") and (at_once in one.how or "at once" not in one.how):
+        in_graphs = "graph" in one.how.split(", ")  # the mode that `auto` chooses
+        if one.device.startswith("cuda") and in_graphs and (at_once in one.how or "at once" not in one.how):
             known = found.get(one.device)
             if known is None or (at_once in one.how and at_once not in known.how):
                 found[one.device] = one

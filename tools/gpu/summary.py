@@ -15,25 +15,39 @@ STOPPED = (124, 137)  # exit statuses of a part that reached its limit of time
 
 
 def failures(rows: Sequence[Row], parts: Sequence[Row]) -> Iterator[str]:
-    """Yield one line for each error, comparison that differs, and part that failed."""
+    """Yield one line for each error, comparison that differs or was not made, and part that failed."""
     for row in rows:
-        what = " ".join(
-            str(row[name]) for name in ("kind", "method", "mode", "precision", "name", "tag") if name in row
-        )
-        if "error" in row:
-            yield f"{what}: {row['error']}"
-        elif row["kind"] == "method" and not (row["eager_is_graph"] and row["graph_is_graph"] and row["finite"]):
-            yield f"{what}: " + ", ".join(f"{n} {row[n]}" for n in ("eager_is_graph", "graph_is_graph", "finite"))
-        elif row["kind"] == "resume" and not row["same"]:
-            yield f"{what}: a killed and resumed run differs from an uninterrupted one"
+        if wrong := row.get("error") or _wrong(row):
+            names = ("kind", "method", "mode", "precision", "name", "tag")
+            yield f"{' '.join(str(row[name]) for name in names if name in row)}: {wrong}"
     for precision in {row["precision"] for row in rows if row["kind"] == "process"}:
         found = [row for row in rows if row["kind"] == "process" and row["precision"] == precision]
         digests = {value for row in found for name, value in row.items() if name.startswith("digest_")}
         if len(digests) > 1:
             yield f"process {precision}: states of two processes or of two modes differ: {', '.join(sorted(digests))}"
+        if len(found) == 1:
+            yield f"process {precision}: only one process ended, nothing was compared"
+    if any(part["part"].startswith("methods-") for part in parts):
+        kinds = {row["kind"] for row in rows}
+        yield from (f"{kind}: nothing was compared" for kind in ("method", "process", "resume") if kind not in kinds)
     for part in parts:
         if part["rc"] and part["rc"] not in STOPPED:
             yield f"part {part['part']}: exit status {part['rc']}"
+
+
+def _wrong(row: Row) -> str | None:
+    """Return what is wrong with the result of one comparison."""
+    expected = "cpu" if os.environ.get("DRY") else "cuda:0"
+    match row["kind"]:
+        case "method" if not (row["eager_is_graph"] and row["graph_is_graph"] and row["finite"]):
+            return ", ".join(f"{name} {row[name]}" for name in ("eager_is_graph", "graph_is_graph", "finite"))
+        case "resume" if not row["same"]:
+            return "a killed and resumed run differs from an uninterrupted one"
+        case "resume" if not (row["codes"] == [-9, 0, 0] and row["from"]):
+            return f"not killed and resumed: exit statuses {row['codes']}, from step {row['from']}"
+        case "name" if row["name"] != "cpu" and row["device"] != expected:
+            return f"got {row['device']}, expected {expected}"
+    return None
 
 
 def main() -> int:
