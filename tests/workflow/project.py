@@ -121,7 +121,7 @@ class Project:
         real = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
             command,
-            **{"cwd": self.path, "env": self.environment(PATH=real, **environment), "start_new_session": True},
+            **{"cwd": self.path, "env": self.environment(**{"PATH": real, **environment}), "start_new_session": True},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
 
