@@ -28,7 +28,7 @@ SOON: dict[str, dict[str, Any]] = {
     "ldam": {"start": 0.1},
     "darp": {"start": 0.1, "period": 10},
 }
-DRY_METHODS = ("fixmatch_daso", "fixmatch_darp", "remixmatch", "supervised")
+DRY_METHODS = ("supervised", "fixmatch_daso", "fixmatch_darp", "remixmatch")
 
 
 def size(full: int, dry: int) -> int:

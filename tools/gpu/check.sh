@@ -19,7 +19,7 @@ export DASO_COMMIT GPU_DRIVER
 BUDGET=${BUDGET:-530} DEVICE=cuda WORKERS=8 SCALE=1
 if [ -n "$DRY" ]; then
   export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES='' PYTHONPATH=$PWD/tools/gpu/only:$PWD
-  DEVICE=cpu WORKERS=1 SCALE=4 # a CPU may have other work
+  DEVICE=cpu WORKERS=1 SCALE=10 # a CPU may be slow and have other work
 fi
 
 elapsed() { echo $(($(date +%s) - START)); }
