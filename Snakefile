@@ -20,6 +20,8 @@ localrules:
 
 rule all:
     input:
+        paths(TRAINED, with_lenders(PARAMS, RUNS)),
+        paths(METRICS),
         report_of(SUITE),
 
 

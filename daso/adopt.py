@@ -1,11 +1,9 @@
-"""Take in runs that were trained elsewhere, where there was no Snakemake: copy them, then record them as current."""
+"""Take in runs that were trained elsewhere, where there was no Snakemake: copy them, for they carry their key."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from daso.config.keys import Keys
@@ -20,7 +18,7 @@ from daso.places import read
 
 
 def adopt_bundle(bundle: Path) -> list[str]:
-    """Copy a bundle's finished runs into runs/ and register them; their ids.
+    """Copy a bundle's finished runs into runs/; return their ids.
 
     Raises DataError, and copies nothing, when a run is damaged or belongs to another configuration or code than the
     present one; or was trained with another split, encoder or estimate than is here: neither it nor what takes from it
@@ -47,13 +45,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
         for run, there in batch.items():
             _copy(there, Path("runs", run.id))
             journal.remember(journal.place(run.id), there.result)
-        register(batch)
     return [run.id for run in runs]
-
-
-def register(runs: Iterable[Run]) -> None:
-    """Make Snakemake record the outputs of these runs as made by the present configuration and code."""
-    _snakemake(["--touch", "--force", *(f"runs/{run.id}/train.json" for run in runs)])
 
 
 def _other_key(keys: Keys, run: Run, there: Finished, bundle: Path) -> list[str]:
@@ -78,9 +70,7 @@ def _copy(there: Finished, target: Path) -> None:
 
 
 def _snakemake(arguments: list[str]) -> None:
-    """Call it though there are outputs without a record: what is registered, and what a killed call has copied."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "all"]
-    environment = {**os.environ, "DASO_ADOPT": "1"}
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise DataError("snakemake could not take the runs in:", *done.stderr.strip().splitlines())

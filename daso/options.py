@@ -52,7 +52,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "derive": (("--config", NEEDED), ("--store", NEEDED), ("--split", NEEDED), ("--run", PATH), ("--out", NEEDED)),
     "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True}), ("--trained", {})),
     "evaluate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {})),
-    "report": (("--suite", {"required": True}), ("--out", PATH)),
+    "report": (("--suite", {"required": True}), ("--out", PATH), ("--key", {})),
     "list": (
         ("what", {"nargs": "?", "default": "runs", "help": "methods, datasets, settings, suites, protocols or runs"}),
         ("suite", {"nargs": "?"}),

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from daso import provenance
 from daso.config.params import load
 from daso.config.resolve import Run, runs, with_lenders
-from daso.data.finished import FILES, RESULT, finished
+from daso.data.finished import FILES, finished
 from daso.errors import DataError
 
 
@@ -29,16 +28,14 @@ def stale(*, delete: bool = False) -> list[Path]:
 
 
 def spent() -> None:
-    """Delete last states of runs whose files are all recorded as those of their key; until then they are all there is.
-
-    A damaged result keeps its state; who reads the result tells of the damage.
-    """
+    """Delete the checkpoints of finished runs; a damaged result keeps its checkpoint."""
     for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
         folder = Path("runs", state.parent.relative_to("scratch"))
-        if all(provenance.recorded((folder / name).as_posix(), state.stem) for name in (*FILES, RESULT)):
-            with suppress(DataError):
-                finished(folder, state.stem)
-                state.unlink()
+        with suppress(DataError):
+            done = finished(folder, state.stem)
+            for name in FILES:
+                done.read(name)
+            state.unlink()
 
 
 def _data(named: set[Run]) -> Iterator[Path]:
@@ -46,7 +43,8 @@ def _data(named: set[Run]) -> Iterator[Path]:
     datasets = {run.dataset for run in named}
     yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
     splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
-    yield from (path for path in Path("data/splits").glob("*/*/s*.json") if path not in splits)
+    drawn = [path for suffix in (".json", ".key") for path in Path("data/splits").glob(f"*/*/s*{suffix}")]
+    yield from (path for path in drawn if path.with_suffix(".json") not in splits)
 
 
 def _unnamed(named: set[str]) -> Iterator[Path]:
@@ -55,6 +53,7 @@ def _unnamed(named: set[str]) -> Iterator[Path]:
         ("scratch", ""),
         ("scratch", ".lock"),
         ("metrics", ".json"),
+        ("metrics", ".key"),
         ("journal", ".json"),
     ):
         for path in Path(folder).glob(f"*/*/*/*/s*{suffix}"):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daso import places, provenance
+from daso import places
 from daso.config.params import Params, load
 from daso.config.resolve import resolve, runs, with_lenders
 from daso.data.files import file_digest, read_sealed
@@ -46,7 +46,6 @@ def publish(suite: str | None = None) -> Iterator[str]:
             "first, then publish again"
         )
     trained = _whole(params)
-    provenance.export()
     for run, result in trained.items():
         journal.remember(journal.place(run), result)
     _call("dvc", "commit", "--force", "--quiet")

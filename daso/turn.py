@@ -1,14 +1,13 @@
 """One call at a time that changes what Snakemake makes in a working copy: `snakemake`, and the verbs beside it.
 
-Snakemake's own lock knows files, not processes: it outlives a killed call, and the end of any call takes it away from
-the others. A lock of the kernel does neither.
+Snakemake's own lock, which the profiles turn off, outlives a killed call, and the end of any call removes it for all.
+A lock of the kernel ends with its process.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +16,12 @@ from typing import IO
 from daso.data.files import wait_for_lock
 
 FILE = Path(".snakemake/turn.lock")
-OWN = Path(".snakemake/locks")  # Snakemake's
 HOLDER = "DASO_TURN"  # the process that has the turn, for the `snakemake` that it calls itself
-# Options of calls that change no output, and of one that wants no lock.
+# Options of calls that change no output.
 LOOKS = (
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
     *("list_rules", "list_target_rules", "list_untracked", "dag", "rulegraph", "filegraph", "d3dag"),
-    *("report", "lint", "print_compilation", "unlock", "nolock"),
+    *("report", "lint", "print_compilation", "unlock"),
 )
 
 
@@ -31,7 +29,7 @@ def take(arguments: Sequence[str]) -> IO[str] | None:
     """Wait until no other call works in this folder, saying for which one; the lock lasts as long as the file is open.
 
     `arguments` are those of `snakemake`; a call that only looks has no need to wait, and gets None, and so does one
-    whose caller holds the turn. What a killed call has left of Snakemake's own lock is removed.
+    whose caller holds the turn.
     """
     from snakemake.cli import get_argument_parser
 
@@ -64,6 +62,4 @@ def _taken(call: str) -> IO[str]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {os.uname().nodename}: {call}\n")
         file.flush()
-        shutil.rmtree(OWN, ignore_errors=True)
-        OWN.mkdir()
     return file

@@ -9,20 +9,24 @@ from daso.config.inventory import KINDS, inventory
 from daso.config.keys import Keys
 from daso.config.params import Params, nearest
 from daso.config.resolve import Run, runs, with_lenders
+from daso.current import Current
 from daso.data.finished import RESULT, finished
 from daso.errors import ParamsError
 
 
 def states(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
     """`done`, `stale` (of another configuration or code), `running` (a resume state exists) or `missing`, by run id."""
-    return {run.id: _state(run.id, keys.train(run)) for run in runs}
+    current = Current(keys)
+    return {run.id: _state(run, current) for run in runs}
 
 
-def _state(run: str, key: str) -> str:
-    folder = Path("runs", run)
-    if (folder / RESULT).exists():
-        return "done" if finished(folder, name=run).key == key else "stale"
-    return "running" if Path("scratch", run, f"{key}.pt").exists() else "missing"
+def _state(run: Run, current: Current) -> str:
+    key, folder = current.keys.train(run), Path("runs", run.id)
+    if (folder / RESULT).exists() and finished(folder, name=run.id).key != key:
+        return "stale"
+    if current.trained(run):
+        return "done"
+    return "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
 
 
 def listed(params: Params, what: str, suite: str | None = None) -> str:

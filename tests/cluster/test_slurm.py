@@ -19,7 +19,7 @@ from tests.cluster.slurm import UnavailableError, cluster
 from tests.workflow.project import METHODS, SETTING, Project
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("cluster")]
-SLURM = ("snakemake", "--workflow-profile", "workflow/profiles/slurm")
+SLURM = ("snakemake", "--workflow-profile", "profiles/slurm")
 # Look at the jobs more often than a cluster would like, and ask for as little memory as any machine has.
 BRISK = ("--slurm-init-seconds-before-status-checks", "1", "--default-resources", "mem_mb=600")
 WATCHED = Path(__file__).parents[1] / "endurance/watched"

@@ -16,7 +16,7 @@ from daso.report.cost import STEPS, kind
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-SLURM = ("--workflow-profile", "workflow/profiles/slurm")
+SLURM = ("--workflow-profile", "profiles/slurm")
 
 
 def asked(project, **environment):

@@ -1,9 +1,11 @@
 # params/ -> the suite's runs, their keys and the paths of everything: the one place that knows paths.
 #
-# Every rule has one param, `key`: the digest of its configuration, its code and the keys of its inputs. The configuration
-# itself is a function of `output`, which Snakemake does not compare: what moves no number must not start a run again.
+# Every output lies beside its key, the digest of its configuration, its code and the keys of its inputs. daso/current.py
+# compares that with the key of params/ and the code. A job whose outputs are current has no inputs, so nothing starts it; any
+# other has them all, and one more that is newer than its outputs, so it runs. Snakemake's own records take no part.
 import os
 import sys
+import uuid
 from pathlib import Path
 
 # Jobs run this code with this Python, wherever the working directory is.
@@ -17,10 +19,18 @@ for variable, folder in (
         dict.fromkeys([str(folder), *filter(None, parts)])
     )
 
-from daso import places, provenance, prune, turn
+from daso import places, prune, turn
 from daso.config import params as reader
 from daso.config.keys import Keys
-from daso.config.resolve import Run, data_config, parse_run, runs, split_config
+from daso.config.resolve import (
+    Run,
+    data_config,
+    parse_run,
+    runs,
+    split_config,
+    with_lenders,
+)
+from daso.current import Current
 from daso.data.files import canonical
 from daso.errors import DasoError
 from daso.report.walltime import WallTimes
@@ -33,6 +43,7 @@ METRICS = f"metrics/{RUN}.json"
 DERIVED = f"runs/{RUN}/split.json"
 SURVEYED = f"runs/{RUN}/estimate.json"
 REPORT = "reports/{suite}/index.html"
+STALE = ".snakemake/daso/key-differs"  # the name is the reason that Snakemake prints
 OPTIONS = ("suite",)  # what --config may say
 
 for word in config:
@@ -50,6 +61,7 @@ try:
     SUITE = str(config.get("suite", PARAMS.suite))
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)
+    CURRENT = Current(KEYS)
     GPUS = int(os.environ.get("DASO_GPUS") != "0")  # of a run
     WALL_TIMES = WallTimes(PARAMS, cuda=GPUS > 0)
 except DasoError as error:
@@ -125,6 +137,11 @@ def read_by(wildcards):
     return {name: path.as_posix() for name, path in files.items()}
 
 
+def files_of(wildcards):
+    """The same files, for Snakemake."""
+    return list(read_by(wildcards).values())
+
+
 def shares_a_job(wildcards):
     """The group of a short run, under a profile that says how many of them one job takes."""
     packs = "short" in workflow.group_settings.group_components
@@ -136,62 +153,47 @@ def suite_results(wildcards):
     return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]
 
 
-def kept():
-    """Every output there is, of this suite or of another, but for the reports."""
-    names = (
-        "config.json",
-        "history.csv",
-        "predictions.npz",
-        "final.pt",
-        "train.json",
-        "split.json",
-        "estimate.json",
-    )
-    patterns = (
-        "data/store/*/manifest.json",
-        "data/splits/*/*/s*.json",
-        *(f"runs/*/*/*/*/s*/{name}" for name in names),
-        "metrics/*/*/*/*/s*.json",
-    )
-    return (path.as_posix() for pattern in patterns for path in Path().glob(pattern))
+def unless(current, **files):
+    """Return an input function: nothing for an output that is current, else `files` and the file that starts the job.
 
+    A file is a pattern, or a function of the wildcards that returns a path or a list of paths.
+    """
 
-def tidy():
-    """Records go out first: without them, the last state of a run is all there is of it."""
-    provenance.export()
-    prune.spent()
+    def inputs(wildcards):
+        if MAIN and {trigger.name for trigger in workflow.rerun_triggers} != {"MTIME"}:
+            sys.exit(
+                "--rerun-triggers: expected mtime alone, as in profiles/default: keys decide what is made again, and any "
+                "other trigger would train finished runs again; add `--rerun-triggers mtime`"
+            )
+        if current(wildcards):
+            return {}
+        made = {
+            name: (
+                file(wildcards)
+                if callable(file)
+                else file.format(**dict(wildcards.items()))
+            )
+            for name, file in files.items()
+        }
+        return {"stale": STALE, **made}
+
+    return inputs
 
 
 if MAIN:
     try:
-        provenance.sync()
-        # A report costs seconds: one of unknown origin is made again.
-        provenance.doubt(
-            path.as_posix() for path in Path().glob(REPORT.format(suite="*"))
-        )
-        unknown = provenance.orphans(kept())
-        if unknown and "DASO_ADOPT" not in os.environ:
-            raise DasoError(
-                f"{unknown[0]}: no record says how this file was made ({len(unknown)} such outputs), so whether it is "
-                "current is not known; get the records with `dvc pull` or `dvc checkout`, take in a bundle with `python -m "
-                "daso adopt`, or delete the files"
-            )
+        # New content too, for Snakemake compares checksums where it has recorded them.
+        Path(STALE).parent.mkdir(parents=True, exist_ok=True)
+        Path(STALE).write_text(f"{uuid.uuid4()}\n")
         if TURN:  # what a killed call has left to do
-            tidy()
-    except DasoError as error:
-        sys.exit(str(error))
-
-
-def leave():
-    try:
-        tidy()
+            prune.spent()
     except DasoError as error:
         sys.exit(str(error))
 
 
 onsuccess:
-    leave()
+    prune.spent()
 
 
 onerror:
-    leave()
+    prune.spent()

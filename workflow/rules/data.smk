@@ -10,8 +10,11 @@ rule splits:
 
 
 rule download:
+    input:
+        unpack(unless(lambda wildcards: CURRENT.store(wildcards.dataset))),
     output:
-        STORE,  # written last; the images lie beside it
+        manifest=STORE,  # written last; the images lie beside it
+        key="data/store/{dataset}/key",
     log:
         "logs/download/{dataset}.log",
     benchmark:
@@ -21,14 +24,22 @@ rule download:
         config=data_json,
     shell:
         "printf '%s\\n' {params.config:q} | python -m daso download --config - "
-        "--out data/store/{wildcards.dataset} &> {log}"
+        "--out data/store/{wildcards.dataset} &> {log} && echo {params.key} > {output.key}"
 
 
 rule split:
     input:
-        STORE,
+        unpack(
+            unless(
+                lambda wildcards: CURRENT.split(
+                    wildcards.dataset, wildcards.setting, int(wildcards.seed)
+                ),
+                store=STORE,
+            )
+        ),
     output:
-        SPLIT,
+        split=SPLIT,
+        key="data/splits/{dataset}/{setting}/s{seed}.key",
     log:
         "logs/split/{dataset}/{setting}/s{seed}.log",
     benchmark:
@@ -40,4 +51,4 @@ rule split:
         config=split_json,
     shell:
         "printf '%s\\n' {params.config:q} | python -m daso split --config - "
-        "--store data/store/{wildcards.dataset} --out {output} &> {log}"
+        "--store data/store/{wildcards.dataset} --out {output.split} &> {log} && echo {params.key} > {output.key}"

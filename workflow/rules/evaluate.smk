@@ -6,12 +6,14 @@ rule metrics:
 
 rule evaluate:
     input:
-        config=rules.train.output.config,
-        history=rules.train.output.history,
-        predictions=rules.train.output.predictions,
-        report=rules.train.output.report,
+        unpack(
+            unless(
+                lambda wildcards: CURRENT.evaluated(run_of(wildcards)), report=TRAINED
+            )
+        ),
     output:
-        METRICS,
+        metrics=METRICS,
+        key=f"metrics/{RUN}.key",
     log:
         f"logs/evaluate/{RUN}.log",
     benchmark:
@@ -21,4 +23,5 @@ rule evaluate:
         run=lambda wildcards, output: f"runs/{run_of(wildcards).id}",
         train_key=lambda wildcards, output: KEYS.train(run_of(wildcards)),
     shell:
-        "python -m daso evaluate --run {params.run} --key {params.train_key} --out {output} &> {log}"
+        "python -m daso evaluate --run {params.run} --key {params.train_key} --out {output.metrics} &> {log} "
+        "&& echo {params.key} > {output.key}"

@@ -1,11 +1,17 @@
 # What lies between the runs of a plan: the split of a stage that enlarges or holds out labels, the findings of a survey.
 rule derive:
     input:
-        guesses_of,
-        store=STORE,
-        split=SPLIT,
+        unpack(
+            unless(
+                lambda wildcards: CURRENT.derived(run_of(wildcards)),
+                guesses=guesses_of,
+                store=STORE,
+                split=SPLIT,
+            )
+        ),
     output:
-        DERIVED,
+        split=DERIVED,
+        key=f"runs/{RUN}/split.key",
     log:
         f"logs/derive/{RUN}.log",
     benchmark:
@@ -18,16 +24,19 @@ rule derive:
         ),
     shell:
         "printf '%s\\n' {params.way:q} | python -m daso derive --config - --store data/store/{wildcards.dataset} "
-        "--split {input.split} {params.run} --out {output} &> {log}"
+        "--split {input.split} {params.run} --out {output.split} &> {log} && echo {params.key} > {output.key}"
 
 
 rule estimate:
     input:
-        config=rules.train.output.config,
-        history=rules.train.output.history,
-        report=rules.train.output.report,
+        unpack(
+            unless(
+                lambda wildcards: CURRENT.estimated(run_of(wildcards)), report=TRAINED
+            )
+        ),
     output:
-        SURVEYED,
+        estimate=SURVEYED,
+        key=f"runs/{RUN}/estimate.key",
     log:
         f"logs/estimate/{RUN}.log",
     benchmark:
@@ -37,5 +46,5 @@ rule estimate:
         trained=lambda wildcards, output: KEYS.train(run_of(wildcards)),
         run=lambda wildcards, output: run_of(wildcards).id,
     shell:
-        "python -m daso estimate --run runs/{params.run} --key {params.key} --trained {params.trained} --out {output} "
-        "&> {log}"
+        "python -m daso estimate --run runs/{params.run} --key {params.key} --trained {params.trained} --out {output.estimate} "
+        "&> {log} && echo {params.key} > {output.key}"

@@ -1,13 +1,19 @@
 # The tables and figures of a suite.
 rule report:
     input:
-        suite_results,
+        unpack(
+            unless(
+                lambda wildcards: CURRENT.reported(wildcards.suite),
+                results=suite_results,
+            )
+        ),
     output:
         REPORT,
         "reports/{suite}/report.md",
         "reports/{suite}/metrics.json",
         "reports/{suite}/cells.csv",
         "reports/{suite}/history.csv",
+        key="reports/{suite}/key",
     log:
         "logs/report/{suite}.log",
     benchmark:
@@ -15,4 +21,4 @@ rule report:
     params:
         key=lambda wildcards: KEYS.report(wildcards.suite),
     shell:
-        "python -m daso report --suite {wildcards.suite} --out reports/{wildcards.suite} &> {log}"
+        "python -m daso report --suite {wildcards.suite} --out reports/{wildcards.suite} --key {params.key} &> {log}"

@@ -1,13 +1,18 @@
 # One run, one job. It resumes from scratch/, which is no output: outputs are deleted before a job starts.
 rule runs:
     input:
-        paths(TRAINED),
+        paths(TRAINED, with_lenders(PARAMS, RUNS)),
 
 
 rule train:
     input:
-        unpack(read_by),
-        store=STORE,
+        unpack(
+            unless(
+                lambda wildcards: CURRENT.trained(run_of(wildcards)),
+                store=STORE,
+                read=files_of,
+            )
+        ),
     output:
         config=f"runs/{RUN}/config.json",
         history=f"runs/{RUN}/history.csv",
