@@ -108,7 +108,7 @@ reader._file = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest
 assert main(["plan", "smoke"]) == 0
 assert len(parsed) > 50 and set(parsed.values()) == {1}, parsed
 assert main(["resolve", "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"]) == 0
-for name in ("places", "provenance", "prune", "turn", "profiles", "report.walltime"):
+for name in ("current", "places", "prune", "turn", "profiles", "report.walltime"):
     __import__(f"daso.{name}")
 assert "torch" not in sys.modules
 """

@@ -72,7 +72,7 @@ def results(project):
     found = {}
     for folder in ("data", "runs", "metrics", "reports/tiny"):
         for path in sorted((project.path / folder).rglob("*")):
-            if path.is_file() and path.name not in ("provenance.json", "index.html", "report.md"):
+            if path.is_file() and path.name not in ("index.html", "report.md"):
                 found[path.relative_to(project.path).as_posix()] = path.read_bytes()
     for name in [name for name in found if name.endswith("train.json") or name.startswith("metrics/")]:
         tree = json.loads(found[name])
@@ -156,28 +156,6 @@ def test_a_damaged_state_is_never_resumed_and_never_passed_over(stopped):
     for file in ("final.pt", "history.csv", "predictions.npz", "config.json"):
         mine, want = (project.path / folder / RUN / file for folder in ("drafts", "runs"))
         assert mine.read_bytes() == want.read_bytes()
-
-
-def test_damaged_records_are_told_by_the_workflow(whole, tmp_path):
-    """Snakemake's own, which it would drop in silence, and those that lie beside the results."""
-    from daso.provenance import record_name
-
-    project, rng = whole.copy(tmp_path / "project"), random.Random(0)
-    kept = project.path / "runs/provenance.json"
-    record = project.path / ".snakemake/metadata" / record_name(f"runs/{RUN}/final.pt")
-    for path, ways in ((kept, WAYS[:-1]), (record, ("cut", "empty", "zeroes"))):
-        content = path.read_bytes()
-        for way in ways:
-            path.write_bytes(damaged(content, b"", way, rng))
-            status, said = call(project, "snakemake", "-n")
-            assert status == 1, (path, way, said)
-            assert f"{path.relative_to(project.path)}: the file is damaged; " in said
-            path.write_bytes(content)
-    for path in (kept, record):
-        path.write_bytes(b"")
-        status, said = call(project, "snakemake", "-n")
-        project.call(*re.search(r"the file is damaged; .*`(.+)`", said)[1].split())  # as it says
-        assert "Nothing to be done" in project.snakemake()
 
 
 def test_a_damaged_bundle_and_damaged_results_of_it(whole, tmp_path):

@@ -31,7 +31,7 @@ def test_a_rebuild_from_nothing_leaves_no_change(changed, rebuilt):
     assert jobs(rebuilt.repro) == EVERYTHING
     assert rebuilt.git("status", "--porcelain") == ""
     assert rebuilt.call("git", "diff", "--exit-code", "dvc.lock") == ""
-    for name in (f"runs/{RUN}/train.json", f"metrics/{RUN}.json", "reports/tiny/index.html", "runs/provenance.json"):
+    for name in (f"runs/{RUN}/train.json", f"metrics/{RUN}.json", "reports/tiny/index.html", "reports/tiny/key"):
         assert rebuilt.read(name) == changed.read(name)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from daso.data.files import file_digest, sealed
 from tests.workflow.conftest import weigh
 from tests.workflow.project import EVERYTHING, METHODS, SETTING, jobs, runs
 
@@ -94,6 +95,11 @@ def test_a_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
     (project.path / "images/train/cat/0.png").rename(project.path / "images/train/dog/8.png")
     assert jobs(project.snakemake("splits")) == again
     assert project.planned("splits") == NOTHING
+    project.write("images/train/cat/broken.png", "not an image")
+    project.snakemake("splits", fails=True)
+    project.call("rm", "images/train/cat/broken.png")
+    assert project.planned("splits") == NOTHING  # a failed read deletes the store, and no split needs it
+    assert jobs(project.snakemake("data")) == Counter(["download own"])
     (project.path / "images").rename(project.path / "gone")
     assert project.planned("splits") == NOTHING
     project.edit("datasets/own.yaml", lambda t: t.update(holdout=4))
@@ -108,24 +114,67 @@ def test_touched_files_are_no_change(project):
     assert project.planned() == NOTHING
 
 
-def test_records_come_back_from_beside_the_outputs(project):
+def test_a_working_copy_without_any_file_of_snakemake_decides_the_same(project):
     project.call("rm", "-rf", ".snakemake")
     assert project.planned() == NOTHING
     project.edit(f"methods/{DASO}.yaml", weigh(0.5))
     assert project.planned() == runs(DASO)
 
 
-def test_outputs_without_records_are_an_error(project):
-    project.call("rm", "-rf", ".snakemake", "runs/provenance.json")
-    said = project.snakemake("-n", fails=True)
-    assert "config.json: no record says how this file was made (10 such outputs)" in said
-    assert "Traceback" not in said
-    project.dvc("checkout", "--force")
+RUN, DRAWN = f"digits/{SETTING}/tiny/{DASO}/s0", f"data/splits/digits/{SETTING}/s0"
+EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
+
+
+@pytest.mark.parametrize(
+    ("gone", "again"),
+    [
+        ("data", NOTHING),  # finished runs need neither images nor splits
+        (f"{DRAWN}.key", NOTHING),
+        (f"runs/{RUN}", runs(DASO)),
+        (f"runs/{RUN}/final.pt", runs(DASO)),
+        (f"metrics/{RUN}.json", EVALUATED),
+        (f"metrics/{RUN}.key", EVALUATED),
+        ("reports/tiny/report.md", REPORT),
+        ("reports/tiny/key", REPORT),
+    ],
+)
+def test_what_is_deleted_and_needed_is_made_again_and_nothing_else(project, gone, again):
+    project.call("rm", "-r", gone)
+    assert project.planned() == again
+    listed = dict(line.split("\t") for line in project.call("python", "-m", "daso", "list", "tiny").splitlines())
+    trained = {name for name, state in listed.items() if state != "done"}
+    assert trained == ({RUN} if again == runs(DASO) else set())
+    assert sum(trained for rule, trained in again.items() if rule.startswith("train")) == len(trained)
+
+
+def test_a_deleted_store_is_read_again_for_a_new_run_and_finished_runs_stay(project):
+    project.call("rm", "-r", "data")
+    project.edit("suites/tiny.yaml", lambda t: t["seeds"].append(1))
+    want = Counter(["download digits", "split 1"]) + runs(*METHODS, seeds=[1])
+    assert project.planned() == want
+    assert jobs(project.snakemake()) == want
     assert project.planned() == NOTHING
 
 
-def test_a_report_without_a_record_is_made_again(project):
-    project.call("rm", "-rf", ".snakemake", "reports/tiny/provenance.json")
+def test_a_run_trained_again_with_other_bits_is_evaluated_again(project):
+    """Under the same key, as on another device."""
+    folder = project.path / "runs" / RUN
+    result = json.loads((folder / "train.json").read_text())
+    (folder / "history.csv").write_text((folder / "history.csv").read_text().replace("\r\n", "\n"))
+    result["files"]["history.csv"] = file_digest(folder / "history.csv", "sha256")
+    (folder / "train.json").write_bytes(sealed(result))
+    assert project.planned() == EVALUATED
+    project.snakemake()
+    assert project.planned() == NOTHING
+
+
+def test_other_triggers_than_keys_are_refused(project):
+    said = project.snakemake("-n", "--workflow-profile", "none", fails=True)
+    assert said.splitlines()[-1].startswith("--rerun-triggers: expected mtime alone, as in profiles/default: ")
+
+
+def test_a_report_of_an_unknown_key_is_made_again(project):
+    project.write("reports/tiny/key", "0000\n")
     project.write("reports/tiny/index.html", "old")
     project.write("reports/other/index.html", "of a suite that this call does not ask for")
     assert project.planned() == REPORT

@@ -2,13 +2,11 @@
 
 import json
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daso import provenance
 from daso.data.files import pretty, sealed
 from tests.endurance.bad_input.inputs import (
     CHECK,
@@ -25,7 +23,7 @@ from tests.endurance.bad_input.inputs import (
     fuzz,
     readers,
 )
-from tests.endurance.bad_input.judge import call, instead
+from tests.endurance.bad_input.judge import instead
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
 
@@ -85,21 +83,3 @@ def test_json_with_broken_bits(path, argv):
                     clear(name)
 
     broken()
-
-
-def test_records_that_are_none(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("runs", ".snakemake/metadata"):
-        Path(name).mkdir(parents=True)
-    path, sync = Path("runs/provenance.json"), (provenance.main, ("sync",))
-    good = {"runs/x": {"rule": "train"}}
-    trees = [{"runs/x": 1}, {"runs/x": [1]}, {"../../x": {}}, {"/etc/x": {}}, {"": {}}, {"runs/x" * 500: None}]
-    contents = [*JSONS.values(), *(sealed(tree) for tree in trees), sealed(good).replace(b"train", b"trajn")]
-    for content in contents:
-        path.write_bytes(content)
-        JUDGE.refused("records", content, *sync[1], says="provenance.json", verb=sync[0])
-    path.write_bytes(sealed(good))
-    assert call("sync", verb=provenance.main)[0] == 0
-    for content in JSONS.values():
-        Path(".snakemake/provenance.seen").write_bytes(content)
-        JUDGE.survived("records", b"seen" + content, "sync", verb=provenance.main)
