@@ -1,6 +1,7 @@
 # `make reproduce`, `make test`, and for those who have the time `make endurance`; all set up .venv first, once a lock file.
 PYTHON ?= python3
 SUITE ?= quickstart
+unexport PIP_USER # a virtual environment has no user site
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: reproduce publish test endurance bench gpu-check gpu-bundle setup lint types check lock clean

@@ -48,7 +48,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
     trained = _whole(params)
     for run, result in trained.items():
         journal.remember(journal.place(run), result)
-    _call("dvc", "commit", "--force", "--quiet")
+    _call("dvc", "commit", "--force")
     yield f"recorded in dvc.lock: data, splits, runs, metrics and reports/{params.suite}"
     yield from _pushed()
     yield from _left(params.suite)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,16 +26,21 @@ LOOKS = (
 )
 
 
+def options(arguments: Sequence[str]) -> Namespace:
+    """Return the options of a call of `snakemake`, those of its profile left out."""
+    from snakemake.cli import get_argument_parser
+
+    return get_argument_parser().parse_known_args(list(arguments))[0]
+
+
 def take(arguments: Sequence[str]) -> IO[str] | None:
     """Wait until no other call works in this folder, saying for which one; the lock lasts as long as the file is open.
 
     `arguments` are those of `snakemake`; a call that only looks has no need to wait, and gets None, and so does one
     whose caller holds the turn.
     """
-    from snakemake.cli import get_argument_parser
-
-    options, _ = get_argument_parser().parse_known_args(list(arguments))
-    if any(getattr(options, name, None) for name in LOOKS) or os.environ.get(HOLDER) == str(os.getppid()):
+    given = options(arguments)
+    if any(getattr(given, name, None) for name in LOOKS) or os.environ.get(HOLDER) == str(os.getppid()):
         return None
     return _taken(f"snakemake {shlex.join(arguments)}")
 

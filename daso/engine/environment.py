@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import re
@@ -159,7 +160,10 @@ def peak_memory(device: torch.device) -> float:
 
 
 def commit() -> str:
-    """The commit of the code, `-dirty` where a file is changed or new; `DASO_COMMIT` where there is no repository."""
+    """The commit of the code, `-dirty` where a file is changed or new; `DASO_COMMIT` where there is no repository.
+
+    Without either it is "unknown", and the reason that Git gives is logged.
+    """
     head = _git("rev-parse", "--short=12", "HEAD")
     if head is None:
         return os.environ.get("DASO_COMMIT", "unknown")
@@ -170,8 +174,14 @@ def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+        reason = "the program is not installed"
+    else:
+        if done.returncode == 0:
+            return done.stdout.strip()
+        reason = next(iter(done.stderr.splitlines()), f"exit status {done.returncode}")
+    if "DASO_COMMIT" not in os.environ:
+        logging.warning("git %s: %s; results carry no commit", arguments[0], reason)
+    return None
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -25,8 +25,8 @@ class Gpu(NamedTuple):
 
 
 def number(name: str) -> int | None:
-    """Return an environment variable as a whole number, None where it is not set; raises DasoError for other text."""
-    text = os.environ.get(name)
+    """Return an environment variable as a whole number, None if unset or empty; raises DasoError for other text."""
+    text = os.environ.get(name) or None
     if text is not None and not (text.isdecimal() and len(text) <= 4):
         raise DasoError(f"{name}={text}: give a whole number below 10,000")
     return None if text is None else int(text)

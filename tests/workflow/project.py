@@ -106,11 +106,11 @@ class Project:
         path = f"{self.programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {**kept, **dvc, **who, "PATH": path, "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", **more}
 
-    def call(self, *command, fails=False, **environment):
+    def call(self, *command, fails=False, cwd=None, **environment):
         """The output of a command, both streams; it must succeed, or must not."""
         done = subprocess.run(
             command,
-            **{"cwd": self.path, "env": self.environment(**environment), "check": False, "timeout": 900},
+            **{"cwd": cwd or self.path, "env": self.environment(**environment), "check": False, "timeout": 900},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
         assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-3000:]}"

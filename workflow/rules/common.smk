@@ -19,7 +19,7 @@ for variable, folder in (
         dict.fromkeys([str(folder), *filter(None, parts)])
     )
 
-from daso import places, prune, turn
+from daso import places, prune, targets, turn
 from daso.config import params as reader
 from daso.config.keys import Keys
 from daso.config.resolve import (
@@ -58,6 +58,8 @@ TURN = turn.take(sys.argv[1:]) if MAIN else None
 
 try:
     PARAMS = reader.load("params")
+    if MAIN:
+        targets.check_targets(PARAMS, turn.options(sys.argv[1:]).targets)
     SUITE = str(config.get("suite", PARAMS.suite))
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)
