@@ -27,11 +27,10 @@ def pack() -> int:
 def use_writable_cache() -> None:
     """Let Snakemake keep its cache in this working copy where the home directory cannot be written."""
     try:
-        (Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snakemake").mkdir(
-            parents=True, exist_ok=True
-        )
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        (cache / "snakemake").mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
-        os.environ["XDG_CACHE_HOME"] = os.path.abspath(".snakemake/cache")
+        os.environ["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
 
 
 def _or_exit(count: Callable[[], int]) -> int:

@@ -30,7 +30,8 @@ def options(arguments: Sequence[str]) -> Namespace:
     """Return the options of a call of `snakemake`, those of its profile left out."""
     from snakemake.cli import get_argument_parser
 
-    return get_argument_parser().parse_known_args(list(arguments))[0]
+    given: Namespace = get_argument_parser().parse_known_args(list(arguments))[0]
+    return given
 
 
 def take(arguments: Sequence[str]) -> IO[str] | None:

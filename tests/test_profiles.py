@@ -22,6 +22,7 @@ def bare(monkeypatch):
         ({"DASO_GPUS": "0", "DASO_SLOTS": "5"}, 0),
         ({"DASO_SLOTS": "3"}, 6),
         ({"CUDA_VISIBLE_DEVICES": "1"}, 1),
+        ({"DASO_GPUS": "", "DASO_SLOTS": ""}, 2),  # as compose files set what is not given
     ],
     ids=str,
 )
