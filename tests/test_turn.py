@@ -61,6 +61,7 @@ def test_the_snakemake_of_a_holder_works_in_its_turn_and_no_other_does(folder):
         mine = subprocess.run([sys.executable, "-c", take], env=os.environ | here, check=True, **call)
         assert (mine.stdout, mine.stderr) == ("None\n", "")
         del call["timeout"]
+        elsewhere = os.environ | here | {turn.HOLDER: "1"}
         with subprocess.Popen(
             [sys.executable, "-c", take], env=os.environ | here | {turn.HOLDER: "1"}, **call
         ) as other:
