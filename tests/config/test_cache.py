@@ -1,10 +1,10 @@
-"""Results kept between processes: never those of other files, and never needed."""
+"""The cache of results between processes: never those of other files, and never needed."""
 
 import json
 
 import pytest
 
-from daso.config.kept import FOLDER, kept
+from daso.config.cache import FOLDER, kept
 
 
 @pytest.fixture
