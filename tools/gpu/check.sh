@@ -60,7 +60,7 @@ stage_2() { # bits; methods side by side, as each leaves the device idle
   check 40 process-b equality process b bf16 &
   wait
   for i in $(seq 0 $((WORKERS - 1))); do
-    check "${COMPILED:-40}" "compiled-$i" equality compiled "$i/$WORKERS" bf16 &
+    check "${COMPILED:-40}" "compiled-$i" equality compiled "$i/$WORKERS" fp32 &
   done
   wait
 }
