@@ -28,7 +28,7 @@ def keep(name: str) -> Path:
     """Copy the metrics and the history of a run into reports/measured/; the folder that holds them.
 
     What was kept of the run before is replaced. Raises ParamsError when params/ know no such run, and DataError, with
-    nothing copied, when it is not evaluated, its metrics are of another training, or nobody can check out its commit.
+    nothing copied, when it is not evaluated, its metrics are of another training, or it was not trained from a commit.
     """
     run = parse_run(load(), name).id
     source, metrics = Path("runs", run), Path("metrics", f"{run}.json")
@@ -44,7 +44,7 @@ def keep(name: str) -> Path:
     commit = str(found.get("provenance", {}).get("commit"))
     if not COMMIT.fullmatch(commit):
         raise DataError(
-            f"{metrics}: made from {commit}, which nobody can check out; commit the code, then train again: "
+            f"{metrics}: trained from {commit}, not a commit; commit the code, then train again: "
             f"`rm {journal.place(run)} {source / 'train.json'}`, then `snakemake {metrics}`"
         )
     return _write(run, history, found)
@@ -57,7 +57,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
     The present code evaluates them; key, commit, versions and device are those of the training, whatever params/ and
     code give now. Raises ParamsError when params/ know no such run, and DataError, with nothing kept, when a file of
     the bundle or of a run is damaged, a run is not finished, is not the one that was packed or was trained with other
-    files than these, or nobody can check out its commit.
+    files than these, or was not trained from a commit.
     """
     packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load()
     done = [name for name in packed if (bundle / "runs" / name / RESULT).exists()]
@@ -87,9 +87,7 @@ def _evaluated(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
         raise DataError(*errors)
     commit = str(trained.get("commit"))
     if not COMMIT.fullmatch(commit):
-        raise DataError(
-            f"{folder}: made from {commit}, which nobody can check out; commit the code there, then {again}"
-        )
+        raise DataError(f"{folder}: trained from {commit}, not a commit; commit the code there, then {again}")
     return contents["history.csv"], run_metrics(folder, key)
 
 

@@ -40,7 +40,7 @@ class Job(NamedTuple):
     store: Path  # folder
     split: Path  # file
     out: Path  # folder of the results
-    scratch: Path  # folder of the resume state
+    scratch: Path  # folder of the checkpoint
     encoder: Path | None = None  # `final.pt` of the run that lends one
     estimate: Path | None = None  # file of a survey
     journal: Path | None = None  # file that remembers how the run came about

@@ -55,7 +55,7 @@ def test_a_later_measurement_takes_the_place_of_an_earlier_one():
 @pytest.mark.parametrize("commit", ["0123456789ab-dirty", "unknown", "", None])
 def test_a_commit_that_nobody_can_check_out(commit):
     evaluated(commit=commit)
-    with pytest.raises(DataError, match=f"made from {commit}, which nobody can check out"):
+    with pytest.raises(DataError, match=f"trained from {commit}, not a commit"):
         keep(RUN)
     assert not KEPT.exists()
 

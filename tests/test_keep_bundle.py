@@ -98,7 +98,7 @@ def test_a_damaged_file_of_the_bundle(key, name):
         ({"key": "another"}, "trained as another, but the bundle was packed with"),
         ({"provenance": {"config_sha256": "another"}}, "but the bundle was packed with"),
         ({"provenance": {"split_sha256": "another"}}, "trained with another split than"),
-        ({"provenance": {"commit": f"{COMMIT}-dirty"}}, f"made from {COMMIT}-dirty, which nobody can check out"),
+        ({"provenance": {"commit": f"{COMMIT}-dirty"}}, f"trained from {COMMIT}-dirty, not a commit"),
     ],
 )
 def test_a_run_that_is_not_what_was_packed(key, changes, error):

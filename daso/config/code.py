@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from daso.config.kept import kept, sources
+from daso.config.cache import kept, sources
 from daso.config.registry import specs_of
 from daso.config.signature import ROOT, module_file
 from daso.errors import DasoError, ParamsError

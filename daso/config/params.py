@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from daso.config.kept import kept, sources
+from daso.config.cache import kept, sources
 from daso.config.signature import ROOT
 from daso.data.files import read_file
 from daso.errors import ParamsError

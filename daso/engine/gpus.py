@@ -7,12 +7,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from daso.errors import DasoError
 
 SYSTEM = Path("/")  # where proc/ and dev/ lie
+VALID = re.compile(r"\d+$|GPU-|MIG-")  # an entry of CUDA_VISIBLE_DEVICES
+NORMAL_STEPS = 0xFFFFFFF0  # Slurm's interactive step, in which SLURM_JOB_GPUS is right, has a higher number
 # Oldest Linux driver for each major version of CUDA: CUDA Compatibility, "Minor Version Compatibility", NVIDIA.
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 
@@ -40,23 +43,36 @@ def slots() -> int:
 def devices() -> list[str]:
     """Return the names of the GPUs that runs may use, for CUDA_VISIBLE_DEVICES.
 
-    They are those in CUDA_VISIBLE_DEVICES, else those of the Slurm job, else all of the machine; DASO_GPUS limits their
-    number, and 0 hides all. Raises DasoError when DASO_GPUS is above the machine's number of GPUs.
+    They are those in CUDA_VISIBLE_DEVICES up to its first invalid entry (CUDA Programming Guide, "CUDA Environment
+    Variables"), else those of the Slurm step or job, else all of the machine; DASO_GPUS limits their number, and 0
+    hides all. Raises DasoError when DASO_GPUS is above the machine's number of GPUs.
     """
     limit, visible = number("DASO_GPUS"), os.environ.get("CUDA_VISIBLE_DEVICES")
     if limit == 0:
         return []
     if visible is not None:  # Slurm writes NoDevFiles for none
-        return [name for word in visible.split(",") if (name := word.strip()) not in ("", "-1", "NoDevFiles")][:limit]
+        return list(takewhile(VALID.match, map(str.strip, visible.split(","))))[:limit]
     if "SLURM_JOB_ID" in os.environ:
-        granted = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS") or ""
-        count = len(list(filter(None, granted.split(","))))
+        count = _granted()
     else:
         count = _count()
         if limit is not None and 0 < count < limit:
             raise DasoError(f"DASO_GPUS={limit}: this machine has {count} GPU{'s' * (count > 1)}; lower it or unset it")
         count = count or limit or 0  # DASO_GPUS where the system lists no GPU
     return [str(index) for index in range(count)][:limit]
+
+
+def _granted() -> int:
+    """Return the number of GPUs that Slurm grants to this step, or to this batch script.
+
+    A step without GPUs inherits SLURM_JOB_GPUS, so SLURM_STEP_GPUS alone counts in a step (srun(1), "Output
+    Environment Variables": it is set in all but batch and interactive steps).
+    """
+    step = os.environ.get("SLURM_STEP_ID", "")
+    names = os.environ.get("SLURM_STEP_GPUS", "")
+    if not (step.isdecimal() and int(step) < NORMAL_STEPS):
+        names = names or os.environ.get("SLURM_JOB_GPUS", "")
+    return len(list(filter(None, names.split(","))))
 
 
 def _count() -> int:

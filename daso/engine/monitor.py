@@ -1,4 +1,4 @@
-"""What is watched while a run trains: sums on the device, turned into columns of the history."""
+"""Sums of losses and pseudo-label counts on the device, reported as columns of the history."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ FINAL, TAKEN, TABLE = "final", "taken", "table_"
 
 
 class Monitor:
-    """Sums over the steps since the last evaluation: losses, the share of taken pseudo-labels, and what they are.
+    """Sum losses, mask rate and counts of pseudo-labels over a window: the steps since the last evaluation.
 
-    Pseudo-labels are counted by where they come from, "taken" being the final ones that passed the mask, in tables
-    (K + 1, K): rows are true classes, the last one images of unknown class; columns guessed ones. Of every window
-    `windows` keeps what there was and what was guessed by class; the whole tables are those of the last one. Every sum
-    stays where it is in memory, so that a captured step goes on adding to it; the tables are views of one tensor, so
-    that one product counts them all.
+    Each kind of pseudo-label has a table (K + 1, K) of images: rows are true classes, the last row images of unknown
+    class; columns are predicted classes. The kind "taken" is the final pseudo-labels above the threshold. `windows`
+    holds the counts of each class for every window that has ended, `last` the tables of the latest one. Sums keep
+    their addresses, as a captured step writes to them; the tables are views of one tensor, filled by one product.
     """
 
     def __init__(self, truth: Tensor, num_classes: int) -> None:

@@ -107,7 +107,7 @@ class Trainer:
             pass
 
     def fit(self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]) -> None:
-        """Train to the end from wherever this run stands; the resume state goes to `scratch`."""
+        """Train to the end from wherever this run stands; the checkpoint goes to `scratch`."""
         for _ in self.course(scratch=scratch, on_step=on_step, on_evaluation=on_evaluation):
             pass
 
@@ -150,7 +150,7 @@ class Trainer:
                 yield not left
 
     def save(self, scratch: Path) -> None:
-        """Write the resume state."""
+        """Write the checkpoint."""
         now = time.monotonic()
         self.elapsed, self.since = self.elapsed + now - self.since, now
         checkpoint.save(scratch, self.state())

@@ -151,3 +151,21 @@ def test_a_bundle_is_trained_dry_and_adopted(gpu, tmp_path):
     subprocess.run(["tar", "xz"], cwd=project.path, input=pieces, check=True)
     assert "adopted" in project.call("python", "-m", "daso", "adopt", "bundles/tiny")
     assert not [job for job in project.planned("runs") if job.startswith("train")]
+
+
+@pytest.mark.parametrize(("pieces", "back"), [("3", ["00", "01", "02"]), ("2", [])])
+def test_a_bundle_in_too_many_pieces_does_not_come_back(gpu, tmp_path, pieces, back):
+    """2.5 MB of noise, which gzip does not shrink, in pieces of 1 MiB."""
+    folder = tmp_path / "bundle"
+    (folder / "runs").mkdir(parents=True)
+    (folder / "bundle.json").touch()
+    (folder / "runs/noise").write_bytes(os.urandom(2_500_000))
+    out = tmp_path / "out"
+    variables = {"PYTHON": "true", "OUT": str(out), "GPU_CHECK_FOLDER": str(gpu), "STAGES": "4", "BUNDLE": str(folder)}
+    done = subprocess.run(
+        ["bash", "tools/gpu/check.sh"],
+        **{"cwd": ROOT, "env": {**os.environ, **variables, "DRY": "1", "PIECE": "1", "PIECES": pieces}},
+        **{"capture_output": True, "text": True, "check": True},
+    )
+    assert [path.suffix[1:] for path in sorted(out.glob("bundle.tar.gz.*"))] == back
+    assert ("3 pieces of 1 MiB, more than 2 can come back: none does" in done.stdout) == (not back)

@@ -1,5 +1,6 @@
 """Streams, events and graphs of CUDA on a CPU: a graph's replay repeats the step that was captured."""
 
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
@@ -37,11 +38,28 @@ class Event:
         return later.time - self.time
 
 
+class OnCuda:
+    """A loader of the CPU that reports a CUDA device."""
+
+    device = torch.device("cuda", 3)
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+
 class Fakes:
-    """Makes a run of the CPU capture its steps; `failing` is the number of the capture that raises, from 0 on."""
+    """Makes a run of the CPU capture its steps; `failing` is the number of the capture that raises, from 0 on.
+
+    The allocator serves a pool from the begin of a capture to its end, and holds its memory while the pool is in use:
+    by a graph, until it is deleted, or by a capture that failed before its end, until the pool is released.
+    """
 
     def __init__(self, monkeypatch):
-        self.captures, self.replays, self.failing = 0, 0, None
+        self.captures, self.replays, self.failing, self.ends = 0, 0, None, False  # ends: fails after its end
+        self.served, self.uses = [], Counter()
         self.error = RuntimeError("operation not permitted when stream is capturing\nCompile with TORCH_USE_CUDA_DSA")
         current = [Stream()]
 
@@ -59,18 +77,41 @@ class Fakes:
         monkeypatch.setattr(torch.cuda, "_sleep", lambda cycles: None)
         monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
         monkeypatch.setattr(Event, "clock", 0.0)
+        pools = iter(range(100))
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, next(pools)))
+        monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", self.end, raising=False)
+        monkeypatch.setattr(torch._C, "_cuda_releasePool", self.release, raising=False)
         self.set = monkeypatch.setattr
+
+    def end(self, index, pool):
+        """Stop serving a pool, as torch's allocator does."""
+        assert index == OnCuda.device.index
+        if pool not in self.served:
+            raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+        self.served.remove(pool)
+
+    def release(self, index, pool):
+        """Take one use from a pool."""
+        assert index == OnCuda.device.index
+        self.uses[pool] -= 1
 
     def capturing(self, run, mode="graph"):
         """The run, as it would be on CUDA; one at a time."""
         program, fakes = run.program, self
-        run.watch.on_cpu, run.chosen, program.mode = False, mode, mode
-        program.captures, program.pool, program.side, program.sampled = True, "pool", Stream(), False
+        run.watch.on_cpu, run.chosen, program.mode, program.loader = False, mode, mode, OnCuda(program.loader)
+        program.captures, program.side, program.sampled = True, Stream(), False
+        program.pool = torch.cuda.graph_pool_handle()
 
         def written():
             return {**run.written(), "slot": program.slot, "rate": run.rate}
 
         class Graph:
+            pool = None  # that it uses, once its capture has ended
+
+            def __del__(self):
+                if self.pool:
+                    fakes.uses[self.pool] -= 1
+
             def replay(self):
                 fakes.replays += 1
                 for addon, now in zip(run.learner.chain, self.now, strict=True):
@@ -79,7 +120,9 @@ class Fakes:
 
         @contextmanager
         def graph(graph, pool, stream):
-            assert (pool, stream) == ("pool", program.side)
+            assert (pool, stream) == (program.pool, program.side)
+            fakes.served.append(pool)
+            fakes.uses[pool] += 1
             before, graph.now = (
                 {name: tensor.clone() for name, tensor in written().items()},
                 [addon.now for addon in run.learner.chain],
@@ -90,7 +133,11 @@ class Fakes:
                 for name, tensor in written().items():
                     tensor.copy_(before[name])
             fakes.captures += 1
-            if fakes.captures - 1 == fakes.failing:
+            fails = fakes.captures - 1 == fakes.failing
+            if not fails or fakes.ends:
+                fakes.served.remove(pool)
+                graph.pool = pool
+            if fails:
                 raise fakes.error
 
         self.set(torch.cuda, "CUDAGraph", Graph)

@@ -9,6 +9,7 @@ import torch
 
 from daso.engine.compiled import TAIL, Compiled
 from daso.engine.program import Program
+from daso.methods.base import AddOn
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.engine.test_program import WITH_DASO, Parity, bits, same
 from tests.engine.world import SUPERVISED, trainer
@@ -48,6 +49,18 @@ def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing
         "operation not permitted when stream is capturing"
     ]
     assert run.made_with == eager.made_with
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["before its end", "after its end"])
+@pytest.mark.parametrize("failing", [0, 1], ids=["first phase", "second phase"])
+def test_a_failed_capture_leaves_no_memory_in_use(fakes, failing, ends):  # noqa: F811
+    """The allocator serves no pool any more and none is in use, or no later chunk of memory would be freed."""
+    run = fakes.capturing(two_phases())
+    pool, fakes.failing, fakes.ends = run.program.pool, failing, ends
+    run.advance(6)
+    fakes.error = None  # its traceback refers to the graph
+    gc.collect()
+    assert (run.mode, fakes.captures, fakes.served, fakes.uses[pool]) == ("eager", failing + 1, [], 0)
 
 
 def test_a_capture_without_memory_is_no_reason_for_another_mode(fakes):  # noqa: F811
@@ -144,3 +157,43 @@ def test_a_failed_compilation_falls_back_to_eager(caplog):
     assert line.startswith("mode compiled: a step cannot be compiled, continuing in mode eager: ")
     assert "no C++ compiler" in line
     assert run.made_with.endswith("fp32, eager")
+
+
+class Sharpen(AddOn):
+    """Sharpens pseudo-labels in every other step."""
+
+    def phase(self, t):
+        return "sharp" if t % 2 else "as they are"
+
+    def refine(self, probs, step):
+        probs = probs.square() if self.now == "sharp" else probs
+        return probs / probs.sum(-1, keepdim=True), ()
+
+
+def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes, caplog):  # noqa: F811
+    """The first phase is compiled and captured; when the second fails, both are captured anew, uncompiled."""
+    failed = []
+
+    def once(graph, inputs):
+        if run.program.tried:
+            failed.append(run.t)
+            raise OSError("no C++ compiler any more")
+        return graph.forward
+
+    torch._dynamo.reset()
+    plain, run = trainer(), fakes.capturing(trainer(), "compiled_graph")
+    for one in (plain, run):
+        one.learner.addons.append(Sharpen())
+    plain.advance(6)
+    run.program.compiled = Compiled(run.models, run.learner, backend=once)
+    first = run.program.pool
+    run.advance(6)
+    gc.collect()
+    assert failed == [1]  # step 0 was a replay of the first phase
+    assert same(bits(run), bits(plain))
+    assert (run.mode, run.program.compiled, fakes.captures, fakes.replays) == ("graph", None, 3, 6)
+    assert not set(TAIL) & vars(run.learner).keys()
+    assert fakes.uses == {first: 0, run.program.pool: 2}
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.startswith("mode compiled_graph: a step cannot be compiled, continuing in mode graph: ")
+    assert "no C++ compiler any more" in line

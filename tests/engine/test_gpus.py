@@ -20,7 +20,9 @@ def machine(tmp_path, monkeypatch):
     """A machine without GPUs, in files."""
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
-    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"):
+    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_ID", "SLURM_STEP_GPUS"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -52,11 +54,17 @@ def nvidia_smi(monkeypatch):
         ({"CUDA_VISIBLE_DEVICES": "3,5", "DASO_GPUS": "0"}, []),
         ({"CUDA_VISIBLE_DEVICES": ""}, []),
         ({"CUDA_VISIBLE_DEVICES": "-1"}, []),
+        ({"CUDA_VISIBLE_DEVICES": "0,2,-1,1"}, ["0", "2"]),
+        ({"CUDA_VISIBLE_DEVICES": "-1,0"}, []),
+        ({"CUDA_VISIBLE_DEVICES": "0,,1"}, ["0"]),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8932f937, GPU-1b,none,GPU-2c"}, ["GPU-8932f937", "GPU-1b"]),
         ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, []),
         ({"CUDA_VISIBLE_DEVICES": "MIG-4f1b"}, ["MIG-4f1b"]),
         ({"DASO_GPUS": "0"}, []),
         ({"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "2,3"}, ["0", "1"]),
-        ({"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "2,3", "SLURM_STEP_GPUS": "3"}, ["0"]),
+        ({"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "2,3", "SLURM_STEP_ID": "0", "SLURM_STEP_GPUS": "3"}, ["0"]),
+        ({"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "2,3", "SLURM_STEP_ID": "0"}, []),
+        ({"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "2,3", "SLURM_STEP_ID": "4294967290"}, ["0", "1"]),
         ({"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "2,3", "DASO_GPUS": "0"}, []),
         ({"SLURM_JOB_ID": "1"}, []),
     ],

@@ -17,7 +17,7 @@ EXEMPT = {
     *{"daso.__main__", "daso.cli", "daso.options", "daso.places", "daso.preparation"},
     *{"daso.machine", "daso.questions", "daso.training"},
     *{"daso.engine.journal", "daso.engine.lock", "daso.engine.progress", "daso.engine.replicas"},
-    *{"daso.config.code", "daso.config.form", "daso.config.kept", "daso.config.registry", "daso.config.signature"},
+    *{"daso.config.code", "daso.config.form", "daso.config.cache", "daso.config.registry", "daso.config.signature"},
 }
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"

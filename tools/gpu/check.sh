@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Check of everything that a CPU cannot show; `make gpu-check` prepares it: docs/gpu.md.
 #   STAGES="1 2 3" BUDGET=290 bash tools/gpu/check.sh      tests, equality, speed
-#   STAGES=4 BUDGET=450 bash tools/gpu/check.sh            training of bundles/*, in pieces of 15 MiB
+#   STAGES=4 BUDGET=450 bash tools/gpu/check.sh            training of bundles/*
 #   DRY=1 bash tools/gpu/check.sh                          tiny sizes on a CPU, without what a GPU machine lacks
-# Output in $OUT: gpu_check.json, gpu_check.txt, tests.txt, kernels.txt, bundle.log, bundle.tar.gz.00 to .02.
+# Output in $OUT: gpu_check.json, gpu_check.txt, tests.txt, kernels.txt, bundle.log, bundle.tar.gz.00 and on.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 START=$(date +%s)
@@ -16,6 +16,7 @@ export GPU_CHECK_WORK PYTHONPATH=$PWD PYTHONUNBUFFERED=1 TQDM_DISABLE=1 PYTEST_D
 export TORCHINDUCTOR_CACHE_DIR=$GPU_CHECK_WORK/inductor
 DASO_COMMIT=$(cat "$GPU_CHECK_FOLDER/commit") GPU_DRIVER=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)
 export DASO_COMMIT GPU_DRIVER
+PIECE=${PIECE:-15} PIECES=${PIECES:-3} # size in MiB and largest number of files that a bundle comes back in
 BUDGET=${BUDGET:-530} DEVICE=cuda WORKERS=8 SCALE=1
 if [ -n "$DRY" ]; then
   export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES='' PYTHONPATH=$PWD/tools/gpu/only:$PWD
@@ -59,7 +60,7 @@ stage_2() { # bits; methods side by side, as each leaves the device idle
   check 40 process-b equality process b bf16 &
   wait
   for i in $(seq 0 $((WORKERS - 1))); do
-    check "${COMPILED:-40}" "compiled-$i" equality compiled "$i/$WORKERS" bf16 &
+    check "${COMPILED:-40}" "compiled-$i" equality compiled "$i/$WORKERS" fp32 &
   done
   wait
 }
@@ -82,9 +83,9 @@ stage_4() { # one bundle, as far as time goes: its checkpoints come back too, so
     >"$OUT/bundle.log" 2>&1
   tail -n 5 "$OUT/bundle.log" | cut -c1-300
   check 20 progress bundle "$bundle"
-  tar cz $(ls -d "$bundle/runs" "$bundle/scratch" 2>/dev/null) | split -b 15M -d - "$OUT/bundle.tar.gz."
+  tar cz $(ls -d "$bundle/runs" "$bundle/scratch" 2>/dev/null) | split -b "${PIECE}M" -d - "$OUT/bundle.tar.gz."
   pieces=$(ls "$OUT"/bundle.tar.gz.* | wc -l)
-  [ "$pieces" -gt 3 ] && { echo "$bundle: $pieces pieces, more than 3 can come back: none does"; rm "$OUT"/bundle.tar.gz.*; }
+  [ "$pieces" -gt "$PIECES" ] && { echo "$bundle: $pieces pieces of $PIECE MiB, more than $PIECES can come back: none does"; rm "$OUT"/bundle.tar.gz.*; }
 }
 
 {

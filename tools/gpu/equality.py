@@ -1,4 +1,4 @@
-"""Compare bits: eager = graph = graph, compiled closely, two processes, and a run killed and resumed.
+"""Compare bits: eager = graph = graph, two processes, a run killed and resumed; and compiled steps within a tolerance.
 
 `python -m tools.gpu.equality methods I/N PRECISION | compiled I/N PRECISION | process TAG PRECISION | resume PRECISION`
 """
@@ -21,8 +21,10 @@ from daso.bench.world import changed, random_data, require_chosen_mode, trainer
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, bits, different, digest, mode_of, recipes, size, small_config, wide_config
 from tools.gpu.results import Row
+from tools.gpu.single_steps import differences
 
 STEPS, WINDOW = size(50, 6), size(10, 3)
+COMPARED = size(12, 2)  # every n-th step of an eager run is compared with a compiled one: each phase of a method
 
 
 def train(name: str, precision: str, mode: str) -> tuple[dict[str, Tensor], list[Row]]:
@@ -51,11 +53,16 @@ def methods(share: str, precision: str) -> None:
 
 
 def compiled(share: str, precision: str) -> None:
-    """Report the largest relative difference between losses of compiled graphs and of eager steps, by window."""
+    """Compare single steps of compiled graphs and of eager runs, for a share of the methods."""
     for name in _share(share)[: size(64, 1)]:  # a compilation on a CPU takes half a minute
         with results.row("compiled", method=name, precision=precision) as row:
-            one, two = (train(name, precision, mode)[1] for mode in ("eager", "compiled_graph"))
-            row["apart"] = [_apart(*windows) for windows in zip(one, two, strict=True)]
+            config = small_config(name, precision, STEPS)
+            modes = (mode_of(mode) for mode in ("eager", "compiled_graph"))
+            eager, run = (trainer(config, DEVICE, mode, random_data(config, DEVICE)) for mode in modes)
+            row.update(differences(eager, run, range(0, STEPS, COMPARED)))
+            require_chosen_mode(run)
+            for one in (eager, run):
+                one.program.close()
 
 
 def process(tag: str, precision: str) -> None:
@@ -115,10 +122,6 @@ def _share(share: str) -> list[str]:
     """Return the methods of worker i of n; "2/6" is the third of six."""
     first, step = map(int, share.split("/"))
     return recipes()[first::step]
-
-
-def _apart(one: Row, two: Row) -> float:
-    return round(max((abs(one[name] - two[name]) / max(abs(one[name]), 1e-3) for name in one), default=0.0), 6)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

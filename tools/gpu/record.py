@@ -63,10 +63,17 @@ def equality(rows: Sequence[Row]) -> Iterator[Table]:
     if methods:
         how = "Weights, momentum and buffers after 50 steps of a small network on 32 x 32 images, compared bit for bit."
         yield Table("Equal bits", how, ("", "equal", "different or failed"), counted)
-    apart = [(row["method"], max(row["apart"])) for row in rows if row["kind"] == "compiled" and row.get("apart")]
-    if apart:
-        how = "The largest relative difference of a mean loss over ten steps, in any of five such windows."
-        yield Table("Compiled graphs against eager steps", how, ("", "difference"), list(apart))
+    compiled = [row for row in rows if row["kind"] == "compiled" and "losses" in row]
+    if compiled:
+        how = (
+            "The largest difference between single steps from equal states: of losses, relative; of gradients and "
+            "updated weights, the norm of the difference by their norm."
+        )
+        columns = ("losses", "gradients", "weights")
+        lines: list[tuple[Cell, ...]] = [
+            (f"{row['method']}, {row['precision']}", *(f"{row[name]:.1e}" for name in columns)) for row in compiled
+        ]
+        yield Table("Compiled graphs against eager steps", how, ("", *columns), lines)
 
 
 def speed(rows: Sequence[Row]) -> Iterator[Table]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.gpu import results
 from tools.gpu.results import Row
+from tools.gpu.single_steps import CLOSE
 
 STOPPED = (124, 137)  # exit statuses of a part that reached its limit of time
 
@@ -41,6 +42,10 @@ def _wrong(row: Row) -> str | None:
     match row["kind"]:
         case "method" if not (row["eager_is_graph"] and row["graph_is_graph"] and row["finite"]):
             return ", ".join(f"{name} {row[name]}" for name in ("eager_is_graph", "graph_is_graph", "finite"))
+        case "compiled" if row["precision"] == "fp32" and (
+            far := [n for n, most in CLOSE.items() if not row[n] <= most]
+        ):
+            return ", ".join(f"{name} differ by {row[name]:.1e}, more than {CLOSE[name]:.0e}" for name in far)
         case "resume" if not row["same"]:
             return "a killed and resumed run differs from an uninterrupted one"
         case "resume" if not (row["codes"] == [-9, 0, 0] and row["from"]):

@@ -1,4 +1,4 @@
-"""Results of reading files, kept between processes as JSON, each with a digest of the files that it depends on."""
+"""Cache of results of reading files: JSON in `.snakemake/daso`, each with a digest of the files it depends on."""
 
 from __future__ import annotations
 

@@ -1,0 +1,160 @@
+"""The cache of results between processes: never those of other files, and never needed."""
+
+import io
+import json
+import sys
+import threading
+from contextlib import contextmanager, nullcontext
+from subprocess import PIPE, Popen
+
+import pytest
+
+from daso.config import cache
+from daso.config.cache import FOLDER, kept
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "Snakefile").touch()
+    (tmp_path / "a.txt").write_text("1")
+    return tmp_path
+
+
+def result(project, made, value=None, name="n", also=""):
+    def make():
+        made.append((project / "a.txt").read_text())
+        return value or {"text": made[-1]}
+
+    return kept(project, name, lambda: [project / "a.txt"], make, also)
+
+
+def test_made_once_until_a_file_changes(project):
+    made = []
+    assert [result(project, made) for _ in range(2)] == [{"text": "1"}] * 2
+    (project / "a.txt").write_text("2")
+    assert [result(project, made) for _ in range(2)] == [{"text": "2"}] * 2
+    result(project, made, also="another version")
+    assert made == ["1", "2", "2"]
+
+
+def test_not_kept_if_a_file_changes_while_it_is_made(project):
+    def make():
+        text = (project / "a.txt").read_text()
+        (project / "a.txt").write_text("2")
+        return text
+
+    assert kept(project, "n", lambda: [project / "a.txt"], make) == "1"
+    (project / "a.txt").write_text("1")
+    made = []
+    assert result(project, made) == {"text": "1"}
+    assert made == ["1"]
+
+
+@pytest.mark.parametrize("damage", [lambda text: "", lambda text: text.replace("1", "3"), lambda text: text[:-1]])
+def test_a_damaged_cache_is_replaced(project, damage):
+    made = []
+    result(project, made)
+    path = project / FOLDER / "n.json"
+    head, _, text = path.read_text().partition("\n")
+    path.write_text(f"{head}\n{damage(text)}")
+    assert result(project, made) == {"text": "1"}
+    assert made == ["1", "1"]
+    assert json.loads(path.read_text().partition("\n")[2]) == {"text": "1"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b"", lambda b: b[:10], lambda b: b[: len(b) // 2], lambda b: b"\xff" * len(b), lambda b: b + b"\n"],
+    ids=["empty", "cut in the head", "half", "not UTF-8", "longer"],
+)
+def test_a_damaged_file_is_replaced(project, damage):
+    made = []
+    result(project, made)
+    path = project / FOLDER / "n.json"
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert result(project, made) == {"text": "1"}
+    assert (made, path.read_bytes()) == (["1", "1"], whole)
+
+
+def test_what_json_changes_is_not_kept(project):
+    made = []
+    for _ in range(2):
+        assert result(project, made, value={1: (2,)}) == {1: (2,)}
+    assert made == ["1", "1"]
+
+
+def test_outside_a_working_copy_and_without_room_it_is_made_each_time(project):
+    (project / ".snakemake").write_text("a file, where a folder is needed")
+    made = []
+    assert [result(project, made) for _ in range(2)] == [{"text": "1"}] * 2
+    (project / ".snakemake").unlink()
+    (project / "Snakefile").unlink()
+    result(project, made)
+    assert made == ["1", "1", "1"]
+    assert not (project / FOLDER).exists()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from daso.config.cache import kept
+project = Path(sys.argv[1])
+def make():
+    print("making", flush=True)
+    sys.stdin.readline()
+    return {"by": sys.argv[2], "text": "x" * 1_000_000}
+print(kept(project, "n", lambda: [project / "a.txt"], make)["by"], flush=True)
+"""
+
+
+def test_two_processes_that_write_at_once_leave_one_whole_result(project):
+    """Both find no result and make one; each returns its own, and the file holds one of them, not a mixture."""
+    command = [sys.executable, "-c", WRITER, str(project)]
+    writers = [Popen([*command, name], stdin=PIPE, stdout=PIPE, text=True) for name in ("one", "two")]
+    assert [writer.stdout.readline() for writer in writers] == ["making\n"] * 2
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    assert [writer.communicate(timeout=60)[0] for writer in writers] == ["one\n", "two\n"]
+    made = []
+    found = result(project, made)
+    assert (found["by"] in ("one", "two"), found["text"], made) == (True, "x" * 1_000_000, [])
+    assert [path.name for path in (project / FOLDER).iterdir()] == ["n.json"]
+
+
+def test_a_reader_never_waits_for_a_writer_nor_reads_half_a_file(project, monkeypatch):
+    """While a writer is in the middle of its file, there is no file of that name, and a reader makes its own result."""
+    half, go_on = threading.Event(), threading.Event()
+
+    def whole_file(path, **options):
+        return paused(real(path, **options))
+
+    real, made = cache.whole_file, []
+
+    @contextmanager
+    def paused(context):
+        with context as file:
+
+            class Halves:
+                def write(self, content):
+                    file.write(content[: len(content) // 2])
+                    file.flush()
+                    half.set()
+                    assert go_on.wait(60)
+                    file.write(content[len(content) // 2 :])
+
+            yield Halves()
+
+    monkeypatch.setattr(cache, "whole_file", whole_file)
+    writer = threading.Thread(target=result, args=(project, []))
+    writer.start()
+    assert half.wait(60)
+    assert [path.name for path in (project / FOLDER).iterdir()] == ["n.json.part"]
+    monkeypatch.setattr(cache, "whole_file", lambda path, **options: nullcontext(io.BytesIO()))
+    assert result(project, made) == {"text": "1"}
+    assert made == ["1"]
+    go_on.set()
+    writer.join()
+    assert result(project, made) == {"text": "1"}
+    assert made == ["1"]
