@@ -5,6 +5,7 @@ import torch
 
 import daso.methods.learners.multi_view as multi_view
 from daso.errors import ParamsError
+from daso.methods.addons.cld import CLD
 from daso.methods.addons.debias import Debias
 from daso.methods.learners.multi_view import MultiView
 from daso.records import Output
@@ -59,11 +60,33 @@ def test_each_guess_has_to_reach_the_threshold_by_itself(learner, views, models)
 
 
 def test_the_weak_views_do_not_learn(learner, views, models):
-    losses, step = learner.step(views, models)
+    losses, _ = learner.step(views, models)
     sum(losses.values()).backward()
-    assert step.out["strong"].logits.grad.abs().sum() > 0
-    outs = multi_view.joint(None, weak=None, weak2=None)
-    assert all(out.logits.grad is None for out in outs.values())
+    outs = multi_view.joint(None, weak=None, weak2=None, strong=None, strong2=None)
+    learned = {name: out.logits.grad is not None for name, out in outs.items()}
+    assert learned == {"weak": False, "weak2": False, "strong": True, "strong2": True}
+
+
+def test_addons_read_the_mean_logits_of_both_views(env, batch, models, monkeypatch):
+    """CLD of two images, whose labels are classes 0 and 1, at temperature .5.
+
+    Exponents of logits: mean weak views (6, 2, 2) and (1, 8, 1), mean strong views (4, 2, 1) and (2, 4, 2).
+    Products with centres (.6, .2, .2), (.1, .8, .1), 0: of (4, 2, 1) / 7 .428571, .3, 0; of (1, 2, 1) / 4 .3, .45, 0.
+    Losses log(e^.857143 + e^.6 + 1) - .857143 = .787380 and log(e^.6 + e^.9 + 1) - .9 = .764252, mean .775816.
+    The mean of both softmaxes would give .794371, the first strong view .790757, the second .842071.
+    """
+    exponents = {
+        "labeled": [[1.0, 1, 1], [1, 1, 1]],
+        "weak": [[12.0, 2, 4], [1, 16, 1]],
+        "weak2": [[3.0, 2, 1], [1, 4, 1]],
+        "strong": [[8.0, 1, 1], [1, 1, 2]],
+        "strong2": [[2.0, 4, 1], [4, 16, 2]],
+    }
+    outs = {name: Output(torch.zeros(2, 2), torch.tensor(rows).log(), {}) for name, rows in exponents.items()}
+    monkeypatch.setattr(multi_view, "joint", lambda network, **images: {name: outs[name] for name in images})
+    learner = MultiView(env, [CLD(env, weight=1.0, temperature=0.5)], threshold=0.5, weight=1.0)
+    batch = batch._replace(u=dict.fromkeys(learner.views.u, batch.x["weak"]))
+    assert learner.step(batch, models)[0]["cld"].item() == pytest.approx(0.775816, abs=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"threshold": 0.0}, {"weight": -1.0}])

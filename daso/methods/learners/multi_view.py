@@ -16,8 +16,8 @@ from daso.records import Batch, Env, Losses, Output, Role, Step
 class MultiView(Learner):
     """Guess on two weak views and on their mean, learn each guess on two strong views (Wang et al. 2022).
 
-    Of the three guesses each has to reach the threshold by itself; the loss is the mean of the six terms. What add-ons
-    read as the weak view is the mean of both, as the strong view the first.
+    Each of the three pseudo-labels has to reach the threshold by itself; the loss is the mean of the six terms. Add-ons
+    read the mean of both weak views as the weak view, and the mean of both strong views as the strong view.
     """
 
     views = Views(x=("weak",), u=("weak", "weak2", "strong", "strong2"))
@@ -34,8 +34,9 @@ class MultiView(Learner):
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """One labeled batch and four views of an unlabeled one in one forward."""
         out = joint(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
-        first, second = out["weak"], out.pop("weak2")
-        step = self.begin(batch, models, out | {"weak": mean(first, second)})
+        first, second, strong = out["weak"], out["weak2"], (out["strong"], out["strong2"])
+        means = {"weak": mean(first, second), "strong": mean(*strong)}
+        step = self.begin(batch, models, {"labeled": out["labeled"]} | means)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         terms = []
         for guess in (first, second, step.out["weak"]):  # the mean last, as the step's own pseudo-label
@@ -43,14 +44,14 @@ class MultiView(Learner):
             step = self.refine(p, step)
             weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
             step = step._replace(mask=weights > 0)
-            for view in ("strong", "strong2"):
-                z = self.adjust(out[view].logits, Role.CONSISTENCY, step)
+            for view in strong:
+                z = self.adjust(view.logits, Role.CONSISTENCY, step)
                 terms.append(masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights))
         losses["consistency"] = self.weight * torch.stack(terms).mean()
         return losses | self.extras(step), step
 
 
 def mean(first: Output, second: Output) -> Output:
-    """The mean of what a network says of two views, part by part."""
+    """Average the features, logits and heads of two views."""
     heads = {name: (head + second.heads[name]) / 2 for name, head in first.heads.items()}
     return Output((first.features + second.features) / 2, (first.logits + second.logits) / 2, heads)
