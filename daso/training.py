@@ -13,6 +13,7 @@ import torch
 
 from daso.config.build import Lent, build
 from daso.config.code import check_code
+from daso.config.fits import no_unlabeled
 from daso.config.form import malformed
 from daso.data.files import file_digest, read_sealed
 from daso.data.split import SavedSplit, check_split
@@ -115,6 +116,9 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
         if saved.way != job.config["plan"].get("split"):
             run = job.config["run"]
             raise DataError(f"{job.split}: is not the split that {run} was planned with; {again(job.split)}")
+        method = job.config["method"]
+        if method["unlabeled_ratio"] and not len(saved.split.unlabeled):  # where classes keep their natural sizes
+            raise DataError(f"{job.split}: {no_unlabeled(method['name'])}")
     residents: dict[int, Resident] = {}
     for folder, store in stores.items():
         mine = [i for i, job in enumerate(jobs) if job.store == folder]

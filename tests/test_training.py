@@ -1,7 +1,9 @@
 """What a training says at its start, and what it takes from other runs."""
 
 import logging
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from daso.engine.progress import Stop
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
 from daso.errors import CheckpointError, DasoError, DataError, DivergedError
+from daso.records import Split
 from daso.training import Data, Job, Way
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool
 
@@ -68,6 +71,21 @@ def test_a_resumed_training_does_not_say_it_again(said, tmp_path, monkeypatch):
     said(CONFIG["method"], [-1] * 16)
     assert torch.load(kept, weights_only=True)["t"] == 2
     assert said(CONFIG["method"], [-1] * 16, resume=kept) == [SAYS, "tiny: resumes at step 2 of 6"]
+
+
+def test_a_split_without_unlabeled_images_is_refused_before_any_job_trains(tmp_path, monkeypatch):
+    """Natural class sizes of one image each: only the split tells that nothing is unlabeled."""
+    none = np.empty(0, np.int64)
+    split = Split(labeled=np.arange(2), unlabeled=none, validation=none)
+    monkeypatch.setattr(training, "verify_store", lambda folder: None)
+    monkeypatch.setattr(training, "check_split", lambda *args: SimpleNamespace(way=None, split=split))
+    monkeypatch.setattr(training, "load_all", lambda *args: ["resident"])
+    paths = [tmp_path / name for name in ("store", "split", "out", "scratch")]
+    (data,) = training._load([Job({**CONFIG, "method": SUPERVISED}, *paths)], CPU)
+    assert data.resident == "resident"
+    jobs = [Job({**CONFIG, "method": method}, *paths) for method in (SUPERVISED, CONFIG["method"])]
+    with pytest.raises(DataError, match=r"split: no unlabeled images, which method 'm' requires; set another number"):
+        training._load(jobs, CPU)
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):

@@ -32,3 +32,11 @@ def misfits(
             f"unlabeled_ratio: {unlabeled_ratio} does not suit '{learner}', which reads "
             f"{'unlabeled images' if views else 'labeled images only'}"
         )
+
+
+def no_unlabeled(method: str) -> str:
+    """Return the line for a method that trains on unlabeled images, in a setting that leaves none."""
+    return (
+        f"no unlabeled images, which method '{method}' requires; set another number of images in the setting, or use a "
+        "method with unlabeled_ratio: 0, such as supervised"
+    )

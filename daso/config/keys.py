@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from daso.config.resolve import Run, copied, data_config, expanded, parse_run, r
 from daso.config.signature import ROOT
 from daso.data.files import digest
 from daso.data.listing import listing, place
+from daso.errors import DataError
 
 # Where the code of each stage begins. The command line only hands paths over and is in no key.
 ENTRIES = {
@@ -33,6 +35,8 @@ ENTRIES = {
 REPORT_FILES = ("reports/templates", "reports/paper")
 MEASURED = "reports/measured"
 PLANS = "journal/plans"  # what the runs of a suite were expected to take
+# Where images lie, and whether unreadable ones stop the reading, change no image.
+ABOUT_THE_PLACE = ("path", "override", "skip_unreadable")
 # How often a run saves itself moves no number.
 IMMATERIAL = ("checkpoint_every",)
 
@@ -48,8 +52,12 @@ class Keys:
         self._configs: dict[Run, Tree] = {}
 
     def data(self, dataset: str) -> str:
-        """The key of a dataset's store."""
-        return self._key("data", data_config(self.params, dataset), *self._listing(dataset))
+        """The key of a dataset's store: of images of one's own what they are, not where they lie."""
+        config, listed = data_config(self.params, dataset), self._listing(dataset)
+        if listed:
+            source = {name: value for name, value in config["source"].items() if name not in ABOUT_THE_PLACE}
+            config = {**config, "source": source}
+        return self._key("data", config, *listed)
 
     def split(self, dataset: str, setting: str, seed: int) -> str:
         """The key of a split."""
@@ -109,12 +117,15 @@ class Keys:
         return closure([*ENTRIES[stage], *(spec.partition(":")[0] for spec in specs)], self.root)
 
     def _listing(self, dataset: str) -> tuple[str, ...]:
-        """What an image folder holds; where the folder is not, what the store that came without it was made from."""
+        """The listing of an image folder; without the folder, the one that the store was made from."""
         source = self.params.datasets[dataset]["source"]
         if source["kind"] != "image_folder":
             return ()
         if dataset not in self._listings:
-            found = listing(Path(place(source)).expanduser())
+            path = Path(place(source)).expanduser()
+            found = listing(path)
+            if found is None and (name := source.get("override")) and os.environ.get(name):
+                raise DataError(f"{path}: there is no such file or folder; {name} names it, set it right or unset it")
             self._listings[dataset] = _recorded(self.params.root.parent, dataset) if found is None else found
         return (self._listings[dataset],)
 

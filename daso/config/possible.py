@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from daso.config.fits import misfits
+from daso.config.fits import misfits, no_unlabeled
 from daso.config.params import Params, Tree, parts
 from daso.config.registry import ADDONS, KINDS, LEARNERS
 from daso.config.resolve import Run
@@ -69,6 +69,9 @@ def impossible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     for message in _misfits(method):
         yield f"{file}: {message}"
     env = foreseen(config)
+    if method["unlabeled_ratio"] and env.get("unlabeled") == 0:
+        yield f"{params.file('dataset', run.dataset)}: settings.{run.setting}: {no_unlabeled(run.method)}"
+        return
     for kind, part in parts(method):
         for message, read in refusals(KINDS[kind][part["name"]], given(part), env=env):
             here = f"{run.dataset}/{run.setting}: " if any(name.startswith("env.") for name in read) else ""

@@ -13,10 +13,10 @@ import numpy as np
 
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
-from daso.data.image_folder import read_image_folder
+from daso.data.image_folder import Reserve, in_memory, read_image_folder
 from daso.data.listing import listing, place
 from daso.data.shape import Number, misfit
-from daso.data.store import Store, write_store
+from daso.data.store import Store, Writer
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
@@ -40,6 +40,7 @@ class Source(NamedTuple):
     classes: tuple[str, ...]
     parts: Parts
     source: dict[str, str]  # what was read: kind, origin, digest; no path of this machine
+    notes: dict[str, Any] = {}  # what a user should know of the reading: `image_folder.Folder`
 
 
 class Official(NamedTuple):
@@ -88,31 +89,39 @@ def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> 
 
     Raises DataError when the source cannot be had or is not what `config` says.
     """
-    found = load_source(config, cache)
-    return write_store(folder, config["dataset"], found.classes, found.parts, found.source)
+    with Writer(folder) as writer:
+        found = load_source(config, cache, writer.reserve)
+        return writer.write(config["dataset"], found.classes, found.parts, found.source, reading=found.notes)
 
 
-def load_source(config: Mapping[str, Any], cache: Path = CACHE) -> Source:
+def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve = in_memory) -> Source:
     """The images of a dataset; `config` has dataset, source {kind, ...}, num_classes and image_size.
+
+    Images that are read one by one are written into the array that `reserve` returns for a part and its shape.
 
     Raises DataError when the source cannot be had, or has other classes or another image size.
     """
     kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
     if kind not in KINDS:
         raise DataError(f"{where}: there is no source '{kind}'; there are {', '.join(KINDS)}")
-    found = KINDS[kind](config, cache)
-    if len(found.classes) != config["num_classes"]:
-        names = ", ".join(found.classes[:12]) + (", ..." if len(found.classes) > 12 else "")
-        raise DataError(
-            f"{where}: num_classes is {config['num_classes']} and the source has {len(found.classes)} classes ({names})"
-        )
+    found = KINDS[kind](config, cache, reserve)
+    _check_number(config, found.classes)
     size = found.parts["train"][0].shape[-1]
     if size != config["image_size"]:
         raise DataError(f"{where}: image_size is {config['image_size']} and the source has images of {size} pixels")
     return found
 
 
-def _digits(config: Mapping[str, Any], cache: Path) -> Source:
+def _check_number(config: Mapping[str, Any], classes: tuple[str, ...]) -> None:
+    if len(classes) != config["num_classes"]:
+        names = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+        raise DataError(
+            f"params/datasets/{config['dataset']}.yaml: num_classes is {config['num_classes']} and the source has "
+            f"{len(classes)} classes ({names})"
+        )
+
+
+def _digits(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
     """Handwritten digits of scikit-learn, 8 x 8 with values 0..16 (Alpaydin and Kaynak 1998).
 
     There is no official test part: it is the last images of every class in the order of the file.
@@ -130,7 +139,7 @@ def _digits(config: Mapping[str, Any], cache: Path) -> Source:
     return Source(tuple("0123456789"), parts, {"kind": "digits", "origin": "scikit-learn, load_digits"})
 
 
-def _official(config: Mapping[str, Any], cache: Path) -> Source:
+def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
     """A dataset from its official archive, or from where the environment variable `override` says.
 
     It may name a URL (asked first), the archive, or images as files, in a folder or a zip; the checksum holds for URL
@@ -143,7 +152,7 @@ def _official(config: Mapping[str, Any], cache: Path) -> Source:
     elif where:
         path = Path(where).expanduser()
         if official.files and (path.is_dir() or zipfile.is_zipfile(path)):
-            return _files_of(official, path, source["override"], config["image_size"])
+            return _files_of(official, path, source["override"], config["image_size"], reserve)
     archive = _archive(official, path, urls, source, cache)
     about, parts = {"kind": source["kind"], "origin": official.archive, "md5": source["md5"]}, official.read(archive)
     return Source(official.classes, parts, {**about, "pixels": pixel_digest(parts)} if official.files else about)
@@ -163,18 +172,21 @@ def _archive(official: Official, path: Path | None, urls: list[str], source: Map
     return path
 
 
-def _files_of(official: Official, path: Path, name: str, size: int) -> Source:
+def _files_of(official: Official, path: Path, name: str, size: int, reserve: Reserve) -> Source:
     """Images as files; the official order of the classes is alphabetical, so that the names alone give it."""
-    found = read_image_folder(path, size)
-    if found.classes != official.classes:
-        raise DataError(
-            f"{path}: {name} names images of {', '.join(found.classes[:12])}; "
-            f"the classes of {official.title} are {', '.join(official.classes)}"
-        )
+
+    def check(classes: tuple[str, ...]) -> None:
+        if classes != official.classes:
+            raise DataError(
+                f"{path}: {name} names images of {', '.join(classes[:12])}; "
+                f"the classes of {official.title} are {', '.join(official.classes)}"
+            )
+
+    found = read_image_folder(path, size, reserve=reserve, check=check)
     about = {**_about(path), "pixels": pixel_digest(found.parts)}
     if about["pixels"] == official.pixels:
         about["same_images_as"] = official.archive
-    return Source(found.classes, found.parts, about)
+    return Source(found.classes, found.parts, about, found.notes)
 
 
 def pixel_digest(parts: Parts) -> str:
@@ -191,12 +203,19 @@ def pixel_digest(parts: Parts) -> str:
     return digest(found)
 
 
-def _image_folder(config: Mapping[str, Any], cache: Path) -> Source:
+def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
     """Your own images: a folder, or a zip of one; the environment variable `override` may name another path."""
-    path = Path(place(config["source"])).expanduser()
+    source = config["source"]
+    path = Path(place(source)).expanduser()
     listed = listing(path)  # before it is read: what changes meanwhile is noticed the next time
-    found = read_image_folder(path, config["image_size"])
-    return Source(found.classes, found.parts, {**_about(path), "listing": listed or ""})
+    found = read_image_folder(
+        path,
+        config["image_size"],
+        reserve=reserve,
+        check=partial(_check_number, config),
+        skip_unreadable=source.get("skip_unreadable", False),
+    )
+    return Source(found.classes, found.parts, {**_about(path), "listing": listed or ""}, found.notes)
 
 
 def _about(path: Path) -> dict[str, str]:
@@ -204,7 +223,7 @@ def _about(path: Path) -> dict[str, str]:
     return about if path.is_dir() else {**about, "sha256": file_digest(path, "sha256")}
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Path], Source]] = {
+KINDS: dict[str, Callable[[Mapping[str, Any], Path, Reserve], Source]] = {
     "digits": _digits,
     **dict.fromkeys(OFFICIAL, _official),
     "image_folder": _image_folder,

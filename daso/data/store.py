@@ -10,6 +10,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ import numpy as np
 from PIL import Image
 
 from daso.data.files import digest, locked, read_sealed, sealed, whole_file
+from daso.data.mapped import keep, reserve
 from daso.errors import DataError
 from daso.places import again
 from daso.records import ImageArray, IntArray
 
 MANIFEST = "manifest.json"
+Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
 SEAL = "manifest_sha256"  # `sha256` is that of the images, wherever they come from
 NEEDED = ("train", "test")
 
@@ -98,28 +101,62 @@ class Store:
         return images
 
 
-def write_store(
-    folder: Path,
-    dataset: str,
-    classes: Sequence[str],
-    parts: Mapping[str, tuple[ImageArray, IntArray]],
-    source: Mapping[str, Any],
-) -> Store:
+def write_store(folder: Path, dataset: str, classes: Sequence[str], parts: Parts, source: Mapping[str, Any]) -> Store:
     """Write images uint8 (n, 3, S, S) and labels int64 (n,) of each part; a killed write leaves no store.
 
     `source` says what they were made from and is kept as it is. Raises DataError when train or test is missing or
     empty, or a part's arrays do not fit each other, the other parts or the classes.
     """
-    size = _common_size(dataset, classes, parts)
-    with locked(folder):
+    _common_size(dataset, classes, parts)  # before there is a folder
+    with Writer(folder) as writer:
+        return writer.write(dataset, classes, parts, source)
+
+
+class Writer:
+    """Writes the store of a folder, of which no other process writes one meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reserved = dict[str, Path]()  # part -> file that its images are written into
+        self._lock, self._locked = ExitStack(), False
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for path in self.reserved.values():
+            path.unlink(missing_ok=True)
+        self._lock.close()
+        self._locked = False
+
+    def _hold(self) -> None:
+        """Lock the folder, which is made here: a source that cannot be read leaves none."""
+        if not self._locked:
+            self._lock.enter_context(locked(self.folder))
+            self._locked = True
+
+    def reserve(self, part: str, shape: tuple[int, ...]) -> ImageArray:
+        """Map a file for the images of a part, uint8 (n, 3, S, S); `write` keeps it, or its first rows, as it is."""
+        self._hold()
+        self.reserved[part] = self.folder / f"{part}_images.npy.part"
+        return reserve(self.reserved[part], shape)
+
+    def write(
+        self, dataset: str, classes: Sequence[str], parts: Parts, source: Mapping[str, Any], **more: Any
+    ) -> Store:
+        """See `write_store`; what of `more` is not empty is kept in the manifest too."""
+        folder, size = self.folder, _common_size(dataset, classes, parts)
+        self._hold()
         (folder / MANIFEST).unlink(missing_ok=True)  # an older store ends here
         records = {}
         for part, (images, labels) in parts.items():
             (folder / f"{part}.zip").unlink(missing_ok=True)
             pixels, known = np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype="<i8")
-            for kind, array in (("images", pixels), ("labels", known)):
-                with whole_file(folder / f"{part}_{kind}.npy") as file:
-                    np.save(file, array)
+            if part in self.reserved:
+                keep(self.reserved.pop(part), images, folder / f"{part}_images.npy")
+            else:
+                _save(folder / f"{part}_images.npy", pixels)
+            _save(folder / f"{part}_labels.npy", known)
             records[part] = {"images": len(images), "images_sha256": _sha256(pixels), "labels_sha256": _sha256(known)}
         manifest = {
             "dataset": dataset,
@@ -128,10 +165,11 @@ def write_store(
             "source": dict(source),
             "parts": records,
             "sha256": digest({"classes": list(classes), "parts": records}),
+            **{name: value for name, value in more.items() if value},
         }
         with whole_file(folder / MANIFEST) as file:
             file.write(sealed(manifest, SEAL))
-    return load_store(folder)
+        return load_store(folder)
 
 
 def load_store(folder: Path) -> Store:
@@ -178,7 +216,12 @@ def verify_store(folder: Path) -> Store:
     return store
 
 
-def _common_size(dataset: str, classes: Sequence[str], parts: Mapping[str, tuple[ImageArray, IntArray]]) -> int:
+def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
+    with whole_file(path) as file:
+        np.save(file, array)
+
+
+def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
     """The width and height of all images; raises DataError when something does not fit."""
     sizes = set()
     for part in (*NEEDED, *parts):

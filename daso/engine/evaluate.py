@@ -22,12 +22,17 @@ def predict(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> t
 
     `prepare` makes packed images (n, H, W) what the network sees, float32 (n, 3, S, S).
     """
+    if not len(pool):  # of a setting without unlabeled images
+        none = torch.empty(0, models.student.classifier.out_features)
+        return none, none
     plain, adjusted = zip(*_over(pool, models, lambda images: learner.predict(prepare(images), models)), strict=True)
     return torch.cat(plain).float().cpu(), torch.cat(adjusted).float().cpu()
 
 
 def embed(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> Tensor:
     """Features (n, D) of every image, on the CPU, in evaluation mode."""
+    if not len(pool):
+        return torch.empty(0, models.student.encoder.feature_dim)
     return torch.cat(_over(pool, models, lambda images: learner.embed(prepare(images), models).float().cpu()))
 
 

@@ -8,6 +8,7 @@ from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import parse_run, runs
 from daso.data.listing import listing
+from daso.errors import DataError
 
 FILES = {
     "data/catalog.py": "",
@@ -190,6 +191,38 @@ def test_a_changed_image_folder_reaches_everything_made_from_it(state, tmp_path)
     assert changed(after, state()) == {}
     Path("data/store/digits/manifest.json").write_text('{"source": {"kind": "digits"}}')
     assert changed(after, state()) != {}
+
+
+def test_where_images_of_ones_own_lie_is_in_no_key(state, tmp_path, monkeypatch):
+    """Another folder, another spelling of it, and skipping unreadable files; a report is rendered anew, no run."""
+
+    def source(**entries):
+        state.params("datasets/digits.yaml", lambda tree: tree.update(source={"kind": "image_folder", **entries}))
+
+    for name in ("train/cat/1.png", "train/dog/1.png"):
+        (tmp_path / "own" / name).parent.mkdir(parents=True)
+        (tmp_path / "own" / name).write_bytes(b"x")
+    source(path=str(tmp_path / "own"))
+    before = state()
+    source(path=f"{tmp_path}/own/")
+    assert changed(before, state()).keys() <= {"report"}
+    (tmp_path / "own").rename(tmp_path / "elsewhere")
+    source(path=str(tmp_path / "elsewhere"), override="DASO_OWN", skip_unreadable=True)
+    assert changed(before, state()).keys() <= {"report"}
+    shutil.copytree(tmp_path / "elsewhere", tmp_path / "below/top")
+    monkeypatch.setenv("DASO_OWN", str(tmp_path / "below"))
+    assert changed(before, state()).keys() <= {"report"}
+    (tmp_path / "below/top/train/cat/1.png").write_bytes(b"xy")
+    assert "data" in changed(before, state())
+
+
+def test_an_override_that_names_no_folder_is_an_error(state, monkeypatch):
+    source = {"kind": "image_folder", "path": "own", "override": "DASO_OWN"}
+    state.params("datasets/digits.yaml", lambda tree: tree.update(source=source))
+    state()  # without the folder, which a copy of the project need not have
+    monkeypatch.setenv("DASO_OWN", "/nowhere")
+    with pytest.raises(DataError, match="^/nowhere: there is no such file or folder; DASO_OWN names it, set it right"):
+        state()
 
 
 def test_the_resolved_configuration_carries_its_key(params, state):

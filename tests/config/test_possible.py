@@ -121,6 +121,19 @@ def test_of_natural_sizes_nothing_is_said(stl):
     assert refused(stl, "fixmatch_darp") == []
 
 
+def test_a_setting_without_unlabeled_images_is_refused_for_methods_that_require_them(stl):
+    """`m1: 0`, and a share of 1: all of the tail is labeled. Supervised learning needs no unlabeled image."""
+    settings = {"m0": {"n1": 20, "m1": 0, "gamma_l": 20, "gamma_u": 1}, "all": {"n": 50, "gamma": 5, "share": 1.0}}
+    stl.datasets["blind"]["settings"] = settings
+    for setting in settings:
+        assert refused(stl, "fixmatch", setting=setting) == [
+            f"{ROOT}/params/datasets/blind.yaml: settings.{setting}: no unlabeled images, which method 'fixmatch' "
+            "requires; set another number of images in the setting, or use a method with unlabeled_ratio: 0, such as "
+            "supervised"
+        ]
+        assert refused(stl, "supervised", setting=setting) == []
+
+
 def test_parts_that_do_not_suit_each_other(stl):
     stl.methods["mixmatch_daso"]["addons"][1]["weight"] = 1.0
     stl.methods["supervised"]["unlabeled_ratio"] = 2

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import logging
 import struct
 import tarfile
 import threading
@@ -215,3 +216,23 @@ def save_image(tmp_path):
         return path
 
     return save
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Noise of classes a, b and c, told apart by their brightness: 4, 3 and 2 images to train, 1 each to test."""
+    draw = np.random.default_rng(0)
+    for part, sizes in (("train", (4, 3, 2)), ("test", (1, 1, 1))):
+        for k, (word, n) in enumerate(zip("abc", sizes, strict=True)):
+            at = tmp_path / "photos" / part / word
+            at.mkdir(parents=True)
+            for i in range(n):
+                Image.fromarray(draw.integers(70 * k, 70 * k + 60, (12, 9, 3), np.uint8)).save(at / f"{i:02}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def lines(caplog):
+    """The lines that were logged."""
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records]

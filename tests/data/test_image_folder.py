@@ -109,6 +109,8 @@ def test_another_size_is_resized_with_antialiasing(save_image, folder, tmp_path)
 )
 def test_every_mode_becomes_rgb(save_image, folder, mode, color, pixel):
     save_image("own/train/cat/a.png", color, mode=mode)
+    if mode == "I;16":  # of the other part, whose white is that of all
+        save_image("own/test/cat/white.png", 65535, mode=mode)
     assert read_image_folder(folder, 4).parts["train"][0][0, :, 0, 0].tolist() == pixel
 
 
@@ -122,6 +124,7 @@ def test_a_palette_with_a_transparent_color(folder):
 
 def test_big_endian_tiff_of_16_bits(save_image, folder):
     Image.fromarray(np.full((4, 4), 9 * 257, ">u2")).save(folder / "train/cat/a.tif")
+    Image.fromarray(np.full((4, 4), 65535, ">u2")).save(folder / "train/cat/white.tif")
     (folder / "train/cat/a.png").unlink()
     assert read_image_folder(folder, 4).parts["train"][0][0].tolist() == np.full((3, 4, 4), 9).tolist()
 
@@ -129,7 +132,9 @@ def test_big_endian_tiff_of_16_bits(save_image, folder):
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_32_bits_are_refused(save_image, folder, mode):
     save_image("own/train/cat/c.tif", 900, mode=mode)
-    with pytest.raises(DataError, match=f"own: train/cat/c.tif .*mode {mode}, do not tell which value is white"):
+    with pytest.raises(
+        DataError, match=rf"own: train/cat/c.tif is not .* \(32 bits a pixel\); mode {mode} does not define white"
+    ):
         read_image_folder(folder, 4)
 
 

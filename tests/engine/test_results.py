@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from daso.config.build import build
+from daso.engine.resident import Resident
 from daso.engine.results import _predictions
-from tests.engine.world import CONFIG, trainer
+from tests.engine.world import CONFIG, CPU, SUPERVISED, pool, trainer
 
 
 @pytest.mark.parametrize(("plan", "names"), [({}, []), ({"answers": True}, ["unlabeled"])])
@@ -20,6 +22,17 @@ def test_answers_to_unlabeled_images_are_kept_where_another_run_waits_for_them(p
         assert kept["logits"].tolist() == [[101, 102], [103, 104], [105, 106]]
         assert kept["labels"].tolist() == [0, 0, 1]
         assert [kept[name].tolist() for name in names] == [guesses.tolist()] * len(names)
+
+
+def test_a_run_without_unlabeled_images_leaves_empty_arrays_of_them():
+    """Two classes, four features: nothing is observed of no image, and the test images are predicted as ever."""
+    data = Resident(pool([0] * 6 + [1] * 3, 0), pool([], 100), pool([0, 1], 200), pool([0, 0, 1], 210))
+    run = build({**CONFIG, "method": SUPERVISED, "plan": {"answers": True}}, data, CPU)
+    with np.load(io.BytesIO(_predictions(run))) as kept:
+        assert kept["logits"].shape == (3, 2)
+        assert kept["unlabeled"].shape == (0, 2)
+        assert kept["sample_features"].shape == (0, 4)
+        assert kept["final_counts"].tolist() == [[0, 0], [0, 0], [0, 0]]
 
 
 def test_what_is_observed_are_the_guesses_as_they_are():

@@ -60,7 +60,7 @@ def pool(labels: list[int], first: int) -> Pool:
     """Image i is `first + i` everywhere in its red channel, its label in green, so that a pixel tells both."""
     red = torch.arange(first, first + len(labels), dtype=torch.int32)
     images = red | (torch.tensor(labels, dtype=torch.int32) << 8)
-    return Pool(images[:, None, None].expand(-1, 4, 4).contiguous(), torch.tensor(labels))
+    return Pool(images[:, None, None].expand(-1, 4, 4).contiguous(), torch.tensor(labels, dtype=torch.int64))
 
 
 def batches(run: Trainer, start: int, end: int) -> Iterator[Batch]:

@@ -97,7 +97,7 @@ BROKEN = {
     "program.eps": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
     "floats.tif": lambda: saved(Image.new("F", (8, 8), 0.5), "TIFF"),
     "ints.tif": lambda: saved(Image.new("I", (8, 8), 5), "TIFF"),
-    "pickle.npy": lambda: b"\x93NUMPY",
+    "phone.heic": lambda: b"\0\0\0\x18ftypheic" + bytes(40),
 }
 
 
@@ -113,12 +113,18 @@ def seen_through():
     return saved(image, transparency=1)
 
 
-# Name: (content, the middle pixel as it must be read); 200 of 65,535 / 257 in 16 bits.
+def deep():
+    image = np.full((8, 8), 200 * 257, np.uint16)
+    image[0, 0] = 65_535
+    return Image.fromarray(image)
+
+
+# Name: (content, the middle pixel as it must be read); 200 of 65,535 / 257 in 16 bits, which have a white corner.
 ODD = {
     "first.gif": (animated("GIF"), RED),
     "first.png": (animated("PNG"), RED),
     "first.webp": (animated("WEBP"), RED),
-    "deep.png": (saved(Image.fromarray(np.full((8, 8), 200 * 257, np.uint16))), (200, 200, 200)),
+    "deep.png": (saved(deep()), (200, 200, 200)),
     "ink.jpg": (saved(plain((0, 255, 255, 0), "CMYK"), "JPEG", quality=100), (255, 0, 0)),
     "veil.png": (saved(plain((*RED, 0), "RGBA")), (255, 255, 255)),
     "half-veil.png": (saved(plain((0, 0, 0, 128), "RGBA")), (127, 127, 127)),
@@ -179,12 +185,9 @@ TREES = {
     ),
     "a link to nowhere": tree(lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png is not a readable"),
     "a link without end": tree(lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png is not a"),
-    "notes among the images": tree(
-        lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x"), "Thumbs.db is not a readable"
-    ),
-    "a class of two lines": tree(both(b"a\nc"), "no name of a class"),
-    "a class that is no text": tree(both(b"\xff\xfe"), "no name of a class"),
-    "a class of control characters": tree(both(b"\x1b[2J"), "no name of a class"),
+    "a class of two lines": tree(both(b"a\nc"), "cannot be printed in a report"),
+    "a class that is no text": tree(both(b"\xff\xfe"), "cannot be printed in a report"),
+    "a class of control characters": tree(both(b"\x1b[2J"), "cannot be printed in a report"),
     "a broken image of two lines": tree(
         lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"
     ),
@@ -212,6 +215,8 @@ FINE = {
     "a file of two lines": fine(renamed("train/a/0.png", b"train/a/x\ny.png")),
     "a folder named like an image": fine(lambda path: (path / "train/a/x.png").mkdir()),
     "hidden files": fine(lambda path: (path / "train/a/.DS_Store").write_bytes(b"x")),
+    "what Windows leaves": fine(lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x")),
+    "an array among the images": fine(lambda path: (path / "train/a/pickle.npy").write_bytes(b"\x93NUMPY")),
     "a README": fine(lambda path: (path / "README.txt").write_text("x")),
     "a circle of folders": fine(lambda path: (path / "train/a/round").symlink_to(path, target_is_directory=True)),
     "an empty class in both parts": fine(lambda path: [(path / part / "c").mkdir() for part in ("train", "test")]),

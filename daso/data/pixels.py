@@ -1,0 +1,133 @@
+"""One image file as RGB pixels, or the reason why it cannot be read."""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zipfile
+from typing import IO, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from daso.records import ImageArray
+
+LARGEST = 2**28  # pixels of an image
+WHOLE = 89_478_485  # pixels up to which an image is decoded whole; larger ones are first reduced, to save memory
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words of Pillow's and zlib's errors
+# Pillow's own limit is WHOLE, for the whole process; what is larger raises an error, see `decode`.
+Image.MAX_IMAGE_PIXELS = LARGEST
+
+
+class Decoded(NamedTuple):
+    """An image, and what its file had of 16 bits."""
+
+    pixels: ImageArray  # RGB uint8 (3, S, S)
+    grey: int = 0  # largest value of a grey image of 16 bits
+    color: int = 0  # likewise of a color image, of which Pillow reads the upper 8 bits alone
+
+
+class UnreadableError(Exception):
+    """A file is not an image that can be read: `kind` is counted, `fix` is for its user."""
+
+    def __init__(self, kind: str, fix: str) -> None:
+        super().__init__(f"{kind}; {fix}")
+        self.kind, self.fix = kind, fix
+
+
+def decode(file: IO[bytes], size: int, bits: int = 16) -> Decoded:
+    """Decode an image as viewers show it, resized to a square of `size` pixels, bilinear with antialiasing.
+
+    Upright by its EXIF, transparency over white, of an animation the first picture; width and height are resized each
+    by itself. Grey values of 16 bits are scaled from [0, 2^bits - 1]. Raises UnreadableError.
+    """
+    head = b""
+    try:
+        head = file.read(12)
+        file.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)  # of metadata, which is not read
+            with Image.open(file) as image:
+                return _decoded(image, size, bits)
+    except Exception as error:  # decoders raise errors of any type
+        raise unreadable(error, head) from error
+
+
+def unreadable(error: Exception, head: bytes = b"?") -> UnreadableError:
+    """Return the reason for which a file that begins with `head` (12 bytes) cannot be read."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, UnreadableError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return UnreadableError("a link to a missing file", "fix or remove the link")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return UnreadableError("too large", f"save it with at most {LARGEST:,} pixels")
+    if isinstance(error, MemoryError):
+        return UnreadableError("too large for the free memory", "save it smaller or free memory")
+    if isinstance(error, RuntimeError) and "encrypted" in text:
+        return UnreadableError("encrypted", "pack the zip again without a password")
+    if not head:
+        return UnreadableError("empty", "copy it again")
+    if isinstance(error, UnidentifiedImageError):
+        if head[4:8] == b"ftyp" and head[8:12] in HEIC:
+            return UnreadableError("HEIC", "convert it to JPEG")
+        return UnreadableError("not an image", "remove it, or convert it to JPEG or PNG")
+    if isinstance(error, EOFError | zipfile.BadZipFile) or any(map(text.lower().count, DAMAGED)):
+        return UnreadableError("truncated or damaged", "copy it again")
+    return UnreadableError(text, "fix or remove it")
+
+
+def bits_of(largest: int) -> int:
+    """Return the bits that values up to `largest` use: an even number from 8 to 16, as sensors have them."""
+    return max(8, math.ceil(largest.bit_length() / 2) * 2)
+
+
+def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
+    if image.format == "TIFF" and image.getexif().get(ExifTags.Base.NewSubfileType, 0) & 1:
+        raise UnreadableError("camera raw", "only its preview can be read; convert it to JPEG")
+    deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))  # the tiles are gone once it is loaded
+    large = image.width * image.height > WHOLE
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if large:
+        image.draft(None, (4 * size, 4 * size))  # a JPEG is decoded at 1/2, 1/4 or 1/8
+    shown = image if large else ImageOps.exif_transpose(image)
+    if shown.mode in ("I", "F"):
+        raise UnreadableError("32 bits a pixel", f"mode {shown.mode} does not define white; save it with 8 or 16 bits")
+    grey = color = 0
+    if shown.mode.startswith("I;16"):
+        values = np.asarray(shown)
+        grey = int(values.max())
+        shown = Image.fromarray(_scale(bits)[values])  # Pillow's own conversion clips at 255
+    elif deep:
+        color = int(max(high for _, high in _extrema(shown)[:3])) << 8 | 255
+    if large:
+        shown = _reduced(shown, size)
+        shown.getexif()[ExifTags.Base.Orientation] = orientation
+        shown = ImageOps.exif_transpose(shown)
+    if shown.has_transparency_data:  # the color of a transparent pixel is arbitrary; pages are white
+        colored = shown.convert("RGBA")
+        shown = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
+    rgb = shown.convert("RGB")
+    if rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+    return Decoded(np.asarray(rgb).transpose(2, 0, 1), grey, color)
+
+
+def _scale(bits: int) -> ImageArray:
+    """8 bits (65536,) of every value of 16 bits."""
+    scaled: ImageArray = np.rint(np.arange(2**16) * 255 / (2**bits - 1)).clip(0, 255).astype(np.uint8)
+    return scaled
+
+
+def _extrema(image: Image.Image) -> tuple[tuple[int, int], ...]:
+    found = image.getextrema()
+    return found if isinstance(found[0], tuple) else (found,)  # type: ignore[return-value]
+
+
+def _reduced(image: Image.Image, size: int) -> Image.Image:
+    """Average blocks of pixels, so that some four times `size` of them are left on each side."""
+    if image.mode in ("1", "P") or image.has_transparency_data:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image.reduce((max(1, image.width // (4 * size)), max(1, image.height // (4 * size))))
