@@ -187,7 +187,7 @@ def test_calls_from_elsewhere_and_without_a_home(project, tmp_path):
         ("metrcs", "metrcs: unknown rule or suite; did you mean 'metrics'?"),
         ("reports/tinny/index.html", "params/suites: there is no suite 'tinny'; did you mean 'tiny'?"),
         ("data/store/digit/manifest.json", "digit: unknown data set; did you mean 'digits'?"),
-        (f"data/splits/digits/{SETTING[:-1]}/s0.json", f"{SETTING[:-1]}: unknown setting; did you mean '{SETTING}'?"),
+        (f"data/splits/digits/{SETTING}r/s0.json", f"{SETTING}r: unknown setting; did you mean '{SETTING}'?"),
         (
             f"metrics/digits/{SETTING}/tiny/fixmatch_dso/s0.json",
             f"digits/{SETTING}/tiny/fixmatch_dso/s0: there is no method 'fixmatch_dso'; did you mean 'fixmatch_daso'?",
