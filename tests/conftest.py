@@ -35,11 +35,8 @@ def cifar10_zip():
 
 
 @pytest.fixture(scope="session")
-def programs(request, tmp_path_factory):
-    """The folder of `python`, `snakemake` and `dvc`: forks of one server, but real programs for tests of endurance."""
-    if any(item.get_closest_marker("endurance") for item in request.session.items):
-        yield Path(sys.executable).parent
-        return
+def programs(tmp_path_factory):
+    """The folder of `python`, `snakemake` and `dvc` as forks of one server."""
     server = Forks(tmp_path_factory.mktemp("forks") / "server")
     yield server.bin
     server.close()

@@ -3,7 +3,7 @@
 Starting such a program takes seconds of imports, and a workflow starts dozens. Here the program on PATH is a client of
 a few lines: it hands its arguments, environment, folder and streams to the server, which forks. The fork runs the
 project's own code, never imported by the server, and the client ends with its exit status. A signal to the client does
-not reach the fork, so tests that send signals start the real programs.
+not reach the fork, so whatever a test kills or interrupts is the real program: `Project.start`, `blows.begun`.
 """
 
 import atexit
@@ -24,7 +24,7 @@ from pathlib import Path
 
 PROGRAMS = ("python", "snakemake", "dvc")
 PACKAGES = (
-    *("torch", "torch.utils.tensorboard", "pandas", "scipy.stats", "sklearn.datasets"),
+    *("torch", "torch._inductor.config", "torch.utils.tensorboard", "pandas", "scipy.stats", "sklearn.datasets"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "jinja2", "PIL.Image"),
     *("jsonschema", "ruamel.yaml", "snakemake.cli", "snakemake.executors.local", "dvc.cli", "dvc.repo"),
 )
@@ -47,14 +47,15 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
 class Forks:
     """A running server and the folder of its clients, `bin`, for PATH."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *words: str) -> None:
+        """Start the server in a folder; `words` come before its command, as those of `setpriv`."""
         self.bin = place / "bin"
         self.bin.mkdir(parents=True)
         for name in PROGRAMS:
             client = self.bin / name
             client.write_text(CLIENT.format(python=sys.executable, place=str(place)))
             client.chmod(client.stat().st_mode | stat.S_IXUSR)
-        command = [sys.executable, str(Path(__file__)), str(self.bin / "python")]
+        command = [*words, sys.executable, str(Path(__file__)), str(self.bin / "python")]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=place
@@ -85,7 +86,7 @@ def serve() -> dict:
             with contextlib.suppress(ChildProcessError):
                 while os.wait():
                     pass
-            sys.exit()
+            os._exit(0)
     _, streams, _, _ = socket.recv_fds(client, 1, 3)
     call = json.loads(client.makefile().readline())
     if worker := os.fork():
@@ -110,6 +111,11 @@ def run(call: dict, python: str) -> None:
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:1] = paths if call["program"] != "python" else [str(Path.cwd()), *paths]
     program, arguments = call["program"], call["arguments"]
+    sys.orig_argv = [python, *([] if program == "python" else [str(Path(python).with_name(program))]), *arguments]
+    if paths:
+        sys.modules.pop("sitecustomize", None)
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module("sitecustomize")
     if program != "python":
         sys.argv = [str(Path(python).with_name(program)), *arguments]
         sys.exit(importlib.import_module(f"{program}.cli").main())

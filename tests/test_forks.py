@@ -11,13 +11,14 @@ SHOW = """
 import json, os, sys
 paths = [os.path.realpath(path or os.getcwd()) for path in sys.path[:2]]
 variables = {name: value for name, value in os.environ.items() if name not in ("LC_CTYPE", "_")}
-print(json.dumps([sys.argv, os.getcwd(), paths, os.getppid(), variables, sys.stdin.read(), __name__]))
+words = [sys.argv, sys.orig_argv[1:], __name__]
+print(json.dumps([words, os.getcwd(), paths, os.getppid(), variables, sys.stdin.read()]))
 sys.stderr.write("told")
 """
 
 
-def run(python, *arguments, **options):
-    environment = {**os.environ, "PYTHONPATH": "/tmp", "ONE": "more"}
+def run(python, *arguments, path="/tmp", **options):
+    environment = {**os.environ, "PYTHONPATH": str(path), "ONE": "more"}
     streams = {"input": "given", "capture_output": True, "text": True, "check": False}
     return subprocess.run([str(python), *arguments], env=environment, **streams, **options)
 
@@ -34,7 +35,10 @@ def run(python, *arguments, **options):
     ],
 )
 def test_status_and_streams_are_the_same(programs, tmp_path, arguments):
-    real, fork = (run(python, *arguments, cwd=tmp_path) for python in (sys.executable, programs / "python"))
+    (tmp_path / "sitecustomize.py").write_text("import os; os.environ['CUSTOMIZED'] = 'yes'")
+    options = {"cwd": tmp_path, "path": tmp_path}
+    real, fork = (run(python, *arguments, **options) for python in (sys.executable, programs / "python"))
+    assert ("CUSTOMIZED" in real.stdout) == (SHOW in arguments)
     assert (fork.returncode, fork.stdout) == (real.returncode, real.stdout)
     assert fork.stderr.splitlines()[-1:] == real.stderr.splitlines()[-1:]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.workflow.project import METHODS, PROTOCOL, SETTING
+from tests.workflow.project import METHODS, PROTOCOL, REAL, SETTING
 
 STRUCK = Path(__file__).with_name("struck")
 EVERY = 4  # steps between two checkpoints
@@ -68,6 +68,7 @@ class Strikes:
             "STRIKE": f"{self.blow} {self.token}",
             "STEPS": str(self.steps),
             "PYTHONPATH": f"{STRUCK}{os.pathsep}{self.project.path}",
+            "PATH": REAL,
         }
 
     def fell(self):
@@ -111,8 +112,8 @@ def begun(project, *command, orphans=False, **environment):
     with (project.path.parent / "said").open("w+") as said:
         process = subprocess.Popen(
             command,
-            **{"cwd": project.path, "env": project.environment(**environment), "start_new_session": True},
-            **{"stdout": said, "stderr": subprocess.STDOUT},
+            **{"cwd": project.path, "env": project.environment(**{"PATH": REAL, **environment})},
+            **{"stdout": said, "stderr": subprocess.STDOUT, "start_new_session": True},
         )
         process.said = lambda: (project.path.parent / "said").read_text()
         try:

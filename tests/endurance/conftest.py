@@ -1,5 +1,5 @@
 """The built project of tests/workflow, for tests that wear it out."""
 
-from tests.workflow.conftest import built, changed, project
+from tests.workflow.conftest import _programs, built, changed, project
 
-__all__ = ["built", "changed", "project"]
+__all__ = ["_programs", "built", "changed", "project"]

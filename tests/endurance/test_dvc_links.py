@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.endurance.blows import assert_objects_are_whole
+from tests.forks import Forks
 from tests.workflow.conftest import weigh
-from tests.workflow.project import METHODS, SETTING, Project, jobs, runs
+from tests.workflow.project import METHODS, REAL, SETTING, Project, jobs, runs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
 NOTHING = Counter()
@@ -73,7 +74,7 @@ def obstacle():
                 "capture_output": True,
                 "text": True,
                 "check": False,
-                "env": Project(Path("/")).environment(),
+                "env": Project(Path("/")).environment(PATH=REAL),
             },
         )
     except KeyError:
@@ -81,24 +82,35 @@ def obstacle():
     return "" if done.stdout.strip().isdecimal() and done.stdout.strip() != "0" else done.stderr.strip()
 
 
-@pytest.fixture(scope="module", params=["hardlink", "symlink"])
-def linked(request, changed):
-    """Two revisions whose files are links into the cache of DVC, and belong to a user with no special rights."""
+@pytest.fixture(scope="module")
+def place():
+    """A folder of that user, for pytest's own are closed to others; the commands are forks of a server of the user."""
     if why := obstacle():
         pytest.skip(why)
-    place = Path(tempfile.mkdtemp(prefix="daso-links-"))  # pytest's own folders are closed to others
+    place = Path(tempfile.mkdtemp(prefix="daso-links-"))
+    (place / "forks").mkdir()
+    own(place)
+    server = Forks(place / "forks", *as_nobody(), "env", f"HOME={place}", f"TMPDIR={place}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Owned, "programs", server.bin)
+        yield place
+    server.close()
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module", params=["hardlink", "symlink"])
+def linked(request, changed, place):
+    """Two revisions whose files are links into the cache of DVC, and belong to a user with no special rights."""
     project = Owned(place / "project")
-    try:
-        changed.copy(project.path)
-        own(place)
-        project.kind, project.before = request.param, changed.before
-        project.dvc("config", "cache.type", project.kind)
-        project.commit("links")
-        project.dvc("checkout", "--relink")
-        assert kind(project.path / f"runs/{RUN}/final.pt") == project.kind
-        yield project
-    finally:
-        shutil.rmtree(place)
+    changed.copy(project.path)
+    own(project.path)
+    project.kind, project.before = request.param, changed.before
+    project.dvc("config", "cache.type", project.kind)
+    project.commit("links")
+    project.dvc("checkout", "--relink")
+    assert kind(project.path / f"runs/{RUN}/final.pt") == project.kind
+    yield project
+    shutil.rmtree(project.path)
 
 
 @pytest.fixture

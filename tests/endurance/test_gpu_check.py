@@ -18,7 +18,7 @@ from tools.gpu.fits import fit
 from tools.gpu.record import record
 from tools.gpu.summary import failures
 
-pytestmark = pytest.mark.endurance
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("gpu check")]
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "cifar10-lt/n500-m4000-l100-u100/paper/{}/s0"
 GPU = {"dry": False, "device": "cuda: Made Up 9000", "cores": 16}

@@ -11,6 +11,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
+REAL = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # PATH of the real programs
 TARGETS = {"all", "data", "splits", "runs", "metrics"}
 METHODS = ("supervised", "fixmatch_daso")
 SETTING = "n20-m80-l20-u10r"
@@ -118,10 +119,9 @@ class Project:
 
     def start(self, *command, **environment):
         """A process in a session of its own, of the real program."""
-        real = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
             command,
-            **{"cwd": self.path, "env": self.environment(**{"PATH": real, **environment}), "start_new_session": True},
+            **{"cwd": self.path, "env": self.environment(**{"PATH": REAL, **environment}), "start_new_session": True},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
 
