@@ -1,10 +1,13 @@
 """Image folders as people have them: what is skipped, unreadable, alike or too dark is reported, never passed over."""
 
 import io
+import re
 import shutil
+import subprocess
 import tracemalloc
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,3 +256,18 @@ def test_names_that_are_sorted():
         "train": {"camera raw": 1},
         "beside the parts": {"not in train/<class>/ or test/<class>/": 1, "system file": 1},
     }
+
+
+def test_the_test_part_of_contributing_is_made_once(tmp_path):
+    """Of 12 photos the fifth and the tenth move, of 4 none, without an empty folder; a second time nothing does."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    script = re.search(r"\*\*1\. The images\*\*.*?```sh\n(.*?)```", text, re.DOTALL)[1]
+    for word, n in (("rare", 4), ("red rose", 12)):
+        (tmp_path / "photos/train" / word).mkdir(parents=True)
+        for i in range(n):
+            (tmp_path / "photos/train" / word / f" photo {i:02}.jpg").touch()
+    for _ in range(2):
+        subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True)
+        assert [path.name for path in (tmp_path / "photos/test").iterdir()] == ["red rose"]
+        assert sorted(path.name for path in tmp_path.glob("photos/test/*/*")) == [" photo 04.jpg", " photo 09.jpg"]
+        assert len(list(tmp_path.glob("photos/train/*/*"))) == 14
