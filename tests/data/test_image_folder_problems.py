@@ -74,7 +74,7 @@ def test_folders_that_are_not_read_are_counted_and_named(photos, lines):
     for name in ("val/a/1.png", "unlabeled/1.png", "unlabeled/deep/er/2.png", "train/a/more/1.png", "train/1.png", "x"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         (photos / name).write_bytes(b"never opened")
-    why = "not in train/<class>/ or test/<class>/"
+    why = "outside train/<class>/ and test/<class>/"
     expected = {"val/": 1, "unlabeled/": 2, "train/a/more/": 1, "train": 1, "beside the parts": 1}
     assert read_image_folder(photos, 8).notes == {"skipped": {place: {why: n} for place, n in expected.items()}}
     assert f"photos: unlabeled/: skipped 2 {why}" in lines()
@@ -254,7 +254,7 @@ def test_names_that_are_sorted():
     assert listed.images == {"train": {"a": ["top/train/a/1.PNG"]}, "test": {"a": ["top/test/a/x"]}}
     assert {place: dict(found) for place, found in listed.skipped.items()} == {
         "train": {"camera raw": 1},
-        "beside the parts": {"not in train/<class>/ or test/<class>/": 1, "system file": 1},
+        "beside the parts": {"outside train/<class>/ and test/<class>/": 1, "system file": 1},
     }
 
 
