@@ -126,7 +126,7 @@ def sort_files(names: Iterable[str]) -> Listed:
                 images.setdefault(part, {}).setdefault(inner[1], []).append("/".join(words))
                 continue
         if not reason:
-            reason = "not in train/<class>/ or test/<class>/"
+            reason = "outside train/<class>/ and test/<class>/"
             if len(inner) > 1 + bool(part):
                 part = f"{'/'.join(inner[: 3 if part else 1])}/"
         skipped[part or "beside the parts"][reason] += 1

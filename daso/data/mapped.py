@@ -18,6 +18,7 @@ def reserve(path: Path, shape: tuple[int, ...]) -> ImageArray:
     Raises DataError without room on the disk: a disk that is full later would kill the process that fills the map.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         images: ImageArray = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
         if hasattr(os, "posix_fallocate"):  # macOS has none

@@ -10,7 +10,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,8 @@ class Writer:
     def __exit__(self, *error: Any) -> None:
         for path in self.reserved.values():
             path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that holds nothing goes too
+            self.folder.rmdir()
         self._lock.close()
         self._locked = False
 

@@ -1,10 +1,13 @@
 """Image folders as people have them: what is skipped, unreadable, alike or too dark is reported, never passed over."""
 
 import io
+import re
 import shutil
+import subprocess
 import tracemalloc
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,7 +74,7 @@ def test_folders_that_are_not_read_are_counted_and_named(photos, lines):
     for name in ("val/a/1.png", "unlabeled/1.png", "unlabeled/deep/er/2.png", "train/a/more/1.png", "train/1.png", "x"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         (photos / name).write_bytes(b"never opened")
-    why = "not in train/<class>/ or test/<class>/"
+    why = "outside train/<class>/ and test/<class>/"
     expected = {"val/": 1, "unlabeled/": 2, "train/a/more/": 1, "train": 1, "beside the parts": 1}
     assert read_image_folder(photos, 8).notes == {"skipped": {place: {why: n} for place, n in expected.items()}}
     assert f"photos: unlabeled/: skipped 2 {why}" in lines()
@@ -227,7 +230,7 @@ def test_a_store_without_room_on_the_disk_is_one_line(photos, tmp_path, monkeypa
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(DataError, match=r"no room for 0.0 GB of images \(No space left on device\); make room"):
         make_store(config(photos), tmp_path / "store")
-    assert not list((tmp_path / "store").iterdir())
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_zip_with_a_password_is_named_as_such(photos):
@@ -251,5 +254,20 @@ def test_names_that_are_sorted():
     assert listed.images == {"train": {"a": ["top/train/a/1.PNG"]}, "test": {"a": ["top/test/a/x"]}}
     assert {place: dict(found) for place, found in listed.skipped.items()} == {
         "train": {"camera raw": 1},
-        "beside the parts": {"not in train/<class>/ or test/<class>/": 1, "system file": 1},
+        "beside the parts": {"outside train/<class>/ and test/<class>/": 1, "system file": 1},
     }
+
+
+def test_the_test_part_of_contributing_is_made_once(tmp_path):
+    """Of 12 photos the fifth and the tenth move, of 4 none, without an empty folder; a second time nothing does."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    script = re.search(r"\*\*1\. The images\*\*.*?```sh\n(.*?)```", text, re.DOTALL)[1]
+    for word, n in (("rare", 4), ("red rose", 12)):
+        (tmp_path / "photos/train" / word).mkdir(parents=True)
+        for i in range(n):
+            (tmp_path / "photos/train" / word / f" photo {i:02}.jpg").touch()
+    for _ in range(2):
+        subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True)
+        assert [path.name for path in (tmp_path / "photos/test").iterdir()] == ["red rose"]
+        assert sorted(path.name for path in tmp_path.glob("photos/test/*/*")) == [" photo 04.jpg", " photo 09.jpg"]
+        assert len(list(tmp_path.glob("photos/train/*/*"))) == 14
