@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from PIL import Image
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,20 @@ protocol: tiny
 seeds: [0]
 tables:
   - {{name: digits, title: Digits, dataset: digits, settings: [{SETTING}], methods: [{", ".join(METHODS)}]}}
+"""
+
+OWN = """\
+title: images of your own
+source: {kind: image_folder, path: images}
+num_classes: 2
+image_size: 4
+mean: [0.5, 0.5, 0.5]
+std: [0.5, 0.5, 0.5]
+holdout: 2
+class_order: native
+augment: {flip: false, pad: 1, cutout: 0, ops: [rotate]}
+settings:
+  few: {n1: 2, m1: 2, gamma_l: 1, gamma_u: 1}
 """
 
 
@@ -192,3 +207,15 @@ def runs(*methods, seeds=(0,)):
     return Counter(
         [f"{rule} {m} {s}" for rule in ("train", "evaluate") for m in methods for s in seeds] + ["report tiny"]
     )
+
+
+def with_own_images(project):
+    """Give the project two classes of images of its own, and a suite of them."""
+    for part, number in (("train", 8), ("test", 2)):
+        for word in ("cat", "dog"):
+            for i in range(number):
+                path = project.path / f"images/{part}/{word}/{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (4, 4), (i, 0, 0)).save(path)
+    project.write("params/datasets/own.yaml", OWN)
+    project.edit("suites/tiny.yaml", lambda t: t["tables"][0].update(dataset="own", settings=["few"]))

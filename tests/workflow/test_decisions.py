@@ -4,11 +4,10 @@ import json
 from collections import Counter
 
 import pytest
-from PIL import Image
 
 from daso.data.files import file_digest, sealed
 from tests.workflow.conftest import weigh
-from tests.workflow.project import EVERYTHING, METHODS, SETTING, jobs, runs
+from tests.workflow.project import EVERYTHING, METHODS, SETTING, jobs, runs, with_own_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 NOTHING = Counter()
@@ -65,30 +64,8 @@ def test_another_suite_and_a_report_by_its_path(project):
     assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == want
 
 
-OWN = """\
-title: images of your own
-source: {kind: image_folder, path: images}
-num_classes: 2
-image_size: 4
-mean: [0.5, 0.5, 0.5]
-std: [0.5, 0.5, 0.5]
-holdout: 2
-class_order: native
-augment: {flip: false, pad: 1, cutout: 0, ops: [rotate]}
-settings:
-  few: {n1: 2, m1: 2, gamma_l: 1, gamma_u: 1}
-"""
-
-
 def test_a_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
-    for part, number in (("train", 8), ("test", 2)):
-        for word in ("cat", "dog"):
-            for i in range(number):
-                path = project.path / f"images/{part}/{word}/{i}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.new("RGB", (4, 4), (i, 0, 0)).save(path)
-    project.write("params/datasets/own.yaml", OWN)
-    project.edit("suites/tiny.yaml", lambda t: t["tables"][0].update(dataset="own", settings=["few"]))
+    with_own_images(project)
     again = Counter(["download own", "split 0"])
     assert jobs(project.snakemake("splits")) == again
     assert project.planned("splits") == NOTHING

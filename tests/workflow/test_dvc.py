@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.workflow.conftest import weigh
-from tests.workflow.project import METHODS, SETTING, Project, jobs, runs
+from tests.workflow.project import METHODS, SETTING, Project, jobs, runs, with_own_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 NOTHING = Counter()
@@ -126,3 +126,13 @@ def test_the_cache_is_never_written_into(clone):
     for path in files:
         name = path.parent.name + path.name.removesuffix(".dir")
         assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name
+
+
+def test_dvc_notices_images_of_ones_own(project):
+    with_own_images(project)
+    project.replace("dvc.yaml", "params/suites]", "params/suites, images]")
+    assert jobs(project.dvc("repro", "data")) == Counter(["download own"])
+    assert "up to date" in project.dvc("status", "data")
+    (project.path / "images/train/cat/0.png").rename(project.path / "images/train/dog/8.png")
+    assert "images" in project.dvc("status", "data")
+    assert jobs(project.dvc("repro", "data")) == Counter(["download own"])
