@@ -14,7 +14,7 @@ from daso.config.params import load
 from daso.config.resolve import parse_run, split_config
 from daso.data.bundle import write_bundle
 from daso.data.catalog import make_store
-from daso.data.files import sealed
+from daso.data.files import file_digest, sealed
 from daso.data.split import make_split
 from daso.engine.metrics import run_metrics
 from daso.errors import DataError
@@ -25,27 +25,31 @@ from tests.engine.world import CPU
 
 PARAMS = Path(__file__).resolve().parents[1] / "params"
 RUN = "digits/n20-m80-l20-u10r/smoke/supervised/s0"
+CRT = "digits/n20-m80-l20-u10r/smoke/supervised_crt/s0"  # trains on the frozen encoder of RUN
+BOTH = Path("bundles/both")
 COMMIT, BUNDLE, KEPT = "0123456789ab", Path("bundles/x"), Path("reports/measured", RUN)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A project with a bundle of one run that was trained at COMMIT, and the key of that day."""
+    """A project with bundles of runs that were trained at COMMIT: of RUN, and of RUN with CRT; and the key of RUN."""
     root = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(PARAMS, root / "params")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DASO_COMMIT", COMMIT)
         params = load()
-        run = parse_run(params, RUN)
+        base, run = (parse_run(params, name) for name in (RUN, CRT))
         source = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, "image_size": 8}
         store = make_store(source, Path("data/store/digits"))
         make_split(
             split_config(params, run.dataset, run.setting, 0), store, Path("data/splits/digits", run.setting, "s0.json")
         )
-        config = Keys(params).resolved(run)
+        config, last = (Keys(params).resolved(one) for one in (base, run))
         write_bundle(BUNDLE, [config], commit=COMMIT)
         train_bundle(BUNDLE, Way(CPU))
+        write_bundle(BOTH, [config, last], commit=COMMIT)
+        train_bundle(BOTH, Way(CPU))
     return root, config["key"]
 
 
@@ -118,6 +122,28 @@ def test_a_run_that_is_not_finished_or_not_in_it(key):
         DataError, match=f"no finished run in it; train it with `python -m daso train --bundle {BUNDLE}`"
     ):
         keep_bundle(BUNDLE)
+
+
+def test_a_run_with_a_plan_is_kept_with_the_digest_of_its_upstream_file(key):
+    """The encoder of CRT is that of RUN in the same bundle; both runs are kept, and CRT records its digest."""
+    encoder = BOTH / "runs" / RUN / "final.pt"
+    assert keep_bundle(BOTH) == [KEPT, Path("reports/measured", CRT)]
+    metrics = json.loads(Path("reports/measured", CRT, "metrics.json").read_text())
+    assert metrics["provenance"]["lent"] == {"encoder": file_digest(encoder, "sha256")}
+    assert (metrics["run"], metrics["provenance"]["commit"]) == (CRT, COMMIT)
+
+
+def test_a_run_whose_upstream_file_was_replaced_is_not_kept(key):
+    """RUN is trained again after CRT, to other weights; CRT's numbers are not those of this encoder."""
+    folder = BOTH / "runs" / RUN
+    weights = folder / "final.pt"
+    weights.write_bytes(weights.read_bytes() + b"other")
+    record = json.loads((folder / "train.json").read_text())
+    record["files"]["final.pt"] = file_digest(weights, "sha256")
+    (folder / "train.json").write_bytes(sealed(record))
+    with pytest.raises(DataError, match=f"{CRT}: trained with another encoder than {weights}"):
+        keep_bundle(BOTH, [CRT])
+    assert not Path("reports/measured").exists()
 
 
 def test_keep_without_words(key, capsys):
