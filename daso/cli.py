@@ -101,14 +101,15 @@ def evaluate(args: Args) -> None:
 
 def report(args: Args) -> None:
     """Render a suite's tables and figures from the metrics there are; to drafts/reports/ unless told otherwise."""
-    from daso.config.params import load
-    from daso.current import report_key
-    from daso.data.files import whole_file
     from daso.report.page import write_report
 
     out = args.out or Path("drafts/reports", args.suite)
     write_report(args.suite, out)
     if args.key:  # written last: it makes the report current
+        from daso.config.params import load
+        from daso.current import report_key
+        from daso.data.files import whole_file
+
         with whole_file(out / "key") as file:
             file.write(f"{report_key(load(), args.suite, args.key)}\n".encode())
 

@@ -19,11 +19,17 @@ from daso.data.files import wait_for_lock
 FILE = Path(".snakemake/turn.lock")
 HOLDER = "DASO_TURN"  # the process that has the turn, for the `snakemake` that it calls itself
 # Options of calls that change no output.
+GRAPHS = ("dag", "rulegraph", "filegraph", "d3dag", "report")
 LOOKS = (
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
-    *("list_rules", "list_target_rules", "list_untracked", "dag", "rulegraph", "filegraph", "d3dag"),
-    *("report", "lint", "print_compilation", "unlock"),
+    *("list_rules", "list_target_rules", "list_untracked", "lint", "print_compilation", "unlock"),
+    *GRAPHS,
 )
+
+
+def shows_graph(given: Namespace) -> bool:
+    """Return True for a call that draws the graph of all jobs, whether current or not."""
+    return any(getattr(given, name, None) for name in GRAPHS)
 
 
 def options(arguments: Sequence[str]) -> Namespace:

@@ -54,12 +54,14 @@ for word in config:
 
 # Jobs parse this file again; only the process that was called takes a turn and looks after the records.
 MAIN = workflow.is_main_process and not workflow.remote_exec
+CALL = turn.options(sys.argv[1:]) if MAIN else None
+GRAPH = MAIN and turn.shows_graph(CALL)  # of all jobs
 TURN = turn.take(sys.argv[1:]) if MAIN else None
 
 try:
     PARAMS = reader.load("params")
     if MAIN:
-        targets.check_targets(PARAMS, turn.options(sys.argv[1:]).targets)
+        targets.check_targets(PARAMS, CALL.targets)
     SUITE = str(config.get("suite", PARAMS.suite))
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)
@@ -167,7 +169,7 @@ def unless(current, **files):
                 "--rerun-triggers: expected mtime alone, as in profiles/default: keys decide what is made again, and any "
                 "other trigger would train finished runs again; add `--rerun-triggers mtime`"
             )
-        if current(wildcards):
+        if not GRAPH and current(wildcards):
             return {}
         made = {
             name: (
@@ -177,7 +179,7 @@ def unless(current, **files):
             )
             for name, file in files.items()
         }
-        return {"stale": STALE, **made}
+        return made if GRAPH else {"stale": STALE, **made}
 
     return inputs
 
