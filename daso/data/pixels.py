@@ -99,7 +99,8 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
     if shown.mode.startswith("I;16"):
         values = np.asarray(shown)
         grey = int(values.max())
-        shown = Image.fromarray(_scale(bits)[values])  # Pillow's own conversion clips at 255
+        scale, pieces = _scale(bits), np.array_split(values, 1 + values.size // 2**22)  # an index has 8 bytes a pixel
+        shown = Image.fromarray(np.concatenate([scale[piece] for piece in pieces]))  # Pillow's conversion clips at 255
     elif deep:
         color = int(max(high for _, high in _extrema(shown)[:3])) << 8 | 255
     if large:
@@ -128,6 +129,7 @@ def _extrema(image: Image.Image) -> tuple[tuple[int, int], ...]:
 
 def _reduced(image: Image.Image, size: int) -> Image.Image:
     """Average blocks of pixels, so that some four times `size` of them are left on each side."""
-    if image.mode in ("1", "P") or image.has_transparency_data:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode in ("1", "P") else image.mode
+    if image.mode != mode:
+        image = image.convert(mode)
     return image.reduce((max(1, image.width // (4 * size)), max(1, image.height // (4 * size))))
