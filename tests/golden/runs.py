@@ -1,0 +1,49 @@
+"""Digests of short runs of every method of `params/methods`; `python -m tests.golden.runs` writes the record anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from daso.engine.environment import processor
+from tests.test_methods import METHODS, trainer
+
+RECORD = Path(__file__).parent / "runs.json"
+STEPS = 5  # past the warm-ups and the first windows of tests/test_methods.py
+
+
+def made_with() -> dict[str, Any]:
+    """Return what the bits of a run depend on besides configuration and code."""
+    return {
+        "torch": torch.__version__,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def digests(method: str) -> dict[str, str]:
+    """Take a few steps in fp32 and digest networks, momentum and method state, and the row of the history."""
+    run = trainer(method, precision="fp32")
+    run.advance(STEPS)
+    state = run.written()
+    weights = hashlib.sha256()
+    for name in sorted(name for name in state if not name.startswith("monitor.")):
+        weights.update(name.encode())
+        weights.update(state[name].detach().contiguous().cpu().numpy().tobytes())
+    history = hashlib.sha256(json.dumps(run.evaluate(), sort_keys=True).encode())
+    return {"weights": weights.hexdigest()[:16], "history": history.hexdigest()[:16]}
+
+
+def main() -> None:
+    """Write the record."""
+    runs = {method: digests(method) for method in METHODS}
+    record = {"made_with": made_with(), "processor": processor(), "runs": runs}
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
