@@ -15,7 +15,6 @@ import os
 import runpy
 import select
 import socket
-import stat
 import subprocess
 import sys
 import threading
@@ -54,7 +53,7 @@ class Forks:
         for name in PROGRAMS:
             client = self.bin / name
             client.write_text(CLIENT.format(python=sys.executable, place=str(place)))
-            client.chmod(client.stat().st_mode | stat.S_IXUSR)
+            client.chmod(0o755)
         command = [*words, sys.executable, str(Path(__file__)), str(self.bin / "python")]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
