@@ -74,7 +74,7 @@ def results(project):
         for path in sorted((project.path / folder).rglob("*")):
             if path.is_file() and path.name not in ("index.html", "report.md"):
                 found[path.relative_to(project.path).as_posix()] = path.read_bytes()
-    for name in [name for name in found if name.endswith("train.json") or name.startswith("metrics/")]:
+    for name in [name for name in found if name.endswith("train.json") or re.match(r"metrics/.*json$", name)]:
         tree = json.loads(found[name])
         found[name] = {key: part for key, part in tree.items() if key not in ("speed", "provenance", "sha256")}
     return found
