@@ -64,9 +64,9 @@ def _todo() -> str:
 
 
 def _whole(params: Params) -> dict[str, dict[str, Any]]:
-    """What each run of the suite says of itself, lenders included; raises DasoError where any result is damaged.
+    """Return the result of each run of the suite and of its upstream runs; raise DasoError if any file is damaged.
 
-    Snakemake compares times before contents: what has changed under the same time it takes for current.
+    A key says what a file was made from, not that it is whole.
     """
     suite, found = runs(params, params.suite), {}
     chain = with_lenders(params, suite)

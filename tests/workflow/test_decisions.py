@@ -142,6 +142,8 @@ def test_a_run_trained_again_with_other_bits_is_evaluated_again(project):
     result["files"]["history.csv"] = file_digest(folder / "history.csv", "sha256")
     (folder / "train.json").write_bytes(sealed(result))
     assert project.planned() == EVALUATED
+    project.snakemake("metrics")
+    assert project.planned() == REPORT
     project.snakemake()
     assert project.planned() == NOTHING
 
