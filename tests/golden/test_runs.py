@@ -19,6 +19,6 @@ def test_bits_of_a_short_run_stay(method):
     if made_with() != RECORDED["made_with"]:
         pytest.skip(f"recorded with {RECORDED['made_with']}, this process has {made_with()}")
     assert digests(method) == RECORDED["runs"][method], (
-        f"{method}: other bits than recorded on {RECORDED['processor']}; if intended, add a line to CHANGELOG.md and "
+        f"{method}: other bits than recorded; if intended, add a line to CHANGELOG.md and "
         "write the record anew: OMP_NUM_THREADS=1 python -m tests.golden.runs"
     )
