@@ -32,10 +32,15 @@ TRAIN = (
 )
 # A table of names: the components that a run uses enter its key by themselves, the others must not.
 SKIPPED = frozenset({"daso.config.registry"})
+# Modules that cannot move a number: messages, paths, counts of cores and GPUs, clocks, checks that only raise.
+NUMBERLESS = frozenset(
+    f"daso.{name}"
+    for name in ("errors", "places", "machine", "engine.gpus", "engine.stopwatch", "config.fits", "data.shape")
+)
 
 
 def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
-    """Modules of the package that importing `entries` can import, themselves included, sorted.
+    """Modules of the package that importing `entries` can import, themselves included, but for `NUMBERLESS`, sorted.
 
     Raises ParamsError when an entry is not there.
     """
@@ -53,7 +58,7 @@ def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
         if module not in SKIPPED:
             found.add(module)
             waiting += imported(module, root)
-    return tuple(sorted(found))
+    return tuple(sorted(found - NUMBERLESS))
 
 
 def imported(module: str, root: Path = ROOT) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
+import ast
 import hashlib
 import textwrap
 
 import pytest
 
-from daso.config.code import TRAIN, bare, check_code, closure, digest_of, imported
+from daso.config.code import NUMBERLESS, TRAIN, bare, check_code, closure, digest_of, imported
+from daso.config.signature import module_file
 from daso.errors import DasoError, ParamsError
 
 
@@ -104,3 +106,23 @@ def test_a_run_planned_with_other_code_is_refused():
         check_code(config)
     present = digest_of(closure([*TRAIN, "daso.methods.learners.supervised", "daso.models.small_convnet"]))
     check_code(config | {"code": present})
+
+
+def test_modules_outside_the_keys_compute_nothing():
+    """They import no library of arrays, but for torch's events in the stopwatch, and each other alone."""
+    assert {name.removeprefix("daso.") for name in NUMBERLESS} == {
+        *{"errors", "places", "machine", "data.shape"},  # messages, paths, cores and memory, forms of JSON
+        *{"engine.gpus", "engine.stopwatch", "config.fits"},  # which GPUs there are, seconds, which parts fit together
+    }
+    for name in NUMBERLESS:
+        tree = ast.parse(module_file(name).read_text())
+        found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        found |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not {library for library in found if library.split(".")[0] in ("numpy", "scipy", "PIL")}
+        assert ("torch" in found) == (name == "daso.engine.stopwatch")
+        assert set(closure([name])) <= {"daso", "daso.engine", "daso.config", "daso.data"}
+
+
+def test_a_module_that_moves_no_number_is_followed_and_in_no_digest(tmp_path):
+    root = package(tmp_path, start="import daso.errors\n", errors="import daso.b\n", b="")
+    assert closure(["daso.start"], root) == ("daso", "daso.b", "daso.start")
