@@ -13,7 +13,7 @@ from pathlib import Path
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs
-from daso.data.files import SEAL, digest, read_sealed
+from daso.data.files import SEAL, digest, read_json
 from daso.data.finished import FILES, RESULT, finished
 from daso.errors import DataError
 
@@ -59,14 +59,15 @@ class Current:
             return True
 
     def _evaluated(self, run: Run) -> bool:
-        """Return True if the metrics of a run are those of its files."""
+        """Return True if the metrics of a run show its files, and how they came about."""
         path = Path("metrics", f"{run.id}.json")
         if not (self.trained(run) and _made(path.with_suffix(".key"), self.keys.evaluate(run), path)):
             return False
         try:
-            return bool(_tree(path).get("files") == finished(Path("runs", run.id)).result["files"])
+            shown, result = read_json(path, "file of metrics"), finished(Path("runs", run.id)).result
         except DataError:
             return True
+        return all(shown.get(name) == result.get(name) for name in ("files", "speed", "provenance"))
 
     def reported(self, suite: str) -> bool:
         """Return True if a suite's report shows the metrics of its runs."""
@@ -87,15 +88,11 @@ def report_key(params: Params, suite: str, key: str) -> str:
 
 
 def _checksum(path: Path) -> str:
-    """Return the checksum that a file of metrics carries; a missing or damaged one counts as empty."""
+    """Return the checksum that a file of metrics carries, empty if there is none; its readers verify it."""
     try:
-        return str(_tree(path)[SEAL])
+        return str(read_json(path, "file of metrics").get(SEAL))
     except DataError:
         return ""
-
-
-def _tree(path: Path) -> dict[str, object]:
-    return read_sealed(path, "file of metrics")
 
 
 def _made(beside: Path, key: str, *outputs: Path) -> bool:
