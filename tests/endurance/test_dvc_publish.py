@@ -111,7 +111,7 @@ DAMAGED = {  # file -> what is told of it besides its name
 
 
 def test_what_is_damaged_under_the_time_of_the_whole_file_is_not_recorded(project):
-    """Keys say what a file was made from, not that it is whole; metrics of another run are replaced by the run's own."""
+    """Keys say what a file was made from, not that it is whole; metrics of another run are replaced."""
     lock = project.read("dvc.lock")
     changes = [(name, says, flipped((project.path / name).read_bytes())) for name, says in DAMAGED.items()]
     for name, says, content in changes:
