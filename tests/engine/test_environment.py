@@ -1,13 +1,14 @@
 """The choice of a device, with torch's calls of CUDA replaced: no GPU is needed."""
 
 import re
+import subprocess
 import warnings
 
 import pytest
 import torch
 
 from daso.engine import gpus
-from daso.engine.environment import choose_device, made_with, out_of_memory
+from daso.engine.environment import choose_device, commit, made_with, out_of_memory
 from daso.errors import DasoError
 
 CPU_INSTEAD = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
@@ -212,3 +213,20 @@ def test_out_of_memory_behind_the_error_of_a_capture():
         finally:
             raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
     assert out_of_memory(ended.value) == "out of GPU memory: 2.00 GiB needed, 1.25 GiB of 79.11 GiB free"
+
+
+def test_a_commit_that_git_refuses_to_name_has_its_reason_logged(tmp_path, monkeypatch, caplog):
+    """A checkout of another owner, as git's own test variable makes it; no repository at all; no git."""
+    monkeypatch.delenv("DASO_COMMIT", raising=False)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.chdir(tmp_path)
+    assert commit() == "unknown"
+    assert "detected dubious ownership" in caplog.text
+    monkeypatch.setenv("PATH", "")
+    caplog.clear()
+    assert commit() == "unknown"
+    assert "git rev-parse: the program is not installed; results carry no commit" in caplog.text
+    monkeypatch.setenv("DASO_COMMIT", "0123456789ab")
+    caplog.clear()
+    assert (commit(), caplog.text) == ("0123456789ab", "")
