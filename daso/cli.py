@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(args: Args) -> None:
     """Train a run to its end, from its saved state if there is one.
 
-    A run that is only named goes to drafts/: what lies in runs/ is the workflow's, with a record of how it was made.
+    A run that is only named goes to drafts/: runs/ is the workflow's.
     """
     from daso.engine.lock import device_slot
 
@@ -101,17 +101,19 @@ def evaluate(args: Args) -> None:
 
 def report(args: Args) -> None:
     """Render a suite's tables and figures from the metrics there are; to drafts/reports/ unless told otherwise."""
+    from daso.config.params import load
+    from daso.data.files import whole_file
     from daso.report.page import write_report
 
-    out = args.out or Path("drafts/reports", args.suite)
-    write_report(args.suite, out)
-    if args.key:  # written last: it makes the report current
-        from daso.config.params import load
+    out, key = args.out or Path("drafts/reports", args.suite), ""
+    if args.key:  # before the metrics are read: if one changes meanwhile, the report is stale
         from daso.current import report_key
-        from daso.data.files import whole_file
 
+        key = report_key(load(), args.suite, args.key)
+    write_report(args.suite, out)
+    if key:  # written last: it makes the report current
         with whole_file(out / "key") as file:
-            file.write(f"{report_key(load(), args.suite, args.key)}\n".encode())
+            file.write(f"{key}\n".encode())
 
 
 def resolve(args: Args) -> None:

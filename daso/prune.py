@@ -35,7 +35,7 @@ def spent() -> None:
             done = finished(folder, state.stem)
             for name in FILES:
                 done.read(name)
-            state.unlink()
+            state.unlink(missing_ok=True)
 
 
 def _data(named: set[Run]) -> Iterator[Path]:

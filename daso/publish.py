@@ -13,6 +13,7 @@ from typing import Any
 from daso import places
 from daso.config.params import Params, load
 from daso.config.resolve import resolve, runs, with_lenders
+from daso.data.bundle import other_files
 from daso.data.files import file_digest, read_sealed
 from daso.data.finished import finished
 from daso.data.split import check_split
@@ -79,6 +80,8 @@ def _whole(params: Params) -> dict[str, dict[str, Any]]:
         if "estimate" in reads:
             read_sealed(reads["estimate"], "estimate of class sizes")
         found[run.id] = _left_by(Path("runs", run.id))
+        if errors := other_files(finished(Path("runs", run.id)), reads):
+            raise DasoError(*errors)
     for run in suite:
         path = Path("metrics", f"{run.id}.json")
         if read_sealed(path, "file of metrics").get("files") != found[run.id]["files"]:

@@ -73,8 +73,8 @@ def train(jobs: Sequence[Job], way: Way) -> None:
     Raises DasoError when a run was planned with other code, does not fit its data or is stopped; what was finished
     before stays, the others go on when they are trained again. Where runs diverge, the others end before it is raised.
 
-    What a killed workflow has started trains on, and its outputs are not recorded: a managed run waits for the process
-    that trains it, then goes on from its last state, which is left for the workflow to remove.
+    A training whose workflow was killed continues: a managed run waits for the process that trains it, then resumes
+    from its checkpoint, which the workflow deletes.
     """
     if way.replicas < 1:
         raise DasoError(f"--replicas {way.replicas}: at least one run is trained at a time")

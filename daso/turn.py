@@ -27,6 +27,11 @@ LOOKS = (
 )
 
 
+def only_looks(given: Namespace) -> bool:
+    """Return True for a call that changes no output."""
+    return any(getattr(given, name, None) for name in LOOKS)
+
+
 def shows_graph(given: Namespace) -> bool:
     """Return True for a call that draws the graph of all jobs, whether current or not."""
     return any(getattr(given, name, None) for name in GRAPHS)
@@ -47,7 +52,7 @@ def take(arguments: Sequence[str]) -> IO[str] | None:
     whose caller holds the turn.
     """
     given = options(arguments)
-    if any(getattr(given, name, None) for name in LOOKS) or os.environ.get(HOLDER) == str(os.getppid()):
+    if only_looks(given) or os.environ.get(HOLDER) == str(os.getppid()):
         return None
     return _taken(f"snakemake {shlex.join(arguments)}")
 

@@ -32,7 +32,7 @@ TRAIN = (
 )
 # A table of names: the components that a run uses enter its key by themselves, the others must not.
 SKIPPED = frozenset({"daso.config.registry"})
-# Modules that cannot move a number: messages, paths, counts of cores and GPUs, clocks, checks that only raise.
+# Modules that cannot move a result of training: messages, paths, counts of cores and GPUs, clocks, checks that raise.
 NUMBERLESS = frozenset(
     f"daso.{name}"
     for name in ("errors", "places", "machine", "engine.gpus", "engine.stopwatch", "config.fits", "data.shape")

@@ -12,6 +12,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+from daso import places
 from daso.config.code import TRAIN, closure, digest_of
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
@@ -19,7 +20,7 @@ from daso.config.resolve import Run, copied, data_config, expanded, parse_run, r
 from daso.config.signature import ROOT
 from daso.data.files import digest
 from daso.data.listing import listing, place
-from daso.errors import DataError
+from daso.errors import DataError, ParamsError
 
 # Where the code of each stage begins. The command line only hands paths over and is in no key.
 ENTRIES = {
@@ -66,7 +67,10 @@ class Keys:
 
     def derived(self, run: Run) -> str:
         """The key of the split of a stage that does not train on the split as drawn."""
-        way, drawn = self._config(run)["plan"]["split"], self.split(run.dataset, run.setting, run.seed)
+        plan = self._config(run)["plan"]
+        if "split" not in plan:
+            raise ParamsError(f"{run.id}: has no split of its own; make that of its seed, {places.drawn(run.id)}")
+        way, drawn = plan["split"], self.split(run.dataset, run.setting, run.seed)
         return self._key("derive", [way, run.seed], drawn)
 
     def estimate(self, run: Run) -> str:

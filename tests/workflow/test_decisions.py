@@ -1,6 +1,7 @@
 """What runs after which change, and that nothing runs without one."""
 
 import json
+import os
 from collections import Counter
 
 import pytest
@@ -148,6 +149,26 @@ def test_a_run_trained_again_with_other_bits_is_evaluated_again(project):
     assert project.planned() == NOTHING
 
 
+def test_forced_jobs_keep_their_order(project):
+    """All of them: the report shows the metrics that are made anew."""
+    assert jobs(project.snakemake("--forceall")) == EVERYTHING
+    assert "under way" not in project.read("reports/tiny/report.md")
+    assert project.planned() == NOTHING
+    assert project.planned("--forcerun", "train") == Counter([f"train {method} 0" for method in METHODS])
+
+
+def test_outputs_with_times_in_the_future_are_made_again(project):
+    """As a clone with another clock leaves them."""
+    metrics = project.path / f"metrics/{RUN}.json"
+    project.call("rm", "-r", "benchmarks")
+    project.write(f"metrics/{RUN}.key", "0000\n")
+    for path in (metrics, metrics.with_suffix(".key")):
+        os.utime(path, (2**31 - 1000, 2**31 - 1000))
+    assert project.planned() == EVALUATED
+    assert jobs(project.snakemake()) == EVALUATED
+    assert project.planned() == NOTHING
+
+
 def test_other_triggers_than_keys_are_refused(project):
     said = project.snakemake("-n", "--workflow-profile", "none", fails=True)
     assert said.splitlines()[-1].startswith("--rerun-triggers: expected mtime alone, as in profiles/default: ")
@@ -167,6 +188,10 @@ def test_calls_from_elsewhere_and_without_a_home(project, tmp_path):
         ("reports/tinny/index.html", "params/suites: there is no suite 'tinny'; did you mean 'tiny'?"),
         ("data/store/digit/manifest.json", "digit: unknown data set; did you mean 'digits'?"),
         (f"data/splits/digits/{SETTING}r/s0.json", f"{SETTING}r: unknown setting; did you mean '{SETTING}'?"),
+        (
+            f"runs/{RUN}/split.json",
+            f"{RUN}: has no split of its own; make that of its seed, {DRAWN}.json",
+        ),
         (
             f"metrics/digits/{SETTING}/tiny/fixmatch_dso/s0.json",
             f"digits/{SETTING}/tiny/fixmatch_dso/s0: there is no method 'fixmatch_dso'; did you mean 'fixmatch_daso'?",

@@ -1,4 +1,4 @@
-# params/ -> the suite's runs, their keys and the paths of everything: the one place that knows paths.
+# params/ -> the suite's runs, their keys and the paths of everything: the only place that defines paths.
 #
 # Every output lies beside its key, the digest of its configuration, its code and the keys of its inputs. daso/current.py
 # compares that with the key of params/ and the code. A job whose outputs are current has no inputs, so nothing starts it; any
@@ -44,7 +44,7 @@ DERIVED = f"runs/{RUN}/split.json"
 SURVEYED = f"runs/{RUN}/estimate.json"
 REPORT = "reports/{suite}/index.html"
 STALE = ".snakemake/daso/key-differs"  # the name is the reason that Snakemake prints
-OPTIONS = ("suite",)  # what --config may say
+OPTIONS = ("suite",)  # keys that --config accepts
 
 for word in config:
     if word not in OPTIONS:
@@ -52,10 +52,13 @@ for word in config:
             f"--config {word}: there is no such key{reader.nearest(word, OPTIONS)}"
         )
 
-# Jobs parse this file again; only the process that was called takes a turn and looks after the records.
+# Jobs parse this file again; only the process that was called takes the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
 CALL = turn.options(sys.argv[1:]) if MAIN else None
 GRAPH = MAIN and turn.shows_graph(CALL)  # of all jobs
+FORCED = MAIN and bool(CALL.forceall or CALL.forcerun)  # jobs need their order then
+if MAIN and turn.only_looks(CALL):  # a call that runs jobs keeps its own marker
+    STALE = ".snakemake/daso/dry/key-differs"
 TURN = turn.take(sys.argv[1:]) if MAIN else None
 
 try:
@@ -169,7 +172,11 @@ def unless(current, **files):
                 "--rerun-triggers: expected mtime alone, as in profiles/default: keys decide what is made again, and any "
                 "other trigger would train finished runs again; add `--rerun-triggers mtime`"
             )
-        if not GRAPH and current(wildcards):
+        try:
+            is_current = current(wildcards)
+        except DasoError as error:
+            sys.exit(str(error))
+        if is_current and not (GRAPH or FORCED):
             return {}
         made = {
             name: (
@@ -179,7 +186,11 @@ def unless(current, **files):
             )
             for name, file in files.items()
         }
-        return made if GRAPH else {"stale": STALE, **made}
+        if GRAPH or (FORCED and CALL.forceall):
+            return made
+        if is_current:  # order alone, whatever the modification times
+            return {name: ancient(file) for name, file in made.items()}
+        return {"stale": STALE, **made}
 
     return inputs
 
@@ -189,10 +200,17 @@ if MAIN:
         # New content too, for Snakemake compares checksums where it has recorded them.
         Path(STALE).parent.mkdir(parents=True, exist_ok=True)
         Path(STALE).write_text(f"{uuid.uuid4()}\n")
-        if TURN:  # what a killed call has left to do
+        # Newer than any output, whichever clock wrote it.
+        os.utime(STALE, (2**31 - 1, 2**31 - 1))
+        if TURN:  # checkpoints that a killed call has left
             prune.spent()
-    except DasoError as error:
+    except (DasoError, OSError) as error:
         sys.exit(str(error))
+
+
+onstart:
+    # All decisions are made; Snakemake fails a job whose outputs are older than its inputs.
+    os.utime(STALE, (0, 0))
 
 
 onsuccess:
