@@ -14,6 +14,7 @@ from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import runs
 from daso.data.files import sealed
+from daso.data.finished import FILES
 from daso.forecast import Here, forecast
 from daso.report import planned
 from daso.report.sizes import Bytes
@@ -62,6 +63,8 @@ def finish(run, seconds=0.05, device="cpu: made up"):
     for path in (Path("runs", run.id, "train.json"), Path("metrics", f"{run.id}.json")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(sealed({**tree, "files": {}}))
+    for name in FILES:
+        Path("runs", run.id, name).touch()
 
 
 def test_nothing_is_known_yet(params):

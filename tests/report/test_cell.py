@@ -7,6 +7,7 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import runs, setting_config
+from daso.data.finished import FILES
 from daso.errors import DasoError, ParamsError
 from daso.report.cell import cell, match
 from daso.report.published import ORDER, PAPER, PUBLISHED, look_up, read_published
@@ -139,7 +140,7 @@ def test_states(params):
     own = runs(params, "smoke")[:4]
     keys = Keys(params)
     for run, key in ((own[0], keys.train(own[0])), (own[1], "another")):
-        finish(Path("runs", run.id), {}, run=run.id, key=key)
+        finish(Path("runs", run.id), dict.fromkeys(FILES, ""), run=run.id, key=key)
     state = Path("scratch", own[2].id, f"{keys.train(own[2])}.pt")
     state.parent.mkdir(parents=True)
     state.write_bytes(b"")
