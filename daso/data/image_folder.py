@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from daso.data.listing import PARTS, RAW, Listed, names_below, sort_files
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
-from daso.errors import DataError
+from daso.errors import DataError, one_line
 from daso.records import ImageArray, IntArray
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
@@ -243,7 +243,7 @@ def _log(
         fix = "; convert camera raw files to JPEG" if RAW in found else ""
         logging.info("%s: %s: skipped %s%s", name, place, ", ".join(f"{n} {why}" for why, n in found.items()), fix)
     for file, why in notes.get("unreadable", {}).items():
-        logging.warning("%s: %s: skipped, %s", name, file, why)
+        logging.warning("%s: %s: skipped, %s", name, one_line(file), why)
     if bits := notes.get("bits"):
         logging.warning("%s: grey images of 16 bits use %d of them; %d is shown as white", name, bits, 2**bits - 1)
     if untested := notes.get("untested"):
@@ -255,5 +255,5 @@ def _log(
 
 
 def _examples(names: Iterable[str], between: str) -> str:
-    names = list(names)
+    names = [one_line(name) for name in names]
     return between.join(names[:EXAMPLES]) + (f" and {len(names) - EXAMPLES} more" if len(names) > EXAMPLES else "")

@@ -1,6 +1,7 @@
 """Image folders as people have them: what is skipped, unreadable, alike or too dark is reported, never passed over."""
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -196,6 +197,12 @@ def test_equal_images_in_two_classes_and_in_both_parts_are_reported(photos, line
         "photos: 1 images are in two classes: train/b/00.png = test/c/wrong.png",
         "photos: 1 images are in train/ and test/: train/a/01.png = test/a/copy.bmp",
     ]
+
+
+def test_a_name_that_is_no_text_stays_on_its_line(photos, lines):
+    shutil.copy(photos / "train/b/00.png", photos / os.fsdecode(b"test/c/\xff\n.png"))
+    read_image_folder(photos, 8)
+    assert lines()[-1] == "photos: 1 images are in two classes: train/b/00.png = test/c/\\udcff\\n.png"
 
 
 def test_a_class_without_test_images_is_named(photos, lines, tmp_path):
