@@ -21,7 +21,7 @@ REPORT = ("index.html", "report.md", "metrics.json", "cells.csv", "history.csv")
 
 
 class Current:
-    """Return for each output whether it is current; a run is looked at once."""
+    """Return for each output whether it is current; each run is read once."""
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
@@ -49,7 +49,7 @@ class Current:
         return _made(path.with_suffix(".key"), self.keys.estimate(run), path)
 
     def _trained(self, run: Run) -> bool:
-        """Return True if a run need not be trained again; who reads a damaged result reports it."""
+        """Return True if a run need not be trained again; readers of a damaged result raise DataError."""
         folder = Path("runs", run.id)
         if not all((folder / name).exists() for name in (*FILES, RESULT)):
             return False
@@ -59,7 +59,7 @@ class Current:
             return True
 
     def _evaluated(self, run: Run) -> bool:
-        """Return True if the metrics of a run show its files, and how they came about."""
+        """Return True if the metrics of a run are those of its files and its provenance."""
         path = Path("metrics", f"{run.id}.json")
         if not (self.trained(run) and _made(path.with_suffix(".key"), self.keys.evaluate(run), path)):
             return False

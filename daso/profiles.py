@@ -1,4 +1,4 @@
-"""What Snakemake's profiles ask of the environment; what is wrong there ends the call in a line."""
+"""Read the environment variables of Snakemake's profiles; exit with one line if one is invalid."""
 
 from __future__ import annotations
 

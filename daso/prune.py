@@ -1,4 +1,4 @@
-"""What is left: stores, splits, runs and reports that no suite names any more, which DVC still stores; spent states."""
+"""Delete stores, splits, runs and reports that no suite names, and checkpoints of finished runs."""
 
 from __future__ import annotations
 

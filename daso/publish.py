@@ -56,7 +56,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
 
 
 def _todo() -> str:
-    """The jobs that `snakemake` would run, with their numbers; nothing where there is none."""
+    """Return the jobs that `snakemake` would run with their numbers, an empty text if there are none."""
     said = _call("snakemake", *TARGETS, "--dryrun", "--quiet", "rules")
     if "Nothing to be done" in said:
         return ""
@@ -96,7 +96,7 @@ def _whole(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _left_by(folder: Path) -> dict[str, Any]:
-    """What a finished run says of itself; raises DasoError where a file is not the one that it has left."""
+    """Return the result of a finished run; raise DasoError if a file is missing or damaged."""
     trained = finished(folder).result
     for name, digest in trained["files"].items():
         path = folder / name

@@ -1,4 +1,4 @@
-"""Check the targets of a call of `snakemake`, so that a misspelled one ends it in one line."""
+"""Check the targets of a call of `snakemake`: one line for a misspelled one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RULES = ("all", "data", "splits", "runs", "metrics")  # those without wildcards
 
 
 def check_targets(params: Params, targets: Iterable[str]) -> None:
-    """Raise ParamsError for a target that is no rule and names an unknown suite, data set, setting, method or run."""
+    """Raise ParamsError for a target that is not a rule and names an unknown suite, data set, setting or run."""
     for target in targets:
         if target in RULES or Path(target).exists():
             continue

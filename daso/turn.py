@@ -1,4 +1,4 @@
-"""One call at a time that changes what Snakemake makes in a working copy: `snakemake`, and the verbs beside it.
+"""Lock that lets one `snakemake`, or one command that changes its outputs, work in a working copy at a time.
 
 Snakemake's own lock, which the profiles turn off, outlives a killed call, and the end of any call removes it for all.
 A lock of the kernel ends with its process.

@@ -1,4 +1,4 @@
-"""How far the runs of a project are: what its files say, by the keys of the present params/ and code."""
+"""Return the status of each run from its files and the keys of params/ and the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daso.errors import ParamsError
 
 
 def states(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
-    """`done`, `stale` (of another configuration or code), `running` (a resume state exists) or `missing`, by run id."""
+    """`done`, `stale` (of another configuration or code), `running` (a checkpoint exists) or `missing`, by run id."""
     current = Current(keys)
     return {run.id: _state(run, current) for run in runs}
 

@@ -101,7 +101,7 @@ def run_of(wildcards):
 
 
 def paths(pattern, these=RUNS):
-    """What these runs need of one kind, once each."""
+    """Return the paths of these runs for a pattern, without duplicates."""
     return list(dict.fromkeys(pattern.format(**run._asdict()) for run in these))
 
 
@@ -124,7 +124,7 @@ def train_json(wildcards, output):
 
 
 def plan_for(wildcards):
-    """What a run takes from others, and in which form it leaves its own for them."""
+    """Return the plan of a run: its upstream runs and the form of its outputs for them."""
     return KEYS.resolved(run_of(wildcards))["plan"]
 
 
@@ -133,24 +133,24 @@ def derive_json(wildcards, output):
 
 
 def guesses_of(wildcards):
-    """The finished run by whose guesses a split is enlarged, if it is."""
+    """Return the upstream run whose pseudo-labels enlarge the split, if any."""
     way = plan_for(wildcards)["split"]
     return [f"runs/{way['of']}/train.json"] if "of" in way else []
 
 
 def read_by(wildcards):
-    """What a run reads beside its images, by the name of the option that takes it."""
+    """Return the files that a run reads beside its images, by option."""
     files = places.read(run_of(wildcards).id, plan_for(wildcards))
     return {name: path.as_posix() for name, path in files.items()}
 
 
 def files_of(wildcards):
-    """The same files, for Snakemake."""
+    """Return the same files as a list."""
     return list(read_by(wildcards).values())
 
 
 def shares_a_job(wildcards):
-    """The group of a short run, under a profile that says how many of them one job takes."""
+    """Return the group of a short run under a profile that sets how many of them share a job."""
     packs = "short" in workflow.group_settings.group_components
     return "short" if packs and WALL_TIMES.short(run_of(wildcards)) else None
 
