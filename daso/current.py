@@ -17,7 +17,7 @@ from daso.data.files import SEAL, digest, read_json
 from daso.data.finished import FILES, RESULT, finished
 from daso.errors import DataError
 
-REPORT = ("index.html", "report.md", "metrics.json", "cells.csv", "history.csv")
+REPORT_FILES = ("index.html", "report.md", "metrics.json", "cells.csv", "history.csv")
 
 
 class Current:
@@ -75,7 +75,7 @@ class Current:
         if not all(self.evaluated(run) for run in made_from):
             return False
         key = report_key(self.keys.params, suite, self.keys.report(suite))
-        return _made(folder / "key", key, *(folder / name for name in REPORT))
+        return _made(folder / "key", key, *(folder / name for name in REPORT_FILES))
 
 
 def report_key(params: Params, suite: str, key: str) -> str:

@@ -30,7 +30,7 @@ from daso.config.resolve import (
     split_config,
     with_lenders,
 )
-from daso.current import Current
+from daso.current import REPORT_FILES, Current
 from daso.data.files import canonical
 from daso.errors import DasoError
 from daso.report.walltime import WallTimes

@@ -8,11 +8,7 @@ rule report:
             )
         ),
     output:
-        REPORT,
-        "reports/{suite}/report.md",
-        "reports/{suite}/metrics.json",
-        "reports/{suite}/cells.csv",
-        "reports/{suite}/history.csv",
+        expand("reports/{{suite}}/{name}", name=REPORT_FILES),
         key="reports/{suite}/key",
     log:
         "logs/report/{suite}.log",
