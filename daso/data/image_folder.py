@@ -64,8 +64,8 @@ def read_image_folder(
     and what is not is logged by part and class; `notes` has `skipped` and `unreadable` files, `bits` if fewer than 16,
     `untested` classes and `duplicates`, the same pixels in two classes or in both parts.
 
-    Raises DataError if a part or its classes are missing, test has a class that train lacks, a zip has a duplicate
-    name, or, unless `skip_unreadable`, images cannot be read: all of them are named.
+    Raises DataError if a part or its classes are missing, test has a class that train lacks, names of classes differ
+    in case alone, a zip has a duplicate name, or, unless `skip_unreadable`, images cannot be read: all are named.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; {LAYOUT}")
@@ -107,11 +107,13 @@ def _listed(path: Path) -> Iterator[tuple[list[str], Opener]]:
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: neither a folder nor a readable zip ({error}); {LAYOUT}") from error
     with archive:
-        files = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-        twice = [name for name, times in Counter(archive.namelist()).items() if times > 1 and name in files]
-        if twice:
+        entries = [info for info in archive.infolist() if not info.is_dir()]
+        windows = not any("/" in info.filename for info in entries)  # some programs pack with backslashes
+        names = [info.filename.replace("\\", "/") if windows else info.filename for info in entries]
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
             raise DataError(f"{path}: duplicate name '{twice[0]}', of which only one can be read; pack it again")
-        yield list(files), lambda name: _packed(archive, files[name])
+        files = dict(zip(names, entries, strict=True))
+        yield names, lambda name: _packed(archive, files[name])
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -154,7 +156,7 @@ def _rows(path: Path, listed: Listed) -> tuple[tuple[str, ...], list[Row]]:
         )
     for name in classes:
         if (other := alike[name.strip().casefold()]) != name:
-            logging.warning("%s: classes '%s' and '%s' differ in case or spaces alone", path.name, name, other)
+            raise DataError(f"{path}: classes '{name}' and '{other}' differ in case or spaces alone; rename one")
     files = ((part, k, tree[part].get(name, [])) for part in PARTS for k, name in enumerate(classes))
     return classes, [Row(part, k, name) for part, k, names in files for name in sorted(names)]
 

@@ -93,6 +93,8 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
     if large:
         image.draft(None, (4 * size, 4 * size))  # a JPEG is decoded at 1/2, 1/4 or 1/8
     shown = image if large else ImageOps.exif_transpose(image)
+    if shown.mode == "I" and image.format == "PPM":  # Pillow scales a PGM of more than 8 bits to 16
+        shown = Image.fromarray(np.asarray(shown).astype(np.uint16))
     if shown.mode in ("I", "F"):
         raise UnreadableError("32 bits a pixel", f"mode {shown.mode} does not define white; save it with 8 or 16 bits")
     grey = color = 0

@@ -200,6 +200,15 @@ def test_what_is_wrong_is_said(folder, edit, match, packed):
         read_image_folder(pack(folder) if packed else folder, 4)
 
 
+def test_a_zip_with_backslashes_is_the_same(folder):
+    """As some programs on Windows pack it."""
+    path = folder.with_name("windows.zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in filter(Path.is_file, folder.rglob("*")):
+            archive.writestr(str(file.relative_to(folder)).replace("/", "\\"), file.read_bytes())
+    assert same(read_image_folder(path, 4), read_image_folder(folder, 4))
+
+
 def test_neither_folder_nor_zip(tmp_path):
     with pytest.raises(DataError, match="nowhere: there is no such file or folder"):
         read_image_folder(tmp_path / "nowhere", 4)

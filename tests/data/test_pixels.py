@@ -1,5 +1,6 @@
 """What an image file holds: 16 bits, more pixels than are decoded whole, previews of camera raw files."""
 
+import io
 import struct
 import zlib
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from daso.data import pixels
 from daso.data.image_folder import read_image_folder
+from daso.data.pixels import decode
 from daso.errors import DataError
 
 
@@ -38,6 +40,12 @@ def png_48(value: int) -> bytes:
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
     data = chunk(b"IDAT", zlib.compress(b"\0" + struct.pack(">HHH", value, value, value)))
     return b"\x89PNG\r\n\x1a\n" + head + data + chunk(b"IEND", b"")
+
+
+def test_a_pgm_of_12_bits_is_scaled_by_the_largest_value_that_it_states():
+    """4095 is white, and 2047 of 4095 is 127.47 of 255."""
+    file = io.BytesIO(b"P5 3 1 4095\n" + np.array([0, 2047, 4095], ">u2").tobytes())
+    assert decode(file, 3, 16).pixels[:, 0].tolist() == [[0, 127, 255]] * 3
 
 
 def test_color_of_16_bits_that_would_be_black_is_refused(photos):
