@@ -279,5 +279,11 @@ def test_cudnn_is_tuned_only_on_request(monkeypatch):
     assert (cudnn_choice(CPU), cudnn_choice(cuda)) == (None, "heuristic")
     choose_cudnn("tuned")
     assert (torch.backends.cudnn.benchmark, cudnn_choice(cuda)) == (True, "tuned")
-    with pytest.raises(DasoError, match="--cudnn fast: unknown; choose one of heuristic, tuned"):
+    monkeypatch.setenv("DASO_CUDNN", "heuristic")
+    choose_cudnn()
+    assert cudnn_choice(cuda) == "heuristic"
+    monkeypatch.setenv("DASO_CUDNN", "tuned")
+    choose_cudnn()
+    assert cudnn_choice(cuda) == "tuned"
+    with pytest.raises(DasoError, match="^--cudnn fast: unknown; choose one of heuristic, tuned$"):
         choose_cudnn("fast")

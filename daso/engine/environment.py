@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 
-from daso.engine.gpus import devices, driver, fix, number, supports
+from daso.engine.gpus import CUDNN, cudnn_option, devices, driver, fix, number, supports
 from daso.errors import DasoError
 from daso.machine import processor
 from daso.models.network import Precision
@@ -25,7 +25,6 @@ ON_THE_CPU = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
 # Errors of CUDA and its libraries that are not torch's own OutOfMemoryError, and torch's statement of what is free.
 NO_MEMORY = re.compile(r"CUDA error: out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
 FREE = r"has a total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free"
-CUDNN = ("heuristic", "tuned")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
@@ -120,14 +119,13 @@ def out_of_memory(error: BaseException) -> str | None:
     return None
 
 
-def choose_cudnn(name: str) -> None:
+def choose_cudnn(option: str | None = None) -> None:
     """Have cuDNN choose its deterministic convolutions by a heuristic, or try them and keep the fastest (`tuned`).
 
-    Every process tries anew and may choose others, so `tuned` runs need not be equal bit for bit.
+    Every process tries anew and may choose others, so `tuned` runs need not be equal bit for bit. Without an option
+    DASO_CUDNN decides. Raises DasoError for an unknown choice.
     """
-    if name not in CUDNN:
-        raise DasoError(f"--cudnn {name}: unknown; choose one of {', '.join(CUDNN)}")
-    torch.backends.cudnn.benchmark = name == "tuned"
+    torch.backends.cudnn.benchmark = cudnn_option(option) == "tuned"
 
 
 def cudnn_choice(device: torch.device) -> str | None:

@@ -18,6 +18,7 @@ VALID = re.compile(r"\d+$|GPU-|MIG-")  # an entry of CUDA_VISIBLE_DEVICES
 NORMAL_STEPS = 0xFFFFFFF0  # Slurm's interactive step, in which SLURM_JOB_GPUS is right, has a higher number
 # Oldest Linux driver for each major version of CUDA: CUDA Compatibility, "Minor Version Compatibility", NVIDIA.
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
+CUDNN = ("heuristic", "tuned")  # how cuDNN chooses its convolutions
 
 
 class Gpu(NamedTuple):
@@ -38,6 +39,15 @@ def number(name: str) -> int | None:
 def slots() -> int:
     """Return how many runs may share one GPU: DASO_SLOTS, or one."""
     return number("DASO_SLOTS") or 1
+
+
+def cudnn_option(option: str | None = None) -> str:
+    """Return how cuDNN is to choose its convolutions: `option`, or DASO_CUDNN, or heuristic; raises DasoError."""
+    name = option or os.environ.get("DASO_CUDNN") or CUDNN[0]
+    if name not in CUDNN:
+        given = f"--cudnn {name}" if option else f"DASO_CUDNN={name}"
+        raise DasoError(f"{given}: unknown; choose one of {', '.join(CUDNN)}")
+    return name
 
 
 def devices() -> list[str]:

@@ -227,7 +227,7 @@ class Trainer:
             self.cudnn = "tuned"
         if cudnn_choice(self.loader.device) == "tuned":
             logging.warning(
-                "%s: --cudnn tuned: the rest of the run need not be equal bit for bit; resume without", path
+                "%s: cuDNN is tuned again: the rest of the run need not be equal bit for bit; resume without", path
             )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])

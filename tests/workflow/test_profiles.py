@@ -49,6 +49,11 @@ def test_a_variable_that_is_no_number_is_told_in_a_line(built, name, value, prof
     assert line == f"{name}={value}: give a whole number below 10,000"
 
 
+def test_an_unknown_choice_of_convolutions_is_reported_before_any_training(built):
+    said = built.call("snakemake", "-n", fails=True, DASO_CUDNN="fast")
+    assert said.splitlines()[-1] == "DASO_CUDNN=fast: unknown; choose one of heuristic, tuned"
+
+
 def test_a_run_that_fails_does_not_stop_the_others(project):
     for method, rate in zip(METHODS, (0.02, 1e15), strict=True):
         project.edit(f"methods/{method}.yaml", lambda tree, rate=rate: tree.update(optimizer={"lr": rate}))

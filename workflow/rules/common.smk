@@ -32,6 +32,7 @@ from daso.config.resolve import (
 )
 from daso.current import REPORT_FILES, Current
 from daso.data.files import canonical
+from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError
 from daso.report.walltime import WallTimes
 
@@ -70,6 +71,7 @@ try:
     KEYS = Keys(PARAMS)
     CURRENT = Current(KEYS)
     GPUS = int(os.environ.get("DASO_GPUS") != "0")  # of a run
+    cudnn_option()  # an unknown choice would end each training
     WALL_TIMES = WallTimes(PARAMS, cuda=GPUS > 0)
 except DasoError as error:
     sys.exit(str(error))
