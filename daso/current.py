@@ -7,6 +7,7 @@ nor records of Snakemake take part, so a fresh clone, `dvc checkout` and a kill 
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -49,13 +50,17 @@ class Current:
         return _made(path.with_suffix(".key"), self.keys.estimate(run), path)
 
     def _trained(self, run: Run) -> bool:
-        """Return True if a run need not be trained again; readers of a damaged result raise DataError."""
+        """Return True if a run need not be trained again.
+
+        A damaged result is reported and left, for a copy of it may exist; what reads it raises DataError.
+        """
         folder = Path("runs", run.id)
         if not all((folder / name).exists() for name in (*FILES, RESULT)):
             return False
         try:
             return finished(folder).key == self.keys.train(run)
-        except DataError:
+        except DataError as error:
+            logging.warning("%s", error)
             return True
 
     def _evaluated(self, run: Run) -> bool:

@@ -22,7 +22,7 @@ from daso.report.cost import STEPS, Timed, Work, kind, timed
 from daso.report.provenance import duration
 from daso.report.sizes import Bytes, bytes_of
 from daso.report.speed import device_of, three_digits
-from daso.report.states import states
+from daso.report.states import TO_DO, states
 
 # What sources hold, by kind, while there is no store: images of train, test and without a label; bytes to download.
 SOURCES = {
@@ -50,9 +50,10 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
     """
     keys, chain = Keys(params), with_lenders(params, named := runs(params, suite))
     far = states(keys, chain)
-    todo = [run for run in chain if far[run.id] != "done"]
+    todo = [run for run in chain if far[run.id] in TO_DO]
     counts = Counter(far.values())
-    states_of = ", ".join(f"{counts[state]} {state}" for state in ("done", "stale", "running", "missing"))
+    damaged = ["damaged"] if counts["damaged"] else []
+    states_of = ", ".join(f"{counts[state]} {state}" for state in ("done", *damaged, *TO_DO))
     lent = f", {len(chain) - len(named)} of them for what they lend to others" if len(chain) > len(named) else ""
     yield f"{suite}: {len(chain)} runs{lent}: {states_of}"
     here = _here(params, chain[0].protocol)

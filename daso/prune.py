@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from daso.config.params import load
@@ -28,14 +28,18 @@ def stale(*, delete: bool = False) -> list[Path]:
 
 
 def spent() -> None:
-    """Delete the checkpoints of finished runs; a damaged result keeps its checkpoint."""
+    """Delete the checkpoints of finished runs; a damaged result keeps its own, and one that stays is reported."""
     for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
         folder = Path("runs", state.parent.relative_to("scratch"))
-        with suppress(DataError):
+        try:
             done = finished(folder, state.stem)
             for name in FILES:
                 done.read(name)
             state.unlink(missing_ok=True)
+        except DataError:
+            continue
+        except OSError as error:
+            logging.warning("%s: cannot be deleted (%s); its run is finished, delete it", state, error.strerror)
 
 
 def _data(named: set[Run]) -> Iterator[Path]:

@@ -14,7 +14,7 @@ def list_(args: Args) -> None:
     """A line for each of the methods, datasets, settings, suites or protocols, or for each run of a suite.
 
     `list methods` and so on; `list runs`, those of the default suite; `list runs smoke`, in short `list smoke`. A run
-    is done, stale (of another configuration or code), running or missing.
+    is done, stale (of another configuration or code), damaged, running or missing.
     """
     from daso.config.params import load
     from daso.report.states import listed

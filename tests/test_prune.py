@@ -40,3 +40,13 @@ def test_every_other_state_stays(why):
     STAYS[why]()
     prune.spent()
     assert STATE.exists()
+
+
+def test_a_checkpoint_that_cannot_be_deleted_is_reported(caplog, monkeypatch):
+    def fails(path, missing_ok):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", fails)
+    prune.spent()
+    line = f"{STATE}: cannot be deleted (Read-only file system); its run is finished, delete it"
+    assert [record.getMessage() for record in caplog.records] == [line]

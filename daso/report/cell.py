@@ -15,7 +15,7 @@ from daso.errors import DasoError
 from daso.report.cost import lines
 from daso.report.printed import COLUMN, METRICS, Address, Table, address, grid, method, setting, table_of
 from daso.report.published import PUBLISHED, RUNS, SOURCE, Row, cell_key, look_up, read_published, row_key, value
-from daso.report.states import states
+from daso.report.states import TO_DO, states
 
 PROTOCOL = "paper"
 
@@ -138,6 +138,6 @@ def _runs(params: Params, found: Found) -> str:
     rows.append((f"suites: {', '.join(suites) or 'none'}",))
     seeds = ",".join(str(run.seed) for run in own)
     rows.append((f"command: snakemake metrics/{'/'.join(own[0][:4])}/s{{{seeds}}}.json",))
-    todo = [run for run in chain if far[run.id] != "done"]
+    todo = [run for run in chain if far[run.id] in TO_DO]
     rows += ((f"cost: {line}",) for line in lines(params, chain, todo))
     return aligned(rows)

@@ -135,17 +135,24 @@ def test_there_and_back(params):
     assert found > 200
 
 
-def test_states(params):
-    """Made up files: a finished run, one that was trained with something else, one under way."""
-    own = runs(params, "smoke")[:4]
+def test_states(params, caplog):
+    """Made up files: a finished run, one that was trained with something else, one under way, a damaged one."""
+    own = runs(params, "smoke")[:5]
     keys = Keys(params)
     for run, key in ((own[0], keys.train(own[0])), (own[1], "another")):
         finish(Path("runs", run.id), dict.fromkeys(FILES, ""), run=run.id, key=key)
     state = Path("scratch", own[2].id, f"{keys.train(own[2])}.pt")
     state.parent.mkdir(parents=True)
     state.write_bytes(b"")
-    want = [f"{run.id}\t{word}" for run, word in zip(own, ("done", "stale", "running", "missing"), strict=True)]
-    assert listed(params, "smoke").splitlines()[:4] == want
+    damaged = Path("runs", own[4].id, "train.json")
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    states = ("done", "stale", "running", "missing", "damaged")
+    want = [f"{run.id}\t{word}" for run, word in zip(own, states, strict=True)]
+    assert listed(params, "smoke").splitlines()[:5] == want
+    (line,) = {record.getMessage() for record in caplog.records}
+    assert line.startswith(f"{damaged}: not a readable result of a run ")
+    assert line.endswith(f"; delete it and run `snakemake {damaged}` again")
     assert listed(params, "runs", "smoke") == listed(params, "smoke")
     assert listed(params, "runs").startswith("digits/n20-m80-l20-u10r/digits/")
     assert listed(params, "methods").startswith("fixmatch ")

@@ -157,9 +157,26 @@ class Project:
         self.git("add", "-A")
         self.git("commit", "-qm", message)
 
-    def planned(self, *arguments):
-        """What `snakemake -n` says it would run."""
-        return jobs(self.snakemake("-n", *arguments))
+    def planned(self, *arguments, agreed=False):
+        """The jobs that `snakemake -n` names; where `agreed`, `daso list` and `daso plan` name the same trainings."""
+        found = jobs(self.snakemake("-n", *arguments))
+        if agreed:
+            trained = Counter(job.split()[1].partition(".")[0] for job in found.elements() if job.startswith("train "))
+            assert trained == self.listed() == self.forecast()
+        return found
+
+    def listed(self):
+        """Runs to be trained, by method, as `daso list` shows them."""
+        lines = (line.split("\t") for line in self.call("python", "-m", "daso", "list").splitlines())
+        return Counter(
+            run.split("/")[3].partition(".")[0] for run, status in lines if status in ("stale", "running", "missing")
+        )
+
+    def forecast(self):
+        """Runs to be trained, by method, as `daso plan` counts them."""
+        table = self.call("python", "-m", "daso", "plan").split("measured in\n")[1]
+        rows = re.findall(r"^(\S+) +\d+ +(\d+)  ", table, re.MULTILINE)
+        return Counter({method: int(number) for method, number in rows if int(number)})
 
     def edit(self, file, change):
         """Change the tree of a file of params/."""

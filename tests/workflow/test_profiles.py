@@ -54,6 +54,21 @@ def test_an_unknown_choice_of_convolutions_is_reported_before_any_training(built
     assert said.splitlines()[-1] == "DASO_CUDNN=fast: unknown; choose one of heuristic, tuned"
 
 
+def test_a_queued_job_of_a_killed_call_leaves_a_finished_run(project):
+    """As a cluster starts it, after another call has finished its run; a run that is trained by force is trained."""
+    run = f"runs/digits/{SETTING}/tiny/{METHODS[0]}/s0"
+    job = f"train:dataset=digits,setting={SETTING},protocol=tiny,method={METHODS[0]},seed=0"
+    command = ("--mode", "remote", "--force", "--allowed-rules", "train", "--target-jobs", job)
+    before = (project.path / run / "final.pt").stat().st_mtime_ns
+    assert "finished by another call" in project.snakemake(*command).splitlines()
+    assert (project.path / run / "final.pt").stat().st_mtime_ns == before
+    project.snakemake(*command, DASO_FORCED="1")
+    assert (project.path / run / "final.pt").stat().st_mtime_ns > before
+    (project.path / run / "history.csv").unlink()
+    project.snakemake(*command)
+    assert (project.path / run / "history.csv").exists()
+
+
 def test_a_run_that_fails_does_not_stop_the_others(project):
     for method, rate in zip(METHODS, (0.02, 1e15), strict=True):
         project.edit(f"methods/{method}.yaml", lambda tree, rate=rate: tree.update(optimizer={"lr": rate}))

@@ -7,6 +7,7 @@ import os
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 # Jobs run this code with this Python, wherever the working directory is.
 sys.path.insert(0, workflow.basedir)
@@ -100,6 +101,21 @@ def run_of(wildcards):
         wildcards.method,
         int(wildcards.seed),
     )
+
+
+# A killed call leaves its jobs in the queue of a cluster. One that starts after another call has finished its runs must
+# not delete and train them again.
+if MAIN and (FORCED or CALL.force):
+    os.environ["DASO_FORCED"] = "1"
+if workflow.remote_exec and "DASO_FORCED" not in os.environ:
+    queued = turn.options(sys.argv[1:]).target_jobs
+    if all(
+        job.rulename == "train"
+        and CURRENT.trained(run_of(SimpleNamespace(**job.wildcards_dict)))
+        for job in queued
+    ):
+        print("finished by another call", file=sys.stderr)
+        sys.exit(0)
 
 
 def paths(pattern, these=RUNS):
