@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,9 @@ def _pushed() -> Iterator[str]:
 
 def _left(suite: str) -> Iterator[str]:
     """The commands of Git that are left to the user, who may have other changes."""
+    if not shutil.which("git"):
+        yield f"git is not installed: commit {', '.join(FOR_GIT)} where it is"
+        return
     changed = [name for name in FOR_GIT if _call("git", "status", "--porcelain", "--", name)]
     if changed:
         yield "now commit what belongs to it:"

@@ -143,3 +143,18 @@ def test_another_suite_than_that_of_dvc(project):
         "and publish again"
     ) in said.splitlines()
     assert project.read("dvc.lock") == lock
+
+
+def test_without_a_repository_it_stops_in_a_line_and_without_git_it_says_what_to_commit(project, tmp_path):
+    """As in a copy of the files alone, then on a machine whose PATH has no git."""
+    bare = project.copy(tmp_path / "bare")
+    bare.call("rm", "-r", ".git")
+    lock = bare.read("dvc.lock")
+    said = bare.call("python", "-m", "daso", "publish", fails=True)
+    assert "Traceback" not in said
+    assert re.match(r"dvc commit --force: ERROR: .*git", said.splitlines()[-1]), said
+    assert bare.read("dvc.lock") == lock
+    project.write("no-git/true", "")
+    path = os.pathsep.join([str(project.programs), str(project.path / "no-git")])
+    said = project.call("python", "-m", "daso", "publish", PATH=path)
+    assert said.splitlines()[-1] == "git is not installed: commit dvc.lock, journal, params where it is"

@@ -1,5 +1,6 @@
 """A whole small project in a folder of its own: this code, digits, a protocol of a few steps."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 from ruamel.yaml import YAML
+
+from daso.data.files import file_digest, sealed
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # PATH of the real programs
@@ -167,7 +170,7 @@ class Project:
 
     def listed(self):
         """Runs to be trained, by method, as `daso list` shows them."""
-        lines = (line.split("\t") for line in self.call("python", "-m", "daso", "list").splitlines())
+        lines = (line.split("\t") for line in self.call("python", "-m", "daso", "list").splitlines() if "\t" in line)
         return Counter(
             run.split("/")[3].partition(".")[0] for run, status in lines if status in ("stale", "running", "missing")
         )
@@ -200,6 +203,15 @@ class Project:
     def read(self, file):
         """The text of a file."""
         return (self.path / file).read_text()
+
+    def trained_elsewhere(self, run, name):
+        """Give a run's file other bytes under the same key, as a training on another device does."""
+        folder = self.path / "runs" / run
+        result = json.loads((folder / "train.json").read_text())
+        with (folder / name).open("ab") as file:
+            file.write(b"\n")
+        result["files"][name] = file_digest(folder / name, "sha256")
+        (folder / "train.json").write_bytes(sealed(result))
 
     def results(self):
         """Content of the metrics of every run, by path."""

@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from daso.data.files import file_digest, sealed
 from tests.workflow.conftest import weigh
 from tests.workflow.project import EVERYTHING, METHODS, SETTING, jobs, runs, with_own_images
 
@@ -121,6 +120,17 @@ def test_what_is_deleted_and_needed_is_made_again_and_nothing_else(project, gone
     assert project.planned(agreed=True) == again
 
 
+def test_a_damaged_result_is_reported_and_left(project):
+    """For a copy of it may lie elsewhere, as in DVC's cache."""
+    damaged = f"runs/{RUN}/train.json"
+    project.write(damaged, "{")
+    assert project.planned(agreed=True) == NOTHING
+    for said in (project.snakemake("-n"), project.call("python", "-m", "daso", "list")):
+        (line,) = (line for line in said.splitlines() if line.startswith(f"{damaged}: not a readable result"))
+        assert line.endswith(f"; delete it and run `snakemake {damaged}` again")
+    assert f"{RUN}\tdamaged" in said.splitlines()
+
+
 def test_a_deleted_store_is_read_again_for_a_new_run_and_finished_runs_stay(project):
     project.call("rm", "-r", "data")
     project.edit("suites/tiny.yaml", lambda t: t["seeds"].append(1))
@@ -131,13 +141,7 @@ def test_a_deleted_store_is_read_again_for_a_new_run_and_finished_runs_stay(proj
 
 
 def test_a_run_trained_again_with_other_bits_is_evaluated_again(project):
-    """Under the same key, as on another device."""
-    folder = project.path / "runs" / RUN
-    result = json.loads((folder / "train.json").read_text())
-    with (folder / "history.csv").open("a") as file:
-        file.write("\n")
-    result["files"]["history.csv"] = file_digest(folder / "history.csv", "sha256")
-    (folder / "train.json").write_bytes(sealed(result))
+    project.trained_elsewhere(RUN, "history.csv")
     assert project.planned(agreed=True) == EVALUATED
     project.snakemake("metrics")
     assert project.planned(agreed=True) == REPORT

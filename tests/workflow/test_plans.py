@@ -66,6 +66,26 @@ def test_a_generation_trains_on_the_split_that_its_file_says(generations):
     assert trained["counts"]["labeled"] == drawn["counts"]["labeled"]
 
 
+@pytest.mark.parametrize(
+    ("gone", "again"),
+    [
+        (["fixmatch_crest/s0/split.json"], []),  # a finished run needs it no more
+        (["fixmatch_crest/s0/split.key"], []),
+        (["fixmatch_crest.g1/s0"], ["train fixmatch_crest.g1 0"]),  # with the same key, nothing after it
+        (["fixmatch_crest/s0/final.pt"], [f"{rule} fixmatch_crest 0" for rule in ("train", "evaluate")]),
+        (["fixmatch_crest/s0"], [f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate")]),
+        (
+            ["fixmatch_crest.g1/s0", "fixmatch_crest/s0"],
+            ["train fixmatch_crest.g1 0", *(f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate"))],
+        ),
+    ],
+)
+def test_what_a_plan_lacks_is_made_again_and_nothing_else(project, gone, again):
+    project.call("rm", "-r", *(f"runs/{RUN}/{path}" for path in gone))
+    report = ["report tiny"] if "evaluate fixmatch_crest 0" in again else []
+    assert project.planned(agreed=True) == Counter([*again, *report])
+
+
 def test_the_exponent_makes_only_what_follows_the_first_generation_again(project):
     project.edit("methods/fixmatch_crest.yaml", lambda tree: tree["plan"].update(exponent=0.5))
     assert project.planned() == Counter(
@@ -79,6 +99,15 @@ def test_a_classifier_is_learned_again_when_its_encoder_is(project):
     assert project.planned() == Counter(
         [f"{rule} {method} 0" for rule in ("train", "evaluate") for method in methods] + ["report tiny"]
     )
+
+
+def test_a_classifier_of_another_encoder_is_not_published(project):
+    """The encoder's run has other bits under the same key; its classifier, of the first encoder, is still current."""
+    project.trained_elsewhere(f"{RUN}/supervised/s0", "final.pt")
+    assert jobs(project.snakemake()) == Counter(["evaluate supervised 0", "report tiny"])
+    said = project.call("python", "-m", "daso", "publish", fails=True)
+    line = f"trained with another encoder than runs/{RUN}/supervised/s0/final.pt"
+    assert f"runs/{RUN}/supervised_crt/s0: {line}" in said.splitlines()[-1]
 
 
 def test_a_killed_generation_goes_on(generations, project, tmp_path):
