@@ -18,6 +18,7 @@ from daso.data.files import SEAL, digest, read_json
 from daso.data.finished import FILES, RESULT, finished
 from daso.errors import DataError
 
+logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 REPORT_FILES = ("index.html", "report.md", "metrics.json", "cells.csv", "history.csv")
 
 
@@ -60,7 +61,7 @@ class Current:
         try:
             return finished(folder).key == self.keys.train(run)
         except DataError as error:
-            logging.warning("%s", error)
+            logger.warning("%s", error)
             return True
 
     def _evaluated(self, run: Run) -> bool:

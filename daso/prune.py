@@ -12,6 +12,8 @@ from daso.config.resolve import Run, runs, with_lenders
 from daso.data.finished import FILES, finished
 from daso.errors import DataError
 
+logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
+
 
 def stale(*, delete: bool = False) -> list[Path]:
     """Stores, splits, and folders and files of runs that no suite names, and unknown suites' reports."""
@@ -39,7 +41,7 @@ def spent() -> None:
         except DataError:
             continue
         except OSError as error:
-            logging.warning("%s: cannot be deleted (%s); its run is finished, delete it", state, error.strerror)
+            logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", state, error.strerror)
 
 
 def _data(named: set[Run]) -> Iterator[Path]:
