@@ -42,7 +42,7 @@ def analysis(counts, recall, few=(0.1, 0.2), **indices):
 def cell(*analyses, order=(2, 0, 1)):
     """A cell of runs whose classes have the ranks 2, 3, 1."""
     done = {
-        seed: {"class_order": list(order), "counts": {"unlabeled": [10, 20, 70]}, "analysis": one}
+        seed: {"class_order": list(order), "classes": list("abc"), "counts": {"unlabeled": [10, 20, 70]}, "analysis": one}
         for seed, one in enumerate(analyses)
     }
     return Cell("t", "s", "m", "d/s/p/m", tuple(done), done)
@@ -78,7 +78,7 @@ def test_classes_in_the_order_of_ranks():
 
 def test_classes_in_the_order_of_their_frequency():
     """Orders 0, 2, 1 and 1, 0, 2: recall 20 and 40, 60 and 40, 40 and 100; shares 6/9 and 9/12, 3/9 and 3/12, 0."""
-    recall, shares = by_frequency(FOUND, "final", "recall")
+    recall, shares, names = by_frequency(FOUND, "final", "recall")
     assert recall.mean.tolist() == pytest.approx([30, 50, 70])
     assert shares.mean.tolist() == pytest.approx([50 * (6 / 9 + 9 / 12), 50 * (3 / 9 + 3 / 12), 0])
 
