@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.report import figures, panels, traces
-from daso.report.classes import ByClass, by_class, percents, short
+from daso.report.classes import ByClass, by_class, percents, tick_names
 from daso.report.collect import Cell, Tree
 from daso.report.figures import FEW, Line
-from daso.report.history import Curve, recall_by_rank
+from daso.report.history import Curve, FloatArray, recall_by_rank
 from daso.report.plates import Panel, Plate, Scene, band, frequent, lines_of, matrices, methods_of, of_methods
 from daso.report.traces import FINAL, MODEL, TAKEN, Trace
 
@@ -150,7 +150,7 @@ def _frequencies(curves: Mapping[str, traces.ByFrequency], measure: str) -> ByCl
         own = texts if kind == last else [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
         values[f"{kind.capitalize()}, %"] = own
     rows = [[str(place), *row] for place, row in enumerate(zip(classes, *values.values(), strict=True), 1)]
-    return ByClass(measure, ["Place", "Class", *values], rows, "place by number of pseudo-labels", [])
+    return ByClass(measure, ["Place", "Class", *values], rows, "place by number of pseudo-labels (names: table)", [])
 
 
 def _confusion(stage: Scene) -> Iterator[Plate]:
@@ -173,7 +173,7 @@ def _similarity(stage: Scene) -> Iterator[Plate]:
             cosines = traces.likeness(found, end)
             if cosines is not None:
                 title = f"Likeness of the classes {word} by {method['title']}, {cell.setting}"
-                shown = _likeness(*traces.alike(found, end, cosines))
+                shown = _likeness(found, end, cosines)
                 drawing = panels.likeness(cosines, shown, stage.name("likeness", i, j, end), title)
                 drawn.append(Panel(i, f"{method['title']}, {word}", drawing, shown))
                 ways.add(told)
@@ -185,11 +185,14 @@ def _similarity(stage: Scene) -> Iterator[Plate]:
     yield Plate("likeness", caption, drawn, small=True)
 
 
-def _likeness(classes: list[str], nearest: list[str]) -> ByClass:
-    """The rows of a panel of nearest classes."""
+def _likeness(found: Sequence[Trace], end: str, cosines: FloatArray) -> ByClass:
+    """The rows of a panel of nearest classes; its axis has names where the classes are those of every seed."""
+    classes, nearest = traces.alike(found, end, cosines)
     rows = [[str(place), *row] for place, row in enumerate(zip(classes, nearest, strict=True), 1)]
     heads = ["Place", "Class", "Nearest classes, cosine"]
-    return ByClass("", heads, rows, "class, most extreme first", [short(name) for name in classes])
+    if classes != found[0].named(found[0].tree["similarity"][end]["classes"]):
+        return ByClass("", heads, rows, "place of the class (names: table)", [])
+    return ByClass("", heads, rows, "class, most extreme first", tick_names(classes))
 
 
 def _tsne(stage: Scene) -> Iterator[Plate]:

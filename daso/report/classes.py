@@ -69,8 +69,8 @@ def by_class(classes: Classes, values: Mapping[str, Sequence[str]], title: str =
     each = zip(classes.names, *values.values(), strict=True)
     rows = [[str(rank), *row] for rank, row in enumerate(each, 1)]
     named = classes.shared and len(rows) <= NAMED
-    ticks = [short(name) for name in classes.names] if named else []
-    return ByClass(title, ["Rank", "Class", *values], rows, "class, most labels first" if named else RANK, ticks)
+    axis, ticks = ("class, most labels first", tick_names(classes.names)) if named else (RANK, [])
+    return ByClass(title, ["Rank", "Class", *values], rows, axis, ticks)
 
 
 def group_names(classes: int) -> list[str]:
@@ -113,6 +113,12 @@ def columns(text: str) -> int:
 def wide(text: str) -> int:
     """Return the number of wide characters, as of Chinese, Japanese and Korean."""
     return sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+
+
+def tick_names(names: Sequence[str]) -> list[str]:
+    """Return short names for the places 1, 2, ... of an axis; those that would be cut alike begin with the place."""
+    found = [short(name) for name in names]
+    return [text if found.count(text) == 1 else short(f"{place} {text}") for place, text in enumerate(found, 1)]
 
 
 def short(name: str, width: int = WIDTH) -> str:

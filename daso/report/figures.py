@@ -87,8 +87,8 @@ def confusion(shares: FloatArray, shown: ByClass, name: str, title: str) -> str:
     """Shares (K, K) of each true class (rows) that are predicted as each class (columns), in rank order."""
     size = len(shares)
     with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
-        true, predicted = ("true class", "predicted class") if shown.ticks else ("true rank", shown.axis)
-        figure, axes = panel(NAMED_SQUARE if shown.ticks else SQUARE, true, predicted)
+        square, what = (NAMED_SQUARE, "class") if shown.ticks else (SQUARE, "rank (names: table)")
+        figure, axes = panel(square, f"true {what}", f"predicted {what}")
         pixels = np.empty((size, size, 4))
         pixels[..., :3], pixels[..., 3] = HEAT, np.clip(shares, 0.0, 1.0)
         edges = (0.5, size + 0.5, size + 0.5, 0.5)
@@ -142,15 +142,17 @@ def class_axis(axes: Axes, shown: ByClass) -> None:
 def name_ticks(axes: Axes, which: Literal["x", "y"], names: Sequence[str]) -> None:
     """Set names at the places 1, 2, ... of an axis, upright on an x-axis that is too short for them."""
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    long = 72 * axes.figure.bbox.size["xy".index(which)] / axes.figure.dpi - FRAME
-    letters = min(LETTERS, 0.9 * long / len(names))
-    flat = which == "x" and 0.6 * letters * max(map(columns, names)) < long / len(names) - 3
+    room = (72 * axes.figure.bbox.size["xy".index(which)] / axes.figure.dpi - FRAME) / len(names)
+    letters = min(LETTERS, 0.9 * room)
     axis.set_ticks(range(1, len(names) + 1), names, fontsize=letters)
-    if which == "x" and not flat:
+    if which == "x" and 0.6 * letters * max(map(columns, names)) < room - 3:
+        return
+    if which == "x":
         for label in axis.get_ticklabels():
             label.set(rotation=90, rotation_mode="anchor", ha="right", va="center")
-    if not flat:  # Matplotlib's font measures a wide letter as 0.6 of its size, and it is as wide as that
-        axis.labelpad += 0.4 * letters * max(map(wide, names))
+    # Matplotlib's font measures a wide letter as 0.6 of its size; it takes all of it.
+    measured = max(0.6 * len(name) for name in names)
+    axis.labelpad += letters * max(0.0, max(0.6 * len(name) + 0.4 * wide(name) for name in names) - measured)
 
 
 def _numbers(axes: Axes, shares: FloatArray) -> None:

@@ -42,7 +42,12 @@ def analysis(counts, recall, few=(0.1, 0.2), **indices):
 def cell(*analyses, order=(2, 0, 1)):
     """A cell of runs whose classes have the ranks 2, 3, 1."""
     done = {
-        seed: {"class_order": list(order), "classes": list("abc"), "counts": {"unlabeled": [10, 20, 70]}, "analysis": one}
+        seed: {
+            "class_order": list(order),
+            "classes": list("abc"),
+            "counts": {"unlabeled": [10, 20, 70]},
+            "analysis": one,
+        }
         for seed, one in enumerate(analyses)
     }
     return Cell("t", "s", "m", "d/s/p/m", tuple(done), done)
