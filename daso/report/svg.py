@@ -84,7 +84,8 @@ def _of_the_page(tag: str, name: str) -> str:
     tag = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', tag).replace("xlink:href", "href")
     tag = re.sub(r'(url\(|href=")#', rf"\1#{name}-", tag)
     tag = re.sub(r"#000[01][0-9a-f]{2}\b", lambda found: f"var({_VARIABLES[found[0]]})", tag)
-    return re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", tag)
+    tag = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", tag)
+    return re.sub(r"font-family: [^;\"]*;? ?", "", tag)
 
 
 def _tooltips(figure: Figure, tips: Sequence[str], rows: bool) -> str:

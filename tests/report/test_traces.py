@@ -3,6 +3,7 @@ import pytest
 
 from daso.report.collect import Cell
 from daso.report.traces import (
+    alike,
     by_frequency,
     by_rank,
     confusion,
@@ -86,6 +87,7 @@ def test_classes_in_the_order_of_their_frequency():
     recall, shares, names = by_frequency(FOUND, "final", "recall")
     assert recall.mean.tolist() == pytest.approx([30, 50, 70])
     assert shares.mean.tolist() == pytest.approx([50 * (6 / 9 + 9 / 12), 50 * (3 / 9 + 3 / 12), 0])
+    assert names == ["a, b", "c, a", "b, c"]
 
 
 def test_over_training():
@@ -129,6 +131,14 @@ def test_the_row_of_the_true_classes():
     absent = true_classes([trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND])
     assert (absent["imbalance"], absent["never"]) == ("∞", "1.0")
     assert true_classes([trace._replace(counts={"unlabeled": [0, 0, 0]}) for trace in FOUND]) is None
+
+
+def test_likeness_names_classes_place_by_place():
+    """Seeds share the class in the first place and one of its nearest; a cosine that no seed has is left out."""
+    nearest = [{"most": {"classes": [0, k], "nearest": [[1, 2], [0, 1]]}} for k in (1, 2)]
+    seeds = [trace._replace(tree={"similarity": each}) for trace, each in zip(FOUND, nearest, strict=True)]
+    classes, texts = alike(seeds, "most", np.array([[0.5, np.nan], [0.75, 0.5]]))
+    assert (classes, texts) == (["a", "b, c"], ["b: 0.50", "a: 0.75; b: 0.50"])
 
 
 def test_likeness_is_averaged_place_by_place():
