@@ -160,7 +160,7 @@ def _confusion(stage: Scene) -> Iterator[Plate]:
     caption = (
         "Of the unlabeled images of each class (rows), the percentage with a pseudo-label of each class (columns): the "
         "final pseudo-labels of the last window, or the final network's predictions where a method has none. Mean over "
-        f"seeds. {frequent(drawn)}"
+        f"seeds.{frequent(drawn)}"
     )
     yield Plate("guesses", caption, drawn, small=True)
 

@@ -162,7 +162,7 @@ def _confusion(stage: Scene) -> Plate:
     panels = matrices(stage, "confusion", "Confusion matrix of", confusion)
     caption = (
         "Of the test images of each class (rows), the percentage that the final model predicts as each class "
-        f"(columns); mean over seeds, a blank field rounds to 0. {frequent(panels)}"
+        f"(columns); mean over seeds, a blank field rounds to 0.{frequent(panels)}"
     )
     return Plate("confusion", caption, panels, small=True)
 
@@ -182,17 +182,15 @@ def matrices(stage: Scene, name: str, title: str, shares_of: Callable[[Cell], Fl
 
 
 def frequent(panels: Sequence[Panel]) -> str:
-    """Return what a caption says of the table of a matrix of many classes."""
+    """Return what a caption adds on the table of a matrix of many classes."""
     many = any(panel.by_class and len(panel.by_class.rows) > NAMED for panel in panels)
-    return f"The table has the {FREQUENT} most frequent predictions of each class." if many else ""
+    return f" The table has the {FREQUENT} most frequent predictions of each class." if many else ""
 
 
 def of_methods(stage: Scene, setting: Tree, choose: Callable[[Cell], Curve | None], unit: str) -> ByClass:
     """Return the curves over ranks of a setting's methods as the rows of a table."""
-    curves = {
-        method["title"]: choose(stage.cells[setting["name"], method["name"]]) for method in stage.table["methods"]
-    }
-    values = {str(title): percents(curve) for title, curve in curves.items() if curve}
+    curves = zip(stage.table["methods"], map(choose, stage.row(setting)), strict=True)
+    values = {str(method["title"]): percents(curve) for method, curve in curves if curve}
     return by_class(stage.classes(setting), values, unit)
 
 
