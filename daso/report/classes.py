@@ -21,7 +21,7 @@ RANK = "rank by number of labels (names: table)"
 class Classes(NamedTuple):
     """The names of a setting's classes by rank, the class with the most labels first."""
 
-    names: list[str]  # of every seed where ranks differ between seeds: "s0: cat, s1: dog"
+    names: list[str]  # of every seed where ranks differ between seeds: "seed 0: cat, seed 1: dog"
     shared: bool  # True if every run ranks the classes alike
 
     @property
@@ -61,7 +61,10 @@ def classes_of(cells: Iterable[Cell]) -> Classes:
         return Classes(first, shared=True)
     seeds = sorted(ranked)
     each = zip(*(ranked[seed] for seed in seeds), strict=True)
-    return Classes([", ".join(map("s{}: {}".format, seeds, names)) for names in each], shared=False)
+    return Classes(
+        [names[0] if len(set(names)) == 1 else ", ".join(map("seed {}: {}".format, seeds, names)) for names in each],
+        shared=False,
+    )
 
 
 def by_class(classes: Classes, values: Mapping[str, Sequence[str]], title: str = "") -> ByClass:

@@ -204,11 +204,11 @@ def test_names_by_rank():
 
 def test_a_rank_that_differs_between_seeds_has_the_class_of_each():
     classes = classes_of([a_cell((2, 0, 1)), a_cell((2, 0, 1), (0, 2, 1))])
-    assert classes == Classes(["s0: c, s1: a", "s0: a, s1: c", "s0: b, s1: b"], shared=False)
+    assert classes == Classes(["seed 0: c, seed 1: a", "seed 0: a, seed 1: c", "b"], shared=False)
     assert classes.labels == ["rank 1", "rank 2", "rank 3"]
     shown = by_class(classes, {"x": ["1", "2", "3"]})
-    assert (shown.ticks, shown.rows[1]) == ([], ["2", "s0: a, s1: c", "2"])
-    assert shown.tips[1] == "s0: a, s1: c, rank 2: x 2"
+    assert (shown.ticks, shown.rows[1]) == ([], ["2", "seed 0: a, seed 1: c", "2"])
+    assert shown.tips[1] == "seed 0: a, seed 1: c, rank 2: x 2"
     assert "names: table" in shown.axis
 
 
