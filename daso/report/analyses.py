@@ -150,7 +150,7 @@ def _frequencies(curves: Mapping[str, traces.ByFrequency], measure: str) -> ByCl
         own = texts if kind == last else [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
         values[f"{kind.capitalize()}, %"] = own
     rows = [[str(place), *row] for place, row in enumerate(zip(classes, *values.values(), strict=True), 1)]
-    return ByClass(measure, ["Place", "Class", *values], rows, "place by number of pseudo-labels (names: table)", [])
+    return ByClass(measure, ["Place", "Class", *values], rows, "place by frequency (names: table)", [])
 
 
 def _confusion(stage: Scene) -> Iterator[Plate]:
@@ -191,8 +191,8 @@ def _likeness(found: Sequence[Trace], end: str, cosines: FloatArray) -> ByClass:
     rows = [[str(place), *row] for place, row in enumerate(zip(classes, nearest, strict=True), 1)]
     heads = ["Place", "Class", "Nearest classes, cosine"]
     if classes != found[0].named(found[0].tree["similarity"][end]["classes"]):
-        return ByClass("", heads, rows, "place of the class (names: table)", [])
-    return ByClass("", heads, rows, "class, most extreme first", tick_names(classes))
+        return ByClass("", heads, rows, "place (names: table)", [])
+    return ByClass("", heads, rows, "class", tick_names(classes))
 
 
 def _tsne(stage: Scene) -> Iterator[Plate]:

@@ -60,7 +60,7 @@ def by_rank(
         figure, axes = panel(size, unit, shown.axis)
         for line in lines:
             draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
-        class_axis(axes, shown)
+        class_axis(figure, axes, shown)
         axes.set_ylim(*WHOLE)
     return svg.write(figure, name, title, shown.tips)
 
@@ -79,7 +79,7 @@ def class_sizes(counts: Mapping[str, Sequence[int]], shown: ByClass, name: str, 
         axes.set_ylim(0.8, 1.6 * max(max(row) for row in counts.values()))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
-        class_axis(axes, shown)
+        class_axis(figure, axes, shown)
     return svg.write(figure, name, title, shown.tips)
 
 
@@ -98,8 +98,8 @@ def confusion(shares: FloatArray, shown: ByClass, name: str, title: str) -> str:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(min(size, 10), integer=True, min_n_ticks=1))
         if shown.ticks:
-            name_ticks(axes, "x", shown.ticks)
-            name_ticks(axes, "y", shown.ticks)
+            name_ticks(figure, axes, "x", shown.ticks)
+            name_ticks(figure, axes, "y", shown.ticks)
         axes.tick_params(length=0)
     return svg.write(figure, name, title, shown.tips, rows=True)
 
@@ -127,32 +127,37 @@ def draw(axes: Axes, line: Line, marker: str) -> None:
         axes.fill_between(curve.x, low, high, color=tone, alpha=0.2, linewidth=0, zorder=2)
 
 
-def class_axis(axes: Axes, shown: ByClass) -> None:
+def class_axis(figure: Figure, axes: Axes, shown: ByClass) -> None:
     """Ticks of an x-axis of classes: the names that `shown` has, else all of a few places, five of many."""
     classes = len(shown.rows)
     axes.set_xlim(0.4, classes + 0.6)
     if shown.ticks:
-        name_ticks(axes, "x", shown.ticks)
+        figure.set_figheight(figure.get_figheight() + name_ticks(figure, axes, "x", shown.ticks) / 72)
     elif classes <= FEW:
         axes.set_xticks(range(1, classes + 1))
     else:
         axes.set_xticks([1, *range(classes // 5, classes + 1, classes // 5)])
 
 
-def name_ticks(axes: Axes, which: Literal["x", "y"], names: Sequence[str]) -> None:
-    """Set names at the places 1, 2, ... of an axis, upright on an x-axis that is too short for them."""
+def name_ticks(figure: Figure, axes: Axes, which: Literal["x", "y"], names: Sequence[str]) -> float:
+    """Set names at the places 1, 2, ... of an axis, upright on an x-axis that is too short for them.
+
+    Returns the points that the names take across the axis, 0 where they lie flat below an x-axis.
+    """
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    room = (72 * axes.figure.bbox.size["xy".index(which)] / axes.figure.dpi - FRAME) / len(names)
+    room = (72 * figure.get_size_inches()["xy".index(which)] - FRAME) / len(names)
     letters = min(LETTERS, 0.9 * room)
+    long = 0.6 * letters * max(map(columns, names))
     axis.set_ticks(range(1, len(names) + 1), names, fontsize=letters)
-    if which == "x" and 0.6 * letters * max(map(columns, names)) < room - 3:
-        return
+    if which == "x" and long < room - 3:
+        return 0.0
     if which == "x":
         for label in axis.get_ticklabels():
             label.set(rotation=90, rotation_mode="anchor", ha="right", va="center")
     # Matplotlib's font measures a wide letter as 0.6 of its size; it takes all of it.
     measured = max(0.6 * len(name) for name in names)
     axis.labelpad += letters * max(0.0, max(0.6 * len(name) + 0.4 * wide(name) for name in names) - measured)
+    return float(long)
 
 
 def _numbers(axes: Axes, shares: FloatArray) -> None:

@@ -40,7 +40,7 @@ def histogram(
             axes.plot(ranks, row, color=svg.colour(0), alpha=0.15 + 0.85 * i / len(shares), zorder=3)
         if taken is not None:
             axes.plot(ranks, taken, color=svg.colour(DOTTED), linestyle=(0, svg.dash(DOTTED)), zorder=4)
-        class_axis(axes, shown)
+        class_axis(figure, axes, shown)
         axes.set_ylim(0, top)
     return svg.write(figure, name, title, shown.tips)
 
@@ -52,7 +52,7 @@ def by_frequency(lines: Sequence[Line], shares: Curve, shown: ByClass, name: str
         axes.bar(shares.x, shares.mean, width=0.8, color=svg.SOFT, alpha=0.3, linewidth=0, zorder=1)
         for line in lines:
             draw(axes, line, marker="o" if len(shares.x) <= 2 * FEW else "")
-        class_axis(axes, shown)
+        class_axis(figure, axes, shown)
         axes.set_ylim(*WHOLE)
     return svg.write(figure, name, title, shown.tips)
 
@@ -72,7 +72,7 @@ def likeness(cosines: FloatArray, shown: ByClass, name: str, title: str) -> str:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
         if shown.ticks:
-            name_ticks(axes, "y", shown.ticks)
+            name_ticks(figure, axes, "y", shown.ticks)
         axes.tick_params(length=0)
     return svg.write(figure, name, title, shown.tips, rows=True)
 

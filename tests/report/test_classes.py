@@ -35,6 +35,7 @@ NAMES = ["zebra", "a|b", "R&D <b>x</b>", LONG, "cost $5, $6 \\alpha", "猫 ко�
 NAMES += ['#000100 id="q"', "*star*_and_`code` [x](y)", "café ~~x~~"]
 SHORT = ["zebra", "a|b", "R&D <b>x</b>", "LLLLLLL…rrrrrr", "cost $5…\\alpha", "猫 кошка", "日本語…クラス"]
 SHORT += ['#000100 id="q"', "*star*_…[x](y)", "café ~~x~~"]
+LABEL = r'size: 8.5px; text-anchor: middle[^>]*x="([\d.]+)" y="([\d.]+)"[^>]*rotate\(-(\d+)[^>]*>([^<]*)<'
 WITHOUT = ("1.2", "1.3", "1.8")  # accuracy, recall and groups of pseudo-labels, over training steps
 
 
@@ -144,6 +145,19 @@ def drawn(names, kind="rank"):
         return figures.confusion(np.eye(size), shown, "n", "t")
     curve = Curve(np.arange(1.0, size + 1), np.full(size, 50.0), np.full(size, np.nan), 1)
     return figures.by_rank([Line(0, curve)], shown, "n", "t")
+
+
+def test_labels_of_axes_are_not_cut_off(pages):
+    """A letter takes 0.58 of its size on average; a drawing shows nothing beyond its view."""
+    drawings = re.findall(r"<svg.*?</svg>", pages[0], re.DOTALL)
+    drawings += [drawn([f"species {k}" for k in range(100)], kind) for kind in ("rank", "matrix")]
+    for drawing in drawings:
+        width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing).groups())
+        found = re.findall(LABEL, drawing)
+        for x, y, turn, text in found:
+            at, end = (float(y), height) if turn == "90" else (float(x), width)
+            half = 0.5 * 0.58 * 8.5 * len(text)
+            assert 0 <= at - half < at + half <= end, text
 
 
 @pytest.mark.parametrize(("kind", "axis"), [("rank", "x"), ("matrix", "y")])
