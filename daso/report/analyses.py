@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.report import figures, panels, traces
+from daso.report.classes import ByClass, by_class, percents, tick_names
 from daso.report.collect import Cell, Tree
 from daso.report.figures import FEW, Line
-from daso.report.history import Curve, recall_by_rank
-from daso.report.plates import Panel, Plate, Scene, band, lines_of, matrices, methods_of
+from daso.report.history import Curve, FloatArray, recall_by_rank
+from daso.report.plates import Panel, Plate, Scene, band, frequent, lines_of, matrices, methods_of, of_methods
 from daso.report.traces import FINAL, MODEL, TAKEN, Trace
 
 GROUPS = ("many", "medium", "few")
@@ -80,14 +81,13 @@ def _motivation(stage: Scene) -> Iterator[Plate]:
         for j, (unit, choose) in enumerate(measures.items()):
             lines = lines_of(stage, {cell.method: choose(cell) for cell in stage.row(setting)})
             if lines:
-                title = f"{unit.capitalize()} by class rank, {setting['name']}"
-                drawn.append(
-                    Panel(i, "", figures.by_rank(lines, stage.name("motivation", i, j), title, unit, figures.SMALL))
-                )
+                title, name = f"{unit.capitalize()} by class, {setting['name']}", stage.name("motivation", i, j)
+                shown = of_methods(stage, setting, choose, unit)
+                drawn.append(Panel(i, "", figures.by_rank(lines, shown, name, title, unit, figures.SMALL), shown))
                 used += lines
     caption = (
-        "Recall and precision of the pseudo-labels of the last window, confident or not, and accuracy of the final "
-        f"model on the test images, class by class; mean over seeds. {band(used)}"
+        "Recall and precision of all pseudo-labels of the last window, above the threshold or not, and accuracy of the "
+        f"final model on the test images of each class; mean over seeds. {band(used)}"
     )
     yield Plate("motivation", caption, drawn, methods_of(used), small=True)
 
@@ -102,15 +102,19 @@ def _histogram(stage: Scene) -> Iterator[Plate]:
         np.nanmax(part) for *_, shares, taken, truth in rows for part in (shares[1], taken, truth) if part is not None
     ]
     for i, j, method, cell, (steps, course), taken, truth in rows:
-        title = f"Pseudo-labels of {method['title']} by class rank while training, {cell.setting}"
-        drawing = panels.histogram(course, taken, truth, stage.name("histogram", i, j), title, 1.05 * float(max(tops)))
-        drawn.append(Panel(i, f"{method['title']}, to step {steps[-1]:,}", drawing))
+        title = f"Pseudo-labels of {method['title']} by class over training steps, {cell.setting}"
+        parts = {"Pseudo-labels, %": course[-1], "Above the threshold, %": taken, "Unlabeled images, %": truth}
+        columns = {head: [f"{share:.1f}" for share in part] for head, part in parts.items() if part is not None}
+        shown = by_class(stage.classes(stage.table["settings"][i]), columns, "at the last point")
+        name, top = stage.name("histogram", i, j), 1.05 * float(max(tops))
+        drawing = panels.histogram(course, taken, truth, shown, name, title, top)
+        drawn.append(Panel(i, f"{method['title']}, to step {steps[-1]:,}", drawing, shown))
     caption = (
-        f"Which classes the pseudo-labels are of, at up to {traces.CURVES} points of training, the later the darker, "
-        "confident or not; dotted, those that were taken at the last point; outline, the classes of the unlabeled "
+        f"Distribution of the pseudo-labels over classes at up to {traces.CURVES} points of training, the later the "
+        "darker; dotted, of those above the threshold at the last point; outline, of the true classes of the unlabeled "
         "images where they are known. Mean over seeds."
     )
-    legend = [(0, "all pseudo-labels"), (panels.DOTTED, "taken, at the end")]
+    legend = [(0, "all pseudo-labels"), (panels.DOTTED, "above the threshold, at the last point")]
     yield Plate("histogram", caption, drawn, small=True, legend=legend)
 
 
@@ -123,17 +127,30 @@ def _precision_recall(stage: Scene) -> Iterator[Plate]:
             pairs = {kind: traces.by_frequency(found, kind, measure) for kind in kinds}
             curves = {traces.title(kind, kinds): pair for kind, pair in pairs.items() if pair}
             if curves:
-                lines = [Line(slots.setdefault(kind, len(slots)), pair[0]) for kind, pair in curves.items()]
+                lines = [Line(slots.setdefault(kind, len(slots)), pair.curve) for kind, pair in curves.items()]
                 title = f"{measure.capitalize()} of pseudo-labels of {method['title']} by frequency, {cell.setting}"
-                name, shares = stage.name("frequency", i, j, measure), list(curves.values())[-1][1]
-                drawing = panels.by_frequency(lines, shares, name, title, f"{measure}, %")
-                drawn.append(Panel(i, str(method["title"]), drawing))
+                name, shown = stage.name("frequency", i, j, measure), _frequencies(curves, measure)
+                shares = list(curves.values())[-1].shares
+                drawing = panels.by_frequency(lines, shares, shown, name, title, f"{measure}, %")
+                drawn.append(Panel(i, str(method["title"]), drawing, shown))
     caption = (
-        "Precision and recall of pseudo-labels of the last window, each kind with its own classes in the order of how "
-        "often it guesses them; bars, the share of the guesses, of the last kind in the legend that a method has. Mean "
-        "over seeds, place by place."
+        "Precision and recall of pseudo-labels of the last window; each kind of pseudo-label has its own order of "
+        "classes, the most frequent first; bars, the share of each class in the last kind of the legend that a method "
+        "has. Mean over seeds, place by place."
     )
     yield Plate("frequency", caption, drawn, small=True, legend=[(slot, kind) for kind, slot in slots.items()])
+
+
+def _frequencies(curves: Mapping[str, traces.ByFrequency], measure: str) -> ByClass:
+    """The rows of a panel over places by frequency; kinds other than the last name their own classes."""
+    *_, (last, (_, shares, classes)) = curves.items()
+    values = {f"Share of {last}, %": percents(shares)}
+    for kind, (curve, _, names) in curves.items():
+        texts = percents(curve)
+        own = texts if kind == last else [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+        values[f"{kind.capitalize()}, %"] = own
+    rows = [[str(place), *row] for place, row in enumerate(zip(classes, *values.values(), strict=True), 1)]
+    return ByClass(measure, ["Place", "Class", *values], rows, "place by frequency (names: table)", [])
 
 
 def _confusion(stage: Scene) -> Iterator[Plate]:
@@ -141,8 +158,9 @@ def _confusion(stage: Scene) -> Iterator[Plate]:
         stage, "guesses", "Confusion of pseudo-labels of", lambda cell: traces.confusion(traces.traces(cell))
     )
     caption = (
-        "Of the unlabeled images of each class (rows), the percentage guessed to be of each class (columns): the final "
-        "pseudo-labels of the last window, or the final network's guesses where a method makes none. Mean over seeds."
+        "Of the unlabeled images of each class (rows), the percentage with a pseudo-label of each class (columns): the "
+        "final pseudo-labels of the last window, or the final network's predictions where a method has none. Mean over "
+        f"seeds.{frequent(drawn)}"
     )
     yield Plate("guesses", caption, drawn, small=True)
 
@@ -155,8 +173,9 @@ def _similarity(stage: Scene) -> Iterator[Plate]:
             cosines = traces.likeness(found, end)
             if cosines is not None:
                 title = f"Likeness of the classes {word} by {method['title']}, {cell.setting}"
-                drawing = panels.likeness(cosines, stage.name("likeness", i, j, end), title)
-                drawn.append(Panel(i, f"{method['title']}, {word}", drawing))
+                shown = _likeness(found, end, cosines)
+                drawing = panels.likeness(cosines, shown, stage.name("likeness", i, j, end), title)
+                drawn.append(Panel(i, f"{method['title']}, {word}", drawing, shown))
                 ways.add(told)
     caption = (
         "Cosines of the mean features of a class with those of its nearest classes, nearest first: a row for each of "
@@ -164,6 +183,16 @@ def _similarity(stage: Scene) -> Iterator[Plate]:
         "Features of the final network on all unlabeled images; mean over seeds, place by place."
     )
     yield Plate("likeness", caption, drawn, small=True)
+
+
+def _likeness(found: Sequence[Trace], end: str, cosines: FloatArray) -> ByClass:
+    """The rows of a panel of nearest classes; its axis has names where the classes are those of every seed."""
+    classes, nearest = traces.alike(found, end, cosines)
+    rows = [[str(place), *row] for place, row in enumerate(zip(classes, nearest, strict=True), 1)]
+    heads = ["Place", "Class", "Nearest classes, cosine"]
+    if classes != found[0].named(found[0].tree["similarity"][end]["classes"]):
+        return ByClass("", heads, rows, "place (names: table)", [])
+    return ByClass("", heads, rows, "class", tick_names(classes))
 
 
 def _tsne(stage: Scene) -> Iterator[Plate]:
@@ -191,12 +220,11 @@ def _tsne(stage: Scene) -> Iterator[Plate]:
 
 
 def _slots(trace: Trace, classes: Any) -> tuple[list[int], dict[int, str]]:
-    """Colours of images by the rank of their class, or by many, medium and few where there are many classes."""
-    rank = np.argsort(np.array(trace.order))
-    number = len(rank)
+    """Colours of images by their class, or by many, medium and few where there are many classes."""
+    number = len(trace.order)
     if number <= FEW:
-        return rank[classes].tolist(), {r: f"rank {r + 1}{panels.marked(r)}" for r in range(number)}
-    edge = round(0.3 * number)
+        return classes.tolist(), {k: f"{name}{panels.marked(k)}" for k, name in enumerate(trace.names)}
+    rank, edge = np.argsort(np.array(trace.order)), round(0.3 * number)
     return np.digitize(rank[classes], [edge, number - edge]).tolist(), dict(enumerate(GROUPS))
 
 

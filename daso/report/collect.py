@@ -29,7 +29,7 @@ MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics
 SHARE = OneOf((NUMBER, None))
 FORM = {
     **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [SHARE], "precision": [SHARE]},
-    **{"class_order": [COUNT], "confusion": [[COUNT]], "provenance": dict},
+    **{"class_order": [COUNT], "classes": [str], "confusion": [[COUNT]], "provenance": dict},
     "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
     "top1": {"median": NUMBER, "last": NUMBER, "best": SHARE},
     "top1_la": {"median": NUMBER, "last": NUMBER},
@@ -89,6 +89,11 @@ def spread(values: list[float]) -> Spread | None:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
     return Spread(statistics.fmean(values), std, len(values))
+
+
+def plus_minus(mean: float, std: float | None, n: int) -> str:
+    """`76.0 ± 0.37`; the deviation only of two runs or more."""
+    return f"{mean:.1f} ± {std:.2f}" if std is not None and n > 1 else f"{mean:.1f}"
 
 
 def collect(
@@ -152,6 +157,8 @@ def read_metrics(path: Path, run: str, mend: str = "") -> Tree | None:
     wrong = misfit(tree, FORM) or misfit(tree.get("files", {}), dict, "files")
     if not wrong and sorted(tree["class_order"]) != list(range(len(tree["recall"]))):
         wrong = "class_order does not name each class once"
+    if not wrong and len(tree["classes"]) != len(tree["recall"]):
+        wrong = "classes does not have a name for each class"
     if wrong:
         raise DataError(f"{path}: not the metrics of a run: {wrong}; {mend or again(path)}")
     return tree

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,16 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from daso.report import svg
+from daso.report.classes import ByClass, columns, wide
 from daso.report.history import Curve, FloatArray
 
 Size = tuple[float, float]  # inches
 WIDE = (4.1, 2.6)
 SMALL = (2.9, 2.4)
 SQUARE = (2.6, 2.6)
+NAMED_SQUARE = (3.0, 3.0)
 HEAT = (0.22, 0.50, 0.80)  # legible under light and dark ink alike
 WHOLE = (-2.0, 102.0)  # percent, with room for the line at either end
-RANKS = "class rank, most labeled first"
 FEW = 12  # up to so many classes are worth a number in each field
+LETTERS, FRAME = 7.0, 60.0  # points: a class name on an axis, and what a figure has beside its axes, about
 
 
 class Line(NamedTuple):
@@ -50,21 +52,23 @@ def over_steps(
     return svg.write(figure, name, title)
 
 
-def by_rank(lines: Sequence[Line], name: str, title: str, unit: str = "recall, %", size: Size = WIDE) -> str:
+def by_rank(
+    lines: Sequence[Line], shown: ByClass, name: str, title: str, unit: str = "recall, %", size: Size = WIDE
+) -> str:
     """Recall of each class, or another share of it, by rank, with the deviation over seeds as a band."""
     with svg.style():
-        figure, axes = panel(size, unit, RANKS)
+        figure, axes = panel(size, unit, shown.axis)
         for line in lines:
             draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
-        rank_axis(axes, max(len(line.curve.x) for line in lines))
+        class_axis(figure, axes, shown)
         axes.set_ylim(*WHOLE)
-    return svg.write(figure, name, title)
+    return svg.write(figure, name, title, shown.tips)
 
 
-def class_sizes(counts: Mapping[str, Sequence[int]], name: str, title: str) -> str:
+def class_sizes(counts: Mapping[str, Sequence[int]], shown: ByClass, name: str, title: str) -> str:
     """Images of each class by rank, on a logarithmic scale: labeled filled, unlabeled as an outline."""
     with svg.style():
-        figure, axes = panel(WIDE, "images", RANKS)
+        figure, axes = panel(WIDE, "images", shown.axis)
         ranks = np.arange(1, max(len(row) for row in counts.values()) + 1)
         if "unlabeled" in counts:
             edges = np.append(ranks - 0.5, ranks[-1] + 0.5)
@@ -75,15 +79,16 @@ def class_sizes(counts: Mapping[str, Sequence[int]], name: str, title: str) -> s
         axes.set_ylim(0.8, 1.6 * max(max(row) for row in counts.values()))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
-        rank_axis(axes, len(ranks))
-    return svg.write(figure, name, title)
+        class_axis(figure, axes, shown)
+    return svg.write(figure, name, title, shown.tips)
 
 
-def confusion(shares: FloatArray, name: str, title: str) -> str:
-    """Shares (K, K) of each true class (rows) that are taken for each class (columns), in rank order."""
+def confusion(shares: FloatArray, shown: ByClass, name: str, title: str) -> str:
+    """Shares (K, K) of each true class (rows) that are predicted as each class (columns), in rank order."""
     size = len(shares)
     with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
-        figure, axes = panel(SQUARE, "true class, by rank", "predicted class, by rank")
+        square, what = (NAMED_SQUARE, "class") if shown.ticks else (SQUARE, "rank (names: table)")
+        figure, axes = panel(square, f"true {what}", f"predicted {what}")
         pixels = np.empty((size, size, 4))
         pixels[..., :3], pixels[..., 3] = HEAT, np.clip(shares, 0.0, 1.0)
         edges = (0.5, size + 0.5, size + 0.5, 0.5)
@@ -92,11 +97,11 @@ def confusion(shares: FloatArray, name: str, title: str) -> str:
             _numbers(axes, shares)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(min(size, 10), integer=True, min_n_ticks=1))
-        if size <= FEW:
-            axes.set_xticks(range(1, size + 1))
-            axes.set_yticks(range(1, size + 1))
+        if shown.ticks:
+            name_ticks(figure, axes, "x", shown.ticks)
+            name_ticks(figure, axes, "y", shown.ticks)
         axes.tick_params(length=0)
-    return svg.write(figure, name, title)
+    return svg.write(figure, name, title, shown.tips, rows=True)
 
 
 def panel(size: Size, y: str, x: str) -> tuple[Figure, Axes]:
@@ -122,13 +127,37 @@ def draw(axes: Axes, line: Line, marker: str) -> None:
         axes.fill_between(curve.x, low, high, color=tone, alpha=0.2, linewidth=0, zorder=2)
 
 
-def rank_axis(axes: Axes, classes: int) -> None:
-    """Ticks of class ranks: all of a few classes, five of many."""
+def class_axis(figure: Figure, axes: Axes, shown: ByClass) -> None:
+    """Ticks of an x-axis of classes: the names that `shown` has, else all of a few places, five of many."""
+    classes = len(shown.rows)
     axes.set_xlim(0.4, classes + 0.6)
-    if classes <= FEW:
+    if shown.ticks:
+        figure.set_figheight(figure.get_figheight() + name_ticks(figure, axes, "x", shown.ticks) / 72)
+    elif classes <= FEW:
         axes.set_xticks(range(1, classes + 1))
     else:
         axes.set_xticks([1, *range(classes // 5, classes + 1, classes // 5)])
+
+
+def name_ticks(figure: Figure, axes: Axes, which: Literal["x", "y"], names: Sequence[str]) -> float:
+    """Set names at the places 1, 2, ... of an axis, upright on an x-axis that is too short for them.
+
+    Returns the points that the names take across the axis, 0 where they lie flat below an x-axis.
+    """
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    room = (72 * figure.get_size_inches()["xy".index(which)] - FRAME) / len(names)
+    letters = min(LETTERS, 0.9 * room)
+    long = 0.6 * letters * max(map(columns, names))
+    axis.set_ticks(range(1, len(names) + 1), names, fontsize=letters)
+    if which == "x" and long < room - 3:
+        return 0.0
+    if which == "x":
+        for label in axis.get_ticklabels():
+            label.set(rotation=90, rotation_mode="anchor", ha="right", va="center")
+    # Matplotlib's font measures a wide letter as 0.6 of its size; it takes all of it.
+    measured = max(0.6 * len(name) for name in names)
+    axis.labelpad += letters * max(0.0, max(0.6 * len(name) + 0.4 * wide(name) for name in names) - measured)
+    return float(long)
 
 
 def _numbers(axes: Axes, shares: FloatArray) -> None:

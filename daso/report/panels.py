@@ -9,24 +9,30 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from daso.report import svg
-from daso.report.figures import FEW, HEAT, RANKS, SMALL, SQUARE, WHOLE, Line, draw, panel, rank_axis
+from daso.report.classes import ByClass
+from daso.report.figures import FEW, HEAT, SMALL, SQUARE, WHOLE, Line, class_axis, draw, name_ticks, panel
 from daso.report.history import Curve, FloatArray
 
 DOTTED = 1 + 2 * len(svg.SERIES)  # the second colour, dotted
 SQUARES = len(svg.SERIES)  # where colours repeat, the marker is another one
-GUESSED = "classes, those guessed most often first"
 
 
 def histogram(
-    shares: FloatArray, taken: FloatArray | None, truth: FloatArray | None, name: str, title: str, top: float
+    shares: FloatArray,
+    taken: FloatArray | None,
+    truth: FloatArray | None,
+    shown: ByClass,
+    name: str,
+    title: str,
+    top: float,
 ) -> str:
-    """Percent of the guesses by rank (P, K), one line for each point of training, the last one darkest.
+    """Percent of the pseudo-labels by rank (P, K), one line for each point of training, the last one darkest.
 
-    Dotted, the guesses that were taken at the last point (K,); as an outline, how the images are distributed (K,).
+    Dotted, those above the threshold at the last point (K,); as an outline, how the images are distributed (K,).
     `top` is the end of the axis, for panels that are read beside each other.
     """
     with svg.style():
-        figure, axes = panel(SMALL, "of pseudo-labels, %", RANKS)
+        figure, axes = panel(SMALL, "of pseudo-labels, %", shown.axis)
         ranks = np.arange(1, shares.shape[1] + 1)
         if truth is not None:
             axes.stairs(truth, np.append(ranks - 0.5, ranks[-1] + 0.5), color=svg.SOFT, linewidth=1.1, zorder=2)
@@ -34,28 +40,28 @@ def histogram(
             axes.plot(ranks, row, color=svg.colour(0), alpha=0.15 + 0.85 * i / len(shares), zorder=3)
         if taken is not None:
             axes.plot(ranks, taken, color=svg.colour(DOTTED), linestyle=(0, svg.dash(DOTTED)), zorder=4)
-        rank_axis(axes, len(ranks))
+        class_axis(figure, axes, shown)
         axes.set_ylim(0, top)
-    return svg.write(figure, name, title)
+    return svg.write(figure, name, title, shown.tips)
 
 
-def by_frequency(lines: Sequence[Line], shares: Curve, name: str, title: str, unit: str) -> str:
-    """A share of each class for some kinds of pseudo-labels, over bars of how often the last of them is guessed."""
+def by_frequency(lines: Sequence[Line], shares: Curve, shown: ByClass, name: str, title: str, unit: str) -> str:
+    """A share of each class for some kinds of pseudo-labels, over bars of the last kind's share of each class."""
     with svg.style():
-        figure, axes = panel(SMALL, unit, GUESSED)
+        figure, axes = panel(SMALL, unit, shown.axis)
         axes.bar(shares.x, shares.mean, width=0.8, color=svg.SOFT, alpha=0.3, linewidth=0, zorder=1)
         for line in lines:
             draw(axes, line, marker="o" if len(shares.x) <= 2 * FEW else "")
-        rank_axis(axes, len(shares.x))
+        class_axis(figure, axes, shown)
         axes.set_ylim(*WHOLE)
-    return svg.write(figure, name, title)
+    return svg.write(figure, name, title, shown.tips)
 
 
-def likeness(cosines: FloatArray, name: str, title: str) -> str:
+def likeness(cosines: FloatArray, shown: ByClass, name: str, title: str) -> str:
     """Cosines (n, m) of classes, a row each, with their nearest ones, nearest first."""
     with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
         figure, axes = panel(
-            (SQUARE[0], 0.75 + 1.85 * len(cosines) / max(cosines.shape)), "class, by that order", "its nearest classes"
+            (SQUARE[0], 0.75 + 1.85 * len(cosines) / max(cosines.shape)), shown.axis, "its nearest classes"
         )
         pixels = np.empty((*cosines.shape, 4))
         pixels[..., :3], pixels[..., 3] = HEAT, np.nan_to_num(np.clip(cosines, 0, 1))
@@ -65,8 +71,10 @@ def likeness(cosines: FloatArray, name: str, title: str) -> str:
             axes.text(column + 1, row + 1, text, ha="center", va="center", fontsize=5, color=svg.INK)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+        if shown.ticks:
+            name_ticks(figure, axes, "y", shown.ticks)
         axes.tick_params(length=0)
-    return svg.write(figure, name, title)
+    return svg.write(figure, name, title, shown.tips, rows=True)
 
 
 def places(x: FloatArray, y: FloatArray, slots: Sequence[int], wrong: Sequence[bool], name: str, title: str) -> str:

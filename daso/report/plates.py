@@ -8,6 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daso.report import figures
+from daso.report.classes import (
+    FREQUENT,
+    NAMED,
+    ByClass,
+    Classes,
+    by_class,
+    classes_of,
+    group_names,
+    percents,
+    predictions,
+)
 from daso.report.collect import Cell, Tree
 from daso.report.figures import Line
 from daso.report.history import Curve, FloatArray, Watched, class_counts, confusion, recall_by_rank, tail_size, watch
@@ -24,6 +35,7 @@ class Panel(NamedTuple):
     setting: int
     note: str
     svg: str
+    by_class: ByClass | None = None  # the same numbers as a table
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,11 @@ class Plate:
     methods: list[int] = field(default_factory=list)
     small: bool = False  # panels that may stand four in a row
     legend: list[tuple[int, str]] = field(default_factory=list)  # colour and name of what is no method
+
+    @property
+    def tables(self) -> list[Panel]:
+        """The panels whose numbers stand in tables, class by class."""
+        return [panel for panel in self.panels if panel.by_class]
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,10 @@ class Scene:
     def row(self, setting: Tree) -> list[Cell]:
         """The cells of one setting, in the table's order of methods."""
         return [self.cells[setting["name"], method["name"]] for method in self.table["methods"]]
+
+    def classes(self, setting: Tree) -> Classes:
+        """The classes of the finished runs of one setting."""
+        return classes_of(self.row(setting))
 
     def name(self, *parts: object) -> str:
         """An id that is unique in the page."""
@@ -75,7 +96,10 @@ def _sizes(stage: Scene) -> Plate:
         if counts:
             unknown = unknown if "unlabeled" in counts else ", no outline where they are unknown"
             title = f"Images of each class by rank, {setting['name']}"
-            panels.append(Panel(i, "", figures.class_sizes(counts, stage.name("sizes", i), title)))
+            columns = {f"{part.capitalize()} images": [f"{n:,}" for n in row] for part, row in counts.items()}
+            classes = stage.classes(setting)
+            shown = by_class(classes, columns | {"Group": group_names(len(classes.names))})
+            panels.append(Panel(i, "", figures.class_sizes(counts, shown, stage.name("sizes", i), title), shown))
     what = f"labeled (filled) and unlabeled (outline{unknown}), logarithmic scale."
     return Plate("sizes", f"Images of each class in the training split: {what}", panels)
 
@@ -84,7 +108,7 @@ def _accuracy(stage: Scene) -> Plate:
     return _curves(
         stage,
         "accuracy",
-        "Test accuracy of the network that answers at test time while it trains, mean over seeds.",
+        "Test accuracy of the EMA model over training steps, mean over seeds.",
         [("", "test accuracy, %", lambda watched: watched.accuracy)],
     )
 
@@ -126,18 +150,19 @@ def _recall(stage: Scene) -> Plate:
     for i, setting in enumerate(stage.table["settings"]):
         lines = lines_of(stage, {cell.method: recall_by_rank(cell) for cell in stage.row(setting)})
         if lines:
-            title = f"Recall of the final model by class rank, {setting['name']}"
-            panels.append(Panel(i, "", figures.by_rank(lines, stage.name("recall", i), title)))
+            title = f"Recall of the final model on each class, {setting['name']}"
+            shown = of_methods(stage, setting, recall_by_rank, "recall, %")
+            panels.append(Panel(i, "", figures.by_rank(lines, shown, stage.name("recall", i), title), shown))
             used += lines
-    caption = f"Test recall of the final model, class by class, mean over seeds. {band(used)}"
+    caption = f"Test recall of the final model on each class, mean over seeds. {band(used)}"
     return Plate("recall", caption, panels, methods_of(used))
 
 
 def _confusion(stage: Scene) -> Plate:
     panels = matrices(stage, "confusion", "Confusion matrix of", confusion)
     caption = (
-        "Of the test images of each class (rows), the percentage taken for each class (columns) by the final model; "
-        "mean over seeds, a blank field rounds to 0."
+        "Of the test images of each class (rows), the percentage that the final model predicts as each class "
+        f"(columns); mean over seeds, a blank field rounds to 0.{frequent(panels)}"
     )
     return Plate("confusion", caption, panels, small=True)
 
@@ -149,9 +174,24 @@ def matrices(stage: Scene, name: str, title: str, shares_of: Callable[[Cell], Fl
         for j, (method, cell) in enumerate(zip(stage.table["methods"], stage.row(setting), strict=True)):
             shares = shares_of(cell)
             if shares is not None:
-                svg = figures.confusion(shares, stage.name(name, i, j), f"{title} {method['title']}, {setting['name']}")
-                panels.append(Panel(i, str(method["title"]), svg))
+                classes, words = stage.classes(setting), f"{title} {method['title']}, {setting['name']}"
+                shown = by_class(classes, {"Predicted as, %": predictions(shares, classes.labels)})
+                svg = figures.confusion(shares, shown, stage.name(name, i, j), words)
+                panels.append(Panel(i, str(method["title"]), svg, shown))
     return panels
+
+
+def frequent(panels: Sequence[Panel]) -> str:
+    """Return what a caption adds on the table of a matrix of many classes."""
+    many = any(panel.by_class and len(panel.by_class.rows) > NAMED for panel in panels)
+    return f" The table has the {FREQUENT} most frequent predictions of each class." if many else ""
+
+
+def of_methods(stage: Scene, setting: Tree, choose: Callable[[Cell], Curve | None], unit: str) -> ByClass:
+    """Return the curves over ranks of a setting's methods as the rows of a table."""
+    curves = zip(stage.table["methods"], map(choose, stage.row(setting)), strict=True)
+    values = {str(method["title"]): percents(curve) for method, curve in curves if curve}
+    return by_class(stage.classes(setting), values, unit)
 
 
 def lines_of(stage: Scene, curves: Mapping[str, Curve | None]) -> tuple[Line, ...]:

@@ -105,8 +105,8 @@ def _environment() -> Environment:
 
 def escape_markdown(value: object) -> str:
     """Text for a Markdown cell: one line, nothing in it read as markup."""
-    line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{mark}" if mark in "\\`*_[]|#" else mark for mark in line)
+    marks = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"} | {mark: f"\\{mark}" for mark in "\\`*_[]|#~"}
+    return "".join(marks.get(mark, mark) for mark in " ".join(str(value).split()))
 
 
 def _metrics(judgements: Iterable[Judged]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from daso.ops.bias import divergence, evenness, imbalance
 from daso.ops.confusion import IntArray
+from daso.report.classes import merged
 from daso.report.collect import Cell, Tree, spread
 from daso.report.history import Curve, FloatArray, moments
 
@@ -21,11 +22,16 @@ INFINITE = "∞"
 
 
 class Trace(NamedTuple):
-    """The analysis of one finished run; `order` is its classes by rank."""
+    """The analysis of one finished run; `order` is its classes by rank, `names` are those of classes 0, 1, ..."""
 
     order: list[int]
     tree: Tree
     counts: Tree
+    names: list[str]
+
+    def named(self, classes: Iterable[int]) -> list[str]:
+        """The names of classes."""
+        return [self.names[k] for k in classes]
 
     def ranked(self, values: Sequence[float | None]) -> FloatArray:
         """What belongs to classes (K,), by rank."""
@@ -34,8 +40,11 @@ class Trace(NamedTuple):
 
 def traces(cell: Cell) -> list[Trace]:
     """The analyses of a cell's finished runs; those without one are left out."""
-    kept = [(m["class_order"], m.get("analysis"), m["counts"]) for m in cell.done.values()]
-    return [Trace(list(order), tree, counts) for order, tree, counts in kept if tree]
+    return [
+        Trace(list(metrics["class_order"]), metrics["analysis"], metrics["counts"], metrics["classes"])
+        for metrics in cell.done.values()
+        if metrics.get("analysis")
+    ]
 
 
 def kinds(found: Iterable[Trace]) -> list[str]:
@@ -58,9 +67,17 @@ def by_rank(found: Sequence[Trace], kind: str, measure: str) -> Curve | None:
     return _curve(np.arange(1.0, len(values[0]) + 1), values) if values else None
 
 
-def by_frequency(found: Sequence[Trace], kind: str, measure: str) -> tuple[Curve, Curve] | None:
-    """The same with the classes guessed most often first, and how often they are: their share of the guesses."""
-    values, shares = [], []
+class ByFrequency(NamedTuple):
+    """Precision or recall of one kind of pseudo-label, its most frequent class first, in percent."""
+
+    curve: Curve
+    shares: Curve  # of the pseudo-labels
+    classes: list[str]  # the names at each place, several where seeds differ
+
+
+def by_frequency(found: Sequence[Trace], kind: str, measure: str) -> ByFrequency | None:
+    """The same with the most frequent class first; None where no run has it."""
+    values, shares, names = [], [], []
     for trace in found:
         source = trace.tree["sources"].get(kind, {})
         if source.get(measure):
@@ -68,10 +85,11 @@ def by_frequency(found: Sequence[Trace], kind: str, measure: str) -> tuple[Curve
             order = np.argsort(-counts, kind="stable")
             values.append(100 * np.array(source[measure], dtype=np.float64)[order])
             shares.append(100 * counts[order] / max(counts.sum(), 1))
+            names.append(trace.named(order))
     if not values:
         return None
     x = np.arange(1.0, len(values[0]) + 1)
-    return _curve(x, values), _curve(x, shares)
+    return ByFrequency(_curve(x, values), _curve(x, shares), merged(names))
 
 
 def histograms(found: Sequence[Trace], kind: str) -> tuple[list[int], FloatArray] | None:
@@ -122,6 +140,17 @@ def likeness(found: Sequence[Trace], end: str) -> FloatArray | None:
     """Cosines (n, m) of the `most` or `least` predicted classes with their nearest, mean over seeds place by place."""
     tables = [np.array(trace.tree["similarity"][end]["cosine"], dtype=np.float64) for trace in found]
     return moments(np.stack(tables).reshape(len(tables), -1))[0].reshape(tables[0].shape) if tables else None
+
+
+def alike(found: Sequence[Trace], end: str, cosines: FloatArray) -> tuple[list[str], list[str]]:
+    """The names of the classes of `likeness`, and of the nearest ones of each with their cosines."""
+    parts = [(trace, trace.tree["similarity"][end]) for trace in found]
+    classes = merged(trace.named(part["classes"]) for trace, part in parts)
+    nearest = [merged(trace.named(part["nearest"][i]) for trace, part in parts) for i in range(len(classes))]
+    return classes, [
+        "; ".join(f"{name}: {cosine:.2f}" for name, cosine in zip(names, row, strict=True) if not np.isnan(cosine))
+        for names, row in zip(nearest, cosines, strict=True)
+    ]
 
 
 def true_classes(found: Iterable[Trace]) -> dict[str, str] | None:

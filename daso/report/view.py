@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from daso.data.tail import way_of
 from daso.report.analyses import Findings
-from daso.report.collect import MEASURES, Cell, Spread, Tree
+from daso.report.collect import MEASURES, Cell, Spread, Tree, plus_minus
 from daso.report.measured import Place, hindrances, parts
 from daso.report.planned import Expected, compared
 from daso.report.plates import Plate
@@ -182,11 +182,6 @@ def described(setting: Tree) -> dict[str, str]:
         "gamma_u": unlabeled,
         "reversed": "reversed" if setting.get("reversed") else "",
     }
-
-
-def plus_minus(mean: float, std: float | None, n: int) -> str:
-    """`76.0 ± 0.37`; the deviation only of two runs or more."""
-    return f"{mean:.1f} ± {std:.2f}" if std is not None and n > 1 else f"{mean:.1f}"
 
 
 def signed(points: float) -> str:

@@ -93,6 +93,7 @@ def a_run(run, level=0.76, seed=0, classes=10, setting=None, **provenance):
             "few": float(recall[classes - edge :].mean()),
         },
         "class_order": list(range(classes)),
+        "classes": [f"class {k}" for k in range(classes)],
         "confusion": confusion.tolist(),
         "pseudo_label": None if "supervised" in method else {"recall": [0.5] * classes, "precision": [0.5] * classes},
         "counts": {"labeled": labeled, "unlabeled": unlabeled[::-1] if setting.get("reversed") else unlabeled},

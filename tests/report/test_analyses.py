@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURE = ("by_rank", "confusion", "over_steps")
 HEADING = "Where the pseudo-labels went"
 FIGURES = {
-    "motivation": "accuracy of the final model on the test images, class by class",
-    "histogram": "Which classes the pseudo-labels are of",
+    "motivation": "accuracy of the final model on the test images of each class",
+    "histogram": "Distribution of the pseudo-labels over classes",
     "groups": "many, medium and few classes",
     "precision_recall": "Precision and recall of pseudo-labels of the last window",
     "confusion": "Of the unlabeled images of each class",

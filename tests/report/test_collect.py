@@ -93,6 +93,13 @@ def test_metrics_of_another_run_or_no_json(project, suite, make_metrics):
         one_cell(suite, project)
 
 
+def test_metrics_need_a_name_for_each_class(project, suite, make_metrics):
+    metrics = make_metrics(f"{RUN}/s0", 0.7)
+    project.write_metrics({**metrics, "classes": metrics["classes"][1:]})
+    with pytest.raises(DataError, match="classes does not have a name for each class"):
+        one_cell(suite, project)
+
+
 def test_order_is_the_suites(project, make_suite):
     cells = collect(make_suite(), project.metrics, project.scratch)
     assert [(c.setting[:5], c.method) for c in cells[2:4]] == [("n500-", "fixmatch_daso"), ("n1500", "supervised")]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from daso.report import figures
+from daso.report.classes import Classes, by_class
 from daso.report.figures import Line
 from daso.report.history import Curve
 
@@ -15,14 +16,19 @@ def curve(classes=10, seeds=3):
     return Curve(x, 50.0 + x, np.full(classes, 2.0 if seeds > 1 else np.nan), seeds)
 
 
+def shown(classes=10):
+    names = [f"class {k}" for k in range(classes)]
+    return by_class(Classes(names, shared=True), {"recall": ["50.0"] * classes})
+
+
 DRAWINGS = {
     "steps": lambda name: figures.over_steps([Line(0, curve()), Line(9, curve(seeds=1))], name, "a title", "%"),
-    "rank": lambda name: figures.by_rank([Line(1, curve())], name, "a title"),
-    "many ranks": lambda name: figures.by_rank([Line(1, curve(100))], name, "a title"),
-    "sizes": lambda name: figures.class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, name, "a title"),
-    "labels only": lambda name: figures.class_sizes({"labeled": [20, 2]}, name, "a title"),
-    "confusion": lambda name: figures.confusion(np.eye(3), name, "a title"),
-    "many classes": lambda name: figures.confusion(np.eye(100), name, "a title"),
+    "rank": lambda name: figures.by_rank([Line(1, curve())], shown(), name, "a title"),
+    "many ranks": lambda name: figures.by_rank([Line(1, curve(100))], shown(100), name, "a title"),
+    "sizes": lambda name: figures.class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, shown(2), name, "a title"),
+    "labels only": lambda name: figures.class_sizes({"labeled": [20, 2]}, shown(2), name, "a title"),
+    "confusion": lambda name: figures.confusion(np.eye(3), shown(3), name, "a title"),
+    "many classes": lambda name: figures.confusion(np.eye(100), shown(100), name, "a title"),
 }
 
 
@@ -46,6 +52,7 @@ def test_nothing_but_the_drawing(drawing):
     assert svg.endswith("</svg>")
     assert "http" not in svg
     assert "metadata" not in svg
+    assert "font-family" not in svg  # words are set in the type of the page
     assert not re.search(r"#000[01]\w\w\b", svg)  # every stand-in colour became a variable of the page
     assert "var(--soft)" in svg
 
@@ -56,19 +63,18 @@ def test_a_band_ends_at_zero_and_a_hundred():
     wide = Curve(ranks, np.array([1.0, 99.0]), np.array([5.0, 5.0]), 3)
     low, high = np.array([0.0, 94.0]), np.array([6.0, 100.0])
     cut = Curve(ranks, (low + high) / 2, (high - low) / 2, 3)
-    bands = [
-        re.search(r"PolyCollection.*?</g>", figures.by_rank([Line(0, c)], "x", "t"), re.DOTALL) for c in (wide, cut)
-    ]
+    drawings = [figures.by_rank([Line(0, c)], shown(2), "x", "t") for c in (wide, cut)]
+    bands = [re.search(r"PolyCollection.*?</g>", drawing, re.DOTALL) for drawing in drawings]
     assert re.findall(r' d="[^"]*"', bands[0][0]) == re.findall(r' d="[^"]*"', bands[1][0]) != []
 
 
 def test_titles_are_escaped():
-    assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in figures.confusion(np.eye(2), "x", 'a <b> "c"')
+    assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in figures.confusion(np.eye(2), shown(2), "x", 'a <b> "c"')
 
 
 def test_a_field_is_numbered_from_half_a_percent_on():
     shares = np.array([[0.996, 0.004], [0.25, 0.75]])
-    numbers = re.findall(r"font-size: 6px[^>]*>(\d+)<", figures.confusion(shares, "x", "t"))
+    numbers = re.findall(r"font-size: 6px[^>]*>(\d+)<", figures.confusion(shares, shown(2), "x", "t"))
     assert numbers == ["100", "25", "75"]
 
 

@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from daso.data.files import sealed
-from daso.report.view import described, plus_minus, signed
+from daso.report.collect import plus_minus
+from daso.report.view import described, signed
 
 FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"}
 VOID = {"meta", "br", "img", "hr", "link", "input"}

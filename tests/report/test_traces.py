@@ -3,6 +3,7 @@ import pytest
 
 from daso.report.collect import Cell
 from daso.report.traces import (
+    alike,
     by_frequency,
     by_rank,
     confusion,
@@ -42,7 +43,12 @@ def analysis(counts, recall, few=(0.1, 0.2), **indices):
 def cell(*analyses, order=(2, 0, 1)):
     """A cell of runs whose classes have the ranks 2, 3, 1."""
     done = {
-        seed: {"class_order": list(order), "counts": {"unlabeled": [10, 20, 70]}, "analysis": one}
+        seed: {
+            "class_order": list(order),
+            "classes": list("abc"),
+            "counts": {"unlabeled": [10, 20, 70]},
+            "analysis": one,
+        }
         for seed, one in enumerate(analyses)
     }
     return Cell("t", "s", "m", "d/s/p/m", tuple(done), done)
@@ -78,9 +84,10 @@ def test_classes_in_the_order_of_ranks():
 
 def test_classes_in_the_order_of_their_frequency():
     """Orders 0, 2, 1 and 1, 0, 2: recall 20 and 40, 60 and 40, 40 and 100; shares 6/9 and 9/12, 3/9 and 3/12, 0."""
-    recall, shares = by_frequency(FOUND, "final", "recall")
+    recall, shares, names = by_frequency(FOUND, "final", "recall")
     assert recall.mean.tolist() == pytest.approx([30, 50, 70])
     assert shares.mean.tolist() == pytest.approx([50 * (6 / 9 + 9 / 12), 50 * (3 / 9 + 3 / 12), 0])
+    assert names == ["a, b", "c, a", "b, c"]
 
 
 def test_over_training():
@@ -124,6 +131,14 @@ def test_the_row_of_the_true_classes():
     absent = true_classes([trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND])
     assert (absent["imbalance"], absent["never"]) == ("∞", "1.0")
     assert true_classes([trace._replace(counts={"unlabeled": [0, 0, 0]}) for trace in FOUND]) is None
+
+
+def test_likeness_names_classes_place_by_place():
+    """Seeds share the class in the first place and one of its nearest; a cosine that no seed has is left out."""
+    nearest = [{"most": {"classes": [0, k], "nearest": [[1, 2], [0, 1]]}} for k in (1, 2)]
+    seeds = [trace._replace(tree={"similarity": each}) for trace, each in zip(FOUND, nearest, strict=True)]
+    classes, texts = alike(seeds, "most", np.array([[0.5, np.nan], [0.75, 0.5]]))
+    assert (classes, texts) == (["a", "b, c"], ["b: 0.50", "a: 0.75; b: 0.50"])
 
 
 def test_likeness_is_averaged_place_by_place():
