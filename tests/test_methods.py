@@ -85,11 +85,27 @@ def chooses(tree: dict) -> bool:
     return not base or any(isinstance(value, str) or not value for value in words)
 
 
+def traits(name: str) -> set[tuple]:
+    """The learner, the add-ons and the plan of a method, and every choice among their options."""
+    words = ((part["name"], item) for _, part in parts(PARAMS.methods[name]) for item in part.items())
+    return {(part, *item) for part, item in words if isinstance(item[1], str | bool)}
+
+
+def covering(names: list[str]) -> list[str]:
+    """Methods that together have every trait; the next one is always that with the most new ones."""
+    found, left = [], set().union(*map(traits, names))
+    while left:
+        found.append(max(names, key=lambda name: len(traits(name) & left)))
+        left -= traits(found[-1])
+    return found
+
+
 METHODS = sorted(PARAMS.methods)
 RECIPES = [name for name in METHODS if chooses(PARAMS.methods[name])]
 # A processor without bfloat16 emulates it slowly: there one recipe, with a teacher and queues, stands for all.
 NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 IN_BF16 = RECIPES if NATIVE else ["fixmatch_daso"]
+COMPILED = covering(RECIPES)  # the others are compiled by `make endurance`
 
 
 @pytest.fixture(params=METHODS)
@@ -208,6 +224,9 @@ def test_a_step_never_asks_the_device(recipe):
     assert isinstance(run.rate, FakeTensor)
 
 
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=[] if name in COMPILED else pytest.mark.endurance) for name in RECIPES]
+)
 def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
     """All graphs of the networks and of the method's tail are there after a step of each phase, with eager's bits.
 
