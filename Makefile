@@ -63,8 +63,8 @@ lint:
 types:
 	mypy
 
-# One thread per process, one process per core: small networks gain nothing from more threads. Compiled modules are kept,
-# also in a container that says not to, because the tests start hundreds of processes.
+# One thread per process, one process per core: small networks gain nothing from more threads. Bytecode is kept,
+# also in a container whose environment forbids it: the tests start hundreds of processes.
 check:
 	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 python -m pytest -m "not endurance" -n 2 --dist loadgroup
 

@@ -22,6 +22,7 @@ from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
+from tests.covering import covering
 from tests.engine.world import batches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,27 +86,12 @@ def chooses(tree: dict) -> bool:
     return not base or any(isinstance(value, str) or not value for value in words)
 
 
-def traits(name: str) -> set[tuple]:
-    """The learner, the add-ons and the plan of a method, and every choice among their options."""
-    words = ((part["name"], item) for _, part in parts(PARAMS.methods[name]) for item in part.items())
-    return {(part, *item) for part, item in words if isinstance(item[1], str | bool)}
-
-
-def covering(names: list[str]) -> list[str]:
-    """Methods that together have every trait; the next one is always that with the most new ones."""
-    found, left = [], set().union(*map(traits, names))
-    while left:
-        found.append(max(names, key=lambda name: len(traits(name) & left)))
-        left -= traits(found[-1])
-    return found
-
-
 METHODS = sorted(PARAMS.methods)
 RECIPES = [name for name in METHODS if chooses(PARAMS.methods[name])]
 # A processor without bfloat16 emulates it slowly: there one recipe, with a teacher and queues, stands for all.
 NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 IN_BF16 = RECIPES if NATIVE else ["fixmatch_daso"]
-COMPILED = covering(RECIPES)  # the others are compiled by `make endurance`
+COMPILED = covering({name: PARAMS.methods[name] for name in RECIPES})  # the others are compiled by `make endurance`
 
 
 @pytest.fixture(params=METHODS)
