@@ -63,9 +63,10 @@ lint:
 types:
 	mypy
 
-# One thread per process, one process per core: small networks gain nothing from more threads.
+# One thread per process, one process per core: small networks gain nothing from more threads. Bytecode is kept,
+# also in a container whose environment forbids it: the tests start hundreds of processes.
 check:
-	OMP_NUM_THREADS=1 python -m pytest -m "not endurance" -n 2 --dist loadgroup
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 python -m pytest -m "not endurance" -n 2 --dist loadgroup
 
 lock:
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

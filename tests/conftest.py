@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -32,6 +33,18 @@ def cifar10_zip():
         if path.is_file() and path.suffix == ".zip":
             return path.resolve()
     pytest.skip("no zip of CIFAR-10 images: name one by DASO_CIFAR10")
+
+
+@pytest.fixture(scope="session")
+def read_params(tmp_path_factory):
+    """A working copy of params/ alone, read once: a copy beside it need not parse them again (`daso.config.cache`)."""
+    from daso.config.params import load
+
+    path = tmp_path_factory.mktemp("read_params")
+    shutil.copytree(ROOT / "params", path / "params")
+    (path / "Snakefile").touch()
+    load(path / "params")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,10 @@ PROGRAMS = ("python", "snakemake", "dvc")
 PACKAGES = (
     *("torch", "torch._inductor.config", "torch.utils.tensorboard", "pandas", "scipy.stats", "sklearn.datasets"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "jinja2", "PIL.Image"),
-    *("jsonschema", "ruamel.yaml", "snakemake.cli", "snakemake.executors.local", "dvc.cli", "dvc.repo"),
+    *("PIL.JpegImagePlugin", "PIL.ImageOps", "matplotlib.style", "jsonschema", "ruamel.yaml"),
+    *("snakemake.cli", "snakemake.executors.local", "snakemake.storage", "snakemake.benchmark", "smart_open"),
+    *("dvc.cli.parser", "dvc.commands.repro", "dvc.data_cloud", "dvc.lock", "dvc.repo.index", "dvc.repo.plots"),
+    *("networkx", "pygit2", "scmrepo.git"),
 )
 CLIENT = """\
 #!{python} -ISs
@@ -148,6 +151,7 @@ def leave(main, *arguments) -> None:
 if __name__ == "__main__":
     for package in PACKAGES:
         importlib.import_module(package)
+    sys.modules["snakemake.cli"].get_argument_parser()  # finds and imports its plugins, once a process
     gc.collect()
     gc.freeze()  # a fork that collects garbage would copy every page
     leave(run, serve(), sys.argv[1])

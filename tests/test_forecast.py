@@ -30,11 +30,19 @@ tables:
 """
 
 
+@pytest.fixture(scope="module")
+def chain(read_params, tmp_path_factory):
+    """A working copy of the project's own params/ and one suite more, read once."""
+    path = shutil.copytree(read_params, tmp_path_factory.mktemp("chain"), dirs_exist_ok=True)
+    (path / "params/suites/chain.yaml").write_text(CHAIN)
+    load(path / "params")
+    return path
+
+
 @pytest.fixture
-def params(tmp_path, monkeypatch):
-    """The project's own, and one suite more; nothing trained; a machine, sizes and a disk that are made up."""
-    shutil.copytree(ROOT / "params", tmp_path / "params")
-    (tmp_path / "params/suites/chain.yaml").write_text(CHAIN)
+def params(chain, tmp_path, monkeypatch):
+    """Those of `chain`; nothing trained; a machine, sizes and a disk that are made up."""
+    shutil.copytree(chain, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "_here", lambda params, protocol: CPU)
     monkeypatch.setattr(module, "bytes_of", lambda config, images: Bytes(2_000_000, 100_000, 3_000_000))

@@ -13,16 +13,15 @@ from daso.errors import DataError, ParamsError
 from daso.keep import keep
 from tests.finished import finish
 
-PARAMS = Path(__file__).resolve().parents[1] / "params"
 RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"
 METRICS, FOLDER, KEPT = Path("metrics", f"{RUN}.json"), Path("runs", RUN), Path("reports/measured", RUN)
 HISTORY = "step,test_top1\n60,0.5\n"
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(read_params, tmp_path, monkeypatch):
     """A project with one evaluated run."""
-    shutil.copytree(PARAMS, tmp_path / "params")
+    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     finish(FOLDER, {"history.csv": HISTORY}, run=RUN, key="abc")
     METRICS.parent.mkdir(parents=True)

@@ -23,7 +23,6 @@ from daso.report.page import write_report
 from daso.training import Way
 from tests.engine.world import CPU
 
-PARAMS = Path(__file__).resolve().parents[1] / "params"
 RUN = "digits/n20-m80-l20-u10r/smoke/supervised/s0"
 CRT = "digits/n20-m80-l20-u10r/smoke/supervised_crt/s0"  # trains on the frozen encoder of RUN
 BOTH = Path("bundles/both")
@@ -31,10 +30,10 @@ COMMIT, BUNDLE, KEPT = "0123456789ab", Path("bundles/x"), Path("reports/measured
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(read_params, tmp_path_factory):
     """A project with bundles of runs that were trained at COMMIT: of RUN, and of RUN with CRT; and the key of RUN."""
     root = tmp_path_factory.mktemp("elsewhere")
-    shutil.copytree(PARAMS, root / "params")
+    shutil.copytree(read_params, root, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DASO_COMMIT", COMMIT)
@@ -54,11 +53,11 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def key(trained, tmp_path, monkeypatch):
+def key(trained, read_params, tmp_path, monkeypatch):
     """A working copy with params/ and the trained bundle alone."""
     root, key = trained
-    for name in ("params", "bundles"):
-        shutil.copytree(root / name, tmp_path / name)
+    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(root / "bundles", tmp_path / "bundles")
     monkeypatch.chdir(tmp_path)
     return key
 

@@ -22,6 +22,7 @@ from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
+from tests.covering import covering
 from tests.engine.world import batches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,6 +91,7 @@ RECIPES = [name for name in METHODS if chooses(PARAMS.methods[name])]
 # A processor without bfloat16 emulates it slowly: there one recipe, with a teacher and queues, stands for all.
 NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 IN_BF16 = RECIPES if NATIVE else ["fixmatch_daso"]
+COMPILED = covering({name: PARAMS.methods[name] for name in RECIPES})  # the others are compiled by `make endurance`
 
 
 @pytest.fixture(params=METHODS)
@@ -208,6 +210,9 @@ def test_a_step_never_asks_the_device(recipe):
     assert isinstance(run.rate, FakeTensor)
 
 
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=[] if name in COMPILED else pytest.mark.endurance) for name in RECIPES]
+)
 def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
     """All graphs of the networks and of the method's tail are there after a step of each phase, with eager's bits.
 

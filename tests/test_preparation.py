@@ -10,7 +10,6 @@ from daso.cli import main
 from daso.config.params import load
 from daso.config.resolve import split_config
 
-ROOT = Path(__file__).resolve().parents[1]
 SETTING = "n20-m80-l20-u10r"
 RUN = f"digits/{SETTING}/smoke/supervised/s0"
 STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"
@@ -18,11 +17,11 @@ MEND = f"; delete it and run `snakemake {SPLIT}` again\n"
 
 
 @pytest.fixture
-def draw(tmp_path, monkeypatch):
+def draw(read_params, tmp_path, monkeypatch):
     """The digits, and `draw(out, ...)`: their split of seed 0, drawn by a changed configuration."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DASO_GPUS", "0")
-    shutil.copytree(ROOT / "params", "params")
+    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
     assert main(["download", "digits", "--out", STORE]) == 0
     config = split_config(load(), "digits", SETTING, 0)
     assert config["setting"]["m1"] == 80

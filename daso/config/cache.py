@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,9 +27,10 @@ def kept(
 
     The result depends on nothing but the contents of `files`, the Python version and `also`. It is kept only in a
     working copy (a folder with a Snakefile), if JSON holds it without loss, and if no file changed while it was made.
+    Files go by their paths from `project`, so a working copy that is moved or copied keeps its results.
     A damaged file of the cache is replaced; an unwritable one is left alone.
     """
-    before = _digest(files(), also) if (project / "Snakefile").is_file() else None
+    before = _digest(project, files(), also) if (project / "Snakefile").is_file() else None
     if before is None:
         return make()
     path = project / FOLDER / f"{name}.json"
@@ -40,7 +42,7 @@ def kept(
     result = make()
     with suppress(DataError, TypeError, ValueError):
         text = json.dumps(result)
-        if json.loads(text) == result and _digest(files(), also) == before:
+        if json.loads(text) == result and _digest(project, files(), also) == before:
             with whole_file(path, durable=False) as file:
                 file.write(f"{_head(before, text)}\n{text}".encode())
     return result
@@ -51,13 +53,13 @@ def sources(root: Path = ROOT) -> list[Path]:
     return sorted((root / "daso").rglob("*.py"))
 
 
-def _digest(files: Iterable[Path], also: str) -> str | None:
+def _digest(project: Path, files: Iterable[Path], also: str) -> str | None:
     """Return a digest of the names and contents of files; None if one of them cannot be read."""
     found = hashlib.sha256(f"{sys.version} {also}".encode())
     try:
         for path in files:
             content = hashlib.sha256(read_file(path, LARGEST)).hexdigest()
-            found.update(f"\n{path}\n{content}".encode())
+            found.update(f"\n{os.path.relpath(path, project)}\n{content}".encode())
     except (OSError, ValueError):
         return None
     return found.hexdigest()

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from daso.errors import ParamsError
@@ -107,11 +107,11 @@ def refusals(
     run. `env` has the fields of `records.Env` that are known, and a test that reads another one is left to the
     constructor. The options must be those that the constructor has, and of their kinds. A field is named "env.<field>".
     """
-    _, init = _source(spec, root)
     values = {**defaults(spec, root), **given}
     scope = {**values, "env": SimpleNamespace(**(env or {}))}
     known = {*values, *(f"env.{field}" for field in env or {})}
-    return [(str(_value(message, scope)), read) for test, message, read in _guards(init, known) if _value(test, scope)]
+    guards = [(test, message, read) for test, message, read in _guards(spec, root) if read <= known]
+    return [(str(_value(message, scope)), set(read)) for test, message, read in guards if _value(test, scope)]
 
 
 def attribute(
@@ -141,16 +141,20 @@ def _set(spec: str, name: str, root: Path | None) -> tuple[ast.expr | None, bool
     return found, not inside or (len(inside) == 1 and found is not None)
 
 
-def _guards(init: ast.FunctionDef | None, known: set[str]) -> Iterator[tuple[ast.expr, ast.expr, set[str]]]:
-    """Tests that only look at what is known, what the error says where they hold, and what was looked at."""
+@cache
+def _guards(spec: str, root: Path | None) -> list[tuple[ast.expr, ast.expr, set[str]]]:
+    """The tests of a constructor that raise where they hold, what the error says, and the names that both read."""
+    _, init = _source(spec, root)
+    found = []
     for item in init.body if init else ():
         match item:
             case ast.If(
                 test=test,
                 body=[ast.Raise(exc=ast.Call(func=ast.Name(id="ParamsError"), args=[message]))],
                 orelse=[],
-            ) if (read := _free(test, message)) <= known:
-                yield test, message, read
+            ):
+                found.append((test, message, _free(test, message)))
+    return found
 
 
 def _free(*parts: ast.expr) -> set[str]:
@@ -183,7 +187,12 @@ def _assigned(node: ast.FunctionDef | ast.ClassDef | None, target: str) -> ast.e
 
 def _value(node: ast.expr, values: Mapping[str, object]) -> object:
     """What an expression of the package's own source gives."""
-    return eval(compile(ast.Expression(node), "<guard>", "eval"), {"__builtins__": {}, **CALLED, **values})
+    return eval(_code(node), {"__builtins__": {}, **CALLED, **values})
+
+
+@cache
+def _code(node: ast.expr) -> CodeType:
+    return compile(ast.Expression(node), "<guard>", "eval")
 
 
 def _keywords(init: ast.FunctionDef | None) -> list[tuple[ast.arg, ast.expr | None]]:

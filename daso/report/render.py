@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def _page(suite: Tree, cells: Sequence[Cell], sections: Sequence[Section], order
     }
 
 
+@cache
 def _environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,21 @@ SMOKE = Run("digits", SETTING, "smoke", "fixmatch", 0)
 ORIGIN = {"commit": "c", "device": "cpu: made up", "threads": 1, "mode": "eager", "versions": {"torch": "9.9"}}
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A project with the store of the digits, whose params have been read once, and nothing trained."""
+    path = tmp_path_factory.mktemp("fresh")
+    (path / "Snakefile").touch()
+    (path / "params").symlink_to(ROOT / "params")
+    make_store(data_config(PARAMS, "digits"), path / "data/store/digits")
+    load(path / "params")
+    return path
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A project with the store of the digits and nothing trained."""
-    (tmp_path / "params").symlink_to(ROOT / "params")
-    make_store(data_config(PARAMS, "digits"), tmp_path / "data/store/digits")
+def here(fresh, tmp_path, monkeypatch):
+    """A copy of that project, entered."""
+    shutil.copytree(fresh, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

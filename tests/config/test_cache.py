@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 import threading
 from contextlib import contextmanager, nullcontext
@@ -35,6 +36,17 @@ def test_made_once_until_a_file_changes(project):
     assert [result(project, made) for _ in range(2)] == [{"text": "2"}] * 2
     result(project, made, also="another version")
     assert made == ["1", "2", "2"]
+
+
+def test_a_copy_of_a_working_copy_keeps_the_results(project, tmp_path):
+    made = []
+    result(project, made)
+    copy = shutil.copytree(project, tmp_path / "copy")
+    assert result(copy, made) == {"text": "1"}
+    assert made == ["1"]
+    (copy / "a.txt").rename(copy / "b.txt")
+    assert kept(copy, "n", lambda: [copy / "b.txt"], lambda: made.append("renamed")) is None
+    assert made == ["1", "renamed"]
 
 
 def test_not_kept_if_a_file_changes_while_it_is_made(project):

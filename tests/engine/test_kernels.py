@@ -11,9 +11,13 @@ from tests.test_methods import KEYS, Run
 
 
 def step_of(method: str, precision: str) -> Kernels:
-    """The kernels of the fourth step, when all parts of the method are at work and all sums exist."""
+    """The kernels of the fourth step, when all parts of the method are at work and all sums exist.
+
+    The number of kernels does not depend on the size of the images, so they are small.
+    """
     config = KEYS.resolved(Run("cifar10-lt", "n1500-m3000-l100-u100", "paper", method, 0))
-    run = trainer(changed(awake(config, precision), {"protocol.batch_size": 2}), choose_device("cpu"), "eager")
+    small = changed(awake(config, precision), {"protocol.batch_size": 2, "dataset.image_size": 8})
+    run = trainer(small, choose_device("cpu"), "eager")
     run.advance(3)
     chunk = next(run.loader.chunks(3, 4))
     run.learner.enter(3)

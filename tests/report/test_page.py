@@ -17,8 +17,8 @@ PARAMS = Path(__file__).resolve().parents[2] / "params"
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    shutil.copytree(PARAMS, tmp_path / "params")
+def here(read_params, tmp_path, monkeypatch):
+    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

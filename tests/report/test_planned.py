@@ -84,11 +84,10 @@ def test_a_report_shows_it_where_there_is_one(project, make_suite, run_ids):
     assert page.count("<td>3</td><td>2.5 min</td><td>3.0 min</td><td>1.20</td>") == 2
 
 
-def test_a_plan_changes_the_key_of_its_report_alone(tmp_path, monkeypatch):
-    from pathlib import Path
+def test_a_plan_changes_the_key_of_its_report_alone(read_params, tmp_path, monkeypatch):
     from shutil import copytree
 
-    copytree(Path(__file__).resolve().parents[2] / "params", tmp_path / "params")
+    copytree(read_params, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     params = load()
     keys = [Keys(params).report(suite) for suite in ("smoke", "quickstart")]
