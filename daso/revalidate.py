@@ -151,21 +151,21 @@ def _compare(
     """Compare the short runs of both codes; return what was compared. Raises DataError where one bit differs."""
     precision, name = there.result["provenance"]["precision"], there.config["run"]
     short = short_run.shortened(config, precision)
-    known = digest([{**short, "code": ""}, there.config["code"]])  # equal for all seeds of a recipe
+    known = digest([{**short, "code": there.config.get("code")}, config["code"]])  # equal for all seeds of a recipe
     if known not in compared:
         logging.info("%s: %d steps in %s by either code", name, short_run.STEPS, precision)
         data = short_run.write_data(short, folder)
-        for which, code, tree in (("then", there.config["code"], root), ("now", config["code"], ROOT)):
+        before = f"commit {there.result['provenance']['commit']}"
+        codes = (("then", before, there.config.get("code"), root), ("now", "the present code", config["code"], ROOT))
+        for which, whose, code, tree in codes:
             try:
                 short_run.train(tree, {**short, "code": code}, data, folder / which)
             except DataError as error:
-                raise DataError(
-                    f"{there.folder}: the code of {which} cannot run it: {error}; {_again(there)}"
-                ) from error
+                raise DataError(f"{there.folder}: {whose} fails in a short run: {error}; {_again(there)}") from error
         if other := short_run.differences(folder / "then", folder / "now"):
             more = f" and {len(other) - 3} more" if len(other) > 3 else ""
             raise DataError(
-                f"{there.folder}: the code now gives other bits: {', '.join(other[:3])}{more}; {_again(there)}"
+                f"{there.folder}: the present code gives other bits: {', '.join(other[:3])}{more}; {_again(there)}"
             )
         made = read_json(folder / "now/out/train.json", "result of a run")["provenance"]
         environment = {name: made[name] for name in journal.WAY if name in made}

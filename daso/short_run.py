@@ -34,7 +34,9 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     Every component stays, with its options but for lengths, and for thresholds, which an untrained network would never
     reach: all pseudo-labels would be masked, and no bit of the consistency loss compared.
     """
-    short = copied({**config, "run": NAME, "key": NAME, "split_config_sha256": NAME, "seed": 0, "draw_seed": 0})
+    short: dict[str, Any] = copied(
+        {**config, "run": NAME, "key": NAME, "split_config_sha256": NAME, "seed": 0, "draw_seed": 0}
+    )
     protocol, method, optimizer, plan = (short[name] for name in ("protocol", "method", "optimizer", "plan"))
     share = STEPS / protocol["steps"]
     optimizer["milestones"] = [round(step * share) for step in optimizer["milestones"]]

@@ -1,0 +1,297 @@
+"""Refusals of `revalidate`, each in one line with nothing written; what a short run passes; what it cannot compare."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from daso import short_run
+from daso.config.build import Lent, build
+from daso.config.code import NUMBERLESS
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS
+from daso.config.resolve import Run, split_config
+from daso.config.signature import module_file, options
+from daso.data.catalog import make_store
+from daso.data.files import pretty, read_sealed
+from daso.data.split import check_split, load_split, make_split
+from daso.data.store import load_store, verify_store
+from daso.engine import journal
+from daso.engine.compiled import Compiled
+from daso.engine.resident import load as load_resident
+from daso.errors import DasoError
+from daso.report.states import states
+from daso.revalidate import UNCOMPARED, revalidate
+from tests.engine.fakes import fakes  # noqa: F401 - a fixture
+from tests.engine.world import trainer
+from tests.finished import finish
+
+ROOT = Path(__file__).resolve().parents[1]
+PARAMS = load(ROOT / "params")
+RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
+FOLDER = f"runs/{RUN.id}"
+AGAIN = f"train it again with `snakemake {FOLDER}/train.json`"
+UNKNOWN = "1234567890ab"
+
+
+def git(*arguments):
+    who = [word for name in ("name", "email") for word in ("-c", f"user.{name}=test@example.org")]
+    done = subprocess.run(["git", *who, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A repository with params, the split of the run and its first commit, which has no code."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "params", "params")
+    keys = Keys(load())
+    store = make_store({"dataset": "digits", "num_classes": 10, "image_size": 8, "source": {"kind": "digits"}}, _STORE)
+    split = make_split(_split_config(), store, _SPLIT)
+    _SPLIT.with_suffix(".key").write_text(f"{keys.split(*_PLACE)}\n")
+    git("init", "-q", "-b", "main")
+    git("add", "params")
+    git("commit", "-qm", "params")
+    return split
+
+
+_STORE, _PLACE = Path("data/store/digits"), ("digits", RUN.setting, 0)
+_SPLIT = Path("data/splits/digits", RUN.setting, "s0.json")
+
+
+def _split_config():
+    return split_config(PARAMS, *_PLACE)
+
+
+def train(change=lambda config: None, commit=None, split_sha256=None, **provenance):
+    """A finished run of other code, with one thing about it changed."""
+    config = json.loads(json.dumps(Keys(load()).resolved(RUN))) | {"key": "0" * 16, "code": "0" * 64}
+    change(config)
+    files = {"config.json": pretty(config), "history.csv": "h", "predictions.npz": "p", "final.pt": "f"}
+    made = {"commit": commit or git("rev-parse", "--short=12", "HEAD"), "device": "cpu: X", "mode": "eager"}
+    made |= {"precision": "fp32", "split_sha256": split_sha256 or load_split(_SPLIT).sha256, **provenance}
+    finish(Path(FOLDER), files, run=RUN.id, key="0" * 16, speed={}, provenance=made)
+
+
+def refused():
+    """The lines of a refusal that has changed no file and left no worktree."""
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts}
+    with pytest.raises(DasoError) as error:
+        list(revalidate([RUN.id]))
+    after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts}
+    assert after == before
+    assert states(Keys(load()), [RUN])[RUN.id] in ("stale", "missing")
+    return str(error.value)
+
+
+def test_a_run_that_is_not_finished_is_refused(project):
+    assert refused() == f"{RUN.id}: not finished, so there is nothing to revalidate; train it with `snakemake`"
+
+
+@pytest.mark.parametrize("commit", ["1234567890ab-dirty", "unknown"])
+def test_a_run_of_no_clean_commit_is_refused(project, commit):
+    train(commit=commit)
+    assert refused() == f"{FOLDER}: trained from {commit}, not a commit, so its code is lost; {AGAIN}"
+
+
+def test_a_commit_that_is_not_here_is_fetched_first(project):
+    train(commit=UNKNOWN)
+    line = refused()
+    assert line.startswith("git cat-file: ")
+    assert line.endswith(f"; `git fetch` commit {UNKNOWN}, which is not in this repository")
+
+
+def test_without_git_it_is_refused(project, monkeypatch):
+    train()
+    monkeypatch.setenv("PATH", "")
+    assert refused() == "git: not installed, and the code of a run lies in its commit; install git"
+
+
+def test_outside_a_repository_it_is_refused(project, monkeypatch):
+    train()
+    shutil.rmtree(".git")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path().absolute().parent))
+    line = refused()
+    assert line.startswith("git rev-parse: fatal: not a git repository")
+    assert line.endswith("; run this at the root of the repository")
+
+
+def test_other_params_are_named(project):
+    train(lambda config: config["optimizer"].update(lr=0.5))
+    changed = "optimizer.lr 0.5 is now 0.03"
+    assert refused() == f"{FOLDER}: not only code has changed: {changed}; restore params/, or {AGAIN}"
+
+
+def test_another_split_is_refused(project):
+    train(split_sha256="0" * 64)
+    assert refused().startswith(f"{FOLDER}: trained with another split than {_SPLIT}; ")
+
+
+def test_a_split_that_is_out_of_date_is_made_first(project):
+    train()
+    _SPLIT.with_suffix(".key").write_text("0000\n")
+    missing = f"{_SPLIT}: missing or out of date, and {FOLDER} was trained with it"
+    assert refused() == f"{missing}; make it with `snakemake {_SPLIT}`"
+
+
+def test_a_damaged_run_is_refused(project):
+    train()
+    Path(FOLDER, "history.csv").write_text("other")
+    assert refused().startswith(f"{FOLDER}/history.csv: damaged, or of another run: not the digest in train.json; ")
+
+
+def test_a_run_whose_upstream_run_has_changed_is_refused(project, monkeypatch):
+    """Of a plan: FixMatch + DARP takes the class sizes of a survey, whose estimate has another key now."""
+    run = RUN._replace(method="fixmatch_darp")
+    monkeypatch.setattr(sys.modules[__name__], "RUN", run)
+    monkeypatch.setattr(sys.modules[__name__], "FOLDER", f"runs/{run.id}")
+    train(lambda config: config["plan"]["estimate"].update(key="0" * 16))
+    upstream = run._replace(method="supervised_survey").id
+    again = f"train it again with `snakemake {FOLDER}/train.json`"
+    assert refused() == f"{FOLDER}: its upstream run {upstream} is not the one it was trained with; {again}"
+
+
+def test_old_code_that_cannot_run_is_refused_with_its_last_line(project):
+    train()
+    line = refused()
+    commit = git("rev-parse", "--short=12", "HEAD")
+    assert line.startswith(f"{FOLDER}: commit {commit} fails in a short run: ")
+    assert line.endswith(f"No module named daso; {AGAIN}")
+    assert len(git("worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.parametrize("made", [{"device": "cuda: X", "mode": "graph"}, {"mode": "compiled"}])
+def test_a_run_on_cuda_or_compiled_needs_the_code_of_its_mode_unchanged(project, made):
+    for name in UNCOMPARED:
+        path = Path(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        changed = "\nX = 1\n" if name == "daso.engine.program" else "\n# a comment\n"
+        path.write_text(module_file(name).read_text() + changed)
+    git("add", "daso")
+    git("commit", "-qm", "code")
+    train(**made)
+    shutil.rmtree("daso")
+    device = made.get("device", "cpu: X")
+    assert refused() == (
+        f"{FOLDER}: made on {device} in mode {made['mode']}, and daso.engine.program has changed, "
+        f"which no short run on a CPU compares; {AGAIN}"
+    )
+
+
+def test_the_journal_maps_later_keys_to_that_of_the_run(project):
+    train()
+    keys, result = Keys(load()), json.loads(Path(FOLDER, "train.json").read_text())
+    now, metrics = keys.train(RUN), keys.evaluate(RUN)
+    result["files"] |= {"final.pt": "f0"}
+    journal.revalidate(journal.place(RUN.id), result, {"keys": {now: "0" * 16}})
+    assert Keys(load()).train(RUN) == Keys(load()).resolved(RUN)["key"] == "0" * 16
+    assert Keys(load()).evaluate(RUN) != metrics  # these are of the run's own key
+    assert list(revalidate([RUN.id])) == []  # current now
+    journal.remember(journal.place(RUN.id), result)
+    assert Keys(load()).train(RUN) == "0" * 16  # `publish` keeps it
+    journal.remember(journal.place(RUN.id), result | {"key": "1" * 16})
+    assert Keys(load()).train(RUN) == now  # a run of another key does not
+
+
+def functions(call):
+    """The functions of the package that a call enters, as (module, name)."""
+    found = set()
+
+    def enter(frame, event, argument):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(ROOT / "daso"):
+            found.add((".".join(path.relative_to(ROOT).with_suffix("").parts), frame.f_code.co_qualname))
+
+    sys.setprofile(enter)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
+    """Those with a function that graphs or compilation enter and an eager run does not, and the settings of CUDA."""
+
+    def course(run):
+        run.advance(3)
+        run.evaluate()
+        run.save(tmp_path / "state.pt")
+        run.program.close()
+
+    def compiled():
+        run = trainer()
+        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
+        course(run)
+
+    eager = functions(lambda: course(trainer()))
+    other = functions(compiled) | functions(lambda: course(fakes.capturing(trainer())))
+    torch._dynamo.reset()
+    alone = {name for name, _ in other - eager} - NUMBERLESS
+    specs = (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values())
+    settings = {name for name in Keys(PARAMS).modules("train", specs) if _sets_a_backend(module_file(name))}
+    assert alone | settings == set(UNCOMPARED)
+
+
+def _sets_a_backend(path):
+    targets = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assign)]
+    return any(ast.unparse(target).startswith("torch.backends.") for node in targets for target in node.targets)
+
+
+def test_every_length_among_the_options_is_shortened():
+    """An integer option is in steps, batches or images, and has a limit, or is none of these."""
+    found = {
+        name
+        for spec in (*LEARNERS.values(), *ADDONS.values())
+        for name, option in options(spec).items()
+        if option.kind.name == "int"
+    }
+    assert found - short_run.LIMITS.keys() == {"epochs", "sweeps"}
+
+
+def short(recipe, folder):
+    """The trainer of a recipe's short run, made as `train` makes it."""
+    run = Run("digits", RUN.setting, "smoke", recipe, 0)
+    config = short_run.shortened(Keys(PARAMS).resolved(run), "fp32")
+    data = short_run.write_data(config, folder / recipe)
+    split = check_split(data["split"], verify_store(data["store"]), short_run.NAME)
+    sizes = {"darp.estimate": read_sealed(data["estimate"], "estimate")["sizes"]} if "estimate" in data else {}
+    resident = load_resident(verify_store(data["store"]), split.split, torch.device("cpu"))
+    return build(config, resident, torch.device("cpu"), "eager", Lent(None, sizes))
+
+
+def test_a_short_run_is_in_every_phase_of_a_whole_one(tmp_path):
+    """DARP alone has several: before its start, at every period, between."""
+    learner = short("fixmatch_darp", tmp_path).learner
+    assert {learner.enter(t) for t in range(short_run.STEPS)} == {("idle",), ("solve",), ("reuse",)}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    ["fixmatch_daso", "simmatch", "pseudo_label", "usadtm", "multi_view_debias", "fixmatch_abc", "fixmatch_boss"],
+)
+def test_some_pseudo_labels_of_a_short_run_are_above_the_threshold_and_some_below(tmp_path, recipe):
+    """Else no bit of the consistency loss, or none of the mask, would be compared."""
+    run = short(recipe, tmp_path)
+    rows = []
+    for end in range(short_run.EVERY, short_run.STEPS + 1, short_run.EVERY):
+        run.advance(end)
+        rows.append(run.evaluate())
+    assert any(0 < row["mask_rate"] < 1 for row in rows)
+    assert any(row["loss_consistency"] > 0 for row in rows)
+
+
+def test_unknown_classes_and_a_plans_labels_are_among_the_images(tmp_path):
+    config = Keys(PARAMS).resolved(Run("digits", RUN.setting, "smoke", "fixmatch_crest.g2", 0))
+    data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "plan")
+    assert len(load_split(data["split"]).split.guessed) == 10
+    config["setting"]["m1"] = "all"
+    data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "all")
+    labels = load_store(data["store"]).labels("train")
+    assert set(labels[load_split(data["split"]).split.unlabeled]) == {-1}
