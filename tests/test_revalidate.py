@@ -37,7 +37,15 @@ PARAMS = load(ROOT / "params")
 RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
 FOLDER = f"runs/{RUN.id}"
 AGAIN = f"train it again with `snakemake {FOLDER}/train.json`"
+SPEED = {"seconds": 1.0, "steps_per_second": 1.0, "images_per_second": 1.0, "share": {}}
 UNKNOWN = "1234567890ab"
+METHODS = ("fixmatch_daso", "fixmatch_darp", "supervised_survey")
+SUITE = f"""\
+title: One run
+protocol: smoke
+seeds: [0]
+tables: [{{name: one, title: One, dataset: digits, settings: [{RUN.setting}], methods: [fixmatch_daso]}}]
+"""
 
 
 def git(*arguments):
@@ -50,7 +58,13 @@ def git(*arguments):
 def project(tmp_path, monkeypatch):
     """A repository with params, the split of the run and its first commit, which has no code."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "params", "params")
+    shutil.copytree(ROOT / "params/datasets", "params/datasets")  # whose settings `where` of methods names
+    for name in ("protocols/smoke", *(f"methods/{name}" for name in METHODS)):
+        Path("params", name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / f"params/{name}.yaml", f"params/{name}.yaml")
+    Path("params/suites").mkdir()
+    Path("params/suites/one.yaml").write_text(SUITE)
+    Path("params/pipeline.yaml").write_text("suite: one\n")
     keys = Keys(load())
     store = make_store({"dataset": "digits", "num_classes": 10, "image_size": 8, "source": {"kind": "digits"}}, _STORE)
     split = make_split(_split_config(), store, _SPLIT)
@@ -76,7 +90,7 @@ def train(change=lambda config: None, commit=None, split_sha256=None, **provenan
     files = {"config.json": pretty(config), "history.csv": "h", "predictions.npz": "p", "final.pt": "f"}
     made = {"commit": commit or git("rev-parse", "--short=12", "HEAD"), "device": "cpu: X", "mode": "eager"}
     made |= {"precision": "fp32", "split_sha256": split_sha256 or load_split(_SPLIT).sha256, **provenance}
-    finish(Path(FOLDER), files, run=RUN.id, key="0" * 16, speed={}, provenance=made)
+    finish(Path(FOLDER), files, run=RUN.id, key="0" * 16, speed=SPEED, provenance=made)
 
 
 def refused():
