@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     optimizer["milestones"] = [round(step * share) for step in optimizer["milestones"]]
     optimizer["warmup"] = min(optimizer["warmup"], LIMITS["warmup"])
     protocol |= {"steps": STEPS, "checkpoint_every": STEPS, "precision": precision}
-    protocol["batch_size"] = min(protocol["batch_size"], BATCH)
+    protocol["batch_size"] = min(protocol["batch_size"], _batch(method["learner"], short["dataset"]["num_classes"]))
     protocol["evaluation"]["every"] = EVERY
     if "encoder" not in plan and "width" in protocol["network"]:
         protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
@@ -53,6 +54,17 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
         if "of" in plan.get(name, {}):
             plan[name] |= {"of": NAME, "key": NAME}
     return short
+
+
+def _batch(learner: Mapping[str, Any], classes: int) -> int:
+    """Return a small batch size; SimMatch must have seen every labeled image when its similarities start."""
+    bank = _labeled(classes).sum() if learner["name"] == "simmatch" else 0
+    return max(BATCH, math.ceil(bank / LIMITS["instance_start"]))
+
+
+def _labeled(classes: int) -> Any:
+    """Return the number of labeled images of each class (K,): one, two of every third."""
+    return np.where(np.arange(classes) % 3, 1, 2)
 
 
 def _lower_threshold(part: dict[str, Any], classes: int) -> None:
@@ -73,7 +85,7 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     """
     dataset, plan, draw = config["dataset"], config["plan"], np.random.default_rng(0)
     k, size = dataset["num_classes"], dataset["image_size"]
-    counts = {"labeled": 4 - np.arange(k) % 3, "unlabeled": 3 + np.arange(k) % 4, "validation": np.full(k, 2)}
+    counts = {"labeled": _labeled(k), "unlabeled": 3 + np.arange(k) % 4, "validation": np.full(k, 2)}
     parts = {name: np.repeat(np.arange(k), sizes) for name, sizes in counts.items()}
     labels, test = np.concatenate(list(parts.values())), np.repeat(np.arange(k), 2)
     patterns = draw.integers(64, 192, (k, 3, size, size))
