@@ -154,6 +154,17 @@ def adopt(args: Args) -> None:
             logging.info("%s: adopted", run)
 
 
+def revalidate(args: Args) -> None:
+    """Keep stale runs that the present code gives the same bits as the code that trained them."""
+    from daso import turn
+    from daso.revalidate import revalidate
+
+    with turn.held("revalidate"):
+        for line in revalidate(args.names):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+
+
 def keep(args: Args) -> None:
     """Keep the metrics and history of runs, or of a bundle's, in reports/measured/, for git and every later report."""
     from daso.keep import keep, keep_bundle
@@ -228,6 +239,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,
+    "revalidate": revalidate,
     "keep": keep,
     "publish": publish,
     "bench": bench,

@@ -75,6 +75,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "resolve": (("run", {}),),
     "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
     "adopt": (("bundle", PATH),),
+    "revalidate": (("names", {"nargs": "*", "help": "runs or suites; the default suite if none is named"}),),
     "keep": (("runs", {"nargs": "*"}), ("--bundle", {**PATH, "help": "a trained bundle: its runs, all by default"})),
     "publish": (("--suite", {"help": "refuse where params/pipeline.yaml names another"}),),
     "bench": (

@@ -22,8 +22,8 @@ FLOORS = [
     {"report", "bench", "profiles"},
     {"turn"},
     {"forecast"},
-    {"adopt", "keep", "publish", "prune", "questions", "training", "options", "zero_shot"},
-    {"bundled", "preparation"},
+    {"adopt", "keep", "publish", "prune", "questions", "training", "options", "short_run", "zero_shot"},
+    {"bundled", "preparation", "revalidate"},
     {"cli"},
     {"__main__"},
 ]

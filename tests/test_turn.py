@@ -13,7 +13,7 @@ import pytest
 from daso import turn
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = (("publish",), ("adopt", "bundle"), ("prune", "--yes"))
+VERBS = (("publish",), ("adopt", "bundle"), ("revalidate",), ("prune", "--yes"))
 
 
 @pytest.fixture

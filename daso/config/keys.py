@@ -20,6 +20,7 @@ from daso.config.resolve import Run, copied, data_config, expanded, parse_run, r
 from daso.config.signature import ROOT
 from daso.data.files import digest
 from daso.data.listing import listing, place
+from daso.engine import journal
 from daso.errors import DataError, ParamsError
 
 # Where the code of each stage begins. The command line only hands paths over and is in no key.
@@ -75,7 +76,7 @@ class Keys:
 
     def estimate(self, run: Run) -> str:
         """The key of what a survey finds."""
-        return self._key("estimate", [], self.train(run))
+        return self._kept(run, self._key("estimate", [], self.train(run)))
 
     def train(self, run: Run) -> str:
         """The key of a trained run; only the code that its own method names is in it."""
@@ -86,7 +87,7 @@ class Keys:
             config = {**config, "protocol": material}
             derived = "split" in config["plan"]
             split = self.derived(run) if derived else self.split(run.dataset, run.setting, run.seed)
-            self._trained[run] = self._key("train", [config, specs], split, specs=specs)
+            self._trained[run] = self._kept(run, self._key("train", [config, specs], split, specs=specs))
         return self._trained[run]
 
     def _config(self, run: Run) -> Tree:
@@ -132,6 +133,10 @@ class Keys:
                 raise DataError(f"{path}: there is no such file or folder; {name} names it, set it right or unset it")
             self._listings[dataset] = _recorded(self.params.root.parent, dataset) if found is None else found
         return (self._listings[dataset],)
+
+    def _kept(self, run: Run, key: str) -> str:
+        """Return the key of results that were revalidated for this one: earlier code made them, with the same bits."""
+        return journal.kept_key(self.params.root.parent / journal.place(run.id), key)
 
     def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
         return digest([stage, config, self._code_of(stage, specs), *inputs])[:16]

@@ -23,6 +23,7 @@ RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # The way in which bits are made. The commit is not among it: the key holds the code.
 WAY = ("device", "mode", "precision", "threads", "versions", "cudnn")
 PACE = Number(0)
+REVALIDATED = "revalidated"  # records of later code that gives the run the same bits
 FORM = {
     **{"run": str, "key": str, "results": dict.fromkeys(RESULTS, str), "environment": {"commit": str}},
     "speed": {**dict.fromkeys(("seconds", "steps_per_second", "images_per_second"), PACE), "share": dict},
@@ -60,15 +61,34 @@ def settle(path: Path, result: Tree) -> dict[str, Any]:
     new, old = entry(result), _read(path)
     if same(old, new):
         return recalled(result, old)
-    _write(path, new)
+    _write(path, new | _revalidated(old, new))
     return dict(result)
 
 
 def remember(path: Path, result: Tree) -> None:
     """Make the run's entry say what the content of its `train.json` does."""
-    new = entry(result)
-    if _read(path) != new:
+    new, old = entry(result), _read(path)
+    new |= _revalidated(old, new)
+    if old != new:
         _write(path, new)
+
+
+def revalidate(path: Path, result: Tree, record: Tree) -> None:
+    """Add a record to the run's entry: {keys: {key by later code: key of the run}, commit, date, compared}."""
+    new = entry(result)
+    records = _revalidated(_read(path), new).get(REVALIDATED, [])
+    _write(path, {**new, REVALIDATED: [*records, record]})
+
+
+def kept_key(path: Path, key: str) -> str:
+    """Return the key under which the run's results are kept, where they were revalidated for `key`; else `key`."""
+    records = _read(path).get(REVALIDATED, [])
+    return next((str(record["keys"][key]) for record in records if key in record["keys"]), key)
+
+
+def _revalidated(old: Tree, new: Tree) -> dict[str, Any]:
+    """Return the records of an entry that its successor keeps: all if both are of one key."""
+    return {REVALIDATED: old[REVALIDATED]} if REVALIDATED in old and old["key"] == new["key"] else {}
 
 
 def _write(path: Path, new: Tree) -> None:
@@ -88,7 +108,7 @@ def _read(path: Path) -> dict[str, Any]:
     mend = "it is written anew"
     try:
         old = read_sealed(path, "entry of the journal", mend)
-        if wrong := misfit(old, FORM):
+        if wrong := misfit(old, FORM) or misfit(old.get(REVALIDATED, []), [{"keys": dict}], REVALIDATED):
             raise DataError(f"{path}: not an entry of the journal ({wrong}); {mend}")
     except DataError as error:
         logging.warning("%s", error)

@@ -1,0 +1,158 @@
+"""Short run of a recipe on synthetic images: a few CPU steps by the code of any commit, to compare its bits."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daso.config.resolve import copied
+from daso.data.files import pretty, read_json, sealed, whole_file
+from daso.data.split import save_split
+from daso.data.store import write_store
+from daso.errors import DataError
+from daso.records import Split
+
+STEPS = 12  # a CPU makes batches of 8 steps at a time, so the second chunk is another one
+EVERY = 4  # steps between evaluations
+NAME = "short"  # of the run, its upstream runs and their keys: seeds and settings of a recipe share a short run
+# Options in steps, batches or images, made small enough that every phase of a schedule is passed and queues are full.
+LIMITS = {"period": 2, "warmup": 4, "instance_start": 4, "queue_length": 4, "queue_factor": 1, "window": 3, "dim": 16}
+WIDTH = 2  # of a wide ResNet
+BATCH = 4
+FILES = ("final.pt", "history.csv", "predictions.npz")
+
+
+def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Return a resolved configuration cut down to a short run in the precision of the whole one.
+
+    Every component stays, with its options but for lengths, and for thresholds, which an untrained network would never
+    reach: all pseudo-labels would be masked, and no bit of the consistency loss compared.
+    """
+    short: dict[str, Any] = copied(
+        {**config, "run": NAME, "key": NAME, "split_config_sha256": NAME, "seed": 0, "draw_seed": 0}
+    )
+    protocol, method, optimizer, plan = (short[name] for name in ("protocol", "method", "optimizer", "plan"))
+    share = STEPS / protocol["steps"]
+    optimizer["milestones"] = [round(step * share) for step in optimizer["milestones"]]
+    optimizer["warmup"] = min(optimizer["warmup"], LIMITS["warmup"])
+    protocol |= {"steps": STEPS, "checkpoint_every": STEPS, "precision": precision}
+    protocol["batch_size"] = min(protocol["batch_size"], _batch(method["learner"], short["dataset"]["num_classes"]))
+    protocol["evaluation"]["every"] = EVERY
+    if "encoder" not in plan and "width" in protocol["network"]:
+        protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
+    for part in (method["learner"], *method["addons"]):
+        part |= {name: min(part[name], most) for name, most in LIMITS.items() if name in part}
+        _lower_threshold(part, short["dataset"]["num_classes"])
+    for name in ("split", "estimate"):  # which are made here; an encoder is the upstream run's own
+        if "of" in plan.get(name, {}):
+            plan[name] |= {"of": NAME, "key": NAME}
+    return short
+
+
+def _batch(learner: Mapping[str, Any], classes: int) -> int:
+    """Return a small batch size; SimMatch must have seen every labeled image when its similarities start."""
+    bank = _labeled(classes).sum() if learner["name"] == "simmatch" else 0
+    return max(BATCH, math.ceil(bank / LIMITS["instance_start"]))
+
+
+def _labeled(classes: int) -> Any:
+    """Return the number of labeled images of each class (K,): one, two of every third."""
+    return np.where(np.arange(classes) % 3, 1, 2)
+
+
+def _lower_threshold(part: dict[str, Any], classes: int) -> None:
+    """Set a probability that some predictions of an untrained network exceed; a cosine needs no other."""
+    if "threshold" in part and part["name"] != "usadtm":
+        lower = 2 / classes
+        if "delta" in part:
+            part["delta"] *= lower / part["threshold"]
+        part["threshold"] = lower
+
+
+def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+    """Write images, split and estimate of a short run; return their paths by the option of `train` that takes each.
+
+    Images (3, S, S) are noise around a pattern of their class, so that a few steps raise the confidence; labeled and
+    unlabeled classes are distributed differently. Where a setting takes `all` unlabeled images, as on STL-10, their
+    classes are unknown.
+    """
+    dataset, plan, draw = config["dataset"], config["plan"], np.random.default_rng(0)
+    k, size = dataset["num_classes"], dataset["image_size"]
+    counts = {"labeled": _labeled(k), "unlabeled": 3 + np.arange(k) % 4, "validation": np.full(k, 2)}
+    parts = {name: np.repeat(np.arange(k), sizes) for name, sizes in counts.items()}
+    labels, test = np.concatenate(list(parts.values())), np.repeat(np.arange(k), 2)
+    patterns = draw.integers(64, 192, (k, 3, size, size))
+
+    def images(classes: Any) -> Any:
+        return (patterns[classes] + draw.integers(-64, 64, (len(classes), 3, size, size))).astype(np.uint8)
+
+    pixels = {"train": images(labels), "test": images(test)}
+    first, last = len(parts["labeled"]), len(parts["labeled"]) + len(parts["unlabeled"])
+    guessed = labels[first : first + k].copy() if "of" in plan.get("split", {}) else np.empty(0, np.int64)
+    if config["setting"].get("m1") == "all":
+        labels[first:last] = -1
+    known = {"train": labels, "test": test}
+    stored = {part: (pixels[part], known[part]) for part in pixels}
+    store = write_store(folder / "store", dataset["name"], [str(name) for name in range(k)], stored, {"kind": NAME})
+    rows = np.arange(len(labels))
+    labeled = np.concatenate([rows[:first], rows[first : first + len(guessed)]])
+    head = {"dataset": dataset["name"], "setting": config["setting"]["name"], "seed": 0, "config_sha256": NAME}
+    head |= {"source_sha256": store.sha256, "class_order": list(range(k))}
+    if "split" in plan:
+        head |= {"drawn_sha256": NAME, "way": plan["split"]}
+    save_split(head, Split(labeled, rows[first:last], rows[last:], guessed), labels, folder / "split.json")
+    paths = {"store": folder / "store", "split": folder / "split.json"}
+    if "encoder" in plan:
+        paths["encoder"] = Path("runs", plan["encoder"]["of"], "final.pt").absolute()
+    if "estimate" in plan:
+        paths["estimate"] = folder / "estimate.json"
+        estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"].tolist(), "trusted": 1, "evaluations": 1}
+        with whole_file(paths["estimate"]) as file:
+            file.write(sealed(estimate))
+    return paths
+
+
+def train(root: Path, config: Mapping[str, Any], data: Mapping[str, Path], folder: Path) -> None:
+    """Train by the code below `root` into a new folder, eagerly on one thread of the CPU; raises DataError if it fails.
+
+    That code compares the digest `config["code"]` with its own, so no other code can have run.
+    """
+    folder.mkdir()
+    (folder / "config.json").write_bytes(pretty(config))
+    paths = {"config": "config.json", **data, "out": "out", "scratch": "scratch"}
+    options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", "DASO_COMMIT": NAME}
+    command = [sys.executable, "-m", "daso", "train", *options, "--managed", "--device", "cpu", "--mode", "eager"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError(next(reversed(done.stderr.strip().splitlines()), f"exit status {done.returncode}"))
+
+
+def differences(one: Path, two: Path) -> list[str]:
+    """Name what of the results and the checkpoints of two short runs differs in any bit; empty where nothing does."""
+    digests = [read_json(folder / "out/train.json", "result of a run")["files"] for folder in (one, two)]
+    files = [name for name in FILES if digests[0].get(name) != digests[1].get(name)]
+    mine, theirs = (_tensors(folder / "scratch" / f"{NAME}.pt") for folder in (one, two))
+    names = mine.keys() | theirs.keys()
+    return [*sorted(name for name in names if mine.get(name) != theirs.get(name)), *files]
+
+
+def _tensors(path: Path) -> dict[str, tuple[Any, ...]]:
+    """Return type, shape and bytes of each tensor of a checkpoint: networks, momentum, method, monitor."""
+    import torch
+
+    def walk(tree: Any, name: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        if isinstance(tree, torch.Tensor):
+            yield name, (tree.dtype, tree.shape, tree.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        elif isinstance(tree, dict | list):
+            for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+                yield from walk(part, f"{name}.{key}".lstrip("."))
+
+    return dict(walk(torch.load(path, map_location="cpu", weights_only=True), ""))
