@@ -49,7 +49,7 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
         protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
     for part in (method["learner"], *method["addons"]):
         part |= {name: min(part[name], most) for name, most in LIMITS.items() if name in part}
-        _lower_threshold(part, short["dataset"]["num_classes"])
+        lower_threshold(part, short["dataset"]["num_classes"])
     for name in ("split", "estimate"):  # which are made here; an encoder is the upstream run's own
         if "of" in plan.get(name, {}):
             plan[name] |= {"of": NAME, "key": NAME}
@@ -67,7 +67,7 @@ def _labeled(classes: int) -> Any:
     return np.where(np.arange(classes) % 3, 1, 2)
 
 
-def _lower_threshold(part: dict[str, Any], classes: int) -> None:
+def lower_threshold(part: dict[str, Any], classes: int) -> None:
     """Set a probability that some predictions of an untrained network exceed; a cosine needs no other."""
     if "threshold" in part and part["name"] != "usadtm":
         lower = 2 / classes

@@ -58,6 +58,11 @@ def trainer(
 ) -> Trainer:
     config = deepcopy(resolved(method))
     config["protocol"] |= protocol
+    return built(config, device, mode, names)
+
+
+def built(config: dict, device: torch.device, mode: str = "auto", names: torch.Tensor = NAMES) -> Trainer:
+    """The trainer of a resolved configuration, whose queues and periods become short."""
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         part |= SOON.get(part["name"], {})
     pools = (pool(counts, i, names) for i, counts in enumerate((COUNTS, COUNTS[::-1], [2] * 10, [3] * 10)))
