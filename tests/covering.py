@@ -3,6 +3,15 @@
 from daso.config.params import Tree, parts
 
 
+def chooses(methods: dict[str, Tree], name: str) -> bool:
+    """Return True for a whole recipe, or an ablation that changes a word, to a word, or to nothing."""
+    method = methods[name]
+    base = methods.get(method.get("of"), {})
+    before = {f"{part['name']}.{key}": value for _, part in parts(base) for key, value in part.items()} if base else {}
+    words = (value for key, value in method.get("change", {}).items() for value in (value, before.get(key)))
+    return not base or any(isinstance(value, str) or not value for value in words)
+
+
 def traits(method: Tree) -> set[tuple]:
     """The learner, the add-ons and the plan of a method, and every choice among their options."""
     words = ((part["name"], item) for _, part in parts(method) for item in part.items())

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 
 from daso.config.build import Lent, build
 from daso.config.keys import Keys
-from daso.config.params import load, parts
+from daso.config.params import load
 from daso.config.resolve import Run
 from daso.engine.compiled import TAIL, Compiled
 from daso.engine.replicas import advance_together
@@ -22,7 +22,7 @@ from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
-from tests.covering import covering
+from tests.covering import chooses, covering
 from tests.engine.world import batches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,16 +83,8 @@ def lent(config: dict, names: torch.Tensor) -> Lent:
     return Lent(encoder, options)
 
 
-def chooses(tree: dict) -> bool:
-    """Whether a method is a whole recipe, or an ablation that changes a word, to a word, or to nothing."""
-    base = PARAMS.methods.get(tree.get("of"), {})
-    before = {f"{part['name']}.{key}": value for _, part in parts(base) for key, value in part.items()} if base else {}
-    words = (value for key, value in tree.get("change", {}).items() for value in (value, before.get(key)))
-    return not base or any(isinstance(value, str) or not value for value in words)
-
-
 METHODS = sorted(PARAMS.methods)
-RECIPES = [name for name in METHODS if chooses(PARAMS.methods[name])]
+RECIPES = [name for name in METHODS if chooses(PARAMS.methods, name)]
 # A processor without bfloat16 emulates it slowly: there one recipe, with a teacher and queues, stands for all.
 NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 IN_BF16 = RECIPES if NATIVE else ["fixmatch_daso"]
