@@ -106,7 +106,7 @@ def run_of(wildcards):
 # A killed call leaves its jobs in the queue of a cluster. One that starts after another call has finished its runs must
 # not delete and train them again.
 if MAIN and (FORCED or CALL.force):
-    os.environ["DASO_FORCED"] = "1"
+    os.environ.setdefault("DASO_FORCED", "1")
 if workflow.remote_exec and "DASO_FORCED" not in os.environ:
     queued = turn.options(sys.argv[1:]).target_jobs
     if all(
