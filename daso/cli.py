@@ -16,12 +16,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daso import preparation, questions
+from daso.commands import data, inspect
+from daso.commands.flags import OPTIONS, configuration
 from daso.errors import DasoError, told
-from daso.options import OPTIONS, configuration
 
 if TYPE_CHECKING:
-    from daso.training import Job
+    from daso.runs.train import Job
 
 Args = argparse.Namespace
 PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
@@ -57,14 +57,14 @@ def train(args: Args) -> None:
 
     with device_slot() if args.device in ("auto", "cuda") else nullcontext():
         from daso.engine.environment import choose_cudnn, choose_device
-        from daso.training import Way, train
+        from daso.runs.train import Way, train
 
         device = choose_device(args.device)
         choose_cudnn(args.cudnn)
         way = Way(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
         if args.bundle:
-            from daso.bundled import train_bundle
             from daso.data.bundle import contents
+            from daso.runs.bundle import train_bundle
 
             os.environ.setdefault("DASO_COMMIT", contents(args.bundle)["commit"])
             train_bundle(args.bundle, way)
@@ -74,9 +74,9 @@ def train(args: Args) -> None:
 
 def _job(args: Args) -> Job:
     """The run that the arguments name, with the places they give."""
-    from daso.config.form import malformed
-    from daso.places import found
-    from daso.training import Job
+    from daso.config.validate import malformed
+    from daso.paths import found
+    from daso.runs.train import Job
 
     config = _resolved_run(args.run) if args.run else None
     paths: dict[str, Path] = {}
@@ -103,11 +103,11 @@ def report(args: Args) -> None:
     """Render a suite's tables and figures from the metrics there are; to drafts/reports/ unless told otherwise."""
     from daso.config.params import load
     from daso.data.files import whole_file
-    from daso.report.page import write_report
+    from daso.report.suite_report import write_report
 
     out, key = args.out or Path("drafts/reports", args.suite), ""
     if args.key:  # before the metrics are read: if one changes meanwhile, the report is stale
-        from daso.current import report_key
+        from daso.workspace.current import report_key
 
         key = report_key(load(), args.suite, args.key)
     write_report(args.suite, out)
@@ -132,7 +132,7 @@ def bundle(args: Args) -> None:
     from daso.config.resolve import parse_run, with_lenders
     from daso.data.bundle import write_bundle
     from daso.engine.environment import commit
-    from daso.report.states import states
+    from daso.planning.status import states
 
     params = load()
     keys, asked = Keys(params), [parse_run(params, run) for run in args.runs]
@@ -146,20 +146,20 @@ def bundle(args: Args) -> None:
 
 def adopt(args: Args) -> None:
     """Take the results of a trained bundle as the runs' own."""
-    from daso import turn
-    from daso.adopt import adopt_bundle
+    from daso.workspace import workflow_lock
+    from daso.workspace.adopt import adopt_bundle
 
-    with turn.held("adopt"):
+    with workflow_lock.held("adopt"):
         for run in adopt_bundle(args.bundle):
             logging.info("%s: adopted", run)
 
 
 def revalidate(args: Args) -> None:
     """Keep stale runs that the present code gives the same bits as the code that trained them."""
-    from daso import turn
-    from daso.revalidate import revalidate
+    from daso.workspace import workflow_lock
+    from daso.workspace.revalidate import revalidate
 
-    with turn.held("revalidate"):
+    with workflow_lock.held("revalidate"):
         for line in revalidate(args.names):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
@@ -167,7 +167,7 @@ def revalidate(args: Args) -> None:
 
 def keep(args: Args) -> None:
     """Keep the metrics and history of runs, or of a bundle's, in reports/measured/, for git and every later report."""
-    from daso.keep import keep, keep_bundle
+    from daso.workspace.archive import keep, keep_bundle
 
     if not (args.runs or args.bundle):
         raise DasoError("keep: name runs, or a --bundle of finished runs")
@@ -177,10 +177,10 @@ def keep(args: Args) -> None:
 
 def publish(args: Args) -> None:
     """Record the finished results of the default suite under DVC without running anything, and push them."""
-    from daso import turn
-    from daso.publish import publish
+    from daso.workspace import workflow_lock
+    from daso.workspace.publish import publish
 
-    with turn.held("publish"):
+    with workflow_lock.held("publish"):
         for line in publish(args.suite):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
@@ -189,7 +189,7 @@ def publish(args: Args) -> None:
 def bench(args: Args) -> None:
     """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
     from daso.bench.run import REPEATS, run
-    from daso.config.form import malformed
+    from daso.config.validate import malformed
 
     given = [configuration(path, malformed) for path in args.config or ()]
     configs = given or [_resolved_run(name) for name in BENCHED]
@@ -216,26 +216,26 @@ def debias(args: Args) -> None:
 
 def prune(args: Args) -> None:
     """List, or delete, what no suite names any more."""
-    from daso import turn
-    from daso.prune import stale
+    from daso.workspace import workflow_lock
+    from daso.workspace.prune import stale
 
-    with turn.held("prune") if args.yes else nullcontext():
+    with workflow_lock.held("prune") if args.yes else nullcontext():
         for path in stale(delete=args.yes):
             sys.stdout.write(f"{path}\n")
 
 
 VERBS: dict[str, Callable[[Args], None]] = {
-    "download": preparation.download,
-    "split": preparation.split,
-    "derive": preparation.derive,
+    "download": data.download,
+    "split": data.split,
+    "derive": data.derive,
     "train": train,
-    "estimate": preparation.estimate,
+    "estimate": data.estimate,
     "evaluate": evaluate,
     "report": report,
-    "list": questions.list_,
-    "explain": questions.explain,
-    "cell": questions.cell,
-    "plan": questions.plan,
+    "list": inspect.list_,
+    "explain": inspect.explain,
+    "cell": inspect.cell,
+    "plan": inspect.plan,
     "resolve": resolve,
     "bundle": bundle,
     "adopt": adopt,

@@ -17,8 +17,8 @@ from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import Run
 from daso.engine.compiled import TAIL, Compiled
-from daso.engine.replicas import advance_together
 from daso.engine.resident import Pool, Resident
+from daso.engine.round_robin import advance_together
 from daso.engine.train import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet

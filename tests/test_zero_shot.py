@@ -15,7 +15,7 @@ from daso.data.split import make_split
 from daso.data.store import load_store
 from daso.engine.environment import choose_device
 from daso.errors import ParamsError
-from daso.training import Job, Way, train
+from daso.runs.train import Job, Way, train
 from daso.zero_shot import analysis, debias, debias_file
 
 # Six images, three classes; the first class is guessed five times.

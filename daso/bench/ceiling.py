@@ -13,8 +13,8 @@ from daso.bench.contenders import WARMUP, Ours
 from daso.bench.findings import Cell, Section, Table, Target
 from daso.bench.measure import Measure, Times, interleaved, rates, scaled, spread, timed
 from daso.bench.world import Bench, awake, title, trainer
+from daso.engine.cuda_graphs import choose_mode
 from daso.engine.loader import CHUNK
-from daso.engine.program import choose_mode
 
 COPY = "copy"
 PROFILED = {"cpu": 3, "cuda": 8}  # steps; the profiler makes Python objects of thousands of events a step

@@ -17,7 +17,7 @@ from daso.bench.contenders import Ours, ours
 from daso.bench.findings import Cell, Section, Table
 from daso.bench.measure import Measure, Times, interleaved, ratios, scaled
 from daso.bench.world import Bench, Config, addon, awake, changed, small, tiny, title
-from daso.engine.program import choose_mode
+from daso.engine.cuda_graphs import choose_mode
 
 HELD: Mapping[str, int | None] = {"resident": None, "streamed": 0}  # and the bytes that images may take
 MIB = 2**20

@@ -23,7 +23,7 @@ from daso.config.params import Params, Tree, load, nearest
 from daso.config.resolve import Run, expanded, runs, split_config, suite_of
 from daso.config.signature import ROOT
 from daso.data.files import canonical
-from daso.data.finished import finished
+from daso.data.run_files import finished
 from daso.data.split import SavedSplit, make_split
 from daso.data.store import load_store
 from daso.engine.metrics import run_metrics

@@ -13,9 +13,9 @@ from daso.bench.contenders import Contender, ours
 from daso.bench.findings import Cell, Section, Table, Target
 from daso.bench.measure import Measure, Times, interleaved, rates, ratios, timed
 from daso.bench.world import Bench, Config, awake, changed, random_data, require_chosen_mode, small, title, trainer
+from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
-from daso.engine.program import choose_mode
-from daso.engine.replicas import advance_together
+from daso.engine.round_robin import advance_together
 from daso.machine import cores
 
 CPU = torch.device("cpu")

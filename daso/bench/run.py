@@ -10,8 +10,8 @@ from pathlib import Path
 from daso.bench import augmentation, ceiling, growth, memory, replicas, steps, table
 from daso.bench.findings import Section
 from daso.bench.world import Bench, Config, tiny
+from daso.engine.cuda_graphs import MODES, choose_mode
 from daso.engine.environment import choose_device, describe
-from daso.engine.program import MODES, choose_mode
 from daso.errors import DasoError
 from daso.machine import cores
 

@@ -8,8 +8,8 @@ from daso.bench.contenders import AT_HAND, LOADED, TF32, named, names, ours, ref
 from daso.bench.findings import Cell, Section, Table, Target
 from daso.bench.measure import Measure, Spread, Times, interleaved, rates, ratios, scaled, spread, timed
 from daso.bench.world import Bench, Config, random_data, title, trainer
+from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
-from daso.engine.program import choose_mode
 from daso.errors import DasoError
 
 # ms a step of FixMatch with DASO, WRN-28-2, on an H100, estimated from kernels and bytes: convolutions at 45 % of the

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from daso.config.fits import misfits
+from daso.config.compatibility import misfits
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
+from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
-from daso.engine.program import choose_mode
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
 from daso.errors import ParamsError
@@ -40,7 +40,7 @@ def _part(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, *
 def build(
     config: Mapping[str, Any], data: Resident, device: torch.device, mode: str = "auto", lent: Lent = NOTHING_LENT
 ) -> Trainer:
-    """The run of a configuration, at its first step, to be carried out in a mode of `engine.program`.
+    """The run of a configuration, at its first step, to be carried out in a mode of `engine.cuda_graphs`.
 
     Raises ParamsError when a component refuses its options, DasoError when the device does not have the mode.
     """

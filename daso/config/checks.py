@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from daso.config.feasibility import given, impossible
 from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, parts, shown
-from daso.config.possible import given, impossible
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, lenders, plan_of, resolve, runs, with_lenders
 from daso.config.signature import Option, options, refusals
-from daso.data.tail import wanted, way_of
+from daso.data.class_sizes import wanted, way_of
 from daso.errors import ParamsError
 
 # Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from daso.config.code import closure
-from daso.config.paper import called, in_words, same
+from daso.config.feasibility import given, impossible, unknown_classes
+from daso.config.paper_names import called, in_words, same
 from daso.config.params import Params, Tree, nearest, parts
-from daso.config.possible import given, impossible, unknown_classes
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, Source, Traced, resolve, setting_config, stages_of, traced
 from daso.config.signature import ROOT, defaults, module_file, options, summary
-from daso.data.tail import UNKNOWN
+from daso.data.class_sizes import UNKNOWN
 from daso.errors import ParamsError
 
 NOWHERE = ("", "")  # no setting

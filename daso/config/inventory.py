@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from daso.config.explain import Row, aligned
+from daso.config.feasibility import sizes, unknown_classes
 from daso.config.params import Params, Tree, nearest, parts
-from daso.config.possible import sizes, unknown_classes
 from daso.config.resolve import runs, with_lenders
-from daso.data.tail import UNKNOWN, way_of
+from daso.data.class_sizes import UNKNOWN, way_of
 from daso.errors import ParamsError
 
 

@@ -12,14 +12,14 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from daso import places
+from daso import paths
 from daso.config.code import TRAIN, closure, digest_of
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, copied, data_config, expanded, parse_run, resolve, runs, split_config
 from daso.config.signature import ROOT
 from daso.data.files import digest
-from daso.data.listing import listing, place
+from daso.data.folder_digest import listing, place
 from daso.engine import journal
 from daso.errors import DataError, ParamsError
 
@@ -29,7 +29,7 @@ ENTRIES = {
     "split": ("daso.data.split", "daso.data.store"),
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
-    "report": ("daso.report.page",),
+    "report": ("daso.report.suite_report",),
     "derive": ("daso.data.derive",),
     "estimate": ("daso.engine.survey",),
 }
@@ -70,7 +70,7 @@ class Keys:
         """The key of the split of a stage that does not train on the split as drawn."""
         plan = self._config(run)["plan"]
         if "split" not in plan:
-            raise ParamsError(f"{run.id}: has no split of its own; make that of its seed, {places.drawn(run.id)}")
+            raise ParamsError(f"{run.id}: has no split of its own; make that of its seed, {paths.drawn(run.id)}")
         way, drawn = plan["split"], self.split(run.dataset, run.setting, run.seed)
         return self._key("derive", [way, run.seed], drawn)
 

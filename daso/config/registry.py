@@ -35,10 +35,10 @@ NETWORKS = {
     "small_convnet": "daso.models.small_convnet:SmallConvNet",
 }
 PLANS = {
-    "crest": "daso.plans:Crest",
-    "crt": "daso.plans:Crt",
-    "prior": "daso.plans:Prior",
-    "survey": "daso.plans:Survey",
+    "crest": "daso.methods.plans:Crest",
+    "crt": "daso.methods.plans:Crt",
+    "prior": "daso.methods.plans:Prior",
+    "survey": "daso.methods.plans:Survey",
 }
 KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS, "plan": PLANS}
 

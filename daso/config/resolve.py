@@ -11,7 +11,7 @@ from daso.config.params import Params, Tree, nearest, parts, put
 from daso.config.registry import PLANS, load
 from daso.data.files import digest
 from daso.errors import ParamsError
-from daso.plans import Expanded, HeldOut, Plan, Stage, waits
+from daso.methods.plans import Expanded, HeldOut, Plan, Stage, waits
 
 SEEDS = 2**32 - 1  # the largest that numpy's legacy generator takes
 

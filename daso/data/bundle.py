@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from daso import places
+from daso import paths
 from daso.data.files import file_digest, read_json, read_sealed, sealed, whole_file
-from daso.data.finished import Finished, finished
-from daso.data.shape import misfit
+from daso.data.run_files import Finished, finished
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
+from daso.data.validate import misfit
 from daso.errors import DataError
 from daso.machine import cores
-from daso.places import CONTENTS
+from daso.paths import CONTENTS
 from daso.records import ImageArray
 
 Config = Mapping[str, Any]
@@ -61,9 +61,9 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
         for path in _lacking(home, config, configs):
             raise DataError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
         if dataset not in stores:
-            stores[dataset] = verify_store(home / places.store(run))
+            stores[dataset] = verify_store(home / paths.store(run))
         store = stores[dataset]
-        saved = check_split(home / places.drawn(run), store, split)
+        saved = check_split(home / paths.drawn(run), store, split)
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
         for name, path in _carried(config, configs).items():
             _look(name, home / path)
@@ -117,8 +117,8 @@ def other_files(there: Finished, reads: Mapping[str, Path]) -> list[str]:
 
 def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
     run = config["run"]
-    reads = {name: folder / path for name, path in places.read(run, config["plan"]).items()}
-    return BundledRun(config, folder / places.drawn(run), reads, folder / places.store(run))
+    reads = {name: folder / path for name, path in paths.read(run, config["plan"]).items()}
+    return BundledRun(config, folder / paths.drawn(run), reads, folder / paths.store(run))
 
 
 def _lacking(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
@@ -130,7 +130,7 @@ def _carried(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
     """What a run reads, without what these runs, itself among them, make where they are trained."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
     made = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
-    reads = {"drawn": places.drawn(config["run"]), **places.read(config["run"], plan)}
+    reads = {"drawn": paths.drawn(config["run"]), **paths.read(config["run"], plan)}
     return {name: path for name, path in reads.items() if name not in made}
 
 

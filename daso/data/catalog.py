@@ -13,10 +13,10 @@ import numpy as np
 
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
+from daso.data.folder_digest import listing, place
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
-from daso.data.listing import listing, place
-from daso.data.shape import Number, misfit
 from daso.data.store import Store, Writer
+from daso.data.validate import Number, misfit
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 

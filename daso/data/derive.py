@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.data.expansion import select, shares
-from daso.data.finished import finished
-from daso.data.shape import NUMBER, misfit
+from daso.data.run_files import finished
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
+from daso.data.validate import NUMBER, misfit
 from daso.errors import DataError
 from daso.records import IntArray, Split
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from daso.errors import DataError
-from daso.places import again, made
+from daso.paths import again, made
 
 SEAL = "sha256"  # of everything else in the file
 LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23

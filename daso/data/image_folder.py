@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from daso.data.listing import PARTS, RAW, Listed, names_below, sort_files
+from daso.data.folder_digest import PARTS, RAW, Listed, names_below, sort_files
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
 from daso.errors import DataError, one_line
 from daso.records import ImageArray, IntArray

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.data.drawing import draw, draw_natural, draw_share, order_of_classes
+from daso.data.class_sizes import Counts, wanted, way_of
+from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import SEAL, canonical, digest, read_sealed, whole_file
-from daso.data.shape import COUNT, Number, OneOf, misfit
 from daso.data.store import Store
-from daso.data.tail import Counts, wanted, way_of
+from daso.data.validate import COUNT, Number, OneOf, misfit
 from daso.errors import DataError
-from daso.places import again
+from daso.paths import again
 from daso.records import IntArray, Split
 
 PARTS = ("labeled", "unlabeled", "validation")

@@ -21,7 +21,7 @@ from PIL import Image
 from daso.data.files import digest, locked, read_sealed, sealed, whole_file
 from daso.data.mapped import keep, reserve
 from daso.errors import DataError
-from daso.places import again
+from daso.paths import again
 from daso.records import ImageArray, IntArray
 
 MANIFEST = "manifest.json"

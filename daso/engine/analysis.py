@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daso.data.finished import Finished
+from daso.data.run_files import Finished
 from daso.errors import DataError
 from daso.ops.bias import concentration, divergence, evenness, extremes, imbalance, neighbours, similarity
 from daso.ops.confusion import IntArray, groups, precision, recall
 from daso.ops.tsne import tsne
-from daso.places import again
+from daso.paths import again
 
 POINTS = 20  # of training, at most
 EXTREME, NEAREST = 10, 9  # classes over- and under-predicted most, and to how many others each is compared

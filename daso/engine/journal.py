@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.data.files import SEAL, read_sealed, sealed, whole_file
-from daso.data.shape import Number, misfit
+from daso.data.validate import Number, misfit
 from daso.errors import DataError
 
 Tree = Mapping[str, Any]

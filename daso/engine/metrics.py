@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.finished import RESULT, Finished, finished
-from daso.data.shape import COUNT, NUMBER, misfit
+from daso.data.run_files import RESULT, Finished, finished
+from daso.data.validate import COUNT, NUMBER, misfit
 from daso.engine.analysis import analysis
 from daso.errors import DataError
 from daso.ops.confusion import FloatArray, IntArray, confusion, groups, precision, recall
-from daso.places import again
+from daso.paths import again
 
 NAMED = {"name": str}
 TRAINED = {

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from daso.data.files import digest, pretty, sealed, whole_file
-from daso.data.finished import RESULT
+from daso.data.run_files import RESULT
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
+from daso.engine.analysis_arrays import observed
 from daso.engine.environment import peak_memory
-from daso.engine.observed import observed
 from daso.engine.train import Trainer
 
 

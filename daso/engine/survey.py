@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.finished import finished
+from daso.data.run_files import finished
 from daso.engine.metrics import read_history
 from daso.errors import EstimateError
 from daso.ops.estimation import mean_sizes

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from daso.engine import checkpoint
 from daso.engine.compiled import Compiled
+from daso.engine.cuda_graphs import Program
 from daso.engine.environment import cudnn_choice, made_with
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
-from daso.engine.program import Program
 from daso.engine.resident import Pool, Resident
 from daso.engine.stopwatch import Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError

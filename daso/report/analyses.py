@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.report import figures, panels, traces
+from daso.report import plots, plots_pseudo_labels, pseudo_labels
 from daso.report.classes import ByClass, by_class, percents, tick_names
 from daso.report.collect import Cell, Tree
-from daso.report.figures import FEW, Line
-from daso.report.history import Curve, FloatArray, recall_by_rank
-from daso.report.plates import Panel, Plate, Scene, band, frequent, lines_of, matrices, methods_of, of_methods
-from daso.report.traces import FINAL, MODEL, TAKEN, Trace
+from daso.report.curves import Curve, FloatArray, recall_by_rank
+from daso.report.figure_groups import Panel, Plate, Scene, band, frequent, lines_of, matrices, methods_of, of_methods
+from daso.report.plots import FEW, Line
+from daso.report.pseudo_labels import FINAL, MODEL, TAKEN, Trace
 
 GROUPS = ("many", "medium", "few")
 EXTREMES = {  # by whether true classes are known
@@ -49,7 +49,7 @@ def _cells(stage: Scene) -> Iterator[tuple[int, int, Tree, Cell, list[Trace]]]:
     """Settings and methods that have something to analyse: their numbers, the method, the cell, its traces."""
     for i, setting in enumerate(stage.table["settings"]):
         for j, (method, cell) in enumerate(zip(stage.table["methods"], stage.row(setting), strict=True)):
-            if found := traces.traces(cell):
+            if found := pseudo_labels.traces(cell):
                 yield i, j, method, cell, found
 
 
@@ -57,15 +57,15 @@ def _indices(stage: Scene) -> Iterator[dict[str, str]]:
     """The rows of a table, setting by setting: what the classes of the unlabeled images are, then what is guessed."""
     known = set[int]()
     for i, _, method, cell, found in _cells(stage):
-        truth = traces.true_classes(found)
+        truth = pseudo_labels.true_classes(found)
         if truth and i not in known:
             known.add(i)
             yield {"setting": cell.setting, "method": "Unlabeled images", "n": "–", "kind": "true classes"} | truth
-        kinds, of = traces.kinds(found), found[0].tree["of"]
+        kinds, of = pseudo_labels.kinds(found), found[0].tree["of"]
         for kind in kinds:
-            row = traces.indices(found, kind, of)
+            row = pseudo_labels.indices(found, kind, of)
             names = {"setting": cell.setting, "method": str(method["title"]), "n": str(len(found))}
-            yield names | {"kind": traces.title(kind, kinds)} | row
+            yield names | {"kind": pseudo_labels.title(kind, kinds)} | row
 
 
 def _motivation(stage: Scene) -> Iterator[Plate]:
@@ -73,8 +73,8 @@ def _motivation(stage: Scene) -> Iterator[Plate]:
     drawn: list[Panel] = []
     used: list[Line] = []
     measures: dict[str, Callable[[Cell], Curve | None]] = {
-        "pseudo-label recall, %": lambda cell: traces.by_rank(traces.traces(cell), FINAL, "recall"),
-        "pseudo-label precision, %": lambda cell: traces.by_rank(traces.traces(cell), FINAL, "precision"),
+        "pseudo-label recall, %": lambda cell: pseudo_labels.by_rank(pseudo_labels.traces(cell), FINAL, "recall"),
+        "pseudo-label precision, %": lambda cell: pseudo_labels.by_rank(pseudo_labels.traces(cell), FINAL, "precision"),
         "test accuracy of the class, %": recall_by_rank,
     }
     for i, setting in enumerate(stage.table["settings"]):
@@ -83,7 +83,7 @@ def _motivation(stage: Scene) -> Iterator[Plate]:
             if lines:
                 title, name = f"{unit.capitalize()} by class, {setting['name']}", stage.name("motivation", i, j)
                 shown = of_methods(stage, setting, choose, unit)
-                drawn.append(Panel(i, "", figures.by_rank(lines, shown, name, title, unit, figures.SMALL), shown))
+                drawn.append(Panel(i, "", plots.by_rank(lines, shown, name, title, unit, plots.SMALL), shown))
                 used += lines
     caption = (
         "Recall and precision of all pseudo-labels of the last window, above the threshold or not, and accuracy of the "
@@ -95,9 +95,10 @@ def _motivation(stage: Scene) -> Iterator[Plate]:
 def _histogram(stage: Scene) -> Iterator[Plate]:
     rows, drawn = list[Any](), []
     for i, j, method, cell, found in _cells(stage):
-        shares, taken = (traces.histograms(found, kind) for kind in (FINAL, TAKEN))
+        shares, taken = (pseudo_labels.histograms(found, kind) for kind in (FINAL, TAKEN))
         if shares is not None:
-            rows.append((i, j, method, cell, shares, None if taken is None else taken[1][-1], traces.truth(found)))
+            last = None if taken is None else taken[1][-1]
+            rows.append((i, j, method, cell, shares, last, pseudo_labels.truth(found)))
     tops = [
         np.nanmax(part) for *_, shares, taken, truth in rows for part in (shares[1], taken, truth) if part is not None
     ]
@@ -107,14 +108,14 @@ def _histogram(stage: Scene) -> Iterator[Plate]:
         columns = {head: [f"{share:.1f}" for share in part] for head, part in parts.items() if part is not None}
         shown = by_class(stage.classes(stage.table["settings"][i]), columns, "at the last point")
         name, top = stage.name("histogram", i, j), 1.05 * float(max(tops))
-        drawing = panels.histogram(course, taken, truth, shown, name, title, top)
+        drawing = plots_pseudo_labels.histogram(course, taken, truth, shown, name, title, top)
         drawn.append(Panel(i, f"{method['title']}, to step {steps[-1]:,}", drawing, shown))
     caption = (
-        f"Distribution of the pseudo-labels over classes at up to {traces.CURVES} points of training, the later the "
-        "darker; dotted, of those above the threshold at the last point; outline, of the true classes of the unlabeled "
-        "images where they are known. Mean over seeds."
+        f"Distribution of the pseudo-labels over classes at up to {pseudo_labels.CURVES} points of training, the later "
+        "the darker; dotted, of those above the threshold at the last point; outline, of the true classes of the "
+        "unlabeled images where they are known. Mean over seeds."
     )
-    legend = [(0, "all pseudo-labels"), (panels.DOTTED, "above the threshold, at the last point")]
+    legend = [(0, "all pseudo-labels"), (plots_pseudo_labels.DOTTED, "above the threshold, at the last point")]
     yield Plate("histogram", caption, drawn, small=True, legend=legend)
 
 
@@ -122,16 +123,16 @@ def _precision_recall(stage: Scene) -> Iterator[Plate]:
     slots: dict[str, int] = {}
     drawn = []
     for i, j, method, cell, found in _cells(stage):
-        kinds = [kind for kind in traces.kinds(found) if kind not in (TAKEN, MODEL)] or [MODEL]
+        kinds = [kind for kind in pseudo_labels.kinds(found) if kind not in (TAKEN, MODEL)] or [MODEL]
         for measure in ("precision", "recall"):
-            pairs = {kind: traces.by_frequency(found, kind, measure) for kind in kinds}
-            curves = {traces.title(kind, kinds): pair for kind, pair in pairs.items() if pair}
+            pairs = {kind: pseudo_labels.by_frequency(found, kind, measure) for kind in kinds}
+            curves = {pseudo_labels.title(kind, kinds): pair for kind, pair in pairs.items() if pair}
             if curves:
                 lines = [Line(slots.setdefault(kind, len(slots)), pair.curve) for kind, pair in curves.items()]
                 title = f"{measure.capitalize()} of pseudo-labels of {method['title']} by frequency, {cell.setting}"
                 name, shown = stage.name("frequency", i, j, measure), _frequencies(curves, measure)
                 shares = list(curves.values())[-1].shares
-                drawing = panels.by_frequency(lines, shares, shown, name, title, f"{measure}, %")
+                drawing = plots_pseudo_labels.by_frequency(lines, shares, shown, name, title, f"{measure}, %")
                 drawn.append(Panel(i, str(method["title"]), drawing, shown))
     caption = (
         "Precision and recall of pseudo-labels of the last window; each kind of pseudo-label has its own order of "
@@ -141,7 +142,7 @@ def _precision_recall(stage: Scene) -> Iterator[Plate]:
     yield Plate("frequency", caption, drawn, small=True, legend=[(slot, kind) for kind, slot in slots.items()])
 
 
-def _frequencies(curves: Mapping[str, traces.ByFrequency], measure: str) -> ByClass:
+def _frequencies(curves: Mapping[str, pseudo_labels.ByFrequency], measure: str) -> ByClass:
     """The rows of a panel over places by frequency; kinds other than the last name their own classes."""
     *_, (last, (_, shares, classes)) = curves.items()
     values = {f"Share of {last}, %": percents(shares)}
@@ -154,9 +155,10 @@ def _frequencies(curves: Mapping[str, traces.ByFrequency], measure: str) -> ByCl
 
 
 def _confusion(stage: Scene) -> Iterator[Plate]:
-    drawn = matrices(
-        stage, "guesses", "Confusion of pseudo-labels of", lambda cell: traces.confusion(traces.traces(cell))
-    )
+    def shares(cell: Cell) -> FloatArray | None:
+        return pseudo_labels.confusion(pseudo_labels.traces(cell))
+
+    drawn = matrices(stage, "guesses", "Confusion of pseudo-labels of", shares)
     caption = (
         "Of the unlabeled images of each class (rows), the percentage with a pseudo-label of each class (columns): the "
         "final pseudo-labels of the last window, or the final network's predictions where a method has none. Mean over "
@@ -168,13 +170,13 @@ def _confusion(stage: Scene) -> Iterator[Plate]:
 def _similarity(stage: Scene) -> Iterator[Plate]:
     drawn, ways = [], set[bool]()
     for i, j, method, cell, found in _cells(stage):
-        told = traces.told(found)
+        told = pseudo_labels.told(found)
         for end, word in zip(("most", "least"), EXTREMES[told], strict=True):
-            cosines = traces.likeness(found, end)
+            cosines = pseudo_labels.likeness(found, end)
             if cosines is not None:
                 title = f"Likeness of the classes {word} by {method['title']}, {cell.setting}"
                 shown = _likeness(found, end, cosines)
-                drawing = panels.likeness(cosines, shown, stage.name("likeness", i, j, end), title)
+                drawing = plots_pseudo_labels.likeness(cosines, shown, stage.name("likeness", i, j, end), title)
                 drawn.append(Panel(i, f"{method['title']}, {word}", drawing, shown))
                 ways.add(told)
     caption = (
@@ -187,7 +189,7 @@ def _similarity(stage: Scene) -> Iterator[Plate]:
 
 def _likeness(found: Sequence[Trace], end: str, cosines: FloatArray) -> ByClass:
     """The rows of a panel of nearest classes; its axis has names where the classes are those of every seed."""
-    classes, nearest = traces.alike(found, end, cosines)
+    classes, nearest = pseudo_labels.alike(found, end, cosines)
     rows = [[str(place), *row] for place, row in enumerate(zip(classes, nearest, strict=True), 1)]
     heads = ["Place", "Class", "Nearest classes, cosine"]
     if classes != found[0].named(found[0].tree["similarity"][end]["classes"]):
@@ -209,7 +211,7 @@ def _tsne(stage: Scene) -> Iterator[Plate]:
         legend |= names
         title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
         x, y = np.array(tree["x"]), np.array(tree["y"])
-        drawing = panels.places(x, y, slots, (shown != guesses).tolist(), stage.name("tsne", i, j), title)
+        drawing = plots_pseudo_labels.places(x, y, slots, (shown != guesses).tolist(), stage.name("tsne", i, j), title)
         drawn.append(Panel(i, str(method["title"]), drawing))
     colours = "true class; a ring where the final network's guess is wrong" if told else "true class, or guess"
     caption = (
@@ -223,7 +225,7 @@ def _slots(trace: Trace, classes: Any) -> tuple[list[int], dict[int, str]]:
     """Colours of images by their class, or by many, medium and few where there are many classes."""
     number = len(trace.order)
     if number <= FEW:
-        return classes.tolist(), {k: f"{name}{panels.marked(k)}" for k, name in enumerate(trace.names)}
+        return classes.tolist(), {k: f"{name}{plots_pseudo_labels.marked(k)}" for k, name in enumerate(trace.names)}
     rank, edge = np.argsort(np.array(trace.order)), round(0.3 * number)
     return np.digitize(rank[classes], [edge, number - edge]).tolist(), dict(enumerate(GROUPS))
 
@@ -234,14 +236,13 @@ def _groups(stage: Scene) -> Iterator[Plate]:
     unit = "pseudo-label recall, %"
     for i, setting in enumerate(stage.table["settings"]):
         for group in GROUPS:
-            found = {cell.method: traces.group_course(traces.traces(cell), group) for cell in stage.row(setting)}
+            traced = {cell.method: pseudo_labels.traces(cell) for cell in stage.row(setting)}
+            found = {method: pseudo_labels.group_course(traces, group) for method, traces in traced.items()}
             lines = lines_of(stage, found)
             if lines:
                 title = f"Recall of pseudo-labels of {group} classes over training steps, {setting['name']}"
                 name = stage.name("groups", i, group)
-                drawn.append(
-                    Panel(i, group, figures.over_steps(lines, name, title, unit, whole=True, size=figures.SMALL))
-                )
+                drawn.append(Panel(i, group, plots.over_steps(lines, name, title, unit, whole=True, size=plots.SMALL)))
                 used += lines
     caption = (
         "Recall of the final pseudo-labels, confident or not, of the many, medium and few classes: the most labeled 30 "

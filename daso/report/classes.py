@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daso.report.collect import Cell, plus_minus
-from daso.report.history import Curve, FloatArray
+from daso.report.curves import Curve, FloatArray
 
 NAMED = 20  # classes whose names fit on an axis
 WIDTH = 14  # columns of a name on an axis

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.data.files import read_sealed
-from daso.data.shape import COUNT, NUMBER, OneOf, misfit
+from daso.data.validate import COUNT, NUMBER, OneOf, misfit
 from daso.errors import DataError
-from daso.places import again
+from daso.paths import again
 
 Tree = Mapping[str, Any]
 MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics of a run; fractions 0..1

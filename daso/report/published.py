@@ -10,9 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.config.paper import called
+from daso.config.paper_names import called
+from daso.data.class_sizes import labeled_share, way_of
 from daso.data.files import read_file
-from daso.data.tail import labeled_share, way_of
 from daso.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"

@@ -14,10 +14,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from daso.data.files import whole_file
-from daso.report import analyses, history, plates, tables, view
+from daso.report import analyses, curves, figure_groups, sections, verdicts
 from daso.report.collect import Cell, Tree, collect
 from daso.report.published import RUNS, read_all
-from daso.report.view import Judged, Section
+from daso.report.sections import Judged, Section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
 CELLS = ("run", "table", "setting", "method", "mean", "std", "n", "published", "difference", "verdict", "state")
@@ -43,19 +43,19 @@ def build_report(
     bytes. DataError where a file that is there cannot be used.
     """
     cells = collect(suite, metrics, scratch, expected_keys, measured)
-    judgements = view.judged(suite, cells, read_all(published))
+    judgements = sections.judged(suite, cells, read_all(published))
     order = _order(suite)
-    scenes = [plates.scene(table, cells, order, runs) for table in suite["tables"]]
-    sections = [
+    scenes = [figure_groups.scene(table, cells, order, runs) for table in suite["tables"]]
+    shown = [
         _section(number, suite, stage, [j for j in judgements if j.cell.table == stage.table["name"]], plan or {})
         for number, stage in enumerate(scenes, 1)
     ]
-    curves = [row for stage in scenes for row in _curve_rows(stage)]
+    rows = [row for stage in scenes for row in _curve_rows(stage)]
     numbers = json.dumps(_metrics(judgements), indent=1, sort_keys=True) + "\n"
-    page = _page(suite, cells, sections, order) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
+    page = _page(suite, cells, shown, order) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", _csv(CELLS, (_cell_row(judged) for judged in judgements)))
-    _write(out / "history.csv", _csv(HISTORY, curves))
+    _write(out / "history.csv", _csv(HISTORY, rows))
     environment = _environment()
     for name in ("report.md", "index.html"):
         _write(out / name, environment.get_template(f"{name}.j2").render(page))
@@ -68,26 +68,26 @@ def _order(suite: Tree) -> dict[str, int]:
 
 
 def _section(
-    number: int, suite: Tree, stage: plates.Scene, judgements: Sequence[Judged], plan: Mapping[str, Tree]
+    number: int, suite: Tree, stage: figure_groups.Scene, judgements: Sequence[Judged], plan: Mapping[str, Tree]
 ) -> Section:
-    found, traced = plates.plates(stage), analyses.findings(stage, suite.get("analyses", ()))
+    found, traced = figure_groups.plates(stage), analyses.findings(stage, suite.get("analyses", ()))
     missing = sum(len(stage.cells[key].done) > 0 and seen.accuracy is None for key, seen in stage.watched.items())
-    return view.section(number, suite, stage.table, judgements, found, traced, missing, plan)
+    return sections.section(number, suite, stage.table, judgements, found, traced, missing, plan)
 
 
-def _page(suite: Tree, cells: Sequence[Cell], sections: Sequence[Section], order: Mapping[str, int]) -> dict[str, Any]:
+def _page(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section], order: Mapping[str, int]) -> dict[str, Any]:
     titles = {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
     return {
         "suite": suite,
         "note": str(suite.get("note") or "").strip(),
-        "label": tables.label(suite["protocol"]),
+        "label": verdicts.label(suite["protocol"]),
         "protocol": suite["protocol"],
-        "coverage": tables.coverage(cells),
-        "sections": sections,
+        "coverage": verdicts.coverage(cells),
+        "sections": shown,
         "titles": [titles[name] for name in order],
         "published_runs": RUNS,
-        "close": f"{tables.CLOSE:g}",
-        "any_published": any(section.has_verdicts for section in sections),
+        "close": f"{verdicts.CLOSE:g}",
+        "any_published": any(section.has_verdicts for section in shown),
     }
 
 
@@ -141,9 +141,9 @@ def _four(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _curve_rows(stage: plates.Scene) -> Iterable[dict[str, object]]:
+def _curve_rows(stage: figure_groups.Scene) -> Iterable[dict[str, object]]:
     for key, watched in stage.watched.items():
-        yield from history.rows(stage.cells[key], watched.accuracy)
+        yield from curves.rows(stage.cells[key], watched.accuracy)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from daso.config.possible import given, sizes
+from daso.config.feasibility import given, sizes
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.signature import defaults
 

@@ -17,7 +17,7 @@ from daso.config.params import load
 from daso.config.resolve import Run, data_config, expanded
 from daso.data.catalog import make_store
 from daso.data.files import sealed
-from daso.data.finished import finished
+from daso.data.run_files import finished
 from daso.data.split import load_split
 from daso.errors import DasoError
 from tests.finished import finish

@@ -14,7 +14,7 @@ import pytest
 
 from daso.config.params import load
 from daso.config.resolve import Run
-from daso.report.cost import STEPS, kind
+from daso.planning.cost import STEPS, kind
 from tests.cluster.slurm import UnavailableError, cluster
 from tests.workflow.project import METHODS, SETTING, Project
 

@@ -7,7 +7,7 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import parse_run, runs
-from daso.data.listing import listing
+from daso.data.folder_digest import listing
 from daso.errors import DataError
 
 FILES = {
@@ -28,7 +28,7 @@ FILES = {
     "models/small_convnet.py": "",
     "models/wide_resnet.py": "",
     "ops/losses.py": "",
-    "report/page.py": "",
+    "report/suite_report.py": "",
     "../reports/templates/page.html.j2": "a template",
 }
 STAGES = ("data", "split", "train", "evaluate", "report")
@@ -131,7 +131,7 @@ def test_a_change_of_params_reaches_what_it_should(state, file, edit, want):
         ("models/small_convnet.py", of(*ALL)),
         ("models/wide_resnet.py", {}),
         ("config/registry.py", {}),
-        ("report/page.py", DOWN),
+        ("report/suite_report.py", DOWN),
         ("../reports/templates/page.html.j2", DOWN),
         ("data/catalog.py", {"data": {"digits"}, "split": {"0", "1"}, **of(*ALL)}),
     ],

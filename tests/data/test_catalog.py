@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 from sklearn.datasets import load_digits
 
 from daso.data.catalog import load_source, make_store, pixel_digest
-from daso.data.listing import listing
-from daso.data.tail import long_tail
+from daso.data.class_sizes import long_tail
+from daso.data.folder_digest import listing
 from daso.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]

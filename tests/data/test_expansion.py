@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from daso.data.class_sizes import long_tail
 from daso.data.expansion import select, shares
-from daso.data.tail import long_tail
 from daso.errors import DataError
 
 # (N_(K-1-r) / N_0) ** (1/3), worked out apart from this code.

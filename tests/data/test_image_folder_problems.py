@@ -16,8 +16,8 @@ from PIL import Image
 
 from daso.data import pixels
 from daso.data.catalog import make_store
+from daso.data.folder_digest import listing, sort_files
 from daso.data.image_folder import read_image_folder
-from daso.data.listing import listing, sort_files
 from daso.data.store import load_store, verify_store
 from daso.errors import DataError
 

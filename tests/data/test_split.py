@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from daso.data.drawing import draw
+from daso.data.draw_split import draw
 from daso.data.files import digest
 from daso.data.split import check_setting, check_split, load_split, make_split
 from daso.data.store import write_store

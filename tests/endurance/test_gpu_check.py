@@ -12,7 +12,7 @@ import pytest
 from daso.config.params import load
 from daso.config.resolve import parse_run
 from daso.errors import DasoError
-from daso.report.cost import timed
+from daso.planning.cost import timed
 from tests.workflow.project import METHODS, SETTING, Project
 from tools.gpu.fits import fit
 from tools.gpu.record import record

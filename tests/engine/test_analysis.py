@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from daso.data.finished import finished
+from daso.data.run_files import finished
 from daso.engine.analysis import analysis, likeness
 from daso.errors import DataError
 from tests.finished import finish

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from daso.engine.compiled import TAIL, Compiled
-from daso.engine.program import Program
+from daso.engine.cuda_graphs import Program
 from daso.methods.base import AddOn
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
-from tests.engine.test_program import WITH_DASO, Parity, bits, same
+from tests.engine.test_cuda_graphs import WITH_DASO, Parity, bits, same
 from tests.engine.world import SUPERVISED, trainer
 
 

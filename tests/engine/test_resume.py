@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from daso import places
+from daso import paths
 from daso.config.keys import Keys
 from daso.config.params import load
 from daso.config.resolve import parse_run
@@ -30,8 +30,8 @@ def world(tmp_path_factory):
 
     folder, params = tmp_path_factory.mktemp("world"), load(ROOT / "params")
     run = parse_run(params, RUN)
-    store = make_store(data_config(params, run.dataset), folder / places.store(RUN))
-    make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / places.drawn(RUN))
+    store = make_store(data_config(params, run.dataset), folder / paths.store(RUN))
+    make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / paths.drawn(RUN))
     config = Keys(params).resolved(run)
     config["protocol"]["checkpoint_every"] = 7  # not a divisor of the evaluation interval
     (folder / "config.json").write_text(json.dumps(config))
@@ -39,9 +39,9 @@ def world(tmp_path_factory):
 
 
 def command(world: Path, name: str, *more: str, python: Path | str = sys.executable) -> list[str]:
-    paths = {"config": world / "config.json", "store": world / places.store(RUN), "split": world / places.drawn(RUN)}
-    paths |= {"out": world / name / "out", "scratch": world / name / "scratch"}
-    return [str(python), "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in paths.items()), *more]
+    files = {"config": world / "config.json", "store": world / paths.store(RUN), "split": world / paths.drawn(RUN)}
+    files |= {"out": world / name / "out", "scratch": world / name / "scratch"}
+    return [str(python), "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in files.items()), *more]
 
 
 def files(world: Path, name: str) -> dict[str, bytes]:
@@ -123,8 +123,8 @@ def test_training_needs_no_yaml_reader_and_no_workflow(world, whole):
     subprocess.run(train, check=True, cwd=ROOT, capture_output=True)
     assert files(world, "bare") == whole
     out, metrics = world / "bare" / "out", world / "bare" / "metrics.json"
-    paths = [f"--run={out}", f"--out={metrics}"]
-    subprocess.run([sys.executable, "-c", block, "evaluate", *paths], check=True, cwd=ROOT, capture_output=True)
+    given = [f"--run={out}", f"--out={metrics}"]
+    subprocess.run([sys.executable, "-c", block, "evaluate", *given], check=True, cwd=ROOT, capture_output=True)
     numbers = json.loads(metrics.read_text())
     assert numbers["steps"] == 60
     assert numbers["evaluations"] == 3

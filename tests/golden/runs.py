@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from daso.short_run import lower_threshold
+from daso.runs.short_run import lower_threshold
 from tests.test_methods import METHODS, built, resolved
 
 RECORD = Path(__file__).parent / "runs.json"

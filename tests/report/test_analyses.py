@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.report import figures, panels
+from daso.report import plots, plots_pseudo_labels
 from daso.report.analyses import ANALYSES, findings
 from daso.report.collect import collect
-from daso.report.plates import scene
+from daso.report.figure_groups import scene
 from tests.report.conftest import Project, a_suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,7 @@ def built(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Drawings take nearly all of the time; here each is told by the function that makes it."""
-    for module, names in ((panels, ("histogram", "by_frequency", "likeness", "places")), (figures, FIGURE)):
+    for module, names in ((plots_pseudo_labels, ("histogram", "by_frequency", "likeness", "places")), (plots, FIGURE)):
         for name in names:
             monkeypatch.setattr(module, name, lambda *args, name=name, **options: name)
 
@@ -191,7 +191,8 @@ def test_likeness_says_which_classes_are_meant(project, undrawn, by, words, reas
 def test_rings_mark_wrong_guesses(project, monkeypatch):
     """The second and the third of four images are guessed wrong; that of unknown class is not judged."""
     drawn = []
-    monkeypatch.setattr(panels, "places", lambda x, y, slots, wrong, *names: drawn.append((slots, wrong)) or "")
+    places = lambda x, y, slots, wrong, *names: drawn.append((slots, wrong)) or ""  # noqa: E731
+    monkeypatch.setattr(plots_pseudo_labels, "places", places)
     suite = small()
     fill(project, suite, tsne={"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]})
     findings(stage(project, suite), ["tsne"])

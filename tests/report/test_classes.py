@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from daso.report import figures
+from daso.report import plots
 from daso.report.analyses import ANALYSES
 from daso.report.classes import (
     Classes,
@@ -25,8 +25,8 @@ from daso.report.classes import (
     tick_names,
 )
 from daso.report.collect import Cell
-from daso.report.figures import Line
-from daso.report.history import Curve
+from daso.report.curves import Curve
+from daso.report.plots import Line
 from tests.report.conftest import Project
 from tests.report.test_analyses import fill, small
 
@@ -142,9 +142,9 @@ def drawn(names, kind="rank"):
     size = len(names)
     shown = by_class(Classes(names, shared=True), {"x": ["1"] * size})
     if kind == "matrix":
-        return figures.confusion(np.eye(size), shown, "n", "t")
+        return plots.confusion(np.eye(size), shown, "n", "t")
     curve = Curve(np.arange(1.0, size + 1), np.full(size, 50.0), np.full(size, np.nan), 1)
-    return figures.by_rank([Line(0, curve)], shown, "n", "t")
+    return plots.by_rank([Line(0, curve)], shown, "n", "t")
 
 
 def test_labels_of_axes_are_not_cut_off(pages):

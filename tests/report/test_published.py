@@ -6,7 +6,7 @@ import pytest
 
 from daso.config.resolve import setting_config
 from daso.errors import DataError
-from daso.report.cell import match
+from daso.planning.cell import match
 from daso.report.published import ORDER, PAPER, cell_key, look_up, read_all, read_published, row_key
 
 FILE = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"

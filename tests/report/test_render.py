@@ -10,7 +10,7 @@ import pytest
 
 from daso.data.files import sealed
 from daso.report.collect import plus_minus
-from daso.report.view import described, signed
+from daso.report.sections import described, signed
 
 FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"}
 VOID = {"meta", "br", "img", "hr", "link", "input"}

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from daso.bench.world import changed, random_data, trainer
+from daso.config.feasibility import sizes
 from daso.config.keys import Keys
 from daso.config.params import load
-from daso.config.possible import sizes
 from daso.config.resolve import Run
 from daso.report.sizes import bytes_of
 

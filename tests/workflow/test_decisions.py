@@ -48,7 +48,7 @@ def test_a_change_of_params_runs_just_what_it_touches(built, project, file, edit
     [
         ("daso/methods/addons/daso.py", "# a comment\n", NOTHING),
         ("daso/methods/addons/daso.py", "X = 1\n", runs(DASO)),
-        ("daso/report/page.py", "X = 1\n", REPORT),
+        ("daso/report/suite_report.py", "X = 1\n", REPORT),
         ("workflow/rules/train.smk", "# a comment\n", NOTHING),
     ],
 )

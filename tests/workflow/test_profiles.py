@@ -12,7 +12,7 @@ import pytest
 
 from daso.config.params import load
 from daso.config.resolve import Run
-from daso.report.cost import STEPS, kind
+from daso.planning.cost import STEPS, kind
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from daso.config.params import Params, load
 from daso.config.resolve import Run, parse_run
 from daso.errors import DasoError, told
-from daso.report.cost import Timed, Work, timed
+from daso.planning.cost import Timed, Work, timed
 
 RESERVE = 60  # seconds of a budget for starting, capturing and packing
 

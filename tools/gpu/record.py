@@ -77,7 +77,7 @@ def equality(rows: Sequence[Row]) -> Iterator[Table]:
 
 
 def speed(rows: Sequence[Row]) -> Iterator[Table]:
-    """Tables of milliseconds; those of the default mode are titled and worded as `daso.report.cost` reads them."""
+    """Tables of milliseconds; those of the default mode are titled and worded as `daso.planning.cost` reads them."""
     measured = [row for row in rows if "ms" in row]
     paces = [row for row in measured if row["kind"] == "pace"]
     for method in dict.fromkeys(row["method"] for row in paces):

@@ -19,8 +19,8 @@ from daso.bench.measure import timed, wait
 from daso.bench.replicas import Together
 from daso.bench.steps import EVALUATED
 from daso.bench.world import Bench, random_data, tiny, trainer
+from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
-from daso.engine.program import choose_mode
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, DRY, MAIN, configurations, mode_of, size, wide_config
 from tools.gpu.results import Row

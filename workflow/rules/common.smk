@@ -1,6 +1,6 @@
 # params/ -> the suite's runs, their keys and the paths of everything: the only place that defines paths.
 #
-# Every output lies beside its key, the digest of its configuration, its code and the keys of its inputs. daso/current.py
+# Every output lies beside its key, the digest of its configuration, its code and the keys of its inputs. daso/workspace/current.py
 # compares that with the key of params/ and the code. A job whose outputs are current has no inputs, so nothing starts it; any
 # other has them all, and one more that is newer than its outputs, so it runs. Snakemake's own records take no part.
 import os
@@ -20,7 +20,10 @@ for variable, folder in (
         dict.fromkeys([str(folder), *filter(None, parts)])
     )
 
-from daso import places, prune, targets, turn
+from daso import paths
+from daso.workspace import prune
+from daso.workspace import targets
+from daso.workspace import workflow_lock
 from daso.config import params as reader
 from daso.config.keys import Keys
 from daso.config.resolve import (
@@ -31,11 +34,11 @@ from daso.config.resolve import (
     split_config,
     with_lenders,
 )
-from daso.current import REPORT_FILES, Current
+from daso.workspace.current import REPORT_FILES, Current
 from daso.data.files import canonical
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError
-from daso.report.walltime import WallTimes
+from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
 STORE = "data/store/{dataset}/manifest.json"
@@ -56,12 +59,14 @@ for word in config:
 
 # Jobs parse this file again; only the process that was called takes the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
-CALL = turn.options(sys.argv[1:]) if MAIN else None
-GRAPH = MAIN and turn.shows_graph(CALL)  # of all jobs
+CALL = workflow_lock.options(sys.argv[1:]) if MAIN else None
+GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # of all jobs
 FORCED = MAIN and bool(CALL.forceall or CALL.forcerun)  # jobs need their order then
-if MAIN and turn.only_looks(CALL):  # a call that runs jobs keeps its own marker
+if MAIN and workflow_lock.only_looks(
+    CALL
+):  # a call that runs jobs keeps its own marker
     STALE = ".snakemake/daso/dry/key-differs"
-TURN = turn.take(sys.argv[1:]) if MAIN else None
+TURN = workflow_lock.take(sys.argv[1:]) if MAIN else None
 
 try:
     PARAMS = reader.load("params")
@@ -108,7 +113,7 @@ def run_of(wildcards):
 if MAIN and (FORCED or CALL.force):
     os.environ.setdefault("DASO_FORCED", "1")
 if workflow.remote_exec and "DASO_FORCED" not in os.environ:
-    queued = turn.options(sys.argv[1:]).target_jobs
+    queued = workflow_lock.options(sys.argv[1:]).target_jobs
     if all(
         job.rulename == "train"
         and CURRENT.trained(run_of(SimpleNamespace(**job.wildcards_dict)))
@@ -118,7 +123,7 @@ if workflow.remote_exec and "DASO_FORCED" not in os.environ:
         sys.exit(0)
 
 
-def paths(pattern, these=RUNS):
+def paths_of(pattern, these=RUNS):
     """Return the paths of these runs for a pattern, without duplicates."""
     return list(dict.fromkeys(pattern.format(**run._asdict()) for run in these))
 
@@ -158,7 +163,7 @@ def guesses_of(wildcards):
 
 def read_by(wildcards):
     """Return the files that a run reads beside its images, by option."""
-    files = places.read(run_of(wildcards).id, plan_for(wildcards))
+    files = paths.read(run_of(wildcards).id, plan_for(wildcards))
     return {name: path.as_posix() for name, path in files.items()}
 
 
@@ -175,7 +180,7 @@ def shares_a_job(wildcards):
 
 def suite_results(wildcards):
     these = runs(PARAMS, wildcards.suite)
-    return [*paths(METRICS, these), *paths(f"runs/{RUN}/history.csv", these)]
+    return [*paths_of(METRICS, these), *paths_of(f"runs/{RUN}/history.csv", these)]
 
 
 def unless(current, **files):

@@ -1,12 +1,12 @@
 # Download and verify; draw the splits.
 rule data:
     input:
-        paths(STORE),
+        paths_of(STORE),
 
 
 rule splits:
     input:
-        paths(SPLIT),
+        paths_of(SPLIT),
 
 
 rule download:

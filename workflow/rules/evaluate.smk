@@ -1,7 +1,7 @@
 # The metrics of a run.
 rule metrics:
     input:
-        paths(METRICS),
+        paths_of(METRICS),
 
 
 rule evaluate:

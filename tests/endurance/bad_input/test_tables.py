@@ -53,7 +53,7 @@ def test_published_numbers_that_are_none(tmp_path, monkeypatch):
     }
     parts |= {"fraction": line(gamma_l="1/0"), "huge": line(mean="9" * 5000)}
     path = tmp_path / "results.csv"
-    for module in ("daso.report.cell", "daso.report.page"):
+    for module in ("daso.planning.cell", "daso.report.suite_report"):
         monkeypatch.setattr(f"{module}.PUBLISHED", path)
     for text in CSVS.values():
         content = text

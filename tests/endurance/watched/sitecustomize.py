@@ -30,7 +30,7 @@ def train_on_the_cpu():
 
 
 def watch():
-    from daso import training
+    from daso.runs import train as training
 
     train = training.train
 

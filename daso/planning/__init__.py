@@ -1,0 +1,1 @@
+"""What a suite takes, before it runs."""

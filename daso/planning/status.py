@@ -1,0 +1,57 @@
+"""Return the status of each run from its files and the keys of params/ and the code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from daso.config.inventory import KINDS, inventory
+from daso.config.keys import Keys
+from daso.config.params import Params, nearest
+from daso.config.resolve import Run, runs, with_lenders
+from daso.data.run_files import RESULT, finished
+from daso.errors import DataError, ParamsError
+from daso.workspace.current import Current
+
+TO_DO = ("stale", "running", "missing")  # the workflow trains these; a damaged run is left to its owner
+
+
+def states(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
+    """Return the status of each run by its id.
+
+    It is `done`, `stale` (of another configuration or code), `damaged`, `running` (a checkpoint exists) or `missing`.
+    """
+    current = Current(keys)
+    return {run.id: _state(run, current) for run in runs}
+
+
+def _state(run: Run, current: Current) -> str:
+    key, folder = current.keys.train(run), Path("runs", run.id)
+    if (folder / RESULT).exists():
+        try:
+            if finished(folder, name=run.id).key != key:
+                return "stale"
+        except DataError as error:
+            logging.warning("%s", error)
+            return "damaged"
+    if current.trained(run):
+        return "done"
+    return "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
+
+
+def listed(params: Params, what: str, suite: str | None = None) -> str:
+    """What exists of a kind, or the runs of a suite with their states; the name of a suite stands for its runs.
+
+    Raises ParamsError when the words name nothing.
+    """
+    if what in KINDS and suite is None:
+        return inventory(params, what)
+    if what in params.suites and suite is None:
+        what, suite = "runs", what
+    if what != "runs":
+        known = [*KINDS, "runs", *params.suites]
+        hint = "; only `runs` is followed by a suite" if what in known else nearest(what, known)
+        raise ParamsError(f"list: there is no '{' '.join(filter(None, (what, suite)))}'{hint}")
+    these = with_lenders(params, runs(params, suite or params.suite))
+    return "".join(f"{run}\t{state}\n" for run, state in states(Keys(params), these).items())

@@ -1,0 +1,1 @@
+"""The working copy: what Snakemake, DVC and Git keep in it."""

@@ -1,0 +1,79 @@
+"""Delete stores, splits, runs and reports that no suite names, and checkpoints of finished runs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from daso.config.params import load
+from daso.config.resolve import Run, runs, with_lenders
+from daso.data.run_files import FILES, finished
+from daso.errors import DataError
+
+logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
+
+
+def stale(*, delete: bool = False) -> list[Path]:
+    """Stores, splits, and folders and files of runs that no suite names, and unknown suites' reports."""
+    params = load()
+    named = set(with_lenders(params, (run for suite in params.suites for run in runs(params, suite))))
+    found = sorted({*_data(named), *_unnamed({run.id for run in named}), *_reports(set(params.suites))})
+    for path in found if delete else ():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        _drop_empty(path.parent)
+    return found
+
+
+def spent() -> None:
+    """Delete the checkpoints of finished runs; a damaged result keeps its own, and one that stays is reported."""
+    for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
+        folder = Path("runs", state.parent.relative_to("scratch"))
+        try:
+            done = finished(folder, state.stem)
+            for name in FILES:
+                done.read(name)
+            state.unlink(missing_ok=True)
+        except DataError:
+            continue
+        except OSError as error:
+            logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", state, error.strerror)
+
+
+def _data(named: set[Run]) -> Iterator[Path]:
+    """Downloaded archives stay: data/raw is no output of any stage."""
+    datasets = {run.dataset for run in named}
+    yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
+    splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
+    drawn = [path for suffix in (".json", ".key") for path in Path("data/splits").glob(f"*/*/s*{suffix}")]
+    yield from (path for path in drawn if path.with_suffix(".json") not in splits)
+
+
+def _unnamed(named: set[str]) -> Iterator[Path]:
+    for folder, suffix in (
+        ("runs", ""),
+        ("scratch", ""),
+        ("scratch", ".lock"),
+        ("metrics", ".json"),
+        ("metrics", ".key"),
+        ("journal", ".json"),
+    ):
+        for path in Path(folder).glob(f"*/*/*/*/s*{suffix}"):
+            run = path.relative_to(folder).as_posix().removesuffix(suffix)
+            if run not in named and path.suffix == suffix:
+                yield path
+
+
+def _reports(suites: set[str]) -> Iterator[Path]:
+    yield from (page.parent for page in Path("reports").glob("*/index.html") if page.parent.name not in suites)
+
+
+def _drop_empty(folder: Path) -> None:
+    """Remove a folder and its parents as far as they are empty."""
+    while len(folder.parts) > 1 and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

@@ -1,0 +1,118 @@
+"""The verbs that answer, as they are typed."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daso.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("list methods", "fixmatch_daso"),
+        ("list settings", "stl10-lt/n150-l10"),
+        ("list smoke", "digits/n20-m80-l20-u10r/smoke/supervised/s0"),
+        ("explain fixmatch+la+daso", "FixMatch + LA + DASO: params/methods/fixmatch_la_daso.yaml"),
+        ("explain fixmatch --setting digits/n20-m80-l20-u10 --protocol digits", "setting.n1"),
+        ("cell table 1, row 6, column 3", "published: 70.1 ± 1.81"),
+        ("cell --table 1 --row fixmatch+daso --setting cifar10-lt/n500-m4000-l150-u150", "published: 70.1 ± 1.81"),
+        ("cell t1", "column 3: cifar10-lt, N1 500, M1 4000, gamma_l 150, gamma_u 150"),
+    ],
+)
+def test_answers(capsys, words, line):
+    assert main(words.split()) == 0
+    said = capsys.readouterr()
+    assert any(each.startswith(line) for each in said.out.splitlines())
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("list method", "list: there is no 'method'; did you mean 'methods'?"),
+        (
+            "explain fixmatch+dasso",
+            "params/methods: there is no method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
+        ),
+        ("cell t4 r1 c1", "table 4, row 1, column 1: there is no dataset semi-aves (params/datasets/semi-aves.yaml)"),
+        ("cell", "cell: 'table ' names no cell; write `table 1, row 6, column 3` or `t1 r6 c3`"),
+        ("explain fixmatch --protocol papr", "params: there is no protocol 'papr'; did you mean 'paper'?"),
+    ],
+)
+def test_errors_are_one_line(capsys, words, error):
+    assert main(words.split()) == 1
+    assert capsys.readouterr().err == f"{error}\n"
+
+
+def test_what_is_impossible_is_explained_and_refused(capsys, monkeypatch, tmp_path):
+    shutil.copytree(ROOT / "params", tmp_path / "params", ignore=shutil.ignore_patterns("paper-*"))
+    path = tmp_path / "params/methods/fixmatch_darp.yaml"
+    kept = [line for line in path.read_text().splitlines(keepends=True) if "stl10" not in line]
+    path.write_text("".join(kept))
+    monkeypatch.chdir(tmp_path)
+    assert main(["explain", "fixmatch_darp", "--setting", "stl10-lt/n150-l10"]) == 1
+    said = capsys.readouterr()
+    assert "darp.prior" in said.out
+    place = "params/methods/fixmatch_darp.yaml: stl10-lt/n150-l10"
+    assert said.err.startswith(f"{place}: add-on 'darp': prior 'true_counts' needs")
+    assert said.err.count("\n") == 1
+
+
+def test_they_answer_without_torch_and_to_one_who_stops_listening():
+    code = "import sys; from daso.cli import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    for words in (["list", "settings"], ["explain", "fixmatch+daso"], ["cell", "t1", "r6", "c3"]):
+        subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL)
+    closed = subprocess.run(
+        f"{sys.executable} -m daso cell t1 | true", shell=True, check=True, stderr=subprocess.PIPE, text=True
+    )
+    assert closed.stderr == ""
+
+
+def test_the_answers_that_the_readme_shows(capsys, monkeypatch, tmp_path):
+    """Where nothing has been trained yet."""
+    for name in ("params", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"^\$ python -m daso (.*)\n((?:.+\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [words.split()[0] for words, _ in shown] == ["list", "explain", "cell"]
+    for words, lines in shown:
+        assert main(shlex.split(words)) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert [line for line in lines.splitlines() if line not in (*said, "```")] == [], words
+
+
+def test_no_command_that_prints_plans_imports_torch_and_each_file_of_params_is_parsed_once(tmp_path):
+    """One process for all; the Snakefile's own imports come last."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    code = """
+import sys
+from collections import Counter
+from daso.config import params as reader
+from daso.cli import main
+parsed, real = Counter(), reader._file
+reader._file = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest))[1]
+assert main(["plan", "smoke"]) == 0
+assert len(parsed) > 50 and set(parsed.values()) == {1}, parsed
+assert main(["resolve", "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"]) == 0
+for name in ("current", "prune", "slots", "targets", "workflow_lock"):
+    __import__(f"daso.workspace.{name}")
+for name in ("paths", "planning.walltime"):
+    __import__(f"daso.{name}")
+assert "torch" not in sys.modules
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASO_GPUS": "0"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)

@@ -1,0 +1,79 @@
+import shutil
+import zipfile
+
+import pytest
+
+from daso.data.folder_digest import listing, place
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Two classes in two parts, every file of a size of its own."""
+    for i, name in enumerate(("train/cat/1", "train/cat/2", "train/dog/1", "test/cat/1", "test/dog/1")):
+        path = tmp_path / "images" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * (i + 1))
+    return tmp_path / "images"
+
+
+def packed(images, name="images.zip", order=sorted):
+    with zipfile.ZipFile(images.parent / name, "w") as archive:
+        for path in order(path for path in images.rglob("*") if path.is_file()):
+            archive.write(path, path.relative_to(images))
+    return images.parent / name
+
+
+CHANGES = [
+    lambda root: (root / "train/cat/1.png").rename(root / "train/dog/2.png"),
+    lambda root: (root / "train/cat/1.png").rename(root / "test/cat/2.png"),
+    lambda root: (root / "train/cat/1.png").rename(root / "train/cat/3.png"),
+    lambda root: (root / "train/cat/1.png").unlink(),
+    lambda root: (root / "train/cat/1.png").write_bytes(b"xyz"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", [lambda images: images, packed])
+def test_a_changed_folder_or_zip_has_another_digest(images, change, kind):
+    before = listing(kind(images))
+    assert listing(kind(images)) == before
+    change(images)
+    assert listing(kind(images)) != before
+
+
+def test_what_is_no_image_and_times_change_nothing(images):
+    before = listing(images)
+    for name in ("README.md", ".DS_Store", "train/.DS_Store", "train/cat/.hidden.png", "__MACOSX/train/cat/1.png"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_text("other")
+    (images / "train/cat/1.png").touch()
+    (images / "train/empty").mkdir()
+    assert listing(images) == before
+
+
+def test_a_copy_and_another_order_of_packing_have_the_same_digest(images, tmp_path):
+    shutil.copytree(images, tmp_path / "copy")
+    assert listing(tmp_path / "copy") == listing(images)
+    backwards = packed(images, "backwards.zip", lambda paths: sorted(paths, reverse=True))
+    assert listing(packed(images)) == listing(backwards)
+
+
+def test_other_content_of_the_same_size_is_noticed_in_a_zip(images):
+    before = listing(packed(images))
+    (images / "train/cat/2.png").write_bytes(b"xy")
+    assert listing(packed(images)) != before
+
+
+def test_nothing_there_and_a_broken_zip(tmp_path):
+    assert listing(tmp_path / "nowhere") is None
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    assert listing(tmp_path / "broken.zip") is not None
+
+
+def test_where_a_source_lies(monkeypatch):
+    source = {"kind": "image_folder", "path": "images", "override": "DASO_OWN"}
+    monkeypatch.delenv("DASO_OWN", raising=False)
+    assert place(source) == "images"
+    assert place({"kind": "cifar10", "override": "DASO_OWN"}) == ""
+    monkeypatch.setenv("DASO_OWN", "elsewhere")
+    assert place(source) == "elsewhere"

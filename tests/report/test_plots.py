@@ -1,0 +1,86 @@
+"""Drawings are the same bytes twice, and take their colours from the page."""
+
+import re
+
+import numpy as np
+import pytest
+
+from daso.report import plots
+from daso.report.classes import Classes, by_class
+from daso.report.curves import Curve
+from daso.report.plots import Line
+
+
+def curve(classes=10, seeds=3):
+    x = np.arange(1.0, classes + 1)
+    return Curve(x, 50.0 + x, np.full(classes, 2.0 if seeds > 1 else np.nan), seeds)
+
+
+def shown(classes=10):
+    names = [f"class {k}" for k in range(classes)]
+    return by_class(Classes(names, shared=True), {"recall": ["50.0"] * classes})
+
+
+DRAWINGS = {
+    "steps": lambda name: plots.over_steps([Line(0, curve()), Line(9, curve(seeds=1))], name, "a title", "%"),
+    "rank": lambda name: plots.by_rank([Line(1, curve())], shown(), name, "a title"),
+    "many ranks": lambda name: plots.by_rank([Line(1, curve(100))], shown(100), name, "a title"),
+    "sizes": lambda name: plots.class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, shown(2), name, "a title"),
+    "labels only": lambda name: plots.class_sizes({"labeled": [20, 2]}, shown(2), name, "a title"),
+    "confusion": lambda name: plots.confusion(np.eye(3), shown(3), name, "a title"),
+    "many classes": lambda name: plots.confusion(np.eye(100), shown(100), name, "a title"),
+}
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_same_bytes_and_unique_ids(drawing):
+    draw = DRAWINGS[drawing]
+    first = draw("one")
+    assert first == draw("one")
+    ids = re.findall(r'\bid="([^"]*)"', first)
+    assert len(ids) == len(set(ids))
+    assert all(name.startswith("one-") for name in ids)
+    assert not set(ids) & set(re.findall(r'\bid="([^"]*)"', draw("two")))
+    for target in re.findall(r'(?:href="|url\()#([^")]*)', first):
+        assert target in ids
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_nothing_but_the_drawing(drawing):
+    svg = DRAWINGS[drawing]("one")
+    assert svg.startswith('<svg class="plot" role="img" aria-label="a title" viewBox=')
+    assert svg.endswith("</svg>")
+    assert "http" not in svg
+    assert "metadata" not in svg
+    assert "font-family" not in svg  # words are set in the type of the page
+    assert not re.search(r"#000[01]\w\w\b", svg)  # every stand-in colour became a variable of the page
+    assert "var(--soft)" in svg
+
+
+def test_a_band_ends_at_zero_and_a_hundred():
+    """Of 1 +- 5 and 99 +- 5 nothing is drawn beyond 0 and 100: the band is 0 to 6, then 94 to 100."""
+    ranks = np.arange(1.0, 3.0)
+    wide = Curve(ranks, np.array([1.0, 99.0]), np.array([5.0, 5.0]), 3)
+    low, high = np.array([0.0, 94.0]), np.array([6.0, 100.0])
+    cut = Curve(ranks, (low + high) / 2, (high - low) / 2, 3)
+    drawings = [plots.by_rank([Line(0, c)], shown(2), "x", "t") for c in (wide, cut)]
+    bands = [re.search(r"PolyCollection.*?</g>", drawing, re.DOTALL) for drawing in drawings]
+    assert re.findall(r' d="[^"]*"', bands[0][0]) == re.findall(r' d="[^"]*"', bands[1][0]) != []
+
+
+def test_titles_are_escaped():
+    assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in plots.confusion(np.eye(2), shown(2), "x", 'a <b> "c"')
+
+
+def test_a_field_is_numbered_from_half_a_percent_on():
+    shares = np.array([[0.996, 0.004], [0.25, 0.75]])
+    numbers = re.findall(r"font-size: 6px[^>]*>(\d+)<", plots.confusion(shares, shown(2), "x", "t"))
+    assert numbers == ["100", "25", "75"]
+
+
+def test_methods_beyond_the_palette_are_dashed():
+    solid = plots.over_steps([Line(1, curve())], "x", "t", "%")
+    dashed = plots.over_steps([Line(9, curve())], "x", "t", "%")
+    assert "var(--c1)" in solid
+    assert "var(--c1)" in dashed
+    assert dashed.count("stroke-dasharray") > solid.count("stroke-dasharray")

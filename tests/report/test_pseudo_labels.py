@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+from daso.report.collect import Cell
+from daso.report.pseudo_labels import (
+    alike,
+    by_frequency,
+    by_rank,
+    confusion,
+    group_course,
+    histograms,
+    indices,
+    kinds,
+    likeness,
+    title,
+    traces,
+    true_classes,
+    truth,
+)
+
+
+def analysis(counts, recall, few=(0.1, 0.2), **indices):
+    """Three classes; two points of training, after 10 and 20 steps."""
+    source = {
+        "counts": counts,
+        "indices": {"imbalance": 2.0, "never": 0, "divergence": 0.5, "evenness": 0.25, **indices},
+        "recall": recall,
+        "precision": [None if count == 0 else 0.5 for count in counts],
+        "histogram": [[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]],
+        "groups": {"many": [0.9, 0.8], "medium": [None, None], "few": list(few)},
+    }
+    return {
+        "steps": [10, 20],
+        "sources": {"final": source, "linear": source, "model": {**source, "histogram": None, "groups": None}},
+        "of": "final",
+        "confusion": [[4, 0, 0], [1, 3, 0], [0, 2, 2]],
+        "errors": {"top1": [None, 1.0, 0.5], "top2": [None, 1.0, 1.0]},
+        "similarity": {"most": {"cosine": [[0.5, None]]}, "least": {"cosine": [[0.9, 0.1]]}},
+        "tsne": None,
+    }
+
+
+def cell(*analyses, order=(2, 0, 1)):
+    """A cell of runs whose classes have the ranks 2, 3, 1."""
+    done = {
+        seed: {
+            "class_order": list(order),
+            "classes": list("abc"),
+            "counts": {"unlabeled": [10, 20, 70]},
+            "analysis": one,
+        }
+        for seed, one in enumerate(analyses)
+    }
+    return Cell("t", "s", "m", "d/s/p/m", tuple(done), done)
+
+
+FOUND = traces(cell(analysis([6, 0, 3], [0.2, 0.4, 0.6]), analysis([3, 9, 0], [0.4, 0.4, 1.0], imbalance=None)))
+
+
+def test_runs_without_an_analysis_are_left_out():
+    assert len(traces(cell(None, analysis([1, 1, 1], [1, 1, 1])))) == 1
+    assert kinds([]) == []
+    assert kinds(FOUND) == ["linear", "final", "model"]
+
+
+def test_final_pseudo_labels_are_blended_where_there_are_semantic_ones():
+    assert title("final", ["linear", "final"]) == "final"
+    assert title("final", ["linear", "semantic", "final"]) == "blended"
+    assert title("taken", ["linear", "semantic", "final"]) == "blended, taken"
+    assert [title(kind, ["linear", "debiased", "final"]) for kind in ("debiased", "final")] == ["debiased", "final"]
+
+
+def test_classes_in_the_order_of_ranks():
+    """Class 2 first, then 0 and 1: means of 60 and 100, 20 and 40, 40 and 40."""
+    curve = by_rank(FOUND, "final", "recall")
+    assert curve.x.tolist() == [1, 2, 3]
+    assert curve.mean.tolist() == pytest.approx([80, 30, 40])
+    assert curve.std.tolist() == pytest.approx([800**0.5, 200**0.5, 0])
+    assert by_rank(FOUND, "final", "precision").mean.tolist() == [50, 50, 50]
+    assert by_rank(FOUND, "semantic", "recall") is None
+    assert truth(FOUND).tolist() == [70, 10, 20]
+    assert confusion(FOUND)[0].tolist() == [0.5, 0, 0.5]
+
+
+def test_classes_in_the_order_of_their_frequency():
+    """Orders 0, 2, 1 and 1, 0, 2: recall 20 and 40, 60 and 40, 40 and 100; shares 6/9 and 9/12, 3/9 and 3/12, 0."""
+    recall, shares, names = by_frequency(FOUND, "final", "recall")
+    assert recall.mean.tolist() == pytest.approx([30, 50, 70])
+    assert shares.mean.tolist() == pytest.approx([50 * (6 / 9 + 9 / 12), 50 * (3 / 9 + 3 / 12), 0])
+    assert names == ["a, b", "c, a", "b, c"]
+
+
+def test_over_training():
+    steps, shares = histograms(FOUND, "final")
+    assert steps == [10, 20]
+    assert shares[1].tolist() == pytest.approx([60, 20, 20])
+    assert histograms(FOUND, "model") is None
+    few = group_course(FOUND, "few")
+    assert (few.x.tolist(), few.mean.tolist()) == ([10, 20], pytest.approx([10, 20]))
+    assert group_course(FOUND, "medium") is None
+
+
+def test_indices_of_a_row():
+    """Recall: means .4 and .6 of the classes; errors of the kind that was analysed alone; no ratio of one seed."""
+    row = indices(FOUND, "final", "final")
+    assert (row["recall"], row["precision"], row["imbalance"]) == ("50.0", "50.0", "∞")
+    assert (row["divergence"], row["evenness"]) == ("0.50", "0.25")
+    assert (row["top1"], row["top2"]) == ("75.0", "100.0")
+    assert indices(FOUND, "linear", "final")["top1"] == "–"
+    assert indices(FOUND[:1], "final", "final")["imbalance"] == "2.0"
+
+
+def test_how_far_from_the_truth():
+    """Shares .1, .2, .7 are true: 2/3 log 6.667 + 1/3 log .476 = 1.0174 and .25 log 2.5 + .75 log 3.75 = 1.2204."""
+    assert indices(FOUND[:1], "final", "final")["truth"] == "1.02"
+    assert indices(FOUND, "model", "final")["truth"] == "1.12"
+    absent = [trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND]
+    assert indices(absent[:1], "final", "final")["truth"] == "0.93"  # 2/3 log 6.667 + 1/3 log .370
+    assert indices(absent, "final", "final")["truth"] == "∞"
+    unknown = FOUND[0]._replace(counts={"unlabeled": None})
+    assert indices([unknown], "final", "final")["truth"] == "–"
+    assert indices(traces(cell(analysis([0, 0, 0], None))), "final", "final")["truth"] == "–"
+
+
+def test_the_row_of_the_true_classes():
+    """Entropy .8018 of log 3 = 1.0986; the largest class has 70 images, the smallest 10."""
+    row = true_classes(FOUND)
+    assert (row["imbalance"], row["never"], row["truth"]) == ("7.0", "0.0", "0.00")
+    assert (row["divergence"], row["evenness"]) == ("0.30", "0.73")
+    assert row.keys() == indices(FOUND, "final", "final").keys()
+    absent = true_classes([trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND])
+    assert (absent["imbalance"], absent["never"]) == ("∞", "1.0")
+    assert true_classes([trace._replace(counts={"unlabeled": [0, 0, 0]}) for trace in FOUND]) is None
+
+
+def test_likeness_names_classes_place_by_place():
+    """Seeds share the class in the first place and one of its nearest; a cosine that no seed has is left out."""
+    nearest = [{"most": {"classes": [0, k], "nearest": [[1, 2], [0, 1]]}} for k in (1, 2)]
+    seeds = [trace._replace(tree={"similarity": each}) for trace, each in zip(FOUND, nearest, strict=True)]
+    classes, texts = alike(seeds, "most", np.array([[0.5, np.nan], [0.75, 0.5]]))
+    assert (classes, texts) == (["a", "b, c"], ["b: 0.50", "a: 0.75; b: 0.50"])
+
+
+def test_likeness_is_averaged_place_by_place():
+    assert likeness(FOUND, "least").tolist() == [[0.9, 0.1]]
+    most = likeness(FOUND, "most")
+    assert most[0, 0] == 0.5
+    assert np.isnan(most[0, 1])

@@ -1,0 +1,79 @@
+"""A short run has every part of its recipe at work, on images with all kinds of labels."""
+
+import pytest
+import torch
+
+from daso.config.build import Lent, build
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.registry import ADDONS, LEARNERS
+from daso.config.resolve import Run, runs, with_lenders
+from daso.config.signature import ROOT, options
+from daso.data.files import read_sealed
+from daso.data.split import check_split, load_split
+from daso.data.store import load_store, verify_store
+from daso.engine.resident import load as load_resident
+from daso.runs import short_run
+
+PARAMS = load(ROOT / "params")
+RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
+
+
+def test_every_length_among_the_options_is_shortened():
+    """An integer option is in steps, batches or images, and has a limit, or is none of these."""
+    found = {
+        name
+        for spec in (*LEARNERS.values(), *ADDONS.values())
+        for name, option in options(spec).items()
+        if option.kind.name == "int"
+    }
+    assert found - short_run.LIMITS.keys() == {"epochs", "sweeps"}
+
+
+def short(run, folder):
+    """The trainer of a short run, made as `train` makes it."""
+    config = short_run.shortened(Keys(PARAMS).resolved(run), "fp32")
+    data = short_run.write_data(config, folder)
+    split = check_split(data["split"], verify_store(data["store"]), short_run.NAME)
+    sizes = {"darp.estimate": read_sealed(data["estimate"], "estimate")["sizes"]} if "estimate" in data else {}
+    resident = load_resident(verify_store(data["store"]), split.split, torch.device("cpu"))
+    return build(config, resident, torch.device("cpu"), "eager", Lent(None, sizes))
+
+
+def test_a_short_run_is_in_every_phase_of_a_whole_one(tmp_path):
+    """DARP alone has several: before its start, at every period, between."""
+    learner = short(RUN._replace(method="fixmatch_darp"), tmp_path).learner
+    assert {learner.enter(t) for t in range(short_run.STEPS)} == {("idle",), ("solve",), ("reuse",)}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    ["fixmatch_daso", "simmatch", "pseudo_label", "usadtm", "multi_view_debias", "fixmatch_abc", "fixmatch_boss"],
+)
+def test_some_pseudo_labels_of_a_short_run_are_above_the_threshold_and_some_below(tmp_path, recipe):
+    """Else no bit of the consistency loss, or none of the mask, would be compared."""
+    run = short(RUN._replace(method=recipe), tmp_path)
+    rows = []
+    for end in range(short_run.EVERY, short_run.STEPS + 1, short_run.EVERY):
+        run.advance(end)
+        rows.append(run.evaluate())
+    assert any(0 < row["mask_rate"] < 1 for row in rows)
+    assert any(row["loss_consistency"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("suite", ["zoo", "simmatch-cifar100"])
+def test_every_recipe_has_a_short_run(tmp_path, suite):
+    """Its parts accept the shortened options, also with 100 classes; cRT needs the encoder of a finished run."""
+    for run in with_lenders(PARAMS, runs(PARAMS, suite)):
+        if run.seed == 0 and run.method != "supervised_crt":
+            assert short(run, tmp_path / run.id).steps == short_run.STEPS
+
+
+def test_unknown_classes_and_a_plans_labels_are_among_the_images(tmp_path):
+    config = Keys(PARAMS).resolved(Run("digits", RUN.setting, "smoke", "fixmatch_crest.g2", 0))
+    data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "plan")
+    assert len(load_split(data["split"]).split.guessed) == 10
+    config["setting"]["m1"] = "all"
+    data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "all")
+    labels = load_store(data["store"]).labels("train")
+    assert set(labels[load_split(data["split"]).split.unlabeled]) == {-1}

@@ -1,0 +1,150 @@
+"""A run that was trained elsewhere is kept from its bundle, and is shown whatever the code has become since."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daso.cli import main
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.resolve import parse_run, split_config
+from daso.data.bundle import write_bundle
+from daso.data.catalog import make_store
+from daso.data.files import file_digest, sealed
+from daso.data.split import make_split
+from daso.engine.metrics import run_metrics
+from daso.errors import DataError
+from daso.report.suite_report import write_report
+from daso.runs.bundle import train_bundle
+from daso.runs.train import Way
+from daso.workspace.adopt import adopt_bundle
+from daso.workspace.archive import keep_bundle
+from tests.engine.world import CPU
+
+RUN = "digits/n20-m80-l20-u10r/smoke/supervised/s0"
+CRT = "digits/n20-m80-l20-u10r/smoke/supervised_crt/s0"  # trains on the frozen encoder of RUN
+BOTH = Path("bundles/both")
+COMMIT, BUNDLE, KEPT = "0123456789ab", Path("bundles/x"), Path("reports/measured", RUN)
+
+
+@pytest.fixture(scope="module")
+def trained(read_params, tmp_path_factory):
+    """A project with bundles of runs that were trained at COMMIT: of RUN, and of RUN with CRT; and the key of RUN."""
+    root = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(read_params, root, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("DASO_COMMIT", COMMIT)
+        params = load()
+        base, run = (parse_run(params, name) for name in (RUN, CRT))
+        source = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, "image_size": 8}
+        store = make_store(source, Path("data/store/digits"))
+        make_split(
+            split_config(params, run.dataset, run.setting, 0), store, Path("data/splits/digits", run.setting, "s0.json")
+        )
+        config, last = (Keys(params).resolved(one) for one in (base, run))
+        write_bundle(BUNDLE, [config], commit=COMMIT)
+        train_bundle(BUNDLE, Way(CPU))
+        write_bundle(BOTH, [config, last], commit=COMMIT)
+        train_bundle(BOTH, Way(CPU))
+    return root, config["key"]
+
+
+@pytest.fixture
+def key(trained, read_params, tmp_path, monkeypatch):
+    """A working copy with params/ and the trained bundle alone."""
+    root, key = trained
+    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(root / "bundles", tmp_path / "bundles")
+    monkeypatch.chdir(tmp_path)
+    return key
+
+
+def retold(**changes):
+    """Change what the run's last file says, its digest right."""
+    path = BUNDLE / "runs" / RUN / "train.json"
+    tree = json.loads(path.read_text())
+    path.write_bytes(sealed({**tree, **changes, "provenance": {**tree["provenance"], **changes.get("provenance", {})}}))
+
+
+def test_a_run_of_older_code_is_kept_from_its_bundle_and_shown(key, monkeypatch):
+    monkeypatch.setattr(Keys, "_code_of", lambda self, stage, specs: "newer code")
+    assert Keys(load()).train(parse_run(load(), RUN)) != key
+    hint = f"trained as {key}, but .*; keep its numbers for reports by `python -m daso keep --bundle {BUNDLE}`, or"
+    with pytest.raises(DataError, match=hint):
+        adopt_bundle(BUNDLE)
+    assert main(["keep", "--bundle", str(BUNDLE)]) == 0
+    metrics = json.loads((KEPT / "metrics.json").read_text())
+    assert (metrics["run"], metrics["key"], metrics["provenance"]["commit"]) == (RUN, key, COMMIT)
+    assert {"device", "versions"} <= metrics["provenance"].keys()
+    assert metrics["top1"] == run_metrics(BUNDLE / "runs" / RUN)["top1"]
+    assert (KEPT / "history.csv").read_bytes() == (BUNDLE / "runs" / RUN / "history.csv").read_bytes()
+    write_report("smoke", Path("out"))
+    number = f"{100 * metrics['top1']['median']:.1f}"
+    assert f", commit {COMMIT}: **{number}**, n = 1" in Path("out/report.md").read_text()
+
+
+@pytest.mark.parametrize("name", [f"runs/{RUN}/history.csv", f"runs/{RUN}/final.pt", f"configs/{RUN}.json"])
+def test_a_damaged_file_of_the_bundle(key, name):
+    path = BUNDLE / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DataError, match=f"{path}: damaged"):
+        keep_bundle(BUNDLE)
+    assert not KEPT.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"key": "another"}, "trained as another, but the bundle was packed with"),
+        ({"provenance": {"config_sha256": "another"}}, "but the bundle was packed with"),
+        ({"provenance": {"split_sha256": "another"}}, "trained with another split than"),
+        ({"provenance": {"commit": f"{COMMIT}-dirty"}}, f"trained from {COMMIT}-dirty, not a commit"),
+    ],
+)
+def test_a_run_that_is_not_what_was_packed(key, changes, error):
+    retold(**changes)
+    with pytest.raises(DataError, match=error):
+        keep_bundle(BUNDLE)
+    assert not KEPT.exists()
+
+
+def test_a_run_that_is_not_finished_or_not_in_it(key):
+    with pytest.raises(DataError, match=f"s1: there is no such run in it; pack it, or name one of {RUN}"):
+        keep_bundle(BUNDLE, [RUN.replace("s0", "s1")])
+    (BUNDLE / "runs" / RUN / "train.json").unlink()
+    with pytest.raises(DataError, match="s0: it is not finished; train it"):
+        keep_bundle(BUNDLE, [RUN])
+    with pytest.raises(
+        DataError, match=f"no finished run in it; train it with `python -m daso train --bundle {BUNDLE}`"
+    ):
+        keep_bundle(BUNDLE)
+
+
+def test_a_run_with_a_plan_is_kept_with_the_digest_of_its_upstream_file(key):
+    """The encoder of CRT is that of RUN in the same bundle; both runs are kept, and CRT records its digest."""
+    encoder = BOTH / "runs" / RUN / "final.pt"
+    assert keep_bundle(BOTH) == [KEPT, Path("reports/measured", CRT)]
+    metrics = json.loads(Path("reports/measured", CRT, "metrics.json").read_text())
+    assert metrics["provenance"]["lent"] == {"encoder": file_digest(encoder, "sha256")}
+    assert (metrics["run"], metrics["provenance"]["commit"]) == (CRT, COMMIT)
+
+
+def test_a_run_whose_upstream_file_was_replaced_is_not_kept(key):
+    """RUN is trained again after CRT, to other weights; CRT's numbers are not those of this encoder."""
+    folder = BOTH / "runs" / RUN
+    weights = folder / "final.pt"
+    weights.write_bytes(weights.read_bytes() + b"other")
+    record = json.loads((folder / "train.json").read_text())
+    record["files"]["final.pt"] = file_digest(weights, "sha256")
+    (folder / "train.json").write_bytes(sealed(record))
+    with pytest.raises(DataError, match=f"{CRT}: trained with another encoder than {weights}"):
+        keep_bundle(BOTH, [CRT])
+    assert not Path("reports/measured").exists()
+
+
+def test_keep_without_words(key, capsys):
+    assert main(["keep"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "keep: name runs, or a --bundle of finished runs"

@@ -1,0 +1,259 @@
+"""Refusals of `revalidate`, each in one line with nothing written; its journal; what no short run compares."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from daso.config.code import NUMBERLESS
+from daso.config.keys import Keys
+from daso.config.params import load
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS
+from daso.config.resolve import Run, split_config
+from daso.config.signature import module_file
+from daso.data.catalog import make_store
+from daso.data.files import pretty
+from daso.data.split import load_split, make_split
+from daso.engine import journal
+from daso.engine.compiled import Compiled
+from daso.errors import DasoError
+from daso.planning.status import states
+from daso.workspace.revalidate import UNCOMPARED, revalidate
+from tests.engine.fakes import fakes  # noqa: F401 - a fixture
+from tests.engine.world import trainer
+from tests.finished import finish
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = f"{ROOT / 'daso'}/"
+PARAMS = load(ROOT / "params")
+RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
+FOLDER = f"runs/{RUN.id}"
+AGAIN = f"train it again with `snakemake {FOLDER}/train.json`"
+SPEED = {"seconds": 1.0, "steps_per_second": 1.0, "images_per_second": 1.0, "share": {}}
+UNKNOWN = "1234567890ab"
+METHODS = ("fixmatch_daso", "fixmatch_darp", "supervised_survey")
+SUITE = f"""\
+title: One run
+protocol: smoke
+seeds: [0]
+tables: [{{name: one, title: One, dataset: digits, settings: [{RUN.setting}], methods: [fixmatch_daso]}}]
+"""
+
+
+def git(*arguments):
+    who = [word for name in ("name", "email") for word in ("-c", f"user.{name}=test@example.org")]
+    done = subprocess.run(["git", *who, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A repository with params, the split of the run and its first commit, which has no code."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "params/datasets", "params/datasets")  # whose settings `where` of methods names
+    for name in ("protocols/smoke", *(f"methods/{name}" for name in METHODS)):
+        Path("params", name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / f"params/{name}.yaml", f"params/{name}.yaml")
+    Path("params/suites").mkdir()
+    Path("params/suites/one.yaml").write_text(SUITE)
+    Path("params/pipeline.yaml").write_text("suite: one\n")
+    keys = Keys(load())
+    store = make_store({"dataset": "digits", "num_classes": 10, "image_size": 8, "source": {"kind": "digits"}}, _STORE)
+    split = make_split(_split_config(), store, _SPLIT)
+    _SPLIT.with_suffix(".key").write_text(f"{keys.split(*_PLACE)}\n")
+    git("init", "-q", "-b", "main")
+    git("add", "params")
+    git("commit", "-qm", "params")
+    return split
+
+
+_STORE, _PLACE = Path("data/store/digits"), ("digits", RUN.setting, 0)
+_SPLIT = Path("data/splits/digits", RUN.setting, "s0.json")
+
+
+def _split_config():
+    return split_config(PARAMS, *_PLACE)
+
+
+def train(change=lambda config: None, commit=None, split_sha256=None, **provenance):
+    """A finished run of other code, with one thing about it changed."""
+    config = json.loads(json.dumps(Keys(load()).resolved(RUN))) | {"key": "0" * 16, "code": "0" * 64}
+    change(config)
+    files = {"config.json": pretty(config), "history.csv": "h", "predictions.npz": "p", "final.pt": "f"}
+    made = {"commit": commit or git("rev-parse", "--short=12", "HEAD"), "device": "cpu: X", "mode": "eager"}
+    made |= {"precision": "fp32", "split_sha256": split_sha256 or load_split(_SPLIT).sha256, **provenance}
+    finish(Path(FOLDER), files, run=RUN.id, key="0" * 16, speed=SPEED, provenance=made)
+
+
+def refused():
+    """The lines of a refusal that has changed no file and left no worktree."""
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts}
+    with pytest.raises(DasoError) as error:
+        list(revalidate([RUN.id]))
+    after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts}
+    assert after == before
+    assert states(Keys(load()), [RUN])[RUN.id] in ("stale", "missing")
+    return str(error.value)
+
+
+def test_a_run_that_is_not_finished_is_refused(project):
+    assert refused() == f"{RUN.id}: not finished, so there is nothing to revalidate; train it with `snakemake`"
+
+
+@pytest.mark.parametrize("commit", ["1234567890ab-dirty", "unknown"])
+def test_a_run_of_no_clean_commit_is_refused(project, commit):
+    train(commit=commit)
+    assert refused() == f"{FOLDER}: trained from {commit}, not a commit, so its code is lost; {AGAIN}"
+
+
+def test_a_commit_that_is_not_here_is_fetched_first(project):
+    train(commit=UNKNOWN)
+    line = refused()
+    assert line.startswith("git cat-file: ")
+    assert line.endswith(f"; `git fetch` commit {UNKNOWN}, which is not in this repository")
+
+
+def test_without_git_it_is_refused(project, monkeypatch):
+    train()
+    monkeypatch.setenv("PATH", "")
+    assert refused() == "git: not installed, and the code of a run lies in its commit; install git"
+
+
+def test_outside_a_repository_it_is_refused(project, monkeypatch):
+    train()
+    shutil.rmtree(".git")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path().absolute().parent))
+    line = refused()
+    assert line.startswith("git rev-parse: fatal: not a git repository")
+    assert line.endswith("; run this at the root of the repository")
+
+
+def test_other_params_are_named(project):
+    train(lambda config: config["optimizer"].update(lr=0.5))
+    changed = "optimizer.lr 0.5 is now 0.03"
+    assert refused() == f"{FOLDER}: not only code has changed: {changed}; restore params/, or {AGAIN}"
+
+
+def test_another_split_is_refused(project):
+    train(split_sha256="0" * 64)
+    assert refused().startswith(f"{FOLDER}: trained with another split than {_SPLIT}; ")
+
+
+def test_a_split_that_is_out_of_date_is_made_first(project):
+    train()
+    _SPLIT.with_suffix(".key").write_text("0000\n")
+    missing = f"{_SPLIT}: missing or out of date, and {FOLDER} was trained with it"
+    assert refused() == f"{missing}; make it with `snakemake {_SPLIT}`"
+
+
+def test_a_damaged_run_is_refused(project):
+    train()
+    Path(FOLDER, "history.csv").write_text("other")
+    assert refused().startswith(f"{FOLDER}/history.csv: damaged, or of another run: not the digest in train.json; ")
+
+
+def test_a_run_whose_upstream_run_has_changed_is_refused(project, monkeypatch):
+    """Of a plan: FixMatch + DARP takes the class sizes of a survey, whose estimate has another key now."""
+    run = RUN._replace(method="fixmatch_darp")
+    monkeypatch.setattr(sys.modules[__name__], "RUN", run)
+    monkeypatch.setattr(sys.modules[__name__], "FOLDER", f"runs/{run.id}")
+    train(lambda config: config["plan"]["estimate"].update(key="0" * 16))
+    upstream = run._replace(method="supervised_survey").id
+    again = f"train it again with `snakemake {FOLDER}/train.json`"
+    assert refused() == f"{FOLDER}: its upstream run {upstream} is not the one it was trained with; {again}"
+
+
+def test_old_code_that_cannot_run_is_refused_with_its_last_line(project):
+    train()
+    line = refused()
+    commit = git("rev-parse", "--short=12", "HEAD")
+    assert line.startswith(f"{FOLDER}: commit {commit} fails in a short run: ")
+    assert line.endswith(f"No module named daso; {AGAIN}")
+    assert len(git("worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.parametrize("made", [{"device": "cuda: X", "mode": "graph"}, {"mode": "compiled"}])
+def test_a_run_on_cuda_or_compiled_needs_the_code_of_its_mode_unchanged(project, made):
+    for name in UNCOMPARED:
+        path = Path(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        changed = "\nX = 1\n" if name == "daso.engine.cuda_graphs" else "\n# a comment\n"
+        path.write_text(module_file(name).read_text() + changed)
+    git("add", "daso")
+    git("commit", "-qm", "code")
+    train(**made)
+    shutil.rmtree("daso")
+    device = made.get("device", "cpu: X")
+    assert refused() == (
+        f"{FOLDER}: made on {device} in mode {made['mode']}, and daso.engine.cuda_graphs has changed, "
+        f"which no short run on a CPU compares; {AGAIN}"
+    )
+
+
+def test_the_journal_maps_later_keys_to_that_of_the_run(project):
+    train()
+    keys, result = Keys(load()), json.loads(Path(FOLDER, "train.json").read_text())
+    now, metrics = keys.train(RUN), keys.evaluate(RUN)
+    result["files"] |= {"final.pt": "f0"}
+    journal.revalidate(journal.place(RUN.id), result, {"keys": {now: "0" * 16}})
+    assert Keys(load()).train(RUN) == Keys(load()).resolved(RUN)["key"] == "0" * 16
+    assert Keys(load()).evaluate(RUN) != metrics  # these are of the run's own key
+    assert list(revalidate([RUN.id])) == []  # current now
+    journal.remember(journal.place(RUN.id), result)
+    assert Keys(load()).train(RUN) == "0" * 16  # `publish` keeps it
+    journal.remember(journal.place(RUN.id), result | {"key": "1" * 16})
+    assert Keys(load()).train(RUN) == now  # a run of another key does not
+
+
+def functions(call):
+    """The functions of the package that a call enters, as (module, name)."""
+    codes = set()
+
+    def enter(frame, event, argument):
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            codes.add(frame.f_code)
+
+    sys.setprofile(enter)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return {(module_of(code.co_filename), code.co_qualname.partition(".<locals>")[0]) for code in codes}
+
+
+def module_of(file):
+    return ".".join(Path(file).relative_to(ROOT).with_suffix("").parts)
+
+
+def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
+    """Those with a function that graphs or compilation enter and an eager run does not, and the settings of CUDA."""
+
+    def course(run):
+        run.advance(3)
+        run.evaluate()
+        run.save(tmp_path / "state.pt")
+        run.program.close()
+
+    def compiled():
+        run = trainer()
+        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
+        course(run)
+
+    eager = functions(lambda: course(trainer()))
+    other = functions(compiled) | functions(lambda: course(fakes.capturing(trainer())))
+    torch._dynamo.reset()
+    named = ("daso.engine.train", "Trainer.written")  # tensors that a short run compares in the checkpoint
+    alone = {name for name, _ in other - eager - {named}} - NUMBERLESS
+    specs = (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values())
+    settings = {name for name in Keys(PARAMS).modules("train", specs) if _sets_a_backend(module_file(name))}
+    assert alone | settings == set(UNCOMPARED), sorted(other - eager)
+
+
+def _sets_a_backend(path):
+    targets = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assign)]
+    return any(ast.unparse(target).startswith("torch.backends.") for node in targets for target in node.targets)

@@ -1,0 +1,65 @@
+"""What the profiles are told of this machine and of the environment."""
+
+import subprocess
+
+import pytest
+
+from daso.engine import gpus
+from daso.workspace import slots
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "DASO_PACK", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, 2),
+        ({"DASO_GPUS": "1"}, 1),
+        ({"DASO_GPUS": "0", "DASO_SLOTS": "5"}, 0),
+        ({"DASO_SLOTS": "3"}, 6),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, 1),
+        ({"DASO_GPUS": "", "DASO_SLOTS": ""}, 2),  # as compose files set what is not given
+    ],
+    ids=str,
+)
+def test_each_gpu_takes_as_many_runs_as_it_has_slots(monkeypatch, variables, found):
+    """Two GPUs in the machine, one of them in two instances, whose lines are indented."""
+    listed = "GPU 0: A (UUID: GPU-0)\n  MIG 1g: (UUID: MIG-0)\n  MIG 1g: (UUID: MIG-1)\nGPU 1: A (UUID: GPU-1)\n"
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: name)
+    monkeypatch.setattr(gpus.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 0, listed))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert slots.gpu_slots() == found
+
+
+def test_more_gpus_than_the_machine_has_end_the_call_in_a_line(monkeypatch, tmp_path):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/nvidia0").touch()
+    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
+    assert slots.gpu_slots() == 1
+    monkeypatch.setenv("DASO_GPUS", "2")
+    with pytest.raises(SystemExit, match="^DASO_GPUS=2: this machine has 1 GPU; lower it or unset it$"):
+        slots.gpu_slots()
+
+
+@pytest.mark.parametrize(("value", "runs"), [(None, 8), ("16", 16), ("1", 1), ("0", 1)])
+def test_short_runs_share_a_job(monkeypatch, value, runs):
+    if value is not None:
+        monkeypatch.setenv("DASO_PACK", value)
+    assert slots.pack() == runs
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("DASO_GPUS", slots.gpu_slots), ("DASO_SLOTS", slots.gpu_slots), ("DASO_PACK", slots.pack)],
+)
+def test_what_is_no_number_ends_the_call_in_a_line(monkeypatch, name, count):
+    monkeypatch.setenv("DASO_GPUS", "1")
+    monkeypatch.setenv(name, "abc")
+    with pytest.raises(SystemExit, match=f"^{name}=abc: give a whole number below 10,000$"):
+        count()
