@@ -20,8 +20,8 @@ localrules:
 
 rule all:
     input:
-        paths(TRAINED, with_lenders(PARAMS, RUNS)),
-        paths(METRICS),
+        paths_of(TRAINED, with_lenders(PARAMS, RUNS)),
+        paths_of(METRICS),
         report_of(SUITE),
 
 

@@ -101,7 +101,7 @@ def evaluate(args: Args) -> None:
 
 def report(args: Args) -> None:
     """Render a suite's tables and figures from the metrics there are; to drafts/reports/ unless told otherwise."""
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.data.files import whole_file
     from daso.report.suite_report import write_report
 
@@ -128,7 +128,7 @@ def bundle(args: Args) -> None:
     """
     from daso.config.checks import refuse
     from daso.config.keys import Keys
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.config.resolve import parse_run, with_lenders
     from daso.data.bundle import write_bundle
     from daso.engine.environment import commit
@@ -252,7 +252,7 @@ VERBS: dict[str, Callable[[Args], None]] = {
 def _resolved_run(run: str) -> dict[str, Any]:
     from daso.config.checks import refuse
     from daso.config.keys import Keys
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.config.resolve import parse_run
 
     params = load()

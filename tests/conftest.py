@@ -38,7 +38,7 @@ def cifar10_zip():
 @pytest.fixture(scope="session")
 def read_params(tmp_path_factory):
     """A working copy of params/ alone, read once: a copy beside it need not parse them again (`daso.config.cache`)."""
-    from daso.config.params import load
+    from daso.config.load import load
 
     path = tmp_path_factory.mktemp("read_params")
     shutil.copytree(ROOT / "params", path / "params")

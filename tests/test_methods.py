@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 
 from daso.config.build import Lent, build
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run
 from daso.engine.compiled import TAIL, Compiled
 from daso.engine.resident import Pool, Resident

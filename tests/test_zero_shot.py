@@ -8,7 +8,7 @@ import pytest
 
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import data_config, parse_run, split_config
 from daso.data.catalog import make_store
 from daso.data.split import make_split

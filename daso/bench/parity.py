@@ -19,7 +19,8 @@ from typing import NamedTuple, get_args
 from daso.bench import parity_page
 from daso.bench.parity_page import Outcome, Pair, Setup
 from daso.config.keys import Keys
-from daso.config.params import Params, Tree, load, nearest
+from daso.config.load import load
+from daso.config.params import Params, Tree, nearest
 from daso.config.resolve import Run, expanded, runs, split_config, suite_of
 from daso.config.signature import ROOT
 from daso.data.files import canonical

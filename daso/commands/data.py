@@ -67,7 +67,7 @@ def estimate(args: Args) -> None:
 
 def _wanted(path: Path) -> str | None:
     """The digest of the configuration that params/ have for the place of a split; None: it is no place of theirs."""
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.config.resolve import split_config
     from daso.data.files import digest
 
@@ -79,7 +79,8 @@ def _wanted(path: Path) -> str | None:
 
 
 def _resolved_data(dataset: str) -> dict[str, Any]:
-    from daso.config.params import load, nearest
+    from daso.config.load import load
+    from daso.config.params import nearest
     from daso.config.resolve import data_config
 
     params = load()

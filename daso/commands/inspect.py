@@ -16,7 +16,7 @@ def list_(args: Args) -> None:
     `list methods` and so on; `list runs`, those of the default suite; `list runs smoke`, in short `list smoke`. A run
     is done, stale (of another configuration or code), damaged, running or missing.
     """
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.planning.status import listed
 
     sys.stdout.write(listed(load(), args.what, args.suite))
@@ -28,7 +28,7 @@ def explain(args: Args) -> None:
     A method is named by its file, or in the paper's words, add-ons in any order: fixmatch+la+daso, remixmatch+crest+.
     """
     from daso.config.explain import explain, hindrances, method_of
-    from daso.config.params import load
+    from daso.config.load import load
 
     params = load()
     method = method_of(params, args.method)
@@ -44,7 +44,7 @@ def cell(args: Args) -> None:
     methods and columns its settings, from 1, as they are printed from top to bottom and from left to right, headings
     not counted. Table 4 has two columns for each setting, the last evaluation and the median.
     """
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.planning.cell import cell
 
     for text in cell(load(), " ".join(args.words) or f"table {args.table}", args.row, args.setting):
@@ -57,7 +57,7 @@ def plan(args: Args) -> None:
     Paces are those of finished runs on this device; `--measure` takes some steps of the methods that have none. What
     is expected of runs that are not done is kept in journal/plans/, and their report puts it beside what they took.
     """
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.planning.forecast import forecast
 
     params = load()

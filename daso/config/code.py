@@ -35,7 +35,15 @@ SKIPPED = frozenset({"daso.config.registry"})
 # Modules that cannot move a result of training: messages, paths, counts of cores and GPUs, clocks, checks that raise.
 NUMBERLESS = frozenset(
     f"daso.{name}"
-    for name in ("errors", "places", "machine", "engine.gpus", "engine.stopwatch", "config.fits", "data.shape")
+    for name in (
+        "errors",
+        "paths",
+        "machine",
+        "engine.gpus",
+        "engine.stopwatch",
+        "config.compatibility",
+        "data.validate",
+    )
 )
 
 

@@ -1,4 +1,4 @@
-"""The one reader of params/: YAML 1.2, checked against workflow/schemas, every error collected.
+"""Read the files of params/: YAML 1.2, checked against workflow/schemas, every error collected.
 
 A wrong file gives one line per error, `file: key: message`; an unknown key names its nearest neighbour.
 """
@@ -12,23 +12,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from daso.config.cache import kept, sources
 from daso.config.signature import ROOT
 from daso.data.files import read_file
 from daso.errors import ParamsError
 
 SCHEMAS = ROOT / "workflow" / "schemas"
-READERS = ("ruamel.yaml", "jsonschema")  # imported only where a file is parsed
 KINDS = ("dataset", "protocol", "method", "suite")
 LARGEST = 2**18  # bytes of a file
 VALUES = 10_000  # in a file, all aliases written out
 DEEPEST = 20  # levels of a file
 LIMIT = 2**53  # of numbers: what every reader of JSON and YAML holds exactly
-MOST = 50  # errors that are told at once
 NAME = re.compile(r"[a-z0-9_-]+")
 Tree = dict[str, Any]
 
@@ -58,30 +54,8 @@ def nearest(word: object, known: Iterable[object]) -> str:
     return f"; known: {', '.join(words)}" if 0 < len(words) <= 12 else ""
 
 
-def load(root: Path | str = "params") -> Params:
-    """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
-    root, readers = Path(root), " ".join(version(name) for name in READERS)
-    return Params(root, **kept(root.parent, root.name, lambda: _depends(root), lambda: _checked(root), readers))
-
-
-def _checked(root: Path) -> dict[str, Any]:
-    """Every field of Params but `root`, of files without an error."""
-    from daso.config.checks import check
-
-    params, errors, broken = read(root)
-    errors += check(params, broken)
-    if errors:
-        raise ParamsError(*errors[:MOST], *([f"{root}: and {len(errors) - MOST} errors more"] if errors[MOST:] else []))
-    return {name: value for name, value in vars(params).items() if name != "root"}
-
-
-def _depends(root: Path) -> list[Path]:
-    """The files that `load` depends on: params/, the schemas, and the code, whose constructors check options."""
-    found = [root / "pipeline.yaml", *(path for kind in KINDS for path in _files(root, kind))]
-    return [*found, *sorted(SCHEMAS.glob("*.json")), *sources()]
-
-
-def _files(root: Path, kind: str) -> list[Path]:
+def files(root: Path, kind: str) -> list[Path]:
+    """Return the files of a kind, sorted by name."""
     return sorted((root / f"{kind}s").glob("*.y*ml"))
 
 
@@ -94,7 +68,7 @@ def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
     found: dict[str, dict[str, Tree]] = {}
     for kind in KINDS:
         found[kind] = {}
-        for path in _files(root, kind):
+        for path in files(root, kind):
             found[kind][path.stem] = _file(path, kind, errors, broken)
             errors += _name_errors(path)
     errors += _ablations(root, found["method"], broken)

@@ -39,7 +39,7 @@ class BundledRun(NamedTuple):
 
     config: dict[str, Any]
     drawn: Path  # the split as drawn
-    reads: dict[str, Path]  # what `places.read` names; what another run of the bundle lends may not be there yet
+    reads: dict[str, Path]  # what `paths.read` names; what another run of the bundle lends may not be there yet
     store: Path
 
 

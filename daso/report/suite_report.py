@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from daso.config.keys import MEASURED, Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import expanded, runs
 from daso.report import planned
 from daso.report.published import PUBLISHED

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run, lenders, parse_run, resolve
 from daso.data.bundle import other_files
 from daso.data.files import sealed, whole_file

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.config.keys import MEASURED
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.data.bundle import BundledRun, other_files, read_bundle
 from daso.data.files import digest, read_sealed, sealed, whole_file

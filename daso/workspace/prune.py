@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run, runs, with_lenders
 from daso.data.run_files import FILES, finished
 from daso.errors import DataError

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from daso import paths
-from daso.config.params import Params, load
+from daso.config.load import load
+from daso.config.params import Params
 from daso.config.resolve import resolve, runs, with_lenders
 from daso.data.bundle import other_files
 from daso.data.files import file_digest, read_sealed

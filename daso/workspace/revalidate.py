@@ -19,7 +19,8 @@ from typing import Any
 from daso import paths
 from daso.config.code import digest_of
 from daso.config.keys import IMMATERIAL, Keys
-from daso.config.params import Params, load
+from daso.config.load import load
+from daso.config.params import Params
 from daso.config.resolve import Run, parse_run, runs, with_lenders
 from daso.config.signature import ROOT, module_file
 from daso.data.bundle import other_files
@@ -35,7 +36,7 @@ from daso.workspace.current import Current
 
 # Modules with code that an eager run on a CPU never enters, or whose settings act on a GPU alone: a short run does not
 # compare them, so a run made on CUDA or compiled needs them unchanged.
-UNCOMPARED = tuple(f"daso.engine.{name}" for name in ("compiled", "environment", "loader", "program"))
+UNCOMPARED = tuple(f"daso.engine.{name}" for name in ("compiled", "cuda_graphs", "environment", "loader"))
 Compared = dict[str, dict[str, Any]]  # digest of a short run and of the code of the whole one -> what was compared
 
 

@@ -13,7 +13,7 @@ from daso.bench.parity import altered
 from daso.bench.parity_page import Outcome, Pair, Setup, markdown, section
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run, data_config, expanded
 from daso.data.catalog import make_store
 from daso.data.files import sealed

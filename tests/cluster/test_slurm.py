@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run
 from daso.planning.cost import STEPS, kind
 from tests.cluster.slurm import UnavailableError, cluster

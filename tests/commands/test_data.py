@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daso.cli import main
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import split_config
 
 SETTING = "n20-m80-l20-u10r"

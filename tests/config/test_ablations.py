@@ -6,7 +6,7 @@ import pytest
 
 from daso.config.explain import explain
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import expanded, parse_run, resolve
 from daso.errors import ParamsError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from daso.config.explain import aligned, explain, hindrances, method_of
+from daso.config.load import load
 from daso.config.paper_names import in_words, same
-from daso.config.params import load
 from daso.config.resolve import Run, Source, traced
 from daso.errors import ParamsError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from daso.config.feasibility import foreseen, given, impossible, parts, sizes, unknown_classes, unlabeled_views
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
 from daso.config.resolve import Run, resolve

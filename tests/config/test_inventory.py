@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from daso.config.inventory import KINDS, described, inventory
-from daso.config.params import load
+from daso.config.load import load
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import parse_run, runs
 from daso.data.folder_digest import listing
 from daso.errors import DataError

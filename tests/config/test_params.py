@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -451,5 +451,5 @@ def test_an_empty_file_and_a_missing_folder(params, tmp_path):
 
 
 def test_reading_params_imports_no_torch():
-    code = "import sys; from daso.config.params import load; load('params'); sys.exit('torch' in sys.modules)"
+    code = "import sys; from daso.config.load import load; load('params'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

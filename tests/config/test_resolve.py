@@ -5,7 +5,8 @@ import pytest
 
 from daso.config.checks import refuse
 from daso.config.explain import explain
-from daso.config.params import load, read
+from daso.config.load import load
+from daso.config.params import read
 from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_lenders
 from daso.data.files import canonical
 from daso.errors import ParamsError

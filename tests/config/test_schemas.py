@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 
 from daso.augment.randaugment import COLOURS, MOVES
 from daso.config.checks import OPTIMIZER
-from daso.config.params import load, structure
+from daso.config.load import load
+from daso.config.params import structure
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run, resolve
 from daso.config.validate import malformed
 

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.cli import main
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import split_config
 from daso.data.stl10 import CLASSES, read_archive
 from daso.errors import DataError

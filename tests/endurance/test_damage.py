@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import split_config
 from tests.endurance.blows import call
 from tests.workflow.conftest import weigh

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.errors import DasoError
 from daso.planning.cost import timed

@@ -98,7 +98,7 @@ def test_the_short_stages_struck_while_they_write(whole, tmp_path, verb, most, w
 
 def split_config():
     """The resolved configuration of the split, as the workflow hands it over."""
-    from daso.config.params import load
+    from daso.config.load import load
     from daso.config.resolve import split_config
     from daso.data.files import canonical
 

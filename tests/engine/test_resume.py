@@ -13,7 +13,7 @@ import torch
 
 from daso import paths
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.data.catalog import make_store
 from daso.data.split import make_split

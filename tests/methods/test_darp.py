@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.registry import ADDONS
 from daso.config.resolve import Run, resolve
 from daso.config.signature import refusals

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run, resolve
 from daso.errors import ParamsError
 from daso.methods.addons.daso import DASO

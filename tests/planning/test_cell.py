@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import runs, setting_config
 from daso.data.run_files import FILES
 from daso.errors import DasoError, ParamsError

@@ -9,7 +9,7 @@ import torch
 
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import runs
 from daso.data.files import sealed
 from daso.data.run_files import FILES

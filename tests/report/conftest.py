@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.data.files import sealed
 from daso.report.render import build_report
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.errors import DataError
 from daso.report import planned
 from daso.report.collect import Cell

@@ -8,7 +8,7 @@ import torch
 from daso.bench.world import changed, random_data, trainer
 from daso.config.feasibility import sizes
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run
 from daso.report.sizes import bytes_of
 

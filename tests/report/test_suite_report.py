@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import runs
 from daso.data.files import sealed
 from daso.errors import ParamsError

@@ -5,7 +5,7 @@ import torch
 
 from daso.config.build import Lent, build
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import Run, runs, with_lenders
 from daso.config.signature import ROOT, options

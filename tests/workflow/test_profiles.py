@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import Run
 from daso.planning.cost import STEPS, kind
 from tests.workflow.project import METHODS, SETTING

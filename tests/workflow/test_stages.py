@@ -6,7 +6,7 @@ import pytest
 
 from daso.config.code import NUMBERLESS
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.registry import specs_of
 from tests.finished import finish
 from tests.workflow.project import METHODS, SETTING

@@ -8,7 +8,7 @@ import pytest
 
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import parse_run, split_config
 from daso.data.bundle import write_bundle
 from daso.data.catalog import make_store

@@ -12,7 +12,7 @@ import torch
 
 from daso.config.code import NUMBERLESS
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
 from daso.config.resolve import Run, split_config
 from daso.config.signature import module_file

@@ -9,7 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from daso.config.params import Params, load
+from daso.config.load import load
+from daso.config.params import Params
 from daso.config.resolve import Run, parse_run
 from daso.errors import DasoError, told
 from daso.planning.cost import Timed, Work, timed

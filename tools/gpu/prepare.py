@@ -15,7 +15,7 @@ from pathlib import Path
 
 from daso.config.checks import refuse
 from daso.config.keys import Keys
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.engine.environment import commit
 from tests.test_methods import RECIPES

@@ -24,8 +24,9 @@ from daso import paths
 from daso.workspace import prune
 from daso.workspace import targets
 from daso.workspace import workflow_lock
-from daso.config import params as reader
 from daso.config.keys import Keys
+from daso.config.load import load
+from daso.config.params import nearest
 from daso.config.resolve import (
     Run,
     data_config,
@@ -53,9 +54,7 @@ OPTIONS = ("suite",)  # keys that --config accepts
 
 for word in config:
     if word not in OPTIONS:
-        sys.exit(
-            f"--config {word}: there is no such key{reader.nearest(word, OPTIONS)}"
-        )
+        sys.exit(f"--config {word}: there is no such key{nearest(word, OPTIONS)}")
 
 # Jobs parse this file again; only the process that was called takes the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
@@ -69,7 +68,7 @@ if MAIN and workflow_lock.only_looks(
 TURN = workflow_lock.take(sys.argv[1:]) if MAIN else None
 
 try:
-    PARAMS = reader.load("params")
+    PARAMS = load("params")
     if MAIN:
         targets.check_targets(PARAMS, CALL.targets)
     SUITE = str(config.get("suite", PARAMS.suite))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daso.cli import main
-from daso.config.params import load
+from daso.config.load import load
 from daso.config.resolve import data_config, split_config
 from tests.endurance.bad_input.inputs import METRICS, RAN, RUN, SPLIT, STORE, TRAINED, clear
 from tests.workflow.project import METHODS, PROTOCOL, ROOT, SETTING, SUITE
