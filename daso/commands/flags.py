@@ -45,7 +45,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         *((flag, PATH) for flag in PLACES),
         DEVICE,
         ("--mode", {"default": "auto", "help": MODES}),
-        ("--cudnn", {"help": "heuristic, or tuned: may be faster, bits may differ between runs; or DASO_CUDNN"}),
+        ("--cudnn", {"help": "heuristic, or tuned (may be faster; bits may differ between runs); default: DASO_CUDNN"}),
         ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"}),
         ("--managed", {"action": "store_true", "help": "called by a workflow, which removes the last state itself"}),
     ),

@@ -135,8 +135,9 @@ class Keys:
         return (self._listings[dataset],)
 
     def _kept(self, run: Run, key: str) -> str:
-        """Return the key of results that were revalidated for this one: earlier code made them, with the same bits."""
-        return journal.kept_key(self.params.root.parent / journal.place(run.id), key)
+        """Return the key of finished results that were revalidated for this one, which earlier code has made."""
+        root = self.params.root.parent
+        return journal.kept_key(root / journal.place(run.id), root / "runs" / run.id / "train.json", key)
 
     def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
         return digest([stage, config, self._code_of(stage, specs), *inputs])[:16]

@@ -65,12 +65,20 @@ def _folder(path: Path) -> Iterator[tuple[str | int, ...]]:
 def _zip(path: Path) -> Iterator[tuple[str | int, ...]]:
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+            infos = dict(zip_entries(archive))
     except (OSError, zipfile.BadZipFile):
         yield "unreadable", path.stat().st_size  # reading the images raises the error
         return
     for within, name in _images(infos):
         yield within, infos[name].file_size, infos[name].CRC
+
+
+def zip_entries(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Return the files of a zip by their names, with / also where a program on Windows has packed backslashes."""
+    infos = archive.infolist()
+    windows = not any("/" in info.filename for info in infos)
+    named = [(info.filename.replace("\\", "/") if windows else info.filename, info) for info in infos]
+    return [(name, info) for name, info in named if not name.endswith("/")]
 
 
 def _images(names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from daso.data.folder_digest import PARTS, RAW, Listed, names_below, sort_files
+from daso.data.folder_digest import PARTS, RAW, Listed, names_below, sort_files, zip_entries
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
 from daso.errors import DataError, one_line
 from daso.records import ImageArray, IntArray
@@ -107,13 +107,11 @@ def _listed(path: Path) -> Iterator[tuple[list[str], Opener]]:
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: neither a folder nor a readable zip ({error}); {LAYOUT}") from error
     with archive:
-        entries = [info for info in archive.infolist() if not info.is_dir()]
-        windows = not any("/" in info.filename for info in entries)  # some programs pack with backslashes
-        names = [info.filename.replace("\\", "/") if windows else info.filename for info in entries]
-        if twice := [name for name, times in Counter(names).items() if times > 1]:
+        entries = zip_entries(archive)
+        if twice := [name for name, times in Counter(name for name, _ in entries).items() if times > 1]:
             raise DataError(f"{path}: duplicate name '{twice[0]}', of which only one can be read; pack it again")
-        files = dict(zip(names, entries, strict=True))
-        yield names, lambda name: _packed(archive, files[name])
+        files = dict(entries)
+        yield list(files), lambda name: _packed(archive, files[name])
 
 
 def _opened(path: Path) -> IO[bytes]:

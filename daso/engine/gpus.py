@@ -41,10 +41,10 @@ def slots() -> int:
     return number("DASO_SLOTS") or 1
 
 
-def cudnn_option(option: str | None = None) -> str:
-    """Return how cuDNN is to choose its convolutions: `option`, or DASO_CUDNN, or heuristic; raises DasoError."""
-    name = option or os.environ.get("DASO_CUDNN") or CUDNN[0]
-    if name not in CUDNN:
+def cudnn_option(option: str | None = None) -> str | None:
+    """Return the given choice of cuDNN's convolutions, `option` or else DASO_CUDNN; raises DasoError if unknown."""
+    name = option or os.environ.get("DASO_CUDNN") or None
+    if name not in (None, *CUDNN):
         given = f"--cudnn {name}" if option else f"DASO_CUDNN={name}"
         raise DasoError(f"{given}: unknown; choose one of {', '.join(CUDNN)}")
     return name

@@ -80,15 +80,23 @@ def revalidate(path: Path, result: Tree, record: Tree) -> None:
     _write(path, {**new, REVALIDATED: [*records, record]})
 
 
-def kept_key(path: Path, key: str) -> str:
-    """Return the key under which the run's results are kept, where they were revalidated for `key`; else `key`."""
-    records = _read(path).get(REVALIDATED, [])
-    return next((str(record["keys"][key]) for record in records if key in record["keys"]), key)
+def kept_key(path: Path, trained: Path, key: str) -> str:
+    """Return the key of the finished run in `trained`, its train.json, if it was revalidated for `key`; else `key`.
+
+    A record holds for the results that were compared: a run that is trained again, or elsewhere, gets `key`. Raises
+    DataError for a damaged entry that has records.
+    """
+    if not (path.exists() and trained.exists() and REVALIDATED.encode() in path.read_bytes()):
+        return key
+    old = _checked(path, f"resolve the conflict, or restore it: `git checkout {path}`")
+    records = (record["keys"] for record in old.get(REVALIDATED, []))
+    kept = next((str(keys[key]) for keys in records if key in keys), key)
+    return kept if kept != key and same(old, entry(read_sealed(trained, "result of a run"))) else key
 
 
 def _revalidated(old: Tree, new: Tree) -> dict[str, Any]:
-    """Return the records of an entry that its successor keeps: all if both are of one key."""
-    return {REVALIDATED: old[REVALIDATED]} if REVALIDATED in old and old["key"] == new["key"] else {}
+    """Return the records of an entry that its successor keeps: all if both are of the same results, else none."""
+    return {REVALIDATED: old[REVALIDATED]} if REVALIDATED in old and same(old, new) else {}
 
 
 def _write(path: Path, new: Tree) -> None:
@@ -105,13 +113,17 @@ def _read(path: Path) -> dict[str, Any]:
     """The entry in a file; none of one that is not there, damaged or merged: a result outweighs it."""
     if not path.exists():
         return {}
-    mend = "it is written anew"
     try:
-        old = read_sealed(path, "entry of the journal", mend)
-        if wrong := misfit(old, FORM) or misfit(old.get(REVALIDATED, []), [{"keys": dict}], REVALIDATED):
-            raise DataError(f"{path}: not an entry of the journal ({wrong}); {mend}")
+        return _checked(path, "it is written anew")
     except DataError as error:
         logging.warning("%s", error)
         return {}
+
+
+def _checked(path: Path, fix: str) -> dict[str, Any]:
+    """Return the entry in a file; raises DataError for a damaged or merged one."""
+    old = read_sealed(path, "entry of the journal", fix)
+    if wrong := misfit(old, FORM) or misfit(old.get(REVALIDATED, []), [{"keys": dict}], REVALIDATED):
+        raise DataError(f"{path}: not an entry of the journal ({wrong}); {fix}")
     del old[SEAL]
     return old

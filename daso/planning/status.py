@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from pathlib import Path
 
 from daso.config.inventory import KINDS, inventory
 from daso.config.keys import Keys
 from daso.config.params import Params, nearest
 from daso.config.resolve import Run, runs, with_lenders
-from daso.data.run_files import RESULT, finished
-from daso.errors import DataError, ParamsError
+from daso.errors import ParamsError
 from daso.workspace.current import Current
 
 TO_DO = ("stale", "running", "missing")  # the workflow trains these; a damaged run is left to its owner
 
 
 def states(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
-    """Return the status of each run by its id.
-
-    It is `done`, `stale` (of another configuration or code), `damaged`, `running` (a checkpoint exists) or `missing`.
-    """
+    """Return by run id: `done`, `stale` (other parameters or code), `damaged`, `running` or `missing`."""
     current = Current(keys)
-    return {run.id: _state(run, current) for run in runs}
-
-
-def _state(run: Run, current: Current) -> str:
-    key, folder = current.keys.train(run), Path("runs", run.id)
-    if (folder / RESULT).exists():
-        try:
-            if finished(folder, name=run.id).key != key:
-                return "stale"
-        except DataError as error:
-            logging.warning("%s", error)
-            return "damaged"
-    if current.trained(run):
-        return "done"
-    return "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
+    return {run.id: current.status(run) for run in runs}
 
 
 def listed(params: Params, what: str, suite: str | None = None) -> str:

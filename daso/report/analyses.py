@@ -143,7 +143,7 @@ def _precision_recall(stage: Scene) -> Iterator[Plate]:
 
 
 def _frequencies(curves: Mapping[str, pseudo_labels.ByFrequency], measure: str) -> ByClass:
-    """The rows of a panel over places by frequency; kinds other than the last name their own classes."""
+    """Return the rows of a panel over places by frequency; kinds other than the last name their own classes."""
     *_, (last, (_, shares, classes)) = curves.items()
     values = {f"Share of {last}, %": percents(shares)}
     for kind, (curve, _, names) in curves.items():
@@ -174,7 +174,7 @@ def _similarity(stage: Scene) -> Iterator[Plate]:
         for end, word in zip(("most", "least"), EXTREMES[told], strict=True):
             cosines = pseudo_labels.likeness(found, end)
             if cosines is not None:
-                title = f"Likeness of the classes {word} by {method['title']}, {cell.setting}"
+                title = f"Cosine similarity of the classes {word} by {method['title']}, {cell.setting}"
                 shown = _likeness(found, end, cosines)
                 drawing = plots_pseudo_labels.likeness(cosines, shown, stage.name("likeness", i, j, end), title)
                 drawn.append(Panel(i, f"{method['title']}, {word}", drawing, shown))
@@ -188,7 +188,7 @@ def _similarity(stage: Scene) -> Iterator[Plate]:
 
 
 def _likeness(found: Sequence[Trace], end: str, cosines: FloatArray) -> ByClass:
-    """The rows of a panel of nearest classes; its axis has names where the classes are those of every seed."""
+    """Return the rows of a panel of nearest classes; its axis has names where the classes are those of every seed."""
     classes, nearest = pseudo_labels.alike(found, end, cosines)
     rows = [[str(place), *row] for place, row in enumerate(zip(classes, nearest, strict=True), 1)]
     heads = ["Place", "Class", "Nearest classes, cosine"]

@@ -1,4 +1,4 @@
-"""The names of classes, and what a panel shows of each class as the rows of a table."""
+"""Class names, and the numbers of a panel as the rows of a table, one for each class."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Classes(NamedTuple):
 
     @property
     def labels(self) -> list[str]:
-        """What stands for a class in running text."""
+        """Return the names of classes for running text."""
         return self.names if self.shared else [f"rank {rank}" for rank in range(1, len(self.names) + 1)]
 
 
 class ByClass(NamedTuple):
-    """What a panel shows of each class, as text: the rows of a table, which its tooltips repeat."""
+    """The numbers of a panel for each class, as text: the rows of a table, which its tooltips repeat."""
 
-    title: str  # what tells the panel from others of the same setting and note
+    title: str  # distinguishes the panel from others of the same setting and note
     columns: list[str]  # the heads of place and class, then those of the values
     rows: list[list[str]]
     axis: str  # label of the axis of classes
@@ -41,7 +41,7 @@ class ByClass(NamedTuple):
 
     @property
     def tips(self) -> list[str]:
-        """A tooltip for each class: its name in full, its place and its values."""
+        """Return a tooltip for each class: its name in full, its place and its values."""
         place, _, *heads = self.columns
         return [
             f"{name}, {place.lower()} {at}: {'; '.join(map(' '.join, zip(heads, values, strict=True)))}"

@@ -51,7 +51,7 @@ class Plate:
 
     @property
     def tables(self) -> list[Panel]:
-        """The panels whose numbers stand in tables, class by class."""
+        """Return the panels that have a table of classes."""
         return [panel for panel in self.panels if panel.by_class]
 
 
@@ -182,7 +182,7 @@ def matrices(stage: Scene, name: str, title: str, shares_of: Callable[[Cell], Fl
 
 
 def frequent(panels: Sequence[Panel]) -> str:
-    """Return what a caption adds on the table of a matrix of many classes."""
+    """Return the caption's sentence about a table of many classes."""
     many = any(panel.by_class and len(panel.by_class.rows) > NAMED for panel in panels)
     return f" The table has the {FREQUENT} most frequent predictions of each class." if many else ""
 

@@ -128,7 +128,7 @@ def draw(axes: Axes, line: Line, marker: str) -> None:
 
 
 def class_axis(figure: Figure, axes: Axes, shown: ByClass) -> None:
-    """Ticks of an x-axis of classes: the names that `shown` has, else all of a few places, five of many."""
+    """Set the ticks of an x-axis of classes: the names that `shown` has, else all of a few places, five of many."""
     classes = len(shown.rows)
     axes.set_xlim(0.4, classes + 0.6)
     if shown.ticks:

@@ -76,7 +76,7 @@ class ByFrequency(NamedTuple):
 
 
 def by_frequency(found: Sequence[Trace], kind: str, measure: str) -> ByFrequency | None:
-    """The same with the most frequent class first; None where no run has it."""
+    """Return precision or recall with the most frequent class first; None where no run has it."""
     values, shares, names = [], [], []
     for trace in found:
         source = trace.tree["sources"].get(kind, {})

@@ -80,7 +80,7 @@ def write(figure: Figure, name: str, title: str, tips: Sequence[str] = (), *, ro
 
 
 def _of_the_page(tag: str, name: str) -> str:
-    """A tag with ids that are unique in the page, and the page's colours and font."""
+    """Return a tag with ids that are unique in the page, and the page's colours and font."""
     tag = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', tag).replace("xlink:href", "href")
     tag = re.sub(r'(url\(|href=")#', rf"\1#{name}-", tag)
     tag = re.sub(r"#000[01][0-9a-f]{2}\b", lambda found: f"var({_VARIABLES[found[0]]})", tag)
@@ -89,7 +89,7 @@ def _of_the_page(tag: str, name: str) -> str:
 
 
 def _tooltips(figure: Figure, tips: Sequence[str], rows: bool) -> str:
-    """Invisible boxes over a saved figure's places 1, 2, ..., each from the axes to the edge that has the labels."""
+    """Return invisible boxes with tooltips over a figure's places 1, 2, ..., from the axes to the edge with the labels."""
     if not tips:
         return ""
     axes = figure.axes[0]

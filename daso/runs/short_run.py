@@ -21,6 +21,8 @@ from daso.records import Split
 
 STEPS = 12  # a CPU makes batches of 8 steps at a time, so the second chunk is another one
 EVERY = 4  # steps between evaluations
+DECAY = 0.8  # of the EMA: 1 - 1 / (t + 1) reaches it at step 4
+RAMP = 0.5  # of all steps: a loss that is ramped up has values between its ends
 NAME = "short"  # of the run, its upstream runs and their keys: seeds and settings of a recipe share a short run
 # Options in steps, batches or images, made small enough that every phase of a schedule is passed and queues are full.
 LIMITS = {"period": 2, "warmup": 4, "instance_start": 4, "queue_length": 4, "queue_factor": 1, "window": 3, "dim": 16}
@@ -45,10 +47,12 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     protocol |= {"steps": STEPS, "checkpoint_every": STEPS, "precision": precision}
     protocol["batch_size"] = min(protocol["batch_size"], _batch(method["learner"], short["dataset"]["num_classes"]))
     protocol["evaluation"]["every"] = EVERY
+    protocol["teacher"]["decay"] = min(protocol["teacher"]["decay"], DECAY)
     if "encoder" not in plan and "width" in protocol["network"]:
         protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
     for part in (method["learner"], *method["addons"]):
         part |= {name: min(part[name], most) for name, most in LIMITS.items() if name in part}
+        part |= {"ramp_up": max(part["ramp_up"], RAMP)} if "ramp_up" in part else {}
         lower_threshold(part, short["dataset"]["num_classes"])
     for name in ("split", "estimate"):  # which are made here; an encoder is the upstream run's own
         if "of" in plan.get(name, {}):
@@ -68,7 +72,7 @@ def _labeled(classes: int) -> Any:
 
 
 def lower_threshold(part: dict[str, Any], classes: int) -> None:
-    """Set a probability that some predictions of an untrained network exceed; a cosine needs no other."""
+    """Set a probability that some predictions of an untrained network exceed; USADTM's threshold, a cosine, stays."""
     if "threshold" in part and part["name"] != "usadtm":
         lower = 2 / classes
         if "delta" in part:
@@ -136,7 +140,7 @@ def train(root: Path, config: Mapping[str, Any], data: Mapping[str, Path], folde
 
 
 def differences(one: Path, two: Path) -> list[str]:
-    """Name what of the results and the checkpoints of two short runs differs in any bit; empty where nothing does."""
+    """Return the names of all tensors and files of two short runs that differ in any bit."""
     digests = [read_json(folder / "out/train.json", "result of a run")["files"] for folder in (one, two)]
     files = [name for name in FILES if digests[0].get(name) != digests[1].get(name)]
     mine, theirs = (_tensors(folder / "scratch" / f"{NAME}.pt") for folder in (one, two))

@@ -27,7 +27,7 @@ class Current:
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
-        self.trained = cache(self._trained)
+        self.status = cache(self._status)
         self.evaluated = cache(self._evaluated)
 
     def store(self, dataset: str) -> bool:
@@ -50,19 +50,26 @@ class Current:
         path = Path("runs", run.id, "estimate.json")
         return _made(path.with_suffix(".key"), self.keys.estimate(run), path)
 
-    def _trained(self, run: Run) -> bool:
+    def trained(self, run: Run) -> bool:
         """Return True if a run need not be trained again.
 
         A damaged result is reported and left, for a copy of it may exist; what reads it raises DataError.
         """
-        folder = Path("runs", run.id)
-        if not all((folder / name).exists() for name in (*FILES, RESULT)):
-            return False
-        try:
-            return finished(folder).key == self.keys.train(run)
-        except DataError as error:
-            logger.warning("%s", error)
-            return True
+        return self.status(run) in ("done", "damaged")
+
+    def _status(self, run: Run) -> str:
+        """Return the status of a run: its result is of this key, of another one, damaged, begun or missing."""
+        folder, key = Path("runs", run.id), self.keys.train(run)
+        if (folder / RESULT).exists():
+            try:
+                if finished(folder, name=run.id).key != key:
+                    return "stale"
+            except DataError as error:
+                logger.warning("%s", error)
+                return "damaged"
+            if all((folder / name).exists() for name in FILES):
+                return "done"
+        return "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
 
     def _evaluated(self, run: Run) -> bool:
         """Return True if the metrics of a run are those of its files and its provenance."""

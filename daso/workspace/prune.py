@@ -30,7 +30,7 @@ def stale(*, delete: bool = False) -> list[Path]:
 
 
 def spent() -> None:
-    """Delete the checkpoints of finished runs; a damaged result keeps its own, and one that stays is reported."""
+    """Delete the checkpoints of finished runs; keep that of a damaged result, report one that cannot be deleted."""
     for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
         folder = Path("runs", state.parent.relative_to("scratch"))
         try:

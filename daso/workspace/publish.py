@@ -121,7 +121,7 @@ def _pushed() -> Iterator[str]:
 def _left(suite: str) -> Iterator[str]:
     """The commands of Git that are left to the user, who may have other changes."""
     if not shutil.which("git"):
-        yield f"git is not installed: commit {', '.join(FOR_GIT)} where it is"
+        yield f"git: not installed; commit {', '.join(FOR_GIT)} on a machine that has it"
         return
     changed = [name for name in FOR_GIT if _call("git", "status", "--porcelain", "--", name)]
     if changed:

@@ -34,9 +34,12 @@ from daso.runs import short_run
 from daso.workspace.archive import COMMIT
 from daso.workspace.current import Current
 
-# Modules with code that an eager run on a CPU never enters, or whose settings act on a GPU alone: a short run does not
-# compare them, so a run made on CUDA or compiled needs them unchanged.
-UNCOMPARED = tuple(f"daso.engine.{name}" for name in ("compiled", "cuda_graphs", "environment", "loader"))
+# Modules with code that an eager run on a CPU never enters, with branches by device, or with settings that act on a GPU
+# alone: a short run does not compare them, so a run made on CUDA or compiled needs them unchanged.
+UNCOMPARED = (
+    *(f"daso.engine.{name}" for name in ("compiled", "cuda_graphs", "environment", "loader", "resident")),
+    *("daso.augment.randaugment", "daso.augment.views", "daso.ops.rows"),
+)
 Compared = dict[str, dict[str, Any]]  # digest of a short run and of the code of the whole one -> what was compared
 
 
@@ -78,22 +81,27 @@ def _revalidated(params: Params, run: Run, compared: Compared) -> str | None:
     _check_inputs(keys, run, there)
     if not COMMIT.fullmatch(trained_from):
         raise DataError(
-            f"{there.folder}: trained from {trained_from}, not a commit, so its code is lost; {_again(there)}"
+            f"{there.folder}: expected a clean commit, got '{trained_from}', so its code is unknown; {_again(there)}"
         )
     with tempfile.TemporaryDirectory() as folder, _checked_out(trained_from, Path(folder, "code")) as root:
         _check_uncompared(there, root)
         result = _compare(there, config, root, Path(folder), compared)
     record = {"keys": {now: there.key}, "commit": commit(), "date": date.today().isoformat(), "compared": result}
     journal.revalidate(journal.place(run.id), there.result, record)
-    return f"{run.id}: same bits as commit {trained_from} in {short_run.STEPS} steps, kept"
+    made = there.result["provenance"]
+    return (
+        f"{run.id}: kept, for {short_run.STEPS} steps on the CPU have the same bits as by commit {trained_from}; "
+        f"the run itself: {made.get('device')}, {made.get('mode')}"
+    )
 
 
 def _check_params(there: Finished, config: Mapping[str, Any]) -> None:
     """Raise DataError unless configurations are equal but for keys of their own, code and what moves no number."""
     then, now = _options(there.config), _options(config)
     other = [name for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)]
-    if upstream := [name for name in other if name.startswith("plan.") and name.endswith(".key")]:
-        of = config["plan"][upstream[0].split(".")[1]].get("of")
+    upstream = [name for name in other if name.startswith("plan.") and name.endswith(".key")]
+    if upstream == other and other and upstream[0] in then and upstream[0] in now:
+        of = now[upstream[0].removesuffix("key") + "of"]
         raise DataError(f"{there.folder}: its upstream run {of} is not the one it was trained with; {_again(there)}")
     if other:
         changes = ", ".join(f"{name} {then.get(name)} is now {now.get(name)}" for name in other)
@@ -139,7 +147,7 @@ def _check_uncompared(there: Finished, root: Path) -> None:
     if changed:
         raise DataError(
             f"{there.folder}: made on {made.get('device')} in mode {made.get('mode')}, and {', '.join(changed)} "
-            f"has changed, which no short run on a CPU compares; {_again(there)}"
+            f"has changed, which a short run on a CPU cannot compare; {_again(there)}"
         )
 
 
@@ -189,7 +197,7 @@ def _keep_estimate(params: Params, run: Run) -> None:
 
 @contextmanager
 def _checked_out(commit: str, folder: Path) -> Iterator[Path]:
-    """Check a commit out in a worktree, which goes in the end, also after Ctrl-C."""
+    """Check out a commit in a temporary worktree; remove it at the end, also after Ctrl-C."""
     _git("rev-parse", "--git-dir", fix="run this at the root of the repository")
     _git("cat-file", "-e", f"{commit}^{{commit}}", fix=f"`git fetch` commit {commit}, which is not in this repository")
     try:
@@ -203,7 +211,7 @@ def _git(*arguments: str, fix: str) -> None:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise DataError("git: not installed, and the code of a run lies in its commit; install git") from error
+        raise DataError("git: not installed; install it, for the run's code is read from its commit") from error
     if done.returncode:
         reason = next(reversed(done.stderr.strip().splitlines()), f"exit status {done.returncode}")
         raise DataError(f"git {arguments[0]}: {reason}; {fix}")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from daso.data.folder_digest import listing
 from daso.data.image_folder import read_image_folder
 from daso.errors import DataError
 
@@ -201,12 +202,18 @@ def test_what_is_wrong_is_said(folder, edit, match, packed):
 
 
 def test_a_zip_with_backslashes_is_the_same(folder):
-    """As some programs on Windows pack it."""
-    path = folder.with_name("windows.zip")
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in filter(Path.is_file, folder.rglob("*")):
-            archive.writestr(str(file.relative_to(folder)).replace("/", "\\"), file.read_bytes())
-    assert same(read_image_folder(path, 4), read_image_folder(folder, 4))
+    """As some programs on Windows pack it, entries of folders too; a changed image changes its digest."""
+    path, digests = folder.with_name("windows.zip"), []
+    for color in (RED, BLUE):
+        Image.new("RGB", (4, 4), color).save(folder / "train/cat/a.png")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("train\\cat\\", b"")
+            for file in filter(Path.is_file, folder.rglob("*")):
+                archive.writestr(str(file.relative_to(folder)).replace("/", "\\"), file.read_bytes())
+        assert same(read_image_folder(path, 4), read_image_folder(folder, 4))
+        digests.append(listing(path))
+        assert digests[-1] == listing(pack(folder))
+    assert digests[0] != digests[1]
 
 
 def test_neither_folder_nor_zip(tmp_path):

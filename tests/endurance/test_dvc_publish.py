@@ -157,4 +157,4 @@ def test_without_a_repository_it_stops_in_a_line_and_without_git_it_says_what_to
     project.write("no-git/true", "")
     path = os.pathsep.join([str(project.programs), str(project.path / "no-git")])
     said = project.call("python", "-m", "daso", "publish", PATH=path)
-    assert said.splitlines()[-1] == "git is not installed: commit dvc.lock, journal, params where it is"
+    assert said.splitlines()[-1] == "git: not installed; commit dvc.lock, journal, params on a machine that has it"

@@ -154,6 +154,7 @@ def test_labels_of_axes_are_not_cut_off(pages):
     for drawing in drawings:
         width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing).groups())
         found = re.findall(LABEL, drawing)
+        assert found
         for x, y, turn, text in found:
             at, end = (float(y), height) if turn == "90" else (float(x), width)
             half = 0.5 * 0.58 * 8.5 * len(text)

@@ -93,9 +93,9 @@ def test_touched_files_are_no_change(project):
 
 def test_a_working_copy_without_any_file_of_snakemake_decides_the_same(project):
     project.call("rm", "-rf", ".snakemake")
-    assert project.planned() == NOTHING
+    assert project.planned(agreed=True) == NOTHING
     project.edit(f"methods/{DASO}.yaml", weigh(0.5))
-    assert project.planned() == runs(DASO)
+    assert project.planned(agreed=True) == runs(DASO)
 
 
 RUN, DRAWN = f"digits/{SETTING}/tiny/{DASO}/s0", f"data/splits/digits/{SETTING}/s0"
@@ -131,6 +131,15 @@ def test_a_damaged_result_is_reported_and_left(project):
     assert f"{RUN}\tdamaged" in said.splitlines()
 
 
+@pytest.mark.parametrize("kind", ["another run's", "half a file"])
+def test_a_folder_whose_result_cannot_be_read_is_left_whatever_else_it_lacks(project, kind):
+    folder = project.path / f"runs/digits/{SETTING}/tiny/{METHODS[0]}/s0"
+    content = (project.path / "runs" / RUN / "train.json").read_bytes()
+    (folder / "train.json").write_bytes(content if kind == "another run's" else content[:100])
+    (folder / "final.pt").unlink()
+    assert project.planned(agreed=True) == NOTHING
+
+
 def test_a_deleted_store_is_read_again_for_a_new_run_and_finished_runs_stay(project):
     project.call("rm", "-r", "data")
     project.edit("suites/tiny.yaml", lambda t: t["seeds"].append(1))
@@ -153,7 +162,7 @@ def test_forced_jobs_keep_their_order(project):
     """All of them: the report shows the metrics that are made anew."""
     assert jobs(project.snakemake("--forceall")) == EVERYTHING
     assert "under way" not in project.read("reports/tiny/report.md")
-    assert project.planned() == NOTHING
+    assert project.planned(agreed=True) == NOTHING
     assert project.planned("--forcerun", "train") == Counter([f"train {method} 0" for method in METHODS])
 
 
@@ -164,9 +173,9 @@ def test_outputs_with_times_in_the_future_are_made_again(project):
     project.write(f"metrics/{RUN}.key", "0000\n")
     for path in (metrics, metrics.with_suffix(".key")):
         os.utime(path, (2**31 - 1000, 2**31 - 1000))
-    assert project.planned() == EVALUATED
+    assert project.planned(agreed=True) == EVALUATED
     assert jobs(project.snakemake()) == EVALUATED
-    assert project.planned() == NOTHING
+    assert project.planned(agreed=True) == NOTHING
 
 
 def test_other_triggers_than_keys_are_refused(project):
@@ -206,10 +215,10 @@ def test_a_report_of_an_unknown_key_is_made_again(project):
     project.write("reports/tiny/key", "0000\n")
     project.write("reports/tiny/index.html", "old")
     project.write("reports/other/index.html", "of a suite that this call does not ask for")
-    assert project.planned() == REPORT
+    assert project.planned(agreed=True) == REPORT
     assert jobs(project.snakemake()) == REPORT
     assert project.read("reports/tiny/index.html") != "old"
-    assert project.planned() == NOTHING
+    assert project.planned(agreed=True) == NOTHING
 
 
 def test_a_training_that_is_not_the_one_it_was_is_not_evaluated(project):

@@ -88,7 +88,7 @@ def test_what_a_plan_lacks_is_made_again_and_nothing_else(project, gone, again):
 
 def test_the_exponent_makes_only_what_follows_the_first_generation_again(project):
     project.edit("methods/fixmatch_crest.yaml", lambda tree: tree["plan"].update(exponent=0.5))
-    assert project.planned() == Counter(
+    assert project.planned(agreed=True) == Counter(
         [f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate")] + ["report tiny"]
     )
 
@@ -96,7 +96,7 @@ def test_the_exponent_makes_only_what_follows_the_first_generation_again(project
 def test_a_classifier_is_learned_again_when_its_encoder_is(project):
     project.edit("methods/supervised.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.1))
     methods = ("supervised", "supervised_crt")
-    assert project.planned() == Counter(
+    assert project.planned(agreed=True) == Counter(
         [f"{rule} {method} 0" for rule in ("train", "evaluate") for method in methods] + ["report tiny"]
     )
 
@@ -188,9 +188,9 @@ def test_darp_believes_in_what_a_survey_has_found(project):
     project.call("python", "-m", "daso", "train", "--bundle", "bundles/darp")
     project.call("python", "-m", "daso", "adopt", "bundles/darp")
     assert (project.path / f"runs/{run}/supervised_survey/s1/estimate.json").exists()
-    assert project.planned() == Counter(["evaluate fixmatch_darp 1", "report tiny"])
+    assert project.planned(agreed=True) == Counter(["evaluate fixmatch_darp 1", "report tiny"])
     project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].remove(1))
     project.edit("methods/supervised_survey.yaml", lambda tree: tree["plan"].update(held_out=9))
     rules = ("train fixmatch_darp 0", "evaluate fixmatch_darp 0", "report tiny")
     again = ("derive", "train", "estimate")
-    assert project.planned() == Counter([*rules, *(f"{rule} supervised_survey 0" for rule in again)])
+    assert project.planned(agreed=True) == Counter([*rules, *(f"{rule} supervised_survey 0" for rule in again)])

@@ -56,17 +56,22 @@ def test_an_unknown_choice_of_convolutions_is_reported_before_any_training(built
 
 def test_a_queued_job_of_a_killed_call_leaves_a_finished_run(project):
     """As a cluster starts it, after another call has finished its run; a run that is trained by force is trained."""
-    run = f"runs/digits/{SETTING}/tiny/{METHODS[0]}/s0"
-    job = f"train:dataset=digits,setting={SETTING},protocol=tiny,method={METHODS[0]},seed=0"
-    command = ("--mode", "remote", "--force", "--allowed-rules", "train", "--target-jobs", job)
-    before = (project.path / run / "final.pt").stat().st_mtime_ns
-    assert "finished by another call" in project.snakemake(*command).splitlines()
-    assert (project.path / run / "final.pt").stat().st_mtime_ns == before
-    project.snakemake(*command, DASO_FORCED="1")
-    assert (project.path / run / "final.pt").stat().st_mtime_ns > before
-    (project.path / run / "history.csv").unlink()
-    project.snakemake(*command)
-    assert (project.path / run / "history.csv").exists()
+    jobs = [f"train:dataset=digits,setting={SETTING},protocol=tiny,method={method},seed=0" for method in METHODS]
+    weights = [project.path / f"runs/digits/{SETTING}/tiny/{method}/s0/final.pt" for method in METHODS]
+
+    def trained(*jobs, **environment):
+        before = [path.stat().st_mtime_ns if path.exists() else 0 for path in weights]
+        command = ("--mode", "remote", "--force", "--allowed-rules", "train", "--target-jobs", *jobs)
+        lines = project.snakemake(*command, **environment).splitlines()
+        assert [f"{job}: already finished by another call; not trained again" in lines for job in jobs] == [
+            path.stat().st_mtime_ns == time for job, path, time in zip(jobs, weights, before, strict=False)
+        ]
+        return [path.stat().st_mtime_ns > time for path, time in zip(weights, before, strict=True)]
+
+    assert trained(*jobs) == [False, False]
+    assert trained(jobs[0], DASO_FORCED="1") == [True, False]
+    weights[1].unlink()
+    assert trained(*jobs) == [False, True]  # of a group, what is left
 
 
 def test_a_run_that_fails_does_not_stop_the_others(project):

@@ -1,11 +1,12 @@
 """Refusals of `revalidate`, each in one line with nothing written; its journal; what no short run compares."""
 
-import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,12 +18,13 @@ from daso.config.registry import ADDONS, LEARNERS, NETWORKS
 from daso.config.resolve import Run, split_config
 from daso.config.signature import module_file
 from daso.data.catalog import make_store
-from daso.data.files import pretty
+from daso.data.files import pretty, sealed
 from daso.data.split import load_split, make_split
 from daso.engine import journal
 from daso.engine.compiled import Compiled
-from daso.errors import DasoError
+from daso.errors import DasoError, DataError
 from daso.planning.status import states
+from daso.workspace import revalidate as module
 from daso.workspace.revalidate import UNCOMPARED, revalidate
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.engine.world import trainer
@@ -108,7 +110,7 @@ def test_a_run_that_is_not_finished_is_refused(project):
 @pytest.mark.parametrize("commit", ["1234567890ab-dirty", "unknown"])
 def test_a_run_of_no_clean_commit_is_refused(project, commit):
     train(commit=commit)
-    assert refused() == f"{FOLDER}: trained from {commit}, not a commit, so its code is lost; {AGAIN}"
+    assert refused() == f"{FOLDER}: expected a clean commit, got '{commit}', so its code is unknown; {AGAIN}"
 
 
 def test_a_commit_that_is_not_here_is_fetched_first(project):
@@ -121,7 +123,7 @@ def test_a_commit_that_is_not_here_is_fetched_first(project):
 def test_without_git_it_is_refused(project, monkeypatch):
     train()
     monkeypatch.setenv("PATH", "")
-    assert refused() == "git: not installed, and the code of a run lies in its commit; install git"
+    assert refused() == "git: not installed; install it, for the run's code is read from its commit"
 
 
 def test_outside_a_repository_it_is_refused(project, monkeypatch):
@@ -155,6 +157,15 @@ def test_a_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
     assert refused().startswith(f"{FOLDER}/history.csv: damaged, or of another run: not the digest in train.json; ")
+
+
+def test_a_plan_that_has_lost_a_part_is_other_params():
+    there = SimpleNamespace(folder=Path(FOLDER), config={"plan": {"estimate": {"of": "x", "key": "k"}}, "steps": 1})
+    message = (
+        "not only code has changed: plan.estimate.key k is now None, plan.estimate.of x is now None, steps 1 is now 2"
+    )
+    with pytest.raises(DataError, match=message):
+        module._check_params(there, {"steps": 2})
 
 
 def test_a_run_whose_upstream_run_has_changed_is_refused(project, monkeypatch):
@@ -191,23 +202,46 @@ def test_a_run_on_cuda_or_compiled_needs_the_code_of_its_mode_unchanged(project,
     device = made.get("device", "cpu: X")
     assert refused() == (
         f"{FOLDER}: made on {device} in mode {made['mode']}, and daso.engine.cuda_graphs has changed, "
-        f"which no short run on a CPU compares; {AGAIN}"
+        f"which a short run on a CPU cannot compare; {AGAIN}"
     )
 
 
-def test_the_journal_maps_later_keys_to_that_of_the_run(project):
+def test_a_record_holds_for_the_results_that_were_compared_alone(project):
+    """Not for another device's or another training's, nor once the run is gone."""
     train()
-    keys, result = Keys(load()), json.loads(Path(FOLDER, "train.json").read_text())
-    now, metrics = keys.train(RUN), keys.evaluate(RUN)
-    result["files"] |= {"final.pt": "f0"}
-    journal.revalidate(journal.place(RUN.id), result, {"keys": {now: "0" * 16}})
+    path, entry = Path(FOLDER, "train.json"), journal.place(RUN.id)
+    now, metrics, result = Keys(load()).train(RUN), Keys(load()).evaluate(RUN), json.loads(path.read_text())
+    earlier = result | {"key": "0" * 16}
+    path.write_bytes(sealed(earlier))
+    journal.revalidate(entry, earlier, {"keys": {now: "0" * 16}})
     assert Keys(load()).train(RUN) == Keys(load()).resolved(RUN)["key"] == "0" * 16
     assert Keys(load()).evaluate(RUN) != metrics  # these are of the run's own key
     assert list(revalidate([RUN.id])) == []  # current now
-    journal.remember(journal.place(RUN.id), result)
+    journal.remember(entry, earlier)
     assert Keys(load()).train(RUN) == "0" * 16  # `publish` keeps it
-    journal.remember(journal.place(RUN.id), result | {"key": "1" * 16})
-    assert Keys(load()).train(RUN) == now  # a run of another key does not
+    for other in (
+        {"files": result["files"] | {"final.pt": "f0"}},
+        {"provenance": {**result["provenance"], "device": "x"}},
+    ):
+        path.write_bytes(sealed(earlier | other))
+        assert Keys(load()).train(RUN) == now
+    path.unlink()
+    assert Keys(load()).train(RUN) == now
+    path.write_bytes(sealed(earlier))
+    kept = entry.read_bytes()
+    entry.write_bytes(kept.replace(b'"run"', b'<<<<<<< "run"'))
+    with pytest.raises(DataError, match=f"resolve the conflict, or restore it: `git checkout {entry}`"):
+        Keys(load()).train(RUN)
+    entry.write_bytes(kept)
+    journal.remember(entry, earlier | {"files": result["files"] | {"final.pt": "f0"}})
+    path.write_bytes(sealed(earlier))
+    assert Keys(load()).train(RUN) == now  # the record has gone with the results it was for
+
+
+BY_DEVICE = re.compile(
+    r"device\.type (==|!=|not in)|\[[\w.]*device\.type\]|use_deterministic_algorithms\(|^ *torch\.backends\.\S+ = ",
+    re.MULTILINE,
+)
 
 
 def functions(call):
@@ -231,7 +265,7 @@ def module_of(file):
 
 
 def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
-    """Those with a function that graphs or compilation enter and an eager run does not, and the settings of CUDA."""
+    """Functions that graphs or compilation enter and an eager run does not, branches by device, settings of CUDA."""
 
     def course(run):
         run.advance(3)
@@ -250,10 +284,7 @@ def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
     named = ("daso.engine.train", "Trainer.written")  # tensors that a short run compares in the checkpoint
     alone = {name for name, _ in other - eager - {named}} - NUMBERLESS
     specs = (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values())
-    settings = {name for name in Keys(PARAMS).modules("train", specs) if _sets_a_backend(module_file(name))}
+    settings = {
+        name for name in Keys(PARAMS).modules("train", specs) if BY_DEVICE.search(module_file(name).read_text())
+    } - NUMBERLESS
     assert alone | settings == set(UNCOMPARED), sorted(other - eager)
-
-
-def _sets_a_backend(path):
-    targets = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assign)]
-    return any(ast.unparse(target).startswith("torch.backends.") for node in targets for target in node.targets)

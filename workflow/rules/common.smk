@@ -22,6 +22,7 @@ for variable, folder in (
 
 from daso import paths
 from daso.workspace import prune
+from daso.workspace import queued
 from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
@@ -112,14 +113,17 @@ def run_of(wildcards):
 if MAIN and (FORCED or CALL.force):
     os.environ.setdefault("DASO_FORCED", "1")
 if workflow.remote_exec and "DASO_FORCED" not in os.environ:
-    queued = workflow_lock.options(sys.argv[1:]).target_jobs
-    if all(
-        job.rulename == "train"
-        and CURRENT.trained(run_of(SimpleNamespace(**job.wildcards_dict)))
-        for job in queued
-    ):
-        print("finished by another call", file=sys.stderr)
+    try:
+        left = queued.without_finished(
+            sys.argv[1:],
+            lambda wildcards: CURRENT.trained(run_of(SimpleNamespace(**wildcards))),
+        )
+    except DasoError as error:
+        sys.exit(str(error))
+    if not left:
         sys.exit(0)
+    if left != sys.argv[1:]:
+        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *left])
 
 
 def paths_of(pattern, these=RUNS):
