@@ -89,7 +89,7 @@ def _of_the_page(tag: str, name: str) -> str:
 
 
 def _tooltips(figure: Figure, tips: Sequence[str], rows: bool) -> str:
-    """Return invisible boxes with tooltips over a figure's places 1, 2, ..., from the axes to the edge with the labels."""
+    """Return invisible boxes with tooltips over the places 1, 2, ..., from the axes to the edge with the labels."""
     if not tips:
         return ""
     axes = figure.axes[0]

@@ -28,7 +28,6 @@ EVALUATE = (*DASO, "evaluate", "--run", f"runs/{RUN}", "--out", "again.json")
 REPORT = (*DASO, "report", "--suite", "tiny", "--out", "again")
 KEEP = (*DASO, "keep", RUN)
 BUNDLE = (*DASO, "bundle", RUN, "--out", "again")
-LIST = (*DASO, "list", "runs")
 # The file, another that a mistake may put in its place, and the commands that read it.
 READERS = {
     f"{STORE}/manifest.json": (SPLIT, (TRAIN, CHECK, BUNDLE)),
@@ -38,7 +37,7 @@ READERS = {
     f"runs/{RUN}/config.json": (f"runs/{OTHER}/config.json", (EVALUATE,)),
     f"runs/{RUN}/history.csv": (f"runs/{OTHER}/history.csv", (EVALUATE, REPORT, KEEP)),
     f"runs/{RUN}/predictions.npz": (f"runs/{OTHER}/predictions.npz", (EVALUATE,)),
-    f"runs/{RUN}/train.json": (f"runs/{OTHER}/train.json", (EVALUATE, KEEP, LIST)),
+    f"runs/{RUN}/train.json": (f"runs/{OTHER}/train.json", (EVALUATE, KEEP)),
     METRICS: (f"metrics/{OTHER}.json", (REPORT, KEEP)),
 }
 WAYS = ("bit", "head", "tail", "cut", "zeroes", "other")
