@@ -90,8 +90,8 @@ def _revalidated(params: Params, run: Run, compared: Compared) -> str | None:
     journal.revalidate(journal.place(run.id), there.result, record)
     made = there.result["provenance"]
     return (
-        f"{run.id}: kept, for {short_run.STEPS} steps on the CPU have the same bits as by commit {trained_from}; "
-        f"the run itself: {made.get('device')}, {made.get('mode')}"
+        f"{run.id}: kept; {short_run.STEPS} steps on the CPU give the same bits as commit {trained_from} "
+        f"(the run itself: {made.get('device')}, {made.get('mode')})"
     )
 
 
