@@ -77,7 +77,7 @@ class Current:
         if not (self.trained(run) and _made(path.with_suffix(".key"), self.keys.evaluate(run), path)):
             return False
         try:
-            shown, result = read_json(path, "file of metrics"), finished(Path("runs", run.id)).result
+            shown, result = read_json(path, "file of metrics"), finished(Path("runs", run.id), name=run.id).result
         except DataError:
             return True
         return all(shown.get(name) == result.get(name) for name in ("files", "speed", "provenance"))

@@ -1,7 +1,6 @@
-"""Refusals of `revalidate`, each in one line with nothing written; its journal; what no short run compares."""
+"""Refusals of `revalidate`, each in one line with nothing written; its records in the journal."""
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -9,25 +8,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
-from daso.config.code import NUMBERLESS
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS
 from daso.config.resolve import Run, split_config
 from daso.config.signature import module_file
 from daso.data.catalog import make_store
 from daso.data.files import pretty, sealed
 from daso.data.split import load_split, make_split
 from daso.engine import journal
-from daso.engine.compiled import Compiled
+from daso.engine.survey import found
 from daso.errors import DasoError, DataError
 from daso.planning.status import states
 from daso.workspace import revalidate as module
 from daso.workspace.revalidate import UNCOMPARED, revalidate
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
-from tests.engine.world import trainer
 from tests.finished import finish
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,53 +233,18 @@ def test_a_record_holds_for_the_results_that_were_compared_alone(project):
     assert Keys(load()).train(RUN) == now  # the record has gone with the results it was for
 
 
-BY_DEVICE = re.compile(
-    r"device\.type (==|!=|not in)|\[[\w.]*device\.type\]|use_deterministic_algorithms\(|^ *torch\.backends\.\S+ = ",
-    re.MULTILINE,
-)
-
-
-def functions(call):
-    """The functions of the package that a call enters, as (module, name)."""
-    codes = set()
-
-    def enter(frame, event, argument):
-        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
-            codes.add(frame.f_code)
-
-    sys.setprofile(enter)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return {(module_of(code.co_filename), code.co_qualname.partition(".<locals>")[0]) for code in codes}
-
-
-def module_of(file):
-    return ".".join(Path(file).relative_to(ROOT).with_suffix("").parts)
-
-
-def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
-    """Functions that graphs or compilation enter and an eager run does not, branches by device, settings of CUDA."""
-
-    def course(run):
-        run.advance(3)
-        run.evaluate()
-        run.save(tmp_path / "state.pt")
-        run.program.close()
-
-    def compiled():
-        run = trainer()
-        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
-        course(run)
-
-    eager = functions(lambda: course(trainer()))
-    other = functions(compiled) | functions(lambda: course(fakes.capturing(trainer())))
-    torch._dynamo.reset()
-    named = ("daso.engine.train", "Trainer.written")  # tensors that a short run compares in the checkpoint
-    alone = {name for name, _ in other - eager - {named}} - NUMBERLESS
-    specs = (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values())
-    settings = {
-        name for name in Keys(PARAMS).modules("train", specs) if BY_DEVICE.search(module_file(name).read_text())
-    } - NUMBERLESS
-    assert alone | settings == set(UNCOMPARED), sorted(other - eager)
+@pytest.mark.parametrize("same", [True, False])
+def test_an_estimate_is_kept_where_the_present_code_gives_the_same_bytes(project, same):
+    run = RUN._replace(method="supervised_survey")
+    folder, keys = Path("runs", run.id), Keys(load())
+    sizes = [f"size_{k}" for k in range(10)]
+    history = f"{','.join(sizes)}\n{','.join('1' for _ in sizes)}\n"
+    files = {"config.json": pretty(keys.resolved(run)), "history.csv": history, "predictions.npz": "", "final.pt": ""}
+    made = {"commit": "c", "device": "cpu: X", "mode": "eager", "precision": "fp32"}
+    finish(folder, files, run=run.id, key=keys.train(run), speed=SPEED, provenance=made)
+    estimate = found(folder, "0" * 16) | ({} if same else {"trusted": 0})
+    (folder / "estimate.json").write_bytes(sealed(estimate))
+    now = keys.estimate(run)
+    module._keep_estimate(load(), run)
+    assert Keys(load()).estimate(run) == ("0" * 16 if same else now)
+    assert Keys(load()).train(run) == keys.train(run)

@@ -1,0 +1,71 @@
+"""Modules that a short run on a CPU does not compare."""
+
+import re
+import sys
+from pathlib import Path
+
+import torch
+
+from daso.config.code import NUMBERLESS
+from daso.config.keys import Keys
+from daso.config.load import load
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS
+from daso.config.signature import module_file
+from daso.engine.compiled import Compiled
+from daso.workspace.revalidate import UNCOMPARED
+from tests.engine.fakes import fakes  # noqa: F401 - a fixture
+from tests.engine.world import trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = f"{ROOT / 'daso'}/"
+PARAMS = load(ROOT / "params")
+BY_DEVICE = re.compile(
+    r"device\.type (==|!=|not in)|\[[\w.]*device\.type\]|use_deterministic_algorithms\(|^ *torch\.backends\.\S+ = ",
+    re.MULTILINE,
+)
+
+
+def functions(call):
+    """The functions of the package that a call enters, as (module, name)."""
+    codes = set()
+
+    def enter(frame, event, argument):
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            codes.add(frame.f_code)
+
+    sys.setprofile(enter)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return {(module_of(code.co_filename), code.co_qualname.partition(".<locals>")[0]) for code in codes}
+
+
+def module_of(file):
+    return ".".join(Path(file).relative_to(ROOT).with_suffix("").parts)
+
+
+def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
+    """Functions that graphs or compilation enter and an eager run does not, branches by device, settings of CUDA."""
+
+    def course(run):
+        run.advance(3)
+        run.evaluate()
+        run.save(tmp_path / "state.pt")
+        run.program.close()
+
+    def compiled():
+        run = trainer()
+        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
+        course(run)
+
+    eager = functions(lambda: course(trainer()))
+    other = functions(compiled) | functions(lambda: course(fakes.capturing(trainer())))
+    torch._dynamo.reset()
+    named = ("daso.engine.train", "Trainer.written")  # tensors that a short run compares in the checkpoint
+    alone = {name for name, _ in other - eager - {named}} - NUMBERLESS
+    specs = (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values())
+    settings = {
+        name for name in Keys(PARAMS).modules("train", specs) if BY_DEVICE.search(module_file(name).read_text())
+    } - NUMBERLESS
+    assert alone | settings == set(UNCOMPARED), sorted(other - eager)
