@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -136,9 +137,10 @@ class Project:
         return done.stdout
 
     def start(self, *command, **environment):
-        """A process in a session of its own, of the real program."""
+        """A process in a session of its own, of the real program; Ctrl-C reaches it also in a background job."""
         return subprocess.Popen(
             command,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **{"cwd": self.path, "env": self.environment(**{"PATH": REAL, **environment}), "start_new_session": True},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
