@@ -248,7 +248,7 @@ def test_what_is_missing_is_named(pack, tmp_path):
         read_bundle(tmp_path / "bundle")
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.xdist_group("cifar10")
 def test_a_cifar10_setting_is_small(cifar10_store, tmp_path):
     """A tenth of n1 = 1500, m1 = 3000, both ratios 100, in 6 MiB, as lossless WebP takes the same of every tenth image.

@@ -19,7 +19,9 @@ def differences(computed: np.ndarray, recorded: np.ndarray) -> np.ndarray:
     return np.abs(a - b) / np.maximum(1, np.abs(b))
 
 
-@pytest.mark.parametrize("run", [pytest.param(run, marks=pytest.mark.slow if "remix" in run else ()) for run in RUNS])
+@pytest.mark.parametrize(
+    "run", [pytest.param(run, marks=pytest.mark.endurance if "remix" in run else ()) for run in RUNS]
+)
 def test_every_step_equals_the_authors_code(run):
     recorded, computed = authors(run), project(run)
     assert recorded.keys() <= computed.keys()

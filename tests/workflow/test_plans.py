@@ -169,6 +169,7 @@ def test_sizes_that_cannot_be_trusted_stop_darp_and_nothing_else(project):
     assert not (project.path / f"runs/{RUN}/fixmatch_darp/s0/train.json").exists()
 
 
+@pytest.mark.endurance
 def test_darp_believes_in_what_a_survey_has_found(project):
     """300 steps are enough on digits of which four are labeled in the rarest class."""
     with_darp(project)
