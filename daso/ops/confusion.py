@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+GROUPS = ("many", "medium", "few")
 
 
 def confusion(truth: IntArray, guess: IntArray, num_classes: int, *, unknown: bool = False) -> IntArray:
@@ -33,14 +34,20 @@ def top1(counts: IntArray) -> float:
     return float(counts.trace() / counts.sum())
 
 
+def group_names(classes: int) -> list[str]:
+    """Return the group of each rank: many, medium or few, the first 30 %, the middle and the last 30 % of the ranks."""
+    edge = round(0.3 * classes)
+    return ["many"] * edge + ["medium"] * (classes - 2 * edge) + ["few"] * edge
+
+
 def groups(recalls: FloatArray, class_order: Sequence[int]) -> dict[str, float | None]:
     """Mean recall of the many, medium and few classes: the first, middle and last of the ranks, 30 % - 40 % - 30 %.
 
     `class_order[r]` is the class of rank r, largest labeled class first. For ten classes these are the ranks {0, 1, 2},
     {3, ..., 6}, {7, 8, 9} of Oh et al. 2022, figure 2. None where a group has no class, or no image to test.
     """
-    ranked, edge = recalls[list(class_order)], round(0.3 * len(recalls))
-    parts = {"many": ranked[:edge], "medium": ranked[edge : len(ranked) - edge], "few": ranked[len(ranked) - edge :]}
+    ranked, names = recalls[list(class_order)], np.array(group_names(len(recalls)))
+    parts = {name: ranked[names == name] for name in GROUPS}
     known = {name: part[~np.isnan(part)] for name, part in parts.items()}
     return {name: float(part.mean()) if part.size else None for name, part in known.items()}
 

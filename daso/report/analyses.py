@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.ops.confusion import GROUPS, group_names
 from daso.report import plots, plots_pseudo_labels, pseudo_labels
 from daso.report.classes import ByClass, by_class, percents, tick_names
 from daso.report.collect import Cell, Tree
@@ -18,7 +19,6 @@ from daso.report.figure_groups import Panel, Plate, Scene, band, frequent, lines
 from daso.report.plots import FEW, Line
 from daso.report.pseudo_labels import FINAL, MODEL, TAKEN, Trace
 
-GROUPS = ("many", "medium", "few")
 EXTREMES = {  # by whether true classes are known
     True: ("over-predicted most", "under-predicted most"),
     False: ("guessed most often", "guessed least often"),
@@ -226,8 +226,8 @@ def _slots(trace: Trace, classes: Any) -> tuple[list[int], dict[int, str]]:
     number = len(trace.order)
     if number <= FEW:
         return classes.tolist(), {k: f"{name}{plots_pseudo_labels.marked(k)}" for k, name in enumerate(trace.names)}
-    rank, edge = np.argsort(np.array(trace.order)), round(0.3 * number)
-    return np.digitize(rank[classes], [edge, number - edge]).tolist(), dict(enumerate(GROUPS))
+    rank, slots = np.argsort(np.array(trace.order)), np.array([GROUPS.index(name) for name in group_names(number)])
+    return slots[rank[classes]].tolist(), dict(enumerate(GROUPS))
 
 
 def _groups(stage: Scene) -> Iterator[Plate]:

@@ -76,12 +76,6 @@ def by_class(classes: Classes, values: Mapping[str, Sequence[str]], title: str =
     return ByClass(title, ["Rank", "Class", *values], rows, axis, ticks)
 
 
-def group_names(classes: int) -> list[str]:
-    """Return the group of each rank: many, medium or few, as `daso.ops.confusion.groups` has them."""
-    edge = round(0.3 * classes)
-    return ["many"] * edge + ["medium"] * (classes - 2 * edge) + ["few"] * edge
-
-
 def percents(curve: Curve) -> list[str]:
     """Return the mean and deviation at each place of a curve; a dash where there is none."""
     return [

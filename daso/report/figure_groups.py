@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from daso.ops.confusion import group_names
 from daso.report import plots
 from daso.report.classes import (
     FREQUENT,
@@ -15,7 +16,6 @@ from daso.report.classes import (
     Classes,
     by_class,
     classes_of,
-    group_names,
     percents,
     predictions,
 )

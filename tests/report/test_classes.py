@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
+from daso.ops.confusion import group_names
 from daso.report import plots
 from daso.report.analyses import ANALYSES
 from daso.report.classes import (
@@ -18,7 +19,6 @@ from daso.report.classes import (
     by_class,
     classes_of,
     columns,
-    group_names,
     percents,
     predictions,
     short,
