@@ -202,7 +202,7 @@ def test_a_step_never_asks_the_device(recipe):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
         for t in {run.learner.enter(t): t for t in range(6)}.values():  # a step of each phase
             run.learner.enter(t)
-            run.step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
+            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
 
@@ -285,7 +285,7 @@ def test_teacher_statistics(method, bn, leaves):
     drifts = []
     for batch in batches(run, 0, 5):
         before = mine.clone()
-        run.step(batch)
+        run.training_step(batch)
         decay = run.decays[batch.t]
         drifts.append(float((mine - (decay * before + (1 - decay) * theirs)).abs().max()))
     assert drifts[0] < 1e-7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from torch.profiler import ProfilerActivity, profile
@@ -80,13 +81,13 @@ def gaps(intervals: Sequence[tuple[float, float]]) -> float:
 
 
 def steps_at_hand(run: Trainer, steps: int) -> Callable[[], None]:
-    """Make and hold a chunk, and return what takes its steps: the profile of a GPU's step is without the next chunk."""
-    run.program.hold(next(run.loader.chunks(run.t, run.t + steps)))
+    """Make a chunk and return a function that runs its steps, so that no chunk is made while they are profiled."""
+    run.program.begin(islice(run.loader.chunks(run.t, run.t + steps), 1))
     wait(run.loader.device)
 
     def take() -> None:
         for _ in range(steps):
-            run.program.take(run.learner.enter(run.t))
+            run.program.run_step(run.learner.enter(run.t))
             run.t += 1
 
     return take

@@ -60,14 +60,24 @@ class Program:
         self.captures, self.compiled = "graph" in mode, compiled
         self.tried: set[Hashable] = set()  # phases for which everything is compiled
         self.slot = torch.zeros(1, dtype=torch.long, device=loader.device)
-        self.chunk: Chunk | None = None
+        self.chunk: Chunk | None = None  # that steps read
+        self.chunks: Iterator[Chunk] = iter(())
+        self.next_chunk: Chunk | None = None
+        self.remaining = 0  # steps of the chunk
         self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.captures else None
         self.side = _capture_stream(loader.device) if self.captures else None
         self.sampled = loader.device.type == "cpu"  # where the watch needs no samples
 
-    def hold(self, chunk: Chunk) -> None:
-        """Make a chunk the one that steps read, from its first step on; graphs read the same memory every time."""
+    def begin(self, chunks: Iterator[Chunk]) -> None:
+        """Read the batches of the steps that follow from these chunks."""
+        self.chunks, self.next_chunk = chunks, next(chunks, None)
+        if self.next_chunk is not None:
+            self._load(self.next_chunk)
+
+    def _load(self, chunk: Chunk) -> None:
+        """Make steps read this chunk, from its first step on; graphs read the same memory every time."""
+        self.remaining = len(chunk.t)
         self.slot.zero_()
         if not self.captures:
             self.chunk = chunk
@@ -77,8 +87,14 @@ class Program:
         for mine, theirs in zip(self.chunk.tensors(), chunk.tensors(), strict=True):
             mine[: len(theirs)].copy_(theirs)
 
-    def take(self, phase: Hashable) -> None:
-        """Carry out the next step of the chunk, which is in this phase of the method."""
+    def run_step(self, phase: Hashable) -> bool:
+        """Run the next step, which is in this phase of the method; return True if it was the last of its chunk.
+
+        The next chunk is then made already, while a GPU still works on the steps of this one.
+        """
+        if not self.remaining:
+            assert self.next_chunk is not None
+            self._load(self.next_chunk)
         if self.compiled and phase not in self.tried:
             self.watch.pause()
             self._compile(phase)
@@ -94,6 +110,12 @@ class Program:
             self.graphs[phase].replay()
         else:
             self._once_and_on()
+        self.remaining -= 1
+        if self.remaining:
+            return False
+        self.watch.pause()
+        self.next_chunk = next(self.chunks, None)
+        return True
 
     def use(self, mode: str) -> None:
         """Carry out the steps that follow in a simpler mode than the one chosen."""
@@ -114,7 +136,8 @@ class Program:
             with suppress(RuntimeError):  # a device that failed has raised its error before
                 torch.cuda.current_stream(self.loader.device).synchronize()
         self.graphs.clear()
-        self.chunk = None
+        self.chunk = self.next_chunk = None
+        self.chunks = iter(())
         if self.side is not None:
             FREE.setdefault(self.loader.device, []).append(self.side)
             self.side = None

@@ -1,4 +1,4 @@
-"""Several runs in one process, taking turns; on CUDA each on a stream of its own, so that together they fill it.
+"""Train several runs in one process, chunk by chunk in turn; on CUDA each on its own stream, so they share the GPU.
 
 Runs share the data on the device and nothing else, so each is bit for bit what it is alone.
 """
@@ -15,53 +15,53 @@ import torch
 
 from daso.engine.train import Trainer
 
-Course = Generator[Any, None, None]  # a run in pieces: begins when it is first asked for one
+Run = Generator[Any, None, None]  # yields after each chunk; starts at the first `next`
 
 
-def in_turn(courses: Iterable[Course], width: int, device: torch.device) -> None:
-    """Carry out runs, at most `width` at once, piece by piece; where one ends the next begins.
+def round_robin(runs: Iterable[Run], width: int, device: torch.device) -> None:
+    """Train runs, at most `width` at once, one chunk of each in turn; where one ends, the next begins.
 
-    When one raises, the others are closed, which makes them save themselves, and the error is passed on.
+    When a run raises, the others are closed, which writes their checkpoints, and the error is raised again.
     """
-    waiting = iter(courses)
-    under_way = dict(enumerate(islice(waiting, width)))
-    lanes = {place: _lane(device) for place in under_way}
+    pending = iter(runs)
+    active = dict(enumerate(islice(pending, width)))
+    streams = {place: _stream(device) for place in active}
     try:
-        while under_way:
-            for place in sorted(under_way):
-                with _on(lanes[place]):
-                    while next(under_way[place], None) is None:
-                        del under_way[place]
-                        if (following := next(waiting, None)) is None:
+        while active:
+            for place in sorted(active):
+                with _on(streams[place]):
+                    while next(active[place], None) is None:
+                        del active[place]
+                        if (following := next(pending, None)) is None:
                             break
-                        under_way[place] = following
+                        active[place] = following
     except BaseException:
-        for place, course in under_way.items():
+        for place, run in active.items():
             try:
-                with _on(lanes[place]):
-                    course.close()
-            except Exception as error:  # the first one is to be told, and the others are to be closed too
-                logging.error("while another run was given up: %s", error)
+                with _on(streams[place]):
+                    run.close()
+            except Exception as error:  # the first error is raised, after all other runs are closed
+                logging.error("error while another run was closed: %s", error)
         raise
     finally:
-        for lane in lanes.values():
-            if lane is not None:  # what follows on this stream comes after what the runs still have to do
-                torch.cuda.current_stream(device).wait_stream(lane)
+        for stream in streams.values():
+            if stream is not None:  # later work on this stream waits for the runs
+                torch.cuda.current_stream(device).wait_stream(stream)
 
 
 def advance_together(trainers: Sequence[Trainer], end: int) -> None:
     """Train several runs up to step `end` without evaluating or saving; on CUDA their last steps may be under way."""
     device = trainers[0].loader.device
-    in_turn((trainer.take(end) for trainer in trainers), len(trainers), device)
+    round_robin((trainer.advance_by_chunks(end) for trainer in trainers), len(trainers), device)
 
 
-def _lane(device: torch.device) -> torch.cuda.Stream | None:
+def _stream(device: torch.device) -> torch.cuda.Stream | None:
     if device.type != "cuda":
         return None
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))  # the data may still be on its way
+    stream.wait_stream(torch.cuda.current_stream(device))  # the data may not have arrived yet
     return stream
 
 
-def _on(lane: torch.cuda.Stream | None) -> AbstractContextManager[Any]:
-    return nullcontext() if lane is None else torch.cuda.stream(lane)
+def _on(stream: torch.cuda.Stream | None) -> AbstractContextManager[Any]:
+    return nullcontext() if stream is None else torch.cuda.stream(stream)

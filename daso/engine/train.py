@@ -68,7 +68,7 @@ class Trainer:
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None
-        self.program = Program(self.step, self.written, self.loader, self.watch, mode, compiled)
+        self.program = Program(self.training_step, self.written, self.loader, self.watch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
         self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
         self.replicas = 1  # runs at once in this process: what its speed was measured beside
@@ -85,7 +85,7 @@ class Trainer:
         mode = f"{self.mode}, cuDNN tuned" if self.cudnn == "tuned" else self.mode
         return made_with(device, self.precision, mode)
 
-    def step(self, batch: Batch) -> None:
+    def training_step(self, batch: Batch) -> None:
         """Update the student, then EMA model and method state, in place and without host-device synchronization."""
         losses, step = self.learner.step(batch, self.models)
         total = torch.stack(list(losses.values())).sum()
@@ -103,22 +103,32 @@ class Trainer:
 
     def advance(self, end: int) -> None:
         """Train up to step `end` without evaluating or saving; on CUDA the last steps may still be under way."""
-        for _ in self.take(end):
+        for _ in self.advance_by_chunks(end):
             pass
 
-    def fit(self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]) -> None:
-        """Train to the end from wherever this run stands; the checkpoint goes to `scratch`."""
-        for _ in self.course(scratch=scratch, on_step=on_step, on_evaluation=on_evaluation):
-            pass
+    def advance_by_chunks(self, end: int) -> Generator[int, None, None]:
+        """As `advance`; yields the step after each chunk, so that several runs can alternate."""
+        self.program.begin(self.loader.chunks(self.t, end))
+        while self.t < end:
+            chunk_ended = self.program.run_step(self.learner.enter(self.t))
+            self.t += 1
+            if chunk_ended:
+                yield self.t
 
-    def course(
+    def fit(
         self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]
     ) -> Generator[int, None, None]:
-        """What `fit` does, in pieces: yields the step after each chunk, so that several runs can take turns."""
+        """Train to the last step, with evaluations and checkpoints; yields the step after each chunk, as above.
+
+        The checkpoint is written to the file `scratch`, also when the run is stopped or its generator closed.
+        """
         protocol = self.config["protocol"]
         self.since = time.monotonic()
+        self.program.begin(self.loader.chunks(self.t, self.steps))
         try:
-            for chunk_ends in self.take(self.steps):
+            while self.t < self.steps:
+                chunk_ended = self.program.run_step(self.learner.enter(self.t))
+                self.t += 1
                 if self.t % protocol["evaluation"]["every"] == 0 or self.t == self.steps:
                     with self.watch.waiting("evaluation"):
                         self.history.append(self.evaluate())
@@ -126,28 +136,11 @@ class Trainer:
                 if self.t % protocol["checkpoint_every"] == 0 or self.t == self.steps:
                     self.save(scratch)
                 on_step(self.t)
-                if chunk_ends:
+                if chunk_ended:
                     yield self.t
         except (StoppedError, GeneratorExit):
             self.save(scratch)
             raise
-
-    def take(self, end: int) -> Generator[bool, None, None]:
-        """Take the steps up to `end` one by one; yields after each whether it was the last of its chunk.
-
-        The next chunk is made before that, while a GPU still works on the steps of this one.
-        """
-        chunks = self.loader.chunks(self.t, end)
-        chunk = next(chunks, None)
-        while chunk is not None:
-            self.program.hold(chunk)
-            for left in reversed(range(len(chunk.t))):
-                self.program.take(self.learner.enter(self.t))
-                self.t += 1
-                if not left:
-                    self.watch.pause()
-                    chunk = next(chunks, None)
-                yield not left
 
     def save(self, scratch: Path) -> None:
         """Write the checkpoint."""

@@ -25,7 +25,7 @@ from daso.engine.lock import run_lock
 from daso.engine.progress import Progress, Stop
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
-from daso.engine.round_robin import in_turn
+from daso.engine.round_robin import round_robin
 from daso.engine.train import Trainer
 from daso.errors import BusyError, DasoError, DataError, DivergedError
 from daso.paths import again
@@ -88,8 +88,8 @@ def train(jobs: Sequence[Job], way: Way) -> None:
         data = _load(jobs, way.device)
     diverged: list[DivergedError] = []
     with Stop() as stop:
-        courses = (_course(job, part, way, stop, diverged) for job, part in zip(jobs, data, strict=True))
-        in_turn(courses, way.replicas, way.device)
+        runs = (_run(job, part, way, stop, diverged) for job, part in zip(jobs, data, strict=True))
+        round_robin(runs, way.replicas, way.device)
     if diverged:
         raise DivergedError(*(line for error in diverged for line in str(error).splitlines()))
 
@@ -145,8 +145,8 @@ def _lent(job: Job) -> Lent:
     return Lent(encoder, options, {name: file_digest(path, "sha256") for name, path in files.items() if path})
 
 
-def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedError]) -> Generator[int, None, None]:
-    """One run in pieces, from its start or its saved state to its results, or to what is added to `diverged`."""
+def _run(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedError]) -> Generator[int, None, None]:
+    """Train one run, or add its error to `diverged`; yields after each chunk."""
     config = job.config
     try:
         with run_lock(job.scratch, lambda: way.managed and stop.signal is None), _out_of_memory(config["run"], way):
@@ -154,7 +154,7 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
                 return
             trainer = build(config, data.resident, way.device, way.mode, data.lent)
             with closing(trainer.program):  # also of a run that diverges or is stopped: graphs take GiB
-                yield from _trained(trainer, job, data, way, stop)
+                yield from _fit(trainer, job, data, way, stop)
     except DivergedError as error:
         logging.error("%s", error)
         diverged.append(error)
@@ -164,8 +164,8 @@ def _course(job: Job, data: Data, way: Way, stop: Stop, diverged: list[DivergedE
         logging.info("%s", error)
 
 
-def _trained(trainer: Trainer, job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, None]:
-    """Carry out a run that is built, and write its results."""
+def _fit(trainer: Trainer, job: Job, data: Data, way: Way, stop: Stop) -> Generator[int, None, None]:
+    """Fit a run from its start or its checkpoint, and write its results; yields after each chunk."""
     config, run = job.config, job.config["run"]
     trainer.replicas = way.replicas
     state = job.scratch / f"{config['key']}.pt"
@@ -176,7 +176,7 @@ def _trained(trainer: Trainer, job: Job, data: Data, way: Way, stop: Stop) -> Ge
         logging.info("%s: %s", run, UNKNOWN)
     events = Path("logs/tensorboard", run)
     with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
-        yield from trainer.course(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
+        yield from trainer.fit(scratch=state, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
     environment = describe(way.device) | {"lent": dict(data.lent.digests)}
     environment |= {"cudnn": trainer.cudnn} if trainer.cudnn else {}
     settle = partial(journal.settle, job.journal) if job.journal else dict

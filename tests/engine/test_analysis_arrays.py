@@ -73,13 +73,13 @@ def test_windows_are_those_of_a_run_that_was_never_stopped(tmp_path):
     """Stopped after a window and a half; two steps end each of the three windows."""
     whole, first, second = trainer(), trainer(), trainer()
     nothing = {"scratch": tmp_path / "end.pt", "on_step": lambda t: None, "on_evaluation": lambda row: None}
-    whole.fit(**nothing)
+    list(whole.fit(**nothing))
     first.advance(2)
     first.history.append(first.evaluate())
     first.advance(3)
     first.save(tmp_path / "state.pt")
     second.restore(tmp_path / "state.pt")
-    second.fit(**nothing)
+    list(second.fit(**nothing))
     ours, theirs = counted(second.monitor), counted(whole.monitor)
     assert theirs["steps"].tolist() == [2, 2, 2]
     assert ours.keys() == theirs.keys()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from daso.engine.cuda_graphs import choose_mode
-from daso.engine.round_robin import advance_together, in_turn
+from daso.engine.round_robin import advance_together, round_robin
 from daso.errors import DasoError, StoppedError
 from daso.methods.base import AddOn
 from tests.engine.world import CONFIG, CPU, SUPERVISED, batches, trainer
@@ -43,12 +43,12 @@ def test_all_that_a_step_writes_is_named(method):
     run.advance(2)
     before = bits(run)
     (batch,) = batches(run, 2, 3)
-    run.step(batch)
+    run.training_step(batch)
     after = bits(run)
     assert not same(before, after)
     for name, tensor in run.written().items():
         tensor.copy_(before[name])
-    run.step(batch)
+    run.training_step(batch)
     assert same(bits(run), after)
 
 
@@ -72,15 +72,14 @@ def test_work_that_is_undone():
     """Three steps are undone to the bit, sums that only they brought are zero, and the next step reads its own slot."""
     straight, run = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
     straight.advance(3)
-    chunk = next(run.loader.chunks(0, 3))
-    run.program.hold(chunk)
+    run.program.begin(run.loader.chunks(0, 3))
     before = bits(run)
     run.program._undone(lambda: run.program._repeat(3))
     after = bits(run)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert {float(after[name].abs().max()) for name in after.keys() - before.keys()} == {0.0}
     for t in range(3):
-        run.program.take(run.learner.enter(t))
+        run.program.run_step(run.learner.enter(t))
     assert same(bits(run), bits(straight))
 
 
@@ -88,10 +87,10 @@ def test_room_for_a_chunk_holds_shorter_ones():
     """As graphs read it: always the same memory, whose first steps are those of the chunk."""
     straight, run = trainer(), trainer()
     straight.advance(5)
-    run.program.captures = True  # only `hold` asks
+    run.program.captures = True  # only `_load` reads it
     for start, end in ((0, 2), (2, 5)):
         for chunk in run.loader.chunks(start, end):
-            run.program.hold(chunk)
+            run.program._load(chunk)
             assert {len(tensor) for tensor in run.program.chunk.tensors()} == {run.loader.chunk}
             place = run.program.chunk.u["strong"].data_ptr()
             for _ in chunk.t:
@@ -205,7 +204,7 @@ def test_turns():
             log.append(f"{name}{piece}")
             yield piece
 
-    in_turn((course(name, pieces) for name, pieces in (("a", 1), ("b", 3), ("c", 2))), 2, CPU)
+    round_robin((course(name, pieces) for name, pieces in (("a", 1), ("b", 3), ("c", 2))), 2, CPU)
     assert log == ["a0", "b0", "c0", "b1", "c1", "b2"]
 
 
@@ -217,12 +216,12 @@ def test_when_one_stops_the_others_save_themselves(tmp_path):
             raise StoppedError("now")
 
     courses = [
-        run.course(scratch=tmp_path / name, on_step=on_step, on_evaluation=lambda row: None)
+        run.fit(scratch=tmp_path / name, on_step=on_step, on_evaluation=lambda row: None)
         for run, name, on_step in ((first, "first.pt", stop), (second, "second.pt", lambda t: None))
     ]
     first.loader.chunk = second.loader.chunk = 1
     with pytest.raises(StoppedError):
-        in_turn(courses, 2, CPU)
+        round_robin(courses, 2, CPU)
     saved = {name: torch.load(tmp_path / f"{name}.pt", weights_only=True)["t"] for name in ("first", "second")}
     assert saved["first"] == 3
     assert saved["second"] in (2, 3)
@@ -245,7 +244,7 @@ def test_an_error_while_one_is_closed_hides_nothing():
 
     courses = (course("a", ValueError("the cause")), course("b", None, OSError("full")), course("c"))
     with pytest.raises(ValueError, match="the cause"):
-        in_turn(courses, 3, CPU)
+        round_robin(courses, 3, CPU)
     assert closed == ["a", "b", "c"]
 
 

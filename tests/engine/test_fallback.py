@@ -76,7 +76,7 @@ def test_captures_have_streams_of_their_own_priority(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda device, **options: made.append(options))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
     run = trainer()
-    Program(run.step, run.written, run.loader, run.watch, "graph")
+    Program(run.training_step, run.written, run.loader, run.watch, "graph")
     assert made == [{"priority": -1}]
 
 

@@ -22,7 +22,7 @@ def step_of(method: str, precision: str) -> Kernels:
     chunk = next(run.loader.chunks(3, 4))
     run.learner.enter(3)
     with Kernels() as kernels:
-        run.step(run.loader.batch(chunk, torch.zeros(1, dtype=torch.long)))
+        run.training_step(run.loader.batch(chunk, torch.zeros(1, dtype=torch.long)))
     return kernels
 
 

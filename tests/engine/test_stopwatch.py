@@ -40,7 +40,7 @@ def test_a_stage_by_itself(clock):
 
 def test_every_stage_of_a_run_is_counted_and_none_twice(tmp_path):
     run = trainer()
-    run.fit(scratch=tmp_path / "state.pt", on_step=lambda t: None, on_evaluation=lambda row: None)
+    list(run.fit(scratch=tmp_path / "state.pt", on_step=lambda t: None, on_evaluation=lambda row: None))
     seconds = run.watch.read()
     assert set(seconds) == set(STAGES)
     assert min(seconds.values()) > 0

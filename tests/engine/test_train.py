@@ -60,7 +60,7 @@ def test_updates_are_nesterov_sgd_with_the_schedule_on_every_parameter():
             gradient = parameter.grad + 0.01 * weights[name]
             momenta[name] = gradient if t == 0 else 0.9 * momenta[name] + gradient
             weights[name] = weights[name] - rate * (gradient + 0.9 * momenta[name])
-        run.step(batch)
+        run.training_step(batch)
         for name, parameter in run.models.student.named_parameters():
             assert torch.allclose(parameter, weights[name], atol=1e-6), (t, name)
     assert "encoder.layers.1.bias" in names  # weight decay and momentum reach batch norm and biases alike
@@ -71,7 +71,7 @@ def test_the_teacher_follows_with_the_decay_of_its_step():
     run = trainer()
     for t, batch in enumerate(batches(run, 0, 3)):
         before = run.models.teacher.classifier.weight.clone()
-        run.step(batch)
+        run.training_step(batch)
         decay = [0, 1 / 2, 2 / 3][t]
         expected = decay * before + (1 - decay) * run.models.student.classifier.weight
         assert torch.allclose(run.models.teacher.classifier.weight, expected, atol=1e-7)
@@ -81,7 +81,7 @@ def test_the_teacher_follows_with_the_decay_of_its_step():
 def test_who_answers_and_in_which_mode(method, answers):
     run = trainer(method=method)
     for batch in batches(run, 0, 3):
-        run.step(batch)
+        run.training_step(batch)
     images = run.loader.normalize(run.data.test.images)
     network = copy.deepcopy(getattr(run.models, answers)).eval()
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_only_remixmatch_resizes_before_the_operations(name):
 
 def test_history_checkpoints_and_callbacks(tmp_path):
     run, steps, rows = trainer(), [], []
-    run.fit(scratch=tmp_path / "state.pt", on_step=steps.append, on_evaluation=rows.append)
+    list(run.fit(scratch=tmp_path / "state.pt", on_step=steps.append, on_evaluation=rows.append))
     assert steps == [1, 2, 3, 4, 5, 6]
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert rows == run.history
@@ -133,7 +133,7 @@ def test_accuracies_of_known_answers():
     logits = torch.tensor([[0.5, 0.0], [0.0, 1.0], [0.0, 1.0]])
     run.predict = lambda pool: (logits[: len(pool.labels)],) * 2  # type: ignore[method-assign]
     (batch,) = batches(run, 0, 1)
-    run.step(batch)
+    run.training_step(batch)
     row = run.evaluate()
     assert row["val_top1"] == 1.0  # labels 0, 1
     assert row["test_top1"] == pytest.approx(2 / 3)
@@ -217,7 +217,7 @@ def test_an_encoder_that_is_lent_is_the_students_and_learns_no_more(statistics):
     config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}
     run = build(config, trainer().data, CPU, lent=Lent(weights, {}))
     for batch in batches(run, 0, 3):
-        run.step(batch)
+        run.training_step(batch)
     for network in run.models:
         kept = dict(network.encoder.named_parameters())
         assert all(torch.allclose(kept[name], weights[f"encoder.{name}"], atol=1e-6) for name in kept)
@@ -239,7 +239,7 @@ def test_a_diverged_run_is_no_result():
     run = trainer(optimizer=CONFIG["optimizer"] | {"lr": 1e30, "warmup": 0, "milestones": []})
     with pytest.raises(DivergedError, match="loss_supervised is nan"):
         for batch in batches(run, 0, 6):
-            run.step(batch)
+            run.training_step(batch)
         run.evaluate()
 
 

@@ -163,7 +163,7 @@ def taken(run: Trainer, recipe: dict[str, Any]) -> Quantities:
     run.monitor.add = lambda losses, step, guesses: rows.append(of_step(run, losses, step))  # type: ignore[method-assign]
     for i in range(recipe["taken"]):
         run.learner.enter(recipe["first_step"] + i)
-        run.step(batch(run, recipe, i))
+        run.training_step(batch(run, recipe, i))
     return {name: np.stack([row[name] for row in rows]) for name in rows[-1]}
 
 

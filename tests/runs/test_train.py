@@ -39,7 +39,7 @@ def said(tmp_path, monkeypatch, caplog):
         job = Job({**CONFIG, "method": method}, *(tmp_path / name for name in ("store", "split", "out", "scratch")))
         data = Data(None, None, resident, training.Lent())
         with Stop() as stop:
-            list(training._course(job, data, Way(CPU, resume=resume), stop, []))
+            list(training._run(job, data, Way(CPU, resume=resume), stop, []))
         return [record.getMessage() for record in caplog.records]
 
     return train
@@ -269,7 +269,7 @@ def test_a_program_is_closed_however_its_run_ends(tmp_path, monkeypatch, lr):
     config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}
     job, diverged = Job(config, *(tmp_path / name for name in ("store", "split", "out", "scratch"))), []
     with Stop() as stop:
-        list(training._course(job, Data(None, None, resident, training.Lent()), Way(CPU), stop, diverged))
+        list(training._run(job, Data(None, None, resident, training.Lent()), Way(CPU), stop, diverged))
     assert (closed, len(diverged)) == (["eager"], lr > 1)
 
 

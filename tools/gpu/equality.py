@@ -112,7 +112,7 @@ def child(state: str, precision: str, kill: str, tag: str) -> None:
         if t == int(kill):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    run.fit(scratch=path, on_step=on_step, on_evaluation=lambda row: None)
+    list(run.fit(scratch=path, on_step=on_step, on_evaluation=lambda row: None))
     wait(DEVICE)
     history = sha256(json.dumps(run.history, sort_keys=True).encode()).hexdigest()[:16]
     results.add("child", tag=tag, precision=precision, **{"from": start}, digest=digest(bits(run)), history=history)
