@@ -22,7 +22,7 @@ endurance: setup
 
 # A quarter of an hour on two cores, with nothing else running there.
 bench: setup
-	python -m daso bench
+	python -m tools.bench speed
 
 # What travels to a GPU machine without network, and a dry run of the check here: docs/gpu.md.
 gpu-check: setup

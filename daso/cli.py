@@ -11,13 +11,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daso.commands import data, inspect
-from daso.commands.flags import OPTIONS, configuration
+from daso.commands.flags import OPTIONS, Option, configuration
 from daso.errors import DasoError, told
 
 if TYPE_CHECKING:
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 Args = argparse.Namespace
 PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
-# What is measured when nothing else is asked for: the paper's sizes.
-BENCHED = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; errors a user can mend become one line on stderr and exit status 1."""
-    args = _parser().parse_args(argv)
+    """Run one verb of `python -m daso`; returns the exit status."""
+    return execute(parser("python -m daso", "Class-imbalanced semi-supervised learning.", VERBS, OPTIONS), argv)
+
+
+def execute(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Run the verb that `parser` reads; errors a user can mend become one line on stderr and exit status 1."""
+    args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         verb: Callable[[Args], None] = args.verb
@@ -78,7 +81,7 @@ def _job(args: Args) -> Job:
     from daso.paths import found
     from daso.runs.train import Job
 
-    config = _resolved_run(args.run) if args.run else None
+    config = resolved_run(args.run) if args.run else None
     paths: dict[str, Path] = {}
     if config:
         paths = found(args.run, config["plan"])
@@ -118,7 +121,7 @@ def report(args: Args) -> None:
 
 def resolve(args: Args) -> None:
     """Print the resolved configuration of a run."""
-    sys.stdout.write(json.dumps(_resolved_run(args.run), indent=1, sort_keys=True) + "\n")
+    sys.stdout.write(json.dumps(resolved_run(args.run), indent=1, sort_keys=True) + "\n")
 
 
 def bundle(args: Args) -> None:
@@ -186,26 +189,6 @@ def publish(args: Args) -> None:
             sys.stdout.flush()
 
 
-def bench(args: Args) -> None:
-    """Measure the engine beside plain PyTorch, Pillow and torchvision; a page and JSON under --out."""
-    from daso.bench.run import REPEATS, run
-    from daso.config.validate import malformed
-
-    given = [configuration(path, malformed) for path in args.config or ()]
-    configs = given or [_resolved_run(name) for name in BENCHED]
-    command = "".join(["python -m daso bench", *(f" --config {path}" for path in args.config or ())])
-    repeats = args.repeats or REPEATS
-    run(configs, args.out, args.device, args.parts, repeats, modes=args.modes, quick=args.quick, command=command)
-
-
-def parity(args: Args) -> None:
-    """Show over seeds whether another precision costs accuracy; a page and JSON at --out."""
-    from daso.bench.parity import run
-
-    chosen = {name: getattr(args, name) for name in ("methods", "settings", "seeds", "margin", "jobs", "steps", "out")}
-    run(args.suite, variants=args.variants, device=args.device, **chosen)
-
-
 def debias(args: Args) -> None:
     """Take the mean prediction out of a classifier's saved logits; writes probabilities and an analysis."""
     from daso.zero_shot import debias_file, summary
@@ -242,14 +225,13 @@ VERBS: dict[str, Callable[[Args], None]] = {
     "revalidate": revalidate,
     "keep": keep,
     "publish": publish,
-    "bench": bench,
-    "parity": parity,
     "debias": debias,
     "prune": prune,
 }
 
 
-def _resolved_run(run: str) -> dict[str, Any]:
+def resolved_run(run: str) -> dict[str, Any]:
+    """Return the resolved configuration of a run that params/ allow; raises DasoError otherwise."""
     from daso.config.checks import refuse
     from daso.config.keys import Keys
     from daso.config.load import load
@@ -261,12 +243,18 @@ def _resolved_run(run: str) -> dict[str, Any]:
     return Keys(params).resolved(named)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m daso", description="Class-imbalanced semi-supervised learning.")
-    verbs = parser.add_subparsers(required=True, metavar="verb")
-    for name, verb in VERBS.items():
-        sub = verbs.add_parser(name, help=(verb.__doc__ or "").splitlines()[0], description=verb.__doc__)
+def parser(
+    prog: str,
+    description: str,
+    verbs: Mapping[str, Callable[[Args], None]],
+    options: Mapping[str, Sequence[Option]],
+) -> argparse.ArgumentParser:
+    """Return a parser with one subcommand for each verb, whose docstring is its help."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    subparsers = parser.add_subparsers(required=True, metavar="verb")
+    for name, verb in verbs.items():
+        sub = subparsers.add_parser(name, help=(verb.__doc__ or "").splitlines()[0], description=verb.__doc__)
         sub.set_defaults(verb=verb)
-        for flag, settings in OPTIONS[name]:
+        for flag, settings in options[name]:
             sub.add_argument(flag, **settings)
     return parser

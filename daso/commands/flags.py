@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from daso.errors import DasoError
-from daso.machine import cores
 
 Option = tuple[str, dict[str, Any]]
-
-
-def words(text: str) -> list[str]:
-    """The words of a list that is written with commas."""
-    return [word for word in text.split(",") if word]
-
-
 PATH: dict[str, Any] = {"type": Path}
 NEEDED: dict[str, Any] = {"type": Path, "required": True}
 DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
@@ -78,30 +70,6 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "revalidate": (("names", {"nargs": "*", "help": "runs or suites; the default suite if none is named"}),),
     "keep": (("runs", {"nargs": "*"}), ("--bundle", {**PATH, "help": "a trained bundle: its runs, all by default"})),
     "publish": (("--suite", {"help": "refuse where params/pipeline.yaml names another"}),),
-    "bench": (
-        (
-            "--config",
-            {"type": Path, "action": "append", "help": "a resolved configuration; FixMatch and FixMatch + DASO"},
-        ),
-        ("--out", {"type": Path, "default": Path("docs/benchmarks")}),
-        ("--parts", {"type": words, "default": [], "help": "some of it, such as augmentation,steps"}),
-        ("--modes", {"type": words, "default": [], "help": "modes of the engine, such as eager,compiled"}),
-        ("--repeats", {"type": int}),
-        ("--quick", {"action": "store_true", "help": "tiny sizes: shows that everything runs, measures nothing"}),
-        DEVICE,
-    ),
-    "parity": (
-        ("suite", {}),
-        ("--methods", {"type": words, "help": "some of the suite's methods"}),
-        ("--settings", {"type": words, "help": "some of its settings"}),
-        ("--variants", {"type": words, "default": ["bf16"], "help": "precisions to compare with fp32"}),
-        ("--seeds", {"type": int, "default": 10, "help": "how many, from 0 on"}),
-        ("--margin", {"type": float, "default": 1.0, "help": "points of accuracy that would matter"}),
-        ("--jobs", {"type": int, "default": cores(), "help": "runs at once"}),
-        ("--steps", {"type": int, "help": "fewer steps than the protocol's"}),
-        ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md")}),
-        DEVICE,
-    ),
     "debias": (
         ("--logits", {**NEEDED, "help": "numpy file (images, classes)"}),
         ("--labels", {**PATH, "help": "numpy file (images,), to tell how right the guesses are"}),

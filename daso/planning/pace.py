@@ -10,11 +10,9 @@ from threading import Barrier
 
 import torch
 
-from daso.bench.contenders import WARMUP, Ours
-from daso.bench.measure import timed
-from daso.bench.world import Config, awake, random_data
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_device, choose_precision
+from daso.planning.synthetic import WARMUP, Config, advance, awake, random_data, timed, trainer
 
 SECONDS = 2.0  # of steps that are measured
 SAMPLE = 1000  # images at most of an evaluation that is measured
@@ -59,14 +57,13 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     evaluated = {part: min(images[part], SAMPLE) for part in ("validation", "test")}
     data = random_data(config, device, unlabeled=max(1, min(images["unlabeled"], 10 * SAMPLE)), **evaluated)
     precision = choose_precision(config["protocol"]["precision"], device)
-    contender = Ours(awake(config, precision), device, choose_mode("auto", device), data)
-    run = contender.trainer
-    contender.run(WARMUP)
+    run = trainer(awake(config, precision), device, choose_mode("auto", device), data)
+    advance(run, WARMUP)
     run.t = max(run.t, run.steps // 2)
     left = run.steps - run.t
-    one = contender.run(min(run.loader.chunk, left))  # on CUDA, a chunk captures what is new in this phase
+    one = advance(run, min(run.loader.chunk, left))  # on CUDA, a chunk captures what is new in this phase
     left = run.steps - run.t
-    pace = contender.run(min(left, max(1, round(SECONDS / one)))) if left else one
+    pace = advance(run, min(left, max(1, round(SECONDS / one)))) if left else one
     evaluation = timed(run.evaluate, 1, device) * (images["validation"] + images["test"]) / sum(evaluated.values())
     run.program.close()
     every: int = config["protocol"]["evaluation"]["every"]

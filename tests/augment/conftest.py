@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from daso.augment.packed import pack, unpack
-from daso.bench.pillow import OPERATIONS, cutout, flip_crop
+from tools.bench.pillow import OPERATIONS, cutout, flip_crop
 
 
 def tiles(photo, size):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from daso.bench.world import awake, changed, trainer
 from daso.engine.environment import choose_device
 from daso.ops.rows import write_rows
+from daso.planning.synthetic import awake, changed, trainer
 from tests.engine.kernels import SORTED, Kernels
 from tests.test_methods import KEYS, Run
 

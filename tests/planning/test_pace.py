@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from daso.bench.world import random_data, trainer
 from daso.engine import checkpoint
 from daso.planning import pace
+from daso.planning.synthetic import random_data, trainer
 from daso.report import sizes
-from tests.bench.world import CPU, DASO, config
+from tests.configs import CPU, DASO, config
 
 IMAGES = {"unlabeled": 300, "validation": 40, "test": 60}
 
@@ -15,7 +15,7 @@ IMAGES = {"unlabeled": 300, "validation": 40, "test": 60}
 def test_a_step_pays_its_share_of_the_evaluations(monkeypatch):
     """Steps of 0.5 s. 2,000 images evaluated in 3 s: 10,000 in 15 s, every 1,000 steps: 0.015 s a step."""
     asked = []
-    monkeypatch.setattr(pace.Ours, "run", lambda self, steps: asked.append(steps) or 0.5)
+    monkeypatch.setattr(pace, "advance", lambda run, steps: asked.append(steps) or 0.5)
     monkeypatch.setattr(pace, "timed", lambda work, units, device: 3.0)
     found = pace.seconds_per_step(config(DASO), CPU, {"unlabeled": 300, "validation": 2000, "test": 8000})
     assert found == pytest.approx(0.515)
@@ -27,8 +27,8 @@ def test_steps_are_taken_from_the_middle_of_the_run_and_no_more_than_there_are(s
     tree, taken = config(DASO), []
     tree["protocol"]["steps"] = steps
     monkeypatch.setattr(pace, "SECONDS", 0.05)
-    real = pace.Ours.run
-    monkeypatch.setattr(pace.Ours, "run", lambda self, n: taken.append((self.trainer.t, n)) or real(self, n))
+    real = pace.advance
+    monkeypatch.setattr(pace, "advance", lambda run, n: taken.append((run.t, n)) or real(run, n))
     assert pace.seconds_per_step(tree, CPU, IMAGES) > 0
     assert taken[0] == (0, 2)
     assert taken[1][0] == max(2, steps // 2)

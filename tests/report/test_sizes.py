@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from daso.bench.world import changed, random_data, trainer
 from daso.config.feasibility import sizes
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run
+from daso.planning.synthetic import changed, random_data, trainer
 from daso.report.sizes import bytes_of
 
 ROOT = Path(__file__).resolve().parents[2]

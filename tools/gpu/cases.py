@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daso.bench.world import Config, awake, changed, tiny
 from daso.engine.environment import choose_device
 from daso.engine.train import Trainer
+from daso.planning.synthetic import Config, awake, changed
+from tools.bench.setup import tiny
 
 DRY = bool(os.environ.get("DRY"))  # on a CPU, at tiny sizes: shows that everything runs, measures nothing
 DEVICE = choose_device("cpu" if DRY else "cuda:0")

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from daso.bench.measure import wait
-from daso.bench.world import changed, random_data, require_chosen_mode, trainer
+from daso.planning.synthetic import changed, random_data, require_chosen_mode, trainer, wait
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, bits, different, digest, mode_of, recipes, size, small_config, wide_config
 from tools.gpu.results import Row

@@ -14,11 +14,10 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from daso.bench import anatomy
-from daso.bench.measure import wait
-from daso.bench.world import trainer
 from daso.engine.loader import CHUNK
 from daso.engine.train import Trainer
+from daso.planning.synthetic import trainer, wait
+from tools.bench import breakdown
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, mode_of, size, wide_config
 
@@ -49,7 +48,7 @@ def main(mode: str, precision: str) -> None:
         run = trainer(wide_config(precision=precision), DEVICE, mode_of(mode))
         run.advance(size(CHUNK["cuda"] + 8, 2))
         if DEVICE.type == "cpu":
-            row["terms_ms"] = {term.name: 1e3 * term.seconds for term in anatomy.terms(run, STEPS)}
+            row["terms_ms"] = {term.name: 1e3 * term.seconds for term in breakdown.terms(run, STEPS)}
         else:
             row |= summary(_kernels(run), f"{mode} {precision}")
         run.program.close()
@@ -57,7 +56,7 @@ def main(mode: str, precision: str) -> None:
 
 def _kernels(run: Trainer) -> list[tuple[str, float, float]]:
     """Return name, start and end in microseconds of each kernel of the next steps, within one chunk."""
-    take = anatomy.steps_at_hand(run, STEPS)
+    take = breakdown.steps_at_hand(run, STEPS)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         take()
         wait(DEVICE)
@@ -76,7 +75,7 @@ def summary(kernels: Sequence[tuple[str, float, float]], title: str) -> results.
         "kernels": len(kernels) / STEPS,
         "short_kernels": sum(end - start < SHORT for _, start, end in kernels) / STEPS,
         "span_ms": span / 1e3 / STEPS,
-        "idle": anatomy.gaps([(start, end) for _, start, end in kernels]),
+        "idle": breakdown.gaps([(start, end) for _, start, end in kernels]),
         "kinds": {kind: {"n": len(us) / STEPS, "us": sum(us) / STEPS} for kind, us in kinds.items()},
     }
     with Path(os.environ["OUT"], "kernels.txt").open("a") as file:

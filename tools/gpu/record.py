@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from daso.bench import table
-from daso.bench.findings import Cell, Section, Table
-from daso.bench.measure import Spread, scaled
-from daso.bench.run import PARTS
 from daso.data.files import read_json
 from daso.errors import DasoError, told
+from tools.bench import table
+from tools.bench.measure import Spread, scaled
+from tools.bench.results import Cell, Section, Table
+from tools.bench.run import PARTS
 from tools.gpu.results import Row
 
 COMMAND = 'STAGES="{}" bash tools/gpu/check.sh'

@@ -14,13 +14,13 @@ from functools import partial
 
 import torch
 
-from daso.bench.contenders import Contender, Ours
-from daso.bench.measure import timed, wait
-from daso.bench.replicas import Together
-from daso.bench.steps import EVALUATED
-from daso.bench.world import Bench, random_data, tiny, trainer
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
+from daso.planning.synthetic import random_data, timed, trainer, wait
+from tools.bench.contenders import Contender, Ours
+from tools.bench.replicas import Together
+from tools.bench.setup import Bench, tiny
+from tools.bench.steps import EVALUATED
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, DRY, MAIN, configurations, mode_of, size, wide_config
 from tools.gpu.results import Row

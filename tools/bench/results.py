@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from daso.bench.measure import Spread, Times
+from tools.bench.measure import Spread, Times
 
 Cell = str | int | float | Spread
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from daso.bench.measure import wait
 from daso.engine.train import Trainer
+from daso.planning.synthetic import wait
 
 FORWARD, BACKWARD, PRODUCTS = "convolutions, forward", "convolutions, backward", "matrix products"
 TERMS = {  # the first whose pattern an operator's name holds

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.bench.noninferiority import INFERIOR, NON_INFERIOR, NOT_SHOWN, compare
 from daso.config.resolve import Run
 from daso.data.files import pretty, read_json, whole_file
+from tools.bench.noninferiority import INFERIOR, NON_INFERIOR, NOT_SHOWN, compare
 
 Tree = dict[str, Any]
 MADE_WITH = ("commit", "device", "threads", "mode", "versions")
@@ -80,7 +80,7 @@ class Setup(NamedTuple):
     @property
     def command(self) -> str:
         """What makes this section again."""
-        words = ["python -m daso parity", self.suite]
+        words = ["python -m tools.bench parity", self.suite]
         for name in ("methods", "settings"):
             words += [f"--{name}", ",".join(getattr(self, name))] if getattr(self, name) else []
         words += ["--seeds", str(self.seeds), "--variants", ",".join(self.variants), "--margin", f"{self.margin:g}"]

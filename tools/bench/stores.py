@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from daso.bench.world import LABELED
 from daso.data.store import load_store, write_store
 from daso.engine.resident import Resident, load
+from daso.planning.synthetic import LABELED
 from daso.records import Split
 
 

@@ -16,24 +16,23 @@ from typing import Any
 
 import torch
 
-import daso
 from daso.errors import DasoError
 
 Reply = dict[str, Any]
 
 
-class Child:
+class Worker:
     """A contender in a process of its own; `begin` does not wait, `end` does."""
 
     def __init__(self, order: dict[str, Any], threads: int) -> None:
-        paths = [str(Path(daso.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "OMP_NUM_THREADS": str(threads),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "daso.bench.child"],
+            [sys.executable, "-m", "tools.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -70,20 +69,20 @@ class Child:
 
 
 @contextmanager
-def children(orders: Sequence[dict[str, Any]], threads: int) -> Iterator[list[tuple[Child, Reply]]]:
+def workers(orders: Sequence[dict[str, Any]], threads: int) -> Iterator[list[tuple[Worker, Reply]]]:
     """Contenders that are ready, each with its first answer: built one after the other, so that none disturbs."""
     with ExitStack() as stack:
         found = []
         for order in orders:
-            child = Child(order, threads)
-            stack.callback(child.close)
-            found.append((child, child.end()))
+            worker = Worker(order, threads)
+            stack.callback(worker.close)
+            found.append((worker, worker.end()))
         yield found
 
 
 def _serve() -> None:
-    from daso.bench.contenders import named
     from daso.engine.environment import choose_device
+    from tools.bench.contenders import named
 
     order = json.loads(sys.stdin.readline())
     device = choose_device(order["device"])
@@ -101,8 +100,8 @@ def _serve() -> None:
 
 def _data(order: dict[str, Any], device: torch.device) -> Any:
     """The images that the order names: random ones in memory, or those of a store."""
-    from daso.bench.stores import opened
-    from daso.bench.world import random_data
+    from daso.planning.synthetic import random_data
+    from tools.bench.stores import opened
 
     if "store" in order:
         return opened(Path(order["store"]), device, order["memory"])

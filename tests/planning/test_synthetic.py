@@ -1,7 +1,11 @@
+"""Random images, configurations whose parts all work early, and the time of a unit of work."""
+
+import time
+
 import torch
 
-from daso.bench.world import addon, awake, changed, random_data, small, tiny, trainer
-from tests.bench.world import CPU, DASO, config
+from daso.planning.synthetic import addon, awake, changed, random_data, timed, trainer
+from tests.configs import CPU, DASO, config
 
 
 def test_a_changed_configuration_leaves_the_one_before():
@@ -37,8 +41,7 @@ def test_random_data_have_every_class_and_all_colours():
     assert [int((pixels >> shift & 0xFF).amax()) for shift in (0, 8, 16, 24)] == [255, 255, 255, 0]
 
 
-def test_small_and_tiny_configurations_train():
-    for shrink in (small, tiny):
-        run = trainer(awake(shrink(config(DASO))), CPU, "eager")
-        run.advance(3)
-        assert run.t == 3
+def test_seconds_of_a_unit(monkeypatch):
+    now = iter([10.0, 16.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
+    assert timed(lambda: None, 3, CPU) == 2.0

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from daso.bench.reference import FeatureQueue, Reference
-from daso.bench.world import trainer
 from daso.errors import ParamsError
-from tests.bench.world import CPU, DASO, SMALL, WIDE, config
+from daso.planning.synthetic import trainer
+from tests.configs import CPU, DASO, SMALL, WIDE, config
+from tools.bench.reference import FeatureQueue, Reference
 
 
 def both(network, addons, steps):

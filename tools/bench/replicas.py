@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
-from daso.bench.child import Child, Reply, children
-from daso.bench.contenders import Contender, ours
-from daso.bench.findings import Cell, Section, Table, Target
-from daso.bench.measure import Measure, Times, interleaved, rates, ratios, timed
-from daso.bench.world import Bench, Config, awake, changed, random_data, require_chosen_mode, small, title, trainer
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
 from daso.engine.round_robin import advance_together
 from daso.machine import cores
+from daso.planning.synthetic import Config, awake, changed, random_data, require_chosen_mode, timed, trainer
+from tools.bench.contenders import Contender, ours
+from tools.bench.measure import Measure, Times, interleaved, rates, ratios
+from tools.bench.results import Cell, Section, Table, Target
+from tools.bench.setup import Bench, small, title
+from tools.bench.worker import Reply, Worker, workers
 
 CPU = torch.device("cpu")
 
@@ -83,18 +84,18 @@ def _processes(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Meas
         "device": "cpu",
         "seconds": bench.size(2.0, 2.0, 0.0),
     }
-    crew = stack.enter_context(children([order] * max(_numbers(bench)), threads=1))
+    crew = stack.enter_context(workers([order] * max(_numbers(bench)), threads=1))
     return {_apart(number): partial(_at_once, crew[:number]) for number in _numbers(bench)}
 
 
-def _at_once(crew: list[tuple[Child, Reply]]) -> float:
+def _at_once(crew: list[tuple[Worker, Reply]]) -> float:
     steps = crew[0][1]["steps"]
 
     def work() -> None:
-        for child, _ in crew:
-            child.begin(steps)
-        for child, _ in crew:
-            child.end()
+        for worker, _ in crew:
+            worker.begin(steps)
+        for worker, _ in crew:
+            worker.end()
 
     return timed(work, steps * len(crew), CPU)
 

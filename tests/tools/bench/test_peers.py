@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from daso.bench import peers
-from tests.bench.world import CPU, config
+from tests.configs import CPU, config
+from tools.bench import peers
 
 AUGMENT = {"flip": True, "pad": 4, "cutout": 16, "ops": ["identity"]}
 MAP = np.stack([np.arange(32) * 8] * 32)  # each column has its own value

@@ -7,11 +7,8 @@ with another one, and two contenders are compared by the median of their ratios 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
-
-import torch
 
 Measure = Callable[[], float]  # does some work, and says how many seconds one unit of it took
 Times = dict[str, list[float]]  # seconds of a unit, by contender, round by round
@@ -55,18 +52,3 @@ def interleaved(contenders: Mapping[str, Measure], repeats: int) -> Times:
             name = names[(start + place) % len(names)]
             times[name].append(contenders[name]())
     return times
-
-
-def timed(work: Callable[[], object], units: int, device: torch.device) -> float:
-    """Seconds of a unit when `work` does so many of them; what was enqueued before is waited for first."""
-    wait(device)
-    start = time.perf_counter()
-    work()
-    wait(device)
-    return (time.perf_counter() - start) / units
-
-
-def wait(device: torch.device) -> None:
-    """Until the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

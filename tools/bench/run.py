@@ -7,18 +7,19 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from daso.bench import augmentation, ceiling, growth, memory, replicas, steps, table
-from daso.bench.findings import Section
-from daso.bench.world import Bench, Config, tiny
 from daso.engine.cuda_graphs import MODES, choose_mode
 from daso.engine.environment import choose_device, describe
 from daso.errors import DasoError
 from daso.machine import cores
+from daso.planning.synthetic import Config
+from tools.bench import augmentation, growth, memory, replicas, roofline, steps, table
+from tools.bench.results import Section
+from tools.bench.setup import Bench, tiny
 
 PARTS: dict[str, Callable[[Bench], Section]] = {
     "augmentation": augmentation.measure,
     "steps": steps.measure,
-    "ceiling": ceiling.measure,
+    "ceiling": roofline.measure,
     "replicas": replicas.measure,
     "memory": memory.measure,
     "growth": growth.measure,
@@ -35,7 +36,7 @@ def run(
     *,
     modes: Sequence[str] = (),
     quick: bool = False,
-    command: str = "python -m daso bench",
+    command: str = "python -m tools.bench speed",
 ) -> Path:
     """Measure parts, all of them unless some are named, and write `<machine>.md` and `.json` under `out`.
 

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from daso.bench import pillow
 from daso.records import ImageArray, IntArray
+from tools.bench import pillow
 
 Transform = Callable[[Any], Any]
 

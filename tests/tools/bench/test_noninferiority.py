@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from daso.bench.noninferiority import compare
+from tools.bench.noninferiority import compare
 
 PRINTED = {1: 6.314, 2: 2.920, 4: 2.132, 9: 1.833}  # degrees of freedom -> t, one-sided 95 %
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from daso.bench import stores
-from daso.bench.child import Child, Reply, children
-from daso.bench.contenders import Ours, ours
-from daso.bench.findings import Cell, Section, Table
-from daso.bench.measure import Measure, Times, interleaved, ratios, scaled
-from daso.bench.world import Bench, Config, addon, awake, changed, small, tiny, title
 from daso.engine.cuda_graphs import choose_mode
+from daso.planning.synthetic import Config, addon, awake, changed
+from tools.bench import stores
+from tools.bench.contenders import Ours, ours
+from tools.bench.measure import Measure, Times, interleaved, ratios, scaled
+from tools.bench.results import Cell, Section, Table
+from tools.bench.setup import Bench, small, tiny, title
+from tools.bench.worker import Reply, Worker, workers
 
 HELD: Mapping[str, int | None] = {"resident": None, "streamed": 0}  # and the bytes that images may take
 MIB = 2**20
@@ -92,11 +93,11 @@ def _sets(bench: Bench, config: Config) -> tuple[Table, Times]:
     with tempfile.TemporaryDirectory() as folder:
         stored = {n: _store(Path(folder, str(n)), n, config) for n in sizes}
         orders = {(n, held): _order(bench, config, stored[n], memory) for n in sizes for held, memory in HELD.items()}
-        with children(list(orders.values()), torch.get_num_threads()) as crew:
+        with workers(list(orders.values()), torch.get_num_threads()) as crew:
             replies = dict(zip(orders, crew, strict=True))
             contenders = {f"{n:,} {held}": partial(_taken, *pair) for (n, held), pair in replies.items()}
             times = interleaved(contenders, bench.repeats)
-            after = {key: child.run(1) for key, (child, _) in replies.items()}
+            after = {key: worker.run(1) for key, (worker, _) in replies.items()}
     rows = [_set_row(config, key, replies[key][1], after[key], times, sizes[0]) for key in orders]
     how = (
         f"{_what(bench, config)} Random images in a store on disk; one process for each row, all alive, asked in turn. "
@@ -123,8 +124,8 @@ def _order(bench: Bench, config: Config, store: Path, memory: int | None) -> dic
     }
 
 
-def _taken(child: Child, first: Reply) -> float:
-    return float(child.run(first["steps"])["seconds"])
+def _taken(worker: Worker, first: Reply) -> float:
+    return float(worker.run(first["steps"])["seconds"])
 
 
 def _set_row(

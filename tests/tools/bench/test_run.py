@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from daso.bench import contenders, steps
-from daso.bench.child import Child, children
-from daso.bench.reference import plain_pytorch
-from daso.bench.run import run
-from daso.bench.world import Bench, tiny
 from daso.errors import DasoError
-from tests.bench.world import CPU, DASO, config
+from tests.configs import CPU, DASO, config
+from tools.bench import contenders, steps
+from tools.bench.reference import plain_pytorch
+from tools.bench.run import run
+from tools.bench.setup import Bench, tiny
+from tools.bench.worker import Worker, workers
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def measured(tmp_path: Path, *parts: str, configs=((), (DASO,))):
     assert list(sections) == list(parts)
     for part in parts:
         assert f"## {part}\n" in page.read_text()
-        assert f"python -m daso bench --parts {part} --device cpu --repeats 2 --quick\n" in page.read_text()
+        assert f"python -m tools.bench speed --parts {part} --device cpu --repeats 2 --quick\n" in page.read_text()
     return sections
 
 
@@ -128,7 +128,7 @@ def test_growth(tmp_path):
 
 def test_nothing_is_needed_that_a_machine_with_a_gpu_may_lack():
     absent = "import sys; sys.modules |= dict.fromkeys(('ruamel', 'ruamel.yaml', 'jsonschema', 'snakemake', 'dvc'))"
-    needed = "import daso.bench.run, daso.bench.child, daso.bench.contenders, daso.bench.stores"
+    needed = "import tools.bench.run, tools.bench.worker, tools.bench.contenders, tools.bench.stores"
     done = subprocess.run([sys.executable, "-c", f"{absent}; {needed}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -137,17 +137,17 @@ def test_nothing_is_needed_that_a_machine_with_a_gpu_may_lack():
 @pytest.mark.usefixtures("quick_python")
 def test_a_process_that_fails_is_an_error():
     order = {"name": "ours, eager, fp32", "config": {}, "device": "cpu", "seconds": 0.0}
-    with pytest.raises(DasoError, match="a measuring process ended with status 1"), children([order], 1):
+    with pytest.raises(DasoError, match="a measuring process ended with status 1"), workers([order], 1):
         pass
 
 
-def test_a_child_answers_line_by_line(monkeypatch):
+def test_a_worker_answers_line_by_line(monkeypatch):
     monkeypatch.setattr(sys, "executable", str(Path(__file__).with_name("echo.py")))
-    child = Child({"first": 1}, threads=3)
-    assert child.end() == {"line": {"first": 1}, "threads": "3"}
-    assert child.run(5) == {"line": 5, "threads": "3"}
-    child.close()
-    assert child.process.returncode == 0
+    worker = Worker({"first": 1}, threads=3)
+    assert worker.end() == {"line": {"first": 1}, "threads": "3"}
+    assert worker.run(5) == {"line": 5, "threads": "3"}
+    worker.close()
+    assert worker.process.returncode == 0
 
 
 def test_plain_settings_end_with_the_measurement():

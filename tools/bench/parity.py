@@ -16,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from daso.bench import parity_page
-from daso.bench.parity_page import Outcome, Pair, Setup
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.params import Params, Tree, nearest
@@ -30,6 +28,8 @@ from daso.data.store import load_store
 from daso.engine.metrics import run_metrics
 from daso.errors import DasoError
 from daso.models.network import Precision
+from tools.bench import parity_page
+from tools.bench.parity_page import Outcome, Pair, Setup
 
 STANDARD = "fp32"
 OUT, WORK = Path("docs/benchmarks/precision.md"), Path("drafts/parity")

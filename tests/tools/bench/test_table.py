@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from daso.bench.findings import Section, Table, Target
-from daso.bench.measure import Spread
-from daso.bench.table import markdown, slug, write
+from tools.bench.measure import Spread
+from tools.bench.results import Section, Table, Target
+from tools.bench.table import markdown, slug, write
 
 MADE = {
     "commit": "abc",

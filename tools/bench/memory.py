@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from daso.bench.child import children
-from daso.bench.contenders import LOADED, names
-from daso.bench.findings import Cell, Section, Table
-from daso.bench.world import Bench, Config, title
+from daso.planning.synthetic import Config
+from tools.bench.contenders import LOADED, names
+from tools.bench.results import Cell, Section, Table
+from tools.bench.setup import Bench, title
+from tools.bench.worker import workers
 
 
 def measure(bench: Bench) -> Section:
@@ -21,7 +22,7 @@ def _table(bench: Bench, config: Config) -> Table:
         if name == LOADED:  # whose loaders are processes of their own
             continue
         order = {"name": name, "config": config, "device": str(bench.device), "seconds": 0.0}
-        with children([order], torch.get_num_threads()) as [(_, reply)]:
+        with workers([order], torch.get_num_threads()) as [(_, reply)]:
             rows.append((name, reply["peak_mib"], reply["base_mib"], reply["loaded_mib"] - reply["base_mib"]))
     on_cuda = bench.device.type == "cuda"
     what = "Memory allocated on the device" if on_cuda else "Resident memory of the process"

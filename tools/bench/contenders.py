@@ -9,15 +9,14 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor
 
-from daso.bench import peers
-from daso.bench.measure import timed
-from daso.bench.reference import Reference, plain_pytorch
-from daso.bench.world import Bench, Config, awake, require_chosen_mode, trainer
 from daso.engine.loader import CHUNK
 from daso.engine.resident import Resident
 from daso.machine import cores
+from daso.planning.synthetic import WARMUP, Config, advance, awake, timed, trainer
+from tools.bench import peers
+from tools.bench.reference import Reference, plain_pytorch
+from tools.bench.setup import Bench
 
-WARMUP = 2  # steps: DASO is awake from the third on
 BATCHES = 4  # at hand for the reference
 
 
@@ -55,9 +54,7 @@ class Ours(Contender):
 
     def run(self, steps: int) -> float:
         """Train on."""
-        seconds = timed(lambda: self.trainer.advance(self.trainer.t + steps), steps, self.device)
-        require_chosen_mode(self.trainer)
-        return seconds
+        return advance(self.trainer, steps)
 
     def close(self) -> None:
         """Release the graphs of the run."""

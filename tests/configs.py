@@ -1,4 +1,4 @@
-"""Configurations as they are given to the benchmark."""
+"""Resolved configurations of FixMatch and FixMatch + DASO, small enough for tests."""
 
 from typing import Any
 

@@ -7,14 +7,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from daso.bench import anatomy
-from daso.bench.anatomy import Term
-from daso.bench.contenders import WARMUP, Ours
-from daso.bench.findings import Cell, Section, Table, Target
-from daso.bench.measure import Measure, Times, interleaved, rates, scaled, spread, timed
-from daso.bench.world import Bench, awake, title, trainer
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.loader import CHUNK
+from daso.planning.synthetic import WARMUP, awake, timed, trainer
+from tools.bench import breakdown
+from tools.bench.breakdown import Term
+from tools.bench.contenders import Ours
+from tools.bench.measure import Measure, Times, interleaved, rates, scaled, spread
+from tools.bench.results import Cell, Section, Table, Target
+from tools.bench.setup import Bench, title
 
 COPY = "copy"
 PROFILED = {"cpu": 3, "cuda": 8}  # steps; the profiler makes Python objects of thousands of events a step
@@ -36,7 +37,7 @@ def measure(bench: Bench) -> Section:
         run.close()
     eager = trainer(awake(bench.config, bench.precisions[-1]), bench.device, "eager")
     eager.advance(WARMUP)
-    parts = anatomy.terms(eager, PROFILED[bench.device.type])
+    parts = breakdown.terms(eager, PROFILED[bench.device.type])
     eager.program.close()
     ceilings = {precision: 2 * side**3 / spread(times[precision]).median for precision in bench.precisions}
     tables = [
@@ -137,6 +138,6 @@ def _targets(bench: Bench, mode: str) -> list[Target]:
         return []
     run = trainer(awake(bench.config, bench.precisions[-1]), bench.device, mode)
     run.advance(2 * CHUNK["cuda"])
-    idle = anatomy.idle(run, PROFILED["cuda"])
+    idle = breakdown.idle(run, PROFILED["cuda"])
     run.program.close()
     return [Target("GPU idle within a step", "at most", 10, 100 * idle, "%")]

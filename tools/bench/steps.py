@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from daso.bench.contenders import AT_HAND, LOADED, TF32, named, names, ours, reference_workers
-from daso.bench.findings import Cell, Section, Table, Target
-from daso.bench.measure import Measure, Spread, Times, interleaved, rates, ratios, scaled, spread, timed
-from daso.bench.world import Bench, Config, random_data, title, trainer
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
 from daso.errors import DasoError
+from daso.planning.synthetic import Config, random_data, timed, trainer
+from tools.bench.contenders import AT_HAND, LOADED, TF32, named, names, ours, reference_workers
+from tools.bench.measure import Measure, Spread, Times, interleaved, rates, ratios, scaled, spread
+from tools.bench.results import Cell, Section, Table, Target
+from tools.bench.setup import Bench, title
 
 # ms a step of FixMatch with DASO, WRN-28-2, on an H100, estimated from kernels and bytes: convolutions at 45 % of the
 # rate of a matrix product, the rest at 75 % of the copy's, 2 us for each launch. The bytes of a fused step in bf16 take

@@ -1,9 +1,9 @@
 import pytest
 
-from daso.bench import anatomy
-from daso.bench.anatomy import BACKWARD, FORWARD, PRODUCTS, REST, gaps, term_of
-from daso.bench.world import trainer
-from tests.bench.world import CPU, DASO, config
+from daso.planning.synthetic import trainer
+from tests.configs import CPU, DASO, config
+from tools.bench import breakdown
+from tools.bench.breakdown import BACKWARD, FORWARD, PRODUCTS, REST, gaps, term_of
 
 ONE = {"name": "small_convnet", "channels": [8], "strides": [1]}
 
@@ -14,7 +14,7 @@ def test_arithmetic_of_one_layer_by_hand():
     product counts pseudo-labels of 32 images: 4 true classes and an unknown one by 3 kinds of 4 classes."""
     images, convolution, classifier = 80, 2 * 16 * 16 * 8 * 27, 2 * 8 * 4
     run = trainer(config(network=ONE), CPU, "eager")
-    assert anatomy.flops(run) == {
+    assert breakdown.flops(run) == {
         FORWARD: images * convolution,
         BACKWARD: images * convolution,
         PRODUCTS: images * classifier + 2 * images * classifier + 2 * 5 * 32 * 3 * 4,
@@ -23,14 +23,15 @@ def test_arithmetic_of_one_layer_by_hand():
 
 
 def test_the_teacher_of_daso_adds_a_forward_of_the_labeled_images():
-    plain, with_daso = (anatomy.flops(trainer(config(*addons, network=ONE), CPU, "eager")) for addons in ((), (DASO,)))
+    runs = (trainer(config(*addons, network=ONE), CPU, "eager") for addons in ((), (DASO,)))
+    plain, with_daso = map(breakdown.flops, runs)
     assert with_daso[FORWARD] - plain[FORWARD] == 16 * 2 * 16 * 16 * 8 * 27
     assert with_daso[BACKWARD] == plain[BACKWARD]
 
 
 def test_terms_hold_all_of_the_time_and_all_of_the_arithmetic():
     run = trainer(config(DASO), CPU, "eager")
-    parts = anatomy.terms(run, 2)
+    parts = breakdown.terms(run, 2)
     assert run.t == 3
     assert [part.seconds for part in parts] == sorted((part.seconds for part in parts), reverse=True)
     assert {part.name for part in parts if part.flops} == {FORWARD, BACKWARD, PRODUCTS}

@@ -1,9 +1,6 @@
-import time
-
 import pytest
 
-from daso.bench.measure import interleaved, rates, ratios, scaled, spread, timed
-from tests.bench.world import CPU
+from tools.bench.measure import interleaved, rates, ratios, scaled, spread
 
 
 def test_every_round_measures_each_and_begins_with_another():
@@ -36,9 +33,3 @@ def test_ratios_are_those_of_rounds():
 def test_a_noisy_round_harms_both_alike():
     """One round ten times slower than the others leaves the ratio as it is."""
     assert ratios([2.0, 20.0, 2.0], [1.0, 10.0, 1.0]) == (2.0, 2.0, 2.0, 3)
-
-
-def test_seconds_of_a_unit(monkeypatch):
-    now = iter([10.0, 16.0])
-    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
-    assert timed(lambda: None, 3, CPU) == 2.0

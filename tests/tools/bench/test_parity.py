@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.bench import parity
-from daso.bench.parity import altered
-from daso.bench.parity_page import Outcome, Pair, Setup, markdown, section
-from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run, data_config, expanded
@@ -21,8 +17,12 @@ from daso.data.run_files import finished
 from daso.data.split import load_split
 from daso.errors import DasoError
 from tests.finished import finish
+from tools.bench import parity
+from tools.bench.__main__ import main
+from tools.bench.parity import altered
+from tools.bench.parity_page import Outcome, Pair, Setup, markdown, section
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PARAMS = load(ROOT / "params")
 SETTING = "n20-m80-l20-u10r"
 SMOKE = Run("digits", SETTING, "smoke", "fixmatch", 0)
@@ -124,7 +124,8 @@ def test_every_dataset_is_pooled_by_itself():
 def test_the_page_says_what_was_done():
     pairs = [pair("a", seed, 80.0, 80.0 + d) for seed, d in enumerate((0.0, 1.0, 2.0))]
     page = markdown({"suites": {"demo": section(setup(), DEMO, pairs)}})
-    assert "python -m daso parity demo --seeds 3 --variants bf16 --margin 1 --jobs 2 --device cpu --out page.md" in page
+    options = "--seeds 3 --variants bf16 --margin 1 --jobs 2 --device cpu --out page.md"
+    assert f"python -m tools.bench parity demo {options}" in page
     assert "`p` (short), 1,200 steps a run; accuracy is the median of the last 20 evaluations. 3 seeds" in page
     assert "bf16 against fp32: non-inferior in 1 of 1 rows, inferior in 0 of 1 rows, not shown in 0 of 1 rows." in page
     assert "device: cpu: made up; threads: 1; mode: eager; versions: torch 9.9." in page
@@ -150,7 +151,7 @@ def test_the_command_on_the_page_is_the_one_that_was_given(changes, monkeypatch)
     asked = {}
     monkeypatch.setattr(parity, "run", lambda suite, **options: asked.update(suite=suite, **options))
     given = setup(**changes)
-    assert main(given.command.removeprefix("python -m daso ").split()) == 0
+    assert main(given.command.removeprefix("python -m tools.bench ").split()) == 0
     assert asked == given._asdict()
 
 

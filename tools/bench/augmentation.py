@@ -13,14 +13,15 @@ from torch import Tensor
 from daso.augment.packed import pack
 from daso.augment.randaugment import COLOURS, MOVES
 from daso.augment.views import Augmentation
-from daso.bench import peers
-from daso.bench.findings import Section, Table, Target
-from daso.bench.measure import Measure, Times, interleaved, rates, ratios, scaled, timed
-from daso.bench.world import Bench, Config, changed, random_data
 from daso.draw import Draw
 from daso.engine.loader import CHUNK, Loader
 from daso.machine import cores
 from daso.methods.base import Views
+from daso.planning.synthetic import Config, changed, random_data, timed
+from tools.bench import peers
+from tools.bench.measure import Measure, Times, interleaved, rates, ratios, scaled
+from tools.bench.results import Section, Table, Target
+from tools.bench.setup import Bench
 
 CPU = torch.device("cpu")
 BATCH = 128  # images of one view in a step

@@ -1,0 +1,99 @@
+"""Training on random images, to measure what a configuration's steps take."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from daso.config.build import Lent, build
+from daso.engine.resident import Pool, Resident
+from daso.engine.train import Trainer
+
+Config = dict[str, Any]
+LABELED, UNLABELED = 1000, 10_000  # random images, about as many as in CIFAR-10-LT
+WARMUP = 2  # steps; all parts of an `awake` configuration work from the third step on
+
+
+def changed(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return a copy with other values, each named by its path: {"protocol.batch_size": 32}."""
+    changed = copy.deepcopy(config)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        tree = changed
+        for parent in parents:
+            tree = tree[parent]
+        tree[last] = value
+    return changed
+
+
+def addon(config: Config, **options: Any) -> Config:
+    """Return a copy with other options of its add-on DASO, if it has one."""
+    addons = [{**one, **options} if one["name"] == "daso" else one for one in config["method"]["addons"]]
+    return changed(config, {"method.addons": addons})
+
+
+def awake(config: Config, precision: str = "fp32") -> Config:
+    """Return a copy in a precision, whose method has all parts at work from the third step on, as in most of a run."""
+    return addon(changed(config, {"protocol.precision": precision}), period=2, warmup=WARMUP)
+
+
+def random_data(
+    config: Config, device: torch.device, unlabeled: int = UNLABELED, validation: int = 0, test: int = LABELED
+) -> Resident:
+    """Return random pixels and classes; the time of a step does not depend on them."""
+    generator = torch.Generator().manual_seed(0)
+    size, classes = config["dataset"]["image_size"], config["dataset"]["num_classes"]
+
+    def pool(n: int) -> Pool:
+        images = torch.randint(0, 1 << 24, (n, size, size), dtype=torch.int32, generator=generator)
+        labels = torch.randint(0, classes, (n,), generator=generator)
+        labels[: min(n, classes)] = torch.arange(min(n, classes))  # each class has an image
+        return Pool(images.to(device), labels.to(device))
+
+    return Resident(pool(max(LABELED, classes)), pool(unlabeled), pool(validation), pool(test))
+
+
+def trainer(config: Config, device: torch.device, mode: str, data: Resident | None = None) -> Trainer:
+    """Return a run of a configuration, on random data by default; results of upstream runs are made up."""
+    data, plan = data or random_data(config, device), config["plan"]
+    sizes = [1.0] * config["dataset"]["num_classes"]
+    lent = Lent(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
+    run = build(config, data, device, mode=mode, lent=lent)
+    if "encoder" in plan:
+        run = build(config, data, device, mode=mode, lent=lent._replace(encoder=run.models.student.state_dict()))
+    return run
+
+
+def advance(run: Trainer, steps: int) -> float:
+    """Train for `steps` more steps and return the seconds of one.
+
+    Raises RuntimeError if the run fell back to a simpler mode.
+    """
+    seconds = timed(lambda: run.advance(run.t + steps), steps, run.loader.device)
+    require_chosen_mode(run)
+    return seconds
+
+
+def require_chosen_mode(run: Trainer) -> None:
+    """Raise RuntimeError if a run fell back to a simpler mode: its time would be reported for the wrong mode."""
+    if run.mode != run.chosen:
+        raise RuntimeError(f"mode {run.chosen}: fell back to {run.mode}; the log names the reason")
+
+
+def timed(work: Callable[[], object], units: int, device: torch.device) -> float:
+    """Return the seconds of a unit if `work` does `units` of them; earlier work on the device is finished first."""
+    wait(device)
+    start = time.perf_counter()
+    work()
+    wait(device)
+    return (time.perf_counter() - start) / units
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has finished all work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

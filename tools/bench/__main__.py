@@ -1,0 +1,82 @@
+"""Command line of the benchmarks: `python -m tools.bench speed` and `python -m tools.bench parity SUITE`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from daso.cli import Args, execute, parser, resolved_run
+from daso.commands.flags import DEVICE, MODES, Option, configuration
+from daso.machine import cores
+
+# Runs whose speed is measured without --config: the sizes of the paper.
+DEFAULT_RUNS = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
+
+
+def words(text: str) -> list[str]:
+    """Split a list that is written with commas."""
+    return [word for word in text.split(",") if word]
+
+
+OPTIONS: dict[str, tuple[Option, ...]] = {
+    "speed": (
+        (
+            "--config",
+            {
+                "type": Path,
+                "action": "append",
+                "help": "JSON file of a resolved configuration; may be repeated; default: FixMatch and FixMatch + DASO",
+            },
+        ),
+        ("--out", {"type": Path, "default": Path("docs/benchmarks"), "help": "folder of the page and its JSON file"}),
+        ("--parts", {"type": words, "default": [], "help": "parts, such as augmentation,steps; default: all"}),
+        ("--modes", {"type": words, "default": [], "help": f"engine modes, with commas between them: {MODES}"}),
+        ("--repeats", {"type": int, "help": "rounds of measurement"}),
+        ("--quick", {"action": "store_true", "help": "tiny sizes: a test that everything runs, not a measurement"}),
+        DEVICE,
+    ),
+    "parity": (
+        ("suite", {"help": "name of a suite"}),
+        ("--methods", {"type": words, "help": "methods of the suite, with commas between them; default: all"}),
+        ("--settings", {"type": words, "help": "settings of the suite, with commas between them; default: all"}),
+        ("--variants", {"type": words, "default": ["bf16"], "help": "precisions to compare with fp32; default: bf16"}),
+        ("--seeds", {"type": int, "default": 10, "help": "number of seeds, from 0 on; default: 10"}),
+        ("--margin", {"type": float, "default": 1.0, "help": "loss of accuracy that matters, in points; default: 1"}),
+        ("--jobs", {"type": int, "default": cores(), "help": "runs at once; default: one for each core"}),
+        ("--steps", {"type": int, "help": "training steps; default: those of the protocol"}),
+        ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md"), "help": "page, next to its JSON"}),
+        DEVICE,
+    ),
+}
+
+
+def speed(args: Args) -> None:
+    """Compare the engine's speed with plain PyTorch, Pillow and torchvision; writes a page and JSON to --out."""
+    from daso.config.validate import malformed
+    from tools.bench.run import REPEATS, run
+
+    given = [configuration(path, malformed) for path in args.config or ()]
+    configs = given or [resolved_run(name) for name in DEFAULT_RUNS]
+    command = "".join(["python -m tools.bench speed", *(f" --config {path}" for path in args.config or ())])
+    repeats = args.repeats or REPEATS
+    run(configs, args.out, args.device, args.parts, repeats, modes=args.modes, quick=args.quick, command=command)
+
+
+def parity(args: Args) -> None:
+    """Test over seeds if a lower precision costs accuracy; writes a page and JSON to --out."""
+    from tools.bench.parity import run
+
+    chosen = {name: getattr(args, name) for name in ("methods", "settings", "seeds", "margin", "jobs", "steps", "out")}
+    run(args.suite, variants=args.variants, device=args.device, **chosen)
+
+
+VERBS: dict[str, Callable[[Args], None]] = {"speed": speed, "parity": parity}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one benchmark; returns the exit status."""
+    return execute(parser("python -m tools.bench", "Benchmarks of speed and precision.", VERBS, OPTIONS), argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
