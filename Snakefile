@@ -20,7 +20,7 @@ localrules:
 
 rule all:
     input:
-        paths_of(TRAINED, with_lenders(PARAMS, RUNS)),
+        paths_of(TRAINED, with_upstream(PARAMS, RUNS)),
         paths_of(METRICS),
         report_of(SUITE),
 

@@ -53,7 +53,7 @@ class EstimateError(DasoError):
     """No estimate of the unlabeled classes' sizes can be trusted."""
 
 
-def told(error: DasoError | OSError) -> str:
+def error_line(error: DasoError | OSError) -> str:
     """The line for an error that a user can mend; any other OSError is raised again."""
     if isinstance(error, DasoError):
         return str(error)

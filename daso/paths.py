@@ -12,7 +12,7 @@ from daso.errors import DasoError
 WORKFLOW = ("data", "runs", "metrics", "reports")  # folders of what Snakemake makes
 DRAFTS = "drafts"  # what is made by hand
 CONTENTS = "bundle.json"  # of a bundle, the list of its files
-LENT = {"encoder": "final.pt", "estimate": "estimate.json"}  # part of a plan -> file of the run that lends it
+UPSTREAM_FILES = {"encoder": "final.pt", "estimate": "estimate.json"}  # part of a plan -> file of the run that lends it
 
 
 def store(run: str) -> Path:
@@ -20,44 +20,44 @@ def store(run: str) -> Path:
     return Path("data/store", run.split("/")[0])
 
 
-def drawn(run: str) -> Path:
+def drawn_split(run: str) -> Path:
     """The split as drawn."""
     dataset, setting, *_, seed = run.split("/")
     return Path("data/splits", dataset, setting, f"{seed}.json")
 
 
-def split_at(path: Path) -> tuple[str, str, int] | None:
+def parse_split_path(path: Path) -> tuple[str, str, int] | None:
     """Dataset, setting and seed of the split that the workflow keeps at a path; None: it keeps none there."""
     found = re.fullmatch(r"data/splits/([^/]+)/([^/]+)/s(\d+)\.json", path.as_posix())
     return (found[1], found[2], int(found[3])) if found else None
 
 
-def read(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
+def input_files(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     """The files that a run reads beside its images, by the name of the option that takes each."""
-    split = Path("runs", run, "split.json") if "split" in plan else drawn(run)
+    split = Path("runs", run, "split.json") if "split" in plan else drawn_split(run)
     return {
         "split": split,
-        **{name: Path("runs", plan[name]["of"], file) for name, file in LENT.items() if name in plan},
+        **{name: Path("runs", plan[name]["of"], file) for name, file in UPSTREAM_FILES.items() if name in plan},
     }
 
 
-def found(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
+def require_inputs(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     """The same, and the folder of the images; raises DasoError when a file is not there yet."""
-    files = read(run, plan)
+    files = input_files(run, plan)
     for path in files.values():
         if not path.exists():
             raise DasoError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
     return {"store": store(run), **files}
 
 
-def made(path: Path) -> str:
+def create_hint(path: Path) -> str:
     """How a file that is not there comes to be, for the end of an error."""
     if path.parts[:1] and path.parts[0] in WORKFLOW:
         return f"make it with `snakemake {path}`"
     return "name another file, or make it first"
 
 
-def again(path: Path, delete: Path | str | None = None) -> str:
+def rebuild_hint(path: Path, delete: Path | str | None = None) -> str:
     """How a damaged file is made anew, for the end of an error; `delete` is what must go, if not just it."""
     if path.parts[:1] and path.parts[0] in WORKFLOW:
         return f"delete {delete or 'it'} and run `snakemake {path}` again"

@@ -24,7 +24,7 @@ class Split(NamedTuple):
     labeled: IntArray  # (N,), the images as drawn before those that a plan has added
     unlabeled: IntArray  # (M,)
     validation: IntArray  # (V,)
-    guessed: IntArray = np.empty(0, np.int64)  # (G,) guesses, which are the labels of the last G labeled images
+    pseudo_labeled: IntArray = np.empty(0, np.int64)  # (G,) guesses, which are the labels of the last G labeled images
 
     @property
     def parts(self) -> dict[str, IntArray]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from daso.data.files import pretty, whole_file
+from daso.data.files import atomic_write, pretty
 from daso.errors import DataError, ParamsError
 from daso.ops import bias
 from daso.ops.confusion import FloatArray, IntArray, confusion, precision, recall, top1
@@ -87,9 +87,9 @@ def debias_file(
         truth = truth.astype(np.int64)
     made = debias(scores.astype(np.float64), strength, momentum, seed)
     result = {"strength": strength, "momentum": momentum, "seed": seed, **analysis(made, truth)}
-    with whole_file(out / "probs.npy") as file:
+    with atomic_write(out / "probs.npy") as file:
         np.save(file, made.after.astype(np.float32))
-    with whole_file(out / "analysis.json") as file:
+    with atomic_write(out / "analysis.json") as file:
         file.write(pretty(result))
     return result
 

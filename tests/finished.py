@@ -2,7 +2,7 @@
 
 import hashlib
 
-from daso.data.files import sealed
+from daso.data.files import checksummed
 
 
 def finish(folder, files, **result):
@@ -12,5 +12,5 @@ def finish(folder, files, **result):
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    (folder / "train.json").write_bytes(sealed({**result, "files": digests}))
+    (folder / "train.json").write_bytes(checksummed({**result, "files": digests}))
     return folder

@@ -12,7 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_map
 
-from daso.config.build import Lent, build
+from daso.config.build import Upstream, build
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run
@@ -67,10 +67,10 @@ def built(config: dict, device: torch.device, mode: str = "auto", names: torch.T
         part |= SOON.get(part["name"], {})
     pools = (pool(counts, i, names) for i, counts in enumerate((COUNTS, COUNTS[::-1], [2] * 10, [3] * 10)))
     data = Resident(*(Pool(part.images.to(device), part.labels.to(device)) for part in pools))
-    return build(config, data, device, mode, lent(config, names))
+    return build(config, data, device, mode, upstream(config, names))
 
 
-def lent(config: dict, names: torch.Tensor) -> Lent:
+def upstream(config: dict, names: torch.Tensor) -> Upstream:
     """What a plan takes from other runs: an encoder of random weights, the sizes of the unlabeled classes."""
     encoder, options, plan = None, {}, config["plan"]
     if "encoder" in plan:
@@ -80,7 +80,7 @@ def lent(config: dict, names: torch.Tensor) -> Lent:
     if "estimate" in plan:
         sizes = dict(zip(names.tolist(), COUNTS[::-1], strict=True))
         options[plan["estimate"]["into"]] = [sizes[k] for k in range(10)]
-    return Lent(encoder, options)
+    return Upstream(encoder, options)
 
 
 METHODS = sorted(PARAMS.methods)
@@ -147,16 +147,16 @@ def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
     run = trainer(method)
     run.advance(3)
     (batch,) = batches(run, 3, 4)
-    run.learner.enter(3)
+    run.learner.set_phase(3)
     before = {name: buffer.clone() for name, buffer in run.learner.named_buffers()}
     _, step = run.learner.step(batch, run.models)
     assert all(torch.equal(buffer, before[name]) for name, buffer in run.learner.named_buffers())
     if step.targets.numel():
         assert torch.allclose(step.targets.sum(-1), torch.ones(len(step.targets)), atol=1e-5)
         assert not step.targets.requires_grad
-    guesses = run.learner.guesses(step)
-    assert ("final" in guesses) == (step.targets.numel() > 0)
-    for probs in guesses.values():
+    pseudo_labels = run.learner.pseudo_labels(step)
+    assert ("final" in pseudo_labels) == (step.targets.numel() > 0)
+    for probs in pseudo_labels.values():
         assert probs.shape == step.targets.shape
         assert torch.allclose(probs.sum(-1), torch.ones(len(probs)), atol=1e-5)
         assert not probs.requires_grad
@@ -200,8 +200,8 @@ def test_a_step_never_asks_the_device(recipe):
                 module._buffers[name] = fake(buffer)
         for owner in (run, run.monitor, run.loader.normalize):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
-        for t in {run.learner.enter(t): t for t in range(6)}.values():  # a step of each phase
-            run.learner.enter(t)
+        for t in {run.learner.set_phase(t): t for t in range(6)}.values():  # a step of each phase
+            run.learner.set_phase(t)
             run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
@@ -221,7 +221,7 @@ def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
         network.encoder.register_forward_pre_hook(
             lambda encoder, images: forwards.add((encoder, images[0].shape, torch.is_grad_enabled()))
         )
-    phases = {run.learner.enter(t) for t in range(run.steps)}
+    phases = {run.learner.set_phase(t) for t in range(run.steps)}
     plain.advance(10)
 
     def keep(graph, inputs):

@@ -15,7 +15,7 @@ from daso.data.split import make_split
 from daso.data.store import load_store
 from daso.engine.environment import choose_device
 from daso.errors import ParamsError
-from daso.runs.train import Job, Way, train
+from daso.runs.train import Execution, Job, train
 from daso.zero_shot import analysis, debias, debias_file
 
 # Six images, three classes; the first class is guessed five times.
@@ -144,7 +144,7 @@ def test_a_classifier_that_learned_from_a_long_tail_leans_less_and_is_right_more
     make_store(data_config(params, "digits"), Path("store"))
     make_split(split_config(params, "digits", run.setting, 0), load_store(Path("store")), Path("split.json"))
     places = [Path(name) for name in ("store", "split.json", "run", "scratch")]
-    train([Job(Keys(params).resolved(run), *places)], Way(choose_device("cpu")))
+    train([Job(Keys(params).resolved(run), *places)], Execution(choose_device("cpu")))
     with np.load("run/predictions.npz") as kept:
         logits, labels = kept["logits"].astype(np.float64), kept["labels"]
     told = analysis(debias(logits, 1.0), labels)

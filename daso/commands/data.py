@@ -17,11 +17,13 @@ Args = argparse.Namespace
 
 def download(args: Args) -> None:
     """Fetch or read a dataset and store it."""
-    from daso.data.catalog import make_store, malformed
+    from daso.data.catalog import config_error, make_store
 
     if bool(args.dataset) == bool(args.config):
         raise DasoError("download: name a dataset of params/datasets, or give its resolved --config")
-    store = make_store(configuration(args.config, malformed) if args.config else _resolved_data(args.dataset), args.out)
+    store = make_store(
+        configuration(args.config, config_error) if args.config else _resolved_data(args.dataset), args.out
+    )
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
@@ -33,9 +35,9 @@ def split(args: Args) -> None:
     from daso.data.files import digest
     from daso.data.split import CONFIG, check_split, make_split
     from daso.data.store import load_store
-    from daso.data.validate import misfit
+    from daso.data.validate import schema_error
 
-    form = partial(misfit, form=CONFIG)
+    form = partial(schema_error, form=CONFIG)
     if args.check:
         drawn_by = digest(configuration(args.config, form)) if args.config else _wanted(args.check)
         saved = check_split(args.check, load_store(args.store), drawn_by)
@@ -57,12 +59,12 @@ def derive(args: Args) -> None:
 
 def estimate(args: Args) -> None:
     """Write the class sizes that a finished survey has found."""
-    from daso.data.files import sealed, whole_file
-    from daso.engine.survey import found
+    from daso.data.files import atomic_write, checksummed
+    from daso.engine.survey import survey_result
 
-    survey = found(args.run, args.key, args.trained)
-    with whole_file(args.out) as file:
-        file.write(sealed(survey))
+    survey = survey_result(args.run, args.key, args.trained)
+    with atomic_write(args.out) as file:
+        file.write(checksummed(survey))
 
 
 def _wanted(path: Path) -> str | None:
@@ -71,7 +73,7 @@ def _wanted(path: Path) -> str | None:
     from daso.config.resolve import split_config
     from daso.data.files import digest
 
-    if (place := paths.split_at(path)) is None:
+    if (place := paths.parse_split_path(path)) is None:
         return None
     params, (dataset, setting, seed) = load(), place
     known = dataset in params.datasets and setting in params.datasets[dataset]["settings"]
@@ -80,10 +82,10 @@ def _wanted(path: Path) -> str | None:
 
 def _resolved_data(dataset: str) -> dict[str, Any]:
     from daso.config.load import load
-    from daso.config.params import nearest
+    from daso.config.params import did_you_mean
     from daso.config.resolve import data_config
 
     params = load()
     if dataset not in params.datasets:
-        raise DasoError(f"download: there is no dataset '{dataset}'{nearest(dataset, params.datasets)}")
+        raise DasoError(f"download: there is no dataset '{dataset}'{did_you_mean(dataset, params.datasets)}")
     return data_config(params, dataset)

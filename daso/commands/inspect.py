@@ -17,9 +17,9 @@ def list_(args: Args) -> None:
     is done, stale (of another configuration or code), damaged, running or missing.
     """
     from daso.config.load import load
-    from daso.planning.status import listed
+    from daso.planning.status import format_list
 
-    sys.stdout.write(listed(load(), args.what, args.suite))
+    sys.stdout.write(format_list(load(), args.what, args.suite))
 
 
 def explain(args: Args) -> None:
@@ -27,13 +27,13 @@ def explain(args: Args) -> None:
 
     A method is named by its file, or in the paper's words, add-ons in any order: fixmatch+la+daso, remixmatch+crest+.
     """
-    from daso.config.explain import explain, hindrances, method_of
+    from daso.config.explain import explain, incompatibilities, method_of
     from daso.config.load import load
 
     params = load()
     method = method_of(params, args.method)
     sys.stdout.write(explain(params, method, args.protocol, args.setting))
-    if args.setting and (found := hindrances(params, method, args.protocol, args.setting)):
+    if args.setting and (found := incompatibilities(params, method, args.protocol, args.setting)):
         raise DasoError(*found)
 
 

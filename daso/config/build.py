@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from daso.config.compatibility import misfits
+from daso.config.compatibility import incompatibilities
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
@@ -21,7 +21,7 @@ from daso.models.teacher import prepare
 from daso.records import Env
 
 
-class Lent(NamedTuple):
+class Upstream(NamedTuple):
     """What a run takes from the results of others."""
 
     encoder: Mapping[str, Tensor] | None = None  # state dict of a network
@@ -29,7 +29,7 @@ class Lent(NamedTuple):
     digests: Mapping[str, str] = {}  # of the files, by what they lend
 
 
-NOTHING_LENT = Lent()
+NO_UPSTREAM = Upstream()
 
 
 def _part(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -38,7 +38,11 @@ def _part(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, *
 
 
 def build(
-    config: Mapping[str, Any], data: Resident, device: torch.device, mode: str = "auto", lent: Lent = NOTHING_LENT
+    config: Mapping[str, Any],
+    data: Resident,
+    device: torch.device,
+    mode: str = "auto",
+    upstream: Upstream = NO_UPSTREAM,
 ) -> Trainer:
     """The run of a configuration, at its first step, to be carried out in a mode of `engine.cuda_graphs`.
 
@@ -59,29 +63,29 @@ def build(
         labels=tuple(data.labeled.labels.tolist()),
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
-    addons: list[AddOn] = [_part(ADDONS, _with(options, lent.options), env) for options in method["addons"]]
+    addons: list[AddOn] = [_part(ADDONS, _with(options, upstream.options), env) for options in method["addons"]]
     learner: Learner = _part(LEARNERS, method["learner"], env, addons=addons)
     _check(learner, method["unlabeled_ratio"])
     heads = {**learner.heads, **{name: size for addon in addons for name, size in addon.heads.items()}}
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
     initialise(student, config["draw_seed"])
-    if lent.encoder is not None:
-        student.keep_encoder(lent.encoder, config["plan"]["encoder"]["statistics"])
+    if upstream.encoder is not None:
+        student.keep_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())
     prepare(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
     return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
 
 
-def _with(options: Mapping[str, Any], lent: Mapping[str, Any]) -> dict[str, Any]:
+def _with(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:
     """A component's options and those that it is lent."""
     prefix = f"{options['name']}."
-    return {**options, **{key.removeprefix(prefix): value for key, value in lent.items() if key.startswith(prefix)}}
+    return {**options, **{key.removeprefix(prefix): value for key, value in upstream.items() if key.startswith(prefix)}}
 
 
 def _check(learner: Learner, unlabeled_ratio: int) -> None:
     """Raise ParamsError when the parts of a method do not suit each other."""
     addons = [(type(addon).__name__, addon.needs, addon.adjusts) for addon in learner.chain]
-    for message in misfits(type(learner).__name__, learner.makes, learner.views.u, addons, unlabeled_ratio):
+    for message in incompatibilities(type(learner).__name__, learner.makes, learner.views.u, addons, unlabeled_ratio):
         raise ParamsError(message)

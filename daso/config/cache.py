@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from daso.config.signature import ROOT
-from daso.data.files import read_file, whole_file
+from daso.data.files import atomic_write, read_file
 from daso.errors import DataError
 
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ def kept(
     with suppress(DataError, TypeError, ValueError):
         text = json.dumps(result)
         if json.loads(text) == result and _digest(project, files(), also) == before:
-            with whole_file(path, durable=False) as file:
+            with atomic_write(path, durable=False) as file:
                 file.write(f"{_head(before, text)}\n{text}".encode())
     return result
 

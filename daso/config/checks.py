@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from daso.config.feasibility import given, impossible
-from daso.config.params import NAME, Params, Tree, nearest, optimizer_structure, parts, shown
+from daso.config.params import NAME, Params, Tree, did_you_mean, optimizer_structure, parts, shown
 from daso.config.registry import KINDS
-from daso.config.resolve import Run, lenders, plan_of, resolve, runs, with_lenders
+from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
 from daso.config.signature import Option, options, refusals
-from daso.data.class_sizes import wanted, way_of
+from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError
 
 # Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.
@@ -43,7 +43,7 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     for file, _, tree in sound("suite", params.suites):
         errors += _suite(params, settings, file, tree)
     if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
-        hint = nearest(params.suite, params.suites)
+        hint = did_you_mean(params.suite, params.suites)
         errors.append(f"{params.root}/pipeline.yaml: suite: there is no suite '{params.suite}'{hint}")
     return errors if errors or broken else list(dict.fromkeys(_together(params)))
 
@@ -65,7 +65,7 @@ def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
 
 def _setting(file: str, where: str, name: str, tree: Tree) -> Iterator[str]:
     sizes, source = tree["settings"][name], tree["source"]["kind"]
-    held, way = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], way_of(sizes)
+    held, way = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
     if not NAME.fullmatch(name):
         yield f"{file}: settings: '{name}': a name is made of a-z, 0-9, '_' and '-'"
     if way == "natural":  # the classes keep the sizes they have, which only the data tells
@@ -78,7 +78,7 @@ def _setting(file: str, where: str, name: str, tree: Tree) -> Iterator[str]:
     if way == "others" and source not in UNLABELED:
         mend = f"say how many, or train for all that are not held out, in {file}"
         yield f"{where}: m1: all is every image without a label, and source '{source}' has none; {mend}"
-    size, need = CLASS_SIZES.get(source), wanted(sizes) + held
+    size, need = CLASS_SIZES.get(source), required_images(sizes) + held
     if size is not None and need > size:
         low = {"tails": "n1 or m1", "share": "n or say holdout: 0"}.get(way, "n1")
         yield (
@@ -129,22 +129,22 @@ def _plan(params: Params, file: str, tree: Tree) -> Iterator[str]:
     """Unknown, missing and wrong options of a plan, and methods it names that cannot lend what it takes."""
     errors = list(_component(file, "plan", tree["plan"])) if "plan" in tree else []
     yield from errors
-    for name in plan_of(tree).lenders() if not errors else ():
+    for name in plan_of(tree).upstream() if not errors else ():
         if name not in params.methods:
-            yield f"{file}: plan '{tree['plan']['name']}': there is no method '{name}'{nearest(name, params.methods)}"
-        elif (lender := params.methods[name].get("plan")) and plan_of({"plan": lender}).lenders():
+            yield f"{file}: plan '{tree['plan']['name']}': no method '{name}'{did_you_mean(name, params.methods)}"
+        elif (upstream_run := params.methods[name].get("plan")) and plan_of({"plan": upstream_run}).upstream():
             yield f"{file}: plan '{tree['plan']['name']}': '{name}' itself takes from another method; name that one"
 
 
 def _close(pattern: str, known: list[str]) -> str:
-    hint = nearest(pattern, known)
+    hint = did_you_mean(pattern, known)
     return hint if hint.startswith("; did") else ""
 
 
 def _suite(params: Params, settings: dict[str, list[str]], file: str, tree: Tree) -> Iterator[str]:
     def known(kind: str, word: str, names: Any, where: str = "") -> Iterator[str]:
         if word not in names:
-            yield f"{file}: {where}there is no {kind} '{word}'{nearest(word, names)}"
+            yield f"{file}: {where}there is no {kind} '{word}'{did_you_mean(word, names)}"
 
     yield from known("protocol", tree["protocol"], params.protocols)
     names = [table["name"] for table in tree["tables"]]
@@ -166,7 +166,7 @@ def _together(params: Params) -> Iterator[str]:
     named = dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite))
     for final in named:
         try:
-            chain = with_lenders(params, [final])
+            chain = with_upstream(params, [final])
         except ParamsError as error:
             yield f"{params.file('method', final.recipe)}: with protocol '{final.protocol}': {error}"
             continue
@@ -176,7 +176,7 @@ def _together(params: Params) -> Iterator[str]:
 
 def refuse(params: Params, run: Run) -> None:
     """Raise ParamsError, a line each, for what is wrong with a run and all whose results it takes."""
-    if errors := list(dict.fromkeys(line for each in with_lenders(params, [run]) for line in _run(params, each))):
+    if errors := list(dict.fromkeys(line for each in with_upstream(params, [run]) for line in _run(params, each))):
         raise ParamsError(*errors)
 
 
@@ -186,9 +186,9 @@ def _run(params: Params, run: Run) -> Iterator[str]:
     protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
     steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
     yield from impossible(params, run, config)
-    for lender in lenders(params, run) if "estimate" in config["plan"] else ():
-        if not resolve(params, lender)["plan"].get("survey"):
-            yield f"{params.file('method', run.recipe)}: plan 'prior': '{lender.method}' is no survey; name one that is"
+    for upstream_run in upstream_runs(params, run) if "estimate" in config["plan"] else ():
+        if not resolve(params, upstream_run)["plan"].get("survey"):
+            yield f"{params.file('method', run.recipe)}: plan 'prior': '{upstream_run.method}' is no survey; name one"
     if steps % every:
         yield f"{protocol}: evaluation.every: {every} does not divide {steps}, the steps of '{run.method}'"
     late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
@@ -205,7 +205,7 @@ def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
     """Unknown, missing and wrong options of a learner, an add-on or a network."""
     name, known = part["name"], KINDS[kind]
     if name not in known:
-        yield f"{file}: there is no {kind} '{name}'{nearest(name, known)}"
+        yield f"{file}: there is no {kind} '{name}'{did_you_mean(name, known)}"
         return
     try:
         allowed = options(known[name])
@@ -224,7 +224,7 @@ def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
 
 def _option(what: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
     if key not in allowed:
-        yield f"{what} has no option '{key}'{nearest(key, allowed)}"
+        yield f"{what} has no option '{key}'{did_you_mean(key, allowed)}"
     elif not allowed[key].kind.accepts(value):
         yield f"{what}: option '{key}' is {shown(value)} and should be {allowed[key].kind}"
 
@@ -240,13 +240,13 @@ def _change(key: str, value: object, present: list[str] | None = None) -> Iterat
         yield f"'{key}' is not of the form component.option"
     elif component == "optimizer":
         if option not in OPTIMIZER:
-            yield f"the optimizer has no option '{option}'{nearest(option, OPTIMIZER)}"
+            yield f"the optimizer has no option '{option}'{did_you_mean(option, OPTIMIZER)}"
         else:
             yield from (f"optimizer.{message}" for message in optimizer_structure({option: value}))
     elif component not in parts:
-        yield f"there is no learner, add-on or plan '{component}'{nearest(component, [*parts, 'optimizer'])}"
+        yield f"there is no learner, add-on or plan '{component}'{did_you_mean(component, [*parts, 'optimizer'])}"
     elif present is not None and component not in present:
-        yield f"'{component}' is no part of this method{nearest(component, present)}"
+        yield f"'{component}' is no part of this method{did_you_mean(component, present)}"
     else:
         kind, spec = parts[component]
         try:

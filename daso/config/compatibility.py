@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 
-def misfits(
+def incompatibilities(
     learner: str,
     makes: Collection[str],
     views: Collection[str],

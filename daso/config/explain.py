@@ -11,8 +11,8 @@ from typing import Any
 
 from daso.config.code import closure
 from daso.config.feasibility import given, impossible, unknown_classes
-from daso.config.paper_names import called, in_words, same
-from daso.config.params import Params, Tree, nearest, parts
+from daso.config.paper_names import paper_methods, paper_name, same_method
+from daso.config.params import Params, Tree, did_you_mean, parts
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, Source, Traced, resolve, setting_config, stages_of, traced
 from daso.config.signature import ROOT, defaults, module_file, options, summary
@@ -34,13 +34,13 @@ def method_of(params: Params, words: str) -> str:
     if words in params.methods:
         return words
     named = [(name, tree["paper"]) for name, tree in params.methods.items() if "paper" in tree]
-    known = [(in_words(paper), name) for name, all_of_it in named for paper in called(all_of_it)]
-    found = [name for said, name in known if same(said, words)]
+    known = [(paper_name(paper), name) for name, all_of_it in named for paper in paper_methods(all_of_it)]
+    found = [name for said, name in known if same_method(said, words)]
     if len(found) == 1:
         return found[0]
     if found:
         raise ParamsError(f"{params.root}/methods: '{words}' may be {' or '.join(found)}; name one of them")
-    hint = nearest(words.lower().replace(" ", ""), [*params.methods, *dict.fromkeys(said for said, _ in known)])
+    hint = did_you_mean(words.lower().replace(" ", ""), [*params.methods, *dict.fromkeys(said for said, _ in known)])
     raise ParamsError(f"{params.root}/methods: there is no method '{words}'{hint}")
 
 
@@ -48,12 +48,14 @@ def place_of(params: Params, words: str) -> tuple[str, str]:
     """The dataset and setting of `<dataset>/<setting>`; raise ParamsError when there is none."""
     places = [f"{name}/{setting}" for name, tree in params.datasets.items() for setting in tree["settings"]]
     if words not in places:
-        raise ParamsError(f"{params.root}/datasets: there is no <dataset>/<setting> '{words}'{nearest(words, places)}")
+        raise ParamsError(
+            f"{params.root}/datasets: there is no <dataset>/<setting> '{words}'{did_you_mean(words, places)}"
+        )
     dataset, setting = words.split("/")
     return dataset, setting
 
 
-def hindrances(params: Params, method: str, protocol: str, place: str) -> list[str]:
+def incompatibilities(params: Params, method: str, protocol: str, place: str) -> list[str]:
     """Why a method cannot be trained in a setting."""
     run = Run(*place_of(params, place), protocol, method, 0)
     return list(impossible(params, run, resolve(params, run)))
@@ -65,7 +67,7 @@ def explain(params: Params, method: str, protocol: str = "paper", place: str = "
     Raises ParamsError when there is no such protocol or setting.
     """
     if protocol not in params.protocols:
-        raise ParamsError(f"{params.root}: there is no protocol '{protocol}'{nearest(protocol, params.protocols)}")
+        raise ParamsError(f"{params.root}: there is no protocol '{protocol}'{did_you_mean(protocol, params.protocols)}")
     found = traced(params, Run(*(place_of(params, place) if place else NOWHERE), protocol, method, 0))
     tree, file = params.methods[method], params.file("method", method)
     base = params.file("method", tree.get("of", method))
@@ -119,9 +121,9 @@ def _stages(found: Traced, steps: int) -> Iterator[Row]:
     for stage in stages if len(stages) > 1 else ():
         changes = ", ".join(f"{key} {shown(value)}" for key, value in stage.changes.items())
         yield f"stage {stage.name or 'last'}", f"{stage.steps:,} steps", changes
-    for what, lent in (("encoder", stages[-1].encoder), ("estimate", stages[-1].estimate)):
-        if lent:
-            yield f"{what} of", lent.of, "a method whose run in the same setting comes before"
+    for what, upstream in (("encoder", stages[-1].encoder), ("estimate", stages[-1].estimate)):
+        if upstream:
+            yield f"{what} of", upstream.of, "a method whose run in the same setting comes before"
 
 
 def _row(key: str, value: object, source: Source) -> Row:

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from daso.config.compatibility import misfits, no_unlabeled
+from daso.config.compatibility import incompatibilities, no_unlabeled
 from daso.config.params import Params, Tree, parts
 from daso.config.registry import ADDONS, KINDS, LEARNERS
 from daso.config.resolve import Run
 from daso.config.signature import attribute, refusals
-from daso.data.class_sizes import class_sizes, way_of
+from daso.data.class_sizes import class_sizes, setting_kind
 from daso.errors import ParamsError
 
 
-def foreseen(config: Tree) -> dict[str, object]:
+def known_env(config: Tree) -> dict[str, object]:
     """The fields of `records.Env` that a resolved configuration alone tells; counts by rank, not by class.
 
     Where classes keep their natural sizes, only the data tells them. The seed is left out: one check stands for all.
@@ -43,7 +43,7 @@ def sizes(setting: Tree, classes: int) -> dict[str, object]:
 
 def unknown_classes(setting: Tree) -> bool:
     """Whether no unlabeled image of a setting has a class that is known: then pseudo-labels cannot be checked."""
-    return way_of(setting) == "others"
+    return setting_kind(setting) == "others"
 
 
 def given(part: Tree) -> Tree:
@@ -68,7 +68,7 @@ def impossible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     base = params.file("method", own.get("of", run.recipe))
     for message in _misfits(method):
         yield f"{file}: {message}"
-    env = foreseen(config)
+    env = known_env(config)
     if method["unlabeled_ratio"] and env.get("unlabeled") == 0:
         yield f"{params.file('dataset', run.dataset)}: settings.{run.setting}: {no_unlabeled(run.method)}"
         return
@@ -90,7 +90,7 @@ def _misfits(method: Tree) -> Iterator[str]:
     addons = [
         (ADDONS[part["name"]].split(":")[1], _told(part, "needs"), _told(part, "adjusts")) for part in method["addons"]
     ]
-    yield from misfits(spec.split(":")[1], makes, unlabeled_views(learner), addons, method["unlabeled_ratio"])
+    yield from incompatibilities(spec.split(":")[1], makes, unlabeled_views(learner), addons, method["unlabeled_ratio"])
 
 
 def _told(addon: Tree, name: str) -> frozenset[str]:

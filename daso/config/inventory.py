@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from daso.config.explain import Row, aligned
 from daso.config.feasibility import sizes, unknown_classes
-from daso.config.params import Params, Tree, nearest, parts
-from daso.config.resolve import runs, with_lenders
-from daso.data.class_sizes import UNKNOWN, way_of
+from daso.config.params import Params, Tree, did_you_mean, parts
+from daso.config.resolve import runs, with_upstream
+from daso.data.class_sizes import UNKNOWN, setting_kind
 from daso.errors import ParamsError
 
 
 def inventory(params: Params, kind: str) -> str:
     """A line for each of a kind; raise ParamsError when there is no such kind."""
     if kind not in KINDS:
-        raise ParamsError(f"list: there is no kind '{kind}'{nearest(kind, KINDS)}")
+        raise ParamsError(f"list: there is no kind '{kind}'{did_you_mean(kind, KINDS)}")
     return aligned(list(KINDS[kind](params)))
 
 
@@ -34,23 +34,23 @@ def _datasets(params: Params) -> Iterator[Row]:
 def _settings(params: Params) -> Iterator[Row]:
     for name, tree in params.datasets.items():
         for setting, values in tree["settings"].items():
-            yield f"{name}/{setting}", *described(values, tree["num_classes"])
+            yield f"{name}/{setting}", *describe_setting(values, tree["num_classes"])
 
 
-def described(setting: Tree, classes: int) -> Row:
+def describe_setting(setting: Tree, classes: int) -> Row:
     """The labeled and the unlabeled images of a setting, and how imbalanced they are, in words."""
     if "labeled" in setting:
         share = f"{100 * setting['labeled']:g} %"
         return f"labeled: {share} of each class, as large as it is", "unlabeled: the rest"
     told = sizes(setting, classes)
-    if way_of(setting) == "share":
+    if setting_kind(setting) == "share":
         labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma']:g})"
         rest = f"the other {100 - 100 * setting['share']:g} % of each"
         return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])}, {rest}"
     labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma_l']:g})"
     if unknown_classes(setting):
         return labeled, f"unlabeled: all there are; {UNKNOWN}"
-    if way_of(setting) == "whole":
+    if setting_kind(setting) == "whole":
         return labeled, "unlabeled: all images that are not held out, the labeled ones too"
     turned = ", reversed" if setting.get("reversed") else ""
     return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])} (gamma {setting['gamma_u']:g}{turned})"
@@ -69,7 +69,7 @@ def _suites(params: Params) -> Iterator[Row]:
         yield (
             name,
             f"protocol {tree['protocol']}",
-            f"{len(with_lenders(params, runs(params, name)))} runs{chosen}",
+            f"{len(with_upstream(params, runs(params, name)))} runs{chosen}",
             tree["title"],
         )
 

@@ -16,7 +16,7 @@ from daso import paths
 from daso.config.code import TRAIN, closure, digest_of
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
-from daso.config.resolve import Run, copied, data_config, expanded, parse_run, resolve, runs, split_config
+from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
 from daso.config.signature import ROOT
 from daso.data.files import digest
 from daso.data.folder_digest import listing, place
@@ -70,7 +70,7 @@ class Keys:
         """The key of the split of a stage that does not train on the split as drawn."""
         plan = self._config(run)["plan"]
         if "split" not in plan:
-            raise ParamsError(f"{run.id}: has no split of its own; make that of its seed, {paths.drawn(run.id)}")
+            raise ParamsError(f"{run.id}: has no split of its own; make that of its seed, {paths.drawn_split(run.id)}")
         way, drawn = plan["split"], self.split(run.dataset, run.setting, run.seed)
         return self._key("derive", [way, run.seed], drawn)
 
@@ -96,8 +96,8 @@ class Keys:
             config = resolve(self.params, run)
             for name, part in config["plan"].items():
                 if isinstance(part, dict) and "of" in part:
-                    lender = parse_run(self.params, part["of"])
-                    part["key"] = self.estimate(lender) if name == "estimate" else self.train(lender)
+                    upstream_run = parse_run(self.params, part["of"])
+                    part["key"] = self.estimate(upstream_run) if name == "estimate" else self.train(upstream_run)
             self._configs[run] = config
         return self._configs[run]
 
@@ -110,12 +110,12 @@ class Keys:
         metrics = (self.evaluate(run) for run in runs(self.params, suite))
         plan = self.params.root.parent / PLANS / f"{suite}.json"
         planned = hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else ""
-        return self._key("report", [expanded(self.params, suite), self._report_files, planned], *metrics)
+        return self._key("report", [expand_suite(self.params, suite), self._report_files, planned], *metrics)
 
     def resolved(self, run: Run) -> Tree:
         """The resolved configuration of a run with its key and the digest of its code: what `config.json` holds."""
         config = self._config(run)
-        return {**copied(config), "key": self.train(run), "code": self._code_of("train", specs_of(config))}
+        return {**copy_tree(config), "key": self.train(run), "code": self._code_of("train", specs_of(config))}
 
     def modules(self, stage: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The modules of a stage and of the components `specs`, each "module:Class"."""
@@ -137,7 +137,7 @@ class Keys:
     def _kept(self, run: Run, key: str) -> str:
         """Return the key of finished results that were revalidated for this one, which earlier code has made."""
         root = self.params.root.parent
-        return journal.kept_key(root / journal.place(run.id), root / "runs" / run.id / "train.json", key)
+        return journal.revalidated_key(root / journal.entry_path(run.id), root / "runs" / run.id / "train.json", key)
 
     def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
         return digest([stage, config, self._code_of(stage, specs), *inputs])[:16]

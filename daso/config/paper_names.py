@@ -8,18 +8,18 @@ from typing import Any
 Paper = Mapping[str, Any]  # {base, addons} of a params file, with `also` for other words that say the same
 
 
-def called(paper: Paper) -> list[dict[str, str]]:
+def paper_methods(paper: Paper) -> list[dict[str, str]]:
     """Every {base, addons} that names the method: of an ablation, its level that is the complete method, say."""
     base = str(paper.get("base") or "")
     return [{"base": base, "addons": str(addons)} for addons in (paper.get("addons") or "", *paper.get("also", ()))]
 
 
-def in_words(paper: Paper) -> str:
+def paper_name(paper: Paper) -> str:
     """What the paper calls a method: `fixmatch+la+daso`."""
     return "+".join([paper["base"], *filter(None, paper["addons"].split(";"))])
 
 
-def same(one: str, other: str) -> bool:
+def same_method(one: str, other: str) -> bool:
     """Whether two words name one method: the same base with the same add-ons in any order."""
     (base, *addons), (wanted, *others) = _pieces(one), _pieces(other)
     return base == wanted and sorted(addons) == sorted(others)

@@ -45,7 +45,7 @@ class Params:
         return f"{self.root}/{kind}s/{name}.yaml"
 
 
-def nearest(word: object, known: Iterable[object]) -> str:
+def did_you_mean(word: object, known: Iterable[object]) -> str:
     """`; did you mean 'x'?` for the closest of the known words, or what there is, or nothing."""
     words = [str(item) for item in known]
     close = get_close_matches(str(word), words, n=1)
@@ -81,12 +81,12 @@ def _ablations(root: Path, methods: dict[str, Tree], broken: set[str]) -> Iterat
     """Put a whole method in the place of every file that is `of` another one."""
     of = {name: tree["of"] for name, tree in methods.items() if str(_path(root, name)) not in broken and "of" in tree}
     for name, base in of.items():
-        file, lender = _path(root, name), _path(root, base)
+        file, upstream_run = _path(root, name), _path(root, base)
         if base not in methods:
-            yield f"{file}: of: there is no method '{base}'{nearest(base, methods)}"
+            yield f"{file}: of: there is no method '{base}'{did_you_mean(base, methods)}"
         elif base in of:
             yield f"{file}: of: '{base}' is itself of '{of[base]}'; say of: {of[base]}, and change all that differs"
-        if base in methods and base not in of and str(lender) not in broken:
+        if base in methods and base not in of and str(upstream_run) not in broken:
             methods[name] = _whole(methods[name], methods[base])
         else:
             broken.add(str(file))
@@ -216,7 +216,7 @@ def _lines(error: Any) -> Iterator[str]:
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
         for word in (word for word in error.instance if word not in known):
-            yield f"{key}unknown key '{word}'{nearest(word, known)}"
+            yield f"{key}unknown key '{word}'{did_you_mean(word, known)}"
     elif error.validator == "required":
         for word in (word for word in error.validator_value if word not in error.instance):
             if error.message.startswith(f"'{word}'"):  # jsonschema reports each missing key by itself

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from daso.config.params import Params, Tree, nearest, parts, put
+from daso.config.params import Params, Tree, did_you_mean, parts, put
 from daso.config.registry import PLANS, load
 from daso.data.files import digest
 from daso.errors import ParamsError
-from daso.methods.plans import Expanded, HeldOut, Plan, Stage, waits
+from daso.methods.plans import Expanded, HeldOut, Plan, Stage, needs_estimate
 
 SEEDS = 2**32 - 1  # the largest that numpy's legacy generator takes
 
@@ -54,7 +54,7 @@ def parse_run(params: Params, run_id: str) -> Run:
         ("method", run.recipe, params.methods),
     ):
         if word not in known:
-            raise ParamsError(f"{run_id}: there is no {kind} '{word}'{nearest(word, known)}")
+            raise ParamsError(f"{run_id}: there is no {kind} '{word}'{did_you_mean(word, known)}")
     written = run._replace(method=run.method.rstrip(".")).id
     if written != run_id.strip("/"):
         raise ParamsError(f"{run_id}: this run is written {written}")
@@ -67,7 +67,7 @@ def parse_run(params: Params, run_id: str) -> Run:
 def suite_of(params: Params, name: str) -> Tree:
     """The suite of that name; raise ParamsError when there is none."""
     if name not in params.suites:
-        raise ParamsError(f"{params.root}/suites: there is no suite '{name}'{nearest(name, params.suites)}")
+        raise ParamsError(f"{params.root}/suites: there is no suite '{name}'{did_you_mean(name, params.suites)}")
     return params.suites[name]
 
 
@@ -85,13 +85,13 @@ def runs(params: Params, suite: str) -> list[Run]:
     )
 
 
-def lenders(params: Params, run: Run) -> list[Run]:
+def upstream_runs(params: Params, run: Run) -> list[Run]:
     """The runs whose results a run takes: an earlier stage, or another method's."""
     plan = resolve(params, run)["plan"]
     return [parse_run(params, part["of"]) for part in plan.values() if isinstance(part, dict) and "of" in part]
 
 
-def with_lenders(params: Params, these: Iterable[Run], takers: Sequence[Run] = ()) -> list[Run]:
+def with_upstream(params: Params, these: Iterable[Run], takers: Sequence[Run] = ()) -> list[Run]:
     """These runs and all whose results they take, once each, lenders first; `takers` are those that led to them.
 
     Raises ParamsError when a run takes from itself.
@@ -103,11 +103,11 @@ def with_lenders(params: Params, these: Iterable[Run], takers: Sequence[Run] = (
                 f"{run.id}: takes from itself, by way of {takers[-1].id}; name another method in its plan"
             )
         if run not in found:
-            found |= dict.fromkeys([*with_lenders(params, lenders(params, run), (*takers, run)), run])
+            found |= dict.fromkeys([*with_upstream(params, upstream_runs(params, run), (*takers, run)), run])
     return list(found)
 
 
-def expanded(params: Params, suite: str) -> Tree:
+def expand_suite(params: Params, suite: str) -> Tree:
     """A suite with every name in it replaced by what it names: what a report needs to know."""
     tree = suite_of(params, suite)
 
@@ -200,7 +200,7 @@ def traced(params: Params, run: Run) -> Traced:
     labeled images holds for every method that takes any.
     Raises ParamsError when the plan has no such stage, or cannot share out the steps.
     """
-    protocol, method = params.protocols[run.protocol], copied(params.methods[run.recipe])
+    protocol, method = params.protocols[run.protocol], copy_tree(params.methods[run.recipe])
     method.setdefault("addons", [])
     if method["unlabeled_ratio"]:  # a method of labels alone stays one
         method["unlabeled_ratio"] = protocol.get("unlabeled_ratio", method["unlabeled_ratio"])
@@ -224,11 +224,11 @@ def traced(params: Params, run: Run) -> Traced:
     return Traced(method, optimizer, stage, sources)
 
 
-def copied(tree: Any) -> Any:
+def copy_tree(tree: Any) -> Any:
     """A copy of dicts and lists at every level; `copy.deepcopy` takes five times as long."""
     if isinstance(tree, dict):
-        return {key: copied(value) for key, value in tree.items()}
-    return [copied(value) for value in tree] if isinstance(tree, list) else tree
+        return {key: copy_tree(value) for key, value in tree.items()}
+    return [copy_tree(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def plan_of(method: Tree) -> Plan:
@@ -242,7 +242,7 @@ def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
     parts = (method["learner"], *method["addons"])
     options = {f"{part['name']}.{key}": value for part in parts for key, value in part.items() if key != "name"}
     stages = plan_of(method).stages(steps, options)
-    if waits(options) and not stages[-1].estimate:
+    if needs_estimate(options) and not stages[-1].estimate:
         raise ParamsError(
             "add-on 'darp': prior 'estimated' waits for an estimate that this method's plan does not make; say "
             "plan: {name: prior, by: supervised_survey}, or give sizes by prior 'given'"
@@ -254,7 +254,7 @@ def _stage(run: Run, method: Tree, steps: int) -> Stage:
     stages = {stage.name: stage for stage in stages_of(method, steps)}
     if run.stage not in stages:
         words = [name for name in stages if name]
-        raise ParamsError(f"{run.id}: '{run.recipe}' has no stage '{run.stage}'{nearest(run.stage, words)}")
+        raise ParamsError(f"{run.id}: '{run.recipe}' has no stage '{run.stage}'{did_you_mean(run.stage, words)}")
     return stages[run.stage]
 
 
@@ -267,8 +267,8 @@ def _plan(run: Run, stage: Stage) -> Tree:
         case HeldOut(per_class):
             plan["split"] = {"held_out": per_class}
     if stage.encoder:
-        lender = run._replace(method=stage.encoder.of)
-        plan["encoder"] = {"of": lender.id, "statistics": stage.encoder.statistics}
+        upstream_run = run._replace(method=stage.encoder.of)
+        plan["encoder"] = {"of": upstream_run.id, "statistics": stage.encoder.statistics}
     if stage.estimate:
         plan["estimate"] = {"of": run._replace(method=stage.estimate.of).id, "into": stage.estimate.into}
     if stage.survey:

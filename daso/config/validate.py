@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
-from daso.data.validate import COUNT, NUMBER, Number, OneOf, misfit
+from daso.data.validate import COUNT, NUMBER, Number, OneOf, schema_error
 
 POSITIVE, MOST = Number(1, whole=True), 10**9
 RUN = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a path, and none that leads elsewhere
@@ -31,22 +31,22 @@ FORM = {
         **{"milestones": [COUNT], "factor": NUMBER},
     },
 }
-LENT = {"of": str, "key": str}
+UPSTREAM = {"of": str, "key": str}
 PLAN = {
-    "split": OneOf(({"held_out": COUNT}, {**LENT, "exponent": NUMBER})),
-    "encoder": LENT,
-    "estimate": {**LENT, "into": str},
+    "split": OneOf(({"held_out": COUNT}, {**UPSTREAM, "exponent": NUMBER})),
+    "encoder": UPSTREAM,
+    "estimate": {**UPSTREAM, "into": str},
 }
 
 
-def malformed(config: Mapping[str, Any]) -> str | None:
+def config_error(config: Mapping[str, Any]) -> str | None:
     """The first thing in a resolved configuration that is not as `resolve` writes it; None where all is."""
-    if wrong := misfit(config, FORM):
+    if wrong := schema_error(config, FORM):
         return wrong
     if config["optimizer"].get("anneal", ANNEAL[0]) not in ANNEAL:
         return f"optimizer.anneal is not one of {', '.join(ANNEAL)}"
     plan = {name: form for name, form in PLAN.items() if name in config["plan"]}
-    if wrong := misfit(config["plan"], plan, "plan"):
+    if wrong := schema_error(config["plan"], plan, "plan"):
         return wrong
     if not (RUN.fullmatch(config["run"]) and RUN.fullmatch(config["key"])):
         return f"'{config['run']}' with the key '{config['key']}' names no run"

@@ -20,11 +20,11 @@ import numpy as np
 from PIL import Image
 
 from daso import paths
-from daso.data.files import file_digest, read_json, read_sealed, sealed, whole_file
-from daso.data.run_files import Finished, finished
+from daso.data.files import atomic_write, checksummed, file_digest, read_checksummed, read_json
+from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
-from daso.data.validate import misfit
+from daso.data.validate import schema_error
 from daso.errors import DataError
 from daso.machine import cores
 from daso.paths import CONTENTS
@@ -63,7 +63,7 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
         if dataset not in stores:
             stores[dataset] = verify_store(home / paths.store(run))
         store = stores[dataset]
-        saved = check_split(home / paths.drawn(run), store, split)
+        saved = check_split(home / paths.drawn_split(run), store, split)
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
         for name, path in _carried(config, configs).items():
             _look(name, home / path)
@@ -73,8 +73,8 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
         _write_store(partial / "data/store" / store.dataset, store, sorted(rows[store.dataset]))
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     digests = {path.relative_to(partial).as_posix(): file_digest(path, "sha256") for path in files}
-    with whole_file(partial / CONTENTS) as file:
-        file.write(sealed({"commit": commit, "files": digests}))
+    with atomic_write(partial / CONTENTS) as file:
+        file.write(checksummed({"commit": commit, "files": digests}))
     (partial / "runs").mkdir(parents=True, exist_ok=True)
     partial.replace(folder)
 
@@ -96,13 +96,13 @@ def contents(folder: Path) -> dict[str, Any]:
     """The commit of a bundle's code and the digest of each of its files; raises DataError when it is no bundle."""
     if not (folder / CONTENTS).exists():
         raise DataError(f"{folder}: is no bundle (no {CONTENTS}); make one with `python -m daso bundle <run ids>`")
-    tree = read_sealed(folder / CONTENTS, "list of a bundle's files", COPY)
-    if wrong := misfit(tree, {"commit": str, "files": dict}):
+    tree = read_checksummed(folder / CONTENTS, "list of a bundle's files", COPY)
+    if wrong := schema_error(tree, {"commit": str, "files": dict}):
         raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files: {wrong}; {COPY}")
     return tree
 
 
-def other_files(there: Finished, reads: Mapping[str, Path]) -> list[str]:
+def other_files(there: FinishedRun, reads: Mapping[str, Path]) -> list[str]:
     """Return a line for each of the files `reads` that is not the one that a finished run was trained with."""
     trained = there.result.get("provenance", {})
     digests = {"split": load_split(reads["split"]).sha256}
@@ -117,8 +117,8 @@ def other_files(there: Finished, reads: Mapping[str, Path]) -> list[str]:
 
 def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
     run = config["run"]
-    reads = {name: folder / path for name, path in paths.read(run, config["plan"]).items()}
-    return BundledRun(config, folder / paths.drawn(run), reads, folder / paths.store(run))
+    reads = {name: folder / path for name, path in paths.input_files(run, config["plan"]).items()}
+    return BundledRun(config, folder / paths.drawn_split(run), reads, folder / paths.store(run))
 
 
 def _lacking(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
@@ -130,7 +130,7 @@ def _carried(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
     """What a run reads, without what these runs, itself among them, make where they are trained."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
     made = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
-    reads = {"drawn": paths.drawn(config["run"]), **paths.read(config["run"], plan)}
+    reads = {"drawn": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
     return {name: path for name, path in reads.items() if name not in made}
 
 
@@ -146,9 +146,9 @@ def _wants(config: Config) -> tuple[str, str]:
 def _look(name: str, path: Path) -> None:
     """Raise DataError where a file that a run reads is damaged."""
     if name == "encoder":
-        finished(path.parent).read(path.name)
+        load_finished_run(path.parent).read(path.name)
     elif name == "estimate":
-        read_sealed(path, "estimate of class sizes")
+        read_checksummed(path, "estimate of class sizes")
     else:
         load_split(path)
 

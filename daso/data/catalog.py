@@ -16,7 +16,7 @@ from daso.data.files import digest, file_digest
 from daso.data.folder_digest import listing, place
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
 from daso.data.store import Store, Writer
-from daso.data.validate import Number, misfit
+from daso.data.validate import Number, schema_error
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
@@ -78,10 +78,10 @@ OFFICIAL = {
 }
 
 
-def malformed(config: Mapping[str, Any]) -> str | None:
+def config_error(config: Mapping[str, Any]) -> str | None:
     """The first thing in the configuration of a dataset that is not as params/ give it; None where all is."""
-    official = misfit(config, CONFIG) is None and config["source"]["kind"] in OFFICIAL
-    return misfit(config, {**CONFIG, "source": ARCHIVE} if official else CONFIG)
+    official = schema_error(config, CONFIG) is None and config["source"]["kind"] in OFFICIAL
+    return schema_error(config, {**CONFIG, "source": ARCHIVE} if official else CONFIG)
 
 
 def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:

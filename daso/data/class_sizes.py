@@ -30,7 +30,7 @@ def labeled_share(whole: Counts, share: float) -> Counts:
     return tuple(math.ceil(Fraction(str(share)) * n) for n in whole)
 
 
-def way_of(setting: Mapping[str, Any]) -> str:
+def setting_kind(setting: Mapping[str, Any]) -> str:
     """How a setting's split is drawn.
 
     `natural`, from classes as large as they are; `share`, a share of one long tail is labeled; `others`, all images
@@ -43,7 +43,7 @@ def way_of(setting: Mapping[str, Any]) -> str:
 
 def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | None, Counts | None]:
     """Labeled and unlabeled images of every rank, by the numbers of a setting; None where only the data tells."""
-    match way_of(setting):
+    match setting_kind(setting):
         case "natural":
             return None, None
         case "share":
@@ -57,9 +57,9 @@ def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | 
     return long_tail(setting["n1"], setting["gamma_l"], num_classes), None
 
 
-def wanted(setting: Mapping[str, Any]) -> int:
+def required_images(setting: Mapping[str, Any]) -> int:
     """Images that every class must have besides those held out, rare ones too: tails are cut out of full pools."""
-    match way_of(setting):
+    match setting_kind(setting):
         case "natural":
             return 1
         case "share":

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.data.expansion import select, shares
-from daso.data.run_files import finished
+from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
-from daso.data.validate import NUMBER, misfit
+from daso.data.validate import NUMBER, schema_error
 from daso.errors import DataError
 from daso.records import IntArray, Split
 
@@ -27,12 +27,12 @@ def derive(way: Mapping[str, Any], drawn: Path, store: Store, out: Path, guesses
     """
     if way.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
         raise DataError(f"{out}: {sorted(way)} says no way to a split; give of, key and exponent, or held_out")
-    if "of" in way and (wrong := misfit(way, {"of": str, "key": str, "exponent": NUMBER})):
+    if "of" in way and (wrong := schema_error(way, {"of": str, "key": str, "exponent": NUMBER})):
         raise DataError(f"{out}: {wrong}")
     if type(held := way.get("held_out", 1)) is not int or held < 1:
         raise DataError(f"{out}: held_out is {held} and should be a number of images of each class, at least 1")
     saved, labels = check_split(drawn, store), store.labels("train")
-    if saved.way is not None:
+    if saved.derivation is not None:
         raise DataError(f"{drawn}: was itself made of another split; give the one that was drawn")
     try:
         if "held_out" in way:
@@ -57,7 +57,7 @@ def expand(split: Split, counts: Sequence[int], logits: NDArray[np.float32], exp
     if len(logits) != len(split.unlabeled):
         raise DataError(f"{len(logits)} guesses for {len(split.unlabeled)} unlabeled images; train their run again")
     chosen, guesses = select(logits, shares(counts, exponent))
-    return split._replace(labeled=np.concatenate([split.labeled, split.unlabeled[chosen]]), guessed=guesses)
+    return split._replace(labeled=np.concatenate([split.labeled, split.unlabeled[chosen]]), pseudo_labeled=guesses)
 
 
 def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -> Split:
@@ -82,7 +82,7 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
 
 def _logits(run: Path, key: str) -> NDArray[np.float32]:
     """What a finished run answers to its unlabeled images (M, K)."""
-    (logits,) = finished(run, key).arrays("unlabeled")
+    (logits,) = load_finished_run(run, key).arrays("unlabeled")
     if logits.ndim != 2:
         raise DataError(f"{run}/predictions.npz: no answers to unlabeled images, but {logits.shape}; train it again")
     return logits

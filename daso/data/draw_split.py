@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.class_sizes import Counts, class_sizes, long_tail, way_of
+from daso.data.class_sizes import Counts, class_sizes, long_tail, setting_kind
 from daso.errors import DataError
 from daso.records import IntArray, Split
 
@@ -49,7 +49,7 @@ def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdo
     held = holdout // k
     validation = _concatenated(rows[:held] for rows in every)
     rest = _concatenated(rows[held:] for rows in every)
-    if way_of(setting) in ("others", "whole"):
+    if setting_kind(setting) in ("others", "whole"):
         labeled = _thinned(ranks, rest, up, long_tail(n1, setting["gamma_l"], k), seed)
         return Split(labeled, np.sort(rest) if m1 == "train" else np.flatnonzero(ranks < 0), validation)
 

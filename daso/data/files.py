@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from daso.errors import DataError
-from daso.paths import again, made
+from daso.paths import create_hint, rebuild_hint
 
-SEAL = "sha256"  # of everything else in the file
+CHECKSUM = "sha256"  # of everything else in the file
 LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
 
 
 @contextmanager
-def whole_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was.
 
     What has the name is on the disk, which takes milliseconds, unless it need not be `durable`. Waits for another one
@@ -122,11 +122,11 @@ def read_file(path: Path, most: int) -> bytes:
 
 def read_json(path: Path, what: str, mend: str = "") -> dict[str, Any]:
     """The object in a JSON file; raises DataError when it is no readable one. `what` names it in the message."""
-    mend = mend or again(path)
+    mend = mend or rebuild_hint(path)
     try:
         tree = json.loads(read_file(path, LARGEST))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: not a readable {what} (there is no such file); {made(path)}") from error
+        raise DataError(f"{path}: not a readable {what} (there is no such file); {create_hint(path)}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a readable {what} ({_line(error)}); {mend}") from error
     if not isinstance(tree, dict):
@@ -134,7 +134,7 @@ def read_json(path: Path, what: str, mend: str = "") -> dict[str, Any]:
     return tree
 
 
-def read_sealed(path: Path, what: str, mend: str = "", seal: str = SEAL) -> dict[str, Any]:
+def read_checksummed(path: Path, what: str, mend: str = "", seal: str = CHECKSUM) -> dict[str, Any]:
     """The object in a file that `sealed` made; raises DataError when its content is not what its digest says."""
     tree = read_json(path, what, mend)
     said = tree.pop(seal, None)
@@ -143,7 +143,7 @@ def read_sealed(path: Path, what: str, mend: str = "", seal: str = SEAL) -> dict
     except (ValueError, RecursionError):  # a number that is none, or what nobody nests so deep
         found = ""
     if said != found:
-        raise DataError(f"{path}: the content does not have the digest it names; {mend or again(path)}")
+        raise DataError(f"{path}: the content does not have the digest it names; {mend or rebuild_hint(path)}")
     return {**tree, seal: said}
 
 
@@ -172,7 +172,7 @@ def pretty(tree: Mapping[str, Any]) -> bytes:
     return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def sealed(tree: Mapping[str, Any], seal: str = SEAL) -> bytes:
+def checksummed(tree: Mapping[str, Any], seal: str = CHECKSUM) -> bytes:
     """The same with the digest of all else in it, by which `read_sealed` knows that nothing was changed."""
     rest = {name: value for name, value in tree.items() if name != seal}
     return pretty({**rest, seal: digest(rest)})

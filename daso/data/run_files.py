@@ -9,10 +9,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from daso.data.files import read_sealed
-from daso.data.validate import COUNT, misfit
+from daso.data.files import read_checksummed
+from daso.data.validate import COUNT, schema_error
 from daso.errors import DataError
-from daso.paths import again
+from daso.paths import rebuild_hint
 
 if TYPE_CHECKING:  # numpy is imported only where an array is read
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ FORM = {"key": str, "files": dict}
 FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
 
 
-class Finished(NamedTuple):
+class FinishedRun(NamedTuple):
     """What the last file of a run says."""
 
     folder: Path
@@ -40,9 +40,9 @@ class Finished(NamedTuple):
         try:
             tree: dict[str, Any] = json.loads(self.read(path.name))
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: not the configuration of a run ({error}); {again(path)}") from error
-        if wrong := misfit(tree, {"run": str, "dataset": {"num_classes": COUNT}}):
-            raise DataError(f"{path}: not the configuration of a run ({wrong}); {again(path)}")
+            raise DataError(f"{path}: not the configuration of a run ({error}); {rebuild_hint(path)}") from error
+        if wrong := schema_error(tree, {"run": str, "dataset": {"num_classes": COUNT}}):
+            raise DataError(f"{path}: not the configuration of a run ({wrong}); {rebuild_hint(path)}")
         return tree
 
     def arrays(self, *names: str) -> list[NDArray[Any]]:
@@ -54,9 +54,9 @@ class Finished(NamedTuple):
             with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as kept:
                 found = [kept[name] for name in names]
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
-            raise DataError(f"{path}: does not hold {' and '.join(names)} ({error}); {again(path)}") from error
+            raise DataError(f"{path}: does not hold {' and '.join(names)} ({error}); {rebuild_hint(path)}") from error
         if not all(isinstance(array, np.ndarray) and array.dtype.kind in "iuf" for array in found):
-            raise DataError(f"{path}: {' and '.join(names)} are no numbers; {again(path)}")
+            raise DataError(f"{path}: {' and '.join(names)} are no numbers; {rebuild_hint(path)}")
         return found
 
     def held(self) -> list[str]:
@@ -68,7 +68,7 @@ class Finished(NamedTuple):
             with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as kept:
                 return list(kept)
         except (ValueError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
-            raise DataError(f"{path}: holds no arrays ({error}); {again(path)}") from error
+            raise DataError(f"{path}: holds no arrays ({error}); {rebuild_hint(path)}") from error
 
     def read(self, name: str) -> bytes:
         """A file of the run; raises DataError when it is missing, damaged or another run's."""
@@ -76,20 +76,20 @@ class Finished(NamedTuple):
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{path}: not readable ({error.strerror}); {again(path)}") from error
+            raise DataError(f"{path}: not readable ({error.strerror}); {rebuild_hint(path)}") from error
         if hashlib.sha256(content).hexdigest() != self.result.get("files", {}).get(name):
-            raise DataError(f"{path}: damaged, or of another run: not the digest in {RESULT}; {again(path)}")
+            raise DataError(f"{path}: damaged, or of another run: not the digest in {RESULT}; {rebuild_hint(path)}")
         return content
 
 
-def finished(folder: Path, key: str | None = None, name: str | None = None) -> Finished:
+def load_finished_run(folder: Path, key: str | None = None, name: str | None = None) -> FinishedRun:
     """The finished run in a folder; raises DataError when there is none, or it has not this key or this name."""
     path = folder / RESULT
-    run = Finished(folder, read_sealed(path, "result of a run"))
-    if wrong := misfit(run.result, FORM):
-        raise DataError(f"{path}: not the result of a run ({wrong}); {again(path)}")
+    run = FinishedRun(folder, read_checksummed(path, "result of a run"))
+    if wrong := schema_error(run.result, FORM):
+        raise DataError(f"{path}: not the result of a run ({wrong}); {rebuild_hint(path)}")
     if name not in (None, run.result.get("run")):
-        raise DataError(f"{path}: is the result of {run.result.get('run')}; {again(path)}")
+        raise DataError(f"{path}: is the result of {run.result.get('run')}; {rebuild_hint(path)}")
     if key not in (None, run.key):
-        raise DataError(f"{folder}: is the run {run.key}, not {key} that params/ and code make; {again(path)}")
+        raise DataError(f"{folder}: is the run {run.key}, not {key} that params/ and code make; {rebuild_hint(path)}")
     return run

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.data.class_sizes import Counts, wanted, way_of
+from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
-from daso.data.files import SEAL, canonical, digest, read_sealed, whole_file
+from daso.data.files import CHECKSUM, atomic_write, canonical, digest, read_checksummed
 from daso.data.store import Store
-from daso.data.validate import COUNT, Number, OneOf, misfit
+from daso.data.validate import COUNT, Number, OneOf, schema_error
 from daso.errors import DataError
-from daso.paths import again
+from daso.paths import rebuild_hint
 from daso.records import IntArray, Split
 
 PARTS = ("labeled", "unlabeled", "validation")
@@ -52,7 +52,7 @@ class SavedSplit(NamedTuple):
     split: Split
     sha256: str  # over everything else
     drawn_sha256: str  # the same, or of the split as drawn, of which a stage of a plan has made this one
-    way: Mapping[str, Any] | None = None  # and how
+    derivation: Mapping[str, Any] | None = None  # and how
 
 
 def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequence[int]) -> None:
@@ -64,10 +64,13 @@ def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequ
     """
     setting, held = config["setting"], config["holdout"] // config["num_classes"]
     where, file = f"{config['dataset']}/{setting['name']}", f"params/datasets/{config['dataset']}.yaml"
-    natural, sizes_of = way_of(setting) == "natural", {"tails": "n1 + m1", "share": "n"}.get(way_of(setting), "n1")
+    natural, sizes_of = (
+        setting_kind(setting) == "natural",
+        {"tails": "n1 + m1", "share": "n"}.get(setting_kind(setting), "n1"),
+    )
     if natural and config["class_order"] != "size":
         raise DataError(f"{where}: `labeled` keeps the natural sizes of the classes; say class_order: size in {file}")
-    need = wanted(setting) + (0 if natural else held)
+    need = required_images(setting) + (0 if natural else held)
     short = ", ".join(f"class {k} ({classes[k]}) has {size}" for k, size in enumerate(sizes) if size < need)
     if short and natural:
         raise DataError(f"{where}: {short}; every class wants an image in the train part")
@@ -103,10 +106,10 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     order = order_of_classes(config["class_order"], sizes, seed)
     ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
     how: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
-    if way_of(setting) == "natural":
+    if setting_kind(setting) == "natural":
         split = draw_natural(ranks, setting["labeled"], **how)
     else:
-        split = (draw_share if way_of(setting) == "share" else draw)(ranks, setting, **how)
+        split = (draw_share if setting_kind(setting) == "share" else draw)(ranks, setting, **how)
     head = {
         "dataset": config["dataset"],
         "setting": setting["name"],
@@ -126,21 +129,21 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
         "counts": {name: list(_per_class(labels_of(split, name, labels), k)) for name in split.parts},
         **{name: rows.tolist() for name, rows in split.parts.items()},
     }
-    if len(split.guessed):
-        tree["guessed"] = split.guessed.tolist()
-    tree[SEAL] = digest(tree)
+    if len(split.pseudo_labeled):
+        tree["guessed"] = split.pseudo_labeled.tolist()
+    tree[CHECKSUM] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical(tree[name])}' for name in sorted(tree))
-    with whole_file(out) as file:
+    with atomic_write(out) as file:
         file.write(f"{{\n{lines}\n}}\n".encode())
     return load_split(out)
 
 
 def load_split(path: Path) -> SavedSplit:
     """Read a split; raises DataError when the file is missing, damaged or not what its digest says."""
-    tree = read_sealed(path, "split")
-    said = tree.pop(SEAL)
-    if wrong := misfit(tree, FORM) or misfit(tree.get("guessed", []), [COUNT], "guessed"):
-        raise DataError(f"{path}: not a split ({wrong}); {again(path)}")
+    tree = read_checksummed(path, "split")
+    said = tree.pop(CHECKSUM)
+    if wrong := schema_error(tree, FORM) or schema_error(tree.get("guessed", []), [COUNT], "guessed"):
+        raise DataError(f"{path}: not a split ({wrong}); {rebuild_hint(path)}")
     try:
         return SavedSplit(
             dataset=tree["dataset"],
@@ -152,14 +155,14 @@ def load_split(path: Path) -> SavedSplit:
             counts={name: tuple(tree["counts"][name]) for name in PARTS},
             split=Split(
                 **{name: np.array(tree[name], np.int64) for name in PARTS},
-                guessed=np.array(tree.get("guessed", []), np.int64),
+                pseudo_labeled=np.array(tree.get("guessed", []), np.int64),
             ),
             sha256=said,
             drawn_sha256=tree.get("drawn_sha256", said),
-            way=tree.get("way"),
+            derivation=tree.get("way"),
         )
     except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: not a split ({error!r}); {again(path)}") from error
+        raise DataError(f"{path}: not a split ({error!r}); {rebuild_hint(path)}") from error
 
 
 def check_split(path: Path, store: Store, config_sha256: str | None = None) -> SavedSplit:
@@ -170,10 +173,10 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
     """
     saved, labels = load_split(path), store.labels("train")
     if config_sha256 not in (None, saved.config_sha256):
-        whole = None if saved.way is None else "it and the split it was made from"
+        whole = None if saved.derivation is None else "it and the split it was made from"
         raise DataError(
             f"{path}: a split {saved.setting} of seed {saved.seed} that another configuration has drawn than the one "
-            f"asked for; {again(path, whole)}"
+            f"asked for; {rebuild_hint(path, whole)}"
         )
     if saved.source_sha256 != store.sha256:
         raise DataError(
@@ -186,7 +189,7 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
     if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
         outside = rows.min() if rows.min() < 0 else rows.max()
         raise DataError(f"{path}: there is no row {outside}, the train part has {len(labels)} images")
-    added = split.labeled[len(split.labeled) - len(split.guessed) :]  # they go on being unlabeled images too
+    added = split.labeled[len(split.labeled) - len(split.pseudo_labeled) :]  # they go on being unlabeled images too
     if np.isin(split.labeled, split.unlabeled).all():  # as a setting may have it of all labeled images, not of some
         added = split.labeled
     once = [split.labeled, split.unlabeled[~np.isin(split.unlabeled, added)], split.validation]
@@ -204,8 +207,8 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
 
 def labels_of(split: Split, part: str, labels: IntArray) -> IntArray:
     """The labels (n,) of a part's images by those of the train part; a plan's guesses stand for those it has made."""
-    mine, guessed = labels[split.parts[part]], split.guessed
-    return np.concatenate([mine[: len(mine) - len(guessed)], guessed]) if part == "labeled" else mine
+    mine, pseudo_labeled = labels[split.parts[part]], split.pseudo_labeled
+    return np.concatenate([mine[: len(mine) - len(pseudo_labeled)], pseudo_labeled]) if part == "labeled" else mine
 
 
 def _per_class(labels: IntArray, num_classes: int) -> Counts:

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from daso.data.files import digest, locked, read_sealed, sealed, whole_file
+from daso.data.files import atomic_write, checksummed, digest, locked, read_checksummed
 from daso.data.mapped import keep, reserve
 from daso.errors import DataError
-from daso.paths import again
+from daso.paths import rebuild_hint
 from daso.records import ImageArray, IntArray
 
 MANIFEST = "manifest.json"
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
-SEAL = "manifest_sha256"  # `sha256` is that of the images, wherever they come from
+CHECKSUM = "manifest_sha256"  # `sha256` is that of the images, wherever they come from
 NEEDED = ("train", "test")
 
 
@@ -169,8 +169,8 @@ class Writer:
             "sha256": digest({"classes": list(classes), "parts": records}),
             **{name: value for name, value in more.items() if value},
         }
-        with whole_file(folder / MANIFEST) as file:
-            file.write(sealed(manifest, SEAL))
+        with atomic_write(folder / MANIFEST) as file:
+            file.write(checksummed(manifest, CHECKSUM))
         return load_store(folder)
 
 
@@ -182,7 +182,7 @@ def load_store(folder: Path) -> Store:
     path = folder / MANIFEST
     if not path.exists():
         raise DataError(f"{folder}: there is no store (no {MANIFEST}); make it with `snakemake {folder}/{MANIFEST}`")
-    tree = read_sealed(path, "manifest", _again(folder), SEAL)
+    tree = read_checksummed(path, "manifest", _again(folder), CHECKSUM)
     try:
         parts = {part: dict(tree["parts"][part]) for part in (*NEEDED, *sorted(set(tree["parts"]) - set(NEEDED)))}
         if tree["sha256"] != digest({"classes": tree["classes"], "parts": parts}):
@@ -219,7 +219,7 @@ def verify_store(folder: Path) -> Store:
 
 
 def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         np.save(file, array)
 
 
@@ -275,7 +275,7 @@ def _array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 
 
 def _again(folder: Path) -> str:
-    return again(folder / MANIFEST, delete=folder)
+    return rebuild_hint(folder / MANIFEST, delete=folder)
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -39,17 +39,17 @@ class OneOf(NamedTuple):
 NUMBER, COUNT = Number(), Number(0, whole=True)
 
 
-def misfit(tree: object, form: Any, key: str = "") -> str | None:
+def schema_error(tree: object, form: Any, key: str = "") -> str | None:
     """The first thing in a tree that is not of a form, as `protocol.steps is not an integer`; None: all is right."""
     if isinstance(form, OneOf):
-        found = [misfit(tree, each, key) for each in form.forms]
+        found = [schema_error(tree, each, key) for each in form.forms]
         return None if None in found else found[0]
     if isinstance(form, Mapping):
         return _inside(tree, form, key)
     if isinstance(form, list):
         if not isinstance(tree, list):
             return _says(key, WORDS[list])
-        return next(filter(None, (misfit(part, form[0], f"{key}[{i}]") for i, part in enumerate(tree))), None)
+        return next(filter(None, (schema_error(part, form[0], f"{key}[{i}]") for i, part in enumerate(tree))), None)
     if isinstance(form, Number):
         return None if form.accepts(tree) else _says(key, str(form))
     if isinstance(form, type):
@@ -64,7 +64,7 @@ def _inside(tree: object, form: Mapping[str, Any], key: str) -> str | None:
         inner = f"{key}.{name}" if key else name
         if name not in tree:
             return f"{inner} is missing"
-        if wrong := misfit(tree[name], part, inner):
+        if wrong := schema_error(tree[name], part, inner):
             return wrong
     return None
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daso.data.run_files import Finished
+from daso.data.run_files import FinishedRun
 from daso.errors import DataError
 from daso.ops.bias import concentration, divergence, evenness, extremes, imbalance, neighbours, similarity
 from daso.ops.confusion import IntArray, groups, precision, recall
 from daso.ops.tsne import tsne
-from daso.paths import again
+from daso.paths import rebuild_hint
 
 POINTS = 20  # of training, at most
 EXTREME, NEAREST = 10, 9  # classes over- and under-predicted most, and to how many others each is compared
@@ -26,7 +26,7 @@ MODEL = "model"  # the final network's guesses of all unlabeled images, beside w
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def analysis(run: Finished, class_order: Sequence[int]) -> dict[str, Any] | None:
+def analysis(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | None:
     """All of it for one run, small enough to be kept; None of a run that left nothing of the kind.
 
     "steps" (P,): where the windows end that stand together, 20 at most; "sources": `source` of each kind of
@@ -40,7 +40,7 @@ def analysis(run: Finished, class_order: Sequence[int]) -> dict[str, Any] | None
     held: Arrays = dict(zip(wanted, run.arrays(*wanted), strict=True))
     if wrong := _misfit(held, len(class_order)):
         path = run.folder / "predictions.npz"
-        raise DataError(f"{path}: {wrong}; {again(path)}")
+        raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}")
     kinds = [name.removeprefix("last_") for name in names if name.startswith("last_")]
     of = "final" if "final" in kinds else MODEL
     counts = held["last_final" if of == "final" else "final_counts"]

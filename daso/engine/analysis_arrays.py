@@ -18,7 +18,7 @@ SAMPLE = 500  # unlabeled images whose features are kept
 Arrays = dict[str, NDArray[Any]]
 
 
-def observed(trainer: Trainer, guesses: IntArray) -> Arrays:
+def observed(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:
     """Arrays by name: those of `counted`, and of the final network with its guesses (M,) of the unlabeled images.
 
     "final_counts" (K + 1, K): rows are true classes, the last one images of unknown class; "class_features" (K, D):
@@ -30,11 +30,13 @@ def observed(trainer: Trainer, guesses: IntArray) -> Arrays:
     rows = Draw(0, "sample", torch.tensor(0)).permutation(len(pool))[:SAMPLE].numpy()
     return {
         **counted(trainer.monitor),
-        "final_counts": confusion(np.where(labels < 0, classes, labels), guesses, classes, unknown=True),
-        "class_features": class_means(features, np.where(labels < 0, guesses, labels), classes).astype(np.float32),
+        "final_counts": confusion(np.where(labels < 0, classes, labels), pseudo_labels, classes, unknown=True),
+        "class_features": class_means(features, np.where(labels < 0, pseudo_labels, labels), classes).astype(
+            np.float32
+        ),
         "sample_features": features[rows].astype(np.float16),
         "sample_labels": labels[rows],
-        "sample_guesses": guesses[rows],
+        "sample_guesses": pseudo_labels[rows],
     }
 
 

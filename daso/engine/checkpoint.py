@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from daso.data.files import whole_file
+from daso.data.files import atomic_write
 from daso.errors import CheckpointError
 
 DIGEST = 64  # hexadecimal digits
@@ -31,7 +31,7 @@ def dump(state: dict[str, Any]) -> bytes:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Save a state atomically: a reader sees the old one or the new one, whenever the writer is killed."""
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(dump(state))
 
 

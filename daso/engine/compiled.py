@@ -12,7 +12,13 @@ from daso.draw import stream_key
 from daso.methods.base import Learner
 from daso.models.network import Models
 
-TAIL = ("supervised", "refine", "extras", "commit", "guesses")  # functions of a learner, after the networks' forward
+TAIL = (
+    "supervised",
+    "refine",
+    "addon_losses",
+    "commit",
+    "pseudo_labels",
+)  # functions of a learner, after the networks' forward
 ENTRIES = 4096  # compiled variants of one function that a process keeps; the default, 8, is that of one or two runs
 
 

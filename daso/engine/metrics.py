@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.run_files import RESULT, Finished, finished
-from daso.data.validate import COUNT, NUMBER, misfit
+from daso.data.run_files import RESULT, FinishedRun, load_finished_run
+from daso.data.validate import COUNT, NUMBER, schema_error
 from daso.engine.analysis import analysis
 from daso.errors import DataError
 from daso.ops.confusion import FloatArray, IntArray, confusion, groups, precision, recall
-from daso.paths import again
+from daso.paths import rebuild_hint
 
 NAMED = {"name": str}
 TRAINED = {
@@ -38,7 +38,7 @@ def summary(series: Sequence[float], validation: Sequence[float], median_of: int
     }
 
 
-def read_history(run: Finished, needed: Sequence[str] = ()) -> list[dict[str, float]]:
+def read_history(run: FinishedRun, needed: Sequence[str] = ()) -> list[dict[str, float]]:
     """The rows of a finished run's `history.csv`; an empty cell is NaN.
 
     Raises DataError where there is no row, a cell is no number or one of the `needed` columns is missing.
@@ -49,19 +49,19 @@ def read_history(run: Finished, needed: Sequence[str] = ()) -> list[dict[str, fl
         rows = [{name: float(cell or "nan") for name, cell in row.items()} for row in reader]
         found = [row[name] for row in rows for name in needed]
     except (ValueError, TypeError, KeyError, csv.Error) as error:
-        raise DataError(f"{path}: not the history of a run ({error!r}); {again(path)}") from error
+        raise DataError(f"{path}: not the history of a run ({error!r}); {rebuild_hint(path)}") from error
     if not rows or not np.isfinite(found).all():
-        raise DataError(f"{path}: not the history of a run: {' or '.join(needed)} is missing; {again(path)}")
+        raise DataError(f"{path}: not the history of a run: {' or '.join(needed)} is missing; {rebuild_hint(path)}")
     return rows
 
 
 def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
     """Everything that is reported of the finished run in a folder; raises DataError when it is not the run of `key`."""
-    run = finished(folder, key)
+    run = load_finished_run(folder, key)
     config, trained = run.config, run.result
     for name, tree, form in ((RESULT, trained, TRAINED), ("config.json", config, CONFIG)):
-        if wrong := misfit(tree, form):
-            raise DataError(f"{folder / name}: not of a run: {wrong}; {again(folder / name)}")
+        if wrong := schema_error(tree, form):
+            raise DataError(f"{folder / name}: not of a run: {wrong}; {rebuild_hint(folder / name)}")
     history, median_of = read_history(run, ("test_top1", "test_top1_la")), config["protocol"]["evaluation"]["median_of"]
     counts = _counts(run, config["dataset"]["num_classes"])
     recalls, series = recall(counts), {name: [row[name] for row in history] for name in history[0]}
@@ -84,7 +84,7 @@ def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
     }
 
 
-def _counts(run: Finished, classes: int) -> IntArray:
+def _counts(run: FinishedRun, classes: int) -> IntArray:
     """What the final answers get right and wrong (K, K)."""
     labels, logits = run.arrays("labels", "logits")
     if logits.shape != (len(labels), classes) or labels.ndim != 1 or labels.dtype.kind != "i":
@@ -94,7 +94,7 @@ def _counts(run: Finished, classes: int) -> IntArray:
     else:
         return confusion(labels, logits.argmax(1), classes)
     path = run.folder / "predictions.npz"
-    raise DataError(f"{path}: {wrong}; {again(path)}")
+    raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}")
 
 
 def _nullable(values: Sequence[float] | FloatArray) -> list[float | None]:

@@ -36,7 +36,7 @@ class Monitor:
         self.steps = torch.zeros((), dtype=torch.long, device=truth.device)
 
     @torch.no_grad()
-    def add(self, losses: Losses, step: Step, guesses: Mapping[str, Tensor]) -> None:
+    def add(self, losses: Losses, step: Step, pseudo_labels: Mapping[str, Tensor]) -> None:
         """Count one step with its pseudo-labels (U, K) by name; every one counts, confident or not."""
         self.steps += 1
         values = {f"loss_{name}": loss.detach() for name, loss in losses.items()}
@@ -46,20 +46,20 @@ class Monitor:
             if name not in self.sums:
                 self.sums[name] = torch.zeros_like(value)
             self.sums[name] += value
-        if guesses:
-            self._count(self.truth[step.batch.u_index], guesses, step.mask)
+        if pseudo_labels:
+            self._count(self.truth[step.batch.u_index], pseudo_labels, step.mask)
 
-    def _count(self, truth: Tensor, guesses: Mapping[str, Tensor], mask: Tensor) -> None:
+    def _count(self, truth: Tensor, pseudo_labels: Mapping[str, Tensor], mask: Tensor) -> None:
         """Add to the tables: true classes (U,), pseudo-labels (U, K) by name, the mask (U,) or nothing.
 
         Products of zeros and ones are exact in float32 up to 2^24 images, and deterministic on CUDA in a few kernels.
         """
-        kinds = [*guesses, *([TAKEN] if mask.numel() else [])]
+        kinds = [*pseudo_labels, *([TAKEN] if mask.numel() else [])]
         if not self.kinds:
             self.kinds, self.counts = kinds, self._zeros(len(kinds))
-        labels = {kind: probs.argmax(-1) for kind, probs in guesses.items()}
-        guessed = torch.stack([labels[FINAL if kind == TAKEN else kind] for kind in kinds], dim=1)  # (U, G)
-        hits = guessed[..., None] == self.classes[:-1]  # (U, G, K)
+        labels = {kind: probs.argmax(-1) for kind, probs in pseudo_labels.items()}
+        pseudo_labeled = torch.stack([labels[FINAL if kind == TAKEN else kind] for kind in kinds], dim=1)  # (U, G)
+        hits = pseudo_labeled[..., None] == self.classes[:-1]  # (U, G, K)
         if mask.numel():
             hits[:, -1] &= mask[:, None]
         counts = (truth[:, None] == self.classes).float().T @ hits.float().flatten(1)

@@ -44,8 +44,10 @@ class Pool:
     unknown; the last `guessed` of them are a plan's.
     """
 
-    def __init__(self, images: Tensor | Streamed, labels: Tensor, rows: Tensor | None = None, guessed: int = 0) -> None:
-        self.images, self.labels, self.rows, self.guessed = images, labels, rows, guessed
+    def __init__(
+        self, images: Tensor | Streamed, labels: Tensor, rows: Tensor | None = None, pseudo_labeled: int = 0
+    ) -> None:
+        self.images, self.labels, self.rows, self.pseudo_labeled = images, labels, rows, pseudo_labeled
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +63,7 @@ class Pool:
 
     def counts(self, classes: int, *, drawn: bool = False) -> tuple[int, ...]:
         """Images by class (K,), those whose label is known; with `drawn` without those that a plan has added."""
-        labels = self.labels[: len(self) - self.guessed] if drawn else self.labels
+        labels = self.labels[: len(self) - self.pseudo_labeled] if drawn else self.labels
         return tuple(torch.bincount(labels[labels >= 0], minlength=classes).tolist())
 
     def batches(self, size: int) -> Iterator[Tensor]:
@@ -101,8 +103,8 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
     def pool(split: Split, part: str) -> Pool:
         rows, labels = split.parts[part], labels_of(split, part, store.labels("train"))
         place = rows if isinstance(train, Streamed) else np.searchsorted(used, rows)
-        guessed = len(split.guessed) if part == "labeled" else 0
-        return Pool(train, _on(device, labels), torch.from_numpy(np.array(place, dtype=np.int64)), guessed)
+        pseudo_labeled = len(split.pseudo_labeled) if part == "labeled" else 0
+        return Pool(train, _on(device, labels), torch.from_numpy(np.array(place, dtype=np.int64)), pseudo_labeled)
 
     return [Resident(**{part: pool(split, part) for part in split.parts}, test=test) for split in splits]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.files import digest, pretty, sealed, whole_file
+from daso.data.files import atomic_write, checksummed, digest, pretty
 from daso.data.run_files import RESULT
 from daso.data.split import SavedSplit
 from daso.data.store import Store
@@ -44,9 +44,9 @@ def write_run(
     files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
     report = _report(trainer, split, store, environment)
     report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[RESULT] = sealed(settle(report))
+    files[RESULT] = checksummed(settle(report))
     for name, content in files.items():
-        with whole_file(out / name) as file:
+        with atomic_write(out / name) as file:
             file.write(content)
 
 

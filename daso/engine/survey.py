@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.run_files import finished
+from daso.data.run_files import load_finished_run
 from daso.engine.metrics import read_history
 from daso.errors import EstimateError
 from daso.ops.estimation import mean_sizes
 
 
-def found(run: Path, key: str, trained: str | None = None) -> dict[str, Any]:
+def survey_result(run: Path, key: str, trained: str | None = None) -> dict[str, Any]:
     """What the finished survey in a folder says: {run, key, sizes (K,), trusted, evaluations}; `key` is the estimate's.
 
     Raises DataError when the run is not that of the key `trained`, where that is given, or is damaged; EstimateError
     when it is no survey, or when none of its evaluations gave sizes that can be trusted.
     """
-    survey = finished(run, trained)
+    survey = load_finished_run(run, trained)
     config, history = survey.config, read_history(survey)
     classes = range(config["dataset"]["num_classes"])
     if "size_0" not in history[0]:

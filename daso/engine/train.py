@@ -96,9 +96,9 @@ class Trainer:
         self.rate.copy_(at(self.rates, batch.t))
         self.optimizer.step()
         follow(self.models.teacher, self.models.student, at(self.decays, batch.t))
-        guesses = self.learner.guesses(step)
+        pseudo_labels = self.learner.pseudo_labels(step)
         self.learner.commit(step)
-        self.monitor.add(losses, step, guesses)
+        self.monitor.add(losses, step, pseudo_labels)
         self.watch.lap("update")
 
     def advance(self, end: int) -> None:
@@ -110,7 +110,7 @@ class Trainer:
         """As `advance`; yields the step after each chunk, so that several runs can alternate."""
         self.program.begin(self.loader.chunks(self.t, end))
         while self.t < end:
-            chunk_ended = self.program.run_step(self.learner.enter(self.t))
+            chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
             self.t += 1
             if chunk_ended:
                 yield self.t
@@ -127,7 +127,7 @@ class Trainer:
         self.program.begin(self.loader.chunks(self.t, self.steps))
         try:
             while self.t < self.steps:
-                chunk_ended = self.program.run_step(self.learner.enter(self.t))
+                chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
                 self.t += 1
                 if self.t % protocol["evaluation"]["every"] == 0 or self.t == self.steps:
                     with self.watch.waiting("evaluation"):
@@ -180,8 +180,8 @@ class Trainer:
     def survey(self) -> Row:
         """The sizes that the unlabeled classes seem to have, by the errors on the held-out images; None: no telling."""
         held_out, unlabeled = self.data.validation, self.data.unlabeled
-        probs, guesses = (self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled))
-        sizes = class_sizes(soft_confusion(probs, held_out.labels.cpu().numpy()), guesses.sum(0))
+        probs, pseudo_labels = (self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled))
+        sizes = class_sizes(soft_confusion(probs, held_out.labels.cpu().numpy()), pseudo_labels.sum(0))
         return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(probs.shape[1])}
 
     @staticmethod

@@ -37,7 +37,7 @@ class AddOn(nn.Module):
 
     needs: frozenset[str] = frozenset()  # keys of step.out it reads
     heads: Mapping[str, Head] = {}  # heads to hang on the network, by name: how many outputs, or the widths
-    readout: ClassVar[str | None] = None  # the head that answers at test time
+    evaluation_head: ClassVar[str | None] = None  # the head that answers at test time
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it bends, which no other add-on may
     now: Hashable = None  # the phase of the step under way
 
@@ -64,7 +64,7 @@ class AddOn(nn.Module):
     def commit(self, step: Step, memo: Any) -> None:
         """Write what this step leaves behind."""
 
-    def guesses(self, step: Step, memo: Any) -> dict[str, Tensor]:
+    def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:
         """Pseudo-labels (U, K) that it made on the way, by name, for analyses alone; writes nothing."""
         return {}
 
@@ -86,7 +86,7 @@ class Learner(nn.Module):
         """The add-ons in the order of the params file, which is part of the method's definition."""
         return list(self.addons)  # type: ignore[arg-type]
 
-    def enter(self, t: int) -> Hashable:
+    def set_phase(self, t: int) -> Hashable:
         """Tell every add-on the phase of step t; returns the phases of all."""
         for addon in self.chain:
             addon.now = addon.phase(t)
@@ -107,7 +107,7 @@ class Learner(nn.Module):
         out = network(images)
         logits = out.logits
         for addon in self.chain:
-            logits = out.heads[addon.readout] if addon.readout else logits
+            logits = out.heads[addon.evaluation_head] if addon.evaluation_head else logits
         return logits, self.adjust(logits, Role.EVAL, Step(_no_batch(images), {"eval": out}))
 
     def embed(self, images: Tensor, models: Models) -> Tensor:
@@ -150,7 +150,7 @@ class Learner(nn.Module):
             memos.append(memo)
         return step._replace(targets=probs, memos=tuple(memos))
 
-    def extras(self, step: Step) -> Losses:
+    def addon_losses(self, step: Step) -> Losses:
         """Every add-on's `losses`."""
 
         def chain(probs: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ class Learner(nn.Module):
             addon.commit(step, memo)
 
     @torch.no_grad()
-    def guesses(self, step: Step) -> dict[str, Tensor]:
+    def pseudo_labels(self, step: Step) -> dict[str, Tensor]:
         """Pseudo-labels (U, K) of one step by where they come from, before `commit`, for analyses alone.
 
         "linear": the classifier's own on the weak view; those of the add-ons; "final": what was learned from. Empty
@@ -176,11 +176,11 @@ class Learner(nn.Module):
             return {}
         linear = {"linear": step.out["weak"].logits.softmax(-1)} if "weak" in step.out else {}
         pairs = zip(self.chain, step.memos, strict=True)
-        named = {name: probs for addon, memo in pairs for name, probs in addon.guesses(step, memo).items()}
+        named = {name: probs for addon, memo in pairs for name, probs in addon.pseudo_labels(step, memo).items()}
         return linear | named | {"final": step.targets}
 
 
-def joint(network: Network, **images: Tensor) -> dict[str, Output]:
+def forward_jointly(network: Network, **images: Tensor) -> dict[str, Output]:
     """One forward of several views, so that they share their batch statistics."""
     sizes = [len(part) for part in images.values()]
     out = network(torch.cat(list(images.values())))

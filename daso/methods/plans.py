@@ -14,7 +14,7 @@ from daso.errors import ParamsError
 ALIGNMENT = "distribution_alignment.temperature"
 
 
-def waits(options: Mapping[str, object]) -> bool:
+def needs_estimate(options: Mapping[str, object]) -> bool:
     """Whether a method with these options waits for an estimate of the unlabeled classes' sizes."""
     return options.get("darp.prior") == "estimated"
 
@@ -68,7 +68,7 @@ class Plan:
         """
         return (Stage("", steps),)
 
-    def lenders(self) -> tuple[str, ...]:
+    def upstream(self) -> tuple[str, ...]:
         """Methods whose ordinary runs, in the same setting, lend a stage something."""
         return ()
 
@@ -134,7 +134,7 @@ class Crt(Plan):
             )
         return (Stage("", self.steps, encoder=Encoder(self.base, self.statistics)),)
 
-    def lenders(self) -> tuple[str, ...]:
+    def upstream(self) -> tuple[str, ...]:
         """The method whose encoder is kept."""
         return (self.base,)
 
@@ -166,9 +166,9 @@ class Prior(Plan):
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
         """The method alone."""
-        estimate = Estimate(self.by, "darp.estimate") if waits(options) else None
+        estimate = Estimate(self.by, "darp.estimate") if needs_estimate(options) else None
         return (Stage("", steps, estimate=estimate),)
 
-    def lenders(self) -> tuple[str, ...]:
+    def upstream(self) -> tuple[str, ...]:
         """The method of the survey."""
         return (self.by,)

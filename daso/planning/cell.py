@@ -8,19 +8,19 @@ from typing import NamedTuple
 from daso.config.explain import Row as Line
 from daso.config.explain import aligned, place_of
 from daso.config.keys import Keys
-from daso.config.paper_names import Paper, called, in_words, same
-from daso.config.params import Params, Tree, nearest
-from daso.config.resolve import Run, resolve, runs, setting_config, with_lenders
+from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
+from daso.config.params import Params, Tree, did_you_mean
+from daso.config.resolve import Run, resolve, runs, setting_config, with_upstream
 from daso.errors import DasoError
 from daso.planning.cost import lines
 from daso.planning.paper_tables import COLUMN, METRICS, Address, Table, address, grid, method, setting, table_of
-from daso.planning.status import TO_DO, states
+from daso.planning.status import TO_DO, run_statuses
 from daso.report.published import PUBLISHED, RUNS, SOURCE, Row, cell_key, look_up, read_published, row_key, value
 
 PROTOCOL = "paper"
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """A cell in params/: its place and method, or what of them is missing."""
 
     dataset: str
@@ -51,14 +51,14 @@ def cell(params: Params, words: str, row: str = "", place: str = "") -> Iterator
     yield _runs(params, found)
 
 
-def match(params: Params, printed: Row) -> Found:
+def match(params: Params, printed: Row) -> Match:
     """The dataset, setting and method of params/ that a published row is about, by what they hold."""
     dataset, metric, plain = printed["dataset"], printed["metric"], row_key({**printed, "unlabeled": ""})
     sizes = {name: printed[name] or None for name in ("gamma_l", "gamma_u", "n1", "m1")}
     methods = [
         name
         for name, tree in params.methods.items()
-        if plain in (cell_key(dataset, sizes, paper, metric) for paper in called(tree.get("paper", {})))
+        if plain in (cell_key(dataset, sizes, paper, metric) for paper in paper_methods(tree.get("paper", {})))
     ]
     settings = [
         name
@@ -73,7 +73,7 @@ def match(params: Params, printed: Row) -> Found:
     if not methods:
         words = f'paper: {{base: {printed["base"]}, addons: "{printed["addons"]}"}}'
         missing.append(f"no file of {params.root}/methods has `{words}`")
-    return Found(dataset, settings, methods, missing)
+    return Match(dataset, settings, methods, missing)
 
 
 def _row(params: Params, table: Table, words: str) -> str:
@@ -81,10 +81,12 @@ def _row(params: Params, table: Table, words: str) -> str:
     if not words or words.isdecimal():
         return words
     paper = params.methods.get(words, {}).get("paper")
-    said = [in_words(name) for name in called(paper)] if paper else [words]
-    found = [str(i) for i, method in enumerate(table.methods, start=1) if any(same(method, name) for name in said)]
+    said = [paper_name(name) for name in paper_methods(paper)] if paper else [words]
+    found = [
+        str(i) for i, method in enumerate(table.methods, start=1) if any(same_method(method, name) for name in said)
+    ]
     if not found:
-        raise DasoError(f"table {table.name} has no row '{words}'{nearest(said[0], table.methods)}")
+        raise DasoError(f"table {table.name} has no row '{words}'{did_you_mean(said[0], table.methods)}")
     return found[0]
 
 
@@ -128,11 +130,11 @@ def _trained(params: Params, run: Run) -> Run:
     return run if run in named else next(alike, run)
 
 
-def _runs(params: Params, found: Found) -> str:
+def _runs(params: Params, found: Match) -> str:
     """The runs of a cell, what comes before them, and their suites, command and cost."""
     own = [_trained(params, Run(found.dataset, found.settings[0], PROTOCOL, found.methods[0], i)) for i in range(RUNS)]
-    chain = with_lenders(params, own)
-    far = states(Keys(params), chain)
+    chain = with_upstream(params, own)
+    far = run_statuses(Keys(params), chain)
     rows: list[Line] = [(f"run {run.id}", far[run.id], "" if run in own else "comes before") for run in chain]
     suites = [name for name in params.suites if set(own) <= set(runs(params, name))]
     rows.append((f"suites: {', '.join(suites) or 'none'}",))

@@ -11,9 +11,9 @@ from daso.config.feasibility import unlabeled_views
 from daso.config.keys import MEASURED
 from daso.config.params import Params
 from daso.config.resolve import Run, resolve
-from daso.data.files import digest, read_json, read_sealed
+from daso.data.files import digest, read_checksummed, read_json
 from daso.report.collect import Cell
-from daso.report.speed import three_digits, ways
+from daso.report.speed import by_environment, three_digits
 
 BENCHMARKS = Path("docs/benchmarks")
 STEPS = Path("benchmarks/steps.json")  # what `daso plan --measure` has measured here
@@ -82,8 +82,8 @@ def timed(params: Params, run: Run, *, every_mode: bool = False) -> Iterator[Tim
     alike = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
     for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
         files = [file for name in alike for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")]
-        metrics = dict(enumerate(read_sealed(file, "file of metrics") for file in sorted(files)))
-        for (device, how), speeds in ways(Cell("", "", run.recipe, "", (), done=metrics)).items():
+        metrics = dict(enumerate(read_checksummed(file, "file of metrics") for file in sorted(files)))
+        for (device, how), speeds in by_environment(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
             yield Timed(device, how, f"{place}/", statistics.median(seconds))
     for one in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():

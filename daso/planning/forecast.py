@@ -12,13 +12,13 @@ from typing import NamedTuple
 from daso.config.explain import aligned
 from daso.config.keys import Keys
 from daso.config.params import Params
-from daso.config.resolve import Run, lenders, runs, setting_config, with_lenders
-from daso.data.class_sizes import class_sizes, way_of
-from daso.data.files import pretty, read_json, whole_file
+from daso.config.resolve import Run, runs, setting_config, upstream_runs, with_upstream
+from daso.data.class_sizes import class_sizes, setting_kind
+from daso.data.files import atomic_write, pretty, read_json
 from daso.engine.gpus import devices, gpu, slots
 from daso.machine import cores, cpu_bf16, processor
 from daso.planning.cost import STEPS, Timed, Work, kind, timed
-from daso.planning.status import TO_DO, states
+from daso.planning.status import TO_DO, run_statuses
 from daso.report import planned
 from daso.report.provenance import duration
 from daso.report.sizes import Bytes, bytes_of
@@ -48,14 +48,14 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
 
     Raises ParamsError where there is no such suite.
     """
-    keys, chain = Keys(params), with_lenders(params, named := runs(params, suite))
-    far = states(keys, chain)
+    keys, chain = Keys(params), with_upstream(params, named := runs(params, suite))
+    far = run_statuses(keys, chain)
     todo = [run for run in chain if far[run.id] in TO_DO]
     counts = Counter(far.values())
     damaged = ["damaged"] if counts["damaged"] else []
     states_of = ", ".join(f"{counts[state]} {state}" for state in ("done", *damaged, *TO_DO))
-    lent = f", {len(chain) - len(named)} of them for what they lend to others" if len(chain) > len(named) else ""
-    yield f"{suite}: {len(chain)} runs{lent}: {states_of}"
+    upstream = f", {len(chain) - len(named)} of them for what they lend to others" if len(chain) > len(named) else ""
+    yield f"{suite}: {len(chain)} runs{upstream}: {states_of}"
     here = _here(params, chain[0].protocol)
     yield f"here: {here.device}, {here.how}, {_runs(here.at_once)} at once"
     paces = {run.recipe: one for run in chain if (one := _pace(params, run, here))}
@@ -120,7 +120,7 @@ def _measured(params: Params, keys: Keys, lacking: Sequence[Run], here: Here) ->
         record = {"of": kind(params, run), "recipe": run.recipe, "device": here.device, "how": here.how}
         known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
         kept = [one for one in known if any(one.get(name) != value for name, value in record.items())]
-        with whole_file(STEPS) as file:
+        with atomic_write(STEPS) as file:
             file.write(pretty({"steps": [*kept, {**record, "protocol": run.protocol, "seconds": seconds}]}))
         found[run.recipe] = Timed(here.device, here.how, str(STEPS), seconds)
     return found
@@ -162,7 +162,9 @@ def _longest(params: Params, seconds: dict[Run, float]) -> float:
     """Seconds of the longest chain of runs that wait for each other; lenders come first in `seconds`."""
     ends: dict[Run, float] = {}
     for run, mine in seconds.items():
-        ends[run] = mine + max((ends.get(lender, 0.0) for lender in lenders(params, run)), default=0.0)
+        ends[run] = mine + max(
+            (ends.get(upstream_run, 0.0) for upstream_run in upstream_runs(params, run)), default=0.0
+        )
     return max(ends.values(), default=0.0)
 
 
@@ -219,7 +221,7 @@ def _images(params: Params, run: Run) -> dict[str, int]:
     train, test, others = _all_images(params, run.dataset)
     holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
     tail = class_sizes(setting, classes)[1]
-    rest = others if way_of(setting) == "others" else train - holdout
+    rest = others if setting_kind(setting) == "others" else train - holdout
     unlabeled = rest if tail is None else sum(tail)
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}
 

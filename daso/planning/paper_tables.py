@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from daso.config.explain import Row as Line
 from daso.config.explain import aligned
-from daso.config.paper_names import in_words
+from daso.config.paper_names import paper_name
 from daso.errors import DasoError
 from daso.report.published import PAPER, SOURCE, Row, value
 
@@ -72,7 +72,7 @@ def table_of(rows: Sequence[Row], name: str) -> Table:
 
 def method(row: Row) -> str:
     """The method of a published row, as `fixmatch+la+daso`."""
-    return in_words({name: row[name] for name in ROW})
+    return paper_name({name: row[name] for name in ROW})
 
 
 def setting(row: Row) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from daso.config.build import Lent, build
+from daso.config.build import Upstream, build
 from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
 
@@ -61,10 +61,12 @@ def trainer(config: Config, device: torch.device, mode: str, data: Resident | No
     """Return a run of a configuration, on random data by default; results of upstream runs are made up."""
     data, plan = data or random_data(config, device), config["plan"]
     sizes = [1.0] * config["dataset"]["num_classes"]
-    lent = Lent(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
-    run = build(config, data, device, mode=mode, lent=lent)
+    upstream = Upstream(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
+    run = build(config, data, device, mode=mode, upstream=upstream)
     if "encoder" in plan:
-        run = build(config, data, device, mode=mode, lent=lent._replace(encoder=run.models.student.state_dict()))
+        run = build(
+            config, data, device, mode=mode, upstream=upstream._replace(encoder=run.models.student.state_dict())
+        )
     return run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from daso.config.params import Params
-from daso.config.resolve import Run, lenders
+from daso.config.resolve import Run, upstream_runs
 from daso.errors import DataError
 from daso.planning.cost import Work, timed
 
@@ -35,7 +35,7 @@ class WallTimes:
     def short(self, run: Run) -> bool:
         """Whether a run may share its job: it is known to be short and waits for no other run."""
         seconds = self.seconds(run)
-        return seconds is not None and seconds <= 60 * SHORT and not lenders(self.params, run)
+        return seconds is not None and seconds <= 60 * SHORT and not upstream_runs(self.params, run)
 
     def seconds(self, run: Run) -> float | None:
         """All steps of a run at the slowest pace that was measured; None where none was."""

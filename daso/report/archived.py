@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from daso.report.collect import Cell, Tree
 from daso.report.provenance import short, text
-from daso.report.verdicts import obstacles
+from daso.report.verdicts import reasons_not_comparable
 
 
 class Place(NamedTuple):
@@ -33,9 +33,9 @@ def parts(cell: Cell) -> dict[Place, Cell]:
     }
 
 
-def hindrances(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
+def archived_reasons(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
     """Why kept runs may not stand beside published numbers: what holds for any run, or a budget that was another."""
     runs = list(runs)
     budgets = sorted({run["steps"] for run in runs} - {protocol["steps"]})
     other = [f"trained for {steps:,} steps, the protocol has {protocol['steps']:,}" for steps in budgets]
-    return [*obstacles(protocol, runs), *other]
+    return [*reasons_not_comparable(protocol, runs), *other]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.data.files import read_sealed
-from daso.data.validate import COUNT, NUMBER, OneOf, misfit
+from daso.data.files import read_checksummed
+from daso.data.validate import COUNT, NUMBER, OneOf, schema_error
 from daso.errors import DataError
-from daso.paths import again
+from daso.paths import rebuild_hint
 
 Tree = Mapping[str, Any]
 MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics of a run; fractions 0..1
@@ -151,16 +151,16 @@ def read_metrics(path: Path, run: str, mend: str = "") -> Tree | None:
     """The metrics of a run, or None where it has none; DataError, which says how to mend it, where they are not its."""
     if not path.exists():
         return None
-    tree = read_sealed(path, "file of metrics", mend)
+    tree = read_checksummed(path, "file of metrics", mend)
     if tree.get("run") != run or "key" not in tree:
-        raise DataError(f"{path}: not the metrics of {run}; {mend or again(path)}")
-    wrong = misfit(tree, FORM) or misfit(tree.get("files", {}), dict, "files")
+        raise DataError(f"{path}: not the metrics of {run}; {mend or rebuild_hint(path)}")
+    wrong = schema_error(tree, FORM) or schema_error(tree.get("files", {}), dict, "files")
     if not wrong and sorted(tree["class_order"]) != list(range(len(tree["recall"]))):
         wrong = "class_order does not name each class once"
     if not wrong and len(tree["classes"]) != len(tree["recall"]):
         wrong = "classes does not have a name for each class"
     if wrong:
-        raise DataError(f"{path}: not the metrics of a run: {wrong}; {mend or again(path)}")
+        raise DataError(f"{path}: not the metrics of a run: {wrong}; {mend or rebuild_hint(path)}")
     return tree
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from daso.errors import DataError
-from daso.paths import again
+from daso.paths import rebuild_hint
 from daso.report.collect import Cell, Tree
 
 FloatArray = NDArray[np.float64]
@@ -89,10 +89,10 @@ def _read(path: Path, metrics: Tree) -> pd.DataFrame | None:
         return None
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != metrics.get("files", {}).get(path.name):
-        raise DataError(f"{path}: damaged, or of another training than its metrics; {again(path)}")
+        raise DataError(f"{path}: damaged, or of another training than its metrics; {rebuild_hint(path)}")
     table = pd.read_csv(io.BytesIO(content))
     if "step" not in table or "test_top1" not in table:
-        raise DataError(f"{path}: no column 'step' or 'test_top1'; {again(path)}")
+        raise DataError(f"{path}: no column 'step' or 'test_top1'; {rebuild_hint(path)}")
     return table.set_index("step")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.keys import PLANS
-from daso.data.files import pretty, read_json, whole_file
+from daso.data.files import atomic_write, pretty, read_json
 from daso.report.collect import Cell, Tree
 from daso.report.provenance import duration
 from daso.report.speed import device_of, three_digits
@@ -44,7 +44,7 @@ def read(suite: str) -> Plan:
 
 def write(suite: str, plan: Plan) -> None:
     """Keep what is expected."""
-    with whole_file(file_of(suite)) as file:
+    with atomic_write(file_of(suite)) as file:
         file.write(pretty({"suite": suite, "runs": plan}))
 
 

@@ -10,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.config.paper_names import called
-from daso.data.class_sizes import labeled_share, way_of
+from daso.config.paper_names import paper_methods
+from daso.data.class_sizes import labeled_share, setting_kind
 from daso.data.files import read_file
 from daso.errors import DataError
 
@@ -93,11 +93,11 @@ def look_up(
     """
     if paper is None:
         return None
-    wanted = [cell_key(dataset, setting, name, metric) for name in called(paper)]
+    wanted = [cell_key(dataset, setting, name, metric) for name in paper_methods(paper)]
     found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) in wanted]
     found.sort(key=lambda row: ORDER.index(row["table"]))
     if not found:
-        return _recalled(rows, [cell_key(dataset, setting, name, "top1") for name in called(paper)])
+        return _recalled(rows, [cell_key(dataset, setting, name, "top1") for name in paper_methods(paper)])
     first = found[0]
     std = float(first["std"]) if first["std"] else None
     note = "; ".join(_notes(first, found[1:]))
@@ -118,11 +118,11 @@ def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any],
     Where a share of one tail is labeled, the sizes are those of its two parts; where all images are unlabeled, m1 is
     `all` and gamma_u 1, as of CIFAR.
     """
-    if way_of(setting) == "share":
+    if setting_kind(setting) == "share":
         n, gamma = setting["n"], setting["gamma"]
         (n1,) = labeled_share((n,), setting["share"])
         setting = {"n1": n1, "m1": n - n1, "gamma_l": gamma, "gamma_u": gamma}
-    elif way_of(setting) == "whole":
+    elif setting_kind(setting) == "whole":
         setting = {**setting, "m1": "all", "gamma_u": 1}
     gamma_u = _number(setting.get("gamma_u"))
     if setting.get("reversed") and isinstance(gamma_u, Fraction):

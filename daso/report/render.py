@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from daso.data.files import whole_file
+from daso.data.files import atomic_write
 from daso.report import analyses, curves, figure_groups, sections, verdicts
 from daso.report.collect import Cell, Tree, collect
 from daso.report.published import RUNS, read_all
@@ -155,5 +155,5 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from daso.data.class_sizes import way_of
+from daso.data.class_sizes import setting_kind
 from daso.report.analyses import Findings
-from daso.report.archived import Place, hindrances, parts
+from daso.report.archived import Place, archived_reasons, parts
 from daso.report.collect import MEASURES, Cell, Spread, Tree, plus_minus
 from daso.report.figure_groups import Plate
 from daso.report.planned import Expected, compared
@@ -24,8 +24,8 @@ from daso.report.verdicts import (
     Verdict,
     judge,
     label,
-    obstacles,
     paired,
+    reasons_not_comparable,
     references,
     remarks,
 )
@@ -99,7 +99,7 @@ def judged(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list
         target = look_up(published, table["dataset"]["name"], setting, method.get("paper"))
         ours = cell.spread()
         runs = cell.done.values()
-        verdict = judge(ours, target, obstacles(suite["protocol"], runs), remarks(runs))
+        verdict = judge(ours, target, reasons_not_comparable(suite["protocol"], runs), remarks(runs))
         measured = [(place, _kept(part, target, suite["protocol"])) for place, part in parts(cell).items()]
         found.append(Judged(cell, ours, target, verdict, tuple(measured)))
     return found
@@ -107,7 +107,7 @@ def judged(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list
 
 def _kept(part: Cell, target: Published | None, protocol: Tree) -> Judged:
     ours, runs = part.spread(), part.done.values()
-    return Judged(part, ours, target, judge(ours, target, hindrances(protocol, runs), remarks(runs)))
+    return Judged(part, ours, target, judge(ours, target, archived_reasons(protocol, runs), remarks(runs)))
 
 
 def section(
@@ -163,13 +163,13 @@ def described(setting: Tree) -> dict[str, str]:
     if "labeled" in setting:
         sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
         return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
-    if way_of(setting) == "share":
+    if setting_kind(setting) == "share":
         sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
         gammas = dict.fromkeys(("gamma_l", "gamma_u"), f"{setting['gamma']:g}")
         return {"name": str(setting["name"]), **sizes, **gammas, "reversed": ""}
     gamma_u = setting.get("gamma_u")
     unlabeled = "unknown" if gamma_u is None else f"{gamma_u:g}"
-    if way_of(setting) == "whole":
+    if setting_kind(setting) == "whole":
         setting, unlabeled = {**setting, "m1": "every training image"}, "as found"
     if setting.get("reversed") and gamma_u is not None:
         unlabeled = f"1/{gamma_u:g}" if Fraction(str(gamma_u)) != 1 else "1"

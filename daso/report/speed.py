@@ -34,7 +34,9 @@ class Pace(NamedTuple):
 
 def paces(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[Pace]:
     """A row for each way that a cell's finished runs were carried out; of a setting, those of one device together."""
-    found = [_pace(cell, titles[cell.method], way, runs) for cell in cells for way, runs in ways(cell).items()]
+    found = [
+        _pace(cell, titles[cell.method], way, runs) for cell in cells for way, runs in by_environment(cell).items()
+    ]
     settings, devices = [pace.setting for pace in found], [pace.device for pace in found]
     return sorted(found, key=lambda pace: (settings.index(pace.setting), devices.index(pace.device)))
 
@@ -51,12 +53,12 @@ def shares(speed: Tree) -> dict[str, float] | None:
     return {**found, REST: max(0.0, 100.0 - sum(found.values()))}
 
 
-def ways(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
+def by_environment(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
     """The speeds of a cell's runs by where and how they ran."""
     found: dict[tuple[str, str], list[Tree]] = {}
     for run in cell.done.values():
         speed, origin = run.get("speed") or {}, run.get("provenance") or {}
-        found.setdefault((device_of(origin), how_of(origin, speed)), []).append(speed)
+        found.setdefault((device_of(origin), mode_of(origin, speed)), []).append(speed)
     return found
 
 
@@ -68,7 +70,7 @@ def device_of(origin: Tree) -> str:
     return f"{device}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
-def how_of(origin: Tree, speed: Tree) -> str:
+def mode_of(origin: Tree, speed: Tree) -> str:
     """Precision, mode, tuned cuDNN and, if more than one, how many runs shared the device."""
     replicas = speed.get("replicas") or 1
     words = [str(origin.get(name) or ABSENT) for name in ("precision", "mode")]

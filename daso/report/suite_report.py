@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daso.config.keys import MEASURED, Keys
 from daso.config.load import load
-from daso.config.resolve import expanded, runs
+from daso.config.resolve import expand_suite, runs
 from daso.report import planned
 from daso.report.published import PUBLISHED
 from daso.report.render import build_report
@@ -21,7 +21,7 @@ def write_report(suite: str, out: Path) -> None:
     params = load()
     keys = Keys(params)
     build_report(
-        expanded(params, suite),
+        expand_suite(params, suite),
         metrics=Path("metrics"),
         runs=Path("runs"),
         scratch=Path("scratch"),

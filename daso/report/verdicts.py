@@ -106,7 +106,7 @@ def judge(
     return Verdict(word, difference, width, (*few, *remarks))
 
 
-def obstacles(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
+def reasons_not_comparable(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
     """Why the numbers of these runs may not stand beside published ones: their protocol, or their images."""
     found = [] if protocol.get("comparable") else [label(protocol)]
     if not all(in_archive_order(source) or _recognised(source) for source in _sources(runs)):

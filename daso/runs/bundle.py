@@ -6,14 +6,14 @@ from pathlib import Path
 
 from daso.data.bundle import BundledRun, read_bundle
 from daso.data.derive import derive
-from daso.data.files import sealed, whole_file
+from daso.data.files import atomic_write, checksummed
 from daso.data.store import load_store
-from daso.engine.survey import found
+from daso.engine.survey import survey_result
 from daso.errors import DataError, DivergedError
-from daso.runs.train import Job, Way, train
+from daso.runs.train import Execution, Job, train
 
 
-def train_bundle(bundle: Path, way: Way) -> None:
+def train_bundle(bundle: Path, execution: Execution) -> None:
     """Train what of a bundle is not trained yet, lenders before the runs that take their results; see `train`.
 
     Raises DivergedError when runs have diverged, and DataError when another process is still at a run whose results are
@@ -24,7 +24,7 @@ def train_bundle(bundle: Path, way: Way) -> None:
     while ready := [run for run in waiting if _make_reads(bundle, run)]:
         waiting = [run for run in waiting if run not in ready]
         try:
-            train([_job(bundle, run) for run in ready], way)
+            train([_job(bundle, run) for run in ready], execution)
         except DivergedError as error:
             diverged += str(error).splitlines()
     if diverged:
@@ -45,15 +45,15 @@ def _make_reads(bundle: Path, run: BundledRun) -> bool:
     """Make what is missing of the files that a run reads; whether they are all there now."""
     plan = run.config["plan"]
     for name, path in run.reads.items():
-        lender = bundle / "runs" / plan[name]["of"] if "of" in plan.get(name, {}) else None
+        upstream_run = bundle / "runs" / plan[name]["of"] if "of" in plan.get(name, {}) else None
         if path.exists():
             continue
-        if lender and not (lender / "train.json").exists():
+        if upstream_run and not (upstream_run / "train.json").exists():
             return False
         if name == "split":
-            derive(plan["split"], run.drawn, load_store(run.store), path, lender)
-        elif name == "estimate" and lender:
-            survey = found(lender, plan["estimate"]["key"])  # whose code `train` has looked at
-            with whole_file(path) as file:
-                file.write(sealed(survey))
+            derive(plan["split"], run.drawn, load_store(run.store), path, upstream_run)
+        elif name == "estimate" and upstream_run:
+            survey = survey_result(upstream_run, plan["estimate"]["key"])  # whose code `train` has looked at
+            with atomic_write(path) as file:
+                file.write(checksummed(survey))
     return True

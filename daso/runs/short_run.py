@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from daso.config.resolve import copied
-from daso.data.files import pretty, read_json, sealed, whole_file
+from daso.config.resolve import copy_tree
+from daso.data.files import atomic_write, checksummed, pretty, read_json
 from daso.data.split import save_split
 from daso.data.store import write_store
 from daso.errors import DataError
@@ -37,7 +37,7 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     Every component stays, with its options but for lengths, and for thresholds, which an untrained network would never
     reach: all pseudo-labels would be masked, and no bit of the consistency loss compared.
     """
-    short: dict[str, Any] = copied(
+    short: dict[str, Any] = copy_tree(
         {**config, "run": NAME, "key": NAME, "split_config_sha256": NAME, "seed": 0, "draw_seed": 0}
     )
     protocol, method, optimizer, plan = (short[name] for name in ("protocol", "method", "optimizer", "plan"))
@@ -99,27 +99,27 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
 
     pixels = {"train": images(labels), "test": images(test)}
     first, last = len(parts["labeled"]), len(parts["labeled"]) + len(parts["unlabeled"])
-    guessed = labels[first : first + k].copy() if "of" in plan.get("split", {}) else np.empty(0, np.int64)
+    pseudo_labeled = labels[first : first + k].copy() if "of" in plan.get("split", {}) else np.empty(0, np.int64)
     if config["setting"].get("m1") == "all":
         labels[first:last] = -1
     known = {"train": labels, "test": test}
     stored = {part: (pixels[part], known[part]) for part in pixels}
     store = write_store(folder / "store", dataset["name"], [str(name) for name in range(k)], stored, {"kind": NAME})
     rows = np.arange(len(labels))
-    labeled = np.concatenate([rows[:first], rows[first : first + len(guessed)]])
+    labeled = np.concatenate([rows[:first], rows[first : first + len(pseudo_labeled)]])
     head = {"dataset": dataset["name"], "setting": config["setting"]["name"], "seed": 0, "config_sha256": NAME}
     head |= {"source_sha256": store.sha256, "class_order": list(range(k))}
     if "split" in plan:
         head |= {"drawn_sha256": NAME, "way": plan["split"]}
-    save_split(head, Split(labeled, rows[first:last], rows[last:], guessed), labels, folder / "split.json")
+    save_split(head, Split(labeled, rows[first:last], rows[last:], pseudo_labeled), labels, folder / "split.json")
     paths = {"store": folder / "store", "split": folder / "split.json"}
     if "encoder" in plan:
         paths["encoder"] = Path("runs", plan["encoder"]["of"], "final.pt").absolute()
     if "estimate" in plan:
         paths["estimate"] = folder / "estimate.json"
         estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"].tolist(), "trusted": 1, "evaluations": 1}
-        with whole_file(paths["estimate"]) as file:
-            file.write(sealed(estimate))
+        with atomic_write(paths["estimate"]) as file:
+            file.write(checksummed(estimate))
     return paths
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.resolve import Run, lenders, parse_run, resolve
+from daso.config.resolve import Run, parse_run, resolve, upstream_runs
 from daso.data.bundle import other_files
-from daso.data.files import sealed, whole_file
-from daso.data.run_files import FILES, RESULT, Finished, finished
+from daso.data.files import atomic_write, checksummed
+from daso.data.run_files import FILES, RESULT, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.errors import DataError
-from daso.paths import read
+from daso.paths import input_files
 
 
 def adopt_bundle(bundle: Path) -> list[str]:
@@ -29,26 +29,27 @@ def adopt_bundle(bundle: Path) -> list[str]:
         raise DataError(f"{bundle}: no finished run in it; train it with `python -m daso train --bundle {bundle}`")
     params = load()
     runs = {
-        parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): finished(path.parent) for path in found
+        parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): load_finished_run(path.parent)
+        for path in found
     }
     errors = [line for run, there in runs.items() for line in _other_key(Keys(params), run, there, bundle)]
     if errors:
         raise DataError(*errors)
     waiting = dict(runs)
     while waiting:  # lenders first: the splits of what follows are made here of what they guess
-        ready = [run for run in waiting if not waiting.keys() & set(lenders(params, run))]
+        ready = [run for run in waiting if not waiting.keys() & set(upstream_runs(params, run))]
         batch = {run: waiting.pop(run) for run in ready}
-        reads = {run: read(run.id, resolve(params, run)["plan"]) for run in batch}
+        reads = {run: input_files(run.id, resolve(params, run)["plan"]) for run in batch}
         _snakemake(sorted({path.as_posix() for files in reads.values() for path in files.values()}))  # made, or here
         if errors := [line for run, there in batch.items() for line in other_files(there, reads[run])]:
             raise DataError(*errors)
         for run, there in batch.items():
             _copy(there, Path("runs", run.id))
-            journal.remember(journal.place(run.id), there.result)
+            journal.record_result(journal.entry_path(run.id), there.result)
     return [run.id for run in runs]
 
 
-def _other_key(keys: Keys, run: Run, there: Finished, bundle: Path) -> list[str]:
+def _other_key(keys: Keys, run: Run, there: FinishedRun, bundle: Path) -> list[str]:
     for name in FILES:
         there.read(name)
     trained, now = there.config.get("key"), keys.train(run)
@@ -60,13 +61,13 @@ def _other_key(keys: Keys, run: Run, there: Finished, bundle: Path) -> list[str]
     ]
 
 
-def _copy(there: Finished, target: Path) -> None:
+def _copy(there: FinishedRun, target: Path) -> None:
     for name in FILES:
         content = there.read(name)
-        with whole_file(target / name) as file:
+        with atomic_write(target / name) as file:
             file.write(content)
-    with whole_file(target / RESULT) as file:
-        file.write(sealed(there.result))
+    with atomic_write(target / RESULT) as file:
+        file.write(checksummed(there.result))
 
 
 def _snakemake(arguments: list[str]) -> None:

@@ -11,15 +11,15 @@ from daso.config.keys import MEASURED
 from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.data.bundle import BundledRun, other_files, read_bundle
-from daso.data.files import digest, read_sealed, sealed, whole_file
-from daso.data.run_files import FILES, RESULT, finished
+from daso.data.files import atomic_write, checksummed, digest, read_checksummed
+from daso.data.run_files import FILES, RESULT, load_finished_run
 from daso.data.split import check_split
 from daso.data.store import load_store
-from daso.data.validate import misfit
+from daso.data.validate import schema_error
 from daso.engine import journal
 from daso.engine.metrics import run_metrics
 from daso.errors import DataError
-from daso.paths import again
+from daso.paths import rebuild_hint
 
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -35,17 +35,17 @@ def keep(name: str) -> Path:
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
             raise DataError(f"{path}: there is no such file to keep; make it with `snakemake {path}`, or `dvc pull` it")
-    found, trained = read_sealed(metrics, "file of metrics"), finished(source, name=run)
-    if wrong := misfit(found, {"provenance": dict}):
-        raise DataError(f"{metrics}: not the metrics of a run: {wrong}; {again(metrics)}")
+    found, trained = read_checksummed(metrics, "file of metrics"), load_finished_run(source, name=run)
+    if wrong := schema_error(found, {"provenance": dict}):
+        raise DataError(f"{metrics}: not the metrics of a run: {wrong}; {rebuild_hint(metrics)}")
     if (found.get("run"), found.get("files")) != (run, trained.result.get("files")):
-        raise DataError(f"{metrics}: not the metrics of {source}; {again(metrics)}")
+        raise DataError(f"{metrics}: not the metrics of {source}; {rebuild_hint(metrics)}")
     history = trained.read("history.csv")
     commit = str(found.get("provenance", {}).get("commit"))
     if not COMMIT.fullmatch(commit):
         raise DataError(
             f"{metrics}: trained from {commit}, not a commit; commit the code, then train again: "
-            f"`rm {journal.place(run)} {source / 'train.json'}`, then `snakemake {metrics}`"
+            f"`rm {journal.entry_path(run)} {source / 'train.json'}`, then `snakemake {metrics}`"
         )
     return _write(run, history, found)
 
@@ -76,7 +76,7 @@ def _evaluated(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
     """Return the history and the metrics of a finished run of a bundle; raises DataError as `keep_bundle` does."""
     name, key = run.config["run"], run.config["key"]
     folder = bundle / "runs" / name
-    there = finished(folder, name=name)
+    there = load_finished_run(folder, name=name)
     contents = {file: there.read(file) for file in FILES}
     trained = there.result.get("provenance", {})
     again = f"delete {folder} and run `python -m daso train --bundle {bundle}` again"
@@ -93,7 +93,10 @@ def _evaluated(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
 
 def _write(run: str, history: bytes, metrics: Mapping[str, Any]) -> Path:
     folder = Path(MEASURED, run)
-    for name, content in {"history.csv": history, "metrics.json": sealed(metrics)}.items():  # metrics are read: last
-        with whole_file(folder / name) as file:
+    for name, content in {
+        "history.csv": history,
+        "metrics.json": checksummed(metrics),
+    }.items():  # metrics are read: last
+        with atomic_write(folder / name) as file:
             file.write(content)
     return folder

@@ -14,8 +14,8 @@ from pathlib import Path
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs
-from daso.data.files import SEAL, digest, read_json
-from daso.data.run_files import FILES, RESULT, finished
+from daso.data.files import CHECKSUM, digest, read_json
+from daso.data.run_files import FILES, RESULT, load_finished_run
 from daso.errors import DataError
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
@@ -62,7 +62,7 @@ class Current:
         folder, key = Path("runs", run.id), self.keys.train(run)
         if (folder / RESULT).exists():
             try:
-                if finished(folder, name=run.id).key != key:
+                if load_finished_run(folder, name=run.id).key != key:
                     return "stale"
             except DataError as error:
                 logger.warning("%s", error)
@@ -77,7 +77,10 @@ class Current:
         if not (self.trained(run) and _made(path.with_suffix(".key"), self.keys.evaluate(run), path)):
             return False
         try:
-            shown, result = read_json(path, "file of metrics"), finished(Path("runs", run.id), name=run.id).result
+            shown, result = (
+                read_json(path, "file of metrics"),
+                load_finished_run(Path("runs", run.id), name=run.id).result,
+            )
         except DataError:
             return True
         return all(shown.get(name) == result.get(name) for name in ("files", "speed", "provenance"))
@@ -103,7 +106,7 @@ def report_key(params: Params, suite: str, key: str) -> str:
 def _checksum(path: Path) -> str:
     """Return the checksum that a file of metrics carries, empty if there is none; its readers verify it."""
     try:
-        return str(read_json(path, "file of metrics").get(SEAL))
+        return str(read_json(path, "file of metrics").get(CHECKSUM))
     except DataError:
         return ""
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daso.config.load import load
-from daso.config.resolve import Run, runs, with_lenders
-from daso.data.run_files import FILES, finished
+from daso.config.resolve import Run, runs, with_upstream
+from daso.data.run_files import FILES, load_finished_run
 from daso.errors import DataError
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake'
 def stale(*, delete: bool = False) -> list[Path]:
     """Stores, splits, and folders and files of runs that no suite names, and unknown suites' reports."""
     params = load()
-    named = set(with_lenders(params, (run for suite in params.suites for run in runs(params, suite))))
+    named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
     found = sorted({*_data(named), *_unnamed({run.id for run in named}), *_reports(set(params.suites))})
     for path in found if delete else ():
         if path.is_dir():
@@ -29,12 +29,12 @@ def stale(*, delete: bool = False) -> list[Path]:
     return found
 
 
-def spent() -> None:
+def finished_checkpoints() -> None:
     """Delete the checkpoints of finished runs; keep that of a damaged result, report one that cannot be deleted."""
     for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
         folder = Path("runs", state.parent.relative_to("scratch"))
         try:
-            done = finished(folder, state.stem)
+            done = load_finished_run(folder, state.stem)
             for name in FILES:
                 done.read(name)
             state.unlink(missing_ok=True)

@@ -14,15 +14,15 @@ from typing import Any
 from daso import paths
 from daso.config.load import load
 from daso.config.params import Params
-from daso.config.resolve import resolve, runs, with_lenders
+from daso.config.resolve import resolve, runs, with_upstream
 from daso.data.bundle import other_files
-from daso.data.files import file_digest, read_sealed
-from daso.data.run_files import finished
+from daso.data.files import file_digest, read_checksummed
+from daso.data.run_files import load_finished_run
 from daso.data.split import check_split
 from daso.data.store import verify_store
 from daso.engine import journal
 from daso.errors import DasoError
-from daso.paths import again
+from daso.paths import rebuild_hint
 from daso.report.suite_report import write_report
 
 # All of a suite; `all` alone leaves out what its report no longer needs.
@@ -50,7 +50,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
         )
     trained = _whole(params)
     for run, result in trained.items():
-        journal.remember(journal.place(run), result)
+        journal.record_result(journal.entry_path(run), result)
     _call("dvc", "commit", "--force")
     yield f"recorded in dvc.lock: data, splits, runs, metrics and reports/{params.suite}"
     yield from _pushed()
@@ -72,34 +72,34 @@ def _whole(params: Params) -> dict[str, dict[str, Any]]:
     A key says what a file was made from, not that it is whole.
     """
     suite, found = runs(params, params.suite), {}
-    chain = with_lenders(params, suite)
+    chain = with_upstream(params, suite)
     stores = {run.dataset: verify_store(paths.store(run.id)) for run in chain}
     for run in chain:
         config = resolve(params, run)
-        reads = paths.read(run.id, config["plan"])
-        for split in dict.fromkeys((paths.drawn(run.id), reads["split"])):
+        reads = paths.input_files(run.id, config["plan"])
+        for split in dict.fromkeys((paths.drawn_split(run.id), reads["split"])):
             check_split(split, stores[run.dataset], config["split_config_sha256"])
         if "estimate" in reads:
-            read_sealed(reads["estimate"], "estimate of class sizes")
+            read_checksummed(reads["estimate"], "estimate of class sizes")
         found[run.id] = _left_by(Path("runs", run.id))
-        if errors := other_files(finished(Path("runs", run.id)), reads):
+        if errors := other_files(load_finished_run(Path("runs", run.id)), reads):
             raise DasoError(*errors)
     for run in suite:
         path = Path("metrics", f"{run.id}.json")
-        if read_sealed(path, "file of metrics").get("files") != found[run.id]["files"]:
-            raise DasoError(f"{path}: not the metrics of runs/{run.id}; {again(path)}")
+        if read_checksummed(path, "file of metrics").get("files") != found[run.id]["files"]:
+            raise DasoError(f"{path}: not the metrics of runs/{run.id}; {rebuild_hint(path)}")
     with tempfile.TemporaryDirectory() as fresh:
         write_report(params.suite, Path(fresh))
         for made in sorted(Path(fresh).iterdir()):
             path = Path("reports", params.suite, made.name)
             if path.read_bytes() != made.read_bytes():
-                raise DasoError(f"{path}: damaged, not what the metrics of the runs give; {again(path)}")
+                raise DasoError(f"{path}: damaged, not what the metrics of the runs give; {rebuild_hint(path)}")
     return found
 
 
 def _left_by(folder: Path) -> dict[str, Any]:
     """Return the result of a finished run; raise DasoError if a file is missing or damaged."""
-    trained = finished(folder).result
+    trained = load_finished_run(folder).result
     for name, digest in trained["files"].items():
         path = folder / name
         if not path.exists() or file_digest(path, "sha256") != digest:

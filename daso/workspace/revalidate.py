@@ -21,14 +21,14 @@ from daso.config.code import digest_of
 from daso.config.keys import IMMATERIAL, Keys
 from daso.config.load import load
 from daso.config.params import Params
-from daso.config.resolve import Run, parse_run, runs, with_lenders
+from daso.config.resolve import Run, parse_run, runs, with_upstream
 from daso.config.signature import ROOT, module_file
 from daso.data.bundle import other_files
-from daso.data.files import digest, read_json, read_sealed, sealed
-from daso.data.run_files import FILES, RESULT, Finished, finished
+from daso.data.files import checksummed, digest, read_checksummed, read_json
+from daso.data.run_files import FILES, RESULT, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.engine.environment import commit
-from daso.engine.survey import found
+from daso.engine.survey import survey_result
 from daso.errors import DasoError, DataError
 from daso.runs import short_run
 from daso.workspace.archive import COMMIT
@@ -53,7 +53,7 @@ def revalidate(words: Sequence[str]) -> Iterator[str]:
     for word in words:
         if word not in params.suites and not Path("runs", parse_run(params, word).id, RESULT).exists():
             raise DataError(f"{word}: not finished, so there is nothing to revalidate; train it with `snakemake`")
-    for run in with_lenders(params, _named(params, words or [params.suite])):
+    for run in with_upstream(params, _named(params, words or [params.suite])):
         try:
             if Path("runs", run.id, RESULT).exists() and (line := _revalidated(params, run, compared)):
                 yield line
@@ -71,7 +71,7 @@ def _named(params: Params, words: Sequence[str]) -> Iterator[Run]:
 
 def _revalidated(params: Params, run: Run, compared: Compared) -> str | None:
     """Revalidate one run, whose upstream runs are current; return None if it is current already."""
-    keys, there = Keys(params), finished(Path("runs", run.id), name=run.id)
+    keys, there = Keys(params), load_finished_run(Path("runs", run.id), name=run.id)
     if (now := keys.train(run)) == there.key:
         return None
     for name in FILES:
@@ -87,7 +87,7 @@ def _revalidated(params: Params, run: Run, compared: Compared) -> str | None:
         _check_uncompared(there, root)
         result = _compare(there, config, root, Path(folder), compared)
     record = {"keys": {now: there.key}, "commit": commit(), "date": date.today().isoformat(), "compared": result}
-    journal.revalidate(journal.place(run.id), there.result, record)
+    journal.revalidate(journal.entry_path(run.id), there.result, record)
     made = there.result["provenance"]
     return (
         f"{run.id}: kept; {short_run.STEPS} steps on the CPU give the same bits as commit {trained_from} "
@@ -95,7 +95,7 @@ def _revalidated(params: Params, run: Run, compared: Compared) -> str | None:
     )
 
 
-def _check_params(there: Finished, config: Mapping[str, Any]) -> None:
+def _check_params(there: FinishedRun, config: Mapping[str, Any]) -> None:
     """Raise DataError unless configurations are equal but for keys of their own, code and what moves no number."""
     then, now = _options(there.config), _options(config)
     other = [name for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)]
@@ -122,23 +122,23 @@ def _options(tree: Mapping[str, Any]) -> dict[str, Any]:
     return dict(walk(tree, ""))
 
 
-def _check_inputs(keys: Keys, run: Run, there: Finished) -> None:
+def _check_inputs(keys: Keys, run: Run, there: FinishedRun) -> None:
     """Raise DataError unless split, images and files of upstream runs are current, and those it was trained with."""
     plan, current = there.config["plan"], Current(keys)
-    reads, split = paths.read(run.id, plan), (run.dataset, run.setting, run.seed)
+    reads, split = paths.input_files(run.id, plan), (run.dataset, run.setting, run.seed)
     checks: dict[str, Callable[[Run], bool]] = {"encoder": current.trained, "estimate": current.estimated}
     made = {name: check(parse_run(keys.params, plan[name]["of"])) for name, check in checks.items() if name in plan}
     made["split"] = current.derived(run) if "split" in plan else current.split(*split)
     for name, path in reads.items():
         if not (made[name] and path.exists()):
             raise DataError(
-                f"{path}: missing or out of date, and {there.folder} was trained with it; {paths.made(path)}"
+                f"{path}: missing or out of date, and {there.folder} was trained with it; {paths.create_hint(path)}"
             )
     if errors := other_files(there, reads):
         raise DataError(*errors)
 
 
-def _check_uncompared(there: Finished, root: Path) -> None:
+def _check_uncompared(there: FinishedRun, root: Path) -> None:
     """Raise DataError for a run on CUDA, or compiled, if code has changed that a short run on a CPU never enters."""
     made = there.result["provenance"]
     if str(made.get("device")).startswith("cpu") and made.get("mode") == "eager":
@@ -156,7 +156,7 @@ def _digest(module: str, root: Path) -> str:
 
 
 def _compare(
-    there: Finished, config: Mapping[str, Any], root: Path, folder: Path, compared: Compared
+    there: FinishedRun, config: Mapping[str, Any], root: Path, folder: Path, compared: Compared
 ) -> dict[str, Any]:
     """Compare the short runs of both codes; return what was compared. Raises DataError where one bit differs."""
     precision, name = there.result["provenance"]["precision"], there.config["run"]
@@ -178,7 +178,7 @@ def _compare(
                 f"{there.folder}: the present code gives other bits: {', '.join(other[:3])}{more}; {_again(there)}"
             )
         made = read_json(folder / "now/out/train.json", "result of a run")["provenance"]
-        environment = {name: made[name] for name in journal.WAY if name in made}
+        environment = {name: made[name] for name in journal.ENVIRONMENT if name in made}
         compared[known] = {"steps": short_run.STEPS, "environment": environment}
     return compared[known]
 
@@ -186,13 +186,13 @@ def _compare(
 def _keep_estimate(params: Params, run: Run) -> None:
     """Keep the estimate of a current survey where the present code gives the same bytes under its earlier key."""
     folder, keys = Path("runs", run.id), Keys(params)
-    path = folder / paths.LENT["estimate"]
+    path = folder / paths.UPSTREAM_FILES["estimate"]
     if not path.exists() or not Current(keys).trained(run):
         return
-    now, then = keys.estimate(run), read_sealed(path, "estimate of class sizes").get("key")
-    if now != then and sealed(found(folder, str(then))) == path.read_bytes():
+    now, then = keys.estimate(run), read_checksummed(path, "estimate of class sizes").get("key")
+    if now != then and checksummed(survey_result(folder, str(then))) == path.read_bytes():
         record = {"keys": {now: then}, "commit": commit(), "date": date.today().isoformat()}
-        journal.revalidate(journal.place(run.id), finished(folder).result, record)
+        journal.revalidate(journal.entry_path(run.id), load_finished_run(folder).result, record)
 
 
 @contextmanager
@@ -217,5 +217,5 @@ def _git(*arguments: str, fix: str) -> None:
         raise DataError(f"git {arguments[0]}: {reason}; {fix}")
 
 
-def _again(there: Finished) -> str:
+def _again(there: FinishedRun) -> str:
     return f"train it again with `snakemake {there.folder / RESULT}`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from daso.config.params import Params, nearest
+from daso.config.params import Params, did_you_mean
 from daso.config.resolve import parse_run, suite_of
 from daso.errors import ParamsError
 
@@ -21,7 +21,7 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
             raise ParamsError(f"{target}: a suite, not a rule; run `snakemake --config suite={target}`")
         match Path(target).parts:
             case [_]:
-                raise ParamsError(f"{target}: unknown rule or suite{nearest(target, [*RULES, *params.suites])}")
+                raise ParamsError(f"{target}: unknown rule or suite{did_you_mean(target, [*RULES, *params.suites])}")
             case ["reports", suite, *_]:
                 suite_of(params, suite)
             case ["data", "store", dataset, *_]:
@@ -35,4 +35,4 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
 
 def _known(kind: str, word: str, known: Iterable[str]) -> None:
     if word not in known:
-        raise ParamsError(f"{word}: unknown {kind}{nearest(word, known)}")
+        raise ParamsError(f"{word}: unknown {kind}{did_you_mean(word, known)}")

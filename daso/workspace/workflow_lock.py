@@ -20,16 +20,16 @@ FILE = Path(".snakemake/turn.lock")
 HOLDER = "DASO_TURN"  # the process that has the turn, for the `snakemake` that it calls itself
 # Options of calls that change no output.
 GRAPHS = ("dag", "rulegraph", "filegraph", "d3dag", "report")
-LOOKS = (
+READ_ONLY = (
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
     *("list_rules", "list_target_rules", "list_untracked", "lint", "print_compilation", "unlock"),
     *GRAPHS,
 )
 
 
-def only_looks(given: Namespace) -> bool:
+def is_read_only(given: Namespace) -> bool:
     """Return True for a call that changes no output."""
-    return any(getattr(given, name, None) for name in LOOKS)
+    return any(getattr(given, name, None) for name in READ_ONLY)
 
 
 def shows_graph(given: Namespace) -> bool:
@@ -45,14 +45,14 @@ def options(arguments: Sequence[str]) -> Namespace:
     return given
 
 
-def take(arguments: Sequence[str]) -> IO[str] | None:
+def acquire(arguments: Sequence[str]) -> IO[str] | None:
     """Wait until no other call works in this folder, saying for which one; the lock lasts as long as the file is open.
 
     `arguments` are those of `snakemake`; a call that only looks has no need to wait, and gets None, and so does one
     whose caller holds the turn.
     """
     given = options(arguments)
-    if only_looks(given) or os.environ.get(HOLDER) == str(os.getppid()):
+    if is_read_only(given) or os.environ.get(HOLDER) == str(os.getppid()):
         return None
     return _taken(f"snakemake {shlex.join(arguments)}")
 

@@ -7,7 +7,7 @@ import pytest
 from daso.config.explain import explain
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.resolve import expanded, parse_run, resolve
+from daso.config.resolve import expand_suite, parse_run, resolve
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +151,7 @@ def test_an_ablation_has_a_key_of_its_own(write):
 
 def test_a_report_knows_an_ablation_by_its_own_title(write):
     write()
-    short = expanded(load(), "smoke")["tables"][0]["methods"][-1]
+    short = expand_suite(load(), "smoke")["tables"][0]["methods"][-1]
     assert (short["name"], short["title"], short["learner"]["name"]) == ("short", "Short", "fixmatch")
 
 

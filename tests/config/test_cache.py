@@ -139,10 +139,10 @@ def test_a_reader_never_waits_for_a_writer_nor_reads_half_a_file(project, monkey
     """While a writer is in the middle of its file, there is no file of that name, and a reader makes its own result."""
     half, go_on = threading.Event(), threading.Event()
 
-    def whole_file(path, **options):
+    def atomic_write(path, **options):
         return paused(real(path, **options))
 
-    real, made = cache.whole_file, []
+    real, made = cache.atomic_write, []
 
     @contextmanager
     def paused(context):
@@ -158,7 +158,7 @@ def test_a_reader_never_waits_for_a_writer_nor_reads_half_a_file(project, monkey
 
             yield Halves()
 
-    monkeypatch.setattr(cache, "whole_file", whole_file)
+    monkeypatch.setattr(cache, "whole_file", atomic_write)
     writer = threading.Thread(target=result, args=(project, []))
     writer.start()
     assert half.wait(60)

@@ -1,7 +1,7 @@
 import pytest
 
 from daso.config.build import _check
-from daso.config.compatibility import misfits
+from daso.config.compatibility import incompatibilities
 from daso.config.registry import load
 from daso.errors import ParamsError
 
@@ -27,7 +27,7 @@ PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
     ],
 )
 def test_parts_that_do_not_suit_each_other(makes, views, addons, ratio, want):
-    found = list(misfits("Some", makes, views, addons, ratio))
+    found = list(incompatibilities("Some", makes, views, addons, ratio))
     assert len(found) == len(want)
     assert all(line.startswith(start) for line, start in zip(found, want, strict=True))
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.explain import aligned, explain, hindrances, method_of
+from daso.config.explain import aligned, explain, incompatibilities, method_of
 from daso.config.load import load
-from daso.config.paper_names import in_words, same
+from daso.config.paper_names import paper_name, same_method
 from daso.config.resolve import Run, Source, traced
 from daso.errors import ParamsError
 
@@ -67,8 +67,8 @@ def test_two_files_of_one_name(params):
 def test_every_method_of_the_paper_is_found_by_its_own_words(project):
     for name, tree in project.methods.items():
         if "paper" in tree:
-            assert same(in_words(tree["paper"]), in_words(tree["paper"]).upper()), name
-            assert method_of(project, in_words(tree["paper"])) == name
+            assert same_method(paper_name(tree["paper"]), paper_name(tree["paper"]).upper()), name
+            assert method_of(project, paper_name(tree["paper"])) == name
 
 
 def test_sources_are_of_the_one_who_spoke_last(params):
@@ -156,9 +156,9 @@ def test_where_unlabeled_classes_are_unknown_it_is_said(project):
 def test_hindrances():
     project = load(ROOT / "params")
     place = "stl10-lt/n150-l10"
-    assert hindrances(project, "fixmatch_darp", "paper", place) == []
+    assert incompatibilities(project, "fixmatch_darp", "paper", place) == []
     project.methods["fixmatch_darp"]["where"].clear()
-    (line,) = hindrances(project, "fixmatch_darp", "paper", place)
+    (line,) = incompatibilities(project, "fixmatch_darp", "paper", place)
     assert f"fixmatch_darp.yaml: {place}: add-on 'darp': prior 'true_counts' needs" in line
 
 

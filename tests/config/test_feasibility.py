@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.config.feasibility import foreseen, given, impossible, parts, sizes, unknown_classes, unlabeled_views
+from daso.config.feasibility import given, impossible, known_env, parts, sizes, unknown_classes, unlabeled_views
 from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
@@ -64,7 +64,7 @@ def test_sizes_by_hand():
 
 def test_every_field_that_is_foreseen_is_one_of_env():
     config = resolve(PARAMS, Run("cifar10-lt", "n500-m4000-l100-u100", "paper", "fixmatch", 0))
-    known = foreseen(config)
+    known = known_env(config)
     assert known.keys() <= set(Env._fields)
     assert (known["num_classes"], known["batch_size"], known["steps"]) == (10, 64, 250_000)
 
@@ -73,7 +73,7 @@ def test_what_a_plan_adds_to_the_labels_is_not_foreseen():
     """The first generation of CReST has the labels as drawn, later ones have more, and nobody knows how many."""
 
     def known(stage, dataset, setting):
-        return foreseen(resolve(PARAMS, Run(dataset, setting, "paper", f"fixmatch_crest{stage}", 0)))
+        return known_env(resolve(PARAMS, Run(dataset, setting, "paper", f"fixmatch_crest{stage}", 0)))
 
     first, last = (known(stage, "cifar10-lt", "n500-m4000-l100-u100") for stage in (".g1", ""))
     assert (

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.inventory import KINDS, described, inventory
+from daso.config.inventory import KINDS, describe_setting, inventory
 from daso.config.load import load
 from daso.errors import ParamsError
 
@@ -50,7 +50,10 @@ def test_settings_in_words(project):
         "labeled: 2,500 images, 25 a class (gamma 1)",
         "unlabeled: all images that are not held out, the labeled ones too",
     ]
-    assert described({"labeled": 0.2}, 10) == ("labeled: 20 % of each class, as large as it is", "unlabeled: the rest")
+    assert describe_setting({"labeled": 0.2}, 10) == (
+        "labeled: 20 % of each class, as large as it is",
+        "unlabeled: the rest",
+    )
 
 
 def test_datasets_suites_and_protocols(project):

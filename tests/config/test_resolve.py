@@ -7,7 +7,7 @@ from daso.config.checks import refuse
 from daso.config.explain import explain
 from daso.config.load import load
 from daso.config.params import read
-from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_lenders
+from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_upstream
 from daso.data.files import canonical
 from daso.errors import ParamsError
 
@@ -241,7 +241,7 @@ def test_a_plan_names_what_it_takes_by_run():
     assert len({config["draw_seed"] for config in configs}) == 5
     assert configs[-1]["draw_seed"] == 1
     last = parse_run(shipped, word(stages[-1]))
-    assert [run.method for run in with_lenders(shipped, [last])] == stages
+    assert [run.method for run in with_upstream(shipped, [last])] == stages
     with pytest.raises(ParamsError, match="'fixmatch_crest_plus' has no stage 'g5'; known: g1, g2, g3, g4"):
         parse_run(shipped, word("fixmatch_crest_plus.g5"))
 
@@ -262,7 +262,7 @@ def test_a_run_that_takes_from_itself_is_told(params):
     params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"crt.base": "fixmatch"}))
     loaded = read(Path("params"))[0]
     with pytest.raises(ParamsError, match=f"{MATCHED}/fixmatch/s0: takes from itself, by way of {MATCHED}/fixmatch/s0"):
-        with_lenders(loaded, [parse_run(loaded, f"{MATCHED}/fixmatch/s0")])
+        with_upstream(loaded, [parse_run(loaded, f"{MATCHED}/fixmatch/s0")])
 
 
 def kept(base):

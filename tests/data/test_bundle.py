@@ -205,9 +205,9 @@ def test_what_other_runs_lend_comes_along_or_is_made_there(pack, tmp_path):
     for config, file in ((second, "crest/s0/split.json"), (kept, "supervised/s0/final.pt")):
         with pytest.raises(DataError, match=rf"{file}: {config['run']} reads it and it is not there yet; make it"):
             write_bundle(tmp_path / "bundle", [config], tmp_path)
-    lender = finish(tmp_path / "runs" / run("supervised"), {"final.pt": b"weights"}, key="k")
+    upstream_run = finish(tmp_path / "runs" / run("supervised"), {"final.pt": b"weights"}, key="k")
     write_bundle(tmp_path / "bundle", [kept], tmp_path)
-    (lender / "final.pt").write_bytes(b"weighty")
+    (upstream_run / "final.pt").write_bytes(b"weighty")
     with pytest.raises(DataError, match=r"supervised/s0/final\.pt: damaged, or of another run"):
         write_bundle(tmp_path / "another", [kept], tmp_path)
     assert read_bundle(tmp_path / "bundle")[0].reads["encoder"].read_bytes() == b"weights"

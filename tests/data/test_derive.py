@@ -54,7 +54,7 @@ def test_guesses_are_added_and_stay_unlabeled():
     logits = np.array([[1, 0, 0], [1, 0, 0], [9, 0, 0], [2, 0, 0], [0, 3, 0], [0, 5, 0], [0, 0, 1]], np.float32)
     made = expand(split, (4, 2, 1), logits, 1.0)
     assert made.labeled.tolist() == [0, 3, 6, 9, 1, 4, 2, 18, 16, 14]
-    assert made.guessed.tolist() == [0, 1, 2]
+    assert made.pseudo_labeled.tolist() == [0, 1, 2]
     assert made.unlabeled.tolist() == split.unlabeled.tolist()
     with pytest.raises(DataError, match="6 guesses for 7 unlabeled images"):
         expand(split, (4, 2, 1), logits[:6], 1.0)
@@ -88,8 +88,8 @@ def test_a_saved_expansion_is_checked_like_any_split(store, drawn, tmp_path):
     made = derive(way, drawn, store, tmp_path / "split.json", run)
     # shares 1/4, 1/2, 1 of four guesses each: 1, 2 and 4 images, whose labels are the guesses
     assert made.counts["labeled"] == (5, 4, 5)
-    assert made.split.guessed.tolist() == [0, 1, 1, 2, 2, 2, 2]
-    assert (made.way, base.way) == (way, None)
+    assert made.split.pseudo_labeled.tolist() == [0, 1, 1, 2, 2, 2, 2]
+    assert (made.derivation, base.derivation) == (way, None)
     assert made.config_sha256 == base.config_sha256 == digest(CONFIG)
     assert (made.dataset, made.setting, made.seed, made.class_order) == ("rest", "s", 0, (0, 1, 2))
     assert check_split(tmp_path / "split.json", store).sha256 == made.sha256 != base.sha256
@@ -108,7 +108,7 @@ def test_a_saved_expansion_is_checked_like_any_split(store, drawn, tmp_path):
 def test_a_saved_hold_out(store, drawn, tmp_path):
     made = derive({"held_out": 2}, drawn, store, tmp_path / "split.json")
     assert made.counts["validation"] == (2, 2, 2)
-    assert len(made.split.guessed) == 0
+    assert len(made.split.pseudo_labeled) == 0
     with pytest.raises(DataError, match=r"split\.json: 9 images of each class are to be held out"):
         derive({"held_out": 9}, drawn, store, tmp_path / "split.json")
 

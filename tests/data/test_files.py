@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daso.data.files import whole_file
+from daso.data.files import atomic_write
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def synced(tmp_path, monkeypatch):
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(synced):
-    with whole_file(Path("new/file")) as file:
+    with atomic_write(Path("new/file")) as file:
         file.write(b"content")
     assert synced == [("new/file.part", ["file.part"]), ("new", ["file"])]
     assert Path("new/file").read_bytes() == b"content"
 
 
 def test_what_can_be_had_again_need_not_be_on_the_disk(synced):
-    with whole_file(Path("new/file"), durable=False) as file:
+    with atomic_write(Path("new/file"), durable=False) as file:
         file.write(b"content")
         assert not Path("new/file").exists()
     assert synced == []
@@ -48,6 +48,6 @@ def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_error(tmp_path, monke
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with whole_file(tmp_path / "file") as file:
+    with atomic_write(tmp_path / "file") as file:
         file.write(b"content")
     assert (tmp_path / "file").read_bytes() == b"content"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.data.files import sealed
-from daso.data.store import SEAL, load_store, verify_store, write_store
+from daso.data.files import checksummed
+from daso.data.store import CHECKSUM, load_store, verify_store, write_store
 from daso.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,8 +152,8 @@ def test_verify(folder):
 
 def resealed(content):
     tree = json.loads(content)
-    del tree[SEAL]
-    return sealed(tree, SEAL)
+    del tree[CHECKSUM]
+    return checksummed(tree, CHECKSUM)
 
 
 @pytest.mark.parametrize(

@@ -187,20 +187,20 @@ def test_a_damaged_bundle_and_damaged_results_of_it(whole, tmp_path):
         ("supervised_crt", "supervised", ("final.pt",)),
     ],
 )
-def test_what_a_run_takes_of_another_is_whole(whole, tmp_path, method, lender, files):
+def test_what_a_run_takes_of_another_is_whole(whole, tmp_path, method, upstream_run, files):
     """The guesses of a generation, the encoder of a classifier: the training that takes them is not begun."""
     project, rng = with_methods(whole, tmp_path, method), random.Random(method)
     run = f"{PLACE}/{method}/s0"
-    project.snakemake(f"runs/{PLACE}/{lender}/s0/train.json")
+    project.snakemake(f"runs/{PLACE}/{upstream_run}/s0/train.json")
     for name in files:
-        path = project.path / f"runs/{PLACE}/{lender}/s0" / name
+        path = project.path / f"runs/{PLACE}/{upstream_run}/s0" / name
         content = path.read_bytes()
         for way in ("bit", "cut"):
             path.write_bytes(damaged(content, b"", way, rng))
             status, said = call(project, "snakemake", f"runs/{run}/train.json", "--cores", "1")
             assert status == 1, said
-            assert f"runs/{PLACE}/{lender}/s0/{name}" in said
-            assert f"`snakemake runs/{PLACE}/{lender}/s0/{name}` again" in said, said[-3000:]
+            assert f"runs/{PLACE}/{upstream_run}/s0/{name}" in said
+            assert f"`snakemake runs/{PLACE}/{upstream_run}/s0/{name}` again" in said, said[-3000:]
             assert not (project.path / "runs" / run / "train.json").exists()
         path.write_bytes(content)
     project.snakemake(f"runs/{run}/train.json")

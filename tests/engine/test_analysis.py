@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from daso.data.run_files import finished
+from daso.data.run_files import load_finished_run
 from daso.engine.analysis import analysis, likeness
 from daso.errors import DataError
 from tests.finished import finish
@@ -38,7 +38,7 @@ def arrays(windows=2, **changes):
 def run(folder, kept):
     buffer = io.BytesIO()
     np.savez(buffer, **kept)
-    return finished(finish(folder, {"predictions.npz": buffer.getvalue()}, key="k"))
+    return load_finished_run(finish(folder, {"predictions.npz": buffer.getvalue()}, key="k"))
 
 
 def test_one_kind_of_pseudo_label(tmp_path):
@@ -146,4 +146,4 @@ def test_a_run_that_left_nothing_has_no_analysis(tmp_path):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"predictions.npz: holds no arrays \("):
-        analysis(finished(finish(tmp_path, {"predictions.npz": "words"}, key="k")), ORDER)
+        analysis(load_finished_run(finish(tmp_path, {"predictions.npz": "words"}, key="k")), ORDER)

@@ -40,13 +40,13 @@ def test_where_classes_are_unknown_means_follow_the_guesses():
 def test_guesses_are_asked_for_before_anything_is_kept(monkeypatch):
     """A pseudo-label made with an estimate is told with the estimate that made it, not with the next one."""
     run, order = trainer(), []
-    for verb in ("guesses", "commit"):
+    for verb in ("pseudo_labels", "commit"):
         bound = getattr(run.learner, verb)
         monkeypatch.setattr(
             run.learner, verb, lambda step, verb=verb, bound=bound: (order.append(verb), bound(step))[1]
         )
     run.advance(1)
-    assert order == ["guesses", "commit"]
+    assert order == ["pseudo_labels", "commit"]
 
 
 def test_labels_alone_leave_no_windows():

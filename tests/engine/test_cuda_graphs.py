@@ -79,7 +79,7 @@ def test_work_that_is_undone():
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert {float(after[name].abs().max()) for name in after.keys() - before.keys()} == {0.0}
     for t in range(3):
-        run.program.run_step(run.learner.enter(t))
+        run.program.run_step(run.learner.set_phase(t))
     assert same(bits(run), bits(straight))
 
 
@@ -189,10 +189,10 @@ def test_runs_that_take_turns_are_what_they_are_alone():
 
 
 def test_no_run_at_a_time_is_an_error():
-    from daso.runs.train import Way, train
+    from daso.runs.train import Execution, train
 
     with pytest.raises(DasoError, match="--replicas 0: at least one run"):
-        train([], Way(CPU, replicas=0))
+        train([], Execution(CPU, replicas=0))
 
 
 def test_turns():

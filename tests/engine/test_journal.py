@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.engine import journal
 
 FILES = {"config.json": "c0", "final.pt": "f0", "history.csv": "h0", "predictions.npz": "p0"}
@@ -36,13 +36,13 @@ def result(**changes):
 def path(tmp_path):
     """An entry of the first training."""
     path = tmp_path / "journal" / "d/s/p/m/s0.json"
-    assert journal.settle(path, RESULT) == RESULT
+    assert journal.reconcile(path, RESULT) == RESULT
     return path
 
 
 def test_an_entry_holds_the_occasion_and_what_it_led_to(path):
     kept = json.loads(path.read_text())
-    assert path.read_bytes() == sealed(kept)
+    assert path.read_bytes() == checksummed(kept)
     del kept["sha256"]
     assert kept == {
         **{"run": "d/s/p/m/s0", "key": "k0"},
@@ -57,12 +57,12 @@ def test_an_entry_holds_the_occasion_and_what_it_led_to(path):
 
 def test_the_same_bytes_made_again_add_nothing(path):
     before = path.read_bytes()
-    assert journal.settle(path, result()) == RESULT
+    assert journal.reconcile(path, result()) == RESULT
     assert path.read_bytes() == before
 
 
 def test_what_the_second_training_says_of_its_data_is_its_own(path):
-    told = journal.settle(path, result(**{"provenance/split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
+    told = journal.reconcile(path, result(**{"provenance/split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
     assert told["provenance"] == {**RESULT["provenance"], "split_sha256": "s1"}
     assert told["counts"] == {"labeled": [3, 1]}
 
@@ -82,23 +82,23 @@ def test_what_the_second_training_says_of_its_data_is_its_own(path):
 )
 def test_another_result_or_way_replaces_the_entry(path, what, value):
     told = result(**{what: value})
-    assert journal.settle(path, told) == told
+    assert journal.reconcile(path, told) == told
     entry = json.loads(path.read_text())
     assert (entry["speed"]["seconds"], entry["environment"]["commit"]) == (70.0, "bbb")
-    assert journal.settle(path, result(**{what: value, "speed/seconds": 5.0})) == told
+    assert journal.reconcile(path, result(**{what: value, "speed/seconds": 5.0})) == told
 
 
 @pytest.mark.parametrize("text", ["", "<<<<<<< ours\n{}", "[]", '{"run": "d/s/p/m/s0"}', '{"environment": []}'])
 def test_an_entry_that_says_nothing_is_replaced(path, text):
     path.write_text(text)
-    assert journal.settle(path, result()) == result()
+    assert journal.reconcile(path, result()) == result()
     assert json.loads(path.read_text())["speed"]["seconds"] == 70.0
 
 
 def test_an_adopted_result_has_the_last_word(path):
     """Other seconds for the same bytes, from elsewhere: the entry says what `train.json` does."""
-    journal.remember(path, result())
-    assert path.read_bytes() == sealed(journal.entry(result()))
+    journal.record_result(path, result())
+    assert path.read_bytes() == checksummed(journal.make_entry(result()))
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_an_entry_of_another_form_is_replaced(path, place, value, caplog):
     tree = json.loads(path.read_text())
     *way, last = place.split("/")
     (tree[way[0]] if way else tree)[last] = value
-    path.write_bytes(sealed(tree))
-    assert journal.settle(path, result()) == result()
+    path.write_bytes(checksummed(tree))
+    assert journal.reconcile(path, result()) == result()
     assert f"{path}: not an entry of the journal ({way[0] if way else last}" in caplog.text
-    assert path.read_bytes() == sealed(journal.entry(result()))
+    assert path.read_bytes() == checksummed(journal.make_entry(result()))
 
 
 @pytest.mark.parametrize(("old", "new"), [("4.0", "4.1"), ("10.0", '"x"'), ("aaa", "aab")])
@@ -127,5 +127,5 @@ def test_an_entry_that_was_edited_is_replaced(path, old, new):
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
-    assert journal.settle(path, result()) == result()
-    assert path.read_bytes() == sealed(journal.entry(result()))
+    assert journal.reconcile(path, result()) == result()
+    assert path.read_bytes() == checksummed(journal.make_entry(result()))

@@ -20,7 +20,7 @@ def step_of(method: str, precision: str) -> Kernels:
     run = trainer(small, choose_device("cpu"), "eager")
     run.advance(3)
     chunk = next(run.loader.chunks(3, 4))
-    run.learner.enter(3)
+    run.learner.set_phase(3)
     with Kernels() as kernels:
         run.training_step(run.loader.batch(chunk, torch.zeros(1, dtype=torch.long)))
     return kernels

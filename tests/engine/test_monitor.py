@@ -50,11 +50,11 @@ def test_unknown_labels_give_no_recall():
 
 def test_pseudo_labels_by_where_they_come_from():
     """Images of classes 0, 1, 1, 2 and an unknown one; final 0, 0, 1, 1, 2, of which the last three are taken."""
-    truth, guesses = torch.tensor([0, 1, 1, 2, -1]), torch.eye(3)[torch.tensor([0, 0, 1, 1, 2])]
+    truth, pseudo_labels = torch.tensor([0, 1, 1, 2, -1]), torch.eye(3)[torch.tensor([0, 0, 1, 1, 2])]
     linear = torch.eye(3)[torch.tensor([2, 2, 2, 2, 2])]
     monitor, none = Monitor(truth, 3), torch.empty(0, dtype=torch.long)
     batch = Batch(torch.tensor(0), {}, none, none, {}, torch.arange(5), Draw(0, "step", none))
-    watched = Step(batch, {}, guesses, torch.tensor([False, False, True, True, True]))
+    watched = Step(batch, {}, pseudo_labels, torch.tensor([False, False, True, True, True]))
     add(monitor, {}, watched, linear=linear)
     add(monitor, {}, watched, linear=linear)
     assert monitor.drain() == {"mask_rate": pytest.approx(0.6)}  # no recall where a label is unknown

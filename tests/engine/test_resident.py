@@ -226,8 +226,8 @@ def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
         config = {"dataset": "toy", "setting": setting, "seed": seed, "num_classes": 2, "holdout": 2}
         splits.append(make_split(config | {"class_order": "native"}, whole, path).split)
         run = {"run": f"toy/small/smoke/m/s{seed}", "key": "k", "dataset": {"name": "toy"}, "setting": setting}
-        sealed = digest(config | {"class_order": "native"})
-        runs.append(run | {"seed": seed, "split_config_sha256": sealed, "plan": {}})
+        checksummed = digest(config | {"class_order": "native"})
+        runs.append(run | {"seed": seed, "split_config_sha256": checksummed, "plan": {}})
     write_bundle(tmp_path / "bundle", runs, tmp_path)
     return load_store(tmp_path / "bundle/data/store/toy"), splits, whole
 

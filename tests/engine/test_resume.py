@@ -31,7 +31,7 @@ def world(tmp_path_factory):
     folder, params = tmp_path_factory.mktemp("world"), load(ROOT / "params")
     run = parse_run(params, RUN)
     store = make_store(data_config(params, run.dataset), folder / paths.store(RUN))
-    make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / paths.drawn(RUN))
+    make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / paths.drawn_split(RUN))
     config = Keys(params).resolved(run)
     config["protocol"]["checkpoint_every"] = 7  # not a divisor of the evaluation interval
     (folder / "config.json").write_text(json.dumps(config))
@@ -39,7 +39,11 @@ def world(tmp_path_factory):
 
 
 def command(world: Path, name: str, *more: str, python: Path | str = sys.executable) -> list[str]:
-    files = {"config": world / "config.json", "store": world / paths.store(RUN), "split": world / paths.drawn(RUN)}
+    files = {
+        "config": world / "config.json",
+        "store": world / paths.store(RUN),
+        "split": world / paths.drawn_split(RUN),
+    }
     files |= {"out": world / name / "out", "scratch": world / name / "scratch"}
     return [str(python), "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in files.items()), *more]
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from daso.engine.survey import found
+from daso.engine.survey import survey_result
 from daso.errors import DataError, EstimateError
 from tests.finished import finish
 
@@ -20,7 +20,7 @@ def survey(folder, history):
 
 def test_the_mean_of_the_evaluations_that_can_be_trusted(tmp_path):
     """(12, 3, 1) and (8, 5, 3); the second told nothing."""
-    assert found(surveyed(tmp_path, "12,3,1", ",,", "8,5,3"), "k") == {
+    assert survey_result(surveyed(tmp_path, "12,3,1", ",,", "8,5,3"), "k") == {
         "run": "d/s/p/m/s0",
         "key": "k",
         "sizes": [10, 4, 2],
@@ -31,14 +31,14 @@ def test_the_mean_of_the_evaluations_that_can_be_trusted(tmp_path):
 
 def test_a_survey_that_told_nothing(tmp_path):
     with pytest.raises(EstimateError, match=f"{tmp_path}: none of 2 estimates"):
-        found(surveyed(tmp_path, ",,", ",,"), "k")
+        survey_result(surveyed(tmp_path, ",,", ",,"), "k")
 
 
 def test_the_run_of_another_key(tmp_path):
     with pytest.raises(DataError, match="is the run t0, not t1 that params/ and code make"):
-        found(surveyed(tmp_path, "12,3,1"), "k", "t1")
+        survey_result(surveyed(tmp_path, "12,3,1"), "k", "t1")
 
 
 def test_a_run_that_is_no_survey(tmp_path):
     with pytest.raises(EstimateError, match=f"{tmp_path}: is no survey of unlabeled classes"):
-        found(survey(tmp_path, "step,test_top1\n1,0.5\n"), "k")
+        survey_result(survey(tmp_path, "step,test_top1\n1,0.5\n"), "k")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from daso.augment.packed import pack
-from daso.config.build import Lent, build
+from daso.config.build import Upstream, build
 from daso.config.registry import LEARNERS, load
 from daso.engine.loader import Loader
 from daso.engine.resident import Pool
@@ -145,7 +145,7 @@ def test_accuracies_of_known_answers():
 def grown(*addons):
     """A run on 6 and 3 labels as drawn and six guesses of class 1."""
     labeled = pool([0] * 6 + [1] * 9, 0)
-    labeled.guessed = 6
+    labeled.pseudo_labeled = 6
     method = CONFIG["method"] | {"addons": list(addons)}
     return build({**CONFIG, "method": method}, trainer().data._replace(labeled=labeled), CPU)
 
@@ -215,7 +215,7 @@ def test_it_is_the_seed_of_the_draws_that_a_run_starts_from():
 def test_an_encoder_that_is_lent_is_the_students_and_learns_no_more(statistics):
     weights = trainer(seed=7).models.student.state_dict()
     config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}
-    run = build(config, trainer().data, CPU, lent=Lent(weights, {}))
+    run = build(config, trainer().data, CPU, upstream=Upstream(weights, {}))
     for batch in batches(run, 0, 3):
         run.training_step(batch)
     for network in run.models:

@@ -160,9 +160,9 @@ def first_value(name: str, normal: np.ndarray) -> np.ndarray:
 def taken(run: Trainer, recipe: dict[str, Any]) -> Quantities:
     """Take the recorded steps and return the quantities that every step has."""
     rows: list[Quantities] = []
-    run.monitor.add = lambda losses, step, guesses: rows.append(of_step(run, losses, step))  # type: ignore[method-assign]
+    run.monitor.add = lambda losses, step, pseudo_labels: rows.append(of_step(run, losses, step))  # type: ignore[method-assign]
     for i in range(recipe["taken"]):
-        run.learner.enter(recipe["first_step"] + i)
+        run.learner.set_phase(recipe["first_step"] + i)
         run.training_step(batch(run, recipe, i))
     return {name: np.stack([row[name] for row in rows]) for name in rows[-1]}
 

@@ -137,7 +137,7 @@ def test_end_to_end(env, batch, models):
         (409, [0, 0, 1, 1, 1, 2], [1, 0, 0, 0, 1, 1], 0.577623),
         (410, [0, 0, 1, 1, 1, 2], [1, 0, 0, 0, 1, 1], 0.577623),
     ):
-        learner.enter(t)
+        learner.set_phase(t)
         losses, step = learner.step(batch._replace(t=torch.tensor(t)), models)
         learner.commit(step)
         assert step.targets.argmax(-1).tolist() == labels

@@ -4,7 +4,7 @@ import torch
 from daso.errors import ParamsError
 from daso.methods.addons.daso import DASO
 from daso.methods.addons.logit_adjustment import LogitAdjustment
-from daso.methods.base import joint
+from daso.methods.base import forward_jointly
 from daso.methods.learners.fixmatch import FixMatch
 
 PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
@@ -70,7 +70,9 @@ def test_blend(env, batch, models, temperature, p, expected):
     addon.histogram.published.copy_(torch.tensor([70, 20, 10]))
     q = torch.tensor([0.1, 0.2, 0.7] if p[0] == 0.6 else [0.3, 0.3, 0.4])
     addon.similarity = lambda features, prototypes: q.log().expand(len(features), 3)
-    step = FixMatch(env, threshold=0.95, weight=1.0).begin(batch, models, joint(models.student, weak=batch.u["weak"]))
+    step = FixMatch(env, threshold=0.95, weight=1.0).begin(
+        batch, models, forward_jointly(models.student, weak=batch.u["weak"])
+    )
     step = step._replace(out=step.out | {"key": models.teacher(batch.x["weak"])})
     blended, _ = addon.refine(torch.tensor([p] * 5), step)
     assert blended[0].tolist() == pytest.approx(expected, abs=1e-5)
@@ -177,8 +179,8 @@ def test_pseudo_labels_by_name(env, batch, models):
     """Softmax of the weak logits, of the prototypes' similarities, and between them what is learned from."""
     learner = FixMatch(env, [daso(env, blend=0.5)], threshold=0.95, weight=1.0)
     _, step = learner.step(batch._replace(t=torch.tensor(500)), models)
-    guesses = learner.guesses(step)
-    assert list(guesses) == ["linear", "semantic", "final"]
-    assert torch.allclose(guesses["linear"], step.out["weak"].logits.softmax(-1))
-    assert torch.allclose((guesses["linear"] + guesses["semantic"]) / 2, guesses["final"], atol=1e-6)
-    assert not any(probs.requires_grad for probs in guesses.values())
+    pseudo_labels = learner.pseudo_labels(step)
+    assert list(pseudo_labels) == ["linear", "semantic", "final"]
+    assert torch.allclose(pseudo_labels["linear"], step.out["weak"].logits.softmax(-1))
+    assert torch.allclose((pseudo_labels["linear"] + pseudo_labels["semantic"]) / 2, pseudo_labels["final"], atol=1e-6)
+    assert not any(probs.requires_grad for probs in pseudo_labels.values())

@@ -64,7 +64,7 @@ def test_the_label_without_the_mean(env, batch, strength, expected):
     debias, step = addon(env, SEEN, strength=strength), step_of(batch, [[2.0, 1.5, 1.0]])
     adjusted = debias.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
     assert adjusted[0].tolist() == pytest.approx(expected, abs=1e-5)
-    assert debias.guesses(step, ())["debiased"][0].tolist() == pytest.approx(expected, abs=1e-5)
+    assert debias.pseudo_labels(step, ())["debiased"][0].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_sure_guess_loses_where_it_is_frequent_and_gains_where_it_is_rare(env, batch):
@@ -125,14 +125,14 @@ def test_the_margin_is_one_between_logits():
 def test_labels_by_the_mean_before_the_batch_margins_by_the_one_after(env, batch, mean, margin, losses):
     debias = addon(env, mean, margin=margin)
     step = step_of(batch, [[2.0, 1.0, 0.0], [3.0, 0.0, 1.0]])
-    guess = debias.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
+    pseudo_label = debias.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
     loss = cross_entropy(
-        debias.adjust(torch.tensor([[1.0, 0.5, 0.0], [0.5, 0.0, 1.0]]), Role.CONSISTENCY, step), guess.argmax(-1)
+        debias.adjust(torch.tensor([[1.0, 0.5, 0.0], [0.5, 0.0, 1.0]]), Role.CONSISTENCY, step), pseudo_label.argmax(-1)
     )
-    assert guess.argmax(-1).tolist() == [0, 0]
+    assert pseudo_label.argmax(-1).tolist() == [0, 0]
     if losses:
         labels = [[0.540026, 0.280954, 0.17902], [0.713312, 0.050224, 0.236464]]
-        assert guess.flatten().tolist() == pytest.approx(sum(labels, []), abs=1e-5)
+        assert pseudo_label.flatten().tolist() == pytest.approx(sum(labels, []), abs=1e-5)
         assert loss.tolist() == pytest.approx(losses, abs=1e-5)
     else:
         assert loss.mean().item() == pytest.approx({"updated": 0.876285, "previous": 0.930270}[margin], abs=1e-5)
@@ -150,7 +150,7 @@ def test_in_fixmatch_the_labeled_loss_and_the_answer_stay_as_they_are(env, batch
     assert before["supervised"] == after["supervised"]
     assert before["consistency"] != after["consistency"]
     assert torch.equal(plain.predict(batch.x["weak"], models)[1], bent.predict(batch.x["weak"], models)[1])
-    assert torch.equal(step.targets, bent.chain[0].guesses(step, ())["debiased"])
+    assert torch.equal(step.targets, bent.chain[0].pseudo_labels(step, ())["debiased"])
 
 
 def test_the_mean_is_of_predictions_that_no_add_on_has_bent(env, batch, models):

@@ -24,7 +24,7 @@ def test_plain_crest_changes_no_option():
 def test_crt_keeps_the_encoder_of_another_method():
     plan = Crt(base="supervised", steps=100_000, statistics="kept")
     assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "kept")),)
-    assert plan.lenders() == ("supervised",)
+    assert plan.upstream() == ("supervised",)
 
 
 def test_a_survey_holds_images_out():

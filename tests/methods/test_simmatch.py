@@ -172,13 +172,13 @@ def test_a_bank_with_a_long_tail(env, batch, models, balance, even, last, mass, 
 
     The student knows nothing either: log 11; or, balanced, log 3 + .3 log 8 + .4 log 2.
     """
-    guess, learner = torch.tensor([[0.3, 0.4, 0.3]]), tail(env, buffer_balance=balance)
+    pseudo_label, learner = torch.tensor([[0.3, 0.4, 0.3]]), tail(env, buffer_balance=balance)
     near = learner.similarity(Output(None, None, {"projection": torch.tensor([[1.0, 0]])}))
     assert learner.aggregated(near)[0].tolist() == pytest.approx(last, abs=1e-5)
     learner.bank.rows.copy_(torch.tensor([0.0, 1]).expand(11, 2))
-    losses, step = stepped(learner, batch, models, guess.log(), STRONG[:1], [[1.0, 0]], [[1.0, 0]])
+    losses, step = stepped(learner, batch, models, pseudo_label.log(), STRONG[:1], [[1.0, 0]], [[1.0, 0]])
     near = learner.similarity(step.out["weak"])
-    calibrated = learner.calibrated(near, guess)[0]
+    calibrated = learner.calibrated(near, pseudo_label)[0]
     assert [part.sum().item() for part in calibrated.split([8, 2, 1])] == pytest.approx(mass, abs=1e-5)
     assert learner.aggregated(near)[0].tolist() == pytest.approx(even, abs=1e-6)
     assert losses["instance"].item() == pytest.approx(instance, abs=1e-5)
@@ -278,11 +278,11 @@ def test_guesses(env, batch, models):
     options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 4, "period": 1, "warmup": 501}
     learner = simmatch(env, DASO(env, **options, weight=1.0))
     _, step = stepped(learner, batch, models)
-    guesses = learner.guesses(step)
-    assert guesses.keys() == {"linear", "semantic", "instance", "final"}
-    assert guesses["linear"][0].tolist() == pytest.approx([0.244728, 0.665241, 0.090031], abs=1e-5)
-    assert guesses["instance"][0].tolist() == pytest.approx([0.615110, 0.308753, 0.076137], abs=1e-5)
-    assert torch.equal(guesses["final"], step.targets)
+    pseudo_labels = learner.pseudo_labels(step)
+    assert pseudo_labels.keys() == {"linear", "semantic", "instance", "final"}
+    assert pseudo_labels["linear"][0].tolist() == pytest.approx([0.244728, 0.665241, 0.090031], abs=1e-5)
+    assert pseudo_labels["instance"][0].tolist() == pytest.approx([0.615110, 0.308753, 0.076137], abs=1e-5)
+    assert torch.equal(pseudo_labels["final"], step.targets)
 
 
 def test_the_banks_rows_are_those_of_the_labeled_images():

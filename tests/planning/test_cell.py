@@ -10,7 +10,7 @@ from daso.config.resolve import runs, setting_config
 from daso.data.run_files import FILES
 from daso.errors import DasoError, ParamsError
 from daso.planning.cell import cell, match
-from daso.planning.status import listed
+from daso.planning.status import format_list
 from daso.report.published import ORDER, PAPER, PUBLISHED, look_up, read_published
 from tests.finished import finish
 
@@ -149,13 +149,13 @@ def test_states(params, caplog):
     damaged.write_text("{")
     states = ("done", "stale", "running", "missing", "damaged")
     want = [f"{run.id}\t{word}" for run, word in zip(own, states, strict=True)]
-    assert listed(params, "smoke").splitlines()[:5] == want
+    assert format_list(params, "smoke").splitlines()[:5] == want
     (line,) = {record.getMessage() for record in caplog.records}
     assert line.startswith(f"{damaged}: not a readable result of a run ")
     assert line.endswith(f"; delete it and run `snakemake {damaged}` again")
-    assert listed(params, "runs", "smoke") == listed(params, "smoke")
-    assert listed(params, "runs").startswith("digits/n20-m80-l20-u10r/digits/")
-    assert listed(params, "methods").startswith("fixmatch ")
+    assert format_list(params, "runs", "smoke") == format_list(params, "smoke")
+    assert format_list(params, "runs").startswith("digits/n20-m80-l20-u10r/digits/")
+    assert format_list(params, "methods").startswith("fixmatch ")
 
 
 @pytest.mark.parametrize(
@@ -170,5 +170,5 @@ def test_states(params, caplog):
 )
 def test_words_that_name_nothing(params, words, message):
     with pytest.raises(ParamsError) as raised:
-        listed(params, *words)
+        format_list(params, *words)
     assert message in str(raised.value)

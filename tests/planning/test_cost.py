@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.resolve import Run, with_lenders
-from daso.data.files import sealed
+from daso.config.resolve import Run, with_upstream
+from daso.data.files import checksummed
 from daso.planning.cost import STEPS, Work, kind, lines, paces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,7 @@ def measured(run, seconds, device="cuda: H", replicas=1, folder="metrics"):
     path.parent.mkdir(parents=True, exist_ok=True)
     speed = {"steps_per_second": 1 / seconds, "replicas": replicas}
     origin = {"device": device, "precision": "bf16", "mode": "graph"}
-    path.write_bytes(sealed({"run": run.id, "key": "k", "speed": speed, "provenance": origin}))
+    path.write_bytes(checksummed({"run": run.id, "key": "k", "speed": speed, "provenance": origin}))
 
 
 def benchmark(method, milliseconds, steps=250_000, side=32, quick=False, name="machine"):
@@ -98,7 +98,7 @@ def test_measured_runs_of_the_method_tell_the_hours(params):
 
 def test_what_comes_before_is_paid_for_too(params):
     """cRT: 250,000 steps of its base at 36 ms, 100,000 of its own at 18 ms: 2.5 h + 0.5 h."""
-    chain = with_lenders(params, [Run(*PLACE, "supervised_crt", 0)])
+    chain = with_upstream(params, [Run(*PLACE, "supervised_crt", 0)])
     measured(Run(*PLACE, "supervised", 0), 0.036)
     unknown = "device-hours unknown: no step of supervised_crt on such images has been measured"
     assert list(lines(params, chain, chain)) == ["2 runs, 350,000 steps, 22,400,000 images", unknown]
@@ -109,7 +109,7 @@ def test_what_comes_before_is_paid_for_too(params):
 
 
 def test_no_one_machine(params):
-    chain = with_lenders(params, [Run(*PLACE, "supervised_crt", 0)])
+    chain = with_upstream(params, [Run(*PLACE, "supervised_crt", 0)])
     measured(chain[0], 0.036)
     measured(chain[1], 0.018, device="cuda: K")
     assert list(lines(params, chain, chain))[1:] == [

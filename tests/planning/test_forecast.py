@@ -11,7 +11,7 @@ from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import runs
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.data.run_files import FILES
 from daso.planning import forecast as module
 from daso.planning import pace
@@ -70,7 +70,7 @@ def finish(run, seconds=0.05, device="cpu: made up"):
     tree = {"run": run.id, "key": key, "speed": {"steps_per_second": 1 / seconds}, "provenance": origin}
     for path in (Path("runs", run.id, "train.json"), Path("metrics", f"{run.id}.json")):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(sealed({**tree, "files": {}}))
+        path.write_bytes(checksummed({**tree, "files": {}}))
     for name in FILES:
         Path("runs", run.id, name).touch()
 

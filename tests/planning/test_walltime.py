@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daso.config.resolve import Run
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.planning.walltime import WallTimes
 
 PLACE = ("cifar10-lt", "n500-m4000-l100-u100", "paper")
@@ -17,7 +17,7 @@ def measured(run, seconds, device="cuda: H"):
     path = Path("metrics", f"{run.id}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     origin = {"device": device, "threads": 1, "precision": "bf16", "mode": "graph"}
-    path.write_bytes(sealed({"speed": {"steps_per_second": 1 / seconds}, "provenance": origin}))
+    path.write_bytes(checksummed({"speed": {"steps_per_second": 1 / seconds}, "provenance": origin}))
 
 
 def test_the_slowest_device_of_the_kind_tells_twice_and_a_start_more(params):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from daso.config.load import load
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.report.render import build_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +139,7 @@ class Project:
     def write_metrics(self, metrics):
         path = self.metrics / f"{metrics['run']}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(sealed(metrics))
+        path.write_bytes(checksummed(metrics))
 
     def write_run(self, run, level, seed, setting, classes=10, **provenance):
         path = self.runs / run / "history.csv"

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.errors import DataError
-from daso.report.archived import hindrances, parts
+from daso.report.archived import archived_reasons, parts
 from daso.report.collect import collect
 from tests.report.test_render import FILES, cells, page
 
@@ -30,7 +30,7 @@ def keep(project, make_metrics):
         metrics = make_metrics(f"{run}/s{seed}", level, seed, **{"device": GPU, "commit": COMMIT, **provenance})
         path = project.measured / f"{run}/s{seed}" / "metrics.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(sealed({**metrics, "key": "old", "steps": steps}))
+        path.write_bytes(checksummed({**metrics, "key": "old", "steps": steps}))
         return path
 
     return write
@@ -133,9 +133,9 @@ def test_official_images_in_another_order_get_a_marked_verdict(project, make_sui
 def test_hindrances(make_metrics):
     run = make_metrics(f"{RUN}/s0")
     paper = {"comparable": True, "steps": 1000}
-    assert hindrances(paper, [run]) == []
-    assert hindrances({**paper, "steps": 60}, [run, run]) == ["trained for 1,000 steps, the protocol has 60"]
-    assert hindrances({"comparable": False, "note": "short", "steps": 1000}, [run]) == ["short"]
+    assert archived_reasons(paper, [run]) == []
+    assert archived_reasons({**paper, "steps": 60}, [run, run]) == ["trained for 1,000 steps, the protocol has 60"]
+    assert archived_reasons({"comparable": False, "note": "short", "steps": 1000}, [run]) == ["short"]
 
 
 def test_nothing_published_is_no_verdict(project, make_suite, keep):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.errors import DataError
 from daso.report.collect import collect, spread
 
@@ -82,10 +82,10 @@ def test_metrics_of_another_run_or_no_json(project, suite, make_metrics):
     metrics = make_metrics(f"{RUN}/s0", 0.7)
     project.write_metrics(metrics)
     path = project.metrics / f"{RUN}/s0.json"
-    path.write_bytes(sealed({**metrics, "run": f"{RUN}/s1"}))
+    path.write_bytes(checksummed({**metrics, "run": f"{RUN}/s1"}))
     with pytest.raises(DataError, match="not the metrics of"):
         one_cell(suite, project)
-    path.write_bytes(sealed(metrics).replace(b"0.7", b"0.8"))
+    path.write_bytes(checksummed(metrics).replace(b"0.7", b"0.8"))
     with pytest.raises(DataError, match="does not have the digest it names"):
         one_cell(suite, project)
     path.write_text("{")

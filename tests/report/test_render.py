@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.report.collect import plus_minus
 from daso.report.sections import described, signed
 
@@ -191,7 +191,7 @@ def test_speed_of_two_devices(project, make_suite, run_ids):
         tree["speed"] |= {"steps_per_second": steps[seed], "share": share, "peak_memory_mib": 512.0, "replicas": 1}
         tree["provenance"] |= {"device": device[seed], "mode": "graph" if seed else "eager"}
         del tree["sha256"]
-        path.write_bytes(sealed(tree))
+        path.write_bytes(checksummed(tree))
     out = project.build(suite)
     text = page(out).text
     assert "cpu: made up, 1 thread FixMatch 1 10.0 900 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, eager" in text

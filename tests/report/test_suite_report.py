@@ -9,7 +9,7 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import runs
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.errors import ParamsError
 from daso.report.suite_report import write_report
 
@@ -52,7 +52,7 @@ def test_kept_runs_are_shown_whatever_their_key(here, make_metrics):
     first, *_ = runs(load(), "smoke")
     path = here / "reports/measured" / first.id / "metrics.json"
     path.parent.mkdir(parents=True)
-    path.write_bytes(sealed(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))
+    path.write_bytes(checksummed(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))
     write_report("smoke", here / "out")
     assert set(states(here / "out")) == {"missing"}
     assert "measured on cuda: Tensor Wonder, commit" in (here / "out" / "index.html").read_text()

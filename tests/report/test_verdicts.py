@@ -6,7 +6,17 @@ import pytest
 
 from daso.report.collect import Cell, Spread, collect
 from daso.report.published import Published
-from daso.report.verdicts import band, coverage, in_archive_order, judge, label, obstacles, paired, references, remarks
+from daso.report.verdicts import (
+    band,
+    coverage,
+    in_archive_order,
+    judge,
+    label,
+    paired,
+    reasons_not_comparable,
+    references,
+    remarks,
+)
 
 PAPER = Published(76.0, 0.37, "Oh et al. 2022, table 1")
 RECOGNISED = {"kind": "image_folder", "origin": "cifar", "pixels": "ab12", "same_images_as": "cifar-10-python.tar.gz"}
@@ -99,14 +109,16 @@ def test_not_run_comes_first():
 def test_obstacles(make_metrics):
     run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     folder = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
-    assert obstacles({"comparable": True, "note": ""}, [run]) == []
+    assert reasons_not_comparable({"comparable": True, "note": ""}, [run]) == []
     reason = "images neither read from the official archive nor recognised as the official ones"
-    assert obstacles({"comparable": True}, [run, folder]) == [reason]
+    assert reasons_not_comparable({"comparable": True}, [run, folder]) == [reason]
     recognised = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source=RECOGNISED)
-    assert obstacles({"comparable": True}, [run, recognised]) == []
-    assert obstacles({"comparable": True}, [folder, recognised]) == [reason]
-    assert obstacles({"comparable": False, "note": "short schedule"}, []) == ["short schedule"]
-    assert obstacles({"name": "x", "title": "a title"}, []) == ["a title"]  # nothing says that it is comparable
+    assert reasons_not_comparable({"comparable": True}, [run, recognised]) == []
+    assert reasons_not_comparable({"comparable": True}, [folder, recognised]) == [reason]
+    assert reasons_not_comparable({"comparable": False, "note": "short schedule"}, []) == ["short schedule"]
+    assert reasons_not_comparable({"name": "x", "title": "a title"}, []) == [
+        "a title"
+    ]  # nothing says that it is comparable
     assert label({"comparable": True, "note": "a note"}) == ""
 
 

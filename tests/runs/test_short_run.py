@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from daso.config.build import Lent, build
+from daso.config.build import Upstream, build
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS
-from daso.config.resolve import Run, runs, with_lenders
+from daso.config.resolve import Run, runs, with_upstream
 from daso.config.signature import ROOT, options
-from daso.data.files import read_sealed
+from daso.data.files import read_checksummed
 from daso.data.split import check_split, load_split
 from daso.data.store import load_store, verify_store
 from daso.engine.resident import load as load_resident
@@ -35,15 +35,15 @@ def short(run, folder):
     config = short_run.shortened(Keys(PARAMS).resolved(run), "fp32")
     data = short_run.write_data(config, folder)
     split = check_split(data["split"], verify_store(data["store"]), short_run.NAME)
-    sizes = {"darp.estimate": read_sealed(data["estimate"], "estimate")["sizes"]} if "estimate" in data else {}
+    sizes = {"darp.estimate": read_checksummed(data["estimate"], "estimate")["sizes"]} if "estimate" in data else {}
     resident = load_resident(verify_store(data["store"]), split.split, torch.device("cpu"))
-    return build(config, resident, torch.device("cpu"), "eager", Lent(None, sizes))
+    return build(config, resident, torch.device("cpu"), "eager", Upstream(None, sizes))
 
 
 def test_a_short_run_is_in_every_phase_of_a_whole_one(tmp_path):
     """DARP alone has several: before its start, at every period, between."""
     learner = short(RUN._replace(method="fixmatch_darp"), tmp_path).learner
-    assert {learner.enter(t) for t in range(short_run.STEPS)} == {("idle",), ("solve",), ("reuse",)}
+    assert {learner.set_phase(t) for t in range(short_run.STEPS)} == {("idle",), ("solve",), ("reuse",)}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_some_pseudo_labels_of_a_short_run_are_above_the_threshold_and_some_belo
 @pytest.mark.parametrize("suite", ["zoo", "simmatch-cifar100"])
 def test_every_recipe_has_a_short_run(tmp_path, suite):
     """Its parts accept the shortened options, also with 100 classes; cRT needs the encoder of a finished run."""
-    for run in with_lenders(PARAMS, runs(PARAMS, suite)):
+    for run in with_upstream(PARAMS, runs(PARAMS, suite)):
         if run.seed == 0 and run.method != "supervised_crt":
             assert short(run, tmp_path / run.id).steps == short_run.STEPS
 
@@ -72,7 +72,7 @@ def test_every_recipe_has_a_short_run(tmp_path, suite):
 def test_unknown_classes_and_a_plans_labels_are_among_the_images(tmp_path):
     config = Keys(PARAMS).resolved(Run("digits", RUN.setting, "smoke", "fixmatch_crest.g2", 0))
     data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "plan")
-    assert len(load_split(data["split"]).split.guessed) == 10
+    assert len(load_split(data["split"]).split.pseudo_labeled) == 10
     config["setting"]["m1"] = "all"
     data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "all")
     labels = load_store(data["store"]).labels("train")

@@ -9,7 +9,7 @@ import torch
 
 from daso.cli import main
 from daso.data import bundle
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.engine import checkpoint
 from daso.engine.cuda_graphs import Program
 from daso.engine.environment import choose_cudnn, choose_device, cudnn_choice
@@ -20,7 +20,7 @@ from daso.errors import CheckpointError, DasoError, DataError, DivergedError
 from daso.records import Split
 from daso.runs import bundle as bundled
 from daso.runs import train as training
-from daso.runs.train import Data, Job, Way
+from daso.runs.train import Data, Execution, Job
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool
 
 SAYS = "tiny: classes of the unlabeled images unknown: no pseudo-label recall or precision"
@@ -37,9 +37,9 @@ def said(tmp_path, monkeypatch, caplog):
     def train(method, labels, resume=None):
         resident = Resident(pool([0] * 6 + [1] * 3, 0), pool(labels, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
         job = Job({**CONFIG, "method": method}, *(tmp_path / name for name in ("store", "split", "out", "scratch")))
-        data = Data(None, None, resident, training.Lent())
+        data = Data(None, None, resident, training.Upstream())
         with Stop() as stop:
-            list(training._run(job, data, Way(CPU, resume=resume), stop, []))
+            list(training._run(job, data, Execution(CPU, resume=resume), stop, []))
         return [record.getMessage() for record in caplog.records]
 
     return train
@@ -78,7 +78,7 @@ def test_a_split_without_unlabeled_images_is_refused_before_any_job_trains(tmp_p
     none = np.empty(0, np.int64)
     split = Split(labeled=np.arange(2), unlabeled=none, validation=none)
     monkeypatch.setattr(training, "verify_store", lambda folder: None)
-    monkeypatch.setattr(training, "check_split", lambda *args: SimpleNamespace(way=None, split=split))
+    monkeypatch.setattr(training, "check_split", lambda *args: SimpleNamespace(derivation=None, split=split))
     monkeypatch.setattr(training, "load_all", lambda *args: ["resident"])
     paths = [tmp_path / name for name in ("store", "split", "out", "scratch")]
     (data,) = training._load([Job({**CONFIG, "method": SUPERVISED}, *paths)], CPU)
@@ -93,7 +93,9 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
     ended = []
     resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
     monkeypatch.setattr(training, "check_code", lambda config: None)
-    monkeypatch.setattr(training, "_load", lambda jobs, _: [Data(None, None, resident, training.Lent()) for _ in jobs])
+    monkeypatch.setattr(
+        training, "_load", lambda jobs, _: [Data(None, None, resident, training.Upstream()) for _ in jobs]
+    )
     monkeypatch.setattr(training, "write_run", lambda out, *rest: ended.append(out.name))
     monkeypatch.setattr(training, "describe", lambda device: {})
     wild = {"run": "wild", "optimizer": {**CONFIG["optimizer"], "lr": 1e30, "warmup": 0}}
@@ -102,7 +104,7 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
         for changes in (wild, {"run": "calm"})
     ]
     with pytest.raises(DivergedError, match="^wild: loss_[a-z]+ is (nan|inf) at step"):
-        training.train(jobs, Way(CPU))
+        training.train(jobs, Execution(CPU))
     assert ended == ["calm"]
 
 
@@ -117,7 +119,9 @@ def command(tmp_path, monkeypatch):
     results = {}
     resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
     monkeypatch.setattr(training, "check_code", lambda config: None)
-    monkeypatch.setattr(training, "_load", lambda jobs, _: [Data(None, None, resident, training.Lent()) for _ in jobs])
+    monkeypatch.setattr(
+        training, "_load", lambda jobs, _: [Data(None, None, resident, training.Upstream()) for _ in jobs]
+    )
     monkeypatch.setattr(training, "describe", lambda device: {})
     monkeypatch.setattr(training, "write_run", lambda out, trainer, *_: results.update({out.name: trainer.state()}))
 
@@ -184,7 +188,7 @@ def test_images_that_do_not_fit_on_the_gpu_end_in_a_line(monkeypatch):
 
     monkeypatch.setattr(training, "_load", load)
     with pytest.raises(DasoError, match=r"^images: out of GPU memory: 20\.00 MiB needed, .* free; lower DASO_SLOTS or"):
-        training.train([], Way(CPU))
+        training.train([], Execution(CPU))
 
 
 def test_other_errors_of_a_step_keep_their_traceback(command, monkeypatch):
@@ -205,8 +209,8 @@ def test_other_errors_of_a_step_keep_their_traceback(command, monkeypatch):
 )
 def test_numbers_of_replicas_that_are_refused(number, line):
     with pytest.raises(DasoError, match=f"^{line}$"):
-        training.train([], Way(CPU, replicas=number))
-    training.train([], Way(CPU, replicas=16))
+        training.train([], Execution(CPU, replicas=number))
+    training.train([], Execution(CPU, replicas=16))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "xpu"])
@@ -226,20 +230,20 @@ def files(tmp_path):
     """The networks of a finished run of key e1, and an estimate of key k1."""
     networks = {"student": {"weight": torch.ones(2)}, "teacher": {"weight": torch.zeros(2)}}
     checkpoint.save(tmp_path / "final.pt", {"key": "e1"} | networks)
-    (tmp_path / "estimate.json").write_bytes(sealed({"key": "k1", "sizes": [3.0, 1.0]}))
+    (tmp_path / "estimate.json").write_bytes(checksummed({"key": "k1", "sizes": [3.0, 1.0]}))
     return {"encoder": tmp_path / "final.pt", "estimate": tmp_path / "estimate.json"}
 
 
-def job(plan, **lent):
-    return Job({**CONFIG, "plan": plan}, *(None,) * 4, **lent)
+def job(plan, **upstream):
+    return Job({**CONFIG, "plan": plan}, *(None,) * 4, **upstream)
 
 
 def test_what_a_run_is_lent(files):
     """The student's weights, which are what a supervised run is evaluated by, and the sizes under their option."""
-    assert training._lent(job({})) == training.Lent(None, {})
-    lent = training._lent(job(PLAN, **files))
-    assert lent.encoder["weight"].tolist() == [1, 1]
-    assert lent.options == {"darp.estimate": [3.0, 1.0]}
+    assert training._lent(job({})) == training.Upstream(None, {})
+    upstream = training._lent(job(PLAN, **files))
+    assert upstream.encoder["weight"].tolist() == [1, 1]
+    assert upstream.options == {"darp.estimate": [3.0, 1.0]}
 
 
 @pytest.mark.parametrize("name", ["encoder", "estimate"])
@@ -269,7 +273,7 @@ def test_a_program_is_closed_however_its_run_ends(tmp_path, monkeypatch, lr):
     config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}
     job, diverged = Job(config, *(tmp_path / name for name in ("store", "split", "out", "scratch"))), []
     with Stop() as stop:
-        list(training._run(job, Data(None, None, resident, training.Lent()), Way(CPU), stop, diverged))
+        list(training._run(job, Data(None, None, resident, training.Upstream()), Execution(CPU), stop, diverged))
     assert (closed, len(diverged)) == (["eager"], lr > 1)
 
 

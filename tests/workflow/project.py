@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from ruamel.yaml import YAML
 
-from daso.data.files import file_digest, sealed
+from daso.data.files import checksummed, file_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # PATH of the real programs
@@ -213,7 +213,7 @@ class Project:
         with (folder / name).open("ab") as file:
             file.write(b"\n")
         result["files"][name] = file_digest(folder / name, "sha256")
-        (folder / "train.json").write_bytes(sealed(result))
+        (folder / "train.json").write_bytes(checksummed(result))
 
     def results(self):
         """Content of the metrics of every run, by path."""

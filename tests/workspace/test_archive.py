@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daso.cli import main
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.errors import DataError, ParamsError
 from daso.workspace.archive import keep
 from tests.finished import finish
@@ -31,7 +31,7 @@ def here(read_params, tmp_path, monkeypatch):
 def evaluated(run=RUN, commit="0123456789ab", history=HISTORY):
     """Metrics as they are made of a run with this history."""
     origin, digests = {"commit": commit, "device": "cuda: X"}, {"history.csv": sha256(history.encode()).hexdigest()}
-    METRICS.write_bytes(sealed({"run": run, "key": "abc", "provenance": origin, "files": digests}))
+    METRICS.write_bytes(checksummed({"run": run, "key": "abc", "provenance": origin, "files": digests}))
 
 
 def test_metrics_and_history_are_copied_byte_for_byte():

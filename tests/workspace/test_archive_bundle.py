@@ -12,13 +12,13 @@ from daso.config.load import load
 from daso.config.resolve import parse_run, split_config
 from daso.data.bundle import write_bundle
 from daso.data.catalog import make_store
-from daso.data.files import file_digest, sealed
+from daso.data.files import checksummed, file_digest
 from daso.data.split import make_split
 from daso.engine.metrics import run_metrics
 from daso.errors import DataError
 from daso.report.suite_report import write_report
 from daso.runs.bundle import train_bundle
-from daso.runs.train import Way
+from daso.runs.train import Execution
 from daso.workspace.adopt import adopt_bundle
 from daso.workspace.archive import keep_bundle
 from tests.engine.world import CPU
@@ -46,9 +46,9 @@ def trained(read_params, tmp_path_factory):
         )
         config, last = (Keys(params).resolved(one) for one in (base, run))
         write_bundle(BUNDLE, [config], commit=COMMIT)
-        train_bundle(BUNDLE, Way(CPU))
+        train_bundle(BUNDLE, Execution(CPU))
         write_bundle(BOTH, [config, last], commit=COMMIT)
-        train_bundle(BOTH, Way(CPU))
+        train_bundle(BOTH, Execution(CPU))
     return root, config["key"]
 
 
@@ -66,7 +66,9 @@ def retold(**changes):
     """Change what the run's last file says, its digest right."""
     path = BUNDLE / "runs" / RUN / "train.json"
     tree = json.loads(path.read_text())
-    path.write_bytes(sealed({**tree, **changes, "provenance": {**tree["provenance"], **changes.get("provenance", {})}}))
+    path.write_bytes(
+        checksummed({**tree, **changes, "provenance": {**tree["provenance"], **changes.get("provenance", {})}})
+    )
 
 
 def test_a_run_of_older_code_is_kept_from_its_bundle_and_shown(key, monkeypatch):
@@ -139,7 +141,7 @@ def test_a_run_whose_upstream_file_was_replaced_is_not_kept(key):
     weights.write_bytes(weights.read_bytes() + b"other")
     record = json.loads((folder / "train.json").read_text())
     record["files"]["final.pt"] = file_digest(weights, "sha256")
-    (folder / "train.json").write_bytes(sealed(record))
+    (folder / "train.json").write_bytes(checksummed(record))
     with pytest.raises(DataError, match=f"{CRT}: trained with another encoder than {weights}"):
         keep_bundle(BOTH, [CRT])
     assert not Path("reports/measured").exists()

@@ -22,7 +22,7 @@ def ended(tmp_path, monkeypatch):
 
 
 def test_the_checkpoint_of_a_finished_run_goes():
-    prune.spent()
+    prune.finished_checkpoints()
     assert not STATE.exists()
 
 
@@ -38,7 +38,7 @@ STAYS = {
 @pytest.mark.parametrize("why", STAYS)
 def test_every_other_state_stays(why):
     STAYS[why]()
-    prune.spent()
+    prune.finished_checkpoints()
     assert STATE.exists()
 
 
@@ -47,6 +47,6 @@ def test_a_checkpoint_that_cannot_be_deleted_is_reported(caplog, monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "unlink", fails)
-    prune.spent()
+    prune.finished_checkpoints()
     line = f"{STATE}: cannot be deleted (Read-only file system); its run is finished, delete it"
     assert [record.getMessage() for record in caplog.records] == [line]

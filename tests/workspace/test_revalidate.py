@@ -14,12 +14,12 @@ from daso.config.load import load
 from daso.config.resolve import Run, split_config
 from daso.config.signature import module_file
 from daso.data.catalog import make_store
-from daso.data.files import pretty, sealed
+from daso.data.files import checksummed, pretty
 from daso.data.split import load_split, make_split
 from daso.engine import journal
-from daso.engine.survey import found
+from daso.engine.survey import survey_result
 from daso.errors import DasoError, DataError
-from daso.planning.status import states
+from daso.planning.status import run_statuses
 from daso.workspace import revalidate as module
 from daso.workspace.revalidate import UNCOMPARED, revalidate
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
@@ -94,7 +94,7 @@ def refused():
         list(revalidate([RUN.id]))
     after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts}
     assert after == before
-    assert states(Keys(load()), [RUN])[RUN.id] in ("stale", "missing")
+    assert run_statuses(Keys(load()), [RUN])[RUN.id] in ("stale", "missing")
     return str(error.value)
 
 
@@ -204,32 +204,32 @@ def test_a_run_on_cuda_or_compiled_needs_the_code_of_its_mode_unchanged(project,
 def test_a_record_holds_for_the_results_that_were_compared_alone(project):
     """Not for another device's or another training's, nor once the run is gone."""
     train()
-    path, entry = Path(FOLDER, "train.json"), journal.place(RUN.id)
+    path, entry = Path(FOLDER, "train.json"), journal.entry_path(RUN.id)
     now, metrics, result = Keys(load()).train(RUN), Keys(load()).evaluate(RUN), json.loads(path.read_text())
     earlier = result | {"key": "0" * 16}
-    path.write_bytes(sealed(earlier))
+    path.write_bytes(checksummed(earlier))
     journal.revalidate(entry, earlier, {"keys": {now: "0" * 16}})
     assert Keys(load()).train(RUN) == Keys(load()).resolved(RUN)["key"] == "0" * 16
     assert Keys(load()).evaluate(RUN) != metrics  # these are of the run's own key
     assert list(revalidate([RUN.id])) == []  # current now
-    journal.remember(entry, earlier)
+    journal.record_result(entry, earlier)
     assert Keys(load()).train(RUN) == "0" * 16  # `publish` keeps it
     for other in (
         {"files": result["files"] | {"final.pt": "f0"}},
         {"provenance": {**result["provenance"], "device": "x"}},
     ):
-        path.write_bytes(sealed(earlier | other))
+        path.write_bytes(checksummed(earlier | other))
         assert Keys(load()).train(RUN) == now
     path.unlink()
     assert Keys(load()).train(RUN) == now
-    path.write_bytes(sealed(earlier))
+    path.write_bytes(checksummed(earlier))
     kept = entry.read_bytes()
     entry.write_bytes(kept.replace(b'"run"', b'<<<<<<< "run"'))
     with pytest.raises(DataError, match=f"resolve the conflict, or restore it: `git checkout {entry}`"):
         Keys(load()).train(RUN)
     entry.write_bytes(kept)
-    journal.remember(entry, earlier | {"files": result["files"] | {"final.pt": "f0"}})
-    path.write_bytes(sealed(earlier))
+    journal.record_result(entry, earlier | {"files": result["files"] | {"final.pt": "f0"}})
+    path.write_bytes(checksummed(earlier))
     assert Keys(load()).train(RUN) == now  # the record has gone with the results it was for
 
 
@@ -242,8 +242,8 @@ def test_an_estimate_is_kept_where_the_present_code_gives_the_same_bytes(project
     files = {"config.json": pretty(keys.resolved(run)), "history.csv": history, "predictions.npz": "", "final.pt": ""}
     made = {"commit": "c", "device": "cpu: X", "mode": "eager", "precision": "fp32"}
     finish(folder, files, run=run.id, key=keys.train(run), speed=SPEED, provenance=made)
-    estimate = found(folder, "0" * 16) | ({} if same else {"trusted": 0})
-    (folder / "estimate.json").write_bytes(sealed(estimate))
+    estimate = survey_result(folder, "0" * 16) | ({} if same else {"trusted": 0})
+    (folder / "estimate.json").write_bytes(checksummed(estimate))
     now = keys.estimate(run)
     module._keep_estimate(load(), run)
     assert Keys(load()).estimate(run) == ("0" * 16 if same else now)

@@ -49,7 +49,7 @@ def test_who_only_looks_does_not_wait(folder):
             **{"timeout": 60, "check": False},
         )
         assert "waiting" not in done.stderr
-        assert workflow_lock.take(["--dryrun"]) is None
+        assert workflow_lock.acquire(["--dryrun"]) is None
 
 
 def test_the_snakemake_of_a_holder_works_in_its_turn_and_no_other_does(folder):

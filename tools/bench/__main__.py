@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from daso.cli import Args, execute, parser, resolved_run
+from daso.cli import Command, execute, parser
 from daso.commands.flags import DEVICE, MODES, Option, configuration
+from daso.commands.train import resolved_run
 from daso.machine import cores
 
 # Runs whose speed is measured without --config: the sizes of the paper.
@@ -50,19 +52,19 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
 }
 
 
-def speed(args: Args) -> None:
+def speed(args: argparse.Namespace) -> None:
     """Compare the engine's speed with plain PyTorch, Pillow and torchvision; writes a page and JSON to --out."""
-    from daso.config.validate import malformed
+    from daso.config.validate import config_error
     from tools.bench.run import REPEATS, run
 
-    given = [configuration(path, malformed) for path in args.config or ()]
+    given = [configuration(path, config_error) for path in args.config or ()]
     configs = given or [resolved_run(name) for name in DEFAULT_RUNS]
     command = "".join(["python -m tools.bench speed", *(f" --config {path}" for path in args.config or ())])
     repeats = args.repeats or REPEATS
     run(configs, args.out, args.device, args.parts, repeats, modes=args.modes, quick=args.quick, command=command)
 
 
-def parity(args: Args) -> None:
+def parity(args: argparse.Namespace) -> None:
     """Test over seeds if a lower precision costs accuracy; writes a page and JSON to --out."""
     from tools.bench.parity import run
 
@@ -70,12 +72,12 @@ def parity(args: Args) -> None:
     run(args.suite, variants=args.variants, device=args.device, **chosen)
 
 
-VERBS: dict[str, Callable[[Args], None]] = {"speed": speed, "parity": parity}
+COMMANDS: dict[str, Command] = {"speed": speed, "parity": parity}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one benchmark; returns the exit status."""
-    return execute(parser("python -m tools.bench", "Benchmarks of speed and precision.", VERBS, OPTIONS), argv)
+    return execute(parser("python -m tools.bench", "Benchmarks of speed and precision.", COMMANDS, OPTIONS), argv)
 
 
 if __name__ == "__main__":

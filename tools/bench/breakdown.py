@@ -87,7 +87,7 @@ def steps_at_hand(run: Trainer, steps: int) -> Callable[[], None]:
 
     def take() -> None:
         for _ in range(steps):
-            run.program.run_step(run.learner.enter(run.t))
+            run.program.run_step(run.learner.set_phase(run.t))
             run.t += 1
 
     return take

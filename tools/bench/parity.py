@@ -18,11 +18,11 @@ from typing import NamedTuple, get_args
 
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.params import Params, Tree, nearest
-from daso.config.resolve import Run, expanded, runs, split_config, suite_of
+from daso.config.params import Params, Tree, did_you_mean
+from daso.config.resolve import Run, expand_suite, runs, split_config, suite_of
 from daso.config.signature import ROOT
 from daso.data.files import canonical
-from daso.data.run_files import finished
+from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, make_split
 from daso.data.store import load_store
 from daso.engine.metrics import run_metrics
@@ -52,7 +52,7 @@ class Task(NamedTuple):
         path = self.folder / "train.json"
         if not path.exists():
             return False
-        tree = finished(self.folder).result
+        tree = load_finished_run(self.folder).result
         return bool(tree["key"] == self.config["key"] and tree["provenance"]["split_sha256"] == self.split_sha256)
 
 
@@ -86,7 +86,7 @@ def run(
     outcomes = {place: _outcome(task) for place, task in tasks.items()}
     pairs = [Pair(one, name, outcomes[one, STANDARD], outcomes[one, name]) for one in chosen for name in variants]
     setup = Setup(suite, methods, settings, seeds, variants, margin, jobs, steps, out, device)
-    parity_page.write(out, suite, parity_page.section(setup, expanded(params, suite), pairs))
+    parity_page.write(out, suite, parity_page.section(setup, expand_suite(params, suite), pairs))
 
 
 def altered(params: Params, suite: str, precision: str, seeds: int, steps: int | None = None) -> Params:
@@ -172,7 +172,7 @@ def _chosen(params: Params, suite: str, methods: Sequence[str] | None, settings:
         known = list(dict.fromkeys(str(getattr(run, kind)) for run in every))
         for word in words or ():
             if word not in known:
-                raise DasoError(f"parity: suite '{suite}' has no {kind} '{word}'{nearest(word, known)}")
+                raise DasoError(f"parity: suite '{suite}' has no {kind} '{word}'{did_you_mean(word, known)}")
     found = [run for run in every if run.method in (methods or [run.method])]
     found = [run for run in found if run.setting in (settings or [run.setting])]
     if not found:
@@ -190,6 +190,6 @@ def _refuse(*, seeds: int, jobs: int, steps: int | None, margin: float, variants
     known = [name for name in get_args(Precision) if name != STANDARD]
     for variant in variants:
         if variant not in known:
-            raise DasoError(f"parity: '{variant}' cannot be set against {STANDARD}{nearest(variant, known)}")
+            raise DasoError(f"parity: '{variant}' cannot be set against {STANDARD}{did_you_mean(variant, known)}")
     if not variants:
         raise DasoError(f"parity: name a variant to set against {STANDARD}: {', '.join(known)}")

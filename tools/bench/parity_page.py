@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.resolve import Run
-from daso.data.files import pretty, read_json, whole_file
+from daso.data.files import atomic_write, pretty, read_json
 from tools.bench.noninferiority import INFERIOR, NON_INFERIOR, NOT_SHOWN, compare
 
 Tree = dict[str, Any]
@@ -144,7 +144,7 @@ def write(out: Path, suite: str, found: Tree) -> None:
     known = read_json(path, "parity check")["suites"] if path.exists() else {}
     tree = {"suites": {**known, suite: found}}
     for place, content in ((path, pretty(tree)), (out, markdown(tree).encode())):
-        with whole_file(place) as file:
+        with atomic_write(place) as file:
             file.write(content)
 
 

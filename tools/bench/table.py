@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import read_json, whole_file
+from daso.data.files import atomic_write, read_json
 
 Tree = dict[str, Any]
 NOISE = re.compile(r"\((?:r|tm)\)|@.*|\b(?:\d+-core|cpu|processor|with)\b", re.IGNORECASE)
@@ -30,9 +30,9 @@ def write(out: Path, machine: Mapping[str, Any], sections: Mapping[str, Tree], o
     known = read_json(path, "benchmark")["sections"] if path.exists() else {}
     merged = {**known, **sections}
     tree = {"machine": dict(machine), "sections": {part: merged[part] for part in [*order, *merged] if part in merged}}
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write((json.dumps(tree, indent=1) + "\n").encode())
-    with whole_file(out / f"{name}.md") as file:
+    with atomic_write(out / f"{name}.md") as file:
         file.write(markdown(tree).encode())
     return out / f"{name}.md"
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from daso.config.load import load
 from daso.config.params import Params
 from daso.config.resolve import Run, parse_run
-from daso.errors import DasoError, told
+from daso.errors import DasoError, error_line
 from daso.planning.cost import Timed, Work, timed
 
 RESERVE = 60  # seconds of a budget for starting, capturing and packing
@@ -63,7 +63,7 @@ def main() -> int:
         runs = [parse_run(params, run) for run in args.runs]
         sys.stdout.write(f"{fit(params, runs, args.budget, args.replicas, unknown=args.unknown_pace)}\n")
     except DasoError as error:
-        sys.stderr.write(f"{told(error)}\n")
+        sys.stderr.write(f"{error_line(error)}\n")
         return 1
     return 0
 

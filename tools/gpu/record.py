@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from daso.data.files import read_json
-from daso.errors import DasoError, told
+from daso.errors import DasoError, error_line
 from tools.bench import table
 from tools.bench.measure import Spread, scaled
 from tools.bench.results import Cell, Section, Table
@@ -147,7 +147,7 @@ def main() -> int:
         for file in args.files:
             sys.stdout.write(f"{record(file, args.out)}\n")
     except (DasoError, OSError) as error:
-        sys.stderr.write(f"{told(error)}\n")
+        sys.stderr.write(f"{error_line(error)}\n")
         return 1
     return 0
 

@@ -27,14 +27,14 @@ from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.params import nearest
+from daso.config.params import did_you_mean
 from daso.config.resolve import (
     Run,
     data_config,
     parse_run,
     runs,
     split_config,
-    with_lenders,
+    with_upstream,
 )
 from daso.workspace.current import REPORT_FILES, Current
 from daso.data.files import canonical
@@ -55,18 +55,18 @@ OPTIONS = ("suite",)  # keys that --config accepts
 
 for word in config:
     if word not in OPTIONS:
-        sys.exit(f"--config {word}: there is no such key{nearest(word, OPTIONS)}")
+        sys.exit(f"--config {word}: there is no such key{did_you_mean(word, OPTIONS)}")
 
 # Jobs parse this file again; only the process that was called takes the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
 CALL = workflow_lock.options(sys.argv[1:]) if MAIN else None
 GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # of all jobs
 FORCED = MAIN and bool(CALL.forceall or CALL.forcerun)  # jobs need their order then
-if MAIN and workflow_lock.only_looks(
+if MAIN and workflow_lock.is_read_only(
     CALL
 ):  # a call that runs jobs keeps its own marker
     STALE = ".snakemake/daso/dry/key-differs"
-TURN = workflow_lock.take(sys.argv[1:]) if MAIN else None
+TURN = workflow_lock.acquire(sys.argv[1:]) if MAIN else None
 
 try:
     PARAMS = load("params")
@@ -166,7 +166,7 @@ def guesses_of(wildcards):
 
 def read_by(wildcards):
     """Return the files that a run reads beside its images, by option."""
-    files = paths.read(run_of(wildcards).id, plan_for(wildcards))
+    files = paths.input_files(run_of(wildcards).id, plan_for(wildcards))
     return {name: path.as_posix() for name, path in files.items()}
 
 
@@ -229,7 +229,7 @@ if MAIN:
         # Newer than any output, whichever clock wrote it.
         os.utime(STALE, (2**31 - 1, 2**31 - 1))
         if TURN:  # checkpoints that a killed call has left
-            prune.spent()
+            prune.finished_checkpoints()
     except (DasoError, OSError) as error:
         sys.exit(str(error))
 
@@ -240,8 +240,8 @@ onstart:
 
 
 onsuccess:
-    prune.spent()
+    prune.finished_checkpoints()
 
 
 onerror:
-    prune.spent()
+    prune.finished_checkpoints()

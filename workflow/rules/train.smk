@@ -1,7 +1,7 @@
 # One run, one job. It resumes from scratch/, which is no output: outputs are deleted before a job starts.
 rule runs:
     input:
-        paths_of(TRAINED, with_lenders(PARAMS, RUNS)),
+        paths_of(TRAINED, with_upstream(PARAMS, RUNS)),
 
 
 rule train:

@@ -23,7 +23,7 @@ class ABC(AddOn):
     """
 
     needs = frozenset({"labeled", "weak", "strong"})
-    readout = "balanced"
+    evaluation_head = "balanced"
     rarity: Tensor
     progress: Tensor
 
@@ -36,7 +36,7 @@ class ABC(AddOn):
         if epochs < 1:
             raise ParamsError(f"add-on 'abc': epochs is at least 1, not {epochs}")
         self.threshold, self.targets = threshold, targets
-        self.heads = {self.readout: env.num_classes}
+        self.heads = {self.evaluation_head: env.num_classes}
         counts, t = torch.tensor(env.counts, dtype=torch.float64), torch.arange(env.steps, dtype=torch.long)
         self.register_buffer("rarity", (counts.min() / counts).float(), persistent=False)  # b, (K,)
         self.register_buffer("progress", (t * epochs // env.steps / epochs).float(), persistent=False)  # (S,)

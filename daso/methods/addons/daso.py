@@ -88,7 +88,7 @@ class DASO(AddOn):
         self.queue.write(memo[0])
         self.histogram.add(step.targets.argmax(-1), step.batch.t)
 
-    def guesses(self, step: Step, memo: Any) -> dict[str, Tensor]:
+    def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:
         """The semantic pseudo-labels, from the first step on."""
         return {"semantic": memo[2]}
 

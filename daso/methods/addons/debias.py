@@ -49,7 +49,7 @@ class Debias(AddOn):
         """Keep the updated mean."""
         self.mean.copy_(self.updated(step))
 
-    def guesses(self, step: Step, memo: Any) -> dict[str, Tensor]:
+    def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:
         """The weak view's predictions without the mean, by themselves."""
         return {"debiased": debiased(step.out["weak"].logits.detach(), self.mean, self.strength).softmax(-1)}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
 from daso.records import Batch, Env, Losses, Role, Step
@@ -40,7 +40,7 @@ class FixMatch(Learner):
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """One labeled and one unlabeled batch in one forward."""
-        out = joint(models.student, labeled=batch.x["weak"], weak=batch.u["weak"], strong=batch.u["strong"])
+        out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"], strong=batch.u["strong"])
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
@@ -50,4 +50,4 @@ class FixMatch(Learner):
         step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
         losses["consistency"] = self.weight * masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step

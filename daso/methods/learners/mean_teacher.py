@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import masked_mean
 from daso.ops.schedules import at, ramp
@@ -38,7 +38,7 @@ class MeanTeacher(Learner):
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """One forward of the teacher, one of the student."""
-        taught = joint(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
+        taught = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
         step = self.begin(batch, models, {"labeled": taught["labeled"]} | self.teaching(batch, models))
         losses = {"supervised": self.supervised(taught["labeled"].logits, step)}
         p = self.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
@@ -47,10 +47,10 @@ class MeanTeacher(Learner):
         gaps = (z.softmax(-1) - step.targets).square().mean(-1)  # fidelity: mean-squares
         weights = self.weigh(torch.ones_like(gaps), Role.CONSISTENCY, step)
         losses["consistency"] = self.weight * at(self.ramp, batch.t) * masked_mean(gaps, weights)
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step
 
     @torch.no_grad()
     def teaching(self, batch: Batch, models: Models) -> dict[str, Output]:
         """The teacher's answers, in one forward with the labeled images where an add-on asks for these too."""
         views = {"key": batch.x["weak"]} if "key" in self.needs else {}
-        return joint(models.teacher, **views, weak=batch.u["weak2"])
+        return forward_jointly(models.teacher, **views, weak=batch.u["weak2"])

@@ -61,7 +61,9 @@ class MixMatch(Learner):
         with torch.no_grad():
             out = {view: student(u[view]) for view in self.views.u}
         step = self.begin(batch, models, out)
-        p = torch.stack([self.adjust(guess.logits, Role.GUESS, step).softmax(-1) for guess in out.values()]).mean(0)
+        p = torch.stack(
+            [self.adjust(pseudo_label.logits, Role.GUESS, step).softmax(-1) for pseudo_label in out.values()]
+        ).mean(0)
         step = self.refine(p, step)
         q = step.targets
         images, labels = torch.cat([x, u["weak"], u["weak2"]]), torch.cat([one_hot(batch.y, q.shape[1]), q, q])
@@ -72,4 +74,4 @@ class MixMatch(Learner):
         gaps = (z.softmax(-1) - labels[b:]).square().mean(-1)
         weights = self.weigh(torch.ones_like(q[:, 0]), Role.CONSISTENCY, step)
         losses["consistency"] = self.weight * at(self.ramp, batch.t) * masked_mean(gaps, weights.repeat(2))
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
 from daso.records import Batch, Env, Losses, Output, Role, Step
@@ -33,14 +33,14 @@ class MultiView(Learner):
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """One labeled batch and four views of an unlabeled one in one forward."""
-        out = joint(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
+        out = forward_jointly(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
         first, second, strong = out["weak"], out["weak2"], (out["strong"], out["strong2"])
         means = {"weak": mean(first, second), "strong": mean(*strong)}
         step = self.begin(batch, models, {"labeled": out["labeled"]} | means)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         terms = []
-        for guess in (first, second, step.out["weak"]):  # the mean last, as the step's own pseudo-label
-            p = self.adjust(guess.logits.detach(), Role.GUESS, step).softmax(-1)
+        for pseudo_label in (first, second, step.out["weak"]):  # the mean last, as the step's own pseudo-label
+            p = self.adjust(pseudo_label.logits.detach(), Role.GUESS, step).softmax(-1)
             step = self.refine(p, step)
             weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
             step = step._replace(mask=weights > 0)
@@ -48,7 +48,7 @@ class MultiView(Learner):
                 z = self.adjust(view.logits, Role.CONSISTENCY, step)
                 terms.append(masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights))
         losses["consistency"] = self.weight * torch.stack(terms).mean()
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step
 
 
 def mean(first: Output, second: Output) -> Output:

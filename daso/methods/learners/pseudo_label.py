@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
 from daso.ops.schedules import at, ramp
@@ -41,7 +41,7 @@ class PseudoLabel(Learner):
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """One labeled and one unlabeled batch in one forward."""
-        out = joint(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
+        out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
@@ -51,4 +51,4 @@ class PseudoLabel(Learner):
         z = self.adjust(out["weak"].logits, Role.CONSISTENCY, step)  # the view that guessed, now with gradient
         unlabeled = masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)
         losses["consistency"] = self.weight * at(self.ramp, batch.t) * unlabeled
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step

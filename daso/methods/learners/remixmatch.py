@@ -10,7 +10,7 @@ from torch import Tensor
 
 from daso.draw import Draw
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.methods.mixed import mixed_logits
 from daso.models.network import Models
 from daso.ops.distributions import one_hot
@@ -86,11 +86,11 @@ class ReMixMatch(Learner):
         turned, turns = rotate(u["strong"], batch.draw("rotation"))
         rotation = cross_entropy(student(turned).heads["rotation"], turns)
         losses["rotation"] = self.rotation_weight * rotation.mean()
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step
 
     def anchors(self, batch: Batch, models: Models) -> dict[str, Output]:
         """The weak view that guesses; with gradient and beside the strong one where an add-on compares the two."""
         if "strong" in self.needs:  # fidelity: shared-views
-            return joint(models.student, weak=batch.u["weak"], strong=batch.u["strong"])
+            return forward_jointly(models.student, weak=batch.u["weak"], strong=batch.u["strong"])
         with torch.no_grad():
             return {"weak": models.student(batch.u["weak"])}

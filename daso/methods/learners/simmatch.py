@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.methods.memory import MemoryBank
 from daso.models.network import Models
 from daso.ops.distributions import one_hot
@@ -101,16 +101,16 @@ class SimMatch(Learner):
         losses["consistency"] = self.weight * masked_mean(soft_cross_entropy(z, step.targets), weights)
         instance = soft_cross_entropy(self.similarity(out["strong"]), self.calibrated(near, p)).mean()
         losses["instance"] = self.instance_weight * started * instance
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step
 
     def answers(self, batch: Batch, models: Models) -> dict[str, Output]:
         """One forward of the student; with the teacher's keys another one, of both weak views."""
         x, u = batch.x["weak"], batch.u
         if self.keys == "student":  # fidelity: simmatch-keys
-            return joint(models.student, labeled=x, weak=u["weak"], strong=u["strong"])
+            return forward_jointly(models.student, labeled=x, weak=u["weak"], strong=u["strong"])
         with torch.no_grad():
-            taught = joint(models.teacher, key=x, weak=u["weak"])
-        return joint(models.student, labeled=x, strong=u["strong"]) | taught
+            taught = forward_jointly(models.teacher, key=x, weak=u["weak"])
+        return forward_jointly(models.student, labeled=x, strong=u["strong"]) | taught
 
     def similarity(self, out: Output) -> Tensor:
         """Logits (n, N) of similarity to every labeled image."""
@@ -125,9 +125,9 @@ class SimMatch(Learner):
         return (near + p.log().clamp(min=NEVER)[:, self.labels]).softmax(-1)
 
     @torch.no_grad()
-    def guesses(self, step: Step) -> dict[str, Tensor]:
+    def pseudo_labels(self, step: Step) -> dict[str, Tensor]:
         """Those of every learner, and "instance": the classes of similar images."""
-        return super().guesses(step) | {"instance": self.aggregated(self.similarity(step.out["weak"]))}
+        return super().pseudo_labels(step) | {"instance": self.aggregated(self.similarity(step.out["weak"]))}
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:

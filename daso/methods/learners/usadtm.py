@@ -8,7 +8,7 @@ from itertools import combinations
 import torch
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Views, joint
+from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.methods.memory import ClassQueue, QueueState
 from daso.models.network import Models
 from daso.ops.distributions import one_hot
@@ -56,22 +56,22 @@ class USADTM(Learner):
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """One labeled batch and three views of an unlabeled one in one forward."""
-        out = joint(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
+        out = forward_jointly(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         answers = [out[view].logits.softmax(-1) for view in self.views.u]
         shared = torch.stack([mutual_information(one, other) for one, other in combinations(answers, 2)])
         losses["clustering"] = -self.clustering_weight * shared.mean()  # fidelity: usadtm
         features, prototypes = out["weak"].features.detach(), self.queue.prototypes(self.pushed(step))
-        similarity, guess = cosine(features, prototypes).max(-1)
-        step = self.refine(one_hot(guess, self.num_classes), step)
+        similarity, pseudo_label = cosine(features, prototypes).max(-1)
+        step = self.refine(one_hot(pseudo_label, self.num_classes), step)
         label = step.targets.argmax(-1)
         agreed = (similarity >= self.threshold) & (label == nearest(features, prototypes))
         weights = self.weigh((agreed & (batch.t >= self.warmup)).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
         losses["consistency"] = self.weight * masked_mean(cross_entropy(z, label), weights)
-        return losses | self.extras(step), step
+        return losses | self.addon_losses(step), step
 
     @torch.no_grad()
     def pushed(self, step: Step) -> QueueState:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daso.data.files import pretty, sealed
+from daso.data.files import checksummed, pretty
 from tests.endurance.bad_input.inputs import (
     CHECK,
     EVALUATE,
@@ -55,7 +55,7 @@ def test_json_with_another_tree(path, argv):
 
 def check_tree(path, argv, tree, seal):
     tree = {name: part for name, part in tree.items() if name != seal}
-    content = sealed(tree, seal) if seal else pretty(tree)
+    content = checksummed(tree, seal) if seal else pretty(tree)
     with instead(path, content):
         good = JUDGE.survived("trees", str(path).encode() + content, *argv)
     if good:  # what it made is that of a value that may be another

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.data.files import sealed
+from daso.data.files import checksummed
 from daso.report.published import PUBLISHED
 from tests.endurance.bad_input import bad_archives
 from tests.endurance.bad_input.inputs import CHECK, EVALUATE, JUDGE, SPECIAL, STORE, TRAINED
@@ -99,7 +99,7 @@ def test_histories_and_predictions_that_are_none():
                 tree = json.loads((TRAINED / "train.json").read_text())
                 del tree["sha256"]
                 tree["files"][name] = hashlib.sha256(content).hexdigest()
-                with instead(TRAINED / "train.json", sealed(tree)):
+                with instead(TRAINED / "train.json", checksummed(tree)):
                     JUDGE.refused(name, b"whole" + content, *EVALUATE, says=f"{TRAINED / name}")
     assert not Path("harm").exists()
 

@@ -10,10 +10,10 @@ import pytest
 
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.resolve import Run, data_config, expanded
+from daso.config.resolve import Run, data_config, expand_suite
 from daso.data.catalog import make_store
-from daso.data.files import sealed
-from daso.data.run_files import finished
+from daso.data.files import checksummed
+from daso.data.run_files import load_finished_run
 from daso.data.split import load_split
 from daso.errors import DasoError
 from tests.finished import finish
@@ -164,7 +164,7 @@ def test_a_key_of_its_own_for_every_precision_and_budget():
     assert len(set(keys)) == 4
     assert keys[0] == Keys(PARAMS).train(SMOKE)
     assert PARAMS.protocols["smoke"]["precision"] == "fp32"  # as before
-    assert expanded(altered(PARAMS, "smoke", "bf16", 4), "smoke")["seeds"] == [0, 1, 2, 3]
+    assert expand_suite(altered(PARAMS, "smoke", "bf16", 4), "smoke")["seeds"] == [0, 1, 2, 3]
 
 
 def test_nothing_is_trained_twice(here, monkeypatch):
@@ -205,9 +205,9 @@ def test_a_run_on_another_split_is_trained_again(here, monkeypatch):
     monkeypatch.setattr(parity, "_train", fake)
     parity.run("smoke", methods=["fixmatch"], seeds=1)
     path = next(Path("drafts/parity").glob("digits/**/fp32-*/train.json"))
-    tree = finished(path.parent).result
+    tree = load_finished_run(path.parent).result
     tree["provenance"]["split_sha256"] = "another"
-    path.write_bytes(sealed(tree))
+    path.write_bytes(checksummed(tree))
     fake.asked.clear()
     with pytest.raises(FileExistsError):  # the fake makes the folder of a run once
         parity.run("smoke", methods=["fixmatch"], seeds=1)

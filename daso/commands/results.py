@@ -1,0 +1,82 @@
+"""Commands that render, import, keep, publish and delete results."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+from daso.errors import DasoError
+
+Args = argparse.Namespace
+
+
+def report(args: Args) -> None:
+    """Render a suite's tables and figures from the metrics there are; to drafts/reports/ unless told otherwise."""
+    from daso.config.load import load
+    from daso.data.files import atomic_write
+    from daso.report.suite_report import write_report
+
+    out, key = args.out or Path("drafts/reports", args.suite), ""
+    if args.key:  # before the metrics are read: if one changes meanwhile, the report is stale
+        from daso.workspace.current import report_key
+
+        key = report_key(load(), args.suite, args.key)
+    write_report(args.suite, out)
+    if key:  # written last: it makes the report current
+        with atomic_write(out / "key") as file:
+            file.write(f"{key}\n".encode())
+
+
+def adopt(args: Args) -> None:
+    """Take the results of a trained bundle as the runs' own."""
+    from daso.workspace import workflow_lock
+    from daso.workspace.adopt import adopt_bundle
+
+    with workflow_lock.held("adopt"):
+        for run in adopt_bundle(args.bundle):
+            logging.info("%s: adopted", run)
+
+
+def revalidate(args: Args) -> None:
+    """Keep stale runs that the present code gives the same bits as the code that trained them."""
+    from daso.workspace import workflow_lock
+    from daso.workspace.revalidate import revalidate
+
+    with workflow_lock.held("revalidate"):
+        for line in revalidate(args.names):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+
+
+def keep(args: Args) -> None:
+    """Keep the metrics and history of runs, or of a bundle's, in reports/measured/, for git and every later report."""
+    from daso.workspace.archive import keep, keep_bundle
+
+    if not (args.runs or args.bundle):
+        raise DasoError("keep: name runs, or a --bundle of finished runs")
+    for folder in keep_bundle(args.bundle, args.runs) if args.bundle else map(keep, args.runs):
+        logging.info("%s: kept", folder)
+
+
+def publish(args: Args) -> None:
+    """Record the finished results of the default suite under DVC without running anything, and push them."""
+    from daso.workspace import workflow_lock
+    from daso.workspace.publish import publish
+
+    with workflow_lock.held("publish"):
+        for line in publish(args.suite):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+
+
+def prune(args: Args) -> None:
+    """List, or delete, what no suite names any more."""
+    from daso.workspace import workflow_lock
+    from daso.workspace.prune import stale
+
+    with workflow_lock.held("prune") if args.yes else nullcontext():
+        for path in stale(delete=args.yes):
+            sys.stdout.write(f"{path}\n")

@@ -1,0 +1,112 @@
+"""Commands that train and evaluate runs, print their configurations, and pack them for another machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daso.commands.flags import configuration
+from daso.errors import DasoError
+
+if TYPE_CHECKING:
+    from daso.runs.train import Job
+
+Args = argparse.Namespace
+PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
+
+
+def train(args: Args) -> None:
+    """Train a run to its end, from its saved state if there is one.
+
+    A run that is only named goes to drafts/: runs/ is the workflow's.
+    """
+    from daso.engine.lock import device_slot
+
+    with device_slot() if args.device in ("auto", "cuda") else nullcontext():
+        from daso.engine.environment import choose_cudnn, choose_device
+        from daso.runs.train import Execution, train
+
+        device = choose_device(args.device)
+        choose_cudnn(args.cudnn)
+        execution = Execution(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
+        if args.bundle:
+            from daso.data.bundle import contents
+            from daso.runs.bundle import train_bundle
+
+            os.environ.setdefault("DASO_COMMIT", contents(args.bundle)["commit"])
+            train_bundle(args.bundle, execution)
+        else:
+            train([_job(args)], execution)
+
+
+def _job(args: Args) -> Job:
+    """The run that the arguments name, with the places they give."""
+    from daso.config.validate import config_error
+    from daso.paths import require_inputs
+    from daso.runs.train import Job
+
+    config = resolved_run(args.run) if args.run else None
+    paths: dict[str, Path] = {}
+    if config:
+        paths = require_inputs(args.run, config["plan"])
+        paths |= {"out": Path("drafts", args.run), "scratch": Path("drafts/scratch", args.run)}
+    paths |= {name: path for name in PLACES_OF_A_RUN if (path := getattr(args, name))}
+    if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
+        raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
+    return Job(config or configuration(args.config, config_error), **paths)
+
+
+def evaluate(args: Args) -> None:
+    """Write the metrics of a finished run."""
+    from daso.data.files import atomic_write, checksummed
+    from daso.engine.metrics import run_metrics
+
+    metrics = run_metrics(args.run, args.key)
+    with atomic_write(args.out) as file:
+        file.write(checksummed(metrics))
+
+
+def resolve(args: Args) -> None:
+    """Print the resolved configuration of a run."""
+    sys.stdout.write(json.dumps(resolved_run(args.run), indent=1, sort_keys=True) + "\n")
+
+
+def bundle(args: Args) -> None:
+    """Pack runs into a folder that trains where only PyTorch and its like are installed.
+
+    The runs whose results they take come along, unless these are here.
+    """
+    from daso.config.checks import refuse
+    from daso.config.keys import Keys
+    from daso.config.load import load
+    from daso.config.resolve import parse_run, with_upstream
+    from daso.data.bundle import write_bundle
+    from daso.engine.environment import commit
+    from daso.planning.status import run_statuses
+
+    params = load()
+    keys, asked = Keys(params), [parse_run(params, run) for run in args.runs]
+    for run in asked:
+        refuse(params, run)
+    chain = with_upstream(params, asked)
+    far = run_statuses(keys, chain)
+    packed = [keys.resolved(run) for run in chain if run in asked or far[run.id] != "done"]
+    write_bundle(args.out, packed, commit=commit())
+
+
+def resolved_run(run: str) -> dict[str, Any]:
+    """Return the resolved configuration of a run that params/ allow; raises DasoError otherwise."""
+    from daso.config.checks import refuse
+    from daso.config.keys import Keys
+    from daso.config.load import load
+    from daso.config.resolve import parse_run
+
+    params = load()
+    named = parse_run(params, run)
+    refuse(params, named)
+    return Keys(params).resolved(named)
