@@ -1,17 +1,17 @@
-"""What can go wrong for reasons a user can mend: each message says what, where and how to mend it."""
+"""Errors that a user can fix: each message says what is wrong, where, and the fix."""
 
 import errno
 
-# What can be wrong with the place of a file: no room, or not to be written; or no place at all, not for reading either.
+# Errors of a path: no space or not writable, and not usable at all, not even for reading.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
-LONGEST = 1500  # characters of a line: what a file says may be without end
+LONGEST = 1500  # characters of a line; content of a file that is quoted in an error may be longer
 
 
 class DasoError(Exception):
-    """Base of every error the command line prints as one line, without a traceback.
+    """Base of all errors that the command line prints without a traceback, one line for each argument.
 
-    Of several lines each is an argument. What a name or a file holds cannot break a line, nor upset a terminal.
+    Names and file contents in a message are escaped, so they cannot break a line or garble a terminal.
     """
 
     def __init__(self, *lines: object) -> None:
@@ -19,7 +19,7 @@ class DasoError(Exception):
 
 
 def one_line(text: str) -> str:
-    """A text that stays on its line and on its page: what cannot be printed is escaped, what is endless is cut."""
+    """Return the text as one line of at most about `LONGEST` characters, with unprintable characters escaped."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
@@ -42,22 +42,22 @@ class BusyError(DasoError):
 
 
 class StoppedError(DasoError):
-    """A signal stopped a run; its state is saved."""
+    """A signal stopped a run; its checkpoint is written."""
 
 
 class DivergedError(DasoError):
-    """A loss is infinite or no number: what follows would be no result."""
+    """A loss is infinite or NaN; further training would be useless."""
 
 
 class EstimateError(DasoError):
-    """No estimate of the unlabeled classes' sizes can be trusted."""
+    """No reliable estimate of the class sizes of the unlabeled images exists."""
 
 
 def error_line(error: DasoError | OSError) -> str:
-    """The line for an error that a user can mend; any other OSError is raised again."""
+    """Return the line to print for an error that a user can fix; raise any other OSError again."""
     if isinstance(error, DasoError):
         return str(error)
     if error.errno not in (*UNWRITABLE, *UNUSABLE):
         raise error
-    verb = "written" if error.errno in UNWRITABLE else "used"
-    return one_line(f"{error.filename}: cannot be {verb} ({error.strerror}); mend it, and run the same command again")
+    use = "written" if error.errno in UNWRITABLE else "used"
+    return one_line(f"{error.filename}: cannot be {use} ({error.strerror}); fix this and run the same command again")

@@ -1,4 +1,4 @@
-"""The host's processor, and the cores and memory that this process may use: affinity, control groups, the machine."""
+"""Processor of the host, and the cores and memory that this process may use: affinity, control groups, machine."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-SYSTEM = Path("/")  # where proc/ and sys/ lie
-BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of a processor
-V2 = ""  # the name that /proc/self/cgroup gives to the one hierarchy of version 2
+SYSTEM = Path("/")  # holds proc/ and sys/
+BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # processor flags
+V2 = ""  # name of the version 2 hierarchy in /proc/self/cgroup
 
 
 def cores() -> int:
     """Count the cores that this process may use, at least one.
 
-    `taskset` and Slurm set the affinity, containers a quota of processor time (cpu.max of cgroup v2, cfs_quota_us of
-    v1); part of a core counts as a core.
+    `taskset` and Slurm set the affinity; containers set a quota of processor time (cpu.max of cgroup v2, cfs_quota_us
+    of v1). A part of a core counts as one core.
     """
     limits = [float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)]
     for group in _groups(V2):
-        with suppress(OSError, ValueError):  # "max" is no number: no limit
+        with suppress(OSError, ValueError):  # "max" is not a number and means no limit
             share, period = (group / "cpu.max").read_text(encoding="ascii").split()
             limits.append(int(share) / int(period))
     for group in _groups("cpu"):
@@ -33,10 +33,10 @@ def cores() -> int:
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that this process may still take.
+    """Return the bytes of memory that this process may still allocate.
 
-    The machine's available memory, or less where a control group (memory.max of cgroup v2, limit_in_bytes of v1) has
-    less left. The kernel drops cached files that are not in use before it refuses memory, so they count as free.
+    This is the machine's available memory, or what is left in its control group (memory.max of cgroup v2,
+    limit_in_bytes of v1) if that is less. Cached files that are not in use count as free: the kernel drops them first.
     """
     free = [_available()]
     for name, limit, usage, cached in (
@@ -50,7 +50,7 @@ def free_memory() -> int:
 
 
 def processor() -> str:
-    """Return the CPU's own name, or its architecture where the system does not tell the name."""
+    """Return the model name of the CPU, or its architecture if the system has no name for it."""
     names = _cpuinfo("model name")
     return names[0] if names else platform.processor() or platform.machine()
 
@@ -78,9 +78,9 @@ def _available() -> int:
 
 
 def _groups(name: str) -> Iterator[Path]:
-    """Yield the folders of this process's control group of a hierarchy and of all its ancestors: each limits it.
+    """Yield the folders of this process's control group in a hierarchy and of its ancestors, all of which limit it.
 
-    A container may see the host's path to its group, which is not mounted there: then only the ancestors exist.
+    A container may see the host's path of its group, which is not mounted there; then only the ancestors exist.
     """
     mounts = SYSTEM / "sys/fs/cgroup"
     try:

@@ -1,4 +1,4 @@
-"""What every floor shares: records of tensors and tuples, no behaviour."""
+"""Records that all folders share: tuples of tensors and numbers, without behaviour."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ NOTHING = torch.empty(0)
 
 
 class Split(NamedTuple):
-    """Rows of a store's train part, never pixels."""
+    """Row numbers of a store's train part; no pixels."""
 
-    labeled: IntArray  # (N,), the images as drawn before those that a plan has added
+    labeled: IntArray  # (N,); images that a plan added come last
     unlabeled: IntArray  # (M,)
     validation: IntArray  # (V,)
-    pseudo_labeled: IntArray = np.empty(0, np.int64)  # (G,) guesses, which are the labels of the last G labeled images
+    pseudo_labeled: IntArray = np.empty(0, np.int64)  # (G,) pseudo-labels of the last G labeled images
 
     @property
     def parts(self) -> dict[str, IntArray]:
-        """The rows of every part, by its name."""
+        """The rows of each part by name."""
         return {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": self.validation}
 
     @property
     def rows(self) -> IntArray:
-        """The rows of all parts; what a plan has added is there twice, as it goes on being unlabeled too."""
+        """The rows of all parts; images that a plan added occur twice, as they remain unlabeled images too."""
         return np.concatenate(list(self.parts.values()))
 
 
 class Output(NamedTuple):
-    """A network's answer for n images."""
+    """Outputs of a network for n images."""
 
     features: Tensor  # (n, D)
     logits: Tensor  # (n, K)
@@ -54,30 +54,30 @@ class Batch(NamedTuple):
     x_index: Tensor  # (B,) rows of the labeled set
     u: dict[str, Tensor]  # unlabeled views by name, (U, 3, H, W)
     u_index: Tensor  # (U,) rows of the unlabeled set
-    draw: Draw  # this step's random numbers: draw("name").uniform(n), the same on every device
+    draw: Draw  # random numbers of this step: draw("name").uniform(n)
 
 
 class Step(NamedTuple):
-    """What a step knows so far; it grows, it is never edited."""
+    """Intermediate results of one step; later ones are added by `_replace`, none is changed in place."""
 
     batch: Batch
-    out: dict[str, Output]  # by view: "labeled", "weak", "strong"; on request "key"
-    targets: Tensor = NOTHING  # (U, K), rows sum to one; empty where nothing is guessed
-    mask: Tensor = NOTHING  # (U,) bool, the images whose pseudo-label is taken
-    memos: tuple[Any, ...] = ()  # what each add-on worked out while refining
+    out: dict[str, Output]  # by view: "labeled", "weak", "strong", and "key" where an add-on reads it
+    targets: Tensor = NOTHING  # (U, K) pseudo-labels, rows sum to one; empty without pseudo-labels
+    mask: Tensor = NOTHING  # (U,) bool, True where the pseudo-label is above the threshold
+    memos: tuple[Any, ...] = ()  # per add-on, what its `refine` computed for its later hooks
 
 
 class Role(Enum):
-    """Who is about to read these logits."""
+    """Purpose for which logits are adjusted."""
 
     SUPERVISED = "supervised"
-    GUESS = "guess"
+    GUESS = "guess"  # pseudo-labels
     CONSISTENCY = "consistency"
     EVAL = "eval"
 
 
 class Env(NamedTuple):
-    """What a method may know of its run before it starts."""
+    """Facts of a run that components may use in their constructors."""
 
     num_classes: int  # K
     feature_dim: int  # D
@@ -87,6 +87,6 @@ class Env(NamedTuple):
     batch_size: int  # B
     steps: int
     seed: int = 0
-    unlabeled_counts: tuple[int, ...] = ()  # true M_k, empty where unknown: for oracles alone
-    drawn_counts: tuple[int, ...] = ()  # N_k without the images that a plan has added
-    labels: tuple[int, ...] = ()  # (N,) of the labeled images, row by row: those of `Batch.x_index`
+    unlabeled_counts: tuple[int, ...] = ()  # true M_k, for oracle methods only; empty if unknown
+    drawn_counts: tuple[int, ...] = ()  # N_k without the images that a plan added
+    labels: tuple[int, ...] = ()  # (N,) labels of the labeled set, indexed by `Batch.x_index`

@@ -1,7 +1,7 @@
-"""A classifier's saved logits without its own mean prediction, whatever made them (Wang et al. 2022).
+"""Debias saved logits of any classifier by its mean prediction (Wang et al. 2022).
 
-A zero-shot classifier leans towards some classes even where images are balanced. What it says of a set of images is
-enough to see it and to take it out: no weights, no images and no training.
+A zero-shot classifier is biased towards some classes even on balanced images. Its predictions on a set of images are
+enough to measure and remove the bias; neither weights nor images nor training are needed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from daso.ops import bias
 from daso.ops.confusion import FloatArray, IntArray, confusion, precision, recall, top1
 from daso.ops.distributions import debiased
 
-LARGEST = 1000  # strength; far beyond, nothing is left of the logits
-BATCH = 256  # images of which the running mean takes one mean
+LARGEST = 1000  # strength; far above, the logits no longer matter
+BATCH = 256  # images in one update of the running mean
 
 
 class Debiased(NamedTuple):
-    """What debiasing made of a set of images."""
+    """Predictions of a set of images before and after debiasing, and the mean prediction."""
 
     mean: FloatArray  # (K,)
     before: FloatArray  # (n, K) probabilities
@@ -32,16 +32,16 @@ class Debiased(NamedTuple):
 
 
 def debias(logits: FloatArray, strength: float, momentum: float | None = None, seed: int = 0) -> Debiased:
-    """Logits (n, K) -> softmax(logits - strength * log mean) and what it was made of.
+    """Return softmax(logits - strength * log mean) of logits (n, K), with the mean and the probabilities before.
 
-    The mean is that of all predictions; with a `momentum`, the running one over batches of 256 images in an order drawn
-    by the seed, from an even start: what a training sees that goes through the set once. Raises ParamsError where
-    strength is not from 0 to 1,000 or momentum not from 0 to below 1.
+    The mean is over all predictions. With a `momentum` it is the running mean over batches of 256 images in an order
+    drawn by the seed, starting from the uniform distribution, as in a training of one epoch. Raises ParamsError if
+    strength is outside [0, 1000] or momentum outside [0, 1).
     """
     if not 0 <= strength <= LARGEST:
-        raise ParamsError(f"debias: strength is from 0 to {LARGEST}, not {strength}")
+        raise ParamsError(f"debias: --strength {strength}: expected a number from 0 to {LARGEST}")
     if momentum is not None and not 0 <= momentum < 1:
-        raise ParamsError(f"debias: momentum is from 0 to below 1, not {momentum}")
+        raise ParamsError(f"debias: --momentum {momentum}: expected a number from 0 to below 1")
     scores = torch.from_numpy(logits)
     before = scores.softmax(1).numpy()
     if momentum is None:
@@ -54,77 +54,77 @@ def debias(logits: FloatArray, strength: float, momentum: float | None = None, s
     return Debiased(mean, before, debiased(scores, torch.from_numpy(mean), strength).softmax(1).numpy())
 
 
-def analysis(found: Debiased, labels: IntArray | None = None) -> dict[str, Any]:
-    """How far the guesses before and after are from even, and with labels (n,) how right they are, class by class."""
+def analysis(result: Debiased, labels: IntArray | None = None) -> dict[str, Any]:
+    """Return the bias of the predictions before and after and, with labels (n,), their accuracy by class."""
     return {
-        "images": len(found.before),
-        "mean": [round(float(share), 6) for share in found.mean],
-        "before": _told(found.before, labels),
-        "after": _told(found.after, labels),
-        "changed": int((found.before.argmax(1) != found.after.argmax(1)).sum()),
+        "images": len(result.before),
+        "mean": [round(float(share), 6) for share in result.mean],
+        "before": _measures(result.before, labels),
+        "after": _measures(result.after, labels),
+        "changed": int((result.before.argmax(1) != result.after.argmax(1)).sum()),
     }
 
 
 def debias_file(
     logits: Path, labels: Path | None, out: Path, strength: float, momentum: float | None, seed: int
 ) -> dict[str, Any]:
-    """Write `probs.npy`, (n, K) float32, and `analysis.json` to a folder; returns the analysis.
+    """Write `probs.npy`, (n, K) float32, and `analysis.json` to a folder, and return the analysis.
 
-    Raises DataError where a file holds no logits (n, K), or no labels (n,) of these classes.
+    Raises DataError if a file does not hold logits (n, K), or labels (n,) of these classes.
     """
     scores = _array(logits, "fiu", 2, "logits, an array (images, classes) of numbers")
     if min(scores.shape) < 1 or scores.shape[1] < 2 or not np.isfinite(scores).all():
-        raise DataError(f"{logits}: logits are finite, of at least one image and two classes; export them again")
-    truth = None if labels is None else _array(labels, "iu", 1, "labels, an array (images,) of whole numbers")
+        raise DataError(f"{logits}: expected finite logits of at least one image and two classes; export them again")
+    truth = None if labels is None else _array(labels, "iu", 1, "labels, an array (images,) of integers")
     if truth is not None:
         known = set(range(scores.shape[1]))
-        if len(truth) != len(scores) or not (found := set(truth.tolist())) <= known:
-            told = f"from {min(found)} to {max(found)} " if len(truth) == len(scores) else ""
+        if len(truth) != len(scores) or not (values := set(truth.tolist())) <= known:
+            span = f"from {min(values)} to {max(values)} " if len(truth) == len(scores) else ""
             raise DataError(
-                f"{labels}: {len(truth)} labels {told}do not suit {len(scores)} images of {len(known)} classes; export "
-                "both in one order, classes from 0"
+                f"{labels}: {len(truth)} labels {span}do not match {len(scores)} images of {len(known)} classes; "
+                "export both in one order, classes from 0"
             )
         truth = truth.astype(np.int64)
-    made = debias(scores.astype(np.float64), strength, momentum, seed)
-    result = {"strength": strength, "momentum": momentum, "seed": seed, **analysis(made, truth)}
+    debiased_set = debias(scores.astype(np.float64), strength, momentum, seed)
+    result = {"strength": strength, "momentum": momentum, "seed": seed, **analysis(debiased_set, truth)}
     with atomic_write(out / "probs.npy") as file:
-        np.save(file, made.after.astype(np.float32))
+        np.save(file, debiased_set.after.astype(np.float32))
     with atomic_write(out / "analysis.json") as file:
         file.write(pretty(result))
     return result
 
 
 def summary(result: dict[str, Any]) -> str:
-    """The numbers of an analysis that say the most, before and after, as lines of text."""
+    """Return the main numbers of an analysis, before and after, as lines of text."""
     names = {
-        "imbalance": "most over least guessed class",
-        "divergence": "KL to even shares, nats",
-        "evenness": "entropy over its largest",
+        "imbalance": "largest over smallest predicted class",
+        "divergence": "KL to uniform, nats",
+        "evenness": "entropy over its maximum",
         "accuracy": "accuracy",
         "balanced_accuracy": "mean recall of classes",
     }
-    moved = f"{result['images']:,} images, {result['changed']:,} of another class now"
-    lines = [moved, f"{'':31}{'before':>9}{'after':>9}"]
+    changed = f"{result['images']:,} images, {result['changed']:,} with another predicted class"
+    lines = [changed, f"{'':38}{'before':>9}{'after':>9}"]
     for name, title in names.items():
         pair = [result[when].get(name) for when in ("before", "after")]
         if name in result["before"]:
-            lines.append(f"{title:31}" + "".join(f"{'-' if value is None else f'{value:.3f}':>9}" for value in pair))
+            lines.append(f"{title:38}" + "".join(f"{'-' if value is None else f'{value:.3f}':>9}" for value in pair))
     return "\n".join(lines)
 
 
-def _told(probs: FloatArray, labels: IntArray | None) -> dict[str, Any]:
-    guesses, classes = probs.argmax(1), probs.shape[1]
-    counts = bias.histogram(guesses, classes)
-    told = {
+def _measures(probs: FloatArray, labels: IntArray | None) -> dict[str, Any]:
+    predictions, classes = probs.argmax(1), probs.shape[1]
+    counts = bias.histogram(predictions, classes)
+    measures = {
         "histogram": counts.tolist(),
         "imbalance": _rounded(bias.imbalance(counts)),
         "divergence": _rounded(bias.divergence(counts)),
         "evenness": _rounded(bias.evenness(counts)),
     }
     if labels is None:
-        return told
-    matrix = confusion(labels, guesses, classes)
-    return told | {
+        return measures
+    matrix = confusion(labels, predictions, classes)
+    return measures | {
         "accuracy": _rounded(top1(matrix)),
         "balanced_accuracy": _rounded(np.nanmean(recall(matrix))),
         "recall": [_rounded(value) for value in recall(matrix)],
@@ -144,5 +144,5 @@ def _array(path: Path, kinds: str, dimensions: int, what: str) -> NDArray[Any]:
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not readable as {what} ({error}); write it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or array.ndim != dimensions:
-        raise DataError(f"{path}: does not hold {what}; write it with numpy.save")
+        raise DataError(f"{path}: expected {what}; write it with numpy.save")
     return array

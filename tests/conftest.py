@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
-def as_users_run(request):
-    """Run tests marked gpu under the settings of a training, whatever other tests have set; the others as they are."""
+def gpu_settings_of_training(request):
+    """Run tests marked gpu under the settings of a training, whatever other tests have set."""
     if request.node.get_closest_marker("gpu") is None:
         yield
         return
@@ -27,17 +27,17 @@ def as_users_run(request):
 
 @pytest.fixture(scope="session")
 def cifar10_zip():
-    """All of CIFAR-10 as a zip of image files, optional: tests that need it skip where there is none."""
+    """Path of a zip of all CIFAR-10 images; tests that need it are skipped if there is none."""
     named = os.environ.get("DASO_CIFAR10")
     for path in ([Path(named)] if named else []) + [ROOT / "../shared/data/cifar10.zip"]:
         if path.is_file() and path.suffix == ".zip":
             return path.resolve()
-    pytest.skip("no zip of CIFAR-10 images: name one by DASO_CIFAR10")
+    pytest.skip("no zip of CIFAR-10 images; set DASO_CIFAR10 to its path")
 
 
 @pytest.fixture(scope="session")
 def read_params(tmp_path_factory):
-    """A working copy of params/ alone, read once: a copy beside it need not parse them again (`daso.config.cache`)."""
+    """Working copy of params/ alone, read once, so that copies of it need not parse the files (`daso.config.cache`)."""
     from daso.config.load import load
 
     path = tmp_path_factory.mktemp("read_params")
@@ -49,7 +49,7 @@ def read_params(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
-    """The folder of `python`, `snakemake` and `dvc` as forks of one server."""
+    """Folder of `python`, `snakemake` and `dvc`, which are forks of one server."""
     server = Forks(tmp_path_factory.mktemp("forks") / "server")
     yield server.bin
     server.close()
@@ -57,5 +57,5 @@ def programs(tmp_path_factory):
 
 @pytest.fixture
 def quick_python(programs, monkeypatch):
-    """What this process starts by `sys.executable` is a fork of that server."""
+    """Set `sys.executable` to the `python` of that server."""
     monkeypatch.setattr(sys, "executable", str(programs / "python"))

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CONFTEST = """
 import pytest, torch
-from tests.conftest import as_users_run
+from tests.conftest import gpu_settings_of_training
 
 torch.cuda.is_available = lambda: True
 torch.cuda.device_count = lambda: 1
@@ -45,7 +45,7 @@ def test_others_keep_their_settings():
 
 
 @pytest.mark.gpu
-def test_as_users_run():
+def test_gpu_settings_of_training():
     assert settings() == (True, False, False, False)
     assert died == [1]
     torch.use_deterministic_algorithms(False)
@@ -68,7 +68,7 @@ def test_other_warnings_are_errors():
 """
 
 
-def test_tests_marked_gpu_run_as_users_run(tmp_path):
+def test_tests_marked_gpu_run_under_the_settings_of_a_training(tmp_path):
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_order.py").write_text(TESTS)
     options = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path)]

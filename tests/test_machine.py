@@ -1,4 +1,4 @@
-"""Cores and memory, read from a machine in files."""
+"""Cores and memory, read from files of a made-up machine."""
 
 import os
 
@@ -9,7 +9,7 @@ from daso import machine
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """Write files of the machine; eight cores by affinity, 9,000 kB of memory available."""
+    """Return a function that writes files of the machine: eight cores by affinity, 9,000 kB of memory available."""
 
     def write(files):
         for name, text in files.items():
@@ -33,14 +33,14 @@ GROUP = "sys/fs/cgroup"
         ({}, 8),
         (V2 | {f"{GROUP}/slurm/job_1/step_0/cpu.max": "max 100000\n"}, 8),
         (V2 | {f"{GROUP}/slurm/job_1/step_0/cpu.max": "250000 100000\n"}, 3),  # 2.5 cores
-        (V2 | {f"{GROUP}/slurm/job_1/cpu.max": "200000 100000\n"}, 2),  # of an ancestor
+        (V2 | {f"{GROUP}/slurm/job_1/cpu.max": "200000 100000\n"}, 2),  # limit of an ancestor
         (V2 | {f"{GROUP}/slurm/cpu.max": "300000 100000\n", f"{GROUP}/slurm/job_1/cpu.max": "50000 100000\n"}, 1),
-        (V2 | {f"{GROUP}/cpu.max": "3200000 100000\n"}, 8),  # a container's own root; more than the affinity
+        (V2 | {f"{GROUP}/cpu.max": "3200000 100000\n"}, 8),  # root of a container; above the affinity
         (V1 | {f"{GROUP}/cpu/cpu.cfs_quota_us": "-1\n", f"{GROUP}/cpu/cpu.cfs_period_us": "100000\n"}, 8),
         (V1 | {f"{GROUP}/cpu/cpu.cfs_quota_us": "400000\n", f"{GROUP}/cpu/cpu.cfs_period_us": "100000\n"}, 4),
     ],
 )
-def test_cores(system, files, cores):
+def test_cores_are_the_least_of_affinity_and_quotas(system, files, cores):
     system(files)
     assert machine.cores() == cores
 
@@ -77,21 +77,27 @@ def v1(limit, usage, inactive):
         ({}, 9_216_000),
         (V2 | v2("slurm/job_1/step_0/", "max", "5000"), 9_216_000),
         (V2 | v2("slurm/job_1/step_0/", "8000", "5000"), 3000),
-        (V2 | v2("slurm/job_1/step_0/", "8000", "5000", "anon 1\ninactive_file 1000\n"), 4000),  # files can be dropped
-        (V2 | v2("slurm/job_1/", "7000", "5000") | v2("slurm/job_1/step_0/", "8000", "5000"), 2000),  # of the ancestor
+        (
+            V2 | v2("slurm/job_1/step_0/", "8000", "5000", "anon 1\ninactive_file 1000\n"),
+            4000,
+        ),  # cached files can be dropped
+        (
+            V2 | v2("slurm/job_1/", "7000", "5000") | v2("slurm/job_1/step_0/", "8000", "5000"),
+            2000,
+        ),  # limit of the ancestor
         (V2 | v2("", "8000", "9000"), 0),
         (V2 | v2("", "99000000", "1000"), 9_216_000),
         (V1 | v1(9223372036854771712, 5000, 0), 9_216_000),  # no limit
         (V1 | v1(8000, 5000, 500), 3500),
     ],
 )
-def test_free_memory(system, files, free):
+def test_free_memory_is_the_least_of_machine_and_groups(system, files, free):
     system(files)
     assert machine.free_memory() == free
 
 
-def test_hybrid_hierarchy(system):
-    """Version 2 has a folder of its own beside the controllers of version 1."""
+def test_hybrid_hierarchy_reads_version_2_below_unified(system):
+    """Version 2 has its own folder beside the controllers of version 1."""
     system(
         V1
         | {
@@ -103,7 +109,7 @@ def test_hybrid_hierarchy(system):
     assert machine.cores() == 1
 
 
-def test_without_a_kernel_that_reports_it(tmp_path, monkeypatch):
+def test_free_memory_without_proc_is_all_memory(tmp_path, monkeypatch):
     """10 pages of 4,096 bytes."""
     monkeypatch.setattr(machine, "SYSTEM", tmp_path)
     monkeypatch.setattr(machine.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}.__getitem__)

@@ -1,4 +1,4 @@
-"""Debiasing of saved logits: numbers worked out apart from it, files, and a classifier that really leans."""
+"""Debiasing of saved logits: numbers worked out independently, files, and a classifier that is really biased."""
 
 import json
 from pathlib import Path
@@ -18,56 +18,59 @@ from daso.errors import ParamsError
 from daso.runs.train import Execution, Job, train
 from daso.zero_shot import analysis, debias, debias_file
 
-# Six images, three classes; the first class is guessed five times.
+# Six images, three classes; the first class is predicted five times.
 LOGITS = np.array([(2, 1.9, 0), (1.5, 1.4, 0.2), (1.2, 1.1, 1), (0.5, 0.45, 0.4), (1, 0.2, 0.9), (0, 2, 0.1)])
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
-def test_six_images(strength):
-    found = debias(LOGITS, strength)
-    assert found.mean.tolist() == pytest.approx([0.366138, 0.415582, 0.218281], abs=1e-6)
-    assert found.before.argmax(1).tolist() == [0, 0, 0, 0, 0, 1]
-    assert found.after.argmax(1).tolist() == [0, 0, 2, 2, 2, 1]
-    assert found.after.sum(1).tolist() == pytest.approx([1.0] * 6)
-    told = analysis(found)
-    assert (told["before"]["histogram"], told["after"]["histogram"]) == ([5, 1, 0], [2, 1, 3])
-    assert (told["before"]["imbalance"], told["after"]["imbalance"]) == (None, 3.0)  # none is guessed: no ratio
-    assert told["changed"] == 3
+def test_debias_subtracts_log_mean_of_six_predictions(strength):
+    result = debias(LOGITS, strength)
+    assert result.mean.tolist() == pytest.approx([0.366138, 0.415582, 0.218281], abs=1e-6)
+    assert result.before.argmax(1).tolist() == [0, 0, 0, 0, 0, 1]
+    assert result.after.argmax(1).tolist() == [0, 0, 2, 2, 2, 1]
+    assert result.after.sum(1).tolist() == pytest.approx([1.0] * 6)
+    measures = analysis(result)
+    assert (measures["before"]["histogram"], measures["after"]["histogram"]) == ([5, 1, 0], [2, 1, 3])
+    assert (measures["before"]["imbalance"], measures["after"]["imbalance"]) == (
+        None,
+        3.0,
+    )  # a class without predictions: no ratio
+    assert measures["changed"] == 3
 
 
-def test_one_image_by_hand():
-    """Of one image (.5, .3, .2) the mean is itself: p^(1 - strength), scaled; with strength 1 even."""
+def test_debias_of_one_image_flattens_its_own_prediction():
+    """Of one image (.5, .3, .2) the mean is itself: p^(1 - strength), normalized; with strength 1 uniform."""
     logits = np.log([[0.5, 0.3, 0.2]])
     assert debias(logits, 1.0).after[0].tolist() == pytest.approx([1 / 3] * 3)
     roots = np.sqrt([0.5, 0.3, 0.2])
     assert debias(logits, 0.5).after[0].tolist() == pytest.approx((roots / roots.sum()).tolist())
 
 
-def test_a_running_mean_starts_even_and_takes_batches_of_256():
+def test_running_mean_starts_uniform_and_averages_batches_of_256():
     """Two batches of (.8, .2): .9 x .5 + .1 x .8 = .53, then .9 x .53 + .1 x .8 = .557."""
     logits = np.tile(np.log([[0.8, 0.2]]), (512, 1))
     assert debias(logits, 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.557, 0.443])
     assert debias(logits[:256], 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.53, 0.47])
 
 
-def test_the_order_of_the_running_mean_is_drawn_by_the_seed():
+def test_seed_draws_the_order_of_the_running_mean():
     logits = np.random.default_rng(1).normal(size=(600, 4))
     one, again, other = (debias(logits, 0.4, 0.5, seed).mean for seed in (0, 0, 1))
     assert one.tolist() == again.tolist()
     assert one.tolist() != other.tolist()
 
 
-def test_labels_tell_how_right_the_guesses_are():
+def test_analysis_with_labels_has_accuracy_recall_and_precision():
     """Truth 0 0 2 2 1 1: before 3 of 6 right, recall 1, .5, 0; after 5 of 6, recall 1, .5, 1, precision 1, 1, 2/3."""
-    told = analysis(debias(LOGITS, 0.5), np.array([0, 0, 2, 2, 1, 1]))
-    assert (told["before"]["accuracy"], told["after"]["accuracy"]) == (0.5, 0.8333)
-    assert (told["before"]["recall"], told["after"]["recall"]) == ([1.0, 0.5, 0.0], [1.0, 0.5, 1.0])
-    assert told["after"]["precision"] == [1.0, 1.0, 0.6667]
-    assert told["after"]["balanced_accuracy"] == 0.8333
-    assert told["after"]["errors_to_first"] == [None, 1.0, None]  # the one error of class 1 goes to class 2
+    measures = analysis(debias(LOGITS, 0.5), np.array([0, 0, 2, 2, 1, 1]))
+    assert (measures["before"]["accuracy"], measures["after"]["accuracy"]) == (0.5, 0.8333)
+    assert (measures["before"]["recall"], measures["after"]["recall"]) == ([1.0, 0.5, 0.0], [1.0, 0.5, 1.0])
+    assert measures["after"]["precision"] == [1.0, 1.0, 0.6667]
+    assert measures["after"]["balanced_accuracy"] == 0.8333
+    assert measures["after"]["errors_to_first"] == [None, 1.0, None]  # the one error of class 1 goes to class 2
 
 
-def test_the_verb_writes_probabilities_and_the_analysis(tmp_path, capsys):
+def test_debias_command_writes_probabilities_and_analysis(tmp_path, capsys):
     np.save(tmp_path / "logits.npy", LOGITS.astype(np.float32))
     np.save(tmp_path / "labels.npy", np.array([0, 0, 2, 2, 1, 1]))
     files = ["--logits", str(tmp_path / "logits.npy"), "--labels", str(tmp_path / "labels.npy")]
@@ -76,28 +79,28 @@ def test_the_verb_writes_probabilities_and_the_analysis(tmp_path, capsys):
     assert (probs.shape, probs.dtype) == ((6, 3), np.float32)
     assert probs.argmax(1).tolist() == [0, 0, 2, 2, 2, 1]
     assert json.loads((tmp_path / "out/analysis.json").read_text())["after"]["accuracy"] == 0.8333
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "6 images, 3 of another class now"
-    assert said[-2].split() == ["accuracy", "0.500", "0.833"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "6 images, 3 with another predicted class"
+    assert lines[-2].split() == ["accuracy", "0.500", "0.833"]
 
 
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
-        (np.zeros(3), None, "logits.npy: does not hold logits, an array (images, classes) of numbers"),
-        (np.zeros((0, 3)), None, "logits.npy: logits are finite, of at least one image and two classes"),
-        (np.zeros((4, 1)), None, "logits.npy: logits are finite, of at least one image and two classes"),
-        (np.array([[1.0, np.nan]]), None, "logits.npy: logits are finite, of at least one image and two classes"),
-        (np.array([["a", "b"]]), None, "logits.npy: does not hold logits"),
+        (np.zeros(3), None, "logits.npy: expected logits, an array (images, classes) of numbers"),
+        (np.zeros((0, 3)), None, "logits.npy: expected finite logits of at least one image and two classes"),
+        (np.zeros((4, 1)), None, "logits.npy: expected finite logits of at least one image and two classes"),
+        (np.array([[1.0, np.nan]]), None, "logits.npy: expected finite logits of at least one image and two classes"),
+        (np.array([["a", "b"]]), None, "logits.npy: expected logits"),
         (np.array([[{}, {}]]), None, "logits.npy: not readable as logits"),  # pickled: not opened
-        (np.zeros((2, 3)), np.array([0.0, 1.0]), "labels.npy: does not hold labels"),
-        (np.zeros((2, 3)), np.array([0]), "labels.npy: 1 labels do not suit 2 images of 3 classes"),
-        (np.zeros((2, 3)), np.array([], dtype=int), "labels.npy: 0 labels do not suit 2 images of 3 classes"),
-        (np.zeros((2, 3)), np.array([0, 3]), "labels.npy: 2 labels from 0 to 3 do not suit 2 images of 3 classes"),
-        (np.zeros((2, 3)), np.array([-1, 1]), "labels.npy: 2 labels from -1 to 1 do not suit 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([0.0, 1.0]), "labels.npy: expected labels"),
+        (np.zeros((2, 3)), np.array([0]), "labels.npy: 1 labels do not match 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([], dtype=int), "labels.npy: 0 labels do not match 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([0, 3]), "labels.npy: 2 labels from 0 to 3 do not match 2 images of 3 classes"),
+        (np.zeros((2, 3)), np.array([-1, 1]), "labels.npy: 2 labels from -1 to 1 do not match 2 images of 3 classes"),
     ],
 )
-def test_what_is_no_logits_or_labels_is_told_in_a_line(tmp_path, capsys, logits, labels, message):
+def test_invalid_logits_or_labels_are_refused_in_one_line(tmp_path, capsys, logits, labels, message):
     np.save(tmp_path / "logits.npy", logits)
     arguments = ["debias", "--logits", str(tmp_path / "logits.npy"), "--out", str(tmp_path / "out")]
     if labels is not None:
@@ -110,14 +113,14 @@ def test_what_is_no_logits_or_labels_is_told_in_a_line(tmp_path, capsys, logits,
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint8", "uint64"])
-def test_labels_of_any_whole_numbers(tmp_path, kind):
-    """Of 100 classes, image k is said to be of class k and labeled so, but for the last, which is of class 0."""
+def test_labels_may_have_any_integer_type(tmp_path, kind):
+    """100 classes: image k is predicted as class k and labeled k, except the last, which is labeled 0."""
     labels = np.array([*range(99), 0], kind)
     np.save(tmp_path / "logits.npy", np.eye(100))
     np.save(tmp_path / "labels.npy", labels)
-    found = debias_file(tmp_path / "logits.npy", tmp_path / "labels.npy", tmp_path / "out", 0.0, None, 0)
-    assert found["before"]["accuracy"] == 0.99
-    assert found["before"]["recall"][:2] == [0.5, 1.0]
+    result = debias_file(tmp_path / "logits.npy", tmp_path / "labels.npy", tmp_path / "out", 0.0, None, 0)
+    assert result["before"]["accuracy"] == 0.99
+    assert result["before"]["recall"][:2] == [0.5, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -130,14 +133,14 @@ def test_labels_of_any_whole_numbers(tmp_path, kind):
         ({"momentum": float("nan")}, "momentum"),
     ],
 )
-def test_impossible_options(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(ParamsError, match=message):
         debias(LOGITS, **{"strength": 0.4} | options)
 
 
 @pytest.mark.slow
-def test_a_classifier_that_learned_from_a_long_tail_leans_less_and_is_right_more_often(tmp_path, monkeypatch):
-    """Trained on 20 to 1 labels a class, asked for 50 images of each: the rare classes win."""
+def test_debiasing_a_classifier_of_a_long_tail_lowers_bias_and_raises_balanced_accuracy(tmp_path, monkeypatch):
+    """Train on 20 down to 1 labels a class, test on 50 images of each: the recall of the rare classes rises."""
     params = load()
     monkeypatch.chdir(tmp_path)
     run = parse_run(params, "digits/n20-m80-l20-u10r/smoke/supervised/s0")
@@ -147,10 +150,10 @@ def test_a_classifier_that_learned_from_a_long_tail_leans_less_and_is_right_more
     train([Job(Keys(params).resolved(run), *places)], Execution(choose_device("cpu")))
     with np.load("run/predictions.npz") as kept:
         logits, labels = kept["logits"].astype(np.float64), kept["labels"]
-    told = analysis(debias(logits, 1.0), labels)
-    assert told["before"]["divergence"] > 0.1
-    assert told["after"]["divergence"] < told["before"]["divergence"]
-    assert told["after"]["balanced_accuracy"] > told["before"]["balanced_accuracy"]
+    measures = analysis(debias(logits, 1.0), labels)
+    assert measures["before"]["divergence"] > 0.1
+    assert measures["after"]["divergence"] < measures["before"]["divergence"]
+    assert measures["after"]["balanced_accuracy"] > measures["before"]["balanced_accuracy"]
     rare = json.loads(Path("run/train.json").read_text())["class_order"][-3:]
-    before, after = (np.mean([told[when]["recall"][k] for k in rare]) for when in ("before", "after"))
+    before, after = (np.mean([measures[when]["recall"][k] for k in rare]) for when in ("before", "after"))
     assert after > before
