@@ -1,4 +1,4 @@
-"""The house rules that a machine can read off the files."""
+"""Rules of the code base that can be read off its files."""
 
 import ast
 import re
@@ -10,16 +10,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "daso").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
-# A room imports from floors below its own, never from one above; rooms of one floor do not know each other.
-FLOORS = [
+# A folder or loose module imports only from the layers above its own in this list, and none from its own layer.
+LAYERS = [
     {"errors", "draw", "records", "paths", "machine"},
-    {"ops"},
-    {"data", "augment", "models"},
-    {"methods"},
+    {"ops", "data", "models"},
+    {"augment", "methods", "zero_shot"},
     {"engine"},
     {"config"},
-    {"runs", "zero_shot"},
-    {"report"},
+    {"report", "runs"},
     {"workspace"},
     {"planning"},
     {"commands"},
@@ -32,41 +30,41 @@ LONG = {
     "tests/methods/test_simmatch.py",
     "tests/report/test_render.py",
 }
-LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-# What the training rooms must do without: a machine with a GPU may have none of these.
+LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
+# Packages that may be missing on a machine that trains.
 ABSENT = {"ruamel", "jsonschema", "snakemake", "dvc", "safetensors"}
 
 
-def room(path: Path) -> str:
+def folder(path: Path) -> str:
     return path.relative_to(ROOT / "daso").parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> set[str]:
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_stair_leads_up(path):
-    mine = room(path)
-    if mine == "__init__":
+def test_imports_follow_the_layers(path):
+    own = folder(path)
+    if own == "__init__":
         return
     for name in imports(path):
         parts = name.split(".")
         assert parts[0] not in ("tools", "tests"), f"{path.name} imports {name}"
         if parts[0] == "daso" and len(parts) > 1:
-            theirs = parts[1]
-            below = LEVEL[theirs] < LEVEL[mine] or theirs == mine or LEVEL[mine] == LEVEL[theirs] == 0
-            assert below, f"{path.name} imports {name}"
-        assert LEVEL[mine] > LEVEL["engine"] or parts[0] not in ABSENT, f"{path.name} imports {name}"
+            other = parts[1]
+            above = LEVEL[other] < LEVEL[own] or other == own or LEVEL[own] == LEVEL[other] == 0
+            assert above, f"{path.name} imports {name}"
+        assert LEVEL[own] > LEVEL["engine"] or parts[0] not in ABSENT, f"{path.name} imports {name}"
 
 
-def test_learners_and_addons_do_not_know_each_other():
+def test_learners_and_addons_do_not_import_each_other():
     for path in (ROOT / "daso/methods").rglob("*.py"):
         for name in imports(path):
             if path.parent.name in ("learners", "addons"):
@@ -74,14 +72,14 @@ def test_learners_and_addons_do_not_know_each_other():
 
 
 def test_files_are_short():
-    """Of tools and tests, too; those that are still to be cut may not be joined by another."""
+    """At most 300 lines, also in tools and tests; no file may join those of `LONG`, which are to be cut."""
     files = [*SOURCES, *TOOLS, *sorted((ROOT / "tests").rglob("*.py"))]
     long = {path.relative_to(ROOT).as_posix() for path in files if len(path.read_text().splitlines()) > 300}
     assert long <= LONG
 
 
 def test_functions_are_short():
-    """What they do, that is without the signature, which lists a component's options, and the docstring."""
+    """At most 40 lines, not counting docstring and signature, which lists the options of a component."""
     long = {}
     for path in [*SOURCES, *TOOLS]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -93,8 +91,8 @@ def test_functions_are_short():
     assert not long
 
 
-def test_lines_of_the_readme_are_short():
-    """All but tables and commands, which cannot be broken."""
+def test_readme_lines_are_short():
+    """Except in tables and commands, which cannot be broken."""
     prose = re.sub(r"^```.*?^```$", "", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
     assert not [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")]
 
@@ -106,7 +104,7 @@ def test_no_symbolic_link_is_tracked():
     assert not [line for line in files.splitlines() if line.startswith("120000")]
 
 
-def test_every_departure_has_its_row_in_the_ledger():
+def test_every_fidelity_tag_has_a_row_in_the_ledger():
     tags = {tag for path in SOURCES for tag in re.findall(r"# fidelity: ([a-z-]+)", path.read_text())}
     rows = set(re.findall(r"^\| ([a-z][a-z-]+) \|", (ROOT / "docs/fidelity.md").read_text(), re.MULTILINE)) - {"tag"}
     assert tags == rows
