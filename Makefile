@@ -1,4 +1,4 @@
-# `make reproduce`, `make test`, and for those who have the time `make endurance`; all set up .venv first, once a lock file.
+# Start with `make reproduce` or `make test`. Targets that run code first install requirements.lock in .venv.
 PYTHON ?= python3
 SUITE ?= quickstart
 unexport PIP_USER # a virtual environment has no user site
@@ -10,21 +10,22 @@ reproduce: setup
 	snakemake --config suite=$(SUITE)
 	@echo "The report: reports/$(SUITE)/index.html"
 
-# What has been run is recorded under DVC, nothing runs again; SUITE only where it is said, to be sure.
+# Record the results of `snakemake` under DVC without running anything; SUITE, if given, must be that of
+# params/pipeline.yaml.
 publish: setup
 	python -m daso publish $(if $(filter file,$(origin SUITE)),,--suite $(SUITE))
 
 test: setup lint types check
 
-# Real processes killed, disks filled, files damaged, servers and a cluster started: docs/reliability.md.
+# Tests that kill processes, fill disks, damage files, and start servers and a cluster: docs/reliability.md.
 endurance: setup
 	OMP_NUM_THREADS=1 python -m pytest -m endurance -n 2 --dist loadgroup
 
-# A quarter of an hour on two cores, with nothing else running there.
+# About 12 minutes on two cores; nothing else should run there.
 bench: setup
 	python -m tools.bench speed
 
-# What travels to a GPU machine without network, and a dry run of the check here: docs/gpu.md.
+# Prepare the files for a GPU machine without network, and run its check here on the CPU: docs/gpu.md.
 gpu-check: setup
 	python -m tools.gpu.prepare .gpu
 	python -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --abi cp312 --abi none \
@@ -34,7 +35,7 @@ gpu-check: setup
 	DRY=1 STAGES="1 2 3" PYTHON=python bash tools/gpu/check.sh
 	du -sh .gpu
 
-# METHODS of one setting and seed, packed where the measured pace lets BUDGET seconds of a GPU finish them.
+# Pack METHODS of one setting and seed, if a GPU finishes them within BUDGET seconds at the measured pace.
 METHODS ?= supervised supervised_la
 BUNDLE ?= $(firstword $(METHODS))
 PLACE ?= cifar10-lt/n500-m4000-l100-u100
@@ -63,8 +64,8 @@ lint:
 types:
 	mypy
 
-# One thread per process, one process per core: small networks gain nothing from more threads. Bytecode is kept,
-# also in a container whose environment forbids it: the tests start hundreds of processes.
+# Small networks gain nothing from more than one thread. The tests start hundreds of processes, so bytecode is cached
+# even where the environment forbids it.
 check:
 	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 python -m pytest -m "not endurance" -n 2 --dist loadgroup
 
