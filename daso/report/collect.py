@@ -153,7 +153,7 @@ def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
     """
     if not path.exists():
         return None
-    tree = read_checksummed(path, "file of metrics", fix)
+    tree = read_checksummed(path, "metrics file", fix)
     if tree.get("run") != run or "key" not in tree:
         raise DataError(f"{path}: not the metrics of {run}; {fix or rebuild_hint(path)}")
     error = schema_error(tree, SCHEMA) or schema_error(tree.get("files", {}), dict, "files") or _class_error(tree)

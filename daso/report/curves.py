@@ -94,7 +94,7 @@ def _read_history(path: Path, metrics: Tree) -> pd.DataFrame | None:
         return None
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != metrics.get("files", {}).get(path.name):
-        raise DataError(f"{path}: damaged, or of another training than its metrics; {rebuild_hint(path)}")
+        raise DataError(f"{path}: damaged, or from another training than its metrics; {rebuild_hint(path)}")
     history = pd.read_csv(io.BytesIO(content))
     if "step" not in history or "test_top1" not in history:
         raise DataError(f"{path}: missing column 'step' or 'test_top1'; {rebuild_hint(path)}")

@@ -65,4 +65,5 @@ def planned_rows(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mappin
 def _row(method: str, device: str, planned_on: str, times: list[tuple[float, float]]) -> PlannedRow:
     planned, measured = (sum(column) for column in zip(*times, strict=True))
     ratio = ABSENT if planned_on else three_digits(measured / planned)
-    return PlannedRow(method, device, planned_on, str(len(times)), duration(planned), duration(measured), ratio)
+    texts = (duration(planned), duration(measured), ratio)
+    return PlannedRow(method, device, planned_on, str(len(times)), *texts)

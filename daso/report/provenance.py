@@ -12,7 +12,7 @@ MAX_VALUES = 6  # more distinct values than this are only counted; the table of 
 DIGEST_LENGTH = 12  # characters shown of a digest
 
 
-class Provenance(NamedTuple):
+class ProvenanceEntry(NamedTuple):
     """One line of a table's provenance: a name and its distinct values, counted if there are several."""
 
     name: str
@@ -34,7 +34,7 @@ class RunProvenance(NamedTuple):
     seconds: str
 
 
-def table_provenance(runs: Sequence[Tree]) -> list[Provenance]:
+def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
     """Return the provenance of all runs of a table together; empty without a run."""
     if not runs:
         return []
@@ -53,8 +53,8 @@ def table_provenance(runs: Sequence[Tree]) -> list[Provenance]:
     }
     if any(source.get("cudnn") for source in sources):  # only runs on a GPU have it
         values["cuDNN"] = [format_value(source.get("cudnn")) for source in sources]
-    lines = [Provenance(name, tuple(count_values(column))) for name, column in values.items()]
-    return [*lines, Provenance("training time", (_training_time(runs),))]
+    entries = [ProvenanceEntry(name, tuple(count_values(column))) for name, column in values.items()]
+    return [*entries, ProvenanceEntry("training time", (_training_time(runs),))]
 
 
 def run_provenances(cells: Iterable[Cell]) -> list[RunProvenance]:

@@ -13,7 +13,7 @@ from daso.report.archived import DeviceCommit, archived_reasons, by_device_and_c
 from daso.report.collect import MEASURES, Cell, MeanStd, Tree, format_mean_std
 from daso.report.figure_groups import Figure
 from daso.report.planned import PlannedRow, planned_rows
-from daso.report.provenance import Provenance, RunProvenance, run_provenances, table_provenance
+from daso.report.provenance import ProvenanceEntry, RunProvenance, run_provenances, table_provenance
 from daso.report.published import RUNS, Published, Row, look_up
 from daso.report.speed import SpeedRow, speed_rows
 from daso.report.verdicts import (
@@ -44,7 +44,7 @@ class JudgedCell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PrintedCell:
+class FormattedCell:
     """Cell of the main table, as printed."""
 
     status: str
@@ -56,7 +56,7 @@ class PrintedCell:
     verdict: str
     difference: str
     reason: str
-    archived: list[tuple[DeviceCommit, PrintedCell]]
+    archived: list[tuple[DeviceCommit, FormattedCell]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Section:
     label: str  # of a protocol that is not comparable; empty for the paper's
     settings: list[dict[str, str]]
     methods: list[dict[str, Any]]
-    rows: list[list[PrintedCell]]  # [method][setting]
+    rows: list[list[FormattedCell]]  # [method][setting]
     has_published: bool
     has_verdicts: bool  # True if a published number is confirmed
     has_archived: bool
@@ -83,7 +83,7 @@ class Section:
     analyses: AnalysisResults | None  # those listed by the suite
     speeds: list[SpeedRow]
     planned: list[PlannedRow]
-    provenance: list[Provenance]
+    provenance: list[ProvenanceEntry]
     runs: list[RunProvenance]
     missing_histories: int
 
@@ -126,7 +126,7 @@ def build_section(
 ) -> Section:
     """Return the section of one table of a suite; `judged_cells` are those of the table."""
     by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
-    rows = [[_print_cell(by_name[s["name"], m["name"]]) for s in table["settings"]] for m in table["methods"]]
+    rows = [[_format_cell(by_name[s["name"], m["name"]]) for s in table["settings"]] for m in table["methods"]]
     cells = [judged.cell for judged in judged_cells]
     runs = [metrics for cell in cells for metrics in cell.done.values()]
     with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
@@ -196,14 +196,14 @@ def format_signed(points: float) -> str:
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
-def _print_cell(judged: JudgedCell) -> PrintedCell:
+def _format_cell(judged: JudgedCell) -> FormattedCell:
     cell, ours, published, verdict, archived = judged
     done, seeds = len(cell.done), len(cell.seeds)
     count = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
     remarks = [f"{len(cell.running)} under way"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} out of date, left out"] if cell.stale else []
     width = "" if verdict.band is None else f" (band ±{verdict.band:.1f})"
-    return PrintedCell(
+    return FormattedCell(
         status=cell.status,
         ours=format_mean_std(*ours) if ours else "",
         count=count if ours else "not run" if cell.status == "missing" else "under way",
@@ -213,7 +213,7 @@ def _print_cell(judged: JudgedCell) -> PrintedCell:
         verdict=verdict.text,
         difference="" if verdict.difference is None else format_signed(verdict.difference) + width,
         reason="; ".join(verdict.reasons),
-        archived=[(group, _print_cell(archived_cell)) for group, archived_cell in archived],
+        archived=[(group, _format_cell(archived_cell)) for group, archived_cell in archived],
     )
 
 

@@ -10,7 +10,8 @@ from daso.config.feasibility import given, sizes
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.signature import defaults
 
-NUMBER, EVENT = 19, 55  # bytes of a number in a CSV file and of a TensorBoard event
+NUMBER = 19  # bytes of a number in a CSV file
+EVENT = 55  # bytes of a TensorBoard event
 Config = Mapping[str, Any]
 
 

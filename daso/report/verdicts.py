@@ -104,7 +104,8 @@ def judge(
     near = abs(difference) <= NEAR_POINTS + _ROUNDING
     if width is None:
         return Verdict(NEAR if near else NO_PUBLISHED_SPREAD, difference, reasons=tuple(remarks))
-    few = (f"{ours.n} {'run' if ours.n == 1 else 'runs'} against {RUNS} published",) if ours.n < RUNS else ()
+    runs = "run" if ours.n == 1 else "runs"
+    few = (f"{ours.n} {runs} against {RUNS} published",) if ours.n < RUNS else ()
     text = INSIDE if abs(difference) <= width + _ROUNDING else NEAR if near else OUTSIDE
     return Verdict(text, difference, width, (*few, *remarks))
 

@@ -89,7 +89,7 @@ def test_metrics_of_another_run_damaged_or_not_json_raise(project, suite, make_m
     with pytest.raises(DataError, match="does not have the digest it names"):
         one_cell(suite, project)
     path.write_text("{")
-    with pytest.raises(DataError, match="not a readable file of metrics"):
+    with pytest.raises(DataError, match="not a readable metrics file"):
         one_cell(suite, project)
 
 

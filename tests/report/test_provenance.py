@@ -29,4 +29,5 @@ def test_missing_values_are_unknown():
 
 def test_format_of_values_and_durations():
     assert format_value({"kind": "cifar10", "archive": {"md5": "c58f"}}) == "kind cifar10, archive md5 c58f"
-    assert [duration(s) for s in (1.25, 119, 120, 7199, 7200)] == ["1.2 s", "119.0 s", "2.0 min", "120.0 min", "2.0 h"]
+    texts = [duration(seconds) for seconds in (1.25, 119, 120, 7199, 7200)]
+    assert texts == ["1.2 s", "119.0 s", "2.0 min", "120.0 min", "2.0 h"]

@@ -304,7 +304,7 @@ def test_failure_leaves_the_previous_report_unchanged(project, make_suite, run_i
     out = project.build(suite)
     before = {name: (out / name).read_bytes() for name in FILES}
     next(project.metrics.rglob("*.json")).write_text("{")
-    with pytest.raises(Exception, match="not a readable file of metrics"):
+    with pytest.raises(Exception, match="not a readable metrics file"):
         project.build(suite)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
