@@ -47,7 +47,7 @@ class AnalysisResults(NamedTuple):
 
 
 class AnalysedCell(NamedTuple):
-    """A cell with at least one analysed run, and the positions of its setting and method in the table."""
+    """Cell with at least one analysed run, and the positions of its setting and method in the table."""
 
     setting_index: int
     method_index: int

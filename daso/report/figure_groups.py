@@ -37,7 +37,7 @@ BAND = "Band: one sample standard deviation over seeds either side (cut at 0 and
 
 
 class Panel(NamedTuple):
-    """One plot; `setting` is its index in the table, `note` distinguishes it from the other panels of its setting."""
+    """Single plot; `setting` is its index in the table, `note` distinguishes the panels of a setting."""
 
     setting: int
     note: str
@@ -64,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class TableData:
-    """A table of the suite with its cells and their training curves: the data of its figures."""
+    """Data of a table's figures: its configuration, its cells and their training curves."""
 
     table: Tree
     cells: Mapping[tuple[str, str], Cell]  # by (setting, method)

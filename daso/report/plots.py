@@ -26,7 +26,7 @@ MAX_FONT_SIZE, MARGIN = 7.0, 60.0  # points: of class names on an axis; approxim
 
 
 class Line(NamedTuple):
-    """A curve and its style: the index of its method in the suite decides colour and dash pattern."""
+    """Curve and its style: the index of its method in the suite decides colour and dash pattern."""
 
     style_index: int
     curve: Curve

@@ -13,7 +13,7 @@ DIGEST_LENGTH = 12  # characters shown of a digest
 
 
 class ProvenanceEntry(NamedTuple):
-    """One line of a table's provenance: a name and its distinct values, counted if there are several."""
+    """Line of a table's provenance: a name and its distinct values, counted if there are several."""
 
     name: str
     values: tuple[str, ...]

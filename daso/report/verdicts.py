@@ -16,7 +16,7 @@ runs behind the two means:
 - "no published spread": no band, and |d| > 1; the difference may or may not be due to the draw of the seeds.
 - "outside": everything else.
 - "not comparable": with the reason.
-- "not run": no done run.
+- "not run": no run is done.
 
 Why standard errors and not the larger deviation: the test is whether two means differ by more than the draw of the
 seeds explains, and it gets sharper with more seeds. Why two standard errors and not Student's quantile: with three runs

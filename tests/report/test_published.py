@@ -127,7 +127,7 @@ def test_a_row_matches_one_method_except_for_the_reference_implementation(rows, 
 
 
 def test_main_tables_take_precedence_over_ablations(rows, params):
-    """DASO: 76.0 in table 1 and 75.97 in tables 5 to 7 and 15 to 17, the same rounded. FixMatch: 67.8 and 68.25."""
+    """DASO: 76.0 in table 1, 75.97 in tables 5 to 7 and 15 to 17 (equal if rounded). FixMatch: 67.8; 68.25 in four."""
     papers = [params.methods[name]["paper"] for name in ("fixmatch_daso", "fixmatch")]
     numbers = [look_up(rows, "cifar10-lt", C10, paper) for paper in papers]
     assert [(number.mean, number.std, number.source) for number in numbers] == [
