@@ -1,1 +1,1 @@
-"""Metrics of a suite -> tables, figures and a page that sets them beside the published numbers."""
+"""Report of a suite: tables, figures and verdicts against the published numbers, from the metrics of its runs."""

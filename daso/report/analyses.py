@@ -1,4 +1,4 @@
-"""Where the pseudo-labels of a table's runs went: the figures and the indices that a suite asks for by name.
+"""Pseudo-label analyses of a table's runs: the figures and indices that a suite lists in `analyses`.
 
 After Oh et al. 2022 (figures 1 and 2, the confusion and t-SNE of the supplement) and Wang et al. 2022 (section 3).
 """
@@ -12,248 +12,279 @@ import numpy as np
 
 from daso.ops.confusion import GROUPS, group_names
 from daso.report import plots, plots_pseudo_labels, pseudo_labels
-from daso.report.classes import ByClass, by_class, percents, tick_names
+from daso.report.classes import ClassTable, class_table, format_curve, tick_names
 from daso.report.collect import Cell, Tree
 from daso.report.curves import Curve, FloatArray, recall_by_rank
-from daso.report.figure_groups import Panel, Plate, Scene, band, frequent, lines_of, matrices, methods_of, of_methods
-from daso.report.plots import FEW, Line
-from daso.report.pseudo_labels import FINAL, MODEL, TAKEN, Trace
+from daso.report.figure_groups import (
+    Figure,
+    Panel,
+    TableData,
+    band_note,
+    confusion_panels,
+    legend_methods,
+    method_lines,
+    method_table,
+    predictions_note,
+)
+from daso.report.plots import FEW_CLASSES, Line
+from daso.report.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
 
-EXTREMES = {  # by whether true classes are known
+EXTREMES = {  # by whether classes are ranked relative to their true images
     True: ("over-predicted most", "under-predicted most"),
     False: ("guessed most often", "guessed least often"),
 }
-RANKED = {
+RANKING_NOTES = {
     True: "Over- and under-predicted: the guesses of a class over its true images, or bare guesses where it has none.",
     False: "Guessed most and least often: the true classes have no part in it.",
 }
 
 
-class Findings(NamedTuple):
-    """What a section says of pseudo-labels."""
+class AnalysisResults(NamedTuple):
+    """Figures of the listed analyses and rows of the table of indices."""
 
-    plates: list[Plate]
+    figures: list[Figure]
     indices: list[dict[str, str]]
 
 
-def findings(stage: Scene, asked: Sequence[str]) -> Findings | None:
-    """The figures that are asked for, in the order of ANALYSES, and the indices; None where no run has an analysis."""
-    rows = list(_indices(stage)) if asked else []
+class AnalysedCell(NamedTuple):
+    """Cell with at least one analysed run, and the positions of its setting and method in the table."""
+
+    setting_index: int
+    method_index: int
+    method: Tree
+    cell: Cell
+    runs: list[RunAnalysis]
+
+
+def analysis_results(data: TableData, names: Sequence[str]) -> AnalysisResults | None:
+    """Return the figures of the named analyses, in the order of ANALYSES, and the indices; None without an analysis."""
+    rows = list(_index_rows(data)) if names else []
     if not rows:
         return None
-    found = [plate for name, draw in ANALYSES.items() if name in asked for plate in draw(stage) if plate.panels]
-    return Findings(found, rows)
+    figures = [draw(data) for name, draw in ANALYSES.items() if name in names]
+    return AnalysisResults([figure for figure in figures if figure.panels], rows)
 
 
-def _cells(stage: Scene) -> Iterator[tuple[int, int, Tree, Cell, list[Trace]]]:
-    """Settings and methods that have something to analyse: their numbers, the method, the cell, its traces."""
-    for i, setting in enumerate(stage.table["settings"]):
-        for j, (method, cell) in enumerate(zip(stage.table["methods"], stage.row(setting), strict=True)):
-            if found := pseudo_labels.traces(cell):
-                yield i, j, method, cell, found
+def _analysed_cells(data: TableData) -> Iterator[AnalysedCell]:
+    for i, setting in enumerate(data.table["settings"]):
+        for j, (method, cell) in enumerate(zip(data.table["methods"], data.cells_of(setting), strict=True)):
+            if runs := run_analyses(cell):
+                yield AnalysedCell(i, j, method, cell, runs)
 
 
-def _indices(stage: Scene) -> Iterator[dict[str, str]]:
-    """The rows of a table, setting by setting: what the classes of the unlabeled images are, then what is guessed."""
-    known = set[int]()
-    for i, _, method, cell, found in _cells(stage):
-        truth = pseudo_labels.true_classes(found)
-        if truth and i not in known:
-            known.add(i)
+def _index_rows(data: TableData) -> Iterator[dict[str, str]]:
+    """Yield the rows of the table of indices by setting: the true classes of the unlabeled images, then each method."""
+    settings_with_truth = set[int]()
+    for i, _, method, cell, runs in _analysed_cells(data):
+        truth = pseudo_labels.true_indices(runs)
+        if truth and i not in settings_with_truth:
+            settings_with_truth.add(i)
             yield {"setting": cell.setting, "method": "Unlabeled images", "n": "–", "kind": "true classes"} | truth
-        kinds, of = pseudo_labels.kinds(found), found[0].tree["of"]
+        kinds, confused_kind = pseudo_labels.common_kinds(runs), runs[0].analysis["of"]
         for kind in kinds:
-            row = pseudo_labels.indices(found, kind, of)
-            names = {"setting": cell.setting, "method": str(method["title"]), "n": str(len(found))}
-            yield names | {"kind": pseudo_labels.title(kind, kinds)} | row
+            row = pseudo_labels.indices(runs, kind, confused_kind)
+            names = {"setting": cell.setting, "method": str(method["title"]), "n": str(len(runs))}
+            yield names | {"kind": pseudo_labels.kind_title(kind, kinds)} | row
 
 
-def _motivation(stage: Scene) -> Iterator[Plate]:
-    """Recall and precision of pseudo-labels and test accuracy, class by class (Oh et al. 2022, figure 1)."""
-    drawn: list[Panel] = []
-    used: list[Line] = []
+def _motivation(data: TableData) -> Figure:
+    """Plot recall and precision of pseudo-labels and test accuracy by class (Oh et al. 2022, figure 1)."""
+    panels: list[Panel] = []
+    drawn: list[Line] = []
     measures: dict[str, Callable[[Cell], Curve | None]] = {
-        "pseudo-label recall, %": lambda cell: pseudo_labels.by_rank(pseudo_labels.traces(cell), FINAL, "recall"),
-        "pseudo-label precision, %": lambda cell: pseudo_labels.by_rank(pseudo_labels.traces(cell), FINAL, "precision"),
+        "pseudo-label recall, %": lambda cell: pseudo_labels.by_rank(run_analyses(cell), FINAL, "recall"),
+        "pseudo-label precision, %": lambda cell: pseudo_labels.by_rank(run_analyses(cell), FINAL, "precision"),
         "test accuracy of the class, %": recall_by_rank,
     }
-    for i, setting in enumerate(stage.table["settings"]):
-        for j, (unit, choose) in enumerate(measures.items()):
-            lines = lines_of(stage, {cell.method: choose(cell) for cell in stage.row(setting)})
+    for i, setting in enumerate(data.table["settings"]):
+        for j, (y_label, curve_of) in enumerate(measures.items()):
+            lines = method_lines(data, {cell.method: curve_of(cell) for cell in data.cells_of(setting)})
             if lines:
-                title, name = f"{unit.capitalize()} by class, {setting['name']}", stage.name("motivation", i, j)
-                shown = of_methods(stage, setting, choose, unit)
-                drawn.append(Panel(i, "", plots.by_rank(lines, shown, name, title, unit, plots.SMALL), shown))
-                used += lines
+                title, svg_id = f"{y_label.capitalize()} by class, {setting['name']}", data.svg_id("motivation", i, j)
+                table = method_table(data, setting, curve_of, y_label)
+                panels.append(Panel(i, "", plots.by_rank(lines, table, svg_id, title, y_label, plots.SMALL), table))
+                drawn += lines
     caption = (
         "Recall and precision of all pseudo-labels of the last window, above the threshold or not, and accuracy of the "
-        f"final model on the test images of each class; mean over seeds. {band(used)}"
+        f"final model on the test images of each class; mean over seeds. {band_note(drawn)}"
     )
-    yield Plate("motivation", caption, drawn, methods_of(used), small=True)
+    return Figure("motivation", caption, panels, legend_methods(drawn), small=True)
 
 
-def _histogram(stage: Scene) -> Iterator[Plate]:
-    rows, drawn = list[Any](), []
-    for i, j, method, cell, found in _cells(stage):
-        shares, taken = (pseudo_labels.histograms(found, kind) for kind in (FINAL, TAKEN))
-        if shares is not None:
-            last = None if taken is None else taken[1][-1]
-            rows.append((i, j, method, cell, shares, last, pseudo_labels.truth(found)))
-    tops = [
-        np.nanmax(part) for *_, shares, taken, truth in rows for part in (shares[1], taken, truth) if part is not None
+def _class_distribution(data: TableData) -> Figure:
+    cells, panels = list[Any](), []
+    for i, j, method, cell, runs in _analysed_cells(data):
+        final, confident = (pseudo_labels.class_distributions(runs, kind) for kind in (FINAL, ABOVE_THRESHOLD))
+        if final is not None:
+            last_confident = None if confident is None else confident[1][-1]
+            cells.append((i, j, method, cell, final, last_confident, pseudo_labels.true_shares(runs)))
+    maxima = [
+        np.nanmax(shares)
+        for *_, final, confident, truth in cells
+        for shares in (final[1], confident, truth)
+        if shares is not None
     ]
-    for i, j, method, cell, (steps, course), taken, truth in rows:
+    for i, j, method, cell, (steps, shares), confident, truth in cells:
         title = f"Pseudo-labels of {method['title']} by class over training steps, {cell.setting}"
-        parts = {"Pseudo-labels, %": course[-1], "Above the threshold, %": taken, "Unlabeled images, %": truth}
-        columns = {head: [f"{share:.1f}" for share in part] for head, part in parts.items() if part is not None}
-        shown = by_class(stage.classes(stage.table["settings"][i]), columns, "at the last point")
-        name, top = stage.name("histogram", i, j), 1.05 * float(max(tops))
-        drawing = plots_pseudo_labels.histogram(course, taken, truth, shown, name, title, top)
-        drawn.append(Panel(i, f"{method['title']}, to step {steps[-1]:,}", drawing, shown))
+        values = {"Pseudo-labels, %": shares[-1], "Above the threshold, %": confident, "Unlabeled images, %": truth}
+        columns = {header: [f"{share:.1f}" for share in row] for header, row in values.items() if row is not None}
+        table = class_table(data.class_names(data.table["settings"][i]), columns, "at the last point")
+        svg_id, y_max = data.svg_id("histogram", i, j), 1.05 * float(max(maxima))
+        svg = plots_pseudo_labels.class_distribution(shares, confident, truth, table, svg_id, title, y_max)
+        panels.append(Panel(i, f"{method['title']}, to step {steps[-1]:,}", svg, table))
     caption = (
-        f"Distribution of the pseudo-labels over classes at up to {pseudo_labels.CURVES} points of training, the later "
-        "the darker; dotted, of those above the threshold at the last point; outline, of the true classes of the "
+        f"Distribution of the pseudo-labels over classes at up to {pseudo_labels.MAX_POINTS} points of training, the "
+        "later the darker; dotted, of those above the threshold at the last point; outline, of the true classes of the "
         "unlabeled images where they are known. Mean over seeds."
     )
     legend = [(0, "all pseudo-labels"), (plots_pseudo_labels.DOTTED, "above the threshold, at the last point")]
-    yield Plate("histogram", caption, drawn, small=True, legend=legend)
+    return Figure("histogram", caption, panels, small=True, legend=legend)
 
 
-def _precision_recall(stage: Scene) -> Iterator[Plate]:
-    slots: dict[str, int] = {}
-    drawn = []
-    for i, j, method, cell, found in _cells(stage):
-        kinds = [kind for kind in pseudo_labels.kinds(found) if kind not in (TAKEN, MODEL)] or [MODEL]
+def _precision_recall(data: TableData) -> Figure:
+    style_indices: dict[str, int] = {}
+    panels = []
+    for i, j, method, cell, runs in _analysed_cells(data):
+        kinds = [kind for kind in pseudo_labels.common_kinds(runs) if kind not in (ABOVE_THRESHOLD, MODEL)] or [MODEL]
         for measure in ("precision", "recall"):
-            pairs = {kind: pseudo_labels.by_frequency(found, kind, measure) for kind in kinds}
-            curves = {pseudo_labels.title(kind, kinds): pair for kind, pair in pairs.items() if pair}
+            by_kind = {kind: pseudo_labels.by_frequency(runs, kind, measure) for kind in kinds}
+            curves = {pseudo_labels.kind_title(kind, kinds): curve for kind, curve in by_kind.items() if curve}
             if curves:
-                lines = [Line(slots.setdefault(kind, len(slots)), pair.curve) for kind, pair in curves.items()]
+                lines = [
+                    Line(style_indices.setdefault(kind, len(style_indices)), by_frequency.curve)
+                    for kind, by_frequency in curves.items()
+                ]
                 title = f"{measure.capitalize()} of pseudo-labels of {method['title']} by frequency, {cell.setting}"
-                name, shown = stage.name("frequency", i, j, measure), _frequencies(curves, measure)
+                svg_id, table = data.svg_id("frequency", i, j, measure), _frequency_table(curves, measure)
                 shares = list(curves.values())[-1].shares
-                drawing = plots_pseudo_labels.by_frequency(lines, shares, shown, name, title, f"{measure}, %")
-                drawn.append(Panel(i, str(method["title"]), drawing, shown))
+                svg = plots_pseudo_labels.by_frequency(lines, shares, table, svg_id, title, f"{measure}, %")
+                panels.append(Panel(i, str(method["title"]), svg, table))
     caption = (
         "Precision and recall of pseudo-labels of the last window; each kind of pseudo-label has its own order of "
         "classes, the most frequent first; bars, the share of each class in the last kind of the legend that a method "
         "has. Mean over seeds, place by place."
     )
-    yield Plate("frequency", caption, drawn, small=True, legend=[(slot, kind) for kind, slot in slots.items()])
+    legend = [(style_index, kind) for kind, style_index in style_indices.items()]
+    return Figure("frequency", caption, panels, small=True, legend=legend)
 
 
-def _frequencies(curves: Mapping[str, pseudo_labels.ByFrequency], measure: str) -> ByClass:
-    """Return the rows of a panel over places by frequency; kinds other than the last name their own classes."""
+def _frequency_table(curves: Mapping[str, ByFrequency], measure: str) -> ClassTable:
+    """Return the table of a panel over positions by frequency; kinds other than the last print their own classes."""
     *_, (last, (_, shares, classes)) = curves.items()
-    values = {f"Share of {last}, %": percents(shares)}
+    values = {f"Share of {last}, %": format_curve(shares)}
     for kind, (curve, _, names) in curves.items():
-        texts = percents(curve)
-        own = texts if kind == last else [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
-        values[f"{kind.capitalize()}, %"] = own
-    rows = [[str(place), *row] for place, row in enumerate(zip(classes, *values.values(), strict=True), 1)]
-    return ByClass(measure, ["Place", "Class", *values], rows, "place by frequency (names: table)", [])
+        texts = format_curve(curve)
+        with_names = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+        values[f"{kind.capitalize()}, %"] = texts if kind == last else with_names
+    rows = [[str(position), *row] for position, row in enumerate(zip(classes, *values.values(), strict=True), 1)]
+    return ClassTable(measure, ["Place", "Class", *values], rows, "place by frequency (names: table)", [])
 
 
-def _confusion(stage: Scene) -> Iterator[Plate]:
-    def shares(cell: Cell) -> FloatArray | None:
-        return pseudo_labels.confusion(pseudo_labels.traces(cell))
+def _confusion(data: TableData) -> Figure:
+    def matrix_of(cell: Cell) -> FloatArray | None:
+        return pseudo_labels.confusion_matrix(run_analyses(cell))
 
-    drawn = matrices(stage, "guesses", "Confusion of pseudo-labels of", shares)
+    panels = confusion_panels(data, "guesses", "Confusion of pseudo-labels of", matrix_of)
     caption = (
         "Of the unlabeled images of each class (rows), the percentage with a pseudo-label of each class (columns): the "
         "final pseudo-labels of the last window, or the final network's predictions where a method has none. Mean over "
-        f"seeds.{frequent(drawn)}"
+        f"seeds.{predictions_note(panels)}"
     )
-    yield Plate("guesses", caption, drawn, small=True)
+    return Figure("guesses", caption, panels, small=True)
 
 
-def _similarity(stage: Scene) -> Iterator[Plate]:
-    drawn, ways = [], set[bool]()
-    for i, j, method, cell, found in _cells(stage):
-        told = pseudo_labels.told(found)
-        for end, word in zip(("most", "least"), EXTREMES[told], strict=True):
-            cosines = pseudo_labels.likeness(found, end)
+def _similarity(data: TableData) -> Figure:
+    panels, rankings = [], set[bool]()
+    for i, j, method, cell, runs in _analysed_cells(data):
+        by_truth = pseudo_labels.ranked_by_truth(runs)
+        for end, description in zip(("most", "least"), EXTREMES[by_truth], strict=True):
+            cosines = pseudo_labels.nearest_cosines(runs, end)
             if cosines is not None:
-                title = f"Cosine similarity of the classes {word} by {method['title']}, {cell.setting}"
-                shown = _likeness(found, end, cosines)
-                drawing = plots_pseudo_labels.likeness(cosines, shown, stage.name("likeness", i, j, end), title)
-                drawn.append(Panel(i, f"{method['title']}, {word}", drawing, shown))
-                ways.add(told)
+                title = f"Cosine similarity of the classes {description} by {method['title']}, {cell.setting}"
+                table = _nearest_table(runs, end, cosines)
+                svg_id = data.svg_id("likeness", i, j, end)
+                svg = plots_pseudo_labels.nearest_classes(cosines, table, svg_id, title)
+                panels.append(Panel(i, f"{method['title']}, {description}", svg, table))
+                rankings.add(by_truth)
+    notes = " ".join(RANKING_NOTES[by_truth] for by_truth in sorted(rankings))
     caption = (
         "Cosines of the mean features of a class with those of its nearest classes, nearest first: a row for each of "
-        f"the classes that a panel names, the most extreme on top. {' '.join(RANKED[told] for told in sorted(ways))} "
+        f"the classes that a panel names, the most extreme on top. {notes} "
         "Features of the final network on all unlabeled images; mean over seeds, place by place."
     )
-    yield Plate("likeness", caption, drawn, small=True)
+    return Figure("likeness", caption, panels, small=True)
 
 
-def _likeness(found: Sequence[Trace], end: str, cosines: FloatArray) -> ByClass:
-    """Return the rows of a panel of nearest classes; its axis has names where the classes are those of every seed."""
-    classes, nearest = pseudo_labels.alike(found, end, cosines)
-    rows = [[str(place), *row] for place, row in enumerate(zip(classes, nearest, strict=True), 1)]
-    heads = ["Place", "Class", "Nearest classes, cosine"]
-    if classes != found[0].named(found[0].tree["similarity"][end]["classes"]):
-        return ByClass("", heads, rows, "place (names: table)", [])
-    return ByClass("", heads, rows, "class", tick_names(classes))
+def _nearest_table(runs: Sequence[RunAnalysis], end: str, cosines: FloatArray) -> ClassTable:
+    """Return the table of a panel of nearest classes; its axis has names if all seeds have the same classes."""
+    classes, nearest = pseudo_labels.nearest_names(runs, end, cosines)
+    rows = [[str(position), *row] for position, row in enumerate(zip(classes, nearest, strict=True), 1)]
+    columns = ["Place", "Class", "Nearest classes, cosine"]
+    if classes != runs[0].names(runs[0].analysis["similarity"][end]["classes"]):
+        return ClassTable("", columns, rows, "place (names: table)", [])
+    return ClassTable("", columns, rows, "class", tick_names(classes))
 
 
-def _tsne(stage: Scene) -> Iterator[Plate]:
-    drawn, legend, told = [], dict[int, str](), True
-    for i, j, method, cell, found in _cells(stage):
-        trace = found[0]
-        tree = trace.tree["tsne"]
-        if tree is None:
+def _tsne(data: TableData) -> Figure:
+    panels, legend, truth_known = [], dict[int, str](), True
+    for i, j, method, cell, runs in _analysed_cells(data):
+        embedding = runs[0].analysis["tsne"]
+        if embedding is None:
             continue
-        guesses, labels = np.array(tree["guesses"]), np.array(tree["labels"])
-        told &= bool((labels >= 0).all())
-        shown = np.where(labels < 0, guesses, labels)
-        slots, names = _slots(trace, shown)
+        predictions, labels = np.array(embedding["guesses"]), np.array(embedding["labels"])
+        truth_known &= bool((labels >= 0).all())
+        classes = np.where(labels < 0, predictions, labels)
+        style_indices, names = _class_styles(runs[0], classes)
         legend |= names
         title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
-        x, y = np.array(tree["x"]), np.array(tree["y"])
-        drawing = plots_pseudo_labels.places(x, y, slots, (shown != guesses).tolist(), stage.name("tsne", i, j), title)
-        drawn.append(Panel(i, str(method["title"]), drawing))
-    colours = "true class; a ring where the final network's guess is wrong" if told else "true class, or guess"
+        x, y = np.array(embedding["x"]), np.array(embedding["y"])
+        wrong = (classes != predictions).tolist()
+        svg = plots_pseudo_labels.tsne(x, y, style_indices, wrong, data.svg_id("tsne", i, j), title)
+        panels.append(Panel(i, str(method["title"]), svg))
+    colours = "true class; a ring where the final network's guess is wrong" if truth_known else "true class, or guess"
     caption = (
         "t-SNE of features of the final network, of one draw of unlabeled images for all methods, first seed. Colours: "
         f"{colours}. Distances between groups mean nothing."
     )
-    yield Plate("tsne", caption, drawn, small=True, legend=sorted(legend.items()))
+    return Figure("tsne", caption, panels, small=True, legend=sorted(legend.items()))
 
 
-def _slots(trace: Trace, classes: Any) -> tuple[list[int], dict[int, str]]:
-    """Colours of images by their class, or by many, medium and few where there are many classes."""
-    number = len(trace.order)
-    if number <= FEW:
-        return classes.tolist(), {k: f"{name}{plots_pseudo_labels.marked(k)}" for k, name in enumerate(trace.names)}
-    rank, slots = np.argsort(np.array(trace.order)), np.array([GROUPS.index(name) for name in group_names(number)])
-    return slots[rank[classes]].tolist(), dict(enumerate(GROUPS))
+def _class_styles(run: RunAnalysis, classes: Any) -> tuple[list[int], dict[int, str]]:
+    """Return the style index of each image and the legend: by class, or by many, medium and few if K > FEW_CLASSES."""
+    num_classes = len(run.class_order)
+    if num_classes <= FEW_CLASSES:
+        names = {k: f"{name}{plots_pseudo_labels.marker_suffix(k)}" for k, name in enumerate(run.class_names)}
+        return classes.tolist(), names
+    rank = np.argsort(np.array(run.class_order))
+    style_indices = np.array([GROUPS.index(name) for name in group_names(num_classes)])
+    return style_indices[rank[classes]].tolist(), dict(enumerate(GROUPS))
 
 
-def _groups(stage: Scene) -> Iterator[Plate]:
-    drawn: list[Panel] = []
-    used: list[Line] = []
-    unit = "pseudo-label recall, %"
-    for i, setting in enumerate(stage.table["settings"]):
+def _groups(data: TableData) -> Figure:
+    panels: list[Panel] = []
+    drawn: list[Line] = []
+    y_label = "pseudo-label recall, %"
+    for i, setting in enumerate(data.table["settings"]):
+        analyses = {cell.method: run_analyses(cell) for cell in data.cells_of(setting)}
         for group in GROUPS:
-            traced = {cell.method: pseudo_labels.traces(cell) for cell in stage.row(setting)}
-            found = {method: pseudo_labels.group_course(traces, group) for method, traces in traced.items()}
-            lines = lines_of(stage, found)
+            curves = {method: pseudo_labels.group_recall(runs, group) for method, runs in analyses.items()}
+            lines = method_lines(data, curves)
             if lines:
                 title = f"Recall of pseudo-labels of {group} classes over training steps, {setting['name']}"
-                name = stage.name("groups", i, group)
-                drawn.append(Panel(i, group, plots.over_steps(lines, name, title, unit, whole=True, size=plots.SMALL)))
-                used += lines
+                svg_id = data.svg_id("groups", i, group)
+                svg = plots.over_steps(lines, svg_id, title, y_label, full_range=True, size=plots.SMALL)
+                panels.append(Panel(i, group, svg))
+                drawn += lines
     caption = (
         "Recall of the final pseudo-labels, confident or not, of the many, medium and few classes: the most labeled 30 "
-        f"%, the middle 40 % and the least labeled 30 %. Mean over classes, then over seeds. {band(used)}"
+        f"%, the middle 40 % and the least labeled 30 %. Mean over classes, then over seeds. {band_note(drawn)}"
     )
-    yield Plate("groups", caption, drawn, methods_of(used), small=True)
+    return Figure("groups", caption, panels, legend_methods(drawn), small=True)
 
 
-ANALYSES: Mapping[str, Callable[[Scene], Iterator[Plate]]] = {
+ANALYSES: Mapping[str, Callable[[TableData], Figure]] = {
     "motivation": _motivation,
-    "histogram": _histogram,
+    "histogram": _class_distribution,
     "groups": _groups,
     "precision_recall": _precision_recall,
     "confusion": _confusion,

@@ -1,6 +1,6 @@
-"""Runs that are kept with the project as they were measured: on which device, from which commit, and what hinders them.
+"""Archived runs: metrics in `reports/measured/`, shown beside a cell by device and commit.
 
-They carry the key of their own day, and count in no cell: they are shown beside it, by device and commit.
+They keep the key of the code they were measured with, and count in no cell.
 """
 
 from __future__ import annotations
@@ -10,32 +10,36 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from daso.report.collect import Cell, Tree
-from daso.report.provenance import short, text
+from daso.report.provenance import format_value, short_digest
 from daso.report.verdicts import reasons_not_comparable
 
 
-class Place(NamedTuple):
-    """Where kept runs were measured, and what they were made from."""
+class DeviceCommit(NamedTuple):
+    """Device on which archived runs were measured, and commit of their code."""
 
     device: str
     commit: str
 
 
-def parts(cell: Cell) -> dict[Place, Cell]:
-    """The kept runs of a cell as cells of their own, one for each device and commit, in the order of their seeds."""
-    found: dict[Place, dict[int, Tree]] = {}
-    for seed, metrics in cell.measured.items():
-        origin = metrics.get("provenance", {})
-        found.setdefault(Place(text(origin.get("device")), short(origin.get("commit"))), {})[seed] = metrics
+def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:
+    """Return the archived runs of a cell as separate cells, one for each device and commit, in the order of seeds."""
+    groups: dict[DeviceCommit, dict[int, Tree]] = {}
+    for seed, metrics in cell.archived.items():
+        provenance = metrics.get("provenance", {})
+        group = DeviceCommit(format_value(provenance.get("device")), short_digest(provenance.get("commit")))
+        groups.setdefault(group, {})[seed] = metrics
     return {
-        place: replace(cell, seeds=tuple(runs), done=runs, running=(), stale=(), measured={})
-        for place, runs in found.items()
+        group: replace(cell, seeds=tuple(runs), done=runs, running=(), stale=(), archived={})
+        for group, runs in groups.items()
     }
 
 
 def archived_reasons(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
-    """Why kept runs may not stand beside published numbers: what holds for any run, or a budget that was another."""
+    """Return why archived runs are not comparable with published numbers.
+
+    These are the reasons that hold for any run, and a number of steps that differs from the protocol's.
+    """
     runs = list(runs)
-    budgets = sorted({run["steps"] for run in runs} - {protocol["steps"]})
-    other = [f"trained for {steps:,} steps, the protocol has {protocol['steps']:,}" for steps in budgets]
-    return [*reasons_not_comparable(protocol, runs), *other]
+    other_steps = sorted({run["steps"] for run in runs} - {protocol["steps"]})
+    reasons = [f"trained for {steps:,} steps, the protocol has {protocol['steps']:,}" for steps in other_steps]
+    return [*reasons_not_comparable(protocol, runs), *reasons]

@@ -1,4 +1,4 @@
-"""Class names, and the numbers of a panel as the rows of a table, one for each class."""
+"""Class names on axes, in tooltips and in the tables of figures, one row for each class."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daso.report.collect import Cell, plus_minus
+from daso.report.collect import Cell, format_mean_std
 from daso.report.curves import Curve, FloatArray
 
-NAMED = 20  # classes whose names fit on an axis
-WIDTH = 14  # columns of a name on an axis
-FREQUENT = 4  # predictions that are listed of a class where there are more than NAMED classes
-RANK = "rank by number of labels (names: table)"
+MAX_NAMED = 20  # an axis with more classes shows ranks
+MAX_WIDTH = 14  # columns of a class name on an axis
+MAX_PREDICTIONS = 4  # predictions listed for each class if there are more than MAX_NAMED classes
+RANK_AXIS = "rank by number of labels (names: table)"
 
 
-class Classes(NamedTuple):
-    """The names of a setting's classes by rank, the class with the most labels first."""
+class ClassNames(NamedTuple):
+    """Names of a setting's classes by rank, the class with the most labels first."""
 
-    names: list[str]  # of every seed where ranks differ between seeds: "seed 0: cat, seed 1: dog"
+    names: list[str]  # with the name for each seed where ranks differ: "seed 0: cat, seed 1: dog"
     shared: bool  # True if every run ranks the classes alike
 
     @property
     def labels(self) -> list[str]:
-        """Return the names of classes for running text."""
+        """Return names for running text; ranks if the names differ between seeds."""
         return self.names if self.shared else [f"rank {rank}" for rank in range(1, len(self.names) + 1)]
 
 
-class ByClass(NamedTuple):
-    """The numbers of a panel for each class, as text: the rows of a table, which its tooltips repeat."""
+class ClassTable(NamedTuple):
+    """Numbers of a panel for each class, as text: the rows of a table and the panel's tooltips."""
 
     title: str  # distinguishes the panel from others of the same setting and note
-    columns: list[str]  # the heads of place and class, then those of the values
+    columns: list[str]  # headers of rank (or place) and class, then of the values
     rows: list[list[str]]
-    axis: str  # label of the axis of classes
-    ticks: list[str]  # short names; empty where the axis has places instead
+    axis_label: str
+    ticks: list[str]  # short names; empty if the axis shows ranks
 
     @property
-    def tips(self) -> list[str]:
-        """Return a tooltip for each class: its name in full, its place and its values."""
-        place, _, *heads = self.columns
+    def tooltips(self) -> list[str]:
+        """Return a tooltip for each class: its full name, its rank and its values."""
+        rank, _, *headers = self.columns
         return [
-            f"{name}, {place.lower()} {at}: {'; '.join(map(' '.join, zip(heads, values, strict=True)))}"
-            for at, name, *values in self.rows
+            f"{name}, {rank.lower()} {number}: {'; '.join(map(' '.join, zip(headers, values, strict=True)))}"
+            for number, name, *values in self.rows
         ]
 
 
-def classes_of(cells: Iterable[Cell]) -> Classes:
-    """Return the classes of the finished runs of a setting; none where no run is finished."""
+def class_names(cells: Iterable[Cell]) -> ClassNames:
+    """Return the class names of the done runs of a setting; empty without a done run."""
     ranked = {
         seed: [metrics["classes"][k] for k in metrics["class_order"]]
         for cell in cells
@@ -58,73 +58,73 @@ def classes_of(cells: Iterable[Cell]) -> Classes:
     }
     first, *others = ranked.values() or [[]]
     if all(names == first for names in others):
-        return Classes(first, shared=True)
+        return ClassNames(first, shared=True)
     seeds = sorted(ranked)
-    each = zip(*(ranked[seed] for seed in seeds), strict=True)
-    return Classes(
-        [names[0] if len(set(names)) == 1 else ", ".join(map("seed {}: {}".format, seeds, names)) for names in each],
+    by_rank = zip(*(ranked[seed] for seed in seeds), strict=True)
+    return ClassNames(
+        [names[0] if len(set(names)) == 1 else ", ".join(map("seed {}: {}".format, seeds, names)) for names in by_rank],
         shared=False,
     )
 
 
-def by_class(classes: Classes, values: Mapping[str, Sequence[str]], title: str = "") -> ByClass:
-    """Return the rows of a panel over ranks; `values` has a text for each rank, by the head of its column."""
-    each = zip(classes.names, *values.values(), strict=True)
-    rows = [[str(rank), *row] for rank, row in enumerate(each, 1)]
-    named = classes.shared and len(rows) <= NAMED
-    axis, ticks = ("class, most labels first", tick_names(classes.names)) if named else (RANK, [])
-    return ByClass(title, ["Rank", "Class", *values], rows, axis, ticks)
+def class_table(classes: ClassNames, values: Mapping[str, Sequence[str]], title: str = "") -> ClassTable:
+    """Return the table of a panel over class ranks; `values` maps a column's header to a text for each rank."""
+    by_rank = zip(classes.names, *values.values(), strict=True)
+    rows = [[str(rank), *row] for rank, row in enumerate(by_rank, 1)]
+    has_names = classes.shared and len(rows) <= MAX_NAMED
+    axis_label, ticks = ("class, most labels first", tick_names(classes.names)) if has_names else (RANK_AXIS, [])
+    return ClassTable(title, ["Rank", "Class", *values], rows, axis_label, ticks)
 
 
-def percents(curve: Curve) -> list[str]:
-    """Return the mean and deviation at each place of a curve; a dash where there is none."""
+def format_curve(curve: Curve) -> list[str]:
+    """Return mean ± standard deviation at each point of a curve as text; a dash for NaN."""
     return [
-        "–" if math.isnan(mean) else plus_minus(mean, None if math.isnan(std) else std, curve.n)
+        "–" if math.isnan(mean) else format_mean_std(mean, None if math.isnan(std) else std, curve.n)
         for mean, std in zip(curve.mean, curve.std, strict=True)
     ]
 
 
-def predictions(shares: FloatArray, labels: Sequence[str]) -> list[str]:
-    """Return what the images of each class are predicted as, in percent, the most frequent class first.
+def format_predictions(shares: FloatArray, labels: Sequence[str]) -> list[str]:
+    """Return the predicted classes of each true class with their percentages, the most frequent first.
 
-    Of shares (K, K), all that round to 1 or more, but at most FREQUENT where there are more than NAMED classes.
+    Lists those of `shares` (K, K) that round to 1 % or more, at most MAX_PREDICTIONS if K > MAX_NAMED.
     """
-    most = len(labels) if len(labels) <= NAMED else FREQUENT
-    found = []
+    limit = len(labels) if len(labels) <= MAX_NAMED else MAX_PREDICTIONS
+    texts = []
     for row in shares:
-        frequent = [k for k in np.argsort(-row, kind="stable")[:most] if row[k] >= 0.005]
-        found.append("; ".join(f"{labels[k]}: {100 * row[k]:.0f}" for k in frequent) or "–")
-    return found
+        frequent = [k for k in np.argsort(-row, kind="stable")[:limit] if row[k] >= 0.005]
+        texts.append("; ".join(f"{labels[k]}: {100 * row[k]:.0f}" for k in frequent) or "–")
+    return texts
 
 
-def merged(lists: Iterable[Sequence[str]]) -> list[str]:
-    """Return the names at each place of some lists, one list for each seed; a name that seeds share stands once."""
+def merge_names(lists: Iterable[Sequence[str]]) -> list[str]:
+    """Return the names at each position of the seeds' lists, joined; a name that seeds share appears once."""
     return [", ".join(dict.fromkeys(names)) for names in zip(*lists, strict=True)]
 
 
-def columns(text: str) -> int:
-    """Return the columns that a text takes: two for a wide character, none for a combining one."""
-    return sum(0 if unicodedata.combining(each) else 1 + wide(each) for each in text)
+def display_width(text: str) -> int:
+    """Return the columns of a text: two for a wide character, zero for a combining one."""
+    return sum(0 if unicodedata.combining(char) else 1 + count_wide(char) for char in text)
 
 
-def wide(text: str) -> int:
-    """Return the number of wide characters, as of Chinese, Japanese and Korean."""
-    return sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+def count_wide(text: str) -> int:
+    """Return the number of wide characters, such as Chinese, Japanese and Korean ones."""
+    return sum(unicodedata.east_asian_width(char) in "WF" for char in text)
 
 
 def tick_names(names: Sequence[str]) -> list[str]:
-    """Return short names for the places 1, 2, ... of an axis; those that would be cut alike begin with the place."""
-    found = [short(name) for name in names]
-    return [text if found.count(text) == 1 else short(f"{place} {text}") for place, text in enumerate(found, 1)]
+    """Return short names for positions 1, 2, ... of an axis; names with the same short form begin with the position."""
+    short = [shorten(name) for name in names]
+    return [text if short.count(text) == 1 else shorten(f"{i} {text}") for i, text in enumerate(short, 1)]
 
 
-def short(name: str, width: int = WIDTH) -> str:
-    """Return a name of at most `width` columns, cut in the middle: long names differ at either end."""
-    if columns(name) <= width:
+def shorten(name: str, width: int = MAX_WIDTH) -> str:
+    """Return the name cut in the middle to at most `width` columns: long names differ at either end."""
+    if display_width(name) <= width:
         return name
     head, tail = name, name
-    while columns(head) > width // 2:
+    while display_width(head) > width // 2:
         head = head[:-1]
-    while columns(tail) > (width - 1) // 2 or unicodedata.combining(tail[0]):
+    while display_width(tail) > (width - 1) // 2 or unicodedata.combining(tail[0]):
         tail = tail[1:]
     return f"{head}…{tail}"

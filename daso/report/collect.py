@@ -1,4 +1,4 @@
-"""A suite and a folder of metrics -> cells: what is finished, under way or missing, and its mean and spread."""
+"""Collect the runs of a suite into table cells: status, mean and standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daso.errors import DataError
 from daso.paths import rebuild_hint
 
 Tree = Mapping[str, Any]
-MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics of a run; fractions 0..1
+MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics of a run; fractions 0..1
     "median": ("top1", "median"),
     "last": ("top1", "last"),
     "best": ("top1", "best"),
@@ -26,20 +26,20 @@ MEASURES: dict[str, tuple[str, ...]] = {  # name -> where it lies in the metrics
 }
 
 
-SHARE = OneOf((NUMBER, None))
-FORM = {
-    **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [SHARE], "precision": [SHARE]},
+FRACTION = OneOf((NUMBER, None))
+SCHEMA = {
+    **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [FRACTION], "precision": [FRACTION]},
     **{"class_order": [COUNT], "classes": [str], "confusion": [[COUNT]], "provenance": dict},
     "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
-    "top1": {"median": NUMBER, "last": NUMBER, "best": SHARE},
+    "top1": {"median": NUMBER, "last": NUMBER, "best": FRACTION},
     "top1_la": {"median": NUMBER, "last": NUMBER},
-    "groups": {"many": SHARE, "medium": SHARE, "few": SHARE},
+    "groups": {"many": FRACTION, "medium": FRACTION, "few": FRACTION},
     "speed": {"seconds": NUMBER, "steps_per_second": NUMBER},
 }
 
 
-class Spread(NamedTuple):
-    """Mean and sample standard deviation (n - 1) over seeds, in percent; no deviation of a single run."""
+class MeanStd(NamedTuple):
+    """Mean and sample standard deviation (n - 1) over n seeds, in percent; `std` is None for a single seed."""
 
     mean: float
     std: float | None
@@ -48,21 +48,21 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """One method in one setting of one table: the runs of all its seeds."""
+    """Runs of one method in one setting of one table, over all seeds."""
 
     table: str
     setting: str
     method: str
     run: str  # dataset/setting/protocol/method, without the seed
     seeds: tuple[int, ...]
-    done: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics
-    running: tuple[int, ...] = ()  # a resume state exists and no metrics yet
-    stale: tuple[int, ...] = ()  # metrics of another configuration, left out of everything
-    measured: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics kept with the project, whatever key
+    done: Mapping[int, Tree] = field(default_factory=dict)  # seed -> current metrics
+    running: tuple[int, ...] = ()  # seeds with a checkpoint and without current metrics
+    stale: tuple[int, ...] = ()  # seeds whose metrics have another key; they count nowhere
+    archived: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics in reports/measured, with any key
 
     @property
-    def state(self) -> str:
-        """`done` (every seed), `partial` (some), `running` (none, but a resume state exists) or `missing`."""
+    def status(self) -> str:
+        """Return `done` (every seed), `partial` (some), `running` (none, but a checkpoint exists) or `missing`."""
         if len(self.done) == len(self.seeds):
             return "done"
         if self.done:
@@ -70,29 +70,29 @@ class Cell:
         return "running" if self.running else "missing"
 
     def run_id(self, seed: int) -> str:
-        """The run of one seed."""
+        """Return the id of the run with this seed."""
         return f"{self.run}/s{seed}"
 
-    def values(self, measure: str) -> dict[int, float]:
-        """Percent by seed, of the runs that have the measure."""
-        found = {seed: _at(metrics, MEASURES[measure]) for seed, metrics in self.done.items()}
-        return {seed: 100.0 * float(value) for seed, value in found.items() if value is not None}
+    def percents(self, measure: str) -> dict[int, float]:
+        """Return the measure in percent by seed, for the done runs that have it."""
+        fractions = {seed: _get(metrics, MEASURES[measure]) for seed, metrics in self.done.items()}
+        return {seed: 100.0 * float(fraction) for seed, fraction in fractions.items() if fraction is not None}
 
-    def spread(self, measure: str = "median") -> Spread | None:
-        """Mean, deviation and number of the finished runs; None where there is none."""
-        return spread(list(self.values(measure).values()))
+    def mean_std(self, measure: str = "median") -> MeanStd | None:
+        """Return mean, standard deviation and number of the done runs; None if no run has the measure."""
+        return mean_std(list(self.percents(measure).values()))
 
 
-def spread(values: list[float]) -> Spread | None:
-    """Mean and sample standard deviation of values; None of none."""
+def mean_std(values: list[float]) -> MeanStd | None:
+    """Return mean and sample standard deviation; None for an empty list."""
     if not values:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.fmean(values), std, len(values))
+    return MeanStd(statistics.fmean(values), std, len(values))
 
 
-def plus_minus(mean: float, std: float | None, n: int) -> str:
-    """`76.0 ± 0.37`; the deviation only of two runs or more."""
+def format_mean_std(mean: float, std: float | None, n: int) -> str:
+    """Return text such as `76.0 ± 0.37`; the deviation is left out for a single run."""
     return f"{mean:.1f} ± {std:.2f}" if std is not None and n > 1 else f"{mean:.1f}"
 
 
@@ -101,16 +101,16 @@ def collect(
     metrics: Path,
     scratch: Path,
     expected_keys: Mapping[str, str] | None = None,
-    measured: Path | None = None,
+    archived: Path | None = None,
 ) -> list[Cell]:
-    """All cells of a suite in the order of its tables, settings and methods.
+    """Return all cells of a suite, in the order of its tables, settings and methods.
 
-    `expected_keys` maps a run id to the key its metrics must carry; metrics with another key are stale: named, never
-    counted. `measured` is the folder of kept runs, which carry any key. DataError where a metrics file is no JSON or
-    belongs to another run.
+    `expected_keys` maps a run id to the key that its metrics must have; metrics with another key are stale: listed,
+    never counted. `archived` is the folder of archived runs, which may have any key. Raises DataError for metrics that
+    are unreadable, invalid or of another run.
     """
     cells = list(_cells(suite, metrics, scratch, expected_keys or {}))
-    return [replace(cell, measured=_measured(cell, measured)) for cell in cells] if measured else cells
+    return [replace(cell, archived=_read_archived(cell, archived)) for cell in cells] if archived else cells
 
 
 def _cells(suite: Tree, metrics: Path, scratch: Path, keys: Mapping[str, str]) -> Iterator[Cell]:
@@ -119,52 +119,59 @@ def _cells(suite: Tree, metrics: Path, scratch: Path, keys: Mapping[str, str]) -
             for method in table["methods"]:
                 names = (table["dataset"]["name"], setting["name"], suite["protocol"]["name"], method["name"])
                 cell = Cell(table["name"], setting["name"], method["name"], "/".join(names), tuple(suite["seeds"]))
-                yield _filled(cell, metrics, scratch, keys)
+                yield _with_runs(cell, metrics, scratch, keys)
 
 
-def _filled(cell: Cell, metrics: Path, scratch: Path, keys: Mapping[str, str]) -> Cell:
+def _with_runs(cell: Cell, metrics: Path, scratch: Path, keys: Mapping[str, str]) -> Cell:
     done: dict[int, Tree] = {}
     running, stale = [], []
     for seed in cell.seeds:
         run = cell.run_id(seed)
-        found = read_metrics(metrics / f"{run}.json", run)
-        if found is not None and found["key"] == keys.get(run, found["key"]):
-            done[seed] = found
+        run_metrics = read_metrics(metrics / f"{run}.json", run)
+        if run_metrics is not None and run_metrics["key"] == keys.get(run, run_metrics["key"]):
+            done[seed] = run_metrics
             continue
-        if found is not None:
+        if run_metrics is not None:
             stale.append(seed)
         if any((scratch / run).glob(f"{keys.get(run, '*')}.pt")):
             running.append(seed)
-    rest = (cell.table, cell.setting, cell.method, cell.run, cell.seeds)
-    return Cell(*rest, done=done, running=tuple(running), stale=tuple(stale))
+    return replace(cell, done=done, running=tuple(running), stale=tuple(stale))
 
 
-def _measured(cell: Cell, folder: Path) -> dict[int, Tree]:
-    found = {
+def _read_archived(cell: Cell, folder: Path) -> dict[int, Tree]:
+    runs = {
         seed: read_metrics(folder / run / "metrics.json", run, "restore it with git or delete it")
         for seed, run in ((seed, cell.run_id(seed)) for seed in cell.seeds)
     }
-    return {seed: metrics for seed, metrics in found.items() if metrics is not None}
+    return {seed: metrics for seed, metrics in runs.items() if metrics is not None}
 
 
-def read_metrics(path: Path, run: str, mend: str = "") -> Tree | None:
-    """The metrics of a run, or None where it has none; DataError, which says how to mend it, where they are not its."""
+def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
+    """Return the metrics of a run; None if the file is missing.
+
+    Raises DataError, with `fix` as the remedy, for a file that is damaged, invalid or of another run.
+    """
     if not path.exists():
         return None
-    tree = read_checksummed(path, "file of metrics", mend)
+    tree = read_checksummed(path, "metrics file", fix)
     if tree.get("run") != run or "key" not in tree:
-        raise DataError(f"{path}: not the metrics of {run}; {mend or rebuild_hint(path)}")
-    wrong = schema_error(tree, FORM) or schema_error(tree.get("files", {}), dict, "files")
-    if not wrong and sorted(tree["class_order"]) != list(range(len(tree["recall"]))):
-        wrong = "class_order does not name each class once"
-    if not wrong and len(tree["classes"]) != len(tree["recall"]):
-        wrong = "classes does not have a name for each class"
-    if wrong:
-        raise DataError(f"{path}: not the metrics of a run: {wrong}; {mend or rebuild_hint(path)}")
+        raise DataError(f"{path}: not the metrics of {run}; {fix or rebuild_hint(path)}")
+    error = schema_error(tree, SCHEMA) or schema_error(tree.get("files", {}), dict, "files") or _class_error(tree)
+    if error:
+        raise DataError(f"{path}: not the metrics of a run: {error}; {fix or rebuild_hint(path)}")
     return tree
 
 
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        tree = tree.get(name) if isinstance(tree, dict) else None
+def _class_error(tree: Tree) -> str | None:
+    classes = len(tree["recall"])
+    if sorted(tree["class_order"]) != list(range(classes)):
+        return f"class_order: expected each of the {classes} classes once"
+    if len(tree["classes"]) != classes:
+        return f"classes: expected {classes} names, got {len(tree['classes'])}"
+    return None
+
+
+def _get(tree: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
     return tree

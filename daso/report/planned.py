@@ -1,6 +1,6 @@
-"""What the runs of a suite were expected to take before they ran, and what they took.
+"""Planned time of a suite's runs, saved before they ran, beside the time that they took.
 
-An expectation is kept in `journal/plans/<suite>.json` with the key of its run, and never changes once that run is done.
+`journal/plans/<suite>.json` holds the plan with the key of each run; the plan of a done run never changes.
 """
 
 from __future__ import annotations
@@ -19,49 +19,51 @@ Plan = dict[str, dict[str, Any]]  # run id -> key, device, how, seconds_per_step
 ABSENT = "–"
 
 
-class Expected(NamedTuple):
-    """The runs of a method that were planned for one device and ran on one, as printed."""
+class PlannedRow(NamedTuple):
+    """Planned and measured time, as printed, of a method's runs that share a planned and an actual device."""
 
     method: str
-    device: str  # on which they ran
-    planned_on: str  # if it is another one
+    device: str  # on which the runs ran
+    planned_on: str  # empty if it is the same device
     n: str
     planned: str
     measured: str
-    ratio: str  # of the measured to the planned time, on one device
+    ratio: str  # measured / planned; a dash if the devices differ
 
 
-def file_of(suite: str) -> Path:
-    """Where the plan of a suite lies."""
+def plan_path(suite: str) -> Path:
+    """Return the path of a suite's plan."""
     return Path(PLANS, f"{suite}.json")
 
 
 def read(suite: str) -> Plan:
-    """What was expected of the runs of a suite; empty where it was not planned. DataError for a damaged file."""
-    path = file_of(suite)
+    """Return the plan of a suite; empty without one. Raises DataError for a damaged file."""
+    path = plan_path(suite)
     return dict(read_json(path, "plan of a suite").get("runs", {})) if path.exists() else {}
 
 
 def write(suite: str, plan: Plan) -> None:
-    """Keep what is expected."""
-    with atomic_write(file_of(suite)) as file:
+    """Write the plan of a suite atomically."""
+    with atomic_write(plan_path(suite)) as file:
         file.write(pretty({"suite": suite, "runs": plan}))
 
 
-def compared(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mapping[str, str]) -> list[Expected]:
-    """A row for each method and pair of devices, over the finished runs that were planned by the key they have."""
-    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+def planned_rows(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mapping[str, str]) -> list[PlannedRow]:
+    """Return a row for each method and pair of devices, over the done runs whose plan has their key."""
+    times: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for cell in cells:
         for seed, run in cell.done.items():
-            expected, seconds = plan.get(cell.run_id(seed), {}), (run.get("speed") or {}).get("seconds")
-            if expected.get("key") == run["key"] and seconds is not None:
+            planned, seconds = plan.get(cell.run_id(seed), {}), (run.get("speed") or {}).get("seconds")
+            if planned.get("key") == run["key"] and seconds is not None:
                 device = device_of(run.get("provenance") or {})
-                place = titles[cell.method], device, "" if expected["device"] == device else str(expected["device"])
-                found.setdefault(place, []).append((float(expected["seconds"]), float(seconds)))
-    return [_row(*place, times) for place, times in found.items()]
+                planned_on = "" if planned["device"] == device else str(planned["device"])
+                group = (titles[cell.method], device, planned_on)
+                times.setdefault(group, []).append((float(planned["seconds"]), float(seconds)))
+    return [_row(*group, pairs) for group, pairs in times.items()]
 
 
-def _row(method: str, device: str, planned_on: str, times: list[tuple[float, float]]) -> Expected:
+def _row(method: str, device: str, planned_on: str, times: list[tuple[float, float]]) -> PlannedRow:
     planned, measured = (sum(column) for column in zip(*times, strict=True))
     ratio = ABSENT if planned_on else three_digits(measured / planned)
-    return Expected(method, device, planned_on, str(len(times)), duration(planned), duration(measured), ratio)
+    texts = (duration(planned), duration(measured), ratio)
+    return PlannedRow(method, device, planned_on, str(len(times)), *texts)

@@ -1,4 +1,4 @@
-"""The panels of a report's figures: each function draws one and returns it as SVG."""
+"""Panels of the report's figures: each function draws one panel and returns it as SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from daso.report import svg
-from daso.report.classes import ByClass, columns, wide
+from daso.report.classes import ClassTable, count_wide, display_width
 from daso.report.curves import Curve, FloatArray
 
 Size = tuple[float, float]  # inches
@@ -19,56 +19,61 @@ WIDE = (4.1, 2.6)
 SMALL = (2.9, 2.4)
 SQUARE = (2.6, 2.6)
 NAMED_SQUARE = (3.0, 3.0)
-HEAT = (0.22, 0.50, 0.80)  # legible under light and dark ink alike
-WHOLE = (-2.0, 102.0)  # percent, with room for the line at either end
-FEW = 12  # up to so many classes are worth a number in each field
-LETTERS, FRAME = 7.0, 60.0  # points: a class name on an axis, and what a figure has beside its axes, about
+HEAT_COLOUR = (0.22, 0.50, 0.80)  # dark and light text are both legible on it
+PERCENT_LIMITS = (-2.0, 102.0)  # of the y-axis, with space for lines at 0 and 100
+FEW_CLASSES = 12  # up to this number, cells of a matrix are annotated and all ranks have ticks
+MAX_FONT_SIZE, MARGIN = 7.0, 60.0  # points: of class names on an axis; approximate space around the axes
 
 
 class Line(NamedTuple):
-    """A method's curve; `slot` counts the methods of the suite and decides colour and dashes."""
+    """Curve and its style: the index of its method in the suite decides colour and dash pattern."""
 
-    slot: int
+    style_index: int
     curve: Curve
 
 
 def over_steps(
-    lines: Sequence[Line], name: str, title: str, unit: str, *, whole: bool = False, size: Size = WIDE
+    lines: Sequence[Line], svg_id: str, title: str, y_label: str, *, full_range: bool = False, size: Size = WIDE
 ) -> str:
-    """Mean over seeds against training steps, with a band of one sample standard deviation from two seeds on.
+    """Plot means over seeds against training steps, with a band of one standard deviation for two or more seeds.
 
-    `whole` shows 0 to 100 percent, for panels that are read beside each other; else the axis follows the curves.
+    `full_range` shows 0 to 100 %, for panels that are compared with each other; otherwise the axis fits the curves.
     """
     with svg.style():
-        figure, axes = panel(size, unit, "training step")
+        figure, axes = new_panel(size, y_label, "training step")
         for line in lines:
-            draw(axes, line, marker="")
+            draw_line(axes, line, marker="")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_xlim(left=0)
         axes.margins(x=0)
-        if whole:
-            axes.set_ylim(*WHOLE)
-    return svg.write(figure, name, title)
+        if full_range:
+            axes.set_ylim(*PERCENT_LIMITS)
+    return svg.to_svg(figure, svg_id, title)
 
 
 def by_rank(
-    lines: Sequence[Line], shown: ByClass, name: str, title: str, unit: str = "recall, %", size: Size = WIDE
+    lines: Sequence[Line],
+    table: ClassTable,
+    svg_id: str,
+    title: str,
+    y_label: str = "recall, %",
+    size: Size = WIDE,
 ) -> str:
-    """Recall of each class, or another share of it, by rank, with the deviation over seeds as a band."""
+    """Plot recall, or another percentage, of each class by rank, with the deviation over seeds as a band."""
     with svg.style():
-        figure, axes = panel(size, unit, shown.axis)
+        figure, axes = new_panel(size, y_label, table.axis_label)
         for line in lines:
-            draw(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW else "")
-        class_axis(figure, axes, shown)
-        axes.set_ylim(*WHOLE)
-    return svg.write(figure, name, title, shown.tips)
+            draw_line(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW_CLASSES else "")
+        set_class_ticks(figure, axes, table)
+        axes.set_ylim(*PERCENT_LIMITS)
+    return svg.to_svg(figure, svg_id, title, table.tooltips)
 
 
-def class_sizes(counts: Mapping[str, Sequence[int]], shown: ByClass, name: str, title: str) -> str:
-    """Images of each class by rank, on a logarithmic scale: labeled filled, unlabeled as an outline."""
+def class_sizes(counts: Mapping[str, Sequence[int]], table: ClassTable, svg_id: str, title: str) -> str:
+    """Plot the images of each class by rank on a logarithmic scale: labeled as bars, unlabeled as an outline."""
     with svg.style():
-        figure, axes = panel(WIDE, "images", shown.axis)
+        figure, axes = new_panel(WIDE, "images", table.axis_label)
         ranks = np.arange(1, max(len(row) for row in counts.values()) + 1)
         if "unlabeled" in counts:
             edges = np.append(ranks - 0.5, ranks[-1] + 0.5)
@@ -79,46 +84,46 @@ def class_sizes(counts: Mapping[str, Sequence[int]], shown: ByClass, name: str, 
         axes.set_ylim(0.8, 1.6 * max(max(row) for row in counts.values()))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
-        class_axis(figure, axes, shown)
-    return svg.write(figure, name, title, shown.tips)
+        set_class_ticks(figure, axes, table)
+    return svg.to_svg(figure, svg_id, title, table.tooltips)
 
 
-def confusion(shares: FloatArray, shown: ByClass, name: str, title: str) -> str:
-    """Shares (K, K) of each true class (rows) that are predicted as each class (columns), in rank order."""
-    size = len(shares)
+def confusion_matrix(shares: FloatArray, table: ClassTable, svg_id: str, title: str) -> str:
+    """Plot a confusion matrix (K, K) by class rank: rows are true classes, columns predictions, values in 0..1."""
+    classes = len(shares)
     with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
-        square, what = (NAMED_SQUARE, "class") if shown.ticks else (SQUARE, "rank (names: table)")
-        figure, axes = panel(square, f"true {what}", f"predicted {what}")
-        pixels = np.empty((size, size, 4))
-        pixels[..., :3], pixels[..., 3] = HEAT, np.clip(shares, 0.0, 1.0)
-        edges = (0.5, size + 0.5, size + 0.5, 0.5)
+        size, label = (NAMED_SQUARE, "class") if table.ticks else (SQUARE, "rank (names: table)")
+        figure, axes = new_panel(size, f"true {label}", f"predicted {label}")
+        pixels = np.empty((classes, classes, 4))
+        pixels[..., :3], pixels[..., 3] = HEAT_COLOUR, np.clip(shares, 0.0, 1.0)
+        edges = (0.5, classes + 0.5, classes + 0.5, 0.5)
         axes.imshow(pixels, interpolation="none", extent=edges, aspect="equal")
-        if size <= FEW:
-            _numbers(axes, shares)
+        if classes <= FEW_CLASSES:
+            _annotate(axes, shares)
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(min(size, 10), integer=True, min_n_ticks=1))
-        if shown.ticks:
-            name_ticks(figure, axes, "x", shown.ticks)
-            name_ticks(figure, axes, "y", shown.ticks)
+            axis.set_major_locator(MaxNLocator(min(classes, 10), integer=True, min_n_ticks=1))
+        if table.ticks:
+            set_tick_names(figure, axes, "x", table.ticks)
+            set_tick_names(figure, axes, "y", table.ticks)
         axes.tick_params(length=0)
-    return svg.write(figure, name, title, shown.tips, rows=True)
+    return svg.to_svg(figure, svg_id, title, table.tooltips, by_row=True)
 
 
-def panel(size: Size, y: str, x: str) -> tuple[Figure, Axes]:
-    """An empty drawing of a size in inches that shows the page behind it."""
+def new_panel(size: Size, y_label: str, x_label: str) -> tuple[Figure, Axes]:
+    """Return an empty figure of a size in inches, with a transparent background, and its axes."""
     figure = Figure(figsize=size, layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     return figure, axes
 
 
-def draw(axes: Axes, line: Line, marker: str) -> None:
-    """A curve in its colour and dashes, with the band of its deviation."""
-    curve, tone = line.curve, svg.colour(line.slot)
-    dashes = svg.dash(line.slot)
+def draw_line(axes: Axes, line: Line, marker: str) -> None:
+    """Draw a curve in its colour and dash pattern, with the band of its deviation."""
+    curve, tone = line.curve, svg.colour(line.style_index)
+    dashes = svg.dash_pattern(line.style_index)
     axes.plot(
         curve.x, curve.mean, color=tone, marker=marker, markersize=3, linestyle=(0, dashes) if dashes else "-", zorder=3
     )
@@ -127,41 +132,42 @@ def draw(axes: Axes, line: Line, marker: str) -> None:
         axes.fill_between(curve.x, low, high, color=tone, alpha=0.2, linewidth=0, zorder=2)
 
 
-def class_axis(figure: Figure, axes: Axes, shown: ByClass) -> None:
-    """Set the ticks of an x-axis of classes: the names that `shown` has, else all of a few places, five of many."""
-    classes = len(shown.rows)
+def set_class_ticks(figure: Figure, axes: Axes, table: ClassTable) -> None:
+    """Set the ticks of an x-axis of classes: names if the table has ticks, else every rank or, of many, five ranks."""
+    classes = len(table.rows)
     axes.set_xlim(0.4, classes + 0.6)
-    if shown.ticks:
-        figure.set_figheight(figure.get_figheight() + name_ticks(figure, axes, "x", shown.ticks) / 72)
-    elif classes <= FEW:
+    if table.ticks:
+        figure.set_figheight(figure.get_figheight() + set_tick_names(figure, axes, "x", table.ticks) / 72)
+    elif classes <= FEW_CLASSES:
         axes.set_xticks(range(1, classes + 1))
     else:
         axes.set_xticks([1, *range(classes // 5, classes + 1, classes // 5)])
 
 
-def name_ticks(figure: Figure, axes: Axes, which: Literal["x", "y"], names: Sequence[str]) -> float:
-    """Set names at the places 1, 2, ... of an axis, upright on an x-axis that is too short for them.
+def set_tick_names(figure: Figure, axes: Axes, which: Literal["x", "y"], names: Sequence[str]) -> float:
+    """Label positions 1, 2, ... of an axis with names, rotated on an x-axis that is too short for them.
 
-    Returns the points that the names take across the axis, 0 where they lie flat below an x-axis.
+    Returns the points that the names take perpendicular to the axis; 0 for horizontal names below an x-axis.
     """
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    room = (72 * figure.get_size_inches()["xy".index(which)] - FRAME) / len(names)
-    letters = min(LETTERS, 0.9 * room)
-    long = 0.6 * letters * max(map(columns, names))
-    axis.set_ticks(range(1, len(names) + 1), names, fontsize=letters)
-    if which == "x" and long < room - 3:
+    spacing = (72 * figure.get_size_inches()["xy".index(which)] - MARGIN) / len(names)
+    font_size = min(MAX_FONT_SIZE, 0.9 * spacing)
+    length = 0.6 * font_size * max(map(display_width, names))
+    axis.set_ticks(range(1, len(names) + 1), names, fontsize=font_size)
+    if which == "x" and length < spacing - 3:
         return 0.0
     if which == "x":
         for label in axis.get_ticklabels():
             label.set(rotation=90, rotation_mode="anchor", ha="right", va="center")
-    # Matplotlib's font measures a wide letter as 0.6 of its size; it takes all of it.
+    # Matplotlib's font measures a wide character as 0.6 of the font size; the page draws it at full size.
     measured = max(0.6 * len(name) for name in names)
-    axis.labelpad += letters * max(0.0, max(0.6 * len(name) + 0.4 * wide(name) for name in names) - measured)
-    return float(long)
+    drawn = max(0.6 * len(name) + 0.4 * count_wide(name) for name in names)
+    axis.labelpad += font_size * max(0.0, drawn - measured)
+    return float(length)
 
 
-def _numbers(axes: Axes, shares: FloatArray) -> None:
-    """Percent in every field that rounds to one or more."""
+def _annotate(axes: Axes, shares: FloatArray) -> None:
+    """Print the percentage in every cell of a matrix that rounds to 1 or more."""
     for row, column in np.argwhere(shares >= 0.005):
         text = f"{100 * shares[row, column]:.0f}"
         axes.text(column + 1, row + 1, text, ha="center", va="center", fontsize=6, color=svg.INK)

@@ -1,4 +1,4 @@
-"""What the runs behind a table were made from and on: every value that occurs, with the number of runs it occurs in."""
+"""Provenance of the runs behind a table: every distinct value, with the number of runs that have it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 from daso.report.collect import Cell, Tree
 
-SHOWN = 6  # more values than this are counted here, and listed run by run below
-DIGEST = 12  # characters shown of a digest
+MAX_VALUES = 6  # more distinct values than this are only counted; the table of runs lists them
+DIGEST_LENGTH = 12  # characters shown of a digest
 
 
-class Fact(NamedTuple):
-    """A line of provenance: what, and each value with its number of runs where they differ."""
+class ProvenanceEntry(NamedTuple):
+    """Line of a table's provenance: a name and its distinct values, counted if there are several."""
 
     name: str
     values: tuple[str, ...]
 
 
-class Origin(NamedTuple):
-    """One run, by its digests, where it ran and how long."""
+class RunProvenance(NamedTuple):
+    """Digests, device and training time of one run."""
 
     run: str
     key: str
@@ -34,76 +34,79 @@ class Origin(NamedTuple):
     seconds: str
 
 
-def facts(runs: Sequence[Tree]) -> list[Fact]:
-    """Provenance of all runs of a table together; empty of none. Mixed devices or versions show as several values."""
+def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
+    """Return the provenance of all runs of a table together; empty without a run."""
     if not runs:
         return []
-    origins = [run.get("provenance", {}) for run in runs]
-    named = {
-        "commit": [text(o.get("commit")) for o in origins],
-        "parameters": [short(o.get("config_sha256")) for o in origins],
-        "split": [short(o.get("split_sha256")) for o in origins],
-        "data": [short(o.get("data_sha256")) for o in origins],
-        "data source": [text(o.get("source")) for o in origins],
-        "versions": [text(o.get("versions")) for o in origins],
-        "device": [text(o.get("device")) for o in origins],
-        "threads": [text(o.get("threads")) for o in origins],
-        "precision": [text(o.get("precision")) for o in origins],
-        "mode": [text(o.get("mode")) for o in origins],
+    sources = [run.get("provenance", {}) for run in runs]
+    values = {
+        "commit": [format_value(source.get("commit")) for source in sources],
+        "parameters": [short_digest(source.get("config_sha256")) for source in sources],
+        "split": [short_digest(source.get("split_sha256")) for source in sources],
+        "data": [short_digest(source.get("data_sha256")) for source in sources],
+        "data source": [format_value(source.get("source")) for source in sources],
+        "versions": [format_value(source.get("versions")) for source in sources],
+        "device": [format_value(source.get("device")) for source in sources],
+        "threads": [format_value(source.get("threads")) for source in sources],
+        "precision": [format_value(source.get("precision")) for source in sources],
+        "mode": [format_value(source.get("mode")) for source in sources],
     }
-    if any(o.get("cudnn") for o in origins):  # of runs on a GPU
-        named["cuDNN"] = [text(o.get("cudnn")) for o in origins]
-    found = [Fact(name, tuple(counted(values))) for name, values in named.items()]
-    return [*found, Fact("training time", (_time(runs),))]
+    if any(source.get("cudnn") for source in sources):  # only runs on a GPU have it
+        values["cuDNN"] = [format_value(source.get("cudnn")) for source in sources]
+    entries = [ProvenanceEntry(name, tuple(count_values(column))) for name, column in values.items()]
+    return [*entries, ProvenanceEntry("training time", (_training_time(runs),))]
 
 
-def origins(cells: Iterable[Cell]) -> list[Origin]:
-    """Every finished run with what it was made from."""
-    return [_origin(run) for cell in cells for run in cell.done.values()]
+def run_provenances(cells: Iterable[Cell]) -> list[RunProvenance]:
+    """Return the provenance of every done run."""
+    return [_run_provenance(run) for cell in cells for run in cell.done.values()]
 
 
-def _origin(run: Tree) -> Origin:
+def _run_provenance(run: Tree) -> RunProvenance:
     source, seconds = run.get("provenance", {}), _seconds(run)
-    return Origin(
+    return RunProvenance(
         run=run["run"],
         key=run["key"],
-        commit=text(source.get("commit")),
-        config=short(source.get("config_sha256")),
-        split=short(source.get("split_sha256")),
-        data=short(source.get("data_sha256")),
-        device=text(source.get("device")),
-        precision=text(source.get("precision")),
-        mode=text(source.get("mode")),
+        commit=format_value(source.get("commit")),
+        config=short_digest(source.get("config_sha256")),
+        split=short_digest(source.get("split_sha256")),
+        data=short_digest(source.get("data_sha256")),
+        device=format_value(source.get("device")),
+        precision=format_value(source.get("precision")),
+        mode=format_value(source.get("mode")),
         seconds="unknown" if seconds is None else duration(seconds),
     )
 
 
-def counted(values: Sequence[str]) -> list[str]:
-    """Distinct values in order of appearance, counted where there are several; too many become their number."""
+def count_values(values: Sequence[str]) -> list[str]:
+    """Return the distinct values in order of appearance, with counts if there are several.
+
+    More than MAX_VALUES distinct values are replaced by their number.
+    """
     counts = Counter(values)
     if len(counts) == 1:
         return list(counts)
-    if len(counts) > SHOWN:
+    if len(counts) > MAX_VALUES:
         return [f"{len(counts)} different ones in {len(values)} runs, listed run by run below"]
     return [f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in counts.items()]
 
 
-def text(value: Any) -> str:
-    """A value for people: names and values of a mapping in its order, `unknown` for nothing."""
+def format_value(value: Any) -> str:
+    """Return a value as text: a mapping as its names and values in order, `unknown` for None or an empty string."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {text(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {format_value(part)}" for name, part in value.items())
     if isinstance(value, list):
-        return " ".join(text(part) for part in value)
+        return " ".join(format_value(part) for part in value)
     return "unknown" if value in (None, "") else str(value)
 
 
-def short(digest: Any) -> str:
-    """The head of a digest."""
-    return str(digest)[:DIGEST] if digest else "unknown"
+def short_digest(digest: Any) -> str:
+    """Return the first DIGEST_LENGTH characters of a digest."""
+    return str(digest)[:DIGEST_LENGTH] if digest else "unknown"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the largest unit that keeps two digits."""
+    """Return seconds as text, in the largest unit in which the number is at least 2."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -115,9 +118,9 @@ def _seconds(run: Tree) -> float | None:
     return None if value is None else float(value)
 
 
-def _time(runs: Sequence[Tree]) -> str:
+def _training_time(runs: Sequence[Tree]) -> str:
     known = [seconds for seconds in map(_seconds, runs) if seconds is not None]
     if not known:
         return "unknown"
-    each = f"{duration(min(known))} to {duration(max(known))} a run" if len(known) > 1 else "one run"
-    return f"{duration(sum(known))} in {len(known)} {'runs' if len(known) > 1 else 'run'}, {each}"
+    per_run = f"{duration(min(known))} to {duration(max(known))} a run" if len(known) > 1 else "one run"
+    return f"{duration(sum(known))} in {len(known)} {'runs' if len(known) > 1 else 'run'}, {per_run}"

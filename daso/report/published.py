@@ -1,4 +1,4 @@
-"""Published accuracies: the one number a cell of ours may be set beside, or none."""
+"""Published accuracies: look up the number that a cell of ours is compared with."""
 
 from __future__ import annotations
 
@@ -16,64 +16,67 @@ from daso.data.files import read_file
 from daso.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
-ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without a spread
-ORDER = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # of its tables: the first that has a cell counts
-RUNS = 3  # behind every mean with a spread (Oh et al. 2022, section 4.1)
-PAPER, SOURCE = "daso_paper", "Oh et al. 2022"
-RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # sources of recalled.csv
-METRIC = "med20_top1"  # the median over the last 20 evaluations
+ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
+ORDER = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # precedence of its tables
+RUNS = 3  # behind every published mean with a standard deviation (Oh et al. 2022, section 4.1)
+PAPER = "daso_paper"  # `source` of its rows
+SOURCE = "Oh et al. 2022"
+RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # `source` in recalled.csv
+METRIC = "med20_top1"  # median over the last 20 evaluations
 COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
-BARE = "ablation: one number, no std"  # the note of every such row
+ABLATION_NOTE = "ablation: one number, no std"  # note of every row without a standard deviation
 NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
-LARGEST = 2**24  # bytes
-MEND = "restore it with git"
+MAX_BYTES = 2**24
+FIX = "restore it with git"
 Row = Mapping[str, str]
 
 
 class Published(NamedTuple):
-    """A cell of a published table, in percent as printed; `note` says where publications contradict each other."""
+    """Cell of a published table, in percent as printed; `note` lists contradictions between publications."""
 
     mean: float
     std: float | None
     source: str  # "Oh et al. 2022, table 1"
     note: str = ""
-    doubt: str = ""  # what of it was not read where it was printed; such a number gets no verdict
-    printed: str = ""  # `value` of one in doubt, whose digits are not those of the others
+    doubt: str = ""  # which part was quoted from memory and not confirmed; such a number gets no verdict
+    printed: str = ""  # the number as text, for numbers in doubt: their digits differ from those of the others
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
-    """The rows of `reports/paper/results.csv`; DataError where the file is missing or lacks a column."""
+    """Return the rows of a file such as `reports/paper/results.csv`.
+
+    Raises DataError for an unreadable file, a missing column, a wrong number of cells in a row or an invalid number.
+    """
     try:
-        text = read_file(path, LARGEST).decode()
+        text = read_file(path, MAX_BYTES).decode()
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         rows = list(reader)
     except OSError as error:
-        raise DataError(f"{path}: cannot read the published numbers ({error.strerror}); {MEND}") from error
+        raise DataError(f"{path}: cannot read the published numbers ({error.strerror}); {FIX}") from error
     except (ValueError, csv.Error) as error:
-        raise DataError(f"{path}: cannot read the published numbers ({error}); {MEND}") from error
-    names = reader.fieldnames or ()
-    if lacking := [name for name in (*COLUMNS, "mean", "std", "note") if name not in names]:
-        raise DataError(f"{path}: no column {', '.join(lacking)}; {MEND}")
+        raise DataError(f"{path}: cannot read the published numbers ({error}); {FIX}") from error
+    columns = reader.fieldnames or ()
+    if missing := [name for name in (*COLUMNS, "mean", "std", "note") if name not in columns]:
+        raise DataError(f"{path}: missing column {', '.join(missing)}; {FIX}")
     for number, row in enumerate(rows, start=1):
-        if wrong := _wrong(row, names):
-            raise DataError(f"{path}: row {number}: {wrong}; {MEND}")
+        if wrong := _row_error(row, columns):
+            raise DataError(f"{path}: row {number}: {wrong}; {FIX}")
     return rows
 
 
-def read_all(path: Path) -> list[dict[str, str]]:
-    """Those rows, and those of `recalled.csv` beside it, where that is: numbers with a doubt."""
+def read_all_published(path: Path) -> list[dict[str, str]]:
+    """Return the rows of `path` and, if it exists, of `recalled.csv` beside it: numbers quoted from memory."""
     recalled = path.with_name("recalled.csv")
     return [*read_published(path), *(read_published(recalled) if recalled.exists() else ())]
 
 
-def _wrong(row: Mapping[str | None, Any], names: Sequence[str]) -> str | None:
-    """What is wrong with a row, if anything."""
-    if None in row or None in row.values() or len(row) != len(names):
-        return f"it has not {len(names)} cells"
+def _row_error(row: Mapping[str | None, Any], columns: Sequence[str]) -> str | None:
+    if None in row or None in row.values() or len(row) != len(columns):
+        return f"expected {len(columns)} cells"
     sizes = (row[name] for name in ("gamma_l", "gamma_u", "n1", "m1") if row[name] not in ("", "all"))
     for text in (*sizes, row["mean"], row["std"] or "0"):
         if not NUMBER.fullmatch(text):
-            return f"'{text}' is no number"
+            return f"expected a number, got '{text}'"
     return None
 
 
@@ -84,28 +87,28 @@ def look_up(
     paper: Mapping[str, Any] | None,
     metric: str = METRIC,
 ) -> Published | None:
-    """The number of Oh et al. 2022 for (dataset, setting, method), else a recalled one, or None: nothing is published.
+    """Return the published number of (dataset, setting, method): of Oh et al. 2022, else a recalled one, else None.
 
-    `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, where the unlabeled classes are
+    `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, if the unlabeled classes are
     distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
-    {base, addons}, and with `also` in other words; None stands for a method that the paper does not have. Every field
-    must match; of several tables the first in ORDER counts, and the note names those that print something else.
+    {base, addons}, with alternative names in `also`; it is None for a method that the paper does not have. Every field
+    must match. The first table in ORDER that has the cell counts; the note lists tables that print another number.
     """
     if paper is None:
         return None
-    wanted = [cell_key(dataset, setting, name, metric) for name in paper_methods(paper)]
-    found = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) in wanted]
-    found.sort(key=lambda row: ORDER.index(row["table"]))
-    if not found:
-        return _recalled(rows, [cell_key(dataset, setting, name, "top1") for name in paper_methods(paper)])
-    first = found[0]
+    keys = [cell_key(dataset, setting, name, metric) for name in paper_methods(paper)]
+    matches = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) in keys]
+    matches.sort(key=lambda row: ORDER.index(row["table"]))
+    if not matches:
+        return _look_up_recalled(rows, [cell_key(dataset, setting, name, "top1") for name in paper_methods(paper)])
+    first = matches[0]
     std = float(first["std"]) if first["std"] else None
-    note = "; ".join(_notes(first, found[1:]))
+    note = "; ".join(_notes(first, matches[1:]))
     return Published(float(first["mean"]), std, f"{SOURCE}, table {first['table']}", note)
 
 
-def _recalled(rows: Iterable[Row], wanted: Sequence[tuple[object, ...]]) -> Published | None:
-    row = next((row for row in rows if row["source"] in RECALLED and row_key(row) in wanted), None)
+def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -> Published | None:
+    row = next((row for row in rows if row["source"] in RECALLED and row_key(row) in keys), None)
     if row is None:
         return None
     source = f"{RECALLED[row['source']]} ({row['doubt']})"
@@ -113,10 +116,10 @@ def _recalled(rows: Iterable[Row], wanted: Sequence[tuple[object, ...]]) -> Publ
 
 
 def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
-    """What of a cell of ours must match a published row's: dataset, sizes, method and metric.
+    """Return the fields of our cell that must equal those of a published row: dataset, sizes, method and metric.
 
-    Where a share of one tail is labeled, the sizes are those of its two parts; where all images are unlabeled, m1 is
-    `all` and gamma_u 1, as of CIFAR.
+    In a setting with a labeled share of one long tail, the sizes are those of its two parts. If all training images
+    are unlabeled, m1 is `all` and gamma_u 1, as in results on CIFAR.
     """
     if setting_kind(setting) == "share":
         n, gamma = setting["n"], setting["gamma"]
@@ -124,27 +127,27 @@ def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any],
         setting = {"n1": n1, "m1": n - n1, "gamma_l": gamma, "gamma_u": gamma}
     elif setting_kind(setting) == "whole":
         setting = {**setting, "m1": "all", "gamma_u": 1}
-    gamma_u = _number(setting.get("gamma_u"))
+    gamma_u = _exact(setting.get("gamma_u"))
     if setting.get("reversed") and isinstance(gamma_u, Fraction):
         gamma_u = 1 / gamma_u
-    sizes = (_number(setting.get("gamma_l")), gamma_u, _number(setting.get("n1")), _number(setting.get("m1")))
+    sizes = (_exact(setting.get("gamma_l")), gamma_u, _exact(setting.get("n1")), _exact(setting.get("m1")))
     return (dataset, *sizes, "", paper.get("base") or "", paper.get("addons") or "", metric)
 
 
 def row_key(row: Row) -> tuple[object, ...]:
-    """The same of a published row."""
-    sizes = tuple(_number(row[name]) for name in ("gamma_l", "gamma_u", "n1", "m1"))
+    """Return the fields of a published row that must equal those of our cell, in the order of `cell_key`."""
+    sizes = tuple(_exact(row[name]) for name in ("gamma_l", "gamma_u", "n1", "m1"))
     return (row["dataset"], *sizes, row["unlabeled"], row["base"], row["addons"], row["metric"])
 
 
 def value(row: Row) -> str:
-    """The number of a published row, as printed."""
+    """Return the number of a published row, as printed."""
     return f"{row['mean']} ± {row['std']}" if row["std"] else row["mean"]
 
 
-def _number(value: object) -> Fraction | str:
-    """A size exactly, so that 100 is 100.0 and 1/100 is 0.01; "all" and blank stay words."""
-    text = "" if value is None else str(value).strip()
+def _exact(size: object) -> Fraction | str:
+    """Return a size as a fraction, so that 100 equals 100.0 and 1/100 equals 0.01; `all` and blanks stay text."""
+    text = "" if size is None else str(size).strip()
     try:
         return Fraction(text)
     except ValueError:
@@ -152,14 +155,15 @@ def _number(value: object) -> Fraction | str:
 
 
 def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
-    """The note of the row itself, and the later tables that print another mean or spread, those that agree together."""
-    if note := first["note"].removeprefix(BARE).removeprefix("; "):
+    """Yield the note of the row itself, then the other tables that print a different number, grouped by number."""
+    if note := first["note"].removeprefix(ABLATION_NOTE).removeprefix("; "):
         yield note
-    said: dict[str, list[str]] = {}
+    tables_by_number: dict[str, list[str]] = {}
     for row in others:
         if not _agrees(row, first) and f"able {row['table']} " not in first["note"]:
-            said.setdefault(f"{row['mean']}±{row['std']}" if row["std"] else row["mean"], []).append(row["table"])
-    for number, tables in said.items():
+            number = f"{row['mean']}±{row['std']}" if row["std"] else row["mean"]
+            tables_by_number.setdefault(number, []).append(row["table"])
+    for number, tables in tables_by_number.items():
         if len(tables) == 1:
             yield f"table {tables[0]} prints {number} for this cell"
         else:
@@ -167,7 +171,7 @@ def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
 
 
 def _agrees(row: Row, first: Row) -> bool:
-    """Whether a row prints what the first one does; without a spread, to as many digits as that."""
+    """Return True if both rows print the same number; a row without a deviation is rounded to the first's digits."""
     if row["std"]:
         return (row["mean"], row["std"]) == (first["mean"], first["std"])
     digits = len(first["mean"].partition(".")[2])

@@ -1,4 +1,4 @@
-"""Write the report of a suite: one page to read, one Markdown file, and the numbers for machines."""
+"""Write the report of a suite: an HTML page, a Markdown file, and the numbers as JSON and CSV."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from daso.data.files import atomic_write
 from daso.report import analyses, curves, figure_groups, sections, verdicts
 from daso.report.collect import Cell, Tree, collect
-from daso.report.published import RUNS, read_all
-from daso.report.sections import Judged, Section
+from daso.report.figure_groups import TableData
+from daso.report.published import RUNS, read_all_published
+from daso.report.sections import JudgedCell, Section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
-CELLS = ("run", "table", "setting", "method", "mean", "std", "n", "published", "difference", "verdict", "state")
-HISTORY = ("table", "setting", "method", "step", "mean", "std", "n")
+CELL_COLUMNS = (
+    *("run", "table", "setting", "method", "mean", "std", "n"),
+    *("published", "difference", "verdict", "state"),
+)
+HISTORY_COLUMNS = ("table", "setting", "method", "step", "mean", "std", "n")
 
 
 def build_report(
@@ -33,67 +37,73 @@ def build_report(
     published: Path,
     out: Path,
     expected_keys: dict[str, str] | None = None,
-    measured: Path | None = None,
+    archived: Path | None = None,
     plan: Mapping[str, Tree] | None = None,
 ) -> None:
-    """Read what there is of a suite and write `index.html`, `report.md`, `metrics.json`, `cells.csv`, `history.csv`.
+    """Write `index.html`, `report.md`, `metrics.json`, `cells.csv` and `history.csv` of a suite into `out`.
 
-    `suite` holds name, title, note, protocol, seeds and tables, names already replaced by what they name. Any number of
-    runs may be missing. `plan` is what its runs were expected to take: `report.planned`. The same files give the same
-    bytes. DataError where a file that is there cannot be used.
+    `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
+    Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
+    (see `report.planned`). The same inputs give the same bytes. Raises DataError for an unusable file.
     """
-    cells = collect(suite, metrics, scratch, expected_keys, measured)
-    judgements = sections.judged(suite, cells, read_all(published))
-    order = _order(suite)
-    scenes = [figure_groups.scene(table, cells, order, runs) for table in suite["tables"]]
+    cells = collect(suite, metrics, scratch, expected_keys, archived)
+    judged_cells = sections.judge_cells(suite, cells, read_all_published(published))
+    method_indices = _method_indices(suite)
+    tables = [figure_groups.table_data(table, cells, method_indices, runs) for table in suite["tables"]]
     shown = [
-        _section(number, suite, stage, [j for j in judgements if j.cell.table == stage.table["name"]], plan or {})
-        for number, stage in enumerate(scenes, 1)
+        _section(number, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
+        for number, data in enumerate(tables, 1)
     ]
-    rows = [row for stage in scenes for row in _curve_rows(stage)]
-    numbers = json.dumps(_metrics(judgements), indent=1, sort_keys=True) + "\n"
-    page = _page(suite, cells, shown, order) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
+    history_rows = [row for data in tables for row in _history_rows(data)]
+    numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
+    context = _context(suite, cells, shown, method_indices) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
     _write(out / "metrics.json", numbers)
-    _write(out / "cells.csv", _csv(CELLS, (_cell_row(judged) for judged in judgements)))
-    _write(out / "history.csv", _csv(HISTORY, rows))
+    _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
+    _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
     environment = _environment()
     for name in ("report.md", "index.html"):
-        _write(out / name, environment.get_template(f"{name}.j2").render(page))
+        _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
 
-def _order(suite: Tree) -> dict[str, int]:
-    """Index of each method in the suite: one colour for a method in every figure."""
+def _method_indices(suite: Tree) -> dict[str, int]:
+    """Return the index of each method in the suite, so that a method has the same colour in every figure."""
     names = dict.fromkeys(method["name"] for table in suite["tables"] for method in table["methods"])
     return {name: index for index, name in enumerate(names)}
 
 
 def _section(
-    number: int, suite: Tree, stage: figure_groups.Scene, judgements: Sequence[Judged], plan: Mapping[str, Tree]
+    number: int, suite: Tree, data: TableData, judged_cells: Sequence[JudgedCell], plan: Mapping[str, Tree]
 ) -> Section:
-    found, traced = figure_groups.plates(stage), analyses.findings(stage, suite.get("analyses", ()))
-    missing = sum(len(stage.cells[key].done) > 0 and seen.accuracy is None for key, seen in stage.watched.items())
-    return sections.section(number, suite, stage.table, judgements, found, traced, missing, plan)
+    figures = figure_groups.table_figures(data)
+    results = analyses.analysis_results(data, suite.get("analyses", ()))
+    missing_histories = sum(
+        len(data.cells[name].done) > 0 and training.accuracy is None for name, training in data.curves.items()
+    )
+    return sections.build_section(number, suite, data.table, judged_cells, figures, results, missing_histories, plan)
 
 
-def _page(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section], order: Mapping[str, int]) -> dict[str, Any]:
+def _context(
+    suite: Tree, cells: Sequence[Cell], shown: Sequence[Section], method_indices: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the variables of the templates."""
     titles = {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
     return {
         "suite": suite,
         "note": str(suite.get("note") or "").strip(),
-        "label": verdicts.label(suite["protocol"]),
+        "label": verdicts.protocol_label(suite["protocol"]),
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
         "sections": shown,
-        "titles": [titles[name] for name in order],
+        "titles": [titles[name] for name in method_indices],
         "published_runs": RUNS,
-        "close": f"{verdicts.CLOSE:g}",
+        "near_points": f"{verdicts.NEAR_POINTS:g}",
         "any_published": any(section.has_verdicts for section in shown),
     }
 
 
 @cache
 def _environment() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
         undefined=StrictUndefined,
@@ -101,49 +111,49 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters["md"] = escape_markdown
-    return found
+    environment.filters["md"] = escape_markdown
+    return environment
 
 
 def escape_markdown(value: object) -> str:
-    """Text for a Markdown cell: one line, nothing in it read as markup."""
-    marks = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"} | {mark: f"\\{mark}" for mark in "\\`*_[]|#~"}
-    return "".join(marks.get(mark, mark) for mark in " ".join(str(value).split()))
+    """Return text for a Markdown table cell: one line, with all markup escaped."""
+    escapes = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"} | {char: f"\\{char}" for char in "\\`*_[]|#~"}
+    return "".join(escapes.get(char, char) for char in " ".join(str(value).split()))
 
 
-def _metrics(judgements: Iterable[Judged]) -> dict[str, Any]:
-    """{table: {setting: {method: {mean, std, n}}}} of the cells that have a run; std from two runs on."""
-    found: dict[str, Any] = {}
-    for cell, ours, *_ in judgements:
+def _metrics(judged_cells: Iterable[JudgedCell]) -> dict[str, Any]:
+    """Return {table: {setting: {method: {mean, std, n}}}} of cells with a done run; std from two runs on."""
+    metrics: dict[str, Any] = {}
+    for cell, ours, *_ in judged_cells:
         if ours is not None:
             numbers = {"mean": round(ours.mean, 4), "n": ours.n}
             if ours.std is not None:
                 numbers["std"] = round(ours.std, 4)
-            found.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = numbers
-    return found
+            metrics.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = numbers
+    return metrics
 
 
-def _cell_row(judged: Judged) -> dict[str, object]:
+def _csv_row(judged: JudgedCell) -> dict[str, object]:
     cell, ours, published, verdict, _ = judged
     return {
         **{"run": cell.run, "table": cell.table, "setting": cell.setting, "method": cell.method},
-        "mean": _four(ours.mean if ours else None),
-        "std": _four(ours.std if ours else None),
+        "mean": _four_decimals(ours.mean if ours else None),
+        "std": _four_decimals(ours.std if ours else None),
         "n": len(cell.done),
         "published": "" if published is None or published.doubt else published.mean,
-        "difference": _four(verdict.difference),
-        "verdict": verdict.word,
-        "state": cell.state,
+        "difference": _four_decimals(verdict.difference),
+        "verdict": verdict.text,
+        "state": cell.status,
     }
 
 
-def _four(value: float | None) -> str:
+def _four_decimals(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _curve_rows(stage: figure_groups.Scene) -> Iterable[dict[str, object]]:
-    for key, watched in stage.watched.items():
-        yield from curves.rows(stage.cells[key], watched.accuracy)
+def _history_rows(data: TableData) -> Iterable[dict[str, object]]:
+    for name, training_curves in data.curves.items():
+        yield from curves.history_rows(data.cells[name], training_curves.accuracy)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:

@@ -1,4 +1,4 @@
-"""What the templates print: a suite and its cells as plain records, every number already a string."""
+"""Data of the templates: a suite and its cells as plain records with every number already formatted as text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from daso.data.class_sizes import setting_kind
-from daso.report.analyses import Findings
-from daso.report.archived import Place, archived_reasons, parts
-from daso.report.collect import MEASURES, Cell, Spread, Tree, plus_minus
-from daso.report.figure_groups import Plate
-from daso.report.planned import Expected, compared
-from daso.report.provenance import Fact, Origin, facts, origins
+from daso.report.analyses import AnalysisResults
+from daso.report.archived import DeviceCommit, archived_reasons, by_device_and_commit
+from daso.report.collect import MEASURES, Cell, MeanStd, Tree, format_mean_std
+from daso.report.figure_groups import Figure
+from daso.report.planned import PlannedRow, planned_rows
+from daso.report.provenance import ProvenanceEntry, RunProvenance, run_provenances, table_provenance
 from daso.report.published import RUNS, Published, Row, look_up
-from daso.report.speed import Pace, paces
+from daso.report.speed import SpeedRow, speed_rows
 from daso.report.verdicts import (
     INSIDE,
     NEAR,
@@ -23,31 +23,31 @@ from daso.report.verdicts import (
     OUTSIDE,
     Verdict,
     judge,
-    label,
-    paired,
+    paired_difference,
+    protocol_label,
     reasons_not_comparable,
     references,
     remarks,
 )
 
-MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # all others are "–"
+MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # "–" for all other verdicts
 
 
-class Judged(NamedTuple):
-    """A cell with its number, the published one, and what is said of the two."""
+class JudgedCell(NamedTuple):
+    """Cell with its mean and deviation, the published number and the verdict."""
 
     cell: Cell
-    ours: Spread | None
+    ours: MeanStd | None
     published: Published | None
     verdict: Verdict
-    measured: tuple[tuple[Place, Judged], ...] = ()  # the runs kept of it, by device and commit, judged alike
+    archived: tuple[tuple[DeviceCommit, JudgedCell], ...] = ()  # archived runs, judged in the same way
 
 
 @dataclass(frozen=True)
-class Field:
-    """A cell as printed."""
+class FormattedCell:
+    """Cell of the main table, as printed."""
 
-    state: str
+    status: str
     ours: str
     count: str  # "n = 3", "n = 2 of 3"
     remark: str  # stale or running seeds
@@ -56,12 +56,12 @@ class Field:
     verdict: str
     difference: str
     reason: str
-    measured: list[tuple[Place, Field]]
+    archived: list[tuple[DeviceCommit, FormattedCell]]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with everything that stands under it."""
+    """Section of the report: a table with its notes, figures and further tables."""
 
     number: int
     name: str
@@ -70,96 +70,102 @@ class Section:
     label: str  # of a protocol that is not comparable; empty for the paper's
     settings: list[dict[str, str]]
     methods: list[dict[str, Any]]
-    rows: list[list[Field]]  # [method][setting]
+    rows: list[list[FormattedCell]]  # [method][setting]
     has_published: bool
-    has_verdicts: bool  # whether a published number is beyond doubt
-    has_measured: bool
+    has_verdicts: bool  # True if a published number is confirmed
+    has_archived: bool
     sources: list[str]
     notes: list[str]
     reasons: list[str]
     measures: list[dict[str, str]]
     pairs: list[dict[str, str]]
-    plates: list[Plate]
-    findings: Findings | None  # of the analyses that the suite asks for
-    paces: list[Pace]
-    planned: list[Expected]
-    facts: list[Fact]
-    origins: list[Origin]
+    figures: list[Figure]
+    analyses: AnalysisResults | None  # those listed by the suite
+    speeds: list[SpeedRow]
+    planned: list[PlannedRow]
+    provenance: list[ProvenanceEntry]
+    runs: list[RunProvenance]
     missing_histories: int
 
 
-def judged(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list[Judged]:
-    """Every cell beside its published number."""
+def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list[JudgedCell]:
+    """Return every cell with its published number and verdict."""
     tables = {table["name"]: table for table in suite["tables"]}
-    found = []
+    protocol = suite["protocol"]
+    judged_cells = []
     for cell in cells:
         table = tables[cell.table]
         setting = next(s for s in table["settings"] if s["name"] == cell.setting)
         method = next(m for m in table["methods"] if m["name"] == cell.method)
         target = look_up(published, table["dataset"]["name"], setting, method.get("paper"))
-        ours = cell.spread()
+        ours = cell.mean_std()
         runs = cell.done.values()
-        verdict = judge(ours, target, reasons_not_comparable(suite["protocol"], runs), remarks(runs))
-        measured = [(place, _kept(part, target, suite["protocol"])) for place, part in parts(cell).items()]
-        found.append(Judged(cell, ours, target, verdict, tuple(measured)))
-    return found
+        verdict = judge(ours, target, reasons_not_comparable(protocol, runs), remarks(runs))
+        archived = [
+            (group, _judge_archived(archived_cell, target, protocol))
+            for group, archived_cell in by_device_and_commit(cell).items()
+        ]
+        judged_cells.append(JudgedCell(cell, ours, target, verdict, tuple(archived)))
+    return judged_cells
 
 
-def _kept(part: Cell, target: Published | None, protocol: Tree) -> Judged:
-    ours, runs = part.spread(), part.done.values()
-    return Judged(part, ours, target, judge(ours, target, archived_reasons(protocol, runs), remarks(runs)))
+def _judge_archived(cell: Cell, target: Published | None, protocol: Tree) -> JudgedCell:
+    ours, runs = cell.mean_std(), cell.done.values()
+    return JudgedCell(cell, ours, target, judge(ours, target, archived_reasons(protocol, runs), remarks(runs)))
 
 
-def section(
+def build_section(
     number: int,
     suite: Tree,
     table: Tree,
-    judgements: Sequence[Judged],
-    plates: list[Plate],
-    findings: Findings | None,
+    judged_cells: Sequence[JudgedCell],
+    figures: list[Figure],
+    analyses: AnalysisResults | None,
     missing_histories: int,
     plan: Mapping[str, Tree],
 ) -> Section:
-    """One table of a suite as printed; `judgements` are those of its cells."""
-    at = {(j.cell.setting, j.cell.method): j for j in judgements}
-    rows = [[_field(at[s["name"], m["name"]]) for s in table["settings"]] for m in table["methods"]]
-    runs = [metrics for j in judgements for metrics in j.cell.done.values()]
-    known = [j for j in judgements if j.published]
-    comparable = any(j.verdict.word != NOT_COMPARABLE for j in known if j.ours)
+    """Return the section of one table of a suite; `judged_cells` are those of the table."""
+    by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
+    rows = [[_format_cell(by_name[s["name"], m["name"]]) for s in table["settings"]] for m in table["methods"]]
+    cells = [judged.cell for judged in judged_cells]
+    runs = [metrics for cell in cells for metrics in cell.done.values()]
+    with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
+    comparable = any(judged.verdict.text != NOT_COMPARABLE for judged, _ in with_published if judged.ours)
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
+    label = protocol_label(suite["protocol"])
     return Section(
         number=number,
         name=table["name"],
         title=str(table["title"]),
         dataset=str(table["dataset"].get("title", table["dataset"]["name"])),
-        label=label(suite["protocol"]),
-        settings=[described(setting) for setting in table["settings"]],
+        label=label,
+        settings=[format_setting(setting) for setting in table["settings"]],
         methods=list(table["methods"]),
         rows=rows,
-        has_published=bool(known),
-        has_verdicts=any(not j.published.doubt for j in known if j.published),
-        has_measured=any(j.measured for j in judgements),
-        sources=sorted({j.published.source for j in known if j.published}),
+        has_published=bool(with_published),
+        has_verdicts=any(not published.doubt for _, published in with_published),
+        has_archived=any(judged.archived for judged in judged_cells),
+        sources=sorted({published.source for _, published in with_published}),
         notes=[
-            f"{titles[j.cell.method]}, {j.cell.setting}: {j.published.note}"
-            for j in known
-            if j.published and j.published.note
+            f"{titles[judged.cell.method]}, {judged.cell.setting}: {published.note}"
+            for judged, published in with_published
+            if published.note
         ],
-        reasons=_reasons(judgements, label(suite["protocol"])),
-        measures=_measures(judgements, titles),
-        pairs=[] if comparable else _pairs(table, at, titles),
-        plates=plates,
-        findings=findings,
-        paces=paces([j.cell for j in judgements], titles),
-        planned=compared([j.cell for j in judgements], plan, titles),
-        facts=facts(runs),
-        origins=origins(j.cell for j in judgements),
+        reasons=_reasons(judged_cells, label),
+        measures=_measure_rows(judged_cells, titles),
+        pairs=[] if comparable else _paired_rows(table, by_name, titles),
+        figures=figures,
+        analyses=analyses,
+        speeds=speed_rows(cells, titles),
+        planned=planned_rows(cells, plan, titles),
+        provenance=table_provenance(runs),
+        runs=run_provenances(cells),
         missing_histories=missing_histories,
     )
 
 
-def described(setting: Tree) -> dict[str, str]:
-    """A setting in words: sizes of the largest classes and the two imbalance ratios, or that they are as found."""
+def format_setting(setting: Tree) -> dict[str, str]:
+    """Return a setting as text: sizes of the largest classes and both imbalance ratios, `as found` if not chosen."""
     if "labeled" in setting:
         sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
         return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
@@ -184,73 +190,78 @@ def described(setting: Tree) -> dict[str, str]:
     }
 
 
-def signed(points: float) -> str:
-    """`+0.4`, `−1.2`, `0.0` with a true minus sign."""
+def format_signed(points: float) -> str:
+    """Return `+0.4`, `−1.2` (with a minus sign, not a hyphen) or `0.0`."""
     text = f"{points:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
-def _field(judged: Judged) -> Field:
-    cell, ours, published, verdict, measured = judged
-    done, wanted = len(cell.done), len(cell.seeds)
-    count = f"n = {done}" if done == wanted else f"n = {done} of {wanted}"
+def _format_cell(judged: JudgedCell) -> FormattedCell:
+    cell, ours, published, verdict, archived = judged
+    done, seeds = len(cell.done), len(cell.seeds)
+    count = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
     remarks = [f"{len(cell.running)} under way"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} out of date, left out"] if cell.stale else []
     width = "" if verdict.band is None else f" (band ±{verdict.band:.1f})"
-    return Field(
-        state=cell.state,
-        ours=plus_minus(*ours) if ours else "",
-        count=count if ours else "not run" if cell.state == "missing" else "under way",
+    return FormattedCell(
+        status=cell.status,
+        ours=format_mean_std(*ours) if ours else "",
+        count=count if ours else "not run" if cell.status == "missing" else "under way",
         remark=", ".join(remarks),
-        published="" if published is None else _printed(published),
-        mark=MARKS.get(verdict.word, "–"),
-        verdict=verdict.word,
-        difference="" if verdict.difference is None else signed(verdict.difference) + width,
+        published="" if published is None else _format_published(published),
+        mark=MARKS.get(verdict.text, "–"),
+        verdict=verdict.text,
+        difference="" if verdict.difference is None else format_signed(verdict.difference) + width,
         reason="; ".join(verdict.reasons),
-        measured=[(place, _field(kept)) for place, kept in measured],
+        archived=[(group, _format_cell(archived_cell)) for group, archived_cell in archived],
     )
 
 
-def _printed(published: Published) -> str:
-    """A published number; to two digits, as it was printed, where it has no spread; as recalled, with its doubt."""
+def _format_published(published: Published) -> str:
+    """Return a published number: with two digits if it has no deviation, or as recalled with its doubt."""
     if published.doubt:
         return f"{published.printed}, {published.doubt}"
-    bare = published.std is None
-    return f"{published.mean:.2f}" if bare else plus_minus(published.mean, published.std, RUNS)
+    without_std = published.std is None
+    return f"{published.mean:.2f}" if without_std else format_mean_std(published.mean, published.std, RUNS)
 
 
-def _reasons(judgements: Sequence[Judged], protocol: str) -> list[str]:
-    """Why cells cannot be compared, besides the protocol, each reason with the number of cells it holds for."""
-    kept = [j.verdict.reasons for j in judgements if j.verdict.word == NOT_COMPARABLE]
-    single = [why for reasons in kept for why in reasons if why != protocol]
-    return [f"{part} ({single.count(part)} of {len(judgements)} cells)" for part in dict.fromkeys(single)]
+def _reasons(judged_cells: Sequence[JudgedCell], label: str) -> list[str]:
+    """Return the reasons other than the protocol's label why cells are not comparable, with their numbers of cells."""
+    not_comparable = [judged.verdict.reasons for judged in judged_cells if judged.verdict.text == NOT_COMPARABLE]
+    all_reasons = [reason for reasons in not_comparable for reason in reasons if reason != label]
+    return [
+        f"{reason} ({all_reasons.count(reason)} of {len(judged_cells)} cells)" for reason in dict.fromkeys(all_reasons)
+    ]
 
 
-def _measures(judgements: Sequence[Judged], titles: Mapping[str, str]) -> list[dict[str, str]]:
-    """Every measure of every cell that has a run."""
-    found = []
-    for cell in (j.cell for j in judgements if j.ours):
-        spreads = {name: cell.spread(name) for name in MEASURES}
-        row = {name: plus_minus(*value) if value else "–" for name, value in spreads.items()}
-        found.append({"setting": cell.setting, "method": titles[cell.method], "n": str(len(cell.done)), **row})
-    return found
+def _measure_rows(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return a row with every measure for each cell that has a done run."""
+    rows = []
+    for cell in (judged.cell for judged in judged_cells if judged.ours):
+        statistics = {name: cell.mean_std(name) for name in MEASURES}
+        values = {name: format_mean_std(*value) if value else "–" for name, value in statistics.items()}
+        rows.append({"setting": cell.setting, "method": titles[cell.method], "n": str(len(cell.done)), **values})
+    return rows
 
 
-def _pairs(table: Tree, at: Mapping[tuple[str, str], Judged], titles: Mapping[str, str]) -> list[dict[str, str]]:
-    found = []
+def _paired_rows(
+    table: Tree, by_name: Mapping[tuple[str, str], JudgedCell], titles: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Return a row for each method and setting with a paired difference to the method's reference."""
+    rows = []
     for setting in table["settings"]:
         for method, reference in references(table["methods"]).items():
-            pair = paired(at[setting["name"], method].cell, at[setting["name"], reference].cell)
+            pair = paired_difference(by_name[setting["name"], method].cell, by_name[setting["name"], reference].cell)
             if pair is not None:
                 ties = f", {pair.ties} equal" if pair.ties else ""
-                found.append(
+                rows.append(
                     {
                         "setting": pair.setting,
                         "method": titles[method],
                         "reference": titles[reference],
-                        "mean": signed(pair.mean),
-                        "range": f"{signed(pair.low)} to {signed(pair.high)}" if pair.n > 1 else "–",
+                        "mean": format_signed(pair.mean),
+                        "range": f"{format_signed(pair.low)} to {format_signed(pair.high)}" if pair.n > 1 else "–",
                         "wins": f"{pair.wins} of {pair.n}{ties}",
                     }
                 )
-    return found
+    return rows

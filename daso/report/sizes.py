@@ -1,4 +1,4 @@
-"""Bytes of a run's files, by arithmetic on its configuration: nothing is built, and torch is not imported."""
+"""Sizes of a run's files, computed from its configuration without building a network or importing torch."""
 
 from __future__ import annotations
 
@@ -10,44 +10,48 @@ from daso.config.feasibility import given, sizes
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.signature import defaults
 
-NUMBER, EVENT = 19, 55  # bytes of a number in a CSV file, and of an event
+NUMBER = 19  # bytes of a number in a CSV file
+EVENT = 55  # bytes of a TensorBoard event
 Config = Mapping[str, Any]
 
 
 class Bytes(NamedTuple):
-    """How much the files of a run take."""
+    """Sizes of a run's files in bytes."""
 
     results: int  # weights, predictions, history
     events: int  # for TensorBoard
-    state: int  # to resume from, while it trains
+    state: int  # checkpoint, deleted after training
 
 
-class Network(NamedTuple):
-    """Numbers of a network, each of 4 bytes."""
+class NetworkSize(NamedTuple):
+    """Feature dimension and numbers of values of a network, each of 4 bytes."""
 
     features: int
     encoder: int  # parameters
-    statistics: int  # means and variances of its batch norms
+    statistics: int  # running means and variances of batch norms
     heads: int  # parameters of the classifier and all other heads
 
 
 def bytes_of(config: Config, images: Mapping[str, int]) -> Bytes:
-    """The size of a run's files, without names and frames: student, EMA model, momentum, memories and predictions."""
+    """Return the sizes of a run's files: student, EMA model, momentum, memory banks and predictions.
+
+    Names and container formats are left out.
+    """
     classes, plan, protocol = config["dataset"]["num_classes"], config["plan"], config["protocol"]
-    network = _network(config)
-    learned = network.heads + (0 if "encoder" in plan else network.encoder)
+    network = _network_size(config)
+    trainable = network.heads + (0 if "encoder" in plan else network.encoder)
     networks = 2 * 4 * (network.encoder + network.statistics + network.heads)
-    weights = networks + _memories(config, network.features, images["unlabeled"])
-    answered = images["test"] + (images["unlabeled"] if plan.get("answers") else 0)
-    predictions = 4 * classes * answered + 8 * images["test"]
-    columns = 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)  # about
+    weights = networks + _memory_bytes(config, network.features, images["unlabeled"])
+    predicted = images["test"] + (images["unlabeled"] if plan.get("answers") else 0)
+    predictions = 4 * classes * predicted + 8 * images["test"]
+    columns = 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)  # approximately
     numbers = columns * (protocol["steps"] // protocol["evaluation"]["every"])
-    return Bytes(weights + predictions + NUMBER * numbers, EVENT * numbers, weights + 4 * learned)
+    return Bytes(weights + predictions + NUMBER * numbers, EVENT * numbers, weights + 4 * trainable)
 
 
-def _network(config: Config) -> Network:
+def _network_size(config: Config) -> NetworkSize:
     options, classes = config["protocol"]["network"], config["dataset"]["num_classes"]
-    features, weights, normed = (_wide_resnet if options["name"] == "wide_resnet" else _small_convnet)(options)
+    features, weights, channels = (_wide_resnet if options["name"] == "wide_resnet" else _small_convnet)(options)
     heads = [(features, classes)]
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         match part["name"]:
@@ -57,28 +61,28 @@ def _network(config: Config) -> Network:
                 heads += pairwise((features, features, _options(part)["dim"]))
             case "abc":
                 heads.append((features, classes))
-    return Network(features, weights + 2 * normed, 2 * normed, sum(inputs * n + n for inputs, n in heads))
+    return NetworkSize(features, weights + 2 * channels, 2 * channels, sum(inputs * n + n for inputs, n in heads))
 
 
 def _wide_resnet(options: Config) -> tuple[int, int, int]:
-    """Features, weights of convolutions, and channels with a batch norm: `models.wide_resnet`."""
-    width, weights, normed, inputs = options["width"], 9 * 3 * 16, 0, 16
-    for stage, outputs in enumerate((16 * width, 32 * width, 64 * width)):
-        for place in range((options["depth"] - 4) // 6):
-            projects = inputs != outputs or (stage > 0 and place == 0)
+    """Return features, convolution weights and batch-normalised channels of `models.wide_resnet`."""
+    width, weights, channels, inputs = options["width"], 9 * 3 * 16, 0, 16
+    for group, outputs in enumerate((16 * width, 32 * width, 64 * width)):
+        for block in range((options["depth"] - 4) // 6):
+            projects = inputs != outputs or (group > 0 and block == 0)
             weights += 9 * inputs * outputs + 9 * outputs * outputs + (inputs * outputs if projects else 0)
-            normed, inputs = normed + inputs + outputs, outputs
-    return inputs, weights, normed + inputs
+            channels, inputs = channels + inputs + outputs, outputs
+    return inputs, weights, channels + inputs
 
 
 def _small_convnet(options: Config) -> tuple[int, int, int]:
-    """The same of `models.small_convnet`."""
+    """Return features, convolution weights and batch-normalised channels of `models.small_convnet`."""
     channels = options["channels"]
     return channels[-1], sum(9 * a * b for a, b in pairwise((3, *channels))), sum(channels)
 
 
-def _memories(config: Config, features: int, unlabeled: int) -> int:
-    """Bytes of the buffers that a method saves: queues, banks, refined pseudo-labels. Small ones are left out."""
+def _memory_bytes(config: Config, features: int, unlabeled: int) -> int:
+    """Return the bytes of a method's saved buffers: queues, banks, refined pseudo-labels; small ones are left out."""
     classes = config["dataset"]["num_classes"]
     counts: Any = sizes(config["setting"], classes).get("counts", (0,))
     total = 0
@@ -87,9 +91,9 @@ def _memories(config: Config, features: int, unlabeled: int) -> int:
         match part["name"]:
             case "daso":
                 proportional = options["queue_capacity"] == "proportional"
-                total += _queue(config, 5 * max(counts) if proportional else options["queue_length"], features)
+                total += _queue_bytes(config, 5 * max(counts) if proportional else options["queue_length"], features)
             case "usadtm":
-                total += _queue(config, options["queue_factor"] * max(counts), features)
+                total += _queue_bytes(config, options["queue_factor"] * max(counts), features)
             case "simmatch":
                 total += 4 * sum(counts) * options["dim"]
             case "darp":
@@ -99,8 +103,8 @@ def _memories(config: Config, features: int, unlabeled: int) -> int:
     return total
 
 
-def _queue(config: Config, length: int, features: int) -> int:
-    """Bytes of `methods.memory.ClassQueue`: features in float32, their sums in float64."""
+def _queue_bytes(config: Config, length: int, features: int) -> int:
+    """Return the bytes of a `methods.memory.ClassQueue`: features in float32, their sums in float64."""
     classes = config["dataset"]["num_classes"]
     return int(features * (4 * (classes * length + config["protocol"]["batch_size"]) + 8 * classes))
 

@@ -1,7 +1,7 @@
-"""How fast the runs of a table were, and where their time went: medians over the seeds that ran in the same way.
+"""Speed of a table's runs and the shares of their time: medians over the seeds that ran in the same environment.
 
-Runs on another device, with another number of threads or of runs beside them, in another precision or mode are another
-row: a median over two machines is the speed of neither.
+Runs on another device, with another number of threads or concurrent runs, in another precision or mode get separate
+rows: a median over two machines is the speed of neither.
 """
 
 from __future__ import annotations
@@ -11,83 +11,85 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from daso.report.collect import Cell, Tree
-from daso.report.provenance import text
+from daso.report.provenance import format_value
 
-STAGES = ("augmentation", "forward", "backward", "update", "evaluation")
+PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # saving, logging, waiting
 ABSENT = "–"
 
 
-class Pace(NamedTuple):
-    """The speed of one method in one setting, carried out in one way, as printed; a dash where it was not measured."""
+class SpeedRow(NamedTuple):
+    """Speed of one method in one setting and environment, as printed; a dash for what was not measured."""
 
     setting: str
     method: str
-    device: str  # with its threads where they matter
-    how: str  # precision, mode, and how many runs shared the device if more than one
+    device: str  # with its threads if it is a CPU
+    mode: str  # precision, mode and the number of concurrent runs if more than one
     n: str
-    steps: str  # a second
-    images: str  # a second
-    shares: dict[str, str]  # percent of the run's time, by stage and rest
-    memory: str  # MiB at its peak
+    steps: str  # per second
+    images: str  # per second
+    shares: dict[str, str]  # percent of the run's time, by phase, and the rest
+    memory: str  # peak, in MiB
 
 
-def paces(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[Pace]:
-    """A row for each way that a cell's finished runs were carried out; of a setting, those of one device together."""
-    found = [
-        _pace(cell, titles[cell.method], way, runs) for cell in cells for way, runs in by_environment(cell).items()
+def speed_rows(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[SpeedRow]:
+    """Return a row for each cell and environment of its done runs, grouped by setting and device."""
+    rows = [
+        _row(cell, titles[cell.method], environment, speeds)
+        for cell in cells
+        for environment, speeds in by_environment(cell).items()
     ]
-    settings, devices = [pace.setting for pace in found], [pace.device for pace in found]
-    return sorted(found, key=lambda pace: (settings.index(pace.setting), devices.index(pace.device)))
+    settings, devices = [row.setting for row in rows], [row.device for row in rows]
+    return sorted(rows, key=lambda row: (settings.index(row.setting), devices.index(row.device)))
 
 
-def shares(speed: Tree) -> dict[str, float] | None:
-    """Percent of a run's time by stage, and the rest; None where it was not measured.
+def time_shares(speed: Tree) -> dict[str, float] | None:
+    """Return the percent of a run's time by phase, and the rest; None if it was not measured.
 
-    A GPU augments beside the steps, so its stages can add up to more than the time there was; then nothing is the rest.
+    A GPU augments in parallel with the steps, so its phases can add up to more than 100 %; the rest is 0 then.
     """
     measured = speed.get("share")
     if not measured:
         return None
-    found = {stage: 100.0 * float(measured.get(stage, 0.0)) for stage in STAGES}
-    return {**found, REST: max(0.0, 100.0 - sum(found.values()))}
+    shares = {phase: 100.0 * float(measured.get(phase, 0.0)) for phase in PHASES}
+    return {**shares, REST: max(0.0, 100.0 - sum(shares.values()))}
 
 
 def by_environment(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
-    """The speeds of a cell's runs by where and how they ran."""
-    found: dict[tuple[str, str], list[Tree]] = {}
+    """Return the speeds of a cell's done runs by environment: device and mode, as text."""
+    speeds: dict[tuple[str, str], list[Tree]] = {}
     for run in cell.done.values():
-        speed, origin = run.get("speed") or {}, run.get("provenance") or {}
-        found.setdefault((device_of(origin), mode_of(origin, speed)), []).append(speed)
-    return found
+        speed, provenance = run.get("speed") or {}, run.get("provenance") or {}
+        speeds.setdefault((device_of(provenance), mode_of(provenance, speed)), []).append(speed)
+    return speeds
 
 
-def device_of(origin: Tree) -> str:
-    """A device, of a CPU with the threads that were used."""
-    device, threads = text(origin.get("device")), origin.get("threads")
+def device_of(provenance: Tree) -> str:
+    """Return the device, with the number of threads if it is a CPU."""
+    device, threads = format_value(provenance.get("device")), provenance.get("threads")
     if threads is None or not device.startswith("cpu"):
         return device
     return f"{device}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
-def mode_of(origin: Tree, speed: Tree) -> str:
-    """Precision, mode, tuned cuDNN and, if more than one, how many runs shared the device."""
+def mode_of(provenance: Tree, speed: Tree) -> str:
+    """Return precision, mode, tuned cuDNN and, if more than one, the number of runs that shared the device."""
     replicas = speed.get("replicas") or 1
-    words = [str(origin.get(name) or ABSENT) for name in ("precision", "mode")]
-    words += ["cuDNN tuned"] if origin.get("cudnn") == "tuned" else []
+    words = [str(provenance.get(name) or ABSENT) for name in ("precision", "mode")]
+    words += ["cuDNN tuned"] if provenance.get("cudnn") == "tuned" else []
     return ", ".join([*words, *([f"{replicas} at once"] if replicas > 1 else [])])
 
 
-def _pace(cell: Cell, title: str, way: tuple[str, str], speeds: Sequence[Tree]) -> Pace:
-    parts = [part for part in map(shares, speeds) if part]
-    return Pace(
+def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> SpeedRow:
+    shares = [run_shares for run_shares in map(time_shares, speeds) if run_shares]
+    return SpeedRow(
         cell.setting,
         title,
-        *way,
+        *environment,
         n=str(len(speeds)),
         steps=_median([speed.get("steps_per_second") for speed in speeds]),
         images=_median([speed.get("images_per_second") for speed in speeds]),
-        shares={stage: _percent([part[stage] for part in parts]) for stage in (*STAGES, REST)},
+        shares={phase: _median_percent([run_shares[phase] for run_shares in shares]) for phase in (*PHASES, REST)},
         memory=_median([speed.get("peak_memory_mib") for speed in speeds]),
     )
 
@@ -97,10 +99,10 @@ def _median(values: Sequence[float | None]) -> str:
     return three_digits(statistics.median(known)) if known else ABSENT
 
 
-def _percent(values: Sequence[float]) -> str:
+def _median_percent(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.1f}" if values else ABSENT
 
 
 def three_digits(value: float) -> str:
-    """At least three digits that count, and none after the point from 100 on: `0.0123`, `8.57`, `16.7`, `1,371`."""
+    """Return a number with three significant digits, with all its integer digits from 100 on: `0.0123`, `1,371`."""
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}".rstrip(".")

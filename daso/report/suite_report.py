@@ -1,4 +1,4 @@
-"""The report of a suite of params/, from the metrics of this project's runs."""
+"""Report of a suite of params/, from the metrics of this project's runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from daso.report.render import build_report
 
 
 def write_report(suite: str, out: Path) -> None:
-    """Write a suite's report below `out`; metrics of another configuration than that of params/ are left out as stale.
+    """Write a suite's report into `out`; metrics of another configuration than that of params/ are left out as stale.
 
-    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `reports/measured/` and `journal/plans/` here. Raises ParamsError
-    where there is no such suite, and DataError where a file that is there cannot be used.
+    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `reports/measured/` and `journal/plans/` in the working folder.
+    Raises ParamsError for an unknown suite and DataError for an unusable file.
     """
     params = load()
     keys = Keys(params)
@@ -25,7 +25,7 @@ def write_report(suite: str, out: Path) -> None:
         metrics=Path("metrics"),
         runs=Path("runs"),
         scratch=Path("scratch"),
-        measured=Path(MEASURED),
+        archived=Path(MEASURED),
         published=PUBLISHED,
         out=out,
         plan=planned.read(suite),

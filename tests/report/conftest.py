@@ -1,4 +1,4 @@
-"""A made-up project: a suite, and metrics and histories that look like those of real runs."""
+"""Synthetic project: a suite, and metrics and histories like those of real runs."""
 
 import copy
 import hashlib
@@ -28,14 +28,14 @@ SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short 
 DIGEST = "0123456789abcdef" * 4
 
 
-def a_suite(
+def build_suite(
     methods=("supervised", "fixmatch", "fixmatch_daso"),
     settings=("n500-m4000-l100-u100", "n1500-m3000-l100-u100r"),
     seeds=(0, 1, 2),
     protocol=PAPER,
     dataset="cifar10-lt",
 ):
-    """The plain dict that a report is built from."""
+    """Return an expanded suite, the input of a report."""
     table = {
         "name": "main",
         "title": "CIFAR-10-LT",
@@ -56,8 +56,8 @@ def a_suite(
     )
 
 
-def every_run(suite):
-    """Every run of a suite as (table, setting, method, seed, id)."""
+def iterate_runs(suite):
+    """Yield every run of a suite as (table, setting, method, seed, id)."""
     for table in suite["tables"]:
         for setting in table["settings"]:
             for method in table["methods"]:
@@ -66,8 +66,8 @@ def every_run(suite):
                     yield table, setting, method, seed, "/".join((*names, f"s{seed}"))
 
 
-def a_run(run, level=0.76, seed=0, classes=10, setting=None, **provenance):
-    """Metrics of one run with a top-1 of `level`."""
+def run_metrics(run, level=0.76, seed=0, classes=10, setting=None, **provenance):
+    """Return the metrics of one run with a top-1 accuracy of `level`."""
     setting = setting or SETTINGS["n500-m4000-l100-u100"]
     dataset, name, protocol, method, _ = run.split("/")
     rank = np.arange(classes) / max(classes - 1, 1)
@@ -113,28 +113,28 @@ def a_run(run, level=0.76, seed=0, classes=10, setting=None, **provenance):
     }
 
 
-def a_history(level, classes=10, seed=0, pseudo=True, steps=range(50, 1001, 50)):
-    """The text of a history.csv whose accuracy rises to `level`."""
+def history_csv(level, classes=10, seed=0, pseudo=True, steps=range(50, 1001, 50)):
+    """Return the text of a history.csv whose accuracy rises to `level`."""
     noise = np.random.default_rng(seed)
     columns = ["step", "loss_supervised", "val_top1", "test_top1", "test_balanced"]
     columns += [f"test_recall_{k}" for k in range(classes)]
     columns += [f"pl_{part}_{k}" for part in ("recall", "precision") for k in range(classes)] if pseudo else []
     lines = [",".join(columns)]
     for step in steps:
-        reached = level * (1 - np.exp(-step / 200)) + 0.01 * noise.standard_normal()
-        recall = np.clip(reached + 0.25 * (0.5 - np.arange(classes) / classes), 0, 1)
-        values = [1.0, reached, reached, reached, *recall, *([*recall, *recall] if pseudo else [])]
+        accuracy = level * (1 - np.exp(-step / 200)) + 0.01 * noise.standard_normal()
+        recall = np.clip(accuracy + 0.25 * (0.5 - np.arange(classes) / classes), 0, 1)
+        values = [1.0, accuracy, accuracy, accuracy, *recall, *([*recall, *recall] if pseudo else [])]
         lines.append(",".join([str(step), *(f"{value:.6f}" for value in values)]))
     return "\n".join(lines) + "\n"
 
 
 class Project:
-    """A folder with the runs of a suite."""
+    """Project folder with the runs of a suite."""
 
     def __init__(self, root):
         self.root = root
         self.metrics, self.runs, self.scratch, self.out = (root / n for n in ("metrics", "runs", "scratch", "reports"))
-        self.measured = root / "measured"
+        self.archived = root / "measured"
 
     def write_metrics(self, metrics):
         path = self.metrics / f"{metrics['run']}.json"
@@ -144,25 +144,25 @@ class Project:
     def write_run(self, run, level, seed, setting, classes=10, **provenance):
         path = self.runs / run / "history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(a_history(level, classes, seed, "supervised" not in run))
+        path.write_text(history_csv(level, classes, seed, "supervised" not in run))
         digests = {"history.csv": hashlib.sha256(path.read_bytes()).hexdigest()}
-        self.write_metrics({**a_run(run, level, seed, classes, setting, **provenance), "files": digests})
+        self.write_metrics({**run_metrics(run, level, seed, classes, setting, **provenance), "files": digests})
 
-    def resume_state(self, run, key="k" * 16):
+    def write_checkpoint(self, run, key="k" * 16):
         path = self.scratch / run / f"{key}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
 
     def fill(self, suite, level=lambda setting, method, seed: 0.76 + 0.004 * (seed - 1), limit=None, classes=10):
         """Write the first `limit` runs of a suite."""
-        for index, (_, setting, method, seed, run) in enumerate(every_run(suite)):
+        for index, (_, setting, method, seed, run) in enumerate(iterate_runs(suite)):
             if limit is None or index < limit:
                 self.write_run(run, level(setting["name"], method["name"], seed), seed, setting, classes)
 
     def build(self, suite, out=None, expected_keys=None, plan=None):
         out = out or self.out
-        places = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "measured")}
-        build_report(suite, **places, published=PUBLISHED, out=out, expected_keys=expected_keys, plan=plan)
+        folders = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "archived")}
+        build_report(suite, **folders, published=PUBLISHED, out=out, expected_keys=expected_keys, plan=plan)
         return out
 
 
@@ -173,26 +173,26 @@ def project(tmp_path):
 
 @pytest.fixture
 def make_suite():
-    return a_suite
+    return build_suite
 
 
 @pytest.fixture
 def make_metrics():
-    return a_run
+    return run_metrics
 
 
 @pytest.fixture
 def run_ids():
-    return every_run
+    return iterate_runs
 
 
 @pytest.fixture(scope="session")
 def params():
-    """The project's own."""
+    """Return the parameters in params/."""
     return load(ROOT / "params")
 
 
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
-    """An empty folder to work in."""
+    """Change to an empty working folder."""
     monkeypatch.chdir(tmp_path)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from daso.report import plots, plots_pseudo_labels
-from daso.report.analyses import ANALYSES, findings
+from daso.report.analyses import ANALYSES, analysis_results
 from daso.report.collect import collect
-from daso.report.figure_groups import scene
-from tests.report.conftest import Project, a_suite
+from daso.report.figure_groups import table_data
+from tests.report.conftest import Project, build_suite
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURE = ("by_rank", "confusion", "over_steps")
+PLOTS = ("by_rank", "confusion_matrix", "over_steps")
+PSEUDO_LABEL_PLOTS = ("class_distribution", "by_frequency", "nearest_classes", "tsne")
 HEADING = "Where the pseudo-labels went"
-FIGURES = {
+CAPTIONS = {
     "motivation": "accuracy of the final model on the test images of each class",
     "histogram": "Distribution of the pseudo-labels over classes",
     "groups": "many, medium and few classes",
@@ -25,8 +26,8 @@ FIGURES = {
 }
 
 
-def analysed(classes, kinds):
-    """An analysis whose numbers are as good as any; the supervised one has the final network alone."""
+def make_analysis(classes, kinds):
+    """Return an analysis with arbitrary numbers; that of a supervised run has no `kinds`, the final network only."""
     noise = np.random.default_rng(0)
     shares = noise.random((3, classes))
     source = {
@@ -51,29 +52,29 @@ def analysed(classes, kinds):
     }
 
 
-def fill(project, suite, classes=10, **changes):
-    """Runs with an analysis; `changes` are keys of its parts."""
+def write_analysed_runs(project, suite, classes=10, **changes):
+    """Write the runs of a suite with an analysis; `changes` updates the named parts of it."""
     project.fill(suite, classes=classes)
     for path in project.metrics.rglob("*.json"):
         tree = json.loads(path.read_text())
         kinds = {"supervised": [], "fixmatch": ["linear", "final", "taken"]}
         kinds["fixmatch_daso"] = ["linear", "semantic", "final", "taken"]
         tree.pop("sha256", None)
-        found = analysed(classes, kinds[tree["method"]])
-        found |= {part: found[part] | change for part, change in changes.items()}
-        project.write_metrics({**tree, "analysis": found})
+        analysis = make_analysis(classes, kinds[tree["method"]])
+        analysis |= {part: analysis[part] | change for part, change in changes.items()}
+        project.write_metrics({**tree, "analysis": analysis})
 
 
-def small(methods=("fixmatch_daso",), analyses=()):
-    """One setting, one seed: a report takes seconds."""
-    suite = a_suite(methods=methods, settings=("n500-m4000-l100-u100",), seeds=(0,))
+def small_suite(methods=("fixmatch_daso",), analyses=()):
+    """Return a suite with one setting and one seed, so that a report takes seconds."""
+    suite = build_suite(methods=methods, settings=("n500-m4000-l100-u100",), seeds=(0,))
     return suite | {"analyses": list(analyses)} if analyses else suite
 
 
-def stage(project, suite):
+def load_table(project, suite):
     (table,) = suite["tables"]
-    order = {method["name"]: index for index, method in enumerate(table["methods"])}
-    return scene(table, collect(suite, project.metrics, project.scratch), order, project.runs)
+    method_indices = {method["name"]: index for index, method in enumerate(table["methods"])}
+    return table_data(table, collect(suite, project.metrics, project.scratch), method_indices, project.runs)
 
 
 def pages(project, suite, out=None):
@@ -83,53 +84,53 @@ def pages(project, suite, out=None):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A project with the runs of a suite that asks for everything, the suite, and its two pages."""
-    project, suite = Project(tmp_path_factory.mktemp("built")), small(("supervised", "fixmatch_daso"), ANALYSES)
-    fill(project, suite)
+    """Return a project with the runs of a suite with every analysis, the suite, and its HTML and Markdown."""
+    project, suite = Project(tmp_path_factory.mktemp("built")), small_suite(("supervised", "fixmatch_daso"), ANALYSES)
+    write_analysed_runs(project, suite)
     return project, suite, pages(project, suite)
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
-    """Drawings take nearly all of the time; here each is told by the function that makes it."""
-    for module, names in ((plots_pseudo_labels, ("histogram", "by_frequency", "likeness", "places")), (plots, FIGURE)):
+def without_plots(monkeypatch):
+    """Replace every plot, which takes nearly all of the time, by the name of its function."""
+    for module, names in ((plots_pseudo_labels, PSEUDO_LABEL_PLOTS), (plots, PLOTS)):
         for name in names:
             monkeypatch.setattr(module, name, lambda *args, name=name, **options: name)
 
 
 @pytest.mark.parametrize("name", ANALYSES)
-def test_a_figure_that_is_asked_for_is_there_and_no_other(built, undrawn, name):
+def test_each_analysis_adds_only_its_own_figure(built, without_plots, name):
     project, suite, _ = built
-    plates = findings(stage(project, suite), [name]).plates
-    assert [other for plate in plates for other, caption in FIGURES.items() if caption in plate.caption] == [name]
-    assert len(plates) == 1
+    figures = analysis_results(load_table(project, suite), [name]).figures
+    assert [other for figure in figures for other, text in CAPTIONS.items() if text in figure.caption] == [name]
+    assert len(figures) == 1
 
 
-def test_the_page_has_every_figure(built):
+def test_page_has_the_figure_of_every_analysis(built):
     _, _, (html, markdown) = built
     text = " ".join(html.split())
-    assert [name for name, caption in FIGURES.items() if caption in text] == list(FIGURES)
+    assert [name for name, caption in CAPTIONS.items() if caption in text] == list(CAPTIONS)
     assert html.count(f"<h3>{HEADING}") == markdown.count(HEADING) == 1
 
 
-def test_no_analysis_without_being_asked(built):
-    """The same runs; the page is that of a suite which asks for nothing."""
+def test_no_section_if_the_suite_lists_no_analysis(built):
+    """The runs have analyses; the suite lists none."""
     project, suite, _ = built
-    assert not any(HEADING in page for page in pages(project, small(), project.root / "other"))
-    assert findings(stage(project, suite), ()) is None
+    assert not any(HEADING in page for page in pages(project, small_suite(), project.root / "other"))
+    assert analysis_results(load_table(project, suite), ()) is None
 
 
-def test_runs_of_before_have_no_section(project):
-    suite = small(analyses=ANALYSES)
+def test_no_section_if_the_runs_have_no_analysis(project):
+    suite = small_suite(analyses=ANALYSES)
     project.fill(suite)
-    assert findings(stage(project, suite), list(ANALYSES)) is None
+    assert analysis_results(load_table(project, suite), list(ANALYSES)) is None
 
 
-def test_every_kind_has_its_row(project, undrawn):
-    """One for the unlabeled images and the supervised model each, four for FixMatch and five for DASO."""
-    suite = small(("supervised", "fixmatch", "fixmatch_daso"), ["tsne"])
-    fill(project, suite)
-    rows = findings(stage(project, suite), ["tsne"]).indices
+def test_every_kind_of_pseudo_label_has_a_row(project, without_plots):
+    """One row for the unlabeled images, one for the supervised model, four for FixMatch and five for DASO."""
+    suite = small_suite(("supervised", "fixmatch", "fixmatch_daso"), ["tsne"])
+    write_analysed_runs(project, suite)
+    rows = analysis_results(load_table(project, suite), ["tsne"]).indices
     assert {row["setting"] for row in rows} == {"n500-m4000-l100-u100"}
     assert [(row["method"], row["kind"]) for row in rows] == [
         ("Unlabeled images", "true classes"),
@@ -139,7 +140,7 @@ def test_every_kind_has_its_row(project, undrawn):
     ]
 
 
-def test_every_row_is_printed(built):
+def test_every_row_is_in_html_and_markdown(built):
     _, _, (html, markdown) = built
     rows = re.findall(r"^\| n500-m4000-l100-u100 \| [^|]* \| [^|]* \| 1 \| (.*) \|$", markdown, re.M)
     assert len([row for row in rows if row.startswith("12.5 | 0.0 | 0.31 | 0.77 | ")]) == 6
@@ -147,8 +148,8 @@ def test_every_row_is_printed(built):
     assert html.count("<td>12.5</td><td>0.0</td><td>0.31</td><td>0.77</td>") == 6
 
 
-def test_guesses_are_set_beside_the_true_classes(built):
-    """Of 4000 to 40 images; nothing but a zero and dashes can be said of how the truth differs from itself."""
+def test_row_of_the_true_classes_is_in_html_and_markdown(built):
+    """Classes have 4000 to 40 images; the divergence from the truth is 0, recall, precision and errors are dashes."""
     _, _, (html, markdown) = built
     (row,) = re.findall(r"^\| [^|]* \| Unlabeled images \| true classes \| – \| (.*) \|$", markdown, re.M)
     assert (row[:14], row[-23:]) == ("100.0 | 0.0 | ", " | 0.00 | – | – | – | –")
@@ -159,61 +160,62 @@ def test_guesses_are_set_beside_the_true_classes(built):
         assert "perfect pseudo-labels have 0 of it" in " ".join(page.split())
 
 
-def test_the_true_classes_stand_once_a_setting_where_they_are_known(project, undrawn):
-    suite = a_suite(seeds=(0,)) | {"analyses": ["tsne"]}
-    fill(project, suite)
-    shown = stage(project, suite)
-    rows = [row for row in findings(shown, ["tsne"]).indices if row["kind"] == "true classes"]
+def test_true_classes_have_one_row_for_each_setting_if_they_are_known(project, without_plots):
+    suite = build_suite(seeds=(0,)) | {"analyses": ["tsne"]}
+    write_analysed_runs(project, suite)
+    data = load_table(project, suite)
+    rows = [row for row in analysis_results(data, ["tsne"]).indices if row["kind"] == "true classes"]
     assert [row["setting"] for row in rows] == [setting["name"] for setting in suite["tables"][0]["settings"]]
-    for metrics in (m for cell in shown.cells.values() for m in cell.done.values()):
+    for metrics in (m for cell in data.cells.values() for m in cell.done.values()):
         metrics["counts"]["unlabeled"] = None
-    rows = findings(shown, ["tsne"]).indices
+    rows = analysis_results(data, ["tsne"]).indices
     assert "true classes" not in {row["kind"] for row in rows}
     assert {row["truth"] for row in rows} == {"–"}
 
 
 @pytest.mark.parametrize(
-    ("by", "words", "reason"),
+    ("by", "descriptions", "note"),
     [
         ("truth", ["over-predicted most", "under-predicted most"], "the guesses of a class over its true images"),
         ("guesses", ["guessed most often", "guessed least often"], "the true classes have no part in it"),
     ],
 )
-def test_likeness_says_which_classes_are_meant(project, undrawn, by, words, reason):
-    suite = small()
-    fill(project, suite, similarity={"by": by})
-    (plate,) = findings(stage(project, suite), ["similarity"]).plates
-    assert [panel.note for panel in plate.panels] == [f"FixMatch + DASO, {word}" for word in words]
-    assert reason in plate.caption
-    assert ("true images" in plate.caption) == (by == "truth")
+def test_similarity_describes_how_classes_are_ranked(project, without_plots, by, descriptions, note):
+    suite = small_suite()
+    write_analysed_runs(project, suite, similarity={"by": by})
+    (figure,) = analysis_results(load_table(project, suite), ["similarity"]).figures
+    assert [panel.note for panel in figure.panels] == [f"FixMatch + DASO, {text}" for text in descriptions]
+    assert note in figure.caption
+    assert ("true images" in figure.caption) == (by == "truth")
 
 
-def test_rings_mark_wrong_guesses(project, monkeypatch):
-    """The second and the third of four images are guessed wrong; that of unknown class is not judged."""
-    drawn = []
-    places = lambda x, y, slots, wrong, *names: drawn.append((slots, wrong)) or ""  # noqa: E731
-    monkeypatch.setattr(plots_pseudo_labels, "places", places)
-    suite = small()
-    fill(project, suite, tsne={"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]})
-    findings(stage(project, suite), ["tsne"])
-    assert drawn == [([3, 1, 0, 2], [False, True, True, False])]
+def test_tsne_marks_wrong_predictions(project, monkeypatch):
+    """Predictions of the second and third of four images are wrong; the fourth has no known class and is unmarked."""
+    calls = []
+    plot = lambda x, y, style_indices, wrong, *names: calls.append((style_indices, wrong)) or ""  # noqa: E731
+    monkeypatch.setattr(plots_pseudo_labels, "tsne", plot)
+    suite = small_suite()
+    tsne = {"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]}
+    write_analysed_runs(project, suite, tsne=tsne)
+    analysis_results(load_table(project, suite), ["tsne"])
+    assert calls == [([3, 1, 0, 2], [False, True, True, False])]
 
 
-def test_same_bytes_and_unique_ids(built):
+def test_report_is_reproducible_and_its_ids_unique(built):
     project, suite, first = built
     assert first == pages(project, suite, project.root / "again")
     ids = re.findall(r'\bid="([^"]*)"', first[0])
     assert len(ids) == len(set(ids))
 
 
-def test_a_hundred_classes(project):
-    """Too many for a colour each: the places of images are coloured by many, medium and few."""
-    suite = small(analyses=["tsne"])
-    fill(project, suite, classes=100)
-    places = findings(stage(project, suite), list(ANALYSES)).plates[-1]
-    assert places.legend == [(0, "many"), (1, "medium"), (2, "few")]
+def test_tsne_of_100_classes_is_coloured_by_group(project):
+    """There are too few colours for 100 classes."""
+    suite = small_suite(analyses=["tsne"])
+    write_analysed_runs(project, suite, classes=100)
+    tsne = analysis_results(load_table(project, suite), list(ANALYSES)).figures[-1]
+    assert tsne.legend == [(0, "many"), (1, "medium"), (2, "few")]
 
 
-def test_the_schema_knows_them_all():
+def test_schema_lists_every_analysis():
     schema = json.loads((ROOT / "workflow/schemas/suite.schema.json").read_text())
     assert schema["properties"]["analyses"]["items"]["enum"] == sorted(ANALYSES)

@@ -1,4 +1,4 @@
-"""States of cells and statistics over seeds, against numbers worked by hand."""
+"""Status of cells and statistics over seeds, against numbers computed by hand."""
 
 import math
 
@@ -6,11 +6,11 @@ import pytest
 
 from daso.data.files import checksummed
 from daso.errors import DataError
-from daso.report.collect import collect, spread
+from daso.report.collect import collect, mean_std
 
 
-def one_cell(suite_of, project, keys=None):
-    return collect(suite_of, project.metrics, project.scratch, keys)[0]
+def one_cell(suite, project, keys=None):
+    return collect(suite, project.metrics, project.scratch, keys)[0]
 
 
 @pytest.fixture
@@ -21,38 +21,38 @@ def suite(make_suite):
 RUN = "cifar10-lt/n500-m4000-l100-u100/paper/fixmatch"
 
 
-def test_spread_by_hand():
+def test_mean_std_of_three_values():
     """70, 71, 75: mean 72, squares 4 + 1 + 9 = 14, over n - 1 = 2: sqrt 7."""
-    found = spread([70.0, 71.0, 75.0])
-    assert found.mean == pytest.approx(72.0)
-    assert found.std == pytest.approx(math.sqrt(7))
-    assert found.n == 3
+    result = mean_std([70.0, 71.0, 75.0])
+    assert result.mean == pytest.approx(72.0)
+    assert result.std == pytest.approx(math.sqrt(7))
+    assert result.n == 3
 
 
-def test_spread_of_one_and_of_none():
-    assert spread([70.0]) == (70.0, None, 1)
-    assert spread([]) is None
+def test_mean_std_of_one_value_and_of_an_empty_list():
+    assert mean_std([70.0]) == (70.0, None, 1)
+    assert mean_std([]) is None
 
 
-def test_done(project, suite, make_metrics):
+def test_done_cell_has_mean_and_std_of_its_measures(project, suite, make_metrics):
     for seed, level in enumerate((0.70, 0.71, 0.75)):
         project.write_metrics(make_metrics(f"{RUN}/s{seed}", level, seed))
     cell = one_cell(suite, project)
-    assert (cell.state, sorted(cell.done)) == ("done", [0, 1, 2])
-    assert cell.spread().mean == pytest.approx(72.0)
-    assert cell.spread("last").mean == pytest.approx(71.9)
-    assert cell.spread("best").mean == pytest.approx(72.2)
-    assert cell.spread("adjusted").std == pytest.approx(math.sqrt(7))
+    assert (cell.status, sorted(cell.done)) == ("done", [0, 1, 2])
+    assert cell.mean_std().mean == pytest.approx(72.0)
+    assert cell.mean_std("last").mean == pytest.approx(71.9)
+    assert cell.mean_std("best").mean == pytest.approx(72.2)
+    assert cell.mean_std("adjusted").std == pytest.approx(math.sqrt(7))
 
 
-def test_partial_running_and_missing(project, suite, make_metrics):
-    assert one_cell(suite, project).state == "missing"
-    project.resume_state(f"{RUN}/s0")
+def test_status_is_missing_running_or_partial(project, suite, make_metrics):
+    assert one_cell(suite, project).status == "missing"
+    project.write_checkpoint(f"{RUN}/s0")
     cell = one_cell(suite, project)
-    assert (cell.state, cell.running, cell.spread()) == ("running", (0,), None)
+    assert (cell.status, cell.running, cell.mean_std()) == ("running", (0,), None)
     project.write_metrics(make_metrics(f"{RUN}/s1", 0.7, 1))
     cell = one_cell(suite, project)
-    assert (cell.state, cell.running, cell.spread().n) == ("partial", (0,), 1)
+    assert (cell.status, cell.running, cell.mean_std().n) == ("partial", (0,), 1)
 
 
 def test_stale_metrics_never_count(project, suite, make_metrics):
@@ -60,25 +60,25 @@ def test_stale_metrics_never_count(project, suite, make_metrics):
         project.write_metrics(make_metrics(f"{RUN}/s{seed}", 0.7, seed))
     keys = {f"{RUN}/s0": "another key", f"{RUN}/s1": "k" * 16}
     cell = one_cell(suite, project, keys)
-    assert (cell.state, sorted(cell.done), cell.stale) == ("partial", [1, 2], (0,))
+    assert (cell.status, sorted(cell.done), cell.stale) == ("partial", [1, 2], (0,))
 
 
-def test_resume_state_of_another_key_is_not_running(project, suite):
-    project.resume_state(f"{RUN}/s0", key="old")
+def test_checkpoint_of_another_key_is_not_running(project, suite):
+    project.write_checkpoint(f"{RUN}/s0", key="old")
     assert one_cell(suite, project, {f"{RUN}/s0": "new"}).running == ()
     assert one_cell(suite, project, {f"{RUN}/s0": "old"}).running == (0,)
 
 
-def test_a_measure_that_was_not_taken(project, suite, make_metrics):
+def test_missing_measure_has_no_mean(project, suite, make_metrics):
     metrics = make_metrics(f"{RUN}/s0", 0.7)
     metrics["top1"]["best"] = None
     project.write_metrics(metrics)
     cell = one_cell(suite, project)
-    assert cell.spread("best") is None
-    assert cell.spread("few").n == 1
+    assert cell.mean_std("best") is None
+    assert cell.mean_std("few").n == 1
 
 
-def test_metrics_of_another_run_or_no_json(project, suite, make_metrics):
+def test_metrics_of_another_run_damaged_or_not_json_raise(project, suite, make_metrics):
     metrics = make_metrics(f"{RUN}/s0", 0.7)
     project.write_metrics(metrics)
     path = project.metrics / f"{RUN}/s0.json"
@@ -89,17 +89,17 @@ def test_metrics_of_another_run_or_no_json(project, suite, make_metrics):
     with pytest.raises(DataError, match="does not have the digest it names"):
         one_cell(suite, project)
     path.write_text("{")
-    with pytest.raises(DataError, match="not a readable file of metrics"):
+    with pytest.raises(DataError, match="not a readable metrics file"):
         one_cell(suite, project)
 
 
-def test_metrics_need_a_name_for_each_class(project, suite, make_metrics):
+def test_metrics_with_a_missing_class_name_raise(project, suite, make_metrics):
     metrics = make_metrics(f"{RUN}/s0", 0.7)
     project.write_metrics({**metrics, "classes": metrics["classes"][1:]})
-    with pytest.raises(DataError, match="classes does not have a name for each class"):
+    with pytest.raises(DataError, match="classes: expected 10 names, got 9"):
         one_cell(suite, project)
 
 
-def test_order_is_the_suites(project, make_suite):
+def test_cells_are_in_the_order_of_the_suite(project, make_suite):
     cells = collect(make_suite(), project.metrics, project.scratch)
     assert [(c.setting[:5], c.method) for c in cells[2:4]] == [("n500-", "fixmatch_daso"), ("n1500", "supervised")]

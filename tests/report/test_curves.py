@@ -1,4 +1,4 @@
-"""Curves over steps and ranks, worked by hand."""
+"""Curves over training steps and class ranks, against numbers computed by hand."""
 
 import hashlib
 import math
@@ -8,7 +8,7 @@ import pytest
 
 from daso.errors import DataError
 from daso.report.collect import Cell
-from daso.report.curves import class_counts, confusion, recall_by_rank, rows, tail_size, watch
+from daso.report.curves import class_counts, confusion_matrix, history_rows, recall_by_rank, tail_size, training_curves
 
 
 def write(runs, run, text):
@@ -19,56 +19,56 @@ def write(runs, run, text):
 
 
 def cell(*orders, histories=("", "")):
-    """Runs whose metrics were made of these histories."""
+    """Return a cell of runs whose metrics have the checksums of these histories."""
     digests = [{"history.csv": hashlib.sha256(text.encode()).hexdigest()} for text in histories]
     done = {seed: {"class_order": list(order), "files": digests[seed]} for seed, order in enumerate(orders)}
     return Cell("t", "s", "m", "d/s/p/m", tuple(range(len(orders))), done=done)
 
 
-def test_mean_and_deviation_over_the_steps_all_seeds_have(tmp_path):
-    """At step 10: 0.5 and 0.7, mean 60, deviation sqrt(2) * 10; step 20 has one seed only."""
+def test_mean_and_deviation_over_steps_common_to_all_seeds(tmp_path):
+    """At step 10: 0.5 and 0.7, mean 60, deviation sqrt(2) * 10; step 20 exists for one seed only."""
     first = write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n20,0.6\n")
     second = write(tmp_path, "d/s/p/m/s1", "step,test_top1\n10,0.7\n")
-    found = watch(cell((0,), (0,), histories=(first, second)), tmp_path)
-    assert (list(found.accuracy.x), found.accuracy.n) == ([10.0], 2)
-    assert found.accuracy.mean[0] == pytest.approx(60.0)
-    assert found.accuracy.std[0] == pytest.approx(math.sqrt(200))
-    assert found.recall is None
-    assert found.tail is None
+    curves = training_curves(cell((0,), (0,), histories=(first, second)), tmp_path)
+    assert (list(curves.accuracy.x), curves.accuracy.n) == ([10.0], 2)
+    assert curves.accuracy.mean[0] == pytest.approx(60.0)
+    assert curves.accuracy.std[0] == pytest.approx(math.sqrt(200))
+    assert curves.recall is None
+    assert curves.tail is None
 
 
-def test_tail_follows_the_class_order(tmp_path):
-    """Three classes: the tail is one class, the last of the order; an empty field is a class without images."""
+def test_tail_classes_are_the_last_of_the_class_order(tmp_path):
+    """Three classes: the tail is the last class of the order; an empty field is a class without images."""
     text = "step,test_top1,pl_recall_0,pl_recall_1,pl_recall_2\n10,0.5,0.9,0.1,\n20,0.5,,,\n"
     write(tmp_path, "d/s/p/m/s0", text)
-    found = watch(cell((2, 0, 1), histories=[text]), tmp_path)
-    assert list(found.recall.x) == [10.0]
-    assert found.recall.mean[0] == pytest.approx(50.0)
-    assert found.tail.mean[0] == pytest.approx(10.0)
-    assert math.isnan(found.tail.std[0])
+    curves = training_curves(cell((2, 0, 1), histories=[text]), tmp_path)
+    assert list(curves.recall.x) == [10.0]
+    assert curves.recall.mean[0] == pytest.approx(50.0)
+    assert curves.tail.mean[0] == pytest.approx(10.0)
+    assert math.isnan(curves.tail.std[0])
 
 
-def test_no_history(tmp_path):
-    assert watch(cell((0,)), tmp_path) == (None, None, None)
+def test_run_without_history_has_no_curves(tmp_path):
+    assert training_curves(cell((0,)), tmp_path) == (None, None, None)
 
 
-def test_a_history_without_accuracy(tmp_path):
+def test_history_without_accuracy_raises(tmp_path):
     text = write(tmp_path, "d/s/p/m/s0", "step,loss\n10,1\n")
-    with pytest.raises(DataError, match="no column"):
-        watch(cell((0,), histories=[text]), tmp_path)
+    with pytest.raises(DataError, match="missing column"):
+        training_curves(cell((0,), histories=[text]), tmp_path)
 
 
-def test_a_history_of_another_training(tmp_path):
+def test_history_of_another_training_raises(tmp_path):
     text = write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n")
-    with pytest.raises(DataError, match=r"s0/history\.csv: damaged, or of another training than its metrics"):
-        watch(cell((0,), histories=[text.replace("5", "6")]), tmp_path)
+    with pytest.raises(DataError, match=r"s0/history\.csv: damaged, or from another training than its metrics"):
+        training_curves(cell((0,), histories=[text.replace("5", "6")]), tmp_path)
 
 
-def test_tail_size():
+def test_tail_has_30_percent_of_the_classes():
     assert [tail_size(k) for k in (1, 2, 3, 10, 100)] == [1, 1, 1, 3, 30]
 
 
-def with_confusion():
+def cell_with_confusion():
     done = {
         0: {"class_order": [0, 1], "recall": [0.8, 0.5], "confusion": [[8, 2], [5, 5]]},
         1: {"class_order": [1, 0], "recall": [0.3, 1.0], "confusion": [[3, 7], [0, 20]]},
@@ -76,33 +76,33 @@ def with_confusion():
     return Cell("t", "s", "m", "d/s/p/m", (0, 1), done=done)
 
 
-def test_recall_by_rank():
+def test_recall_by_class_rank():
     """Rank 1 is class 0 of the first run and class 1 of the second: 80 and 100; rank 2: 50 and 30."""
-    found = recall_by_rank(with_confusion())
-    assert list(found.mean) == pytest.approx([90.0, 40.0])
-    assert list(found.std) == pytest.approx([math.sqrt(200), math.sqrt(200)])
+    recall = recall_by_rank(cell_with_confusion())
+    assert list(recall.mean) == pytest.approx([90.0, 40.0])
+    assert list(recall.std) == pytest.approx([math.sqrt(200), math.sqrt(200)])
 
 
-def test_recall_of_an_absent_class():
-    found = recall_by_rank(Cell("t", "s", "m", "r", (0,), done={0: {"class_order": [0, 1], "recall": [0.5, None]}}))
-    assert found.mean[0] == 50.0
-    assert math.isnan(found.mean[1])
+def test_recall_of_a_class_without_test_images_is_nan():
+    recall = recall_by_rank(Cell("t", "s", "m", "r", (0,), done={0: {"class_order": [0, 1], "recall": [0.5, None]}}))
+    assert recall.mean[0] == 50.0
+    assert math.isnan(recall.mean[1])
 
 
-def test_confusion_is_the_mean_of_rows_in_rank_order():
-    """Run 0: [[.8, .2], [.5, .5]]. Run 1 turned to rank order: [[20, 0], [7, 3]] -> [[1, 0], [.7, .3]]."""
-    assert confusion(with_confusion()) == pytest.approx(np.array([[0.9, 0.1], [0.6, 0.4]]))
-    assert confusion(Cell("t", "s", "m", "r", (0,))) is None
+def test_confusion_matrix_is_the_mean_of_normalised_rows_by_rank():
+    """Run 0: [[.8, .2], [.5, .5]]. Run 1 in rank order: [[20, 0], [7, 3]] -> [[1, 0], [.7, .3]]."""
+    assert confusion_matrix(cell_with_confusion()) == pytest.approx(np.array([[0.9, 0.1], [0.6, 0.4]]))
+    assert confusion_matrix(Cell("t", "s", "m", "r", (0,))) is None
 
 
-def test_class_counts_by_rank():
+def test_class_counts_are_of_the_first_done_run_by_rank():
     metrics = {"class_order": [1, 0], "counts": {"labeled": [2, 20], "unlabeled": None}}
     empty, full = Cell("t", "s", "a", "r", (0,)), Cell("t", "s", "b", "r", (0,), done={0: metrics})
     assert class_counts([empty, full]) == {"labeled": [20, 2]}
     assert class_counts([empty]) is None
 
 
-def test_tidy_rows(tmp_path):
+def test_history_rows(tmp_path):
     text = write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n")
-    found = watch(cell((0,), histories=[text]), tmp_path).accuracy
-    assert [list(row.values()) for row in rows(cell((0,)), found)] == [["t", "s", "m", 10, "50.0000", "", 1]]
+    accuracy = training_curves(cell((0,), histories=[text]), tmp_path).accuracy
+    assert [list(row.values()) for row in history_rows(cell((0,)), accuracy)] == [["t", "s", "m", 10, "50.0000", "", 1]]

@@ -1,4 +1,4 @@
-"""Drawings are the same bytes twice, and take their colours from the page."""
+"""Plots are reproducible byte for byte and use the colours of the page."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from daso.report import plots
-from daso.report.classes import Classes, by_class
+from daso.report.classes import ClassNames, class_table
 from daso.report.curves import Curve
 from daso.report.plots import Line
 
@@ -16,25 +16,25 @@ def curve(classes=10, seeds=3):
     return Curve(x, 50.0 + x, np.full(classes, 2.0 if seeds > 1 else np.nan), seeds)
 
 
-def shown(classes=10):
+def make_table(classes=10):
     names = [f"class {k}" for k in range(classes)]
-    return by_class(Classes(names, shared=True), {"recall": ["50.0"] * classes})
+    return class_table(ClassNames(names, shared=True), {"recall": ["50.0"] * classes})
 
 
-DRAWINGS = {
+PLOTS = {
     "steps": lambda name: plots.over_steps([Line(0, curve()), Line(9, curve(seeds=1))], name, "a title", "%"),
-    "rank": lambda name: plots.by_rank([Line(1, curve())], shown(), name, "a title"),
-    "many ranks": lambda name: plots.by_rank([Line(1, curve(100))], shown(100), name, "a title"),
-    "sizes": lambda name: plots.class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, shown(2), name, "a title"),
-    "labels only": lambda name: plots.class_sizes({"labeled": [20, 2]}, shown(2), name, "a title"),
-    "confusion": lambda name: plots.confusion(np.eye(3), shown(3), name, "a title"),
-    "many classes": lambda name: plots.confusion(np.eye(100), shown(100), name, "a title"),
+    "rank": lambda name: plots.by_rank([Line(1, curve())], make_table(), name, "a title"),
+    "many ranks": lambda name: plots.by_rank([Line(1, curve(100))], make_table(100), name, "a title"),
+    "sizes": lambda name: plots.class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, make_table(2), name, "a title"),
+    "labels only": lambda name: plots.class_sizes({"labeled": [20, 2]}, make_table(2), name, "a title"),
+    "confusion": lambda name: plots.confusion_matrix(np.eye(3), make_table(3), name, "a title"),
+    "many classes": lambda name: plots.confusion_matrix(np.eye(100), make_table(100), name, "a title"),
 }
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS)
-def test_same_bytes_and_unique_ids(drawing):
-    draw = DRAWINGS[drawing]
+@pytest.mark.parametrize("kind", PLOTS)
+def test_plots_are_reproducible_and_their_ids_unique(kind):
+    draw = PLOTS[kind]
     first = draw("one")
     assert first == draw("one")
     ids = re.findall(r'\bid="([^"]*)"', first)
@@ -45,36 +45,37 @@ def test_same_bytes_and_unique_ids(drawing):
         assert target in ids
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS)
-def test_nothing_but_the_drawing(drawing):
-    svg = DRAWINGS[drawing]("one")
+@pytest.mark.parametrize("kind", PLOTS)
+def test_svg_has_no_metadata_links_fonts_or_placeholder_colours(kind):
+    svg = PLOTS[kind]("one")
     assert svg.startswith('<svg class="plot" role="img" aria-label="a title" viewBox=')
     assert svg.endswith("</svg>")
     assert "http" not in svg
     assert "metadata" not in svg
-    assert "font-family" not in svg  # words are set in the type of the page
-    assert not re.search(r"#000[01]\w\w\b", svg)  # every stand-in colour became a variable of the page
+    assert "font-family" not in svg  # text has the font of the page
+    assert not re.search(r"#000[01]\w\w\b", svg)  # every placeholder colour is replaced by a CSS variable
     assert "var(--soft)" in svg
 
 
-def test_a_band_ends_at_zero_and_a_hundred():
-    """Of 1 +- 5 and 99 +- 5 nothing is drawn beyond 0 and 100: the band is 0 to 6, then 94 to 100."""
+def test_bands_are_clipped_to_0_and_100_percent():
+    """The bands of 1 +- 5 and 99 +- 5 are clipped to 0 to 6 and 94 to 100."""
     ranks = np.arange(1.0, 3.0)
-    wide = Curve(ranks, np.array([1.0, 99.0]), np.array([5.0, 5.0]), 3)
+    unclipped = Curve(ranks, np.array([1.0, 99.0]), np.array([5.0, 5.0]), 3)
     low, high = np.array([0.0, 94.0]), np.array([6.0, 100.0])
-    cut = Curve(ranks, (low + high) / 2, (high - low) / 2, 3)
-    drawings = [plots.by_rank([Line(0, c)], shown(2), "x", "t") for c in (wide, cut)]
-    bands = [re.search(r"PolyCollection.*?</g>", drawing, re.DOTALL) for drawing in drawings]
+    clipped = Curve(ranks, (low + high) / 2, (high - low) / 2, 3)
+    svgs = [plots.by_rank([Line(0, c)], make_table(2), "x", "t") for c in (unclipped, clipped)]
+    bands = [re.search(r"PolyCollection.*?</g>", svg, re.DOTALL) for svg in svgs]
     assert re.findall(r' d="[^"]*"', bands[0][0]) == re.findall(r' d="[^"]*"', bands[1][0]) != []
 
 
 def test_titles_are_escaped():
-    assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in plots.confusion(np.eye(2), shown(2), "x", 'a <b> "c"')
+    svg = plots.confusion_matrix(np.eye(2), make_table(2), "x", 'a <b> "c"')
+    assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in svg
 
 
-def test_a_field_is_numbered_from_half_a_percent_on():
+def test_matrix_cells_are_annotated_from_half_a_percent_on():
     shares = np.array([[0.996, 0.004], [0.25, 0.75]])
-    numbers = re.findall(r"font-size: 6px[^>]*>(\d+)<", plots.confusion(shares, shown(2), "x", "t"))
+    numbers = re.findall(r"font-size: 6px[^>]*>(\d+)<", plots.confusion_matrix(shares, make_table(2), "x", "t"))
     assert numbers == ["100", "25", "75"]
 
 

@@ -3,24 +3,24 @@ import pytest
 
 from daso.report.collect import Cell
 from daso.report.pseudo_labels import (
-    alike,
     by_frequency,
     by_rank,
-    confusion,
-    group_course,
-    histograms,
+    class_distributions,
+    common_kinds,
+    confusion_matrix,
+    group_recall,
     indices,
-    kinds,
-    likeness,
-    title,
-    traces,
-    true_classes,
-    truth,
+    kind_title,
+    nearest_cosines,
+    nearest_names,
+    run_analyses,
+    true_indices,
+    true_shares,
 )
 
 
 def analysis(counts, recall, few=(0.1, 0.2), **indices):
-    """Three classes; two points of training, after 10 and 20 steps."""
+    """Return the analysis of a run with three classes and two points of training, after 10 and 20 steps."""
     source = {
         "counts": counts,
         "indices": {"imbalance": 2.0, "never": 0, "divergence": 0.5, "evenness": 0.25, **indices},
@@ -41,108 +41,109 @@ def analysis(counts, recall, few=(0.1, 0.2), **indices):
 
 
 def cell(*analyses, order=(2, 0, 1)):
-    """A cell of runs whose classes have the ranks 2, 3, 1."""
+    """Return a cell of runs whose classes 0, 1, 2 have ranks 2, 3, 1."""
     done = {
         seed: {
             "class_order": list(order),
             "classes": list("abc"),
             "counts": {"unlabeled": [10, 20, 70]},
-            "analysis": one,
+            "analysis": analysis,
         }
-        for seed, one in enumerate(analyses)
+        for seed, analysis in enumerate(analyses)
     }
     return Cell("t", "s", "m", "d/s/p/m", tuple(done), done)
 
 
-FOUND = traces(cell(analysis([6, 0, 3], [0.2, 0.4, 0.6]), analysis([3, 9, 0], [0.4, 0.4, 1.0], imbalance=None)))
+RUNS = run_analyses(cell(analysis([6, 0, 3], [0.2, 0.4, 0.6]), analysis([3, 9, 0], [0.4, 0.4, 1.0], imbalance=None)))
 
 
-def test_runs_without_an_analysis_are_left_out():
-    assert len(traces(cell(None, analysis([1, 1, 1], [1, 1, 1])))) == 1
-    assert kinds([]) == []
-    assert kinds(FOUND) == ["linear", "final", "model"]
+def test_runs_without_analysis_are_left_out():
+    assert len(run_analyses(cell(None, analysis([1, 1, 1], [1, 1, 1])))) == 1
+    assert common_kinds([]) == []
+    assert common_kinds(RUNS) == ["linear", "final", "model"]
 
 
-def test_final_pseudo_labels_are_blended_where_there_are_semantic_ones():
-    assert title("final", ["linear", "final"]) == "final"
-    assert title("final", ["linear", "semantic", "final"]) == "blended"
-    assert title("taken", ["linear", "semantic", "final"]) == "blended, taken"
-    assert [title(kind, ["linear", "debiased", "final"]) for kind in ("debiased", "final")] == ["debiased", "final"]
+def test_final_pseudo_labels_are_titled_blended_beside_semantic_ones():
+    assert kind_title("final", ["linear", "final"]) == "final"
+    assert kind_title("final", ["linear", "semantic", "final"]) == "blended"
+    assert kind_title("taken", ["linear", "semantic", "final"]) == "blended, taken"
+    kinds = ["linear", "debiased", "final"]
+    assert [kind_title(kind, kinds) for kind in kinds[1:]] == ["debiased", "final"]
 
 
-def test_classes_in_the_order_of_ranks():
+def test_values_by_class_rank():
     """Class 2 first, then 0 and 1: means of 60 and 100, 20 and 40, 40 and 40."""
-    curve = by_rank(FOUND, "final", "recall")
+    curve = by_rank(RUNS, "final", "recall")
     assert curve.x.tolist() == [1, 2, 3]
     assert curve.mean.tolist() == pytest.approx([80, 30, 40])
     assert curve.std.tolist() == pytest.approx([800**0.5, 200**0.5, 0])
-    assert by_rank(FOUND, "final", "precision").mean.tolist() == [50, 50, 50]
-    assert by_rank(FOUND, "semantic", "recall") is None
-    assert truth(FOUND).tolist() == [70, 10, 20]
-    assert confusion(FOUND)[0].tolist() == [0.5, 0, 0.5]
+    assert by_rank(RUNS, "final", "precision").mean.tolist() == [50, 50, 50]
+    assert by_rank(RUNS, "semantic", "recall") is None
+    assert true_shares(RUNS).tolist() == [70, 10, 20]
+    assert confusion_matrix(RUNS)[0].tolist() == [0.5, 0, 0.5]
 
 
-def test_classes_in_the_order_of_their_frequency():
+def test_values_by_frequency_of_pseudo_labels():
     """Orders 0, 2, 1 and 1, 0, 2: recall 20 and 40, 60 and 40, 40 and 100; shares 6/9 and 9/12, 3/9 and 3/12, 0."""
-    recall, shares, names = by_frequency(FOUND, "final", "recall")
+    recall, shares, names = by_frequency(RUNS, "final", "recall")
     assert recall.mean.tolist() == pytest.approx([30, 50, 70])
     assert shares.mean.tolist() == pytest.approx([50 * (6 / 9 + 9 / 12), 50 * (3 / 9 + 3 / 12), 0])
     assert names == ["a, b", "c, a", "b, c"]
 
 
-def test_over_training():
-    steps, shares = histograms(FOUND, "final")
+def test_distributions_and_group_recall_over_training():
+    steps, shares = class_distributions(RUNS, "final")
     assert steps == [10, 20]
     assert shares[1].tolist() == pytest.approx([60, 20, 20])
-    assert histograms(FOUND, "model") is None
-    few = group_course(FOUND, "few")
+    assert class_distributions(RUNS, "model") is None
+    few = group_recall(RUNS, "few")
     assert (few.x.tolist(), few.mean.tolist()) == ([10, 20], pytest.approx([10, 20]))
-    assert group_course(FOUND, "medium") is None
+    assert group_recall(RUNS, "medium") is None
 
 
-def test_indices_of_a_row():
-    """Recall: means .4 and .6 of the classes; errors of the kind that was analysed alone; no ratio of one seed."""
-    row = indices(FOUND, "final", "final")
+def test_indices_are_means_over_seeds():
+    """Class means of recall: .4 and .6. Errors belong to the final kind only. One seed has no imbalance ratio."""
+    row = indices(RUNS, "final", "final")
     assert (row["recall"], row["precision"], row["imbalance"]) == ("50.0", "50.0", "∞")
     assert (row["divergence"], row["evenness"]) == ("0.50", "0.25")
     assert (row["top1"], row["top2"]) == ("75.0", "100.0")
-    assert indices(FOUND, "linear", "final")["top1"] == "–"
-    assert indices(FOUND[:1], "final", "final")["imbalance"] == "2.0"
+    assert indices(RUNS, "linear", "final")["top1"] == "–"
+    assert indices(RUNS[:1], "final", "final")["imbalance"] == "2.0"
 
 
-def test_how_far_from_the_truth():
-    """Shares .1, .2, .7 are true: 2/3 log 6.667 + 1/3 log .476 = 1.0174 and .25 log 2.5 + .75 log 3.75 = 1.2204."""
-    assert indices(FOUND[:1], "final", "final")["truth"] == "1.02"
-    assert indices(FOUND, "model", "final")["truth"] == "1.12"
-    absent = [trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND]
+def test_kl_divergence_from_the_true_classes():
+    """True shares .1, .2, .7: 2/3 log 6.667 + 1/3 log .476 = 1.0174 and .25 log 2.5 + .75 log 3.75 = 1.2204."""
+    assert indices(RUNS[:1], "final", "final")["truth"] == "1.02"
+    assert indices(RUNS, "model", "final")["truth"] == "1.12"
+    absent = [run._replace(counts={"unlabeled": [10, 0, 90]}) for run in RUNS]
     assert indices(absent[:1], "final", "final")["truth"] == "0.93"  # 2/3 log 6.667 + 1/3 log .370
     assert indices(absent, "final", "final")["truth"] == "∞"
-    unknown = FOUND[0]._replace(counts={"unlabeled": None})
+    unknown = RUNS[0]._replace(counts={"unlabeled": None})
     assert indices([unknown], "final", "final")["truth"] == "–"
-    assert indices(traces(cell(analysis([0, 0, 0], None))), "final", "final")["truth"] == "–"
+    assert indices(run_analyses(cell(analysis([0, 0, 0], None))), "final", "final")["truth"] == "–"
 
 
-def test_the_row_of_the_true_classes():
+def test_indices_of_the_true_classes():
     """Entropy .8018 of log 3 = 1.0986; the largest class has 70 images, the smallest 10."""
-    row = true_classes(FOUND)
+    row = true_indices(RUNS)
     assert (row["imbalance"], row["never"], row["truth"]) == ("7.0", "0.0", "0.00")
     assert (row["divergence"], row["evenness"]) == ("0.30", "0.73")
-    assert row.keys() == indices(FOUND, "final", "final").keys()
-    absent = true_classes([trace._replace(counts={"unlabeled": [10, 0, 90]}) for trace in FOUND])
+    assert row.keys() == indices(RUNS, "final", "final").keys()
+    absent = true_indices([run._replace(counts={"unlabeled": [10, 0, 90]}) for run in RUNS])
     assert (absent["imbalance"], absent["never"]) == ("∞", "1.0")
-    assert true_classes([trace._replace(counts={"unlabeled": [0, 0, 0]}) for trace in FOUND]) is None
+    assert true_indices([run._replace(counts={"unlabeled": [0, 0, 0]}) for run in RUNS]) is None
 
 
-def test_likeness_names_classes_place_by_place():
-    """Seeds share the class in the first place and one of its nearest; a cosine that no seed has is left out."""
+def test_names_of_nearest_classes_are_merged_by_position():
+    """Seeds share the first class and one of its nearest; a cosine that no seed has is left out."""
     nearest = [{"most": {"classes": [0, k], "nearest": [[1, 2], [0, 1]]}} for k in (1, 2)]
-    seeds = [trace._replace(tree={"similarity": each}) for trace, each in zip(FOUND, nearest, strict=True)]
-    classes, texts = alike(seeds, "most", np.array([[0.5, np.nan], [0.75, 0.5]]))
+    seeds = [run._replace(analysis={"similarity": each}) for run, each in zip(RUNS, nearest, strict=True)]
+    classes, texts = nearest_names(seeds, "most", np.array([[0.5, np.nan], [0.75, 0.5]]))
     assert (classes, texts) == (["a", "b, c"], ["b: 0.50", "a: 0.75; b: 0.50"])
 
 
-def test_likeness_is_averaged_place_by_place():
-    assert likeness(FOUND, "least").tolist() == [[0.9, 0.1]]
-    most = likeness(FOUND, "most")
+def test_cosines_are_averaged_by_position():
+    assert nearest_cosines(RUNS, "least").tolist() == [[0.9, 0.1]]
+    most = nearest_cosines(RUNS, "most")
     assert most[0, 0] == 0.5
     assert np.isnan(most[0, 1])

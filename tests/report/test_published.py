@@ -1,4 +1,4 @@
-"""The published number of a cell, against cells read in the paper."""
+"""Published number of a cell, against cells read in the paper."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from daso.config.resolve import setting_config
 from daso.errors import DataError
 from daso.planning.cell import match
-from daso.report.published import ORDER, PAPER, cell_key, look_up, read_all, read_published, row_key
+from daso.report.published import ORDER, PAPER, cell_key, look_up, read_all_published, read_published, row_key
 
 FILE = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 C10 = {"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 100}
@@ -20,7 +20,7 @@ def rows():
     return read_published(FILE)
 
 
-def test_every_row_is_there(rows):
+def test_number_of_published_rows(rows):
     assert len(rows) == 2009
 
 
@@ -39,9 +39,9 @@ def test_every_row_is_there(rows):
         ("stl10-lt", {"n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None}, LA, 64.4, 1.35, "12"),
     ],
 )
-def test_known_cells(rows, dataset, setting, paper, mean, std, table):
-    found = look_up(rows, dataset, setting, paper)
-    assert (found.mean, found.std, found.source) == (mean, std, f"Oh et al. 2022, table {table}")
+def test_look_up_of_cells_read_in_the_paper(rows, dataset, setting, paper, mean, std, table):
+    published = look_up(rows, dataset, setting, paper)
+    assert (published.mean, published.std, published.source) == (mean, std, f"Oh et al. 2022, table {table}")
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_known_cells(rows, dataset, setting, paper, mean, std, table):
         ("cifar100-lt", "n150-m300-l10-u10", "remixmatch_daso", 62.1, 0.69),
     ],
 )
-def test_settings_of_the_project(rows, params, dataset, setting, paper, mean, std):
-    """Cells of tables 1, 2 and 3, as a report asks for them: by the settings and methods of params/."""
-    found = look_up(rows, dataset, setting_config(params, dataset, setting), params.methods[paper]["paper"])
-    assert (found.mean, found.std) == (mean, std)
+def test_look_up_with_settings_and_methods_of_params(rows, params, dataset, setting, paper, mean, std):
+    """Cells of tables 1, 2 and 3, looked up as in a report: with the settings and methods of params/."""
+    published = look_up(rows, dataset, setting_config(params, dataset, setting), params.methods[paper]["paper"])
+    assert (published.mean, published.std) == (mean, std)
 
 
-def test_nothing_published(rows):
+def test_look_up_returns_none_if_nothing_is_published(rows):
     assert look_up(rows, "cifar10-lt", C10, None) is None
     assert look_up(rows, "cifar10-lt", C10 | {"n1": 501}, DASO) is None
     assert look_up(rows, "digits", C10, DASO) is None
@@ -98,68 +98,69 @@ def test_nothing_published(rows):
         ("fixmatch_daso_weight_2", 74.57, 71.12, "17"),
     ],
 )
-def test_ablations(rows, params, method, c10, stl, table):
-    """One number without a spread; it is the option that its name says which differs, and by what is printed."""
+def test_look_up_of_ablations(rows, params, method, c10, stl, table):
+    """Each method differs from DASO in the option of its name; its published number has no standard deviation."""
     paper = params.methods[method]["paper"]
-    places = (("cifar10-lt", "n500-m4000-l100-u100"), ("stl10-lt", "n150-l10"))
-    found = [look_up(rows, dataset, setting_config(params, dataset, name), paper) for dataset, name in places]
-    assert [(cell.mean, cell.std, cell.source) for cell in found] == [
+    cells = (("cifar10-lt", "n500-m4000-l100-u100"), ("stl10-lt", "n150-l10"))
+    numbers = [look_up(rows, dataset, setting_config(params, dataset, name), paper) for dataset, name in cells]
+    assert [(number.mean, number.std, number.source) for number in numbers] == [
         (mean, None, f"Oh et al. 2022, table {table}") for mean in (c10, stl)
     ]
 
 
 @pytest.mark.parametrize("table", ["1", "2", "3", "5", "6", "7", "8", "11", "12", "13", "14", "15", "16", "17"])
-def test_every_row_has_its_method_and_its_setting(rows, params, table):
-    """All but table 4, whose photographs of birds are no dataset of this project."""
-    mine = [row for row in rows if row["source"] == PAPER and row["table"] == table]
-    assert mine
-    assert [row for row in mine if match(params, row).missing] == []
+def test_every_row_matches_a_method_and_a_setting(rows, params, table):
+    """All tables but table 4, whose dataset (photographs of birds) is not part of this project."""
+    table_rows = [row for row in rows if row["source"] == PAPER and row["table"] == table]
+    assert table_rows
+    assert [row for row in table_rows if match(params, row).missing] == []
 
 
-def test_a_row_is_one_method_except_where_practice_is_another(rows, params):
-    """Two params files of the same row would be two readings of the paper."""
+def test_a_row_matches_one_method_except_for_the_reference_implementation(rows, params):
+    """Two methods for the same row would be two interpretations of the paper."""
     several = {
-        tuple(found.methods)
+        tuple(matched.methods)
         for row in rows
-        if row["source"] == PAPER and row["table"] in ORDER and len((found := match(params, row)).methods) > 1
+        if row["source"] == PAPER and row["table"] in ORDER and len((matched := match(params, row)).methods) > 1
     }
     assert several <= {("fixmatch_darp", "fixmatch_darp_shipped")}
 
 
-def test_the_complete_method_is_the_main_tables(rows, params):
-    """Table 1 prints 76.0, tables 5 to 7 and 15 to 17 75.97: the same. FixMatch has 67.8 there and 68.25 in four."""
-    found = [look_up(rows, "cifar10-lt", C10, params.methods[name]["paper"]) for name in ("fixmatch_daso", "fixmatch")]
-    assert [(cell.mean, cell.std, cell.source) for cell in found] == [
+def test_main_tables_take_precedence_over_ablations(rows, params):
+    """DASO: 76.0 in table 1, 75.97 in tables 5 to 7 and 15 to 17 (equal if rounded). FixMatch: 67.8; 68.25 in four."""
+    papers = [params.methods[name]["paper"] for name in ("fixmatch_daso", "fixmatch")]
+    numbers = [look_up(rows, "cifar10-lt", C10, paper) for paper in papers]
+    assert [(number.mean, number.std, number.source) for number in numbers] == [
         (76.0, 0.37, "Oh et al. 2022, table 1"),
         (67.8, 1.13, "Oh et al. 2022, table 1"),
     ]
-    assert [cell.note for cell in found] == ["", "tables 5, 15, 16 and 17 print 68.25 for this cell"]
+    assert [number.note for number in numbers] == ["", "tables 5, 15, 16 and 17 print 68.25 for this cell"]
     stl = setting_config(params, "stl10-lt", "n150-l10")
     note = "tables 5, 6, 7, 15, 16 and 17 print 70.21 for this cell"
     assert look_up(rows, "stl10-lt", stl, params.methods["fixmatch_daso"]["paper"]).note == note
 
 
-def test_what_an_ablation_is_remains_in_its_note(rows):
-    found = look_up(rows, "cifar10-lt", C10, {"base": "fixmatch", "addons": "align"})
-    assert found.note == "alignment loss without blending"
+def test_note_of_an_ablation_describes_it(rows):
+    published = look_up(rows, "cifar10-lt", C10, {"base": "fixmatch", "addons": "align"})
+    assert published.note == "alignment loss without blending"
     assert look_up(rows, "cifar10-lt", C10, {"base": "fixmatch", "addons": "daso:L=128"}).note == ""
 
 
-def test_reversed_uniform_is_uniform(rows):
+def test_reversed_uniform_distribution_is_uniform(rows):
     setting = C10 | {"n1": 1500, "m1": 3000, "gamma_u": 1, "reversed": True}
     assert look_up(rows, "cifar10-lt", setting, DASO).mean == 88.8
 
 
-def test_a_reversed_setting_is_never_the_matched_one(rows):
-    """Table 2 has no LA row, table 1 has one with gamma_u = 100."""
+def test_reversed_setting_does_not_match_a_row_that_is_not_reversed(rows):
+    """Table 1 has an LA row with gamma_u = 100, table 2 has no LA row."""
     assert look_up(rows, "cifar10-lt", C10, LA) is not None
     assert look_up(rows, "cifar10-lt", C10 | {"reversed": True}, LA) is None
 
 
-def test_contradictions_are_noted_once(rows):
+def test_contradicting_tables_are_noted_once(rows):
     setting = {"n1": 150, "m1": 300, "gamma_l": 10, "gamma_u": 10}
-    found = look_up(rows, "cifar100-lt", setting, {"base": "fixmatch", "addons": "crest+"})
-    assert (found.mean, found.note) == (57.4, "table 11 prints 57.1±0.65 for this cell")
+    published = look_up(rows, "cifar100-lt", setting, {"base": "fixmatch", "addons": "crest+"})
+    assert (published.mean, published.note) == (57.4, "table 11 prints 57.1±0.65 for this cell")
     stl = {"n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None}
     assert look_up(rows, "stl10-lt", stl, LA).note == "Table 11 prints 63.4±2.99 for the same cell"
     assert look_up(rows, "cifar10-lt", C10, DASO).note == ""
@@ -170,7 +171,7 @@ RECALLED, SPREAD = "recalled, not confirmed", "spread recalled, not confirmed"
 
 
 @pytest.mark.parametrize(
-    ("place", "paper", "mean", "std", "source", "doubt"),
+    ("cell", "paper", "mean", "std", "source", "doubt"),
     [
         ("cifar10-lt/n5000-g100-p10", DEBIASPL, 79.2, 1.0, "Wang et al. 2022", RECALLED),
         ("cifar10-lt/n5000-g100-p30", DEBIASPL, 80.6, 0.5, "Wang et al. 2022", RECALLED),
@@ -183,19 +184,20 @@ RECALLED, SPREAD = "recalled, not confirmed", "spread recalled, not confirmed"
         ("cifar100/n25", SIMMATCH, 74.93, 0.32, "Zheng et al. 2022", SPREAD),
     ],
 )
-def test_recalled_numbers_say_so(params, place, paper, mean, std, source, doubt):
-    dataset, setting = place.split("/")
-    found = look_up(read_all(FILE), dataset, setting_config(params, dataset, setting), paper)
-    assert (found.mean, found.std, found.source, found.doubt) == (mean, std, f"{source} ({doubt})", doubt)
+def test_recalled_numbers_have_a_doubt(params, cell, paper, mean, std, source, doubt):
+    dataset, setting = cell.split("/")
+    published = look_up(read_all_published(FILE), dataset, setting_config(params, dataset, setting), paper)
+    assert (published.mean, published.std, published.doubt) == (mean, std, doubt)
+    assert published.source == f"{source} ({doubt})"
 
 
-def test_a_recalled_number_keeps_the_zeros_it_was_printed_with(params):
-    found = look_up(read_all(FILE), "cifar10", setting_config(params, "cifar10", "n4"), SIMMATCH)
-    assert (found.printed, found.doubt) == ("94.40 ± 1.37", RECALLED)
+def test_recalled_number_keeps_trailing_zeros(params):
+    published = look_up(read_all_published(FILE), "cifar10", setting_config(params, "cifar10", "n4"), SIMMATCH)
+    assert (published.printed, published.doubt) == ("94.40 ± 1.37", RECALLED)
 
 
-def test_every_recalled_number_has_a_doubt_and_a_setting(rows, params):
-    recalled = read_all(FILE)[len(rows) :]
+def test_every_recalled_row_has_a_doubt_and_matches_one_setting(rows, params):
+    recalled = read_all_published(FILE)[len(rows) :]
     assert len(recalled) == 22
     assert {row["doubt"] for row in recalled} == {RECALLED, SPREAD}
     assert {row["source"] for row in recalled} == {"simmatch_paper", "debiaspl_paper"}
@@ -206,9 +208,10 @@ def test_every_recalled_number_has_a_doubt_and_a_setting(rows, params):
         assert keys.count(row_key(row)) == 1, row
 
 
-def test_what_is_confirmed_agrees_with_what_others_repeat(rows):
-    """Means of CIFAR-100: Suave prints them to one digit, a leaderboard errors, 100 - 25.07 and 100 - 20.58."""
-    recalled = {row["n1"]: float(row["mean"]) for row in read_all(FILE)[len(rows) :] if row["doubt"] == SPREAD}
+def test_confirmed_means_agree_with_other_publications(rows):
+    """Means of CIFAR-100: Suave prints them with one digit; a leaderboard prints errors, 25.07 and 20.58."""
+    recalled_rows = read_all_published(FILE)[len(rows) :]
+    recalled = {row["n1"]: float(row["mean"]) for row in recalled_rows if row["doubt"] == SPREAD}
     repeated = {row["n1"]: float(row["mean"]) for row in rows if row["source"] == "suave_paper" and row["n1"]}
     assert recalled == {"4": 62.19, "25": 74.93, "100": 79.42}
     assert {n: round(mean, 1) for n, mean in recalled.items()} == repeated
@@ -216,9 +219,9 @@ def test_what_is_confirmed_agrees_with_what_others_repeat(rows):
     assert sorted(errors) == pytest.approx(sorted(100 - recalled[n] for n in ("25", "100")))
 
 
-def test_a_debiaspl_that_debiases_nothing_is_never_a_target(params):
-    """USB has it on these settings, where its running mean is one number for all classes."""
-    rows = read_all(FILE)
+def test_debiaspl_of_usb_is_never_looked_up(params):
+    """USB has results on these settings, but its running mean is one number for all classes and removes no bias."""
+    rows = read_all_published(FILE)
     usb = [row for row in rows if (row["source"], row["addons"]) == ("usb_results", "debiaspl")]
     sizes = {(row["n1"], row["m1"]) for row in usb if row["dataset"] == "cifar10-lt"}
     assert sizes == {("500", "4000"), ("1500", "3000")}
@@ -228,17 +231,17 @@ def test_a_debiaspl_that_debiases_nothing_is_never_a_target(params):
                 assert look_up(rows, dataset, setting_config(params, dataset, name), DEBIASPL) is None, name
 
 
-def test_the_paper_comes_before_what_is_recalled(rows):
-    both = [*read_all(FILE)[len(rows) :], *rows]
-    doubtful = {**both[6], "n1": "500", "m1": "4000"}
-    assert (doubtful["mean"], doubtful["base"]) == ("67.3", "fixmatch")
-    assert look_up([doubtful, *rows], "cifar10-lt", C10, {"base": "fixmatch"}).mean == 67.8
+def test_paper_takes_precedence_over_recalled_numbers(rows):
+    both = [*read_all_published(FILE)[len(rows) :], *rows]
+    recalled = {**both[6], "n1": "500", "m1": "4000"}
+    assert (recalled["mean"], recalled["base"]) == ("67.3", "fixmatch")
+    assert look_up([recalled, *rows], "cifar10-lt", C10, {"base": "fixmatch"}).mean == 67.8
     assert look_up(rows, "cifar10", {"n1": 4, "m1": "train", "gamma_l": 1}, SIMMATCH) is None
 
 
-def test_missing_file_and_column(tmp_path):
+def test_missing_file_or_column_raises(tmp_path):
     with pytest.raises(DataError, match=r"results\.csv: cannot read the published numbers"):
         read_published(tmp_path / "results.csv")
     (tmp_path / "results.csv").write_text("source,table\n")
-    with pytest.raises(DataError, match="no column dataset"):
+    with pytest.raises(DataError, match="missing column dataset"):
         read_published(tmp_path / "results.csv")

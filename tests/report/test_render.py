@@ -1,4 +1,4 @@
-"""The whole report: complete, empty and half done, offline, escaped, the same bytes twice."""
+"""Whole report: complete, empty and partial; offline, escaped and reproducible byte for byte."""
 
 import csv
 import hashlib
@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from daso.data.files import checksummed
-from daso.report.collect import plus_minus
-from daso.report.sections import described, signed
+from daso.report.collect import format_mean_std
+from daso.report.sections import format_setting, format_signed
 
 FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"}
 VOID = {"meta", "br", "img", "hr", "link", "input"}
@@ -18,7 +18,7 @@ SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short 
 
 
 class Page(HTMLParser):
-    """Tags, addresses, ids and words; fails where tags do not match."""
+    """Tags, links, ids and text of an HTML page; raises AssertionError for unbalanced tags."""
 
     def __init__(self, text):
         super().__init__()
@@ -60,23 +60,23 @@ def cells(out):
 
 
 @pytest.mark.parametrize("limit", [0, 3, 18])
-def test_any_number_of_runs(project, make_suite, limit):
+def test_report_of_any_number_of_runs(project, make_suite, limit):
     suite = make_suite()
     project.fill(suite, limit=limit)
     out = project.build(suite)
     assert {path.name for path in out.iterdir()} == FILES
-    found = page(out)
-    assert not {"script", "link", "img", "iframe"} & set(found.tags)
-    assert all(link.startswith(("#", "data:image/png;base64,")) for link in found.links)
-    assert len(found.ids) == len(set(found.ids))
-    states = [row["state"] for row in cells(out)]
-    assert states.count("done") == limit // 3
-    assert f"{limit // 3} of 6 cells complete, {limit} of 18 runs finished." in found.text
-    assert ("svg" in found.tags) == (limit > 0)
+    html = page(out)
+    assert not {"script", "link", "img", "iframe"} & set(html.tags)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in html.links)
+    assert len(html.ids) == len(set(html.ids))
+    statuses = [row["state"] for row in cells(out)]
+    assert statuses.count("done") == limit // 3
+    assert f"{limit // 3} of 6 cells complete, {limit} of 18 runs finished." in html.text
+    assert ("svg" in html.tags) == (limit > 0)
 
 
-def test_numbers_of_a_cell(project, make_suite):
-    """FixMatch + DASO at 75.6, 76.0, 76.4: mean 76.0, deviation 0.4, 0.0 from the published 76.0."""
+def test_numbers_and_verdict_of_a_cell(project, make_suite):
+    """FixMatch + DASO at 75.6, 76.0, 76.4: mean 76.0, deviation 0.4, difference 0.0 from the published 76.0."""
     suite = make_suite()
     project.fill(suite)
     out = project.build(suite)
@@ -90,7 +90,7 @@ def test_numbers_of_a_cell(project, make_suite):
     assert "Oh et al. 2022, table 1; Oh et al. 2022, table 2" in text
 
 
-def test_a_recalled_number_is_shown_with_its_doubt_and_judged_by_nobody(project, make_suite):
+def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, make_suite):
     """DebiasPL at gamma 100 with a tenth labeled: 79.2 ± 1.0; ours is 76.0."""
     suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
     suite["tables"][0]["methods"][0]["paper"] = {"base": "fixmatch", "addons": "debiaspl"}
@@ -106,12 +106,12 @@ def test_a_recalled_number_is_shown_with_its_doubt_and_judged_by_nobody(project,
     assert "published 79.2 ± 1.0, recalled, not confirmed; not comparable |" in (out / "report.md").read_text()
 
 
-def test_an_ablation_has_a_number_without_a_spread(project, make_suite):
-    """Table 5 prints 70.98 for blending alone and table 6 72.96 for v = 0.5; ours are 76.0 and 73.5."""
+def test_ablations_are_compared_without_a_deviation(project, make_suite):
+    """Published: 70.98 for blending alone (table 5), 72.96 for v = 0.5 (table 6). Ours: 76.0 and 73.5."""
     suite = make_suite(settings=("n500-m4000-l100-u100",))
-    alone = {"base": "fixmatch", "addons": "daso:no-align", "also": ["daso:lambda_align=0"]}
+    blending_alone = {"base": "fixmatch", "addons": "daso:no-align", "also": ["daso:lambda_align=0"]}
     suite["tables"][0]["methods"] = [
-        {"name": "no_align", "title": "Blending alone", "paper": alone},
+        {"name": "no_align", "title": "Blending alone", "paper": blending_alone},
         {"name": "v", "title": "v = 0.5", "paper": {"base": "fixmatch", "addons": "daso:v=0.5"}},
     ]
     project.fill(suite, lambda setting, method, seed: (0.735 if method == "v" else 0.76) + 0.004 * (seed - 1))
@@ -127,12 +127,12 @@ def test_an_ablation_has_a_number_without_a_spread(project, make_suite):
     assert "published 70.98; +5.0, no published spread |" in (out / "report.md").read_text()
 
 
-def test_states_are_told(project, make_suite, run_ids):
+def test_stale_and_running_seeds_are_printed(project, make_suite, run_ids):
     suite = make_suite()
     project.fill(suite, limit=4)
     runs = [run for *_, run in run_ids(suite)]
-    project.resume_state(runs[4])
-    project.resume_state(runs[6])
+    project.write_checkpoint(runs[4])
+    project.write_checkpoint(runs[6])
     out = project.build(suite, expected_keys={runs[0]: "newer"})
     assert [row["state"] for row in cells(out)][:4] == ["partial", "partial", "running", "missing"]
     text = page(out).text
@@ -142,7 +142,7 @@ def test_states_are_told(project, make_suite, run_ids):
     assert "1 run against 3 published" in text
 
 
-def test_a_single_run_has_no_deviation(project, make_suite):
+def test_single_run_has_no_deviation(project, make_suite):
     suite = make_suite(seeds=(0,))
     project.fill(suite)
     out = project.build(suite)
@@ -153,7 +153,7 @@ def test_a_single_run_has_no_deviation(project, make_suite):
     assert "One seed a method, so no band." in page(out).text
 
 
-def test_an_incomparable_protocol_is_labeled_everywhere(project, make_suite):
+def test_protocol_that_is_not_comparable_is_labeled_in_every_caption(project, make_suite):
     suite = make_suite(protocol=SHORT)
     project.fill(suite)
     out = project.build(suite)
@@ -168,7 +168,7 @@ def test_an_incomparable_protocol_is_labeled_everywhere(project, make_suite):
     assert all("short schedule" in line for line in markdown.splitlines() if line.startswith("### Table"))
 
 
-def test_pairs_only_where_nothing_is_comparable(project, make_suite):
+def test_paired_differences_only_if_no_cell_is_comparable(project, make_suite):
     suite = make_suite()
     project.fill(suite)
     assert "Paired differences" not in page(project.build(suite)).text
@@ -179,17 +179,17 @@ def test_pairs_only_where_nothing_is_comparable(project, make_suite):
     assert "no published number (6 of 6 cells)" in text
 
 
-def test_speed_of_two_devices(project, make_suite, run_ids):
-    """Seed 0 at 10 steps/s on a CPU, seeds 1 and 2 at 100 and 300 on a GPU: 10.0 and 200; 5 % of 100 are the rest."""
+def test_speeds_of_two_devices_are_separate_rows(project, make_suite, run_ids):
+    """Seed 0: 10 steps/s on a CPU; seeds 1 and 2: 100 and 300 on a GPU, median 200. The rest of the time is 5 %."""
     suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
     share = {"augmentation": 0.1, "forward": 0.2, "backward": 0.4, "update": 0.15, "evaluation": 0.1}
-    steps, device = (10.0, 100.0, 300.0), ("cpu: made up", "cuda: made up", "cuda: made up")
+    steps, devices = (10.0, 100.0, 300.0), ("cpu: made up", "cuda: made up", "cuda: made up")
     project.fill(suite)
     for *_, seed, run in run_ids(suite):
         path = project.metrics / f"{run}.json"
         tree = json.loads(path.read_text())
         tree["speed"] |= {"steps_per_second": steps[seed], "share": share, "peak_memory_mib": 512.0, "replicas": 1}
-        tree["provenance"] |= {"device": device[seed], "mode": "graph" if seed else "eager"}
+        tree["provenance"] |= {"device": devices[seed], "mode": "graph" if seed else "eager"}
         del tree["sha256"]
         path.write_bytes(checksummed(tree))
     out = project.build(suite)
@@ -203,7 +203,7 @@ def test_speed_of_two_devices(project, make_suite, run_ids):
     assert {line.count("|") for line in table.splitlines() if line.startswith("|")} == {15}
 
 
-def test_other_images_are_not_comparable(project, make_suite, run_ids):
+def test_unrecognised_images_are_not_comparable(project, make_suite, run_ids):
     suite = make_suite(methods=("fixmatch",))
     for _, setting, _, seed, run in run_ids(suite):
         project.write_run(run, 0.68, seed, setting, source={"kind": "image_folder"})
@@ -215,7 +215,7 @@ def test_other_images_are_not_comparable(project, make_suite, run_ids):
     )
 
 
-def test_same_bytes_twice(project, make_suite, tmp_path):
+def test_report_is_reproducible(project, make_suite, tmp_path):
     suite = make_suite()
     project.fill(suite, limit=7)
     first, second = project.build(suite), project.build(suite, out=tmp_path / "again")
@@ -224,17 +224,17 @@ def test_same_bytes_twice(project, make_suite, tmp_path):
 
 
 def printed_digest(out):
-    """The digest of the numbers, the same on the page and in Markdown."""
-    found = {
+    """Return the digest of the numbers, which is the same in HTML and Markdown."""
+    digests = {
         re.search(r"numbers: sha256 `?([0-9a-f]{64})\b", text)[1]
         for text in (page(out).text, (out / "report.md").read_text())
     }
-    (digest,) = found
+    (digest,) = digests
     return digest
 
 
-def test_the_digest_of_the_numbers_is_printed(project, make_suite, run_ids, tmp_path):
-    """It is that of metrics.json; it does not depend on time and place, and it does on an accuracy."""
+def test_digest_of_the_numbers_is_printed(project, make_suite, run_ids, tmp_path):
+    """The digest is that of metrics.json; it depends on accuracies, not on times or commits."""
     suite = make_suite()
     project.fill(suite)
     first = project.build(suite)
@@ -246,26 +246,26 @@ def test_the_digest_of_the_numbers_is_printed(project, make_suite, run_ids, tmp_
     tree["speed"]["seconds"] = 7200.0
     tree["provenance"]["commit"] = "fedcba654321"
     project.write_metrics(tree)
-    elsewhere = project.build(suite, out=tmp_path / "elsewhere")
-    assert (elsewhere / "report.md").read_bytes() != (first / "report.md").read_bytes()
-    assert printed_digest(elsewhere) == digest
+    other_commit = project.build(suite, out=tmp_path / "other_commit")
+    assert (other_commit / "report.md").read_bytes() != (first / "report.md").read_bytes()
+    assert printed_digest(other_commit) == digest
     tree["top1"]["median"] += 0.0001
     project.write_metrics(tree)
     assert printed_digest(project.build(suite, out=tmp_path / "other")) != digest
 
 
-def test_everything_is_escaped(project, make_suite):
-    evil = "<script>alert('x')</script> & | `b`"
+def test_markup_is_escaped(project, make_suite):
+    markup = "<script>alert('x')</script> & | `b`"
     suite = make_suite()
-    suite["title"] = suite["note"] = evil
+    suite["title"] = suite["note"] = markup
     table = suite["tables"][0]
-    table["title"] = table["dataset"]["title"] = table["methods"][1]["title"] = evil
-    suite["protocol"] |= {"title": evil, "comparable": False, "note": evil}
+    table["title"] = table["dataset"]["title"] = table["methods"][1]["title"] = markup
+    suite["protocol"] |= {"title": markup, "comparable": False, "note": markup}
     project.fill(suite)
     out = project.build(suite)
-    found = page(out)
-    assert "script" not in found.tags
-    assert "<script>alert('x')</script> & | `b`" in found.text
+    html = page(out)
+    assert "script" not in html.tags
+    assert "<script>alert('x')</script> & | `b`" in html.text
     markdown = (out / "report.md").read_text()
     assert "<script>" not in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("| &lt;script")]
@@ -273,7 +273,7 @@ def test_everything_is_escaped(project, make_suite):
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 4 for row in rows[:1])  # method and two settings
 
 
-def test_missing_histories_are_said(project, make_suite, run_ids):
+def test_missing_histories_are_printed(project, make_suite, run_ids):
     suite = make_suite()
     project.fill(suite)
     for *_, run in list(run_ids(suite))[:3]:
@@ -281,7 +281,7 @@ def test_missing_histories_are_said(project, make_suite, run_ids):
     assert "1 cell has finished runs whose history is not here" in page(project.build(suite)).text
 
 
-def test_history_for_plots(project, make_suite):
+def test_history_csv_has_a_row_for_each_step(project, make_suite):
     suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
     project.fill(suite)
     with (project.build(suite) / "history.csv").open(newline="") as file:
@@ -290,7 +290,7 @@ def test_history_for_plots(project, make_suite):
     assert {(row["table"], row["method"], row["n"]) for row in rows} == {("main", "fixmatch", "3")}
 
 
-def test_a_hundred_classes(project, make_suite):
+def test_report_of_100_classes(project, make_suite):
     suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",), seeds=(0, 1))
     project.fill(suite, classes=100)
     out = project.build(suite)
@@ -298,34 +298,34 @@ def test_a_hundred_classes(project, make_suite):
     assert (out / "index.html").stat().st_size < 400_000
 
 
-def test_an_old_report_survives_a_failure(project, make_suite, run_ids):
+def test_failure_leaves_the_previous_report_unchanged(project, make_suite, run_ids):
     suite = make_suite()
     project.fill(suite, limit=3)
     out = project.build(suite)
     before = {name: (out / name).read_bytes() for name in FILES}
     next(project.metrics.rglob("*.json")).write_text("{")
-    with pytest.raises(Exception, match="not a readable file of metrics"):
+    with pytest.raises(Exception, match="not a readable metrics file"):
         project.build(suite)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_formats():
-    assert plus_minus(76.04, 0.368, 3) == "76.0 ± 0.37"
-    assert plus_minus(76.04, None, 1) == "76.0"
-    assert [signed(x) for x in (0.44, -1.26, 0.04, -0.04)] == ["+0.4", "−1.3", "0.0", "0.0"]
-    assert described({"name": "x", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True}) == {
+def test_format_of_numbers_and_settings():
+    assert format_mean_std(76.04, 0.368, 3) == "76.0 ± 0.37"
+    assert format_mean_std(76.04, None, 1) == "76.0"
+    assert [format_signed(x) for x in (0.44, -1.26, 0.04, -0.04)] == ["+0.4", "−1.3", "0.0", "0.0"]
+    assert format_setting({"name": "x", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True}) == {
         **{"name": "x", "n1": "20", "m1": "80", "gamma_l": "20"},
         **{"gamma_u": "1/10", "reversed": "reversed"},
     }
-    assert described({"name": "x", "n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None})["gamma_u"] == "unknown"
-    assert described({"name": "x", "n": 5000, "gamma": 100, "share": 0.3, "reversed": False}) == {
+    assert format_setting({"name": "x", "n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None})["gamma_u"] == "unknown"
+    assert format_setting({"name": "x", "n": 5000, "gamma": 100, "share": 0.3, "reversed": False}) == {
         **{"name": "x", "n1": "30 % of 5000", "m1": "the rest of it"},
         **{"gamma_l": "100", "gamma_u": "100", "reversed": ""},
     }
-    whole = described({"name": "x", "n1": 4, "m1": "train", "gamma_l": 1, "reversed": False})
+    whole = format_setting({"name": "x", "n1": 4, "m1": "train", "gamma_l": 1, "reversed": False})
     sizes = [whole[name] for name in ("n1", "m1", "gamma_l", "gamma_u")]
     assert sizes == ["4", "every training image", "1", "as found"]
-    assert described({"name": "x", "labeled": 0.25, "reversed": False}) == {
+    assert format_setting({"name": "x", "labeled": 0.25, "reversed": False}) == {
         **{"name": "x", "n1": "25 % of each class", "m1": "the rest of it"},
         **{"gamma_l": "as found", "gamma_u": "as found", "reversed": ""},
     }

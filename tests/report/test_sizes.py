@@ -1,4 +1,4 @@
-"""Sizes by arithmetic beside the tensors of networks and methods that are really built."""
+"""Computed sizes against the tensors of networks and methods that are built."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ METHODS = (
 
 @pytest.mark.parametrize("network", [{}, {"protocol.network": WRN}], ids=["small_convnet", "wide_resnet"])
 @pytest.mark.parametrize("method", METHODS)
-def test_state_is_that_of_the_built_run(method, network):
-    """Within 2 %: counters and batch norms' numbers of batches are left out, and random classes are not so even."""
+def test_checkpoint_size_matches_the_built_run(method, network):
+    """Within 2 %: counters and batch norms' numbers of batches are left out, and random classes are not uniform."""
     run = Run("digits", "n20-m80-l20-u10", "smoke", method, 0)
     config = changed(KEYS.resolved(run), network)
     env = sizes(config["setting"], config["dataset"]["num_classes"])
@@ -34,5 +34,5 @@ def test_state_is_that_of_the_built_run(method, network):
     data.labeled.labels = labels
     data.labeled.images = data.labeled.images[: len(labels)]
     built = trainer(config, CPU, "auto", data)
-    real = sum(tensor.numel() * tensor.element_size() for tensor in built.written().values())
-    assert bytes_of(config, images).state == pytest.approx(real, rel=0.02)
+    expected = sum(tensor.numel() * tensor.element_size() for tensor in built.written().values())
+    assert bytes_of(config, images).state == pytest.approx(expected, rel=0.02)

@@ -1,18 +1,18 @@
-"""Verdicts, coverage and paired differences, worked by hand."""
+"""Verdicts, coverage and paired differences, against numbers computed by hand."""
 
 import math
 
 import pytest
 
-from daso.report.collect import Cell, Spread, collect
+from daso.report.collect import Cell, MeanStd, collect
 from daso.report.published import Published
 from daso.report.verdicts import (
     band,
     coverage,
     in_archive_order,
     judge,
-    label,
-    paired,
+    paired_difference,
+    protocol_label,
     reasons_not_comparable,
     references,
     remarks,
@@ -25,76 +25,76 @@ SOURCES = ({"kind": "cifar10", "md5": "c58f"}, RECOGNISED)
 
 def test_band_of_three_runs_a_side():
     """2 sqrt(0.37^2 / 3 + 0.6^2 / 3) = 2 sqrt(0.4969 / 3) = 0.81396."""
-    assert band(Spread(76.5, 0.6, 3), PAPER) == pytest.approx(0.81396, abs=1e-5)
+    assert band(MeanStd(76.5, 0.6, 3), PAPER) == pytest.approx(0.81396, abs=1e-5)
 
 
-def test_band_of_a_single_run_borrows_the_published_deviation():
+def test_band_of_a_single_run_uses_the_published_deviation():
     """2 * 0.37 * sqrt(1/3 + 1) = 0.74 * 1.154701 = 0.85448."""
-    assert band(Spread(76.5, None, 1), PAPER) == pytest.approx(0.85448, abs=1e-5)
+    assert band(MeanStd(76.5, None, 1), PAPER) == pytest.approx(0.85448, abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("mean", "word"),
+    ("mean", "text"),
     [(76.0, "within 1 point"), (77.0, "within 1 point"), (74.9, "no published spread"), (90.0, "no published spread")],
 )
 @pytest.mark.parametrize(("std", "n"), [(0.6, 3), (9.0, 12), (None, 1)])
-def test_without_a_published_deviation_nothing_is_inside_or_outside(mean, word, std, n):
-    """Our own spread says nothing of theirs, however wide it is; the difference is told."""
-    found = judge(Spread(mean, std, n), PAPER._replace(std=None))
-    assert (found.word, found.band, found.reasons) == (word, None, ())
-    assert found.difference == pytest.approx(mean - 76.0)
+def test_no_band_without_a_published_deviation(mean, text, std, n):
+    """Our own deviation does not replace the published one, however large it is; the difference is reported."""
+    verdict = judge(MeanStd(mean, std, n), PAPER._replace(std=None))
+    assert (verdict.text, verdict.band, verdict.reasons) == (text, None, ())
+    assert verdict.difference == pytest.approx(mean - 76.0)
 
 
-def test_what_is_in_doubt_gets_no_verdict():
-    """Not even where it is the same number, or beside other reasons not to compare."""
-    found = judge(Spread(76.0, 0.4, 3), PAPER._replace(doubt="recalled, not confirmed"))
-    assert found == ("not comparable", None, None, ("recalled, not confirmed",))
-    found = judge(Spread(76.0, 0.4, 3), PAPER._replace(doubt="recalled"), ["short schedule"])
-    assert found == ("not comparable", None, None, ("recalled", "short schedule"))
+def test_numbers_in_doubt_get_no_verdict():
+    """Not even if the numbers are equal, and with all other reasons against a comparison."""
+    verdict = judge(MeanStd(76.0, 0.4, 3), PAPER._replace(doubt="recalled, not confirmed"))
+    assert verdict == ("not comparable", None, None, ("recalled, not confirmed",))
+    verdict = judge(MeanStd(76.0, 0.4, 3), PAPER._replace(doubt="recalled"), ["short schedule"])
+    assert verdict == ("not comparable", None, None, ("recalled", "short schedule"))
 
 
-def test_more_seeds_sharpen_the_band():
-    assert band(Spread(76.5, 0.6, 12), PAPER) == pytest.approx(2 * math.sqrt(0.1369 / 3 + 0.03), abs=1e-9)
+def test_more_seeds_narrow_the_band():
+    assert band(MeanStd(76.5, 0.6, 12), PAPER) == pytest.approx(2 * math.sqrt(0.1369 / 3 + 0.03), abs=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("mean", "word"),
+    ("mean", "text"),
     [
         (76.5, "inside the spread"),
         (75.2, "inside the spread"),  # -0.8 against a band of 0.814
         (76.9, "within 1 point"),
-        (77.0, "within 1 point"),  # exactly one point, whatever the floating point
+        (77.0, "within 1 point"),  # exactly one point, despite rounding
         (77.1, "outside"),
         (74.9, "outside"),
     ],
 )
-def test_words(mean, word):
-    verdict = judge(Spread(mean, 0.6, 3), PAPER)
-    assert (verdict.word, verdict.reasons) == (word, ())
+def test_verdict_depends_on_band_and_difference(mean, text):
+    verdict = judge(MeanStd(mean, 0.6, 3), PAPER)
+    assert (verdict.text, verdict.reasons) == (text, ())
     assert verdict.difference == pytest.approx(mean - 76.0)
 
 
-def test_a_wide_band_can_reach_beyond_a_point():
-    """s = 3 on both sides: 2 sqrt(9/3 + 9/3) = 4.9, so two points are inside, and the band is told."""
-    verdict = judge(Spread(78.0, 3.0, 3), PAPER._replace(std=3.0))
-    assert verdict.word == "inside the spread"
+def test_wide_band_includes_differences_above_a_point():
+    """s = 3 on both sides: 2 sqrt(9/3 + 9/3) = 4.9, so two points are inside, and the band is reported."""
+    verdict = judge(MeanStd(78.0, 3.0, 3), PAPER._replace(std=3.0))
+    assert verdict.text == "inside the spread"
     assert verdict.band == pytest.approx(4.89898, abs=1e-5)
 
 
-def test_fewer_runs_are_compared_and_said():
-    assert judge(Spread(76.5, None, 1), PAPER).reasons == ("1 run against 3 published",)
-    assert judge(Spread(76.5, 0.6, 2), PAPER).reasons == ("2 runs against 3 published",)
-    assert judge(Spread(76.5, 0.6, 5), PAPER).reasons == ()
+def test_fewer_runs_than_published_are_a_reason():
+    assert judge(MeanStd(76.5, None, 1), PAPER).reasons == ("1 run against 3 published",)
+    assert judge(MeanStd(76.5, 0.6, 2), PAPER).reasons == ("2 runs against 3 published",)
+    assert judge(MeanStd(76.5, 0.6, 5), PAPER).reasons == ()
 
 
-def test_not_comparable_gives_every_reason_and_no_difference():
-    verdict = judge(Spread(76.0, 0.6, 3), PAPER, ["short schedule", "other images"])
-    assert (verdict.word, verdict.difference) == ("not comparable", None)
+def test_not_comparable_has_every_reason_and_no_difference():
+    verdict = judge(MeanStd(76.0, 0.6, 3), PAPER, ["short schedule", "other images"])
+    assert (verdict.text, verdict.difference) == ("not comparable", None)
     assert verdict.reasons == ("short schedule", "other images")
 
 
-def test_a_missing_number_is_reason_enough():
-    assert judge(Spread(76.5, 0.6, 3), None, ["short schedule"]) == (
+def test_missing_published_number_is_the_only_reason():
+    assert judge(MeanStd(76.5, 0.6, 3), None, ["short schedule"]) == (
         "not comparable",
         None,
         None,
@@ -102,11 +102,11 @@ def test_a_missing_number_is_reason_enough():
     )
 
 
-def test_not_run_comes_first():
-    assert judge(None, None, ["short schedule"]).word == "not run"
+def test_not_run_takes_precedence():
+    assert judge(None, None, ["short schedule"]).text == "not run"
 
 
-def test_obstacles(make_metrics):
+def test_reasons_not_comparable(make_metrics):
     run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     folder = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
     assert reasons_not_comparable({"comparable": True, "note": ""}, [run]) == []
@@ -118,11 +118,11 @@ def test_obstacles(make_metrics):
     assert reasons_not_comparable({"comparable": False, "note": "short schedule"}, []) == ["short schedule"]
     assert reasons_not_comparable({"name": "x", "title": "a title"}, []) == [
         "a title"
-    ]  # nothing says that it is comparable
-    assert label({"comparable": True, "note": "a note"}) == ""
+    ]  # `comparable` is false by default
+    assert protocol_label({"comparable": True, "note": "a note"}) == ""
 
 
-def test_only_an_archive_has_its_order():
+def test_only_archive_sources_are_in_archive_order():
     assert in_archive_order({"kind": "cifar10", "md5": "c58f"})
     assert not in_archive_order({"kind": "image_folder", "origin": "cifar", "sha256": "ab12"})
     assert not in_archive_order(RECOGNISED)
@@ -130,38 +130,39 @@ def test_only_an_archive_has_its_order():
     assert not in_archive_order(None)
 
 
-def test_another_draw_marks_every_verdict(make_metrics):
-    """Of one run that was drawn from files, with or without a published spread; what gets no verdict has no mark."""
+def test_remark_on_another_draw_is_added_to_every_verdict(make_metrics):
+    """One run with images from files is enough; cells that are not comparable have no remark."""
     archive, files = (make_metrics(f"d/s/paper/m/s{i}", source=source) for i, source in enumerate(SOURCES))
     assert remarks([archive, archive]) == []
     assert remarks([archive, files]) == ["another draw of the splits"]
-    marked = ("another draw of the splits",)
-    assert judge(Spread(76.5, 0.6, 3), PAPER, remarks=marked) == (
+    remark = ("another draw of the splits",)
+    assert judge(MeanStd(76.5, 0.6, 3), PAPER, remarks=remark) == (
         "inside the spread",
         0.5,
         pytest.approx(0.814, abs=1e-3),
-        marked,
+        remark,
     )
-    assert judge(Spread(76.5, 0.6, 3), PAPER._replace(std=None), remarks=marked) == (
+    assert judge(MeanStd(76.5, 0.6, 3), PAPER._replace(std=None), remarks=remark) == (
         "within 1 point",
         0.5,
         None,
-        marked,
+        remark,
     )
-    assert judge(Spread(76.5, None, 1), PAPER, remarks=marked).reasons == ("1 run against 3 published", *marked)
-    assert judge(Spread(76.5, 0.6, 3), PAPER, ["short"], marked).reasons == ("short",)
+    assert judge(MeanStd(76.5, None, 1), PAPER, remarks=remark).reasons == ("1 run against 3 published", *remark)
+    assert judge(MeanStd(76.5, 0.6, 3), PAPER, ["short"], remark).reasons == ("short",)
 
 
-def cell(run, done=(), seeds=(0, 1, 2), **more):
-    return Cell("t", "s", run.split("/")[-1], run, tuple(seeds), done=dict.fromkeys(done, {}), **more)
+def cell(run, done=(), seeds=(0, 1, 2), **fields):
+    return Cell("t", "s", run.split("/")[-1], run, tuple(seeds), done=dict.fromkeys(done, {}), **fields)
 
 
 def test_coverage_counts_a_shared_cell_once():
-    found = coverage([cell("a", (0, 1, 2)), cell("a", (0, 1, 2)), cell("b", (1,), running=(0,)), cell("c", stale=(2,))])
-    assert found == (1, 3, 4, 9, 1, 1)
+    shared = cell("a", (0, 1, 2))
+    result = coverage([shared, shared, cell("b", (1,), running=(0,)), cell("c", stale=(2,))])
+    assert result == (1, 3, 4, 9, 1, 1)
 
 
-def test_references():
+def test_reference_is_the_learner_without_addons_or_the_first_method():
     methods = [
         {"name": "sup", "paper": {"base": "supervised", "addons": ""}},
         {"name": "fm", "paper": {"base": "fixmatch", "addons": ""}},
@@ -172,29 +173,29 @@ def test_references():
     assert references(methods[:1]) == {}
 
 
-def two_cells(project, make_suite, make_metrics, levels, **more):
+def two_cells(project, make_suite, make_metrics, levels, **provenance):
     suite = make_suite(methods=("fixmatch", "fixmatch_daso"), settings=("n500-m4000-l100-u100",))
     for method, row in zip(("fixmatch", "fixmatch_daso"), levels, strict=True):
         for seed, level in enumerate(row):
             run = f"cifar10-lt/n500-m4000-l100-u100/paper/{method}/s{seed}"
-            project.write_metrics(make_metrics(run, level, seed, **(more if method == "fixmatch" else {})))
+            project.write_metrics(make_metrics(run, level, seed, **(provenance if method == "fixmatch" else {})))
     return collect(suite, project.metrics, project.scratch)
 
 
-def test_paired_by_hand(project, make_suite, make_metrics):
+def test_paired_difference_of_three_seeds(project, make_suite, make_metrics):
     """80, 81, 84 against 79, 81, 82: +1, 0, +2."""
     reference, ours = two_cells(project, make_suite, make_metrics, [(0.79, 0.81, 0.82), (0.80, 0.81, 0.84)])
-    found = paired(ours, reference)
-    assert (found.method, found.reference, found.n, found.wins, found.ties) == ("fixmatch_daso", "fixmatch", 3, 2, 1)
-    assert (found.mean, found.low, found.high) == pytest.approx((1.0, 0.0, 2.0))
+    pair = paired_difference(ours, reference)
+    assert (pair.method, pair.reference, pair.n, pair.wins, pair.ties) == ("fixmatch_daso", "fixmatch", 3, 2, 1)
+    assert (pair.mean, pair.low, pair.high) == pytest.approx((1.0, 0.0, 2.0))
 
 
-def test_only_seeds_of_both_on_one_split_are_paired(project, make_suite, make_metrics):
+def test_only_common_seeds_with_the_same_split_are_paired(project, make_suite, make_metrics):
     reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80, 0.81, 0.84)])
-    assert paired(ours, reference).n == 1
+    assert paired_difference(ours, reference).n == 1
     reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], split_sha256="another")
-    assert paired(ours, reference) is None
+    assert paired_difference(ours, reference) is None
     drawn = make_metrics("cifar10-lt/n500-m4000-l100-u100/paper/fixmatch/s0", 0.79, 0)["provenance"]["split_sha256"]
     enlarged = {"split_sha256": "another", "drawn_sha256": drawn}
     reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], **enlarged)
-    assert paired(ours, reference).n == 1
+    assert paired_difference(ours, reference).n == 1
