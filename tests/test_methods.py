@@ -16,7 +16,7 @@ from daso.config.build import Upstream, build
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run
-from daso.engine.compiled import TAIL, Compiled
+from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
 from daso.engine.resident import Pool, Resident
 from daso.engine.round_robin import advance_together
 from daso.engine.train import Trainer
@@ -202,7 +202,7 @@ def test_a_step_never_asks_the_device(recipe):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
         for t in {run.learner.set_phase(t): t for t in range(6)}.values():  # a step of each phase
             run.learner.set_phase(t)
-            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
+            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.step_index)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
 
@@ -234,7 +234,7 @@ def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
     first = len(graphs)
     run.evaluate()
     run.advance(10)
-    assert len(forwards) <= first == len(graphs) <= len(forwards) + len(phases) * len(TAIL)
+    assert len(forwards) <= first == len(graphs) <= len(forwards) + len(phases) * len(COMPILED_FUNCTIONS)
     assert run.mode == "compiled"
     assert all(torch.equal(mine, plain.weights()["student"][name]) for name, mine in run.weights()["student"].items())
     assert len(phases) <= 3

@@ -98,12 +98,12 @@ class Fakes:
     def capturing(self, run, mode="graph"):
         """The run, as it would be on CUDA; one at a time."""
         program, fakes = run.program, self
-        run.watch.on_cpu, run.chosen, program.mode, program.loader = False, mode, mode, OnCuda(program.loader)
-        program.captures, program.side, program.sampled = True, Stream(), False
+        run.stopwatch.on_cpu, run.chosen, program.mode, program.loader = False, mode, mode, OnCuda(program.loader)
+        program.captures, program.side, program.stages_sampled = True, Stream(), False
         program.pool = torch.cuda.graph_pool_handle()
 
         def written():
-            return {**run.written(), "slot": program.slot, "rate": run.rate}
+            return {**run.written(), "slot": program.step_index, "rate": run.rate}
 
         class Graph:
             pool = None  # that it uses, once its capture has ended
@@ -116,7 +116,7 @@ class Fakes:
                 fakes.replays += 1
                 for addon, now in zip(run.learner.chain, self.now, strict=True):
                     addon.now = now
-                program._once_and_on()
+                program._run_and_advance()
 
         @contextmanager
         def graph(graph, pool, stream):

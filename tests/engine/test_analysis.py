@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from daso.data.run_files import load_finished_run
-from daso.engine.analysis import analysis, likeness
+from daso.engine.analysis import analysis, class_similarity
 from daso.errors import DataError
 from tests.finished import finish
 
@@ -106,7 +106,7 @@ def test_a_class_that_is_never_guessed_has_no_ratio(tmp_path):
 
 def test_likeness_of_those_guessed_most_and_least():
     """Cosine .6 of (.9, .3) and (.3, .9), .3 and .9 over the root of .9 of these with (0, 1); the last has none."""
-    found = likeness(arrays()["class_features"], np.array([[0] * 4] * 4 + [[9, 4, 2, 1]]))
+    found = class_similarity(arrays()["class_features"], np.array([[0] * 4] * 4 + [[9, 4, 2, 1]]))
     assert found["by"] == "guesses"
     assert found["most"]["classes"] == [0, 1]
     assert found["most"]["nearest"] == [[1, 2, 3], [2, 0, 3]]
@@ -118,7 +118,7 @@ def test_likeness_of_those_guessed_most_and_least():
 def test_likeness_of_those_over_and_under_predicted():
     """Guessed 8, 6 and 6 times where 16, 2 and 3 are true, and once where none is; the unknown ones have no say."""
     counts = np.array([[8, 4, 3, 1], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 0], [0, 0, 0, 90]])
-    found = likeness(arrays()["class_features"], counts)
+    found = class_similarity(arrays()["class_features"], counts)
     assert found["by"] == "truth"
     assert (found["most"]["classes"], found["least"]["classes"]) == ([1, 2], [0, 3])
 

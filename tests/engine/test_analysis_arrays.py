@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from daso.engine.analysis_arrays import counted, observed
+from daso.engine.analysis_arrays import window_arrays, analysis_arrays
 from tests.engine.world import SUPERVISED, trainer
 
 GUESSES = np.array([0] * 10 + [1] * 6)  # of 16 unlabeled images, whose classes are 0, 1, 0, 1, ...
@@ -12,7 +12,7 @@ def test_counts_means_and_a_sample():
     run = trainer()
     run.advance(2)
     run.monitor.drain()
-    found = observed(run, GUESSES)
+    found = analysis_arrays(run, GUESSES)
     assert found["final_counts"].tolist() == [[5, 3], [5, 3], [0, 0]]
     features = run.embed(run.data.unlabeled).numpy()
     assert np.allclose(found["class_features"], [features[::2].mean(0), features[1::2].mean(0)], atol=1e-6)
@@ -30,7 +30,7 @@ def test_counts_means_and_a_sample():
 def test_where_classes_are_unknown_means_follow_the_guesses():
     run = trainer()
     run.data.unlabeled.labels.fill_(-1)
-    found = observed(run, GUESSES)
+    found = analysis_arrays(run, GUESSES)
     assert found["final_counts"].tolist() == [[0, 0], [0, 0], [10, 6]]
     features = run.embed(run.data.unlabeled).numpy()
     assert np.allclose(found["class_features"], [features[:10].mean(0), features[10:].mean(0)], atol=1e-6)
@@ -53,7 +53,7 @@ def test_labels_alone_leave_no_windows():
     run = trainer(method=SUPERVISED)
     run.advance(2)
     run.monitor.drain()
-    assert not {"steps", "truth"} & observed(run, GUESSES).keys()
+    assert not {"steps", "truth"} & analysis_arrays(run, GUESSES).keys()
 
 
 def test_features_are_those_of_the_network_that_answers():
@@ -80,7 +80,7 @@ def test_windows_are_those_of_a_run_that_was_never_stopped(tmp_path):
     first.save(tmp_path / "state.pt")
     second.restore(tmp_path / "state.pt")
     list(second.fit(**nothing))
-    ours, theirs = counted(second.monitor), counted(whole.monitor)
+    ours, theirs = window_arrays(second.monitor), window_arrays(whole.monitor)
     assert theirs["steps"].tolist() == [2, 2, 2]
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)

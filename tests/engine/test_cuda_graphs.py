@@ -74,7 +74,7 @@ def test_work_that_is_undone():
     straight.advance(3)
     run.program.begin(run.loader.chunks(0, 3))
     before = bits(run)
-    run.program._undone(lambda: run.program._repeat(3))
+    run.program._run_and_restore(lambda: run.program._repeat_current_step(3))
     after = bits(run)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert {float(after[name].abs().max()) for name in after.keys() - before.keys()} == {0.0}
@@ -94,7 +94,7 @@ def test_room_for_a_chunk_holds_shorter_ones():
             assert {len(tensor) for tensor in run.program.chunk.tensors()} == {run.loader.chunk}
             place = run.program.chunk.u["strong"].data_ptr()
             for _ in chunk.t:
-                run.program._once_and_on()
+                run.program._run_and_advance()
         if start == 0:
             first = place
     assert place == first

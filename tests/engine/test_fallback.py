@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from daso.engine.compiled import TAIL, Compiled
+from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
 from daso.engine.cuda_graphs import Program
 from daso.methods.base import AddOn
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
@@ -76,7 +76,7 @@ def test_captures_have_streams_of_their_own_priority(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda device, **options: made.append(options))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
     run = trainer()
-    Program(run.training_step, run.written, run.loader, run.watch, "graph")
+    Program(run.training_step, run.written, run.loader, run.stopwatch, "graph")
     assert made == [{"priority": -1}]
 
 
@@ -95,8 +95,8 @@ def test_a_resumed_run_keeps_to_the_mode_it_fell_back_to(fakes, tmp_path, caplog
 
 def test_no_garbage_is_collected_while_capturing(fakes, monkeypatch):  # noqa: F811
     run, seen = fakes.capturing(trainer(method=SUPERVISED)), []
-    once_and_on = run.program._once_and_on
-    monkeypatch.setattr(run.program, "_once_and_on", lambda: (seen.append(gc.isenabled()), once_and_on()))
+    run_and_advance = run.program._run_and_advance
+    monkeypatch.setattr(run.program, "_once_and_on", lambda: (seen.append(gc.isenabled()), run_and_advance()))
     run.advance(2)
     assert seen == [False, True, True]  # the capture, then two replays
 
@@ -152,7 +152,7 @@ def test_a_failed_compilation_falls_back_to_eager(caplog):
     run.advance(4)
     assert same(bits(run), bits(plain))
     assert (run.mode, run.program.compiled) == ("eager", None)
-    assert not set(TAIL) & vars(run.learner).keys()
+    assert not set(COMPILED_FUNCTIONS) & vars(run.learner).keys()
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith("mode compiled: a step cannot be compiled, continuing in mode eager: ")
     assert "no C++ compiler" in line
@@ -175,7 +175,7 @@ def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes,
     failed = []
 
     def once(graph, inputs):
-        if run.program.tried:
+        if run.program.compiled_phases:
             failed.append(run.t)
             raise OSError("no C++ compiler any more")
         return graph.forward
@@ -192,7 +192,7 @@ def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes,
     assert failed == [1]  # step 0 was a replay of the first phase
     assert same(bits(run), bits(plain))
     assert (run.mode, run.program.compiled, fakes.captures, fakes.replays) == ("graph", None, 3, 6)
-    assert not set(TAIL) & vars(run.learner).keys()
+    assert not set(COMPILED_FUNCTIONS) & vars(run.learner).keys()
     assert fakes.uses == {first: 0, run.program.pool: 2}
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith("mode compiled_graph: a step cannot be compiled, continuing in mode graph: ")

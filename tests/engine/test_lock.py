@@ -27,7 +27,7 @@ def own_devices(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def elsewhere(code, *, wait_for="ready"):
+def another_process(code, *, wait_for="ready"):
     """Another process that runs `code` and has printed a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -61,7 +61,7 @@ def test_a_second_start_of_a_run_is_refused_until_the_first_ends(tmp_path):
 
 def test_a_killed_holder_frees_its_run(tmp_path):
     scratch = tmp_path / "s0"
-    with elsewhere(HOLD_RUN.format(scratch=str(scratch))) as process:
+    with another_process(HOLD_RUN.format(scratch=str(scratch))) as process:
         with pytest.raises(BusyError), run_lock(scratch):
             pass
         process.kill()
@@ -72,7 +72,7 @@ def test_a_killed_holder_frees_its_run(tmp_path):
 
 def test_a_patient_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
     scratch, asked = tmp_path / "s0", []
-    with elsewhere(HOLD_RUN.format(scratch=str(scratch))) as process:
+    with another_process(HOLD_RUN.format(scratch=str(scratch))) as process:
 
         def patient():
             asked.append(1)
@@ -119,20 +119,20 @@ def test_a_slot_is_the_only_visible_device_while_it_is_held(monkeypatch):
 
 def test_two_devices_are_given_once_each_and_a_third_run_gives_up(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
-    (first, held), (second, other) = (lock._first_free(["0", "1"], 0) for _ in range(2))
+    (first, held), (second, other) = (lock._take_free_slot(["0", "1"], 0) for _ in range(2))
     assert (first, second) == ("0", "1")
     with held:
         other.close()
         with device_slot(wait=0) as name:
             assert name == "1"
             with pytest.raises(BusyError, match="every slot of device 0, 1 is taken"):
-                lock._first_free(["0", "1"], 0)
+                lock._take_free_slot(["0", "1"], 0)
 
 
 def test_slots_fill_every_device_before_they_share_one(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
     monkeypatch.setenv("DASO_SLOTS", "2")
-    held = [lock._first_free(["0", "1"], 0) for _ in range(4)]
+    held = [lock._take_free_slot(["0", "1"], 0) for _ in range(4)]
     assert [name for name, _ in held] == ["0", "1", "0", "1"]
     for _, file in held:
         file.close()

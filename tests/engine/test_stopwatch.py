@@ -33,7 +33,7 @@ def test_a_stage_by_itself(clock):
     watch = Stopwatch(torch.device("cpu"))
     with watch.measure("augmentation"):
         pass
-    with watch.waiting("evaluation"):
+    with watch.measure_host("evaluation"):
         pass
     assert watch.read() == {"augmentation": 0.5, "forward": 0, "backward": 0, "update": 0, "evaluation": 4.0}
 

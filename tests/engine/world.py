@@ -66,8 +66,8 @@ def pool(labels: list[int], first: int) -> Pool:
 def batches(run: Trainer, start: int, end: int) -> Iterator[Batch]:
     """The batches of steps start..end-1, one by one."""
     for chunk in run.loader.chunks(start, end):
-        for slot in range(len(chunk.t)):
-            yield run.loader.batch(chunk, torch.tensor([slot], device=run.loader.device))
+        for step_index in range(len(chunk.t)):
+            yield run.loader.batch(chunk, torch.tensor([step_index], device=run.loader.device))
 
 
 def trainer(**changes: Any) -> Trainer:
