@@ -150,7 +150,7 @@ def test_fix_depends_on_driver_and_build(cuda, version, advice):
     assert fix(cuda, version) == advice
 
 
-LOCKED = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")  # of the torch in requirements.lock
+LOCKED = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")  # of the locked build of torch
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_waiting_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
 def test_without_locks_of_the_file_system_a_warning_is_logged_and_the_run_trained(
     tmp_path, monkeypatch, caplog, number
 ):
-    """Network file systems may have no locks."""
+    """The run is trained without waiting, as a folder shared by machines may have no locks."""
 
     def flock(*_):
         raise OSError(number, os.strerror(number))

@@ -215,7 +215,7 @@ def test_streamed_images_stay_on_disk(store, reads):
 
 
 def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
-    """Write a bundle of two splits with six of 40 rows each, and 6 test images; return its store, splits, whole store."""
+    """Write a bundle of two splits, six of 40 rows each, and 6 test images; return its store, splits, whole store."""
     labels = np.arange(40) % 2
     parts = {"train": (TRAIN, labels), "test": (TEST, labels[:6])}
     whole = write_store(tmp_path / "data/store/toy", "toy", ["a", "b"], parts, {})
