@@ -87,9 +87,7 @@ def test_a_waiting_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_without_locks_of_the_file_system_a_warning_is_logged_and_the_run_trained(
-    tmp_path, monkeypatch, caplog, number
-):
+def test_on_a_file_system_without_locks_a_warning_is_logged(tmp_path, monkeypatch, caplog, number):
     """The run is trained without waiting, as a folder shared by machines may have no locks."""
 
     def flock(*_):
