@@ -89,9 +89,8 @@ def _count_gpus() -> int:
     """Count the GPUs by nvidia-smi, else by device files, of which a container has those of its own GPUs only."""
     if shutil.which("nvidia-smi"):
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-        if count := sum(
-            line.startswith("GPU ") for line in done.stdout.splitlines()
-        ):  # lines of MIG devices are indented
+        lines = done.stdout.splitlines()
+        if count := sum(line.startswith("GPU ") for line in lines):  # lines of MIG devices are indented
             return count
     return sum(node.name[6:].isdecimal() for node in (SYSTEM / "dev").glob("nvidia[0-9]*"))
 

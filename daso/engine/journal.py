@@ -66,14 +66,14 @@ def reconcile(path: Path, result: Tree) -> dict[str, Any]:
     new, old = make_entry(result), _read(path)
     if same_results(old, new):
         return with_recorded_occasion(result, old)
-    _write(path, new | _revalidated(old, new))
+    _write(path, new | _kept_records(old, new))
     return dict(result)
 
 
 def record_result(path: Path, result: Tree) -> None:
     """Replace the run's entry by one of this content of its `train.json`, unless they are equal."""
     new, old = make_entry(result), _read(path)
-    new |= _revalidated(old, new)
+    new |= _kept_records(old, new)
     if old != new:
         _write(path, new)
 
@@ -81,27 +81,27 @@ def record_result(path: Path, result: Tree) -> None:
 def revalidate(path: Path, result: Tree, record: Tree) -> None:
     """Add a record to the run's entry: {keys: {key by later code: key of the run}, commit, date, compared}."""
     new = make_entry(result)
-    records = _revalidated(_read(path), new).get(REVALIDATED, [])
+    records = _kept_records(_read(path), new).get(REVALIDATED, [])
     _write(path, {**new, REVALIDATED: [*records, record]})
 
 
-def revalidated_key(path: Path, trained: Path, key: str) -> str:
-    """Return the key of the finished run in `trained`, its train.json, if it was revalidated for `key`; else `key`.
+def revalidated_key(path: Path, result: Path, key: str) -> str:
+    """Return the key of the finished run in `result`, its train.json, if it was revalidated for `key`; else `key`.
 
     A record holds for the results that were compared: a run that is trained again, or elsewhere, gets `key`. Raises
     DataError for a damaged entry that has records.
     """
-    if not (path.exists() and trained.exists() and REVALIDATED.encode() in path.read_bytes()):
+    if not (path.exists() and result.exists() and REVALIDATED.encode() in path.read_bytes()):
         return key
     old = _load_valid(path, f"resolve the conflict, or restore it: `git checkout {path}`")
     records = (record["keys"] for record in old.get(REVALIDATED, []))
     earlier = next((str(keys[key]) for keys in records if key in keys), key)
-    if earlier == key or not same_results(old, make_entry(read_checksummed(trained, "result of a run"))):
+    if earlier == key or not same_results(old, make_entry(read_checksummed(result, "result of a run"))):
         return key
     return earlier
 
 
-def _revalidated(old: Tree, new: Tree) -> dict[str, Any]:
+def _kept_records(old: Tree, new: Tree) -> dict[str, Any]:
     """Return the records that a new entry takes over from an old one: all if both have the same results, else none."""
     return {REVALIDATED: old[REVALIDATED]} if REVALIDATED in old and same_results(old, new) else {}
 

@@ -37,16 +37,16 @@ def _acquire(path: Path) -> IO[str] | None:
 
 
 @contextmanager
-def run_lock(scratch: Path, patient: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def run_lock(scratch: Path, keep_waiting: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Hold the lock of a run, the file `<scratch>.lock`, which names this process.
 
-    If another process holds it, wait while `patient()` is true, then raise BusyError.
+    If another process holds it, wait while `keep_waiting()` is true, then raise BusyError.
     """
     path = scratch.with_name(f"{scratch.name}.lock")
     logged = False
     while (file := _acquire(path)) is None:
         holder = path.read_text().strip() or "another process"
-        if not patient():
+        if not keep_waiting():
             raise BusyError(f"{path}: {holder} is training this run; wait for it or end it")
         if not logged:
             logging.info("%s: waiting for %s, which is training this run", path, holder)

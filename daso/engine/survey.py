@@ -13,13 +13,13 @@ from daso.errors import EstimateError
 from daso.ops.estimation import mean_sizes
 
 
-def survey_result(run: Path, key: str, trained: str | None = None) -> dict[str, Any]:
+def survey_result(run: Path, key: str, run_key: str | None = None) -> dict[str, Any]:
     """Return the estimate of the finished survey in a folder: {run, key, sizes (K,), trusted, evaluations}.
 
-    `key` is the key of the estimate, `trained` that of the run. Raises DataError if the run is damaged or has another
-    key than `trained`; EstimateError if it is not a survey or none of its evaluations has reliable sizes.
+    `key` is the key of the estimate, `run_key` that of the run. Raises DataError if the run is damaged or has another
+    key than `run_key`; EstimateError if it is not a survey or none of its evaluations has reliable sizes.
     """
-    survey = load_finished_run(run, trained)
+    survey = load_finished_run(run, run_key)
     config, history = survey.config, read_history(survey)
     classes = range(config["dataset"]["num_classes"])
     if "size_0" not in history[0]:

@@ -74,14 +74,14 @@ def test_a_waiting_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
     scratch, attempts = tmp_path / "s0", []
     with another_process(HOLD_RUN.format(scratch=str(scratch))) as process:
 
-        def patient():
+        def keep_waiting():
             attempts.append(1)
             if len(attempts) == 2:
                 process.kill()
                 process.wait()
             return len(attempts) < 20
 
-        with caplog.at_level("INFO"), run_lock(scratch, patient):
+        with caplog.at_level("INFO"), run_lock(scratch, keep_waiting):
             assert 2 <= len(attempts) < 20
         assert f"waiting for process {process.pid} on" in caplog.text
 
@@ -94,7 +94,7 @@ def test_on_a_file_system_without_locks_a_warning_is_logged(tmp_path, monkeypatc
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(lock.fcntl, "flock", flock)
-    with run_lock(tmp_path / "s0", patient=lambda: pytest.fail("waits")):
+    with run_lock(tmp_path / "s0", keep_waiting=lambda: pytest.fail("waits")):
         assert f"s0.lock: this file system has no locks ({os.strerror(number)})" in caplog.text
 
 
