@@ -106,8 +106,8 @@ def _take_free_slot(names: list[str], wait: float | None) -> tuple[str, IO[str]]
                 if file:
                     return name, file
         if end is not None and time.monotonic() >= end:
-            raise BusyError(f"every slot of device {', '.join(names)} is taken; wait, or raise DASO_SLOTS")
+            raise BusyError(f"every slot of GPU {', '.join(names)} is in use; wait, or raise DASO_SLOTS")
         if not logged:
-            sys.stderr.write("waiting for a free device\n")
+            sys.stderr.write("waiting for a free GPU\n")
             logged = True
         time.sleep(POLL)

@@ -12,7 +12,7 @@ from torch import Tensor
 from daso.ops.confusion import precision, recall
 from daso.records import Losses, Step
 
-FINAL, TAKEN, TABLE = "final", "taken", "table_"
+FINAL, ABOVE_THRESHOLD, TABLE = "final", "taken", "table_"
 
 
 class Monitor:
@@ -54,11 +54,11 @@ class Monitor:
 
         A product of zeros and ones is exact in float32 up to 2^24 images, and on CUDA deterministic in a few kernels.
         """
-        kinds = [*pseudo_labels, *([TAKEN] if mask.numel() else [])]
+        kinds = [*pseudo_labels, *([ABOVE_THRESHOLD] if mask.numel() else [])]
         if not self.kinds:
             self.kinds, self.counts = kinds, self._zeros(len(kinds))
         labels = {kind: probs.argmax(-1) for kind, probs in pseudo_labels.items()}
-        classes = torch.stack([labels[FINAL if kind == TAKEN else kind] for kind in kinds], dim=1)  # (U, G)
+        classes = torch.stack([labels[FINAL if kind == ABOVE_THRESHOLD else kind] for kind in kinds], dim=1)  # (U, G)
         one_hot = classes[..., None] == self.classes[:-1]  # (U, G, K)
         if mask.numel():
             one_hot[:, -1] &= mask[:, None]

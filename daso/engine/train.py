@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 class Trainer:
-    """Training of one run, with all its tensors on the device; `state()` is all that a checkpoint must hold."""
+    """Training of one run on a device; `state()` returns everything that a checkpoint must hold."""
 
     def __init__(
         self,
@@ -180,9 +180,11 @@ class Trainer:
     def survey(self) -> Row:
         """Estimate the sizes of the unlabeled classes from the errors on held-out images; None if it is unreliable."""
         held_out, unlabeled = self.data.validation, self.data.unlabeled
-        probs, pseudo_labels = (self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled))
-        sizes = class_sizes(soft_confusion(probs, held_out.labels.cpu().numpy()), pseudo_labels.sum(0))
-        return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(probs.shape[1])}
+        held_out_probs, unlabeled_probs = (
+            self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled)
+        )
+        sizes = class_sizes(soft_confusion(held_out_probs, held_out.labels.cpu().numpy()), unlabeled_probs.sum(0))
+        return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(held_out_probs.shape[1])}
 
     @staticmethod
     def _confusion(pool: Pool, logits: Tensor) -> IntArray:

@@ -125,7 +125,7 @@ def test_a_gpu_is_held_once_and_no_free_slot_is_an_error(monkeypatch):
         other.close()
         with device_slot(wait=0) as name:
             assert name == "1"
-            with pytest.raises(BusyError, match="every slot of device 0, 1 is taken"):
+            with pytest.raises(BusyError, match="every slot of GPU 0, 1 is in use"):
                 lock._take_free_slot(["0", "1"], 0)
 
 
