@@ -111,7 +111,7 @@ class Loader:
         )
 
     def _make_on_side_stream(self, t: Tensor, side_stream: torch.cuda.Stream) -> Chunk:
-        """Make a chunk on the side stream; the current stream waits for it, the host only for an earlier chunk."""
+        """Make a chunk on the side stream; the current stream waits for it, the host only if AHEAD chunks ahead."""
         current = torch.cuda.current_stream(self.device)
         if len(self.chunk_starts) == AHEAD:
             self.chunk_starts[0].synchronize()

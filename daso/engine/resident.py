@@ -67,7 +67,7 @@ class Pool:
         return tuple(torch.bincount(labels[labels >= 0], minlength=classes).tolist())
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """Yield all images in order, packed, at most `size` at a time."""
+        """Yield all images in order, packed (m, H, W) with m at most `size`."""
         for first in range(0, len(self), size):
             yield self.gather(torch.arange(first, min(first + size, len(self))))
 

@@ -31,7 +31,7 @@ def write_run(
 ) -> None:
     """Write configuration, history, predictions and weights, bit-identical for equal runs, and last `train.json`.
 
-    `reconcile` maps the content of `train.json` to the content that is written; it is called before any file is.
+    `reconcile` maps the content of `train.json` to the content to write; it is called before any file is written.
     """
     files = {
         "config.json": pretty(trainer.config),
@@ -60,7 +60,7 @@ def _history(trainer: Trainer) -> bytes:
 
 
 def _predictions(trainer: Trainer) -> bytes:
-    """Return the npz of `analysis_arrays` and the final predictions on test images: logits (n, K) and labels (n,).
+    """Return the npz of `analysis_arrays` and the final predictions on test images: logits (n, K) float32, labels (n,).
 
     An upstream run of a method that reads its predictions also saves `unlabeled`, plain logits (M, K) of the unlabeled
     images.
