@@ -1,28 +1,28 @@
-"""Fewer methods that together have all that the others are made of."""
+"""Choose few methods that together have all traits of the others."""
 
 from daso.config.params import Tree, parts
 
 
 def chooses(methods: dict[str, Tree], name: str) -> bool:
-    """Return True for a whole recipe, or an ablation that changes a word, to a word, or to nothing."""
+    """Return True for a recipe, and for an ablation that changes a text option or sets an option to zero or nothing."""
     method = methods[name]
     base = methods.get(method.get("of"), {})
     before = {f"{part['name']}.{key}": value for _, part in parts(base) for key, value in part.items()} if base else {}
-    words = (value for key, value in method.get("change", {}).items() for value in (value, before.get(key)))
-    return not base or any(isinstance(value, str) or not value for value in words)
+    values = (value for key, value in method.get("change", {}).items() for value in (value, before.get(key)))
+    return not base or any(isinstance(value, str) or not value for value in values)
 
 
 def traits(method: Tree) -> set[tuple]:
-    """The learner, the add-ons and the plan of a method, and every choice among their options."""
-    words = ((part["name"], item) for _, part in parts(method) for item in part.items())
-    return {(part, *item) for part, item in words if isinstance(item[1], str | bool)}
+    """Return the learner, the add-ons and the plan of a method, and their options that are texts or flags."""
+    options = ((part["name"], item) for _, part in parts(method) for item in part.items())
+    return {(part, *item) for part, item in options if isinstance(item[1], str | bool)}
 
 
 def covering(methods: dict[str, Tree]) -> list[str]:
-    """Methods that together have every trait; the next one is always that with the most new ones."""
+    """Choose methods that together have every trait, greedily: the next one has the most new traits."""
     of = {name: traits(method) for name, method in methods.items()}
-    found, left = [], set().union(*of.values())
+    chosen, left = [], set().union(*of.values())
     while left:
-        found.append(max(of, key=lambda name: len(of[name] & left)))
-        left -= of[found[-1]]
-    return found
+        chosen.append(max(of, key=lambda name: len(of[name] & left)))
+        left -= of[chosen[-1]]
+    return chosen

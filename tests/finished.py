@@ -1,4 +1,4 @@
-"""A finished run whose files say what a test wants them to, with their digests right."""
+"""Write the files of a finished run with given content and correct checksums."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from daso.data.files import checksummed
 
 
 def finish(folder, files, **result):
-    """Write `files`, name -> text or bytes, and a train.json that names their digests; the folder."""
+    """Write `files`, name -> text or bytes, and a train.json with their digests; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {name: content.encode() if isinstance(content, str) else content for name, content in files.items()}
     for name, content in contents.items():

@@ -1,9 +1,9 @@
-"""`python`, `snakemake` and `dvc` as forks of one process that has imported the third-party packages.
+"""Run `python`, `snakemake` and `dvc` as forks of one process that has imported the third-party packages.
 
-Starting such a program takes seconds of imports, and a workflow starts dozens. Here the program on PATH is a client of
-a few lines: it hands its arguments, environment, folder and streams to the server, which forks. The fork runs the
-project's own code, never imported by the server, and the client ends with its exit status. A signal to the client does
-not reach the fork, so whatever a test kills or interrupts is the real program: `Project.start`, `blows.begun`.
+Imports of such a program take seconds, and a workflow starts dozens. Here the program on PATH is a short client that
+sends its arguments, environment, folder and streams to the server, which forks. The fork runs the project's own code,
+which the server never imports, and the client exits with the fork's status. A signal to the client does not reach the
+fork, so tests that kill or interrupt a program start the real one: `Project.start`, `blows.begun`.
 """
 
 import atexit
@@ -38,7 +38,7 @@ if program == "python" and arguments[:1] not in (["-m"], ["-c"]):
     os.execv({python!r}, [{python!r}, *arguments])
 call = {{"program": program, "arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}}
 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-    os.chdir({place!r})  # the address of a socket must be short
+    os.chdir({folder!r})  # the address of a socket must be short
     server.connect("socket")
     socket.send_fds(server, [b"."], [0, 1, 2])
     server.sendall(json.dumps({{**call, "parent": os.getppid()}}).encode() + b"\\n")
@@ -47,31 +47,31 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
 
 
 class Forks:
-    """A running server and the folder of its clients, `bin`, for PATH."""
+    """Running server; `bin` is the folder of its clients, for PATH."""
 
-    def __init__(self, place: Path, *words: str) -> None:
-        """Start the server in a folder; `words` come before its command, as those of `setpriv`."""
-        self.bin = place / "bin"
+    def __init__(self, folder: Path, *prefix: str) -> None:
+        """Start the server in a folder; its command is prefixed, for instance by `setpriv` and its options."""
+        self.bin = folder / "bin"
         self.bin.mkdir(parents=True)
         for name in PROGRAMS:
             client = self.bin / name
-            client.write_text(CLIENT.format(python=sys.executable, place=str(place)))
+            client.write_text(CLIENT.format(python=sys.executable, folder=str(folder)))
             client.chmod(0o755)
-        command = [*words, sys.executable, str(Path(__file__)), str(self.bin / "python")]
+        command = [*prefix, sys.executable, str(Path(__file__)), str(self.bin / "python")]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=place
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=folder
         )
         assert self.process.stdout
         assert self.process.stdout.readline() == b"ready\n"
 
     def close(self) -> None:
-        """End the server, once the calls that still run have ended."""
+        """Stop the server after all running calls have ended."""
         self.process.communicate()
 
 
 def serve() -> dict:
-    """Fork for every call until stdin ends; return in a fork, with the call that it must run."""
+    """Fork for every call until stdin is closed; return in the fork, with the call that it must run."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind("socket")
         listener.listen()
@@ -121,23 +121,23 @@ def run(call: dict, python: str) -> None:
     if program != "python":
         sys.argv = [str(Path(python).with_name(program)), *arguments]
         sys.exit(importlib.import_module(f"{program}.cli").main())
-    option, what, *arguments = arguments
+    option, code, *arguments = arguments
     sys.argv = [option, *arguments]
     if option == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        runpy.run_module(code, run_name="__main__", alter_sys=True)
     else:
-        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
 
 
-def leave(main, *arguments) -> None:
-    """End with the status of `main`, without the second that it takes to take every imported package down."""
+def exit_after(main, *arguments) -> None:
+    """Run `main` and exit with its status, without the second that finalizing all imported packages takes."""
     status = 0
     try:
         main(*arguments)
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if status and not isinstance(end.code, int):
-            print(end.code, file=sys.stderr)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if status and not isinstance(error.code, int):
+            print(error.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
         status = 1
@@ -151,7 +151,7 @@ def leave(main, *arguments) -> None:
 if __name__ == "__main__":
     for package in PACKAGES:
         importlib.import_module(package)
-    sys.modules["snakemake.cli"].get_argument_parser()  # finds and imports its plugins, once a process
+    sys.modules["snakemake.cli"].get_argument_parser()  # imports its plugins
     gc.collect()
-    gc.freeze()  # a fork that collects garbage would copy every page
-    leave(run, serve(), sys.argv[1])
+    gc.freeze()  # otherwise the garbage collector of a fork would copy every page
+    exit_after(run, serve(), sys.argv[1])

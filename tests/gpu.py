@@ -1,4 +1,4 @@
-"""Settings that tests marked gpu share with a training."""
+"""Settings of a training for tests marked gpu."""
 
 import gc
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from daso.engine.environment import choose_device
 
 @contextmanager
 def settings_of_a_training():
-    """Choose the GPU as a training does, deterministic and without TF32, then put the settings back.
+    """Choose the GPU as a training does, deterministic and without TF32, and restore the settings afterwards.
 
-    Graphs that earlier tests have left are freed first: with a graph, torch frees the workspaces of its stream, which
+    Graphs of earlier tests are freed first: when torch frees a graph, it frees the workspaces of its stream, which
     another graph may use by then.
     """
     cudnn, matmul, deterministic = torch.backends.cudnn, torch.backends.cuda.matmul, torch.utils.deterministic

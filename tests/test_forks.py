@@ -1,4 +1,4 @@
-"""A fork does what the real program does."""
+"""A forked program behaves as the real program."""
 
 import os
 import subprocess
@@ -11,15 +11,15 @@ SHOW = """
 import json, os, sys
 paths = [os.path.realpath(path or os.getcwd()) for path in sys.path[:2]]
 variables = {name: value for name, value in os.environ.items() if name not in ("LC_CTYPE", "_")}
-words = [sys.argv, sys.orig_argv[1:], __name__]
-print(json.dumps([words, os.getcwd(), paths, os.getppid(), variables, sys.stdin.read()]))
-sys.stderr.write("told")
+arguments = [sys.argv, sys.orig_argv[1:], __name__]
+print(json.dumps([arguments, os.getcwd(), paths, os.getppid(), variables, sys.stdin.read()]))
+sys.stderr.write("to stderr")
 """
 
 
 def run(python, *arguments, path="/tmp", **options):
-    environment = {**os.environ, "PYTHONPATH": str(path), "ONE": "more"}
-    streams = {"input": "given", "capture_output": True, "text": True, "check": False}
+    environment = {**os.environ, "PYTHONPATH": str(path), "EXTRA": "1"}
+    streams = {"input": "from stdin", "capture_output": True, "text": True, "check": False}
     return subprocess.run([str(python), *arguments], env=environment, **streams, **options)
 
 
@@ -34,7 +34,7 @@ def run(python, *arguments, path="/tmp", **options):
         ("-c", "1 / 0"),
     ],
 )
-def test_status_and_streams_are_the_same(programs, tmp_path, arguments):
+def test_fork_has_the_status_and_streams_of_the_real_program(programs, tmp_path, arguments):
     (tmp_path / "sitecustomize.py").write_text("import os; os.environ['CUSTOMIZED'] = 'yes'")
     options = {"cwd": tmp_path, "path": tmp_path}
     real, fork = (run(python, *arguments, **options) for python in (sys.executable, programs / "python"))
@@ -43,10 +43,10 @@ def test_status_and_streams_are_the_same(programs, tmp_path, arguments):
     assert fork.stderr.splitlines()[-1:] == real.stderr.splitlines()[-1:]
 
 
-def test_a_signal_is_a_status_as_in_a_shell(programs):
+def test_a_signal_gives_the_exit_status_of_a_shell(programs):
     assert run(programs / "python", "-c", "import os; os.kill(os.getpid(), 9)").returncode == 128 + 9
 
 
-def test_nothing_of_the_project_is_imported_before_the_call(programs):
+def test_the_server_imports_no_module_of_the_project(programs):
     code = "import sys; print([name for name in sys.modules if name.partition('.')[0] in ('daso', 'tests')])"
     assert run(programs / "python", "-c", code).stdout == "[]\n"

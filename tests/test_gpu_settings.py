@@ -1,4 +1,4 @@
-"""Tests marked gpu run under the settings of a training: shown by a test session of its own, with CUDA replaced."""
+"""Tests marked gpu run with the settings of a training: checked in a separate test session with fake CUDA."""
 
 import os
 import subprocess
@@ -18,13 +18,13 @@ torch.cuda.get_device_name = lambda device: "a GPU"
 torch._C._cuda_setDevice = lambda index: None
 torch.cuda._check_stray_context = lambda index: None
 """
-# In this order, each test would break the one that follows it.
+# In this order: without the fixture each test would break the next one.
 TESTS = """
 import gc, warnings, weakref
 import pytest, torch
 
 cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-died = []
+freed = []
 
 
 class Graph:
@@ -35,30 +35,30 @@ def settings():
     return torch.are_deterministic_algorithms_enabled(), cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
 
 
-def test_others_keep_their_settings():
+def test_unmarked_tests_keep_their_settings():
     cudnn.allow_tf32 = matmul.allow_tf32 = cudnn.benchmark = True
     assert settings() == (False, True, True, True)
     gc.disable()
     graph = Graph()
     graph.itself = graph
-    weakref.finalize(graph, died.append, 1)
+    weakref.finalize(graph, freed.append, 1)
 
 
 @pytest.mark.gpu
-def test_gpu_settings_of_training():
+def test_marked_tests_have_the_settings_of_a_training():
     assert settings() == (True, False, False, False)
-    assert died == [1]
+    assert freed == [1]
     torch.use_deterministic_algorithms(False)
     cudnn.allow_tf32 = True
 
 
 @pytest.mark.gpu
-def test_whatever_the_test_before_has_set():
+def test_settings_do_not_depend_on_earlier_tests():
     assert settings() == (True, False, False, False)
     warnings.warn("Synchronization debug mode is a prototype feature and does not yet detect all", UserWarning)
 
 
-def test_and_put_back():
+def test_settings_are_restored():
     assert settings() == (False, True, True, True)
 
 
@@ -68,7 +68,7 @@ def test_other_warnings_are_errors():
 """
 
 
-def test_tests_marked_gpu_run_under_the_settings_of_a_training(tmp_path):
+def test_tests_marked_gpu_have_the_settings_of_a_training(tmp_path):
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_order.py").write_text(TESTS)
     options = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path)]

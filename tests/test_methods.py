@@ -1,6 +1,6 @@
-"""What every method must obey, for every file in params/methods.
+"""Properties that every method must have, for every file in params/methods.
 
-What can only differ where the code does is tested of whole recipes, and of ablations that change more than a number.
+Properties that depend on the code alone are tested for recipes, and for ablations that change more than numbers.
 """
 
 from copy import deepcopy
@@ -16,7 +16,7 @@ from daso.config.build import Upstream, build
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run
-from daso.engine.compiled import TAIL, Compiled
+from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
 from daso.engine.resident import Pool, Resident
 from daso.engine.round_robin import advance_together
 from daso.engine.train import Trainer
@@ -31,7 +31,7 @@ KEYS = Keys(PARAMS)
 CPU = torch.device("cpu")
 COUNTS = [20, 14, 10, 7, 5, 3, 2, 2, 1, 1]
 NAMES = torch.arange(10)
-SOON = {  # options of learners and add-ons, so that a few steps see them at work
+SHORT = {  # options of learners and add-ons that make them active within a few steps
     "usadtm": {"warmup": 2},
     "simmatch": {"instance_start": 3},
     "daso": {"warmup": 2, "period": 2},
@@ -42,7 +42,7 @@ SOON = {  # options of learners and add-ons, so that a few steps see them at wor
 
 
 def pool(counts: list[int], seed: int, names: torch.Tensor) -> Pool:
-    """Random images of 8 x 8 pixels; counts[k] of them are of class k, which goes by the name names[k]."""
+    """Return random images of 8 x 8 pixels, counts[k] of class k; the label of class k is names[k]."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.repeat_interleave(names, torch.tensor(counts))
     return Pool(torch.randint(0, 2**24, (len(labels), 8, 8), generator=generator, dtype=torch.int32), labels)
@@ -62,16 +62,16 @@ def trainer(
 
 
 def built(config: dict, device: torch.device, mode: str = "auto", names: torch.Tensor = NAMES) -> Trainer:
-    """The trainer of a resolved configuration, whose queues and periods become short."""
+    """Return the trainer of a resolved configuration with short warm-ups and periods."""
     for part in (config["method"]["learner"], *config["method"]["addons"]):
-        part |= SOON.get(part["name"], {})
+        part |= SHORT.get(part["name"], {})
     pools = (pool(counts, i, names) for i, counts in enumerate((COUNTS, COUNTS[::-1], [2] * 10, [3] * 10)))
     data = Resident(*(Pool(part.images.to(device), part.labels.to(device)) for part in pools))
     return build(config, data, device, mode, upstream(config, names))
 
 
 def upstream(config: dict, names: torch.Tensor) -> Upstream:
-    """What a plan takes from other runs: an encoder of random weights, the sizes of the unlabeled classes."""
+    """Return results of upstream runs for a plan: an encoder of random weights, the sizes of the unlabeled classes."""
     encoder, options, plan = None, {}, config["plan"]
     if "encoder" in plan:
         network = Network(SmallConvNet(channels=[16, 32, 64], strides=[1, 2, 1]), 10, {})
@@ -85,10 +85,10 @@ def upstream(config: dict, names: torch.Tensor) -> Upstream:
 
 METHODS = sorted(PARAMS.methods)
 RECIPES = [name for name in METHODS if chooses(PARAMS.methods, name)]
-# A processor without bfloat16 emulates it slowly: there one recipe, with a teacher and queues, stands for all.
+# A processor without bfloat16 emulates it slowly, so only one recipe, with a teacher and queues, is tested there.
 NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 IN_BF16 = RECIPES if NATIVE else ["fixmatch_daso"]
-COMPILED = covering({name: PARAMS.methods[name] for name in RECIPES})  # the others are compiled by `make endurance`
+COMPILED = covering({name: PARAMS.methods[name] for name in RECIPES})  # `make endurance` compiles the others
 
 
 @pytest.fixture(params=METHODS)
@@ -101,7 +101,7 @@ def recipe(request):
     return request.param
 
 
-def test_it_trains(method):
+def test_training_changes_weights_with_finite_losses(method):
     run = trainer(method)
     before = run.models.student.classifier.weight.clone()
     run.advance(3)
@@ -114,11 +114,11 @@ def test_it_trains(method):
 @pytest.mark.parametrize(
     ("method", "precision"), [(name, "fp32") for name in METHODS] + [(name, "bf16") for name in IN_BF16]
 )
-def test_six_steps_are_three_and_three(method, precision, tmp_path):
-    """Straight through, or saved after three steps and loaded into a run built anew with another start."""
-    straight, first, second = (trainer(method, precision=precision) for _ in range(3))
-    assert straight.precision == precision
-    straight.advance(6)
+def test_resumed_run_equals_whole_run(method, precision, tmp_path):
+    """Six steps, or three steps, a checkpoint, and three steps of a new run with other initial weights."""
+    whole, first, second = (trainer(method, precision=precision) for _ in range(3))
+    assert whole.precision == precision
+    whole.advance(6)
     first.advance(3)
     first.save(tmp_path / "state.pt")
     with torch.no_grad():
@@ -126,14 +126,14 @@ def test_six_steps_are_three_and_three(method, precision, tmp_path):
     second.restore(tmp_path / "state.pt")
     assert second.t == 3
     second.advance(6)
-    for part in ("student", "teacher", "learner"):
-        one, two = straight.state()[part], second.state()[part]
+    for module in ("student", "teacher", "learner"):
+        one, two = whole.state()[module], second.state()[module]
         assert one.keys() == two.keys()
-        assert all(torch.equal(one[name], two[name]) for name in one), part
-    assert straight.evaluate() == second.evaluate()
+        assert all(torch.equal(one[name], two[name]) for name in one), module
+    assert whole.evaluate() == second.evaluate()
 
 
-def test_two_runs_in_one_process_are_two_alone(recipe):
+def test_two_runs_in_one_process_equal_a_run_trained_alone(recipe):
     alone, one, two = trainer(recipe), trainer(recipe), trainer(recipe)
     alone.advance(4)
     advance_together([one, two], 4)
@@ -143,7 +143,7 @@ def test_two_runs_in_one_process_are_two_alone(recipe):
         assert torch.equal(value, weights[2][name])
 
 
-def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
+def test_only_commit_writes_state_and_targets_are_distributions(method):
     run = trainer(method)
     run.advance(3)
     (batch,) = batches(run, 3, 4)
@@ -163,30 +163,30 @@ def test_nothing_is_written_before_commit_and_targets_are_distributions(method):
     assert all(torch.equal(buffer, before[name]) for name, buffer in run.learner.named_buffers())
 
 
-def test_relabelling_classes_relabels_the_answer(method):
-    """Two runs are one, but for the names of classes: in the images' labels, and in the rows of what answers.
+def test_permuting_the_classes_permutes_the_predictions(method):
+    """Two runs differ in the names of classes only: in the images' labels and in the rows of the output layers.
 
-    The weights stand still, so that rounding does not grow; what they would learn is in the momentum.
+    The weights stay fixed, so that rounding errors do not grow; momenta are compared instead.
     """
     names = torch.tensor([3, 1, 4, 0, 5, 9, 2, 6, 8, 7])
     one, two = trainer(method), trainer(method, names=names)
     for run, order in ((one, NAMES), (two, names.argsort())):
         with torch.no_grad():
             for weight in (weight for network in run.models for weight in network.parameters() if len(weight) == 10):
-                weight.copy_(20 * weight[order])  # large enough for guesses to be confident
+                weight.copy_(20 * weight[order])  # large enough for confident pseudo-labels
         run.rates.zero_()
         run.advance(4)
-    for name, mine in one.momentum.items():
-        theirs = two.momentum[name][names] if len(mine) == 10 else two.momentum[name]
-        assert (mine - theirs).abs().max() <= 1e-4 * mine.abs().max(), name
-    for mine, theirs in zip(*(run.predict(run.data.test) for run in (one, two)), strict=True):
-        assert torch.allclose(mine, theirs[:, names], atol=1e-4)
+    for name, first in one.momentum.items():
+        second = two.momentum[name][names] if len(first) == 10 else two.momentum[name]
+        assert (first - second).abs().max() <= 1e-4 * first.abs().max(), name
+    for first, second in zip(*(run.predict(run.data.test) for run in (one, two)), strict=True):
+        assert torch.allclose(first, second[:, names], atol=1e-4)
 
 
-def test_a_step_never_asks_the_device(recipe):
-    """Under fake tensors, which have shapes and no values, one `.item()` or value-dependent shape raises.
+def test_a_step_has_no_host_device_synchronization(recipe):
+    """With fake tensors, which have shapes and no values, any `.item()` or value-dependent shape is an error.
 
-    The whole step is carried out so, from the selection of its batch to what is watched.
+    The whole step runs with them, from the selection of its batch to the monitor.
     """
     run = trainer(recipe)
     chunk = next(run.loader.chunks(0, 3))
@@ -202,7 +202,7 @@ def test_a_step_never_asks_the_device(recipe):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
         for t in {run.learner.set_phase(t): t for t in range(6)}.values():  # a step of each phase
             run.learner.set_phase(t)
-            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.slot)))
+            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.step_index)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
 
@@ -210,11 +210,11 @@ def test_a_step_never_asks_the_device(recipe):
 @pytest.mark.parametrize(
     "recipe", [pytest.param(name, marks=[] if name in COMPILED else pytest.mark.endurance) for name in RECIPES]
 )
-def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
-    """All graphs of the networks and of the method's tail are there after a step of each phase, with eager's bits.
+def test_compilation_gives_a_fixed_number_of_graphs_and_the_bits_of_eager(recipe):
+    """All graphs of the networks and of the learner's compiled functions exist after one step of each phase.
 
-    They are no more than one for each kind of forward (network, shape of the images, with or without gradients) and
-    one for each function of the tail in each phase, of which a run has three at most; an evaluation compiles nothing.
+    There is at most one for each kind of forward (network, shape of the images, with or without gradients) and one for
+    each compiled function in each phase; a run has at most three phases, and an evaluation compiles nothing.
     """
     run, plain, graphs, forwards = trainer(recipe), trainer(recipe), [], set()
     for network in plain.models:
@@ -234,21 +234,22 @@ def test_it_compiles_to_a_fixed_number_of_graphs(recipe):
     first = len(graphs)
     run.evaluate()
     run.advance(10)
-    assert len(forwards) <= first == len(graphs) <= len(forwards) + len(phases) * len(TAIL)
+    assert len(forwards) <= first == len(graphs) <= len(forwards) + len(phases) * len(COMPILED_FUNCTIONS)
     assert run.mode == "compiled"
-    assert all(torch.equal(mine, plain.weights()["student"][name]) for name, mine in run.weights()["student"].items())
+    expected = plain.weights()["student"]
+    assert all(torch.equal(weight, expected[name]) for name, weight in run.weights()["student"].items())
     assert len(phases) <= 3
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_it_trains_and_resumes_on_a_gpu(recipe, mode, tmp_path):
-    """Six steps are three and three there too, and no step waits for the device."""
+def test_resumed_run_equals_whole_run_on_a_gpu(recipe, mode, tmp_path):
+    """Also, no step synchronizes host and device."""
     device = torch.device("cuda")
-    straight, first, second = (trainer(recipe, device=device, mode=mode) for _ in range(3))
-    straight.advance(6)
-    first.advance(1)  # compiles, samples and captures, which may wait
+    whole, first, second = (trainer(recipe, device=device, mode=mode) for _ in range(3))
+    whole.advance(6)
+    first.advance(1)  # compilation, sampling and capture may synchronize
     torch.cuda.set_sync_debug_mode("error")
     try:
         first.advance(3)
@@ -257,13 +258,13 @@ def test_it_trains_and_resumes_on_a_gpu(recipe, mode, tmp_path):
     first.save(tmp_path / "state.pt")
     second.restore(tmp_path / "state.pt")
     second.advance(6)
-    for part in ("student", "teacher", "learner"):
-        one, two = straight.state()[part], second.state()[part]
-        assert all(torch.equal(one[name], two[name]) for name in one), part
+    for module in ("student", "teacher", "learner"):
+        one, two = whole.state()[module], second.state()[module]
+        assert all(torch.equal(one[name], two[name]) for name in one), module
 
 
 @pytest.mark.parametrize(
-    ("method", "bn", "leaves"),
+    ("method", "bn", "drifts"),
     [
         ("fixmatch", "authors", False),
         ("pseudo_label", "authors", False),
@@ -276,20 +277,19 @@ def test_it_trains_and_resumes_on_a_gpu(recipe, mode, tmp_path):
         ("mean_teacher_daso", "pure_average", False),
     ],
 )
-def test_teacher_statistics(method, bn, leaves):
-    """A teacher that runs in train mode, as DASO's and MeanTeacher's do, has BN statistics that leave the average of
-    the student's from the second step on; one that never runs has not, and `pure_average` keeps them on it whoever
-    runs."""
+def test_teacher_statistics(method, bn, drifts):
+    """Forwards of the teacher in training mode, as in DASO and MeanTeacher, make its BN statistics drift from the
+    average of the student's from the second step on; without such forwards, or with `pure_average`, they do not."""
     run = trainer(method, teacher={"decay": 0.99, "bn": bn})
-    mine, theirs = (m.encoder.layers[1].running_mean for m in (run.models.teacher, run.models.student))
-    drifts = []
+    teacher, student = (m.encoder.layers[1].running_mean for m in (run.models.teacher, run.models.student))
+    errors = []
     for batch in batches(run, 0, 5):
-        before = mine.clone()
+        before = teacher.clone()
         run.training_step(batch)
         decay = run.decays[batch.t]
-        drifts.append(float((mine - (decay * before + (1 - decay) * theirs)).abs().max()))
-    assert drifts[0] < 1e-7
-    if leaves:
-        assert min(drifts[1:]) > 1e-3
+        errors.append(float((teacher - (decay * before + (1 - decay) * student)).abs().max()))
+    assert errors[0] < 1e-7
+    if drifts:
+        assert min(errors[1:]) > 1e-3
     else:
-        assert max(drifts) < 1e-7
+        assert max(errors) < 1e-7

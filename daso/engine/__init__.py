@@ -1,1 +1,1 @@
-"""The loop around a method: batches, steps, evaluation, checkpoints, results."""
+"""Training loop around a method: batches, steps, evaluation, checkpoints, results."""

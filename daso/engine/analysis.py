@@ -1,4 +1,4 @@
-"""Where the pseudo-labels of a finished run went, from the counts and features it has left; numpy alone.
+"""Analyse the pseudo-labels of a finished run by its saved counts and features; needs numpy alone.
 
 The analyses of Oh et al. 2022 (section 1, figure 2) and Wang et al. 2022 (section 3), for every method.
 """
@@ -18,139 +18,142 @@ from daso.ops.confusion import IntArray, groups, precision, recall
 from daso.ops.tsne import tsne
 from daso.paths import rebuild_hint
 
-POINTS = 20  # of training, at most
-EXTREME, NEAREST = 10, 9  # classes over- and under-predicted most, and to how many others each is compared
-PLACED = 200  # images of the t-SNE, which takes a tenth of a second
-FEWEST = 10  # images that make one
-MODEL = "model"  # the final network's guesses of all unlabeled images, beside what steps have counted
+MAX_POINTS = 20  # of a curve over training
+EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
+TSNE_IMAGES = 200  # of the t-SNE, which takes a tenth of a second
+MIN_TSNE_IMAGES = 10  # fewer give no t-SNE
+MODEL = "model"  # the final network's predictions on all unlabeled images, beside the pseudo-labels counted in steps
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def analysis(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | None:
-    """All of it for one run, small enough to be kept; None of a run that left nothing of the kind.
+def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | None:
+    """Return all analyses of one run, small enough to be kept; None if it has saved no counts of predictions.
 
-    "steps" (P,): where the windows end that stand together, 20 at most; "sources": `source` of each kind of
-    pseudo-label; "of": the kind whose "confusion" (K, K) and "errors", shares that go to the commonest wrong class and
-    to the two commonest, follow, None where no true label is known; "similarity": see `likeness`; "tsne".
+    "steps" (P,): where the merged windows end, 20 at most; "sources": `source_summary` of each kind of pseudo-label;
+    "of": the kind that "confusion" (K, K) and "errors" describe, where "errors" are the shares of a class's errors that
+    go to the commonest wrong class and to the two commonest, both None where no true label is known; "similarity": see
+    `class_similarity`; "tsne": see `_tsne_sample`.
     """
-    names = run.held()
-    if "final_counts" not in names:
+    saved = run.held()
+    if "final_counts" not in saved:
         return None
-    wanted = [name for name in names if name not in ("logits", "labels", "unlabeled")]
-    held: Arrays = dict(zip(wanted, run.arrays(*wanted), strict=True))
-    if wrong := _misfit(held, len(class_order)):
+    names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]
+    arrays: Arrays = dict(zip(names, run.arrays(*names), strict=True))
+    if wrong := _shape_error(arrays, len(class_order)):
         path = run.folder / "predictions.npz"
         raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}")
     kinds = [name.removeprefix("last_") for name in names if name.startswith("last_")]
     of = "final" if "final" in kinds else MODEL
-    counts = held["last_final" if of == "final" else "final_counts"]
-    ends, merged = windows(held, kinds)
-    sources = {kind: source(held[f"last_{kind}"], class_order, merged[kind], merged["truth"]) for kind in kinds}
+    counts = arrays["last_final" if of == "final" else "final_counts"]
+    ends, merged = merge_windows(arrays, kinds)
+    sources = {
+        kind: source_summary(arrays[f"last_{kind}"], class_order, merged[kind], merged["truth"]) for kind in kinds
+    }
     known = counts[:-1]
     return {
         "steps": ends,
-        "sources": sources | {MODEL: source(held["final_counts"], class_order)},
+        "sources": sources | {MODEL: source_summary(arrays["final_counts"], class_order)},
         "of": of,
         "confusion": known.tolist() if known.any() else None,
-        "errors": {f"top{n}": _thin(concentration(known, n)) for n in (1, 2)} if known.any() else None,
-        "similarity": likeness(held["class_features"], counts),
-        "tsne": _placed(held),
+        "errors": {f"top{n}": _rounded(concentration(known, n)) for n in (1, 2)} if known.any() else None,
+        "similarity": class_similarity(arrays["class_features"], counts),
+        "tsne": _tsne_sample(arrays),
     }
 
 
-def windows(held: Arrays, kinds: Sequence[str]) -> tuple[list[int], dict[str, IntArray]]:
-    """Neighbouring windows added up until at most 20 are left: the step at which each ends, and its counts by kind."""
+def merge_windows(arrays: Arrays, kinds: Sequence[str]) -> tuple[list[int], dict[str, IntArray]]:
+    """Sum neighbouring windows so that at most 20 remain; return the last step of each, and its counts by kind."""
     if not kinds:
         return [], {}
-    ends = np.cumsum(held["steps"])
-    parts = np.array_split(np.arange(len(ends)), min(POINTS, len(ends)))
-    columns = {"truth": held["truth"]} | {kind: held[f"window_{kind}"] for kind in kinds}
+    ends = np.cumsum(arrays["steps"])
+    parts = np.array_split(np.arange(len(ends)), min(MAX_POINTS, len(ends)))
+    columns = {"truth": arrays["truth"]} | {kind: arrays[f"window_{kind}"] for kind in kinds}
     merged = {name: np.stack([column[part].sum(0) for part in parts]) for name, column in columns.items()}
     return [int(ends[part[-1]]) for part in parts], merged
 
 
-def source(
-    table: IntArray, class_order: Sequence[int], course: IntArray | None = None, truth: IntArray | None = None
+def source_summary(
+    table: IntArray, class_order: Sequence[int], windows: IntArray | None = None, truth: IntArray | None = None
 ) -> dict[str, Any]:
-    """One kind of pseudo-label at the end, of a table (K + 1, K), and along the `course` (P, 2, K) of training.
+    """Summarise one kind of pseudo-label: at the end by a table (K + 1, K), over training by `windows` (P, 2, K).
 
-    "counts": guesses of each class, and by them three indices; precision and recall of each class, None where no true
-    label is known or none is guessed; over training "histogram" (P, K), shares of the guesses, and the recall of many,
-    medium and few classes (P,), of the images that were there, `truth` (P, K).
+    "counts": predictions of each class; "indices" of these counts; "recall" and "precision" of each class, None where
+    no true label is known or none is predicted; over training "histogram" (P, K), shares of the predicted classes, and
+    "groups", the recall of many, medium and few classes (P,) among the images `truth` (P, K) of each window.
     """
     counts, known = table.sum(0), table[:-1]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "counts": counts.tolist(),
         "indices": {name: _round(measure(counts)) for name, measure in INDICES.items()},
-        "recall": _thin(recall(known)) if known.any() else None,
-        "precision": _thin(precision(known)) if known.any() else None,
+        "recall": _rounded(recall(known)) if known.any() else None,
+        "precision": _rounded(precision(known)) if known.any() else None,
     }
-    if course is None or truth is None:
-        return found | {"histogram": None, "groups": None}
-    shares = course[:, 0] / np.maximum(course[:, 0].sum(1, keepdims=True), 1)
-    found["histogram"] = [_thin(row) for row in shares]
-    recalls = np.divide(course[:, 1], truth, out=np.full(truth.shape, np.nan), where=truth > 0)
+    if windows is None or truth is None:
+        return result | {"histogram": None, "groups": None}
+    shares = windows[:, 0] / np.maximum(windows[:, 0].sum(1, keepdims=True), 1)
+    result["histogram"] = [_rounded(row) for row in shares]
+    recalls = np.divide(windows[:, 1], truth, out=np.full(truth.shape, np.nan), where=truth > 0)
     rows = [groups(row, class_order) for row in recalls]
-    found["groups"] = {name: [_round(row[name]) for row in rows] for name in rows[0]} if truth.any() else None
-    return found
+    result["groups"] = {name: [_round(row[name]) for row in rows] for name in rows[0]} if truth.any() else None
+    return result
 
 
-def likeness(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
-    """How like their nearest classes those are that are predicted most and least: cosines of class means (K, D).
+def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
+    """Compare the most and the least predicted classes with their nearest classes, by cosines of class means (K, D).
 
-    "by" says what is meant, of counts (K + 1, K): "truth", guesses over true images, or where no class is known
-    "guesses" alone.
+    Of counts (K + 1, K), "by" names the order: "truth" is predictions per true image, and "guesses" the number of
+    predictions, where no true class is known.
     """
     cosines, known = similarity(means.astype(np.float64)), counts[:-1]
-    found: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
-    few = min(EXTREME, max(1, len(known) // 2))  # so that no class is among both
-    ends = extremes(_lean(known) if known.any() else counts.sum(0), few)
+    result: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
+    few = min(EXTREME_CLASSES, max(1, len(known) // 2))  # so that no class is in both groups
+    ends = extremes(_prediction_rank(known) if known.any() else counts.sum(0), few)
     for name, classes in zip(("most", "least"), ends, strict=True):
-        nearest, alike = neighbours(cosines, classes, NEAREST)
-        found[name] = {
+        nearest, similarities = neighbours(cosines, classes, NEIGHBOURS)
+        result[name] = {
             "classes": classes.tolist(),
             "nearest": nearest.tolist(),
-            "cosine": [_thin(row) for row in alike],
+            "cosine": [_rounded(row) for row in similarities],
         }
-    return found
+    return result
 
 
-def _lean(counts: IntArray) -> IntArray:
-    """Place of each class (K,), alike where equal, by guesses over true images; a class without images by guesses."""
+def _prediction_rank(counts: IntArray) -> IntArray:
+    """Rank classes (K,) by predictions per true image, ties alike; a class without true images counts as having one."""
     return np.unique(counts.sum(0) / np.maximum(counts.sum(1), 1), return_inverse=True)[1]
 
 
-def _placed(held: Arrays) -> dict[str, Any] | None:
-    """t-SNE of some unlabeled images, with true classes, -1 where unknown, and the final network's guesses."""
-    features = held["sample_features"].astype(np.float64)[:PLACED]
-    if len(features) < FEWEST or not np.isfinite(features).all():
+def _tsne_sample(arrays: Arrays) -> dict[str, Any] | None:
+    """Return the t-SNE of some unlabeled images, with true classes (-1 where unknown) and the final predictions."""
+    features = arrays["sample_features"].astype(np.float64)[:TSNE_IMAGES]
+    if len(features) < MIN_TSNE_IMAGES or not np.isfinite(features).all():
         return None
-    places = tsne(features)
-    labels = {name: held[f"sample_{name}"][:PLACED].tolist() for name in ("labels", "guesses")}
-    return {"x": np.round(places[:, 0], 1).tolist(), "y": np.round(places[:, 1], 1).tolist(), **labels}
+    points = tsne(features)
+    labels = {name: arrays[f"sample_{name}"][:TSNE_IMAGES].tolist() for name in ("labels", "guesses")}
+    return {"x": np.round(points[:, 0], 1).tolist(), "y": np.round(points[:, 1], 1).tolist(), **labels}
 
 
-def _misfit(held: Arrays, classes: int) -> str | None:
-    """The first array that does not have the shape that a run of so many classes leaves."""
-    number, points = len(held["sample_labels"]), len(held.get("steps", ()))
-    forms = {"final_counts": (classes + 1, classes), "steps": (points,), "truth": (points, classes)}
-    forms |= {"sample_labels": (number,), "sample_guesses": (number,)}
-    forms |= {name: (classes + 1, classes) for name in held if name.startswith("last_")}
-    forms |= {name: (points, 2, classes) for name in held if name.startswith("window_")}
-    wrong = (name for name, form in forms.items() if name in held and held[name].shape != form)
-    return next((f"{name} has the shape {held[name].shape}, not {forms[name]}" for name in wrong), None)
+def _shape_error(arrays: Arrays, classes: int) -> str | None:
+    """Return an error for the first array whose shape does not fit the number of classes, None if all fit."""
+    images, points = len(arrays["sample_labels"]), len(arrays.get("steps", ()))
+    shapes = {"final_counts": (classes + 1, classes), "steps": (points,), "truth": (points, classes)}
+    shapes |= {"sample_labels": (images,), "sample_guesses": (images,)}
+    shapes |= {name: (classes + 1, classes) for name in arrays if name.startswith("last_")}
+    shapes |= {name: (points, 2, classes) for name in arrays if name.startswith("window_")}
+    wrong = (name for name, shape in shapes.items() if name in arrays and arrays[name].shape != shape)
+    return next((f"{name}: expected shape {shapes[name]}, got {arrays[name].shape}" for name in wrong), None)
 
 
-def _never(counts: IntArray) -> float:
+def _never_predicted(counts: IntArray) -> float:
     return float((counts == 0).sum())
 
 
-INDICES = {"imbalance": imbalance, "never": _never, "divergence": divergence, "evenness": evenness}
+INDICES = {"imbalance": imbalance, "never": _never_predicted, "divergence": divergence, "evenness": evenness}
 
 
 def _round(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 4)
 
 
-def _thin(values: NDArray[Any]) -> list[float | None]:
+def _rounded(values: NDArray[Any]) -> list[float | None]:
     return [_round(value) for value in values.tolist()]

@@ -1,6 +1,7 @@
-"""States of a run on disk: whole or absent, and never another run's.
+"""Write and read checkpoints of runs: atomically, with a checksum, and only for the same configuration.
 
-A state is what torch writes, a zip, whose comment is the SHA-256 of all before it: torch compares no checksum.
+A checkpoint is the zip file that torch writes, with the SHA-256 of everything before it as its comment; torch itself
+compares no checksum.
 """
 
 from __future__ import annotations
@@ -17,44 +18,43 @@ import torch
 from daso.data.files import atomic_write
 from daso.errors import CheckpointError
 
-DIGEST = 64  # hexadecimal digits
-AFRESH = "delete it to start again"
+DIGEST_LENGTH = 64  # hexadecimal digits
+RESTART = "delete it to start again"
 
 
 def dump(state: dict[str, Any]) -> bytes:
-    """Tensors and plain values as bytes; equal states give equal bytes."""
-    buffer = io.BytesIO()  # torch writes the name of a file into it
+    """Return tensors and plain values as bytes; equal states give equal bytes."""
+    buffer = io.BytesIO()  # not a file, as torch would write its name into the zip
     torch.save(state, buffer)
-    content = buffer.getvalue()[:-2] + DIGEST.to_bytes(2, "little")  # a zip ends with the length of its comment
+    content = buffer.getvalue()[:-2] + DIGEST_LENGTH.to_bytes(2, "little")  # a zip ends with the length of its comment
     return content + hashlib.sha256(content).hexdigest().encode()
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Save a state atomically: a reader sees the old one or the new one, whenever the writer is killed."""
+    """Save a state atomically: a reader sees the old or the new file, even if the writer is killed."""
     with atomic_write(path) as file:
         file.write(dump(state))
 
 
-def load(path: Path, key: str, mend: str = AFRESH) -> dict[str, Any]:
-    """Read a state that `save` wrote for the run configuration `key`; raises CheckpointError for any other.
+def load(path: Path, key: str, fix: str = RESTART) -> dict[str, Any]:
+    """Load a state that `save` wrote for the configuration of this key; raises CheckpointError for any other file.
 
-    What was changed is not even unpacked, and nothing is unpacked but tensors and plain values: no file runs code.
+    A file with a wrong checksum is not unpacked, and only tensors and plain values are: no file can execute code.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint ({error.strerror}); {mend}") from error
-    if hashlib.sha256(content[:-DIGEST]).hexdigest().encode() != content[-DIGEST:]:
-        raise CheckpointError(f"{path}: not a readable checkpoint (it does not have the digest it names); {mend}")
+        raise CheckpointError(f"{path}: not a readable checkpoint ({error.strerror}); {fix}") from error
+    if hashlib.sha256(content[:-DIGEST_LENGTH]).hexdigest().encode() != content[-DIGEST_LENGTH:]:
+        raise CheckpointError(f"{path}: not a readable checkpoint (its checksum is wrong); {fix}")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); {mend}") from error
+        raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); {fix}") from error
     if not isinstance(state, dict) or state.get("key") != key:
-        found = state.get("key") if isinstance(state, dict) else None
+        other = state.get("key") if isinstance(state, dict) else None
         raise CheckpointError(
-            f"{path}: belongs to configuration {found}, this run is {key}; "
-            f"train with the configuration it was made by, or {mend}"
+            f"{path}: belongs to configuration {other}, this run is {key}; train with configuration {other}, or {fix}"
         )
     return state

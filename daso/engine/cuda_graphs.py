@@ -1,4 +1,4 @@
-"""How steps are carried out: as they are written, with compiled networks, or as replays of CUDA graphs."""
+"""Run training steps eagerly or compiled, and either one step at a time or as replays of captured CUDA graphs."""
 
 from __future__ import annotations
 
@@ -19,218 +19,224 @@ from daso.errors import DasoError
 from daso.records import Batch
 
 MODES = ("eager", "compiled", "graph", "compiled_graph")
-WARMUP = 3  # steps before a capture: libraries are loaded, workspaces taken, networks compiled
-FREE: dict[torch.device, list[torch.cuda.Stream]] = {}  # capture streams of closed programs
-SAMPLE = 8  # steps whose stages are measured on CUDA
+WARMUP_STEPS = 3  # before a capture, so that libraries are loaded, workspaces allocated and networks compiled
+FREE_STREAMS: dict[torch.device, list[torch.cuda.Stream]] = {}  # capture streams of closed programs
+SAMPLED_STEPS = 8  # whose stages are measured on CUDA
 
 
 def choose_mode(name: str, device: torch.device) -> str:
-    """`auto` is eager on a CPU, where compiling gains less than it costs, and a graph on CUDA.
+    """Return the mode of a name; `auto` is graph on CUDA and eager on a CPU, where compiling costs more than it gains.
 
     Raises DasoError for an unknown mode or one that the device does not support.
     """
     if name == "auto":
         return "graph" if device.type == "cuda" else "eager"
     if name not in MODES:
-        raise DasoError(f"mode '{name}': choose one of auto, {', '.join(MODES)}")
+        raise DasoError(f"unknown mode '{name}'; choose one of auto, {', '.join(MODES)}")
     if "graph" in name and device.type != "cuda":
         raise DasoError(f"mode '{name}' needs a CUDA device; on a CPU choose eager or compiled")
     return name
 
 
 class Program:
-    """The steps of a run in one mode.
+    """Steps of a run in one mode.
 
-    `step` does everything with one batch and writes only in place; `state` names every tensor that it writes. It is
-    the same in every mode: a step finds its batch in the chunk held at the moment, at `slot`, so that nothing has to
-    be told to a captured one.
+    `step` trains on one batch and writes in place only; `written_tensors` returns every tensor that it writes, by name.
+    In every mode a step reads its batch from the current chunk at `step_index`, both at fixed addresses for a captured
+    step, so that a replay needs no arguments.
     """
 
     def __init__(
         self,
         step: Callable[[Batch], None],
-        state: Callable[[], Mapping[str, Tensor]],
+        written_tensors: Callable[[], Mapping[str, Tensor]],
         loader: Loader,
-        watch: Stopwatch,
+        stopwatch: Stopwatch,
         mode: str,
         compiled: Compiled | None = None,
     ) -> None:
-        self.step, self.state, self.loader, self.watch = step, state, loader, watch
-        self.mode = mode  # that carries out the steps: no more the one chosen where a capture or a compilation failed
-        self.captures, self.compiled = "graph" in mode, compiled
-        self.tried: set[Hashable] = set()  # phases for which everything is compiled
-        self.slot = torch.zeros(1, dtype=torch.long, device=loader.device)
-        self.chunk: Chunk | None = None  # that steps read
+        self.step, self.written_tensors, self.loader, self.stopwatch = step, written_tensors, loader, stopwatch
+        self.mode = mode  # simpler than the requested one after a failed capture or compilation
+        self.uses_graphs, self.compiled = "graph" in mode, compiled
+        self.compiled_phases: set[Hashable] = set()
+        self.step_index = torch.zeros(1, dtype=torch.long, device=loader.device)  # of the next step in the chunk
+        self.chunk: Chunk | None = None  # read by steps
         self.chunks: Iterator[Chunk] = iter(())
         self.next_chunk: Chunk | None = None
-        self.remaining = 0  # steps of the chunk
-        self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
-        self.pool = torch.cuda.graph_pool_handle() if self.captures else None
-        self.side = _capture_stream(loader.device) if self.captures else None
-        self.sampled = loader.device.type == "cpu"  # where the watch needs no samples
+        self.steps_left = 0  # in the chunk
+        self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}  # by phase
+        self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None
+        self.capture_stream = _new_capture_stream(loader.device) if self.uses_graphs else None
+        self.stages_sampled = loader.device.type == "cpu"  # where the stopwatch needs no samples
 
     def begin(self, chunks: Iterator[Chunk]) -> None:
-        """Read the batches of the steps that follow from these chunks."""
+        """Read the batches of all further steps from these chunks."""
         self.chunks, self.next_chunk = chunks, next(chunks, None)
         if self.next_chunk is not None:
             self._load(self.next_chunk)
 
     def _load(self, chunk: Chunk) -> None:
-        """Make steps read this chunk, from its first step on; graphs read the same memory every time."""
-        self.remaining = len(chunk.t)
-        self.slot.zero_()
-        if not self.captures:
+        """Make this chunk the current one, at its first step; for graphs it is copied to the memory that they read."""
+        self.steps_left = len(chunk.t)
+        self.step_index.zero_()
+        if not self.uses_graphs:
             self.chunk = chunk
             return
         if self.chunk is None:
-            self.chunk = chunk.space(self.loader.chunk)
-        for mine, theirs in zip(self.chunk.tensors(), chunk.tensors(), strict=True):
-            mine[: len(theirs)].copy_(theirs)
+            self.chunk = chunk.allocate(self.loader.chunk)
+        for buffer, tensor in zip(self.chunk.tensors(), chunk.tensors(), strict=True):
+            buffer[: len(tensor)].copy_(tensor)
 
     def run_step(self, phase: Hashable) -> bool:
         """Run the next step, which is in this phase of the method; return True if it was the last of its chunk.
 
-        The next chunk is then made already, while a GPU still works on the steps of this one.
+        The next chunk is prepared before the return, while a GPU still works on the steps of this one.
         """
-        if not self.remaining:
+        if not self.steps_left:
             assert self.next_chunk is not None
             self._load(self.next_chunk)
-        if self.compiled and phase not in self.tried:
-            self.watch.pause()
+        if self.compiled and phase not in self.compiled_phases:
+            self.stopwatch.end_span()
             self._compile(phase)
-        if not self.sampled:
-            self._undone(lambda: self._repeat(WARMUP))
-            self._undone(lambda: self.watch.sample(self._once, SAMPLE))
-            self.sampled = True
-        if self.captures and phase not in self.graphs:
-            self.watch.pause()
+        if not self.stages_sampled:
+            self._run_and_restore(lambda: self._repeat_current_step(WARMUP_STEPS))
+            self._run_and_restore(lambda: self.stopwatch.sample(self._run_current_step, SAMPLED_STEPS))
+            self.stages_sampled = True
+        if self.uses_graphs and phase not in self.graphs:
+            self.stopwatch.end_span()
             self._capture(phase)
-        self.watch.run()
-        if self.captures:
+        self.stopwatch.start_span()
+        if self.uses_graphs:
             self.graphs[phase].replay()
         else:
-            self._once_and_on()
-        self.remaining -= 1
-        if self.remaining:
+            self._run_and_advance()
+        self.steps_left -= 1
+        if self.steps_left:
             return False
-        self.watch.pause()
+        self.stopwatch.end_span()
         self.next_chunk = next(self.chunks, None)
         return True
 
-    def use(self, mode: str) -> None:
-        """Carry out the steps that follow in a simpler mode than the one chosen."""
+    def switch_mode(self, mode: str) -> None:
+        """Run all further steps in a mode that is simpler than the requested one."""
         self.mode = mode
         if self.compiled and "compiled" not in mode:
             self.compiled.release()
             self.compiled = None
-            if self.graphs:  # of phases that could be compiled: all are captured anew, in one mode
+            if self.graphs:  # of compiled phases: all phases are captured again, so that all steps run in one mode
                 self.graphs.clear()
                 self.pool = torch.cuda.graph_pool_handle()
         if "graph" not in mode:
-            self.captures = False
+            self.uses_graphs = False
             self.graphs.clear()
 
     def close(self) -> None:
-        """Release graphs and chunk, and the run, which holds its program too; no step can be taken then."""
-        if self.graphs:  # their memory is free for others from here on
-            with suppress(RuntimeError):  # a device that failed has raised its error before
+        """Release graphs and chunk, and break the reference cycle with the run; no step can run afterwards."""
+        if self.graphs:  # other graphs may use their memory from here on
+            with suppress(RuntimeError):  # a failed device has raised its error before
                 torch.cuda.current_stream(self.loader.device).synchronize()
         self.graphs.clear()
         self.chunk = self.next_chunk = None
         self.chunks = iter(())
-        if self.side is not None:
-            FREE.setdefault(self.loader.device, []).append(self.side)
-            self.side = None
-        self.step, self.state = _closed, dict
+        if self.capture_stream is not None:
+            FREE_STREAMS.setdefault(self.loader.device, []).append(self.capture_stream)
+            self.capture_stream = None
+        self.step, self.written_tensors = _raise_closed, dict
 
-    def _once(self) -> None:
+    def _run_current_step(self) -> None:
+        """Run the step at `step_index` and leave the index as it is."""
         assert self.chunk is not None
-        self.watch.start()
-        self.step(self.loader.batch(self.chunk, self.slot))
+        self.stopwatch.start_step()
+        self.step(self.loader.batch(self.chunk, self.step_index))
 
-    def _once_and_on(self) -> None:
-        self._once()
-        self.slot += 1
+    def _run_and_advance(self) -> None:
+        """Run the step at `step_index`, then add one to the index."""
+        self._run_current_step()
+        self.step_index += 1
 
-    def _repeat(self, times: int) -> None:
+    def _repeat_current_step(self, times: int) -> None:
         for _ in range(times):
-            self._once()
+            self._run_current_step()
 
     def _compile(self, phase: Hashable) -> None:
-        """Compile all that a step of a phase runs, by taking one and undoing it; if that fails, compile nothing."""
+        """Compile the functions of a step in this phase by running one and undoing it; on failure, fall back."""
         try:
-            with warnings.catch_warnings():  # dynamo looks at `grad` of what the networks return
+            with warnings.catch_warnings():  # dynamo reads `grad` of the networks' outputs
                 warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
-                self._undone(self._once)
-            self.tried.add(phase)
-        except Exception as error:  # no compiler, no Triton, an error of either: uncompiled, a wrong step raises again
+                self._run_and_restore(self._run_current_step)
+            self.compiled_phases.add(phase)
+        except Exception as error:  # compiler or Triton missing or failed; an error of the step itself is raised again
             self._fall_back("compiled", {"compiled": "eager", "compiled_graph": "graph"}, error)
 
-    def _fall_back(self, verb: str, simpler: Mapping[str, str], error: Exception) -> None:
-        if out_of_memory(error):  # of the device: a simpler mode needs no less
+    def _fall_back(self, failed: str, simpler: Mapping[str, str], error: Exception) -> None:
+        """Switch to a simpler mode and log the first line of the error; `failed` is "compiled" or "captured".
+
+        Raises the error itself if GPU memory ran out, as a simpler mode needs as much.
+        """
+        if out_of_memory(error):
             raise error
-        chosen, reason, *more = self.mode, *(str(error).strip() or type(error).__name__).splitlines()
+        before, reason, *more = self.mode, *(str(error).strip() or type(error).__name__).splitlines()
         if reason.endswith(":") and more:  # as in "backend='inductor' raised:"
             reason = f"{reason} {more[0]}"
-        self.use(simpler[chosen])
-        logging.warning("mode %s: a step cannot be %s, continuing in mode %s: %s", chosen, verb, self.mode, reason)
+        self.switch_mode(simpler[before])
+        logging.warning("mode %s: a step cannot be %s, continuing in mode %s: %s", before, failed, self.mode, reason)
 
     def _capture(self, phase: Hashable) -> None:
-        """Record a step of a phase, computing nothing; if that fails, take this step and all others eagerly.
+        """Capture a step of a phase without running it; on failure, run this step and all further ones without graphs.
 
-        The bits are the same. All graphs share their memory, as they are replayed in turn.
+        The results are bit-identical. All graphs share one memory pool, as they are replayed one after another.
         """
-        self._undone(lambda: self._repeat(WARMUP))
+        self._run_and_restore(lambda: self._repeat_current_step(WARMUP_STEPS))
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.loader.device)
         try:
             with (
-                _without_collection(),
-                torch.cuda.stream(current),  # made current again, which torch.cuda.graph of 2.11 may fail to do
-                torch.cuda.graph(graph, pool=self.pool, stream=self.side),
+                _garbage_collection_disabled(),
+                torch.cuda.stream(current),  # made current again, as torch.cuda.graph of 2.11 may fail to do so
+                torch.cuda.graph(graph, pool=self.pool, stream=self.capture_stream),
             ):
-                self._once_and_on()
+                self._run_and_advance()
         except RuntimeError as error:
-            self._end_of_capture()
+            self._release_capture_pool()
             self._fall_back("captured", {"graph": "eager", "compiled_graph": "compiled"}, error)
         else:
             self.graphs[phase] = graph
 
-    def _end_of_capture(self) -> None:
-        """Give the allocator back what a failed capture took: torch does not, and would free no chunk any more."""
+    def _release_capture_pool(self) -> None:
+        """Release the memory pool of a failed capture; torch does not, and would free no other memory afterwards."""
         if self.loader.device.type == "cuda" and self.pool is not None:
-            with suppress(RuntimeError):  # ended already: only a later part of the capture failed
+            with suppress(RuntimeError):  # released already: only a later part of the capture failed
                 torch._C._cuda_endAllocateToPool(self.loader.device.index, self.pool)
                 torch._C._cuda_releasePool(self.loader.device.index, self.pool)
 
-    def _undone(self, work: Callable[[], None]) -> None:
-        """Work, then put back what it wrote; a tensor that was not there before starts at zero."""
-        before = {name: tensor.clone() for name, tensor in self.state().items()}
+    def _run_and_restore(self, work: Callable[[], None]) -> None:
+        """Run `work`, then restore all tensors that it wrote; tensors created by it are set to zero."""
+        before = {name: tensor.clone() for name, tensor in self.written_tensors().items()}
         try:
-            with _aside(self.side):  # where it will be captured: autograd remembers the stream of a first use
+            with _on_stream(self.capture_stream):  # as autograd remembers the stream on which a tensor was first used
                 work()
         finally:
             with torch.no_grad():
-                for name, tensor in self.state().items():
+                for name, tensor in self.written_tensors().items():
                     tensor.copy_(before[name]) if name in before else tensor.zero_()
 
 
-def _capture_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return a stream that no other program captures on.
+def _new_capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return a stream on which no other program captures.
 
-    torch keeps a cuBLAS workspace for each of its 32 streams of a priority, and hands them out in turn. High priority
-    is for captures alone, and streams of closed programs are used again, so no two live graphs share a workspace.
+    torch has 32 streams of each priority, hands them out in turn, and keeps one cuBLAS workspace per stream. Only
+    captures use high priority, and streams of closed programs are reused, so no two live graphs share a workspace.
     """
-    free = FREE.get(device)
+    free = FREE_STREAMS.get(device)
     return free.pop() if free else torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
 
-def _closed(batch: Batch) -> None:
-    raise RuntimeError("the program of this run is closed; build the run anew")
+def _raise_closed(batch: Batch) -> None:
+    raise RuntimeError("the program of this run is closed; build the run again")
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
-    """Keep the garbage collector off: the end of an old graph would break the capture of a new one."""
+def _garbage_collection_disabled() -> Iterator[None]:
+    """Disable the garbage collector: deleting an old graph would break the capture of a new one."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -241,13 +247,13 @@ def _without_collection() -> Iterator[None]:
 
 
 @contextmanager
-def _aside(side: torch.cuda.Stream | None) -> Iterator[None]:
-    """Work on another stream, after all that the current one has to do and before all that it will have."""
-    if side is None:
+def _on_stream(stream: torch.cuda.Stream | None) -> Iterator[None]:
+    """Use another stream, after all earlier work of the current one and before all later work of it."""
+    if stream is None:
         yield
         return
-    current = torch.cuda.current_stream(side.device)
-    side.wait_stream(current)
-    with torch.cuda.stream(side):
+    current = torch.cuda.current_stream(stream.device)
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):
         yield
-    current.wait_stream(side)
+    current.wait_stream(stream)

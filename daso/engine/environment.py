@@ -1,4 +1,4 @@
-"""Where a run ran: recorded beside its numbers, never part of what they are keyed by."""
+"""Choose device, precision and cuDNN's convolutions; describe the environment of a run, which is no part of its key."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from daso.errors import DasoError
 from daso.machine import processor
 from daso.models.network import Precision
 
-ON_THE_CPU = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
-# Errors of CUDA and its libraries that are not torch's own OutOfMemoryError, and torch's statement of what is free.
+CPU_HINT = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
+# Errors of CUDA and its libraries that are not torch's OutOfMemoryError, and how torch's error states the free memory.
 NO_MEMORY = re.compile(r"CUDA error: out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
 FREE = r"has a total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free"
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name and make its arithmetic repeatable; fp32 means fp32, not TF32.
+    """Return the device of a name and make its arithmetic deterministic, without TF32.
 
-    `auto` is the first GPU where one is listed or usable, else the CPU: a listed GPU that torch cannot use is an error,
-    as training on the CPU instead would take weeks. Raises DasoError for a name or device that cannot be used.
+    `auto` is the first GPU if one is listed or usable, else the CPU. A listed GPU that torch cannot use is an error, as
+    training on the CPU instead would take weeks. Raises DasoError for an unknown name or an unusable device.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-    # Nothing here reads memory that it has not written, and filling it first costs a tenth of a small step.
+    # No code here reads uninitialized memory, and filling it costs a tenth of the time of a small step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if name == "auto":
         name = "cuda" if devices() or (number("DASO_GPUS") != 0 and _usable()) else "cpu"
@@ -48,54 +48,54 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
-        raise DasoError(f"device '{name}': choose auto, cpu, cuda or cuda:N")
-    return _prepared(device.index or 0) if device.type == "cuda" else device
+        raise DasoError(f"unknown device '{name}'; choose auto, cpu, cuda or cuda:N")
+    return _select_gpu(device.index or 0) if device.type == "cuda" else device
 
 
-def _prepared(index: int) -> torch.device:
-    """Make a GPU the current one; raises DasoError, in one line, where torch cannot use it."""
+def _select_gpu(index: int) -> torch.device:
+    """Make a GPU the current device; raises DasoError, in one line, if torch cannot use it."""
     names = devices()
-    asked = f"GPU {names[index] if index < len(names) else index}"
+    gpu = f"GPU {names[index] if index < len(names) else index}"
     if not _usable():
         cuda, installed = torch.version.cuda, driver()
-        pair = f"torch {torch.__version__} (CUDA {cuda or 'none'}) with driver {installed or 'unknown'}"
-        raise DasoError(f"{asked}: {pair} cannot use it: {_reason()}; {fix(cuda, installed)}; {ON_THE_CPU}")
-    if index >= (seen := torch.cuda.device_count()):
-        wrong = f"device 'cuda:{index}' is not available: torch sees {seen} CUDA device{'s' * (seen != 1)}"
-        raise DasoError(f"{wrong}; correct --device, CUDA_VISIBLE_DEVICES or DASO_GPUS; {ON_THE_CPU}")
-    device = torch.device("cuda", index)  # set_device refuses a device without an index
+        versions = f"torch {torch.__version__} (CUDA {cuda or 'none'}) with driver {installed or 'unknown'}"
+        raise DasoError(f"{gpu}: {versions} cannot use it: {_reason()}; {fix(cuda, installed)}; {CPU_HINT}")
+    if index >= (count := torch.cuda.device_count()):
+        wrong = f"device 'cuda:{index}' is not available: torch finds {count} CUDA device{'s' * (count != 1)}"
+        raise DasoError(f"{wrong}; correct --device, CUDA_VISIBLE_DEVICES or DASO_GPUS; {CPU_HINT}")
+    device = torch.device("cuda", index)  # set_device requires an index
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch's own about an old GPU, which is refused below
+        with warnings.catch_warnings(action="ignore"):  # torch warns about an old GPU, which is an error below
             torch.cuda.set_device(device)
             capability, architectures = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
             name = torch.cuda.get_device_name(device)
     except RuntimeError as error:  # such as memory that other processes hold, or their exclusive use
-        reason = f"{asked}: {str(error).strip().partition(chr(10))[0]}"
-        raise DasoError(f"{reason}; end other processes on this GPU or choose another; {ON_THE_CPU}") from error
+        reason = f"{gpu}: {str(error).strip().partition(chr(10))[0]}"
+        raise DasoError(f"{reason}; end other processes on this GPU or choose another; {CPU_HINT}") from error
     if torch.version.cuda and not supports(architectures, *capability):
-        here = f"{asked}: {name} is sm_{capability[0]}{capability[1]}"
+        actual = f"{gpu}: {name} is sm_{capability[0]}{capability[1]}"
         built = f"torch {torch.__version__} is built for {', '.join(architectures)}"
-        raise DasoError(f"{here}, but {built}; install a build of torch for this GPU; {ON_THE_CPU}")
+        raise DasoError(f"{actual}, but {built}; install a build of torch for this GPU; {CPU_HINT}")
     return device
 
 
 def _usable() -> bool:
     """Return True if torch can use a GPU here."""
-    with warnings.catch_warnings(action="ignore"):  # the reason is part of an error, or of no interest
+    with warnings.catch_warnings(action="ignore"):  # where it matters, `_reason` reports the cause
         return torch.cuda.is_available()
 
 
 def _reason() -> str:
-    """Return why torch cannot use any GPU: the first sentence of its own error."""
+    """Return why torch cannot use any GPU: the first sentence of torch's error."""
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (AssertionError, RuntimeError) as error:
         return re.split(r"\n|\. ", str(error).strip())[0].rstrip(".")
-    return "it sees no device"
+    return "it finds no device"
 
 
 def made_with(device: torch.device, precision: Precision, mode: str) -> str:
-    """Describe what else the last bits of a run depend on: libraries, device, threads, precision and mode."""
+    """Describe what the last bits of a run depend on besides its key: libraries, device, threads, precision, mode."""
     name, cudnn = device.type, ""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -104,26 +104,26 @@ def made_with(device: torch.device, precision: Precision, mode: str) -> str:
 
 
 def out_of_memory(error: BaseException) -> str | None:
-    """Return, in one line, that a GPU has no memory left: what was needed and what was free. None for other errors.
+    """Return one line with the needed and the free memory if a GPU ran out of memory, None for any other error.
 
-    An error that ends a capture hides the one that caused it, so causes and contexts are looked at too.
+    An error that ends a capture hides the error that caused it, so causes and contexts are checked too.
     """
-    one: BaseException | None = error
-    while one is not None:
-        text = str(one)
-        if isinstance(one, torch.OutOfMemoryError) or (isinstance(one, RuntimeError) and NO_MEMORY.search(text)):
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause)
+        if isinstance(cause, torch.OutOfMemoryError) or (isinstance(cause, RuntimeError) and NO_MEMORY.search(text)):
             needed, free = (re.search(pattern, text) for pattern in (r"Tried to allocate ([\d.]+ \w+)", FREE))
             size = f"{needed[1]} needed" if needed else "more memory needed than is free"
             return f"out of GPU memory: {size}" + (f", {free[2]} of {free[1]} free" if free else "")
-        one = one.__cause__ or one.__context__
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
 def choose_cudnn(option: str | None = None) -> None:
-    """Have cuDNN choose its deterministic convolutions by a heuristic, or try them and keep the fastest (`tuned`).
+    """Make cuDNN choose deterministic convolutions by a heuristic, or by timing them and keeping the fastest (`tuned`).
 
-    Every process tries anew and may choose others, so `tuned` runs need not be equal bit for bit. Without an option
-    DASO_CUDNN decides. Raises DasoError for an unknown choice.
+    Every process times them again and may choose others, so `tuned` runs need not be bit-identical. The default is
+    DASO_CUDNN. Raises DasoError for an unknown option.
     """
     torch.backends.cudnn.benchmark = cudnn_option(option) == "tuned"
 
@@ -134,22 +134,25 @@ def cudnn_choice(device: torch.device) -> str | None:
 
 
 def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
-    """`auto` is bf16 where the device computes in it, else fp32."""
+    """Return the precision of a name; `auto` is bf16 if the device supports it natively, else fp32.
+
+    Raises DasoError for an unknown name.
+    """
     if name not in ("auto", "fp32", "bf16"):
-        raise DasoError(f"precision '{name}': choose one of auto, fp32, bf16")
+        raise DasoError(f"unknown precision '{name}'; choose one of auto, fp32, bf16")
     if name != "auto":
         return name
     if device.type == "cuda":  # fidelity: precision
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    able = torch.cpu.get_capabilities()
-    return "bf16" if any(able.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most memory in MiB that this process has held so far: on the device, or of a CPU."""
+    """Return the peak memory of this process so far in MiB: on the GPU, or of the host for a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    try:  # not getrusage first: on Linux it says the parent's peak where that was higher
+    try:  # before getrusage, which on Linux returns the parent's peak where that was higher
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
     except (OSError, StopIteration):
@@ -158,9 +161,9 @@ def peak_memory(device: torch.device) -> float:
 
 
 def commit() -> str:
-    """The commit of the code, `-dirty` where a file is changed or new; `DASO_COMMIT` where there is no repository.
+    """Return the commit of the code, with `-dirty` if a file is changed or new; without a repository, `DASO_COMMIT`.
 
-    Without either it is "unknown", and the reason that Git gives is logged.
+    Without either, return "unknown" and log the reason that Git gives.
     """
     head = _git("rev-parse", "--short=12", "HEAD")
     if head is None:
@@ -183,7 +186,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Commit, versions, device and threads."""
+    """Return commit, versions, device and threads, and on CUDA the choice of cuDNN."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""What a method answers on a pool of images, and where it puts them."""
+"""Compute the logits and features of a pool of images with the evaluation model of a method."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from daso.methods.base import Learner
 from daso.models.network import Models
 
 Prepare = Callable[[Tensor], Tensor]
-Part = TypeVar("Part")
-BATCH = 1000  # images in one forward; any value gives the same predictions up to rounding
+Result = TypeVar("Result")
+BATCH_SIZE = 1000  # images in one forward; any value gives the same predictions up to rounding
 
 
 def predict(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> tuple[Tensor, Tensor]:
-    """Logits (n, K) of every image, plain and as the add-ons want them read: on the CPU, in evaluation mode.
+    """Return logits (n, K) of every image, plain and adjusted by the add-ons, on the CPU, computed in evaluation mode.
 
-    `prepare` makes packed images (n, H, W) what the network sees, float32 (n, 3, S, S).
+    `prepare` turns packed images (n, H, W) into the network's input, float32 (n, 3, S, S).
     """
-    if not len(pool):  # of a setting without unlabeled images
-        none = torch.empty(0, models.student.classifier.out_features)
-        return none, none
-    plain, adjusted = zip(*_over(pool, models, lambda images: learner.predict(prepare(images), models)), strict=True)
+    if not len(pool):  # a setting may have no unlabeled images
+        empty = torch.empty(0, models.student.classifier.out_features)
+        return empty, empty
+    logits = _map_batches(pool, models, lambda images: learner.predict(prepare(images), models))
+    plain, adjusted = zip(*logits, strict=True)
     return torch.cat(plain).float().cpu(), torch.cat(adjusted).float().cpu()
 
 
 def embed(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> Tensor:
-    """Features (n, D) of every image, on the CPU, in evaluation mode."""
+    """Return features (n, D) of every image, on the CPU, computed in evaluation mode."""
     if not len(pool):
         return torch.empty(0, models.student.encoder.feature_dim)
-    return torch.cat(_over(pool, models, lambda images: learner.embed(prepare(images), models).float().cpu()))
+    return torch.cat(_map_batches(pool, models, lambda images: learner.embed(prepare(images), models).float().cpu()))
 
 
 @torch.no_grad()
-def _over(pool: Pool, models: Models, work: Callable[[Tensor], Part]) -> list[Part]:
+def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Result]) -> list[Result]:
     models.student.eval()
     models.teacher.eval()
-    with torch.compiler.set_stance("force_eager"):  # these shapes come seldom and are not worth a compilation
-        parts = [work(images) for images in pool.batches(BATCH)]
+    with torch.compiler.set_stance("force_eager"):  # these shapes are too rare to be worth a compilation
+        results = [compute(images) for images in pool.batches(BATCH_SIZE)]
     models.student.train()
     models.teacher.train()
-    return parts
+    return results

@@ -1,9 +1,9 @@
-"""How a run came about, apart from what it came to: commit, device, versions and speed, in a small file for git.
+"""Journal of finished runs: commit, device, versions and speed of each run, in a small file for git.
 
-Configuration, code and data give a run's results bit for bit; the seconds it took and the commit it was trained from
-are of one occasion. The journal remembers that occasion. Who makes the same bytes again, in the same way, adds nothing
-to it, and `train.json`, with all that is made of it, comes out as before: a rebuild of everything that changes no byte
-has shown that every result is the same.
+Configuration, code and data determine a run's results bit for bit, but commit and seconds belong to one occasion, the
+training itself. The journal records the occasion. A bit-identical rerun in the same environment leaves the entry
+unchanged, and its `train.json` gets the recorded occasion, so all outputs that depend on it stay the same: if a rebuild
+of everything changes no byte, every result has been reproduced.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from daso.errors import DataError
 Tree = Mapping[str, Any]
 FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
-# The way in which bits are made. The commit is not among it: the key holds the code.
+# Parts of the environment that bits depend on. The commit is not one of them: the key covers the code.
 ENVIRONMENT = ("device", "mode", "precision", "threads", "versions", "cudnn")
-PACE = Number(0)
+NON_NEGATIVE = Number(0)
 REVALIDATED = "revalidated"  # records of later code that gives the run the same bits
-FORM = {
+SCHEMA = {
     **{"run": str, "key": str, "results": dict.fromkeys(RESULTS, str), "environment": {"commit": str}},
-    "speed": {**dict.fromkeys(("seconds", "steps_per_second", "images_per_second"), PACE), "share": dict},
+    "speed": {**dict.fromkeys(("seconds", "steps_per_second", "images_per_second"), NON_NEGATIVE), "share": dict},
 }
 
 
 def entry_path(run: str) -> Path:
-    """Where the entry of a run lies."""
+    """Return the path of a run's entry."""
     return FOLDER / f"{run}.json"
 
 
 def make_entry(result: Tree) -> dict[str, Any]:
-    """What is remembered of a finished run, given the content of its `train.json`."""
+    """Return the entry of a finished run, given the content of its `train.json`."""
     return {
         "run": result["run"],
         "key": result["key"],
@@ -49,28 +49,31 @@ def make_entry(result: Tree) -> dict[str, Any]:
 
 
 def same_results(old: Tree, new: Tree) -> bool:
-    """Whether two entries tell of the same bytes, made in the same way of the same configuration and code."""
-    return _made(old) == _made(new)
+    """Return True if two entries have the same run, key, results and environment, apart from commit and speed."""
+    return _identity(old) == _identity(new)
 
 
 def with_recorded_occasion(result: Tree, old: Tree) -> dict[str, Any]:
-    """The content of a `train.json` with the occasion of an entry for its own."""
+    """Return the content of a `train.json` with speed and environment replaced by those of an entry."""
     return {**result, "speed": old["speed"], "provenance": {**result["provenance"], **old["environment"]}}
 
 
 def reconcile(path: Path, result: Tree) -> dict[str, Any]:
-    """The content of `train.json` by the run's entry, which is replaced where it tells of another result or way."""
+    """Return the content of `train.json` with the occasion of the run's entry, if the entry has the same results.
+
+    Otherwise replace the entry by one of this result, and return the content unchanged.
+    """
     new, old = make_entry(result), _read(path)
     if same_results(old, new):
         return with_recorded_occasion(result, old)
-    _write(path, new | _revalidated(old, new))
+    _write(path, new | _kept_records(old, new))
     return dict(result)
 
 
 def record_result(path: Path, result: Tree) -> None:
-    """Make the run's entry say what the content of its `train.json` does."""
+    """Replace the run's entry by one of this content of its `train.json`, unless they are equal."""
     new, old = make_entry(result), _read(path)
-    new |= _revalidated(old, new)
+    new |= _kept_records(old, new)
     if old != new:
         _write(path, new)
 
@@ -78,26 +81,28 @@ def record_result(path: Path, result: Tree) -> None:
 def revalidate(path: Path, result: Tree, record: Tree) -> None:
     """Add a record to the run's entry: {keys: {key by later code: key of the run}, commit, date, compared}."""
     new = make_entry(result)
-    records = _revalidated(_read(path), new).get(REVALIDATED, [])
+    records = _kept_records(_read(path), new).get(REVALIDATED, [])
     _write(path, {**new, REVALIDATED: [*records, record]})
 
 
-def revalidated_key(path: Path, trained: Path, key: str) -> str:
-    """Return the key of the finished run in `trained`, its train.json, if it was revalidated for `key`; else `key`.
+def revalidated_key(path: Path, result: Path, key: str) -> str:
+    """Return the key of the finished run in `result`, its train.json, if it was revalidated for `key`; else `key`.
 
     A record holds for the results that were compared: a run that is trained again, or elsewhere, gets `key`. Raises
     DataError for a damaged entry that has records.
     """
-    if not (path.exists() and trained.exists() and REVALIDATED.encode() in path.read_bytes()):
+    if not (path.exists() and result.exists() and REVALIDATED.encode() in path.read_bytes()):
         return key
-    old = _checked(path, f"resolve the conflict, or restore it: `git checkout {path}`")
+    old = _load_valid(path, f"resolve the conflict, or restore it: `git checkout {path}`")
     records = (record["keys"] for record in old.get(REVALIDATED, []))
-    kept = next((str(keys[key]) for keys in records if key in keys), key)
-    return kept if kept != key and same_results(old, make_entry(read_checksummed(trained, "result of a run"))) else key
+    earlier = next((str(keys[key]) for keys in records if key in keys), key)
+    if earlier == key or not same_results(old, make_entry(read_checksummed(result, "result of a run"))):
+        return key
+    return earlier
 
 
-def _revalidated(old: Tree, new: Tree) -> dict[str, Any]:
-    """Return the records of an entry that its successor keeps: all if both are of the same results, else none."""
+def _kept_records(old: Tree, new: Tree) -> dict[str, Any]:
+    """Return the records that a new entry takes over from an old one: all if both have the same results, else none."""
     return {REVALIDATED: old[REVALIDATED]} if REVALIDATED in old and same_results(old, new) else {}
 
 
@@ -106,26 +111,26 @@ def _write(path: Path, new: Tree) -> None:
         file.write(checksummed(new))
 
 
-def _made(tree: Tree) -> list[Any]:
+def _identity(tree: Tree) -> list[Any]:
     environment = tree.get("environment", {})
     return [tree.get(name) for name in ("run", "key", "results")] + [environment.get(name) for name in ENVIRONMENT]
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The entry in a file; none of one that is not there, damaged or merged: a result outweighs it."""
+    """Return the entry in a file; an empty one, which a result replaces, if it is missing, damaged or in conflict."""
     if not path.exists():
         return {}
     try:
-        return _checked(path, "it is written anew")
+        return _load_valid(path, "it is replaced")
     except DataError as error:
         logging.warning("%s", error)
         return {}
 
 
-def _checked(path: Path, fix: str) -> dict[str, Any]:
-    """Return the entry in a file; raises DataError for a damaged or merged one."""
-    old = read_checksummed(path, "entry of the journal", fix)
-    if wrong := schema_error(old, FORM) or schema_error(old.get(REVALIDATED, []), [{"keys": dict}], REVALIDATED):
+def _load_valid(path: Path, fix: str) -> dict[str, Any]:
+    """Return the entry in a file; raises DataError if it is damaged or has a merge conflict."""
+    entry = read_checksummed(path, "entry of the journal", fix)
+    if wrong := schema_error(entry, SCHEMA) or schema_error(entry.get(REVALIDATED, []), [{"keys": dict}], REVALIDATED):
         raise DataError(f"{path}: not an entry of the journal ({wrong}); {fix}")
-    del old[CHECKSUM]
-    return old
+    del entry[CHECKSUM]
+    return entry

@@ -1,4 +1,4 @@
-"""Locks that the kernel frees when their holder dies: one for each run, one for each slot of a device."""
+"""File locks, which the kernel releases when their holder dies: one for each run, one for each slot of a GPU."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import IO
 from daso.engine.gpus import devices, number, slots
 from daso.errors import BusyError
 
-POLL = 0.5  # seconds between two looks for a free slot
+POLL = 0.5  # seconds between two attempts
 
 
 def _acquire(path: Path) -> IO[str] | None:
-    """The open, locked file, or None when somebody holds it; closing it frees the lock.
+    """Lock a file and return it open, or None if another process holds the lock; closing the file releases it.
 
-    Where the file system has no locks nobody can hold it: that is told, and the file is open all the same.
+    If the file system has no locks, a warning is logged and the file is opened without a lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
@@ -37,20 +37,20 @@ def _acquire(path: Path) -> IO[str] | None:
 
 
 @contextmanager
-def run_lock(scratch: Path, patient: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Hold the run of a scratch folder by `<scratch>.lock`, which names this process.
+def run_lock(scratch: Path, keep_waiting: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Hold the lock of a run, the file `<scratch>.lock`, which names this process.
 
-    When another process trains the run, wait as long as this one is `patient`, then raise BusyError.
+    If another process holds it, wait while `keep_waiting()` is true, then raise BusyError.
     """
     path = scratch.with_name(f"{scratch.name}.lock")
-    told = False
+    logged = False
     while (file := _acquire(path)) is None:
         holder = path.read_text().strip() or "another process"
-        if not patient():
+        if not keep_waiting():
             raise BusyError(f"{path}: {holder} is training this run; wait for it or end it")
-        if not told:
+        if not logged:
             logging.info("%s: waiting for %s, which is training this run", path, holder)
-            told = True
+            logged = True
         time.sleep(POLL)
     with file:
         file.truncate(0)
@@ -61,30 +61,27 @@ def run_lock(scratch: Path, patient: Callable[[], bool] = lambda: False) -> Iter
 
 @contextmanager
 def device_slot(wait: float | None = None) -> Iterator[str | None]:
-    """Hold a slot of a CUDA device and make it the only visible one; yield its name, or None without devices.
+    """Hold a slot of a GPU and make it the only visible GPU; yield its name, or None without GPUs.
 
-    To be entered before CUDA is initialised. Waits for a free slot, at most `wait` seconds, then raises BusyError.
-    Does nothing inside a Slurm job, which has its devices assigned already.
+    Enter it before CUDA is initialised. It waits for a free slot, at most `wait` seconds, then raises BusyError. Inside
+    a Slurm job it does nothing, as Slurm assigns the GPUs.
     """
     if "SLURM_JOB_ID" in os.environ:
         yield None
         return
     names = devices()
     if not names:
-        with _visible("") if number("DASO_GPUS") == 0 else nullcontext():
+        with _visible_devices("") if number("DASO_GPUS") == 0 else nullcontext():
             yield None
         return
-    name, file = _first_free(names, wait)
-    with file, _visible(name):
+    name, file = _take_free_slot(names, wait)
+    with file, _visible_devices(name):
         yield name
 
 
 @contextmanager
-def _visible(names: str) -> Iterator[None]:
-    """Show these GPUs alone to CUDA.
-
-    Where the user has not named GPUs, CUDA numbers them as nvidia-smi does.
-    """
+def _visible_devices(names: str) -> Iterator[None]:
+    """Make only these GPUs visible to CUDA, numbered as nvidia-smi does unless the user has named GPUs."""
     before = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
     if before["CUDA_VISIBLE_DEVICES"] is None:
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
@@ -99,9 +96,9 @@ def _visible(names: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _first_free(names: list[str], wait: float | None) -> tuple[str, IO[str]]:
+def _take_free_slot(names: list[str], wait: float | None) -> tuple[str, IO[str]]:
     folder = Path(tempfile.gettempdir()) / f"daso-devices-{os.getuid()}"
-    end, told = None if wait is None else time.monotonic() + wait, False
+    end, logged = None if wait is None else time.monotonic() + wait, False
     while True:
         for slot in range(slots()):
             for name in names:
@@ -109,8 +106,8 @@ def _first_free(names: list[str], wait: float | None) -> tuple[str, IO[str]]:
                 if file:
                     return name, file
         if end is not None and time.monotonic() >= end:
-            raise BusyError(f"every slot of device {', '.join(names)} is taken; wait, or raise DASO_SLOTS")
-        if not told:
-            sys.stderr.write("waiting for a free device\n")
-            told = True
+            raise BusyError(f"every slot of GPU {', '.join(names)} is in use; wait, or raise DASO_SLOTS")
+        if not logged:
+            sys.stderr.write("waiting for a free GPU\n")
+            logged = True
         time.sleep(POLL)

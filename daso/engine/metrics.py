@@ -1,4 +1,4 @@
-"""Predictions and a history -> the numbers that are reported; numpy alone, so that evaluating a run takes no time."""
+"""Compute the reported metrics of a run from its predictions and history; needs numpy alone, so it takes no time."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import numpy as np
 
 from daso.data.run_files import RESULT, FinishedRun, load_finished_run
 from daso.data.validate import COUNT, NUMBER, schema_error
-from daso.engine.analysis import analysis
+from daso.engine.analysis import analyse
 from daso.errors import DataError
 from daso.ops.confusion import FloatArray, IntArray, confusion, groups, precision, recall
 from daso.paths import rebuild_hint
 
-NAMED = {"name": str}
-TRAINED = {
+NAME_SCHEMA = {"name": str}
+RESULT_SCHEMA = {
     **{"class_order": [COUNT], "classes": list, "counts": dict, "provenance": dict},
     "speed": {"steps_per_second": NUMBER},
 }
-CONFIG = {
-    **{"run": str, "key": str, "seed": COUNT, "setting": NAMED, "method": NAMED, "dataset": NAMED},
+CONFIG_SCHEMA = {
+    **{"run": str, "key": str, "seed": COUNT, "setting": NAME_SCHEMA, "method": NAME_SCHEMA, "dataset": NAME_SCHEMA},
     "protocol": {"name": str, "steps": COUNT, "evaluation": {"median_of": COUNT}},
 }
 
 
-def summary(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:
-    """Summarise test accuracies: the last, that of the best validation accuracy, the median of the last few."""
+def summarise(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:
+    """Summarise test accuracies: the last, the one at the best validation accuracy, the median of the last few."""
     return {
         "last": series[-1],
         "best": series[int(np.argmax(validation))] if validation else None,
@@ -39,56 +39,56 @@ def summary(series: Sequence[float], validation: Sequence[float], median_of: int
 
 
 def read_history(run: FinishedRun, needed: Sequence[str] = ()) -> list[dict[str, float]]:
-    """The rows of a finished run's `history.csv`; an empty cell is NaN.
+    """Return the rows of a finished run's `history.csv`; an empty cell is NaN.
 
-    Raises DataError where there is no row, a cell is no number or one of the `needed` columns is missing.
+    Raises DataError if it has no row, a cell is not a number, or one of the `needed` columns is missing or not finite.
     """
     path = run.folder / "history.csv"
     try:
         reader = csv.DictReader(io.StringIO(run.read(path.name).decode(), newline=""), strict=True)
         rows = [{name: float(cell or "nan") for name, cell in row.items()} for row in reader]
-        found = [row[name] for row in rows for name in needed]
+        values = [row[name] for row in rows for name in needed]
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise DataError(f"{path}: not the history of a run ({error!r}); {rebuild_hint(path)}") from error
-    if not rows or not np.isfinite(found).all():
+    if not rows or not np.isfinite(values).all():
         raise DataError(f"{path}: not the history of a run: {' or '.join(needed)} is missing; {rebuild_hint(path)}")
     return rows
 
 
 def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
-    """Everything that is reported of the finished run in a folder; raises DataError when it is not the run of `key`."""
+    """Compute all metrics of the finished run in a folder; raises DataError if it is damaged or has another key."""
     run = load_finished_run(folder, key)
-    config, trained = run.config, run.result
-    for name, tree, form in ((RESULT, trained, TRAINED), ("config.json", config, CONFIG)):
-        if wrong := schema_error(tree, form):
+    config, result = run.config, run.result
+    for name, tree, schema in ((RESULT, result, RESULT_SCHEMA), ("config.json", config, CONFIG_SCHEMA)):
+        if wrong := schema_error(tree, schema):
             raise DataError(f"{folder / name}: not of a run: {wrong}; {rebuild_hint(folder / name)}")
     history, median_of = read_history(run, ("test_top1", "test_top1_la")), config["protocol"]["evaluation"]["median_of"]
-    counts = _counts(run, config["dataset"]["num_classes"])
+    counts = _confusion(run, config["dataset"]["num_classes"])
     recalls, series = recall(counts), {name: [row[name] for row in history] for name in history[0]}
-    adjusted = summary(series["test_top1_la"], [], median_of)
+    adjusted = summarise(series["test_top1_la"], [], median_of)
     return {
         **{part: config[part]["name"] for part in ("dataset", "setting", "protocol", "method")},
         **{name: config[name] for name in ("run", "key", "seed")},
         "steps": config["protocol"]["steps"],
         "evaluations": len(history),
-        "top1": summary(series["test_top1"], series.get("val_top1", []), median_of),
+        "top1": summarise(series["test_top1"], series.get("val_top1", []), median_of),
         "top1_la": {name: adjusted[name] for name in ("last", "median")},
         "balanced_accuracy": float(np.nanmean(recalls)),
         "recall": _nullable(recalls),
         "precision": _nullable(precision(counts)),
-        "groups": groups(recalls, trained["class_order"]),
+        "groups": groups(recalls, result["class_order"]),
         "confusion": counts.tolist(),
         "pseudo_label": _pseudo_labels(history[-1], len(counts)),
-        "analysis": analysis(run, trained["class_order"]),
-        **{name: trained[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
+        "analysis": analyse(run, result["class_order"]),
+        **{name: result[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
     }
 
 
-def _counts(run: FinishedRun, classes: int) -> IntArray:
-    """What the final answers get right and wrong (K, K)."""
+def _confusion(run: FinishedRun, classes: int) -> IntArray:
+    """Return the confusion matrix (K, K) of the final predictions; raises DataError for arrays that do not fit."""
     labels, logits = run.arrays("labels", "logits")
     if logits.shape != (len(labels), classes) or labels.ndim != 1 or labels.dtype.kind != "i":
-        wrong = f"{logits.shape} answers to {labels.shape} images of {classes} classes"
+        wrong = f"{logits.shape} logits for {labels.shape} labels of {classes} classes"
     elif labels.size and not 0 <= labels.min() <= labels.max() < classes:
         wrong = f"labels from {labels.min()} to {labels.max()} of {classes} classes"
     else:
@@ -102,7 +102,7 @@ def _nullable(values: Sequence[float] | FloatArray) -> list[float | None]:
 
 
 def _pseudo_labels(row: Mapping[str, float], classes: int) -> dict[str, list[float | None]] | None:
-    """Recall and precision by class over the last window; None where no true label is known or none is guessed."""
+    """Return recall and precision by class over the last window; None without true labels or pseudo-labels."""
     if "pl_recall_0" not in row:
         return None
     return {name: _nullable([row[f"pl_{name}_{k}"] for k in range(classes)]) for name in ("recall", "precision")}

@@ -1,4 +1,4 @@
-"""Sums of losses and pseudo-label counts on the device, reported as columns of the history."""
+"""Sum losses and count pseudo-labels on the device, for the columns of the history."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from daso.ops.confusion import precision, recall
 from daso.records import Losses, Step
 
-FINAL, TAKEN, TABLE = "final", "taken", "table_"
+FINAL, ABOVE_THRESHOLD, TABLE = "final", "taken", "table_"
 
 
 class Monitor:
-    """Sum losses, mask rate and counts of pseudo-labels over a window: the steps since the last evaluation.
+    """Sums of losses, mask rate and pseudo-label counts over a window: the steps since the last evaluation.
 
-    Each kind of pseudo-label has a table (K + 1, K) of images: rows are true classes, the last row images of unknown
-    class; columns are predicted classes. The kind "taken" is the final pseudo-labels above the threshold. `windows`
-    holds the counts of each class for every window that has ended, `last` the tables of the latest one. Sums keep
-    their addresses, as a captured step writes to them; the tables are views of one tensor, filled by one product.
+    Each kind of pseudo-label has a table (K + 1, K) of image counts: rows are true classes, the last row images of
+    unknown class; columns are predicted classes. The kind "taken" is the final pseudo-labels above the threshold.
+    `windows` holds the counts of each class for every window that has ended, `last` the tables of the latest one. Sums
+    keep their addresses, as a captured step writes to them; the tables are views of one tensor, filled by one product.
     """
 
     def __init__(self, truth: Tensor, num_classes: int) -> None:
@@ -30,14 +30,14 @@ class Monitor:
         self.known = len(truth) > 0 and bool((truth >= 0).all())
         self.sums: dict[str, Tensor] = {}
         self.kinds: list[str] = []
-        self.counts = self._zeros(0)  # (G, K + 1, K), a table for each of the kinds
+        self.counts = self._zeros(0)  # (G, K + 1, K), one table for each kind
         self.last: dict[str, Tensor] = {}
         self.windows: list[dict[str, Tensor]] = []
         self.steps = torch.zeros((), dtype=torch.long, device=truth.device)
 
     @torch.no_grad()
     def add(self, losses: Losses, step: Step, pseudo_labels: Mapping[str, Tensor]) -> None:
-        """Count one step with its pseudo-labels (U, K) by name; every one counts, confident or not."""
+        """Add one step with its pseudo-labels (U, K) by name; all are counted, also those below the threshold."""
         self.steps += 1
         values = {f"loss_{name}": loss.detach() for name, loss in losses.items()}
         if step.mask.numel():
@@ -50,28 +50,28 @@ class Monitor:
             self._count(self.truth[step.batch.u_index], pseudo_labels, step.mask)
 
     def _count(self, truth: Tensor, pseudo_labels: Mapping[str, Tensor], mask: Tensor) -> None:
-        """Add to the tables: true classes (U,), pseudo-labels (U, K) by name, the mask (U,) or nothing.
+        """Add to the tables, given true classes (U,), pseudo-labels (U, K) by name, and a mask (U,) that may be empty.
 
-        Products of zeros and ones are exact in float32 up to 2^24 images, and deterministic on CUDA in a few kernels.
+        A product of zeros and ones is exact in float32 up to 2^24 images, and on CUDA deterministic in a few kernels.
         """
-        kinds = [*pseudo_labels, *([TAKEN] if mask.numel() else [])]
+        kinds = [*pseudo_labels, *([ABOVE_THRESHOLD] if mask.numel() else [])]
         if not self.kinds:
             self.kinds, self.counts = kinds, self._zeros(len(kinds))
         labels = {kind: probs.argmax(-1) for kind, probs in pseudo_labels.items()}
-        pseudo_labeled = torch.stack([labels[FINAL if kind == TAKEN else kind] for kind in kinds], dim=1)  # (U, G)
-        hits = pseudo_labeled[..., None] == self.classes[:-1]  # (U, G, K)
+        classes = torch.stack([labels[FINAL if kind == ABOVE_THRESHOLD else kind] for kind in kinds], dim=1)  # (U, G)
+        one_hot = classes[..., None] == self.classes[:-1]  # (U, G, K)
         if mask.numel():
-            hits[:, -1] &= mask[:, None]
-        counts = (truth[:, None] == self.classes).float().T @ hits.float().flatten(1)
+            one_hot[:, -1] &= mask[:, None]
+        counts = (truth[:, None] == self.classes).float().T @ one_hot.float().flatten(1)
         self.counts += counts.view(-1, len(kinds), self.num_classes).transpose(0, 1).long()
 
     def drain(self) -> dict[str, Any]:
-        """The means of the window and its pseudo-label recall and precision by class; starts a new window."""
+        """Return the window's means and its pseudo-label recall and precision by class, then start a new window."""
         steps = int(self.steps)
         row: dict[str, Any] = {name: float(total) / steps for name, total in self.sums.items() if steps}
         if steps:
             self.last = dict(zip(self.kinds, self.counts.to("cpu", copy=True).unbind(), strict=True))
-            self.windows.append({"steps": torch.tensor(steps)} | _short(self.last))
+            self.windows.append({"steps": torch.tensor(steps)} | _class_counts(self.last))
         if steps and self.known and FINAL in self.last:
             counts = self.last[FINAL][:-1].numpy()
             for name, values in (("recall", recall(counts)), ("precision", precision(counts))):
@@ -81,16 +81,16 @@ class Monitor:
         return row
 
     def state(self) -> dict[str, Tensor]:
-        """What a resumed run needs to end the window it was killed in; all that a step writes."""
+        """Return the tensors of the current window, which a step writes and a resumed run continues."""
         tables = zip(self.kinds, self.counts.unbind(), strict=True)
         return {"steps": self.steps, **self.sums, **{f"{TABLE}{kind}": table for kind, table in tables}}
 
     def record(self) -> dict[str, Any]:
-        """What there is of windows that have ended: of all in short, of the last its tables."""
+        """Return the class counts of all windows that have ended, and the tables of the last one."""
         return {"windows": self.windows, "last": self.last}
 
     def restore(self, state: dict[str, Tensor], record: Mapping[str, Any]) -> None:
-        """Go on from `state` and `record`."""
+        """Continue from the results of `state` and `record`."""
         kinds = [name.removeprefix(TABLE) for name in state if name.startswith(TABLE)]
         if kinds and not self.kinds:
             self.kinds, self.counts = kinds, self._zeros(len(kinds))
@@ -106,8 +106,8 @@ class Monitor:
         return torch.zeros(size, dtype=torch.long, device=self.truth.device)
 
 
-def _short(tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of tables (K + 1, K): the images of each class, "truth" (K,); guessed and right (2, K) by name."""
+def _class_counts(tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Reduce tables (K + 1, K): "truth" (K,), images of each true class; by name (2, K), predicted and correct ones."""
     if FINAL not in tables:
         return {}
     columns = {name: torch.stack([table.sum(0), table.diagonal()]).int() for name, table in tables.items()}

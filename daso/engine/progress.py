@@ -1,4 +1,4 @@
-"""What a person sees of a run while it trains: a bar, a line for each evaluation, TensorBoard events."""
+"""Show the progress of a run: a bar, a line for each evaluation, TensorBoard events; stop it on a signal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Row = dict[str, Any]
 
 
 class Stop:
-    """A context in which SIGINT and SIGTERM are noted instead of ending the process: `signal` is the last one."""
+    """Context that records SIGINT and SIGTERM instead of ending the process; `signal` is the last one received."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def __enter__(self) -> Self:
-        self.handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.handlers = {number: signal.signal(number, self._record) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(
@@ -32,12 +32,12 @@ class Stop:
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
 
 
 class Progress:
-    """A context that shows a run's progress on stderr and stops it between two steps when a signal came."""
+    """Context that shows a run's progress on stderr and stops it between two steps after a signal."""
 
     def __init__(self, run: str, *, start: int, steps: int, events: Path | None, stop: Stop) -> None:
         self.run, self.steps, self.stop = run, steps, stop
@@ -55,14 +55,14 @@ class Progress:
             self.events.close()
 
     def on_step(self, t: int) -> None:
-        """Move the bar; raise StoppedError when a signal came."""
+        """Move the bar to step `t`; raise StoppedError after a signal."""
         self.bar.update(t - self.bar.n)
         if self.stop.signal is not None and t < self.steps:
             name = signal.Signals(self.stop.signal).name
             raise StoppedError(f"{self.run}: stopped at step {t} by {name}; run again to resume")
 
     def on_evaluation(self, row: Row) -> None:
-        """One line and one set of events."""
+        """Print one line and write one set of events."""
         losses = {name.removeprefix("loss_"): value for name, value in row.items() if name.startswith("loss_")}
         line = f"{self.run} step {row['step']}/{self.steps} test {row['test_top1']:.4f}"
         line += f" val {row['val_top1']:.4f}" if "val_top1" in row else ""

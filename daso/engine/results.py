@@ -1,4 +1,4 @@
-"""The files that a finished run leaves."""
+"""Write the files of a finished run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daso.data.run_files import RESULT
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
-from daso.engine.analysis_arrays import observed
+from daso.engine.analysis_arrays import analysis_arrays
 from daso.engine.environment import peak_memory
 from daso.engine.train import Trainer
 
@@ -27,11 +27,11 @@ def write_run(
     split: SavedSplit,
     store: Store,
     environment: Mapping[str, Any],
-    settle: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    reconcile: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> None:
-    """Write configuration, history, predictions and weights, the same bytes every time; last `train.json`.
+    """Write configuration, history, predictions and weights, bit-identical for equal runs, and last `train.json`.
 
-    `settle` has the last word on what `train.json` says, before anything is written.
+    `reconcile` maps the content of `train.json` to the content to write; it is called before any file is written.
     """
     files = {
         "config.json": pretty(trainer.config),
@@ -39,12 +39,12 @@ def write_run(
         "predictions.npz": _predictions(trainer),
     }
     weights = {
-        part: {name: tensor.cpu() for name, tensor in state.items()} for part, state in trainer.weights().items()
+        module: {name: tensor.cpu() for name, tensor in state.items()} for module, state in trainer.weights().items()
     }
     files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
     report = _report(trainer, split, store, environment)
     report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[RESULT] = checksummed(settle(report))
+    files[RESULT] = checksummed(reconcile(report))
     for name, content in files.items():
         with atomic_write(out / name) as file:
             file.write(content)
@@ -60,16 +60,17 @@ def _history(trainer: Trainer) -> bytes:
 
 
 def _predictions(trainer: Trainer) -> bytes:
-    """The final answers on the test part: logits (n, K) float32 and labels (n,); what was `observed`.
+    """Return the npz of `analysis_arrays` and the final predictions on test images: logits (n, K) float32, labels (n,).
 
-    Of a run whose guesses another one waits for, also `unlabeled`, the plain logits (M, K) of the unlabeled images.
+    An upstream run of a method that reads its predictions also saves `unlabeled`, plain logits (M, K) of the unlabeled
+    images.
     """
     buffer = io.BytesIO()
     plain = trainer.predict(trainer.data.unlabeled)[0].numpy()
     arrays = {
         "logits": trainer.predict(trainer.data.test)[1].numpy(),
         "labels": trainer.data.test.labels.cpu().numpy(),
-        **observed(trainer, plain.argmax(1)),
+        **analysis_arrays(trainer, plain.argmax(1)),
     }
     if trainer.config["plan"].get("answers"):
         arrays["unlabeled"] = plain
@@ -78,7 +79,7 @@ def _predictions(trainer: Trainer) -> bytes:
 
 
 def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run was, how fast, from what and where."""
+    """Return the content of `train.json`: the run, its classes, counts, speed and provenance."""
     config, elapsed = trainer.config, trainer.elapsed
     views = 1 + len(trainer.learner.views.u) * config["method"]["unlabeled_ratio"]
     return {
@@ -94,7 +95,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
             "seconds": elapsed,
             "steps_per_second": trainer.steps / elapsed,
             "images_per_second": trainer.steps * config["protocol"]["batch_size"] * views / elapsed,
-            "share": {stage: seconds / elapsed for stage, seconds in trainer.watch.read().items()},
+            "share": {stage: seconds / elapsed for stage, seconds in trainer.stopwatch.read().items()},
             "peak_memory_mib": peak_memory(trainer.loader.device),
             "replicas": trainer.replicas,
         },

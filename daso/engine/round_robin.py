@@ -1,6 +1,6 @@
-"""Train several runs in one process, chunk by chunk in turn; on CUDA each on its own stream, so they share the GPU.
+"""Train several runs in one process, one chunk of each in turn; on CUDA each on its own stream, so they share the GPU.
 
-Runs share the data on the device and nothing else, so each is bit for bit what it is alone.
+Runs share the data on the device and nothing else, so each is bit-identical to the run trained alone.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ Run = Generator[Any, None, None]  # yields after each chunk; starts at the first
 
 
 def round_robin(runs: Iterable[Run], width: int, device: torch.device) -> None:
-    """Train runs, at most `width` at once, one chunk of each in turn; where one ends, the next begins.
+    """Train runs, at most `width` at once, one chunk of each in turn; when one ends, the next starts.
 
-    When a run raises, the others are closed, which writes their checkpoints, and the error is raised again.
+    When a run raises an error, the others are closed, which writes their checkpoints, and the error is raised again.
     """
     pending = iter(runs)
     active = dict(enumerate(islice(pending, width)))
-    streams = {place: _stream(device) for place in active}
+    streams = {index: _new_stream(device) for index in active}
     try:
         while active:
-            for place in sorted(active):
-                with _on(streams[place]):
-                    while next(active[place], None) is None:
-                        del active[place]
-                        if (following := next(pending, None)) is None:
+            for index in sorted(active):
+                with _on_stream(streams[index]):
+                    while next(active[index], None) is None:
+                        del active[index]
+                        if (next_run := next(pending, None)) is None:
                             break
-                        active[place] = following
+                        active[index] = next_run
     except BaseException:
-        for place, run in active.items():
+        for index, run in active.items():
             try:
-                with _on(streams[place]):
+                with _on_stream(streams[index]):
                     run.close()
-            except Exception as error:  # the first error is raised, after all other runs are closed
+            except Exception as error:  # logged only: the first error is raised, after all runs are closed
                 logging.error("error while another run was closed: %s", error)
         raise
     finally:
@@ -50,18 +50,18 @@ def round_robin(runs: Iterable[Run], width: int, device: torch.device) -> None:
 
 
 def advance_together(trainers: Sequence[Trainer], end: int) -> None:
-    """Train several runs up to step `end` without evaluating or saving; on CUDA their last steps may be under way."""
+    """Train runs up to step `end` without evaluating or saving; on CUDA their last steps may still be running."""
     device = trainers[0].loader.device
     round_robin((trainer.advance_by_chunks(end) for trainer in trainers), len(trainers), device)
 
 
-def _stream(device: torch.device) -> torch.cuda.Stream | None:
+def _new_stream(device: torch.device) -> torch.cuda.Stream | None:
     if device.type != "cuda":
         return None
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))  # the data may not have arrived yet
+    stream.wait_stream(torch.cuda.current_stream(device))  # data may still be copied to the device
     return stream
 
 
-def _on(stream: torch.cuda.Stream | None) -> AbstractContextManager[Any]:
+def _on_stream(stream: torch.cuda.Stream | None) -> AbstractContextManager[Any]:
     return nullcontext() if stream is None else torch.cuda.stream(stream)

@@ -1,4 +1,4 @@
-"""Where the time of a run goes, by stage."""
+"""Measure the time of a run by stage."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from typing import Any
 import torch
 
 STAGES = ("augmentation", "forward", "backward", "update", "evaluation")
-AHEAD = 500_000_000  # cycles, a quarter of a second, that a device sleeps so that the host gets ahead of it
+HEAD_START = 500_000_000  # cycles, about 0.25 s, that a device sleeps so that the host gets ahead of it
 
 
 class Stopwatch:
-    """Seconds of each stage since a run began.
+    """Seconds of each stage since the start of a run.
 
-    On a CPU every stage of every step is measured. On CUDA events measure the steps from one `pause` to the next as a
-    whole, and their time is divided in the proportions that `sample` measures first, as a captured step has no stages.
+    On a CPU every stage of every step is measured. On CUDA a captured step has no stages, so events measure spans of
+    steps, from `start_span` to `end_span`, and `sample` measures beforehand in which proportions stages share the time.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.on_cpu = device.type == "cpu"
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._shares: dict[str, float] = {}  # of a step's time on CUDA, by stage; they add up to 1 once sampled
-        self._begun: Any = None  # event before the steps that are under way
+        self._shares: dict[str, float] = {}  # of a step's time on CUDA, by stage; once sampled they sum to 1
+        self._span_start: Any = None  # event before the first step of the span
         self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._laps: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
         self._sampling = False
-        self._last: Any = None
+        self._lap_start: Any = None
 
-    def start(self) -> None:
-        """A step begins."""
-        self._last = self._mark() if self.on_cpu or self._sampling else None
+    def start_step(self) -> None:
+        """Start the first stage of a step."""
+        self._lap_start = self._now() if self.on_cpu or self._sampling else None
 
     def lap(self, stage: str) -> None:
-        """A stage of the step ends here, which began where the one before ended."""
-        if self._last is not None:
-            last, self._last = self._last, self._mark()
-            self._count(stage, last, self._last)
+        """End this stage of the step and start the next one."""
+        if self._lap_start is not None:
+            start, self._lap_start = self._lap_start, self._now()
+            self._add(stage, start, self._lap_start)
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Count what is done inside, on the current stream, towards a stage; waits for nothing."""
-        first = self._mark()
+        """Add the time of the work inside, on the current stream, to a stage, without host-device synchronization."""
+        first = self._now()
         yield
-        self._count(stage, first, self._mark())
+        self._add(stage, first, self._now())
 
     @contextmanager
-    def waiting(self, stage: str) -> Iterator[None]:
-        """Count the host's time inside towards a stage; on CUDA the steps before are waited for first."""
-        self.pause()
+    def measure_host(self, stage: str) -> Iterator[None]:
+        """Add the host's time inside to a stage; on CUDA this first waits for all earlier steps."""
+        self.end_span()
         if not self.on_cpu:
             torch.cuda.current_stream().synchronize()
         first = time.perf_counter()
@@ -58,13 +58,13 @@ class Stopwatch:
         self.seconds[stage] += time.perf_counter() - first
 
     def sample(self, step: Callable[[], None], steps: int) -> None:
-        """Take steps on CUDA to measure the proportions of their stages; adds nothing to the seconds.
+        """Run steps on CUDA to measure the proportions of their stages, without adding their time to the seconds.
 
-        The pace of these steps is not that of a replay: a stream holds about a thousand kernels, then the host waits.
+        These steps are slower than replays: a stream queues about a thousand kernels, then the host waits.
         """
         before = self.read()
         self._sampling = True
-        torch.cuda._sleep(AHEAD)  # type: ignore[no-untyped-call]
+        torch.cuda._sleep(HEAD_START)  # type: ignore[no-untyped-call]
         try:
             for _ in range(steps):
                 step()
@@ -74,20 +74,20 @@ class Stopwatch:
         total = sum(sampled.values()) or 1.0
         self._shares, self.seconds = {stage: seconds / total for stage, seconds in sampled.items()}, before
 
-    def run(self) -> None:
-        """Begin to measure steps on CUDA as a whole; does nothing while they are measured."""
-        if not self.on_cpu and self._begun is None:
-            self._begun = self._mark()
+    def start_span(self) -> None:
+        """Start to measure a span of steps on CUDA; does nothing within a span."""
+        if not self.on_cpu and self._span_start is None:
+            self._span_start = self._now()
 
-    def pause(self) -> None:
-        """End the measurement that `run` began, as something else than a step follows on this stream."""
-        if self._begun is not None:
-            self._spans.append((self._begun, self._mark()))
-            self._begun = None
+    def end_span(self) -> None:
+        """End the span; call it before this stream does work that is not part of a step."""
+        if self._span_start is not None:
+            self._spans.append((self._span_start, self._now()))
+            self._span_start = None
 
     def read(self) -> dict[str, float]:
-        """Return the seconds by stage so far; on CUDA this waits for what is measured."""
-        self.pause()
+        """Return the seconds by stage so far; on CUDA this waits for all measured work."""
+        self.end_span()
         for first, last in self._spans:
             seconds = _seconds(first, last)
             for stage, share in self._shares.items():
@@ -98,14 +98,14 @@ class Stopwatch:
         self._laps.clear()
         return dict(self.seconds)
 
-    def _mark(self) -> Any:
+    def _now(self) -> Any:
         if self.on_cpu:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 
-    def _count(self, stage: str, first: Any, last: Any) -> None:
+    def _add(self, stage: str, first: Any, last: Any) -> None:
         if self.on_cpu:
             self.seconds[stage] += last - first
         else:

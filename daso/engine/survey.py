@@ -1,4 +1,4 @@
-"""A survey's evaluations -> one estimate of the unlabeled classes' sizes; numpy alone."""
+"""Combine the evaluations of a survey into one estimate of the unlabeled classes' sizes, with numpy alone."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from daso.errors import EstimateError
 from daso.ops.estimation import mean_sizes
 
 
-def survey_result(run: Path, key: str, trained: str | None = None) -> dict[str, Any]:
-    """What the finished survey in a folder says: {run, key, sizes (K,), trusted, evaluations}; `key` is the estimate's.
+def survey_result(run: Path, key: str, run_key: str | None = None) -> dict[str, Any]:
+    """Return the estimate of the finished survey in a folder: {run, key, sizes (K,), trusted, evaluations}.
 
-    Raises DataError when the run is not that of the key `trained`, where that is given, or is damaged; EstimateError
-    when it is no survey, or when none of its evaluations gave sizes that can be trusted.
+    `key` is the key of the estimate, `run_key` that of the run. Raises DataError if the run is damaged or has another
+    key than `run_key`; EstimateError if it is not a survey or none of its evaluations has reliable sizes.
     """
-    survey = load_finished_run(run, trained)
+    survey = load_finished_run(run, run_key)
     config, history = survey.config, read_history(survey)
     classes = range(config["dataset"]["num_classes"])
     if "size_0" not in history[0]:
-        raise EstimateError(f"{run}: is no survey of unlabeled classes; name the run of a method whose plan is one")
+        raise EstimateError(f"{run}: not a survey of unlabeled classes; name a run of a method whose plan is a survey")
     rows = [np.array([row[f"size_{k}"] for k in classes]) for row in history]
     estimates = [None if np.isnan(sizes).any() else sizes for sizes in rows]
     try:

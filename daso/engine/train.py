@@ -1,4 +1,4 @@
-"""The loop: batch, step, backward, optimiser, teacher, commit; evaluate, log, checkpoint."""
+"""Training loop, Trainer.fit -> Program.run_step -> Trainer.training_step, with evaluations and checkpoints."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 class Trainer:
-    """One run: everything it needs lies on the device, everything it must not forget is in `state()`."""
+    """Training of one run on a device; `state()` returns everything that a checkpoint must hold."""
 
     def __init__(
         self,
@@ -50,64 +50,64 @@ class Trainer:
         protocol, optim = config["protocol"], config["optimizer"]
         self.steps: int = protocol["steps"]
         self.precision = models.student.precision
-        self.watch = Stopwatch(device)
+        self.stopwatch = Stopwatch(device)
         layout = models.student.encoder.layout
-        self.loader = Loader(data, config, learner.views, device, watch=self.watch, layout=layout)
+        self.loader = Loader(data, config, learner.views, device, stopwatch=self.stopwatch, layout=layout)
         schedule = {name: optim[name] for name in ("lr", "warmup", "milestones", "factor", "anneal") if name in optim}
         self.rates = learning_rate(self.steps, **schedule).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()
-        kept = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
-        learning = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
-        self.optimizer = torch.optim.SGD(learning.values(), lr=self.rate, fused=True, **kept)
-        self.momentum = {name: torch.zeros_like(weight) for name, weight in learning.items()}
-        for name, weight in learning.items():  # zero is what a first step would make of none
+        options = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
+        trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
+        self.optimizer = torch.optim.SGD(trainable.values(), lr=self.rate, fused=True, **options)
+        self.momentum = {name: torch.zeros_like(weight) for name, weight in trainable.items()}
+        for name, weight in trainable.items():  # zeros give the same first step as no momentum buffer
             self.optimizer.state[weight]["momentum_buffer"] = self.momentum[name]
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes)
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None
-        self.program = Program(self.training_step, self.written, self.loader, self.watch, mode, compiled)
+        self.program = Program(self.training_step, self.written, self.loader, self.stopwatch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
-        self.t, self.elapsed, self.since, self.history = 0, 0.0, 0.0, list[Row]()
-        self.replicas = 1  # runs at once in this process: what its speed was measured beside
+        self.t, self.elapsed, self.timer_start, self.history = 0, 0.0, 0.0, list[Row]()
+        self.replicas = 1  # runs trained together in this process, recorded with the speed
 
     @property
     def mode(self) -> str:
-        """The mode that carries out the steps: the one chosen, or what replaced it where that failed."""
+        """Mode in which steps run: the requested one, or a simpler one after a failed capture or compilation."""
         return self.program.mode
 
     @property
     def made_with(self) -> str:
-        """Describe what the last bits depend on besides configuration and code."""
+        """Describe what the last bits of the results depend on, besides configuration and code."""
         device = self.loader.device
         mode = f"{self.mode}, cuDNN tuned" if self.cudnn == "tuned" else self.mode
         return made_with(device, self.precision, mode)
 
     def training_step(self, batch: Batch) -> None:
-        """Update the student, then EMA model and method state, in place and without host-device synchronization."""
+        """Update student, EMA model and the method's state in place, without host-device synchronization."""
         losses, step = self.learner.step(batch, self.models)
         total = torch.stack(list(losses.values())).sum()
-        self.watch.lap("forward")
+        self.stopwatch.lap("forward")
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        self.watch.lap("backward")
+        self.stopwatch.lap("backward")
         self.rate.copy_(at(self.rates, batch.t))
         self.optimizer.step()
         follow(self.models.teacher, self.models.student, at(self.decays, batch.t))
         pseudo_labels = self.learner.pseudo_labels(step)
         self.learner.commit(step)
         self.monitor.add(losses, step, pseudo_labels)
-        self.watch.lap("update")
+        self.stopwatch.lap("update")
 
     def advance(self, end: int) -> None:
-        """Train up to step `end` without evaluating or saving; on CUDA the last steps may still be under way."""
+        """Train up to step `end` without evaluating or saving; on CUDA the last steps may still be running."""
         for _ in self.advance_by_chunks(end):
             pass
 
     def advance_by_chunks(self, end: int) -> Generator[int, None, None]:
-        """As `advance`; yields the step after each chunk, so that several runs can alternate."""
+        """Train as `advance` does, and yield the step after each chunk, so that several runs can alternate."""
         self.program.begin(self.loader.chunks(self.t, end))
         while self.t < end:
             chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
@@ -118,19 +118,19 @@ class Trainer:
     def fit(
         self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]
     ) -> Generator[int, None, None]:
-        """Train to the last step, with evaluations and checkpoints; yields the step after each chunk, as above.
+        """Train to the last step, with evaluations and checkpoints; yield the step after each chunk.
 
-        The checkpoint is written to the file `scratch`, also when the run is stopped or its generator closed.
+        The checkpoint is written to the file `scratch`, also when the run is stopped or the generator is closed.
         """
         protocol = self.config["protocol"]
-        self.since = time.monotonic()
+        self.timer_start = time.monotonic()
         self.program.begin(self.loader.chunks(self.t, self.steps))
         try:
             while self.t < self.steps:
                 chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
                 self.t += 1
                 if self.t % protocol["evaluation"]["every"] == 0 or self.t == self.steps:
-                    with self.watch.waiting("evaluation"):
+                    with self.stopwatch.measure_host("evaluation"):
                         self.history.append(self.evaluate())
                     on_evaluation(self.history[-1])
                 if self.t % protocol["checkpoint_every"] == 0 or self.t == self.steps:
@@ -143,15 +143,15 @@ class Trainer:
             raise
 
     def save(self, scratch: Path) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint atomically."""
         now = time.monotonic()
-        self.elapsed, self.since = self.elapsed + now - self.since, now
+        self.elapsed, self.timer_start = self.elapsed + now - self.timer_start, now
         checkpoint.save(scratch, self.state())
 
     def evaluate(self) -> Row:
-        """One row of the history: the window's means, then accuracies on validation and test images.
+        """Return one row of the history: the window's means, then accuracies on validation and test images.
 
-        Raises DivergedError when a loss is no number any more.
+        Raises DivergedError if a loss is not finite.
         """
         row: Row = {"step": self.t} | self.monitor.drain()
         for name, value in row.items():
@@ -170,31 +170,33 @@ class Trainer:
         return row | {f"test_recall_{k}": None if np.isnan(value) else float(value) for k, value in enumerate(recalls)}
 
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
-        """Logits (n, K) of the network that answers at test time, plain and adjusted, on the CPU."""
+        """Return logits (n, K) of the evaluation model, plain and adjusted by the add-ons, on the CPU."""
         return predict(self.learner, self.models, pool, self.loader.plain)
 
     def embed(self, pool: Pool) -> Tensor:
-        """Features (n, D) of the network that answers at test time, on the CPU."""
+        """Return features (n, D) of the evaluation model, on the CPU."""
         return embed(self.learner, self.models, pool, self.loader.plain)
 
     def survey(self) -> Row:
-        """The sizes that the unlabeled classes seem to have, by the errors on the held-out images; None: no telling."""
+        """Estimate the sizes of the unlabeled classes from the errors on held-out images; None if it is unreliable."""
         held_out, unlabeled = self.data.validation, self.data.unlabeled
-        probs, pseudo_labels = (self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled))
-        sizes = class_sizes(soft_confusion(probs, held_out.labels.cpu().numpy()), pseudo_labels.sum(0))
-        return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(probs.shape[1])}
+        held_out_probs, unlabeled_probs = (
+            self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled)
+        )
+        sizes = class_sizes(soft_confusion(held_out_probs, held_out.labels.cpu().numpy()), unlabeled_probs.sum(0))
+        return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(held_out_probs.shape[1])}
 
     @staticmethod
     def _confusion(pool: Pool, logits: Tensor) -> IntArray:
         return confusion(pool.labels.cpu().numpy(), logits.argmax(-1).numpy(), logits.shape[1])
 
     def state(self) -> dict[str, Any]:
-        """All that the rest of the run depends on."""
+        """Return the content of a checkpoint: everything that the rest of the run depends on."""
         return {
             "key": self.config["key"],
             "t": self.t,
             "elapsed": self.elapsed,
-            "stages": self.watch.read(),
+            "stages": self.stopwatch.read(),
             "made_with": self.made_with,
             "mode": {"chosen": self.chosen, "ran": self.mode},
             "cudnn": self.cudnn,
@@ -206,38 +208,39 @@ class Trainer:
         }
 
     def restore(self, path: Path) -> None:
-        """Go on from a state that `fit` saved; raises CheckpointError when it is another configuration's."""
+        """Resume from a checkpoint of `fit`; raises CheckpointError if it belongs to another configuration."""
         state = checkpoint.load(path, self.config["key"])
-        if lacking := self.state().keys() - state.keys():
+        if missing := self.state().keys() - state.keys():
             raise CheckpointError(
-                f"{path}: holds no {', '.join(sorted(lacking))}; only a state in scratch/ can be resumed"
+                f"{path}: {', '.join(sorted(missing))} missing; resume from a checkpoint in scratch/ instead"
             )
-        if state["mode"]["chosen"] == self.chosen:  # what failed before is not tried again
-            self.program.use(state["mode"]["ran"])
+        if state["mode"]["chosen"] == self.chosen:  # a mode that has failed is not tried again
+            self.program.switch_mode(state["mode"]["ran"])
         if state["made_with"] != self.made_with:
-            logging.warning("%s: made with %s, goes on with %s", path, state["made_with"], self.made_with)
-        if state["cudnn"] == "tuned" and self.cudnn:  # once tuned, a run is recorded as tuned
+            logging.warning("%s: made with %s, continued with %s", path, state["made_with"], self.made_with)
+        if state["cudnn"] == "tuned" and self.cudnn:  # a run that was tuned for some steps is recorded as tuned
             self.cudnn = "tuned"
         if cudnn_choice(self.loader.device) == "tuned":
             logging.warning(
-                "%s: cuDNN is tuned again: the rest of the run need not be equal bit for bit; resume without", path
+                "%s: cuDNN is tuned again, so the rest of the run may differ in the last bits; resume without tuning",
+                path,
             )
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        for name, module in self._modules_by_name().items():
+            module.load_state_dict(state[name])
         for name, buffer in self.momentum.items():
             buffer.copy_(state["momentum"][name])
         self.monitor.restore(state["monitor"], state["record"])
-        self.watch.seconds = state["stages"]
+        self.stopwatch.seconds = state["stages"]
         self.t, self.elapsed, self.history = state["t"], state["elapsed"], state["history"]
 
     def weights(self) -> dict[str, Any]:
-        """Networks and method: enough to predict, not to go on."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        """Return the state dicts of networks and method: enough to predict, not to resume."""
+        return {name: module.state_dict() for name, module in self._modules_by_name().items()}
 
     def written(self) -> dict[str, Tensor]:
-        """Every tensor that a step writes, by a name of its own."""
+        """Return every tensor that a step writes, by a unique name."""
         groups = {**self.weights(), "momentum": self.momentum, "monitor": self.monitor.state()}
-        return {f"{group}.{name}": tensor for group, part in groups.items() for name, tensor in part.items()}
+        return {f"{group}.{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
 
-    def _parts(self) -> dict[str, nn.Module]:
+    def _modules_by_name(self) -> dict[str, nn.Module]:
         return {"student": self.models.student, "teacher": self.models.teacher, "learner": self.learner}

@@ -1,1 +1,1 @@
-"""Encoders, networks and the teacher that follows them."""
+"""Encoders, networks and the teacher, an EMA of the student."""

@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` with a given momentum that leaves `num_batches_tracked` at zero: (n, C, H, W) -> same.
+    """`nn.BatchNorm2d` with a given momentum that leaves `num_batches_tracked` at zero: (n, C, H, W) -> same shape.
 
-    Nothing reads the counter where the momentum is given, and on CUDA each one costs a kernel per forward. It stays in
-    the state dict, so that weights load into `nn.BatchNorm2d` and back.
+    With a given momentum the counter is unused, and on CUDA it costs one kernel per layer and forward. It stays in the
+    state dict, so that weights load into `nn.BatchNorm2d` and back.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise by the batch in training, which moves the running statistics, else by the running statistics."""
+        """Normalise by the batch in training and update the running statistics; in evaluation normalise by these."""
         momentum = 0.0 if self.momentum is None else self.momentum
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum, self.eps

@@ -1,4 +1,4 @@
-"""A small plain encoder for small images and short runs."""
+"""Small convolutional encoder for small images and short runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from daso.models.norm import BatchNorm2d
 
 
 class SmallConvNet(Encoder):
-    """3x3 convolutions with BN and LeakyReLU(0.1), pooled by their mean: (n, 3, H, W) -> (n, channels[-1])."""
+    """3x3 convolutions with BN and LeakyReLU(0.1), then mean pooling: (n, 3, H, W) -> (n, channels[-1])."""
 
     def __init__(self, *, channels: Sequence[int], strides: Sequence[int]) -> None:
         super().__init__()
         if not channels or len(channels) != len(strides):
-            raise ParamsError("network 'small_convnet': channels and strides name the same layers, at least one")
+            raise ParamsError("network 'small_convnet': channels and strides need equal lengths, at least 1")
         if min([*channels, *strides], default=1) < 1:
-            raise ParamsError("network 'small_convnet': channels and strides are at least 1")
+            raise ParamsError("network 'small_convnet': channels and strides must be at least 1")
         layers: list[nn.Module] = []
         for inputs, outputs, stride in zip([3, *channels[:-1]], channels, strides, strict=True):
             layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), BatchNorm2d(outputs), nn.LeakyReLU(0.1)]
@@ -28,6 +28,6 @@ class SmallConvNet(Encoder):
         self.feature_dim = channels[-1]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) -> (n, D)."""
+        """Compute features: (n, 3, H, W) -> (n, D)."""
         maps: Tensor = self.layers(images)
         return maps.mean((2, 3), dtype=torch.float32)

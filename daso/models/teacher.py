@@ -1,4 +1,4 @@
-"""The teacher: an exponential moving average of the student (Tarvainen and Valpola 2017)."""
+"""Teacher: an exponential moving average (EMA) of the student (Tarvainen and Valpola 2017)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TeacherBN = Literal["authors", "pure_average"]
 
 
 def prepare(teacher: Network, bn: TeacherBN) -> None:
-    """Stop gradients, and decide what the teacher's own training forwards do to its running statistics.
+    """Disable gradients, and set how the teacher's own forwards in training mode change its running statistics.
 
-    `authors`: they overwrite a tenth of them, as any forward in train mode does; in DASO this makes the evaluated
-    statistics those of weakly augmented labeled batches. `pure_average`: they leave them, so that the statistics are
-    the average of the student's and nothing else.
+    `authors`: each forward replaces a tenth of them by the batch's, as any forward in training mode does; in DASO the
+    evaluated statistics are therefore those of weakly augmented labeled batches. `pure_average`: forwards do not change
+    them, so the statistics are the average of the student's alone.
     """
     teacher.requires_grad_(False)
     if bn == "pure_average":  # fidelity: teacher-bn
@@ -26,13 +26,13 @@ def prepare(teacher: Network, bn: TeacherBN) -> None:
                 module.momentum = 0.0
 
 
-def _averaged(network: Network) -> list[Tensor]:
+def _averaged_tensors(network: Network) -> list[Tensor]:
     return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]
 
 
 @torch.no_grad()
 def follow(teacher: Network, student: Network, decay: Tensor) -> None:
-    """Teacher <- decay * teacher + (1 - decay) * student, parameters and BN statistics alike; decay is ()."""
-    mine, theirs = _averaged(teacher), [tensor.detach() for tensor in _averaged(student)]
-    torch._foreach_mul_(mine, decay)
-    torch._foreach_add_(mine, torch._foreach_mul(theirs, 1 - decay))
+    """Set teacher to decay * teacher + (1 - decay) * student, for parameters and BN statistics; decay has shape ()."""
+    averages, values = _averaged_tensors(teacher), [tensor.detach() for tensor in _averaged_tensors(student)]
+    torch._foreach_mul_(averages, decay)
+    torch._foreach_add_(averages, torch._foreach_mul(values, 1 - decay))

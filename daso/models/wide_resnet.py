@@ -1,4 +1,4 @@
-"""Wide residual networks for 32 x 32 images (Zagoruyko and Komodakis 2016), in the variant that FixMatch trains."""
+"""Wide residual networks for 32 x 32 images (Zagoruyko and Komodakis 2016), in the variant of FixMatch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Block(nn.Module):
         self.activate_shortcut = activate_shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, H, W) -> (n, outputs, H / stride, W / stride)."""
+        """Compute the block: (n, inputs, H, W) -> (n, outputs, H / stride, W / stride)."""
         activated = _activate(self.norm1, x)
         shortcut: Tensor = self.shortcut(activated if self.activate_shortcut else x)
         residual: Tensor = self.conv2(_activate(self.norm2, self.conv1(activated)))
@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 class WideResNet(Encoder):
-    """WRN-depth-width without dropout: (n, 3, H, W) -> (n, 64 * width), the pooled activated map.
+    """WRN-depth-width without dropout: (n, 3, H, W) -> (n, 64 * width), the mean of the last activated map.
 
     Only the first block of the first stage activates its input before the shortcut branches off, as in the code that
     FixMatch, ReMixMatch and DASO share.
@@ -50,21 +50,21 @@ class WideResNet(Encoder):
     def __init__(self, *, depth: int, width: int) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
-            raise ParamsError(f"network 'wide_resnet': depth is 6 n + 4 (10, 16, 22, 28, ...), not {depth}")
+            raise ParamsError(f"network 'wide_resnet': depth must be 6 n + 4 (10, 16, 22, 28, ...), got {depth}")
         if width < 1:
-            raise ParamsError(f"network 'wide_resnet': width is at least 1, not {width}")
+            raise ParamsError(f"network 'wide_resnet': width must be at least 1, got {width}")
         widths = [16 * width, 32 * width, 64 * width]
         self.stem = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         blocks, inputs = [], 16
         for stage, outputs in enumerate(widths):
-            for place in range((depth - 4) // 6):
-                stride = 2 if stage > 0 and place == 0 else 1
-                blocks.append(Block(inputs, outputs, stride, activate_shortcut=stage == 0 and place == 0))
+            for index in range((depth - 4) // 6):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(Block(inputs, outputs, stride, activate_shortcut=stage == 0 and index == 0))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         self.norm = BatchNorm2d(inputs)
         self.feature_dim = inputs
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) -> (n, D)."""
+        """Compute features: (n, 3, H, W) -> (n, D)."""
         return _activate(self.norm, self.blocks(self.stem(images))).mean((2, 3), dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Streams, events and graphs of CUDA on a CPU: a graph's replay repeats the step that was captured."""
+"""Fake CUDA streams, events and graphs on a CPU: the replay of a graph runs the captured step again."""
 
 from collections import Counter
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ class Stream:
 
 
 class Event:
-    """Reads a clock that a test sets, in ms."""
+    """Event that reads a clock set by the test, in ms."""
 
     clock = 0.0
 
@@ -39,7 +39,7 @@ class Event:
 
 
 class OnCuda:
-    """A loader of the CPU that reports a CUDA device."""
+    """CPU loader that reports a CUDA device."""
 
     device = torch.device("cuda", 3)
 
@@ -51,14 +51,15 @@ class OnCuda:
 
 
 class Fakes:
-    """Makes a run of the CPU capture its steps; `failing` is the number of the capture that raises, from 0 on.
+    """Fake CUDA that makes a CPU run capture its steps; capture number `failing`, counted from 0, raises an error.
 
-    The allocator serves a pool from the begin of a capture to its end, and holds its memory while the pool is in use:
-    by a graph, until it is deleted, or by a capture that failed before its end, until the pool is released.
+    With `fails_after_end` the error is raised after the end of the capture. The allocator serves a pool from the start
+    of a capture to its end, and keeps its memory while the pool is in use: by a graph until it is deleted, or by a
+    capture that failed before its end until the pool is released.
     """
 
     def __init__(self, monkeypatch):
-        self.captures, self.replays, self.failing, self.ends = 0, 0, None, False  # ends: fails after its end
+        self.captures, self.replays, self.failing, self.fails_after_end = 0, 0, None, False
         self.served, self.uses = [], Counter()
         self.error = RuntimeError("operation not permitted when stream is capturing\nCompile with TORCH_USE_CUDA_DSA")
         current = [Stream()]
@@ -84,29 +85,29 @@ class Fakes:
         self.set = monkeypatch.setattr
 
     def end(self, index, pool):
-        """Stop serving a pool, as torch's allocator does."""
+        """Stop serving a pool; raise an error if it is not served, as torch's allocator does."""
         assert index == OnCuda.device.index
         if pool not in self.served:
             raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
         self.served.remove(pool)
 
     def release(self, index, pool):
-        """Take one use from a pool."""
+        """Remove one use of a pool."""
         assert index == OnCuda.device.index
         self.uses[pool] -= 1
 
     def capturing(self, run, mode="graph"):
-        """The run, as it would be on CUDA; one at a time."""
+        """Make a CPU run behave as on CUDA, and return it; only one run at a time."""
         program, fakes = run.program, self
-        run.watch.on_cpu, run.chosen, program.mode, program.loader = False, mode, mode, OnCuda(program.loader)
-        program.captures, program.side, program.sampled = True, Stream(), False
+        run.stopwatch.on_cpu, run.chosen, program.mode, program.loader = False, mode, mode, OnCuda(program.loader)
+        program.uses_graphs, program.capture_stream, program.stages_sampled = True, Stream(), False
         program.pool = torch.cuda.graph_pool_handle()
 
         def written():
-            return {**run.written(), "slot": program.slot, "rate": run.rate}
+            return {**run.written(), "step_index": program.step_index, "rate": run.rate}
 
         class Graph:
-            pool = None  # that it uses, once its capture has ended
+            pool = None  # set when the capture ends
 
             def __del__(self):
                 if self.pool:
@@ -116,11 +117,11 @@ class Fakes:
                 fakes.replays += 1
                 for addon, now in zip(run.learner.chain, self.now, strict=True):
                     addon.now = now
-                program._once_and_on()
+                program._run_and_advance()
 
         @contextmanager
         def graph(graph, pool, stream):
-            assert (pool, stream) == (program.pool, program.side)
+            assert (pool, stream) == (program.pool, program.capture_stream)
             fakes.served.append(pool)
             fakes.uses[pool] += 1
             before, graph.now = (
@@ -128,13 +129,13 @@ class Fakes:
                 [addon.now for addon in run.learner.chain],
             )
             yield
-            assert written().keys() == before.keys()  # nothing is made while capturing
+            assert written().keys() == before.keys()  # a capture creates no tensor
             with torch.no_grad():
                 for name, tensor in written().items():
                     tensor.copy_(before[name])
             fakes.captures += 1
             fails = fakes.captures - 1 == fakes.failing
-            if not fails or fakes.ends:
+            if not fails or fakes.fails_after_end:
                 fakes.served.remove(pool)
                 graph.pool = pool
             if fails:

@@ -1,7 +1,7 @@
 """Count the CUDA kernels of a training step on a machine without a GPU.
 
-Every ATen operation of a real step on the CPU is looked up in a table of the kernels that it launches on CUDA, read
-from the sources of torch 2.15 (aten/src/ATen/native/cuda). A count of dispatched operations would be a third too low.
+A table gives the number of kernels that each ATen operation of a real CPU step launches on CUDA, according to the
+sources of torch 2.15 (aten/src/ATen/native/cuda). A count of dispatched operations would be a third too low.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ VIEWS = frozenset(
     | {"movedim", "new_empty_strided", "permute", "select", "slice", "split", "split_with_sizes", "squeeze", "t"}
     | {"transpose", "unbind", "unsqueeze", "view"}
 )
-# Deterministic mode writes by a sort: aminmax (2), bounds checked twice (compare, assert), remainder, multiply, divide,
-# arange, radix sort (2), write.
+# Kernels of a write in deterministic mode, which sorts: aminmax (2), bounds checked twice (compare, assert), remainder,
+# multiply, divide, arange, radix sort (2), write.
 SORTED = 13
 LAUNCHES = {
     "_fused_sgd_": 2,
@@ -29,7 +29,7 @@ WRITES = {"index_put_": 0, "index_copy_": 0, "index_copy": 1, "index_add_": 2, "
 
 
 class Kernels(TorchDispatchMode):
-    """Kernels by operation, of all that runs inside, as CUDA would launch them in bf16."""
+    """Context that counts, by operation, the kernels that CUDA would launch in bf16 for the code inside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,9 +43,9 @@ class Kernels(TorchDispatchMode):
 
 
 def launches(name: str, args: tuple) -> int:
-    """Kernels of one operation, in the mode of determinism that holds now."""
+    """Return the number of kernels of one operation, in torch's current mode of determinism."""
     if name in WRITES:
         return SORTED + WRITES[name] if torch.are_deterministic_algorithms_enabled() else 1
-    if name == "convolution_backward":  # of the weights, and of the input where that is asked for
+    if name == "convolution_backward":  # for the weights, and for the input if it needs a gradient
         return 1 + bool(args[-1][0])
     return 2 if name.startswith("_foreach") else LAUNCHES.get(name, 1)

@@ -9,7 +9,7 @@ from daso.engine import checkpoint
 from daso.errors import CheckpointError
 
 
-def test_there_and_back(tmp_path):
+def test_load_returns_the_saved_state(tmp_path):
     state = {"key": "a", "t": 3, "weights": {"w": torch.arange(4.0)}, "history": [{"step": 3, "pl": None}]}
     checkpoint.save(tmp_path / "deep" / "state.pt", state)
     loaded = checkpoint.load(tmp_path / "deep" / "state.pt", "a")
@@ -23,40 +23,40 @@ def test_equal_states_give_equal_bytes(tmp_path):
     assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
 
 
-def test_another_configuration_is_refused(tmp_path):
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
     checkpoint.save(tmp_path / "state.pt", {"key": "a"})
     with pytest.raises(CheckpointError, match="belongs to configuration a, this run is b"):
         checkpoint.load(tmp_path / "state.pt", "b")
 
 
-@pytest.mark.parametrize("keep", [0, 10, 64, 200])
-def test_a_damaged_file_is_refused(tmp_path, keep):
+@pytest.mark.parametrize("length", [0, 10, 64, 200])
+def test_a_truncated_file_is_refused(tmp_path, length):
     checkpoint.save(tmp_path / "state.pt", {"key": "a", "w": torch.ones(100)})
-    whole = (tmp_path / "state.pt").read_bytes()
-    (tmp_path / "state.pt").write_bytes(whole[:keep])
+    content = (tmp_path / "state.pt").read_bytes()
+    (tmp_path / "state.pt").write_bytes(content[:length])
     with pytest.raises(CheckpointError, match="not a readable checkpoint .*; delete it to start again"):
         checkpoint.load(tmp_path / "state.pt", "a")
 
 
-def test_any_flipped_bit_is_noticed(tmp_path):
-    """In a weight too, where torch itself sees nothing; the file stays one that torch and zip programs read."""
+def test_any_flipped_bit_is_detected(tmp_path):
+    """Also in a weight, where torch detects nothing; torch and zip programs can read a checkpoint."""
     path = tmp_path / "state.pt"
     checkpoint.save(path, {"key": "a", "w": torch.ones(4)})
-    whole = path.read_bytes()
+    content = path.read_bytes()
     assert torch.load(path, weights_only=True)["w"].tolist() == [1.0] * 4
     with zipfile.ZipFile(path) as archive:
-        assert archive.comment.decode() == hashlib.sha256(whole[:-64]).hexdigest()
-    place = whole.index(torch.ones(4).numpy().tobytes())
-    path.write_bytes(whole[:place] + bytes([1]) + whole[place + 1 :])
+        assert archive.comment.decode() == hashlib.sha256(content[:-64]).hexdigest()
+    weight = content.index(torch.ones(4).numpy().tobytes())
+    path.write_bytes(content[:weight] + bytes([1]) + content[weight + 1 :])
     assert torch.load(path, weights_only=True)["w"][0] != 1.0
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
-        with pytest.raises(CheckpointError, match="does not have the digest it names"):
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
+        with pytest.raises(CheckpointError, match="its checksum is wrong"):
             checkpoint.load(path, "a")
 
 
-class Malice:
-    """Unpickled, it makes a file."""
+class CodeOnUnpickling:
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -65,19 +65,19 @@ class Malice:
         return Path.touch, (self.path,)
 
 
-def test_no_state_runs_code(tmp_path):
-    """One that wants to is refused even with its digest right."""
-    path, made = tmp_path / "state.pt", tmp_path / "made"
-    checkpoint.save(path, {"key": "a", "w": Malice(made)})
+def test_loading_executes_no_code(tmp_path):
+    """A checkpoint with code is refused even if its checksum is right."""
+    path, created = tmp_path / "state.pt", tmp_path / "created"
+    checkpoint.save(path, {"key": "a", "w": CodeOnUnpickling(created)})
     with pytest.raises(CheckpointError, match=r"not a readable checkpoint \(.*; delete it to start again"):
         checkpoint.load(path, "a")
-    assert not made.exists()
+    assert not created.exists()
     torch.load(path, weights_only=False)
-    assert made.exists()
+    assert created.exists()
 
 
 @pytest.mark.parametrize("state", [[1], "text", {"key": None}])
-def test_what_is_no_state(tmp_path, state):
+def test_a_state_without_a_key_is_refused(tmp_path, state):
     checkpoint.save(tmp_path / "state.pt", state)
     with pytest.raises(CheckpointError, match="belongs to configuration None, this run is a"):
         checkpoint.load(tmp_path / "state.pt", "a")

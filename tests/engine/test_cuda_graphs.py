@@ -1,4 +1,4 @@
-"""Modes of carrying out steps, the state that a step writes, phases, and runs that take turns."""
+"""Modes, tensors that a step writes, phases, and runs trained in turn."""
 
 import gc
 import weakref
@@ -34,10 +34,10 @@ def same(one, two):
 
 
 @METHODS
-def test_all_that_a_step_writes_is_named(method):
-    """Put back what `written` names, and the same step gives the same bits: nothing else had changed.
+def test_every_tensor_that_a_step_writes_is_listed(method):
+    """With the listed tensors restored, the same step gives the same bits, so the step has written nothing else.
 
-    A captured step is warmed up so; what it wrote elsewhere would stay.
+    The warm-up of a capture restores these tensors only.
     """
     run = trainer(method=method)
     run.advance(2)
@@ -52,56 +52,56 @@ def test_all_that_a_step_writes_is_named(method):
     assert same(bits(run), after)
 
 
-def test_a_step_leaves_every_tensor_where_it_is():
-    """A graph reads and writes the addresses it was captured with, also after a resume and an evaluation."""
+def test_step_resume_and_evaluation_keep_the_addresses_of_tensors():
+    """A graph always reads and writes the addresses of its capture."""
     run, other = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
     run.advance(1)
-    places = {name: tensor.data_ptr() for name, tensor in run.written().items()}
+    addresses = {name: tensor.data_ptr() for name, tensor in run.written().items()}
     momenta = [run.optimizer.state[weight]["momentum_buffer"] for weight in run.models.student.parameters()]
     other.advance(2)
     run.evaluate()
     run.models.student.load_state_dict(other.models.student.state_dict())
     run.monitor.restore(other.monitor.state(), other.monitor.record())
     run.advance(3)
-    assert {name: tensor.data_ptr() for name, tensor in run.written().items()} == places
+    assert {name: tensor.data_ptr() for name, tensor in run.written().items()} == addresses
     assert [momentum.data_ptr() for momentum in momenta] == [tensor.data_ptr() for tensor in run.momentum.values()]
     assert run.optimizer.param_groups[0]["lr"] is run.rate
 
 
-def test_work_that_is_undone():
-    """Three steps are undone to the bit, sums that only they brought are zero, and the next step reads its own slot."""
-    straight, run = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
-    straight.advance(3)
+def test_run_and_restore_undoes_steps():
+    """Three steps are undone bit for bit, tensors created by them are zero, and further steps equal a plain run's."""
+    plain, run = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
+    plain.advance(3)
     run.program.begin(run.loader.chunks(0, 3))
     before = bits(run)
-    run.program._undone(lambda: run.program._repeat(3))
+    run.program._run_and_restore(lambda: run.program._repeat_current_step(3))
     after = bits(run)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert {float(after[name].abs().max()) for name in after.keys() - before.keys()} == {0.0}
     for t in range(3):
         run.program.run_step(run.learner.set_phase(t))
-    assert same(bits(run), bits(straight))
+    assert same(bits(run), bits(plain))
 
 
-def test_room_for_a_chunk_holds_shorter_ones():
-    """As graphs read it: always the same memory, whose first steps are those of the chunk."""
-    straight, run = trainer(), trainer()
-    straight.advance(5)
-    run.program.captures = True  # only `_load` reads it
+def test_chunks_for_graphs_are_loaded_to_the_same_memory():
+    """A short chunk fills the first steps of it."""
+    plain, run = trainer(), trainer()
+    plain.advance(5)
+    run.program.uses_graphs = True  # only `_load` reads it
     for start, end in ((0, 2), (2, 5)):
         for chunk in run.loader.chunks(start, end):
             run.program._load(chunk)
             assert {len(tensor) for tensor in run.program.chunk.tensors()} == {run.loader.chunk}
-            place = run.program.chunk.u["strong"].data_ptr()
+            address = run.program.chunk.u["strong"].data_ptr()
             for _ in chunk.t:
-                run.program._once_and_on()
+                run.program._run_and_advance()
         if start == 0:
-            first = place
-    assert place == first
-    assert same(bits(run), bits(straight))
+            first = address
+    assert address == first
+    assert same(bits(run), bits(plain))
 
 
-def test_chunks_of_any_length_are_the_same_steps():
+def test_steps_do_not_depend_on_the_length_of_chunks():
     runs = [trainer(method=WITH_DASO) for _ in range(3)]
     for run, length in zip(runs, (1, 2, 5), strict=True):
         run.loader.chunk = length
@@ -114,46 +114,47 @@ def test_chunks_of_any_length_are_the_same_steps():
     ("name", "device", "mode"),
     [("auto", "cpu", "eager"), ("auto", "cuda", "graph"), ("compiled", "cpu", "compiled"), ("eager", "cuda", "eager")],
 )
-def test_modes(name, device, mode):
+def test_choice_of_mode(name, device, mode):
     assert choose_mode(name, torch.device(device)) == mode
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("grpah", "choose one of auto, eager"), ("graph", "needs a CUDA device")]
+    ("name", "message"),
+    [("grpah", "unknown mode 'grpah'; choose one of auto, eager"), ("graph", "needs a CUDA device")],
 )
-def test_modes_that_are_not_there(name, message):
+def test_unknown_and_unsupported_modes_are_errors(name, message):
     with pytest.raises(DasoError, match=message):
         choose_mode(name, CPU)
 
 
 @pytest.mark.slow
-def test_compiled_networks_train_alike_and_resume_bit_for_bit(tmp_path):
-    """Compiled kernels round elsewhere: weights after six steps agree to 1e-4, far less than one step moves them."""
+def test_compiled_run_is_close_to_eager_and_resumes_bit_for_bit(tmp_path):
+    """Compiled kernels round differently: weights after six steps agree to 1e-4, far less than a step changes them."""
     from daso.config.build import build
 
     def run(mode):
         return build(CONFIG | {"method": WITH_DASO}, trainer().data, CPU, mode)
 
-    eager, straight, first, second = run("eager"), run("compiled"), run("compiled"), run("compiled")
+    eager, whole, first, second = run("eager"), run("compiled"), run("compiled"), run("compiled")
     start = eager.models.student.classifier.weight.clone()
     eager.advance(6)
-    straight.advance(6)
-    moved = (eager.models.student.classifier.weight - start).abs().max()
-    assert moved > 1e-2
+    whole.advance(6)
+    change = (eager.models.student.classifier.weight - start).abs().max()
+    assert change > 1e-2
     for name, value in eager.models.student.state_dict().items():
-        assert torch.allclose(value, straight.models.student.state_dict()[name], atol=1e-4), name
-    assert eager.evaluate()["test_top1"] == straight.evaluate()["test_top1"]
+        assert torch.allclose(value, whole.models.student.state_dict()[name], atol=1e-4), name
+    assert eager.evaluate()["test_top1"] == whole.evaluate()["test_top1"]
     first.advance(3)
     first.save(tmp_path / "state.pt")
     second.restore(tmp_path / "state.pt")
     second.advance(6)
-    straight = run("compiled")
-    straight.advance(6)
-    assert same(bits(second), bits(straight))
+    whole = run("compiled")
+    whole.advance(6)
+    assert same(bits(second), bits(whole))
 
 
 class Parity(AddOn):
-    """An add-on with two phases."""
+    """Add-on with two phases: even and odd steps."""
 
     def __init__(self):
         super().__init__()
@@ -166,72 +167,72 @@ class Parity(AddOn):
         self.seen.append((int(step.batch.t), self.now))
 
 
-def test_the_host_tells_each_step_its_phase():
+def test_each_step_runs_in_its_phase():
     run, addon = trainer(), Parity()
     run.learner.addons.append(addon)
     phases = []
-    take = run.program.take
-    run.program.take = lambda phase: (phases.append(phase), take(phase))
+    run_step = run.program.run_step
+    run.program.run_step = lambda phase: (phases.append(phase), run_step(phase))[1]
     run.advance(3)
     assert addon.seen == [(0, "even"), (1, "odd"), (2, "even")]
     assert phases == [("even",), ("odd",), ("even",)]
 
 
-def test_runs_that_take_turns_are_what_they_are_alone():
-    alone = [trainer(method=method, seed=seed) for method, seed in ((WITH_DASO, 0), (SUPERVISED, 1), (WITH_DASO, 2))]
-    turns = [trainer(method=method, seed=seed) for method, seed in ((WITH_DASO, 0), (SUPERVISED, 1), (WITH_DASO, 2))]
+def test_runs_trained_together_equal_runs_trained_alone():
+    methods_and_seeds = ((WITH_DASO, 0), (SUPERVISED, 1), (WITH_DASO, 2))
+    alone, together = ([trainer(method=method, seed=seed) for method, seed in methods_and_seeds] for _ in range(2))
     for run in alone:
         run.advance(5)
-    advance_together(turns, 5)
-    assert [run.t for run in turns] == [5, 5, 5]
-    assert all(same(bits(one), bits(two)) for one, two in zip(alone, turns, strict=True))
-    assert not same(bits(turns[0]), bits(turns[2]))
+    advance_together(together, 5)
+    assert [run.t for run in together] == [5, 5, 5]
+    assert all(same(bits(one), bits(two)) for one, two in zip(alone, together, strict=True))
+    assert not same(bits(together[0]), bits(together[2]))
 
 
-def test_no_run_at_a_time_is_an_error():
+def test_zero_replicas_are_an_error():
     from daso.runs.train import Execution, train
 
     with pytest.raises(DasoError, match="--replicas 0: at least one run"):
         train([], Execution(CPU, replicas=0))
 
 
-def test_turns():
-    """Three courses of 1, 3 and 2 pieces, two at a time: the third takes the place of the first."""
+def test_round_robin_trains_one_chunk_of_each_run_in_turn():
+    """Three runs of 1, 3 and 2 chunks, two at a time: the third starts when the first ends."""
     log = []
 
-    def course(name, pieces):
-        for piece in range(pieces):
-            log.append(f"{name}{piece}")
-            yield piece
+    def run(name, chunks):
+        for chunk in range(chunks):
+            log.append(f"{name}{chunk}")
+            yield chunk
 
-    round_robin((course(name, pieces) for name, pieces in (("a", 1), ("b", 3), ("c", 2))), 2, CPU)
+    round_robin((run(name, chunks) for name, chunks in (("a", 1), ("b", 3), ("c", 2))), 2, CPU)
     assert log == ["a0", "b0", "c0", "b1", "c1", "b2"]
 
 
-def test_when_one_stops_the_others_save_themselves(tmp_path):
+def test_when_one_run_stops_the_others_save_checkpoints(tmp_path):
     first, second = trainer(), trainer(seed=1)
 
     def stop(t):
         if t == 3:
             raise StoppedError("now")
 
-    courses = [
+    runs = [
         run.fit(scratch=tmp_path / name, on_step=on_step, on_evaluation=lambda row: None)
         for run, name, on_step in ((first, "first.pt", stop), (second, "second.pt", lambda t: None))
     ]
     first.loader.chunk = second.loader.chunk = 1
     with pytest.raises(StoppedError):
-        round_robin(courses, 2, CPU)
+        round_robin(runs, 2, CPU)
     saved = {name: torch.load(tmp_path / f"{name}.pt", weights_only=True)["t"] for name in ("first", "second")}
     assert saved["first"] == 3
     assert saved["second"] in (2, 3)
 
 
-def test_an_error_while_one_is_closed_hides_nothing():
-    """The first run fails, the second cannot be closed; the third is closed, and the first error is told."""
+def test_first_error_is_raised_although_closing_another_run_fails():
+    """The first run fails, the second fails while it is closed; the third is closed, and the first error is raised."""
     closed = []
 
-    def course(name, error=None, at_the_end=None):
+    def run(name, error=None, error_on_close=None):
         try:
             yield 1
             if error:
@@ -239,25 +240,25 @@ def test_an_error_while_one_is_closed_hides_nothing():
             yield 2
         finally:
             closed.append(name)
-            if at_the_end:
-                raise at_the_end
+            if error_on_close:
+                raise error_on_close
 
-    courses = (course("a", ValueError("the cause")), course("b", None, OSError("full")), course("c"))
+    runs = (run("a", ValueError("the cause")), run("b", None, OSError("full")), run("c"))
     with pytest.raises(ValueError, match="the cause"):
-        round_robin(courses, 3, CPU)
+        round_robin(runs, 3, CPU)
     assert closed == ["a", "b", "c"]
 
 
-def test_a_closed_run_is_let_go():
-    """At once, without the garbage collector, and with it the memory of its graphs."""
+def test_a_closed_run_is_freed_without_the_garbage_collector():
+    """Otherwise the memory of its graphs would stay in use."""
     run = trainer()
     run.advance(2)
     run.program.close()
-    gone = weakref.ref(run)
+    reference = weakref.ref(run)
     gc.disable()
     try:
         del run
-        assert gone() is None
+        assert reference() is None
     finally:
         gc.enable()
 
@@ -265,7 +266,7 @@ def test_a_closed_run_is_let_go():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 class TestOnAGpu:
-    """What graphs and streams must not change."""
+    """Results that graphs and streams must not change."""
 
     @staticmethod
     def run(mode, seed=0, precision="fp32"):
@@ -277,7 +278,7 @@ class TestOnAGpu:
         protocol = CONFIG["protocol"] | {"precision": precision}
         return build(CONFIG | {"method": WITH_DASO, "seed": seed, "protocol": protocol}, data, device, mode)
 
-    def test_a_graph_is_bit_for_bit_its_eager_step(self):
+    def test_replays_equal_eager_steps_bit_for_bit(self):
         eager, graph = self.run("eager"), self.run("graph")
         for run in (eager, graph):
             run.advance(6)
@@ -286,16 +287,16 @@ class TestOnAGpu:
 
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
     @pytest.mark.parametrize("mode", ["eager", "compiled", "graph", "compiled_graph"])
-    def test_six_steps_are_three_and_three(self, mode, precision, tmp_path):
-        straight, first, second = (self.run(mode, precision=precision) for _ in range(3))
-        straight.advance(6)
+    def test_resumed_run_equals_whole_run(self, mode, precision, tmp_path):
+        whole, first, second = (self.run(mode, precision=precision) for _ in range(3))
+        whole.advance(6)
         first.advance(3)
         first.save(tmp_path / "state.pt")
         second.advance(1)  # captured before it is restored
         second.restore(tmp_path / "state.pt")
         second.advance(6)
-        assert straight.mode == second.mode == mode
-        assert same(bits(straight), bits(second))
+        assert whole.mode == second.mode == mode
+        assert same(bits(whole), bits(second))
 
     def test_modes_agree(self):
         runs = [self.run(mode) for mode in ("eager", "compiled", "compiled_graph")]
@@ -305,7 +306,7 @@ class TestOnAGpu:
             for name, value in runs[0].models.student.state_dict().items():
                 assert torch.allclose(value, other.models.student.state_dict()[name], atol=1e-4), name
 
-    def test_replicas_are_their_solo_runs(self):
+    def test_replicas_equal_runs_trained_alone(self):
         alone, together = ([self.run("graph", seed) for seed in range(3)] for _ in range(2))
         for run in alone:
             run.advance(6)
@@ -314,10 +315,10 @@ class TestOnAGpu:
         assert all(same(bits(one), bits(two)) for one, two in zip(alone, together, strict=True))
 
     def test_an_evaluation_between_two_steps_changes_nothing(self):
-        straight, other = self.run("graph"), self.run("graph")
-        straight.advance(6)
-        other.advance(3)
-        other.evaluate()
-        other.advance(6)
-        assert same(straight.weights()["student"], other.weights()["student"])
-        assert same(straight.weights()["learner"], other.weights()["learner"])
+        plain, evaluated = self.run("graph"), self.run("graph")
+        plain.advance(6)
+        evaluated.advance(3)
+        evaluated.evaluate()
+        evaluated.advance(6)
+        assert same(plain.weights()["student"], evaluated.weights()["student"])
+        assert same(plain.weights()["learner"], evaluated.weights()["learner"])

@@ -1,4 +1,4 @@
-"""The choice of a device, with torch's calls of CUDA replaced: no GPU is needed."""
+"""Choice of a device; torch's CUDA functions are replaced, so no GPU is needed."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ VARIABLES = ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "SLURM_JOB_ID", "SLURM_JOB_GPU
 
 @pytest.fixture(autouse=True)
 def settings():
-    """Choosing a device changes settings of the whole process."""
+    """Restore the settings of the process that `choose_device` changes."""
     deterministic, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic
     filled, cudnn = fill.fill_uninitialized_memory, torch.backends.cudnn
     flags, matmul = (cudnn.benchmark, cudnn.allow_tf32), torch.backends.cuda.matmul.allow_tf32
@@ -30,7 +30,7 @@ def settings():
 
 
 class Cuda:
-    """Torch's view of this many H100s, or of what a test changes."""
+    """Fake torch.cuda of a machine with one H100; its methods change the machine."""
 
     def __init__(self, monkeypatch, tmp_path):
         self.tmp_path, self.current = tmp_path, []
@@ -46,20 +46,21 @@ class Cuda:
         self.patch(torch.cuda, "_check_stray_context", lambda index: None, raising=False)
         self.patch(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_90"])
         self.patch(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
-        self.has(1)
+        self.set_gpus(1)
 
-    def has(self, count, capability=(9, 0), why="No CUDA GPUs are available"):
+    def set_gpus(self, count, capability=(9, 0), error="No CUDA GPUs are available"):
+        """Make torch find this many GPUs; the error is that of torch.cuda.init."""
         self.patch(torch.cuda, "is_available", lambda: count > 0)
         self.patch(torch.cuda, "device_count", lambda: count)
         self.patch(torch.cuda, "get_device_capability", lambda device: capability)
 
         def fails():
-            raise RuntimeError(why)
+            raise RuntimeError(error)
 
         self.patch(torch.cuda, "init", fails)
 
-    def lists(self, count, driver="580.65.06"):
-        """Let there be a driver and the device files of GPUs."""
+    def add_device_files(self, count, driver="580.65.06"):
+        """Add a driver and the device files of GPUs to the system."""
         folder, devices = self.tmp_path / "proc/driver/nvidia", self.tmp_path / "dev"
         folder.mkdir(parents=True)
         devices.mkdir()
@@ -73,7 +74,8 @@ def cuda(monkeypatch, tmp_path):
     return Cuda(monkeypatch, tmp_path)
 
 
-def refused(name="auto"):
+def error_of(name="auto"):
+    """Return the error of `choose_device`, which must be one line."""
     with pytest.raises(DasoError) as error:
         choose_device(name)
     assert "\n" not in str(error.value)
@@ -81,54 +83,54 @@ def refused(name="auto"):
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
-def test_a_gpu_is_chosen_with_its_index(cuda, name):
-    """So that it equals the device of its tensors; torch's own set_device refuses one without an index."""
+def test_a_chosen_gpu_has_an_index(cuda, name):
+    """With it the device equals that of its tensors; torch's set_device requires it."""
     assert choose_device(name) == torch.device("cuda", 0)
     assert cuda.current == [0]
     assert torch.are_deterministic_algorithms_enabled()
     assert not (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
 
 
-def test_a_gpu_by_its_index(cuda):
-    cuda.has(2)
+def test_a_gpu_is_chosen_by_index(cuda):
+    cuda.set_gpus(2)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
     assert cuda.current == [1]
-    assert refused("cuda:2") == (
-        "device 'cuda:2' is not available: torch sees 2 CUDA devices; correct --device, CUDA_VISIBLE_DEVICES or "
+    assert error_of("cuda:2") == (
+        "device 'cuda:2' is not available: torch finds 2 CUDA devices; correct --device, CUDA_VISIBLE_DEVICES or "
         f"DASO_GPUS; {CPU_INSTEAD}"
     )
 
 
-def test_the_cpu_where_no_gpu_is_listed_or_wanted(cuda):
+def test_the_cpu_is_chosen_without_gpus_or_on_request(cuda):
     assert choose_device("cpu") == torch.device("cpu")
     cuda.set("DASO_GPUS", "0")
     assert choose_device("auto") == torch.device("cpu")
     cuda.unset("DASO_GPUS")
-    cuda.has(0)
+    cuda.set_gpus(0)
     assert choose_device("auto") == torch.device("cpu")
-    cuda.lists(1)
+    cuda.add_device_files(1)
     assert choose_device("cpu") == torch.device("cpu")
     cuda.set("DASO_GPUS", "0")
     assert choose_device("auto") == torch.device("cpu")
     assert cuda.current == []
 
 
-def test_a_driver_that_is_too_old_ends_the_command_in_one_line(cuda):
-    cuda.has(0, why=OLD_DRIVER)
-    cuda.lists(1, driver="570.86.10")
-    assert refused() == refused("cuda")
-    assert refused() == (
+def test_a_driver_that_is_too_old_is_an_error_in_one_line(cuda):
+    cuda.set_gpus(0, error=OLD_DRIVER)
+    cuda.add_device_files(1, driver="570.86.10")
+    assert error_of() == error_of("cuda")
+    assert error_of() == (
         "GPU 0: torch 2.15.0+cu132 (CUDA 13.2) with driver 570.86.10 cannot use it: The NVIDIA driver on your system "
         "is too old (found version 12080); update the driver to 580 or later, or install a build of torch for an older "
         f"CUDA; {CPU_INSTEAD}"
     )
 
 
-def test_a_build_of_torch_without_cuda(cuda, monkeypatch):
-    cuda.has(0)
-    cuda.lists(1)
+def test_a_build_of_torch_without_cuda_is_an_error(cuda, monkeypatch):
+    cuda.set_gpus(0)
+    cuda.add_device_files(1)
     monkeypatch.setattr(torch.version, "cuda", None)
-    line = refused()
+    line = error_of()
     assert "(CUDA none) with driver 580.65.06 cannot use it" in line
     assert line.endswith(f"install a build of torch for CUDA; {CPU_INSTEAD}")
 
@@ -143,11 +145,11 @@ def test_a_build_of_torch_without_cuda(cuda, monkeypatch):
     ],
     ids=str,
 )
-def test_a_gpu_that_only_the_environment_lists(cuda, variables):
-    cuda.has(0)
+def test_a_gpu_that_only_the_environment_lists_is_an_error(cuda, variables):
+    cuda.set_gpus(0)
     for name, value in variables.items():
         cuda.set(name, value)
-    line = refused()
+    line = error_of()
     assert line.startswith("GPU 0: torch 2.15.0+cu132 (CUDA 13.2) with driver unknown cannot use it: No CUDA GPUs are")
     assert "CUDA 13.2 needs 580 or later" in line
 
@@ -157,29 +159,29 @@ def test_torchs_warning_about_the_driver_is_not_printed(cuda, monkeypatch):
         warnings.warn("CUDA initialization: ...", stacklevel=2)
         return False
 
-    cuda.has(0)
+    cuda.set_gpus(0)
     monkeypatch.setattr(torch.cuda, "is_available", unavailable)
-    assert choose_device("auto") == torch.device("cpu")  # a warning would be an error here
+    assert choose_device("auto") == torch.device("cpu")  # pytest would raise a warning as an error
 
 
-def test_a_gpu_older_than_the_build_ends_the_command_in_one_line(cuda, monkeypatch):
-    cuda.has(1, capability=(7, 0))
+def test_a_gpu_older_than_the_build_is_an_error_in_one_line(cuda, monkeypatch):
+    cuda.set_gpus(1, capability=(7, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100-SXM2-16GB")
-    assert refused() == (
+    assert error_of() == (
         "GPU 0: Tesla V100-SXM2-16GB is sm_70, but torch 2.15.0+cu132 is built for sm_75, sm_80, sm_90; install a "
         f"build of torch for this GPU; {CPU_INSTEAD}"
     )
 
 
-def test_a_gpu_that_another_process_keeps(cuda, monkeypatch):
+def test_a_gpu_in_use_by_another_process_is_an_error(cuda, monkeypatch):
     def busy(index):
         raise torch.AcceleratorError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nSearch for it")
 
     monkeypatch.setattr(torch._C, "_cuda_setDevice", busy, raising=False)
-    assert re.match(r"GPU 0: CUDA error: CUDA-capable device\(s\) is/are busy or unavailable; end other", refused())
+    assert re.match(r"GPU 0: CUDA error: CUDA-capable device\(s\) is/are busy or unavailable; end other", error_of())
 
 
-def test_what_a_run_was_made_with(cuda, monkeypatch):
+def test_made_with_lists_versions_device_threads_precision_and_mode(cuda, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 92200)
     threads = torch.get_num_threads()
     assert made_with(torch.device("cuda", 0), "bf16", "graph") == (
@@ -190,14 +192,14 @@ def test_what_a_run_was_made_with(cuda, monkeypatch):
     )
 
 
-TOLD = (
+TORCH_ERROR = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.25 GiB is "
     "free. Including non-PyTorch memory, this process has 77.86 GiB memory in use."
 )
 
 
 def test_out_of_memory_in_one_line():
-    assert out_of_memory(torch.OutOfMemoryError(TOLD)) == (
+    assert out_of_memory(torch.OutOfMemoryError(TORCH_ERROR)) == (
         "out of GPU memory: 2.00 GiB needed, 1.25 GiB of 79.11 GiB free"
     )
     assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")) == (
@@ -206,17 +208,17 @@ def test_out_of_memory_in_one_line():
     assert out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 
-def test_out_of_memory_behind_the_error_of_a_capture():
-    with pytest.raises(RuntimeError) as ended:
+def test_out_of_memory_as_the_cause_of_a_capture_error():
+    with pytest.raises(RuntimeError) as error:
         try:
-            raise torch.OutOfMemoryError(TOLD)
+            raise torch.OutOfMemoryError(TORCH_ERROR)
         finally:
             raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
-    assert out_of_memory(ended.value) == "out of GPU memory: 2.00 GiB needed, 1.25 GiB of 79.11 GiB free"
+    assert out_of_memory(error.value) == "out of GPU memory: 2.00 GiB needed, 1.25 GiB of 79.11 GiB free"
 
 
-def test_a_commit_that_git_refuses_to_name_has_its_reason_logged(tmp_path, monkeypatch, caplog):
-    """A checkout of another owner, as git's own test variable makes it; no repository at all; no git."""
+def test_an_unknown_commit_is_logged_with_its_reason(tmp_path, monkeypatch, caplog):
+    """A checkout of another owner, simulated by git's own test variable; then no git; then DASO_COMMIT is set."""
     monkeypatch.delenv("DASO_COMMIT", raising=False)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)

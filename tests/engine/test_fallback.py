@@ -1,4 +1,4 @@
-"""Steps as CUDA would replay them, and the simpler modes that a run falls back to."""
+"""Replays on fake CUDA, and the simpler modes to which a run falls back."""
 
 import gc
 import logging
@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from daso.engine.compiled import TAIL, Compiled
+from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
 from daso.engine.cuda_graphs import Program
 from daso.methods.base import AddOn
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
@@ -51,19 +51,19 @@ def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing
     assert run.made_with == eager.made_with
 
 
-@pytest.mark.parametrize("ends", [False, True], ids=["before its end", "after its end"])
+@pytest.mark.parametrize("after_end", [False, True], ids=["before its end", "after its end"])
 @pytest.mark.parametrize("failing", [0, 1], ids=["first phase", "second phase"])
-def test_a_failed_capture_leaves_no_memory_in_use(fakes, failing, ends):  # noqa: F811
-    """The allocator serves no pool any more and none is in use, or no later chunk of memory would be freed."""
+def test_a_failed_capture_leaves_no_memory_in_use(fakes, failing, after_end):  # noqa: F811
+    """The allocator serves no pool and none is in use; otherwise torch would free no memory afterwards."""
     run = fakes.capturing(two_phases())
-    pool, fakes.failing, fakes.ends = run.program.pool, failing, ends
+    pool, fakes.failing, fakes.fails_after_end = run.program.pool, failing, after_end
     run.advance(6)
     fakes.error = None  # its traceback refers to the graph
     gc.collect()
     assert (run.mode, fakes.captures, fakes.served, fakes.uses[pool]) == ("eager", failing + 1, [], 0)
 
 
-def test_a_capture_without_memory_is_no_reason_for_another_mode(fakes):  # noqa: F811
+def test_out_of_memory_in_a_capture_is_raised(fakes):  # noqa: F811
     run = fakes.capturing(trainer(method=WITH_DASO))
     fakes.failing, fakes.error = 0, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     with pytest.raises(torch.OutOfMemoryError):
@@ -71,16 +71,16 @@ def test_a_capture_without_memory_is_no_reason_for_another_mode(fakes):  # noqa:
     assert run.mode == "graph"
 
 
-def test_captures_have_streams_of_their_own_priority(monkeypatch):
-    made = []
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device, **options: made.append(options))
+def test_captures_use_streams_of_high_priority(monkeypatch):
+    streams = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device, **options: streams.append(options))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
     run = trainer()
-    Program(run.training_step, run.written, run.loader, run.watch, "graph")
-    assert made == [{"priority": -1}]
+    Program(run.training_step, run.written, run.loader, run.stopwatch, "graph")
+    assert streams == [{"priority": -1}]
 
 
-def test_a_resumed_run_keeps_to_the_mode_it_fell_back_to(fakes, tmp_path, caplog):  # noqa: F811
+def test_a_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog):  # noqa: F811
     first = fakes.capturing(trainer(method=WITH_DASO))
     fakes.failing = 0
     first.advance(3)
@@ -88,20 +88,20 @@ def test_a_resumed_run_keeps_to_the_mode_it_fell_back_to(fakes, tmp_path, caplog
     caplog.clear()
     second = fakes.capturing(trainer(method=WITH_DASO))
     second.restore(tmp_path / "state.pt")
-    assert (second.mode, second.program.captures, caplog.records) == ("eager", False, [])
+    assert (second.mode, second.program.uses_graphs, caplog.records) == ("eager", False, [])
     second.advance(6)
     assert fakes.captures == 1
 
 
-def test_no_garbage_is_collected_while_capturing(fakes, monkeypatch):  # noqa: F811
-    run, seen = fakes.capturing(trainer(method=SUPERVISED)), []
-    once_and_on = run.program._once_and_on
-    monkeypatch.setattr(run.program, "_once_and_on", lambda: (seen.append(gc.isenabled()), once_and_on()))
+def test_garbage_collection_is_off_during_a_capture(fakes, monkeypatch):  # noqa: F811
+    run, enabled = fakes.capturing(trainer(method=SUPERVISED)), []
+    run_and_advance = run.program._run_and_advance
+    monkeypatch.setattr(run.program, "_run_and_advance", lambda: (enabled.append(gc.isenabled()), run_and_advance()))
     run.advance(2)
-    assert seen == [False, True, True]  # the capture, then two replays
+    assert enabled == [False, True, True]  # the capture, then two replays
 
 
-def test_a_program_can_be_closed_twice_and_takes_no_step_then():
+def test_a_closed_program_can_be_closed_again_and_runs_no_step():
     run = trainer()
     run.advance(1)
     run.program.close()
@@ -110,8 +110,8 @@ def test_a_program_can_be_closed_twice_and_takes_no_step_then():
         run.program.step(None)
 
 
-def test_compiled_tail_gives_the_bits_of_eager_and_no_other_shape_compiles():
-    """Two networks of two shapes: 4 labeled images with 2 x 8 unlabeled ones in one forward, 4 images of the teacher.
+def test_compiled_functions_give_the_bits_of_eager_and_compile_for_two_shapes_only():
+    """Two networks, one shape each: 4 labeled images with 2 x 8 unlabeled ones in one forward, 4 images of the teacher.
 
     Twelve runs of one process compile no more than the first two, though dynamo's default limit is 8 variants.
     """
@@ -152,7 +152,7 @@ def test_a_failed_compilation_falls_back_to_eager(caplog):
     run.advance(4)
     assert same(bits(run), bits(plain))
     assert (run.mode, run.program.compiled) == ("eager", None)
-    assert not set(TAIL) & vars(run.learner).keys()
+    assert not set(COMPILED_FUNCTIONS) & vars(run.learner).keys()
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith("mode compiled: a step cannot be compiled, continuing in mode eager: ")
     assert "no C++ compiler" in line
@@ -160,10 +160,10 @@ def test_a_failed_compilation_falls_back_to_eager(caplog):
 
 
 class Sharpen(AddOn):
-    """Sharpens pseudo-labels in every other step."""
+    """Add-on that sharpens pseudo-labels in every other step."""
 
     def phase(self, t):
-        return "sharp" if t % 2 else "as they are"
+        return "sharp" if t % 2 else "plain"
 
     def refine(self, probs, step):
         probs = probs.square() if self.now == "sharp" else probs
@@ -171,29 +171,29 @@ class Sharpen(AddOn):
 
 
 def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes, caplog):  # noqa: F811
-    """The first phase is compiled and captured; when the second fails, both are captured anew, uncompiled."""
+    """The first phase is compiled and captured; when the second fails, both are captured again, uncompiled."""
     failed = []
 
-    def once(graph, inputs):
-        if run.program.tried:
+    def compile_first_phase(graph, inputs):
+        if run.program.compiled_phases:
             failed.append(run.t)
-            raise OSError("no C++ compiler any more")
+            raise OSError("C++ compiler removed")
         return graph.forward
 
     torch._dynamo.reset()
     plain, run = trainer(), fakes.capturing(trainer(), "compiled_graph")
-    for one in (plain, run):
-        one.learner.addons.append(Sharpen())
+    for trained in (plain, run):
+        trained.learner.addons.append(Sharpen())
     plain.advance(6)
-    run.program.compiled = Compiled(run.models, run.learner, backend=once)
+    run.program.compiled = Compiled(run.models, run.learner, backend=compile_first_phase)
     first = run.program.pool
     run.advance(6)
     gc.collect()
-    assert failed == [1]  # step 0 was a replay of the first phase
+    assert failed == [1]  # step 0 was a replay in the first phase
     assert same(bits(run), bits(plain))
     assert (run.mode, run.program.compiled, fakes.captures, fakes.replays) == ("graph", None, 3, 6)
-    assert not set(TAIL) & vars(run.learner).keys()
+    assert not set(COMPILED_FUNCTIONS) & vars(run.learner).keys()
     assert fakes.uses == {first: 0, run.program.pool: 2}
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith("mode compiled_graph: a step cannot be compiled, continuing in mode graph: ")
-    assert "no C++ compiler any more" in line
+    assert "C++ compiler removed" in line

@@ -1,4 +1,4 @@
-"""GPUs as the environment and the driver list them; on this machine, files of a temporary folder stand for them."""
+"""GPUs listed by the environment and the driver; files of a temporary folder replace those of the system."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
-    """A machine without GPUs, in files."""
+    """Folder that replaces / of a machine without GPUs."""
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS"):
@@ -35,13 +35,13 @@ def make(machine, *paths):
 
 @pytest.fixture
 def nvidia_smi(monkeypatch):
-    """Let nvidia-smi print a text."""
+    """Return a function that makes nvidia-smi print a text."""
 
-    def prints(text):
+    def set_output(text):
         monkeypatch.setattr(gpus.shutil, "which", lambda name: name)
         monkeypatch.setattr(gpus.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 0, text))
 
-    return prints
+    return set_output
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_gpus_by_environment(monkeypatch, variables, names):
 
 
 def test_gpus_of_a_container_without_nvidia_smi(machine):
-    """Its device files, of which nvidiactl and nvidia-uvm are no GPUs; /proc lists all those of the host."""
+    """GPUs are counted by device files, without nvidiactl and nvidia-uvm; /proc lists all GPUs of the host."""
     make(machine, "proc/driver/nvidia/gpus/0000:01:00.0/information")
     assert devices() == []
     make(machine, "dev/nvidia0", "dev/nvidia2", "dev/nvidia10", "dev/nvidiactl", "dev/nvidia-uvm", "dev/nvidia0x")
@@ -92,7 +92,7 @@ def test_gpus_by_nvidia_smi(machine, nvidia_smi):
     assert devices() == ["0"]
 
 
-def test_more_gpus_than_the_machine_has_are_refused(machine, monkeypatch):
+def test_a_limit_above_the_number_of_gpus_is_refused(machine, monkeypatch):
     make(machine, "dev/nvidia0")
     monkeypatch.setenv("DASO_GPUS", "1")
     assert devices() == ["0"]
@@ -101,9 +101,9 @@ def test_more_gpus_than_the_machine_has_are_refused(machine, monkeypatch):
         devices()
 
 
-def test_a_limit_that_is_no_number_is_refused(monkeypatch):
+def test_a_limit_that_is_not_an_integer_is_refused(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "two")
-    with pytest.raises(DasoError, match="DASO_GPUS=two: give a whole number"):
+    with pytest.raises(DasoError, match="^DASO_GPUS: expected an integer from 0 to 9,999, got 'two'$"):
         devices()
 
 
@@ -150,7 +150,7 @@ def test_fix_depends_on_driver_and_build(cuda, version, advice):
     assert fix(cuda, version) == advice
 
 
-LOCKED = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
+LOCKED = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")  # of the locked build of torch
 
 
 @pytest.mark.parametrize(
@@ -167,17 +167,17 @@ LOCKED = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
         (("sm_90a",), (9, 0), True),
         (("sm_100a",), (10, 3), False),
         (("sm_100f",), (10, 3), True),
-        (("sm_90", "compute_90"), (12, 0), True),  # compiled when it is loaded
+        (("sm_90", "compute_90"), (12, 0), True),  # compiled at load time
         (("sm_90", "compute_90"), (8, 6), False),
         (("compute_90a",), (12, 0), False),
         ((), (9, 0), False),
     ],
 )
-def test_architectures_of_a_build(architectures, capability, runs):
+def test_architectures_that_support_a_capability(architectures, capability, runs):
     assert supports(architectures, *capability) == runs
 
 
-def test_counting_needs_no_torch():
+def test_counting_gpus_needs_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None; from daso.engine.lock import device_slot; "
         "from daso.workspace import slots"

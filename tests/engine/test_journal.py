@@ -1,4 +1,4 @@
-"""The journal keeps the first occasion of a result, and only as long as everything about it is the same."""
+"""The journal keeps the first occasion of a result as long as results and environment stay the same."""
 
 import copy
 import json
@@ -24,27 +24,27 @@ RESULT = {
 
 
 def result(**changes):
-    """The result of a second training: a minute longer, from another commit, and changed as told, by `a/b`."""
+    """Return the result of a second training: a minute longer, from another commit, with changes at paths `a/b`."""
     tree = copy.deepcopy(RESULT)
     for name, value in {"speed/seconds": 70.0, "provenance/commit": "bbb", **changes}.items():
-        *way, last = name.split("/")
-        (tree[way[0]] if way else tree)[last] = value
+        *parent, key = name.split("/")
+        (tree[parent[0]] if parent else tree)[key] = value
     return tree
 
 
 @pytest.fixture
 def path(tmp_path):
-    """An entry of the first training."""
+    """Path of an entry of the first training."""
     path = tmp_path / "journal" / "d/s/p/m/s0.json"
     assert journal.reconcile(path, RESULT) == RESULT
     return path
 
 
-def test_an_entry_holds_the_occasion_and_what_it_led_to(path):
-    kept = json.loads(path.read_text())
-    assert path.read_bytes() == checksummed(kept)
-    del kept["sha256"]
-    assert kept == {
+def test_an_entry_holds_results_speed_and_environment(path):
+    entry = json.loads(path.read_text())
+    assert path.read_bytes() == checksummed(entry)
+    del entry["sha256"]
+    assert entry == {
         **{"run": "d/s/p/m/s0", "key": "k0"},
         "results": {"final.pt": "f0", "history.csv": "h0", "predictions.npz": "p0"},
         "speed": SPEED,
@@ -55,20 +55,20 @@ def test_an_entry_holds_the_occasion_and_what_it_led_to(path):
     }
 
 
-def test_the_same_bytes_made_again_add_nothing(path):
+def test_a_bit_identical_rerun_leaves_the_entry_unchanged(path):
     before = path.read_bytes()
     assert journal.reconcile(path, result()) == RESULT
     assert path.read_bytes() == before
 
 
-def test_what_the_second_training_says_of_its_data_is_its_own(path):
-    told = journal.reconcile(path, result(**{"provenance/split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
-    assert told["provenance"] == {**RESULT["provenance"], "split_sha256": "s1"}
-    assert told["counts"] == {"labeled": [3, 1]}
+def test_a_rerun_keeps_its_own_data_provenance_and_counts(path):
+    written = journal.reconcile(path, result(**{"provenance/split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
+    assert written["provenance"] == {**RESULT["provenance"], "split_sha256": "s1"}
+    assert written["counts"] == {"labeled": [3, 1]}
 
 
 @pytest.mark.parametrize(
-    ("what", "value"),
+    ("name", "value"),
     [
         *(("files/" + name, "other") for name in ("final.pt", "history.csv", "predictions.npz")),
         ("key", "k1"),
@@ -80,29 +80,29 @@ def test_what_the_second_training_says_of_its_data_is_its_own(path):
         ("provenance/versions", {"torch": "2.12.0"}),
     ],
 )
-def test_another_result_or_way_replaces_the_entry(path, what, value):
-    told = result(**{what: value})
-    assert journal.reconcile(path, told) == told
+def test_another_result_or_environment_replaces_the_entry(path, name, value):
+    changed = result(**{name: value})
+    assert journal.reconcile(path, changed) == changed
     entry = json.loads(path.read_text())
     assert (entry["speed"]["seconds"], entry["environment"]["commit"]) == (70.0, "bbb")
-    assert journal.reconcile(path, result(**{what: value, "speed/seconds": 5.0})) == told
+    assert journal.reconcile(path, result(**{name: value, "speed/seconds": 5.0})) == changed
 
 
 @pytest.mark.parametrize("text", ["", "<<<<<<< ours\n{}", "[]", '{"run": "d/s/p/m/s0"}', '{"environment": []}'])
-def test_an_entry_that_says_nothing_is_replaced(path, text):
+def test_a_damaged_or_incomplete_entry_is_replaced(path, text):
     path.write_text(text)
     assert journal.reconcile(path, result()) == result()
     assert json.loads(path.read_text())["speed"]["seconds"] == 70.0
 
 
-def test_an_adopted_result_has_the_last_word(path):
-    """Other seconds for the same bytes, from elsewhere: the entry says what `train.json` does."""
+def test_a_recorded_result_replaces_the_entry(path):
+    """An adopted result may have the same bytes and other seconds; the entry then equals its `train.json`."""
     journal.record_result(path, result())
     assert path.read_bytes() == checksummed(journal.make_entry(result()))
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("name", "value"),
     [
         *(("speed/steps_per_second", value) for value in ("x", None, True, -1.0, [4.0])),
         *(("speed", value) for value in ({}, None, "fast")),
@@ -110,20 +110,20 @@ def test_an_adopted_result_has_the_last_word(path):
         ("results", ["f0", "h0", "p0"]),
     ],
 )
-def test_an_entry_of_another_form_is_replaced(path, place, value, caplog):
-    """Though its digest is right: what it says would get into `train.json`, which nobody could then read."""
+def test_an_entry_that_violates_the_schema_is_replaced(path, name, value, caplog):
+    """Even if its checksum is right; otherwise its values would be copied to `train.json` and make it unreadable."""
     tree = json.loads(path.read_text())
-    *way, last = place.split("/")
-    (tree[way[0]] if way else tree)[last] = value
+    *parent, key = name.split("/")
+    (tree[parent[0]] if parent else tree)[key] = value
     path.write_bytes(checksummed(tree))
     assert journal.reconcile(path, result()) == result()
-    assert f"{path}: not an entry of the journal ({way[0] if way else last}" in caplog.text
+    assert f"{path}: not an entry of the journal ({parent[0] if parent else key}" in caplog.text
     assert path.read_bytes() == checksummed(journal.make_entry(result()))
 
 
 @pytest.mark.parametrize(("old", "new"), [("4.0", "4.1"), ("10.0", '"x"'), ("aaa", "aab")])
-def test_an_entry_that_was_edited_is_replaced(path, old, new):
-    """Its digest tells: the occasion of the result is the one that the result tells of."""
+def test_an_entry_with_a_wrong_checksum_is_replaced(path, old, new):
+    """The result then keeps its own occasion."""
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))

@@ -1,4 +1,4 @@
-"""How many CUDA kernels a step of the paper's network launches: small ones are what a step's time is made of."""
+"""Number of CUDA kernels that a step of the paper's network launches; small kernels dominate the time of a step."""
 
 import pytest
 import torch
@@ -10,10 +10,10 @@ from tests.engine.kernels import SORTED, Kernels
 from tests.test_methods import KEYS, Run
 
 
-def step_of(method: str, precision: str) -> Kernels:
-    """The kernels of the fourth step, when all parts of the method are at work and all sums exist.
+def kernels_of_step(method: str, precision: str) -> Kernels:
+    """Return the kernels of the fourth step, in which all parts of the method are active and all sums exist.
 
-    The number of kernels does not depend on the size of the images, so they are small.
+    The number of kernels does not depend on the image size, so the images are small.
     """
     config = KEYS.resolved(Run("cifar10-lt", "n1500-m3000-l100-u100", "paper", method, 0))
     small = changed(awake(config, precision), {"protocol.batch_size": 2, "dataset.image_size": 8})
@@ -34,7 +34,7 @@ def deterministic():
 
 
 def test_table_of_kernels(deterministic):
-    """Worked out by hand: 1 for a sum, none for a view, 13 for a sorted write, 3 for a whole convolution."""
+    """By hand: 1 for a sum, 0 for a view, 13 for a sorted write, 3 for a convolution with its backward."""
     x, index = torch.zeros(4, 3), torch.tensor([1, 2])
     image, weight = torch.zeros(1, 2, 4, 4, requires_grad=True), torch.zeros(2, 2, 3, 3, requires_grad=True)
     with Kernels() as kernels:
@@ -49,7 +49,7 @@ def test_table_of_kernels(deterministic):
 
 
 def test_kernels_of_a_step_of_fixmatch_and_daso():
-    kernels = step_of("fixmatch_daso", "bf16")
+    kernels = kernels_of_step("fixmatch_daso", "bf16")
     assert sum(kernels.counts.values()) <= 710
     assert kernels.counts["index_copy_"] == 1  # the queue's rows, unsorted
     assert not kernels.counts.keys() & {"index_add", "index_add_", "index_put_", "scatter"}
@@ -58,6 +58,6 @@ def test_kernels_of_a_step_of_fixmatch_and_daso():
 
 @pytest.mark.parametrize("method", ["simmatch", "fixmatch_darp", "fixmatch_abc_daso"])
 def test_no_step_sorts_to_write_rows(method):
-    kernels = step_of(method, "fp32")
+    kernels = kernels_of_step(method, "fp32")
     assert not kernels.counts.keys() & {"index_add", "index_add_", "index_put_", "scatter"}
     assert kernels.counts["index_copy_"] <= 3

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def own_devices(tmp_path, monkeypatch):
-    """Locks of this test alone, and a machine that lists no GPU."""
+def isolated_devices(tmp_path, monkeypatch):
+    """Use locks of this test alone, on a machine without GPUs."""
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -27,8 +27,8 @@ def own_devices(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def elsewhere(code, *, wait_for="ready"):
-    """Another process that runs `code` and has printed a line."""
+def another_process(code, *, wait_for="ready"):
+    """Start another process that runs `code`, and wait until it prints a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         cwd=ROOT,
@@ -47,7 +47,7 @@ HOLD_RUN = """
 """
 
 
-def test_a_second_start_of_a_run_is_refused_until_the_first_ends(tmp_path):
+def test_a_locked_run_cannot_be_locked_again_until_it_is_released(tmp_path):
     scratch = tmp_path / "scratch" / "digits" / "s0"
     with (
         run_lock(scratch),
@@ -59,9 +59,9 @@ def test_a_second_start_of_a_run_is_refused_until_the_first_ends(tmp_path):
         pass
 
 
-def test_a_killed_holder_frees_its_run(tmp_path):
+def test_a_killed_process_releases_its_run(tmp_path):
     scratch = tmp_path / "s0"
-    with elsewhere(HOLD_RUN.format(scratch=str(scratch))) as process:
+    with another_process(HOLD_RUN.format(scratch=str(scratch))) as process:
         with pytest.raises(BusyError), run_lock(scratch):
             pass
         process.kill()
@@ -70,75 +70,75 @@ def test_a_killed_holder_frees_its_run(tmp_path):
             pass
 
 
-def test_a_patient_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
-    scratch, asked = tmp_path / "s0", []
-    with elsewhere(HOLD_RUN.format(scratch=str(scratch))) as process:
+def test_a_waiting_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
+    scratch, attempts = tmp_path / "s0", []
+    with another_process(HOLD_RUN.format(scratch=str(scratch))) as process:
 
-        def patient():
-            asked.append(1)
-            if len(asked) == 2:
+        def keep_waiting():
+            attempts.append(1)
+            if len(attempts) == 2:
                 process.kill()
                 process.wait()
-            return len(asked) < 20
+            return len(attempts) < 20
 
-        with caplog.at_level("INFO"), run_lock(scratch, patient):
-            assert 2 <= len(asked) < 20
+        with caplog.at_level("INFO"), run_lock(scratch, keep_waiting):
+            assert 2 <= len(attempts) < 20
         assert f"waiting for process {process.pid} on" in caplog.text
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_where_there_are_no_locks_nobody_is_waited_for(tmp_path, monkeypatch, caplog, number):
-    """As in a folder that machines share: told, and trained, for no process can be seen there."""
+def test_on_a_file_system_without_locks_a_warning_is_logged(tmp_path, monkeypatch, caplog, number):
+    """The run is trained without waiting, as a folder shared by machines may have no locks."""
 
-    def none(*_):
+    def flock(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(lock.fcntl, "flock", none)
-    with run_lock(tmp_path / "s0", patient=lambda: pytest.fail("waits for nobody")):
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    with run_lock(tmp_path / "s0", keep_waiting=lambda: pytest.fail("waits")):
         assert f"s0.lock: this file system has no locks ({os.strerror(number)})" in caplog.text
 
 
-def test_without_devices_nothing_is_held():
+def test_without_gpus_there_is_no_slot():
     with device_slot() as name:
         assert name is None
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
-def test_a_slot_is_the_only_visible_device_while_it_is_held(monkeypatch):
+def test_a_held_slot_is_the_only_visible_gpu(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
     with device_slot() as name:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "0"
-        assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"  # as nvidia-smi counts them
+        assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"  # the numbering of nvidia-smi
     assert not {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"} & os.environ.keys()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     with device_slot() as name:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "5"
-        assert "CUDA_DEVICE_ORDER" not in os.environ  # the user counts as CUDA does
+        assert "CUDA_DEVICE_ORDER" not in os.environ  # the user's numbers are CUDA's
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"
 
 
-def test_two_devices_are_given_once_each_and_a_third_run_gives_up(monkeypatch):
+def test_a_gpu_is_held_once_and_no_free_slot_is_an_error(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
-    (first, held), (second, other) = (lock._first_free(["0", "1"], 0) for _ in range(2))
+    (first, held), (second, other) = (lock._take_free_slot(["0", "1"], 0) for _ in range(2))
     assert (first, second) == ("0", "1")
     with held:
         other.close()
         with device_slot(wait=0) as name:
             assert name == "1"
-            with pytest.raises(BusyError, match="every slot of device 0, 1 is taken"):
-                lock._first_free(["0", "1"], 0)
+            with pytest.raises(BusyError, match="every slot of GPU 0, 1 is in use"):
+                lock._take_free_slot(["0", "1"], 0)
 
 
-def test_slots_fill_every_device_before_they_share_one(monkeypatch):
+def test_every_gpu_is_used_before_one_is_shared(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
     monkeypatch.setenv("DASO_SLOTS", "2")
-    held = [lock._first_free(["0", "1"], 0) for _ in range(4)]
+    held = [lock._take_free_slot(["0", "1"], 0) for _ in range(4)]
     assert [name for name, _ in held] == ["0", "1", "0", "1"]
     for _, file in held:
         file.close()
 
 
-def test_with_no_gpu_wanted_none_is_seen(monkeypatch):
+def test_a_limit_of_zero_hides_all_gpus(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     with device_slot() as name:
@@ -147,7 +147,7 @@ def test_with_no_gpu_wanted_none_is_seen(monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
 
 
-def test_a_slurm_job_keeps_its_devices(monkeypatch):
+def test_a_slurm_job_keeps_its_gpus(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     with device_slot() as name:
@@ -162,7 +162,7 @@ WORK = """
 """
 
 
-def test_many_processes_never_share_a_device(monkeypatch):
+def test_processes_never_share_a_gpu_at_a_time(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
     command = [sys.executable, "-c", textwrap.dedent(WORK)]
     started = time.monotonic()

@@ -5,15 +5,15 @@ from daso.draw import Draw
 from daso.engine.monitor import Monitor
 from daso.records import Batch, Step
 
-# Four images of class 0, three of 1, three of 2, and what was guessed: recall 3/4, 2/3, 0; precision 3/6, 2/4, none.
+# Four images of class 0, three of 1, three of 2, and pseudo-labels: recall 3/4, 2/3, 0; precision 3/6, 2/4, none.
 TRUTH = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
-GUESS = torch.tensor([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
+PSEUDO_LABELS = torch.tensor([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
 
 
 def step(rows: list[int], mask: list[bool]) -> Step:
     none = torch.empty(0, dtype=torch.long)
     batch = Batch(torch.tensor(0), {}, none, none, {}, torch.tensor(rows), Draw(0, "step", none))
-    return Step(batch, {}, torch.eye(3)[GUESS[rows]], torch.tensor(mask))
+    return Step(batch, {}, torch.eye(3)[PSEUDO_LABELS[rows]], torch.tensor(mask))
 
 
 def add(monitor: Monitor, losses: dict, step: Step, **others: torch.Tensor) -> None:
@@ -36,7 +36,7 @@ def test_every_window_starts_empty():
     monitor = Monitor(TRUTH, 3)
     add(monitor, {"a": torch.tensor(8.0)}, step([0], [True]))
     monitor.drain()
-    add(monitor, {"a": torch.tensor(2.0)}, step([3], [False]))  # class 0, guessed as 1
+    add(monitor, {"a": torch.tensor(2.0)}, step([3], [False]))  # class 0, pseudo-label 1
     row = monitor.drain()
     assert (row["loss_a"], row["mask_rate"]) == (2.0, 0.0)
     assert (row["pl_recall_0"], row["pl_precision_0"], row["pl_precision_1"]) == (0.0, None, 0.0)
@@ -48,15 +48,15 @@ def test_unknown_labels_give_no_recall():
     assert set(monitor.drain()) == {"loss_a", "mask_rate"}
 
 
-def test_pseudo_labels_by_where_they_come_from():
-    """Images of classes 0, 1, 1, 2 and an unknown one; final 0, 0, 1, 1, 2, of which the last three are taken."""
+def test_pseudo_labels_are_counted_by_kind():
+    """Images of classes 0, 1, 1, 2 and unknown; final 0, 0, 1, 1, 2, the last three of them above the threshold."""
     truth, pseudo_labels = torch.tensor([0, 1, 1, 2, -1]), torch.eye(3)[torch.tensor([0, 0, 1, 1, 2])]
     linear = torch.eye(3)[torch.tensor([2, 2, 2, 2, 2])]
     monitor, none = Monitor(truth, 3), torch.empty(0, dtype=torch.long)
     batch = Batch(torch.tensor(0), {}, none, none, {}, torch.arange(5), Draw(0, "step", none))
-    watched = Step(batch, {}, pseudo_labels, torch.tensor([False, False, True, True, True]))
-    add(monitor, {}, watched, linear=linear)
-    add(monitor, {}, watched, linear=linear)
+    counted = Step(batch, {}, pseudo_labels, torch.tensor([False, False, True, True, True]))
+    add(monitor, {}, counted, linear=linear)
+    add(monitor, {}, counted, linear=linear)
     assert monitor.drain() == {"mask_rate": pytest.approx(0.6)}  # no recall where a label is unknown
     (window,) = monitor.windows
     assert int(window["steps"]) == 2
@@ -70,8 +70,8 @@ def test_pseudo_labels_by_where_they_come_from():
     assert monitor.last["taken"].tolist() == [[0, 0, 0], [0, 2, 0], [0, 2, 0], [0, 0, 2]]
 
 
-def test_a_restored_monitor_ends_the_window_and_keeps_those_before():
-    """Two windows, saved in the middle of the second: as if nothing had happened, in another monitor."""
+def test_a_restored_monitor_continues_the_window_and_keeps_earlier_ones():
+    """Two windows, saved in the middle of the second and continued by another monitor."""
     first, second = Monitor(TRUTH, 3), Monitor(TRUTH, 3)
     add(first, {"a": torch.tensor(8.0)}, step([0, 1], [True, False]))
     first.drain()

@@ -44,15 +44,15 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def reads(monkeypatch) -> dict[str, list[int]]:
-    """The rows of each part that anyone asks a store for."""
-    seen, images = {"train": [], "test": []}, Store.images
+    """Record the rows of each part that are read from a store."""
+    read, images = {"train": [], "test": []}, Store.images
 
-    def spied(self, part, rows=None):
-        seen[part] += ["everything"] if rows is None else list(rows)
+    def recorded(self, part, rows=None):
+        read[part] += ["all"] if rows is None else list(rows)
         return images(self, part, rows)
 
-    monkeypatch.setattr(Store, "images", spied)
-    return seen
+    monkeypatch.setattr(Store, "images", recorded)
+    return read
 
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
@@ -68,8 +68,8 @@ def test_pools_have_the_pixels_and_labels_of_their_rows(store, memory):
     assert data.test.labels.tolist() == [-1, 0, 1, -1, 0, 1]
 
 
-def test_a_plans_guesses_are_the_labels_of_the_last_labeled_images(store):
-    """Rows 2 and 17 are of class 1; row 9, of no known one, is guessed to be of 0: (1, 2) images, (0, 2) drawn."""
+def test_pseudo_labels_of_a_plan_are_the_labels_of_the_last_labeled_images(store):
+    """Rows 2 and 17 are of class 1; row 9 is of unknown class with pseudo-label 0: (1, 2) images, (0, 2) drawn."""
     data = load(store, Split(np.array([2, 17, 9]), np.array([9, 1]), np.array([5]), np.array([0])), CPU)
     assert data.labeled.labels.tolist() == [1, 1, 0]
     assert data.unlabeled.labels.tolist() == [-1, 0]
@@ -90,7 +90,7 @@ def test_rows_have_any_shape_and_any_order(store, memory):
 
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
-def test_batches_cover_everything_once_in_order(store, memory):
+def test_batches_have_all_images_once_in_order(store, memory):
     data = load(store, FIRST, CPU, memory)
     batches = list(data.test.batches(4))
     assert [len(images) for images in batches] == [4, 2]
@@ -100,15 +100,15 @@ def test_batches_cover_everything_once_in_order(store, memory):
 
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
-def test_a_split_may_lack_a_part(store, memory):
-    nothing = np.empty(0, np.int64)
-    data = load(store, Split(np.array([7]), nothing, nothing), CPU, memory)
+def test_parts_of_a_split_may_be_empty(store, memory):
+    empty = np.empty(0, np.int64)
+    data = load(store, Split(np.array([7]), empty, empty), CPU, memory)
     assert len(data.unlabeled) == len(data.validation) == 0
     assert list(data.validation.batches(10)) == []
     assert torch.equal(all_of(data.labeled), packed(TRAIN[[7]]))
 
 
-def test_a_pool_of_images_that_lie_there_already():
+def test_a_pool_without_rows_has_all_images():
     images = torch.arange(3 * 4, dtype=torch.int32).view(3, 2, 2)
     pool = Pool(images, torch.tensor([1, 0, 1]))
     assert len(pool) == 3
@@ -116,8 +116,8 @@ def test_a_pool_of_images_that_lie_there_already():
     assert torch.equal(torch.cat(list(pool.batches(2))), images)
 
 
-def test_splits_share_what_lies_on_the_device(store, reads):
-    """The train part's rows of both are 13, each read and kept once."""
+def test_splits_share_images_on_the_device(store, reads):
+    """Both splits have 13 rows of the train part together, each read and stored once."""
     one, two = load_all(store, [FIRST, SECOND], CPU)
     union = sorted({30, 2, 17, 9, 39, 0, 5, 11, 8, 21, 20, 38, 1})
     assert reads == {"train": union, "test": list(range(6))}
@@ -126,13 +126,13 @@ def test_splits_share_what_lies_on_the_device(store, reads):
     assert one.test.images.data_ptr() == two.test.images.data_ptr()
     alone = [load(store, split, CPU) for split in (FIRST, SECOND)]
     for shared, own in zip((one, two), alone, strict=True):
-        for mine, theirs in zip(shared, own, strict=True):
-            assert torch.equal(all_of(mine), all_of(theirs))
-            assert torch.equal(mine.labels, theirs.labels)
+        for one, other in zip(shared, own, strict=True):
+            assert torch.equal(all_of(one), all_of(other))
+            assert torch.equal(one.labels, other.labels)
 
 
-def test_images_come_to_the_device_in_pieces(store, monkeypatch):
-    """A piece is of two images: eight to train on, six to test on."""
+def test_images_are_copied_to_the_device_in_blocks(store, monkeypatch):
+    """Blocks of two images; eight train images and six test images."""
     calls, images = [], Store.images
 
     def counted(self, part, rows):
@@ -140,7 +140,7 @@ def test_images_come_to_the_device_in_pieces(store, monkeypatch):
         return images(self, part, rows)
 
     monkeypatch.setattr(Store, "images", counted)
-    monkeypatch.setattr(resident, "PIECE", 2 * 3 * SIDE**2)
+    monkeypatch.setattr(resident, "COPY_BYTES", 2 * 3 * SIDE**2)
     data = load(store, SECOND, CPU)
     assert calls == [2, 2, 2, 2] + [2, 2, 2]
     assert torch.equal(all_of(data.unlabeled), packed(TRAIN[[8, 39, 21, 20]]))
@@ -151,8 +151,8 @@ def test_images_come_to_the_device_in_pieces(store, monkeypatch):
     ("images", "train", "test"),
     [(7 + 6, False, False), (7 + 5, False, True), (7, False, True), (6, True, False), (5, True, True)],
 )
-def test_what_does_not_fit_is_streamed(store, caplog, images, train, test):
-    """Seven images to train on and six to test on, in memory for some of them."""
+def test_parts_that_do_not_fit_are_streamed(store, caplog, images, train, test):
+    """Seven train images and six test images, with memory for some of them."""
     with caplog.at_level(logging.INFO):
         data = load(store, FIRST, CPU, memory=images * IMAGE)
     for pool, streamed in zip(data, (train, train, train, test), strict=True):
@@ -162,25 +162,25 @@ def test_what_does_not_fit_is_streamed(store, caplog, images, train, test):
         assert ("streamed" in message) == streamed
 
 
-def test_one_byte_less_is_too_little(store):
+def test_one_byte_too_little_memory_streams_the_part(store):
     assert isinstance(load(store, FIRST, CPU, memory=7 * IMAGE).labeled.images, torch.Tensor)
     assert isinstance(load(store, FIRST, CPU, memory=7 * IMAGE - 1).labeled.images, Streamed)
 
 
-def test_memory_is_what_is_free_unless_it_is_told(store, monkeypatch):
+def test_free_memory_is_the_default_limit(store, monkeypatch):
     monkeypatch.setattr(resident, "free_memory", lambda device: 6 * IMAGE)
     assert isinstance(load(store, FIRST, CPU).labeled.images, Streamed)
     monkeypatch.setattr(resident, "free_memory", lambda device: 7 * IMAGE)
     assert isinstance(load(store, FIRST, CPU).labeled.images, torch.Tensor)
 
 
-def test_images_may_take_four_fifths_of_the_free_memory(monkeypatch):
+def test_images_may_use_four_fifths_of_the_free_memory(monkeypatch):
     monkeypatch.setattr(resident.machine, "free_memory", lambda: 1_024_000)
     assert resident.free_memory(CPU) == 819_200
 
 
 class Counted:
-    """Images that count what is read of them."""
+    """Images that record which rows are read."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images, self.read = images, list[int]()
@@ -190,7 +190,7 @@ class Counted:
         return self.images[rows]
 
 
-def test_only_the_rows_asked_for_are_read_each_once_and_in_the_order_on_disk():
+def test_gather_reads_requested_rows_once_in_disk_order():
     images = Counted(TRAIN)
     pool = Pool(Streamed(images, CPU), torch.zeros(5, dtype=torch.int64), torch.tensor([31, 3, 22, 4, 13]))
     gathered = pool.gather(torch.tensor([[0, 3], [4, 0], [3, 3]]))
@@ -198,7 +198,7 @@ def test_only_the_rows_asked_for_are_read_each_once_and_in_the_order_on_disk():
     assert torch.equal(gathered.view(6, SIDE, SIDE), packed(TRAIN[[31, 4, 13, 31, 4, 4]]))
 
 
-def test_batches_of_a_streamed_pool_are_read_when_they_are_asked_for():
+def test_batches_of_a_streamed_pool_are_read_lazily():
     images = Counted(TEST)
     batches = Pool(Streamed(images, CPU), torch.zeros(6, dtype=torch.int64)).batches(2)
     next(batches)
@@ -207,15 +207,15 @@ def test_batches_of_a_streamed_pool_are_read_when_they_are_asked_for():
     assert images.read == [0, 1, 2, 3]
 
 
-def test_what_is_streamed_stays_on_disk(store, reads):
+def test_streamed_images_stay_on_disk(store, reads):
     data = load(store, FIRST, CPU, memory=0)
-    assert reads == {"train": ["everything"], "test": ["everything"]}
+    assert reads == {"train": ["all"], "test": ["all"]}
     for pool in data:
         assert isinstance(pool.images.images, np.memmap)
 
 
 def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
-    """A bundle of two splits of six rows each of 40 and 6 test images; its store, the splits, the whole store."""
+    """Write a bundle of two splits, six of 40 rows each, and 6 test images; return its store, splits, whole store."""
     labels = np.arange(40) % 2
     parts = {"train": (TRAIN, labels), "test": (TEST, labels[:6])}
     whole = write_store(tmp_path / "data/store/toy", "toy", ["a", "b"], parts, {})
@@ -226,28 +226,28 @@ def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
         config = {"dataset": "toy", "setting": setting, "seed": seed, "num_classes": 2, "holdout": 2}
         splits.append(make_split(config | {"class_order": "native"}, whole, path).split)
         run = {"run": f"toy/small/smoke/m/s{seed}", "key": "k", "dataset": {"name": "toy"}, "setting": setting}
-        checksummed = digest(config | {"class_order": "native"})
-        runs.append(run | {"seed": seed, "split_config_sha256": checksummed, "plan": {}})
+        split_digest = digest(config | {"class_order": "native"})
+        runs.append(run | {"seed": seed, "split_config_sha256": split_digest, "plan": {}})
     write_bundle(tmp_path / "bundle", runs, tmp_path)
     return load_store(tmp_path / "bundle/data/store/toy"), splits, whole
 
 
 @pytest.mark.parametrize("memory", [None, 0])
-def test_a_bundle_is_on_the_device_with_the_rows_it_has(tmp_path, memory):
-    """It has no map to stream from, and other rows it has none of."""
+def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
+    """A bundle has no memory map to stream from, and only the rows of its splits."""
     store, splits, whole = bundled(tmp_path)
     assert [len(rows) for split in splits for rows in split.parts.values()] == [2] * 6
     assert len(store.present("train")) < 40
-    carried = load_all(store, splits, CPU, memory)
-    for data, split in zip(carried, splits, strict=True):
+    loaded = load_all(store, splits, CPU, memory)
+    for data, split in zip(loaded, splits, strict=True):
         for pool, rows in zip(data[:3], split[:3], strict=True):
             assert isinstance(pool.images, torch.Tensor)
             assert torch.equal(all_of(pool), packed(TRAIN[rows]))
         assert torch.equal(all_of(data.test), packed(TEST))
-    assert len(carried[0].labeled.images) == len(store.present("train"))
+    assert len(loaded[0].labeled.images) == len(store.present("train"))
 
 
-def test_a_split_that_a_bundle_does_not_carry_is_refused(tmp_path):
+def test_a_split_with_rows_outside_of_a_bundle_is_refused(tmp_path):
     store, splits, whole = bundled(tmp_path)
     (absent, *_) = sorted(set(range(40)) - set(store.present("train").tolist()))
     with pytest.raises(DataError, match=f"row {absent} is not in this bundle"):
@@ -256,13 +256,13 @@ def test_a_split_that_a_bundle_does_not_carry_is_refused(tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_streamed_and_resident_batches_of_a_gpu_are_those_of_the_cpu(store):
-    """And gathering them waits for nothing."""
+def test_batches_on_a_gpu_equal_those_on_the_cpu(store):
+    """Resident or streamed, gathered without host-device synchronization."""
     device = torch.device("cuda", torch.cuda.current_device())
     pools = [load(store, FIRST, device, memory).unlabeled for memory in (None, 0)]
     rows = torch.tensor([[2, 0], [0, 1], [0, 2]])
     for pool in pools:
-        pool.gather(rows)  # what is done once
+        pool.gather(rows)  # the first call may synchronize
     torch.cuda.set_sync_debug_mode("error")
     try:
         gathered = [pool.gather(rows) for pool in pools]

@@ -1,4 +1,4 @@
-"""Training goes on where it was killed, bit for bit."""
+"""A killed training resumes from its checkpoint, bit for bit."""
 
 import copy
 import json
@@ -24,11 +24,11 @@ RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch_la_daso/s0"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """The digits, a split of them, and a run's configuration, on disk."""
+def project(tmp_path_factory):
+    """Folder with the digits, a split of them and the configuration of a run."""
     from daso.config.resolve import data_config, split_config
 
-    folder, params = tmp_path_factory.mktemp("world"), load(ROOT / "params")
+    folder, params = tmp_path_factory.mktemp("project"), load(ROOT / "params")
     run = parse_run(params, RUN)
     store = make_store(data_config(params, run.dataset), folder / paths.store(RUN))
     make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / paths.drawn_split(RUN))
@@ -38,53 +38,53 @@ def world(tmp_path_factory):
     return folder
 
 
-def command(world: Path, name: str, *more: str, python: Path | str = sys.executable) -> list[str]:
+def command(project: Path, name: str, *options: str, python: Path | str = sys.executable) -> list[str]:
     files = {
-        "config": world / "config.json",
-        "store": world / paths.store(RUN),
-        "split": world / paths.drawn_split(RUN),
+        "config": project / "config.json",
+        "store": project / paths.store(RUN),
+        "split": project / paths.drawn_split(RUN),
     }
-    files |= {"out": world / name / "out", "scratch": world / name / "scratch"}
-    return [str(python), "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in files.items()), *more]
+    files |= {"out": project / name / "out", "scratch": project / name / "scratch"}
+    return [str(python), "-m", "daso", "train", *(f"--{flag}={path}" for flag, path in files.items()), *options]
 
 
-def files(world: Path, name: str) -> dict[str, bytes]:
+def files(project: Path, name: str) -> dict[str, bytes]:
     return {
-        file: (world / name / "out" / file).read_bytes()
+        file: (project / name / "out" / file).read_bytes()
         for file in ("config.json", "history.csv", "predictions.npz", "final.pt")
     }
 
 
 @pytest.fixture(scope="module")
-def whole(world, programs):
-    """What an uninterrupted run leaves."""
-    subprocess.run(command(world, "whole", python=programs / "python"), check=True, cwd=ROOT, capture_output=True)
-    return files(world, "whole")
+def whole(project, programs):
+    """Files of an uninterrupted run."""
+    subprocess.run(command(project, "whole", python=programs / "python"), check=True, cwd=ROOT, capture_output=True)
+    return files(project, "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_killed_and_started_again(world, whole, programs, number):
-    """Kill a real process after its first saved state, again after it has gone on, then let it end."""
+def test_a_killed_and_resumed_run_has_the_files_of_a_whole_run(project, whole, programs, number):
+    """Kill a real process after its first checkpoint, again after it has resumed, then let it end."""
     name = number.name
     seen: set[int] = set()
     for _ in range(2):
-        process = subprocess.Popen(command(world, name), cwd=ROOT, stderr=subprocess.PIPE)
-        seen.add(wait_for_a_new_state(world / name / "scratch", process, seen))
+        process = subprocess.Popen(command(project, name), cwd=ROOT, stderr=subprocess.PIPE)
+        seen.add(wait_for_checkpoint(project / name / "scratch", process, seen))
         process.send_signal(number)
         process.communicate(timeout=60)
         assert process.returncode != 0
-        assert not (world / name / "out" / "train.json").exists()
+        assert not (project / name / "out" / "train.json").exists()
     done = subprocess.run(
-        command(world, name, python=programs / "python"), cwd=ROOT, capture_output=True, text=True, check=True
+        command(project, name, python=programs / "python"), cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert "resumes at step" in done.stderr
-    assert files(world, name) == whole
-    assert not list((world / name / "scratch").glob("*.pt"))
+    assert files(project, name) == whole
+    assert not list((project / name / "scratch").glob("*.pt"))
 
 
-def wait_for_a_new_state(scratch: Path, process: subprocess.Popen[bytes], seen: set[int]) -> int:
-    """The step of a state that an earlier process has not left."""
+def wait_for_checkpoint(scratch: Path, process: subprocess.Popen[bytes], seen: set[int]) -> int:
+    """Wait for a checkpoint of a step that is not in `seen`; return the step."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         for path in scratch.glob("*.pt"):
@@ -92,17 +92,17 @@ def wait_for_a_new_state(scratch: Path, process: subprocess.Popen[bytes], seen: 
             if step not in seen:
                 return step
         time.sleep(0.002)
-    pytest.fail(f"no new state: {process.communicate()[1].decode()}")
+    pytest.fail(f"no new checkpoint: {process.communicate()[1].decode()}")
 
 
 @pytest.mark.slow
-def test_a_state_of_another_configuration_is_refused(world, whole, tmp_path, programs):
-    config = json.loads((world / "config.json").read_text())
+def test_a_checkpoint_of_another_configuration_is_refused(project, whole, tmp_path, programs):
+    config = json.loads((project / "config.json").read_text())
     other = copy.deepcopy(config) | {"key": "0" * 16}
     (tmp_path / "other.json").write_text(json.dumps(other))
-    arguments = [f"--resume={world / 'whole' / 'out' / 'final.pt'}", f"--config={tmp_path / 'other.json'}"]
+    arguments = [f"--resume={project / 'whole' / 'out' / 'final.pt'}", f"--config={tmp_path / 'other.json'}"]
     done = subprocess.run(
-        command(world, "other", *arguments, python=programs / "python"),
+        command(project, "other", *arguments, python=programs / "python"),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -114,8 +114,8 @@ def test_a_state_of_another_configuration_is_refused(world, whole, tmp_path, pro
 
 
 @pytest.mark.slow
-def test_training_needs_no_yaml_reader_and_no_workflow(world, whole):
-    """`train` and `evaluate` run where ruamel, jsonschema, snakemake, dvc and safetensors cannot be imported."""
+def test_training_imports_no_yaml_reader_and_no_workflow(project, whole):
+    """`train` and `evaluate` run without ruamel, jsonschema, snakemake, dvc and safetensors."""
     block = (
         "import sys\n"
         "for name in ('ruamel', 'ruamel.yaml', 'jsonschema', 'snakemake', 'dvc', 'safetensors', 'pytest'):\n"
@@ -123,12 +123,12 @@ def test_training_needs_no_yaml_reader_and_no_workflow(world, whole):
         "from daso.cli import main\n"
         "raise SystemExit(main(sys.argv[1:]))\n"
     )
-    train = [sys.executable, "-c", block, *command(world, "bare")[3:]]
+    train = [sys.executable, "-c", block, *command(project, "bare")[3:]]
     subprocess.run(train, check=True, cwd=ROOT, capture_output=True)
-    assert files(world, "bare") == whole
-    out, metrics = world / "bare" / "out", world / "bare" / "metrics.json"
-    given = [f"--run={out}", f"--out={metrics}"]
-    subprocess.run([sys.executable, "-c", block, "evaluate", *given], check=True, cwd=ROOT, capture_output=True)
+    assert files(project, "bare") == whole
+    out, metrics = project / "bare" / "out", project / "bare" / "metrics.json"
+    options = [f"--run={out}", f"--out={metrics}"]
+    subprocess.run([sys.executable, "-c", block, "evaluate", *options], check=True, cwd=ROOT, capture_output=True)
     numbers = json.loads(metrics.read_text())
     assert numbers["steps"] == 60
     assert numbers["evaluations"] == 3
@@ -137,26 +137,26 @@ def test_training_needs_no_yaml_reader_and_no_workflow(world, whole):
 
 
 @pytest.mark.slow
-def test_runs_of_a_bundle_side_by_side(world, whole, programs):
-    """Two runs in one process, stopped and started again, leave the files that each leaves alone."""
+def test_runs_of_a_bundle_trained_together_equal_runs_trained_alone(project, whole, programs):
+    """Two runs in one process, stopped and resumed."""
     from daso.data.bundle import write_bundle
 
-    config, params = json.loads((world / "config.json").read_text()), load(ROOT / "params")
+    config, params = json.loads((project / "config.json").read_text()), load(ROOT / "params")
     other = Keys(params).resolved(parse_run(params, RUN.replace("fixmatch_la", "fixmatch")))
-    write_bundle(world / "bundle", [config, other], world)
-    train = [sys.executable, "-m", "daso", "train", f"--bundle={world / 'bundle'}", "--replicas=2"]
+    write_bundle(project / "bundle", [config, other], project)
+    train = [sys.executable, "-m", "daso", "train", f"--bundle={project / 'bundle'}", "--replicas=2"]
     process = subprocess.Popen(train, cwd=ROOT, stderr=subprocess.PIPE)
-    wait_for_a_new_state(world / "bundle/scratch" / config["run"], process, set())
+    wait_for_checkpoint(project / "bundle/scratch" / config["run"], process, set())
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    assert len(list((world / "bundle/scratch").rglob("*.pt"))) == 2
+    assert len(list((project / "bundle/scratch").rglob("*.pt"))) == 2
     done = subprocess.run([programs / "python", *train[1:]], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.count("resumes at step") == 2
-    out = world / "bundle/runs" / config["run"]
+    out = project / "bundle/runs" / config["run"]
     assert {name: (out / name).read_bytes() for name in whole if name != "config.json"} == {
         name: content for name, content in whole.items() if name != "config.json"
     }
     speed = json.loads((out / "train.json").read_text())["speed"]
     assert speed["replicas"] == 2
-    assert (world / "bundle/runs" / other["run"] / "train.json").exists()
+    assert (project / "bundle/runs" / other["run"] / "train.json").exists()

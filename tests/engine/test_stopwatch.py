@@ -1,4 +1,4 @@
-"""Where the time of a run goes."""
+"""Time of a run by stage."""
 
 import pytest
 import torch
@@ -11,29 +11,29 @@ from tests.engine.world import trainer
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that is read off a list."""
+    """Replace the clock by a list of times."""
     times = []
     monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: times.pop(0))
     return times
 
 
-def test_laps_of_two_steps_with_something_else_between(clock):
-    """Forward 10-12 and 20-21, backward 12-15 and 21-25; what happens from 15 to 20 is nobody's."""
+def test_time_between_two_steps_belongs_to_no_stage(clock):
+    """Forward 10-12 and 20-21, backward 12-15 and 21-25; 15-20 is not counted."""
     clock += [10.0, 12.0, 15.0, 20.0, 21.0, 25.0]
     watch = Stopwatch(torch.device("cpu"))
     for _ in range(2):
-        watch.start()
+        watch.start_step()
         watch.lap("forward")
         watch.lap("backward")
     assert watch.read() == {"augmentation": 0, "forward": 3.0, "backward": 7.0, "update": 0, "evaluation": 0}
 
 
-def test_a_stage_by_itself(clock):
+def test_stages_outside_of_steps(clock):
     clock += [1.0, 1.5, 3.0, 7.0]
     watch = Stopwatch(torch.device("cpu"))
     with watch.measure("augmentation"):
         pass
-    with watch.waiting("evaluation"):
+    with watch.measure_host("evaluation"):
         pass
     assert watch.read() == {"augmentation": 0.5, "forward": 0, "backward": 0, "update": 0, "evaluation": 4.0}
 
@@ -41,37 +41,37 @@ def test_a_stage_by_itself(clock):
 def test_every_stage_of_a_run_is_counted_and_none_twice(tmp_path):
     run = trainer()
     list(run.fit(scratch=tmp_path / "state.pt", on_step=lambda t: None, on_evaluation=lambda row: None))
-    seconds = run.watch.read()
+    seconds = run.stopwatch.read()
     assert set(seconds) == set(STAGES)
     assert min(seconds.values()) > 0
     assert sum(seconds.values()) < run.elapsed
-    other = trainer()
-    other.restore(tmp_path / "state.pt")
-    assert other.watch.seconds["forward"] == torch.load(tmp_path / "state.pt")["stages"]["forward"]
-    assert other.watch.seconds["forward"] > 0
+    resumed = trainer()
+    resumed.restore(tmp_path / "state.pt")
+    assert resumed.stopwatch.seconds["forward"] == torch.load(tmp_path / "state.pt")["stages"]["forward"]
+    assert resumed.stopwatch.seconds["forward"] > 0
 
 
 def test_stages_of_replays_add_up_to_their_time(fakes):  # noqa: F811
-    """Two sampled steps of 6, 3 and 1 ms, at the host's pace; then two spans of replays, 20 and 30 ms, 5 ms between.
+    """Two sampled steps of 6, 3 and 1 ms; then two spans of replays, 20 and 30 ms, with 5 ms between them.
 
     So forward is 0.6 x 50 ms = 30 ms, backward 15 ms, update 5 ms.
     """
     watch = Stopwatch(torch.device("cuda"))
 
     def step():
-        watch.start()
+        watch.start_step()
         for stage, ms in (("forward", 6.0), ("backward", 3.0), ("update", 1.0)):
             Event.clock += ms
             watch.lap(stage)
 
     watch.sample(step, 2)
     assert watch.read() == dict.fromkeys(STAGES, 0.0)
-    for span, pause in ((20.0, 5.0), (30.0, 0.0)):
+    for span, gap in ((20.0, 5.0), (30.0, 0.0)):
         for _ in range(4):
-            watch.run()
+            watch.start_span()
             Event.clock += span / 4
-        watch.pause()
-        Event.clock += pause
+        watch.end_span()
+        Event.clock += gap
     seconds = watch.read()
     assert seconds == pytest.approx(
         {"augmentation": 0, "forward": 0.030, "backward": 0.015, "update": 0.005, "evaluation": 0}
@@ -81,11 +81,11 @@ def test_stages_of_replays_add_up_to_their_time(fakes):  # noqa: F811
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_sampled_steps_stand_for_all():
+def test_sampled_proportions_hold_for_later_steps():
     watch, x = Stopwatch(torch.device("cuda")), torch.randn(2048, 2048, device="cuda")
 
     def step():
-        watch.start()
+        watch.start_step()
         for _ in range(20):
             x @ x
         watch.lap("forward")
@@ -95,8 +95,8 @@ def test_sampled_steps_stand_for_all():
     step()
     watch.sample(step, 5)
     assert watch.read() == dict.fromkeys(STAGES, 0.0)
-    watch.run()
+    watch.start_span()
     step()
     step()
-    watch.pause()
+    watch.end_span()
     assert watch.read()["forward"] > 5 * watch.read()["backward"] > 0

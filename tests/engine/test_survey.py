@@ -7,20 +7,20 @@ from daso.errors import DataError, EstimateError
 from tests.finished import finish
 
 
-def surveyed(folder, *sizes):
-    """A finished run of three classes, and what each of its evaluations told."""
+def finish_survey(folder, *sizes):
+    """Write a finished survey of three classes with the estimates of its evaluations; return its folder."""
     rows = [f"{step},0.5,{cells}" for step, cells in enumerate(sizes)]
-    return survey(folder, "\n".join(["step,test_top1,size_0,size_1,size_2", *rows]) + "\n")
+    return finish_run(folder, "\n".join(["step,test_top1,size_0,size_1,size_2", *rows]) + "\n")
 
 
-def survey(folder, history):
+def finish_run(folder, history):
     config = json.dumps({"run": "d/s/p/m/s0", "dataset": {"num_classes": 3}})
     return finish(folder, {"config.json": config, "history.csv": history}, key="t0")
 
 
-def test_the_mean_of_the_evaluations_that_can_be_trusted(tmp_path):
-    """(12, 3, 1) and (8, 5, 3); the second told nothing."""
-    assert survey_result(surveyed(tmp_path, "12,3,1", ",,", "8,5,3"), "k") == {
+def test_sizes_are_the_mean_over_reliable_evaluations(tmp_path):
+    """(12, 3, 1) and (8, 5, 3); the second evaluation has no estimate."""
+    assert survey_result(finish_survey(tmp_path, "12,3,1", ",,", "8,5,3"), "k") == {
         "run": "d/s/p/m/s0",
         "key": "k",
         "sizes": [10, 4, 2],
@@ -29,16 +29,16 @@ def test_the_mean_of_the_evaluations_that_can_be_trusted(tmp_path):
     }
 
 
-def test_a_survey_that_told_nothing(tmp_path):
+def test_a_survey_without_reliable_evaluations_is_an_error(tmp_path):
     with pytest.raises(EstimateError, match=f"{tmp_path}: none of 2 estimates"):
-        survey_result(surveyed(tmp_path, ",,", ",,"), "k")
+        survey_result(finish_survey(tmp_path, ",,", ",,"), "k")
 
 
-def test_the_run_of_another_key(tmp_path):
+def test_a_survey_of_another_key_is_an_error(tmp_path):
     with pytest.raises(DataError, match="is the run t0, not t1 that params/ and code make"):
-        survey_result(surveyed(tmp_path, "12,3,1"), "k", "t1")
+        survey_result(finish_survey(tmp_path, "12,3,1"), "k", "t1")
 
 
-def test_a_run_that_is_no_survey(tmp_path):
-    with pytest.raises(EstimateError, match=f"{tmp_path}: is no survey of unlabeled classes"):
-        survey_result(survey(tmp_path, "step,test_top1\n1,0.5\n"), "k")
+def test_a_run_that_is_not_a_survey_is_an_error(tmp_path):
+    with pytest.raises(EstimateError, match=f"{tmp_path}: not a survey of unlabeled classes"):
+        survey_result(finish_run(tmp_path, "step,test_top1\n1,0.5\n"), "k")

@@ -14,7 +14,7 @@ from tests.engine.world import CONFIG, CPU, SUPERVISED, batches, pool, trainer
 
 
 def pixels(run: Trainer, images: torch.Tensor) -> torch.Tensor:
-    """Red and green of the first pixel, back from what the network sees: x * .25 + .5, times 255."""
+    """Return red and green of the first pixel of the network's input, undoing the normalisation: 255 (.25 x + .5)."""
     return ((images[:, :2, 0, 0] * 0.25 + 0.5) * 255).round().long()
 
 
@@ -33,7 +33,7 @@ def test_batches_hold_the_images_and_labels_of_their_rows():
 
 
 def test_views_of_one_step_are_drawn_independently():
-    """Without operations and Cutout a strong view is a crop as the weak one is, but another crop."""
+    """Without operations and Cutout both weak and strong views are crops, drawn independently."""
     run = trainer(dataset=CONFIG["dataset"] | {"augment": {"flip": False, "pad": 2, "cutout": 0, "ops": []}})
     images = torch.arange(16, dtype=torch.int32).view(1, 4, 4).expand(16, 4, 4).contiguous()
     run.loader.data = run.data._replace(unlabeled=Pool(images, run.data.unlabeled.labels))
@@ -42,12 +42,12 @@ def test_views_of_one_step_are_drawn_independently():
         for batch in batches(run, 0, 4)
         for pair in zip(batch.u["weak"], batch.u["strong"], strict=True)
     ]
-    assert sum(same) < 8  # of 32; 25 crops make about one in 25 equal
+    assert sum(same) < 8  # of 32; with 25 possible crops, one in 25 is equal on average
 
 
 def test_updates_are_nesterov_sgd_with_the_schedule_on_every_parameter():
-    """Sutskever et al. 2013 as PyTorch writes it: g += wd w; b = m b + g; w -= lr (g + m b), by hand. Rates 0.1 times
-    0, 1/2, 1, 1, 1/10, 1/10; the first step therefore moves nothing."""
+    """Sutskever et al. 2013 in PyTorch's form: g += wd w; b = m b + g; w -= lr (g + m b), by hand. The rates are 0.1
+    times 0, 1/2, 1, 1, 1/10, 1/10, so the first step changes nothing."""
     run = trainer(method=SUPERVISED)
     names = [name for name, _ in run.models.student.named_parameters()]
     weights = {name: w.detach().clone() for name, w in run.models.student.named_parameters()}
@@ -63,11 +63,11 @@ def test_updates_are_nesterov_sgd_with_the_schedule_on_every_parameter():
         run.training_step(batch)
         for name, parameter in run.models.student.named_parameters():
             assert torch.allclose(parameter, weights[name], atol=1e-6), (t, name)
-    assert "encoder.layers.1.bias" in names  # weight decay and momentum reach batch norm and biases alike
+    assert "encoder.layers.1.bias" in names  # weight decay and momentum apply to batch norm and biases too
 
 
-def test_the_teacher_follows_with_the_decay_of_its_step():
-    """min(1 - 1/(t+1), .9): a copy after step 0, half-way after step 1, two thirds kept after step 2."""
+def test_the_teacher_is_averaged_with_the_decay_of_the_step():
+    """Decay min(1 - 1/(t+1), .9): 0 (a copy) in step 0, 1/2 in step 1, 2/3 in step 2."""
     run = trainer()
     for t, batch in enumerate(batches(run, 0, 3)):
         before = run.models.teacher.classifier.weight.clone()
@@ -77,13 +77,13 @@ def test_the_teacher_follows_with_the_decay_of_its_step():
         assert torch.allclose(run.models.teacher.classifier.weight, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize(("method", "answers"), [(CONFIG["method"], "teacher"), (SUPERVISED, "student")])
-def test_who_answers_and_in_which_mode(method, answers):
+@pytest.mark.parametrize(("method", "evaluated"), [(CONFIG["method"], "teacher"), (SUPERVISED, "student")])
+def test_predictions_are_of_the_evaluation_model_in_evaluation_mode(method, evaluated):
     run = trainer(method=method)
     for batch in batches(run, 0, 3):
         run.training_step(batch)
     images = run.loader.normalize(run.data.test.images)
-    network = copy.deepcopy(getattr(run.models, answers)).eval()
+    network = copy.deepcopy(getattr(run.models, evaluated)).eval()
     with torch.no_grad():
         expected = network(images).logits
     assert torch.equal(run.predict(run.data.test)[1], expected)
@@ -91,8 +91,8 @@ def test_who_answers_and_in_which_mode(method, answers):
     assert run.models.teacher.training
 
 
-def test_a_network_sees_resized_images():
-    """Images of one colour keep it at half their size, whoever asks for them."""
+def test_images_are_resized_in_training_and_evaluation():
+    """Images of one colour keep their colour at half their size."""
     run = trainer(dataset=CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}})
     for batch in batches(run, 0, 3):
         assert {images.shape[1:] for images in (*batch.x.values(), *batch.u.values())} == {(3, 2, 2)}
@@ -106,7 +106,7 @@ def test_a_network_sees_resized_images():
 
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_only_remixmatch_resizes_before_the_operations(name):
-    """FixMatch and USADTM operate on the images as they are, ReMixMatch on what the network sees."""
+    """FixMatch and USADTM apply operations before the resize, ReMixMatch after it."""
     views = load(LEARNERS[name]).views
     assert views.operations == ("after" if name == "remixmatch" else "before")
     dataset = CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}}
@@ -126,9 +126,9 @@ def test_history_checkpoints_and_callbacks(tmp_path):
     assert torch.load(tmp_path / "state.pt", weights_only=True)["t"] == 6
 
 
-def test_accuracies_of_known_answers():
-    """Test labels 0, 0, 1 with logits that say 0, 1, 1. The log prior of (6, 3) is (log 2/3, log 1/3): taking it away
-    adds log 2 = .693 to class 1 against class 0, which turns a lead of .5 for class 0 around, so all say 1."""
+def test_accuracies_of_known_predictions():
+    """Test labels 0, 0, 1 and predictions 0, 1, 1. The log prior of (6, 3) is (log 2/3, log 1/3): subtracting it adds
+    log 2 = .693 to class 1 relative to class 0, more than the margin .5 of class 0, so all predictions become 1."""
     run = trainer()
     logits = torch.tensor([[0.5, 0.0], [0.0, 1.0], [0.0, 1.0]])
     run.predict = lambda pool: (logits[: len(pool.labels)],) * 2  # type: ignore[method-assign]
@@ -142,17 +142,17 @@ def test_accuracies_of_known_answers():
     assert row["test_top1_la"] == pytest.approx(1 / 3)
 
 
-def grown(*addons):
-    """A run on 6 and 3 labels as drawn and six guesses of class 1."""
+def with_pseudo_labels(*addons):
+    """Return a run on 6 and 3 drawn labels and six pseudo-labels of class 1 from its plan."""
     labeled = pool([0] * 6 + [1] * 9, 0)
     labeled.pseudo_labeled = 6
     method = CONFIG["method"] | {"addons": list(addons)}
     return build({**CONFIG, "method": method}, trainer().data._replace(labeled=labeled), CPU)
 
 
-def test_a_plans_guesses_are_in_no_prior_but_that_of_the_labeled_loss():
-    """As drawn (6, 3), so 2/3 and 1/3; with the guesses (6, 9), so .4 and .6."""
-    run = grown(
+def test_pseudo_labels_of_a_plan_count_in_the_prior_of_the_labeled_loss_only():
+    """Drawn labels (6, 3), so 2/3 and 1/3; with the pseudo-labels (6, 9), so .4 and .6."""
+    run = with_pseudo_labels(
         {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]},
         {"name": "distribution_alignment", "window": 1, "temperature": 1.0},
     )
@@ -162,43 +162,43 @@ def test_a_plans_guesses_are_in_no_prior_but_that_of_the_labeled_loss():
     assert run.log_prior.exp().tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
-def test_accuracy_after_adjustment_is_by_the_labels_as_drawn():
-    """A lead of .5 for class 0 falls by log 2 = .693, as above; by the enlarged labels it would grow by .405.
+def test_adjusted_accuracy_is_by_the_prior_of_drawn_labels():
+    """A margin of .5 for class 0 falls by log 2 = .693, as above; with the pseudo-labels it would grow by .405.
 
-    It is the plain answer's; what the add-ons make of it, here a lead of 2, is the other column's.
+    `test_top1_la` is of the plain logits; `test_top1` is of those adjusted by the add-ons, here with a margin of 2.
     """
-    run = grown()
-    run.predict = lambda pool: tuple(torch.tensor([[lead, 0]]).expand(len(pool), 2) for lead in (0.5, 2.0))
+    run = with_pseudo_labels()
+    run.predict = lambda pool: tuple(torch.tensor([[margin, 0]]).expand(len(pool), 2) for margin in (0.5, 2.0))
     row = run.evaluate()
     assert row["test_top1"] == pytest.approx(2 / 3)  # labels 0, 0, 1
     assert row["test_top1_la"] == pytest.approx(1 / 3)
 
 
-def answering(run, unlabeled):
-    """Held-out images of class 0 and 1 are answered (.8, .2) and (.3, .7), unlabeled ones all alike."""
-    answers = {
+def with_predictions(run, unlabeled):
+    """Predict (.8, .2) and (.3, .7) for held-out images of class 0 and 1, and `unlabeled` for each unlabeled image."""
+    logits = {
         run.data.validation: torch.tensor([[0.8, 0.2], [0.3, 0.7]]).log(),
         run.data.unlabeled: torch.tensor([unlabeled]).log().expand(16, 2),
         run.data.test: torch.eye(2)[[1, 0, 1]],
     }
-    run.predict = lambda pool: (answers[pool], answers[pool] + torch.tensor([1.0, 0]))
+    run.predict = lambda pool: (logits[pool], logits[pool] + torch.tensor([1.0, 0]))
     return run
 
 
 @pytest.mark.parametrize(("unlabeled", "sizes"), [([0.675, 0.325], [12, 4]), ([0.9, 0.1], [None, None])])
-def test_a_survey_in_every_evaluation(unlabeled, sizes):
+def test_a_survey_estimates_sizes_in_every_evaluation(unlabeled, sizes):
     """12 and 4 images have the mass .8 * 12 + .3 * 4 = 10.8 and .2 * 12 + .7 * 4 = 5.2: sixteenths .675 and .325.
 
-    Sixteen answers (.9, .1) would be (.7 * 14.4 - .3 * 1.6) / .5 = 19.2 images of class 0 and -3.2 of class 1. It is
-    the plain answers that count; the adjusted ones here lean to class 0.
+    Sixteen predictions (.9, .1) would give (.7 * 14.4 - .3 * 1.6) / .5 = 19.2 images of class 0 and -3.2 of class 1, so
+    the estimate is unreliable. Plain predictions are used; the adjusted ones are biased to class 0 here.
     """
-    row = answering(trainer(plan={"survey": True}), unlabeled).evaluate()
+    row = with_predictions(trainer(plan={"survey": True}), unlabeled).evaluate()
     assert [row["size_0"], row["size_1"]] == [size and pytest.approx(size, abs=1e-5) for size in sizes]
-    assert not [name for name in answering(trainer(), unlabeled).evaluate() if name.startswith("size_")]
+    assert not [name for name in with_predictions(trainer(), unlabeled).evaluate() if name.startswith("size_")]
 
 
-def test_it_is_the_seed_of_the_draws_that_a_run_starts_from():
-    """Generations of one seed start from other weights, read other batches and mix them otherwise."""
+def test_weights_batches_and_mixing_depend_on_the_draw_seed():
+    """Generations of one seed have different draw seeds."""
     mixmatch = {"name": "mixmatch", "alpha": 0.5, "weight": 1.0, "ramp_up": 0.5, "mixed_batches": "interleave"}
     method = {"name": "m", "unlabeled_ratio": 1, "learner": mixmatch, "addons": []}
 
@@ -212,21 +212,21 @@ def test_it_is_the_seed_of_the_draws_that_a_run_starts_from():
 
 
 @pytest.mark.parametrize("statistics", ["kept", "batch"])
-def test_an_encoder_that_is_lent_is_the_students_and_learns_no_more(statistics):
+def test_a_frozen_encoder_of_an_upstream_run_stays_unchanged(statistics):
     weights = trainer(seed=7).models.student.state_dict()
     config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}
     run = build(config, trainer().data, CPU, upstream=Upstream(weights, {}))
     for batch in batches(run, 0, 3):
         run.training_step(batch)
     for network in run.models:
-        kept = dict(network.encoder.named_parameters())
-        assert all(torch.allclose(kept[name], weights[f"encoder.{name}"], atol=1e-6) for name in kept)
+        encoder = dict(network.encoder.named_parameters())
+        assert all(torch.allclose(encoder[name], weights[f"encoder.{name}"], atol=1e-6) for name in encoder)
         assert not torch.equal(network.classifier.weight, weights["classifier.weight"])
     assert torch.equal(run.models.student.encoder.layers[0].weight, weights["encoder.layers.0.weight"])
 
 
-def test_the_rate_is_annealed_where_the_configuration_says_so():
-    """Of the steps after a warm-up of 2 half are over: .1 cos(7 pi / 32) = .0773010."""
+def test_cosine_annealing_of_the_learning_rate():
+    """After half of the steps that follow a warm-up of 2: .1 cos(7 pi / 32) = .0773010."""
     plain = {**CONFIG["optimizer"], "warmup": 2, "milestones": []}
     run, constant = trainer(optimizer=plain | {"anneal": "cosine"}), trainer(optimizer=plain)
     assert run.steps % 2 == 0
@@ -235,7 +235,7 @@ def test_the_rate_is_annealed_where_the_configuration_says_so():
     assert constant.rates[[2, half]].tolist() == pytest.approx([0.1, 0.1])
 
 
-def test_a_diverged_run_is_no_result():
+def test_a_diverged_run_is_an_error():
     run = trainer(optimizer=CONFIG["optimizer"] | {"lr": 1e30, "warmup": 0, "milestones": []})
     with pytest.raises(DivergedError, match="loss_supervised is nan"):
         for batch in batches(run, 0, 6):
@@ -243,22 +243,22 @@ def test_a_diverged_run_is_no_result():
         run.evaluate()
 
 
-def test_only_a_whole_state_can_be_resumed(tmp_path):
+def test_a_checkpoint_without_optimizer_state_cannot_be_resumed(tmp_path):
     from daso.engine import checkpoint
 
     run = trainer()
     checkpoint.save(tmp_path / "final.pt", {"key": "k"} | run.weights())
     before = run.models.student.classifier.weight.clone()
-    with pytest.raises(CheckpointError, match="holds no .*momentum"):
+    with pytest.raises(CheckpointError, match=r"momentum.* missing; resume from a checkpoint in scratch/ instead"):
         run.restore(tmp_path / "final.pt")
     assert torch.equal(run.models.student.classifier.weight, before)
 
 
-def test_a_state_from_elsewhere_is_said(tmp_path, caplog, monkeypatch):
+def test_resuming_in_another_environment_is_logged(tmp_path, caplog, monkeypatch):
     run = trainer()
     run.save(tmp_path / "state.pt")
     run.restore(tmp_path / "state.pt")
     assert not caplog.messages
     monkeypatch.setattr("daso.engine.train.made_with", lambda *of_a_run: "torch 1.0 on abacus, 10 threads")
     run.restore(tmp_path / "state.pt")
-    assert caplog.messages[0].endswith("goes on with torch 1.0 on abacus, 10 threads")
+    assert caplog.messages[0].endswith("continued with torch 1.0 on abacus, 10 threads")

@@ -1,4 +1,4 @@
-"""A run small enough to be followed: two classes, images whose pixels say what they are."""
+"""Tiny run of two classes; the pixels of an image encode its index and label."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -57,17 +57,17 @@ SUPERVISED = {"name": "m", "unlabeled_ratio": 0, "learner": {"name": "supervised
 
 
 def pool(labels: list[int], first: int) -> Pool:
-    """Image i is `first + i` everywhere in its red channel, its label in green, so that a pixel tells both."""
+    """Return a pool whose image i has red `first + i` and its label as green in every pixel."""
     red = torch.arange(first, first + len(labels), dtype=torch.int32)
     images = red | (torch.tensor(labels, dtype=torch.int32) << 8)
     return Pool(images[:, None, None].expand(-1, 4, 4).contiguous(), torch.tensor(labels, dtype=torch.int64))
 
 
 def batches(run: Trainer, start: int, end: int) -> Iterator[Batch]:
-    """The batches of steps start..end-1, one by one."""
+    """Yield the batches of steps start..end-1."""
     for chunk in run.loader.chunks(start, end):
-        for slot in range(len(chunk.t)):
-            yield run.loader.batch(chunk, torch.tensor([slot], device=run.loader.device))
+        for step_index in range(len(chunk.t)):
+            yield run.loader.batch(chunk, torch.tensor([step_index], device=run.loader.device))
 
 
 def trainer(**changes: Any) -> Trainer:

@@ -1,4 +1,4 @@
-"""Which parts of a network compute in which format."""
+"""Networks: precision, heads, memory format, initialisation, frozen encoders."""
 
 import pytest
 import torch
@@ -23,31 +23,31 @@ def pair(encoder):
     return networks
 
 
-def formats(network, images):
-    """The formats in which convolutions and batch norms give their results."""
-    found = {"Conv2d": set(), "BatchNorm2d": set()}
+def output_dtypes(network, images):
+    """Return the dtypes of the outputs of convolutions and batch norms, and the network's output."""
+    dtypes = {"Conv2d": set(), "BatchNorm2d": set()}
     hooks = [
-        module.register_forward_hook(lambda m, args, out: found[type(m).__name__].add(out.dtype))
+        module.register_forward_hook(lambda m, args, out: dtypes[type(m).__name__].add(out.dtype))
         for module in network.modules()
-        if type(module).__name__ in found
+        if type(module).__name__ in dtypes
     ]
     out = network(images)
     for hook in hooks:
         hook.remove()
-    return found, out
+    return dtypes, out
 
 
 @EACH
-def test_bf16_is_the_encoders_alone(encoder):
-    """bf16 keeps 8 bits of a number: features agree to some 2^-8 times a few layers; what follows them is fp32."""
+def test_only_the_encoder_computes_in_bf16(encoder):
+    """bf16 has a precision of 8 bits, so features agree to about 2^-8 times a few layers; later computation is fp32."""
     images = torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     full, half = pair(encoder)
-    found, out = formats(half, images)
-    assert found == {"Conv2d": {torch.bfloat16}, "BatchNorm2d": {torch.bfloat16}}
+    dtypes, out = output_dtypes(half, images)
+    assert dtypes == {"Conv2d": {torch.bfloat16}, "BatchNorm2d": {torch.bfloat16}}
     assert {out.features.dtype, out.logits.dtype, out.heads["rotation"].dtype} == {torch.float32}
     assert not torch.equal(out.features, out.features.bfloat16().float())  # pooled in fp32
-    found, reference = formats(full, images)
-    assert found == {"Conv2d": {torch.float32}, "BatchNorm2d": {torch.float32}}
+    dtypes, reference = output_dtypes(full, images)
+    assert dtypes == {"Conv2d": {torch.float32}, "BatchNorm2d": {torch.float32}}
     error = (out.features - reference.features).norm() / reference.features.norm()
     assert 1e-4 < error < 3e-2
     assert torch.equal(out.logits, half.classifier(out.features))
@@ -57,7 +57,7 @@ def test_bf16_is_the_encoders_alone(encoder):
 
 
 def test_a_head_of_two_layers():
-    """(1, -2) -> (1, -2) + (0, 1) -> (1, 0), as ReLU lets nothing below zero through -> -1 + 0 + .5, and this it is."""
+    """(1, -2) + (0, 1) = (1, -1); ReLU gives (1, 0); the output layer, without ReLU, gives -1 + 0 + .5 = -.5."""
     network = Network(SmallConvNet(channels=[2], strides=[1]), 10, {"projection": (2, 1), "rotation": 4})
     head = network.heads["projection"]
     with torch.no_grad():
@@ -68,38 +68,38 @@ def test_a_head_of_two_layers():
     assert network.heads["rotation"].weight.shape == (4, 2)
 
 
-def test_wide_resnets_lie_channels_last():
+def test_wide_resnets_are_channels_last_in_memory():
     network = Network(WideResNet(depth=10, width=1), 10, {})
     weight = network.encoder.blocks[0].conv1.weight
     assert weight.shape == (16, 16, 3, 3)
-    assert weight.stride() == (144, 1, 48, 16)  # 3 x 3 places of 16 channels each
-    seen = []
-    network.encoder.stem.register_forward_pre_hook(lambda module, args: seen.append(args[0].stride()))
+    assert weight.stride() == (144, 1, 48, 16)  # 3 x 3 pixels of 16 channels each
+    strides = []
+    network.encoder.stem.register_forward_pre_hook(lambda module, args: strides.append(args[0].stride()))
     network(torch.zeros(2, 3, 8, 8))
-    assert seen == [(192, 1, 24, 3)]
+    assert strides == [(192, 1, 24, 3)]
 
 
-def test_first_weights_do_not_depend_on_how_they_lie():
+def test_initialisation_does_not_depend_on_the_memory_format():
     one, other = (Network(WideResNet(depth=10, width=1), 10, {}) for _ in range(2))
     other.to(memory_format=torch.contiguous_format)
     assert one.encoder.stem.weight.stride() != other.encoder.stem.weight.stride()
     for network in (one, other):
         initialise(network, 3)
-    weights = zip(one.parameters(), other.parameters(), strict=True)
-    assert all(torch.equal(mine, theirs) for mine, theirs in weights)
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(*weights) for weights in pairs)
 
 
 @pytest.mark.parametrize(
-    ("able", "expected"),
+    ("capabilities", "expected"),
     [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "fp32")],
 )
-def test_auto_is_bf16_where_the_processor_has_it(able, expected, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+def test_auto_precision_is_bf16_if_the_processor_supports_it(capabilities, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     cpu = torch.device("cpu")
     assert choose_precision("auto", cpu) == expected
     assert choose_precision("fp32", cpu) == "fp32"
     assert choose_precision("bf16", cpu) == "bf16"
-    with pytest.raises(DasoError, match="precision 'bf61': choose one of auto, fp32, bf16"):
+    with pytest.raises(DasoError, match="unknown precision 'bf61'; choose one of auto, fp32, bf16"):
         choose_precision("bf61", cpu)
 
 
@@ -109,36 +109,37 @@ def small(seed, channels=(4, 6)):
     return network
 
 
-def test_an_encoder_is_taken_and_the_classifier_stays_new():
-    base, fresh = small(0), small(1)
-    before = fresh.classifier.weight.clone()
-    fresh.keep_encoder(base.state_dict(), "kept")
-    assert all(torch.equal(a, b) for a, b in zip(fresh.encoder.parameters(), base.encoder.parameters(), strict=True))
-    assert torch.equal(fresh.classifier.weight, before)
-    learning = [name for name, weight in fresh.named_parameters() if weight.requires_grad]
-    assert learning == ["classifier.weight", "classifier.bias"]
+def test_loading_a_frozen_encoder_keeps_the_classifier_and_its_training():
+    upstream, network = small(0), small(1)
+    before = network.classifier.weight.clone()
+    network.keep_encoder(upstream.state_dict(), "kept")
+    pairs = zip(network.encoder.parameters(), upstream.encoder.parameters(), strict=True)
+    assert all(torch.equal(*weights) for weights in pairs)
+    assert torch.equal(network.classifier.weight, before)
+    trainable = [name for name, weight in network.named_parameters() if weight.requires_grad]
+    assert trainable == ["classifier.weight", "classifier.bias"]
 
 
-@pytest.mark.parametrize(("statistics", "still"), [("kept", True), ("batch", False)])
-def test_what_a_training_forward_leaves_in_a_kept_encoder(statistics, still):
-    """Also after an evaluation, from which the network is sent back to training."""
+@pytest.mark.parametrize(("statistics", "frozen"), [("kept", True), ("batch", False)])
+def test_a_training_forward_changes_a_frozen_encoder_in_its_statistics_at_most(statistics, frozen):
+    """Also after an evaluation, when the network returns to training mode."""
     network = small(0)
     network.keep_encoder(small(1).state_dict(), statistics)
     network.eval()
     network.train()
     before = {name: part.clone() for name, part in network.encoder.state_dict().items()}
     images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    answers = network(images).logits
-    answers.sum().backward()
-    assert all(torch.equal(before[name], part) for name, part in network.encoder.state_dict().items()) == still
+    logits = network(images).logits
+    logits.sum().backward()
+    assert all(torch.equal(before[name], part) for name, part in network.encoder.state_dict().items()) == frozen
     assert all(weight.grad is None for weight in network.encoder.parameters())
     network.eval()
-    assert torch.equal(network(images).logits, answers) == still
+    assert torch.equal(network(images).logits, logits) == frozen
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_kept_encoder_is_still_at_once(training):
-    """Not only from the next evaluation on; the rest of the network is in the mode in which it was."""
+def test_statistics_are_frozen_at_once(training):
+    """Without a call of `train` or `eval`; the rest of the network stays in its mode."""
     network = small(0)
     network.train(training)
     network.keep_encoder(small(1).state_dict(), "kept")

@@ -28,7 +28,7 @@ def test_layers():
     assert {(m.momentum, m.eps) for m in norms} == {(0.1, 1e-5)}
 
 
-def test_shapes_and_where_the_shortcut_branches_off():
+def test_output_shapes_strides_and_activated_shortcuts():
     encoder = WideResNet(depth=28, width=2)
     assert [block.activate_shortcut for block in encoder.blocks] == [True] + [False] * 11
     assert [block.conv1.stride[0] for block in encoder.blocks] == [1] * 4 + [2] + [1] * 3 + [2] + [1] * 3
@@ -49,15 +49,15 @@ def test_initialisation_is_a_function_of_the_seed():
 
 
 def test_impossible_depth_is_refused():
-    with pytest.raises(ParamsError, match="depth is 6 n"):
+    with pytest.raises(ParamsError, match="depth must be 6 n"):
         WideResNet(depth=27, width=2)
 
 
 @pytest.mark.parametrize("activate_shortcut", [True, False])
 def test_a_block_by_hand(activate_shortcut):
-    """One pixel of -1 with 1x1 weight left: norm1 and norm2 pass values through (eval mode, eps aside), LeakyReLU makes
-    -1 into -.1. The centre taps are 2 and 3, the shortcut weighs 5: 3 * lrelu(2 * -.1) = 3 * -.02 = -.06, plus 5 * -.1
-    or 5 * -1."""
+    """One pixel of -1. norm1 and norm2 are the identity (eval mode, but for eps), and LeakyReLU maps -1 to -.1. The
+    centre weights of the convolutions are 2 and 3, the weight of the shortcut is 5: 3 * lrelu(2 * -.1) = 3 * -.02 =
+    -.06, plus 5 * -.1 or 5 * -1."""
     block = Block(1, 2, 1, activate_shortcut=activate_shortcut).eval()
     with torch.no_grad():
         for parameter in block.parameters():

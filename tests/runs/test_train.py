@@ -215,7 +215,7 @@ def test_numbers_of_replicas_that_are_refused(number, line):
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "xpu"])
 def test_a_device_that_is_none(name):
-    with pytest.raises(DasoError, match=rf"device '{name}': choose auto, cpu, cuda or cuda:N"):
+    with pytest.raises(DasoError, match=rf"unknown device '{name}'; choose auto, cpu, cuda or cuda:N"):
         choose_device(name)
 
 

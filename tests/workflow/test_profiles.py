@@ -46,7 +46,7 @@ def test_a_variable_that_is_no_number_is_told_in_a_line(built, name, value, prof
     said = built.call("snakemake", "-n", *profile, fails=True, **{"DASO_GPUS": "1", name: value})
     first, line = said.splitlines()
     assert first.startswith("Using workflow specific profile")  # as Snakemake always says
-    assert line == f"{name}={value}: give a whole number below 10,000"
+    assert line == f"{name}: expected an integer from 0 to 9,999, got '{value}'"
 
 
 def test_an_unknown_choice_of_convolutions_is_reported_before_any_training(built):

@@ -61,5 +61,5 @@ def test_short_runs_share_a_job(monkeypatch, value, runs):
 def test_what_is_no_number_ends_the_call_in_a_line(monkeypatch, name, count):
     monkeypatch.setenv("DASO_GPUS", "1")
     monkeypatch.setenv(name, "abc")
-    with pytest.raises(SystemExit, match=f"^{name}=abc: give a whole number below 10,000$"):
+    with pytest.raises(SystemExit, match=f"^{name}: expected an integer from 0 to 9,999, got 'abc'$"):
         count()

@@ -282,5 +282,5 @@ def test_pairs_on_digits(here):
 @pytest.mark.usefixtures("quick_python")
 def test_a_run_that_fails_says_where_and_why(here, monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "none")
-    with pytest.raises(DasoError, match=r"train\.log: training failed: DASO_GPUS=none: give a whole number"):
+    with pytest.raises(DasoError, match=r"train\.log: training failed: DASO_GPUS: expected an integer"):
         parity.run("smoke", methods=["supervised"], seeds=1)
