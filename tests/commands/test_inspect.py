@@ -103,8 +103,8 @@ import sys
 from collections import Counter
 from daso.config import params as reader
 from daso.cli import main
-parsed, real = Counter(), reader._file
-reader._file = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest))[1]
+parsed, real = Counter(), reader._read_tree
+reader._read_tree = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest))[1]
 assert main(["plan", "smoke"]) == 0
 assert len(parsed) > 50 and set(parsed.values()) == {1}, parsed
 assert main(["resolve", "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"]) == 0

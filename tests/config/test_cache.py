@@ -11,7 +11,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from daso.config import cache
-from daso.config.cache import FOLDER, kept
+from daso.config.cache import FOLDER, cached
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def result(project, made, value=None, name="n", also=""):
         made.append((project / "a.txt").read_text())
         return value or {"text": made[-1]}
 
-    return kept(project, name, lambda: [project / "a.txt"], make, also)
+    return cached(project, name, lambda: [project / "a.txt"], make, also)
 
 
 def test_made_once_until_a_file_changes(project):
@@ -45,7 +45,7 @@ def test_a_copy_of_a_working_copy_keeps_the_results(project, tmp_path):
     assert result(copy, made) == {"text": "1"}
     assert made == ["1"]
     (copy / "a.txt").rename(copy / "b.txt")
-    assert kept(copy, "n", lambda: [copy / "b.txt"], lambda: made.append("renamed")) is None
+    assert cached(copy, "n", lambda: [copy / "b.txt"], lambda: made.append("renamed")) is None
     assert made == ["1", "renamed"]
 
 
@@ -55,7 +55,7 @@ def test_not_kept_if_a_file_changes_while_it_is_made(project):
         (project / "a.txt").write_text("2")
         return text
 
-    assert kept(project, "n", lambda: [project / "a.txt"], make) == "1"
+    assert cached(project, "n", lambda: [project / "a.txt"], make) == "1"
     (project / "a.txt").write_text("1")
     made = []
     assert result(project, made) == {"text": "1"}
@@ -158,12 +158,12 @@ def test_a_reader_never_waits_for_a_writer_nor_reads_half_a_file(project, monkey
 
             yield Halves()
 
-    monkeypatch.setattr(cache, "whole_file", atomic_write)
+    monkeypatch.setattr(cache, "atomic_write", atomic_write)
     writer = threading.Thread(target=result, args=(project, []))
     writer.start()
     assert half.wait(60)
     assert [path.name for path in (project / FOLDER).iterdir()] == ["n.json.part"]
-    monkeypatch.setattr(cache, "whole_file", lambda path, **options: nullcontext(io.BytesIO()))
+    monkeypatch.setattr(cache, "atomic_write", lambda path, **options: nullcontext(io.BytesIO()))
     assert result(project, made) == {"text": "1"}
     assert made == ["1"]
     go_on.set()

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from daso.config.code import NUMBERLESS, TRAIN, bare, check_code, closure, digest_of, imported
+from daso.config.code import NUMBERLESS, TRAIN, strip_source, check_code, closure, digest_of, imports_of
 from daso.config.signature import module_file
 from daso.errors import DasoError, ParamsError
 
@@ -24,22 +24,22 @@ def test_bare_cuts_comments_docstrings_blank_lines_and_trailing_blanks():
         '"""What."""\n\n# why\nx = 1  # one\n\n\ndef f():\n    """Doc\n    of two lines."""   \n'
         '    return "#no"  \n\n\nclass A:\n    """only"""\n'
     )
-    assert bare(source) == 'x = 1\ndef f():\n    return "#no"\nclass A:'
+    assert strip_source(source) == 'x = 1\ndef f():\n    return "#no"\nclass A:'
 
 
 def test_bare_keeps_the_inside_of_a_text():
     source = 'T = """a  \n\n  # not a comment\nb"""  # comment\nF = f"""{1}\n\nx"""\n'
-    assert bare(source) == 'T = """a  \n\n  # not a comment\nb"""\nF = f"""{1}\n\nx"""'
+    assert strip_source(source) == 'T = """a  \n\n  # not a comment\nb"""\nF = f"""{1}\n\nx"""'
 
 
 def test_bare_counts_bytes_and_characters_apart():
     # the parser counts bytes, the tokenizer characters: γ is two bytes and one character
-    assert bare('def f(): "γγ"; return "γ"  # γ\n') == 'def f(): ; return "γ"'
+    assert strip_source('def f(): "γγ"; return "γ"  # γ\n') == 'def f(): ; return "γ"'
 
 
 def test_bare_sees_code_in_a_changed_default_and_not_in_a_changed_comment():
-    assert bare("def f(a=1):\n    return a\n") != bare("def f(a=2):\n    return a\n")
-    assert bare("x = [\n    1,  # a\n]\n") == bare("x = [\n    # b\n    1,\n]\n\n\n")
+    assert strip_source("def f(a=1):\n    return a\n") != strip_source("def f(a=2):\n    return a\n")
+    assert strip_source("x = [\n    1,  # a\n]\n") == strip_source("x = [\n    # b\n    1,\n]\n\n\n")
 
 
 def test_digest_is_the_same_on_every_python(tmp_path):
@@ -91,7 +91,7 @@ def test_closure_of_a_missing_entry(tmp_path):
 
 def test_imported_names_attributes_too_and_the_closure_drops_them(tmp_path):
     root = package(tmp_path, a="from daso.b import attribute\n", b="attribute = 1\n")
-    assert imported("daso.a", root) == ("daso.b", "daso.b.attribute")
+    assert imports_of("daso.a", root) == ("daso.b", "daso.b.attribute")
     assert closure(["daso.a"], root) == ("daso", "daso.a", "daso.b")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from daso.config.build import _check
+from daso.config.build import _check_compatibility
 from daso.config.compatibility import incompatibilities
 from daso.config.registry import load
 from daso.errors import ParamsError
@@ -37,6 +37,6 @@ def test_what_is_built_is_held_to_the_same_rule():
         makes, chain = frozenset({"weak"}), ()
         views = load("daso.methods.base:Views")(("weak",), ("weak",))
 
-    _check(Learner(), 1)
+    _check_compatibility(Learner(), 1)
     with pytest.raises(ParamsError, match="unlabeled_ratio: 0 does not suit 'Learner'"):
-        _check(Learner(), 0)
+        _check_compatibility(Learner(), 0)

@@ -7,7 +7,7 @@ import pytest
 from daso.config.explain import aligned, explain, incompatibilities, method_of
 from daso.config.load import load
 from daso.config.paper_names import paper_name, same_method
-from daso.config.resolve import Run, Source, traced
+from daso.config.resolve import Run, Source, trace_options
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,14 +74,14 @@ def test_every_method_of_the_paper_is_found_by_its_own_words(project):
 def test_sources_are_of_the_one_who_spoke_last(params):
     where = {"digits/*": {"daso.weight": 2.0, "daso.period": 5}, "digits/*r": {"daso.weight": 3.0}}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
-    sources = traced(load(), Run("digits", "n20-m80-l20-u10r", "digits", "fixmatch_daso", 0)).sources
+    sources = trace_options(load(), Run("digits", "n20-m80-l20-u10r", "digits", "fixmatch_daso", 0)).sources
     assert sources["daso.weight"] == Source(DASO, ("where", "digits/*r"))
     assert sources["daso.period"] == Source("params/protocols/digits.yaml", ("overrides",))
     assert sources["daso.blend"] == Source(DASO)
     assert sources["fixmatch.threshold"] == Source(DASO)
     assert sources["optimizer.lr"] == Source("params/protocols/digits.yaml")
     assert str(sources["daso.weight"]) == f"{DASO}, where digits/*r"
-    sources = traced(load(), Run("digits", "n20-m80-l20-u10", "digits", "supervised", 0)).sources
+    sources = trace_options(load(), Run("digits", "n20-m80-l20-u10", "digits", "supervised", 0)).sources
     assert sources["optimizer.lr"] == Source("params/protocols/digits.yaml", ("overrides",))
     assert sources["optimizer.momentum"] == Source("params/protocols/digits.yaml")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.config.feasibility import given, impossible, known_env, parts, sizes, unknown_classes, unlabeled_views
+from daso.config.feasibility import given, reasons_infeasible, known_env, parts, sizes, unknown_classes, unlabeled_views
 from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
@@ -30,7 +30,7 @@ def stl():
 
 def refused(params, method, dataset="blind", setting="n150-l10", protocol="paper"):
     run = Run(dataset, setting, protocol, method, 0)
-    return list(impossible(params, run, resolve(params, run)))
+    return list(reasons_infeasible(params, run, resolve(params, run)))
 
 
 @pytest.mark.parametrize("reversed_", [False, True])

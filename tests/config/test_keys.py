@@ -66,7 +66,7 @@ def module_caches():
     """A new process would read everything again."""
     from daso.config import code
 
-    code._known.cache_clear()
+    code._cached_facts.cache_clear()
     code._facts.cache_clear()
 
 

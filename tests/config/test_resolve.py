@@ -6,7 +6,7 @@ import pytest
 from daso.config.checks import refuse
 from daso.config.explain import explain
 from daso.config.load import load
-from daso.config.params import read
+from daso.config.params import read_params
 from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_upstream
 from daso.data.files import canonical
 from daso.errors import ParamsError
@@ -260,7 +260,7 @@ def test_other_runs_lend_an_encoder_or_an_estimate():
 def test_a_run_that_takes_from_itself_is_told(params):
     params("methods/fixmatch.yaml", lambda tree: tree.update(plan=kept("supervised")))
     params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"crt.base": "fixmatch"}))
-    loaded = read(Path("params"))[0]
+    loaded = read_params(Path("params"))[0]
     with pytest.raises(ParamsError, match=f"{MATCHED}/fixmatch/s0: takes from itself, by way of {MATCHED}/fixmatch/s0"):
         with_upstream(loaded, [parse_run(loaded, f"{MATCHED}/fixmatch/s0")])
 

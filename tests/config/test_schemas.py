@@ -8,9 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.augment.randaugment import COLOURS, MOVES
-from daso.config.checks import OPTIMIZER
+from daso.config.checks import OPTIMIZER_OPTIONS
 from daso.config.load import load
-from daso.config.params import structure
+from daso.config.params import structure_errors
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def test_the_optimizer_of_a_method_is_that_of_a_protocol():
         for kind in ("protocol", "method")
     ]
     assert blocks[0] == blocks[1]
-    assert set(blocks[0]) == set(OPTIMIZER)
+    assert set(blocks[0]) == set(OPTIMIZER_OPTIONS)
 
 
 def test_an_unknown_operation_names_its_neighbour(tmp_path):
@@ -67,4 +67,4 @@ def test_an_unknown_operation_names_its_neighbour(tmp_path):
 def test_a_setting_has_sizes_or_a_fraction(setting, errors):
     tree = YAML(typ="safe").load(ROOT / "params/datasets/digits.yaml")
     tree |= {"class_order": "size", "settings": {"x": setting}}
-    assert structure(tree, "dataset") == errors
+    assert structure_errors(tree, "dataset") == errors

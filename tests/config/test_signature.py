@@ -3,7 +3,7 @@ import ast
 import pytest
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.config.signature import Kind, Option, _kind, attribute, defaults, options, refusals
+from daso.config.signature import Kind, Option, _parse_annotation, attribute, defaults, options, refusals
 from daso.errors import ParamsError
 
 SOURCE = """
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_said(root, spec, message):
     ],
 )
 def test_what_an_annotation_accepts(annotation, good, bad):
-    kind = _kind(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
+    kind = _parse_annotation(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
     assert [value for value in good if not kind.accepts(value)] == []
     assert [value for value in bad if kind.accepts(value)] == []
 
