@@ -146,8 +146,8 @@ def _plan_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
         where = f"{file}: plan '{tree['plan']['name']}'"
         if name not in params.methods:
             yield f"{where}: unknown method '{name}'{did_you_mean(name, params.methods)}"
-        elif (plan := params.methods[name].get("plan")) and (upstream := plan_of({"plan": plan}).upstream()):
-            yield f"{where}: '{name}' itself depends on '{upstream[0]}'; name that method"
+        elif (plan := params.methods[name].get("plan")) and plan_of({"plan": plan}).upstream():
+            yield f"{where}: '{name}' itself depends on another method; name one that does not"
 
 
 def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tree: Tree) -> Iterator[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.config.feasibility import given, reasons_infeasible, known_env, parts, sizes, unknown_classes, unlabeled_views
+from daso.config.feasibility import given, known_env, parts, reasons_infeasible, sizes, unknown_classes, unlabeled_views
 from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
