@@ -46,11 +46,11 @@ def test_answers(capsys, words, line):
         ("list method", "list: there is no 'method'; did you mean 'methods'?"),
         (
             "explain fixmatch+dasso",
-            "params/methods: there is no method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
+            "params/methods: unknown method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
         ),
         ("cell t4 r1 c1", "table 4, row 1, column 1: there is no dataset semi-aves (params/datasets/semi-aves.yaml)"),
         ("cell", "cell: 'table ' names no cell; write `table 1, row 6, column 3` or `t1 r6 c3`"),
-        ("explain fixmatch --protocol papr", "params: there is no protocol 'papr'; did you mean 'paper'?"),
+        ("explain fixmatch --protocol papr", "params: unknown protocol 'papr'; did you mean 'paper'?"),
     ],
 )
 def test_errors_are_one_line(capsys, words, error):

@@ -59,5 +59,5 @@ def test_kept_runs_are_shown_whatever_their_key(here, make_metrics):
 
 
 def test_an_unknown_suite(here):
-    with pytest.raises(ParamsError, match="there is no suite 'smokee'; did you mean 'smoke'"):
+    with pytest.raises(ParamsError, match="unknown suite 'smokee'; did you mean 'smoke'"):
         write_report("smokee", here / "out")
