@@ -25,48 +25,50 @@ TAG = re.compile(r"# fidelity: ([a-z-]+)")
 Row = tuple[str, ...]
 
 
-def method_of(params: Params, words: str) -> str:
+def method_of(params: Params, name: str) -> str:
     """Return the name of a method given by its file name or the paper's name, `fixmatch+la+daso`, add-ons in any order.
 
     A plus that ends a name, as in `crest+`, belongs to it. Raises ParamsError if no method or several have the name.
     """
-    if words in params.methods:
-        return words
-    papers = [(name, tree["paper"]) for name, tree in params.methods.items() if "paper" in tree]
-    known = [(paper_name(each), name) for name, paper in papers for each in paper_methods(paper)]
-    matches = [name for paper, name in known if same_method(paper, words)]
+    if name in params.methods:
+        return name
+    papers = [(method, tree["paper"]) for method, tree in params.methods.items() if "paper" in tree]
+    known = [(paper_name(each), method) for method, paper in papers for each in paper_methods(paper)]
+    matches = [method for paper, method in known if same_method(paper, name)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise ParamsError(f"{params.root}/methods: ambiguous method '{words}'; choose one of {', '.join(matches)}")
+        raise ParamsError(f"{params.root}/methods: ambiguous method '{name}'; choose one of {', '.join(matches)}")
     names = [*params.methods, *dict.fromkeys(paper for paper, _ in known)]
-    hint = did_you_mean(words.lower().replace(" ", ""), names)
-    raise ParamsError(f"{params.root}/methods: unknown method '{words}'{hint}")
+    hint = did_you_mean(name.lower().replace(" ", ""), names)
+    raise ParamsError(f"{params.root}/methods: unknown method '{name}'{hint}")
 
 
-def place_of(params: Params, words: str) -> tuple[str, str]:
+def place_of(params: Params, setting: str) -> tuple[str, str]:
     """Split `<dataset>/<setting>` into both names; raise ParamsError if it is unknown."""
-    known = [f"{name}/{setting}" for name, tree in params.datasets.items() for setting in tree["settings"]]
-    if words not in known:
-        raise ParamsError(f"{params.root}/datasets: unknown <dataset>/<setting> '{words}'{did_you_mean(words, known)}")
-    dataset, setting = words.split("/")
-    return dataset, setting
+    known = [f"{name}/{each}" for name, tree in params.datasets.items() for each in tree["settings"]]
+    if setting not in known:
+        raise ParamsError(
+            f"{params.root}/datasets: unknown <dataset>/<setting> '{setting}'{did_you_mean(setting, known)}"
+        )
+    dataset, name = setting.split("/")
+    return dataset, name
 
 
-def incompatibilities(params: Params, method: str, protocol: str, place: str) -> list[str]:
-    """Return the reasons why a method cannot be trained in the setting `place`, one line each; empty if it can."""
-    run = Run(*place_of(params, place), protocol, method, 0)
+def incompatibilities(params: Params, method: str, protocol: str, setting: str) -> list[str]:
+    """Return the reasons why a method cannot be trained in a <dataset>/<setting>, one line each."""
+    run = Run(*place_of(params, setting), protocol, method, 0)
     return list(reasons_infeasible(params, run, resolve(params, run)))
 
 
-def explain(params: Params, method: str, protocol: str = "paper", place: str = "") -> str:
-    """Format the options of a method under a protocol, one line each; `place`, if given, is a <dataset>/<setting>.
+def explain(params: Params, method: str, protocol: str = "paper", setting: str = "") -> str:
+    """Format the options of a method under a protocol, one line each; `setting`, if given, is a <dataset>/<setting>.
 
     Raises ParamsError if the protocol or the setting is unknown.
     """
     if protocol not in params.protocols:
         raise ParamsError(f"{params.root}: unknown protocol '{protocol}'{did_you_mean(protocol, params.protocols)}")
-    traced = trace_options(params, Run(*(place_of(params, place) if place else NO_SETTING), protocol, method, 0))
+    traced = trace_options(params, Run(*(place_of(params, setting) if setting else NO_SETTING), protocol, method, 0))
     tree, file = params.methods[method], params.file("method", method)
     base = params.file("method", tree.get("of", method))
     rows: list[Row] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
@@ -74,7 +76,7 @@ def explain(params: Params, method: str, protocol: str = "paper", place: str = "
         rows += _component_rows(kind, part, traced.sources, Source(base))
     rows += _protocol_rows(params, traced, protocol, Source(base))
     rows += _stage_rows(traced, params.protocols[protocol]["steps"])
-    rows += _setting_rows(params, place) if place else _where_rows(params, method)
+    rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
     rows += [("",), (f"differences from the paper ({FIDELITY}): {', '.join(_fidelity_tags(traced.method)) or 'none'}",)]
     return aligned(rows)
 
@@ -135,11 +137,12 @@ def _row(key: str, value: object, source: Source) -> Row:
     return key, format_value(value), str(source) + _comments(source.file).get(path, "")
 
 
-def _setting_rows(params: Params, place: str) -> Iterator[Row]:
-    dataset, setting = place_of(params, place)
-    tree, file = setting_config(params, dataset, setting), params.file("dataset", dataset)
-    yield from (("",), (f"setting {place}: {params.datasets[dataset]['title']}",))
-    own = params.datasets[dataset]["settings"][setting]
+def _setting_rows(params: Params, setting: str) -> Iterator[Row]:
+    """Yield the values of a <dataset>/<setting>."""
+    dataset, name = place_of(params, setting)
+    tree, file = setting_config(params, dataset, name), params.file("dataset", dataset)
+    yield from (("",), (f"setting {setting}: {params.datasets[dataset]['title']}",))
+    own = params.datasets[dataset]["settings"][name]
     for key, value in tree.items():
         if key != "name":
             yield f"setting.{key}", format_value(value), file if key in own else "default"

@@ -134,7 +134,7 @@ def attribute(
 
 @cache
 def _find_assignment(spec: str, name: str, root: Path | None) -> tuple[ast.expr | None, bool]:
-    """Return the value that an attribute is set to, and True if it is set exactly once or only by the class."""
+    """Return the value that an attribute is set to, and True if the constructor sets it exactly once or not at all."""
     tree, init = _parse_class(spec, root)
     inside = [node for node in ast.walk(init) if _is_assigned(node, f"self.{name}")] if init else []
     target = f"self.{name}" if inside else name

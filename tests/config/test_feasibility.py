@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.config.feasibility import given, known_env, parts, reasons_infeasible, sizes, unknown_classes, unlabeled_views
+from daso.config.feasibility import given, known_env, reasons_infeasible, sizes, unknown_classes, unlabeled_views
 from daso.config.load import load
+from daso.config.params import parts
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
 from daso.config.resolve import Run, resolve
@@ -45,7 +46,7 @@ def test_sizes_equal_those_of_the_split(reversed_):
 
 
 def test_sizes_by_hand():
-    """500 / 100^(r / 9) labeled and 4,000 unlabeled images; STL-10 has only labeled sizes, natural sizes are unknown."""
+    """500 / 100^(r / 9) labeled and 4,000 unlabeled images; STL-10 has only labeled sizes, natural sizes have none."""
     images = sizes({"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 1}, 10)
     assert images["counts"] == (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
     assert (images["unlabeled_counts"], images["labeled"], images["unlabeled"]) == ((4000,) * 10, 1236, 40_000)

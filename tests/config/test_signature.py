@@ -30,9 +30,9 @@ class Bounded:
         if any(size < low for size in sizes):
             raise ParamsError("a size is below " + str(low))
         if env.steps < low:
-            raise ParamsError("only with its data can this be told")
+            raise ParamsError("requires the data")
         if high > 100:
-            raise ValueError("not one of ours")
+            raise ValueError("another class of error")
 
 class Sized:
     needs = frozenset({"weak"})
@@ -42,9 +42,9 @@ class Sized:
         if prior == "true" and not env.unlabeled_counts:
             raise ParamsError(f"the {env.num_classes} classes are not known; prior is {prior}")
         if env.counts[0] < env.feature_dim:
-            raise ParamsError("nobody knows yet")
+            raise ParamsError("reads unknown fields")
         if env and prior == "true":
-            raise ParamsError("all of env, not a field of it")
+            raise ParamsError("reads env, not a field of it")
 
 class Heiress(Sized):
     def __init__(self, env, *, weight: float) -> None:
