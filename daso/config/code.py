@@ -48,7 +48,7 @@ NUMBERLESS = frozenset(
 
 
 def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
-    """Return all modules of the package that `entries` can import, themselves included, without `NUMBERLESS`, sorted.
+    """Return the sorted modules of the package that `entries` can import, without those that cannot change a result.
 
     Raises ParamsError if the module of an entry is missing.
     """
