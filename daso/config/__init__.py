@@ -1,1 +1,1 @@
-"""From the files of params/ to what a run is made of: reading, checking, resolving, keys."""
+"""Read, check and resolve params/ into the configuration of each run, and compute the keys of all outputs."""

@@ -1,4 +1,4 @@
-"""A resolved configuration and its data -> a run that is ready to train."""
+"""Build a run that is ready to train from a resolved configuration and its data."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from daso.records import Env
 
 
 class Upstream(NamedTuple):
-    """What a run takes from the results of others."""
+    """Results of upstream runs that a run loads."""
 
     encoder: Mapping[str, Tensor] | None = None  # state dict of a network
     options: Mapping[str, Any] = {}  # "component.option" -> value
-    digests: Mapping[str, str] = {}  # of the files, by what they lend
+    digests: Mapping[str, str] = {}  # of the files, by part of the plan
 
 
 NO_UPSTREAM = Upstream()
 
 
-def _part(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-    rest = {key: value for key, value in options.items() if key != "name"}
-    return load(registry[options["name"]])(*args, **kwargs, **rest)
+def _make(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+    own = {key: value for key, value in options.items() if key != "name"}
+    return load(registry[options["name"]])(*args, **kwargs, **own)
 
 
 def build(
@@ -44,12 +44,12 @@ def build(
     mode: str = "auto",
     upstream: Upstream = NO_UPSTREAM,
 ) -> Trainer:
-    """The run of a configuration, at its first step, to be carried out in a mode of `engine.cuda_graphs`.
+    """Return the run of a configuration at its first step; `mode` is one of `engine.cuda_graphs`.
 
-    Raises ParamsError when a component refuses its options, DasoError when the device does not have the mode.
+    Raises ParamsError if a component rejects its options, DasoError if the device does not support the mode.
     """
     classes, protocol, method = config["dataset"]["num_classes"], config["protocol"], config["method"]
-    encoders = [_part(NETWORKS, protocol["network"]) for _ in Models._fields]
+    encoders = [_make(NETWORKS, protocol["network"]) for _ in Models._fields]
     env = Env(
         num_classes=classes,
         feature_dim=encoders[0].feature_dim,
@@ -63,9 +63,10 @@ def build(
         labels=tuple(data.labeled.labels.tolist()),
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
-    addons: list[AddOn] = [_part(ADDONS, _with(options, upstream.options), env) for options in method["addons"]]
-    learner: Learner = _part(LEARNERS, method["learner"], env, addons=addons)
-    _check(learner, method["unlabeled_ratio"])
+    blocks = [_with_upstream_options(options, upstream.options) for options in method["addons"]]
+    addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
+    learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
+    _check_compatibility(learner, method["unlabeled_ratio"])
     heads = {**learner.heads, **{name: size for addon in addons for name, size in addon.heads.items()}}
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
@@ -78,14 +79,14 @@ def build(
     return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
 
 
-def _with(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:
-    """A component's options and those that it is lent."""
+def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component's options together with those that come from upstream runs."""
     prefix = f"{options['name']}."
     return {**options, **{key.removeprefix(prefix): value for key, value in upstream.items() if key.startswith(prefix)}}
 
 
-def _check(learner: Learner, unlabeled_ratio: int) -> None:
-    """Raise ParamsError when the parts of a method do not suit each other."""
+def _check_compatibility(learner: Learner, unlabeled_ratio: int) -> None:
+    """Raise ParamsError if the components of a method are incompatible."""
     addons = [(type(addon).__name__, addon.needs, addon.adjusts) for addon in learner.chain]
     for message in incompatibilities(type(learner).__name__, learner.makes, learner.views.u, addons, unlabeled_ratio):
         raise ParamsError(message)

@@ -1,4 +1,4 @@
-"""Cache of results of reading files: JSON in `.snakemake/daso`, each with a digest of the files it depends on."""
+"""Cache results of reading files, as JSON in `.snakemake/daso` with a digest of the files that they depend on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from daso.errors import DataError
 
 Result = TypeVar("Result")
 FOLDER = Path(".snakemake/daso")
-LARGEST = 2**20  # bytes of a file that a result depends on
+MAX_BYTES = 2**20  # of a file that a result depends on
 
 
-def kept(
+def cached(
     project: Path, name: str, files: Callable[[], Iterable[Path]], make: Callable[[], Result], also: str = ""
 ) -> Result:
-    """Return what `make` returns, from `<project>/.snakemake/daso/<name>.json` if no file has changed since.
+    """Return the result of `make`, read from `<project>/.snakemake/daso/<name>.json` if no file has changed since.
 
-    The result depends on nothing but the contents of `files`, the Python version and `also`. It is kept only in a
-    working copy (a folder with a Snakefile), if JSON holds it without loss, and if no file changed while it was made.
-    Files go by their paths from `project`, so a working copy that is moved or copied keeps its results.
-    A damaged file of the cache is replaced; an unwritable one is left alone.
+    The result depends only on the contents of `files`, the Python version and `also`. It is cached only in a working
+    copy (a folder with a Snakefile), if JSON represents it without loss, and if no file changed while it was made.
+    Paths of files are relative to `project`, so that a working copy that is moved or copied keeps its cache. A damaged
+    cache file is replaced; one that cannot be written is ignored.
     """
     before = _digest(project, files(), also) if (project / "Snakefile").is_file() else None
     if before is None:
@@ -37,8 +37,8 @@ def kept(
     with suppress(OSError, ValueError):
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
         if head == _head(before, text):
-            found: Result = json.loads(text)
-            return found
+            stored: Result = json.loads(text)
+            return stored
     result = make()
     with suppress(DataError, TypeError, ValueError):
         text = json.dumps(result)
@@ -48,21 +48,21 @@ def kept(
     return result
 
 
-def sources(root: Path = ROOT) -> list[Path]:
-    """Every source file of the package below `root`."""
+def source_files(root: Path = ROOT) -> list[Path]:
+    """Return every source file of the package below `root`."""
     return sorted((root / "daso").rglob("*.py"))
 
 
 def _digest(project: Path, files: Iterable[Path], also: str) -> str | None:
-    """Return a digest of the names and contents of files; None if one of them cannot be read."""
-    found = hashlib.sha256(f"{sys.version} {also}".encode())
+    """Return a digest of the names and contents of files; None if a file cannot be read."""
+    total = hashlib.sha256(f"{sys.version} {also}".encode())
     try:
         for path in files:
-            content = hashlib.sha256(read_file(path, LARGEST)).hexdigest()
-            found.update(f"\n{os.path.relpath(path, project)}\n{content}".encode())
+            content = hashlib.sha256(read_file(path, MAX_BYTES)).hexdigest()
+            total.update(f"\n{os.path.relpath(path, project)}\n{content}".encode())
     except (OSError, ValueError):
         return None
-    return found.hexdigest()
+    return total.hexdigest()
 
 
 def _head(digest: str, text: str) -> str:

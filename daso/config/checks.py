@@ -1,255 +1,269 @@
-"""What a schema cannot say: names that must exist, options that components must have, numbers that must fit."""
+"""Check what a schema cannot: names that must exist, options of components, and values that depend on each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
-from typing import Any
 
-from daso.config.feasibility import given, impossible
-from daso.config.params import NAME, Params, Tree, did_you_mean, optimizer_structure, parts, shown
+from daso.config.feasibility import given, reasons_infeasible
+from daso.config.params import (
+    NAME,
+    Params,
+    Tree,
+    close_match,
+    did_you_mean,
+    format_value,
+    invalid_name,
+    optimizer_errors,
+    parts,
+)
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
 from daso.config.signature import Option, options, refusals
 from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError
 
-# Labeled images of the smallest class in the train part, before the holdout: what a setting can draw from.
+# Labeled images of the smallest class in the train part, including the holdout: the limit of a setting.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
-UNLABELED = ("stl10",)  # sources that have images without a label
+UNLABELED = ("stl10",)  # sources that have images without labels
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
-    """Errors of all files but the broken ones, whose structure is wrong; one line each."""
+    """Return the errors of all files except the `broken` ones, whose structure is wrong, one line each."""
 
     def sound(kind: str, trees: dict[str, Tree]) -> Iterator[tuple[str, str, Tree]]:
         files = ((params.file(kind, name), name, tree) for name, tree in trees.items())
         return (entry for entry in files if entry[0] not in broken)
 
     errors: list[str] = []
-    for file, name, tree in sound("dataset", params.datasets):
-        errors += _dataset(file, name, tree)
+    for file, _, tree in sound("dataset", params.datasets):
+        errors += _dataset_errors(file, tree)
     for file, _, tree in sound("protocol", params.protocols):
-        errors += _protocol(file, tree)
-    # A broken dataset may have any setting.
+        errors += _protocol_errors(file, tree)
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
-    known = [f"{name}/{word}" for name, words in settings.items() for word in words]
+    known = [f"{name}/{setting}" for name, names in settings.items() for setting in names]
     for file, _, tree in sound("method", params.methods):
         if "of" in tree:
-            errors += _ablation(params, file, tree)
+            errors += _ablation_errors(params, file, tree)
             continue
-        errors += _method(file, tree, known if len(settings) == len(params.datasets) else None)
-        errors += _plan(params, file, tree)
+        # The settings of a broken dataset are unknown.
+        errors += _method_errors(file, tree, known if len(settings) == len(params.datasets) else None)
+        errors += _plan_errors(params, file, tree)
     for file, _, tree in sound("suite", params.suites):
-        errors += _suite(params, settings, file, tree)
+        errors += _suite_errors(params, settings, file, tree)
     if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
         hint = did_you_mean(params.suite, params.suites)
-        errors.append(f"{params.root}/pipeline.yaml: suite: there is no suite '{params.suite}'{hint}")
-    return errors if errors or broken else list(dict.fromkeys(_together(params)))
+        errors.append(f"{params.root}/pipeline.yaml: suite: unknown suite '{params.suite}'{hint}")
+    return errors if errors or broken else list(dict.fromkeys(_suite_run_errors(params)))
 
 
-def _dataset(file: str, name: str, tree: Tree) -> Iterator[str]:
-    classes, holdout = tree["num_classes"], tree["holdout"]
+def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
+    classes, side, augment = tree["num_classes"], tree["image_size"], tree["augment"]
     own = (setting["holdout"] for setting in tree["settings"].values() if "holdout" in setting)
-    for held in (held for held in (holdout, *own) if held % classes):
-        yield f"{file}: holdout: {held} cannot be shared equally by {classes} classes"
-    if not all(value > 0 for value in tree["std"]):
-        yield f"{file}: std: every channel must be above 0"
-    if (pad := tree["augment"]["pad"]) >= tree["image_size"]:
-        yield f"{file}: augment.pad: {pad} pixels cannot be reflected in images of {tree['image_size']}; lower it"
-    if (resize := tree["augment"].get("resize", 0)) >= tree["image_size"]:
-        yield f"{file}: augment.resize: {resize} is not below image_size, {tree['image_size']}; leave it out"
+    for holdout in (tree["holdout"], *own):
+        if holdout % classes:
+            yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
+    if min(tree["std"]) <= 0:
+        yield f"{file}: std: {format_value(min(tree['std']))} is too small; set every channel above 0"
+    if augment["pad"] >= side:
+        yield f"{file}: augment.pad: {augment['pad']} is too large to reflect {side} pixels; set it below {side}"
+    if (resize := augment.get("resize", 0)) >= side:
+        yield f"{file}: augment.resize: {resize} is not below image_size {side}; lower or remove it"
     for setting in tree["settings"]:
-        yield from _setting(file, f"{name}/{setting}", setting, tree)
+        yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
 
 
-def _setting(file: str, where: str, name: str, tree: Tree) -> Iterator[str]:
+def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     sizes, source = tree["settings"][name], tree["source"]["kind"]
-    held, way = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
+    held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
     if not NAME.fullmatch(name):
-        yield f"{file}: settings: '{name}': a name is made of a-z, 0-9, '_' and '-'"
-    if way == "natural":  # the classes keep the sizes they have, which only the data tells
+        yield f"{where}: {invalid_name(name)}"
+    if kind == "natural":  # class sizes are known only from the data
         if tree["class_order"] != "size":
-            yield f"{file}: class_order: {where} keeps the sizes of its classes; say class_order: size"
+            yield (
+                f"{where}: natural class sizes are not allowed with class_order '{tree['class_order']}'; "
+                "set class_order: size"
+            )
         return
-    n, gamma = ("n", "gamma") if way == "share" else ("n1", "gamma_l")
+    n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
-        yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n} in {file}"
-    if way == "others" and source not in UNLABELED:
-        mend = f"say how many, or train for all that are not held out, in {file}"
-        yield f"{where}: m1: all is every image without a label, and source '{source}' has none; {mend}"
+        yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n}"
+    if kind == "others" and source not in UNLABELED:
+        yield (
+            f"{where}.m1: 'all' is not allowed with source '{source}', which has no images without labels; "
+            "set a number, or 'train' for all images that are not held out"
+        )
     size, need = CLASS_SIZES.get(source), required_images(sizes) + held
     if size is not None and need > size:
-        low = {"tails": "n1 or m1", "share": "n or say holdout: 0"}.get(way, "n1")
-        yield (
-            f"{where}: a class wants {need} images ({held} of them held out) "
-            f"and the smallest has {size}; lower {low} in {file}"
-        )
+        fix = {"tails": "lower n1 or m1", "share": "lower n or set holdout: 0"}.get(kind, "lower n1")
+        yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
 
 
-def _protocol(file: str, tree: Tree) -> Iterator[str]:
+def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
     steps, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
     if steps % every:
-        yield f"{file}: evaluation.every: {every} does not divide steps, {steps}"
-    elif last > steps // every:
-        yield f"{file}: evaluation.median_of: {last} is more than the {steps // every} evaluations of a run"
+        yield f"{file}: evaluation.every: {every} does not divide {steps} steps; set it to a divisor of {steps}"
+    elif last > (total := steps // every):
+        yield f"{file}: evaluation.median_of: {last} is above the maximum {total} (evaluations of a run); lower it"
     if tree["optimizer"]["nesterov"] and not tree["optimizer"]["momentum"]:
-        yield f"{file}: optimizer.nesterov: true needs a momentum above 0"
-    yield from _component(file, "network", tree["network"])
+        yield f"{file}: optimizer.nesterov: true is not allowed with momentum 0; change one of them"
+    yield from _component_errors(file, "network", tree["network"])
     for key, value in tree.get("overrides", {}).items():
-        yield from (f"{file}: overrides: {message}" for message in _change(key, value))
+        yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
 
 
-def _method(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
-    """`known`: every <dataset>/<setting>, as far as that can be said."""
+def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
+    """Yield the errors of a method but for its plan; `known` lists every <dataset>/<setting>, None if unknown."""
     for kind, part in parts(tree):
-        yield from _component(file, kind, part) if kind != "plan" else ()  # see _plan
+        yield from _component_errors(file, kind, part) if kind != "plan" else ()
     names = [part["name"] for _, part in parts(tree)]
     for name in {name for name in names if names.count(name) > 1}:
-        yield f"{file}: '{name}' is there twice"
+        yield f"{file}: duplicate component '{name}'; list it once"
     for pattern, changes in tree.get("where", {}).items():
         if known is not None and not any(fnmatchcase(name, pattern) for name in known):
-            yield f"{file}: where: no <dataset>/<setting> matches '{pattern}'{_close(pattern, known)}"
+            yield f"{file}: where: '{pattern}' matches no <dataset>/<setting>{close_match(pattern, known)}"
         for key, value in changes.items():
-            yield from (f"{file}: where: {pattern}: {message}" for message in _change(key, value, names))
+            yield from (f"{file}: where: {pattern}: {message}" for message in _change_errors(key, value, names))
 
 
-def _ablation(params: Params, file: str, tree: Tree) -> Iterator[str]:
-    """What is wrong with what an ablation changes; all else is told of its base."""
+def _ablation_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
+    """Yield the errors that an ablation adds to those of its base."""
     names = [part["name"] for _, part in parts(tree)]
-    wrong = [line for key, value in tree["change"].items() for line in _change(key, value, names)]
-    yield from (f"{file}: change: {line}" for line in wrong)
-    if not wrong:
-        told = {line for kind, part in parts(params.methods[tree["of"]]) for line in _component(file, kind, part)}
-        found = (line for kind, part in parts(tree) for line in _component(file, kind, part))
-        yield from (line for line in found if line not in told)
+    errors = [line for key, value in tree["change"].items() for line in _change_errors(key, value, names)]
+    yield from (f"{file}: change: {line}" for line in errors)
+    if not errors:
+        base = params.methods[tree["of"]]
+        known = {line for kind, part in parts(base) for line in _component_errors(file, kind, part)}
+        lines = (line for kind, part in parts(tree) for line in _component_errors(file, kind, part))
+        yield from (line for line in lines if line not in known)
 
 
-def _plan(params: Params, file: str, tree: Tree) -> Iterator[str]:
-    """Unknown, missing and wrong options of a plan, and methods it names that cannot lend what it takes."""
-    errors = list(_component(file, "plan", tree["plan"])) if "plan" in tree else []
+def _plan_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
+    """Yield the errors of a plan's options and of the upstream methods that it names."""
+    errors = list(_component_errors(file, "plan", tree["plan"])) if "plan" in tree else []
     yield from errors
     for name in plan_of(tree).upstream() if not errors else ():
+        where = f"{file}: plan '{tree['plan']['name']}'"
         if name not in params.methods:
-            yield f"{file}: plan '{tree['plan']['name']}': no method '{name}'{did_you_mean(name, params.methods)}"
-        elif (upstream_run := params.methods[name].get("plan")) and plan_of({"plan": upstream_run}).upstream():
-            yield f"{file}: plan '{tree['plan']['name']}': '{name}' itself takes from another method; name that one"
+            yield f"{where}: unknown method '{name}'{did_you_mean(name, params.methods)}"
+        elif (plan := params.methods[name].get("plan")) and plan_of({"plan": plan}).upstream():
+            yield f"{where}: '{name}' itself depends on another method; name one that does not"
 
 
-def _close(pattern: str, known: list[str]) -> str:
-    hint = did_you_mean(pattern, known)
-    return hint if hint.startswith("; did") else ""
+def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tree: Tree) -> Iterator[str]:
+    def unknown(kind: str, name: str, names: Collection[str], where: str = "") -> Iterator[str]:
+        if name not in names:
+            yield f"{file}: {where}unknown {kind} '{name}'{did_you_mean(name, names)}"
 
-
-def _suite(params: Params, settings: dict[str, list[str]], file: str, tree: Tree) -> Iterator[str]:
-    def known(kind: str, word: str, names: Any, where: str = "") -> Iterator[str]:
-        if word not in names:
-            yield f"{file}: {where}there is no {kind} '{word}'{did_you_mean(word, names)}"
-
-    yield from known("protocol", tree["protocol"], params.protocols)
+    yield from unknown("protocol", tree["protocol"], params.protocols)
     names = [table["name"] for table in tree["tables"]]
     for table in tree["tables"]:
         where = f"table '{table['name']}': "
         if not NAME.fullmatch(table["name"]):
-            yield f"{file}: {where}a name is made of a-z, 0-9, '_' and '-'"
+            yield f"{file}: {where}{invalid_name(table['name'])}"
         if names.count(table["name"]) > 1:
-            yield f"{file}: {where}there are several tables of this name"
-        yield from known("dataset", table["dataset"], params.datasets, where)
+            yield f"{file}: {where}duplicate name; rename one of the tables"
+        yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
-            yield from known("setting", setting, settings.get(table["dataset"], table["settings"]), where)
+            yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)
         for method in table["methods"]:
-            yield from known("method", method, params.methods, where)
+            yield from unknown("method", method, params.methods, where)
 
 
-def _together(params: Params) -> Iterator[str]:
-    """What is right in each file and wrong in a suite's run, where a protocol or `where` has changed options."""
-    named = dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite))
-    for final in named:
+def _suite_run_errors(params: Params) -> Iterator[str]:
+    """Yield the errors of the suites' runs, which appear only once protocols and `where` have changed options."""
+    seedless = dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite))
+    for last in seedless:
         try:
-            chain = with_upstream(params, [final])
+            chain = with_upstream(params, [last])
         except ParamsError as error:
-            yield f"{params.file('method', final.recipe)}: with protocol '{final.protocol}': {error}"
+            yield f"{params.file('method', last.recipe)}: with protocol '{last.protocol}': {error}"
             continue
         for run in chain:
-            yield from _run(params, run)
+            yield from _run_errors(params, run)
 
 
 def refuse(params: Params, run: Run) -> None:
-    """Raise ParamsError, a line each, for what is wrong with a run and all whose results it takes."""
-    if errors := list(dict.fromkeys(line for each in with_upstream(params, [run]) for line in _run(params, each))):
+    """Raise ParamsError with all errors of a run and its upstream runs, one line each."""
+    chain = with_upstream(params, [run])
+    if errors := list(dict.fromkeys(line for each in chain for line in _run_errors(params, each))):
         raise ParamsError(*errors)
 
 
-def _run(params: Params, run: Run) -> Iterator[str]:
-    """What is wrong with one run, or one stage of a plan."""
+def _run_errors(params: Params, run: Run) -> Iterator[str]:
+    """Yield the errors of one run, which may be a stage of a plan."""
     config = resolve(params, run)
     protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
     steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
-    yield from impossible(params, run, config)
-    for upstream_run in upstream_runs(params, run) if "estimate" in config["plan"] else ():
-        if not resolve(params, upstream_run)["plan"].get("survey"):
-            yield f"{params.file('method', run.recipe)}: plan 'prior': '{upstream_run.method}' is no survey; name one"
+    yield from reasons_infeasible(params, run, config)
+    for upstream in upstream_runs(params, run) if "estimate" in config["plan"] else ():
+        if not resolve(params, upstream)["plan"].get("survey"):
+            file = params.file("method", run.recipe)
+            yield f"{file}: plan 'prior': expected a method with plan 'survey', got '{upstream.method}'; name one"
     if steps % every:
-        yield f"{protocol}: evaluation.every: {every} does not divide {steps}, the steps of '{run.method}'"
+        yield (
+            f"{protocol}: evaluation.every: {every} does not divide the {steps} steps of '{run.method}'; "
+            f"set it to a divisor of {steps}"
+        )
     late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
     if late:
         yield (
-            f"{protocol}: method '{run.method}' changes its learning rate at step "
-            f"{late[0]} of {steps}; give optimizer.warmup and optimizer.milestones in overrides"
+            f"{protocol}: method '{run.method}' changes its learning rate at step {late[0]} of {steps}; "
+            "set optimizer.warmup and optimizer.milestones in overrides"
         )
     if optimizer["nesterov"] and not optimizer["momentum"]:
-        yield f"{protocol}: method '{run.method}' has nesterov without momentum; set one of them in overrides"
+        yield f"{protocol}: method '{run.method}': nesterov is not allowed with momentum 0; override one of them"
 
 
-def _component(file: str, kind: str, part: Tree) -> Iterator[str]:
-    """Unknown, missing and wrong options of a learner, an add-on or a network."""
+def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
+    """Yield the errors of a component's name and options."""
     name, known = part["name"], KINDS[kind]
     if name not in known:
-        yield f"{file}: there is no {kind} '{name}'{did_you_mean(name, known)}"
+        yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
     try:
         allowed = options(known[name])
     except ParamsError as error:
         yield str(error)
         return
-    own = given(part)
-    errors = [line for key, value in own.items() for line in _option(f"{kind} '{name}'", key, value, allowed)]
+    own, where = given(part), f"{kind} '{name}'"
+    errors = [line for key, value in own.items() for line in _option_errors(where, key, value, allowed)]
     errors += (
-        f"{kind} '{name}' lacks its option '{key}' ({option.kind})"
+        f"{where}: missing option '{key}'; set it to {option.kind}"
         for key, option in allowed.items()
         if option.required and key not in own
     )
     yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], own)))
 
 
-def _option(what: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
+def _option_errors(where: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
     if key not in allowed:
-        yield f"{what} has no option '{key}'{did_you_mean(key, allowed)}"
+        yield f"{where}: unknown option '{key}'{did_you_mean(key, allowed)}"
     elif not allowed[key].kind.accepts(value):
-        yield f"{what}: option '{key}' is {shown(value)} and should be {allowed[key].kind}"
+        yield f"{where}: {key}: expected {allowed[key].kind}, got {format_value(value)}"
 
 
-OPTIMIZER = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor", "anneal")
+OPTIMIZER_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor", "anneal")
 
 
-def _change(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
-    """What is wrong with `component.option: value`; the component must be among `present`, when that is given."""
+def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
+    """Yield the errors of `component.option: value`; the component must be in `present`, unless that is None."""
     component, _, option = key.partition(".")
-    parts = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
+    specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
     if not option or "." in option:
-        yield f"'{key}' is not of the form component.option"
+        yield f"expected component.option, got '{key}'"
     elif component == "optimizer":
-        if option not in OPTIMIZER:
-            yield f"the optimizer has no option '{option}'{did_you_mean(option, OPTIMIZER)}"
+        if option not in OPTIMIZER_OPTIONS:
+            yield f"optimizer: unknown option '{option}'{did_you_mean(option, OPTIMIZER_OPTIONS)}"
         else:
-            yield from (f"optimizer.{message}" for message in optimizer_structure({option: value}))
-    elif component not in parts:
-        yield f"there is no learner, add-on or plan '{component}'{did_you_mean(component, [*parts, 'optimizer'])}"
+            yield from (f"optimizer.{message}" for message in optimizer_errors({option: value}))
+    elif component not in specs:
+        yield f"unknown learner, add-on or plan '{component}'{did_you_mean(component, [*specs, 'optimizer'])}"
     elif present is not None and component not in present:
-        yield f"'{component}' is no part of this method{did_you_mean(component, present)}"
+        yield f"this method has no component '{component}'{did_you_mean(component, present)}"
     else:
-        kind, spec = parts[component]
+        kind, spec = specs[component]
         try:
-            yield from _option(f"{kind} '{component}'", option, value, options(spec))
+            yield from _option_errors(f"{kind} '{component}'", option, value, options(spec))
         except ParamsError as error:
             yield str(error)

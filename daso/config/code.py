@@ -1,7 +1,7 @@
-"""The code of a stage: which modules it can import, and a digest of them that no comment changes.
+"""Compute the digest of a stage's code: all modules that it can import, without comments and docstrings.
 
-Both are read from source text alone. The closure follows every `import` of a `daso.*` module, inside functions too,
-and the `__init__` of every parent package; it does not follow what only a type checker runs, nor names in strings.
+Both are read from source text, without importing it. The closure follows every `import` of a `daso.*` module, also
+inside functions, and the `__init__` of every parent package. It ignores `if TYPE_CHECKING:` and names in strings.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from daso.config.cache import kept, sources
+from daso.config.cache import cached, source_files
 from daso.config.registry import specs_of
 from daso.config.signature import ROOT, module_file
 from daso.errors import DasoError, ParamsError
 
 PACKAGE = "daso"
-# Where the code of training begins; the components that a run names come to it.
+# Entry points of the training code; the components of a run are added to them.
 TRAIN = (
     "daso.config.build",
     "daso.data.split",
@@ -30,9 +30,9 @@ TRAIN = (
     "daso.engine.environment",
     "daso.engine.results",
 )
-# A table of names: the components that a run uses enter its key by themselves, the others must not.
+# The registry names all components. Those that a run uses are added to its key one by one, the others must not be.
 SKIPPED = frozenset({"daso.config.registry"})
-# Modules that cannot move a result of training: messages, paths, counts of cores and GPUs, clocks, checks that raise.
+# Modules that cannot change a result of training: messages, paths, counts of cores and GPUs, clocks, checks that raise.
 NUMBERLESS = frozenset(
     f"daso.{name}"
     for name in (
@@ -48,34 +48,34 @@ NUMBERLESS = frozenset(
 
 
 def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
-    """Modules of the package that importing `entries` can import, themselves included, but for `NUMBERLESS`, sorted.
+    """Return the sorted modules of the package that `entries` can import, without those that cannot change a result.
 
-    Raises ParamsError when an entry is not there.
+    Raises ParamsError if the module of an entry is missing.
     """
-    found: set[str] = set()
-    waiting = list(entries)
-    for entry in waiting:
+    result: set[str] = set()
+    pending = list(entries)
+    for entry in pending:
         if module_file(entry, root) is None:
-            raise ParamsError(f"{root}: there is no module {entry}")
-    while waiting:
-        module = waiting.pop()
-        if module in found or module_file(module, root) is None:
+            raise ParamsError(f"{root}: missing module {entry}; restore it or correct its name")
+    while pending:
+        module = pending.pop()
+        if module in result or module_file(module, root) is None:
             continue
         if "." in module:
-            waiting.append(module.rpartition(".")[0])
+            pending.append(module.rpartition(".")[0])
         if module not in SKIPPED:
-            found.add(module)
-            waiting += imported(module, root)
-    return tuple(sorted(found - NUMBERLESS))
+            result.add(module)
+            pending += imports_of(module, root)
+    return tuple(sorted(result - NUMBERLESS))
 
 
-def imported(module: str, root: Path = ROOT) -> tuple[str, ...]:
-    """What a module's source imports from the package; a name may also be an attribute, which is no module."""
+def imports_of(module: str, root: Path = ROOT) -> tuple[str, ...]:
+    """Return the names that a module imports from the package: modules, and attributes of modules."""
     return tuple(_facts(module, root)["imports"]) if module_file(module, root) else ()
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in _running(tree):
+    for node in _executed_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -84,59 +84,59 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
             yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below, without the bodies of `if TYPE_CHECKING:`."""
+def _executed_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node below `node` except the bodies of `if TYPE_CHECKING:`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
             for other in child.orelse:
                 yield other
-                yield from _running(other)
+                yield from _executed_nodes(other)
             continue
         yield child
-        yield from _running(child)
+        yield from _executed_nodes(child)
 
 
 def digest_of(modules: Iterable[str], root: Path = ROOT) -> str:
-    """One digest of the names and the bare source of all modules."""
+    """Return one digest of the names and the stripped source of all modules."""
     lines = (f"{module} {_facts(module, root)['digest']}" for module in sorted(modules))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @cache
 def _facts(module: str, root: Path) -> dict[str, Any]:
-    """The digest of a module's bare source, and what it imports from the package: of a working copy, as kept there."""
+    """Return the digest of a module's stripped source and its imports, from the cache of a working copy if possible."""
     path = module_file(module, root)
     if path is None:
-        raise ParamsError(f"{root}: there is no module {module}")
-    return _known(root).get(path.relative_to(root).as_posix()) or _read(path, root)
+        raise ParamsError(f"{root}: missing module {module}; restore it or correct its name")
+    return _cached_facts(root).get(path.relative_to(root).as_posix()) or _read_facts(path, root)
 
 
 @cache
-def _known(root: Path) -> dict[str, dict[str, Any]]:
-    """The facts of every module of a working copy, by file; of a module that does not parse, none."""
+def _cached_facts(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the facts of every module of a working copy that parses, by file."""
     if not (root / "Snakefile").is_file():
         return {}
-    return kept(root, "code", lambda: sources(root), lambda: dict(_all(root)))
+    return cached(root, "code", lambda: source_files(root), lambda: dict(_all_facts(root)))
 
 
-def _all(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sources(root):
+def _all_facts(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in source_files(root):
         with suppress(SyntaxError, UnicodeDecodeError, tokenize.TokenError):
-            yield path.relative_to(root).as_posix(), _read(path, root)
+            yield path.relative_to(root).as_posix(), _read_facts(path, root)
 
 
-def _read(path: Path, root: Path) -> dict[str, Any]:
+def _read_facts(path: Path, root: Path) -> dict[str, Any]:
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source, filename=str(path))
     package = ".".join(path.relative_to(root).parent.parts)
     imports = [name for name in _imports(tree, package) if name.split(".")[0] == PACKAGE]
-    return {"digest": hashlib.sha256(bare(source).encode()).hexdigest(), "imports": imports}
+    return {"digest": hashlib.sha256(strip_source(source).encode()).hexdigest(), "imports": imports}
 
 
-def bare(source: str) -> str:
-    """Source without comments, docstrings, blank lines and trailing blanks; the inside of a text stays as it is.
+def strip_source(source: str) -> str:
+    """Remove comments, docstrings, blank lines and trailing blanks, except inside multi-line strings.
 
-    Pieces are cut out by their positions, so that every version of Python gives the same text.
+    They are cut out by their positions, so that every version of Python returns the same text.
     """
     lines = source.split("\n")
     comments, inside = _scan(source)
@@ -146,12 +146,12 @@ def bare(source: str) -> str:
         head, tail = lines[first].encode()[:start].decode(), lines[last].encode()[end:].decode()
         lines[first : last + 1] = [head + tail] + [""] * (last - first)
         inside -= set(range(first, last + 1))
-    kept = (line if row in inside else line.rstrip() for row, line in enumerate(lines))
-    return "\n".join(line for row, line in enumerate(kept) if line or row in inside)
+    stripped = (line if row in inside else line.rstrip() for row, line in enumerate(lines))
+    return "\n".join(line for row, line in enumerate(stripped) if line or row in inside)
 
 
 def _scan(source: str) -> tuple[list[tuple[int, int]], set[int]]:
-    """Where comments start, and the rows whose end lies inside a text of several lines."""
+    """Return the positions of comments, and the rows that end inside a multi-line string."""
     comments: list[tuple[int, int]] = []
     inside: set[int] = set()
     opened: list[int] = []
@@ -169,7 +169,7 @@ def _scan(source: str) -> tuple[list[tuple[int, int]], set[int]]:
 
 
 def _docstrings(source: str) -> Iterator[tuple[int, int, int, int]]:
-    """First row, first byte, last row and byte after the end of every docstring, rows from 0."""
+    """Yield first row, first byte, last row and end byte of every docstring; rows start at 0, the end is exclusive."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
             continue
@@ -180,14 +180,14 @@ def _docstrings(source: str) -> Iterator[tuple[int, int, int, int]]:
 
 
 def check_code(config: Mapping[str, Any]) -> None:
-    """Raise DasoError when the code here is not the code that a run's key was made of.
+    """Raise DasoError if the present code differs from the code that a run's key was made with.
 
-    Code may change between the moment a run is planned and its start, hours later in a queue or on another machine.
+    Code may change between the planning of a run and its start, hours later in a queue or on another machine.
     """
     modules = (spec.partition(":")[0] for spec in specs_of(config))
     present = digest_of(closure([*TRAIN, *modules]))
     if (planned := config.get("code")) != present:
         raise DasoError(
-            f"{config['run']}: was planned with code {planned}, here it is {present}; plan it again "
-            "(`snakemake`, or `python -m daso bundle`), or bring this code up to date"
+            f"{config['run']}: planned with code {planned}, but the code is now {present}; plan it again with "
+            "`snakemake` or `python -m daso bundle`, or check out the code that it was planned with"
         )

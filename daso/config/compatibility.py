@@ -1,4 +1,4 @@
-"""Whether the parts of a method suit each other: one rule, for parts that are built and for those only read about."""
+"""Check that the components of a method are compatible, both built ones and ones known only from their source."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ def incompatibilities(
     addons: Iterable[tuple[str, frozenset[str], frozenset[str]]],
     unlabeled_ratio: int,
 ) -> Iterator[str]:
-    """What is wrong where an add-on reads what its learner never makes, two bend the same logits, or batches lack some.
+    """Yield an error for each missing output, each role that two add-ons adjust, and an unsuitable unlabeled ratio.
 
-    `learner` and `addons` are named by their classes; `makes` and the second of each add-on are keys of `step.out`, the
-    third the roles that it adjusts, `views` those of unlabeled images.
+    `learner` is the name of its class, `makes` the keys of `step.out` that it produces, `views` its views of unlabeled
+    images. Each add-on is the name of its class, the keys of `step.out` that it reads, and the roles that it adjusts.
     """
-    taken: dict[str, str] = {}
+    adjusted: dict[str, str] = {}
     for addon, needs, adjusts in addons:
-        if lacking := needs - {"key", *makes}:
+        if missing := needs - {"key", *makes}:
             yield (
-                f"add-on '{addon}' reads {', '.join(sorted(lacking))}, which '{learner}' does not make; "
+                f"add-on '{addon}' reads {', '.join(sorted(missing))}, which learner '{learner}' does not produce; "
                 "choose another learner"
             )
-        for role in sorted(adjusts & taken.keys()):
-            yield f"add-ons '{taken[role]}' and '{addon}' both adjust the logits of the role '{role}'; leave it to one"
-        taken |= dict.fromkeys(adjusts, addon)
+        for role in sorted(adjusts & adjusted.keys()):
+            yield f"add-ons '{adjusted[role]}' and '{addon}' both adjust the logits of role '{role}'; remove one"
+        adjusted |= dict.fromkeys(adjusts, addon)
     if bool(views) != bool(unlabeled_ratio):
+        images, fix = ("unlabeled images", "1 or more") if views else ("labeled images only", "0")
         yield (
-            f"unlabeled_ratio: {unlabeled_ratio} does not suit '{learner}', which reads "
-            f"{'unlabeled images' if views else 'labeled images only'}"
+            f"unlabeled_ratio: {unlabeled_ratio} is not allowed with learner '{learner}', which reads {images}; "
+            f"set it to {fix}"
         )
 
 
 def no_unlabeled(method: str) -> str:
-    """Return the line for a method that trains on unlabeled images, in a setting that leaves none."""
+    """Return the error for a method that requires unlabeled images in a setting that has none."""
     return (
         f"no unlabeled images, which method '{method}' requires; set another number of images in the setting, or use a "
         "method with unlabeled_ratio: 0, such as supervised"

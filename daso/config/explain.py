@@ -1,4 +1,4 @@
-"""A method as it will be run: every option with its value and the place that this comes from, for a terminal."""
+"""Print a method as it will be run: every option with its value and the file that sets it."""
 
 from __future__ import annotations
 
@@ -10,142 +10,148 @@ from pathlib import Path
 from typing import Any
 
 from daso.config.code import closure
-from daso.config.feasibility import given, impossible, unknown_classes
+from daso.config.feasibility import given, reasons_infeasible, unknown_classes
 from daso.config.paper_names import paper_methods, paper_name, same_method
 from daso.config.params import Params, Tree, did_you_mean, parts
 from daso.config.registry import KINDS
-from daso.config.resolve import Run, Source, Traced, resolve, setting_config, stages_of, traced
+from daso.config.resolve import Run, Source, TracedMethod, resolve, setting_config, stages_of, trace_options
 from daso.config.signature import ROOT, defaults, module_file, options, summary
 from daso.data.class_sizes import UNKNOWN
 from daso.errors import ParamsError
 
-NOWHERE = ("", "")  # no setting
-LEDGER = "docs/fidelity.md"
+NO_SETTING = ("", "")
+FIDELITY = "docs/fidelity.md"
 TAG = re.compile(r"# fidelity: ([a-z-]+)")
 Row = tuple[str, ...]
 
 
-def method_of(params: Params, words: str) -> str:
-    """The method of a file name, or of the paper's words, `fixmatch+la+daso`, add-ons in any order.
+def method_of(params: Params, name: str) -> str:
+    """Return the name of a method given by its file name or the paper's name, `fixmatch+la+daso`, add-ons in any order.
 
-    A plus that ends a name, as that of `crest+`, belongs to it. Raises ParamsError when there is no such method, or
-    when several are named so.
+    A plus that ends a name, as in `crest+`, belongs to it. Raises ParamsError if no method or several have the name.
     """
-    if words in params.methods:
-        return words
-    named = [(name, tree["paper"]) for name, tree in params.methods.items() if "paper" in tree]
-    known = [(paper_name(paper), name) for name, all_of_it in named for paper in paper_methods(all_of_it)]
-    found = [name for said, name in known if same_method(said, words)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ParamsError(f"{params.root}/methods: '{words}' may be {' or '.join(found)}; name one of them")
-    hint = did_you_mean(words.lower().replace(" ", ""), [*params.methods, *dict.fromkeys(said for said, _ in known)])
-    raise ParamsError(f"{params.root}/methods: there is no method '{words}'{hint}")
+    if name in params.methods:
+        return name
+    papers = [(method, tree["paper"]) for method, tree in params.methods.items() if "paper" in tree]
+    known = [(paper_name(each), method) for method, paper in papers for each in paper_methods(paper)]
+    matches = [method for paper, method in known if same_method(paper, name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ParamsError(f"{params.root}/methods: ambiguous method '{name}'; choose one of {', '.join(matches)}")
+    names = [*params.methods, *dict.fromkeys(paper for paper, _ in known)]
+    hint = did_you_mean(name.lower().replace(" ", ""), names)
+    raise ParamsError(f"{params.root}/methods: unknown method '{name}'{hint}")
 
 
-def place_of(params: Params, words: str) -> tuple[str, str]:
-    """The dataset and setting of `<dataset>/<setting>`; raise ParamsError when there is none."""
-    places = [f"{name}/{setting}" for name, tree in params.datasets.items() for setting in tree["settings"]]
-    if words not in places:
+def place_of(params: Params, setting: str) -> tuple[str, str]:
+    """Split `<dataset>/<setting>` into both names; raise ParamsError if it is unknown."""
+    known = [f"{name}/{each}" for name, tree in params.datasets.items() for each in tree["settings"]]
+    if setting not in known:
         raise ParamsError(
-            f"{params.root}/datasets: there is no <dataset>/<setting> '{words}'{did_you_mean(words, places)}"
+            f"{params.root}/datasets: unknown <dataset>/<setting> '{setting}'{did_you_mean(setting, known)}"
         )
-    dataset, setting = words.split("/")
-    return dataset, setting
+    dataset, name = setting.split("/")
+    return dataset, name
 
 
-def incompatibilities(params: Params, method: str, protocol: str, place: str) -> list[str]:
-    """Why a method cannot be trained in a setting."""
-    run = Run(*place_of(params, place), protocol, method, 0)
-    return list(impossible(params, run, resolve(params, run)))
+def incompatibilities(params: Params, method: str, protocol: str, setting: str) -> list[str]:
+    """Return the reasons why a method cannot be trained in a <dataset>/<setting>, one line each."""
+    run = Run(*place_of(params, setting), protocol, method, 0)
+    return list(reasons_infeasible(params, run, resolve(params, run)))
 
 
-def explain(params: Params, method: str, protocol: str = "paper", place: str = "") -> str:
-    """The recipe of a method under a protocol and, where `place` names one, in a setting: a line for each option.
+def explain(params: Params, method: str, protocol: str = "paper", setting: str = "") -> str:
+    """Format the options of a method under a protocol, one line each; `setting`, if given, is a <dataset>/<setting>.
 
-    Raises ParamsError when there is no such protocol or setting.
+    Raises ParamsError if the protocol or the setting is unknown.
     """
     if protocol not in params.protocols:
-        raise ParamsError(f"{params.root}: there is no protocol '{protocol}'{did_you_mean(protocol, params.protocols)}")
-    found = traced(params, Run(*(place_of(params, place) if place else NOWHERE), protocol, method, 0))
+        raise ParamsError(f"{params.root}: unknown protocol '{protocol}'{did_you_mean(protocol, params.protocols)}")
+    traced = trace_options(params, Run(*(place_of(params, setting) if setting else NO_SETTING), protocol, method, 0))
     tree, file = params.methods[method], params.file("method", method)
     base = params.file("method", tree.get("of", method))
-    rows: list[Row] = [(f"{tree['title']}: {file}" + (f", of {base}" if "of" in tree else ""),)]
-    for kind, part in parts(found.method):
-        rows += _component(kind, part, found.sources, Source(base))
-    rows += _protocol(params, found, protocol, Source(base))
-    rows += _stages(found, params.protocols[protocol]["steps"])
-    rows += _place(params, place) if place else _elsewhere(params, method)
-    rows += [("",), (f"{LEDGER}: {', '.join(_tags(found.method)) or 'no departure'}",)]
+    rows: list[Row] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
+    for kind, part in parts(traced.method):
+        rows += _component_rows(kind, part, traced.sources, Source(base))
+    rows += _protocol_rows(params, traced, protocol, Source(base))
+    rows += _stage_rows(traced, params.protocols[protocol]["steps"])
+    rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
+    rows += [("",), (f"differences from the paper ({FIDELITY}): {', '.join(_fidelity_tags(traced.method)) or 'none'}",)]
     return aligned(rows)
 
 
-def _component(kind: str, part: Tree, sources: Mapping[str, Source], file: Source) -> Iterator[Row]:
-    """A component in one line, and its options in the order of its constructor; `file` is where no source is given."""
+def _component_rows(kind: str, part: Tree, sources: Mapping[str, Source], default: Source) -> Iterator[Row]:
+    """Yield a line for a component and one for each option, in the order of its constructor.
+
+    `default` is the source of options that `sources` lacks.
+    """
     name, spec = part["name"], KINDS[kind][part["name"]]
     module = str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
     yield ("",)
-    comment = next((text for path, text in _comments(file.file).items() if path in ((name,), (name, "name"))), "")
+    comments = _comments(default.file)
+    comment = next((text for path, text in comments.items() if path in ((name,), (name, "name"))), "")
     yield (f"{kind} {name}: {summary(spec)} ({module}){comment}",)
     own, rest = given(part), defaults(spec)
     for option in options(spec):
         key = f"{name}.{option}"
         if option in own:
-            yield _row(key, own[option], sources.get(key, file))
+            yield _row(key, own[option], sources.get(key, default))
         else:
-            yield key, shown(rest[option]), f"{module}, the constructor's default"
+            yield key, format_value(rest[option]), f"{module}, default"
 
 
-def _protocol(params: Params, found: Traced, protocol: str, mine: Source) -> Iterator[Row]:
-    """Batches, network, optimiser and budget."""
-    tree, theirs = params.protocols[protocol], Source(params.file("protocol", protocol))
-    yield from _component("network", tree["network"], {}, theirs)
+def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: Source) -> Iterator[Row]:
+    """Yield a line for each option of the protocol; `method` is the source of those that the method sets."""
+    tree, source = params.protocols[protocol], Source(params.file("protocol", protocol))
+    yield from _component_rows("network", tree["network"], {}, source)
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
-    ratio = found.method["unlabeled_ratio"]
-    yield _row("unlabeled_ratio", ratio, theirs if ratio and "unlabeled_ratio" in tree else mine)
-    yield _row("batch_size", tree["batch_size"], theirs)
-    steps = found.stage.steps
-    yield _row("steps", steps, theirs if steps == tree["steps"] else mine._replace(block=("plan",)))
-    yield from (_row(f"optimizer.{k}", value, found.sources[f"optimizer.{k}"]) for k, value in found.optimizer.items())
+    ratio = traced.method["unlabeled_ratio"]
+    yield _row("unlabeled_ratio", ratio, source if ratio and "unlabeled_ratio" in tree else method)
+    yield _row("batch_size", tree["batch_size"], source)
+    steps = traced.stage.steps
+    yield _row("steps", steps, source if steps == tree["steps"] else method._replace(block=("plan",)))
+    for key, value in traced.optimizer.items():
+        yield _row(f"optimizer.{key}", value, traced.sources[f"optimizer.{key}"])
     for block in ("teacher", "evaluation"):
-        yield from (_row(f"{block}.{key}", value, theirs) for key, value in tree[block].items())
-    yield from (_row(key, tree[key], theirs) for key in ("precision", "checkpoint_every"))
+        yield from (_row(f"{block}.{key}", value, source) for key, value in tree[block].items())
+    yield from (_row(key, tree[key], source) for key in ("precision", "checkpoint_every"))
 
 
-def _stages(found: Traced, steps: int) -> Iterator[Row]:
-    """What a plan lets come before, and whose results it takes."""
-    stages = stages_of(found.method, steps)
+def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[Row]:
+    """Yield the stages of a plan and the methods that the last one depends on."""
+    stages = stages_of(traced.method, steps)
     if len(stages) > 1:
-        yield from (("",), ("stages, of which the options above are the last one's",))
+        yield from (("",), ("stages (the options above are those of the last one)",))
     for stage in stages if len(stages) > 1 else ():
-        changes = ", ".join(f"{key} {shown(value)}" for key, value in stage.changes.items())
+        changes = ", ".join(f"{key} {format_value(value)}" for key, value in stage.changes.items())
         yield f"stage {stage.name or 'last'}", f"{stage.steps:,} steps", changes
-    for what, upstream in (("encoder", stages[-1].encoder), ("estimate", stages[-1].estimate)):
+    for result, upstream in (("encoder", stages[-1].encoder), ("estimate", stages[-1].estimate)):
         if upstream:
-            yield f"{what} of", upstream.of, "a method whose run in the same setting comes before"
+            yield f"{result} from", upstream.of, "its run in the same setting is trained first"
 
 
 def _row(key: str, value: object, source: Source) -> Row:
-    """An option, its value, where that stands, and the comment beside it."""
+    """Return an option, its value, the source of the value and the comment beside it."""
     path = (*source.block, key) if source.block else tuple(key.split("."))
-    return key, shown(value), str(source) + _comments(source.file).get(path, "")
+    return key, format_value(value), str(source) + _comments(source.file).get(path, "")
 
 
-def _place(params: Params, place: str) -> Iterator[Row]:
-    dataset, setting = place_of(params, place)
-    tree, file = setting_config(params, dataset, setting), params.file("dataset", dataset)
-    yield from (("",), (f"setting {place}: {params.datasets[dataset]['title']}",))
-    said = params.datasets[dataset]["settings"][setting]
+def _setting_rows(params: Params, setting: str) -> Iterator[Row]:
+    """Yield the values of a <dataset>/<setting>."""
+    dataset, name = place_of(params, setting)
+    tree, file = setting_config(params, dataset, name), params.file("dataset", dataset)
+    yield from (("",), (f"setting {setting}: {params.datasets[dataset]['title']}",))
+    own = params.datasets[dataset]["settings"][name]
     for key, value in tree.items():
         if key != "name":
-            yield f"setting.{key}", shown(value), file if key in said else "the default"
+            yield f"setting.{key}", format_value(value), file if key in own else "default"
     if unknown_classes(tree):
         yield (UNKNOWN,)
 
 
-def _elsewhere(params: Params, method: str) -> Iterator[Row]:
-    """What a setting would change, unless an ablation has changed it for good."""
+def _where_rows(params: Params, method: str) -> Iterator[Row]:
+    """Yield the options in `where`, except those that an ablation sets in every setting."""
     tree = params.methods[method]
     file, fixed = params.file("method", tree.get("of", method)), tree.get("change", {})
     rows = [
@@ -155,12 +161,12 @@ def _elsewhere(params: Params, method: str) -> Iterator[Row]:
         if key not in fixed
     ]
     if rows:
-        yield from (("",), ("what settings change; --setting <dataset>/<setting> says what holds there",))
+        yield from (("",), ("options that depend on the setting; --setting <dataset>/<setting> prints them for one",))
     yield from rows
 
 
-def _tags(method: Tree) -> list[str]:
-    """The departures from the paper that are marked in the code of the components and the methods' code it imports."""
+def _fidelity_tags(method: Tree) -> list[str]:
+    """Return the differences from the paper that are marked in the code of the components and of what they import."""
     entries = [KINDS[kind][part["name"]].partition(":")[0] for kind, part in parts(method)]
     files = (
         module_file(name)
@@ -171,40 +177,40 @@ def _tags(method: Tree) -> list[str]:
 
 
 def _comments(file: str) -> dict[Row, str]:
-    """The comments beside values of a file: by component and option, or by the keys that lead to the value."""
-    return _beside(Path(file).read_text(encoding="utf-8"))
+    """Return the comments beside the values of a file, by component and option, or by the path of keys."""
+    return _parse_comments(Path(file).read_text(encoding="utf-8"))
 
 
 @cache
-def _beside(text: str) -> dict[Row, str]:
+def _parse_comments(text: str) -> dict[Row, str]:
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     tree = YAML().load(text)
-    found: dict[Row, str] = {}
+    comments: dict[Row, str] = {}
 
     def walk(node: Any, path: Row) -> None:
         mapping = isinstance(node, CommentedMap)
         for key, value in node.items() if mapping else enumerate(node):
-            tokens = node.ca.items.get(key, [])[2 if mapping else 0 :][:1]  # the one behind it, on its line
-            part = isinstance(value, CommentedMap) and "name" in value
-            here = (value["name"],) if part else (*path, str(key))
+            tokens = node.ca.items.get(key, [])[2 if mapping else 0 :][:1]  # the one on the line of the value
+            component = isinstance(value, CommentedMap) and "name" in value
+            inner = (value["name"],) if component else (*path, str(key))
             for comment in (str(token.value) for token in tokens if token):
-                found[here] = "  " + comment.strip().partition("\n")[0]
+                comments[inner] = "  " + comment.strip().partition("\n")[0]
             if isinstance(value, CommentedMap | CommentedSeq):
-                walk(value, here)
+                walk(value, inner)
 
     walk(tree, ())
-    return found
+    return comments
 
 
-def shown(value: object) -> str:
-    """A value as YAML would have it on one line."""
+def format_value(value: object) -> str:
+    """Format a value as YAML on one line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def aligned(rows: Sequence[Row]) -> str:
-    """Rows of cells as lines whose columns stand below each other; a row of one cell is a line of its own."""
+    """Format rows of cells as lines with aligned columns; the only cell of a row may have any width."""
     widths: dict[int, int] = {}
     for row in rows:
         widths |= {i: max(len(cell), widths.get(i, 0)) for i, cell in enumerate(row[:-1])}

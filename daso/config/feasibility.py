@@ -1,6 +1,6 @@
-"""What can be told of a run before its data is there: its classes' sizes, and whether its parts are possible with them.
+"""Check before there is any data that a run can be trained: its class sizes, and components that allow them.
 
-Only params/ and source text are read, so that a run that cannot be trained is no part of any plan.
+Only params/ and source text are read, so that a run that cannot be trained never enters a workflow.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from daso.errors import ParamsError
 
 
 def known_env(config: Tree) -> dict[str, object]:
-    """The fields of `records.Env` that a resolved configuration alone tells; counts by rank, not by class.
+    """Return the fields of `records.Env` that follow from a resolved configuration; counts by rank, not by class.
 
-    Where classes keep their natural sizes, only the data tells them. The seed is left out: one check stands for all.
+    Natural class sizes are known only from the data. The seed is left out: one check holds for all seeds.
     """
     classes, setting, protocol = config["dataset"]["num_classes"], config["setting"], config["protocol"]
     known = {"num_classes": classes, "batch_size": protocol["batch_size"], "steps": protocol["steps"]}
-    told = sizes(setting, classes)
-    if "counts" in told:
-        known["drawn_counts"] = told["counts"]
-    if "split" in config["plan"]:  # images that a plan takes away, or adds by guesses
-        told = {name: value for name, value in told.items() if value == ()}
-    return {**known, **told}
+    images = sizes(setting, classes)
+    if "counts" in images:
+        known["drawn_counts"] = images["counts"]
+    if "split" in config["plan"]:  # the plan removes images, or adds pseudo-labeled ones
+        images = {name: value for name, value in images.items() if value == ()}
+    return {**known, **images}
 
 
 def sizes(setting: Tree, classes: int) -> dict[str, object]:
-    """Labeled and unlabeled images of a setting, in all and by rank, under their names in `records.Env`."""
+    """Return the labeled and unlabeled images of a setting, in total and by rank, as fields of `records.Env`."""
     counts, tail = class_sizes(setting, classes)
     labeled = {} if counts is None else {"counts": counts, "labeled": sum(counts)}
     if unknown_classes(setting):
@@ -42,31 +42,32 @@ def sizes(setting: Tree, classes: int) -> dict[str, object]:
 
 
 def unknown_classes(setting: Tree) -> bool:
-    """Whether no unlabeled image of a setting has a class that is known: then pseudo-labels cannot be checked."""
+    """Return True if the classes of a setting's unlabeled images are unknown; then pseudo-labels cannot be checked."""
     return setting_kind(setting) == "others"
 
 
 def given(part: Tree) -> Tree:
-    """The options that are said of a component."""
+    """Return the options that are given for a component."""
     return {key: value for key, value in part.items() if key != "name"}
 
 
 def unlabeled_views(learner: Tree) -> tuple[str, ...]:
-    """The views that a learner asks for of unlabeled images."""
+    """Return the views of unlabeled images that a learner uses."""
     views = attribute(LEARNERS[learner["name"]], "views", {**given(learner), "Views": dict})
     return cast(dict[str, tuple[str, ...]], views)["u"]
 
 
-def impossible(params: Params, run: Run, config: Tree) -> Iterator[str]:
-    """Why a run can never be trained, one line each: what a component has against its options or the setting.
+def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
+    """Yield the reasons why a run can never be trained, one line each.
 
-    Of a file's option the file is named, the protocol's where an override has changed it, the ablation's where it has.
+    Each line begins with the file that sets the rejected option: the method's, or the protocol's if it overrides it, or
+    the ablation's if it changes it.
     """
     method, overrides = config["method"], params.protocols[run.protocol].get("overrides", {})
     own = params.methods[run.recipe]
     protocol, file = params.file("protocol", run.protocol), params.file("method", run.recipe)
     base = params.file("method", own.get("of", run.recipe))
-    for message in _misfits(method):
+    for message in _incompatibilities(method):
         yield f"{file}: {message}"
     env = known_env(config)
     if method["unlabeled_ratio"] and env.get("unlabeled") == 0:
@@ -74,28 +75,30 @@ def impossible(params: Params, run: Run, config: Tree) -> Iterator[str]:
         return
     for kind, part in parts(method):
         for message, read in refusals(KINDS[kind][part["name"]], given(part), env=env):
-            here = f"{run.dataset}/{run.setting}: " if any(name.startswith("env.") for name in read) else ""
-            if any(f"{part['name']}.{option}" in own.get("change", {}) for option in read):
-                yield f"{file}: change: {here}{message}"
-            elif any(f"{part['name']}.{option}" in overrides for option in read):
-                yield f"{protocol}: overrides: method '{run.method}': {here}{message}"
+            setting = f"{run.dataset}/{run.setting}: " if any(name.startswith("env.") for name in read) else ""
+            keys = {f"{part['name']}.{option}" for option in read}
+            if keys & own.get("change", {}).keys():
+                yield f"{file}: change: {setting}{message}"
+            elif keys & overrides.keys():
+                yield f"{protocol}: overrides: method '{run.method}': {setting}{message}"
             else:
-                yield f"{base}: {here or 'where: '}{message}"
+                yield f"{base}: {setting or 'where: '}{message}"
 
 
-def _misfits(method: Tree) -> Iterator[str]:
-    """What of a method's parts does not suit the others, as far as their source tells."""
+def _incompatibilities(method: Tree) -> Iterator[str]:
+    """Yield the incompatibilities of a method's components that are visible in their source."""
     learner, spec = method["learner"], LEARNERS[method["learner"]["name"]]
     makes = cast(frozenset[str], attribute(spec, "makes", given(learner)))
     addons = [
-        (ADDONS[part["name"]].split(":")[1], _told(part, "needs"), _told(part, "adjusts")) for part in method["addons"]
+        (ADDONS[addon["name"]].split(":")[1], _known_attribute(addon, "needs"), _known_attribute(addon, "adjusts"))
+        for addon in method["addons"]
     ]
     yield from incompatibilities(spec.split(":")[1], makes, unlabeled_views(learner), addons, method["unlabeled_ratio"])
 
 
-def _told(addon: Tree, name: str) -> frozenset[str]:
-    """What an add-on has as `name`; nothing where only the built one tells, which `build` looks at in its turn."""
+def _known_attribute(addon: Tree, name: str) -> frozenset[str]:
+    """Return an attribute of an add-on, empty if only the built object has it; `build` checks that one."""
     try:
-        return cast(frozenset[str], attribute(ADDONS[addon["name"]], name, given(addon), absent=frozenset()))
+        return cast(frozenset[str], attribute(ADDONS[addon["name"]], name, given(addon), default=frozenset()))
     except ParamsError:
         return frozenset()

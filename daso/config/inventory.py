@@ -1,4 +1,4 @@
-"""What exists under params/: methods, datasets, settings, suites and protocols, a line for each."""
+"""List the methods, datasets, settings, suites and protocols of params/, one line each."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from daso.errors import ParamsError
 
 
 def inventory(params: Params, kind: str) -> str:
-    """A line for each of a kind; raise ParamsError when there is no such kind."""
+    """Return one line for each entry of a kind; raise ParamsError if the kind is unknown."""
     if kind not in KINDS:
-        raise ParamsError(f"list: there is no kind '{kind}'{did_you_mean(kind, KINDS)}")
+        raise ParamsError(f"list: unknown kind '{kind}'{did_you_mean(kind, KINDS)}")
     return aligned(list(KINDS[kind](params)))
 
 
@@ -26,9 +26,10 @@ def _methods(params: Params) -> Iterator[Row]:
 
 def _datasets(params: Params) -> Iterator[Row]:
     for name, tree in params.datasets.items():
-        side, many = tree["image_size"], len(tree["settings"])
-        what = (f"{tree['num_classes']} classes", f"{side} x {side} pixels", f"{many} setting{'s' if many > 1 else ''}")
-        yield name, tree["source"]["kind"], ", ".join(what), tree["title"]
+        side, count = tree["image_size"], len(tree["settings"])
+        settings = f"{count} setting{'s' if count > 1 else ''}"
+        size = f"{tree['num_classes']} classes, {side} x {side} pixels, {settings}"
+        yield name, tree["source"]["kind"], size, tree["title"]
 
 
 def _settings(params: Params) -> Iterator[Row]:
@@ -38,47 +39,42 @@ def _settings(params: Params) -> Iterator[Row]:
 
 
 def describe_setting(setting: Tree, classes: int) -> Row:
-    """The labeled and the unlabeled images of a setting, and how imbalanced they are, in words."""
+    """Describe the labeled and the unlabeled images of a setting and their imbalance in words."""
     if "labeled" in setting:
-        share = f"{100 * setting['labeled']:g} %"
-        return f"labeled: {share} of each class, as large as it is", "unlabeled: the rest"
-    told = sizes(setting, classes)
+        return f"labeled: {100 * setting['labeled']:g} % of each class, natural class sizes", "unlabeled: the rest"
+    images = sizes(setting, classes)
     if setting_kind(setting) == "share":
-        labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma']:g})"
-        rest = f"the other {100 - 100 * setting['share']:g} % of each"
-        return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])}, {rest}"
-    labeled = f"labeled: {_tail(told['counts'])} (gamma {setting['gamma_l']:g})"
+        labeled = f"labeled: {_class_sizes(images['counts'])} (gamma {setting['gamma']:g})"
+        rest = f"the other {100 - 100 * setting['share']:g} % of each class"
+        return labeled, f"unlabeled: {_class_sizes(images['unlabeled_counts'])}, {rest}"
+    labeled = f"labeled: {_class_sizes(images['counts'])} (gamma {setting['gamma_l']:g})"
     if unknown_classes(setting):
-        return labeled, f"unlabeled: all there are; {UNKNOWN}"
+        return labeled, f"unlabeled: all; {UNKNOWN}"
     if setting_kind(setting) == "whole":
-        return labeled, "unlabeled: all images that are not held out, the labeled ones too"
-    turned = ", reversed" if setting.get("reversed") else ""
-    return labeled, f"unlabeled: {_tail(told['unlabeled_counts'])} (gamma {setting['gamma_u']:g}{turned})"
+        return labeled, "unlabeled: all images that are not held out, including the labeled ones"
+    order = ", reversed" if setting.get("reversed") else ""
+    return labeled, f"unlabeled: {_class_sizes(images['unlabeled_counts'])} (gamma {setting['gamma_u']:g}{order})"
 
 
-def _tail(counts: object) -> str:
-    """1,236 images, 500 to 5 a class."""
+def _class_sizes(counts: object) -> str:
+    """Format counts by rank, as `1,236 images, 500 to 5 per class`."""
     numbers = [int(count) for count in counts] if isinstance(counts, Sequence) else []
     first, last = f"{numbers[0]:,}", f"{numbers[-1]:,}"
-    return f"{sum(numbers):,} images, {first if first == last else f'{first} to {last}'} a class"
+    return f"{sum(numbers):,} images, {first if first == last else f'{first} to {last}'} per class"
 
 
 def _suites(params: Params) -> Iterator[Row]:
     for name, tree in params.suites.items():
-        chosen = ", the default" if name == params.suite else ""
-        yield (
-            name,
-            f"protocol {tree['protocol']}",
-            f"{len(with_upstream(params, runs(params, name)))} runs{chosen}",
-            tree["title"],
-        )
+        default = ", default" if name == params.suite else ""
+        count = len(with_upstream(params, runs(params, name)))
+        yield name, f"protocol {tree['protocol']}", f"{count} runs{default}", tree["title"]
 
 
 def _protocols(params: Params) -> Iterator[Row]:
     for name, tree in params.protocols.items():
         network = tree["network"]
         options = ", ".join(f"{key} {value}" for key, value in network.items() if key != "name")
-        compared = "compared with published numbers" if tree["comparable"] else "compared with nothing published"
+        compared = f"{'' if tree['comparable'] else 'not '}compared with published numbers"
         budget = f"{tree['steps']:,} steps of {tree['batch_size']} labeled images"
         yield name, budget, f"{network['name']}: {options}" if options else network["name"], compared, tree["title"]
 

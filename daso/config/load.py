@@ -1,4 +1,4 @@
-"""Load params/: read all files, check what they say together, cache the result."""
+"""Load params/: read and check all files, and cache the result."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from daso.config.cache import kept, sources
+from daso.config.cache import cached, source_files
 from daso.config.checks import check
-from daso.config.params import KINDS, SCHEMAS, Params, files, read
+from daso.config.params import KINDS, SCHEMAS, Params, param_files, read_params
 from daso.errors import ParamsError
 
-READERS = ("ruamel.yaml", "jsonschema")  # imported only where a file is parsed
-MOST = 50  # errors that are printed at once
+PARSERS = ("ruamel.yaml", "jsonschema")  # imported only when files are parsed
+MAX_ERRORS = 50  # printed at once
 
 
 def load(root: Path | str = "params") -> Params:
     """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
-    root, readers = Path(root), " ".join(version(name) for name in READERS)
-    return Params(root, **kept(root.parent, root.name, lambda: _depends(root), lambda: _checked(root), readers))
+    root, parsers = Path(root), " ".join(version(name) for name in PARSERS)
+    fields = cached(root.parent, root.name, lambda: _input_files(root), lambda: _read_checked(root), parsers)
+    return Params(root, **fields)
 
 
-def _checked(root: Path) -> dict[str, Any]:
-    """Every field of Params but `root`, of files without an error."""
-    params, errors, broken = read(root)
+def _read_checked(root: Path) -> dict[str, Any]:
+    """Return every field of Params except `root`; raise ParamsError if a file has an error."""
+    params, errors, broken = read_params(root)
     errors += check(params, broken)
+    if rest := len(errors[MAX_ERRORS:]):
+        errors[MAX_ERRORS:] = [f"{root}: {rest} more errors; fix these first"]
     if errors:
-        raise ParamsError(*errors[:MOST], *([f"{root}: and {len(errors) - MOST} errors more"] if errors[MOST:] else []))
+        raise ParamsError(*errors)
     return {name: value for name, value in vars(params).items() if name != "root"}
 
 
-def _depends(root: Path) -> list[Path]:
-    """The files that `load` depends on: params/, the schemas, and the code, whose constructors check options."""
-    found = [root / "pipeline.yaml", *(path for kind in KINDS for path in files(root, kind))]
-    return [*found, *sorted(SCHEMAS.glob("*.json")), *sources()]
+def _input_files(root: Path) -> list[Path]:
+    """Return the files that `load` depends on: params/, the schemas, and the code, whose constructors check options."""
+    files = [root / "pipeline.yaml", *(path for kind in KINDS for path in param_files(root, kind))]
+    return [*files, *sorted(SCHEMAS.glob("*.json")), *source_files()]

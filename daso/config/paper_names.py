@@ -1,36 +1,36 @@
-"""What the paper calls a method: a base and add-ons, in the words of reports/paper/results.csv."""
+"""Names of methods in the paper: a base and add-ons, as in reports/paper/results.csv."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-Paper = Mapping[str, Any]  # {base, addons} of a params file, with `also` for other words that say the same
+Paper = Mapping[str, Any]  # {base, addons} of a params file; `also` lists equivalent add-ons
 
 
 def paper_methods(paper: Paper) -> list[dict[str, str]]:
-    """Every {base, addons} that names the method: of an ablation, its level that is the complete method, say."""
+    """Return every {base, addons} of a method, such as the level of an ablation that is the complete method."""
     base = str(paper.get("base") or "")
     return [{"base": base, "addons": str(addons)} for addons in (paper.get("addons") or "", *paper.get("also", ()))]
 
 
 def paper_name(paper: Paper) -> str:
-    """What the paper calls a method: `fixmatch+la+daso`."""
+    """Return the name of a method, such as `fixmatch+la+daso`."""
     return "+".join([paper["base"], *filter(None, paper["addons"].split(";"))])
 
 
 def same_method(one: str, other: str) -> bool:
-    """Whether two words name one method: the same base with the same add-ons in any order."""
-    (base, *addons), (wanted, *others) = _pieces(one), _pieces(other)
-    return base == wanted and sorted(addons) == sorted(others)
+    """Return True if two names have the same base and the same add-ons in any order."""
+    (base, *addons), (other_base, *other_addons) = _split_name(one), _split_name(other)
+    return base == other_base and sorted(addons) == sorted(other_addons)
 
 
-def _pieces(words: str) -> list[str]:
-    """What the pluses join; after one that belongs to a name nothing follows, or another plus."""
-    found: list[str] = []
-    for piece in words.lower().replace(" ", "").split("+"):
-        if piece or not found:
-            found.append(piece)
+def _split_name(name: str) -> list[str]:
+    """Split a name at its pluses; a plus before another one or at the end belongs to its part, as in `crest+`."""
+    parts: list[str] = []
+    for part in name.lower().replace(" ", "").split("+"):
+        if part or not parts:
+            parts.append(part)
         else:
-            found[-1] += "+"
-    return found
+            parts[-1] += "+"
+    return parts

@@ -1,6 +1,6 @@
-"""Read the files of params/: YAML 1.2, checked against workflow/schemas, every error collected.
+"""Read the files of params/ (YAML 1.2), check them against workflow/schemas and collect every error.
 
-A wrong file gives one line per error, `file: key: message`; an unknown key names its nearest neighbour.
+Each error is one line, `file: key: message`; for an unknown key it names the closest known one.
 """
 
 from __future__ import annotations
@@ -21,157 +21,178 @@ from daso.errors import ParamsError
 
 SCHEMAS = ROOT / "workflow" / "schemas"
 KINDS = ("dataset", "protocol", "method", "suite")
-LARGEST = 2**18  # bytes of a file
-VALUES = 10_000  # in a file, all aliases written out
-DEEPEST = 20  # levels of a file
-LIMIT = 2**53  # of numbers: what every reader of JSON and YAML holds exactly
+MAX_BYTES = 2**18  # of a file
+MAX_VALUES = 10_000  # of a file with its aliases expanded
+MAX_DEPTH = 20  # nested levels of a file
+NUMBER_LIMIT = 2**53  # every reader of JSON and YAML represents smaller integers exactly
 NAME = re.compile(r"[a-z0-9_-]+")
 Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Params:
-    """Everything under params/, by the name of its file."""
+    """Contents of params/, by file name."""
 
     root: Path
-    suite: str  # what a bare run builds
+    suite: str  # the suite that is built by default
     datasets: dict[str, Tree]
     protocols: dict[str, Tree]
     methods: dict[str, Tree]
     suites: dict[str, Tree]
 
     def file(self, kind: str, name: str) -> str:
-        """The path that an error about `name` begins with, as `params/methods/daso.yaml`."""
+        """Return the path of a file, such as `params/methods/daso.yaml`, as errors print it."""
         return f"{self.root}/{kind}s/{name}.yaml"
 
 
 def did_you_mean(word: object, known: Iterable[object]) -> str:
-    """`; did you mean 'x'?` for the closest of the known words, or what there is, or nothing."""
+    """Return the end of an error about an unknown word: the closest known word, or a list of up to 12 known words."""
     words = [str(item) for item in known]
-    close = get_close_matches(str(word), words, n=1)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(words)}" if 0 < len(words) <= 12 else ""
+    if match := close_match(word, words):
+        return match
+    return f"; choose one of {', '.join(words)}" if 0 < len(words) <= 12 else ""
 
 
-def files(root: Path, kind: str) -> list[Path]:
-    """Return the files of a kind, sorted by name."""
+def close_match(word: object, known: Iterable[object]) -> str:
+    """Return `; did you mean 'x'?` for the closest known word, empty if none is close."""
+    close = get_close_matches(str(word), [str(item) for item in known], n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def invalid_name(name: str) -> str:
+    """Return the error for a name with characters that are not allowed in file names and run ids."""
+    return f"invalid name '{name}'; use only a-z, 0-9, '_' and '-'"
+
+
+def param_files(root: Path, kind: str) -> list[Path]:
+    """Return the files of one kind, sorted by name."""
     return sorted((root / f"{kind}s").glob("*.y*ml"))
 
 
-def read(root: Path) -> tuple[Params, list[str], frozenset[str]]:
-    """What the files hold, what is wrong with the structure of each, and the files of which something is."""
+def read_params(root: Path) -> tuple[Params, list[str], frozenset[str]]:
+    """Return the contents of all files, the errors of their structure, and the files that have such errors."""
     if not root.is_dir():
-        raise ParamsError(f"{root}: there is no such folder; run from the root of the project")
+        raise ParamsError(f"{root}: missing; run from the root of the project")
     errors: list[str] = []
     broken: set[str] = set()
-    found: dict[str, dict[str, Tree]] = {}
+    trees: dict[str, dict[str, Tree]] = {}
     for kind in KINDS:
-        found[kind] = {}
-        for path in files(root, kind):
-            found[kind][path.stem] = _file(path, kind, errors, broken)
+        trees[kind] = {}
+        for path in param_files(root, kind):
+            trees[kind][path.stem] = _read_tree(path, kind, errors, broken)
             errors += _name_errors(path)
-    errors += _ablations(root, found["method"], broken)
-    pipeline = _file(root / "pipeline.yaml", "pipeline", errors, broken)
-    trees = (found[kind] for kind in KINDS)
-    return Params(root, str(pipeline.get("suite", "")), *trees), errors, frozenset(broken)
+    errors += _expand_ablations(root, trees["method"], broken)
+    pipeline = _read_tree(root / "pipeline.yaml", "pipeline", errors, broken)
+    return Params(root, str(pipeline.get("suite", "")), *(trees[kind] for kind in KINDS)), errors, frozenset(broken)
 
 
-def _ablations(root: Path, methods: dict[str, Tree], broken: set[str]) -> Iterator[str]:
-    """Put a whole method in the place of every file that is `of` another one."""
-    of = {name: tree["of"] for name, tree in methods.items() if str(_path(root, name)) not in broken and "of" in tree}
-    for name, base in of.items():
-        file, upstream_run = _path(root, name), _path(root, base)
+def _expand_ablations(root: Path, methods: dict[str, Tree], broken: set[str]) -> Iterator[str]:
+    """Replace every ablation (a method with the key `of`) by a complete method."""
+    sound = {name: tree for name, tree in methods.items() if str(_method_path(root, name)) not in broken}
+    bases = {name: tree["of"] for name, tree in sound.items() if "of" in tree}
+    for name, base in bases.items():
+        file = _method_path(root, name)
         if base not in methods:
-            yield f"{file}: of: there is no method '{base}'{did_you_mean(base, methods)}"
-        elif base in of:
-            yield f"{file}: of: '{base}' is itself of '{of[base]}'; say of: {of[base]}, and change all that differs"
-        if base in methods and base not in of and str(upstream_run) not in broken:
-            methods[name] = _whole(methods[name], methods[base])
+            yield f"{file}: of: unknown method '{base}'{did_you_mean(base, methods)}"
+        elif base in bases:
+            yield (
+                f"{file}: of: '{base}' is an ablation of '{bases[base]}'; "
+                f"set of: {bases[base]} and list all options that differ"
+            )
+        if base in methods and base not in bases and str(_method_path(root, base)) not in broken:
+            methods[name] = _expand_ablation(methods[name], methods[base])
         else:
             broken.add(str(file))
 
 
-def _path(root: Path, method: str) -> Path:
+def _method_path(root: Path, method: str) -> Path:
     return root / "methods" / f"{method}.yaml"
 
 
-def _whole(own: Tree, base: Tree) -> Tree:
-    """An ablation as a method with every part of its base, and `change` put in.
+def _expand_ablation(own: Tree, base: Tree) -> Tree:
+    """Return an ablation as a complete method: every key of its base but `paper`, with the options in `change` set.
 
-    Both keys stay: `change` is also put in after whatever else changes the same options, see `resolve.traced`.
+    `of` and `change` are kept: `resolve.trace_options` applies `change` again after `where` and overrides.
     """
     tree = copy.deepcopy({**{key: value for key, value in base.items() if key != "paper"}, **own})
     for key, value in own["change"].items():
-        put(key, value, tree, tree.setdefault("optimizer", {}) if key.startswith("optimizer.") else {})
+        set_option(key, value, tree, tree.setdefault("optimizer", {}) if key.startswith("optimizer.") else {})
     return tree
 
 
 def parts(method: Tree) -> list[tuple[str, Tree]]:
-    """The components of a method with their kinds, the learner first."""
+    """Return the components of a method with their kinds, the learner first."""
     plan = [("plan", method["plan"])] if "plan" in method else []
     return [("learner", method["learner"]), *(("add-on", addon) for addon in method.get("addons", [])), *plan]
 
 
-def put(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
-    """Set `component.option` where the method has that component, `optimizer.option` where it has its own block."""
-    component, _, option = key.partition(".")
-    if component == "optimizer":
-        found = [optimizer] if "optimizer" in method else []
+def set_option(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
+    """Set `component.option` in place if the method has the component; return True if it does.
+
+    `optimizer.option` is set in `optimizer` if the method has its own optimizer block.
+    """
+    name, _, option = key.partition(".")
+    if name == "optimizer":
+        blocks = [optimizer] if "optimizer" in method else []
     else:
-        found = [part for _, part in parts(method) if part["name"] == component]
-    for part in found:
-        part[option] = value
-    return bool(found)
+        blocks = [component for _, component in parts(method) if component["name"] == name]
+    for block in blocks:
+        block[option] = value
+    return bool(blocks)
 
 
 def _name_errors(path: Path) -> Iterator[str]:
     if path.suffix != ".yaml":
-        yield f"{path}: files end in .yaml"
+        yield f"{path}: expected the suffix .yaml, got {path.suffix}; rename the file"
     if not NAME.fullmatch(path.stem):
-        yield f"{path}: a name is made of a-z, 0-9, '_' and '-'"
+        yield f"{path}: {invalid_name(path.stem)}"
 
 
-def _file(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tree:
+def _read_tree(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tree:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     tree: object = {}
     try:
-        tree = YAML(typ="safe", pure=True).load(read_file(path, LARGEST).decode("utf-8-sig"))
-        messages = [] if _weight(tree) <= VALUES else [f"more than {VALUES:,} values, aliases written out"]
-        messages = messages or structure(tree, kind)
+        tree = YAML(typ="safe", pure=True).load(read_file(path, MAX_BYTES).decode("utf-8-sig"))
+        too_large = [f"too large: more than {MAX_VALUES:,} values with aliases expanded; shorten the file"]
+        messages = too_large if _count_values(tree) > MAX_VALUES else structure_errors(tree, kind)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        messages = [
-            f"not text in UTF-8: line {line} holds the byte 0x{error.object[error.start]:02x}; save it as UTF-8"
-        ]
+        byte = error.object[error.start]
+        messages = [f"expected UTF-8 text, got the byte 0x{byte:02x} in line {line}; save the file as UTF-8"]
+    except FileNotFoundError:
+        messages = ["missing; create or restore the file"]
     except OSError as error:
-        messages = [
-            "the file is missing" if isinstance(error, FileNotFoundError) else f"not readable: {error.strerror}"
-        ]
+        messages = [f"cannot be read ({error.strerror}); make the file readable"]
     except YAMLError as error:
-        messages = [f"not valid YAML: {_yaml_message(error)}"]
+        messages = [f"invalid YAML: {_yaml_message(error)}"]
     except RecursionError:
-        messages = [f"not valid YAML: more than {DEEPEST} levels"]
-    except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:  # by a tag or a number, say
-        messages = [f"not valid YAML: {' '.join(str(error).split()) or type(error).__name__}"]
+        messages = [f"invalid YAML: more than {MAX_DEPTH} nested levels; flatten it"]
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        AssertionError,
+    ) as error:  # by some tags and numbers
+        messages = [f"invalid YAML: {' '.join(str(error).split()) or type(error).__name__}"]
     if messages:
         errors += (f"{path}: {message}" for message in messages)
         broken.add(str(path))
     return tree if isinstance(tree, dict) else {}
 
 
-def _weight(tree: object, level: int = 0, known: dict[int, int] | None = None) -> int:
-    """How many values a tree has, aliases written out; RecursionError where it has too many levels or no end."""
+def _count_values(tree: object, level: int = 0, known: dict[int, int] | None = None) -> int:
+    """Count the values of a tree with aliases expanded; raise RecursionError if it is nested too deeply or cyclic."""
     known = {} if known is None else known
-    if level > DEEPEST:
+    if level > MAX_DEPTH:
         raise RecursionError
     if not isinstance(tree, dict | list):
         return 1
     if id(tree) not in known:
-        parts = [*tree, *tree.values()] if isinstance(tree, dict) else tree
-        known[id(tree)] = 1 + sum(_weight(part, level + 1, known) for part in parts)
+        values = [*tree, *tree.values()] if isinstance(tree, dict) else tree
+        known[id(tree)] = 1 + sum(_count_values(value, level + 1, known) for value in values)
     return known[id(tree)]
 
 
@@ -183,36 +204,36 @@ def _yaml_message(error: Exception) -> str:
 
 @cache
 def _validator(kind: str) -> Any:
-    """A validator whose integers are integers (neither 100.0 nor true), and whose numbers are below 2^53."""
+    """Return a validator that accepts only true integers (neither 100.0 nor true) and numbers within +-2^53."""
     from jsonschema import Draft202012Validator, validators
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, v: type(v) is int and abs(v) < LIMIT
-    ).redefine("number", lambda _, v: type(v) in (int, float) and abs(v) < LIMIT)
+        "integer", lambda _, v: type(v) is int and abs(v) < NUMBER_LIMIT
+    ).redefine("number", lambda _, v: type(v) in (int, float) and abs(v) < NUMBER_LIMIT)
     schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
     extend: Any = validators.extend
     return extend(Draft202012Validator, type_checker=checker)(schema)
 
 
-def structure(tree: object, kind: str) -> list[str]:
-    """Errors of a file's structure as `key: message`, in the order of the file's keys."""
+def structure_errors(tree: object, kind: str) -> list[str]:
+    """Return the errors of a file's structure as `key: message`, sorted by key."""
     return _errors(_validator(kind), tree)
 
 
-def optimizer_structure(changes: Tree) -> list[str]:
-    """Errors of some of the optimiser's options, as `option: message`."""
+def optimizer_errors(changes: Tree) -> list[str]:
+    """Return the errors of some options of the optimizer, as `option: message`."""
     validator = _validator("protocol")
     block = validator.schema["properties"]["optimizer"]
     return _errors(validator.evolve(schema={**block, "required": []}), changes)
 
 
 def _errors(validator: Any, tree: object) -> list[str]:
-    found = sorted(validator.iter_errors(tree), key=lambda error: [str(part) for part in error.absolute_path])
-    return [line for error in found for line in _lines(error)]
+    errors = sorted(validator.iter_errors(tree), key=lambda error: [str(part) for part in error.absolute_path])
+    return [line for error in errors for line in _error_lines(error)]
 
 
-def _lines(error: Any) -> Iterator[str]:
-    key = _dotted(error.absolute_path)
+def _error_lines(error: Any) -> Iterator[str]:
+    key = _key_prefix(error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
         for word in (word for word in error.instance if word not in known):
@@ -220,54 +241,57 @@ def _lines(error: Any) -> Iterator[str]:
     elif error.validator == "required":
         for word in (word for word in error.validator_value if word not in error.instance):
             if error.message.startswith(f"'{word}'"):  # jsonschema reports each missing key by itself
-                yield f"{key}the key '{word}' is missing"
+                yield f"{key}missing key '{word}'; add it"
     else:
         yield key + _message(error)
 
 
-def _dotted(parts: Iterable[object]) -> str:
+def _key_prefix(parts: Iterable[object]) -> str:
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
     return f"{key}: " if key else ""
 
 
 def _message(error: Any) -> str:
-    value, want = shown(error.instance), error.validator_value
+    value, limit = format_value(error.instance), error.validator_value
     match error.validator:
-        case "type" if (
-            want in ("number", "integer") and type(error.instance) in (int, float) and abs(error.instance) >= LIMIT
-        ):
-            return f"{value} is too far from zero; a number is below 2^53"
+        case "type" if limit in ("number", "integer") and _exceeds_limit(error.instance):
+            return f"{value} is too large; set it between -2^53 and 2^53"
         case "type":
-            return f"{value} is not {_ARTICLE.get(str(want), want)}"
+            return f"expected {_TYPE_NAMES.get(str(limit), limit)}, got {value}"
         case "enum":
-            return f"{value} is not one of {', '.join(str(item) for item in want)}{_hint(error.instance, want)}"
-        case "minimum" | "exclusiveMinimum":
-            return f"{value} is too small; it must be {'at least' if error.validator == 'minimum' else 'above'} {want}"
-        case "maximum" | "exclusiveMaximum":
-            return f"{value} is too large; it must be {'at most' if error.validator == 'maximum' else 'below'} {want}"
+            choices = ", ".join(str(item) for item in limit)
+            return f"expected one of {choices}, got {value}{close_match(error.instance, limit)}"
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            return f"{value} {_BOUNDS[error.validator].format(limit)}"
         case "minItems" | "minProperties" | "minLength":
-            return f"needs at least {want}" if want > 1 else "is empty"
+            return f"expected at least {limit} entries, got {len(error.instance)}" if limit > 1 else "empty; fill it in"
         case "maxItems":
-            return f"has more than {want}"
+            return f"expected at most {limit} entries, got {len(error.instance)}"
         case "uniqueItems":
-            return "says the same thing twice"
+            duplicate = next(item for item in error.instance if error.instance.count(item) > 1)
+            return f"duplicate {format_value(duplicate)}; list it once"
         case "pattern":
-            return f"{value} does not have the form {want}"
+            return f"expected text of the form {limit}, got {value}"
     return " ".join(error.message.split())
 
 
-_ARTICLE = {
+def _exceeds_limit(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) >= NUMBER_LIMIT  # type: ignore[arg-type]
+
+
+_BOUNDS = {
+    "minimum": "is below the minimum {0}; set it to {0} or more",
+    "maximum": "is above the maximum {0}; set it to {0} or less",
+    "exclusiveMinimum": "is too small; set it above {0}",
+    "exclusiveMaximum": "is too large; set it below {0}",
+}
+_TYPE_NAMES = {
     **{"integer": "an integer", "number": "a number", "string": "text", "boolean": "true or false"},
     **{"array": "a list", "object": "a mapping of keys to values"},
 }
 
 
-def _hint(value: object, known: Iterable[object]) -> str:
-    close = get_close_matches(str(value), [str(item) for item in known], n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def shown(value: object) -> str:
-    """A value in an error: as JSON, cut when long."""
-    text = json.dumps(value, default=str)
+def format_value(value: object) -> str:
+    """Format a value for an error: text in quotes, anything else as JSON, cut at 60 characters."""
+    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""Names of params/ -> classes, as "module:Class": plain strings, so that reading them imports nothing."""
+"""Map the names of components in params/ to classes, given as "module:Class" so that nothing is imported."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS, "plan": PLA
 
 
 def specs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The "module:Class" of every component that a resolved configuration names."""
+    """Return the "module:Class" of every component of a resolved configuration."""
     method = config["method"]
     addons = (ADDONS[addon["name"]] for addon in method["addons"])
     return (LEARNERS[method["learner"]["name"]], *addons, NETWORKS[config["protocol"]["network"]["name"]])
 
 
 def load(spec: str) -> Any:
-    """The class of "module:Class", imported now."""
+    """Import and return the class of "module:Class"."""
     module, name = spec.split(":")
     return getattr(import_module(module), name)

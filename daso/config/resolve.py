@@ -1,4 +1,4 @@
-"""params + run -> the resolved configuration: just what this run uses, in one JSON object."""
+"""Resolve the configuration of a run from params/: exactly the values that it uses, in one JSON object."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from daso.config.params import Params, Tree, did_you_mean, parts, put
+from daso.config.params import Params, Tree, did_you_mean, parts, set_option
 from daso.config.registry import PLANS, load
 from daso.data.files import digest
 from daso.errors import ParamsError
 from daso.methods.plans import Expanded, HeldOut, Plan, Stage, needs_estimate
 
-SEEDS = 2**32 - 1  # the largest that numpy's legacy generator takes
+MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator
 
 
 class Run(NamedTuple):
-    """The parts of a run's id."""
+    """Parts of a run's id."""
 
     dataset: str
     setting: str
     protocol: str
-    method: str  # the name of its file, with `.<stage>` where it comes before the last of a plan's stages
+    method: str  # name of its file, plus `.<stage>` for all but the last stage of a plan
     seed: int
 
     @property
     def recipe(self) -> str:
-        """The name of the method's file."""
+        """Name of the method's file."""
         return self.method.partition(".")[0]
 
     @property
     def stage(self) -> str:
-        """The name of the stage, nothing for the last one."""
+        """Name of the stage, empty for the last one."""
         return self.method.partition(".")[2]
 
     @property
@@ -42,37 +42,37 @@ class Run(NamedTuple):
 
 
 def parse_run(params: Params, run_id: str) -> Run:
-    """The run of an id; raise ParamsError when a part of it is not known."""
+    """Return the run of an id; raise ParamsError if the id is malformed or a part of it is unknown."""
     parts = run_id.strip("/").split("/")
     if len(parts) != 5 or parts[4][:1] != "s" or not parts[4][1:].isdecimal() or len(run_id) > 1000:
-        raise ParamsError(f"{run_id}: a run is written <dataset>/<setting>/<protocol>/<method>/s<seed>")
+        raise ParamsError(f"{run_id}: not a run id; write <dataset>/<setting>/<protocol>/<method>/s<seed>")
     run = Run(parts[0], parts[1], parts[2], parts[3], int(parts[4][1:]))
-    for kind, word, known in (
+    for kind, name, known in (
         ("dataset", run.dataset, params.datasets),
         ("setting", run.setting, params.datasets.get(run.dataset, {}).get("settings", {})),
         ("protocol", run.protocol, params.protocols),
         ("method", run.recipe, params.methods),
     ):
-        if word not in known:
-            raise ParamsError(f"{run_id}: there is no {kind} '{word}'{did_you_mean(word, known)}")
-    written = run._replace(method=run.method.rstrip(".")).id
-    if written != run_id.strip("/"):
-        raise ParamsError(f"{run_id}: this run is written {written}")
-    if run.seed > SEEDS:
-        raise ParamsError(f"{run_id}: a seed is a number from 0 to {SEEDS}")
-    resolve(params, run)  # whether it has that stage
+        if name not in known:
+            raise ParamsError(f"{run_id}: unknown {kind} '{name}'{did_you_mean(name, known)}")
+    canonical = run._replace(method=run.method.rstrip(".")).id
+    if canonical != run_id.strip("/"):
+        raise ParamsError(f"{run_id}: not in canonical form; write {canonical}")
+    if run.seed > MAX_SEED:
+        raise ParamsError(f"{run_id}: seed {run.seed} is above the maximum {MAX_SEED}; set it to {MAX_SEED} or less")
+    resolve(params, run)  # raises ParamsError if the stage is unknown
     return run
 
 
 def suite_of(params: Params, name: str) -> Tree:
-    """The suite of that name; raise ParamsError when there is none."""
+    """Return a suite by name; raise ParamsError if it is unknown."""
     if name not in params.suites:
-        raise ParamsError(f"{params.root}/suites: there is no suite '{name}'{did_you_mean(name, params.suites)}")
+        raise ParamsError(f"{params.root}/suites: unknown suite '{name}'{did_you_mean(name, params.suites)}")
     return params.suites[name]
 
 
 def runs(params: Params, suite: str) -> list[Run]:
-    """Every run that a suite's tables need, once each, in their order."""
+    """Return the runs of a suite's tables, each once, in the order of the tables."""
     tree = suite_of(params, suite)
     return list(
         dict.fromkeys(
@@ -86,32 +86,32 @@ def runs(params: Params, suite: str) -> list[Run]:
 
 
 def upstream_runs(params: Params, run: Run) -> list[Run]:
-    """The runs whose results a run takes: an earlier stage, or another method's."""
+    """Return the runs that a run depends on: an earlier stage of its plan, or a run of another method."""
     plan = resolve(params, run)["plan"]
     return [parse_run(params, part["of"]) for part in plan.values() if isinstance(part, dict) and "of" in part]
 
 
-def with_upstream(params: Params, these: Iterable[Run], takers: Sequence[Run] = ()) -> list[Run]:
-    """These runs and all whose results they take, once each, lenders first; `takers` are those that led to them.
+def with_upstream(params: Params, selected: Iterable[Run], dependents: Sequence[Run] = ()) -> list[Run]:
+    """Return the runs and everything upstream of them, each once, upstream runs first.
 
-    Raises ParamsError when a run takes from itself.
+    `dependents` are the runs on the path that led here. Raises ParamsError if a run depends on itself.
     """
-    found: dict[Run, None] = {}
-    for run in these:
-        if run in takers:
+    ordered: dict[Run, None] = {}
+    for run in selected:
+        if run in dependents:
             raise ParamsError(
-                f"{run.id}: takes from itself, by way of {takers[-1].id}; name another method in its plan"
+                f"{run.id}: depends on itself through {dependents[-1].id}; name another method in its plan"
             )
-        if run not in found:
-            found |= dict.fromkeys([*with_upstream(params, upstream_runs(params, run), (*takers, run)), run])
-    return list(found)
+        if run not in ordered:
+            ordered |= dict.fromkeys([*with_upstream(params, upstream_runs(params, run), (*dependents, run)), run])
+    return list(ordered)
 
 
 def expand_suite(params: Params, suite: str) -> Tree:
-    """A suite with every name in it replaced by what it names: what a report needs to know."""
+    """Return a suite with every name in it replaced by the content of its file, as reports use it."""
     tree = suite_of(params, suite)
 
-    def table_of(table: Tree) -> Tree:
+    def expand_table(table: Tree) -> Tree:
         dataset = table["dataset"]
         return {
             **table,
@@ -121,33 +121,33 @@ def expand_suite(params: Params, suite: str) -> Tree:
         }
 
     protocol = {"name": tree["protocol"], "note": "", **params.protocols[tree["protocol"]]}
-    tables = [table_of(table) for table in tree["tables"]]
+    tables = [expand_table(table) for table in tree["tables"]]
     return {"name": suite, "note": "", **tree, "protocol": protocol, "tables": tables}
 
 
 def data_config(params: Params, dataset: str) -> Tree:
-    """What the store of a dataset is made from."""
+    """Return the configuration of a dataset's store."""
     tree = params.datasets[dataset]
     return {"dataset": dataset, **{key: tree[key] for key in ("source", "num_classes", "image_size")}}
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
-    """What a split is drawn from; a setting's own holdout comes before its dataset's."""
+    """Return the configuration of a split; a setting's own holdout replaces that of the dataset."""
     tree, own = params.datasets[dataset], setting_config(params, dataset, setting)
-    kept = {key: tree[key] for key in ("num_classes", "holdout", "class_order")}
-    kept["holdout"] = own.pop("holdout", kept["holdout"])
-    return {"dataset": dataset, "setting": own, "seed": seed, **kept}
+    common = {key: tree[key] for key in ("num_classes", "holdout", "class_order")}
+    common["holdout"] = own.pop("holdout", common["holdout"])
+    return {"dataset": dataset, "setting": own, "seed": seed, **common}
 
 
 def setting_config(params: Params, dataset: str, setting: str) -> Tree:
-    """A setting with nothing left to default."""
+    """Return a setting with its defaults filled in."""
     return {"name": setting, "reversed": False, **params.datasets[dataset]["settings"][setting]}
 
 
 def resolve(params: Params, run: Run) -> Tree:
-    """The resolved configuration of a run, without its key; what `traced` says is raised."""
+    """Return the resolved configuration of a run without its key; raises what `trace_options` raises."""
     dataset, protocol = params.datasets[run.dataset], params.protocols[run.protocol]
-    method, optimizer, stage, _ = traced(params, run)
+    method, optimizer, stage, _ = trace_options(params, run)
     return {
         "run": run.id,
         "dataset": {
@@ -166,14 +166,14 @@ def resolve(params: Params, run: Run) -> Tree:
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
         "optimizer": optimizer,
-        "plan": _plan(run, stage),
+        "plan": _plan_config(run, stage),
         "seed": run.seed,
         "draw_seed": _draw_seed(run),
     }
 
 
 class Source(NamedTuple):
-    """Where a value stands: a file, and the block in it, such as ("where", "digits/*") or ("overrides",)."""
+    """Source of a value: a file, and the block in it, such as ("where", "digits/*") or ("overrides",)."""
 
     file: str
     block: tuple[str, ...] = ()
@@ -182,8 +182,8 @@ class Source(NamedTuple):
         return ", ".join([self.file, *([" ".join(self.block)] if self.block else [])])
 
 
-class Traced(NamedTuple):
-    """A method as its run has it, and where the value of each `component.option` comes from."""
+class TracedMethod(NamedTuple):
+    """Method of a run with all options set, and the source of the value of each `component.option`."""
 
     method: Tree
     optimizer: Tree
@@ -191,75 +191,80 @@ class Traced(NamedTuple):
     sources: dict[str, Source]
 
 
-def traced(params: Params, run: Run) -> Traced:
-    """The method of a run, with nothing left to choose; a run of no dataset and setting has what no `where` changes.
+def trace_options(params: Params, run: Run) -> TracedMethod:
+    """Return the method of a run with all options set; `where` is ignored if dataset and setting are empty.
 
-    The protocol's optimiser comes first, then the method's own, then the method's `where` entries that match
-    `<dataset>/<setting>` in their order, then the protocol's overrides, then what an ablation changes, so that it holds
-    in every setting and protocol, and last what the plan changes in this stage. A protocol's ratio of unlabeled to
-    labeled images holds for every method that takes any.
-    Raises ParamsError when the plan has no such stage, or cannot share out the steps.
+    Later sources replace earlier ones: the protocol's optimizer; the method's own optimizer; the method's `where`
+    entries that match `<dataset>/<setting>`, in order; the protocol's overrides; the `change` of an ablation, which
+    thereby holds in every setting and protocol; the changes of the plan for this stage. A protocol's unlabeled ratio
+    applies to every method that uses unlabeled images.
+    Raises ParamsError if the plan has no such stage, or cannot divide the steps.
     """
     protocol, method = params.protocols[run.protocol], copy_tree(params.methods[run.recipe])
     method.setdefault("addons", [])
-    if method["unlabeled_ratio"]:  # a method of labels alone stays one
+    if method["unlabeled_ratio"]:  # a supervised method stays supervised
         method["unlabeled_ratio"] = protocol.get("unlabeled_ratio", method["unlabeled_ratio"])
     own = method.get("optimizer", {})
     optimizer = {**protocol["optimizer"], **own}
-    mine = Source(params.file("method", method.get("of", run.recipe)))
-    theirs = Source(params.file("protocol", run.protocol))
-    sources = {f"optimizer.{key}": mine if key in own else theirs for key in optimizer}
-    sources |= {f"{part['name']}.{key}": mine for _, part in parts(method) for key in part}
+    method_source = Source(params.file("method", method.get("of", run.recipe)))
+    protocol_source = Source(params.file("protocol", run.protocol))
+    sources = {f"optimizer.{key}": method_source if key in own else protocol_source for key in optimizer}
+    sources |= {f"{part['name']}.{key}": method_source for _, part in parts(method) for key in part}
 
     def apply(changes: Mapping[str, Any], source: Source) -> None:
-        sources.update({key: source for key, value in changes.items() if put(key, value, method, optimizer)})
+        sources.update({key: source for key, value in changes.items() if set_option(key, value, method, optimizer)})
 
     for pattern, changes in method.get("where", {}).items():
         if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
-            apply(changes, Source(mine.file, ("where", pattern)))
-    apply(protocol.get("overrides", {}), Source(theirs.file, ("overrides",)))
+            apply(changes, Source(method_source.file, ("where", pattern)))
+    apply(protocol.get("overrides", {}), Source(protocol_source.file, ("overrides",)))
     apply(method.get("change", {}), Source(params.file("method", run.recipe), ("change",)))
-    stage = _stage(run, method, protocol["steps"])
-    apply(stage.changes, Source(mine.file, ("plan",)))
-    return Traced(method, optimizer, stage, sources)
+    stage = _find_stage(run, method, protocol["steps"])
+    apply(stage.changes, Source(method_source.file, ("plan",)))
+    return TracedMethod(method, optimizer, stage, sources)
 
 
 def copy_tree(tree: Any) -> Any:
-    """A copy of dicts and lists at every level; `copy.deepcopy` takes five times as long."""
+    """Copy dicts and lists at every level; `copy.deepcopy` takes five times as long."""
     if isinstance(tree, dict):
         return {key: copy_tree(value) for key, value in tree.items()}
     return [copy_tree(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def plan_of(method: Tree) -> Plan:
-    """The plan that a method names; without one it is a single stage."""
+    """Return the plan of a method; without one it has a single stage."""
     options = dict(method.get("plan", {}))
     return load(PLANS[options.pop("name")])(**options) if options else Plan()
 
 
 def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
-    """The stages of a method whose options are final, under a protocol of so many steps."""
-    parts = (method["learner"], *method["addons"])
-    options = {f"{part['name']}.{key}": value for part in parts for key, value in part.items() if key != "name"}
+    """Return the stages of a method whose options are all set, under a protocol of `steps` steps."""
+    components = (method["learner"], *method["addons"])
+    options = {
+        f"{component['name']}.{key}": value
+        for component in components
+        for key, value in component.items()
+        if key != "name"
+    }
     stages = plan_of(method).stages(steps, options)
     if needs_estimate(options) and not stages[-1].estimate:
         raise ParamsError(
-            "add-on 'darp': prior 'estimated' waits for an estimate that this method's plan does not make; say "
-            "plan: {name: prior, by: supervised_survey}, or give sizes by prior 'given'"
+            "add-on 'darp': prior 'estimated' requires an estimate, which this method's plan does not make; set "
+            "plan: {name: prior, by: supervised_survey}, or give the sizes with prior 'given'"
         )
     return stages
 
 
-def _stage(run: Run, method: Tree, steps: int) -> Stage:
+def _find_stage(run: Run, method: Tree, steps: int) -> Stage:
     stages = {stage.name: stage for stage in stages_of(method, steps)}
     if run.stage not in stages:
-        words = [name for name in stages if name]
-        raise ParamsError(f"{run.id}: '{run.recipe}' has no stage '{run.stage}'{did_you_mean(run.stage, words)}")
+        names = [name for name in stages if name]
+        raise ParamsError(f"{run.id}: unknown stage '{run.stage}' of '{run.recipe}'{did_you_mean(run.stage, names)}")
     return stages[run.stage]
 
 
-def _plan(run: Run, stage: Stage) -> Tree:
-    """What the stage takes from other runs, by their ids, and what it is to leave for others."""
+def _plan_config(run: Run, stage: Stage) -> Tree:
+    """Return the results that a stage loads from other runs, by their ids, and those that it saves for others."""
     plan: Tree = {}
     match stage.split:
         case Expanded(by, exponent):
@@ -267,19 +272,19 @@ def _plan(run: Run, stage: Stage) -> Tree:
         case HeldOut(per_class):
             plan["split"] = {"held_out": per_class}
     if stage.encoder:
-        upstream_run = run._replace(method=stage.encoder.of)
-        plan["encoder"] = {"of": upstream_run.id, "statistics": stage.encoder.statistics}
+        upstream = run._replace(method=stage.encoder.of)
+        plan["encoder"] = {"of": upstream.id, "statistics": stage.encoder.statistics}
     if stage.estimate:
         plan["estimate"] = {"of": run._replace(method=stage.estimate.of).id, "into": stage.estimate.into}
     if stage.survey:
         plan["survey"] = True
     if stage.name:
-        plan["answers"] = True  # to the unlabeled images
+        plan["answers"] = True  # predictions for the unlabeled images
     return plan
 
 
 def _draw_seed(run: Run) -> int:
-    """What networks, batches and views are drawn with: the seed, but no two generations start alike."""
+    """Return the seed of networks, batches and views: the run's seed, or another one for each earlier stage."""
     if not run.stage:
         return run.seed
     return int.from_bytes(hashlib.sha256(f"{run.seed}/{run.stage}".encode()).digest()[:4], "little")

@@ -1,8 +1,7 @@
-"""The options of a component are its constructor's keyword-only arguments, read without importing its module.
+"""Read the options of a component, the keyword-only arguments of its constructor, without importing its module.
 
-Only the source text is read, so checking every file of params/ costs no import of torch. Annotations that YAML can
-fill are understood: int, float, bool, str, Literal, list, tuple, Sequence, unions, None, and names given to them in
-the same module.
+Only source text is read, so that checking params/ does not import torch. Supported annotations are int, float, bool,
+str, Literal, list, tuple, Sequence, unions, None, and aliases of these in the same module.
 """
 
 from __future__ import annotations
@@ -18,18 +17,20 @@ from typing import Any, NamedTuple
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
-# What a constructor may call where it checks its options.
-CALLED = {function.__name__: function for function in (all, any, float, frozenset, isinstance, len, max, min, str, sum)}
+# Functions that a constructor may call in checks of its options.
+ALLOWED_CALLS = {
+    function.__name__: function for function in (all, any, float, frozenset, isinstance, len, max, min, str, sum)
+}
 
 
 class Kind(NamedTuple):
-    """What an option may hold: one of the scalars, a fixed set of values, a sequence, or any of several kinds."""
+    """Kind of values of an option: a scalar, one of fixed values, a sequence, or a union of kinds."""
 
     name: str  # int | float | bool | str | none | literal | sequence | union
-    parts: tuple[Any, ...] = ()  # values of a literal, kinds of a sequence's items or of a union
+    parts: tuple[Any, ...] = ()  # values of a literal, kind of a sequence's items, kinds of a union
 
     def accepts(self, value: object) -> bool:
-        """Whether `value`, as YAML gives it, may be passed; an int will do for a float, a bool for neither."""
+        """Return True if a value from YAML is allowed; an int is allowed as a float, a bool is no number."""
         match self.name:
             case "none":
                 return value is None
@@ -66,33 +67,33 @@ class Option(NamedTuple):
 
 
 def module_file(module: str, root: Path | None = None) -> Path | None:
-    """The file of a dotted module below `root`; None when there is none."""
+    """Return the file of a dotted module below `root`; None if it is missing."""
     base = (root or ROOT).joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 @cache
 def options(spec: str, root: Path | None = None) -> dict[str, Option]:
-    """The options of "module:Class", by name.
+    """Return the options of "module:Class", by name.
 
-    Raises ParamsError when the module, the class or a readable annotation is missing.
+    Raises ParamsError if the module or the class is missing, or an annotation is not supported.
     """
-    tree, init = _source(spec, root)
+    tree, init = _parse_class(spec, root)
     return {
-        arg.arg: Option(_kind(arg.annotation, tree, f"{spec}({arg.arg})"), default is None)
-        for arg, default in _keywords(init)
+        arg.arg: Option(_parse_annotation(arg.annotation, tree, f"{spec}({arg.arg})"), default is None)
+        for arg, default in _keyword_arguments(init)
     }
 
 
 def defaults(spec: str, root: Path | None = None) -> dict[str, object]:
-    """The values that "module:Class" gives the options that nobody names."""
-    _, init = _source(spec, root)
-    return {arg.arg: ast.literal_eval(default) for arg, default in _keywords(init) if default is not None}
+    """Return the default values of the options of "module:Class"."""
+    _, init = _parse_class(spec, root)
+    return {arg.arg: ast.literal_eval(default) for arg, default in _keyword_arguments(init) if default is not None}
 
 
 def summary(spec: str, root: Path | None = None) -> str:
-    """The first line of what "module:Class" says of itself."""
-    tree, _ = _source(spec, root)
+    """Return the first line of the docstring of "module:Class"."""
+    tree, _ = _parse_class(spec, root)
     (node,) = (item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == spec.split(":")[1])
     return (ast.get_docstring(node) or "").partition("\n")[0]
 
@@ -100,52 +101,53 @@ def summary(spec: str, root: Path | None = None) -> str:
 def refusals(
     spec: str, given: Mapping[str, object], root: Path | None = None, env: Mapping[str, object] | None = None
 ) -> list[tuple[str, set[str]]]:
-    """What the constructor of "module:Class" has against these options, each with the names of what it looked at.
+    """Return the errors that the constructor of "module:Class" would raise for these options, without calling it.
 
-    That is the message of every `if <test>: raise ParamsError(<message>)` in it that reads options and `env.<field>`
-    alone: a bound is written once, where it holds for every caller, and is told here before anything is imported or
-    run. `env` has the fields of `records.Env` that are known, and a test that reads another one is left to the
-    constructor. The options must be those that the constructor has, and of their kinds. A field is named "env.<field>".
+    These are the messages of every `if <test>: raise ParamsError(<message>)` in it that reads only options and
+    `env.<field>`: a bound is written once, in the constructor, and checked here before anything is imported or run.
+    `env` has the known fields of `records.Env`; tests that read other fields are left to the constructor. The options
+    must exist and have the right kinds. Each message comes with the names that it reads, a field as "env.<field>".
     """
     values = {**defaults(spec, root), **given}
     scope = {**values, "env": SimpleNamespace(**(env or {}))}
     known = {*values, *(f"env.{field}" for field in env or {})}
     guards = [(test, message, read) for test, message, read in _guards(spec, root) if read <= known]
-    return [(str(_value(message, scope)), set(read)) for test, message, read in guards if _value(test, scope)]
+    return [(str(_evaluate(message, scope)), set(read)) for test, message, read in guards if _evaluate(test, scope)]
 
 
 def attribute(
-    spec: str, name: str, given: Mapping[str, object], absent: object = None, root: Path | None = None
+    spec: str, name: str, given: Mapping[str, object], default: object = None, root: Path | None = None
 ) -> object:
-    """What an object of "module:Class" with these options has as `name`; `absent` where the source gives it nothing.
+    """Return the attribute `name` of "module:Class" with these options, `default` if the source does not set it.
 
-    That is what its constructor sets `self.name` to, where that depends on options alone, else what the class or its
-    bases in the same module do. Raises ParamsError when it cannot be told without running the code.
+    It is set by the constructor as `self.name`, or by the class or its bases in the same module. Raises ParamsError if
+    the value cannot be determined without running the code.
     """
     values = {**defaults(spec, root), **given}
-    found, plain = _set(spec, name, root)
-    if found is None and plain:
-        return absent
-    if found is None or not plain or not _free(found) <= values.keys():
-        raise ParamsError(f"{spec}: what {name} is depends on more than its options")
-    return _value(found, values)
+    assigned, unconditional = _find_assignment(spec, name, root)
+    if assigned is None and unconditional:
+        return default
+    if assigned is None or not unconditional or not _names_read(assigned) <= values.keys():
+        raise ParamsError(f"{spec}: {name} depends on more than the options; set it in the class or from options alone")
+    return _evaluate(assigned, values)
 
 
 @cache
-def _set(spec: str, name: str, root: Path | None) -> tuple[ast.expr | None, bool]:
-    """What `attribute` is set to, and whether that is in one place, whatever happens."""
-    tree, init = _source(spec, root)
-    inside = [node for node in ast.walk(init) if _is(node, f"self.{name}")] if init else []
-    bodies = [init] if inside else _family(tree, spec.split(":")[1])
-    found = next((value for body in bodies if (value := _assigned(body, f"self.{name}" if inside else name))), None)
-    return found, not inside or (len(inside) == 1 and found is not None)
+def _find_assignment(spec: str, name: str, root: Path | None) -> tuple[ast.expr | None, bool]:
+    """Return the value that an attribute is set to, and True if the constructor sets it exactly once or not at all."""
+    tree, init = _parse_class(spec, root)
+    inside = [node for node in ast.walk(init) if _is_assigned(node, f"self.{name}")] if init else []
+    target = f"self.{name}" if inside else name
+    bodies = [init] if inside else _class_and_bases(tree, spec.split(":")[1])
+    value = next((value for body in bodies if (value := _last_assignment(body, target))), None)
+    return value, not inside or (len(inside) == 1 and value is not None)
 
 
 @cache
 def _guards(spec: str, root: Path | None) -> list[tuple[ast.expr, ast.expr, set[str]]]:
-    """The tests of a constructor that raise where they hold, what the error says, and the names that both read."""
-    _, init = _source(spec, root)
-    found = []
+    """Return the tests after which a constructor raises, the messages, and the names that both read."""
+    _, init = _parse_class(spec, root)
+    guards = []
     for item in init.body if init else ():
         match item:
             case ast.If(
@@ -153,73 +155,73 @@ def _guards(spec: str, root: Path | None) -> list[tuple[ast.expr, ast.expr, set[
                 body=[ast.Raise(exc=ast.Call(func=ast.Name(id="ParamsError"), args=[message]))],
                 orelse=[],
             ):
-                found.append((test, message, _free(test, message)))
-    return found
+                guards.append((test, message, _names_read(test, message)))
+    return guards
 
 
-def _free(*parts: ast.expr) -> set[str]:
-    """The names that expressions read, without their own and what they call; a field of `env` is "env.<field>"."""
+def _names_read(*parts: ast.expr) -> set[str]:
+    """Return the names that expressions read, except functions and their own variables; fields are "env.<field>"."""
     nodes = [node for part in parts for node in ast.walk(part)]
     fields = [node for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "env"]
     names = [node for node in nodes if isinstance(node, ast.Name)]
-    own = {node.id for node in names if isinstance(node.ctx, ast.Store)}  # of a comprehension
+    own = {node.id for node in names if isinstance(node.ctx, ast.Store)}  # variables of comprehensions
     whole = {id(node) for node in names} - {id(node.value) for node in fields}
-    free = {node.id for node in names if id(node) in whole} - own - CALLED.keys()
+    free = {node.id for node in names if id(node) in whole} - own - ALLOWED_CALLS.keys()
     return free | {f"env.{node.attr}" for node in fields}
 
 
-def _is(node: ast.AST, target: str) -> bool:
-    """Whether something is written to `target` here."""
+def _is_assigned(node: ast.AST, target: str) -> bool:
+    """Return True if a node is `target` on the left of an assignment."""
     return isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node) == target
 
 
-def _assigned(node: ast.FunctionDef | ast.ClassDef | None, target: str) -> ast.expr | None:
-    """What the body of a function or class last sets `target` to."""
-    found = None
+def _last_assignment(node: ast.FunctionDef | ast.ClassDef | None, target: str) -> ast.expr | None:
+    """Return the last value that the body of a function or class assigns to `target`."""
+    last = None
     for item in node.body if node else ():
         match item:
-            case ast.Assign(targets=[place], value=value) if ast.unparse(place) == target:
-                found = value
-            case ast.AnnAssign(target=place, value=ast.expr() as value) if ast.unparse(place) == target:
-                found = value
-    return found
+            case ast.Assign(targets=[left], value=value) if ast.unparse(left) == target:
+                last = value
+            case ast.AnnAssign(target=left, value=ast.expr() as value) if ast.unparse(left) == target:
+                last = value
+    return last
 
 
-def _value(node: ast.expr, values: Mapping[str, object]) -> object:
-    """What an expression of the package's own source gives."""
-    return eval(_code(node), {"__builtins__": {}, **CALLED, **values})
+def _evaluate(node: ast.expr, values: Mapping[str, object]) -> object:
+    """Evaluate an expression of the package's own source."""
+    return eval(_compile(node), {"__builtins__": {}, **ALLOWED_CALLS, **values})
 
 
 @cache
-def _code(node: ast.expr) -> CodeType:
+def _compile(node: ast.expr) -> CodeType:
     return compile(ast.Expression(node), "<guard>", "eval")
 
 
-def _keywords(init: ast.FunctionDef | None) -> list[tuple[ast.arg, ast.expr | None]]:
-    """Keyword-only arguments and their defaults."""
+def _keyword_arguments(init: ast.FunctionDef | None) -> list[tuple[ast.arg, ast.expr | None]]:
+    """Return the keyword-only arguments and their defaults."""
     return list(zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)) if init else []
 
 
 @cache
-def _source(spec: str, root: Path | None) -> tuple[ast.Module, ast.FunctionDef | None]:
+def _parse_class(spec: str, root: Path | None) -> tuple[ast.Module, ast.FunctionDef | None]:
     module, name = spec.split(":")
     path = module_file(module, root)
     if path is None:
-        raise ParamsError(f"daso/config/registry.py: there is no module {module}")
+        raise ParamsError(f"daso/config/registry.py: missing module {module}; correct its name")
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     return tree, _constructor(tree, name, spec)
 
 
 def _constructor(tree: ast.Module, name: str, spec: str) -> ast.FunctionDef | None:
-    """`__init__` of the class, or of the first base in the same module that has one."""
+    """Return `__init__` of the class, or of the first base in the same module that has one."""
     if not any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body):
-        raise ParamsError(f"daso/config/registry.py: {spec} names no class of that module")
-    items = (item for node in _family(tree, name) for item in node.body)
+        raise ParamsError(f"daso/config/registry.py: {spec}: missing class {name}; correct its name")
+    items = (item for node in _class_and_bases(tree, name) for item in node.body)
     return next((item for item in items if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
 
 
-def _family(tree: ast.Module, name: str) -> Iterator[ast.ClassDef]:
-    """The class of that name and its bases in the same module, nearest first."""
+def _class_and_bases(tree: ast.Module, name: str) -> Iterator[ast.ClassDef]:
+    """Yield the class of that name and its bases in the same module, nearest first."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     queue = [name]
     for name in queue:
@@ -228,35 +230,35 @@ def _family(tree: ast.Module, name: str) -> Iterator[ast.ClassDef]:
             queue += [base.id for base in node.bases if isinstance(base, ast.Name)]
 
 
-def _kind(node: ast.expr | None, tree: ast.Module, what: str) -> Kind:
+def _parse_annotation(node: ast.expr | None, tree: ast.Module, where: str) -> Kind:
     match node:
         case ast.Constant(value=None):
             return Kind("none")
         case ast.Constant(value=str(text)):
-            return _kind(ast.parse(text, mode="eval").body, tree, what)
+            return _parse_annotation(ast.parse(text, mode="eval").body, tree, where)
         case ast.Name(id="int" | "float" | "bool" | "str" as name):
             return Kind(name)
         case ast.Name(id=name):
-            return _kind(_alias(name, tree, what), tree, what)
+            return _parse_annotation(_resolve_alias(name, tree, where), tree, where)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return Kind("union", (_kind(left, tree, what), _kind(right, tree, what)))
+            return Kind("union", (_parse_annotation(left, tree, where), _parse_annotation(right, tree, where)))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
             return Kind("literal", tuple(ast.literal_eval(item) for item in _items(inner)))
         case ast.Subscript(value=ast.Name(id="list" | "tuple" | "Sequence"), slice=inner):
-            return Kind("sequence", (_kind(_items(inner)[0], tree, what),))
-    raise ParamsError(f"{what}: options are annotated with int, float, bool, str, Literal, list or a union of them")
+            return Kind("sequence", (_parse_annotation(_items(inner)[0], tree, where),))
+    raise ParamsError(f"{where}: unknown annotation; use int, float, bool, str, Literal, list or a union of them")
 
 
 def _items(node: ast.expr) -> list[ast.expr]:
     return list(node.elts) if isinstance(node, ast.Tuple) else [node]
 
 
-def _alias(name: str, tree: ast.Module, what: str) -> ast.expr:
-    """What the module calls `name`: `Blend = Literal[...] | float`."""
+def _resolve_alias(name: str, tree: ast.Module, where: str) -> ast.expr:
+    """Return the annotation that the module names `name`, as in `Blend = Literal[...] | float`."""
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
                 return value
             case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
                 return value
-    raise ParamsError(f"{what}: the annotation '{name}' is not known here; write it out")
+    raise ParamsError(f"{where}: unknown annotation '{name}'; write it out")

@@ -1,4 +1,4 @@
-"""The form of a resolved configuration: what a run reads of it before any component looks at its own options."""
+"""Check the parts of a resolved configuration that a run reads itself; components check their own options."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
 from daso.data.validate import COUNT, NUMBER, Number, OneOf, schema_error
 
-POSITIVE, MOST = Number(1, whole=True), 10**9
-RUN = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a path, and none that leads elsewhere
+POSITIVE, MAX_COUNT = Number(1, whole=True), 10**9
+RUN_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # a relative path without `..`
 NAMED = {"name": str}
-ANNEAL = ("constant", "cosine", "half_cosine")  # where nothing is said, the first
+ANNEAL = ("constant", "cosine", "half_cosine")  # the first is the default
 FORM = {
     **{"run": str, "key": str, "seed": COUNT, "draw_seed": COUNT, "setting": NAMED, "plan": dict},
     "split_config_sha256": str,
@@ -21,7 +21,7 @@ FORM = {
         **{"mean": [NUMBER], "std": [NUMBER], "augment": {"flip": bool, "pad": COUNT, "cutout": COUNT, "ops": [str]}},
     },
     "protocol": {
-        **{"name": str, "steps": Number(1, MOST, whole=True), "batch_size": Number(1, MOST, whole=True)},
+        **{"name": str, "steps": Number(1, MAX_COUNT, whole=True), "batch_size": Number(1, MAX_COUNT, whole=True)},
         **{"precision": str, "network": NAMED, "checkpoint_every": POSITIVE},
         **{"teacher": {"decay": Number(0, 1), "bn": str}, "evaluation": {"every": POSITIVE, "median_of": POSITIVE}},
     },
@@ -40,19 +40,19 @@ PLAN = {
 
 
 def config_error(config: Mapping[str, Any]) -> str | None:
-    """The first thing in a resolved configuration that is not as `resolve` writes it; None where all is."""
-    if wrong := schema_error(config, FORM):
-        return wrong
-    if config["optimizer"].get("anneal", ANNEAL[0]) not in ANNEAL:
-        return f"optimizer.anneal is not one of {', '.join(ANNEAL)}"
+    """Return the first error of a resolved configuration that `resolve` may not have written; None if it is valid."""
+    if error := schema_error(config, FORM):
+        return error
+    if (anneal := config["optimizer"].get("anneal", ANNEAL[0])) not in ANNEAL:
+        return f"optimizer.anneal: expected one of {', '.join(ANNEAL)}, got {anneal!r}"
     plan = {name: form for name, form in PLAN.items() if name in config["plan"]}
-    if wrong := schema_error(config["plan"], plan, "plan"):
-        return wrong
-    if not (RUN.fullmatch(config["run"]) and RUN.fullmatch(config["key"])):
-        return f"'{config['run']}' with the key '{config['key']}' names no run"
+    if error := schema_error(config["plan"], plan, "plan"):
+        return error
+    if not (RUN_ID.fullmatch(config["run"]) and RUN_ID.fullmatch(config["key"])):
+        return f"invalid run id '{config['run']}' or key '{config['key']}'"
     method, network = config["method"], config["protocol"]["network"]
-    named = [("learner", method["learner"], LEARNERS), ("network", network, NETWORKS)]
-    for kind, part, known in [*named, *(("add-on", part, ADDONS) for part in method["addons"])]:
-        if part["name"] not in known:
-            return f"there is no {kind} '{part['name']}'"
+    components = [("learner", method["learner"], LEARNERS), ("network", network, NETWORKS)]
+    for kind, component, known in [*components, *(("add-on", addon, ADDONS) for addon in method["addons"])]:
+        if component["name"] not in known:
+            return f"unknown {kind} '{component['name']}'"
     return None

@@ -46,11 +46,11 @@ def test_answers(capsys, words, line):
         ("list method", "list: there is no 'method'; did you mean 'methods'?"),
         (
             "explain fixmatch+dasso",
-            "params/methods: there is no method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
+            "params/methods: unknown method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
         ),
         ("cell t4 r1 c1", "table 4, row 1, column 1: there is no dataset semi-aves (params/datasets/semi-aves.yaml)"),
         ("cell", "cell: 'table ' names no cell; write `table 1, row 6, column 3` or `t1 r6 c3`"),
-        ("explain fixmatch --protocol papr", "params: there is no protocol 'papr'; did you mean 'paper'?"),
+        ("explain fixmatch --protocol papr", "params: unknown protocol 'papr'; did you mean 'paper'?"),
     ],
 )
 def test_errors_are_one_line(capsys, words, error):
@@ -103,8 +103,8 @@ import sys
 from collections import Counter
 from daso.config import params as reader
 from daso.cli import main
-parsed, real = Counter(), reader._file
-reader._file = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest))[1]
+parsed, real = Counter(), reader._read_tree
+reader._read_tree = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest))[1]
 assert main(["plan", "smoke"]) == 0
 assert len(parsed) > 50 and set(parsed.values()) == {1}, parsed
 assert main(["resolve", "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"]) == 0

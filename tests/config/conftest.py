@@ -24,7 +24,7 @@ settings:
 
 @pytest.fixture
 def params(tmp_path, monkeypatch):
-    """Digits alone in params/ of the working directory; `params(file, edit)` changes one file."""
+    """Write params/ with only digits to the working directory; return `change(file, edit)`, which edits one file."""
     monkeypatch.chdir(tmp_path)
     for name in ("protocols/digits.yaml", "protocols/smoke.yaml", "suites/smoke.yaml", "suites/quickstart.yaml"):
         _copy(name)

@@ -1,4 +1,4 @@
-"""The cache of results between processes: never those of other files, and never needed."""
+"""The cache of results between processes: it never returns results of other files, and works without a cache."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from daso.config import cache
-from daso.config.cache import FOLDER, kept
+from daso.config.cache import FOLDER, cached
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def result(project, made, value=None, name="n", also=""):
         made.append((project / "a.txt").read_text())
         return value or {"text": made[-1]}
 
-    return kept(project, name, lambda: [project / "a.txt"], make, also)
+    return cached(project, name, lambda: [project / "a.txt"], make, also)
 
 
-def test_made_once_until_a_file_changes(project):
+def test_result_is_made_once_until_a_file_changes(project):
     made = []
     assert [result(project, made) for _ in range(2)] == [{"text": "1"}] * 2
     (project / "a.txt").write_text("2")
@@ -38,24 +38,24 @@ def test_made_once_until_a_file_changes(project):
     assert made == ["1", "2", "2"]
 
 
-def test_a_copy_of_a_working_copy_keeps_the_results(project, tmp_path):
+def test_copy_of_a_working_copy_uses_the_cache(project, tmp_path):
     made = []
     result(project, made)
     copy = shutil.copytree(project, tmp_path / "copy")
     assert result(copy, made) == {"text": "1"}
     assert made == ["1"]
     (copy / "a.txt").rename(copy / "b.txt")
-    assert kept(copy, "n", lambda: [copy / "b.txt"], lambda: made.append("renamed")) is None
+    assert cached(copy, "n", lambda: [copy / "b.txt"], lambda: made.append("renamed")) is None
     assert made == ["1", "renamed"]
 
 
-def test_not_kept_if_a_file_changes_while_it_is_made(project):
+def test_result_is_not_cached_if_a_file_changes_while_it_is_made(project):
     def make():
         text = (project / "a.txt").read_text()
         (project / "a.txt").write_text("2")
         return text
 
-    assert kept(project, "n", lambda: [project / "a.txt"], make) == "1"
+    assert cached(project, "n", lambda: [project / "a.txt"], make) == "1"
     (project / "a.txt").write_text("1")
     made = []
     assert result(project, made) == {"text": "1"}
@@ -63,7 +63,7 @@ def test_not_kept_if_a_file_changes_while_it_is_made(project):
 
 
 @pytest.mark.parametrize("damage", [lambda text: "", lambda text: text.replace("1", "3"), lambda text: text[:-1]])
-def test_a_damaged_cache_is_replaced(project, damage):
+def test_damaged_result_is_replaced(project, damage):
     made = []
     result(project, made)
     path = project / FOLDER / "n.json"
@@ -79,7 +79,7 @@ def test_a_damaged_cache_is_replaced(project, damage):
     [lambda b: b"", lambda b: b[:10], lambda b: b[: len(b) // 2], lambda b: b"\xff" * len(b), lambda b: b + b"\n"],
     ids=["empty", "cut in the head", "half", "not UTF-8", "longer"],
 )
-def test_a_damaged_file_is_replaced(project, damage):
+def test_damaged_cache_file_is_replaced(project, damage):
     made = []
     result(project, made)
     path = project / FOLDER / "n.json"
@@ -89,15 +89,15 @@ def test_a_damaged_file_is_replaced(project, damage):
     assert (made, path.read_bytes()) == (["1", "1"], whole)
 
 
-def test_what_json_changes_is_not_kept(project):
+def test_result_that_json_would_change_is_not_cached(project):
     made = []
     for _ in range(2):
         assert result(project, made, value={1: (2,)}) == {1: (2,)}
     assert made == ["1", "1"]
 
 
-def test_outside_a_working_copy_and_without_room_it_is_made_each_time(project):
-    (project / ".snakemake").write_text("a file, where a folder is needed")
+def test_without_a_cache_folder_the_result_is_made_each_time(project):
+    (project / ".snakemake").write_text("a file instead of a folder")
     made = []
     assert [result(project, made) for _ in range(2)] == [{"text": "1"}] * 2
     (project / ".snakemake").unlink()
@@ -110,18 +110,18 @@ def test_outside_a_working_copy_and_without_room_it_is_made_each_time(project):
 WRITER = """
 import sys
 from pathlib import Path
-from daso.config.cache import kept
+from daso.config.cache import cached
 project = Path(sys.argv[1])
 def make():
     print("making", flush=True)
     sys.stdin.readline()
     return {"by": sys.argv[2], "text": "x" * 1_000_000}
-print(kept(project, "n", lambda: [project / "a.txt"], make)["by"], flush=True)
+print(cached(project, "n", lambda: [project / "a.txt"], make)["by"], flush=True)
 """
 
 
-def test_two_processes_that_write_at_once_leave_one_whole_result(project):
-    """Both find no result and make one; each returns its own, and the file holds one of them, not a mixture."""
+def test_two_concurrent_writers_leave_one_complete_result(project):
+    """Neither process finds a result; each returns its own, and the file holds one of them, not a mixture."""
     command = [sys.executable, "-c", WRITER, str(project)]
     writers = [Popen([*command, name], stdin=PIPE, stdout=PIPE, text=True) for name in ("one", "two")]
     assert [writer.stdout.readline() for writer in writers] == ["making\n"] * 2
@@ -130,13 +130,13 @@ def test_two_processes_that_write_at_once_leave_one_whole_result(project):
         writer.stdin.flush()
     assert [writer.communicate(timeout=60)[0] for writer in writers] == ["one\n", "two\n"]
     made = []
-    found = result(project, made)
-    assert (found["by"] in ("one", "two"), found["text"], made) == (True, "x" * 1_000_000, [])
+    stored = result(project, made)
+    assert (stored["by"] in ("one", "two"), stored["text"], made) == (True, "x" * 1_000_000, [])
     assert [path.name for path in (project / FOLDER).iterdir()] == ["n.json"]
 
 
-def test_a_reader_never_waits_for_a_writer_nor_reads_half_a_file(project, monkeypatch):
-    """While a writer is in the middle of its file, there is no file of that name, and a reader makes its own result."""
+def test_reader_does_not_wait_for_a_writer_or_read_half_a_file(project, monkeypatch):
+    """While a writer is in the middle of its file, the final name does not exist, so a reader makes its own result."""
     half, go_on = threading.Event(), threading.Event()
 
     def atomic_write(path, **options):
@@ -158,12 +158,12 @@ def test_a_reader_never_waits_for_a_writer_nor_reads_half_a_file(project, monkey
 
             yield Halves()
 
-    monkeypatch.setattr(cache, "whole_file", atomic_write)
+    monkeypatch.setattr(cache, "atomic_write", atomic_write)
     writer = threading.Thread(target=result, args=(project, []))
     writer.start()
     assert half.wait(60)
     assert [path.name for path in (project / FOLDER).iterdir()] == ["n.json.part"]
-    monkeypatch.setattr(cache, "whole_file", lambda path, **options: nullcontext(io.BytesIO()))
+    monkeypatch.setattr(cache, "atomic_write", lambda path, **options: nullcontext(io.BytesIO()))
     assert result(project, made) == {"text": "1"}
     assert made == ["1"]
     go_on.set()

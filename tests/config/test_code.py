@@ -4,13 +4,13 @@ import textwrap
 
 import pytest
 
-from daso.config.code import NUMBERLESS, TRAIN, bare, check_code, closure, digest_of, imported
+from daso.config.code import NUMBERLESS, TRAIN, check_code, closure, digest_of, imports_of, strip_source
 from daso.config.signature import module_file
 from daso.errors import DasoError, ParamsError
 
 
 def package(root, **files):
-    """A package `daso` of these files: a__b is daso/a/b.py, a is daso/a.py, a__init is daso/a/__init__.py."""
+    """Write a package `daso` of these files: a__b is daso/a/b.py, a is daso/a.py, a__init is daso/a/__init__.py."""
     for name, text in {"init": "", **files}.items():
         path = root / "daso" / (name.replace("__", "/") + ".py")
         path = path.with_stem("__init__") if path.stem == "init" else path
@@ -19,30 +19,30 @@ def package(root, **files):
     return root
 
 
-def test_bare_cuts_comments_docstrings_blank_lines_and_trailing_blanks():
+def test_strip_source_removes_comments_docstrings_blank_lines_and_trailing_blanks():
     source = (
         '"""What."""\n\n# why\nx = 1  # one\n\n\ndef f():\n    """Doc\n    of two lines."""   \n'
         '    return "#no"  \n\n\nclass A:\n    """only"""\n'
     )
-    assert bare(source) == 'x = 1\ndef f():\n    return "#no"\nclass A:'
+    assert strip_source(source) == 'x = 1\ndef f():\n    return "#no"\nclass A:'
 
 
-def test_bare_keeps_the_inside_of_a_text():
+def test_strip_source_keeps_the_content_of_strings():
     source = 'T = """a  \n\n  # not a comment\nb"""  # comment\nF = f"""{1}\n\nx"""\n'
-    assert bare(source) == 'T = """a  \n\n  # not a comment\nb"""\nF = f"""{1}\n\nx"""'
+    assert strip_source(source) == 'T = """a  \n\n  # not a comment\nb"""\nF = f"""{1}\n\nx"""'
 
 
-def test_bare_counts_bytes_and_characters_apart():
+def test_strip_source_handles_multibyte_characters():
     # the parser counts bytes, the tokenizer characters: γ is two bytes and one character
-    assert bare('def f(): "γγ"; return "γ"  # γ\n') == 'def f(): ; return "γ"'
+    assert strip_source('def f(): "γγ"; return "γ"  # γ\n') == 'def f(): ; return "γ"'
 
 
-def test_bare_sees_code_in_a_changed_default_and_not_in_a_changed_comment():
-    assert bare("def f(a=1):\n    return a\n") != bare("def f(a=2):\n    return a\n")
-    assert bare("x = [\n    1,  # a\n]\n") == bare("x = [\n    # b\n    1,\n]\n\n\n")
+def test_strip_source_depends_on_defaults_but_not_on_comments():
+    assert strip_source("def f(a=1):\n    return a\n") != strip_source("def f(a=2):\n    return a\n")
+    assert strip_source("x = [\n    1,  # a\n]\n") == strip_source("x = [\n    # b\n    1,\n]\n\n\n")
 
 
-def test_digest_is_the_same_on_every_python(tmp_path):
+def test_digest_does_not_depend_on_the_python_version(tmp_path):
     root = package(tmp_path, m='"""Doc."""\nx = 1  # c\n')
     module = hashlib.sha256(b"x = 1").hexdigest()
     assert digest_of(["daso.m"], root) == hashlib.sha256(f"daso.m {module}".encode()).hexdigest()
@@ -70,7 +70,7 @@ def test_closure_follows_functions_parents_and_relative_imports(tmp_path):
     )
 
 
-def test_closure_leaves_type_checking_and_the_registry_out(tmp_path):
+def test_closure_excludes_type_checking_and_the_registry(tmp_path):
     root = package(
         tmp_path,
         start="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from daso import a\n"
@@ -84,49 +84,46 @@ def test_closure_leaves_type_checking_and_the_registry_out(tmp_path):
     assert closure(["daso.start"], root) == ("daso", "daso.b", "daso.config", "daso.start")
 
 
-def test_closure_of_a_missing_entry(tmp_path):
-    with pytest.raises(ParamsError, match="there is no module daso.nothing"):
+def test_closure_of_a_missing_module(tmp_path):
+    with pytest.raises(ParamsError, match="missing module daso.nothing"):
         closure(["daso.nothing"], package(tmp_path))
 
 
-def test_imported_names_attributes_too_and_the_closure_drops_them(tmp_path):
+def test_imports_include_attributes_which_the_closure_drops(tmp_path):
     root = package(tmp_path, a="from daso.b import attribute\n", b="attribute = 1\n")
-    assert imported("daso.a", root) == ("daso.b", "daso.b.attribute")
+    assert imports_of("daso.a", root) == ("daso.b", "daso.b.attribute")
     assert closure(["daso.a"], root) == ("daso", "daso.a", "daso.b")
 
 
-def test_a_run_planned_with_other_code_is_refused():
+def test_run_planned_with_other_code_is_an_error():
     config = {
         "run": "some/run",
         "code": "0" * 64,
         "method": {"learner": {"name": "supervised"}, "addons": []},
         "protocol": {"network": {"name": "small_convnet"}},
     }
-    with pytest.raises(DasoError, match="some/run: was planned with code 0000"):
+    with pytest.raises(DasoError, match="some/run: planned with code 0000"):
         check_code(config)
     present = digest_of(closure([*TRAIN, "daso.methods.learners.supervised", "daso.models.small_convnet"]))
     check_code(config | {"code": present})
 
 
 def test_modules_outside_the_keys_compute_nothing():
-    """They import no library of arrays, but for torch's events in the stopwatch, and each other alone."""
+    """They import no array library, except torch for CUDA events in the stopwatch, and no module that does."""
     assert {name.removeprefix("daso.") for name in NUMBERLESS} == {
-        *{"errors", "paths", "machine", "data.validate"},  # messages, paths, cores and memory, forms of JSON
-        *{
-            "engine.gpus",
-            "engine.stopwatch",
-            "config.compatibility",
-        },  # which GPUs there are, seconds, which parts fit together
+        *{"errors", "paths", "machine"},  # messages, paths, cores and memory
+        *{"engine.gpus", "engine.stopwatch"},  # available GPUs, seconds
+        *{"config.compatibility", "data.validate"},  # checks that raise
     }
     for name in NUMBERLESS:
         tree = ast.parse(module_file(name).read_text())
-        found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        found |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not {library for library in found if library.split(".")[0] in ("numpy", "scipy", "PIL")}
-        assert ("torch" in found) == (name == "daso.engine.stopwatch")
+        imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        imports |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not {library for library in imports if library.split(".")[0] in ("numpy", "scipy", "PIL")}
+        assert ("torch" in imports) == (name == "daso.engine.stopwatch")
         assert set(closure([name])) <= {"daso", "daso.engine", "daso.config", "daso.data"}
 
 
-def test_a_module_that_moves_no_number_is_followed_and_in_no_digest(tmp_path):
+def test_closure_follows_modules_outside_the_keys(tmp_path):
     root = package(tmp_path, start="import daso.errors\n", errors="import daso.b\n", b="")
     assert closure(["daso.start"], root) == ("daso", "daso.b", "daso.start")

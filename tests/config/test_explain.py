@@ -1,4 +1,4 @@
-"""Every option with its value and its source, against files that say so."""
+"""Options with their values and sources, compared with the files that set them."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from daso.config.explain import aligned, explain, incompatibilities, method_of
 from daso.config.load import load
 from daso.config.paper_names import paper_name, same_method
-from daso.config.resolve import Run, Source, traced
+from daso.config.resolve import Run, Source, trace_options
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ def project():
 
 
 def row(text, key):
-    """Value and source of an option, as printed."""
+    """Return the printed value and source of an option."""
     (line,) = (line for line in text.splitlines() if line.split("  ")[0] == key)
     return [cell.strip() for cell in line.split("  ") if cell.strip()][1:]
 
@@ -43,78 +43,78 @@ def row(text, key):
         ("usadtm", "usadtm"),
     ],
 )
-def test_methods_by_the_papers_words(project, words, name):
+def test_methods_by_their_names_in_the_paper(project, words, name):
     assert method_of(project, words) == name
 
 
 @pytest.mark.parametrize("words", ["fixmatch+dasso", "fixmatch+daso+la+cb", "fixmatch+", "+fixmatch", "", "daso"])
 def test_unknown_methods(project, words):
-    with pytest.raises(ParamsError, match=f"there is no method '{words}'".replace("+", r"\+")):
+    with pytest.raises(ParamsError, match=f"unknown method '{words}'".replace("+", r"\+")):
         method_of(project, words)
 
 
-def test_the_nearest_word_is_named(project):
-    with pytest.raises(ParamsError, match=r"no method 'FixMatch\+dasso'; did you mean 'fixmatch\+daso'\?"):
+def test_unknown_method_suggests_the_closest_name(project):
+    with pytest.raises(ParamsError, match=r"unknown method 'FixMatch\+dasso'; did you mean 'fixmatch\+daso'\?"):
         method_of(project, "FixMatch+dasso")
 
 
-def test_two_files_of_one_name(params):
+def test_name_of_two_methods_is_ambiguous(params):
     params("methods/fixmatch.yaml", lambda tree: tree.update(paper={"base": "fixmatch", "addons": "daso"}))
-    with pytest.raises(ParamsError, match=r"'fixmatch\+daso' may be fixmatch or fixmatch_daso; name one of them"):
+    with pytest.raises(ParamsError, match=r"ambiguous method 'fixmatch\+daso'; choose one of fixmatch, fixmatch_daso"):
         method_of(load(), "fixmatch+daso")
 
 
-def test_every_method_of_the_paper_is_found_by_its_own_words(project):
+def test_every_method_of_the_paper_is_found_by_its_name(project):
     for name, tree in project.methods.items():
         if "paper" in tree:
             assert same_method(paper_name(tree["paper"]), paper_name(tree["paper"]).upper()), name
             assert method_of(project, paper_name(tree["paper"])) == name
 
 
-def test_sources_are_of_the_one_who_spoke_last(params):
+def test_source_of_an_option_is_the_last_file_that_sets_it(params):
     where = {"digits/*": {"daso.weight": 2.0, "daso.period": 5}, "digits/*r": {"daso.weight": 3.0}}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
-    sources = traced(load(), Run("digits", "n20-m80-l20-u10r", "digits", "fixmatch_daso", 0)).sources
+    sources = trace_options(load(), Run("digits", "n20-m80-l20-u10r", "digits", "fixmatch_daso", 0)).sources
     assert sources["daso.weight"] == Source(DASO, ("where", "digits/*r"))
     assert sources["daso.period"] == Source("params/protocols/digits.yaml", ("overrides",))
     assert sources["daso.blend"] == Source(DASO)
     assert sources["fixmatch.threshold"] == Source(DASO)
     assert sources["optimizer.lr"] == Source("params/protocols/digits.yaml")
     assert str(sources["daso.weight"]) == f"{DASO}, where digits/*r"
-    sources = traced(load(), Run("digits", "n20-m80-l20-u10", "digits", "supervised", 0)).sources
+    sources = trace_options(load(), Run("digits", "n20-m80-l20-u10", "digits", "supervised", 0)).sources
     assert sources["optimizer.lr"] == Source("params/protocols/digits.yaml", ("overrides",))
     assert sources["optimizer.momentum"] == Source("params/protocols/digits.yaml")
 
 
-def test_an_option_a_line(params):
+def test_explain_prints_one_line_for_each_option(params):
     params("methods/fixmatch_daso.yaml", lambda tree: tree["addons"][0].pop("queue_encoder"))
     text = explain(load(), "fixmatch_daso", "digits", MATCHED)
     assert row(text, "daso.dist_temperature") == ["1.5", f"{DASO}, where digits/*-u10"]
     assert row(text, "daso.queue_length") == ["64", "params/protocols/digits.yaml, overrides"]
-    assert row(text, "daso.queue_encoder") == ["teacher", "daso/methods/addons/daso.py, the constructor's default"]
+    assert row(text, "daso.queue_encoder") == ["teacher", "daso/methods/addons/daso.py, default"]
     assert row(text, "fixmatch.threshold") == ["0.95", DASO]
     assert row(text, "small_convnet.channels") == ["[16, 32, 64]", "params/protocols/digits.yaml"]
     assert row(text, "steps") == ["1200", "params/protocols/digits.yaml"]
     assert row(text, "unlabeled_ratio") == ["2", DASO]
     assert row(text, "optimizer.lr") == ["0.03", "params/protocols/digits.yaml"]
     assert row(text, "setting.gamma_u") == ["10", "params/datasets/digits.yaml"]
-    assert row(text, "setting.reversed") == ["false", "the default"]
-    assert "docs/fidelity.md: " in text
+    assert row(text, "setting.reversed") == ["false", "default"]
+    assert text.splitlines()[-1].startswith("differences from the paper (docs/fidelity.md): ")
     assert "proportional-queue" in text.splitlines()[-1]
 
 
-def test_the_comment_beside_a_value_is_shown():
+def test_explain_prints_the_comment_beside_a_value():
     text = explain(load(ROOT / "params"), "usadtm")
-    assert row(text, "usadtm.queue_factor")[-1] == "# practice"
+    assert row(text, "usadtm.queue_factor")[-1] == "# authors' code"
     assert row(text, "usadtm.weight")[-1].endswith("usadtm.yaml")
     text = explain(load(ROOT / "params"), "remixmatch_daso")
-    assert "(daso/methods/addons/daso.py)  # after sharpening: its blend is not sharpened again" in text
+    assert "(daso/methods/addons/daso.py)  # after sharpening: the blend is not sharpened" in text
     text = explain(load(ROOT / "params"), "supervised_ldam_drw")
     assert "(daso/methods/addons/ldam.py)  # from step 200,000 of 250,000 on" in text
-    assert row(text, "ldam.start")[-1].endswith(".yaml")  # of many on one line nobody knows which is meant
+    assert row(text, "ldam.start")[-1].endswith(".yaml")  # the comment may refer to any value on the line
 
 
-def test_without_a_setting_what_settings_change_is_listed(params):
+def test_without_a_setting_the_options_in_where_are_listed(params):
     text = explain(load(), "fixmatch_daso", "digits")
     assert [line.split() for line in text.splitlines() if line.startswith("daso.dist_temperature")] == [
         ["daso.dist_temperature", "0.3", DASO, *["#", "searched", "in", "{0.3,", "0.5,", "1.0,", "1.5}"]],
@@ -123,8 +123,8 @@ def test_without_a_setting_what_settings_change_is_listed(params):
     assert "setting." not in text.replace("--setting ", "")
 
 
-def test_generations(project):
-    """Five of 50,000 steps; alignment to the power 1 - g / 4 + g / 4 * 0.5, g = 0..4."""
+def test_explain_lists_the_stages_of_a_plan(project):
+    """Five generations of 50,000 steps; temperatures of alignment 1 - g / 4 + g / 4 * 0.5, g = 0..4."""
     text = explain(project, "fixmatch_crest_plus")
     stages = [line.split() for line in text.splitlines() if line.startswith("stage ")]
     assert [(words[1], words[2], words[-1]) for words in stages] == [
@@ -139,21 +139,21 @@ def test_generations(project):
     assert row(text, "crest.generations")[0] == "5"
 
 
-def test_whose_results_a_method_takes(project):
-    assert row(explain(project, "supervised_crt"), "encoder of")[0] == "supervised"
+def test_explain_prints_upstream_methods(project):
+    assert row(explain(project, "supervised_crt"), "encoder from")[0] == "supervised"
     assert row(explain(project, "supervised_crt"), "steps")[0] == "100000"
     text = explain(project, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u1")
-    assert row(text, "estimate of")[0] == "supervised_survey"
-    assert "estimate of" not in explain(project, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u100")
+    assert row(text, "estimate from")[0] == "supervised_survey"
+    assert "estimate from" not in explain(project, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u100")
 
 
-def test_where_unlabeled_classes_are_unknown_it_is_said(project):
+def test_explain_reports_unknown_classes_of_unlabeled_images(project):
     line = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
     assert line in explain(project, "fixmatch", "paper", "stl10-lt/n150-l10").splitlines()
     assert line not in explain(project, "fixmatch", "paper", "cifar10-lt/n500-m4000-l100-u100")
 
 
-def test_hindrances():
+def test_incompatibilities_with_a_setting():
     project = load(ROOT / "params")
     place = "stl10-lt/n150-l10"
     assert incompatibilities(project, "fixmatch_darp", "paper", place) == []
@@ -163,25 +163,28 @@ def test_hindrances():
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
-        (("papr", ""), "there is no protocol 'papr'; did you mean 'paper'"),
-        (("paper", "stl10-lt/n150-l1"), "no <dataset>/<setting> 'stl10-lt/n150-l1'; did you mean 'stl10-lt/n150-l10'"),
-        (("paper", "stl10-lt"), "there is no <dataset>/<setting> 'stl10-lt'"),
+        (("papr", ""), "unknown protocol 'papr'; did you mean 'paper'"),
+        (
+            ("paper", "stl10-lt/n150-l1"),
+            "unknown <dataset>/<setting> 'stl10-lt/n150-l1'; did you mean 'stl10-lt/n150-l10'",
+        ),
+        (("paper", "stl10-lt"), "unknown <dataset>/<setting> 'stl10-lt'"),
     ],
 )
-def test_unknown_protocols_and_settings(project, words, message):
+def test_unknown_protocols_and_settings(project, arguments, message):
     with pytest.raises(ParamsError, match=message):
-        explain(project, "fixmatch", *words)
+        explain(project, "fixmatch", *arguments)
 
 
-def test_every_recipe_can_be_explained(project):
+def test_every_method_can_be_explained(project):
     for name in project.methods:
         for line in explain(project, name).splitlines():
             assert line == line.rstrip()
 
 
-def test_columns():
+def test_columns_are_aligned():
     assert aligned([("a", "bb", "c"), ("a line of its own",), ("dd", "", "e f")]) == (
         "a   bb  c\na line of its own\ndd      e f\n"
     )

@@ -1,12 +1,13 @@
-"""What is said of a run before its data is there, against the split and the objects that come later."""
+"""Checks of a run before there is any data, compared with the later split and the built components."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from daso.config.feasibility import given, impossible, known_env, parts, sizes, unknown_classes, unlabeled_views
+from daso.config.feasibility import given, known_env, reasons_infeasible, sizes, unknown_classes, unlabeled_views
 from daso.config.load import load
+from daso.config.params import parts
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
 from daso.config.resolve import Run, resolve
@@ -22,33 +23,33 @@ STL = {"n1": 150, "m1": "all", "gamma_l": 10}
 
 @pytest.fixture
 def stl():
-    """The project's params and a dataset whose unlabeled classes are unknown."""
+    """Return the project's params with a dataset `blind` whose unlabeled classes are unknown."""
     params = load(ROOT / "params")
     params.datasets["blind"] = {**params.datasets["cifar10-lt"], "settings": {"n150-l10": STL}}
     return params
 
 
-def refused(params, method, dataset="blind", setting="n150-l10", protocol="paper"):
+def infeasible(params, method, dataset="blind", setting="n150-l10", protocol="paper"):
     run = Run(dataset, setting, protocol, method, 0)
-    return list(impossible(params, run, resolve(params, run)))
+    return list(reasons_infeasible(params, run, resolve(params, run)))
 
 
 @pytest.mark.parametrize("reversed_", [False, True])
-def test_sizes_are_those_of_the_split(reversed_):
+def test_sizes_equal_those_of_the_split(reversed_):
     setting = {"n1": 20, "m1": 50, "gamma_l": 20, "gamma_u": 10, "reversed": reversed_}
     ranks = np.repeat(np.arange(10), 80)
     split = draw(ranks, setting, num_classes=10, holdout=0, seed=3)
-    told = sizes(setting, 10)
-    assert told["counts"] == tuple(np.bincount(ranks[split.labeled], minlength=10))
-    assert told["unlabeled_counts"] == tuple(np.bincount(ranks[split.unlabeled], minlength=10))
-    assert (told["labeled"], told["unlabeled"]) == (len(split.labeled), len(split.unlabeled))
+    images = sizes(setting, 10)
+    assert images["counts"] == tuple(np.bincount(ranks[split.labeled], minlength=10))
+    assert images["unlabeled_counts"] == tuple(np.bincount(ranks[split.unlabeled], minlength=10))
+    assert (images["labeled"], images["unlabeled"]) == (len(split.labeled), len(split.unlabeled))
 
 
 def test_sizes_by_hand():
-    """500 / 100^(r / 9) and 4,000 of each class; of STL-10 only the labeled ones; of natural sizes nothing."""
-    told = sizes({"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 1}, 10)
-    assert told["counts"] == (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
-    assert (told["unlabeled_counts"], told["labeled"], told["unlabeled"]) == ((4000,) * 10, 1236, 40_000)
+    """500 / 100^(r / 9) labeled and 4,000 unlabeled images; STL-10 has only labeled sizes, natural sizes have none."""
+    images = sizes({"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 1}, 10)
+    assert images["counts"] == (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
+    assert (images["unlabeled_counts"], images["labeled"], images["unlabeled"]) == ((4000,) * 10, 1236, 40_000)
     assert sizes({"n1": 150, "m1": "all", "gamma_l": 10}, 2) == {
         "counts": (150, 15),
         "labeled": 165,
@@ -62,15 +63,15 @@ def test_sizes_by_hand():
     }
 
 
-def test_every_field_that_is_foreseen_is_one_of_env():
+def test_known_fields_are_fields_of_env():
     config = resolve(PARAMS, Run("cifar10-lt", "n500-m4000-l100-u100", "paper", "fixmatch", 0))
     known = known_env(config)
     assert known.keys() <= set(Env._fields)
     assert (known["num_classes"], known["batch_size"], known["steps"]) == (10, 64, 250_000)
 
 
-def test_what_a_plan_adds_to_the_labels_is_not_foreseen():
-    """The first generation of CReST has the labels as drawn, later ones have more, and nobody knows how many."""
+def test_images_that_a_plan_adds_are_unknown():
+    """The first generation of CReST has the labels as drawn, later ones have an unknown number of pseudo-labels too."""
 
     def known(stage, dataset, setting):
         return known_env(resolve(PARAMS, Run(dataset, setting, "paper", f"fixmatch_crest{stage}", 0)))
@@ -85,76 +86,80 @@ def test_what_a_plan_adds_to_the_labels_is_not_foreseen():
 
 
 @pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp"])
-def test_true_counts_that_nobody_knows_are_refused_in_one_line(stl, method):
-    (line,) = refused(stl, method)
+def test_unknown_true_counts_are_one_error(stl, method):
+    (line,) = infeasible(stl, method)
     file = f"{ROOT}/params/methods/{method}.yaml"
     assert line.startswith(f"{file}: blind/n150-l10: add-on 'darp': prior 'true_counts' needs the classes of the")
     assert "\n" not in line
     assert "give sizes by prior 'given'" in line
-    assert refused(stl, method, "cifar10-lt", "n500-m4000-l100-u100") == []
+    assert infeasible(stl, method, "cifar10-lt", "n500-m4000-l100-u100") == []
 
 
-def test_what_an_override_makes_impossible_is_the_protocols(stl):
+def test_error_of_an_override_names_the_protocol(stl):
     stl.protocols["paper"]["overrides"] = {"darp.prior": "true_counts"}
-    (line,) = refused(stl, "fixmatch_darp")
+    (line,) = infeasible(stl, "fixmatch_darp")
     assert line.startswith(f"{ROOT}/params/protocols/paper.yaml: overrides: method 'fixmatch_darp': blind/n150-l10: ")
 
 
-def test_an_estimate_of_another_number_of_classes(stl):
+def test_estimate_with_the_wrong_number_of_classes(stl):
     where = {"blind/*": {"darp.prior": "given", "darp.estimate": [1, 2, 3]}}
     stl.methods["fixmatch_darp"]["where"].update(where)
-    (line,) = refused(stl, "fixmatch_darp")
+    (line,) = infeasible(stl, "fixmatch_darp")
     assert "blind/n150-l10: add-on 'darp': estimate has 3 numbers for 10 classes; give one for each" in line
 
 
-def test_alignment_with_classes_that_nobody_knows(stl):
+def test_alignment_to_unknown_classes(stl):
     stl.methods["remixmatch"]["addons"][0]["prior"] = "unlabeled"
-    assert refused(stl, "remixmatch") == []  # it is off there
+    assert infeasible(stl, "remixmatch") == []  # alignment is disabled
     stl.methods["remixmatch"]["addons"][0]["enabled"] = True
-    (line,) = refused(stl, "remixmatch")
+    (line,) = infeasible(stl, "remixmatch")
     assert "blind/n150-l10: add-on 'distribution_alignment': prior 'unlabeled' needs the classes" in line
-    assert refused(stl, "remixmatch", "cifar10-lt", "n500-m4000-l100-u100") == []
+    assert infeasible(stl, "remixmatch", "cifar10-lt", "n500-m4000-l100-u100") == []
 
 
-def test_of_natural_sizes_nothing_is_said(stl):
+def test_natural_sizes_are_not_checked(stl):
     stl.datasets["blind"]["settings"]["n150-l10"] = {"labeled": 0.2}
-    assert refused(stl, "fixmatch_darp") == []
+    assert infeasible(stl, "fixmatch_darp") == []
 
 
-def test_a_setting_without_unlabeled_images_is_refused_for_methods_that_require_them(stl):
-    """`m1: 0`, and a share of 1: all of the tail is labeled. Supervised learning needs no unlabeled image."""
+def test_setting_without_unlabeled_images_is_an_error_for_methods_that_require_them(stl):
+    """`m1: 0`, and a labeled share of 1. Supervised learning requires no unlabeled images."""
     settings = {"m0": {"n1": 20, "m1": 0, "gamma_l": 20, "gamma_u": 1}, "all": {"n": 50, "gamma": 5, "share": 1.0}}
     stl.datasets["blind"]["settings"] = settings
     for setting in settings:
-        assert refused(stl, "fixmatch", setting=setting) == [
+        assert infeasible(stl, "fixmatch", setting=setting) == [
             f"{ROOT}/params/datasets/blind.yaml: settings.{setting}: no unlabeled images, which method 'fixmatch' "
             "requires; set another number of images in the setting, or use a method with unlabeled_ratio: 0, such as "
             "supervised"
         ]
-        assert refused(stl, "supervised", setting=setting) == []
+        assert infeasible(stl, "supervised", setting=setting) == []
 
 
-def test_parts_that_do_not_suit_each_other(stl):
+def test_incompatible_components(stl):
     stl.methods["mixmatch_daso"]["addons"][1]["weight"] = 1.0
     stl.methods["supervised"]["unlabeled_ratio"] = 2
-    (line,) = refused(stl, "mixmatch_daso")
-    assert line.endswith("add-on 'DASO' reads strong, which 'MixMatch' does not make; choose another learner")
-    (line,) = refused(stl, "supervised")
-    assert line.startswith(f"{ROOT}/params/methods/supervised.yaml: unlabeled_ratio: 2 does not suit 'Supervised'")
+    (line,) = infeasible(stl, "mixmatch_daso")
+    assert line.endswith(
+        "add-on 'DASO' reads strong, which learner 'MixMatch' does not produce; choose another learner"
+    )
+    (line,) = infeasible(stl, "supervised")
+    assert line.startswith(
+        f"{ROOT}/params/methods/supervised.yaml: unlabeled_ratio: 2 is not allowed with learner 'Supervised'"
+    )
 
 
-def test_a_run_of_a_suite_that_is_impossible_is_an_error_of_params(params):
-    """As `snakemake -n` meets it: DASO on digits with an alignment loss, on a learner without a strong view."""
+def test_infeasible_run_of_a_suite_is_an_error_of_params(params):
+    """`snakemake -n` reports it: DASO on digits with an alignment loss, on a learner without a strong view."""
     learner = {"name": "mixmatch", "alpha": 0.5, "weight": 1.0, "ramp_up": 0.1, "mixed_batches": "joint"}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(learner=learner, unlabeled_ratio=1))
     with pytest.raises(ParamsError) as raised:
         load()
     (line,) = str(raised.value).splitlines()
-    assert line.startswith("params/methods/fixmatch_daso.yaml: add-on 'DASO' reads strong, which 'MixMatch'")
+    assert line.startswith("params/methods/fixmatch_daso.yaml: add-on 'DASO' reads strong, which learner 'MixMatch'")
 
 
 @pytest.mark.parametrize("method", PARAMS.methods)
-def test_what_is_read_of_every_method_is_what_python_has(method):
+def test_attributes_read_from_source_equal_those_of_the_objects(method):
     tree = PARAMS.methods[method]
     cls = component(LEARNERS[tree["learner"]["name"]])
     assert unlabeled_views(tree["learner"]) == cls.views.u

@@ -36,7 +36,7 @@ STAGES = ("data", "split", "train", "evaluate", "report")
 
 @pytest.fixture
 def state(params, tmp_path):
-    """`state()`: every key of the smoke suite, with the code below tmp_path/code, and `edit(file, text)` of it."""
+    """Return `state()`, all keys of the smoke suite, with `state.edit(file, text)` for the code in tmp_path/code."""
     root = tmp_path / "code"
 
     def edit(file, text):
@@ -47,80 +47,82 @@ def state(params, tmp_path):
     for file, text in FILES.items():
         edit(file, text + "x = 1\n")
 
-    def take():
-        module_caches()
+    def compute():
+        clear_module_caches()
         loaded = load()
         keys = Keys(loaded, root)
-        found = {"data": {"digits": keys.data("digits")}, "report": {"smoke": keys.report("smoke")}}
-        these = runs(loaded, "smoke")
-        found["split"] = {run.seed: keys.split(run.dataset, run.setting, run.seed) for run in these}
-        found["train"] = {f"{run.method}/{run.seed}": keys.train(run) for run in these}
-        found["evaluate"] = {f"{run.method}/{run.seed}": keys.evaluate(run) for run in these}
-        return found
+        smoke = runs(loaded, "smoke")
+        return {
+            "data": {"digits": keys.data("digits")},
+            "split": {run.seed: keys.split(run.dataset, run.setting, run.seed) for run in smoke},
+            "train": {f"{run.method}/{run.seed}": keys.train(run) for run in smoke},
+            "evaluate": {f"{run.method}/{run.seed}": keys.evaluate(run) for run in smoke},
+            "report": {"smoke": keys.report("smoke")},
+        }
 
-    take.edit, take.params = edit, params
-    return take
+    compute.edit, compute.params = edit, params
+    return compute
 
 
-def module_caches():
-    """A new process would read everything again."""
+def clear_module_caches():
+    """Read the code again, as a new process does."""
     from daso.config import code
 
-    code._known.cache_clear()
+    code._cached_facts.cache_clear()
     code._facts.cache_clear()
 
 
 def changed(before, after):
-    """Stage -> the methods, or other names, whose key differs."""
+    """Return the methods, or other names, whose keys differ, by stage."""
     names = {
         stage: {str(name).split("/")[0] for name, key in before[stage].items() if after[stage].get(name) != key}
         for stage in STAGES
     }
-    return {stage: found for stage, found in names.items() if found}
+    return {stage: changed_names for stage, changed_names in names.items() if changed_names}
 
 
 ALL = {"supervised", "fixmatch", "fixmatch_daso"}
-DOWN = {"report": {"smoke"}}
+REPORT = {"report": {"smoke"}}
 
 
 def of(*methods):
-    return {"train": set(methods), "evaluate": set(methods), **DOWN}
+    return {"train": set(methods), "evaluate": set(methods), **REPORT}
 
 
 @pytest.mark.parametrize(
-    ("file", "edit", "want"),
+    ("file", "edit", "expected"),
     [
         ("methods/fixmatch_daso.yaml", lambda t: t["addons"][0].update(weight=0.5), of("fixmatch_daso")),
-        ("methods/fixmatch_daso.yaml", lambda t: t["addons"][0].update(period=7), DOWN),
+        ("methods/fixmatch_daso.yaml", lambda t: t["addons"][0].update(period=7), REPORT),
         ("methods/fixmatch.yaml", lambda t: t["learner"].update(threshold=0.9), of("fixmatch")),
-        ("methods/fixmatch.yaml", lambda t: t.update(title="Other"), DOWN),
+        ("methods/fixmatch.yaml", lambda t: t.update(title="Other"), REPORT),
         ("methods/fixmatch.yaml", lambda t: t.insert(0, "unlabeled_ratio", t.pop("unlabeled_ratio")), {}),
         ("protocols/smoke.yaml", lambda t: t["optimizer"].update(weight_decay=1e-5), of(*ALL)),
         ("protocols/smoke.yaml", lambda t: t["overrides"].update({"optimizer.lr": 0.5}), of("supervised")),
         ("protocols/smoke.yaml", lambda t: t["overrides"].update({"daso.period": 5}), of("fixmatch_daso")),
-        ("protocols/smoke.yaml", lambda t: t.update(checkpoint_every=7), DOWN),
-        ("protocols/smoke.yaml", lambda t: t.update(note="other"), DOWN),
+        ("protocols/smoke.yaml", lambda t: t.update(checkpoint_every=7), REPORT),
+        ("protocols/smoke.yaml", lambda t: t.update(note="other"), REPORT),
         ("protocols/digits.yaml", lambda t: t.update(steps=2400), {}),
-        ("suites/smoke.yaml", lambda t: t.update(note="other"), DOWN),
+        ("suites/smoke.yaml", lambda t: t.update(note="other"), REPORT),
         ("suites/quickstart.yaml", lambda t: t.update(note="other"), {}),
         ("datasets/digits.yaml", lambda t: t.update(mean=[0.1] * 3), of(*ALL)),
-        ("datasets/digits.yaml", lambda t: t.update(title="other"), DOWN),
+        ("datasets/digits.yaml", lambda t: t.update(title="other"), REPORT),
         (
             "datasets/digits.yaml",
             lambda t: t["settings"]["n20-m80-l20-u10r"].update(m1=70),
             {"split": {"0", "1"}, **of(*ALL)},
         ),
-        ("datasets/digits.yaml", lambda t: t["settings"]["n20-m80-l20-u10"].update(m1=70), DOWN),
+        ("datasets/digits.yaml", lambda t: t["settings"]["n20-m80-l20-u10"].update(m1=70), REPORT),
     ],
 )
-def test_a_change_of_params_reaches_what_it_should(state, file, edit, want):
+def test_change_of_params_changes_the_keys_that_depend_on_it(state, file, edit, expected):
     before = state()
     state.params(file, edit)
-    assert changed(before, state()) == want
+    assert changed(before, state()) == expected
 
 
 @pytest.mark.parametrize(
-    ("file", "want"),
+    ("file", "expected"),
     [
         ("methods/addons/daso.py", of("fixmatch_daso")),
         ("methods/memory.py", of("fixmatch_daso")),
@@ -131,36 +133,36 @@ def test_a_change_of_params_reaches_what_it_should(state, file, edit, want):
         ("models/small_convnet.py", of(*ALL)),
         ("models/wide_resnet.py", {}),
         ("config/registry.py", {}),
-        ("report/suite_report.py", DOWN),
-        ("../reports/templates/page.html.j2", DOWN),
+        ("report/suite_report.py", REPORT),
+        ("../reports/templates/page.html.j2", REPORT),
         ("data/catalog.py", {"data": {"digits"}, "split": {"0", "1"}, **of(*ALL)}),
     ],
 )
-def test_a_change_of_code_reaches_what_runs_it(state, file, want):
+def test_change_of_code_changes_the_keys_that_depend_on_it(state, file, expected):
     before = state()
     state.edit(file, "x = 2\n" if "registry" not in file else "LEARNERS = 3\n")
-    assert changed(before, state()) == want
+    assert changed(before, state()) == expected
 
 
-def test_a_kept_run_reaches_the_report_alone(state, tmp_path):
-    """Kept runs belong to the project, wherever its code lies."""
+def test_archived_run_changes_only_the_key_of_the_report(state, tmp_path):
+    """Archived runs are read from the project, not from the folder of the code."""
     before = state()
     path = tmp_path / "reports/measured/digits/metrics.json"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    kept = state()
-    assert changed(before, kept) == DOWN
+    archived = state()
+    assert changed(before, archived) == REPORT
     path.write_text('{"run": ""}')
-    assert changed(kept, state()) == DOWN
+    assert changed(archived, state()) == REPORT
 
 
-def test_a_comment_changes_no_key(state):
+def test_comment_changes_no_key(state):
     before = state()
     state.edit("ops/losses.py", '"""What it is."""\n\n# why\nx = 1  # so\n')
     assert changed(before, state()) == {}
 
 
-def test_two_values_that_change_places_change_the_key(state):
+def test_swapped_values_change_the_key(state):
     def swap(tree):
         addon = tree["addons"][0]
         addon["proto_temperature"], addon["weight"] = addon["weight"], addon["proto_temperature"]
@@ -170,7 +172,7 @@ def test_two_values_that_change_places_change_the_key(state):
     assert changed(before, state()) == of("fixmatch_daso")
 
 
-def test_a_changed_image_folder_reaches_everything_made_from_it(state, tmp_path):
+def test_changed_image_folder_changes_every_key(state, tmp_path):
     def own(tree):
         tree["source"] = {"kind": "image_folder", "path": str(tmp_path / "own")}
 
@@ -184,7 +186,7 @@ def test_a_changed_image_folder_reaches_everything_made_from_it(state, tmp_path)
     after = state()
     assert changed(before, after) == {"data": {"digits"}, "split": {"0", "1"}, **of(*ALL)}
 
-    # Where the folder is not, the store says what it was made from.
+    # If the folder is missing, the manifest of the store has its listing.
     Path("data/store/digits").mkdir(parents=True)
     Path("data/store/digits/manifest.json").write_text(json.dumps({"source": {"listing": listing(tmp_path / "own")}}))
     shutil.rmtree(tmp_path / "own")
@@ -193,8 +195,8 @@ def test_a_changed_image_folder_reaches_everything_made_from_it(state, tmp_path)
     assert changed(after, state()) != {}
 
 
-def test_where_images_of_ones_own_lie_is_in_no_key(state, tmp_path, monkeypatch):
-    """Another folder, another spelling of it, and skipping unreadable files; a report is rendered anew, no run."""
+def test_path_of_an_image_folder_changes_only_the_key_of_the_report(state, tmp_path, monkeypatch):
+    """Another folder, another spelling of it, and skipping of unreadable files."""
 
     def source(**entries):
         state.params("datasets/digits.yaml", lambda tree: tree.update(source={"kind": "image_folder", **entries}))
@@ -216,16 +218,16 @@ def test_where_images_of_ones_own_lie_is_in_no_key(state, tmp_path, monkeypatch)
     assert "data" in changed(before, state())
 
 
-def test_an_override_that_names_no_folder_is_an_error(state, monkeypatch):
+def test_override_with_a_missing_folder_is_an_error(state, monkeypatch):
     source = {"kind": "image_folder", "path": "own", "override": "DASO_OWN"}
     state.params("datasets/digits.yaml", lambda tree: tree.update(source=source))
-    state()  # without the folder, which a copy of the project need not have
+    state()  # copies of the project may lack the folder
     monkeypatch.setenv("DASO_OWN", "/nowhere")
-    with pytest.raises(DataError, match="^/nowhere: there is no such file or folder; DASO_OWN names it, set it right"):
+    with pytest.raises(DataError, match="^/nowhere: missing, but DASO_OWN points to it; correct or unset DASO_OWN"):
         state()
 
 
-def test_the_resolved_configuration_carries_its_key(params, state):
+def test_resolved_configuration_has_its_key(params, state):
     loaded = load()
     run = parse_run(loaded, "digits/n20-m80-l20-u10r/smoke/fixmatch/s0")
     keys = Keys(loaded, Path("code"))

@@ -6,7 +6,7 @@ import pytest
 from daso.config.checks import refuse
 from daso.config.explain import explain
 from daso.config.load import load
-from daso.config.params import read
+from daso.config.params import read_params
 from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_upstream
 from daso.data.files import canonical
 from daso.errors import ParamsError
@@ -14,10 +14,10 @@ from daso.errors import ParamsError
 ROOT = Path(__file__).resolve().parents[2]
 REVERSED = "digits/n20-m80-l20-u10r/digits"
 MATCHED = "digits/n20-m80-l20-u10/digits"
-OWN = Path(__file__).resolve().parents[2] / "params"  # the project's own recipes, all of them
+OWN = Path(__file__).resolve().parents[2] / "params"  # params of the project
 
 
-DRAWN = (
+SPLIT_CONFIG = (
     '{"class_order":"seed","dataset":"digits","holdout":100,"num_classes":10,"seed":3,"setting":{"gamma_l":20,'
     '"gamma_u":10,"m1":80,"n1":20,"name":"n20-m80-l20-u10r","reversed":true}}'
 )
@@ -33,7 +33,7 @@ def addon(config):
     return only
 
 
-def test_the_resolved_configuration_holds_just_what_a_run_uses(params):
+def test_resolved_configuration_holds_exactly_what_a_run_uses(params):
     assert resolved(f"{REVERSED}/fixmatch/s3") == {
         "run": f"{REVERSED}/fixmatch/s3",
         "dataset": {
@@ -45,7 +45,7 @@ def test_the_resolved_configuration_holds_just_what_a_run_uses(params):
             "augment": {"flip": False, "pad": 1, "cutout": 2, "ops": ["rotate"]},
         },
         "setting": {"name": "n20-m80-l20-u10r", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True},
-        "split_config_sha256": hashlib.sha256(DRAWN.encode()).hexdigest(),
+        "split_config_sha256": hashlib.sha256(SPLIT_CONFIG.encode()).hexdigest(),
         "protocol": {
             "name": "digits",
             "steps": 1200,
@@ -72,21 +72,21 @@ def test_the_resolved_configuration_holds_just_what_a_run_uses(params):
     }
 
 
-def test_where_and_overrides(params):
+def test_where_and_overrides_set_options(params):
     reversed_, matched = resolved(f"{REVERSED}/fixmatch_daso/s0"), resolved(f"{MATCHED}/fixmatch_daso/s0")
     assert (addon(reversed_)["dist_temperature"], addon(matched)["dist_temperature"]) == (0.3, 1.5)
     assert (addon(matched)["queue_length"], addon(matched)["warmup"]) == (64, 120)
     assert resolved(f"{MATCHED}/supervised/s0")["optimizer"]["milestones"] == []
 
 
-def test_no_two_generations_draw_alike():
-    """The first four bytes of `printf 0/g1 | sha256sum` are bf 31 6c 38, lowest first; the last one has the seed."""
+def test_each_generation_has_its_own_draw_seed():
+    """`printf 0/g1 | sha256sum` begins with bf 31 6c 38, read little-endian; the last generation has the run's seed."""
     seeds = {run: resolved(f"{MATCHED}/fixmatch_crest{run}", OWN)["draw_seed"] for run in ("/s3", ".g1/s0", ".g1/s1")}
     assert seeds == {"/s3": 3, ".g1/s0": 0x386C31BF, ".g1/s1": 0x30957243}
 
 
-def test_what_a_stage_takes_and_leaves():
-    """A generation leaves guesses and the next one takes them; the survey holds ten images of each class out."""
+def test_plan_of_each_stage():
+    """Each generation saves predictions for the next one; the survey holds out ten images of each class."""
 
     def plan(run):
         return resolved(f"{run}/s0", OWN)["plan"]
@@ -101,7 +101,7 @@ def test_what_a_stage_takes_and_leaves():
     assert plan(f"{MATCHED}/fixmatch_darp") == {}
 
 
-def test_a_later_word_wins_and_an_override_is_the_last(params):
+def test_later_entries_of_where_win_and_overrides_come_last(params):
     where = {"digits/*": {"daso.weight": 2.0, "daso.period": 5}, "digits/*r": {"daso.weight": 3.0}}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
     assert addon(resolved(f"{REVERSED}/fixmatch_daso/s0"))["weight"] == 3.0
@@ -109,25 +109,24 @@ def test_a_later_word_wins_and_an_override_is_the_last(params):
     assert addon(resolved(f"{MATCHED}/fixmatch_daso/s0"))["period"] == 25
 
 
-def test_an_override_of_the_optimizer_touches_only_methods_with_their_own(params):
+def test_override_of_the_optimizer_applies_only_to_methods_with_their_own_optimizer(params):
     params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"optimizer.lr": 0.5}))
     assert resolved(f"{MATCHED}/supervised/s0")["optimizer"]["lr"] == 0.5
     assert resolved(f"{MATCHED}/fixmatch/s0")["optimizer"]["lr"] == 0.03
 
 
-def test_a_settings_own_holdout_comes_before_the_datasets(params):
-    """100 of the digits are held out; of 0 in a setting the rest of the configuration knows nothing."""
+def test_holdout_of_a_setting_replaces_that_of_the_dataset(params):
+    """The dataset holds out 100 digits, the setting none; `holdout` is removed from the setting."""
     sizes = {"n1": 4, "m1": "train", "gamma_l": 1, "holdout": 0}
     params("datasets/digits.yaml", lambda tree: tree["settings"].update(n4=sizes))
-    found = split_config(load(), "digits", "n4", 3)
-    assert found == {
+    assert split_config(load(), "digits", "n4", 3) == {
         **{"dataset": "digits", "seed": 3, "num_classes": 10, "holdout": 0, "class_order": "seed"},
         "setting": {"name": "n4", "reversed": False, "n1": 4, "m1": "train", "gamma_l": 1},
     }
     assert split_config(load(), "digits", "n20-m80-l20-u10", 3)["holdout"] == 100
 
 
-def test_a_protocols_ratio_holds_for_all_that_take_unlabeled_images(params):
+def test_unlabeled_ratio_of_a_protocol_applies_to_all_methods_with_unlabeled_images(params):
     params("protocols/digits.yaml", lambda tree: tree.update(unlabeled_ratio=7))
     ratios = [resolved(f"{MATCHED}/{name}/s0")["method"]["unlabeled_ratio"] for name in ("fixmatch", "supervised")]
     assert ratios == [7, 0]
@@ -141,8 +140,8 @@ def test_a_protocols_ratio_holds_for_all_that_take_unlabeled_images(params):
     ("place", "protocol", "width", "decay"),
     [("cifar10/n4", "fixmatch", 2, 0.0005), ("cifar100/n4", "fixmatch-wide", 8, 0.001)],
 )
-def test_fixmatchs_protocols(place, protocol, width, decay):
-    """2^20 steps of 64 and 7 x 64 images at .03 cos(7 pi t / 16 S), labels alone too (Sohn et al. 2020)."""
+def test_protocols_of_fixmatch(place, protocol, width, decay):
+    """2^20 steps of 64 and 7 x 64 images at .03 cos(7 pi t / 16 S), for supervised learning too (Sohn et al. 2020)."""
     for method, ratio in (("fixmatch", 7), ("supervised", 0)):
         config = resolved(f"{place}/{protocol}/{method}/s0", OWN)
         assert config["method"]["unlabeled_ratio"] == ratio
@@ -163,8 +162,8 @@ def test_fixmatchs_protocols(place, protocol, width, decay):
         ("debiaspl", "fixmatch_debias", {"base": "fixmatch", "addons": "debiaspl"}),
     ],
 )
-def test_a_suite_compares_its_method_with_fixmatch_where_both_are_there(suite, method, paper):
-    """And the method has the words by which its published numbers are found."""
+def test_suite_compares_its_method_with_fixmatch(suite, method, paper):
+    """The method also has the name by which its published numbers are found."""
     project = load(OWN)
     for table in project.suites[suite]["tables"]:
         assert table["methods"][0] == "fixmatch"
@@ -172,21 +171,21 @@ def test_a_suite_compares_its_method_with_fixmatch_where_both_are_there(suite, m
     assert project.methods.get(method, {"paper": paper})["paper"] == paper
 
 
-def test_resolving_leaves_the_params_alone(params):
+def test_resolving_does_not_change_params(params):
     loaded = load()
     before = canonical(loaded.methods)
     resolve(loaded, parse_run(loaded, f"{REVERSED}/fixmatch_daso/s0"))
     assert canonical(loaded.methods) == before
 
 
-def test_the_runs_of_a_suite(params):
+def test_runs_of_a_suite(params):
     smoke = ("digits", "n20-m80-l20-u10r", "smoke")
     methods = ("supervised", "fixmatch", "fixmatch_daso")
     assert runs(load(), "smoke") == [Run(*smoke, method, seed) for method in methods for seed in (0, 1)]
     assert runs(load(), "smoke")[0].id == "digits/n20-m80-l20-u10r/smoke/supervised/s0"
 
 
-def test_tables_that_share_runs_name_them_once(params):
+def test_runs_shared_by_tables_are_listed_once(params):
     params("suites/smoke.yaml", lambda tree: tree["tables"].append({**tree["tables"][0], "name": "again"}))
     assert len(runs(load(), "smoke")) == 6
 
@@ -194,93 +193,98 @@ def test_tables_that_share_runs_name_them_once(params):
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        ("digits/n20/s0", "digits/n20/s0: a run is written <dataset>/<setting>/<protocol>/<method>/s<seed>"),
-        (f"{MATCHED}/fixmatch/0", "a run is written"),
-        ("digit/n20-m80-l20-u10/digits/fixmatch/s0", "there is no dataset 'digit'; did you mean 'digits'"),
-        ("digits/n20/digits/fixmatch/s0", "there is no setting 'n20'; known: n20-m80-l20-u10, n20-m80-l20-u10r"),
-        (f"{MATCHED}/fixmatch./s0", f"this run is written {MATCHED}/fixmatch/s0"),
-        (f"{MATCHED}/fixmatch/s007", f"this run is written {MATCHED}/fixmatch/s7"),
-        (f"{MATCHED}/fixmatch/s4294967296", "a seed is a number from 0 to 4294967295"),
-        (f"{MATCHED}/fixmtch/s0", "there is no method 'fixmtch'; did you mean 'fixmatch'"),
+        ("digits/n20/s0", "digits/n20/s0: not a run id; write <dataset>/<setting>/<protocol>/<method>/s<seed>"),
+        (f"{MATCHED}/fixmatch/0", "not a run id; write"),
+        ("digit/n20-m80-l20-u10/digits/fixmatch/s0", "unknown dataset 'digit'; did you mean 'digits'"),
+        ("digits/n20/digits/fixmatch/s0", "unknown setting 'n20'; choose one of n20-m80-l20-u10, n20-m80-l20-u10r"),
+        (f"{MATCHED}/fixmatch./s0", f"not in canonical form; write {MATCHED}/fixmatch/s0"),
+        (f"{MATCHED}/fixmatch/s007", f"not in canonical form; write {MATCHED}/fixmatch/s7"),
+        (
+            f"{MATCHED}/fixmatch/s4294967296",
+            "seed 4294967296 is above the maximum 4294967295; set it to 4294967295 or less",
+        ),
+        (f"{MATCHED}/fixmtch/s0", "unknown method 'fixmtch'; did you mean 'fixmatch'"),
     ],
 )
-def test_runs_that_are_not(params, run, message):
+def test_invalid_run_ids(params, run, message):
     with pytest.raises(ParamsError) as raised:
         parse_run(load(), run)
     assert message in str(raised.value)
 
 
-def test_canonical_json_is_one_text_for_equal_values():
+def test_equal_values_have_the_same_canonical_json():
     assert canonical({"b": [1, 0.5], "a": "ä"}) == canonical({"a": "ä", "b": [1, 0.5]}) == '{"a":"\\u00e4","b":[1,0.5]}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical(float("nan"))
 
 
-def test_the_zoo_has_every_recipe_of_the_paper():
-    """But for the survey that DARP asks, which is no row of a table, and DARP with the numbers that practice ships."""
-    shipped = load(ROOT / "params")
-    assert {run.recipe for run in runs(shipped, "zoo")} == shipped.methods.keys() - {
+def test_zoo_has_every_method():
+    """Except the survey that DARP depends on, which is in no table, and DARP with the authors' estimates."""
+    project = load(ROOT / "params")
+    assert {run.recipe for run in runs(project, "zoo")} == project.methods.keys() - {
         "supervised_survey",
         "fixmatch_darp_shipped",
     }
 
 
-def test_a_plan_names_what_it_takes_by_run():
-    """CReST+ on the paper's budget: 5 times 50,000 steps, temperature 1 first and 0.5 last, draws of its own each."""
-    shipped, word = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
+def test_plan_names_upstream_runs():
+    """CReST+ with the paper's budget: 5 x 50,000 steps, temperatures from 1 to 0.5, another draw seed in each stage."""
+    project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
     stages = [f"fixmatch_crest_plus.g{g}" for g in (1, 2, 3, 4)] + ["fixmatch_crest_plus"]
-    configs = [resolve(shipped, parse_run(shipped, word(stage))) for stage in stages]
+    configs = [resolve(project, parse_run(project, run_id(stage))) for stage in stages]
     assert [config["protocol"]["steps"] for config in configs] == [50_000] * 5
     assert [config["method"]["addons"][0]["temperature"] for config in configs] == [1, 0.875, 0.75, 0.625, 0.5]
     assert [config["plan"].get("split") for config in configs] == [
         None,
-        *({"of": word(stage), "exponent": 1 / 3} for stage in stages[:-1]),
+        *({"of": run_id(stage), "exponent": 1 / 3} for stage in stages[:-1]),
     ]
     assert [config["plan"].get("answers") for config in configs] == [True] * 4 + [None]
     assert [config["seed"] for config in configs] == [1] * 5
     assert len({config["draw_seed"] for config in configs}) == 5
     assert configs[-1]["draw_seed"] == 1
-    last = parse_run(shipped, word(stages[-1]))
-    assert [run.method for run in with_upstream(shipped, [last])] == stages
-    with pytest.raises(ParamsError, match="'fixmatch_crest_plus' has no stage 'g5'; known: g1, g2, g3, g4"):
-        parse_run(shipped, word("fixmatch_crest_plus.g5"))
+    last = parse_run(project, run_id(stages[-1]))
+    assert [run.method for run in with_upstream(project, [last])] == stages
+    with pytest.raises(ParamsError, match="unknown stage 'g5' of 'fixmatch_crest_plus'; choose one of g1, g2, g3, g4"):
+        parse_run(project, run_id("fixmatch_crest_plus.g5"))
 
 
-def test_other_runs_lend_an_encoder_or_an_estimate():
-    shipped, word = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
-    crt = resolve(shipped, parse_run(shipped, word("supervised_crt")))
-    assert crt["plan"] == {"encoder": {"of": word("supervised"), "statistics": "kept"}}
+def test_encoder_and_estimate_come_from_upstream_runs():
+    project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
+    crt = resolve(project, parse_run(project, run_id("supervised_crt")))
+    assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "kept"}}
     assert crt["protocol"]["steps"] == 100_000
-    darp = resolve(shipped, parse_run(shipped, word("fixmatch_darp")))
-    assert darp["plan"] == {"estimate": {"of": word("supervised_survey"), "into": "darp.estimate"}}
-    survey = resolve(shipped, parse_run(shipped, word("supervised_survey")))
+    darp = resolve(project, parse_run(project, run_id("fixmatch_darp")))
+    assert darp["plan"] == {"estimate": {"of": run_id("supervised_survey"), "into": "darp.estimate"}}
+    survey = resolve(project, parse_run(project, run_id("supervised_survey")))
     assert survey["plan"] == {"split": {"held_out": 10}, "survey": True}
 
 
-def test_a_run_that_takes_from_itself_is_told(params):
-    params("methods/fixmatch.yaml", lambda tree: tree.update(plan=kept("supervised")))
+def test_run_that_depends_on_itself_is_an_error(params):
+    params("methods/fixmatch.yaml", lambda tree: tree.update(plan=crt_plan("supervised")))
     params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"crt.base": "fixmatch"}))
-    loaded = read(Path("params"))[0]
-    with pytest.raises(ParamsError, match=f"{MATCHED}/fixmatch/s0: takes from itself, by way of {MATCHED}/fixmatch/s0"):
+    loaded = read_params(Path("params"))[0]
+    with pytest.raises(ParamsError, match=f"{MATCHED}/fixmatch/s0: depends on itself through {MATCHED}/fixmatch/s0"):
         with_upstream(loaded, [parse_run(loaded, f"{MATCHED}/fixmatch/s0")])
 
 
-def kept(base):
+def crt_plan(base):
     return {"name": "crt", "base": base, "steps": 20, "statistics": "kept"}
 
 
-def test_an_estimate_that_no_plan_makes_is_told_before_training():
-    """The plan is gone, or is another one, or asks a method that is no survey."""
+def test_missing_estimate_is_an_error_before_training():
+    """There is no plan, or another one, or one that names a method without a survey."""
     run = "cifar10-lt/n500-m4000-l100-u1/paper/fixmatch_darp/s0"
     for plan in (None, {"name": "survey", "held_out": 10}):
-        shipped = load(ROOT / "params")
-        shipped.methods["fixmatch_darp"].pop("plan")
-        shipped.methods["fixmatch_darp"] |= {"plan": plan} if plan else {}
+        project = load(ROOT / "params")
+        project.methods["fixmatch_darp"].pop("plan")
+        project.methods["fixmatch_darp"] |= {"plan": plan} if plan else {}
         with pytest.raises(
-            ParamsError, match="prior 'estimated' waits for an estimate that this method's plan does not"
+            ParamsError, match="prior 'estimated' requires an estimate, which this method's plan does not"
         ):
-            parse_run(shipped, run)
-    shipped = load(ROOT / "params")
-    shipped.methods["fixmatch_darp"]["plan"] = {"name": "prior", "by": "supervised"}
-    with pytest.raises(ParamsError, match="plan 'prior': 'supervised' is no survey; name one that is"):
-        refuse(shipped, parse_run(shipped, run))
+            parse_run(project, run)
+    project = load(ROOT / "params")
+    project.methods["fixmatch_darp"]["plan"] = {"name": "prior", "by": "supervised"}
+    with pytest.raises(
+        ParamsError, match="plan 'prior': expected a method with plan 'survey', got 'supervised'; name one"
+    ):
+        refuse(project, parse_run(project, run))

@@ -1,4 +1,4 @@
-"""The schemas' lists of names are those of the code, which reading params/ must not import."""
+"""Names in the schemas equal those in the code, which reading params/ must not import."""
 
 import json
 import shutil
@@ -8,30 +8,30 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.augment.randaugment import COLOURS, MOVES
-from daso.config.checks import OPTIMIZER
+from daso.config.checks import OPTIMIZER_OPTIONS
 from daso.config.load import load
-from daso.config.params import structure
+from daso.config.params import structure_errors
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_operations():
+def test_operations_of_the_schema_equal_those_of_the_code():
     schema = json.loads((ROOT / "workflow/schemas/dataset.schema.json").read_text())
     ops = schema["properties"]["augment"]["properties"]["ops"]["items"]["enum"]
     assert ops == sorted([*COLOURS, *MOVES])
 
 
-def test_the_optimizer_of_a_method_is_that_of_a_protocol():
+def test_optimizer_options_are_the_same_in_methods_and_protocols():
     blocks = [
         json.loads((ROOT / f"workflow/schemas/{kind}.schema.json").read_text())["properties"]["optimizer"]["properties"]
         for kind in ("protocol", "method")
     ]
     assert blocks[0] == blocks[1]
-    assert set(blocks[0]) == set(OPTIMIZER)
+    assert set(blocks[0]) == set(OPTIMIZER_OPTIONS)
 
 
-def test_an_unknown_operation_names_its_neighbour(tmp_path):
+def test_unknown_operation_suggests_the_closest_name(tmp_path):
     shutil.copytree(ROOT / "params", tmp_path / "params")
     file = tmp_path / "params/datasets/digits.yaml"
     file.write_text(file.read_text().replace("rotate", "rotat"))
@@ -43,28 +43,28 @@ def test_an_unknown_operation_names_its_neighbour(tmp_path):
     ("setting", "errors"),
     [
         ({"labeled": 0.2}, []),
-        ({"labeled": 1}, ["settings.x.labeled: 1 is too large; it must be below 1"]),
-        ({"labeled": 0}, ["settings.x.labeled: 0 is too small; it must be above 0"]),
-        ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; known: labeled, holdout"]),
-        ({"n1": 3, "m1": 4, "gamma_l": 2}, ["settings.x: the key 'gamma_u' is missing"]),
+        ({"labeled": 1}, ["settings.x.labeled: 1 is too large; set it below 1"]),
+        ({"labeled": 0}, ["settings.x.labeled: 0 is too small; set it above 0"]),
+        ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; choose one of labeled, holdout"]),
+        ({"n1": 3, "m1": 4, "gamma_l": 2}, ["settings.x: missing key 'gamma_u'; add it"]),
         ({"n1": 3, "m1": "all", "gamma_l": 2}, []),
-        ({"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2}, ['settings.x.m1: "al" is not an integer']),
+        ({"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2}, ["settings.x.m1: expected an integer, got 'al'"]),
         (
             {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
-            ["settings.x: unknown key 'reversed'; known: n1, m1, gamma_l, holdout"],
+            ["settings.x: unknown key 'reversed'; choose one of n1, m1, gamma_l, holdout"],
         ),
         ({"n1": 3, "m1": "train", "gamma_l": 1, "holdout": 0}, []),
         ({"n": 5, "gamma": 2, "share": 0.1}, []),
-        ({"n": 5, "share": 0.1}, ["settings.x: the key 'gamma' is missing"]),
-        ({"n": 5, "gamma": 2, "share": 1}, ["settings.x.share: 1 is too large; it must be below 1"]),
+        ({"n": 5, "share": 0.1}, ["settings.x: missing key 'gamma'; add it"]),
+        ({"n": 5, "gamma": 2, "share": 1}, ["settings.x.share: 1 is too large; set it below 1"]),
         (
             {"n": 5, "gamma": 2, "share": 0.1, "m1": 3},
-            ["settings.x: unknown key 'm1'; known: n, gamma, share, holdout"],
+            ["settings.x: unknown key 'm1'; choose one of n, gamma, share, holdout"],
         ),
-        ({"labeled": 0.2, "holdout": -1}, ["settings.x.holdout: -1 is too small; it must be at least 0"]),
+        ({"labeled": 0.2, "holdout": -1}, ["settings.x.holdout: -1 is below the minimum 0; set it to 0 or more"]),
     ],
 )
-def test_a_setting_has_sizes_or_a_fraction(setting, errors):
+def test_setting_has_sizes_or_a_fraction(setting, errors):
     tree = YAML(typ="safe").load(ROOT / "params/datasets/digits.yaml")
     tree |= {"class_order": "size", "settings": {"x": setting}}
-    assert structure(tree, "dataset") == errors
+    assert structure_errors(tree, "dataset") == errors

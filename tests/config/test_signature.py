@@ -3,7 +3,7 @@ import ast
 import pytest
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.config.signature import Kind, Option, _kind, attribute, defaults, options, refusals
+from daso.config.signature import Kind, Option, _parse_annotation, attribute, defaults, options, refusals
 from daso.errors import ParamsError
 
 SOURCE = """
@@ -30,9 +30,9 @@ class Bounded:
         if any(size < low for size in sizes):
             raise ParamsError("a size is below " + str(low))
         if env.steps < low:
-            raise ParamsError("only with its data can this be told")
+            raise ParamsError("requires the data")
         if high > 100:
-            raise ValueError("not one of ours")
+            raise ValueError("another class of error")
 
 class Sized:
     needs = frozenset({"weak"})
@@ -42,9 +42,9 @@ class Sized:
         if prior == "true" and not env.unlabeled_counts:
             raise ParamsError(f"the {env.num_classes} classes are not known; prior is {prior}")
         if env.counts[0] < env.feature_dim:
-            raise ParamsError("nobody knows yet")
+            raise ParamsError("reads unknown fields")
         if env and prior == "true":
-            raise ParamsError("all of env, not a field of it")
+            raise ParamsError("reads env, not a field of it")
 
 class Heiress(Sized):
     def __init__(self, env, *, weight: float) -> None:
@@ -67,18 +67,18 @@ def root(tmp_path):
 
 
 def test_keyword_only_arguments_are_the_options(root):
-    found = options("daso.parts:AddOn", root)
-    assert {name: option.required for name, option in found.items()} == {
+    parsed = options("daso.parts:AddOn", root)
+    assert {name: option.required for name, option in parsed.items()} == {
         "count": True, "rate": False, "on": True, "name": False, "mode": True, "sizes": True, "blend": True,
     }  # fmt: skip
-    assert found["count"] == Option(Kind("int"), True)
-    assert str(found["mode"].kind) == "'a' or 2"
-    assert str(found["sizes"].kind) == "a list of int"
-    assert str(found["blend"].kind) == "'distribution' or float"
-    assert str(found["name"].kind) == "str or null"
+    assert parsed["count"] == Option(Kind("int"), True)
+    assert str(parsed["mode"].kind) == "'a' or 2"
+    assert str(parsed["sizes"].kind) == "a list of int"
+    assert str(parsed["blend"].kind) == "'distribution' or float"
+    assert str(parsed["name"].kind) == "str or null"
 
 
-def test_a_class_without_constructor_takes_its_base_class_or_nothing(root):
+def test_class_without_constructor_has_the_options_of_its_base(root):
     assert list(options("daso.parts:Heir", root)) == ["shared"]
     assert options("daso.parts:Plain", root) == {}
 
@@ -86,12 +86,12 @@ def test_a_class_without_constructor_takes_its_base_class_or_nothing(root):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("daso.none:X", "there is no module daso.none"),
-        ("daso.parts:X", "names no class"),
-        ("daso.parts:Odd", r"daso.parts:Odd\(what\): options are annotated with"),
+        ("daso.none:X", "missing module daso.none"),
+        ("daso.parts:X", "missing class X"),
+        ("daso.parts:Odd", r"daso.parts:Odd\(what\): unknown annotation; use int"),
     ],
 )
-def test_what_cannot_be_read_is_said(root, spec, message):
+def test_unreadable_components_are_errors(root, spec, message):
     with pytest.raises(ParamsError, match=message):
         options(spec, root)
 
@@ -111,14 +111,14 @@ def test_what_cannot_be_read_is_said(root, spec, message):
         ("int | None", [1, None], ["1"]),
     ],
 )
-def test_what_an_annotation_accepts(annotation, good, bad):
-    kind = _kind(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
+def test_values_that_an_annotation_accepts(annotation, good, bad):
+    kind = _parse_annotation(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
     assert [value for value in good if not kind.accepts(value)] == []
     assert [value for value in bad if kind.accepts(value)] == []
 
 
 @pytest.mark.parametrize(
-    ("given", "want"),
+    ("given", "expected"),
     [
         ({"low": 1}, []),
         ({"low": 10}, [("low is from 1 to 9, not 10", {"low", "high"})]),
@@ -130,32 +130,32 @@ def test_what_an_annotation_accepts(annotation, good, bad):
         ),
     ],
 )
-def test_what_a_constructor_refuses_is_told_without_calling_it(root, given, want):
-    assert refusals("daso.parts:Bounded", given, root) == want
+def test_constructor_errors_are_found_without_calling_it(root, given, expected):
+    assert refusals("daso.parts:Bounded", given, root) == expected
 
 
-def test_a_constructor_without_bounds_refuses_nothing(root):
+def test_constructor_without_checks_has_no_errors(root):
     assert refusals("daso.parts:Heir", {"shared": -1}, root) == refusals("daso.parts:Plain", {}, root) == []
 
 
 @pytest.mark.parametrize(
-    ("prior", "env", "want"),
+    ("prior", "env", "expected"),
     [
         ("true", {"num_classes": 3, "unlabeled_counts": ()}, ["the 3 classes are not known; prior is true"]),
         ("true", {"num_classes": 3, "unlabeled_counts": (1, 2, 3)}, []),
         ("other", {"num_classes": 3, "unlabeled_counts": ()}, []),
-        ("true", {"unlabeled_counts": ()}, []),  # the message reads a field that is not known
+        ("true", {"unlabeled_counts": ()}, []),  # the message reads an unknown field
         ("true", {"num_classes": 3, "counts": (1, 2)}, []),
         ("true", None, []),
     ],
 )
-def test_bounds_that_read_what_is_known_of_the_run(root, prior, env, want):
-    found = refusals("daso.parts:Sized", {"prior": prior}, root, env)
-    assert [message for message, _ in found] == want
-    assert all(read == {"prior", "env.unlabeled_counts", "env.num_classes"} for _, read in found)
+def test_checks_that_read_known_fields_of_env(root, prior, env, expected):
+    errors = refusals("daso.parts:Sized", {"prior": prior}, root, env)
+    assert [message for message, _ in errors] == expected
+    assert all(read == {"prior", "env.unlabeled_counts", "env.num_classes"} for _, read in errors)
 
 
-def test_an_attribute_is_what_the_constructor_or_the_class_sets(root):
+def test_attribute_is_set_by_the_constructor_or_the_class(root):
     def of(name, attr, **given):
         return attribute(f"daso.parts:{name}", attr, given, "absent", root)
 
@@ -163,20 +163,20 @@ def test_an_attribute_is_what_the_constructor_or_the_class_sets(root):
     assert of("Heiress", "needs", weight=0.5) == {"weak", "strong"}
     assert of("Heiress", "views", weight=0, Views=dict) == {"x": ("weak",), "u": ()}
     assert of("Sized", "makes", prior="x") == "absent"
-    for name in ("makes", "heads"):  # one depends on the run, one on what was done before
-        with pytest.raises(ParamsError, match=f"what {name} is depends on more than its options"):
+    for name in ("makes", "heads"):  # one depends on env, the other is assigned twice
+        with pytest.raises(ParamsError, match=f"{name} depends on more than the options"):
             of("Heiress", name, weight=0)
 
 
-def test_defaults(root):
+def test_defaults_of_options(root):
     assert defaults("daso.parts:AddOn", root) == {"rate": 1.0, "name": None}
     assert defaults("daso.parts:Plain", root) == {}
 
 
-def test_every_registered_component_is_read_as_python_sees_it():
+def test_options_of_every_component_equal_its_signature():
     import inspect
 
     for spec in (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values()):
-        seen = inspect.signature(load(spec)).parameters.values()
-        want = {arg.name: arg.default is arg.empty for arg in seen if arg.kind is arg.KEYWORD_ONLY}
-        assert {name: option.required for name, option in options(spec).items()} == want, spec
+        parameters = inspect.signature(load(spec)).parameters.values()
+        expected = {arg.name: arg.default is arg.empty for arg in parameters if arg.kind is arg.KEYWORD_ONLY}
+        assert {name: option.required for name, option in options(spec).items()} == expected, spec

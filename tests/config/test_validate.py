@@ -1,4 +1,4 @@
-"""What is said of a resolved configuration that `resolve` did not write."""
+"""Errors of resolved configurations that `resolve` did not write."""
 
 from pathlib import Path
 
@@ -9,11 +9,12 @@ from daso.config.validate import config_error
 PARAMS = load(Path(__file__).resolve().parents[2] / "params")
 
 
-def test_a_rate_is_annealed_in_a_known_way_or_not_at_all():
+def test_unknown_annealing_is_an_error():
     config = {**resolve(PARAMS, Run("cifar10", "n4", "fixmatch", "fixmatch", 0)), "key": "k"}
     assert config_error(config) is None
     for word in ("cosin", 1, ["cosine"]):
         changed = {**config, "optimizer": {**config["optimizer"], "anneal": word}}
-        assert config_error(changed) == "optimizer.anneal is not one of constant, cosine, half_cosine"
+        expected = f"optimizer.anneal: expected one of constant, cosine, half_cosine, got {word!r}"
+        assert config_error(changed) == expected
     del config["optimizer"]["anneal"]
     assert config_error(config) is None

@@ -88,7 +88,7 @@ def test_by_words_instead_of_numbers(params):
         text(params, "table 1", row="fixmatch+dasso", place=place)
     with pytest.raises(DasoError, match="table 1 has no column of cifar10-lt/n500-m4000-l100-u1;"):
         text(params, "table 1", row="6", place="cifar10-lt/n500-m4000-l100-u1")
-    with pytest.raises(ParamsError, match="there is no <dataset>/<setting> 'cifar10-lt/n5'"):
+    with pytest.raises(ParamsError, match="unknown <dataset>/<setting> 'cifar10-lt/n5'"):
         text(params, "table 1", row="6", place="cifar10-lt/n5")
 
 
@@ -165,7 +165,7 @@ def test_states(params, caplog):
         (("smok",), "list: there is no 'smok'; did you mean 'smoke'?"),
         (("methods", "smoke"), "list: there is no 'methods smoke'; only `runs` is followed by a suite"),
         (("smoke", "smoke"), "list: there is no 'smoke smoke'; only `runs` is followed by a suite"),
-        (("runs", "smok"), "there is no suite 'smok'; did you mean 'smoke'?"),
+        (("runs", "smok"), "unknown suite 'smok'; did you mean 'smoke'?"),
     ],
 )
 def test_words_that_name_nothing(params, words, message):

@@ -190,4 +190,4 @@ def test_this_machine_is_the_one_that_torch_chooses(monkeypatch, protocol):
 
 def test_a_suite_that_is_none(params, capsys):
     assert main(["plan", "smok"]) == 1
-    assert capsys.readouterr().err == "params/suites: there is no suite 'smok'; did you mean 'smoke'?\n"
+    assert capsys.readouterr().err == "params/suites: unknown suite 'smok'; did you mean 'smoke'?\n"

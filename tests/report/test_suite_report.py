@@ -59,5 +59,5 @@ def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):
 
 
 def test_unknown_suite_raises(workspace):
-    with pytest.raises(ParamsError, match="there is no suite 'smokee'; did you mean 'smoke'"):
+    with pytest.raises(ParamsError, match="unknown suite 'smokee'; did you mean 'smoke'"):
         write_report("smokee", workspace / "out")

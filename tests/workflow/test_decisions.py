@@ -194,16 +194,16 @@ def test_calls_from_elsewhere_and_without_a_home(project, tmp_path):
     [
         ("tiny", "tiny: a suite, not a rule; run `snakemake --config suite=tiny`"),
         ("metrcs", "metrcs: unknown rule or suite; did you mean 'metrics'?"),
-        ("reports/tinny/index.html", "params/suites: there is no suite 'tinny'; did you mean 'tiny'?"),
+        ("reports/tinny/index.html", "params/suites: unknown suite 'tinny'; did you mean 'tiny'?"),
         ("data/store/digit/manifest.json", "digit: unknown data set; did you mean 'digits'?"),
         (f"data/splits/digits/{SETTING}r/s0.json", f"{SETTING}r: unknown setting; did you mean '{SETTING}'?"),
         (
             f"runs/{RUN}/split.json",
-            f"{RUN}: has no split of its own; make that of its seed, {DRAWN}.json",
+            f"{RUN}: has no derived split; create the drawn split {DRAWN}.json",
         ),
         (
             f"metrics/digits/{SETTING}/tiny/fixmatch_dso/s0.json",
-            f"digits/{SETTING}/tiny/fixmatch_dso/s0: there is no method 'fixmatch_dso'; did you mean 'fixmatch_daso'?",
+            f"digits/{SETTING}/tiny/fixmatch_dso/s0: unknown method 'fixmatch_dso'; did you mean 'fixmatch_daso'?",
         ),
     ],
 )
@@ -235,12 +235,12 @@ def test_a_training_that_is_not_the_one_it_was_is_not_evaluated(project):
 
 
 BAD = [
-    (f"methods/{DASO}.yaml", lambda t: t["addons"][0].update(wieght=1), "add-on 'daso' has no option 'wieght'"),
-    ("protocols/tiny.yaml", lambda t: t.update(steps="six"), 'steps: "six" is not an integer'),
+    (f"methods/{DASO}.yaml", lambda t: t["addons"][0].update(wieght=1), "add-on 'daso': unknown option 'wieght'"),
+    ("protocols/tiny.yaml", lambda t: t.update(steps="six"), "steps: expected an integer, got 'six'"),
     (
         "suites/tiny.yaml",
         lambda t: t["tables"][0].update(methods=["fixmtch"]),
-        "table 'digits': there is no method 'fixmtch'",
+        "table 'digits': unknown method 'fixmtch'",
     ),
 ]
 
@@ -271,5 +271,5 @@ def test_an_unknown_suite(project):
     said = project.snakemake("--config", "sute=tiny", fails=True)
     assert "--config sute: there is no such key; did you mean 'suite'?" in said.splitlines()
     said = project.snakemake("--config", "suite=tinny", fails=True)
-    assert "params/suites: there is no suite 'tinny'; did you mean 'tiny'?" in said.splitlines()
+    assert "params/suites: unknown suite 'tinny'; did you mean 'tiny'?" in said.splitlines()
     assert "Traceback" not in said

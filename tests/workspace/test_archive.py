@@ -91,7 +91,7 @@ def test_a_run_that_is_not_whole(path):
 
 
 def test_a_run_that_params_do_not_know():
-    with pytest.raises(ParamsError, match="no method 'fixmatc'; did you mean 'fixmatch'"):
+    with pytest.raises(ParamsError, match="unknown method 'fixmatc'; did you mean 'fixmatch'"):
         keep(RUN.replace("fixmatch", "fixmatc"))
 
 
