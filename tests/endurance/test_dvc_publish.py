@@ -38,7 +38,7 @@ def test_results_are_recorded_without_running_anything(project, tmp_path):
     times = [log.stat().st_mtime_ns for log in logs]
     said = project.call(*PUBLISH)
     assert [log.stat().st_mtime_ns for log in logs] == times
-    assert "not pushed, for no remote is named: `dvc remote add -d " in said
+    assert "not pushed: DVC has no remote; `dvc remote add -d " in said
     add, commit = re.findall(r"^  (git .*)$", said, re.MULTILINE)
     assert add == "git add dvc.lock journal params"
     assert "up to date" in project.dvc("status")
@@ -80,7 +80,7 @@ def todo(said):
     """The jobs that are said to be left, in the one line that is no output of make."""
     (line,) = [line for line in said.splitlines() if not re.match("make|python -m", line)]
     pattern = (
-        r"suite 'tiny': not finished, or out of date: snakemake would still run (.*); run `snakemake` first, then "
+        r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
     )
     return set(re.fullmatch(pattern + "publish again", line)[1].split(", "))
 

@@ -195,7 +195,7 @@ def test_calls_from_elsewhere_and_without_a_home(project, tmp_path):
         ("tiny", "tiny: a suite, not a rule; run `snakemake --config suite=tiny`"),
         ("metrcs", "metrcs: unknown rule or suite; did you mean 'metrics'?"),
         ("reports/tinny/index.html", "params/suites: there is no suite 'tinny'; did you mean 'tiny'?"),
-        ("data/store/digit/manifest.json", "digit: unknown data set; did you mean 'digits'?"),
+        ("data/store/digit/manifest.json", "digit: unknown dataset; did you mean 'digits'?"),
         (f"data/splits/digits/{SETTING}r/s0.json", f"{SETTING}r: unknown setting; did you mean '{SETTING}'?"),
         (
             f"runs/{RUN}/split.json",

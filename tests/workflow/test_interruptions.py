@@ -153,7 +153,7 @@ def test_a_second_call_waits_for_the_first(killed, finished, tmp_path):
             assert "train" in project.snakemake("-n", "--cores", "1")  # who only looks need not wait
             assert first.poll() is None
             said = [process.communicate(timeout=600)[0] for process in (first, second)]
-    assert f"waiting for the call that works in this folder (process {first.pid} on " in said[1]
+    assert f"waiting for another call in this folder (process {first.pid} on " in said[1]
     assert [process.returncode for process in (first, second)] == [0, 0]
     assert jobs(said[0]) == {f"train {METHODS[1]} 0": 1}
     assert jobs(said[1]) == {}

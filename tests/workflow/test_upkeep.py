@@ -24,7 +24,7 @@ def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
 
     project.edit(f"methods/{DASO}.yaml", weigh(0.5))
     said = project.call("python", "-m", "daso", "adopt", "bundles/one", fails=True)
-    assert f"bundles/one/runs/{RUN}: trained as " in said
+    assert f"bundles/one/runs/{RUN}: trained with key " in said
     assert "but params/ and code now give" in said
     assert not (project.path / "runs" / RUN).exists()
 
