@@ -216,7 +216,7 @@ def _git(*arguments: str, fix: str) -> None:
     try:
         process = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise DataError("git: missing; install it: the code of a run is read from its commit") from error
+        raise DataError("git: not installed; install it: the code of a run is read from its commit") from error
     if process.returncode:
         reason = next(reversed(process.stderr.strip().splitlines()), f"exit status {process.returncode}")
         raise DataError(f"git {arguments[0]}: {reason}; {fix}")

@@ -118,7 +118,7 @@ def test_missing_commit_is_refused_with_the_fetch_command(project):
 def test_missing_git_is_reported(project, monkeypatch):
     train()
     monkeypatch.setenv("PATH", "")
-    assert refusal() == "git: missing; install it: the code of a run is read from its commit"
+    assert refusal() == "git: not installed; install it: the code of a run is read from its commit"
 
 
 def test_folder_outside_a_repository_is_refused(project, monkeypatch):
