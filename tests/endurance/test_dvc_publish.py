@@ -139,8 +139,8 @@ def test_another_suite_than_that_of_dvc(project):
     lock = project.read("dvc.lock")
     said = project.call(*PUBLISH, "SUITE=other", fails=True)
     assert (
-        "params/pipeline.yaml: expected the suite 'other', got 'tiny', which dvc.yaml records; set `suite: other` there "
-        "and publish again"
+        "params/pipeline.yaml: expected the suite 'other', got 'tiny', which dvc.yaml records; set `suite: other` "
+        "there and publish again"
     ) in said.splitlines()
     assert project.read("dvc.lock") == lock
 
