@@ -12,7 +12,7 @@ import pytest
 
 from daso.config.load import load
 from daso.config.resolve import Run
-from daso.planning.cost import STEPS, kind
+from daso.planning.cost import STEPS, step_digest
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
@@ -31,7 +31,7 @@ def test_a_run_asks_for_a_gpu_and_for_what_was_measured_on_such_a_device(project
     for made in project.path.glob("metrics/*/**/*.json"):
         made.unlink()
     project.edit("protocols/tiny.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.0))
-    of = kind(load(project.path / "params"), Run("digits", SETTING, "tiny", METHODS[0], 0))
+    of = step_digest(load(project.path / "params"), Run("digits", SETTING, "tiny", METHODS[0], 0))
     record = {"of": of, "device": "cuda: made up", "how": "fp32, graph", "seconds": 60.0}
     project.write(STEPS, json.dumps({"steps": [record]}))
     assert asked(project, DASO_GPUS="1") == {METHODS[0]: (1, 17), METHODS[1]: (1, 1440)}
