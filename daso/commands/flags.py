@@ -22,7 +22,7 @@ def _path(flag: str, text: str, **settings: Any) -> Option:
 RUN_ID = "dataset/setting/protocol/method/s<seed>"
 MODES = "auto, eager, compiled, graph or compiled_graph"
 DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N; default: auto"})
-STORE = _path("--store", "folder of the dataset's images, such as data/store/digits")
+STORE = "folder of the dataset's images, such as data/store/digits"
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
     "download": (
@@ -32,14 +32,14 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "split": (
         _path("--config", "configuration of the split (JSON; - is stdin); with --check, the one it must have"),
-        _path("--store", "folder of the dataset's images", required=True),
+        _path("--store", STORE, required=True),
         _path("--out", "file for the split that is drawn"),
         _path("--check", "file of a saved split to check; draws nothing"),
     ),
     "train": (
         ("run", {"nargs": "?", "metavar": "RUN", "help": f"{RUN_ID}; the results go to drafts/RUN"}),
         _path("--config", "resolved configuration of a run (JSON) instead of its name"),
-        STORE,
+        _path("--store", STORE),
         _path("--split", "file of the split"),
         _path("--out", "folder for the results"),
         _path("--scratch", "folder for the checkpoint"),
@@ -59,7 +59,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "derive": (
         _path("--config", "recipe of the derived split (JSON; - is stdin)", required=True),
-        _path("--store", "folder of the dataset's images", required=True),
+        _path("--store", STORE, required=True),
         _path("--split", "file of the split as drawn", required=True),
         _path("--run", "folder of the upstream run whose pseudo-labels become labels"),
         _path("--out", "file for the derived split", required=True),
@@ -157,8 +157,8 @@ def configuration(path: Path, find_error: Callable[[dict[str, Any]], str | None]
         raise DasoError(
             f"{path}: expected a configuration, got a {type(tree).__name__}; `python -m daso resolve` prints one"
         )
-    if error_in := find_error(tree):
+    if problem := find_error(tree):
         raise DasoError(
-            f"{path}: not a configuration of this command: {error_in}; `python -m daso resolve` prints a run's"
+            f"{path}: not a configuration of this command: {problem}; `python -m daso resolve` prints a run's"
         )
     return tree

@@ -135,8 +135,8 @@ def test_cancelled_run_resumes_from_its_checkpoint(slurm):
 
 
 def test_groups_gpus_and_time_limits_of_jobs(slurm):
-    """Two of four runs are known to be short and share a job, 2 x (5 min + 2 x 600 x 0.1 s = 7 min) = 14 min. The others
-    are not measured: each has its own job of a day, and the cancelled one then gets two days."""
+    """Two of four runs are known to be short and share a job, 2 x (5 min + 2 x 600 x 0.1 s = 7 min) = 14 min. The
+    others are not measured: each has its own job of a day, and the cancelled one then gets two days."""
     done = {job["JobId"]: (job["JobState"], job["TimeLimit"]) for job in slurm.jobs}
     day, two = "1-00:00:00", "2-00:00:00"
     assert sorted(done.values()) == sorted(
