@@ -1,5 +1,5 @@
-# From params/ to tables. `snakemake` builds the suite that params/pipeline.yaml names, `snakemake --config suite=<name>`
-# another one, and any output can be asked for by its path, such as reports/smoke/index.html.
+# The workflow from params/ to reports. `snakemake` builds the suite of params/pipeline.yaml, `snakemake --config
+# suite=<name>` another one, and `snakemake <path>` a single output, such as reports/smoke/index.html.
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -8,7 +8,7 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
-# On a cluster, what takes seconds or wants the network stays where `snakemake` was called.
+# On a cluster, jobs that take seconds or need the network run where `snakemake` was called.
 localrules:
     download,
     split,

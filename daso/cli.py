@@ -1,7 +1,7 @@
 """The command line: `python -m daso <command>`.
 
-Commands that train read resolved JSON and files, so that they run where no YAML reader is installed; every command
-imports what it needs when it is called.
+Commands that train read resolved JSON, so that they run where no YAML reader is installed; every command imports its
+modules when it is called.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from daso.errors import DasoError, error_line
 
 Command = Callable[[argparse.Namespace], None]
 COMMANDS: dict[str, Command] = {
-    "download": data.download,
-    "split": data.split,
-    "derive": data.derive,
-    "train": train.train,
-    "estimate": data.estimate,
-    "evaluate": train.evaluate,
-    "report": results.report,
+    # Read-only.
     "list": inspect.list_,
     "explain": inspect.explain,
     "cell": inspect.cell,
     "plan": inspect.plan,
     "resolve": train.resolve,
+    # Results in drafts/, outside of the workflow.
+    "train": train.train,
+    "report": results.report,
+    "debias": debias.debias,
+    # Runs of other machines, archives, DVC.
     "bundle": train.bundle,
     "adopt": results.adopt,
     "revalidate": results.revalidate,
     "keep": results.keep,
     "publish": results.publish,
-    "debias": debias.debias,
     "prune": results.prune,
+    # Called by the rules of the workflow, as `train` and `report` are.
+    "download": data.download,
+    "split": data.split,
+    "derive": data.derive,
+    "estimate": data.estimate,
+    "evaluate": train.evaluate,
 }
 
 
@@ -46,14 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Run the command that `parser` reads and return the exit status; print a user's error as one line on stderr."""
+    """Run the command that `parser` reads and return the exit status; print an error that a user can fix on stderr."""
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         command: Command = args.command
         command(args)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` for example, has closed the pipe
+    except BrokenPipeError:  # the reader of the pipe, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (DasoError, OSError) as error:
@@ -67,9 +71,9 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) 
 def parser(
     prog: str, description: str, commands: Mapping[str, Command], options: Mapping[str, Sequence[Option]]
 ) -> argparse.ArgumentParser:
-    """Return a parser with one subcommand for each command, whose docstring is its help."""
+    """Return a parser with a subcommand for each command, whose docstring is its help text."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    subparsers = parser.add_subparsers(required=True, metavar="command")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="command")
     for name, command in commands.items():
         sub = subparsers.add_parser(name, help=(command.__doc__ or "").splitlines()[0], description=command.__doc__)
         sub.set_defaults(command=command)

@@ -1,1 +1,1 @@
-"""The command line: commands and their flags."""
+"""Commands of the command line and their flags."""

@@ -1,4 +1,4 @@
-"""The verbs that make what runs read: stores, splits, and the findings of surveys."""
+"""Commands that make the inputs of runs: images, splits, and estimates of class sizes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ Args = argparse.Namespace
 
 
 def download(args: Args) -> None:
-    """Fetch or read a dataset and store it."""
+    """Download or read a dataset, verify it and store its images."""
     from daso.data.catalog import config_error, make_store
 
     if bool(args.dataset) == bool(args.config):
-        raise DasoError("download: name a dataset of params/datasets, or give its resolved --config")
+        raise DasoError(
+            "download: expected either a dataset of params/datasets or its resolved --config; give one of them"
+        )
     store = make_store(
         configuration(args.config, config_error) if args.config else _resolved_data(args.dataset), args.out
     )
@@ -28,37 +30,42 @@ def download(args: Args) -> None:
 
 
 def split(args: Args) -> None:
-    """Draw a split and save it, or check a saved one: that it is whole, fits its store, and is of its configuration.
+    """Draw a split and save it, or check a saved split.
 
-    That is --config; of the workflow's own splits, the one that params/ have for their place.
+    --check verifies that the file is undamaged and fits the images of --store, and that it was drawn by --config; a
+    split in data/splits/ is checked against params/ if --config is not given.
     """
     from daso.data.files import digest
     from daso.data.split import CONFIG, check_split, make_split
     from daso.data.store import load_store
     from daso.data.validate import schema_error
 
-    form = partial(schema_error, form=CONFIG)
+    find_error = partial(schema_error, form=CONFIG)
     if args.check:
-        drawn_by = digest(configuration(args.config, form)) if args.config else _wanted(args.check)
-        saved = check_split(args.check, load_store(args.store), drawn_by)
-        logging.info("%s: disjoint, counts and digest right (%s)", args.check, saved.sha256[:16])
+        expected = digest(configuration(args.config, find_error)) if args.config else _config_digest(args.check)
+        saved = check_split(args.check, load_store(args.store), expected)
+        logging.info("%s: disjoint parts, correct counts and checksum (sha256 %s)", args.check, saved.sha256[:16])
         return
     if not (args.config and args.out):
-        raise DasoError("split: give --config and --out to draw a split, or --check a saved one")
-    make_split(configuration(args.config, form), load_store(args.store), args.out)
+        raise DasoError(
+            "split: missing options; give --config and --out to draw a split, or --check to check a saved one"
+        )
+    make_split(configuration(args.config, find_error), load_store(args.store), args.out)
 
 
 def derive(args: Args) -> None:
-    """Make the split of one stage of a plan from the split as drawn."""
+    """Make the split of one stage of a plan from the drawn split."""
     from daso.data.derive import derive
     from daso.data.store import load_store
 
     saved = derive(configuration(args.config), args.split, load_store(args.store), args.out, args.run)
-    logging.info("%s: %d labeled images, %d of them guessed", args.out, *map(len, (saved.split[0], saved.split[3])))
+    logging.info(
+        "%s: %d labeled images, %d of them with pseudo-labels", args.out, *map(len, (saved.split[0], saved.split[3]))
+    )
 
 
 def estimate(args: Args) -> None:
-    """Write the class sizes that a finished survey has found."""
+    """Write the class sizes of the unlabeled images that a finished survey run estimated."""
     from daso.data.files import atomic_write, checksummed
     from daso.engine.survey import survey_result
 
@@ -67,15 +74,15 @@ def estimate(args: Args) -> None:
         file.write(checksummed(survey))
 
 
-def _wanted(path: Path) -> str | None:
-    """The digest of the configuration that params/ have for the place of a split; None: it is no place of theirs."""
+def _config_digest(path: Path) -> str | None:
+    """Return the digest of a split's configuration in params/; None if its path is not one of the workflow's."""
     from daso.config.load import load
     from daso.config.resolve import split_config
     from daso.data.files import digest
 
-    if (place := paths.parse_split_path(path)) is None:
+    if (names := paths.parse_split_path(path)) is None:
         return None
-    params, (dataset, setting, seed) = load(), place
+    params, (dataset, setting, seed) = load(), names
     known = dataset in params.datasets and setting in params.datasets[dataset]["settings"]
     return digest(split_config(params, dataset, setting, seed)) if known else None
 
@@ -87,5 +94,5 @@ def _resolved_data(dataset: str) -> dict[str, Any]:
 
     params = load()
     if dataset not in params.datasets:
-        raise DasoError(f"download: there is no dataset '{dataset}'{did_you_mean(dataset, params.datasets)}")
+        raise DasoError(f"download: unknown dataset '{dataset}'{did_you_mean(dataset, params.datasets)}")
     return data_config(params, dataset)

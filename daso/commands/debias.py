@@ -1,4 +1,4 @@
-"""The command that debiases saved logits."""
+"""Command that debiases saved logits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Args = argparse.Namespace
 
 
 def debias(args: Args) -> None:
-    """Take the mean prediction out of a classifier's saved logits; writes probabilities and an analysis."""
+    """Debias saved logits by their mean prediction; write probabilities and an analysis."""
     from daso.zero_shot import debias_file, summary
 
-    found = debias_file(args.logits, args.labels, args.out, args.strength, args.momentum, args.seed)
-    sys.stdout.write(f"{summary(found)}\n")
+    analysis = debias_file(args.logits, args.labels, args.out, args.strength, args.momentum, args.seed)
+    sys.stdout.write(f"{summary(analysis)}\n")

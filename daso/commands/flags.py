@@ -1,4 +1,4 @@
-"""What each verb of the command line can be told: its flags, what argparse is to know of them, configurations."""
+"""Command-line flags of every command, and the reader of a configuration given on the command line."""
 
 from __future__ import annotations
 
@@ -12,78 +12,140 @@ from typing import Any
 from daso.errors import DasoError
 
 Option = tuple[str, dict[str, Any]]
-PATH: dict[str, Any] = {"type": Path}
-NEEDED: dict[str, Any] = {"type": Path, "required": True}
-DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N"})
-PLACES = (
-    "--config",
-    "--store",
-    "--split",
-    "--out",
-    "--scratch",
-    "--resume",
-    "--encoder",
-    "--estimate",
-    "--journal",
-    "--bundle",
-)
+
+
+def _path(flag: str, text: str, **settings: Any) -> Option:
+    """Return an option whose value is a path."""
+    return flag, {"type": Path, "help": text, **settings}
+
+
+RUN_ID = "dataset/setting/protocol/method/s<seed>"
 MODES = "auto, eager, compiled, graph or compiled_graph"
+DEVICE: Option = ("--device", {"default": "auto", "help": "auto, cpu, cuda or cuda:N; default: auto"})
+STORE = "folder of the dataset's images, such as data/store/digits"
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
-    "download": (("dataset", {"nargs": "?"}), ("--config", PATH), ("--out", NEEDED)),
-    "split": (("--config", PATH), ("--store", NEEDED), ("--out", PATH), ("--check", PATH)),
-    "train": (
-        ("run", {"nargs": "?"}),
-        *((flag, PATH) for flag in PLACES),
-        DEVICE,
-        ("--mode", {"default": "auto", "help": MODES}),
-        ("--cudnn", {"help": "heuristic, or tuned (may be faster; bits may differ between runs); default: DASO_CUDNN"}),
-        ("--replicas", {"type": int, "default": 1, "help": "how many runs of a bundle share the device"}),
-        ("--managed", {"action": "store_true", "help": "called by a workflow, which removes the last state itself"}),
+    "download": (
+        ("dataset", {"nargs": "?", "help": "a dataset of params/datasets"}),
+        _path("--config", "resolved configuration of a dataset (JSON; - is stdin) instead of a name"),
+        _path("--out", "folder for the images", required=True),
     ),
-    "derive": (("--config", NEEDED), ("--store", NEEDED), ("--split", NEEDED), ("--run", PATH), ("--out", NEEDED)),
-    "estimate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {"required": True}), ("--trained", {})),
-    "evaluate": (("--run", NEEDED), ("--out", NEEDED), ("--key", {})),
-    "report": (("--suite", {"required": True}), ("--out", PATH), ("--key", {})),
+    "split": (
+        _path("--config", "configuration of the split (JSON; - is stdin); with --check, the one it must have"),
+        _path("--store", STORE, required=True),
+        _path("--out", "file for the split that is drawn"),
+        _path("--check", "file of a saved split to check; draws nothing"),
+    ),
+    "train": (
+        ("run", {"nargs": "?", "metavar": "RUN", "help": f"{RUN_ID}; the results go to drafts/RUN"}),
+        _path("--config", "resolved configuration of a run (JSON) instead of its name"),
+        _path("--store", STORE),
+        _path("--split", "file of the split"),
+        _path("--out", "folder for the results"),
+        _path("--scratch", "folder for the checkpoint"),
+        _path("--resume", "checkpoint to start from; default: the one in --scratch, if any"),
+        _path("--encoder", "final.pt of the upstream run whose encoder is loaded"),
+        _path("--estimate", "class sizes estimated by the upstream run, estimate.json"),
+        _path("--journal", "file that records commit, device, versions and speed of the run"),
+        _path("--bundle", "folder of packed runs: train those that are not finished"),
+        DEVICE,
+        ("--mode", {"default": "auto", "help": f"{MODES}; default: auto"}),
+        ("--cudnn", {"help": "heuristic, or tuned (may be faster; bits may differ between runs); default: DASO_CUDNN"}),
+        (
+            "--replicas",
+            {"type": int, "default": 1, "help": "runs of a bundle trained at once on the device; default: 1"},
+        ),
+        ("--managed", {"action": "store_true", "help": "called by a workflow, which deletes the checkpoint itself"}),
+    ),
+    "derive": (
+        _path("--config", "recipe of the derived split (JSON; - is stdin)", required=True),
+        _path("--store", STORE, required=True),
+        _path("--split", "file of the split as drawn", required=True),
+        _path("--run", "folder of the upstream run whose pseudo-labels become labels"),
+        _path("--out", "file for the derived split", required=True),
+    ),
+    "estimate": (
+        _path("--run", "folder of the finished survey", required=True),
+        _path("--out", "file for the estimate", required=True),
+        ("--key", {"required": True, "help": "key to write into the estimate"}),
+        ("--trained", {"help": "key that the run must have; default: any"}),
+    ),
+    "evaluate": (
+        _path("--run", "folder of the finished run", required=True),
+        _path("--out", "file for the metrics", required=True),
+        ("--key", {"help": "key that the run must have; default: any"}),
+    ),
+    "report": (
+        ("--suite", {"required": True, "help": "a suite of params/suites"}),
+        _path("--out", "folder for the report; default: drafts/reports/SUITE"),
+        ("--key", {"help": "key of the report, written beside it by the workflow"}),
+    ),
     "list": (
-        ("what", {"nargs": "?", "default": "runs", "help": "methods, datasets, settings, suites, protocols or runs"}),
-        ("suite", {"nargs": "?"}),
+        (
+            "what",
+            {
+                "nargs": "?",
+                "default": "runs",
+                "help": "methods, datasets, settings, suites, protocols, runs or a suite; default: runs",
+            },
+        ),
+        ("suite", {"nargs": "?", "help": "the suite whose runs are listed; default: that of params/pipeline.yaml"}),
     ),
     "explain": (
-        ("method", {}),
-        ("--setting", {"default": "", "metavar": "DATASET/SETTING"}),
-        ("--protocol", {"default": "paper"}),
+        ("method", {"help": "a method of params/methods, or the paper's name, such as fixmatch+la+daso"}),
+        ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "show the values in this setting"}),
+        ("--protocol", {"default": "paper", "help": "a protocol of params/protocols; default: paper"}),
     ),
     "cell": (
-        ("words", {"nargs": "*"}),
-        ("--table", {"default": "", "help": "its number"}),
-        ("--row", {"default": "", "help": "its number, or a method in the paper's words"}),
-        ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "the column, or its number"}),
+        ("words", {"nargs": "*", "metavar": "CELL", "help": "such as t1 r6 c3; t1 alone shows the table"}),
+        ("--table", {"default": "", "help": "number of the table"}),
+        ("--row", {"default": "", "help": "number of the row, or the paper's name of its method"}),
+        ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "setting or number of the column"}),
     ),
     "plan": (
-        ("suite", {"nargs": "?"}),
-        ("--measure", {"action": "store_true", "help": "take some steps of the methods that have no pace here"}),
+        ("suite", {"nargs": "?", "help": "a suite of params/suites; default: that of params/pipeline.yaml"}),
+        (
+            "--measure",
+            {"action": "store_true", "help": "time some steps of each method not measured on this device yet"},
+        ),
     ),
-    "resolve": (("run", {}),),
-    "bundle": (("runs", {"nargs": "+"}), ("--out", {"type": Path, "default": Path("bundles/bundle")})),
-    "adopt": (("bundle", PATH),),
-    "revalidate": (("names", {"nargs": "*", "help": "runs or suites; the default suite if none is named"}),),
-    "keep": (("runs", {"nargs": "*"}), ("--bundle", {**PATH, "help": "a trained bundle: its runs, all by default"})),
-    "publish": (("--suite", {"help": "refuse where params/pipeline.yaml names another"}),),
+    "resolve": (("run", {"metavar": "RUN", "help": RUN_ID}),),
+    "bundle": (
+        ("runs", {"nargs": "+", "metavar": "RUN", "help": RUN_ID}),
+        _path("--out", "folder for the bundle; default: bundles/bundle", default=Path("bundles/bundle")),
+    ),
+    "adopt": (_path("bundle", "folder of the trained bundle"),),
+    "revalidate": (
+        ("names", {"nargs": "*", "metavar": "RUN_OR_SUITE", "help": "default: the suite of params/pipeline.yaml"}),
+    ),
+    "keep": (
+        ("runs", {"nargs": "*", "metavar": "RUN", "help": "finished and evaluated runs, or runs of --bundle"}),
+        _path("--bundle", "folder of a trained bundle; without RUN, all of its finished runs"),
+    ),
+    "publish": (("--suite", {"help": "refuse if params/pipeline.yaml names another suite"}),),
     "debias": (
-        ("--logits", {**NEEDED, "help": "numpy file (images, classes)"}),
-        ("--labels", {**PATH, "help": "numpy file (images,), to tell how right the guesses are"}),
-        ("--out", {"type": Path, "default": Path("drafts/debias")}),
-        ("--strength", {"type": float, "default": 0.4, "help": "lambda of Wang et al. 2022; 0.4, as on ImageNet"}),
-        ("--momentum", {"type": float, "help": "of a running mean; without it the mean of all"}),
-        ("--seed", {"type": int, "default": 0, "help": "of the order in which the running mean sees the images"}),
+        _path("--logits", "numpy file of logits (images, classes)", required=True),
+        _path("--labels", "numpy file of true classes (images,), to compute the accuracy"),
+        _path("--out", "folder for the results; default: drafts/debias", default=Path("drafts/debias")),
+        (
+            "--strength",
+            {"type": float, "default": 0.4, "help": "lambda of Wang et al. 2022; default: 0.4, as on ImageNet"},
+        ),
+        (
+            "--momentum",
+            {"type": float, "help": "of a running mean of the predictions; default: the mean over all images"},
+        ),
+        ("--seed", {"type": int, "default": 0, "help": "of the order of the images in the running mean; default: 0"}),
     ),
-    "prune": (("--yes", {"action": "store_true", "help": "delete instead of listing"}),),
+    "prune": (("--yes", {"action": "store_true", "help": "delete the listed files; default: list them only"}),),
 }
 
 
-def configuration(path: Path, malformed: Callable[[dict[str, Any]], str | None] = lambda tree: None) -> dict[str, Any]:
-    """The object in a JSON file, or in what is piped in; raises DasoError where `malformed` finds something in it."""
+def configuration(path: Path, find_error: Callable[[dict[str, Any]], str | None] = lambda tree: None) -> dict[str, Any]:
+    """Return the object of a JSON file, or of stdin if `path` is -.
+
+    Raises DasoError if it is not a JSON object, or if `find_error` returns an error in it.
+    """
     from daso.data.files import LARGEST
 
     try:
@@ -92,7 +154,11 @@ def configuration(path: Path, malformed: Callable[[dict[str, Any]], str | None] 
     except (OSError, ValueError, RecursionError) as error:
         raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
     if not isinstance(tree, dict):
-        raise DasoError(f"{path}: not a configuration but a {type(tree).__name__}; `python -m daso resolve` prints one")
-    if wrong := malformed(tree):
-        raise DasoError(f"{path}: not a configuration of this verb: {wrong}; `python -m daso resolve` prints a run's")
+        raise DasoError(
+            f"{path}: expected a configuration, got a {type(tree).__name__}; `python -m daso resolve` prints one"
+        )
+    if problem := find_error(tree):
+        raise DasoError(
+            f"{path}: not a configuration of this command: {problem}; `python -m daso resolve` prints a run's"
+        )
     return tree

@@ -1,4 +1,4 @@
-"""The verbs that answer: what exists, how a method is run, what stands behind a published cell, what a suite takes."""
+"""Read-only commands: list params/ and runs, explain a method, find a published cell, forecast a suite's cost."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Args = argparse.Namespace
 
 
 def list_(args: Args) -> None:
-    """A line for each of the methods, datasets, settings, suites or protocols, or for each run of a suite.
+    """List methods, datasets, settings, suites, protocols, or runs and their status.
 
-    `list methods` and so on; `list runs`, those of the default suite; `list runs smoke`, in short `list smoke`. A run
-    is done, stale (of another configuration or code), damaged, running or missing.
+    `list runs` lists the runs of the default suite, `list runs smoke` or `list smoke` those of the suite smoke. A run
+    is done, stale (params/ or code have changed since), running, damaged or missing.
     """
     from daso.config.load import load
     from daso.planning.status import format_list
@@ -23,9 +23,10 @@ def list_(args: Args) -> None:
 
 
 def explain(args: Args) -> None:
-    """Print the recipe of a method: each option, its value, and where the value comes from.
+    """Print a method: each option, its value, and the file that sets it.
 
-    A method is named by its file, or in the paper's words, add-ons in any order: fixmatch+la+daso, remixmatch+crest+.
+    The name is that of a file of params/methods, or the paper's with add-ons in any order: fixmatch+la+daso,
+    remixmatch+crest+.
     """
     from daso.config.explain import explain, incompatibilities, method_of
     from daso.config.load import load
@@ -33,16 +34,16 @@ def explain(args: Args) -> None:
     params = load()
     method = method_of(params, args.method)
     sys.stdout.write(explain(params, method, args.protocol, args.setting))
-    if args.setting and (found := incompatibilities(params, method, args.protocol, args.setting)):
-        raise DasoError(*found)
+    if args.setting and (reasons := incompatibilities(params, method, args.protocol, args.setting)):
+        raise DasoError(*reasons)
 
 
 def cell(args: Args) -> None:
-    """Name the runs behind a cell of Oh et al. 2022: how far they are, the command, and what they cost.
+    """Print the runs behind a cell of a table of Oh et al. 2022: status, command, cost.
 
-    A cell is written "table 1, row 6, column 3" or t1 r6 c3; "table 1" shows the table with its numbers. Rows are its
-    methods and columns its settings, from 1, as they are printed from top to bottom and from left to right, headings
-    not counted. Table 4 has two columns for each setting, the last evaluation and the median.
+    A cell is written "table 1, row 6, column 3" or t1 r6 c3; "table 1" prints the table with numbered rows and columns.
+    Rows are methods, from top to bottom, and columns settings, from left to right; both are counted from 1 without
+    headings. Table 4 has two columns for each setting: the last evaluation and the median.
     """
     from daso.config.load import load
     from daso.planning.cell import cell
@@ -52,10 +53,11 @@ def cell(args: Args) -> None:
 
 
 def plan(args: Args) -> None:
-    """Say what a suite still has to do and what that takes here: runs, device-hours, time, disk.
+    """Forecast what a suite needs on this machine: runs, device-hours, time, disk.
 
-    Paces are those of finished runs on this device; `--measure` takes some steps of the methods that have none. What
-    is expected of runs that are not done is kept in journal/plans/, and their report puts it beside what they took.
+    The time of a step is measured by finished runs on this device; --measure times some steps of the methods without
+    such runs. The expected times of unfinished runs are saved in journal/plans/; the suite's report compares them with
+    the measured ones.
     """
     from daso.config.load import load
     from daso.planning.forecast import forecast

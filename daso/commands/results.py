@@ -14,7 +14,7 @@ Args = argparse.Namespace
 
 
 def report(args: Args) -> None:
-    """Render a suite's tables and figures from the metrics there are; to drafts/reports/ unless told otherwise."""
+    """Render the report of a suite from the available metrics, by default in drafts/reports/."""
     from daso.config.load import load
     from daso.data.files import atomic_write
     from daso.report.suite_report import write_report
@@ -31,7 +31,7 @@ def report(args: Args) -> None:
 
 
 def adopt(args: Args) -> None:
-    """Take the results of a trained bundle as the runs' own."""
+    """Copy the finished runs of a trained bundle into runs/."""
     from daso.workspace import workflow_lock
     from daso.workspace.adopt import adopt_bundle
 
@@ -41,7 +41,7 @@ def adopt(args: Args) -> None:
 
 
 def revalidate(args: Args) -> None:
-    """Keep stale runs that the present code gives the same bits as the code that trained them."""
+    """Keep stale runs if the present code reproduces the bits of the code that trained them."""
     from daso.workspace import workflow_lock
     from daso.workspace.revalidate import revalidate
 
@@ -52,17 +52,17 @@ def revalidate(args: Args) -> None:
 
 
 def keep(args: Args) -> None:
-    """Keep the metrics and history of runs, or of a bundle's, in reports/measured/, for git and every later report."""
+    """Archive metrics and history of runs in reports/measured/, for Git and later reports."""
     from daso.workspace.archive import keep, keep_bundle
 
     if not (args.runs or args.bundle):
-        raise DasoError("keep: name runs, or a --bundle of finished runs")
+        raise DasoError("keep: expected runs or a --bundle of finished runs, got neither; name them")
     for folder in keep_bundle(args.bundle, args.runs) if args.bundle else map(keep, args.runs):
         logging.info("%s: kept", folder)
 
 
 def publish(args: Args) -> None:
-    """Record the finished results of the default suite under DVC without running anything, and push them."""
+    """Record the results of the finished default suite in DVC and push them."""
     from daso.workspace import workflow_lock
     from daso.workspace.publish import publish
 
@@ -73,7 +73,7 @@ def publish(args: Args) -> None:
 
 
 def prune(args: Args) -> None:
-    """List, or delete, what no suite names any more."""
+    """List, or delete with --yes, the files that no suite refers to any more."""
     from daso.workspace import workflow_lock
     from daso.workspace.prune import stale
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from daso.runs.train import Job
 
 Args = argparse.Namespace
-PLACES_OF_A_RUN = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
+JOB_PATHS = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
 
 
 def train(args: Args) -> None:
-    """Train a run to its end, from its saved state if there is one.
+    """Train a run, from its checkpoint if there is one.
 
-    A run that is only named goes to drafts/: runs/ is the workflow's.
+    The results of a run given by its name alone go to drafts/; only the workflow writes to runs/.
     """
     from daso.engine.lock import device_slot
 
@@ -45,7 +45,7 @@ def train(args: Args) -> None:
 
 
 def _job(args: Args) -> Job:
-    """The run that the arguments name, with the places they give."""
+    """Return the run of the arguments and its paths."""
     from daso.config.validate import config_error
     from daso.paths import require_inputs
     from daso.runs.train import Job
@@ -55,9 +55,11 @@ def _job(args: Args) -> Job:
     if config:
         paths = require_inputs(args.run, config["plan"])
         paths |= {"out": Path("drafts", args.run), "scratch": Path("drafts/scratch", args.run)}
-    paths |= {name: path for name in PLACES_OF_A_RUN if (path := getattr(args, name))}
+    paths |= {name: path for name in JOB_PATHS if (path := getattr(args, name))}
     if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
-        raise DasoError("train: name a run, or give --config, --store, --split, --out and --scratch, or a --bundle")
+        raise DasoError(
+            "train: expected a run, or --config, --store, --split, --out and --scratch, or --bundle; give one of these"
+        )
     return Job(config or configuration(args.config, config_error), **paths)
 
 
@@ -77,9 +79,9 @@ def resolve(args: Args) -> None:
 
 
 def bundle(args: Args) -> None:
-    """Pack runs into a folder that trains where only PyTorch and its like are installed.
+    """Pack runs into a folder that can be trained on a machine without Snakemake and DVC.
 
-    The runs whose results they take come along, unless these are here.
+    Upstream runs are packed too, unless they are done.
     """
     from daso.config.checks import refuse
     from daso.config.keys import Keys
@@ -90,17 +92,17 @@ def bundle(args: Args) -> None:
     from daso.planning.status import run_statuses
 
     params = load()
-    keys, asked = Keys(params), [parse_run(params, run) for run in args.runs]
-    for run in asked:
+    keys, named = Keys(params), [parse_run(params, run) for run in args.runs]
+    for run in named:
         refuse(params, run)
-    chain = with_upstream(params, asked)
-    far = run_statuses(keys, chain)
-    packed = [keys.resolved(run) for run in chain if run in asked or far[run.id] != "done"]
+    chain = with_upstream(params, named)
+    status = run_statuses(keys, chain)
+    packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
     write_bundle(args.out, packed, commit=commit())
 
 
 def resolved_run(run: str) -> dict[str, Any]:
-    """Return the resolved configuration of a run that params/ allow; raises DasoError otherwise."""
+    """Return the resolved configuration of a run; raises DasoError if params/ do not allow it."""
     from daso.config.checks import refuse
     from daso.config.keys import Keys
     from daso.config.load import load

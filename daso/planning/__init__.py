@@ -1,1 +1,1 @@
-"""What a suite takes, before it runs."""
+"""Plans before training: status, cost, disk space and wall time of runs; runs behind published cells."""

@@ -1,4 +1,4 @@
-"""The runs behind a published cell: which they are, how far they are, which command makes them and what they cost."""
+"""Find the runs behind a published cell: their status, command and cost."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from daso.config.paper_names import Paper, paper_methods, paper_name, same_metho
 from daso.config.params import Params, Tree, did_you_mean
 from daso.config.resolve import Run, resolve, runs, setting_config, with_upstream
 from daso.errors import DasoError
-from daso.planning.cost import lines
-from daso.planning.paper_tables import COLUMN, METRICS, Address, Table, address, grid, method, setting, table_of
+from daso.planning.cost import cost_lines
+from daso.planning.paper_tables import COLUMN, METRICS, Address, Table, address, format_table, method, setting, table_of
 from daso.planning.status import TO_DO, run_statuses
 from daso.report.published import PUBLISHED, RUNS, SOURCE, Row, cell_key, look_up, read_published, row_key, value
 
@@ -21,7 +21,7 @@ PROTOCOL = "paper"
 
 
 class Match(NamedTuple):
-    """A cell in params/: its place and method, or what of them is missing."""
+    """Dataset, settings and methods of params/ that match a published cell, and errors if some are missing."""
 
     dataset: str
     settings: list[str]
@@ -30,35 +30,37 @@ class Match(NamedTuple):
 
 
 def cell(params: Params, words: str, row: str = "", place: str = "") -> Iterator[str]:
-    """Text on the cell that the words name, or on the whole table where they name no cell.
+    """Yield text about the cell with this address, or the whole table if the address has no row or column.
 
-    `row`, a method in the paper's words, and `place`, a <dataset>/<setting>, may take the place of numbers. Raises
-    DasoError when there is no such cell, and, at the end, when params/ lack what it needs.
+    `row`, the paper's name of a method, and `place`, a <dataset>/<setting>, may replace the numbers of the address.
+    Raises DasoError for an unknown cell and, after the published number, if params/ lack its setting or method.
     """
     rows = read_published(PUBLISHED)
-    named = address(words)
-    table = table_of(rows, named.table)
-    named = named._replace(row=_row(params, table, row) or named.row)
-    named = named._replace(column=_column(params, table, place) or named.column)
-    if not (named.row and named.column):
-        yield grid(table)
+    selected = address(words)
+    table = table_of(rows, selected.table)
+    selected = selected._replace(row=_row(params, table, row) or selected.row)
+    selected = selected._replace(column=_column(params, table, place) or selected.column)
+    if not (selected.row and selected.column):
+        yield format_table(table)
         return
-    printed = table.cell(named)
-    found = match(params, printed)
-    yield "\n".join(_head(rows, named, printed, [params.methods[name]["paper"] for name in found.methods])) + "\n"
-    if found.missing:
-        raise DasoError(f"table {named.table}, row {named.row}, column {named.column}: {'; '.join(found.missing)}")
-    yield _runs(params, found)
+    printed = table.cell(selected)
+    matched = match(params, printed)
+    papers = [params.methods[name]["paper"] for name in matched.methods]
+    yield "\n".join(_head(rows, selected, printed, papers)) + "\n"
+    if matched.missing:
+        where = f"table {selected.table}, row {selected.row}, column {selected.column}"
+        raise DasoError(f"{where}: {'; '.join(matched.missing)}")
+    yield _runs(params, matched)
 
 
 def match(params: Params, printed: Row) -> Match:
-    """The dataset, setting and method of params/ that a published row is about, by what they hold."""
-    dataset, metric, plain = printed["dataset"], printed["metric"], row_key({**printed, "unlabeled": ""})
+    """Return the dataset, settings and methods of params/ that match a published row by their values."""
+    dataset, metric, plain_key = printed["dataset"], printed["metric"], row_key({**printed, "unlabeled": ""})
     sizes = {name: printed[name] or None for name in ("gamma_l", "gamma_u", "n1", "m1")}
     methods = [
         name
         for name, tree in params.methods.items()
-        if plain in (cell_key(dataset, sizes, paper, metric) for paper in paper_methods(tree.get("paper", {})))
+        if plain_key in (cell_key(dataset, sizes, paper, metric) for paper in paper_methods(tree.get("paper", {})))
     ]
     settings = [
         name
@@ -67,31 +69,29 @@ def match(params: Params, printed: Row) -> Match:
     ]
     missing = []
     if dataset not in params.datasets:
-        missing.append(f"there is no dataset {dataset} ({params.file('dataset', dataset)})")
+        missing.append(f"missing dataset '{dataset}' ({params.file('dataset', dataset)})")
     elif not settings:
-        missing.append(f"{params.file('dataset', dataset)} has no setting with {setting(printed)}")
+        missing.append(f"missing setting of {params.file('dataset', dataset)} with {setting(printed)}")
     if not methods:
-        words = f'paper: {{base: {printed["base"]}, addons: "{printed["addons"]}"}}'
-        missing.append(f"no file of {params.root}/methods has `{words}`")
+        paper = f'paper: {{base: {printed["base"]}, addons: "{printed["addons"]}"}}'
+        missing.append(f"missing file of {params.root}/methods with `{paper}`")
     return Match(dataset, settings, methods, missing)
 
 
 def _row(params: Params, table: Table, words: str) -> str:
-    """The number of the row of a method in words."""
+    """Return the number of the row of a method, given as a number, a file of params/methods or the paper's name."""
     if not words or words.isdecimal():
         return words
     paper = params.methods.get(words, {}).get("paper")
-    said = [paper_name(name) for name in paper_methods(paper)] if paper else [words]
-    found = [
-        str(i) for i, method in enumerate(table.methods, start=1) if any(same_method(method, name) for name in said)
-    ]
-    if not found:
-        raise DasoError(f"table {table.name} has no row '{words}'{did_you_mean(said[0], table.methods)}")
-    return found[0]
+    names = [paper_name(name) for name in paper_methods(paper)] if paper else [words]
+    for i, printed in enumerate(table.methods, start=1):
+        if any(same_method(printed, name) for name in names):
+            return str(i)
+    raise DasoError(f"table {table.name}: unknown row '{words}'{did_you_mean(names[0], table.methods)}")
 
 
 def _column(params: Params, table: Table, place: str) -> str:
-    """The number of the column of a <dataset>/<setting>."""
+    """Return the number of the first column of a <dataset>/<setting>."""
     if not place or place.isdecimal():
         return place
     dataset, name = place_of(params, place)
@@ -101,45 +101,48 @@ def _column(params: Params, table: Table, place: str) -> str:
         if match(params, table.cells[1, column]).settings == [name] and fields[0] == dataset
     ]
     if not numbers:
-        raise DasoError(f"table {table.name} has no column of {place}; `cell 'table {table.name}'` shows its columns")
+        raise DasoError(
+            f"table {table.name}: unknown column '{place}'; `python -m daso cell t{table.name}` lists its columns"
+        )
     return str(numbers[0])
 
 
-def _head(rows: list[dict[str, str]], named: Address, printed: Row, papers: list[Paper]) -> Iterator[str]:
-    """What is published, where, and what other tables say of the same method, which may have other words for it."""
-    where = f"table {named.table}, row {named.row}, column {named.column} of {SOURCE}"
+def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: list[Paper]) -> Iterator[str]:
+    """Yield the published number, its note, and the number of another table that reports compare with instead."""
+    where = f"table {selected.table}, row {selected.row}, column {selected.column} of {SOURCE}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
     yield f"published: {value(printed)}, {METRICS[printed['metric']]}" + (f" of {RUNS} runs" if printed["std"] else "")
     if printed["note"]:
         yield f"note: {printed['note']}"
     sizes = {name: printed[name] or None for name in COLUMN[1:5]}
     other = look_up(rows, printed["dataset"], sizes, papers[0] if papers else printed)
-    if other and other.source != f"{SOURCE}, table {named.table}" and other.mean != float(printed["mean"]):
+    if other and other.source != f"{SOURCE}, table {selected.table}" and other.mean != float(printed["mean"]):
         yield f"reports compare with {other.source}: {other.mean}" + (f" ± {other.std}" if other.std else "")
 
 
 def _trained(params: Params, run: Run) -> Run:
-    """The run, or one of a suite that differs in its method's name alone, as an ablation may from its base."""
+    """Return the run, or a run of a suite that differs only in its method's name, as an ablation may from its base."""
 
-    def what(run: Run) -> Tree:
+    def nameless(run: Run) -> Tree:
         config = resolve(params, run)
         return {**config, "run": "", "method": {**config["method"], "name": ""}}
 
-    named = [other for suite in params.suites for other in runs(params, suite) if other[:3] == run[:3]]
-    alike = (other for other in named if other.seed == run.seed and what(other) == what(run))
-    return run if run in named else next(alike, run)
+    candidates = [other for suite in params.suites for other in runs(params, suite) if other[:3] == run[:3]]
+    equal = (other for other in candidates if other.seed == run.seed and nameless(other) == nameless(run))
+    return run if run in candidates else next(equal, run)
 
 
-def _runs(params: Params, found: Match) -> str:
-    """The runs of a cell, what comes before them, and their suites, command and cost."""
-    own = [_trained(params, Run(found.dataset, found.settings[0], PROTOCOL, found.methods[0], i)) for i in range(RUNS)]
+def _runs(params: Params, matched: Match) -> str:
+    """Return the runs of a cell, their upstream runs, and their suites, command and cost."""
+    recipe = matched.dataset, matched.settings[0], PROTOCOL, matched.methods[0]
+    own = [_trained(params, Run(*recipe, seed)) for seed in range(RUNS)]
     chain = with_upstream(params, own)
-    far = run_statuses(Keys(params), chain)
-    rows: list[Line] = [(f"run {run.id}", far[run.id], "" if run in own else "comes before") for run in chain]
+    status = run_statuses(Keys(params), chain)
+    rows: list[Line] = [(f"run {run.id}", status[run.id], "" if run in own else "upstream run") for run in chain]
     suites = [name for name in params.suites if set(own) <= set(runs(params, name))]
     rows.append((f"suites: {', '.join(suites) or 'none'}",))
     seeds = ",".join(str(run.seed) for run in own)
     rows.append((f"command: snakemake metrics/{'/'.join(own[0][:4])}/s{{{seeds}}}.json",))
-    todo = [run for run in chain if far[run.id] in TO_DO]
-    rows += ((f"cost: {line}",) for line in lines(params, chain, todo))
+    todo = [run for run in chain if status[run.id] in TO_DO]
+    rows += ((f"cost: {line}",) for line in cost_lines(params, chain, todo))
     return aligned(rows)

@@ -1,4 +1,4 @@
-"""What runs cost: steps and images by their configurations, device-hours by steps of the same methods as measured."""
+"""Cost of runs: steps and images from their configurations, device-hours from measured steps of the same methods."""
 
 from __future__ import annotations
 
@@ -16,86 +16,90 @@ from daso.report.collect import Cell
 from daso.report.speed import by_environment, three_digits
 
 BENCHMARKS = Path("docs/benchmarks")
-STEPS = Path("benchmarks/steps.json")  # what `daso plan --measure` has measured here
-OURS = "ours, "  # how a benchmark names the engine, before its mode and precision
+STEPS = Path("benchmarks/steps.json")  # measured here by `daso plan --measure`
+OURS = "ours, "  # start of a benchmark's rows of this engine, before mode and precision
 
 
 class Work(NamedTuple):
-    """How much a run computes."""
+    """Amount of computation of a run."""
 
     steps: int
-    images: int  # views of labeled and unlabeled images that go through the network
+    images: int  # views of labeled and unlabeled images
 
     @classmethod
     def of(cls, params: Params, run: Run) -> Work:
-        """The work of one run, as its configuration has it."""
+        """Return the work of a run from its configuration."""
         config = resolve(params, run)
         method, protocol = config["method"], config["protocol"]
         step = protocol["batch_size"] * (1 + len(unlabeled_views(method["learner"])) * method["unlabeled_ratio"])
         return cls(protocol["steps"], protocol["steps"] * step)
 
 
-def lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iterator[str]:
-    """The cost of runs of one dataset and protocol in words, and of those still to be done."""
+def cost_lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iterator[str]:
+    """Yield lines on the cost of runs of one dataset and protocol, and of those `todo` among them."""
     work = [Work.of(params, run) for run in runs]
     steps, images = (sum(column) for column in zip(*work, strict=True))
     yield f"{len(runs)} runs, {steps:,} steps, {images:,} images"
-    found = {run.recipe: dict(paces(params, run)) for run in runs}
-    if lacking := [recipe for recipe, mine in found.items() if not mine]:
-        yield f"device-hours unknown: no step of {' and '.join(lacking)} on such images has been measured"
+    by_recipe = {run.recipe: dict(paces(params, run)) for run in runs}
+    if unmeasured := [recipe for recipe, seconds in by_recipe.items() if not seconds]:
+        yield f"device-hours unknown: steps of {' and '.join(unmeasured)} not measured on images of this size"
         return
-    common = [way for way in next(iter(found.values())) if all(way in mine for mine in found.values())]
-    if not common:
-        yield f"device-hours unknown: no one machine has measured steps of {' and '.join(found)}"
-    for way in common:
-        hours = {run: done.steps * found[run.recipe][way] / 3600 for run, done in zip(runs, work, strict=True)}
+    environments = [place for place in next(iter(by_recipe.values())) if all(place in s for s in by_recipe.values())]
+    if not environments:
+        yield f"device-hours unknown: no machine has measured steps of both {' and '.join(by_recipe)}"
+    for place in environments:
+        hours = {run: each.steps * by_recipe[run.recipe][place] / 3600 for run, each in zip(runs, work, strict=True)}
         total, left = three_digits(sum(hours.values())), three_digits(sum(hours[run] for run in todo))
-        a_step = ", ".join(f"{three_digits(1000 * mine[way])} ms a step of {recipe}" for recipe, mine in found.items())
-        yield f"{total} device-hours, {left} of them to be done, on {way}: {a_step}"
+        per_step = ", ".join(
+            f"{three_digits(1000 * s[place])} ms a step of {recipe}" for recipe, s in by_recipe.items()
+        )
+        yield f"{total} device-hours, {left} of them to do, on {place}: {per_step}"
 
 
 class Timed(NamedTuple):
-    """What a step of a method took, as it was measured somewhere."""
+    """Measured time of a step of a method."""
 
-    device: str  # with its threads where they matter
+    device: str  # of a CPU with the number of threads
     how: str  # precision, mode
-    place: str  # the file or folder that says so
-    seconds: float  # of the device
+    place: str  # file or folder of the measurement
+    seconds: float  # device time of one step
 
     def __str__(self) -> str:
         return f"{self.device}, {self.how} ({self.place})"
 
 
 def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
-    """Where and how steps of a run's method were measured, and the seconds of the device that one takes: `timed`."""
+    """Yield environment and seconds of a step for each measurement of a run's method; see `timed`."""
     return ((str(one), one.seconds) for one in timed(params, run))
 
 
 def timed(params: Params, run: Run, *, every_mode: bool = False) -> Iterator[Timed]:
-    """Every measurement of a step of a run's method.
+    """Yield every measurement of a step of a run's method.
 
-    Measured are runs of the same protocol on images of the same size, whatever their setting, the steps that `daso plan
-    --measure` has taken here, and the benchmarks of this machine and others: of each the fastest mode, unless
-    `every_mode`. Raises DataError where a file is damaged.
+    Sources are finished runs of the same protocol on images of the same size in any setting, steps measured here by
+    `daso plan --measure`, and benchmarks of this machine and others: of each benchmark the fastest mode, unless
+    `every_mode`. Raises DataError if a file is damaged.
     """
     side = params.datasets[run.dataset]["image_size"]
-    alike = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
+    same_size = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
     for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
-        files = [file for name in alike for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")]
+        files = [
+            file for name in same_size for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")
+        ]
         metrics = dict(enumerate(read_checksummed(file, "file of metrics") for file in sorted(files)))
         for (device, how), speeds in by_environment(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
             yield Timed(device, how, f"{place}/", statistics.median(seconds))
-    for one in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
-        if one["of"] == kind(params, run):
-            yield Timed(one["device"], one["how"], str(STEPS), one["seconds"])
+    for entry in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
+        if entry["of"] == step_digest(params, run):
+            yield Timed(entry["device"], entry["how"], str(STEPS), entry["seconds"])
     for file in sorted(BENCHMARKS.glob("*.json")):
         modes = list(_benchmark(file, run.recipe, params.protocols[run.protocol]["steps"], side))
-        yield from modes if every_mode else sorted(modes, key=lambda one: one.seconds)[:1]
+        yield from modes if every_mode else sorted(modes, key=lambda mode: mode.seconds)[:1]
 
 
-def kind(params: Params, run: Run) -> str:
-    """A digest of what a step's cost depends on: method, network, batch and images; not the setting or the budget."""
+def step_digest(params: Params, run: Run) -> str:
+    """Return a digest of what a step's cost depends on: method, network, batch and images; not setting or budget."""
     protocol, dataset = params.protocols[run.protocol], params.datasets[run.dataset]
     parts = {name: protocol[name] for name in ("network", "batch_size", "precision", "teacher", "evaluation")}
     images = {name: dataset[name] for name in ("num_classes", "image_size", "augment")}
@@ -104,15 +108,15 @@ def kind(params: Params, run: Run) -> str:
 
 
 def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[Timed]:
-    """Every mode in which a benchmark took steps of a method, under a protocol of so many."""
+    """Yield the time of a step of a method in every mode of a benchmark under a protocol of `steps` steps."""
     tree = read_json(file, "benchmark")
     sections: Mapping[str, Any] = tree.get("sections", {})
     if tree.get("machine", {}).get("quick"):
         return
     for section in sections.values():
         for table in section.get("tables", ()):
-            of_ours = table["title"] == f"Steps of {recipe}" and f" images of {side} pixels a side" in table["how"]
-            if of_ours and table["columns"][-1] == f"hours for {steps:,} steps":
+            of_method = table["title"] == f"Steps of {recipe}" and f" images of {side} pixels a side" in table["how"]
+            if of_method and table["columns"][-1] == f"hours for {steps:,} steps":
                 for name, milliseconds, *_ in table["rows"]:
                     if name.startswith(OURS):
                         how, seconds = name.removeprefix(OURS), milliseconds["median"] / 1000

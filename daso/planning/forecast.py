@@ -1,4 +1,4 @@
-"""What a suite takes before it runs: the runs still to be done, hours of this device, time, and room on the disk."""
+"""Forecast of a suite before it runs: runs to do, device-hours, time and disk space on this machine."""
 
 from __future__ import annotations
 
@@ -17,76 +17,77 @@ from daso.data.class_sizes import class_sizes, setting_kind
 from daso.data.files import atomic_write, pretty, read_json
 from daso.engine.gpus import devices, gpu, slots
 from daso.machine import cores, cpu_bf16, processor
-from daso.planning.cost import STEPS, Timed, Work, kind, timed
+from daso.planning.cost import STEPS, Timed, Work, step_digest, timed
 from daso.planning.status import TO_DO, run_statuses
 from daso.report import planned
 from daso.report.provenance import duration
 from daso.report.sizes import Bytes, bytes_of
 from daso.report.speed import device_of, three_digits
 
-# What sources hold, by kind, while there is no store: images of train, test and without a label; bytes to download.
+# Sizes of sources by kind: images of the train part, of the test part and without labels; bytes to download.
 SOURCES = {
     "digits": (1297, 500, 0, 0),
     "cifar10": (50_000, 10_000, 0, 170_498_071),
     "cifar100": (50_000, 10_000, 0, 169_001_437),
     "stl10": (5_000, 8_000, 100_000, 2_640_397_119),
 }
-ROW = 8  # bytes of a row's number in the file of a split
+ROW = 8  # bytes of an image's index in the file of a split
 
 
-class Here(NamedTuple):
-    """How the workflow would carry out runs of a protocol on this machine."""
+class Machine(NamedTuple):
+    """Device and execution that the workflow would use for runs of a protocol on this machine."""
 
     kind: str  # of the device, cpu or cuda
     device: str
-    how: str
-    at_once: int
+    how: str  # precision, mode
+    at_once: int  # number of concurrent runs
 
 
 def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[str]:
-    """Lines on a suite, and its plan in journal/plans/; with `measure`, steps of methods without a pace are taken.
+    """Yield lines on what a suite needs, and write its expected times to journal/plans/.
 
-    Raises ParamsError where there is no such suite.
+    With `measure`, time some steps of the methods that are not measured on this device yet. Raises ParamsError for an
+    unknown suite.
     """
     keys, chain = Keys(params), with_upstream(params, named := runs(params, suite))
-    far = run_statuses(keys, chain)
-    todo = [run for run in chain if far[run.id] in TO_DO]
-    counts = Counter(far.values())
+    status = run_statuses(keys, chain)
+    todo = [run for run in chain if status[run.id] in TO_DO]
+    counts = Counter(status.values())
     damaged = ["damaged"] if counts["damaged"] else []
-    states_of = ", ".join(f"{counts[state]} {state}" for state in ("done", *damaged, *TO_DO))
-    upstream = f", {len(chain) - len(named)} of them for what they lend to others" if len(chain) > len(named) else ""
-    yield f"{suite}: {len(chain)} runs{upstream}: {states_of}"
-    here = _here(params, chain[0].protocol)
-    yield f"here: {here.device}, {here.how}, {_runs(here.at_once)} at once"
-    paces = {run.recipe: one for run in chain if (one := _pace(params, run, here))}
+    counted = ", ".join(f"{counts[name]} {name}" for name in ("done", *damaged, *TO_DO))
+    upstream = f", {len(chain) - len(named)} of them upstream runs" if len(chain) > len(named) else ""
+    yield f"{suite}: {len(chain)} runs{upstream}: {counted}"
+    machine = _machine(params, chain[0].protocol)
+    yield f"device: {machine.device}, {machine.how}, {_runs(machine.at_once)} at once"
+    step_times = {run.recipe: known for run in chain if (known := _step_time(params, run, machine))}
     if measure:
-        paces |= _measured(params, keys, [run for run in chain if run.recipe not in paces], here)
-    yield from _table(params, chain, todo, paces)
-    yield from _hours(params, suite, chain, todo, paces, here)
-    yield from _disk(params, keys, todo, here)
-    _keep(params, keys, suite, chain, todo, paces)
+        step_times |= _measure(params, keys, [run for run in chain if run.recipe not in step_times], machine)
+    yield from _table(params, chain, todo, step_times)
+    yield from _hours(params, suite, chain, todo, step_times, machine)
+    yield from _disk(params, keys, todo, machine)
+    _write_plan(params, keys, suite, chain, todo, step_times)
 
 
-def _here(params: Params, protocol: str) -> Here:
-    """The first GPU that the workflow may use, or the CPU with one thread for each run.
+def _machine(params: Params, protocol: str) -> Machine:
+    """Return the first GPU that the workflow may use, or the CPU with one thread for each run.
 
-    It is what `engine.environment` chooses, without importing torch where the system itself lists it.
+    `engine.environment` chooses the same; this imports torch only if the system does not list the device.
     """
     names, precision = devices(), params.protocols[protocol]["precision"]
     if names:
-        found = gpu(names[0])
-        if found is None:
-            return _here_by_torch(precision, len(names) * slots())
-        chosen = ("bf16" if found.bf16 else "fp32") if precision == "auto" else precision
-        return Here("cuda", f"cuda: {found.name}", f"{chosen}, graph", len(names) * slots())
-    able = cpu_bf16() if precision == "auto" else False
-    if able is None:
-        return _here_by_torch(precision, cores())
-    chosen = ("bf16" if able else "fp32") if precision == "auto" else precision
-    return Here("cpu", f"cpu: {processor()}, 1 thread", f"{chosen}, eager", cores())
+        first = gpu(names[0])
+        if first is None:
+            return _machine_by_torch(precision, len(names) * slots())
+        chosen = ("bf16" if first.bf16 else "fp32") if precision == "auto" else precision
+        return Machine("cuda", f"cuda: {first.name}", f"{chosen}, graph", len(names) * slots())
+    has_bf16 = cpu_bf16() if precision == "auto" else False
+    if has_bf16 is None:
+        return _machine_by_torch(precision, cores())
+    chosen = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
+    return Machine("cpu", f"cpu: {processor()}, 1 thread", f"{chosen}, eager", cores())
 
 
-def _here_by_torch(precision: str, at_once: int) -> Here:
+def _machine_by_torch(precision: str, at_once: int) -> Machine:
     import torch
 
     from daso.engine.cuda_graphs import choose_mode
@@ -97,88 +98,94 @@ def _here_by_torch(precision: str, at_once: int) -> Here:
         torch.set_num_threads(1)
         at_once = cores()
     how = f"{choose_precision(precision, device)}, {choose_mode('auto', device)}"  # type: ignore[arg-type]
-    return Here(device.type, device_of(describe(device)), how, at_once)
+    return Machine(device.type, device_of(describe(device)), how, at_once)
 
 
-def _pace(params: Params, run: Run, here: Here) -> Timed | None:
-    """The first measurement on this device: of finished runs, else of some steps, else of a benchmark."""
-    alike = (one for one in timed(params, run, every_mode=True) if one.device == here.device)
-    return next((one for one in alike if set(one.how.split(", ")) == set(here.how.split(", "))), None)
+def _step_time(params: Params, run: Run, machine: Machine) -> Timed | None:
+    """Return the first measurement on this device: of finished runs, of `plan --measure` or of a benchmark."""
+    on_device = (step for step in timed(params, run, every_mode=True) if step.device == machine.device)
+    return next((step for step in on_device if set(step.how.split(", ")) == set(machine.how.split(", "))), None)
 
 
-def _measured(params: Params, keys: Keys, lacking: Sequence[Run], here: Here) -> dict[str, Timed]:
-    """Steps of these methods, taken now and remembered for the next time."""
+def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Machine) -> dict[str, Timed]:
+    """Time some steps of each method of these runs, and record them for later plans."""
     from daso.engine.environment import choose_device
     from daso.planning.pace import seconds_at_once
 
-    these = list({run.recipe: run for run in lacking}.values())
-    beside = slots() if here.kind == "cuda" else here.at_once
-    wanted = ((keys.resolved(run), _images(params, run)) for run in these)
-    found: dict[str, Timed] = {}
-    for run, seconds in zip(these, seconds_at_once(wanted, choose_device(here.kind), beside), strict=True):
-        logging.info("%s: %s ms a step, %s at once", run.recipe, three_digits(1000 * seconds), _runs(beside))
-        record = {"of": kind(params, run), "recipe": run.recipe, "device": here.device, "how": here.how}
+    samples = list({run.recipe: run for run in unmeasured}.values())
+    at_once = slots() if machine.kind == "cuda" else machine.at_once
+    configs = ((keys.resolved(run), _images(params, run)) for run in samples)
+    measured: dict[str, Timed] = {}
+    for run, seconds in zip(samples, seconds_at_once(configs, choose_device(machine.kind), at_once), strict=True):
+        logging.info("%s: %s ms a step, %s at once", run.recipe, three_digits(1000 * seconds), _runs(at_once))
+        record = {"of": step_digest(params, run), "recipe": run.recipe, "device": machine.device, "how": machine.how}
         known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
-        kept = [one for one in known if any(one.get(name) != value for name, value in record.items())]
+        others = [entry for entry in known if any(entry.get(name) != value for name, value in record.items())]
         with atomic_write(STEPS) as file:
-            file.write(pretty({"steps": [*kept, {**record, "protocol": run.protocol, "seconds": seconds}]}))
-        found[run.recipe] = Timed(here.device, here.how, str(STEPS), seconds)
-    return found
+            file.write(pretty({"steps": [*others, {**record, "protocol": run.protocol, "seconds": seconds}]}))
+        measured[run.recipe] = Timed(machine.device, machine.how, str(STEPS), seconds)
+    return measured
 
 
-def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], paces: dict[str, Timed]) -> Iterator[str]:
-    rows: list[tuple[str, ...]] = [("method", "runs", "to do", "ms a step", "all its runs", "measured in")]
+def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, Timed]) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = [("method", "runs", "to do", "ms a step", "all runs", "measured in")]
     for recipe in dict.fromkeys(run.recipe for run in chain):
-        mine, pace = [run for run in chain if run.recipe == recipe], paces.get(recipe)
-        number = str(len(mine)), str(sum(run in todo for run in mine))
-        words = (three_digits(1000 * pace.seconds), _time(params, mine, paces), pace.place) if pace else ("unknown",)
-        rows.append((recipe, *number, *words))
+        of_recipe, step = [run for run in chain if run.recipe == recipe], step_times.get(recipe)
+        times: tuple[str, ...] = ("unknown",)
+        if step:
+            times = (three_digits(1000 * step.seconds), _time(params, of_recipe, step_times), step.place)
+        rows.append((recipe, str(len(of_recipe)), str(sum(run in todo for run in of_recipe)), *times))
     yield aligned(rows).rstrip("\n")
 
 
 def _hours(
-    params: Params, suite: str, chain: Sequence[Run], todo: Sequence[Run], paces: dict[str, Timed], here: Here
+    params: Params,
+    suite: str,
+    chain: Sequence[Run],
+    todo: Sequence[Run],
+    step_times: dict[str, Timed],
+    machine: Machine,
 ) -> Iterator[str]:
-    """Device-hours and time; what is unknown is named and left out."""
-    unknown = [run for run in chain if run.recipe not in paces]
-    known = [run for run in chain if run.recipe in paces]
+    """Yield device time and time; methods that are not measured are named and left out."""
+    unknown = [run for run in chain if run.recipe not in step_times]
+    known = [run for run in chain if run.recipe in step_times]
     left = [run for run in known if run in todo]
     if unknown:
         recipes = len({run.recipe for run in unknown})
         methods = "1 method" if recipes == 1 else f"{recipes} methods"
-        yield f"unknown: {_runs(len(unknown))} of {methods}, no step of which has been measured here; " + (
-            f"`python -m daso plan {suite} --measure` takes some"
+        yield (
+            f"unknown: {_runs(len(unknown))} of {methods} not measured on this device yet; "
+            f"`python -m daso plan {suite} --measure` measures some steps"
         )
     if known:
-        others = "of the others, " if unknown else ""
-        yield f"device time: {others}{_time(params, known, paces)} in all, {_time(params, left, paces)} to be done"
-        seconds = {run: _seconds(params, run, paces) for run in left}
-        wall = max(sum(seconds.values()) / here.at_once, _longest(params, seconds))
-        beside = _runs(here.at_once)
-        yield f"time: {others}{duration(wall)} of training, {beside} at once; starting and evaluating comes on top"
+        others = "of the other methods, " if unknown else ""
+        total, to_do = _time(params, known, step_times), _time(params, left, step_times)
+        yield f"device time: {others}{total} in total, {to_do} to do"
+        seconds = {run: _seconds(params, run, step_times) for run in left}
+        wall = max(sum(seconds.values()) / machine.at_once, _longest(params, seconds))
+        at_once = _runs(machine.at_once)
+        yield f"time: {others}{duration(wall)} of training, {at_once} at once, without start-up and evaluation"
 
 
 def _longest(params: Params, seconds: dict[Run, float]) -> float:
-    """Seconds of the longest chain of runs that wait for each other; lenders come first in `seconds`."""
+    """Return the seconds of the longest chain of upstream runs; in `seconds`, upstream runs come first."""
     ends: dict[Run, float] = {}
-    for run, mine in seconds.items():
-        ends[run] = mine + max(
-            (ends.get(upstream_run, 0.0) for upstream_run in upstream_runs(params, run)), default=0.0
-        )
+    for run, own in seconds.items():
+        ends[run] = own + max((ends.get(upstream_run, 0.0) for upstream_run in upstream_runs(params, run)), default=0.0)
     return max(ends.values(), default=0.0)
 
 
-def _disk(params: Params, keys: Keys, todo: Sequence[Run], here: Here) -> Iterator[str]:
-    """Bytes of what is to come, and what is free here."""
+def _disk(params: Params, keys: Keys, todo: Sequence[Run], machine: Machine) -> Iterator[str]:
+    """Yield the bytes that the suite still needs and those that are free."""
     places = {(run.dataset, run.setting, run.seed) for run in todo}
-    stores, strange = 0, []
+    stores, unknown = 0, []
     for name in dict.fromkeys(run.dataset for run in todo):
         source, folder = params.datasets[name]["source"], Path("data/store", name)
         if not (folder / "manifest.json").exists() and source["kind"] in SOURCES:
             *images, archive = SOURCES[source["kind"]]
             stores += sum(images) * 3 * params.datasets[name]["image_size"] ** 2 + archive
         elif not (folder / "manifest.json").exists():
-            strange.append(name)
+            unknown.append(name)
     missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
     total = {name: sum(_all_images(params, name)[:2]) for name, *_ in places}
     splits = sum(ROW * total[name] for name, *_ in missing)
@@ -187,25 +194,25 @@ def _disk(params: Params, keys: Keys, todo: Sequence[Run], here: Here) -> Iterat
         if (run.dataset, run.method) not in size:
             size[run.dataset, run.method] = bytes_of(keys.resolved(run), _images(params, run))
     each = [size[run.dataset, run.method] for run in todo]
-    largest = max((one.state for one in each), default=0)
+    largest = max((bytes_.state for bytes_ in each), default=0)
     parts = {
         "images": stores,
         "splits": splits,
-        "results": sum(one.results for one in each),
-        "TensorBoard": sum(one.events for one in each),
-        "resume states": 2 * here.at_once * largest,  # a new one is whole before the old one goes
+        "results": sum(bytes_.results for bytes_ in each),
+        "TensorBoard": sum(bytes_.events for bytes_ in each),
+        "checkpoints": 2 * machine.at_once * largest,  # a new one is complete before the old one is deleted
     }
     needed, free = sum(parts.values()), shutil.disk_usage(Path.cwd()).free
     listed = ", ".join(f"{name} {_mb(part)}" for name, part in parts.items() if part)
-    yield f"disk: {_mb(needed)} to come{f' ({listed})' if listed else ''}, {_mb(free)} free"
-    if strange:
-        yield f"disk: the images of {', '.join(strange)} are not here yet and of unknown size"
+    yield f"disk: {_mb(needed)} needed{f' ({listed})' if listed else ''}, {_mb(free)} free"
+    if unknown:
+        yield f"disk: images of {', '.join(unknown)} not stored yet, size unknown"
     if needed > free:
-        yield f"WARNING: {_mb(needed - free)} more must be free, or the suite stops with a full disk"
+        yield f"WARNING: disk too small by {_mb(needed - free)}; free that much, or the suite stops with a full disk"
 
 
 def _all_images(params: Params, dataset: str) -> tuple[int, int, int]:
-    """Images of train, test and those without a label: of the store, else of the source, else a guess."""
+    """Return the images of the train part, the test part and without labels: of the store, the source, or a default."""
     manifest = Path("data/store", dataset, "manifest.json")
     if manifest.exists():
         parts = {name: part["images"] for name, part in read_json(manifest, "manifest of a store")["parts"].items()}
@@ -215,7 +222,7 @@ def _all_images(params: Params, dataset: str) -> tuple[int, int, int]:
 
 
 def _images(params: Params, run: Run) -> dict[str, int]:
-    """How many images of each kind a run has, by the numbers of its setting."""
+    """Return the unlabeled, validation and test images of a run, from the sizes of its setting."""
     tree = params.datasets[run.dataset]
     setting, classes = setting_config(params, run.dataset, run.setting), tree["num_classes"]
     train, test, others = _all_images(params, run.dataset)
@@ -226,25 +233,25 @@ def _images(params: Params, run: Run) -> dict[str, int]:
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}
 
 
-def _seconds(params: Params, run: Run, paces: dict[str, Timed]) -> float:
-    return Work.of(params, run).steps * paces[run.recipe].seconds
+def _seconds(params: Params, run: Run, step_times: dict[str, Timed]) -> float:
+    return Work.of(params, run).steps * step_times[run.recipe].seconds
 
 
-def _time(params: Params, these: Sequence[Run], paces: dict[str, Timed]) -> str:
-    return duration(sum(_seconds(params, run, paces) for run in these))
+def _time(params: Params, runs: Sequence[Run], step_times: dict[str, Timed]) -> str:
+    return duration(sum(_seconds(params, run, step_times) for run in runs))
 
 
-def _keep(
-    params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], paces: dict[str, Timed]
+def _write_plan(
+    params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, Timed]
 ) -> None:
-    """Expect of runs to be done what their paces say; of those done, leave what was expected before."""
+    """Write the expected times of the runs to do; those of done runs stay as they were planned."""
     before = planned.read(suite)
     plan = {run.id: before[run.id] for run in chain if run.id in before and run not in todo}
-    for run in (run for run in todo if run.recipe in paces):
-        pace = paces[run.recipe]
-        seconds = round(_seconds(params, run, paces), 3)
-        words = {"key": keys.train(run), "device": pace.device, "how": pace.how, "seconds_per_step": pace.seconds}
-        plan[run.id] = {**words, "seconds": seconds}
+    for run in (run for run in todo if run.recipe in step_times):
+        step = step_times[run.recipe]
+        seconds = round(_seconds(params, run, step_times), 3)
+        plan[run.id] = {"key": keys.train(run), "device": step.device, "how": step.how}
+        plan[run.id] |= {"seconds_per_step": step.seconds, "seconds": seconds}
     if plan:
         planned.write(suite, plan)
 

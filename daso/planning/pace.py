@@ -1,4 +1,4 @@
-"""Seconds of the steps of a configuration, measured here."""
+"""Measure the seconds of a configuration's steps on this device."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_device, choose_precision
 from daso.planning.synthetic import WARMUP, Config, advance, awake, random_data, timed, trainer
 
-SECONDS = 2.0  # of steps that are measured
-SAMPLE = 1000  # images at most of an evaluation that is measured
+SECONDS = 2.0  # total time of the measured steps
+SAMPLE = 1000  # largest number of images of a measured evaluation
 
 
 def seconds_at_once(
-    wanted: Iterable[tuple[Config, Mapping[str, int]]], device: torch.device, number: int
+    configs: Iterable[tuple[Config, Mapping[str, int]]], device: torch.device, number: int
 ) -> Iterator[float]:
-    """`seconds_per_step` of each configuration with its images, the median of so many processes that take it at once.
+    """Yield `seconds_per_step` of each configuration with its images: the median of `number` processes at once.
 
-    They have one thread each on a CPU, as the runs of a workflow that fills it.
+    On a CPU each process has one thread, as the runs of the workflow.
     """
-    context = multiprocessing.get_context("spawn")  # what has used CUDA cannot be forked
-    with ProcessPoolExecutor(number, context, _begin, (context.Barrier(number), device.type)) as crew:
-        for config, images in wanted:
-            each = [crew.submit(_together, config, str(device), images) for _ in range(number)]
-            yield statistics.median(one.result() for one in each)
+    context = multiprocessing.get_context("spawn")  # a process that has used CUDA cannot be forked
+    with ProcessPoolExecutor(number, context, _begin, (context.Barrier(number), device.type)) as pool:
+        for config, images in configs:
+            futures = [pool.submit(_together, config, str(device), images) for _ in range(number)]
+            yield statistics.median(future.result() for future in futures)
 
 
-_start: Barrier  # of a process of the crew
+_start: Barrier  # of a process of the pool
 
 
 def _begin(start: Barrier, kind: str) -> None:
@@ -43,16 +43,16 @@ def _begin(start: Barrier, kind: str) -> None:
 
 
 def _together(config: Config, device: str, images: Mapping[str, int]) -> float:
-    place = choose_device(device)
+    chosen = choose_device(device)
     _start.wait()
-    return seconds_per_step(config, place, images)
+    return seconds_per_step(config, chosen, images)
 
 
 def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, int]) -> float:
-    """What a step takes from the middle of the run on, with its share of the evaluations, on random images.
+    """Measure a step in the second half of a run, plus its share of an evaluation, on random images.
 
-    `images` are those of the parts of its split and of the test part; what is evaluated is timed on at most `SAMPLE` of
-    them and scaled up.
+    `images` are the numbers of images of the split's parts and the test part; an evaluation is timed on at most
+    `SAMPLE` images of each part and scaled up.
     """
     evaluated = {part: min(images[part], SAMPLE) for part in ("validation", "test")}
     data = random_data(config, device, unlabeled=max(1, min(images["unlabeled"], 10 * SAMPLE)), **evaluated)
@@ -61,9 +61,9 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     advance(run, WARMUP)
     run.t = max(run.t, run.steps // 2)
     left = run.steps - run.t
-    one = advance(run, min(run.loader.chunk, left))  # on CUDA, a chunk captures what is new in this phase
+    first = advance(run, min(run.loader.chunk, left))  # on CUDA, this chunk captures new graphs of the phase
     left = run.steps - run.t
-    pace = advance(run, min(left, max(1, round(SECONDS / one)))) if left else one
+    pace = advance(run, min(left, max(1, round(SECONDS / first)))) if left else first
     evaluation = timed(run.evaluate, 1, device) * (images["validation"] + images["test"]) / sum(evaluated.values())
     run.program.close()
     every: int = config["protocol"]["evaluation"]["every"]

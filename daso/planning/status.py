@@ -1,4 +1,4 @@
-"""Return the status of each run from its files and the keys of params/ and the code."""
+"""Status of runs, from their files and their keys by params/ and the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daso.config.resolve import Run, runs, with_upstream
 from daso.errors import ParamsError
 from daso.workspace.current import Current
 
-TO_DO = ("stale", "running", "missing")  # the workflow trains these; a damaged run is left to its owner
+TO_DO = ("stale", "running", "missing")  # the workflow trains these; a damaged run is for the user to fix
 
 
 def run_statuses(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
@@ -21,9 +21,9 @@ def run_statuses(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
 
 
 def format_list(params: Params, what: str, suite: str | None = None) -> str:
-    """What exists of a kind, or the runs of a suite with their states; the name of a suite stands for its runs.
+    """Return a line for each entry of a kind, or for each run of a suite with its status.
 
-    Raises ParamsError when the words name nothing.
+    `what` is a kind, `runs`, or a suite, whose runs are then listed. Raises ParamsError for any other arguments.
     """
     if what in KINDS and suite is None:
         return inventory(params, what)
@@ -31,7 +31,7 @@ def format_list(params: Params, what: str, suite: str | None = None) -> str:
         what, suite = "runs", what
     if what != "runs":
         known = [*KINDS, "runs", *params.suites]
-        hint = "; only `runs` is followed by a suite" if what in known else did_you_mean(what, known)
-        raise ParamsError(f"list: there is no '{' '.join(filter(None, (what, suite)))}'{hint}")
-    these = with_upstream(params, runs(params, suite or params.suite))
-    return "".join(f"{run}\t{state}\n" for run, state in run_statuses(Keys(params), these).items())
+        hint = "; give a suite only after `runs`" if what in known else did_you_mean(what, known)
+        raise ParamsError(f"list: unknown '{' '.join(filter(None, (what, suite)))}'{hint}")
+    listed = with_upstream(params, runs(params, suite or params.suite))
+    return "".join(f"{run}\t{status}\n" for run, status in run_statuses(Keys(params), listed).items())

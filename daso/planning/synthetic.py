@@ -1,4 +1,4 @@
-"""Training on random images, to measure what a configuration's steps take."""
+"""Training on random images, to measure the time of a configuration's steps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from daso.engine.train import Trainer
 
 Config = dict[str, Any]
 LABELED, UNLABELED = 1000, 10_000  # random images, about as many as in CIFAR-10-LT
-WARMUP = 2  # steps; all parts of an `awake` configuration work from the third step on
+WARMUP = 2  # steps; after them all parts of an `awake` configuration are active
 
 
 def changed(config: Config, changes: Mapping[str, Any]) -> Config:
-    """Return a copy with other values, each named by its path: {"protocol.batch_size": 32}."""
+    """Return a copy with changed values, given by path: {"protocol.batch_size": 32}."""
     changed = copy.deepcopy(config)
     for path, value in changes.items():
         *parents, last = path.split(".")
@@ -31,34 +31,34 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def addon(config: Config, **options: Any) -> Config:
-    """Return a copy with other options of its add-on DASO, if it has one."""
+    """Return a copy with changed options of its add-on DASO, if it has one."""
     addons = [{**one, **options} if one["name"] == "daso" else one for one in config["method"]["addons"]]
     return changed(config, {"method.addons": addons})
 
 
 def awake(config: Config, precision: str = "fp32") -> Config:
-    """Return a copy in a precision, whose method has all parts at work from the third step on, as in most of a run."""
+    """Return a copy whose method has all parts active from the third step on, as in most of a run, in a precision."""
     return addon(changed(config, {"protocol.precision": precision}), period=2, warmup=WARMUP)
 
 
 def random_data(
     config: Config, device: torch.device, unlabeled: int = UNLABELED, validation: int = 0, test: int = LABELED
 ) -> Resident:
-    """Return random pixels and classes; the time of a step does not depend on them."""
+    """Return data of random pixels and classes; the time of a step does not depend on them."""
     generator = torch.Generator().manual_seed(0)
     size, classes = config["dataset"]["image_size"], config["dataset"]["num_classes"]
 
     def pool(n: int) -> Pool:
         images = torch.randint(0, 1 << 24, (n, size, size), dtype=torch.int32, generator=generator)
         labels = torch.randint(0, classes, (n,), generator=generator)
-        labels[: min(n, classes)] = torch.arange(min(n, classes))  # each class has an image
+        labels[: min(n, classes)] = torch.arange(min(n, classes))  # every class has an image
         return Pool(images.to(device), labels.to(device))
 
     return Resident(pool(max(LABELED, classes)), pool(unlabeled), pool(validation), pool(test))
 
 
 def trainer(config: Config, device: torch.device, mode: str, data: Resident | None = None) -> Trainer:
-    """Return a run of a configuration, on random data by default; results of upstream runs are made up."""
+    """Return the trainer of a configuration, by default on random data; results of upstream runs are synthetic."""
     data, plan = data or random_data(config, device), config["plan"]
     sizes = [1.0] * config["dataset"]["num_classes"]
     upstream = Upstream(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
@@ -87,7 +87,7 @@ def require_chosen_mode(run: Trainer) -> None:
 
 
 def timed(work: Callable[[], object], units: int, device: torch.device) -> float:
-    """Return the seconds of a unit if `work` does `units` of them; earlier work on the device is finished first."""
+    """Return the seconds per unit of `work`, which does `units` of them, after all earlier work on the device."""
     wait(device)
     start = time.perf_counter()
     work()

@@ -1,4 +1,4 @@
-"""How long a cluster should give to the job of a run, by what steps of its method have taken so far."""
+"""Wall time to request from a cluster for the job of a run, from measured steps of its method."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from daso.config.resolve import Run, upstream_runs
 from daso.errors import DataError
 from daso.planning.cost import Work, timed
 
-STARTUP = 5.0  # minutes for Python, the images, a graph's capture and a slow file system
-SAFETY = 2.0  # a busy node, a slower device of the same kind
-UNKNOWN = 24 * 60  # minutes, where no step has been measured
+STARTUP = 5.0  # minutes for Python, images, graph capture and a slow file system
+SAFETY = 2.0  # for a busy node or a slower device of the same kind
+UNKNOWN = 24 * 60  # minutes, if no step has been measured
 SHORT = 30  # minutes up to which a run may share its job with others
 
 
 class WallTimes:
-    """Wall times of the runs of one state of params/; what was measured is read once for each method and protocol."""
+    """Wall times of runs; measurements are read once for each method, protocol and image size."""
 
     def __init__(self, params: Params, cuda: bool) -> None:
         self.params, self.kind = params, "cuda" if cuda else "cpu"
         self._seconds: dict[tuple[str, str, int], float | None] = {}
 
     def minutes(self, run: Run, attempt: int = 1) -> int:
-        """What to ask for, more with every attempt: a run resumes, so nothing of an earlier one is lost.
+        """Return the minutes to request: start-up plus `SAFETY` times the steps at the slowest measured pace.
 
-        Start-up and the run's steps, at the pace of the slowest device of the kind that any was measured on, twice.
+        They grow with every attempt; a run resumes, so an attempt that hits the limit is not lost.
         """
         seconds = self.seconds(run)
         if seconds is None:
@@ -33,21 +33,21 @@ class WallTimes:
         return attempt * math.ceil(STARTUP + SAFETY * seconds / 60)
 
     def short(self, run: Run) -> bool:
-        """Whether a run may share its job: it is known to be short and waits for no other run."""
+        """Return True if a run may share its job: it is known to be short and has no upstream run."""
         seconds = self.seconds(run)
         return seconds is not None and seconds <= 60 * SHORT and not upstream_runs(self.params, run)
 
     def seconds(self, run: Run) -> float | None:
-        """All steps of a run at the slowest pace that was measured; None where none was."""
+        """Return the seconds of all steps of a run at the slowest measured pace; None if nothing was measured."""
         pace = self._pace(run)
         return None if pace is None else Work.of(self.params, run).steps * pace
 
     def _pace(self, run: Run) -> float | None:
-        what = run.recipe, run.protocol, self.params.datasets[run.dataset]["image_size"]
-        if what not in self._seconds:
+        group = run.recipe, run.protocol, self.params.datasets[run.dataset]["image_size"]
+        if group not in self._seconds:
             try:
-                found = [one.seconds for one in timed(self.params, run) if one.device.startswith(self.kind)]
-            except DataError:  # whoever needs the damaged file says so; a wall time does not
-                found = []
-            self._seconds[what] = max(found, default=None)
-        return self._seconds[what]
+                seconds = [step.seconds for step in timed(self.params, run) if step.device.startswith(self.kind)]
+            except DataError:  # readers that need the damaged file raise this; a wall time does not need it
+                seconds = []
+            self._seconds[group] = max(seconds, default=None)
+        return self._seconds[group]

@@ -1,4 +1,4 @@
-"""The runs of a bundle, trained where there is no workflow: lenders before those that take their results."""
+"""Train the runs of a bundle without a workflow, upstream runs first."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from daso.runs.train import Execution, Job, train
 
 
 def train_bundle(bundle: Path, execution: Execution) -> None:
-    """Train what of a bundle is not trained yet, lenders before the runs that take their results; see `train`.
+    """Train the unfinished runs of a bundle, upstream runs first; see `train`.
 
-    Raises DivergedError when runs have diverged, and DataError when another process is still at a run whose results are
-    waited for, after all others have ended.
+    After all other runs have ended, raises DivergedError if runs have diverged, and DataError if another process still
+    trains an upstream run.
     """
     diverged: list[str] = []
     waiting = [run for run in read_bundle(bundle) if not (bundle / "runs" / run.config["run"] / "train.json").exists()]
-    while ready := [run for run in waiting if _make_reads(bundle, run)]:
+    while ready := [run for run in waiting if _make_inputs(bundle, run)]:
         waiting = [run for run in waiting if run not in ready]
         try:
             train([_job(bundle, run) for run in ready], execution)
@@ -31,8 +31,8 @@ def train_bundle(bundle: Path, execution: Execution) -> None:
         raise DivergedError(*diverged)
     if waiting:
         raise DataError(
-            f"{bundle}: {waiting[0].config['run']} waits for a run that another process trains ({len(waiting)} such "
-            "runs); call again when it has ended"
+            f"{bundle}: {waiting[0].config['run']}: its upstream run is being trained by another process "
+            f"({len(waiting)} runs wait for such a run); run the same command again when it has ended"
         )
 
 
@@ -41,8 +41,8 @@ def _job(bundle: Path, run: BundledRun) -> Job:
     return Job(run.config, run.store, out=bundle / "runs" / name, scratch=bundle / "scratch" / name, **run.reads)
 
 
-def _make_reads(bundle: Path, run: BundledRun) -> bool:
-    """Make what is missing of the files that a run reads; whether they are all there now."""
+def _make_inputs(bundle: Path, run: BundledRun) -> bool:
+    """Make the missing input files of a run; return False if an upstream run is not finished."""
     plan = run.config["plan"]
     for name, path in run.reads.items():
         upstream_run = bundle / "runs" / plan[name]["of"] if "of" in plan.get(name, {}) else None
@@ -53,7 +53,7 @@ def _make_reads(bundle: Path, run: BundledRun) -> bool:
         if name == "split":
             derive(plan["split"], run.drawn, load_store(run.store), path, upstream_run)
         elif name == "estimate" and upstream_run:
-            survey = survey_result(upstream_run, plan["estimate"]["key"])  # whose code `train` has looked at
+            survey = survey_result(upstream_run, plan["estimate"]["key"])  # `train` has checked its code
             with atomic_write(path) as file:
                 file.write(checksummed(survey))
     return True

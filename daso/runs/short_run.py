@@ -19,23 +19,23 @@ from daso.data.store import write_store
 from daso.errors import DataError
 from daso.records import Split
 
-STEPS = 12  # a CPU makes batches of 8 steps at a time, so the second chunk is another one
+STEPS = 12  # the loader makes the batches of 8 steps at a time on a CPU, so the run has two chunks
 EVERY = 4  # steps between evaluations
-DECAY = 0.8  # of the EMA: 1 - 1 / (t + 1) reaches it at step 4
-RAMP = 0.5  # of all steps: a loss that is ramped up has values between its ends
-NAME = "short"  # of the run, its upstream runs and their keys: seeds and settings of a recipe share a short run
-# Options in steps, batches or images, made small enough that every phase of a schedule is passed and queues are full.
+DECAY = 0.8  # of the EMA; its warm-up 1 - 1 / (t + 1) reaches this at step 4
+RAMP = 0.5  # share of all steps, so that a weight that is ramped up takes values between 0 and its end
+NAME = "short"  # of the run, its upstream runs and their keys; all seeds and settings of a recipe share a short run
+# Upper bounds of options in steps, batches or images: every phase of a schedule is reached and every queue filled.
 LIMITS = {"period": 2, "warmup": 4, "instance_start": 4, "queue_length": 4, "queue_factor": 1, "window": 3, "dim": 16}
-WIDTH = 2  # of a wide ResNet
+WIDTH = 2  # of a Wide ResNet
 BATCH = 4
 FILES = ("final.pt", "history.csv", "predictions.npz")
 
 
 def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """Return a resolved configuration cut down to a short run in the precision of the whole one.
+    """Return a resolved configuration shortened to a few steps, in the precision of the whole run.
 
-    Every component stays, with its options but for lengths, and for thresholds, which an untrained network would never
-    reach: all pseudo-labels would be masked, and no bit of the consistency loss compared.
+    Every component keeps its options except lengths and thresholds. An untrained network would never reach the original
+    thresholds: all pseudo-labels would be masked, and the consistency loss would not be compared.
     """
     short: dict[str, Any] = copy_tree(
         {**config, "run": NAME, "key": NAME, "split_config_sha256": NAME, "seed": 0, "draw_seed": 0}
@@ -51,28 +51,28 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     if "encoder" not in plan and "width" in protocol["network"]:
         protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
     for part in (method["learner"], *method["addons"]):
-        part |= {name: min(part[name], most) for name, most in LIMITS.items() if name in part}
+        part |= {name: min(part[name], limit) for name, limit in LIMITS.items() if name in part}
         part |= {"ramp_up": max(part["ramp_up"], RAMP)} if "ramp_up" in part else {}
         lower_threshold(part, short["dataset"]["num_classes"])
-    for name in ("split", "estimate"):  # which are made here; an encoder is the upstream run's own
+    for name in ("split", "estimate"):  # `write_data` makes these; an encoder is that of the upstream run
         if "of" in plan.get(name, {}):
             plan[name] |= {"of": NAME, "key": NAME}
     return short
 
 
 def _batch(learner: Mapping[str, Any], classes: int) -> int:
-    """Return a small batch size; SimMatch must have seen every labeled image when its similarities start."""
+    """Return a small batch size with which SimMatch has seen all labeled images when its similarities start."""
     bank = _labeled(classes).sum() if learner["name"] == "simmatch" else 0
     return max(BATCH, math.ceil(bank / LIMITS["instance_start"]))
 
 
 def _labeled(classes: int) -> Any:
-    """Return the number of labeled images of each class (K,): one, two of every third."""
+    """Return the number of labeled images of each class (K,): two in every third class, one in the others."""
     return np.where(np.arange(classes) % 3, 1, 2)
 
 
 def lower_threshold(part: dict[str, Any], classes: int) -> None:
-    """Set a probability that some predictions of an untrained network exceed; USADTM's threshold, a cosine, stays."""
+    """Lower a probability threshold so that an untrained network exceeds it; USADTM's, a cosine, stays."""
     if "threshold" in part and part["name"] != "usadtm":
         lower = 2 / classes
         if "delta" in part:
@@ -81,10 +81,10 @@ def lower_threshold(part: dict[str, Any], classes: int) -> None:
 
 
 def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
-    """Write images, split and estimate of a short run; return their paths by the option of `train` that takes each.
+    """Write images, split and estimate of a short run; return their paths by the option of `train`.
 
-    Images (3, S, S) are noise around a pattern of their class, so that a few steps raise the confidence; labeled and
-    unlabeled classes are distributed differently. Where a setting takes `all` unlabeled images, as on STL-10, their
+    Images (3, S, S) are a pattern of their class plus noise, so that a few steps raise the confidence. The class
+    distributions of labeled and unlabeled images differ. In a setting with `all` unlabeled images, as on STL-10, their
     classes are unknown.
     """
     dataset, plan, draw = config["dataset"], config["plan"], np.random.default_rng(0)
@@ -124,32 +124,32 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
 
 
 def train(root: Path, config: Mapping[str, Any], data: Mapping[str, Path], folder: Path) -> None:
-    """Train by the code below `root` into a new folder, eagerly on one thread of the CPU; raises DataError if it fails.
+    """Train with the code in `root` into a new folder, eagerly on one CPU thread; raises DataError if it fails.
 
-    That code compares the digest `config["code"]` with its own, so no other code can have run.
+    The code compares its own digest with `config["code"]`, so no other code can have run.
     """
     folder.mkdir()
     (folder / "config.json").write_bytes(pretty(config))
     paths = {"config": "config.json", **data, "out": "out", "scratch": "scratch"}
-    options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    options = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", "DASO_COMMIT": NAME}
     command = [sys.executable, "-m", "daso", "train", *options, "--managed", "--device", "cpu", "--mode", "eager"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DataError(next(reversed(done.stderr.strip().splitlines()), f"exit status {done.returncode}"))
+    process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise DataError(next(reversed(process.stderr.strip().splitlines()), f"exit status {process.returncode}"))
 
 
 def differences(one: Path, two: Path) -> list[str]:
-    """Return the names of all tensors and files of two short runs that differ in any bit."""
+    """Return the names of the tensors and files in which two short runs differ."""
     digests = [read_json(folder / "out/train.json", "result of a run")["files"] for folder in (one, two)]
     files = [name for name in FILES if digests[0].get(name) != digests[1].get(name)]
-    mine, theirs = (_tensors(folder / "scratch" / f"{NAME}.pt") for folder in (one, two))
-    names = mine.keys() | theirs.keys()
-    return [*sorted(name for name in names if mine.get(name) != theirs.get(name)), *files]
+    first, second = (_tensors(folder / "scratch" / f"{NAME}.pt") for folder in (one, two))
+    names = first.keys() | second.keys()
+    return [*sorted(name for name in names if first.get(name) != second.get(name)), *files]
 
 
 def _tensors(path: Path) -> dict[str, tuple[Any, ...]]:
-    """Return type, shape and bytes of each tensor of a checkpoint: networks, momentum, method, monitor."""
+    """Return dtype, shape and bytes of each tensor of a checkpoint: networks, momentum, method, monitor."""
     import torch
 
     def walk(tree: Any, name: str) -> Iterator[tuple[str, tuple[Any, ...]]]:

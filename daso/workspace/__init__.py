@@ -1,1 +1,1 @@
-"""The working copy: what Snakemake, DVC and Git keep in it."""
+"""Upkeep of a working copy: current outputs, lock, import, archive, publication, deletion."""

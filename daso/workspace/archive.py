@@ -1,4 +1,4 @@
-"""Keep a run's numbers with the project, so that they outlive its key: what another machine has measured, for git."""
+"""Archive metrics and histories of runs in reports/measured/, under Git; changes of the code leave them."""
 
 from __future__ import annotations
 
@@ -25,78 +25,77 @@ COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
 def keep(name: str) -> Path:
-    """Copy the metrics and the history of a run into reports/measured/; the folder that holds them.
+    """Copy the metrics and the history of a run into reports/measured/, replacing earlier ones; return their folder.
 
-    What was kept of the run before is replaced. Raises ParamsError when params/ know no such run, and DataError, with
-    nothing copied, when it is not evaluated, its metrics are of another training, or it was not trained from a commit.
+    Raises ParamsError for an unknown run, and DataError, with nothing copied, if it is not evaluated, its metrics
+    belong to another training, or it was not trained from a commit.
     """
     run = parse_run(load(), name).id
     source, metrics = Path("runs", run), Path("metrics", f"{run}.json")
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
-            raise DataError(f"{path}: there is no such file to keep; make it with `snakemake {path}`, or `dvc pull` it")
-    found, trained = read_checksummed(metrics, "file of metrics"), load_finished_run(source, name=run)
-    if wrong := schema_error(found, {"provenance": dict}):
-        raise DataError(f"{metrics}: not the metrics of a run: {wrong}; {rebuild_hint(metrics)}")
-    if (found.get("run"), found.get("files")) != (run, trained.result.get("files")):
+            raise DataError(f"{path}: missing; create it with `snakemake {path}`, or `dvc pull` it")
+    content, trained = read_checksummed(metrics, "file of metrics"), load_finished_run(source, name=run)
+    if problem := schema_error(content, {"provenance": dict}):
+        raise DataError(f"{metrics}: not the metrics of a run: {problem}; {rebuild_hint(metrics)}")
+    if (content.get("run"), content.get("files")) != (run, trained.result.get("files")):
         raise DataError(f"{metrics}: not the metrics of {source}; {rebuild_hint(metrics)}")
     history = trained.read("history.csv")
-    commit = str(found.get("provenance", {}).get("commit"))
+    commit = str(content.get("provenance", {}).get("commit"))
     if not COMMIT.fullmatch(commit):
         raise DataError(
-            f"{metrics}: trained from {commit}, not a commit; commit the code, then train again: "
+            f"{metrics}: expected a run trained from a commit, got {commit}; commit the code, then train again: "
             f"`rm {journal.entry_path(run)} {source / 'train.json'}`, then `snakemake {metrics}`"
         )
-    return _write(run, history, found)
+    return _write(run, history, content)
 
 
 def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
-    """Evaluate the finished runs of a bundle and keep them in reports/measured/; the folders that hold them.
+    """Evaluate finished runs of a bundle and copy them into reports/measured/; return their folders.
 
-    `names` are those to keep, all by default but for the stages before the last one of a plan, which no report shows.
-    The present code evaluates them; key, commit, versions and device are those of the training, whatever params/ and
-    code give now. Raises ParamsError when params/ know no such run, and DataError, with nothing kept, when a file of
-    the bundle or of a run is damaged, a run is not finished, is not the one that was packed or was trained with other
-    files than these, or was not trained from a commit.
+    `names` are the runs to keep, by default all except the stages before the last one of a plan, which no report shows.
+    The present code evaluates them; key, commit, versions and device are those of the training. Raises ParamsError for
+    an unknown run, and DataError, with nothing copied, if a file of the bundle or of a run is damaged, or a run is not
+    finished, is not the packed one, was trained with other files than those of the bundle, or not from a commit.
     """
     packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load()
     done = [name for name in packed if (bundle / "runs" / name / RESULT).exists()]
     chosen = list(dict.fromkeys(names)) or [name for name in done if "." not in parse_run(params, name).method]
     for name in (parse_run(params, name).id for name in chosen):
         if name not in done:
-            lacks = "it is not finished; train it" if name in packed else "there is no such run in it; pack it"
-            raise DataError(f"{bundle}: {name}: {lacks}, or name one of {', '.join(done) or 'another bundle'}")
+            problem = "not finished; train it" if name in packed else "not in this bundle; pack it"
+            raise DataError(f"{bundle}: {name}: {problem}, or name one of {', '.join(done) or 'another bundle'}")
     if not chosen:
-        raise DataError(f"{bundle}: no finished run in it; train it with `python -m daso train --bundle {bundle}`")
-    kept = {name: _evaluated(bundle, packed[name]) for name in chosen}
-    return [_write(name, history, metrics) for name, (history, metrics) in kept.items()]
+        raise DataError(f"{bundle}: contains no finished run; train it with `python -m daso train --bundle {bundle}`")
+    evaluated = {name: _evaluate(bundle, packed[name]) for name in chosen}
+    return [_write(name, history, metrics) for name, (history, metrics) in evaluated.items()]
 
 
-def _evaluated(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
+def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
     """Return the history and the metrics of a finished run of a bundle; raises DataError as `keep_bundle` does."""
     name, key = run.config["run"], run.config["key"]
     folder = bundle / "runs" / name
-    there = load_finished_run(folder, name=name)
-    contents = {file: there.read(file) for file in FILES}
-    trained = there.result.get("provenance", {})
-    again = f"delete {folder} and run `python -m daso train --bundle {bundle}` again"
-    if (there.key, there.config, trained.get("config_sha256")) != (key, run.config, digest(run.config)):
-        raise DataError(f"{folder}: trained as {there.key}, but the bundle was packed with {key}; {again}")
+    finished = load_finished_run(folder, name=name)
+    contents = {file: finished.read(file) for file in FILES}
+    trained = finished.result.get("provenance", {})
+    fix = f"delete {folder} and run `python -m daso train --bundle {bundle}` again"
+    if (finished.key, finished.config, trained.get("config_sha256")) != (key, run.config, digest(run.config)):
+        raise DataError(f"{folder}: trained with key {finished.key}, but the bundle was packed with {key}; {fix}")
     check_split(run.reads["split"], load_store(run.store), run.config["split_config_sha256"])
-    if errors := other_files(there, run.reads):
+    if errors := other_files(finished, run.reads):
         raise DataError(*errors)
     commit = str(trained.get("commit"))
     if not COMMIT.fullmatch(commit):
-        raise DataError(f"{folder}: trained from {commit}, not a commit; commit the code there, then {again}")
+        raise DataError(
+            f"{folder}: expected a run trained from a commit, got {commit}; commit the code there, then {fix}"
+        )
     return contents["history.csv"], run_metrics(folder, key)
 
 
 def _write(run: str, history: bytes, metrics: Mapping[str, Any]) -> Path:
     folder = Path(MEASURED, run)
-    for name, content in {
-        "history.csv": history,
-        "metrics.json": checksummed(metrics),
-    }.items():  # metrics are read: last
+    # The metrics are written last: reports look for them.
+    for name, content in {"history.csv": history, "metrics.json": checksummed(metrics)}.items():
         with atomic_write(folder / name) as file:
             file.write(content)
     return folder

@@ -1,8 +1,8 @@
 """Decide which outputs of the workflow are current.
 
 Every output lies beside the key that it was made with: the digest of its configuration, its code and the keys of its
-inputs. It is current if all its files exist and that key is the one which params/ and the code give now. Neither times
-nor records of Snakemake take part, so a fresh clone, `dvc checkout` and a kill change no decision.
+inputs. It is current if all its files exist and params/ and the code still give this key. Modification times and
+Snakemake's records are ignored, so a fresh clone, `dvc checkout` and a kill change no decision.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REPORT_FILES = ("index.html", "report.md", "metrics.json", "cells.csv", "history
 
 
 class Current:
-    """Return for each output whether it is current; each run is read once."""
+    """Decisions whether outputs are current; the files of each run are read once."""
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
@@ -31,34 +31,34 @@ class Current:
         self.evaluated = cache(self._evaluated)
 
     def store(self, dataset: str) -> bool:
-        """Return True if the images of a data set need not be read again."""
+        """Return True if the stored images of a dataset are current."""
         folder = Path("data/store", dataset)
-        return _made(folder / "key", self.keys.data(dataset), folder / "manifest.json")
+        return _has_key(folder / "key", self.keys.data(dataset), folder / "manifest.json")
 
     def split(self, dataset: str, setting: str, seed: int) -> bool:
-        """Return True if a split need not be drawn again."""
+        """Return True if a drawn split is current."""
         path = Path("data/splits", dataset, setting, f"s{seed}.json")
-        return _made(path.with_suffix(".key"), self.keys.split(dataset, setting, seed), path)
+        return _has_key(path.with_suffix(".key"), self.keys.split(dataset, setting, seed), path)
 
     def derived(self, run: Run) -> bool:
-        """Return True if the split of a stage need not be derived again."""
+        """Return True if the derived split of a stage is current."""
         path = Path("runs", run.id, "split.json")
-        return _made(path.with_suffix(".key"), self.keys.derived(run), path)
+        return _has_key(path.with_suffix(".key"), self.keys.derived(run), path)
 
     def estimated(self, run: Run) -> bool:
-        """Return True if the class sizes need not be estimated again from a survey."""
+        """Return True if the class sizes estimated from a survey are current."""
         path = Path("runs", run.id, "estimate.json")
-        return _made(path.with_suffix(".key"), self.keys.estimate(run), path)
+        return _has_key(path.with_suffix(".key"), self.keys.estimate(run), path)
 
     def trained(self, run: Run) -> bool:
-        """Return True if a run need not be trained again.
+        """Return True if a run is done, or its result damaged.
 
-        A damaged result is reported and left, for a copy of it may exist; what reads it raises DataError.
+        A damaged result is logged and not replaced, since the user may have a copy of it; its readers raise DataError.
         """
         return self.status(run) in ("done", "damaged")
 
     def _status(self, run: Run) -> str:
-        """Return the status of a run: its result is of this key, of another one, damaged, begun or missing."""
+        """Return the status of a run: done (result of its key), stale (of another key), damaged, running or missing."""
         folder, key = Path("runs", run.id), self.keys.train(run)
         if (folder / RESULT).exists():
             try:
@@ -72,48 +72,46 @@ class Current:
         return "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
 
     def _evaluated(self, run: Run) -> bool:
-        """Return True if the metrics of a run are those of its files and its provenance."""
+        """Return True if the metrics of a run have its key and agree with its files, speed and provenance."""
         path = Path("metrics", f"{run.id}.json")
-        if not (self.trained(run) and _made(path.with_suffix(".key"), self.keys.evaluate(run), path)):
+        if not (self.trained(run) and _has_key(path.with_suffix(".key"), self.keys.evaluate(run), path)):
             return False
         try:
-            shown, result = (
-                read_json(path, "file of metrics"),
-                load_finished_run(Path("runs", run.id), name=run.id).result,
-            )
+            metrics = read_json(path, "file of metrics")
+            result = load_finished_run(Path("runs", run.id), name=run.id).result
         except DataError:
             return True
-        return all(shown.get(name) == result.get(name) for name in ("files", "speed", "provenance"))
+        return all(metrics.get(name) == result.get(name) for name in ("files", "speed", "provenance"))
 
     def reported(self, suite: str) -> bool:
-        """Return True if a suite's report shows the metrics of its runs."""
-        folder, made_from = Path("reports", suite), runs(self.keys.params, suite)
-        if not all(self.evaluated(run) for run in made_from):
+        """Return True if the report of a suite was made from the present metrics of its runs."""
+        if not all(self.evaluated(run) for run in runs(self.keys.params, suite)):
             return False
+        folder = Path("reports", suite)
         key = report_key(self.keys.params, suite, self.keys.report(suite))
-        return _made(folder / "key", key, *(folder / name for name in REPORT_FILES))
+        return _has_key(folder / "key", key, *(folder / name for name in REPORT_FILES))
 
 
 def report_key(params: Params, suite: str, key: str) -> str:
-    """Return what stands beside a report: its key, and the digest of the checksums of the metrics it is made from.
+    """Return the content of a report's key file: its key, and a digest of the checksums of its runs' metrics.
 
-    The metrics of a run may change under the same key, as when it is trained again on another device.
+    The metrics of a run may change under the same key, for example if it is trained again on another device.
     """
     checksums = [_checksum(Path("metrics", f"{run.id}.json")) for run in runs(params, suite)]
     return f"{key} {digest(checksums)[:16]}"
 
 
 def _checksum(path: Path) -> str:
-    """Return the checksum that a file of metrics carries, empty if there is none; its readers verify it."""
+    """Return the checksum written in a file of metrics, empty if it has none; readers of the metrics verify it."""
     try:
         return str(read_json(path, "file of metrics").get(CHECKSUM))
     except DataError:
         return ""
 
 
-def _made(beside: Path, key: str, *outputs: Path) -> bool:
-    """Return True if the outputs exist, and the file beside them holds their key."""
+def _has_key(key_file: Path, key: str, *outputs: Path) -> bool:
+    """Return True if the outputs exist and the file beside them contains their key."""
     try:
-        return beside.read_text() == f"{key}\n" and all(path.exists() for path in outputs)
+        return key_file.read_text() == f"{key}\n" and all(path.exists() for path in outputs)
     except (OSError, UnicodeDecodeError):
         return False

@@ -1,4 +1,4 @@
-"""Delete stores, splits, runs and reports that no suite names, and checkpoints of finished runs."""
+"""Delete images, splits, runs and reports that no suite refers to, and checkpoints of finished runs."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake'
 
 
 def stale(*, delete: bool = False) -> list[Path]:
-    """Stores, splits, and folders and files of runs that no suite names, and unknown suites' reports."""
+    """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
     params = load()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
-    found = sorted({*_data(named), *_unnamed({run.id for run in named}), *_reports(set(params.suites))})
-    for path in found if delete else ():
+    stale_paths = sorted({*_data(named), *_run_files({run.id for run in named}), *_reports(set(params.suites))})
+    for path in stale_paths if delete else ():
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-        _drop_empty(path.parent)
-    return found
+        _remove_empty(path.parent)
+    return stale_paths
 
 
 def finished_checkpoints() -> None:
-    """Delete the checkpoints of finished runs; keep that of a damaged result, report one that cannot be deleted."""
-    for state in Path("scratch").glob("*/*/*/*/s*/*.pt"):
-        folder = Path("runs", state.parent.relative_to("scratch"))
+    """Delete the checkpoints of finished runs, except of damaged ones; log a checkpoint that cannot be deleted."""
+    for checkpoint in Path("scratch").glob("*/*/*/*/s*/*.pt"):
+        folder = Path("runs", checkpoint.parent.relative_to("scratch"))
         try:
-            done = load_finished_run(folder, state.stem)
+            finished = load_finished_run(folder, checkpoint.stem)
             for name in FILES:
-                done.read(name)
-            state.unlink(missing_ok=True)
+                finished.read(name)
+            checkpoint.unlink(missing_ok=True)
         except DataError:
             continue
         except OSError as error:
-            logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", state, error.strerror)
+            logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", checkpoint, error.strerror)
 
 
 def _data(named: set[Run]) -> Iterator[Path]:
-    """Downloaded archives stay: data/raw is no output of any stage."""
+    """Yield unused stores and splits; downloaded archives stay, for data/raw is not an output of the workflow."""
     datasets = {run.dataset for run in named}
     yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
     splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
@@ -53,7 +53,7 @@ def _data(named: set[Run]) -> Iterator[Path]:
     yield from (path for path in drawn if path.with_suffix(".json") not in splits)
 
 
-def _unnamed(named: set[str]) -> Iterator[Path]:
+def _run_files(named: set[str]) -> Iterator[Path]:
     for folder, suffix in (
         ("runs", ""),
         ("scratch", ""),
@@ -72,8 +72,8 @@ def _reports(suites: set[str]) -> Iterator[Path]:
     yield from (page.parent for page in Path("reports").glob("*/index.html") if page.parent.name not in suites)
 
 
-def _drop_empty(folder: Path) -> None:
-    """Remove a folder and its parents as far as they are empty."""
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder and those of its parents that are empty then."""
     while len(folder.parts) > 1 and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent

@@ -1,4 +1,4 @@
-"""Jobs that a killed call has left in the queue of a cluster."""
+"""Skip jobs that a killed call of `snakemake` has left in the queue of a cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake'
 def without_finished(arguments: Sequence[str], finished: Callable[[Mapping[str, str]], bool]) -> list[str]:
     """Return the arguments of a job's `snakemake` without the trainings that another call has finished.
 
-    Empty if none of its jobs is left. `finished` is called with the wildcards of a training.
+    `finished` returns True for the wildcards of a finished training. The result is empty if no job is left.
     """
     jobs = options(arguments).target_jobs or []
     first = list(arguments).index("--target-jobs") + 1 if jobs else 0

@@ -1,4 +1,4 @@
-"""Read the environment variables of Snakemake's profiles; exit with one line if one is invalid."""
+"""Values of Snakemake's profiles from environment variables; an invalid one exits with one line."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["cores", "gpu_slots", "pack", "use_writable_cache"]
 
 
 def gpu_slots() -> int:
-    """Runs that this machine's GPUs take at once."""
+    """Return the number of runs that this machine's GPUs train at once."""
     return _or_exit(lambda: len(devices()) * slots())
 
 
 def pack() -> int:
-    """Short runs that share a job of a cluster: DASO_PACK, or eight."""
-    return _or_exit(lambda: 8 if (wanted := number("DASO_PACK")) is None else max(1, wanted))
+    """Return the number of short runs that share a job of a cluster: DASO_PACK, by default 8."""
+    return _or_exit(lambda: 8 if (runs := number("DASO_PACK")) is None else max(1, runs))
 
 
 def use_writable_cache() -> None:
-    """Let Snakemake keep its cache in this working copy where the home directory cannot be written."""
+    """Move Snakemake's cache into this working copy if the home directory is not writable."""
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         (cache / "snakemake").mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def use_writable_cache() -> None:
 
 
 def _or_exit(count: Callable[[], int]) -> int:
-    """Snakemake would show its usage for any other error."""
+    """Return the count; exit with the line of a DasoError, since Snakemake prints its usage for any other exception."""
     try:
         return count()
     except DasoError as error:

@@ -1,4 +1,4 @@
-"""Check the targets of a call of `snakemake`: one line for a misspelled one."""
+"""Check the targets of a call of `snakemake`; a misspelled one is an error of one line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from daso.config.params import Params, did_you_mean
 from daso.config.resolve import parse_run, suite_of
 from daso.errors import ParamsError
 
-RULES = ("all", "data", "splits", "runs", "metrics")  # those without wildcards
+RULES = ("all", "data", "splits", "runs", "metrics")  # rules without wildcards
 
 
 def check_targets(params: Params, targets: Iterable[str]) -> None:
-    """Raise ParamsError for a target that is not a rule and names an unknown suite, data set, setting or run."""
+    """Raise ParamsError for an unknown rule, or a path with an unknown suite, dataset, setting or run."""
     for target in targets:
         if target in RULES or Path(target).exists():
             continue
@@ -25,14 +25,14 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
             case ["reports", suite, *_]:
                 suite_of(params, suite)
             case ["data", "store", dataset, *_]:
-                _known("data set", dataset, params.datasets)
+                _check_known("dataset", dataset, params.datasets)
             case ["data", "splits", dataset, setting, *_]:
-                _known("data set", dataset, params.datasets)
-                _known("setting", setting, params.datasets[dataset]["settings"])
+                _check_known("dataset", dataset, params.datasets)
+                _check_known("setting", setting, params.datasets[dataset]["settings"])
             case ["runs" | "metrics", *run] if len(run) >= 5:
                 parse_run(params, "/".join([*run[:4], run[4].partition(".")[0]]))
 
 
-def _known(kind: str, word: str, known: Iterable[str]) -> None:
+def _check_known(kind: str, word: str, known: Iterable[str]) -> None:
     if word not in known:
         raise ParamsError(f"{word}: unknown {kind}{did_you_mean(word, known)}")

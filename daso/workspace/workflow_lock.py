@@ -1,7 +1,7 @@
-"""Lock that lets one `snakemake`, or one command that changes its outputs, work in a working copy at a time.
+"""Workflow lock: one `snakemake`, or one command that changes its outputs, at a time in a working copy.
 
-Snakemake's own lock, which the profiles turn off, outlives a killed call, and the end of any call removes it for all.
-A lock of the kernel ends with its process.
+Snakemake's own lock outlives a killed call, and the end of any call removes it for all; the profiles turn it off. A
+kernel lock ends with its process.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import IO
 from daso.data.files import wait_for_lock
 
 FILE = Path(".snakemake/turn.lock")
-HOLDER = "DASO_TURN"  # the process that has the turn, for the `snakemake` that it calls itself
-# Options of calls that change no output.
+HOLDER = "DASO_TURN"  # process id of the holder; the `snakemake` that it calls does not wait
 GRAPHS = ("dag", "rulegraph", "filegraph", "d3dag", "report")
-READ_ONLY = (
+READ_ONLY = (  # options of calls that change no output
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
     *("list_rules", "list_target_rules", "list_untracked", "lint", "print_compilation", "unlock"),
     *GRAPHS,
@@ -33,12 +32,12 @@ def is_read_only(given: Namespace) -> bool:
 
 
 def shows_graph(given: Namespace) -> bool:
-    """Return True for a call that draws the graph of all jobs, whether current or not."""
+    """Return True for a call that draws the graph of all jobs, current ones included."""
     return any(getattr(given, name, None) for name in GRAPHS)
 
 
 def options(arguments: Sequence[str]) -> Namespace:
-    """Return the options of a call of `snakemake`, those of its profile left out."""
+    """Return the options of a call of `snakemake`, without those of its profile."""
     from snakemake.cli import get_argument_parser
 
     given: Namespace = get_argument_parser().parse_known_args(list(arguments))[0]
@@ -46,21 +45,21 @@ def options(arguments: Sequence[str]) -> Namespace:
 
 
 def acquire(arguments: Sequence[str]) -> IO[str] | None:
-    """Wait until no other call works in this folder, saying for which one; the lock lasts as long as the file is open.
+    """Lock this folder for `snakemake` with these arguments; the lock lasts until the returned file is closed.
 
-    `arguments` are those of `snakemake`; a call that only looks has no need to wait, and gets None, and so does one
-    whose caller holds the turn.
+    Waits for another holder, after a line that names it. Returns None, without a lock, for a read-only call and for a
+    call of the holder itself.
     """
     given = options(arguments)
     if is_read_only(given) or os.environ.get(HOLDER) == str(os.getppid()):
         return None
-    return _taken(f"snakemake {shlex.join(arguments)}")
+    return _lock(f"snakemake {shlex.join(arguments)}")
 
 
 @contextmanager
-def held(verb: str) -> Iterator[None]:
-    """Hold the turn while a verb works in this folder; what it calls of Snakemake works in the same turn."""
-    with _taken(f"daso {verb}"):
+def held(command: str) -> Iterator[None]:
+    """Hold the lock while a command works in this folder; a `snakemake` that it calls does not wait for it."""
+    with _lock(f"daso {command}"):
         os.environ[HOLDER] = str(os.getpid())
         try:
             yield
@@ -68,13 +67,13 @@ def held(verb: str) -> Iterator[None]:
             del os.environ[HOLDER]
 
 
-def _taken(call: str) -> IO[str]:
+def _lock(call: str) -> IO[str]:
     FILE.parent.mkdir(exist_ok=True)
     file = FILE.open("a+")
     locked = wait_for_lock(
         file.fileno(),
-        lambda: f"waiting for the call that works in this folder ({FILE.read_text().strip() or 'it has just begun'})",
-        f"{FILE}: this file system has no locks; let one call at a time work here",
+        lambda: f"waiting for another call in this folder ({FILE.read_text().strip() or 'just started'})",
+        f"{FILE}: this file system has no locks; run one call at a time in this folder",
     )
     if locked:
         file.truncate(0)

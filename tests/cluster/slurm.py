@@ -1,9 +1,9 @@
-"""A real Slurm of one node, in a folder of its own: started, used by what is called within, and stopped for good.
+"""Start a real Slurm of one node in a folder, run a command on it, and stop it.
 
     python tests/cluster/slurm.py sinfo        # start it, run a command on it, stop it
 
-Nothing outside the folder is written but Debian's packages, where they are missing and root may install them. Its GPUs
-are made up: devices that any Linux has, which Slurm counts and hands out like others.
+Only Debian's packages are written outside the folder, if they are missing and the user is root. The GPUs are device
+files of any Linux, which Slurm counts and allocates like GPUs.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ PreemptMode=REQUEUE
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
 PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=2 State=UP
 """
-# The executor takes SLURM_CONF from what runs within a job, so `srun` there must be told where its cluster is.
+# The executor removes SLURM_CONF from the environment of a job, so this `srun` sets it.
 SRUN = """\
 #!/bin/sh
 SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
@@ -66,13 +66,13 @@ SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
 
 
 class UnavailableError(Exception):
-    """There is no Slurm here, and none can be had; the text says why."""
+    """Slurm is missing and cannot be installed or started; the message gives the reason."""
 
 
 def install():
-    """Have Slurm's programs; raises UnavailableError where they are missing and cannot be installed."""
+    """Install Slurm's programs if they are missing; raises UnavailableError if they cannot be installed."""
     if not sys.platform.startswith("linux"):
-        raise UnavailableError("Slurm's node daemon wants Linux")
+        raise UnavailableError("Slurm's node daemon requires Linux")
     if not _missing():
         return
     if os.getuid() != 0 or not shutil.which("apt-get"):
@@ -81,12 +81,12 @@ def install():
         )
     quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True, "text": True}
     command = ["apt-get", "install", "-qy", "--no-install-recommends", *PACKAGES]
-    done = subprocess.run(command, check=False, **quiet)
-    if done.returncode:  # the lists may be old, or not there
+    process = subprocess.run(command, check=False, **quiet)
+    if process.returncode:  # the package lists may be old or missing
         subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
-        done = subprocess.run(command, check=False, **quiet)
-    if done.returncode or _missing():
-        raise UnavailableError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        process = subprocess.run(command, check=False, **quiet)
+    if process.returncode or _missing():
+        raise UnavailableError(f"{' '.join(command)}: {(process.stderr or process.stdout).strip().splitlines()[-1]}")
 
 
 def _missing():
@@ -95,9 +95,9 @@ def _missing():
 
 @contextlib.contextmanager
 def cluster(folder, cores=2, gpus=2):
-    """Start a node of so many cores and made-up GPUs; yields the environment in which `sbatch` finds it.
+    """Start a node with `cores` and fake GPUs; yield the environment variables with which `sbatch` finds it.
 
-    Raises UnavailableError where it cannot be had. At the end its jobs, its daemons and all their processes are gone.
+    Raises UnavailableError if it does not start. At the end, its jobs, daemons and all their processes are killed.
     """
     install()
     folder = Path(folder).resolve()
@@ -143,20 +143,22 @@ def _free_ports(number):
 def _wait_until_idle(folder, started, environment, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        done = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False)
-        if done.stdout.strip() == "idle":
+        process = subprocess.run(
+            ["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False
+        )
+        if process.stdout.strip() == "idle":
             return
         if any(process.poll() is not None for process in started):
             break
         time.sleep(0.2)
-    said = "".join((folder / f"{name}.out").read_text()[-500:] for name in ("slurmctld", "slurmd"))
-    raise UnavailableError(f"Slurm does not start here: {' '.join(said.split())}")
+    output = "".join((folder / f"{name}.out").read_text()[-500:] for name in ("slurmctld", "slurmd"))
+    raise UnavailableError(f"Slurm does not start: {' '.join(output.split())}")
 
 
 def _stop(started, environment, folder):
-    """Cancel the jobs, end the daemons, then every process that still knows this cluster: steps outlive a daemon.
+    """Cancel the jobs, stop the daemons, then kill every process of this cluster: steps outlive a daemon.
 
-    The manager of a step has no environment to know it by, but writes to a log of the folder.
+    A process belongs to it by its environment; the manager of a step has none, but writes to a log of the folder.
     """
     with contextlib.suppress(subprocess.SubprocessError, OSError):
         for command in (["scancel", "--user", getpass.getuser()], ["scontrol", "shutdown"]):
@@ -168,15 +170,15 @@ def _stop(started, environment, folder):
         process.wait()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            known = process.environ().get("SLURM_CONF") == environment["SLURM_CONF"]
-            if known or any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
+            own = process.environ().get("SLURM_CONF") == environment["SLURM_CONF"]
+            if own or any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
                 process.kill()
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as path:
         try:
-            with cluster(place) as found:
-                sys.exit(subprocess.run(sys.argv[1:] or ["sinfo"], env=found, check=False).returncode)
-        except UnavailableError as why:
-            sys.exit(str(why))
+            with cluster(path) as environment:
+                sys.exit(subprocess.run(sys.argv[1:] or ["sinfo"], env=environment, check=False).returncode)
+        except UnavailableError as error:
+            sys.exit(str(error))

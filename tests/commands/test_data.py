@@ -1,4 +1,4 @@
-"""A split that another configuration has drawn is never taken for the one that is asked for."""
+"""A split drawn by another configuration is refused."""
 
 import json
 import shutil
@@ -13,12 +13,12 @@ from daso.config.resolve import split_config
 SETTING = "n20-m80-l20-u10r"
 RUN = f"digits/{SETTING}/smoke/supervised/s0"
 STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"
-MEND = f"; delete it and run `snakemake {SPLIT}` again\n"
+HINT = f"; delete it and run `snakemake {SPLIT}` again\n"
 
 
 @pytest.fixture
 def draw(read_params, tmp_path, monkeypatch):
-    """The digits, and `draw(out, ...)`: their split of seed 0, drawn by a changed configuration."""
+    """Store the digits; return `draw(out, ...)`, which draws their split of seed 0 with a changed configuration."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DASO_GPUS", "0")
     shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
@@ -38,7 +38,7 @@ CHANGES = [{"setting": {"m1": 60}}, {"seed": 1}, {"holdout": 50}, {"class_order"
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=lambda tree: next(iter(tree)))
-def test_a_split_in_the_place_of_another_is_refused(draw, capsys, changes):
+def test_split_of_another_configuration_is_refused(draw, capsys, changes):
     draw(SPLIT, **changes)
     for words in (
         ["split", "--check", SPLIT, "--store", STORE],
@@ -47,17 +47,17 @@ def test_a_split_in_the_place_of_another_is_refused(draw, capsys, changes):
     ):
         capsys.readouterr()
         assert main(words) == 1
-        said = capsys.readouterr().err
-        assert said.startswith(f"{SPLIT}: a split {SETTING} of seed ")
-        assert said.endswith(MEND)
+        error = capsys.readouterr().err
+        assert error.startswith(f"{SPLIT}: a split {SETTING} of seed ")
+        assert error.endswith(HINT)
     assert not Path("drafts").exists()
 
 
-def test_the_right_one_is_taken_and_others_by_their_own_configuration(draw):
+def test_split_is_accepted_by_its_own_configuration(draw):
     draw(SPLIT)
     check = ["split", "--store", STORE, "--check"]
     assert main([*check, SPLIT]) == 0
-    draw("mine.json", setting={"m1": 60})  # no place of the workflow: whatever it is
-    assert main([*check, "mine.json"]) == 0
-    assert main([*check, "mine.json", "--config", "config.json"]) == 0
+    draw("other.json", setting={"m1": 60})  # not a path of the workflow: any configuration
+    assert main([*check, "other.json"]) == 0
+    assert main([*check, "other.json", "--config", "config.json"]) == 0
     assert main([*check, SPLIT, "--config", "config.json"]) == 1

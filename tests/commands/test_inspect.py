@@ -1,4 +1,4 @@
-"""The verbs that answer, as they are typed."""
+"""Read-only commands on the command line."""
 
 import os
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch):
+def root_folder(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
@@ -33,23 +33,23 @@ def here(monkeypatch):
         ("cell t1", "column 3: cifar10-lt, N1 500, M1 4000, gamma_l 150, gamma_u 150"),
     ],
 )
-def test_answers(capsys, words, line):
+def test_commands_print_a_line_with(capsys, words, line):
     assert main(words.split()) == 0
-    said = capsys.readouterr()
-    assert any(each.startswith(line) for each in said.out.splitlines())
-    assert said.err == ""
+    output = capsys.readouterr()
+    assert any(printed.startswith(line) for printed in output.out.splitlines())
+    assert output.err == ""
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("list method", "list: there is no 'method'; did you mean 'methods'?"),
+        ("list method", "list: unknown 'method'; did you mean 'methods'?"),
         (
             "explain fixmatch+dasso",
             "params/methods: unknown method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
         ),
-        ("cell t4 r1 c1", "table 4, row 1, column 1: there is no dataset semi-aves (params/datasets/semi-aves.yaml)"),
-        ("cell", "cell: 'table ' names no cell; write `table 1, row 6, column 3` or `t1 r6 c3`"),
+        ("cell t4 r1 c1", "table 4, row 1, column 1: missing dataset 'semi-aves' (params/datasets/semi-aves.yaml)"),
+        ("cell", "cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got 'table '"),
         ("explain fixmatch --protocol papr", "params: unknown protocol 'papr'; did you mean 'paper'?"),
     ],
 )
@@ -58,21 +58,21 @@ def test_errors_are_one_line(capsys, words, error):
     assert capsys.readouterr().err == f"{error}\n"
 
 
-def test_what_is_impossible_is_explained_and_refused(capsys, monkeypatch, tmp_path):
+def test_impossible_combination_is_explained_and_refused(capsys, monkeypatch, tmp_path):
     shutil.copytree(ROOT / "params", tmp_path / "params", ignore=shutil.ignore_patterns("paper-*"))
     path = tmp_path / "params/methods/fixmatch_darp.yaml"
     kept = [line for line in path.read_text().splitlines(keepends=True) if "stl10" not in line]
     path.write_text("".join(kept))
     monkeypatch.chdir(tmp_path)
     assert main(["explain", "fixmatch_darp", "--setting", "stl10-lt/n150-l10"]) == 1
-    said = capsys.readouterr()
-    assert "darp.prior" in said.out
+    output = capsys.readouterr()
+    assert "darp.prior" in output.out
     place = "params/methods/fixmatch_darp.yaml: stl10-lt/n150-l10"
-    assert said.err.startswith(f"{place}: add-on 'darp': prior 'true_counts' needs")
-    assert said.err.count("\n") == 1
+    assert output.err.startswith(f"{place}: add-on 'darp': prior 'true_counts' needs")
+    assert output.err.count("\n") == 1
 
 
-def test_they_answer_without_torch_and_to_one_who_stops_listening():
+def test_commands_do_not_import_torch_and_end_with_a_closed_pipe():
     code = "import sys; from daso.cli import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
     for words in (["list", "settings"], ["explain", "fixmatch+daso"], ["cell", "t1", "r6", "c3"]):
         subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL)
@@ -82,21 +82,21 @@ def test_they_answer_without_torch_and_to_one_who_stops_listening():
     assert closed.stderr == ""
 
 
-def test_the_answers_that_the_readme_shows(capsys, monkeypatch, tmp_path):
-    """Where nothing has been trained yet."""
+def test_output_is_that_of_the_readme(capsys, monkeypatch, tmp_path):
+    """The folder has no runs."""
     for name in ("params", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    shown = re.findall(r"^\$ python -m daso (.*)\n((?:.+\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert [words.split()[0] for words, _ in shown] == ["list", "explain", "cell"]
-    for words, lines in shown:
+    samples = re.findall(r"^\$ python -m daso (.*)\n((?:.+\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [words.split()[0] for words, _ in samples] == ["list", "explain", "cell"]
+    for words, lines in samples:
         assert main(shlex.split(words)) == 0
-        said = capsys.readouterr().out.splitlines()
-        assert [line for line in lines.splitlines() if line not in (*said, "```")] == [], words
+        output = capsys.readouterr().out.splitlines()
+        assert [line for line in lines.splitlines() if line not in (*output, "```")] == [], words
 
 
-def test_no_command_that_prints_plans_imports_torch_and_each_file_of_params_is_parsed_once(tmp_path):
-    """One process for all; the Snakefile's own imports come last."""
+def test_plan_and_resolve_do_not_import_torch_and_parse_each_file_of_params_once(tmp_path):
+    """One process runs both; the modules that the Snakefile imports come last."""
     shutil.copytree(ROOT / "params", tmp_path / "params")
     code = """
 import sys

@@ -38,7 +38,7 @@ def test_results_are_recorded_without_running_anything(project, tmp_path):
     times = [log.stat().st_mtime_ns for log in logs]
     said = project.call(*PUBLISH)
     assert [log.stat().st_mtime_ns for log in logs] == times
-    assert "not pushed, for no remote is named: `dvc remote add -d " in said
+    assert "not pushed: DVC has no remote; `dvc remote add -d " in said
     add, commit = re.findall(r"^  (git .*)$", said, re.MULTILINE)
     assert add == "git add dvc.lock journal params"
     assert "up to date" in project.dvc("status")
@@ -80,7 +80,7 @@ def todo(said):
     """The jobs that are said to be left, in the one line that is no output of make."""
     (line,) = [line for line in said.splitlines() if not re.match("make|python -m", line)]
     pattern = (
-        r"suite 'tiny': not finished, or out of date: snakemake would still run (.*); run `snakemake` first, then "
+        r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
     )
     return set(re.fullmatch(pattern + "publish again", line)[1].split(", "))
 
@@ -90,7 +90,7 @@ def test_a_file_that_a_run_has_not_left_is_not_recorded(project):
     path = project.path / f"runs/{RUN}/final.pt"
     path.write_bytes(path.read_bytes()[:-1])
     said = project.call(*PUBLISH, fails=True)
-    assert f"runs/{RUN}/final.pt: missing or damaged, not what train.json was written for; `rm runs/{RUN}/tr" in said
+    assert f"runs/{RUN}/final.pt: missing or damaged: not the digest in train.json; `rm runs/{RUN}/tr" in said
     assert "Traceback" not in said
     assert project.read("dvc.lock") == lock
 
@@ -102,8 +102,8 @@ def flipped(content):
 
 
 DAMAGED = {  # file -> what is told of it besides its name
-    "reports/tiny/metrics.json": "damaged, not what the metrics of the runs give",
-    "reports/tiny/index.html": "damaged, not what the metrics of the runs give",
+    "reports/tiny/metrics.json": "damaged: the metrics of the runs give another file",
+    "reports/tiny/index.html": "damaged: the metrics of the runs give another file",
     f"metrics/{RUN}.json": "the content does not have the digest it names",
     f"data/splits/digits/{SETTING}/s0.json": "the content does not have the digest it names",
     "data/store/digits/train_images.npy": "the images have SHA-256",
@@ -139,8 +139,8 @@ def test_another_suite_than_that_of_dvc(project):
     lock = project.read("dvc.lock")
     said = project.call(*PUBLISH, "SUITE=other", fails=True)
     assert (
-        "params/pipeline.yaml: names the suite 'tiny', which dvc.yaml records, not 'other'; write `suite: other` there "
-        "and publish again"
+        "params/pipeline.yaml: expected the suite 'other', got 'tiny', which dvc.yaml records; set `suite: other` "
+        "there and publish again"
     ) in said.splitlines()
     assert project.read("dvc.lock") == lock
 

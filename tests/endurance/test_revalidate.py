@@ -81,7 +81,7 @@ def test_one_bit_is_refused_and_nothing_is_written(project):
     before, entry = results(project), project.read(ENTRY)
     said = project.call(*REVALIDATE, RUN, PATH=REAL, fails=True)
     (line,) = [line for line in said.splitlines() if line.startswith(f"runs/{RUN}: ")]
-    assert line.startswith(f"runs/{RUN}: the present code gives other bits: ")
+    assert line.startswith(f"runs/{RUN}: the present code changes bits of ")
     assert line.endswith(f" more; train it again with `snakemake {RESULT}`")
     assert (results(project), project.read(ENTRY)) == (before, entry)
     assert state(project) == "stale"

@@ -62,7 +62,7 @@ def test_repro_waits_for_a_snakemake_that_is_at_work(long, whole, tmp_path):
         status, said = call(project, "dvc", "repro")
         assert first.wait(timeout=600) == 0
     assert status == 0, said
-    assert f"waiting for the call that works in this folder (process {first.pid} on " in said
+    assert f"waiting for another call in this folder (process {first.pid} on " in said
     assert jobs(said) == {}
     assert results(project) == results(whole)
     assert "up to date" in project.dvc("status")

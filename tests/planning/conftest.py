@@ -1,4 +1,4 @@
-"""Fixtures of the report's tests that those of plans use too."""
+"""Fixtures of the report's tests, used here too."""
 
 from tests.report.conftest import nowhere, params
 

@@ -1,4 +1,4 @@
-"""From a published cell to runs, against cells looked up on the page and in params/ by eye."""
+"""Runs of published cells, against cells looked up by eye in the paper and in params/."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("nowhere")
 
 
-def text(params, *words, **chosen):
-    return "".join(cell(params, *words, **chosen)).splitlines()
+def text(params, *words, **options):
+    return "".join(cell(params, *words, **options)).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,19 @@ def text(params, *words, **chosen):
         ("t3 r2 c4", "stl10-lt/n450-l10/paper/mean_teacher_daso"),
         ("t5 r1 c2", "stl10-lt/n150-l10/paper/fixmatch"),
         ("t8 r1 c1", "cifar10-lt/n500-m4000-l100-u100/paper/fixmatch_daso_tdist_0_3"),
-        ("t8 r4 c1", "cifar10-lt/n500-m4000-l100-u100/paper/fixmatch_daso"),  # T_dist 1.5 is what it has there
+        ("t8 r4 c1", "cifar10-lt/n500-m4000-l100-u100/paper/fixmatch_daso"),  # its T_dist is 1.5 there
         ("t11 r5 c3", "cifar100-lt/n50-m400-l10-u10/paper/pseudo_label"),
         ("t13 r3 c2", "cifar10-lt/n500-m4000-l150-u150/paper/remixmatch_crest_plus"),
     ],
 )
-def test_the_runs_behind_a_cell(params, words, run):
+def test_runs_of_a_cell(params, words, run):
     lines = text(params, words)
-    own = [line.split() for line in lines if line.startswith("run ") and "comes before" not in line]
+    own = [line.split() for line in lines if line.startswith("run ") and "upstream run" not in line]
     assert own == [["run", f"{run}/s{seed}", "missing"] for seed in range(3)]
     assert f"command: snakemake metrics/{run}/s{{0,1,2}}.json" in lines
 
 
-def test_all_that_is_said_of_a_cell(params):
+def test_text_about_a_cell(params):
     lines = text(params, "table 1, row 6, column 2")
     assert lines[:2] == [
         "table 1, row 6, column 2 of Oh et al. 2022: fixmatch+daso on cifar10-lt, N1 1500, M1 3000, gamma_l 100, "
@@ -57,7 +57,7 @@ def test_all_that_is_said_of_a_cell(params):
     assert "cost: 3 runs, 750,000 steps, 240,000,000 images" in lines
 
 
-def test_notes_and_what_reports_compare_with(params):
+def test_notes_and_the_number_that_reports_compare_with(params):
     lines = text(params, "t11 r9 c5")  # FixMatch + LA, STL10-LT
     assert lines[1].startswith("published: 63.4 ± 2.99")
     assert lines[2] == "note: Table 12 prints 64.4±1.35 for the same cell"
@@ -67,60 +67,60 @@ def test_notes_and_what_reports_compare_with(params):
     assert text(params, "t5 r4 c1")[1] == "published: 75.97, median of the last 20 evaluations"
 
 
-def test_states_and_what_comes_before(params):
-    """CReST: four generations before the last, for each seed."""
+def test_status_of_runs_and_upstream_runs(params):
+    """CReST has four generations before the last, for each seed."""
     lines = [line.split()[1:] for line in text(params, "t2 r3 c1") if line.startswith("run ")]
     place = "cifar10-lt/n500-m4000-l100-u1/paper/fixmatch_crest"
     assert [words[0] for words in lines[:5]] == [f"{place}{part}/s0" for part in (".g1", ".g2", ".g3", ".g4", "")]
     assert len(lines) == 15
-    assert [words[1:] for words in lines[3:5]] == [["missing", "comes", "before"], ["missing"]]
+    assert [words[1:] for words in lines[3:5]] == [["missing", "upstream", "run"], ["missing"]]
 
 
-def test_by_words_instead_of_numbers(params):
+def test_names_instead_of_numbers(params):
     first = text(params, "table 1, row 6, column 3")
     place = "cifar10-lt/n500-m4000-l150-u150"
     assert text(params, "table 1", row="FixMatch+DASO", place=place) == first
     assert text(params, "table 1", row="fixmatch_daso", place="3") == first
     assert text(params, "table 1, row 6", place=place) == first
-    blend = text(params, "table 6, row 1, column 1")  # daso:v=0, which table 5 calls align
+    blend = text(params, "table 6, row 1, column 1")  # daso:v=0; table 5 names it align
     assert text(params, "table 6", row="fixmatch_daso_no_blend", place="cifar10-lt/n500-m4000-l100-u100") == blend
-    with pytest.raises(DasoError, match=r"table 1 has no row 'fixmatch\+dasso'; did you mean 'fixmatch\+daso'"):
+    with pytest.raises(DasoError, match=r"table 1: unknown row 'fixmatch\+dasso'; did you mean 'fixmatch\+daso'"):
         text(params, "table 1", row="fixmatch+dasso", place=place)
-    with pytest.raises(DasoError, match="table 1 has no column of cifar10-lt/n500-m4000-l100-u1;"):
+    with pytest.raises(DasoError, match="table 1: unknown column 'cifar10-lt/n500-m4000-l100-u1';"):
         text(params, "table 1", row="6", place="cifar10-lt/n500-m4000-l100-u1")
     with pytest.raises(ParamsError, match="unknown <dataset>/<setting> 'cifar10-lt/n5'"):
         text(params, "table 1", row="6", place="cifar10-lt/n5")
 
 
-def test_a_table_without_a_cell_is_shown_whole(params):
+def test_address_without_a_cell_prints_the_table(params):
     assert text(params, "table 1") == text(params, "table 1, row 6")
     assert text(params, "table 1")[0] == "table 1 of Oh et al. 2022"
 
 
-def test_what_params_lack_is_said_after_the_number(params):
-    said = []
+def test_dataset_missing_in_params_is_reported_after_the_published_number(params):
+    lines = []
     with pytest.raises(
-        DasoError, match=r"table 4, row 2, column 1: there is no dataset semi-aves \(.*/semi-aves.yaml\)$"
+        DasoError, match=r"table 4, row 2, column 1: missing dataset 'semi-aves' \(.*/semi-aves.yaml\)$"
     ):
-        said.extend(cell(params, "t4 r2 c1"))
-    assert "published: 53.8 ± 0.17, last evaluation of 3 runs\n" in said[0]
+        lines.extend(cell(params, "t4 r2 c1"))
+    assert "published: 53.8 ± 0.17, last evaluation of 3 runs\n" in lines[0]
 
 
-def test_methods_and_settings_that_are_missing(params):
+def test_method_and_setting_missing_in_params_are_reported(params):
     few = load(ROOT / "params")
     del few.methods["fixmatch_daso"], few.datasets["cifar10-lt"]["settings"]["n500-m4000-l150-u150"]
     message = (
-        r"datasets/cifar10-lt.yaml has no setting with cifar10-lt, N1 500, M1 4000, gamma_l 150, gamma_u 150; "
-        r"no file of .*methods has `paper: \{base: fixmatch, addons: \"daso\"\}`"
+        r"missing setting of .*datasets/cifar10-lt.yaml with cifar10-lt, N1 500, M1 4000, gamma_l 150, gamma_u 150; "
+        r"missing file of .*methods with `paper: \{base: fixmatch, addons: \"daso\"\}`"
     )
     with pytest.raises(DasoError, match=message):
         text(few, "table 1, row 6, column 3")
 
 
-def test_there_and_back(params):
-    """Where a cell is found in params/, a report looks up the same number for it, or says which table it prefers."""
+def test_match_is_the_inverse_of_the_look_up_of_reports(params):
+    """For every cell whose dataset, setting and method are in params/, a report looks up the same number."""
     rows = read_published(PUBLISHED)
-    found = 0
+    matched = 0
     for row in rows:
         if row["source"] != PAPER or row["table"] not in ORDER:
             continue
@@ -131,12 +131,12 @@ def test_there_and_back(params):
         paper = params.methods[method]["paper"]
         back = look_up([row], row["dataset"], setting_config(params, place.dataset, setting), paper, row["metric"])
         assert back.mean == float(row["mean"])
-        found += 1
-    assert found > 200
+        matched += 1
+    assert matched > 200
 
 
-def test_states(params, caplog):
-    """Made up files: a finished run, one that was trained with something else, one under way, a damaged one."""
+def test_status_of_runs(params, caplog):
+    """The files are made up: a done run, a stale one, a running one and a damaged one."""
     own = runs(params, "smoke")[:5]
     keys = Keys(params)
     for run, key in ((own[0], keys.train(own[0])), (own[1], "another")):
@@ -148,8 +148,8 @@ def test_states(params, caplog):
     damaged.parent.mkdir(parents=True)
     damaged.write_text("{")
     states = ("done", "stale", "running", "missing", "damaged")
-    want = [f"{run.id}\t{word}" for run, word in zip(own, states, strict=True)]
-    assert format_list(params, "smoke").splitlines()[:5] == want
+    expected = [f"{run.id}\t{state}" for run, state in zip(own, states, strict=True)]
+    assert format_list(params, "smoke").splitlines()[:5] == expected
     (line,) = {record.getMessage() for record in caplog.records}
     assert line.startswith(f"{damaged}: not a readable result of a run ")
     assert line.endswith(f"; delete it and run `snakemake {damaged}` again")
@@ -161,14 +161,14 @@ def test_states(params, caplog):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("method",), "list: there is no 'method'; did you mean 'methods'?"),
-        (("smok",), "list: there is no 'smok'; did you mean 'smoke'?"),
-        (("methods", "smoke"), "list: there is no 'methods smoke'; only `runs` is followed by a suite"),
-        (("smoke", "smoke"), "list: there is no 'smoke smoke'; only `runs` is followed by a suite"),
+        (("method",), "list: unknown 'method'; did you mean 'methods'?"),
+        (("smok",), "list: unknown 'smok'; did you mean 'smoke'?"),
+        (("methods", "smoke"), "list: unknown 'methods smoke'; give a suite only after `runs`"),
+        (("smoke", "smoke"), "list: unknown 'smoke smoke'; give a suite only after `runs`"),
         (("runs", "smok"), "unknown suite 'smok'; did you mean 'smoke'?"),
     ],
 )
-def test_words_that_name_nothing(params, words, message):
+def test_unknown_arguments_of_list_are_refused(params, words, message):
     with pytest.raises(ParamsError) as raised:
         format_list(params, *words)
     assert message in str(raised.value)

@@ -1,12 +1,12 @@
-"""Rows and columns as they are printed, against the paper's own tables."""
+"""Published tables: numbers of rows and columns as printed in the paper."""
 
 import pytest
 
 from daso.errors import DasoError
-from daso.planning.paper_tables import Address, address, grid, method, table_of
+from daso.planning.paper_tables import Address, address, format_table, method, table_of
 from daso.report.published import PUBLISHED, read_published, value
 
-PLAIN = [*map(str, range(1, 9)), *map(str, range(11, 18))]  # tables 9 and 10 have no accuracies
+TABLES = [*map(str, range(1, 9)), *map(str, range(11, 18))]  # tables 9 and 10 have no accuracies
 
 
 @pytest.fixture(scope="module")
@@ -15,32 +15,32 @@ def rows():
 
 
 @pytest.mark.parametrize("words", ["table 1, row 6, column 3", "table 1 row 6 column 3", "t1 r6 c3", "T1,R6,C3"])
-def test_a_cell_in_words(words):
+def test_address_of_a_cell(words):
     assert address(words) == Address("1", "6", "3")
 
 
-def test_a_table_or_a_row_in_words():
+def test_address_of_a_table_or_a_row():
     assert address("table 12") == Address("12")
     assert address("t12 row 3") == Address("12", "3")
     assert address("t12 col 3") == Address("12", "", "3")
 
 
 @pytest.mark.parametrize("words", ["", "table", "1", "row 6, column 3", "table 1, column 3, row 6", "table 1x"])
-def test_words_that_name_no_cell(words):
-    with pytest.raises(DasoError, match="names no cell; write `table 1, row 6, column 3` or `t1 r6 c3`"):
+def test_invalid_address_is_refused(words):
+    with pytest.raises(DasoError, match="cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got"):
         address(words)
 
 
-@pytest.mark.parametrize("name", PLAIN)
-def test_every_table_is_full_and_row_after_row(rows, name):
-    """So that numbering by the file is numbering by the page."""
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_complete_and_in_row_order(rows, name):
+    """The order of the file is then the numbering of the page."""
     table = table_of(rows, name)
-    mine = [row for row in rows if (row["source"], row["table"]) == ("daso_paper", name)]
-    assert len(mine) == len(table.methods) * len(table.settings) == len(table.cells)
-    assert [table.cells[place] for place in sorted(table.cells)] == mine
+    published = [row for row in rows if (row["source"], row["table"]) == ("daso_paper", name)]
+    assert len(published) == len(table.methods) * len(table.settings) == len(table.cells)
+    assert [table.cells[place] for place in sorted(table.cells)] == published
 
 
-# Means of rows, from left to right, typed from the paper; method as in the file.
+# Means of rows from left to right, copied from the paper; methods are named as in the file.
 PRINTED = {
     ("1", 1, "supervised"): [47.3, 61.9, 44.2, 58.2, 29.6, 46.9, 25.1, 41.2],
     ("1", 3, "fixmatch"): [67.8, 77.5, 62.9, 72.4, 45.2, 56.5, 40.0, 50.7],
@@ -62,26 +62,28 @@ PRINTED = {
 
 
 @pytest.mark.parametrize(("place", "means"), PRINTED.items(), ids=str)
-def test_rows_and_columns_are_those_of_the_page(rows, place, means):
-    name, number, words = place
+def test_rows_and_columns_are_numbered_as_in_the_paper(rows, place, means):
+    name, number, paper_name = place
     table = table_of(rows, name)
-    found = [table.cell(Address(name, str(number), str(i + 1))) for i in range(len(means))]
-    assert [float(row["mean"]) for row in found] == means
-    assert {method(row) for row in found} == {words}
+    cells = [table.cell(Address(name, str(number), str(i + 1))) for i in range(len(means))]
+    assert [float(row["mean"]) for row in cells] == means
+    assert {method(row) for row in cells} == {paper_name}
 
 
-def test_what_is_not_there(rows):
+def test_unknown_row_column_and_table_are_refused(rows):
     table = table_of(rows, "3")
-    with pytest.raises(DasoError, match="table 3 has the rows 1 to 6 and no row 7"):
+    with pytest.raises(DasoError, match="table 3: unknown row 7; choose one of 1 to 6"):
         table.cell(Address("3", "7", "1"))
-    with pytest.raises(DasoError, match="table 3 has the columns 1 to 4 and no column 0"):
+    with pytest.raises(DasoError, match="table 3: unknown column 0; choose one of 1 to 4"):
         table.cell(Address("3", "6", "0"))
-    with pytest.raises(DasoError, match="no table 9 .* known: 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17"):
+    with pytest.raises(
+        DasoError, match="unknown table 9 .*; choose one of 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17"
+    ):
         table_of(rows, "9")
 
 
-def test_the_whole_table(rows):
-    lines = grid(table_of(rows, "3")).splitlines()
+def test_format_of_a_table(rows):
+    lines = format_table(table_of(rows, "3")).splitlines()
     assert (
         lines[3] == "column 2: cifar10-lt, N1 1500, M1 3000, gamma_l 100, gamma_u 1; median of the last 20 evaluations"
     )
@@ -92,6 +94,6 @@ def test_the_whole_table(rows):
     assert len(lines) == 8 + 6
 
 
-def test_numbers_as_printed():
+def test_numbers_keep_their_printed_digits():
     assert value({"mean": "90.50", "std": "0.40"}) == "90.50 ± 0.40"
     assert value({"mean": "73.97", "std": ""}) == "73.97"

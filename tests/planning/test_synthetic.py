@@ -1,4 +1,4 @@
-"""Random images, configurations whose parts all work early, and the time of a unit of work."""
+"""Random images, configurations with all parts active early, and the time of a unit of work."""
 
 import time
 
@@ -8,21 +8,21 @@ from daso.planning.synthetic import addon, awake, changed, random_data, timed, t
 from tests.configs import CPU, DASO, config
 
 
-def test_a_changed_configuration_leaves_the_one_before():
+def test_changes_leave_the_original_configuration():
     before = config(DASO)
     after = changed(before, {"protocol.batch_size": 2, "seed": 5})
     assert (after["protocol"]["batch_size"], after["seed"]) == (2, 5)
     assert before == config(DASO)
 
 
-def test_options_reach_daso_alone():
+def test_options_change_daso_only():
     other = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}
     first, second = addon(config(other, DASO), queue_length=3)["method"]["addons"]
     assert first == other
     assert second == DASO | {"queue_length": 3}
 
 
-def test_awake_means_that_daso_is_at_work_in_the_third_step():
+def test_daso_is_active_from_the_third_step():
     run = trainer(awake(config(DASO | {"warmup": 500, "period": 100})), CPU, "eager")
     alignment = []
     for t in range(4):
@@ -32,7 +32,7 @@ def test_awake_means_that_daso_is_at_work_in_the_third_step():
     assert min(alignment[2:]) > 0
 
 
-def test_random_data_have_every_class_and_all_colours():
+def test_random_data_have_all_classes_and_all_colours():
     data = random_data(changed(config(), {"dataset.num_classes": 1500}), CPU, unlabeled=50)
     assert torch.equal(data.labeled.labels.unique(), torch.arange(1500))
     assert len(data.unlabeled) == 50
@@ -41,7 +41,7 @@ def test_random_data_have_every_class_and_all_colours():
     assert [int((pixels >> shift & 0xFF).amax()) for shift in (0, 8, 16, 24)] == [255, 255, 255, 0]
 
 
-def test_seconds_of_a_unit(monkeypatch):
+def test_seconds_per_unit(monkeypatch):
     now = iter([10.0, 16.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
     assert timed(lambda: None, 3, CPU) == 2.0

@@ -1,4 +1,4 @@
-"""A short run has every part of its recipe at work, on images with all kinds of labels."""
+"""A short run executes every part of its recipe, on images with all kinds of labels."""
 
 import pytest
 import torch
@@ -19,19 +19,19 @@ PARAMS = load(ROOT / "params")
 RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
 
 
-def test_every_length_among_the_options_is_shortened():
-    """An integer option is in steps, batches or images, and has a limit, or is none of these."""
-    found = {
+def test_every_option_that_is_a_length_is_shortened():
+    """Every integer option has a limit, except the two that are not in steps, batches or images."""
+    integers = {
         name
         for spec in (*LEARNERS.values(), *ADDONS.values())
         for name, option in options(spec).items()
         if option.kind.name == "int"
     }
-    assert found - short_run.LIMITS.keys() == {"epochs", "sweeps"}
+    assert integers - short_run.LIMITS.keys() == {"epochs", "sweeps"}
 
 
 def short(run, folder):
-    """The trainer of a short run, made as `train` makes it."""
+    """Return the trainer of a short run, built as in `train`."""
     config = short_run.shortened(Keys(PARAMS).resolved(run), "fp32")
     data = short_run.write_data(config, folder)
     split = check_split(data["split"], verify_store(data["store"]), short_run.NAME)
@@ -40,8 +40,8 @@ def short(run, folder):
     return build(config, resident, torch.device("cpu"), "eager", Upstream(None, sizes))
 
 
-def test_a_short_run_is_in_every_phase_of_a_whole_one(tmp_path):
-    """DARP alone has several: before its start, at every period, between."""
+def test_short_run_reaches_every_phase_of_a_whole_run(tmp_path):
+    """Only DARP has several: before its start, at every period, between."""
     learner = short(RUN._replace(method="fixmatch_darp"), tmp_path).learner
     assert {learner.set_phase(t) for t in range(short_run.STEPS)} == {("idle",), ("solve",), ("reuse",)}
 
@@ -50,8 +50,8 @@ def test_a_short_run_is_in_every_phase_of_a_whole_one(tmp_path):
     "recipe",
     ["fixmatch_daso", "simmatch", "pseudo_label", "usadtm", "multi_view_debias", "fixmatch_abc", "fixmatch_boss"],
 )
-def test_some_pseudo_labels_of_a_short_run_are_above_the_threshold_and_some_below(tmp_path, recipe):
-    """Else no bit of the consistency loss, or none of the mask, would be compared."""
+def test_short_run_has_pseudo_labels_above_and_below_the_threshold(tmp_path, recipe):
+    """Otherwise the consistency loss or the mask would not be compared."""
     run = short(RUN._replace(method=recipe), tmp_path)
     rows = []
     for end in range(short_run.EVERY, short_run.STEPS + 1, short_run.EVERY):
@@ -63,13 +63,13 @@ def test_some_pseudo_labels_of_a_short_run_are_above_the_threshold_and_some_belo
 
 @pytest.mark.parametrize("suite", ["zoo", "simmatch-cifar100"])
 def test_every_recipe_has_a_short_run(tmp_path, suite):
-    """Its parts accept the shortened options, also with 100 classes; cRT needs the encoder of a finished run."""
+    """Its components accept the shortened options, also with 100 classes; cRT needs the encoder of a finished run."""
     for run in with_upstream(PARAMS, runs(PARAMS, suite)):
         if run.seed == 0 and run.method != "supervised_crt":
             assert short(run, tmp_path / run.id).steps == short_run.STEPS
 
 
-def test_unknown_classes_and_a_plans_labels_are_among_the_images(tmp_path):
+def test_images_include_pseudo_labels_of_a_plan_and_unknown_classes(tmp_path):
     config = Keys(PARAMS).resolved(Run("digits", RUN.setting, "smoke", "fixmatch_crest.g2", 0))
     data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "plan")
     assert len(load_split(data["split"]).split.pseudo_labeled) == 10

@@ -1,4 +1,4 @@
-"""What a training says at its start, and what it takes from other runs."""
+"""Training from files: log lines, upstream runs, out of memory, divergence, options of the execution."""
 
 import logging
 from types import SimpleNamespace
@@ -23,12 +23,12 @@ from daso.runs import train as training
 from daso.runs.train import Data, Execution, Job
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool
 
-SAYS = "tiny: classes of the unlabeled images unknown: no pseudo-label recall or precision"
+UNKNOWN_CLASSES = "tiny: classes of the unlabeled images unknown: no pseudo-label recall or precision"
 
 
 @pytest.fixture
-def said(tmp_path, monkeypatch, caplog):
-    """The lines that the training of a run says, given its method and the labels of its unlabeled images."""
+def train_lines(tmp_path, monkeypatch, caplog):
+    """Return a function (method, labels of the unlabeled images) that trains a run and returns the log lines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "write_run", lambda *results: None)
     monkeypatch.setattr(training, "describe", lambda device: {})
@@ -45,36 +45,39 @@ def said(tmp_path, monkeypatch, caplog):
     return train
 
 
-def test_that_unlabeled_classes_are_unknown_is_said_once(said):
-    assert said(CONFIG["method"], [-1] * 16) == [SAYS]
+def test_unknown_unlabeled_classes_are_logged_once(train_lines):
+    assert train_lines(CONFIG["method"], [-1] * 16) == [UNKNOWN_CLASSES]
 
 
-def test_one_unknown_class_is_enough(said):
-    assert said(CONFIG["method"], [0, 1] * 7 + [0, -1]) == [SAYS]
+def test_one_unknown_class_is_logged(train_lines):
+    assert train_lines(CONFIG["method"], [0, 1] * 7 + [0, -1]) == [UNKNOWN_CLASSES]
 
 
 @pytest.mark.parametrize("method", [CONFIG["method"], SUPERVISED], ids=["known", "not read"])
-def test_nothing_is_said_where_they_are_known_or_not_read(said, method):
-    assert said(method, [0, 1] * 8 if method is not SUPERVISED else [-1] * 16) == []
+def test_known_or_unused_unlabeled_classes_are_not_logged(train_lines, method):
+    assert train_lines(method, [0, 1] * 8 if method is not SUPERVISED else [-1] * 16) == []
 
 
-def test_a_resumed_training_does_not_say_it_again(said, tmp_path, monkeypatch):
-    kept = tmp_path / "kept.pt"
-    stop = training.Progress.on_step
+def test_resumed_training_does_not_log_unknown_classes_again(train_lines, tmp_path, monkeypatch):
+    checkpoint_2 = tmp_path / "step_2.pt"
+    on_step = training.Progress.on_step
 
     def copy(self, t):
         if t == 2:
-            kept.write_bytes((tmp_path / "scratch" / "k.pt").read_bytes())
-        stop(self, t)
+            checkpoint_2.write_bytes((tmp_path / "scratch" / "k.pt").read_bytes())
+        on_step(self, t)
 
     monkeypatch.setattr(training.Progress, "on_step", copy)
-    said(CONFIG["method"], [-1] * 16)
-    assert torch.load(kept, weights_only=True)["t"] == 2
-    assert said(CONFIG["method"], [-1] * 16, resume=kept) == [SAYS, "tiny: resumes at step 2 of 6"]
+    train_lines(CONFIG["method"], [-1] * 16)
+    assert torch.load(checkpoint_2, weights_only=True)["t"] == 2
+    assert train_lines(CONFIG["method"], [-1] * 16, resume=checkpoint_2) == [
+        UNKNOWN_CLASSES,
+        "tiny: resumes at step 2 of 6",
+    ]
 
 
-def test_a_split_without_unlabeled_images_is_refused_before_any_job_trains(tmp_path, monkeypatch):
-    """Natural class sizes of one image each: only the split tells that nothing is unlabeled."""
+def test_split_without_unlabeled_images_is_refused_before_training(tmp_path, monkeypatch):
+    """With natural class sizes of one image each, only the split shows that no image is unlabeled."""
     none = np.empty(0, np.int64)
     split = Split(labeled=np.arange(2), unlabeled=none, validation=none)
     monkeypatch.setattr(training, "verify_store", lambda folder: None)
@@ -88,24 +91,24 @@ def test_a_split_without_unlabeled_images_is_refused_before_any_job_trains(tmp_p
         training._load(jobs, CPU)
 
 
-def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
+def test_diverged_run_does_not_stop_the_others(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ended = []
+    finished = []
     resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
     monkeypatch.setattr(training, "check_code", lambda config: None)
     monkeypatch.setattr(
         training, "_load", lambda jobs, _: [Data(None, None, resident, training.Upstream()) for _ in jobs]
     )
-    monkeypatch.setattr(training, "write_run", lambda out, *rest: ended.append(out.name))
+    monkeypatch.setattr(training, "write_run", lambda out, *rest: finished.append(out.name))
     monkeypatch.setattr(training, "describe", lambda device: {})
-    wild = {"run": "wild", "optimizer": {**CONFIG["optimizer"], "lr": 1e30, "warmup": 0}}
+    diverging = {"run": "diverging", "optimizer": {**CONFIG["optimizer"], "lr": 1e30, "warmup": 0}}
     jobs = [
         Job({**CONFIG, **changes}, tmp_path, tmp_path, tmp_path / changes["run"], tmp_path / "scratch" / changes["run"])
-        for changes in (wild, {"run": "calm"})
+        for changes in (diverging, {"run": "stable"})
     ]
-    with pytest.raises(DivergedError, match="^wild: loss_[a-z]+ is (nan|inf) at step"):
+    with pytest.raises(DivergedError, match="^diverging: loss_[a-z]+ is (nan|inf) at step"):
         training.train(jobs, Execution(CPU))
-    assert ended == ["calm"]
+    assert finished == ["stable"]
 
 
 NO_MEMORY = "CUDA out of memory. Tried to allocate 20.00 MiB. "
@@ -114,7 +117,7 @@ NO_MEMORY += "GPU 0 has a total capacity of 15.77 GiB of which 3.12 MiB is free.
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    """Train two runs at once by the command line; return its exit status and the final state of each run that ended."""
+    """Return a function that trains two runs at once by the command line: its exit status, the final states."""
     monkeypatch.chdir(tmp_path)
     results = {}
     resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
@@ -129,7 +132,7 @@ def command(tmp_path, monkeypatch):
         Job(CONFIG | {"run": run}, tmp_path, tmp_path, tmp_path / run, tmp_path / "scratch" / run)
         for run in ("one", "two")
     ]
-    monkeypatch.setattr(bundled, "train_bundle", lambda path, way: training.train(jobs, way))
+    monkeypatch.setattr(bundled, "train_bundle", lambda path, execution: training.train(jobs, execution))
     monkeypatch.setenv("DASO_COMMIT", "c")
     monkeypatch.setattr(bundle, "contents", lambda path: {"commit": "c"})
 
@@ -141,48 +144,48 @@ def command(tmp_path, monkeypatch):
 
 
 def same(one, two):
-    """Whether two states are equal to the last bit, but for times."""
+    """Return True if two states are bit-identical except for times."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, two)
     if isinstance(one, dict):
-        kept = [name for name in one if name not in ("elapsed", "stages")]
-        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in kept)
+        compared = [name for name in one if name not in ("elapsed", "stages")]
+        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in compared)
     if isinstance(one, list):
         return len(one) == len(two) and all(map(same, one, two))
     return one == two
 
 
-def test_a_run_out_of_gpu_memory_ends_in_a_line_and_resumes_from_its_checkpoint(command, tmp_path, monkeypatch, capsys):
-    """The fourth step of the first run fails, after its update: the checkpoint is that of step 2."""
+def test_run_out_of_gpu_memory_ends_in_one_line_and_resumes_from_its_checkpoint(command, tmp_path, monkeypatch, capsys):
+    """The fourth step of the first run fails after its update, so the last checkpoint is that of step 2."""
     status, whole = command()
     assert (status, whole.keys()) == (0, {"one", "two"})
-    step, taken = Trainer.step, []
+    training_step, steps = Trainer.training_step, []
 
     def fails(self, batch):
-        step(self, batch)
+        training_step(self, batch)
         if self.config["run"] == "one":
-            taken.append(self.t)
-            if len(taken) == 4:
+            steps.append(self.t)
+            if len(steps) == 4:
                 raise torch.OutOfMemoryError(NO_MEMORY)
 
-    monkeypatch.setattr(Trainer, "step", fails)
+    monkeypatch.setattr(Trainer, "training_step", fails)
     capsys.readouterr()
     status, ended = command()
     assert (status, ended) == (1, {})
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "memory" in line]
     assert line == (
         "one: out of GPU memory: 20.00 MiB needed, 3.12 MiB of 15.77 GiB free; lower --replicas (2 now), lower "
-        "DASO_SLOTS or end other processes on this GPU, and run the same command again: it goes on "
+        "DASO_SLOTS or end other processes on this GPU, and run the same command again: it resumes "
         "from the last checkpoint"
     )
     assert checkpoint.load(tmp_path / "scratch/one/k.pt", "k")["t"] == 2
     status, resumed = command()
     assert status == 0
-    assert taken == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert steps == [0, 1, 2, 3, 2, 3, 4, 5]
     assert same(resumed, whole)
 
 
-def test_images_that_do_not_fit_on_the_gpu_end_in_a_line(monkeypatch):
+def test_images_too_large_for_the_gpu_end_in_one_line(monkeypatch):
     def load(jobs, device):
         raise torch.OutOfMemoryError(NO_MEMORY)
 
@@ -195,7 +198,7 @@ def test_other_errors_of_a_step_keep_their_traceback(command, monkeypatch):
     def fails(self, batch):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(Trainer, "step", fails)
+    monkeypatch.setattr(Trainer, "training_step", fails)
     with pytest.raises(RuntimeError, match="^shapes cannot be multiplied$"):
         command()
 
@@ -203,18 +206,18 @@ def test_other_errors_of_a_step_keep_their_traceback(command, monkeypatch):
 @pytest.mark.parametrize(
     ("number", "line"),
     [
-        (0, "--replicas 0: at least one run is trained at a time"),
-        (17, "--replicas 17: torch has no streams for more than 16 runs; lower it"),
+        (0, "--replicas 0: below the minimum 1; set it to 1 or more"),
+        (17, "--replicas 17: above the maximum 16, for torch has no more streams; lower it"),
     ],
 )
-def test_numbers_of_replicas_that_are_refused(number, line):
+def test_number_of_replicas_out_of_bounds_is_refused(number, line):
     with pytest.raises(DasoError, match=f"^{line}$"):
         training.train([], Execution(CPU, replicas=number))
     training.train([], Execution(CPU, replicas=16))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "xpu"])
-def test_a_device_that_is_none(name):
+def test_unknown_device_is_refused(name):
     with pytest.raises(DasoError, match=rf"unknown device '{name}'; choose auto, cpu, cuda or cuda:N"):
         choose_device(name)
 
@@ -227,7 +230,7 @@ PLAN = {
 
 @pytest.fixture
 def files(tmp_path):
-    """The networks of a finished run of key e1, and an estimate of key k1."""
+    """Return the files of two upstream runs: networks of key e1 and an estimate of key k1."""
     networks = {"student": {"weight": torch.ones(2)}, "teacher": {"weight": torch.zeros(2)}}
     checkpoint.save(tmp_path / "final.pt", {"key": "e1"} | networks)
     (tmp_path / "estimate.json").write_bytes(checksummed({"key": "k1", "sizes": [3.0, 1.0]}))
@@ -238,32 +241,36 @@ def job(plan, **upstream):
     return Job({**CONFIG, "plan": plan}, *(None,) * 4, **upstream)
 
 
-def test_what_a_run_is_lent(files):
-    """The student's weights, which are what a supervised run is evaluated by, and the sizes under their option."""
-    assert training._lent(job({})) == training.Upstream(None, {})
-    upstream = training._lent(job(PLAN, **files))
+def test_upstream_encoder_and_estimate_are_loaded(files):
+    """The encoder is the student, the evaluation model of a supervised run; the sizes are set as their option."""
+    assert training._load_upstream(job({})) == training.Upstream(None, {})
+    upstream = training._load_upstream(job(PLAN, **files))
     assert upstream.encoder["weight"].tolist() == [1, 1]
     assert upstream.options == {"darp.estimate": [3.0, 1.0]}
 
 
 @pytest.mark.parametrize("name", ["encoder", "estimate"])
-def test_what_is_lent_is_named_if_and_only_if_it_is_taken(files, name):
-    with pytest.raises(DasoError, match=f"^tiny: takes its {name} from {PLAN[name]['of']}; name the file by --{name}$"):
-        training._lent(job({name: PLAN[name]}))
-    with pytest.raises(DasoError, match=f"^tiny: takes no {name} by --{name}$"):
-        training._lent(job({}, **{name: files[name]}))
+def test_upstream_file_is_required_if_and_only_if_the_plan_loads_it(files, name):
+    with pytest.raises(
+        DasoError, match=f"^tiny: missing --{name}; name the file of its upstream run {PLAN[name]['of']}$"
+    ):
+        training._load_upstream(job({name: PLAN[name]}))
+    with pytest.raises(
+        DasoError, match=f"^tiny: --{name}: not allowed with a plan that loads no {name}; leave it out$"
+    ):
+        training._load_upstream(job({}, **{name: files[name]}))
 
 
-def test_what_is_lent_is_that_of_the_plan(files):
+def test_upstream_file_of_another_key_is_refused(files):
     encoder, estimate = ({name: PLAN[name] | {"key": "other"}} for name in PLAN)
     with pytest.raises(CheckpointError, match="belongs to configuration e1, this run is other"):
-        training._lent(job(encoder, encoder=files["encoder"]))
-    with pytest.raises(DataError, match=r"estimate\.json: is not the estimate other; delete it and make it again"):
-        training._lent(job(estimate, estimate=files["estimate"]))
+        training._load_upstream(job(encoder, encoder=files["encoder"]))
+    with pytest.raises(DataError, match=r"estimate\.json: not the estimate other; delete it and make it again"):
+        training._load_upstream(job(estimate, estimate=files["estimate"]))
 
 
 @pytest.mark.parametrize("lr", [0.1, 1e30], ids=["finished", "diverged"])
-def test_a_program_is_closed_however_its_run_ends(tmp_path, monkeypatch, lr):
+def test_program_is_closed_whether_its_run_finishes_or_diverges(tmp_path, monkeypatch, lr):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "write_run", lambda *results: None)
     monkeypatch.setattr(training, "describe", lambda device: {})

@@ -4,7 +4,7 @@ from tests.workflow.project import METHODS, Project
 
 
 def weigh(weight):
-    """An edit of one option of one method."""
+    """Return an edit of the weight of a method's learner."""
     return lambda tree: tree["learner"].update(weight=weight)
 
 
@@ -17,7 +17,7 @@ def _programs(programs):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """The tiny suite built by a bare `snakemake`, then given to DVC and committed; what each of them said is kept."""
+    """Build the tiny suite by `snakemake`, record it by `dvc repro`, commit it; keep the output of both."""
     project = Project.create(tmp_path_factory.mktemp("built") / "project")
     project.first = project.snakemake()
     project.repro = project.dvc("repro")
@@ -27,7 +27,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def changed(built, tmp_path_factory):
-    """A second revision, made by `dvc repro` after a change of one method, and committed."""
+    """Change one method, run `dvc repro` and commit a second revision."""
     project = built.copy(tmp_path_factory.mktemp("changed") / "project")
     project.before = project.results()
     project.edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
@@ -38,5 +38,5 @@ def changed(built, tmp_path_factory):
 
 @pytest.fixture
 def project(built, tmp_path):
-    """A copy of the built project, to be changed."""
+    """Copy the built project for changes."""
     return built.copy(tmp_path / "project")

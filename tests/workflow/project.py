@@ -1,4 +1,4 @@
-"""A whole small project in a folder of its own: this code, digits, a protocol of a few steps."""
+"""Small complete project in its own folder: this code, digits, a protocol of a few steps."""
 
 import json
 import os
@@ -20,7 +20,7 @@ REAL = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # PATH 
 TARGETS = {"all", "data", "splits", "runs", "metrics"}
 METHODS = ("supervised", "fixmatch_daso")
 SETTING = "n20-m80-l20-u10r"
-# Two methods, one seed: what a first build runs.
+# Jobs of a first build: two methods, one seed.
 EVERYTHING = Counter(
     [*("download digits", "split 0", "report tiny")]
     + [f"{rule} {m} 0" for rule in ("train", "evaluate") for m in METHODS]
@@ -68,16 +68,16 @@ settings:
 
 
 class Project:
-    """A working copy and the commands that a person would type in it."""
+    """Working copy and the commands that a user types in it."""
 
-    programs = Path(sys.executable).parent  # of the commands that are waited for
+    programs = Path(sys.executable).parent  # folder of the programs that `call` runs
 
     def __init__(self, path):
         self.path = path
 
     @classmethod
     def create(cls, path):
-        """The code of this repository, committed, with the tiny suite as its only one."""
+        """Create a project of this repository's code with the tiny suite as its only suite, and commit it."""
         listed = subprocess.run(
             [
                 "git",
@@ -113,21 +113,23 @@ class Project:
         self.edit("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
 
     def copy(self, path):
-        """The same state in another folder; times are kept."""
+        """Copy the project into another folder with its modification times."""
         shutil.copytree(self.path, path, symlinks=True)
         return Project(path)
 
     def environment(self, **more):
-        """This Python first, one thread, no GPU, and nothing of DVC outside the project."""
+        """Return variables for this Python, one thread, no GPU, and no files of DVC outside the project."""
         place = self.path.parent / "dvc-site"
         dvc = {f"DVC_{name}_DIR": str(place) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
         who = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")}
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")
+        }
         path = f"{self.programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**kept, **dvc, **who, "PATH": path, "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", **more}
+        return {**inherited, **dvc, **who, "PATH": path, "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", **more}
 
     def call(self, *command, fails=False, cwd=None, **environment):
-        """The output of a command, both streams; it must succeed, or must not."""
+        """Run a command and return its output, both streams; it must succeed, or fail if `fails`."""
         done = subprocess.run(
             command,
             **{"cwd": cwd or self.path, "env": self.environment(**environment), "check": False, "timeout": 900},
@@ -137,7 +139,7 @@ class Project:
         return done.stdout
 
     def start(self, *command, **environment):
-        """A process in a session of its own, of the real program; Ctrl-C reaches it also in a background job."""
+        """Start the real program in a new session; Ctrl-C reaches it also in a background job."""
         return subprocess.Popen(
             command,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -146,45 +148,47 @@ class Project:
         )
 
     def snakemake(self, *arguments, **options):
-        """`snakemake` on two cores."""
+        """Call `snakemake` on two cores."""
         return self.call("snakemake", *arguments, "--cores", "2", **options)
 
     def dvc(self, *arguments, **options):
-        """`dvc`."""
+        """Call `dvc`."""
         return self.call("dvc", *arguments, **options)
 
     def git(self, *arguments, **options):
-        """`git`."""
+        """Call `git`."""
         return self.call("git", *arguments, **options)
 
     def commit(self, message):
-        """Commit all that is not ignored."""
+        """Commit all files that are not ignored."""
         self.git("add", "-A")
         self.git("commit", "-qm", message)
 
     def planned(self, *arguments, agreed=False):
-        """The jobs that `snakemake -n` names; where `agreed`, `daso list` and `daso plan` name the same trainings."""
-        found = jobs(self.snakemake("-n", *arguments))
+        """Return the jobs of `snakemake -n`; if `agreed`, check that `daso list` and `daso plan` show the same runs."""
+        planned = jobs(self.snakemake("-n", *arguments))
         if agreed:
-            trained = Counter(job.split()[1].partition(".")[0] for job in found.elements() if job.startswith("train "))
+            trained = Counter(
+                job.split()[1].partition(".")[0] for job in planned.elements() if job.startswith("train ")
+            )
             assert trained == self.listed() == self.forecast()
-        return found
+        return planned
 
     def listed(self):
-        """Runs to be trained, by method, as `daso list` shows them."""
+        """Return the number of runs to train by method, from `daso list`."""
         lines = (line.split("\t") for line in self.call("python", "-m", "daso", "list").splitlines() if "\t" in line)
         return Counter(
             run.split("/")[3].partition(".")[0] for run, status in lines if status in ("stale", "running", "missing")
         )
 
     def forecast(self):
-        """Runs to be trained, by method, as `daso plan` counts them."""
+        """Return the number of runs to train by method, from `daso plan`."""
         table = self.call("python", "-m", "daso", "plan").split("measured in\n")[1]
         rows = re.findall(r"^(\S+) +\d+ +(\d+)  ", table, re.MULTILINE)
         return Counter({method: int(number) for method, number in rows if int(number)})
 
     def edit(self, file, change):
-        """Change the tree of a file of params/."""
+        """Change the content of a file of params/."""
         yaml, path = YAML(), self.path / "params" / file
         tree = yaml.load(path.read_text())
         change(tree)
@@ -197,17 +201,17 @@ class Project:
         (self.path / file).write_text(text)
 
     def replace(self, file, old, new):
-        """Replace a text that must be there."""
+        """Replace a text that the file contains."""
         text = (self.path / file).read_text()
         assert old in text
         (self.path / file).write_text(text.replace(old, new, 1))
 
     def read(self, file):
-        """The text of a file."""
+        """Return the text of a file."""
         return (self.path / file).read_text()
 
     def trained_elsewhere(self, run, name):
-        """Give a run's file other bytes under the same key, as a training on another device does."""
+        """Change bytes of a run's file under the same key, as a training on another device would."""
         folder = self.path / "runs" / run
         result = json.loads((folder / "train.json").read_text())
         with (folder / name).open("ab") as file:
@@ -216,32 +220,32 @@ class Project:
         (folder / "train.json").write_bytes(checksummed(result))
 
     def results(self):
-        """Content of the metrics of every run, by path."""
+        """Return the metrics of every run as bytes, by path."""
         return {
             path.relative_to(self.path).as_posix(): path.read_bytes() for path in self.path.glob("metrics/*/**/*.json")
         }
 
 
 def jobs(output):
-    """Jobs that a run of Snakemake started or a dry run lists: `<rule> <method> <seed>`, as far as a rule has them."""
-    found = Counter()
+    """Return the jobs in Snakemake's output: `<rule> <method> <seed>`, if the rule has these wildcards."""
+    counts = Counter()
     for block in re.split(r"\n(?=(?:local)?rule \w+:|\[)", output):
         if (rule := re.search(r"^(?:local)?rule (\w+):", block)) and rule[1] not in TARGETS:
             named = dict(re.findall(r"(\w+)=([^,\s]+)", (re.search(r"wildcards: (.*)", block) or [""])[0]))
             words = {"download": ["dataset"], "split": ["seed"], "report": ["suite"]}.get(rule[1], ["method", "seed"])
-            found[" ".join([rule[1], *(named[word] for word in words)])] += 1
-    return found
+            counts[" ".join([rule[1], *(named[word] for word in words)])] += 1
+    return counts
 
 
 def runs(*methods, seeds=(0,)):
-    """The jobs of these methods and of the report."""
+    """Return the jobs of these methods and of the report."""
     return Counter(
         [f"{rule} {m} {s}" for rule in ("train", "evaluate") for m in methods for s in seeds] + ["report tiny"]
     )
 
 
 def with_own_images(project):
-    """Give the project two classes of images of its own, and a suite of them."""
+    """Add an image folder of two classes to the project, and use it in its suite."""
     for part, number in (("train", 8), ("test", 2)):
         for word in ("cat", "dog"):
             for i in range(number):

@@ -1,4 +1,4 @@
-"""What runs after which change, and that nothing runs without one."""
+"""Decisions of the workflow: which jobs run after a change, and that none runs without one."""
 
 import json
 import os
@@ -15,7 +15,7 @@ REPORT = Counter({"report tiny": 1})
 DASO = METHODS[1]
 
 
-def test_a_bare_call_builds_everything_and_a_second_one_nothing(built):
+def test_first_call_builds_everything_and_the_second_nothing(built):
     assert jobs(built.first) == EVERYTHING
     assert (built.path / "reports/tiny/index.html").stat().st_size > 0
     assert "Nothing to be done" in built.snakemake()
@@ -26,11 +26,11 @@ def test_jobs_run_on_one_thread(built):
 
 
 @pytest.mark.parametrize(
-    ("file", "edit", "want"),
+    ("file", "edit", "expected"),
     [
         (f"methods/{DASO}.yaml", weigh(0.5), runs(DASO)),
         ("protocols/tiny.yaml", lambda t: t["optimizer"].update(weight_decay=1e-5), runs(*METHODS)),
-        ("protocols/tiny.yaml", lambda t: t["optimizer"].update(lr=0.02), runs(DASO)),  # supervised has its own
+        ("protocols/tiny.yaml", lambda t: t["optimizer"].update(lr=0.02), runs(DASO)),  # supervised has its own rate
         ("protocols/tiny.yaml", lambda t: t.update(checkpoint_every=3), REPORT),
         (f"methods/{DASO}.yaml", lambda t: t.insert(0, "addons", t.pop("addons"), comment="moved"), NOTHING),
         ("suites/tiny.yaml", lambda t: t["seeds"].append(1), Counter(["split 1"]) + runs(*METHODS, seeds=[1])),
@@ -38,13 +38,13 @@ def test_jobs_run_on_one_thread(built):
         ("datasets/digits.yaml", lambda t: t["settings"][SETTING].update(m1=70), Counter(["split 0"]) + runs(*METHODS)),
     ],
 )
-def test_a_change_of_params_runs_just_what_it_touches(built, project, file, edit, want):
+def test_change_of_params_runs_only_affected_jobs(built, project, file, edit, expected):
     project.edit(file, edit)
-    assert project.planned(agreed=True) == want
+    assert project.planned(agreed=True) == expected
 
 
 @pytest.mark.parametrize(
-    ("file", "line", "want"),
+    ("file", "line", "expected"),
     [
         ("daso/methods/addons/daso.py", "# a comment\n", NOTHING),
         ("daso/methods/addons/daso.py", "X = 1\n", runs(DASO)),
@@ -52,19 +52,19 @@ def test_a_change_of_params_runs_just_what_it_touches(built, project, file, edit
         ("workflow/rules/train.smk", "# a comment\n", NOTHING),
     ],
 )
-def test_a_change_of_code_runs_just_what_runs_it(project, file, line, want):
+def test_change_of_code_runs_only_jobs_that_use_it(project, file, line, expected):
     project.write(file, project.read(file) + "\n" + line)
-    assert project.planned(agreed=True) == want
+    assert project.planned(agreed=True) == expected
 
 
-def test_another_suite_and_a_report_by_its_path(project):
+def test_another_suite_by_option_and_by_the_path_of_its_report(project):
     project.write("params/suites/more.yaml", project.read("params/suites/tiny.yaml"))
     assert project.planned() == NOTHING
-    want = Counter({"report more": 1})
-    assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == want
+    expected = Counter({"report more": 1})
+    assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == expected
 
 
-def test_a_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
+def test_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
     with_own_images(project)
     again = Counter(["download own", "split 0"])
     assert jobs(project.snakemake("splits")) == again
@@ -75,7 +75,7 @@ def test_a_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
     project.write("images/train/cat/broken.png", "not an image")
     project.snakemake("splits", fails=True)
     project.call("rm", "images/train/cat/broken.png")
-    assert project.planned("splits") == NOTHING  # a failed read deletes the store, and no split needs it
+    assert project.planned("splits") == NOTHING  # a failed read deletes the store; current splits do not need it
     assert jobs(project.snakemake("data")) == Counter(["download own"])
     (project.path / "images").rename(project.path / "gone")
     assert project.planned("splits") == NOTHING
@@ -85,13 +85,13 @@ def test_a_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
     assert project.snakemake("splits", fails=True).count("images: there is no such file or folder") == 1
 
 
-def test_touched_files_are_no_change(project):
+def test_modification_times_are_ignored(project):
     for path in [project.path / "data/store/digits/manifest.json", *project.path.glob("runs/**/final.pt")]:
         path.touch()
     assert project.planned(agreed=True) == NOTHING
 
 
-def test_a_working_copy_without_any_file_of_snakemake_decides_the_same(project):
+def test_decisions_do_not_depend_on_files_of_snakemake(project):
     project.call("rm", "-rf", ".snakemake")
     assert project.planned(agreed=True) == NOTHING
     project.edit(f"methods/{DASO}.yaml", weigh(0.5))
@@ -115,24 +115,24 @@ EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
         ("reports/tiny/key", REPORT),
     ],
 )
-def test_what_is_deleted_and_needed_is_made_again_and_nothing_else(project, gone, again):
+def test_only_deleted_outputs_that_are_needed_are_made_again(project, gone, again):
     project.call("rm", "-r", gone)
     assert project.planned(agreed=True) == again
 
 
-def test_a_damaged_result_is_reported_and_left(project):
-    """For a copy of it may lie elsewhere, as in DVC's cache."""
+def test_damaged_result_is_reported_and_not_replaced(project):
+    """A copy of it may exist, for example in DVC's cache."""
     damaged = f"runs/{RUN}/train.json"
     project.write(damaged, "{")
     assert project.planned(agreed=True) == NOTHING
-    for said in (project.snakemake("-n"), project.call("python", "-m", "daso", "list")):
-        (line,) = (line for line in said.splitlines() if line.startswith(f"{damaged}: not a readable result"))
+    for output in (project.snakemake("-n"), project.call("python", "-m", "daso", "list")):
+        (line,) = (line for line in output.splitlines() if line.startswith(f"{damaged}: not a readable result"))
         assert line.endswith(f"; delete it and run `snakemake {damaged}` again")
-    assert f"{RUN}\tdamaged" in said.splitlines()
+    assert f"{RUN}\tdamaged" in output.splitlines()
 
 
 @pytest.mark.parametrize("kind", ["another run's", "half a file"])
-def test_a_folder_whose_result_cannot_be_read_is_left_whatever_else_it_lacks(project, kind):
+def test_run_with_a_damaged_result_is_not_replaced_if_other_files_are_missing(project, kind):
     folder = project.path / f"runs/digits/{SETTING}/tiny/{METHODS[0]}/s0"
     content = (project.path / "runs" / RUN / "train.json").read_bytes()
     (folder / "train.json").write_bytes(content if kind == "another run's" else content[:100])
@@ -140,16 +140,16 @@ def test_a_folder_whose_result_cannot_be_read_is_left_whatever_else_it_lacks(pro
     assert project.planned(agreed=True) == NOTHING
 
 
-def test_a_deleted_store_is_read_again_for_a_new_run_and_finished_runs_stay(project):
+def test_deleted_store_is_read_again_for_a_new_run_and_finished_runs_stay(project):
     project.call("rm", "-r", "data")
     project.edit("suites/tiny.yaml", lambda t: t["seeds"].append(1))
-    want = Counter(["download digits", "split 1"]) + runs(*METHODS, seeds=[1])
-    assert project.planned(agreed=True) == want
-    assert jobs(project.snakemake()) == want
+    expected = Counter(["download digits", "split 1"]) + runs(*METHODS, seeds=[1])
+    assert project.planned(agreed=True) == expected
+    assert jobs(project.snakemake()) == expected
     assert project.planned(agreed=True) == NOTHING
 
 
-def test_a_run_trained_again_with_other_bits_is_evaluated_again(project):
+def test_run_trained_again_with_other_bits_is_evaluated_again(project):
     project.trained_elsewhere(RUN, "history.csv")
     assert project.planned(agreed=True) == EVALUATED
     project.snakemake("metrics")
@@ -158,8 +158,8 @@ def test_a_run_trained_again_with_other_bits_is_evaluated_again(project):
     assert project.planned(agreed=True) == NOTHING
 
 
-def test_forced_jobs_keep_their_order(project):
-    """All of them: the report shows the metrics that are made anew."""
+def test_forced_jobs_run_in_order(project):
+    """With --forceall the report shows the new metrics."""
     assert jobs(project.snakemake("--forceall")) == EVERYTHING
     assert "under way" not in project.read("reports/tiny/report.md")
     assert project.planned(agreed=True) == NOTHING
@@ -167,7 +167,7 @@ def test_forced_jobs_keep_their_order(project):
 
 
 def test_outputs_with_times_in_the_future_are_made_again(project):
-    """As a clone with another clock leaves them."""
+    """A machine with another clock may have written them."""
     metrics = project.path / f"metrics/{RUN}.json"
     project.call("rm", "-r", "benchmarks")
     project.write(f"metrics/{RUN}.key", "0000\n")
@@ -179,13 +179,13 @@ def test_outputs_with_times_in_the_future_are_made_again(project):
 
 
 def test_other_triggers_than_keys_are_refused(project):
-    said = project.snakemake("-n", "--workflow-profile", "none", fails=True)
-    assert said.splitlines()[-1].startswith("--rerun-triggers: expected mtime alone, as in profiles/default: ")
+    output = project.snakemake("-n", "--workflow-profile", "none", fails=True)
+    assert output.splitlines()[-1].startswith("--rerun-triggers: expected mtime alone, as in profiles/default; ")
 
 
-def test_calls_from_elsewhere_and_without_a_home(project, tmp_path):
-    said = project.snakemake("-n", HOME="/proc", XDG_CACHE_HOME="")
-    assert "Nothing to be done" in said
+def test_call_from_another_folder_and_without_a_home(project, tmp_path):
+    output = project.snakemake("-n", HOME="/proc", XDG_CACHE_HOME="")
+    assert "Nothing to be done" in output
     project.call("snakemake", "-n", "-s", project.path / "Snakefile", "-d", project.path, "--cores", "1", cwd=tmp_path)
 
 
@@ -195,7 +195,7 @@ def test_calls_from_elsewhere_and_without_a_home(project, tmp_path):
         ("tiny", "tiny: a suite, not a rule; run `snakemake --config suite=tiny`"),
         ("metrcs", "metrcs: unknown rule or suite; did you mean 'metrics'?"),
         ("reports/tinny/index.html", "params/suites: unknown suite 'tinny'; did you mean 'tiny'?"),
-        ("data/store/digit/manifest.json", "digit: unknown data set; did you mean 'digits'?"),
+        ("data/store/digit/manifest.json", "digit: unknown dataset; did you mean 'digits'?"),
         (f"data/splits/digits/{SETTING}r/s0.json", f"{SETTING}r: unknown setting; did you mean '{SETTING}'?"),
         (
             f"runs/{RUN}/split.json",
@@ -207,30 +207,30 @@ def test_calls_from_elsewhere_and_without_a_home(project, tmp_path):
         ),
     ],
 )
-def test_a_misspelled_target_is_one_line(project, target, message):
+def test_misspelled_target_is_an_error_of_one_line(project, target, message):
     assert project.snakemake("-n", target, fails=True).splitlines()[-1] == message
 
 
-def test_a_report_of_an_unknown_key_is_made_again(project):
+def test_report_with_an_unknown_key_is_made_again(project):
     project.write("reports/tiny/key", "0000\n")
     project.write("reports/tiny/index.html", "old")
-    project.write("reports/other/index.html", "of a suite that this call does not ask for")
+    project.write("reports/other/index.html", "of another suite")
     assert project.planned(agreed=True) == REPORT
     assert jobs(project.snakemake()) == REPORT
     assert project.read("reports/tiny/index.html") != "old"
     assert project.planned(agreed=True) == NOTHING
 
 
-def test_a_training_that_is_not_the_one_it_was_is_not_evaluated(project):
+def test_run_with_a_changed_file_is_not_evaluated(project):
     run = f"runs/digits/{SETTING}/tiny/{DASO}/s0"
     key = json.loads(project.read(f"{run}/config.json"))["key"]
     project.replace(f"{run}/config.json", key, "0" * 16)
     project.call("rm", f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json")
-    said = project.snakemake(fails=True)
-    (line,) = {line for line in said.splitlines() if line.startswith(f"{run}/config.json: ")}
+    output = project.snakemake(fails=True)
+    (line,) = {line for line in output.splitlines() if line.startswith(f"{run}/config.json: ")}
     assert "not the digest in train.json" in line
     assert f"run `snakemake {run}/config.json`" in line
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     assert not (project.path / f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json").exists()
 
 
@@ -245,31 +245,31 @@ BAD = [
 ]
 
 
-def test_bad_params_are_told_in_a_line_each_and_nothing_runs(project):
+def test_invalid_params_are_reported_in_one_line_each_and_nothing_runs(project):
     for file, edit, _ in BAD[:2]:
         project.edit(file, edit)
     lines = [f"params/{file}: {message}" for file, _, message in BAD[:2]]
     run = f"digits/{SETTING}/tiny/{DASO}/s0"
-    for said in (
+    for output in (
         project.snakemake(fails=True),
         project.call("python", "-m", "daso", "resolve", run, fails=True),
         project.dvc("repro", fails=True),
     ):
-        assert [sum(told.startswith(line) for told in said.splitlines()) for line in lines] == [1, 1]
-        assert "Traceback" not in said
-        assert jobs(said) == NOTHING
+        assert [sum(printed.startswith(line) for printed in output.splitlines()) for line in lines] == [1, 1]
+        assert "Traceback" not in output
+        assert jobs(output) == NOTHING
 
 
 @pytest.mark.parametrize(("file", "edit", "message"), BAD)
-def test_each_bad_param_is_told(project, file, edit, message):
+def test_each_invalid_param_is_reported(project, file, edit, message):
     project.edit(file, edit)
-    said = project.snakemake("-n", fails=True)
-    assert [line.startswith(f"params/{file}: {message}") for line in said.splitlines() if "params/" in line] == [True]
+    output = project.snakemake("-n", fails=True)
+    assert [line.startswith(f"params/{file}: {message}") for line in output.splitlines() if "params/" in line] == [True]
 
 
-def test_an_unknown_suite(project):
-    said = project.snakemake("--config", "sute=tiny", fails=True)
-    assert "--config sute: there is no such key; did you mean 'suite'?" in said.splitlines()
-    said = project.snakemake("--config", "suite=tinny", fails=True)
-    assert "params/suites: unknown suite 'tinny'; did you mean 'tiny'?" in said.splitlines()
-    assert "Traceback" not in said
+def test_unknown_suite_and_unknown_config_key_are_refused(project):
+    output = project.snakemake("--config", "sute=tiny", fails=True)
+    assert "--config sute: unknown key; did you mean 'suite'?" in output.splitlines()
+    output = project.snakemake("--config", "suite=tinny", fails=True)
+    assert "params/suites: unknown suite 'tinny'; did you mean 'tiny'?" in output.splitlines()
+    assert "Traceback" not in output

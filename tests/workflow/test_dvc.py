@@ -1,4 +1,4 @@
-"""DVC keeps what Snakemake made: what it starts, what it records, and what another clone gets."""
+"""DVC with the workflow: which jobs it starts, what it records, and what a clone gets."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ CONFIG = f"runs/digits/{SETTING}/tiny/{DASO}/s0/config.json"
 
 
 def trained_weight(project):
-    """What the trained run says it was trained with, checked against its own metrics."""
+    """Return the weight in the configuration of the trained run, after a check that its metrics have the same key."""
     config = json.loads(project.read(CONFIG))
     assert json.loads(project.read(METRICS))["key"] == config["key"]
     return config["method"]["learner"]["weight"]
@@ -24,24 +24,24 @@ def trained_weight(project):
 
 @pytest.fixture(scope="module")
 def clone(changed, tmp_path_factory):
-    """A fresh clone of the second revision with its results pulled from a remote."""
-    place = tmp_path_factory.mktemp("clone")
-    changed.dvc("remote", "add", "--force", "--default", "--local", "store", str(place / "remote"))
+    """Make a fresh clone of the second revision with its results pulled from a remote."""
+    folder = tmp_path_factory.mktemp("clone")
+    changed.dvc("remote", "add", "--force", "--default", "--local", "store", str(folder / "remote"))
     changed.dvc("push")
-    changed.git("clone", "-q", ".", str(place / "project"))
-    clone = Project(place / "project")
-    clone.dvc("remote", "add", "--default", "--local", "store", str(place / "remote"))
+    changed.git("clone", "-q", ".", str(folder / "project"))
+    clone = Project(folder / "project")
+    clone.dvc("remote", "add", "--default", "--local", "store", str(folder / "remote"))
     clone.dvc("pull")
     return clone
 
 
-def test_results_made_by_hand_are_taken_over_without_running(built):
+def test_results_of_snakemake_are_recorded_without_running(built):
     assert jobs(built.repro) == NOTHING
     assert "up to date" in built.dvc("status")
     assert "Running stage" not in built.dvc("repro")
 
 
-def test_repro_runs_what_a_change_touches(changed):
+def test_repro_runs_only_affected_jobs(changed):
     assert jobs(changed.repro) == runs(DASO)
     assert trained_weight(changed) == 0.5
     after = changed.results()
@@ -49,7 +49,7 @@ def test_repro_runs_what_a_change_touches(changed):
     assert changed.planned() == NOTHING
 
 
-def test_an_old_revision_comes_back_with_its_records(changed, tmp_path):
+def test_checkout_restores_an_old_revision(changed, tmp_path):
     project = changed.copy(tmp_path / "project")
     project.git("checkout", "-q", "HEAD~1")
     project.dvc("checkout")
@@ -62,18 +62,18 @@ def test_an_old_revision_comes_back_with_its_records(changed, tmp_path):
     assert project.planned() == NOTHING
 
 
-def test_the_difference_of_two_revisions_is_shown(changed):
-    said = changed.dvc("params", "diff", "HEAD~1")
-    assert f"params/methods/{DASO}.yaml" in said
-    assert "0.5" in said
-    told = json.loads(changed.dvc("metrics", "diff", "--all", "--json", "HEAD~1"))["reports/tiny/metrics.json"]
-    assert set(told) == {f"digits.{SETTING}.{method}.{what}" for method in METHODS for what in ("mean", "n")}
+def test_params_diff_and_metrics_diff_show_a_change(changed):
+    output = changed.dvc("params", "diff", "HEAD~1")
+    assert f"params/methods/{DASO}.yaml" in output
+    assert "0.5" in output
+    difference = json.loads(changed.dvc("metrics", "diff", "--all", "--json", "HEAD~1"))["reports/tiny/metrics.json"]
+    assert set(difference) == {f"digits.{SETTING}.{method}.{what}" for method in METHODS for what in ("mean", "n")}
     for revision, results in (("old", changed.before), ("new", changed.results())):
         top1 = json.loads(results[METRICS])["top1"]["median"]
-        assert told[f"digits.{SETTING}.{DASO}.mean"][revision] == pytest.approx(100 * top1, abs=1e-4)
+        assert difference[f"digits.{SETTING}.{DASO}.mean"][revision] == pytest.approx(100 * top1, abs=1e-4)
 
 
-def test_plots_show_the_curves_and_the_cells_of_both_revisions(changed):
+def test_plots_diff_shows_curves_and_cells_of_both_revisions(changed):
     plots = json.loads(changed.dvc("plots", "diff", "HEAD~1", "--json"))["data"]
     assert set(plots) == {"reports/tiny/history.csv", "reports/tiny/cells.csv"}
     (curves,), (cells,) = plots["reports/tiny/history.csv"], plots["reports/tiny/cells.csv"]
@@ -89,27 +89,27 @@ def test_plots_show_the_curves_and_the_cells_of_both_revisions(changed):
     assert DASO in changed.read("dvc_plots/index.html")
 
 
-def test_a_fresh_clone_has_everything_and_runs_nothing(changed, clone):
+def test_fresh_clone_has_all_results_and_runs_nothing(changed, clone):
     assert clone.results() == changed.results()
     assert clone.planned() == NOTHING
     assert "up to date" in clone.dvc("status")
 
 
 @pytest.mark.parametrize("how", ["snakemake", "dvc repro", "dvc exp run --temp"])
-def test_a_fresh_clone_never_records_old_results_for_new_params(clone, tmp_path, how):
+def test_fresh_clone_does_not_record_old_results_for_new_params(clone, tmp_path, how):
     project = clone.copy(tmp_path / "project")
     before = project.results()
     if how.startswith("dvc exp run"):
         name = f"params/methods/{DASO}.yaml:learner.weight=0.00001"
-        said = project.call(*how.split(), "--name", "lighter", "--set-param", name)
-        assert project.results() == before  # it ran in a copy
+        output = project.call(*how.split(), "--name", "lighter", "--set-param", name)
+        assert project.results() == before  # it runs in a copy
         project.dvc("exp", "apply", "lighter")
-        weight = 0.00001  # DVC writes 1e-05, which YAML 1.1 reads as a text
+        weight = 0.00001  # DVC writes 1e-05, which YAML 1.1 reads as a string
     else:
         project.edit(f"methods/{DASO}.yaml", weigh(0.25))
-        said = project.snakemake() if how == "snakemake" else project.dvc("repro")
+        output = project.snakemake() if how == "snakemake" else project.dvc("repro")
         weight = 0.25
-    assert jobs(said) == runs(DASO)
+    assert jobs(output) == runs(DASO)
     assert trained_weight(project) == weight
     after = project.results()
     assert [name for name in after if after[name] != before[name]] == [METRICS]
@@ -117,8 +117,8 @@ def test_a_fresh_clone_never_records_old_results_for_new_params(clone, tmp_path,
     assert "up to date" in project.dvc("status")
 
 
-def test_the_cache_is_never_written_into(clone):
-    # every object of the cache is named by the MD5 of its content
+def test_cache_is_not_modified(clone):
+    """Every object of the cache is named by the MD5 of its content."""
     import hashlib
 
     files = [path for path in clone.path.glob(".dvc/cache/files/md5/??/*") if path.is_file()]
@@ -128,7 +128,7 @@ def test_the_cache_is_never_written_into(clone):
         assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name
 
 
-def test_dvc_notices_images_of_ones_own(project):
+def test_dvc_detects_changes_of_an_image_folder(project):
     with_own_images(project)
     project.replace("dvc.yaml", "params/suites]", "params/suites, images]")
     assert jobs(project.dvc("repro", "data")) == Counter(["download own"])

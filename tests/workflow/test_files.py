@@ -1,4 +1,4 @@
-"""The workflow's own files: form, lint, and what a person can ask of it."""
+"""Files of the workflow: format, lint, rule graph, reports."""
 
 import re
 import subprocess
@@ -10,55 +10,55 @@ import pytest
 from tests.workflow.project import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-# One locked environment serves every rule, so none names its own.
+# All rules run in one locked environment, so no rule declares its own.
 ALLOWED = {"Specify a conda environment or container for each rule."}
 
 
-def test_snakefmt_has_nothing_to_change():
+def test_snakefmt():
     program = str(Path(sys.executable).with_name("snakefmt"))
-    done = subprocess.run([program, "--check", "Snakefile", "workflow"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([program, "--check", "Snakefile", "workflow"], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
-def test_lint_says_only_what_is_allowed(built):
-    said = built.call("sh", "-c", "snakemake --lint || true")
+def test_lint_reports_only_the_allowed(built):
+    output = built.call("sh", "-c", "snakemake --lint || true")
     complaints, where = set(), ""
-    for line in said.splitlines():
-        if found := re.match(r"Lints for (?:snakefile (?:.*/)?(\S+)|rule .*):", line):
-            where = f"{found[1]}: " if found[1] else ""
-        elif found := re.match(r"\s+\* (.+?):?$", line):
-            complaints.add(where + found[1].split(":")[0])
+    for line in output.splitlines():
+        if match := re.match(r"Lints for (?:snakefile (?:.*/)?(\S+)|rule .*):", line):
+            where = f"{match[1]}: " if match[1] else ""
+        elif match := re.match(r"\s+\* (.+?):?$", line):
+            complaints.add(where + match[1].split(":")[0])
     assert complaints == ALLOWED
 
 
-def test_the_graph_of_rules(built):
-    said = built.snakemake("--rulegraph", "mermaid-js")
-    name = dict(re.findall(r"(id\d+)\[(\w+)\]", said))
-    edges = {(name[a], name[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", said)}
+def test_rule_graph(built):
+    output = built.snakemake("--rulegraph", "mermaid-js")
+    name = dict(re.findall(r"(id\d+)\[(\w+)\]", output))
+    edges = {(name[a], name[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", output)}
     assert edges == {
         *{("download", "split"), ("download", "train"), ("split", "train"), ("train", "evaluate")},
         *{("train", "report"), ("evaluate", "report"), ("train", "all"), ("evaluate", "all"), ("report", "all")},
     }
 
 
-def test_snakemakes_own_report_can_be_made(built):
+def test_report_of_snakemake(built):
     built.snakemake("--report", "provenance.html")
     page = built.read("provenance.html")
     assert "fixmatch_daso" in page
 
 
-def test_the_profile_is_found_without_an_option():
+def test_default_profile_is_a_file():
     assert not (ROOT / "profiles").is_symlink()
     assert (ROOT / "profiles" / "default" / "config.yaml").is_file()
 
 
-def test_the_html_report_loads_nothing_from_elsewhere(built):
+def test_html_report_loads_no_remote_file(built):
     page = built.read("reports/tiny/index.html")
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
     assert not re.search(r"@import|url\(\s*['\"]?https?:", page)
 
 
-def test_dvc_sends_nothing_home():
+def test_dvc_sends_no_analytics():
     config = (ROOT / ".dvc" / "config").read_text()
     assert "analytics = false" in config
     assert "check_update = false" in config

@@ -1,4 +1,4 @@
-"""Killed, stopped and started twice: nothing half done is ever taken for a result, and nothing is lost."""
+"""Interruptions of the workflow: a run resumes to the same bits, and no partial output counts as a result."""
 
 import contextlib
 import os
@@ -14,31 +14,31 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("workflow")]
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 TRAIN = ("snakemake", f"runs/{RUN}/train.json", "--cores", "1")
 LOG = f"logs/train/{RUN}.log"
-KEPT = ("final.pt", "history.csv", "predictions.npz")
+FILES = ("final.pt", "history.csv", "predictions.npz")
 
 
 def long_run(tree):
-    """Long enough to be killed on its way: seconds."""
+    """Make a run long enough to be killed: seconds."""
     tree.update(steps=400, checkpoint_every=10)
     tree["evaluation"].update(every=200)
 
 
 def wait_for(condition, seconds=600):
-    """What `condition` finds, when it finds something."""
+    """Return the result of `condition` once it is true; fail after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.05)
-    raise AssertionError("it did not happen")
+    raise AssertionError(f"not true within {seconds} s")
 
 
-def states(project):
+def checkpoints(project):
     return list((project.path / "scratch" / RUN).glob("*.pt"))
 
 
 def trainings(process):
-    """The training below a process of Snakemake."""
+    """Return the trainings among the child processes of a `snakemake`."""
     with contextlib.suppress(psutil.Error):
         children = psutil.Process(process.pid).children(recursive=True)
         return [child for child in children if "train" in child.cmdline() and "python" in child.cmdline()[0]]
@@ -47,7 +47,7 @@ def trainings(process):
 
 @contextlib.contextmanager
 def started(project):
-    """Snakemake training the run; it and all that is below it ends with the block."""
+    """Start `snakemake` to train the run; kill it and its children at the end of the block."""
     process = project.start(*TRAIN)
     try:
         yield process
@@ -56,13 +56,13 @@ def started(project):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def kept(project):
-    return {name: (project.path / "runs" / RUN / name).read_bytes() for name in KEPT}
+def results(project):
+    return {name: (project.path / "runs" / RUN / name).read_bytes() for name in FILES}
 
 
 @pytest.fixture(scope="module")
 def fresh(built, tmp_path_factory):
-    """A project in which one long run is to be trained."""
+    """Make a project with one long run to train."""
     project = built.copy(tmp_path_factory.mktemp("fresh") / "project")
     project.edit("protocols/tiny.yaml", long_run)
     return project
@@ -70,38 +70,38 @@ def fresh(built, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(fresh, tmp_path_factory):
-    """What the run leaves when nothing happens to it."""
+    """Return the files of the run without an interruption."""
     project = fresh.copy(tmp_path_factory.mktemp("finished") / "project")
     assert jobs(project.call(*TRAIN)) == {f"train {METHODS[1]} 0": 1}
     assert "resumes" not in project.read(LOG)
-    return kept(project)
+    return results(project)
 
 
 @pytest.fixture(scope="module")
 def killed(fresh, tmp_path_factory):
-    """The project after its training was killed on its way."""
+    """Make a project whose training was killed after its first checkpoint."""
     project = fresh.copy(tmp_path_factory.mktemp("killed") / "project")
     with started(project) as process:
-        wait_for(lambda: states(project))
+        wait_for(lambda: checkpoints(project))
         (training,) = trainings(process)
         training.kill()
-        said, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=600)
         assert process.returncode != 0
-        assert "Traceback" not in said
+        assert "Traceback" not in output
     assert not any((project.path / "runs" / RUN).glob("*.*"))
-    assert len(states(project)) == 1
+    assert len(checkpoints(project)) == 1
     return project
 
 
-def test_a_killed_training_resumes_to_the_same_bits(killed, finished, tmp_path):
+def test_killed_training_resumes_to_the_same_bits(killed, finished, tmp_path):
     project = killed.copy(tmp_path / "project")
     project.call(*TRAIN)
     assert f"{RUN}: resumes at step " in project.read(LOG)
-    assert kept(project) == finished
-    assert states(project) == []
+    assert results(project) == finished
+    assert checkpoints(project) == []
 
 
-def test_a_changed_run_ignores_the_old_state(killed, tmp_path):
+def test_changed_run_ignores_the_old_checkpoint(killed, tmp_path):
     project = killed.copy(tmp_path / "project")
     project.edit("protocols/tiny.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.0))
     project.edit("protocols/tiny.yaml", lambda tree: (tree.update(steps=6), tree["evaluation"].update(every=3)))
@@ -109,52 +109,52 @@ def test_a_changed_run_ignores_the_old_state(killed, tmp_path):
     assert "resumes" not in project.read(LOG)
 
 
-def test_an_interrupt_saves_and_the_next_call_goes_on(killed, finished, tmp_path):
+def test_interrupt_saves_a_checkpoint_and_the_next_call_resumes(killed, finished, tmp_path):
     project = killed.copy(tmp_path / "project")
     with started(project) as process:
         log = project.path / LOG
         wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
-        os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C
         process.communicate(timeout=600)
         assert process.returncode != 0
-    assert len(states(project)) == 1
+    assert len(checkpoints(project)) == 1
     project.call(*TRAIN)
     assert "resumes at step" in project.read(LOG)
-    assert kept(project) == finished
+    assert results(project) == finished
 
 
-def test_after_an_orphan_nothing_is_trained_again(killed, finished, tmp_path):
-    """Snakemake is killed, its training goes on, the next call waits for it and trains no step that it has trained."""
+def test_next_call_waits_for_an_orphaned_training(killed, finished, tmp_path):
+    """Snakemake is killed and its training continues; the next call waits for it and repeats none of its steps."""
     project = killed.copy(tmp_path / "project")
     log = project.path / LOG
     with started(project) as process:
         (training,) = wait_for(lambda: trainings(process))
         wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
-        training.suspend()  # so that it cannot finish meanwhile
+        training.suspend()  # it must not finish before the second call waits
         process.kill()
-        process.wait(timeout=600)  # not for its output: the orphan holds the other end
+        process.wait(timeout=600)  # not communicate(): the orphan keeps the pipe open
         with started(project) as second:
-            waits = f"waiting for process {training.pid} on "
-            wait_for(lambda: log.exists() and waits in log.read_text())  # each training has a log of its own
+            line = f"waiting for process {training.pid} on "
+            wait_for(lambda: log.exists() and line in log.read_text())  # the second call starts a new log
             training.resume()
-            said, _ = second.communicate(timeout=600)
+            output, _ = second.communicate(timeout=600)
         process.communicate(timeout=600)
-    assert second.returncode == 0, said
+    assert second.returncode == 0, output
     assert f"{RUN}: resumes at step 400 of 400" in log.read_text()
-    assert kept(project) == finished
-    assert states(project) == []
+    assert results(project) == finished
+    assert checkpoints(project) == []
 
 
-def test_a_second_call_waits_for_the_first(killed, finished, tmp_path):
+def test_second_call_waits_for_the_first(killed, finished, tmp_path):
     project = killed.copy(tmp_path / "project")
     with started(project) as first:
         wait_for(lambda: trainings(first))
         with started(project) as second:
-            assert "train" in project.snakemake("-n", "--cores", "1")  # who only looks need not wait
+            assert "train" in project.snakemake("-n", "--cores", "1")  # a read-only call does not wait
             assert first.poll() is None
-            said = [process.communicate(timeout=600)[0] for process in (first, second)]
-    assert f"waiting for the call that works in this folder (process {first.pid} on " in said[1]
+            output = [process.communicate(timeout=600)[0] for process in (first, second)]
+    assert f"waiting for another call in this folder (process {first.pid} on " in output[1]
     assert [process.returncode for process in (first, second)] == [0, 0]
-    assert jobs(said[0]) == {f"train {METHODS[1]} 0": 1}
-    assert jobs(said[1]) == {}
-    assert kept(project) == finished
+    assert jobs(output[0]) == {f"train {METHODS[1]} 0": 1}
+    assert jobs(output[1]) == {}
+    assert results(project) == finished

@@ -1,4 +1,4 @@
-"""Plans as stages of the DAG: what runs before what, what a change makes stale, what a stage reads."""
+"""Plans in the workflow: order of the stages, effect of changes, inputs of a stage."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.workflow.project import ROOT, SETTING, jobs
 from tests.workflow.test_interruptions import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-PLANNED = ("fixmatch_crest", "supervised_crt")
+METHODS = ("fixmatch_crest", "supervised_crt")
 LONGER = {
     **{"steps": 300, "batch_size": 32, "evaluation": {"every": 100, "median_of": 1}},
     "network": {"name": "small_convnet", "channels": [16, 32, 64], "strides": [1, 2, 1]},
@@ -22,12 +22,12 @@ RUN = f"digits/{SETTING}/tiny"
 
 @pytest.fixture(scope="module")
 def generations(built, tmp_path_factory):
-    """The built project with a suite of two generations of CReST, and of cRT on the supervised run that is there."""
+    """Add two generations of CReST, and cRT on the finished supervised run, to the built project."""
     project = built.copy(tmp_path_factory.mktemp("generations") / "project")
-    for method in PLANNED:
+    for method in METHODS:
         shutil.copy(ROOT / f"params/methods/{method}.yaml", project.path / f"params/methods/{method}.yaml")
     project.edit("protocols/tiny.yaml", lambda tree: tree["overrides"].update({"crest.generations": 2, "crt.steps": 3}))
-    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].extend(PLANNED))
+    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].extend(METHODS))
     project.first = project.planned()
     project.snakemake()
     return project
@@ -38,11 +38,11 @@ def project(generations, tmp_path):
     return generations.copy(tmp_path / "project")
 
 
-def test_stages_run_once_and_in_their_order(generations):
-    stages = ("fixmatch_crest.g1", *PLANNED)
+def test_stages_run_once_and_in_order(generations):
+    stages = ("fixmatch_crest.g1", *METHODS)
     assert generations.first == Counter(
         [*(f"train {stage} 0" for stage in stages), "derive fixmatch_crest 0"]
-        + [*(f"evaluate {method} 0" for method in PLANNED), "report tiny"]
+        + [*(f"evaluate {method} 0" for method in METHODS), "report tiny"]
     )
     assert generations.planned() == Counter()
     listed = generations.call("python", "-m", "daso", "list").splitlines()
@@ -51,7 +51,7 @@ def test_stages_run_once_and_in_their_order(generations):
     assert generations.call("python", "-m", "daso", "prune") == ""
 
 
-def test_a_generation_trains_on_the_split_that_its_file_says(generations):
+def test_generation_trains_on_its_derived_split(generations):
     split = json.loads(generations.read(f"runs/{RUN}/fixmatch_crest/s0/split.json"))
     drawn = json.loads(generations.read(f"data/splits/digits/{SETTING}/s0.json"))
     trained = json.loads(generations.read(f"runs/{RUN}/fixmatch_crest/s0/train.json"))
@@ -69,9 +69,9 @@ def test_a_generation_trains_on_the_split_that_its_file_says(generations):
 @pytest.mark.parametrize(
     ("gone", "again"),
     [
-        (["fixmatch_crest/s0/split.json"], []),  # a finished run needs it no more
+        (["fixmatch_crest/s0/split.json"], []),  # a finished run does not need it
         (["fixmatch_crest/s0/split.key"], []),
-        (["fixmatch_crest.g1/s0"], ["train fixmatch_crest.g1 0"]),  # with the same key, nothing after it
+        (["fixmatch_crest.g1/s0"], ["train fixmatch_crest.g1 0"]),  # same key: later stages stay
         (["fixmatch_crest/s0/final.pt"], [f"{rule} fixmatch_crest 0" for rule in ("train", "evaluate")]),
         (["fixmatch_crest/s0"], [f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate")]),
         (
@@ -80,20 +80,20 @@ def test_a_generation_trains_on_the_split_that_its_file_says(generations):
         ),
     ],
 )
-def test_what_a_plan_lacks_is_made_again_and_nothing_else(project, gone, again):
+def test_only_missing_outputs_of_a_plan_are_made_again(project, gone, again):
     project.call("rm", "-r", *(f"runs/{RUN}/{path}" for path in gone))
     report = ["report tiny"] if "evaluate fixmatch_crest 0" in again else []
     assert project.planned(agreed=True) == Counter([*again, *report])
 
 
-def test_the_exponent_makes_only_what_follows_the_first_generation_again(project):
+def test_change_of_the_exponent_keeps_the_first_generation(project):
     project.edit("methods/fixmatch_crest.yaml", lambda tree: tree["plan"].update(exponent=0.5))
     assert project.planned(agreed=True) == Counter(
         [f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate")] + ["report tiny"]
     )
 
 
-def test_a_classifier_is_learned_again_when_its_encoder_is(project):
+def test_classifier_is_trained_again_if_its_encoder_is(project):
     project.edit("methods/supervised.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.1))
     methods = ("supervised", "supervised_crt")
     assert project.planned(agreed=True) == Counter(
@@ -101,17 +101,17 @@ def test_a_classifier_is_learned_again_when_its_encoder_is(project):
     )
 
 
-def test_a_classifier_of_another_encoder_is_not_published(project):
-    """The encoder's run has other bits under the same key; its classifier, of the first encoder, is still current."""
+def test_classifier_of_another_encoder_is_not_published(project):
+    """The upstream run has other bits under the same key; the classifier of its first encoder is still current."""
     project.trained_elsewhere(f"{RUN}/supervised/s0", "final.pt")
     assert jobs(project.snakemake()) == Counter(["evaluate supervised 0", "report tiny"])
-    said = project.call("python", "-m", "daso", "publish", fails=True)
+    output = project.call("python", "-m", "daso", "publish", fails=True)
     line = f"trained with another encoder than runs/{RUN}/supervised/s0/final.pt"
-    assert f"runs/{RUN}/supervised_crt/s0: {line}" in said.splitlines()[-1]
+    assert f"runs/{RUN}/supervised_crt/s0: {line}" in output.splitlines()[-1]
 
 
-def test_a_killed_generation_goes_on(generations, project, tmp_path):
-    """Everything is killed while the second generation trains; the same command ends with the same bytes."""
+def test_killed_generation_resumes(generations, project, tmp_path):
+    """All processes are killed while the second generation trains; the same command then gives the same bytes."""
     run = f"{RUN}/fixmatch_crest/s0"
 
     def longer(tree):
@@ -136,23 +136,23 @@ def test_a_killed_generation_goes_on(generations, project, tmp_path):
         assert (project.path / "runs" / run / name).read_bytes() == (whole.path / "runs" / run / name).read_bytes()
 
 
-def test_a_whole_plan_is_trained_elsewhere_and_adopted(project):
-    """Lenders come along and are trained first; here everything is current then."""
+def test_bundle_of_plans_is_trained_and_adopted(project):
+    """Upstream runs are packed too and trained first; after `adopt` all runs are current."""
     project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
-    asked = [f"{RUN}/{method}/s1" for method in PLANNED]
+    runs = [f"{RUN}/{method}/s1" for method in METHODS]
     project.snakemake("splits")
-    project.call("python", "-m", "daso", "bundle", *asked, "--out", "bundles/plans")
+    project.call("python", "-m", "daso", "bundle", *runs, "--out", "bundles/plans")
     project.call("python", "-m", "daso", "train", "--bundle", "bundles/plans")
-    said = project.call("python", "-m", "daso", "adopt", "bundles/plans")
+    output = project.call("python", "-m", "daso", "adopt", "bundles/plans")
     stages = ("fixmatch_crest.g1", "fixmatch_crest", "supervised", "supervised_crt")
-    assert sorted(line for line in said.splitlines() if line.endswith(": adopted")) == sorted(
+    assert sorted(line for line in output.splitlines() if line.endswith(": adopted")) == sorted(
         f"{RUN}/{stage}/s1: adopted" for stage in stages
     )
     assert not {f"train {stage} 1" for stage in stages} & project.planned().keys()
 
 
 def with_darp(project):
-    """The files of DARP and its survey, which it asks on digits alone."""
+    """Add the files of DARP and its survey, whose estimate it uses on digits only."""
     for method in ("fixmatch_darp", "supervised_survey"):
         shutil.copy(ROOT / f"params/methods/{method}.yaml", project.path / f"params/methods/{method}.yaml")
     project.edit(
@@ -160,18 +160,18 @@ def with_darp(project):
     )
 
 
-def test_sizes_that_cannot_be_trusted_stop_darp_and_nothing_else(project):
-    """Six steps teach a survey nothing."""
+def test_unreliable_estimate_stops_darp_only(project):
+    """A survey of six steps has learned nothing."""
     with_darp(project)
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].append("fixmatch_darp"))
-    said = project.snakemake(fails=True)
-    assert "supervised_survey/s0: none of 2 estimates of the unlabeled classes' sizes can be trusted" in said
+    output = project.snakemake(fails=True)
+    assert "supervised_survey/s0: none of 2 estimates of the unlabeled classes' sizes can be trusted" in output
     assert not (project.path / f"runs/{RUN}/fixmatch_darp/s0/train.json").exists()
 
 
 @pytest.mark.endurance
-def test_darp_believes_in_what_a_survey_has_found(project):
-    """300 steps are enough on digits of which four are labeled in the rarest class."""
+def test_darp_uses_the_class_sizes_of_a_survey(project):
+    """300 steps are enough on digits with four labeled images in the rarest class."""
     with_darp(project)
     project.edit("protocols/tiny.yaml", lambda tree: tree.update(LONGER))
     table = {"settings": ["n40-m60-l10-u5r"], "methods": ["fixmatch_darp"]}

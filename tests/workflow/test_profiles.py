@@ -1,4 +1,4 @@
-"""What the profiles ask for, without a cluster: a Slurm that runs is in tests/cluster."""
+"""Profiles without a cluster; tests/cluster runs a real Slurm."""
 
 import contextlib
 import json
@@ -12,50 +12,50 @@ import pytest
 
 from daso.config.load import load
 from daso.config.resolve import Run
-from daso.planning.cost import STEPS, kind
+from daso.planning.cost import STEPS, step_digest
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 SLURM = ("--workflow-profile", "profiles/slurm")
 
 
-def asked(project, **environment):
-    """GPUs and minutes that the training of each method asks for."""
-    said = project.call("snakemake", "-n", *SLURM, **environment)
-    found = re.findall(r"method=(\w+), seed=0\n\s+resources: .*\bgpu=(\d+).*\bruntime=(\d+)", said)
-    return {method: (int(gpus), int(minutes)) for method, gpus, minutes in found}
+def requested(project, **environment):
+    """Return the GPUs and minutes that the training of each method requests."""
+    output = project.call("snakemake", "-n", *SLURM, **environment)
+    jobs = re.findall(r"method=(\w+), seed=0\n\s+resources: .*\bgpu=(\d+).*\bruntime=(\d+)", output)
+    return {method: (int(gpus), int(minutes)) for method, gpus, minutes in jobs}
 
 
-def test_a_run_asks_for_a_gpu_and_for_what_was_measured_on_such_a_device(project):
-    """6 steps, a minute each on a GPU: 5 minutes and twice 6. Of the other method, and of CPUs, nothing is known."""
-    for made in project.path.glob("metrics/*/**/*.json"):
-        made.unlink()
+def test_run_requests_a_gpu_and_minutes_measured_on_such_a_device(project):
+    """6 steps of a minute each on a GPU: 5 minutes and twice 6. The other method, and CPUs, are not measured."""
+    for metrics in project.path.glob("metrics/*/**/*.json"):
+        metrics.unlink()
     project.edit("protocols/tiny.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.0))
-    of = kind(load(project.path / "params"), Run("digits", SETTING, "tiny", METHODS[0], 0))
+    of = step_digest(load(project.path / "params"), Run("digits", SETTING, "tiny", METHODS[0], 0))
     record = {"of": of, "device": "cuda: made up", "how": "fp32, graph", "seconds": 60.0}
     project.write(STEPS, json.dumps({"steps": [record]}))
-    assert asked(project, DASO_GPUS="1") == {METHODS[0]: (1, 17), METHODS[1]: (1, 1440)}
-    assert asked(project, DASO_GPUS="0") == {METHODS[0]: (0, 1440), METHODS[1]: (0, 1440)}
+    assert requested(project, DASO_GPUS="1") == {METHODS[0]: (1, 17), METHODS[1]: (1, 1440)}
+    assert requested(project, DASO_GPUS="0") == {METHODS[0]: (0, 1440), METHODS[1]: (0, 1440)}
 
 
 @pytest.mark.parametrize(
     ("name", "value", "profile"),
     [("DASO_GPUS", "abc", ()), ("DASO_SLOTS", "x", ()), ("DASO_SLOTS", "-1", ()), ("DASO_PACK", "abc", SLURM)],
 )
-def test_a_variable_that_is_no_number_is_told_in_a_line(built, name, value, profile):
-    said = built.call("snakemake", "-n", *profile, fails=True, **{"DASO_GPUS": "1", name: value})
-    first, line = said.splitlines()
-    assert first.startswith("Using workflow specific profile")  # as Snakemake always says
+def test_invalid_number_in_a_variable_is_an_error_of_one_line(built, name, value, profile):
+    output = built.call("snakemake", "-n", *profile, fails=True, **{"DASO_GPUS": "1", name: value})
+    first, line = output.splitlines()
+    assert first.startswith("Using workflow specific profile")  # Snakemake always prints this
     assert line == f"{name}: expected an integer from 0 to 9,999, got '{value}'"
 
 
-def test_an_unknown_choice_of_convolutions_is_reported_before_any_training(built):
-    said = built.call("snakemake", "-n", fails=True, DASO_CUDNN="fast")
-    assert said.splitlines()[-1] == "DASO_CUDNN=fast: unknown; choose one of heuristic, tuned"
+def test_unknown_choice_of_convolutions_is_reported_before_training(built):
+    output = built.call("snakemake", "-n", fails=True, DASO_CUDNN="fast")
+    assert output.splitlines()[-1] == "DASO_CUDNN=fast: unknown; choose one of heuristic, tuned"
 
 
-def test_a_queued_job_of_a_killed_call_leaves_a_finished_run(project):
-    """As a cluster starts it, after another call has finished its run; a run that is trained by force is trained."""
+def test_queued_job_of_a_killed_call_does_not_repeat_a_finished_run(project):
+    """A cluster starts the job after another call has finished its run; a forced run is trained again."""
     jobs = [f"train:dataset=digits,setting={SETTING},protocol=tiny,method={method},seed=0" for method in METHODS]
     weights = [project.path / f"runs/digits/{SETTING}/tiny/{method}/s0/final.pt" for method in METHODS]
 
@@ -71,21 +71,21 @@ def test_a_queued_job_of_a_killed_call_leaves_a_finished_run(project):
     assert trained(*jobs) == [False, False]
     assert trained(jobs[0], DASO_FORCED="1") == [True, False]
     weights[1].unlink()
-    assert trained(*jobs) == [False, True]  # of a group, what is left
+    assert trained(*jobs) == [False, True]  # of a group, only the unfinished run
 
 
-def test_a_run_that_fails_does_not_stop_the_others(project):
+def test_failed_run_does_not_stop_the_others(project):
     for method, rate in zip(METHODS, (0.02, 1e15), strict=True):
         project.edit(f"methods/{method}.yaml", lambda tree, rate=rate: tree.update(optimizer={"lr": rate}))
     before = project.results()
-    said = project.snakemake(fails=True)
-    assert "lower optimizer.lr" in said
+    output = project.snakemake(fails=True)
+    assert "lower optimizer.lr" in output
     changed = {path for path, content in project.results().items() if content != before[path]}
     assert changed == {f"metrics/digits/{SETTING}/tiny/{METHODS[0]}/s0.json"}
 
 
-def test_the_shell_waits_for_a_training_that_is_told_to_end(project):
-    """Slurm tells all processes of a job, and kills those that are left when the shell is gone."""
+def test_shell_waits_for_a_terminated_training(project):
+    """Slurm signals all processes of a job, and kills the remaining ones once the shell has exited."""
     project.edit("protocols/tiny.yaml", lambda tree: tree.update(steps=6000, checkpoint_every=10))
     run = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
     process = project.start("snakemake", f"runs/{run}/train.json", "--cores", "1")

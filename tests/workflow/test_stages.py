@@ -1,4 +1,4 @@
-"""What stands in the keys as the code of a stage is at least what the stage really imports."""
+"""The code in the key of a stage includes all modules that the stage imports."""
 
 import json
 
@@ -12,8 +12,8 @@ from tests.finished import finish
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
-# What hands files over, shows progress, takes turns, holds locks, checks keys or the form of what is handed over,
-# describes the machine, caches digests of code, and remembers when and where; names, of which a key has its own.
+# Modules that pass files on, print progress, schedule runs, lock, check keys or schemas, describe the machine, cache
+# digests of code, or record time and place; and names, which are in the key by themselves.
 EXEMPT = {
     *{
         "daso.__main__",
@@ -32,7 +32,7 @@ EXEMPT = {
 }
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"
-LOOK = """
+LIST_MODULES = """
 import sys
 from daso.cli import main
 assert main(sys.argv[1:]) == 0
@@ -41,7 +41,7 @@ print("\\nmodules", *sorted(name for name in sys.modules if name == "daso" or na
 
 
 @pytest.mark.parametrize("stage", ["data", "split", "derive", "train", "estimate", "evaluate", "report"])
-def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch):
+def test_key_covers_the_imports_of_a_stage(project, stage, monkeypatch):
     monkeypatch.chdir(project.path)
     keys = Keys(load(), project.path)
     config = json.loads(project.read(f"runs/{RUN}/config.json"))
@@ -49,13 +49,13 @@ def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch
         from daso.config.resolve import data_config, split_config
         from daso.data.files import canonical
 
-        made = (
+        resolved = (
             data_config(keys.params, "digits") if stage == "data" else split_config(keys.params, "digits", SETTING, 0)
         )
-        project.write("stage.json", canonical(made))
+        project.write("stage.json", canonical(resolved))
     if stage == "derive":
         project.write("stage.json", '{"held_out": 1}')
-    if stage == "estimate":  # a survey with one evaluation, of even sizes
+    if stage == "estimate":  # a survey with one evaluation, of uniform sizes
         sizes = [f"size_{k}" for k in range(10)]
         history = f"{','.join(sizes)}\n{','.join('1' for _ in sizes)}\n"
         finish(project.path / "survey", {"config.json": json.dumps(config), "history.csv": history}, key="k")
@@ -69,8 +69,8 @@ def test_a_stage_imports_no_more_than_its_key_covers(project, stage, monkeypatch
         "evaluate": ["evaluate", "--run", f"runs/{RUN}", "--out", "new/metrics.json"],
         "report": ["report", "--suite", "tiny", "--out", "new/report"],
     }
-    said = project.call("python", "-c", LOOK, *arguments[stage])
-    imported = set(said.splitlines()[-1].removeprefix("modules ").split())
+    output = project.call("python", "-c", LIST_MODULES, *arguments[stage])
+    imported = set(output.splitlines()[-1].removeprefix("modules ").split())
     covered = set(keys.modules(stage, specs_of(config) if stage == "train" else ()))
     assert imported - covered - EXEMPT - NUMBERLESS == set()
     assert len(imported) > 5

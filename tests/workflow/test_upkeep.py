@@ -1,4 +1,4 @@
-"""Runs that were trained elsewhere are taken in, and runs that no suite names are put away."""
+"""Upkeep of a working copy: adopt a bundle, archive a run, delete outputs that no suite refers to."""
 
 import json
 import re
@@ -15,7 +15,7 @@ SUPERVISED, DASO = METHODS
 RUN = f"digits/{SETTING}/tiny/{DASO}/s1"
 
 
-def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
+def test_trained_bundle_is_adopted_and_not_trained_again(project):
     project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
     project.snakemake("splits")
     project.call("python", "-m", "daso", "bundle", RUN, "--out", "bundles/one")
@@ -23,22 +23,22 @@ def test_a_trained_bundle_is_adopted_and_not_trained_again(project):
     rest = Counter(["train supervised 1", "evaluate supervised 1", "evaluate fixmatch_daso 1", "report tiny"])
 
     project.edit(f"methods/{DASO}.yaml", weigh(0.5))
-    said = project.call("python", "-m", "daso", "adopt", "bundles/one", fails=True)
-    assert f"bundles/one/runs/{RUN}: trained as " in said
-    assert "but params/ and code now give" in said
+    output = project.call("python", "-m", "daso", "adopt", "bundles/one", fails=True)
+    assert f"bundles/one/runs/{RUN}: trained with key " in output
+    assert "but params/ and code now give" in output
     assert not (project.path / "runs" / RUN).exists()
 
     project.edit(f"methods/{DASO}.yaml", weigh(1.0))
-    shutil.copytree(project.path / "bundles/one/runs" / RUN, project.path / "runs" / RUN)  # and then adopt was killed
-    assert project.planned() == rest  # the copied run carries its key
-    said = project.call("python", "-m", "daso", "adopt", "bundles/one")
-    assert f"{RUN}: adopted" in said
+    shutil.copytree(project.path / "bundles/one/runs" / RUN, project.path / "runs" / RUN)  # as if adopt was killed here
+    assert project.planned() == rest  # the copied run has its key
+    output = project.call("python", "-m", "daso", "adopt", "bundles/one")
+    assert f"{RUN}: adopted" in output
     assert project.planned() == rest
     entry, trained = (json.loads(project.read(f"{name}.json")) for name in (f"journal/{RUN}", f"runs/{RUN}/train"))
     assert (entry["key"], entry["speed"]) == (trained["key"], trained["speed"])
 
 
-def test_a_kept_run_is_for_git_and_makes_only_the_report_again(project):
+def test_archived_run_is_untracked_in_git_and_only_the_report_is_made_again(project):
     run = f"digits/{SETTING}/tiny/{DASO}/s0"
     assert f"reports/measured/{run}: kept" in project.call("python", "-m", "daso", "keep", run)
     new = project.git("status", "--porcelain", "--untracked-files=all", "--", "reports").splitlines()
@@ -50,15 +50,15 @@ def test_a_kept_run_is_for_git_and_makes_only_the_report_again(project):
     assert re.search(f"measured on cpu: .*, commit {commit}: ", project.read("reports/tiny/report.md"))
 
 
-def test_what_no_suite_names_is_listed_then_deleted(project):
+def test_outputs_that_no_suite_refers_to_are_listed_and_deleted(project):
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=[DASO]))
     project.write("reports/gone/index.html", "")
-    for place in ("store/gone/manifest.json", f"splits/digits/{SETTING}/s7.json", "splits/digits/gone/s0.json"):
-        project.write(f"data/{place}", "{}")
+    for path in ("store/gone/manifest.json", f"splits/digits/{SETTING}/s7.json", "splits/digits/gone/s0.json"):
+        project.write(f"data/{path}", "{}")
     project.write("data/raw/archive.tar.gz", "")
     run = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
     data = ["data/splits/digits/gone/s0.json", f"data/splits/digits/{SETTING}/s7.json", "data/store/gone"]
-    want = [
+    expected = [
         *data,
         f"journal/{run}.json",
         f"metrics/{run}.json",
@@ -68,9 +68,9 @@ def test_what_no_suite_names_is_listed_then_deleted(project):
         f"scratch/{run}",
         f"scratch/{run}.lock",
     ]
-    assert project.call("python", "-m", "daso", "prune").splitlines() == want
+    assert project.call("python", "-m", "daso", "prune").splitlines() == expected
     assert (project.path / f"runs/{run}/final.pt").exists()
-    assert project.call("python", "-m", "daso", "prune", "--yes").splitlines() == want
+    assert project.call("python", "-m", "daso", "prune", "--yes").splitlines() == expected
     assert not (project.path / f"runs/digits/{SETTING}/tiny/{SUPERVISED}").exists()
     assert project.call("python", "-m", "daso", "prune") == ""
     assert not (project.path / "data/splits/digits/gone").exists()

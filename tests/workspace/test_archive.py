@@ -1,4 +1,4 @@
-"""What may be kept with the project, and that nothing is copied where it may not."""
+"""Archive of runs: metrics and history are copied, or the run is refused and nothing is copied."""
 
 import json
 import shutil
@@ -19,17 +19,17 @@ HISTORY = "step,test_top1\n60,0.5\n"
 
 
 @pytest.fixture(autouse=True)
-def here(read_params, tmp_path, monkeypatch):
-    """A project with one evaluated run."""
+def project(read_params, tmp_path, monkeypatch):
+    """Make a project with one evaluated run."""
     shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     finish(FOLDER, {"history.csv": HISTORY}, run=RUN, key="abc")
     METRICS.parent.mkdir(parents=True)
-    evaluated()
+    write_metrics()
 
 
-def evaluated(run=RUN, commit="0123456789ab", history=HISTORY):
-    """Metrics as they are made of a run with this history."""
+def write_metrics(run=RUN, commit="0123456789ab", history=HISTORY):
+    """Write the metrics of a run with this history."""
     origin, digests = {"commit": commit, "device": "cuda: X"}, {"history.csv": sha256(history.encode()).hexdigest()}
     METRICS.write_bytes(checksummed({"run": run, "key": "abc", "provenance": origin, "files": digests}))
 
@@ -41,10 +41,10 @@ def test_metrics_and_history_are_copied_byte_for_byte():
     assert (KEPT / "history.csv").read_text() == HISTORY
 
 
-def test_a_later_measurement_takes_the_place_of_an_earlier_one():
+def test_later_results_replace_earlier_ones():
     keep(RUN)
     later = HISTORY.replace("0.5", "0.6")
-    evaluated(commit="ba9876543210", history=later)
+    write_metrics(commit="ba9876543210", history=later)
     finish(FOLDER, {"history.csv": later}, run=RUN, key="abc")
     keep(RUN)
     assert json.loads((KEPT / "metrics.json").read_text())["provenance"]["commit"] == "ba9876543210"
@@ -52,22 +52,22 @@ def test_a_later_measurement_takes_the_place_of_an_earlier_one():
 
 
 @pytest.mark.parametrize("commit", ["0123456789ab-dirty", "unknown", "", None])
-def test_a_commit_that_nobody_can_check_out(commit):
-    evaluated(commit=commit)
-    with pytest.raises(DataError, match=f"trained from {commit}, not a commit"):
+def test_run_without_a_clean_commit_is_refused(commit):
+    write_metrics(commit=commit)
+    with pytest.raises(DataError, match=f"expected a run trained from a commit, got {commit};"):
         keep(RUN)
     assert not KEPT.exists()
 
 
 @pytest.mark.parametrize("other", [{"history": "step,test_top1\n60,0.6\n"}, {"run": RUN.replace("s0", "s1")}])
-def test_metrics_of_another_training(other):
-    evaluated(**other)
+def test_metrics_of_another_training_are_refused(other):
+    write_metrics(**other)
     with pytest.raises(DataError, match=f"not the metrics of runs/{RUN}; delete it and run `snakemake {METRICS}`"):
         keep(RUN)
     assert not KEPT.exists()
 
 
-def test_the_result_of_another_run():
+def test_result_of_another_run_is_refused():
     finish(FOLDER, {"history.csv": HISTORY}, run="another", key="abc")
     with pytest.raises(DataError, match=f"{FOLDER}/train.json: is the result of another; delete it and run `snakemake"):
         keep(RUN)
@@ -75,7 +75,7 @@ def test_the_result_of_another_run():
 
 
 @pytest.mark.parametrize("path", [METRICS, FOLDER / "train.json", FOLDER / "history.csv"])
-def test_a_damaged_file(path):
+def test_damaged_file_is_refused(path):
     path.write_bytes(path.read_bytes().replace(b"5", b"6"))
     with pytest.raises(DataError, match=f"{path}: .*; delete it and run `snakemake {path}` again"):
         keep(RUN)
@@ -83,21 +83,21 @@ def test_a_damaged_file(path):
 
 
 @pytest.mark.parametrize("path", [METRICS, FOLDER / "train.json", FOLDER / "history.csv"])
-def test_a_run_that_is_not_whole(path):
+def test_missing_file_is_refused(path):
     path.unlink()
-    with pytest.raises(DataError, match=f"{path}: there is no such file to keep; make it with `snakemake {path}`"):
+    with pytest.raises(DataError, match=f"{path}: missing; create it with `snakemake {path}`, or `dvc pull` it"):
         keep(RUN)
     assert not KEPT.exists()
 
 
-def test_a_run_that_params_do_not_know():
+def test_unknown_run_is_refused():
     with pytest.raises(ParamsError, match="unknown method 'fixmatc'; did you mean 'fixmatch'"):
         keep(RUN.replace("fixmatch", "fixmatc"))
 
 
-def test_the_verb_says_one_line(capsys):
+def test_command_prints_one_line(capsys):
     assert main(["keep", RUN]) == 0
     assert (KEPT / "metrics.json").exists()
     assert main(["keep", RUN.replace("s0", "s7")]) == 1
     error = capsys.readouterr().err.splitlines()
-    assert [line for line in error if "there is no such file to keep" in line] == error[-1:]
+    assert [line for line in error if ": missing; create it with" in line] == error[-1:]

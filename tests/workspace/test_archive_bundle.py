@@ -1,4 +1,4 @@
-"""A run that was trained elsewhere is kept from its bundle, and is shown whatever the code has become since."""
+"""Runs of a trained bundle are archived and reported, also if the code has changed since."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ COMMIT, BUNDLE, KEPT = "0123456789ab", Path("bundles/x"), Path("reports/measured
 
 @pytest.fixture(scope="module")
 def trained(read_params, tmp_path_factory):
-    """A project with bundles of runs that were trained at COMMIT: of RUN, and of RUN with CRT; and the key of RUN."""
+    """Return a project with two bundles trained at COMMIT, of RUN and of RUN with CRT, and the key of RUN."""
     root = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(read_params, root, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +54,7 @@ def trained(read_params, tmp_path_factory):
 
 @pytest.fixture
 def key(trained, read_params, tmp_path, monkeypatch):
-    """A working copy with params/ and the trained bundle alone."""
+    """Make a working copy with only params/ and the trained bundles; return the key of RUN."""
     root, key = trained
     shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
     shutil.copytree(root / "bundles", tmp_path / "bundles")
@@ -62,8 +62,8 @@ def key(trained, read_params, tmp_path, monkeypatch):
     return key
 
 
-def retold(**changes):
-    """Change what the run's last file says, its digest right."""
+def change_result(**changes):
+    """Change the run's train.json; its checksum is correct."""
     path = BUNDLE / "runs" / RUN / "train.json"
     tree = json.loads(path.read_text())
     path.write_bytes(
@@ -71,10 +71,12 @@ def retold(**changes):
     )
 
 
-def test_a_run_of_older_code_is_kept_from_its_bundle_and_shown(key, monkeypatch):
+def test_run_of_older_code_is_archived_from_its_bundle_and_reported(key, monkeypatch):
     monkeypatch.setattr(Keys, "_code_of", lambda self, stage, specs: "newer code")
     assert Keys(load()).train(parse_run(load(), RUN)) != key
-    hint = f"trained as {key}, but .*; keep its numbers for reports by `python -m daso keep --bundle {BUNDLE}`, or"
+    hint = (
+        f"trained with key {key}, but .*; keep its numbers for reports with `python -m daso keep --bundle {BUNDLE}`, or"
+    )
     with pytest.raises(DataError, match=hint):
         adopt_bundle(BUNDLE)
     assert main(["keep", "--bundle", str(BUNDLE)]) == 0
@@ -89,7 +91,7 @@ def test_a_run_of_older_code_is_kept_from_its_bundle_and_shown(key, monkeypatch)
 
 
 @pytest.mark.parametrize("name", [f"runs/{RUN}/history.csv", f"runs/{RUN}/final.pt", f"configs/{RUN}.json"])
-def test_a_damaged_file_of_the_bundle(key, name):
+def test_damaged_file_of_the_bundle_is_refused(key, name):
     path = BUNDLE / name
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(DataError, match=f"{path}: damaged"):
@@ -100,33 +102,33 @@ def test_a_damaged_file_of_the_bundle(key, name):
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"key": "another"}, "trained as another, but the bundle was packed with"),
+        ({"key": "another"}, "trained with key another, but the bundle was packed with"),
         ({"provenance": {"config_sha256": "another"}}, "but the bundle was packed with"),
         ({"provenance": {"split_sha256": "another"}}, "trained with another split than"),
-        ({"provenance": {"commit": f"{COMMIT}-dirty"}}, f"trained from {COMMIT}-dirty, not a commit"),
+        ({"provenance": {"commit": f"{COMMIT}-dirty"}}, f"expected a run trained from a commit, got {COMMIT}-dirty;"),
     ],
 )
-def test_a_run_that_is_not_what_was_packed(key, changes, error):
-    retold(**changes)
+def test_run_that_is_not_the_packed_one_is_refused(key, changes, error):
+    change_result(**changes)
     with pytest.raises(DataError, match=error):
         keep_bundle(BUNDLE)
     assert not KEPT.exists()
 
 
-def test_a_run_that_is_not_finished_or_not_in_it(key):
-    with pytest.raises(DataError, match=f"s1: there is no such run in it; pack it, or name one of {RUN}"):
+def test_unfinished_run_and_run_of_another_bundle_are_refused(key):
+    with pytest.raises(DataError, match=f"s1: not in this bundle; pack it, or name one of {RUN}"):
         keep_bundle(BUNDLE, [RUN.replace("s0", "s1")])
     (BUNDLE / "runs" / RUN / "train.json").unlink()
-    with pytest.raises(DataError, match="s0: it is not finished; train it"):
+    with pytest.raises(DataError, match="s0: not finished; train it"):
         keep_bundle(BUNDLE, [RUN])
     with pytest.raises(
-        DataError, match=f"no finished run in it; train it with `python -m daso train --bundle {BUNDLE}`"
+        DataError, match=f"contains no finished run; train it with `python -m daso train --bundle {BUNDLE}`"
     ):
         keep_bundle(BUNDLE)
 
 
-def test_a_run_with_a_plan_is_kept_with_the_digest_of_its_upstream_file(key):
-    """The encoder of CRT is that of RUN in the same bundle; both runs are kept, and CRT records its digest."""
+def test_run_with_a_plan_is_archived_with_the_digest_of_its_upstream_file(key):
+    """CRT loads the encoder of RUN in the same bundle; both runs are archived, and CRT records its digest."""
     encoder = BOTH / "runs" / RUN / "final.pt"
     assert keep_bundle(BOTH) == [KEPT, Path("reports/measured", CRT)]
     metrics = json.loads(Path("reports/measured", CRT, "metrics.json").read_text())
@@ -134,7 +136,7 @@ def test_a_run_with_a_plan_is_kept_with_the_digest_of_its_upstream_file(key):
     assert (metrics["run"], metrics["provenance"]["commit"]) == (CRT, COMMIT)
 
 
-def test_a_run_whose_upstream_file_was_replaced_is_not_kept(key):
+def test_run_whose_upstream_file_was_replaced_is_refused(key):
     """RUN is trained again after CRT, to other weights; CRT's numbers are not those of this encoder."""
     folder = BOTH / "runs" / RUN
     weights = folder / "final.pt"
@@ -147,6 +149,9 @@ def test_a_run_whose_upstream_file_was_replaced_is_not_kept(key):
     assert not Path("reports/measured").exists()
 
 
-def test_keep_without_words(key, capsys):
+def test_keep_without_arguments_is_refused(key, capsys):
     assert main(["keep"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "keep: name runs, or a --bundle of finished runs"
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "keep: expected runs or a --bundle of finished runs, got neither; name them"
+    )

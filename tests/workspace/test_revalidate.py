@@ -1,4 +1,4 @@
-"""Refusals of `revalidate`, each in one line with nothing written; its records in the journal."""
+"""`revalidate`: every refusal is one line with nothing written; records in the journal."""
 
 import json
 import shutil
@@ -50,9 +50,9 @@ def git(*arguments):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A repository with params, the split of the run and its first commit, which has no code."""
+    """Make a repository with params/, the split of the run and a first commit without code; return the split."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "params/datasets", "params/datasets")  # whose settings `where` of methods names
+    shutil.copytree(ROOT / "params/datasets", "params/datasets")  # methods refer to their settings by `where`
     for name in ("protocols/smoke", *(f"methods/{name}" for name in METHODS)):
         Path("params", name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / f"params/{name}.yaml", f"params/{name}.yaml")
@@ -78,17 +78,17 @@ def _split_config():
 
 
 def train(change=lambda config: None, commit=None, split_sha256=None, **provenance):
-    """A finished run of other code, with one thing about it changed."""
+    """Write a finished run of other code, with changes of its configuration or provenance."""
     config = json.loads(json.dumps(Keys(load()).resolved(RUN))) | {"key": "0" * 16, "code": "0" * 64}
     change(config)
     files = {"config.json": pretty(config), "history.csv": "h", "predictions.npz": "p", "final.pt": "f"}
-    made = {"commit": commit or git("rev-parse", "--short=12", "HEAD"), "device": "cpu: X", "mode": "eager"}
-    made |= {"precision": "fp32", "split_sha256": split_sha256 or load_split(_SPLIT).sha256, **provenance}
-    finish(Path(FOLDER), files, run=RUN.id, key="0" * 16, speed=SPEED, provenance=made)
+    origin = {"commit": commit or git("rev-parse", "--short=12", "HEAD"), "device": "cpu: X", "mode": "eager"}
+    origin |= {"precision": "fp32", "split_sha256": split_sha256 or load_split(_SPLIT).sha256, **provenance}
+    finish(Path(FOLDER), files, run=RUN.id, key="0" * 16, speed=SPEED, provenance=origin)
 
 
-def refused():
-    """The lines of a refusal that has changed no file and left no worktree."""
+def refusal():
+    """Revalidate the run; return the error, after a check that no file has changed."""
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts}
     with pytest.raises(DasoError) as error:
         list(revalidate([RUN.id]))
@@ -98,85 +98,85 @@ def refused():
     return str(error.value)
 
 
-def test_a_run_that_is_not_finished_is_refused(project):
-    assert refused() == f"{RUN.id}: not finished, so there is nothing to revalidate; train it with `snakemake`"
+def test_unfinished_run_is_refused(project):
+    assert refusal() == f"{RUN.id}: not finished, so there is nothing to revalidate; train it with `snakemake`"
 
 
 @pytest.mark.parametrize("commit", ["1234567890ab-dirty", "unknown"])
-def test_a_run_of_no_clean_commit_is_refused(project, commit):
+def test_run_without_a_clean_commit_is_refused(project, commit):
     train(commit=commit)
-    assert refused() == f"{FOLDER}: expected a clean commit, got '{commit}', so its code is unknown; {AGAIN}"
+    assert refusal() == f"{FOLDER}: expected a clean commit, got '{commit}', so its code is unknown; {AGAIN}"
 
 
-def test_a_commit_that_is_not_here_is_fetched_first(project):
+def test_missing_commit_is_refused_with_the_fetch_command(project):
     train(commit=UNKNOWN)
-    line = refused()
+    line = refusal()
     assert line.startswith("git cat-file: ")
-    assert line.endswith(f"; `git fetch` commit {UNKNOWN}, which is not in this repository")
+    assert line.endswith(f"; `git fetch` commit {UNKNOWN}, which is missing in this repository")
 
 
-def test_without_git_it_is_refused(project, monkeypatch):
+def test_missing_git_is_reported(project, monkeypatch):
     train()
     monkeypatch.setenv("PATH", "")
-    assert refused() == "git: not installed; install it, for the run's code is read from its commit"
+    assert refusal() == "git: not installed; install it: the code of a run is read from its commit"
 
 
-def test_outside_a_repository_it_is_refused(project, monkeypatch):
+def test_folder_outside_a_repository_is_refused(project, monkeypatch):
     train()
     shutil.rmtree(".git")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path().absolute().parent))
-    line = refused()
+    line = refusal()
     assert line.startswith("git rev-parse: fatal: not a git repository")
     assert line.endswith("; run this at the root of the repository")
 
 
-def test_other_params_are_named(project):
+def test_changed_options_are_refused_by_name(project):
     train(lambda config: config["optimizer"].update(lr=0.5))
     changed = "optimizer.lr 0.5 is now 0.03"
-    assert refused() == f"{FOLDER}: not only code has changed: {changed}; restore params/, or {AGAIN}"
+    assert refusal() == f"{FOLDER}: not only code has changed: {changed}; restore params/, or {AGAIN}"
 
 
-def test_another_split_is_refused(project):
+def test_run_of_another_split_is_refused(project):
     train(split_sha256="0" * 64)
-    assert refused().startswith(f"{FOLDER}: trained with another split than {_SPLIT}; ")
+    assert refusal().startswith(f"{FOLDER}: trained with another split than {_SPLIT}; ")
 
 
-def test_a_split_that_is_out_of_date_is_made_first(project):
+def test_stale_split_is_refused(project):
     train()
     _SPLIT.with_suffix(".key").write_text("0000\n")
-    missing = f"{_SPLIT}: missing or out of date, and {FOLDER} was trained with it"
-    assert refused() == f"{missing}; make it with `snakemake {_SPLIT}`"
+    missing = f"{_SPLIT}: missing or stale, and {FOLDER} was trained with it"
+    assert refusal() == f"{missing}; make it with `snakemake {_SPLIT}`"
 
 
-def test_a_damaged_run_is_refused(project):
+def test_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
-    assert refused().startswith(f"{FOLDER}/history.csv: damaged, or of another run: not the digest in train.json; ")
+    assert refusal().startswith(f"{FOLDER}/history.csv: damaged, or of another run: not the digest in train.json; ")
 
 
-def test_a_plan_that_has_lost_a_part_is_other_params():
-    there = SimpleNamespace(folder=Path(FOLDER), config={"plan": {"estimate": {"of": "x", "key": "k"}}, "steps": 1})
+def test_removed_part_of_a_plan_is_a_changed_option():
+    run = SimpleNamespace(folder=Path(FOLDER), config={"plan": {"estimate": {"of": "x", "key": "k"}}, "steps": 1})
     message = (
         "not only code has changed: plan.estimate.key k is now None, plan.estimate.of x is now None, steps 1 is now 2"
     )
     with pytest.raises(DataError, match=message):
-        module._check_params(there, {"steps": 2})
+        module._check_params(run, {"steps": 2})
 
 
-def test_a_run_whose_upstream_run_has_changed_is_refused(project, monkeypatch):
-    """Of a plan: FixMatch + DARP takes the class sizes of a survey, whose estimate has another key now."""
+def test_run_of_another_upstream_run_is_refused(project, monkeypatch):
+    """FixMatch + DARP loads the class sizes of a survey whose estimate has another key now."""
     run = RUN._replace(method="fixmatch_darp")
     monkeypatch.setattr(sys.modules[__name__], "RUN", run)
     monkeypatch.setattr(sys.modules[__name__], "FOLDER", f"runs/{run.id}")
     train(lambda config: config["plan"]["estimate"].update(key="0" * 16))
     upstream = run._replace(method="supervised_survey").id
-    again = f"train it again with `snakemake {FOLDER}/train.json`"
-    assert refused() == f"{FOLDER}: its upstream run {upstream} is not the one it was trained with; {again}"
+    fix = f"train it again with `snakemake {FOLDER}/train.json`"
+    assert refusal() == f"{FOLDER}: its upstream run {upstream} is not the one it was trained with; {fix}"
 
 
-def test_old_code_that_cannot_run_is_refused_with_its_last_line(project):
+def test_old_code_that_fails_is_refused_with_its_last_line(project):
     train()
-    line = refused()
+    line = refusal()
     commit = git("rev-parse", "--short=12", "HEAD")
     assert line.startswith(f"{FOLDER}: commit {commit} fails in a short run: ")
     assert line.endswith(f"No module named daso; {AGAIN}")
@@ -184,7 +184,7 @@ def test_old_code_that_cannot_run_is_refused_with_its_last_line(project):
 
 
 @pytest.mark.parametrize("made", [{"device": "cuda: X", "mode": "graph"}, {"mode": "compiled"}])
-def test_a_run_on_cuda_or_compiled_needs_the_code_of_its_mode_unchanged(project, made):
+def test_run_on_cuda_or_compiled_is_refused_if_code_of_its_mode_has_changed(project, made):
     for name in UNCOMPARED:
         path = Path(*name.split(".")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -195,14 +195,14 @@ def test_a_run_on_cuda_or_compiled_needs_the_code_of_its_mode_unchanged(project,
     train(**made)
     shutil.rmtree("daso")
     device = made.get("device", "cpu: X")
-    assert refused() == (
-        f"{FOLDER}: made on {device} in mode {made['mode']}, and daso.engine.cuda_graphs has changed, "
+    assert refusal() == (
+        f"{FOLDER}: trained on {device} in mode {made['mode']}, and daso.engine.cuda_graphs has changed, "
         f"which a short run on a CPU cannot compare; {AGAIN}"
     )
 
 
-def test_a_record_holds_for_the_results_that_were_compared_alone(project):
-    """Not for another device's or another training's, nor once the run is gone."""
+def test_record_applies_only_to_the_compared_results(project):
+    """It does not apply to results of another device or training, nor after the run is deleted."""
     train()
     path, entry = Path(FOLDER, "train.json"), journal.entry_path(RUN.id)
     now, metrics, result = Keys(load()).train(RUN), Keys(load()).evaluate(RUN), json.loads(path.read_text())
@@ -210,10 +210,10 @@ def test_a_record_holds_for_the_results_that_were_compared_alone(project):
     path.write_bytes(checksummed(earlier))
     journal.revalidate(entry, earlier, {"keys": {now: "0" * 16}})
     assert Keys(load()).train(RUN) == Keys(load()).resolved(RUN)["key"] == "0" * 16
-    assert Keys(load()).evaluate(RUN) != metrics  # these are of the run's own key
-    assert list(revalidate([RUN.id])) == []  # current now
+    assert Keys(load()).evaluate(RUN) != metrics  # the earlier metrics have the run's own key
+    assert list(revalidate([RUN.id])) == []  # the run is current
     journal.record_result(entry, earlier)
-    assert Keys(load()).train(RUN) == "0" * 16  # `publish` keeps it
+    assert Keys(load()).train(RUN) == "0" * 16  # `publish` keeps the record
     for other in (
         {"files": result["files"] | {"final.pt": "f0"}},
         {"provenance": {**result["provenance"], "device": "x"}},
@@ -223,18 +223,18 @@ def test_a_record_holds_for_the_results_that_were_compared_alone(project):
     path.unlink()
     assert Keys(load()).train(RUN) == now
     path.write_bytes(checksummed(earlier))
-    kept = entry.read_bytes()
-    entry.write_bytes(kept.replace(b'"run"', b'<<<<<<< "run"'))
+    content = entry.read_bytes()
+    entry.write_bytes(content.replace(b'"run"', b'<<<<<<< "run"'))
     with pytest.raises(DataError, match=f"resolve the conflict, or restore it: `git checkout {entry}`"):
         Keys(load()).train(RUN)
-    entry.write_bytes(kept)
+    entry.write_bytes(content)
     journal.record_result(entry, earlier | {"files": result["files"] | {"final.pt": "f0"}})
     path.write_bytes(checksummed(earlier))
-    assert Keys(load()).train(RUN) == now  # the record has gone with the results it was for
+    assert Keys(load()).train(RUN) == now  # the record was dropped with its results
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_an_estimate_is_kept_where_the_present_code_gives_the_same_bytes(project, same):
+def test_estimate_is_kept_if_the_present_code_gives_the_same_bytes(project, same):
     run = RUN._replace(method="supervised_survey")
     folder, keys = Path("runs", run.id), Keys(load())
     sizes = [f"size_{k}" for k in range(10)]

@@ -1,4 +1,4 @@
-"""What the profiles are told of this machine and of the environment."""
+"""Values of Snakemake's profiles from this machine and from environment variables."""
 
 import subprocess
 
@@ -9,34 +9,34 @@ from daso.workspace import slots
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch):
+def no_variables(monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "DASO_PACK", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
-    ("variables", "found"),
+    ("variables", "runs"),
     [
         ({}, 2),
         ({"DASO_GPUS": "1"}, 1),
         ({"DASO_GPUS": "0", "DASO_SLOTS": "5"}, 0),
         ({"DASO_SLOTS": "3"}, 6),
         ({"CUDA_VISIBLE_DEVICES": "1"}, 1),
-        ({"DASO_GPUS": "", "DASO_SLOTS": ""}, 2),  # as compose files set what is not given
+        ({"DASO_GPUS": "", "DASO_SLOTS": ""}, 2),  # as compose files set an undefined variable
     ],
     ids=str,
 )
-def test_each_gpu_takes_as_many_runs_as_it_has_slots(monkeypatch, variables, found):
-    """Two GPUs in the machine, one of them in two instances, whose lines are indented."""
+def test_each_gpu_has_as_many_runs_as_slots(monkeypatch, variables, runs):
+    """The machine has two GPUs; one is split into two MIG instances, whose lines are indented."""
     listed = "GPU 0: A (UUID: GPU-0)\n  MIG 1g: (UUID: MIG-0)\n  MIG 1g: (UUID: MIG-1)\nGPU 1: A (UUID: GPU-1)\n"
     monkeypatch.setattr(gpus.shutil, "which", lambda name: name)
     monkeypatch.setattr(gpus.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 0, listed))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert slots.gpu_slots() == found
+    assert slots.gpu_slots() == runs
 
 
-def test_more_gpus_than_the_machine_has_end_the_call_in_a_line(monkeypatch, tmp_path):
+def test_more_gpus_than_the_machine_has_exit_with_one_line(monkeypatch, tmp_path):
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/nvidia0").touch()
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
@@ -58,7 +58,7 @@ def test_short_runs_share_a_job(monkeypatch, value, runs):
     ("name", "count"),
     [("DASO_GPUS", slots.gpu_slots), ("DASO_SLOTS", slots.gpu_slots), ("DASO_PACK", slots.pack)],
 )
-def test_what_is_no_number_ends_the_call_in_a_line(monkeypatch, name, count):
+def test_invalid_number_exits_with_one_line(monkeypatch, name, count):
     monkeypatch.setenv("DASO_GPUS", "1")
     monkeypatch.setenv(name, "abc")
     with pytest.raises(SystemExit, match=f"^{name}: expected an integer from 0 to 9,999, got 'abc'$"):

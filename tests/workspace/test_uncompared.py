@@ -26,7 +26,7 @@ BY_DEVICE = re.compile(
 
 
 def functions(call):
-    """The functions of the package that a call enters, as (module, name)."""
+    """Return the functions of the package that a call executes, as (module, name)."""
     codes = set()
 
     def enter(frame, event, argument):
@@ -45,10 +45,10 @@ def module_of(file):
     return ".".join(Path(file).relative_to(ROOT).with_suffix("").parts)
 
 
-def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
-    """Functions that graphs or compilation enter and an eager run does not, branches by device, settings of CUDA."""
+def test_uncompared_modules_are_listed(fakes, tmp_path):  # noqa: F811
+    """They have functions that only graphs or compilation execute, branches by device, or settings of CUDA."""
 
-    def course(run):
+    def train(run):
         run.advance(3)
         run.evaluate()
         run.save(tmp_path / "state.pt")
@@ -57,15 +57,15 @@ def test_modules_that_no_short_run_compares(fakes, tmp_path):  # noqa: F811
     def compiled():
         run = trainer()
         run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
-        course(run)
+        train(run)
 
-    eager = functions(lambda: course(trainer()))
-    other = functions(compiled) | functions(lambda: course(fakes.capturing(trainer())))
+    eager = functions(lambda: train(trainer()))
+    other = functions(compiled) | functions(lambda: train(fakes.capturing(trainer())))
     torch._dynamo.reset()
-    named = ("daso.engine.train", "Trainer.written")  # tensors that a short run compares in the checkpoint
-    alone = {name for name, _ in other - eager - {named}} - NUMBERLESS
+    in_checkpoint = ("daso.engine.train", "Trainer.written")  # tensors that a short run compares in the checkpoint
+    not_eager = {name for name, _ in other - eager - {in_checkpoint}} - NUMBERLESS
     specs = (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values())
     settings = {
         name for name in Keys(PARAMS).modules("train", specs) if BY_DEVICE.search(module_file(name).read_text())
     } - NUMBERLESS
-    assert alone | settings == set(UNCOMPARED), sorted(other - eager)
+    assert not_eager | settings == set(UNCOMPARED), sorted(other - eager)

@@ -1,15 +1,16 @@
-# params/ -> the suite's runs, their keys and the paths of everything: the only place that defines paths.
+# Runs of the suite, their keys, and the paths of all outputs; no other file defines paths.
 #
-# Every output lies beside its key, the digest of its configuration, its code and the keys of its inputs. daso/workspace/current.py
-# compares that with the key of params/ and the code. A job whose outputs are current has no inputs, so nothing starts it; any
-# other has them all, and one more that is newer than its outputs, so it runs. Snakemake's own records take no part.
+# Every output lies beside its key, the digest of its configuration, its code and the keys of its inputs, which
+# daso/workspace/current.py compares with the key by params/ and the code. A job with current outputs has no inputs, so
+# it does not run. Any other job has its inputs and a marker file that is newer than its outputs, so it runs.
+# Snakemake's own records are not used.
 import os
 import sys
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
-# Jobs run this code with this Python, wherever the working directory is.
+# Jobs run this code with this Python in any working directory.
 sys.path.insert(0, workflow.basedir)
 for variable, folder in (
     ("PATH", Path(sys.executable).parent),
@@ -50,23 +51,25 @@ METRICS = f"metrics/{RUN}.json"
 DERIVED = f"runs/{RUN}/split.json"
 SURVEYED = f"runs/{RUN}/estimate.json"
 REPORT = "reports/{suite}/index.html"
-STALE = ".snakemake/daso/key-differs"  # the name is the reason that Snakemake prints
+STALE = ".snakemake/daso/key-differs"  # marker; Snakemake prints its name as the reason of a job
 OPTIONS = ("suite",)  # keys that --config accepts
 
-for word in config:
-    if word not in OPTIONS:
-        sys.exit(f"--config {word}: there is no such key{did_you_mean(word, OPTIONS)}")
+for key in config:
+    if key not in OPTIONS:
+        sys.exit(f"--config {key}: unknown key{did_you_mean(key, OPTIONS)}")
 
-# Jobs parse this file again; only the process that was called takes the workflow lock and writes the marker.
+# Jobs parse this file again; only the main process acquires the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
 CALL = workflow_lock.options(sys.argv[1:]) if MAIN else None
-GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # of all jobs
-FORCED = MAIN and bool(CALL.forceall or CALL.forcerun)  # jobs need their order then
+GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # draws all jobs, current ones too
+FORCED = MAIN and bool(
+    CALL.forceall or CALL.forcerun
+)  # jobs run in the order of their inputs
 if MAIN and workflow_lock.is_read_only(
     CALL
-):  # a call that runs jobs keeps its own marker
+):  # must not touch the marker of a running call
     STALE = ".snakemake/daso/dry/key-differs"
-TURN = workflow_lock.acquire(sys.argv[1:]) if MAIN else None
+LOCK = workflow_lock.acquire(sys.argv[1:]) if MAIN else None
 
 try:
     PARAMS = load("params")
@@ -77,7 +80,7 @@ try:
     KEYS = Keys(PARAMS)
     CURRENT = Current(KEYS)
     GPUS = int(os.environ.get("DASO_GPUS") != "0")  # of a run
-    cudnn_option()  # an unknown choice would end each training
+    cudnn_option()  # raises DasoError for an unknown choice, before any training
     WALL_TIMES = WallTimes(PARAMS, cuda=GPUS > 0)
 except DasoError as error:
     sys.exit(str(error))
@@ -108,8 +111,8 @@ def run_of(wildcards):
     )
 
 
-# A killed call leaves its jobs in the queue of a cluster. One that starts after another call has finished its runs must
-# not delete and train them again.
+# A killed call leaves its jobs in the queue of a cluster. A job that starts after another call has finished its runs
+# must not delete and train them again.
 if MAIN and (FORCED or CALL.force):
     os.environ.setdefault("DASO_FORCED", "1")
 if workflow.remote_exec and "DASO_FORCED" not in os.environ:
@@ -126,9 +129,9 @@ if workflow.remote_exec and "DASO_FORCED" not in os.environ:
         os.execv(sys.executable, [sys.executable, "-m", "snakemake", *left])
 
 
-def paths_of(pattern, these=RUNS):
-    """Return the paths of these runs for a pattern, without duplicates."""
-    return list(dict.fromkeys(pattern.format(**run._asdict()) for run in these))
+def paths_of(pattern, selected=RUNS):
+    """Return the paths of runs for a pattern, without duplicates."""
+    return list(dict.fromkeys(pattern.format(**run._asdict()) for run in selected))
 
 
 def report_of(suite):
@@ -150,7 +153,7 @@ def train_json(wildcards, output):
 
 
 def plan_for(wildcards):
-    """Return the plan of a run: its upstream runs and the form of its outputs for them."""
+    """Return the plan of a run: its upstream runs and the recipe of its split."""
     return KEYS.resolved(run_of(wildcards))["plan"]
 
 
@@ -158,45 +161,48 @@ def derive_json(wildcards, output):
     return canonical(plan_for(wildcards)["split"])
 
 
-def guesses_of(wildcards):
-    """Return the upstream run whose pseudo-labels enlarge the split, if any."""
-    way = plan_for(wildcards)["split"]
-    return [f"runs/{way['of']}/train.json"] if "of" in way else []
+def pseudo_labels_of(wildcards):
+    """Return the result of the upstream run whose pseudo-labels enlarge the split, if any."""
+    recipe = plan_for(wildcards)["split"]
+    return [f"runs/{recipe['of']}/train.json"] if "of" in recipe else []
 
 
-def read_by(wildcards):
-    """Return the files that a run reads beside its images, by option."""
+def input_files_of(wildcards):
+    """Return the files that a run reads besides its images, by option of `train`."""
     files = paths.input_files(run_of(wildcards).id, plan_for(wildcards))
     return {name: path.as_posix() for name, path in files.items()}
 
 
-def files_of(wildcards):
-    """Return the same files as a list."""
-    return list(read_by(wildcards).values())
+def input_paths_of(wildcards):
+    """Return the files that a run reads besides its images."""
+    return list(input_files_of(wildcards).values())
 
 
-def shares_a_job(wildcards):
-    """Return the group of a short run under a profile that sets how many of them share a job."""
+def group_of(wildcards):
+    """Return the group of a short run if the profile sets how many of them share a job."""
     packs = "short" in workflow.group_settings.group_components
     return "short" if packs and WALL_TIMES.short(run_of(wildcards)) else None
 
 
 def suite_results(wildcards):
-    these = runs(PARAMS, wildcards.suite)
-    return [*paths_of(METRICS, these), *paths_of(f"runs/{RUN}/history.csv", these)]
+    selected = runs(PARAMS, wildcards.suite)
+    return [
+        *paths_of(METRICS, selected),
+        *paths_of(f"runs/{RUN}/history.csv", selected),
+    ]
 
 
 def unless(current, **files):
-    """Return an input function: nothing for an output that is current, else `files` and the file that starts the job.
+    """Return an input function: no inputs if `current(wildcards)`, else `files` and the marker that starts the job.
 
-    A file is a pattern, or a function of the wildcards that returns a path or a list of paths.
+    Each of `files` is a pattern, or a function of the wildcards that returns a path or a list of paths.
     """
 
-    def inputs(wildcards):
+    def inputs_of(wildcards):
         if MAIN and {trigger.name for trigger in workflow.rerun_triggers} != {"MTIME"}:
             sys.exit(
-                "--rerun-triggers: expected mtime alone, as in profiles/default: keys decide what is made again, and any "
-                "other trigger would train finished runs again; add `--rerun-triggers mtime`"
+                "--rerun-triggers: expected mtime alone, as in profiles/default; add `--rerun-triggers mtime`: keys "
+                "decide what is made again, and any other trigger would train finished runs again"
             )
         try:
             is_current = current(wildcards)
@@ -204,7 +210,7 @@ def unless(current, **files):
             sys.exit(str(error))
         if is_current and not (GRAPH or FORCED):
             return {}
-        made = {
+        inputs = {
             name: (
                 file(wildcards)
                 if callable(file)
@@ -213,29 +219,29 @@ def unless(current, **files):
             for name, file in files.items()
         }
         if GRAPH or (FORCED and CALL.forceall):
-            return made
-        if is_current:  # order alone, whatever the modification times
-            return {name: ancient(file) for name, file in made.items()}
-        return {"stale": STALE, **made}
+            return inputs
+        if is_current:  # inputs only order the jobs; modification times are ignored
+            return {name: ancient(file) for name, file in inputs.items()}
+        return {"stale": STALE, **inputs}
 
-    return inputs
+    return inputs_of
 
 
 if MAIN:
     try:
-        # New content too, for Snakemake compares checksums where it has recorded them.
+        # New content, because Snakemake compares checksums that it has recorded.
         Path(STALE).parent.mkdir(parents=True, exist_ok=True)
         Path(STALE).write_text(f"{uuid.uuid4()}\n")
-        # Newer than any output, whichever clock wrote it.
+        # Newer than any output, even one written with a wrong clock.
         os.utime(STALE, (2**31 - 1, 2**31 - 1))
-        if TURN:  # checkpoints that a killed call has left
+        if LOCK:  # delete checkpoints that a killed call has left
             prune.finished_checkpoints()
     except (DasoError, OSError) as error:
         sys.exit(str(error))
 
 
 onstart:
-    # All decisions are made; Snakemake fails a job whose outputs are older than its inputs.
+    # All decisions are made; now the marker must be old: Snakemake fails a job with outputs older than its inputs.
     os.utime(STALE, (0, 0))
 
 

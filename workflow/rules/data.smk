@@ -1,4 +1,4 @@
-# Download and verify; draw the splits.
+# Download and verify images; draw splits.
 rule data:
     input:
         paths_of(STORE),

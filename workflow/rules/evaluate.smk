@@ -1,4 +1,4 @@
-# The metrics of a run.
+# Compute the metrics of a run.
 rule metrics:
     input:
         paths_of(METRICS),

@@ -1,10 +1,10 @@
-# What lies between the runs of a plan: the split of a stage that enlarges or holds out labels, the findings of a survey.
+# Steps between the runs of a plan: derive the split of a stage, and estimate class sizes from a survey.
 rule derive:
     input:
         unpack(
             unless(
                 lambda wildcards: CURRENT.derived(run_of(wildcards)),
-                guesses=guesses_of,
+                guesses=pseudo_labels_of,
                 store=STORE,
                 split=SPLIT,
             )
@@ -18,12 +18,12 @@ rule derive:
         f"benchmarks/derive/{RUN}.tsv"
     params:
         key=lambda wildcards: KEYS.derived(run_of(wildcards)),
-        way=derive_json,
+        recipe=derive_json,
         run=lambda wildcards, output: " ".join(
-            f"--run {Path(path).parent}" for path in guesses_of(wildcards)
+            f"--run {Path(path).parent}" for path in pseudo_labels_of(wildcards)
         ),
     shell:
-        "printf '%s\\n' {params.way:q} | python -m daso derive --config - --store data/store/{wildcards.dataset} "
+        "printf '%s\\n' {params.recipe:q} | python -m daso derive --config - --store data/store/{wildcards.dataset} "
         "--split {input.split} {params.run} --out {output.split} &> {log} && echo {params.key} > {output.key}"
 
 

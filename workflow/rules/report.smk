@@ -1,4 +1,4 @@
-# The tables and figures of a suite.
+# Render the report of a suite.
 rule report:
     input:
         unpack(

@@ -1,4 +1,4 @@
-# One run, one job. It resumes from scratch/, which is no output: outputs are deleted before a job starts.
+# Train one run in one job. It resumes from scratch/, which is not an output: Snakemake deletes outputs before a job.
 rule runs:
     input:
         paths_of(TRAINED, with_upstream(PARAMS, RUNS)),
@@ -10,7 +10,7 @@ rule train:
             unless(
                 lambda wildcards: CURRENT.trained(run_of(wildcards)),
                 store=STORE,
-                read=files_of,
+                read=input_paths_of,
             )
         ),
     output:
@@ -23,9 +23,9 @@ rule train:
         f"logs/train/{RUN}.log",
     benchmark:
         f"benchmarks/train/{RUN}.tsv"
-    # On a cluster: runs that share a job take turns in it, and a job gets the minutes that its runs should need.
+    # On a cluster, runs that share a job run one after the other, and a job requests the minutes that they should need.
     group:
-        shares_a_job
+        group_of
     threads: 1
     resources:
         gpu=GPUS,
@@ -38,10 +38,10 @@ rule train:
         config=train_json,
         run=lambda wildcards, output: run_of(wildcards).id,
         read=lambda wildcards, output: " ".join(
-            f"--{name} {path}" for name, path in read_by(wildcards).items()
+            f"--{name} {path}" for name, path in input_files_of(wildcards).items()
         ),
-    # The trap: Slurm ends a job by SIGTERM to all its processes, and what is left when the shell is gone gets SIGKILL. So
-    # the shell waits until the training has saved itself.
+    # Slurm ends a job by SIGTERM to all its processes, and by SIGKILL once the shell has exited. With the trap the
+    # shell waits until the training has saved its checkpoint.
     shell:
         "trap : TERM; printf '%s\\n' {params.config:q} > {output.config} && "
         "python -m daso train --managed --config {output.config} --store data/store/{wildcards.dataset} "
