@@ -193,13 +193,13 @@ def _disk(params: Params, keys: Keys, todo: Sequence[Run], machine: Machine) -> 
     for run in todo:
         if (run.dataset, run.method) not in size:
             size[run.dataset, run.method] = bytes_of(keys.resolved(run), _images(params, run))
-    each = [size[run.dataset, run.method] for run in todo]
-    largest = max((bytes_.state for bytes_ in each), default=0)
+    sizes = [size[run.dataset, run.method] for run in todo]
+    largest = max((run.state for run in sizes), default=0)
     parts = {
         "images": stores,
         "splits": splits,
-        "results": sum(bytes_.results for bytes_ in each),
-        "TensorBoard": sum(bytes_.events for bytes_ in each),
+        "results": sum(run.results for run in sizes),
+        "TensorBoard": sum(run.events for run in sizes),
         "checkpoints": 2 * machine.at_once * largest,  # a new one is complete before the old one is deleted
     }
     needed, free = sum(parts.values()), shutil.disk_usage(Path.cwd()).free
