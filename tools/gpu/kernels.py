@@ -56,9 +56,9 @@ def main(mode: str, precision: str) -> None:
 
 def _kernels(run: Trainer) -> list[tuple[str, float, float]]:
     """Return name, start and end in microseconds of each kernel of the next steps, within one chunk."""
-    take = breakdown.steps_at_hand(run, STEPS)
+    run_steps = breakdown.prepare_steps(run, STEPS)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        take()
+        run_steps()
         wait(DEVICE)
     events: list[Any] = profiler.events()
     return [(e.name, e.time_range.start, e.time_range.end) for e in events if e.device_type.name == "CUDA"]

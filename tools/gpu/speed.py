@@ -17,8 +17,8 @@ import torch
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
 from daso.planning.synthetic import random_data, timed, trainer, wait
-from tools.bench.contenders import Contender, Ours
-from tools.bench.replicas import Together
+from tools.bench.contenders import Contender, Engine
+from tools.bench.replicas import ConcurrentRuns
 from tools.bench.setup import Bench, tiny
 from tools.bench.steps import EVALUATED
 from tools.gpu import results
@@ -49,7 +49,7 @@ def pace() -> None:
                 row |= {"network": protocol["network"], "image_size": config["dataset"]["image_size"]}
                 row |= {"unlabeled_ratio": method["unlabeled_ratio"], "evaluate_every": protocol["evaluation"]["every"]}
                 config = tiny(config) if DRY else config
-                group = Together(Bench([config], DEVICE, 1, (), DRY), config, number)
+                group = ConcurrentRuns(Bench([config], DEVICE, 1, (), DRY), config, number)
                 row |= measured(group) | {"evaluation_ms": evaluation}
                 for run in group.runs:
                     run.program.close()
@@ -72,7 +72,7 @@ def modes(variants: str) -> None:
     for variant in variants.split(","):
         mode, precision = variant.split(":")
         with results.row("mode", method=MAIN, mode=mode, precision=precision) as row, _backend(precision):
-            contender = Ours(wide_config(precision=precision.partition("-")[0]), DEVICE, mode_of(mode))
+            contender = Engine(wide_config(precision=precision.partition("-")[0]), DEVICE, mode_of(mode))
             row |= measured(contender)
             if DEVICE.type == "cuda":
                 row["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)

@@ -19,7 +19,7 @@ from daso.errors import DasoError
 from tests.finished import finish
 from tools.bench import parity
 from tools.bench.__main__ import main
-from tools.bench.parity import altered
+from tools.bench.parity import with_precision
 from tools.bench.parity_page import Outcome, Pair, Setup, markdown, section
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,13 +158,13 @@ def test_the_command_on_the_page_is_the_one_that_was_given(changes, monkeypatch)
 def test_a_key_of_its_own_for_every_precision_and_budget():
     """The protocol of this suite is fp32: its runs in fp32 are the runs themselves."""
     keys = [
-        Keys(altered(PARAMS, "smoke", precision, 5, steps)).train(SMOKE)
+        Keys(with_precision(PARAMS, "smoke", precision, 5, steps)).train(SMOKE)
         for precision, steps in (("fp32", None), ("bf16", None), ("fp32", 20), ("bf16", 20))
     ]
     assert len(set(keys)) == 4
     assert keys[0] == Keys(PARAMS).train(SMOKE)
     assert PARAMS.protocols["smoke"]["precision"] == "fp32"  # as before
-    assert expand_suite(altered(PARAMS, "smoke", "bf16", 4), "smoke")["seeds"] == [0, 1, 2, 3]
+    assert expand_suite(with_precision(PARAMS, "smoke", "bf16", 4), "smoke")["seeds"] == [0, 1, 2, 3]
 
 
 def test_nothing_is_trained_twice(here, monkeypatch):
@@ -231,15 +231,15 @@ def test_results_of_another_suite_stay(here, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ["fixmach"]}, "suite 'smoke' has no method 'fixmach'; did you mean 'fixmatch'"),
-        ({"methods": ["fixmatch_la"]}, "suite 'smoke' has no method 'fixmatch_la'"),
-        ({"settings": ["n1"]}, "suite 'smoke' has no setting 'n1'"),
-        ({"seeds": 0}, "seeds is 0 and must be at least 1"),
-        ({"jobs": 0}, "jobs is 0"),
-        ({"steps": 0}, "steps is 0"),
-        ({"margin": 0.0}, "the margin is 0 and must be above 0"),
-        ({"variants": ["fp32"]}, "'fp32' cannot be set against fp32"),
-        ({"variants": []}, "name a variant"),
+        ({"methods": ["fixmach"]}, "suite 'smoke': unknown method 'fixmach'; did you mean 'fixmatch'"),
+        ({"methods": ["fixmatch_la"]}, "suite 'smoke': unknown method 'fixmatch_la'"),
+        ({"settings": ["n1"]}, "suite 'smoke': unknown setting 'n1'"),
+        ({"seeds": 0}, "seeds: 0 is below the minimum 1"),
+        ({"jobs": 0}, "jobs: 0 is below"),
+        ({"steps": 0}, "steps: 0 is below"),
+        ({"margin": 0.0}, "margin: 0 is not above 0"),
+        ({"variants": ["fp32"]}, "unknown variant 'fp32' of fp32"),
+        ({"variants": []}, "no variant to compare with fp32"),
     ],
 )
 def test_refused_before_anything_is_done(here, options, message):

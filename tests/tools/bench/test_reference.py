@@ -66,5 +66,5 @@ def test_queue_by_hand():
 
 
 def test_other_methods_are_refused():
-    with pytest.raises(ParamsError, match="the reference knows fixmatch"):
+    with pytest.raises(ParamsError, match="the reference implements fixmatch"):
         Reference(config({"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}), CPU)

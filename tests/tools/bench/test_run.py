@@ -15,7 +15,7 @@ from tools.bench import contenders, steps
 from tools.bench.reference import plain_pytorch
 from tools.bench.run import run
 from tools.bench.setup import Bench, tiny
-from tools.bench.worker import Worker, workers
+from tools.bench.worker import Worker, start_workers
 
 
 @pytest.fixture(autouse=True)
@@ -63,17 +63,17 @@ def test_steps(tmp_path):
 
 def test_what_cannot_run_is_said_and_the_others_go_on(monkeypatch):
     def broken(name, *args):
-        if name == contenders.AT_HAND:
+        if name == contenders.REFERENCE_STEP:
             raise RuntimeError("no compiler\nand more")
-        return named(name, *args)
+        return create(name, *args)
 
-    named = contenders.named
-    monkeypatch.setattr(steps, "named", broken)
+    create = contenders.create
+    monkeypatch.setattr(steps, "create", broken)
     bench = Bench([tiny(config())], CPU, 1, ("eager",), quick=True)
     with ExitStack() as stack:
         found, failed = steps._contenders(bench, bench.config, stack)
     assert failed == ["fixmatch, reference, batches at hand: no compiler."]
-    assert contenders.AT_HAND not in found
+    assert contenders.REFERENCE_STEP not in found
     assert len(found) >= 2
 
 
@@ -137,14 +137,14 @@ def test_nothing_is_needed_that_a_machine_with_a_gpu_may_lack():
 @pytest.mark.usefixtures("quick_python")
 def test_a_process_that_fails_is_an_error():
     order = {"name": "ours, eager, fp32", "config": {}, "device": "cpu", "seconds": 0.0}
-    with pytest.raises(DasoError, match="a measuring process ended with status 1"), workers([order], 1):
+    with pytest.raises(DasoError, match="a worker process exited with status 1"), start_workers([order], 1):
         pass
 
 
 def test_a_worker_answers_line_by_line(monkeypatch):
     monkeypatch.setattr(sys, "executable", str(Path(__file__).with_name("echo.py")))
     worker = Worker({"first": 1}, threads=3)
-    assert worker.end() == {"line": {"first": 1}, "threads": "3"}
+    assert worker.receive() == {"line": {"first": 1}, "threads": "3"}
     assert worker.run(5) == {"line": 5, "threads": "3"}
     worker.close()
     assert worker.process.returncode == 0
@@ -165,9 +165,9 @@ def test_plain_settings_end_with_the_measurement():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"parts": ["speed"]}, "there is no part 'speed'; choose from augmentation"),
-        ({"configs": []}, "at least one configuration"),
-        ({"repeats": 0}, "one repetition"),
+        ({"parts": ["speed"]}, "unknown part 'speed'; choose from augmentation"),
+        ({"configs": []}, "at least one"),
+        ({"repeats": 0}, "repeats: 0 is below the minimum 1"),
         ({"modes": ["graph"]}, "needs a CUDA device"),
     ],
 )
