@@ -96,7 +96,7 @@ def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypat
     runs = [parse_run(params, run)]
     assert fit(params, runs, 1090.0, 2, unknown=False).startswith("1 runs take 1,025 s of 1030 s: fixmatch_daso 4.1 ms")
     with pytest.raises(
-        DasoError, match=r"take 1,025 s, 1020 s are there: fixmatch_daso 4.1 ms a step on cuda: Made Up"
+        DasoError, match=r"take 1,025 s, but 1020 s are available: fixmatch_daso 4.1 ms a step on cuda: Made Up"
     ):
         fit(params, runs, 1080.0, 2, unknown=False)
 
@@ -106,7 +106,7 @@ def test_an_unknown_pace_needs_a_flag(tmp_path, monkeypatch):
     params = load(ROOT / "params")
     runs = [parse_run(params, RUN.format(method)) for method in ("supervised", "supervised_la")]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DasoError, match=r"supervised, supervised_la: no GPU's pace .* at 0.78 ms a step or faster"):
+    with pytest.raises(DasoError, match=r"supervised, supervised_la: no pace of a GPU .* at 0.78 ms a step or faster"):
         fit(params, runs, 450.0, 2, unknown=False)
     assert "at 0.78 ms a step" in fit(params, runs, 450.0, 2, unknown=True)
 
@@ -168,4 +168,4 @@ def test_a_bundle_in_too_many_pieces_does_not_come_back(gpu, tmp_path, pieces, b
         **{"capture_output": True, "text": True, "check": True},
     )
     assert [path.suffix[1:] for path in sorted(out.glob("bundle.tar.gz.*"))] == back
-    assert ("3 pieces of 1 MiB, more than 2 can come back: none does" in done.stdout) == (not back)
+    assert ("3 pieces of 1 MiB exceed the maximum of 2; none is returned" in done.stdout) == (not back)

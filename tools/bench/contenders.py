@@ -99,7 +99,7 @@ class ReferenceWithLoaders(Contender):
         self.reference = Reference(config, device)
 
     def run(self, steps: int) -> float:
-        """Train for `steps` more steps; on CUDA, where loading may be the bottleneck, first consume what is prefetched."""
+        """Train for `steps` more steps; on CUDA, where loading may be slower, first consume prefetched batches."""
         batches = peers.Batches(self.config, self.views, self.workers, self.device)
         with plain_pytorch():
             _run_steps(self.reference, islice(batches, 1 if self.device.type == "cpu" else 4 * self.workers))
