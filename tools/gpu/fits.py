@@ -19,15 +19,15 @@ RESERVE = 60  # seconds of a budget for start-up, graph capture and packing
 
 
 def pace(params: Params, run: Run, replicas: int) -> Timed | None:
-    """Return the pace of a run's method on the slowest GPU, with `replicas` runs at once if measured there, else alone."""
+    """Return the pace of a run's method on the slowest GPU, with `replicas` runs at once if that was measured."""
     at_once, by_device = f"{replicas} at once", dict[str, Timed]()
-    for result in timed(params, run, every_mode=True):
-        in_graphs = "graph" in result.how.split(", ")  # the mode that `auto` chooses
-        if result.device.startswith("cuda") and in_graphs and (at_once in result.how or "at once" not in result.how):
-            known = by_device.get(result.device)
-            if known is None or (at_once in result.how and at_once not in known.how):
-                by_device[result.device] = result
-    return max(by_device.values(), key=lambda result: result.seconds, default=None)
+    for timing in timed(params, run, every_mode=True):
+        in_graphs = "graph" in timing.how.split(", ")  # the mode that `auto` chooses
+        if timing.device.startswith("cuda") and in_graphs and (at_once in timing.how or "at once" not in timing.how):
+            known = by_device.get(timing.device)
+            if known is None or (at_once in timing.how and at_once not in known.how):
+                by_device[timing.device] = timing
+    return max(by_device.values(), key=lambda timing: timing.seconds, default=None)
 
 
 def fit(params: Params, runs: Sequence[Run], budget: float, replicas: int, *, unknown: bool) -> str:
@@ -35,15 +35,15 @@ def fit(params: Params, runs: Sequence[Run], budget: float, replicas: int, *, un
     steps = sum(Work.of(params, run).steps for run in runs)
     needed = f"{steps:,} steps fit {budget:.0f} s at {1000 * (budget - RESERVE) / steps:.3g} ms a step or faster"
     paces = {run: pace(params, run, replicas) for run in runs}
-    if missing := [run.recipe for run, pace in paces.items() if pace is None]:
+    if missing := [run.recipe for run, timing in paces.items() if timing is None]:
         line = f"{', '.join(missing)}: no pace of a GPU in docs/benchmarks/; {needed}"
         if unknown:
             return line
         raise DasoError(f"{line}; record a GPU check, or continue with UNKNOWN_PACE=1")
-    known = {run: pace for run, pace in paces.items() if pace}
-    seconds = sum(Work.of(params, run).steps * pace.seconds for run, pace in known.items())
+    known = {run: timing for run, timing in paces.items() if timing}
+    seconds = sum(Work.of(params, run).steps * timing.seconds for run, timing in known.items())
     listed = "; ".join(
-        f"{run.recipe} {1000 * result.seconds:.3g} ms a step on {result}" for run, result in known.items()
+        f"{run.recipe} {1000 * timing.seconds:.3g} ms a step on {timing}" for run, timing in known.items()
     )
     if seconds > budget - RESERVE:
         raise DasoError(
