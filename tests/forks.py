@@ -3,7 +3,7 @@
 Starting such a program takes seconds of imports, and a workflow starts dozens. Here the program on PATH is a client of
 a few lines: it hands its arguments, environment, folder and streams to the server, which forks. The fork runs the
 project's own code, never imported by the server, and the client ends with its exit status. A signal to the client does
-not reach the fork, so whatever a test kills or interrupts is the real program: `Project.start`, `blows.begun`.
+not reach the fork, so whatever a test kills or interrupts is the real program: `Project.start`, `faults.background`.
 """
 
 import atexit

@@ -11,7 +11,7 @@ import pytest
 from daso.cli import main
 from daso.config.load import load
 from daso.config.resolve import data_config, split_config
-from tests.endurance.bad_input.inputs import METRICS, RAN, RUN, SPLIT, STORE, TRAINED, clear
+from tests.endurance.bad_input.cases import METRICS, TESTED, RUN, SPLIT, STORE, TRAINED, remove
 from tests.workflow.project import METHODS, PROTOCOL, ROOT, SETTING, SUITE
 
 
@@ -54,6 +54,6 @@ def here(project, request, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setenv("DASO_GPUS", "0")
     yield project
-    RAN.add(request.node.originalname)
-    left = [name for name in ("out", "out.json", "harm", "s") if clear(name)]
+    TESTED.add(request.node.originalname)
+    left = [name for name in ("out", "out.json", "harm", "s") if remove(name)]
     assert not left, f"half a result: {left}"

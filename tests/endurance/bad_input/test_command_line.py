@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.endurance.bad_input.inputs import JUDGE, RUN, SPLIT, STORE
+from tests.endurance.bad_input.cases import CHECKER, RUN, SPLIT, STORE
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
-OTHER_RUNS = (
+BAD_RUNS = (
     *("", "/", "a/b/c/d/s0", "../../x/y/s0", f"{RUN}9" * 3),
     *(RUN.replace("s0", word) for word in ("s²", "s" + "9" * 5000, "s", "s-1")),
     *(RUN.replace("supervised", word) for word in ("..", "", "supervised.", "supervised.x")),
     *(RUN.replace("supervised", word) for word in ("a\nb", "\x1b[2J", "ü", "*")),
 )
-OTHER_CELLS = ("", "table 99", "t1 r99 c1", "t1 r0 c0", "t" + "9" * 5000, "table one", "t1 r² c1", "\0", "a\nb")
-NO_PLACES = ("x" * 300, "config.json/x", "/".join(["y" * 200] * 30))
-WORDS = [
-    *(("resolve", word) for word in OTHER_RUNS),
+BAD_CELLS = ("", "table 99", "t1 r99 c1", "t1 r0 c0", "t" + "9" * 5000, "table one", "t1 r² c1", "\0", "a\nb")
+BAD_PATHS = ("x" * 300, "config.json/x", "/".join(["y" * 200] * 30))
+BAD_ARGUMENTS = [
+    *(("resolve", word) for word in BAD_RUNS),
     *(("explain", word) for word in ("", "+", "fixmatch++", "x" * 3000, "a\nb", "../x", "\0", "daso+daso")),
-    *(("cell", word) for word in OTHER_CELLS),
+    *(("cell", word) for word in BAD_CELLS),
     *(("list", word) for word in ("", "rund", "../tiny", "a\nb", "\ud800")),
     *(("report", "--suite", word, "--out", "out") for word in ("", "..", "../../etc", "Tiny", "a\nb", "\ud800")),
     *(("keep", word) for word in ("", "x", "../../a/b/s0")),
@@ -30,15 +30,15 @@ WORDS = [
     *(("train", RUN, "--device", "cpu", "--mode", word) for word in ("", "fast", "graph")),
     *(("train", RUN, "--device", "cpu", "--replicas", word) for word in ("0", "-3")),
     *(("download", word, "--out", "out") for word in ("", "digit", "../digits", "a\nb")),
-    *(("adopt", word) for word in NO_PLACES),
-    *(("bundle", RUN, "--out", word) for word in NO_PLACES),
-    *(("download", "digits", "--out", word) for word in NO_PLACES),
-    *(("report", "--suite", "tiny", "--out", word) for word in NO_PLACES),
-    *(("split", "--check", word, "--store", STORE.as_posix()) for word in NO_PLACES),
-    *(("split", "--check", SPLIT.as_posix(), "--store", word) for word in NO_PLACES),
-    *(("train", "--bundle", word) for word in NO_PLACES),
+    *(("adopt", word) for word in BAD_PATHS),
+    *(("bundle", RUN, "--out", word) for word in BAD_PATHS),
+    *(("download", "digits", "--out", word) for word in BAD_PATHS),
+    *(("report", "--suite", "tiny", "--out", word) for word in BAD_PATHS),
+    *(("split", "--check", word, "--store", STORE.as_posix()) for word in BAD_PATHS),
+    *(("split", "--check", SPLIT.as_posix(), "--store", word) for word in BAD_PATHS),
+    *(("train", "--bundle", word) for word in BAD_PATHS),
 ]
-NOWHERE = (
+BAD_SOURCES = (
     *("file:///etc/passwd", "ftp://x/y", "x://", "http://", "http://127.0.0.1:1/a", "://", "http://[::1", "nowhere"),
     *("~nobody/x", ".", "/dev/null", "a\nb", "http://a b/\r\nc", "https://\udcff/"),
 )
@@ -54,18 +54,18 @@ NOWHERE = (
 def test_environment_variables_that_are_wrong(monkeypatch, name, value):
     monkeypatch.setenv("DASO_GPUS", "1")
     monkeypatch.setenv(name, value)
-    JUDGE.refused("environment", f"{name}={value}", "train", RUN, says=name)
+    CHECKER.refuses("environment", f"{name}={value}", "train", RUN, says=name)
 
 
-@pytest.mark.parametrize("words", WORDS, ids=lambda words: ascii(" ".join(words))[:60])
+@pytest.mark.parametrize("words", BAD_ARGUMENTS, ids=lambda words: ascii(" ".join(words))[:60])
 def test_words_that_name_nothing(words):
-    JUDGE.refused("words", "\n".join(words), *words)
+    CHECKER.refuses("words", "\n".join(words), *words)
 
 
-@pytest.mark.parametrize("where", NOWHERE, ids=ascii)
+@pytest.mark.parametrize("where", BAD_SOURCES, ids=ascii)
 def test_sources_that_are_nowhere(where, monkeypatch):
     monkeypatch.setenv("DASO_BAD", where)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     source = {"kind": "cifar10", "urls": [], "md5": "0" * 32, "override": "DASO_BAD"}
     Path("own.json").write_text(json.dumps({"dataset": "own", "source": source, "num_classes": 10, "image_size": 32}))
-    JUDGE.refused("sources", where, "download", "--config", "own.json", "--out", "out")
+    CHECKER.refuses("sources", where, "download", "--config", "own.json", "--out", "out")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.endurance.bad_input.inputs import FILES, JUDGE, LIST, RUN, SPECIAL, TEXTS, damaged, fuzz
-from tests.endurance.bad_input.judge import instead
+from tests.endurance.bad_input.cases import FILES, CHECKER, LIST, RUN, SPECIAL, BAD_YAMLS, damaged, fuzz
+from tests.endurance.bad_input.checker import replaced_file
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
 VALUES = {
@@ -33,10 +33,10 @@ WRONG = (
 
 @pytest.mark.parametrize("kind", FILES)
 def test_params_that_are_no_such_yaml(kind):
-    for name, content in TEXTS.items():
-        with instead(FILES[kind], content):
-            said = JUDGE.refused(f"params {name}", kind.encode() + content, *LIST)
-            assert FILES[kind] in said, said
+    for name, content in BAD_YAMLS.items():
+        with replaced_file(FILES[kind], content):
+            output = CHECKER.refuses(f"params {name}", kind.encode() + content, *LIST)
+            assert FILES[kind] in output, output
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -50,9 +50,9 @@ def test_params_with_values_that_cannot_be(kind):
             content = (
                 f"{key}: {word}\n{''.join(f'{name}: {json.dumps(value)}{chr(10)}' for name, value in rest.items())}"
             )
-            with instead(FILES[kind], content.encode()):
-                if JUDGE.survived("values", content, *LIST):
-                    JUDGE.survived("values", content, "resolve", RUN)
+            with replaced_file(FILES[kind], content.encode()):
+                if CHECKER.accepts("values", content, *LIST):
+                    CHECKER.accepts("values", content, "resolve", RUN)
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -61,10 +61,10 @@ def test_params_with_broken_bits(kind):
 
     @fuzz(25)
     @given(st.lists(st.tuples(st.integers(0, 8 * len(whole) - 1)), min_size=1, max_size=6), st.integers(0, 3))
-    def broken(places, way):
-        with instead(FILES[kind], damaged(whole, [place for (place,) in places], way)) as path:
+    def broken(positions, damage):
+        with replaced_file(FILES[kind], damaged(whole, [position for (position,) in positions], damage)) as path:
             content = path.read_bytes()
-            JUDGE.survived("broken params", content, *LIST)
+            CHECKER.accepts("broken params", content, *LIST)
 
     broken()
 
@@ -74,10 +74,10 @@ def test_names_of_files_that_cannot_be():
     odd = ("a b", "..x", "A", "ü", "a\nb", "a'b", "%s", "{x}", "-" * 200 + "Z", "a.b", os.fsdecode(b"\xff\xfe"))
     for name in odd:
         path = Path("params/methods") / f"{name}.yaml"
-        with instead(path, method):
-            JUDGE.refused("names", name.encode("utf-8", "surrogateescape"), *LIST)
-    with instead("params/methods/short.yml", method):
-        JUDGE.refused("names", "yml", *LIST, says="files end in .yaml")
+        with replaced_file(path, method):
+            CHECKER.refuses("names", name.encode("utf-8", "surrogateescape"), *LIST)
+    with replaced_file("params/methods/short.yml", method):
+        CHECKER.refuses("names", "yml", *LIST, says="files end in .yaml")
 
 
 def test_params_that_are_no_files(tmp_path):
@@ -87,7 +87,7 @@ def test_params_that_are_no_files(tmp_path):
         path.unlink()
         make(path)
         try:
-            JUDGE.refused("no file", f"params {name}", *LIST, says=str(path))
+            CHECKER.refuses("no file", f"params {name}", *LIST, says=str(path))
         finally:
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
             path.write_bytes(whole)

@@ -12,11 +12,11 @@ import pytest
 from daso.data.files import checksummed
 from daso.report.published import PUBLISHED
 from tests.endurance.bad_input import bad_archives
-from tests.endurance.bad_input.inputs import CHECK, EVALUATE, JUDGE, SPECIAL, STORE, TRAINED
-from tests.endurance.bad_input.judge import instead
+from tests.endurance.bad_input.cases import CHECK, EVALUATE, CHECKER, SPECIAL, STORE, TRAINED
+from tests.endurance.bad_input.checker import replaced_file
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
-CSVS = {
+BAD_CSVS = {
     "nothing": "",
     "a heading": "source,table,dataset\n",
     "no NUL": "\0",
@@ -55,22 +55,22 @@ def test_published_numbers_that_are_none(tmp_path, monkeypatch):
     path = tmp_path / "results.csv"
     for module in ("daso.planning.cell", "daso.report.suite_report"):
         monkeypatch.setattr(f"{module}.PUBLISHED", path)
-    for text in CSVS.values():
+    for text in BAD_CSVS.values():
         content = text
         for word, part in parts.items():
             content = content.replace(f"{{{word}}}", part)
         path.write_bytes(content.encode("latin-1"))
-        JUDGE.refused("published", content, "cell", "table 1", says="results.csv")
-        JUDGE.refused("published", content, "report", "--suite", "tiny", "--out", "out", says="results.csv")
+        CHECKER.refuses("published", content, "cell", "table 1", says="results.csv")
+        CHECKER.refuses("published", content, "report", "--suite", "tiny", "--out", "out", says="results.csv")
     for make in SPECIAL.values():
         path.unlink()
         make(path)
-        JUDGE.refused("no file", f"published {make}", "cell", "table 1", says="results.csv")
+        CHECKER.refuses("no file", f"published {make}", "cell", "table 1", says="results.csv")
         path.rmdir() if path.is_dir() else path.unlink()
         path.touch()
 
 
-HISTORIES = {
+BAD_HISTORIES = {
     "nothing": b"",
     "a heading": b"step,test_top1,test_top1_la\n",
     "no step": b"a,b\n1,2\n",
@@ -87,20 +87,30 @@ HISTORIES = {
 
 def test_histories_and_predictions_that_are_none():
     """Damaged, and whole by their digest."""
-    answers = {"logits": np.zeros((3, 10), np.float32), "labels": np.array([0, 1, 2])}
-    wrong = [answers | {"labels": np.array([0, 1, 99])}, answers | {"logits": np.zeros(3)}, {"labels": np.zeros(3)}]
-    wrong += [answers | {"labels": np.array(["a"])}, answers | {"logits": np.zeros((4, 10))}]
+    predictions = {"logits": np.zeros((3, 10), np.float32), "labels": np.array([0, 1, 2])}
+    wrong = [
+        predictions | {"labels": np.array([0, 1, 99])},
+        predictions | {"logits": np.zeros(3)},
+        {"labels": np.zeros(3)},
+    ]
+    wrong += [predictions | {"labels": np.array(["a"])}, predictions | {"logits": np.zeros((4, 10))}]
     files = [npz(arrays) for arrays in wrong]
-    files += [npz({"logits": np.array([bad_archives.Malice()], object)}), b"", b"PK\x03\x04", bytes(99), files[0][:-40]]
-    for name, contents in (("history.csv", HISTORIES.values()), ("predictions.npz", files)):
+    files += [
+        npz({"logits": np.array([bad_archives.WritesFile()], object)}),
+        b"",
+        b"PK\x03\x04",
+        bytes(99),
+        files[0][:-40],
+    ]
+    for name, contents in (("history.csv", BAD_HISTORIES.values()), ("predictions.npz", files)):
         for content in contents:
-            with instead(TRAINED / name, content):
-                JUDGE.refused(name, content, *EVALUATE, says=f"snakemake {TRAINED / name}")
+            with replaced_file(TRAINED / name, content):
+                CHECKER.refuses(name, content, *EVALUATE, says=f"snakemake {TRAINED / name}")
                 tree = json.loads((TRAINED / "train.json").read_text())
                 del tree["sha256"]
                 tree["files"][name] = hashlib.sha256(content).hexdigest()
-                with instead(TRAINED / "train.json", checksummed(tree)):
-                    JUDGE.refused(name, b"whole" + content, *EVALUATE, says=f"{TRAINED / name}")
+                with replaced_file(TRAINED / "train.json", checksummed(tree)):
+                    CHECKER.refuses(name, b"whole" + content, *EVALUATE, says=f"{TRAINED / name}")
     assert not Path("harm").exists()
 
 
@@ -113,7 +123,7 @@ def npz(arrays):
 def test_arrays_of_a_store_that_are_none():
     for name in ("train_labels.npy", "train_images.npy"):
         whole, objects = (STORE / name).read_bytes(), io.BytesIO()
-        np.save(objects, np.array([bad_archives.Malice()] * 5, object), allow_pickle=True)
+        np.save(objects, np.array([bad_archives.WritesFile()] * 5, object), allow_pickle=True)
         contents = [
             b"",
             bytes(200),
@@ -131,6 +141,6 @@ def test_arrays_of_a_store_that_are_none():
             whole.replace(b"|u1", b"|V1"),
         ]
         for content in set(contents) - {whole}:
-            with instead(STORE / name, content):
-                JUDGE.refused("arrays", content, *CHECK, says=name)
+            with replaced_file(STORE / name, content):
+                CHECKER.refuses("arrays", content, *CHECK, says=name)
     assert not Path("harm").exists()

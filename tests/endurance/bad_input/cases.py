@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from tests.endurance.bad_input.judge import Judge
+from tests.endurance.bad_input.checker import Checker
 from tests.workflow.project import SETTING
 
 RUN = f"digits/{SETTING}/tiny/supervised/s0"
@@ -16,8 +16,8 @@ CHECK = ("split", "--check", SPLIT, "--store", STORE)
 LIST = ("list", "runs")
 REPORT = ("report", "--suite", "tiny", "--out", "out")
 EVALUATE = ("evaluate", "--run", TRAINED, "--out", "out.json")
-JUDGE = Judge()
-RAN = set()
+CHECKER = Checker()
+TESTED = set()
 FILES = {
     "dataset": "params/datasets/digits.yaml",
     "method": "params/methods/supervised.yaml",
@@ -28,7 +28,7 @@ FILES = {
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(12)
 )
-TEXTS = {
+BAD_YAMLS = {
     "nothing": b"",
     "a comment": b"# nothing\n",
     "null": b"null\n",
@@ -67,7 +67,7 @@ TEXTS = {
     "many keys": b"".join(b"k%d: 1\n" % i for i in range(20_000)),
     "a BOM in the middle": "title: x\n\ufeffsteps: 1\n".encode(),
 }
-JSONS = {
+BAD_JSONS = {
     "nothing": b"",
     "a brace": b"{",
     "an empty one": b"{}",
@@ -105,17 +105,17 @@ def fuzz(examples):
     )
 
 
-def damaged(whole, places, way):
+def damaged(whole, positions, damage):
     """Bits flipped, a piece cut off, doubled or dropped."""
-    content, cut = bytearray(whole), places[0] // 8
-    if way == 0:
-        for place in places:
-            content[place // 8] ^= 1 << place % 8
+    content, cut = bytearray(whole), positions[0] // 8
+    if damage == 0:
+        for position in positions:
+            content[position // 8] ^= 1 << position % 8
         return bytes(content)
-    return (whole[:cut], whole[:cut] + whole, whole[:cut] + whole[cut + 7 :])[way - 1]
+    return (whole[:cut], whole[:cut] + whole, whole[:cut] + whole[cut + 7 :])[damage - 1]
 
 
-def clear(name):
+def remove(name):
     """Whether something of that name was there; now it is not."""
     path = Path(name)
     there = path.exists()

@@ -10,10 +10,10 @@ from pathlib import Path
 from daso.cli import main
 
 SECONDS = 30  # far more than any input is worth
-ROOM = 3 * 2**30  # bytes that a process may grow by
+MEMORY = 3 * 2**30  # bytes that a process may grow by
 
 
-class Judge:
+class Checker:
     """Calls verbs in this process and keeps the digest of every input that was refused or handled as documented."""
 
     def __init__(self):
@@ -29,59 +29,59 @@ class Judge:
         """Distinct inputs, whatever their family."""
         return len(set().union(*self.seen.values()))
 
-    def refused(self, family, content, *argv, says="", lines=1, verb=main):
+    def refuses(self, family, content, *argv, says="", lines=1, verb=main):
         """A call that must end with status 1 and so many lines, or more where each names a file of params/."""
-        status, said = call(*argv, verb=verb)
+        status, output = call(*argv, verb=verb)
         assert status == 1, f"taken for good: {content!r:.300}"
-        fine(said, lines)
-        assert says in said, said
+        assert_readable(output, lines)
+        assert says in output, output
         self.count(family, content)
-        return said
+        return output
 
-    def survived(self, family, content, *argv, verb=main):
+    def accepts(self, family, content, *argv, verb=main):
         """A call that may find that the input is good; whether it does."""
-        status, said = call(*argv, verb=verb)
+        status, output = call(*argv, verb=verb)
         assert status in (0, 1), status
         if status:
-            fine(said, 1)
+            assert_readable(output, 1)
             self.count(family, content)
         return status == 0
 
-    def handled(self, family, content, *argv):
+    def succeeds(self, family, content, *argv):
         """A call that must do what is documented of such an input."""
-        status, said = call(*argv)
-        assert status == 0, said
+        status, output = call(*argv)
+        assert status == 0, output
         self.count(family, content)
 
 
-def fine(said, lines):
+def assert_readable(output, lines):
     """What was said is text for a person: no traceback, no control characters, and not too much of it."""
-    told = said.split("\n")[:-1]
-    assert "Traceback" not in said
-    assert said.isascii() or said.replace("\n", "").isprintable(), repr(said)
-    assert all(line.replace("\t", " ").isprintable() for line in told), repr(said)
-    assert all(10 < len(line) < 2000 for line in told), said[:3000]
-    assert len(told) == lines or (len(told) < 60 and all(line.startswith("params/") for line in told)), said[:3000]
+    told = output.split("\n")[:-1]
+    assert "Traceback" not in output
+    assert output.isascii() or output.replace("\n", "").isprintable(), repr(output)
+    assert all(line.replace("\t", " ").isprintable() for line in told), repr(output)
+    assert all(10 < len(line) < 2000 for line in told), output[:3000]
+    assert len(told) == lines or (len(told) < 60 and all(line.startswith("params/") for line in told)), output[:3000]
 
 
 def call(*argv, verb=main):
     """Status of a verb and what it wrote to stderr."""
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), limited():
+    output = io.StringIO()
+    with contextlib.redirect_stderr(output), contextlib.redirect_stdout(io.StringIO()), resource_limits():
         status = verb([str(word) for word in argv])
-    return status, said.getvalue()
+    return status, output.getvalue()
 
 
 @contextlib.contextmanager
-def limited():
+def resource_limits():
     """No hang and no explosion: an alarm, and a limit to the memory."""
 
-    def ring(number, frame):
+    def on_alarm(number, frame):
         raise AssertionError(f"still at work after {SECONDS} seconds")
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    before, old = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, ring)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, before[1]))
+    before, old = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, on_alarm)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
     signal.alarm(SECONDS)
     try:
         yield
@@ -92,7 +92,7 @@ def limited():
 
 
 @contextlib.contextmanager
-def instead(path, content):
+def replaced_file(path, content):
     """A file with other content for a while; None: without the file."""
     path = Path(path)
     whole = path.read_bytes() if path.exists() else None

@@ -13,35 +13,35 @@ from pathlib import Path
 
 import pytest
 
-from tests.endurance.bad_input.inputs import FILES, JSONS, JUDGE, LIST, RAN, TEXTS, readers
-from tests.endurance.bad_input.judge import fine, instead
+from tests.endurance.bad_input.cases import FILES, BAD_JSONS, CHECKER, LIST, TESTED, BAD_YAMLS, readers
+from tests.endurance.bad_input.checker import assert_readable, replaced_file
 from tests.workflow.project import ROOT
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
-WANTED = 500
+REQUIRED = 500
 
 
 def test_in_processes_of_their_own():
     """What a user sees, the lines of the interpreter included."""
-    cases = [(path, content, argv) for path, argv in readers() for content in list(JSONS.values())[1:4]]
-    cases += [(Path(file), TEXTS[name], LIST) for file in FILES.values() for name in ("a bomb", "no text")]
+    cases = [(path, content, argv) for path, argv in readers() for content in list(BAD_JSONS.values())[1:4]]
+    cases += [(Path(file), BAD_YAMLS[name], LIST) for file in FILES.values() for name in ("a bomb", "no text")]
     for path, content, argv in random.Random(0).sample(cases, 8):
-        with instead(path, content):
+        with replaced_file(path, content):
             done = subprocess.run(
                 [sys.executable, "-m", "daso", *map(str, argv)],
                 **{"capture_output": True, "text": True, "timeout": 120, "check": False},
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
         assert done.returncode == 1, done
-        fine(done.stderr, 1)
-        JUDGE.count("processes", str(path).encode() + content)
+        assert_readable(done.stderr, 1)
+        CHECKER.count("processes", str(path).encode() + content)
 
 
 def test_there_were_enough_of_them():
     """By their digests; the same bytes for another reader are another input."""
     trees = (ast.parse(path.read_text()) for path in Path(__file__).parent.glob("test_*.py"))
     mine = {node.name for tree in trees for node in tree.body if getattr(node, "name", "").startswith("test_")}
-    missing = mine - RAN - {"test_there_were_enough_of_them"}
+    missing = mine - TESTED - {"test_there_were_enough_of_them"}
     if missing:
         pytest.skip(f"not all tests of this folder have run here: {len(missing)} are missing")
-    assert JUDGE.total >= WANTED, {family: len(seen) for family, seen in JUDGE.seen.items()}
+    assert CHECKER.total >= REQUIRED, {family: len(seen) for family, seen in CHECKER.seen.items()}
