@@ -47,7 +47,7 @@ CHANGES = (
         runs(DASO, seeds=(0, 1)),
     ),
     (
-        "an option without effect on results",
+        "an option without effect",
         edit("protocols/tiny.yaml", lambda tree: tree.update(checkpoint_every=3)),
         REPORT,
     ),

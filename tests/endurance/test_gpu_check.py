@@ -1,4 +1,4 @@
-"""The GPU check as a dry run on a CPU: parts, hidden modules, recording, the limit of a budget, training of a bundle."""
+"""The GPU check as a dry run on a CPU: parts, hidden modules, recording, budgets, training of a bundle."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def test_dry_run_is_not_recorded(results, tmp_path):
 
 
 def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypatch):
-    """4 ms a step and 50 ms for an evaluation every 500 steps: 4.1 ms; 250,000 steps take 1,025 s, 60 s are reserved."""
+    """4 ms a step and 50 ms for an evaluation every 500 steps: 4.1 ms; 250,000 steps: 1,025 s, and 60 s reserved."""
     _, tree = results
     pace = {"ms": 4.0, "low": 4.0, "high": 4.0, "evaluation_ms": 50.0, "mode": "graph", "precision": "bf16"}
     rows = [row | pace if row["kind"] == "pace" else row for row in tree["results"]]

@@ -1,4 +1,4 @@
-"""Zips and tar archives that are damaged, that lie about themselves, or that want to do harm."""
+"""Zip and tar archives that are damaged, inconsistent or malicious."""
 
 import gzip
 import io
@@ -8,11 +8,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from tests.endurance.bad_input.bad_images import good_images, plain, encode
+from tests.endurance.bad_input.bad_images import encode, good_images, plain
 
 
 def make_zip(files=None, more=(), kind=zipfile.ZIP_DEFLATED):
-    """A zip of good images and of (name, content) more."""
+    """Return a zip of good images, or of `files`, and of additional (name, content)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", kind) as archive:
         for name, content in [*(good_images() if files is None else files).items(), *more]:
@@ -21,7 +21,10 @@ def make_zip(files=None, more=(), kind=zipfile.ZIP_DEFLATED):
 
 
 def with_field(content, name, at, value, local=None):
-    """The central directory's entry of a file with another field; `local`: also in its own header, at that place."""
+    """Return a zip with a changed field at an offset of a file's entry in the central directory.
+
+    `local` is the offset at which to change the file's local header, too.
+    """
     content = bytearray(content)
     name = name.encode()
     position = content.rindex(name) - 46
@@ -54,7 +57,7 @@ def duplicate_entries():
 
 
 def overlapping():
-    """Two entries of the directory that point to one file."""
+    """Return a zip with two directory entries for one file."""
     content = make_zip(more=[(NAME, encode(plain())), ("train/a/y.png", encode(plain()))])
     first = content.index(NAME.encode()) - 30
     return with_field(content, "train/a/y.png", 42, struct.pack("<I", first))
@@ -62,36 +65,36 @@ def overlapping():
 
 BAD_ZIPS = {
     "nothing": lambda: b"",
-    "a magic number": lambda: b"PK\x03\x04",
+    "only a magic number": lambda: b"PK\x03\x04",
     "an empty zip": lambda: make_zip({}),
     "half": lambda: make_zip()[: len(make_zip()) // 2],
-    "without its end": lambda: make_zip()[:-10],
-    "no zip": lambda: bytes(1000),
+    "no end record": lambda: make_zip()[:-10],
+    "not a zip": lambda: bytes(1000),
     "a gzip": lambda: gzip.compress(b"x" * 100, mtime=0),
     "a flipped bit": lambda: flipped(make_zip()),
     "encrypted": lambda: with_field(zip_with(), NAME, 8, b"\x01\x00", local=6),
-    "another way of packing": lambda: with_field(zip_with(), NAME, 10, b"\x63\x00", local=8),
-    "lzma that is none": lambda: with_field(zip_with(), NAME, 10, b"\x0e\x00", local=8),
-    "bzip2 that is none": lambda: with_field(zip_with(), NAME, 10, b"\x0c\x00", local=8),
+    "an unknown compression": lambda: with_field(zip_with(), NAME, 10, b"\x63\x00", local=8),
+    "invalid lzma": lambda: with_field(zip_with(), NAME, 10, b"\x0e\x00", local=8),
+    "invalid bzip2": lambda: with_field(zip_with(), NAME, 10, b"\x0c\x00", local=8),
     "a wrong checksum": lambda: with_field(zip_with(), NAME, 16, b"\0\0\0\0"),
-    "says that it is smaller": lambda: with_field(zip_with(), NAME, 24, struct.pack("<I", 20)),
-    "says that it is gigantic": lambda: with_field(zip_with(), NAME, 24, struct.pack("<I", 2**32 - 2)),
-    "begins outside": lambda: with_field(zip_with(), NAME, 42, struct.pack("<I", 2**31)),
-    "begins elsewhere": lambda: with_field(zip_with(), NAME, 42, struct.pack("<I", 7)),
+    "a size that is too small": lambda: with_field(zip_with(), NAME, 24, struct.pack("<I", 20)),
+    "a gigantic size": lambda: with_field(zip_with(), NAME, 24, struct.pack("<I", 2**32 - 2)),
+    "an offset beyond the end": lambda: with_field(zip_with(), NAME, 42, struct.pack("<I", 2**31)),
+    "a wrong offset": lambda: with_field(zip_with(), NAME, 42, struct.pack("<I", 7)),
     "a bomb": lambda: zip_with(bytes(2**29)),
     "a bomb behind an image": lambda: zip_with(encode(plain()) + bytes(2**29)),
-    "twins": duplicate_entries,
-    "two names of one file": overlapping,
-    "slips": lambda: make_zip({}, [("../slip.png", b"x"), ("../../slip2/train/a/x.png", encode(plain()))]),
-    "slips to the root": lambda: make_zip({}, [("/slip.png", encode(plain()))]),
+    "duplicate entries": duplicate_entries,
+    "two entries of one file": overlapping,
+    "path traversal": lambda: make_zip({}, [("../slip.png", b"x"), ("../../slip2/train/a/x.png", encode(plain()))]),
+    "an absolute path": lambda: make_zip({}, [("/slip.png", encode(plain()))]),
     "backslashes without classes": lambda: make_zip({rf"{part}\0.png": encode(plain()) for part in ("train", "test")}),
     "a link": lambda: zip_with(b"/etc/passwd"),
     "only folders": lambda: make_zip({}, [("train/a/", b""), ("test/a/", b"")]),
-    "a class of two lines": lambda: make_zip(
+    "a line break in a class": lambda: make_zip(
         more=[(f"{part}/a\nb/x.png", encode(plain())) for part in ("train", "test")]
     ),
     "a zip in a zip": lambda: make_zip({"images.zip": make_zip()}),
-    "an image that is empty": lambda: make_zip(more=[(NAME, b"\0")]),
+    "an image of one zero byte": lambda: make_zip(more=[(NAME, b"\0")]),
 }
 BATCHES = {
     "cifar10": [f"cifar-10-batches-py/{name}" for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")],
@@ -101,7 +104,7 @@ BATCHES = {
 
 
 def make_tar(members):
-    """A .tar.gz of (TarInfo or name, content)."""
+    """Return a .tar.gz of (TarInfo or name, content)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in members:
@@ -113,12 +116,12 @@ def make_tar(members):
 
 
 def in_every_batch(content):
-    """An archive whose batches all hold this."""
+    """Return a function that makes an archive with this content in each batch of a dataset kind."""
     return lambda kind: make_tar([(name, content) for name in BATCHES[kind]])
 
 
 class WritesFile:
-    """Unpickled, it makes a file."""
+    """Object that creates a file when it is unpickled."""
 
     def __reduce__(self):
         return Path.touch, (Path("harm"),)
@@ -134,7 +137,7 @@ def tar_of_links(kind):
 
 
 def bomb(kind):
-    """Gigabytes of zeroes before the batches; packed, some megabytes."""
+    """Return an archive whose first member is declared as 64 GiB of zeroes."""
     info = tarfile.TarInfo("zeroes")
     info.size = 2**36
     head = info.tobuf()
@@ -142,7 +145,7 @@ def bomb(kind):
 
 
 def oversized(kind):
-    """A batch that says it has a terabyte."""
+    """Return an archive whose first batch is declared as one terabyte."""
     info = tarfile.TarInfo(BATCHES[kind][0])
     info.size = 2**40
     return gzip.compress(info.tobuf() + bytes(2**20), 1, mtime=0)
@@ -152,7 +155,7 @@ BAD_TARS = {
     "nothing": lambda kind: b"",
     "zeroes": lambda kind: bytes(2000),
     "an empty archive": lambda kind: make_tar([]),
-    "no tar in the gzip": lambda kind: gzip.compress(b"x" * 3000, mtime=0),
+    "gzip without tar": lambda kind: gzip.compress(b"x" * 3000, mtime=0),
     "half": lambda kind: in_every_batch(b"x" * 5000)(kind)[:-60],
     "a broken bit": lambda kind: flip_middle(in_every_batch(b"xy" * 5000)(kind)),
     "empty batches": in_every_batch(b""),
@@ -162,15 +165,15 @@ BAD_TARS = {
     "an empty dict": in_every_batch(pickle.dumps({}, 2)),
     "lists": in_every_batch(pickle.dumps({b"data": [1], b"labels": [0], b"fine_labels": [0]}, 2)),
     "no labels": in_every_batch(pickle.dumps({b"data": None}, 2)),
-    "malice": in_every_batch(pickle.dumps(WritesFile(), 2)),
-    "eval": in_every_batch(b'c__builtin__\neval\n(S\'open("harm","w")\'\ntR.'),
-    "system": in_every_batch(b"cposix\nsystem\n(S'touch harm'\ntR."),
+    "a pickle that writes a file": in_every_batch(pickle.dumps(WritesFile(), 2)),
+    "a pickle that calls eval": in_every_batch(b'c__builtin__\neval\n(S\'open("harm","w")\'\ntR.'),
+    "a pickle that calls system": in_every_batch(b"cposix\nsystem\n(S'touch harm'\ntR."),
     "deep": in_every_batch(b"(" * 100_000),
-    "a memo that is not there": in_every_batch(b"\x80\x02h\xff."),
+    "a missing memo": in_every_batch(b"\x80\x02h\xff."),
     "a large array": in_every_batch(b"\x80\x02}(U\x04datacnumpy\nndarray\n(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ftRu."),
     "a long text": in_every_batch(b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f" + b"x."),
     "links": tar_of_links,
-    "slips": lambda kind: make_tar([("../slip", b"x"), ("/slip", b"x")]),
+    "path traversal": lambda kind: make_tar([("../slip", b"x"), ("/slip", b"x")]),
     "a bomb": bomb,
     "a terabyte": oversized,
 }

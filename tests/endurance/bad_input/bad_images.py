@@ -1,4 +1,4 @@
-"""Image files and trees of them that are broken, and those that are odd and good."""
+"""Broken image files and folders, and unusual valid ones."""
 
 import io
 import os
@@ -23,7 +23,7 @@ def plain(color=RED, mode="RGB", size=(8, 8)):
 
 
 def good_images():
-    """Two classes with two images each to train, one to test."""
+    """Return two classes, each with two training images and one test image, by path."""
     return {
         f"{part}/{name}/{i}.png": encode(plain((40 * i, 9, 9)))
         for part, count in (("train", 2), ("test", 1))
@@ -33,7 +33,7 @@ def good_images():
 
 
 def pack(files, folder, packed):
-    """The files in a folder or a zip."""
+    """Write files to a folder or a zip; return its path."""
     if packed:
         with zipfile.ZipFile(folder / "images.zip", "w") as archive:
             for name, content in files.items():
@@ -51,18 +51,18 @@ def chunk(name, content):
 
 
 def png(width, height, *chunks, depth=8, color=2, data=None):
-    """A PNG that says what it likes of its size; its pixels are `data`."""
+    """Return a PNG that declares any size; its pixels are `data`."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     pixels = zlib.compress(bytes(100) if data is None else data)
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def formats():
-    """One small image in every common format."""
+    """Return one small image in every common format, by suffix."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
     kinds = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP"}
     kinds |= {"ppm": "PPM", "tga": "TGA", "ico": "ICO"}
-    return {word: encode(noise, kind) for word, kind in kinds.items()}
+    return {suffix: encode(noise, kind) for suffix, kind in kinds.items()}
 
 
 def half(kind):
@@ -107,7 +107,7 @@ def animated(kind):
 
 
 def transparent_palette():
-    """Left half green, right half transparent in a palette; the middle pixel (4, 4) is transparent."""
+    """Return a palette image whose middle pixel (4, 4) is transparent."""
     image = Image.new("P", (8, 8), 1)
     image.putpalette([*GREEN, *RED])
     return encode(image, transparency=1)
@@ -119,7 +119,7 @@ def sixteen_bits():
     return Image.fromarray(image)
 
 
-# Name: (content, the middle pixel as it must be read); 200 of 65,535 / 257 in 16 bits, which have a white corner.
+# name: (content, expected middle pixel); deep.png has 200 * 257 in 16 bits, and a white corner.
 ODD_IMAGES = {
     "first.gif": (animated("GIF"), RED),
     "first.png": (animated("PNG"), RED),
@@ -137,17 +137,17 @@ ODD_IMAGES = {
     "thin.png": (encode(plain(RED, size=(300, 1))), RED),
     "pixel.png": (encode(plain(RED, size=(1, 1))), RED),
     "picture": (encode(plain(RED)), RED),
-    "wrong-word.jpg": (encode(plain(RED)), RED),
+    "wrong-suffix.jpg": (encode(plain(RED)), RED),
 }
 
 
-def bad_tree(change, says=""):
-    """A folder of good images after a change."""
+def bad_tree(change, message=""):
+    """Return a function that makes a folder of good images, changes it, and returns its path and the expected error."""
 
     def make(folder):
         path = pack(good_images(), folder, packed=False)
         change(path)
-        return path, says
+        return path, message
 
     return make
 
@@ -165,52 +165,54 @@ def rename(old, new):
 
 
 def rename_class(name):
-    """The class under another name in both parts."""
+    """Return a change that renames class `a` in both parts."""
     return lambda path: [(path / part / "a").rename(path / part / os.fsdecode(name)) for part in ("train", "test")]
 
 
 BAD_TREES = {
-    "no images to train": bad_tree(
+    "no training images": bad_tree(
         lambda path: [delete_files("train/a")(path), delete_files("train/b")(path)], "there is no train/"
     ),
-    "no images to test": bad_tree(
+    "no test images": bad_tree(
         lambda path: [delete_files("test/a")(path), delete_files("test/b")(path)], "there is no test/"
     ),
     "an empty class": bad_tree(delete_files("train/a"), "test/ has the class 'a', which train/ lacks"),
     "a class without any image": bad_tree(
         lambda path: [delete_files("train/a")(path), delete_files("test/a")(path)], "has 1 classes"
     ),
-    "one class more": bad_tree(
+    "one more class": bad_tree(
         lambda path: pack({"train/c/x.png": encode(plain())}, path.parent, packed=False), "has 3 classes"
     ),
     "a pipe": bad_tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png is not a readable image"),
     "a link to itself": bad_tree(
         lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png is not a readable"
     ),
-    "a link to nowhere": bad_tree(
+    "a dangling link": bad_tree(
         lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png is not a readable"
     ),
-    "a link without end": bad_tree(
+    "a link to an endless file": bad_tree(
         lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png is not a"
     ),
-    "a class of two lines": bad_tree(rename_class(b"a\nc"), "cannot be printed in a report"),
-    "a class that is no text": bad_tree(rename_class(b"\xff\xfe"), "cannot be printed in a report"),
-    "a class of control characters": bad_tree(rename_class(b"\x1b[2J"), "cannot be printed in a report"),
-    "a broken image of two lines": bad_tree(
+    "a line break in a class": bad_tree(rename_class(b"a\nc"), "cannot be printed in a report"),
+    "a class that is not UTF-8": bad_tree(rename_class(b"\xff\xfe"), "cannot be printed in a report"),
+    "control characters in a class": bad_tree(rename_class(b"\x1b[2J"), "cannot be printed in a report"),
+    "a line break in the name of a broken image": bad_tree(
         lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"
     ),
-    "a broken image that is no text": bad_tree(
+    "a broken image whose name is not UTF-8": bad_tree(
         lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "is not a"
     ),
     "train is a file": bad_tree(
         lambda path: [(path / "train").rename(path / "old"), (path / "train").touch()], "there is no train/"
     ),
-    "nothing": lambda folder: (folder / "nothing", "there is no such file"),
+    "a missing folder": lambda folder: (folder / "nothing", "there is no such file"),
     "a file": lambda folder: ((folder / "x").write_text("x") and folder / "x", "neither a folder nor a readable zip"),
 }
 
 
 def good_tree(change, classes=2, images=4):
+    """Return a function that makes such a folder; it returns path, number of classes and of training images."""
+
     def make(folder):
         path = pack(good_images(), folder, packed=False)
         change(path)
@@ -221,11 +223,11 @@ def good_tree(change, classes=2, images=4):
 
 ODD_TREES = {
     "names that are not ASCII": good_tree(rename_class("Gänseblümchen 花".encode())),
-    "a file whose name is no text": good_tree(rename("train/a/0.png", b"train/a/\xff\xfe.png")),
-    "a file of two lines": good_tree(rename("train/a/0.png", b"train/a/x\ny.png")),
+    "a file whose name is not UTF-8": good_tree(rename("train/a/0.png", b"train/a/\xff\xfe.png")),
+    "a line break in a file's name": good_tree(rename("train/a/0.png", b"train/a/x\ny.png")),
     "a folder named like an image": good_tree(lambda path: (path / "train/a/x.png").mkdir()),
     "hidden files": good_tree(lambda path: (path / "train/a/.DS_Store").write_bytes(b"x")),
-    "what Windows leaves": good_tree(lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x")),
+    "a file of Windows": good_tree(lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x")),
     "an array among the images": good_tree(lambda path: (path / "train/a/pickle.npy").write_bytes(b"\x93NUMPY")),
     "a README": good_tree(lambda path: (path / "README.txt").write_text("x")),
     "a circle of folders": good_tree(lambda path: (path / "train/a/round").symlink_to(path, target_is_directory=True)),
