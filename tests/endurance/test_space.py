@@ -71,11 +71,11 @@ def read_only():
     files = []
 
     def set_read_only(path, *, writing=False):
-        done = subprocess.run(
+        process = subprocess.run(
             ["chattr", "-i" if writing else "+i", str(path)], capture_output=True, text=True, check=False
         )
-        if done.returncode:
-            pytest.skip(f"a single file cannot be made read-only here: {done.stderr.strip()}")
+        if process.returncode:
+            pytest.skip(f"a single file cannot be made read-only here: {process.stderr.strip()}")
         files.append(path)
 
     yield set_read_only

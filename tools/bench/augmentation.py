@@ -145,15 +145,15 @@ def _path_loading(bench: Bench, config: Config, views: peers.Views, workers: int
 
 
 def _view_table(bench: Bench, config: Config, view: str, times: Times) -> Table:
-    where, size = "the GPU" if bench.device.type == "cuda" else "all threads", config["dataset"]["image_size"]
-    what = {
+    place, size = "the GPU" if bench.device.type == "cuda" else "all threads", config["dataset"]["image_size"]
+    operations = {
         "weak": "Flip, reflect-pad, crop.",
         "strong": "Flip, reflect-pad, crop, then two operations drawn from the pool of 14, each left out with "
         "probability 1/2, then Cutout. torchvision's RandAugment draws one operation a call, so it takes one image at "
         "a time.",
     }
     how = (
-        f"{what[view]} Images of {size} x {size} random pixels. Ours runs in one process on {where} and makes packed "
+        f"{operations[view]} Images of {size} x {size} random pixels. Ours runs in one process on {place} and makes packed "
         "images; torchvision makes uint8 tensors in this process; the DataLoaders make batches of 128 uint8 tensors. "
         f'"{AUTHORS}" is torchvision\'s flip and crop on Pillow images with the pool in Pillow; "{BARE}" does all with '
         "Pillow and numpy alone. Workers are started anew before a round, their first batches are not timed."

@@ -46,7 +46,7 @@ class Contender(ABC):
 
 
 class Engine(Contender):
-    """The engine, from drawing rows to updated weights."""
+    """Engine, from drawing rows to updated weights."""
 
     def __init__(self, config: Config, device: torch.device, mode: str, data: Resident | None = None) -> None:
         super().__init__(device)
@@ -62,10 +62,10 @@ class Engine(Contender):
 
 
 class EngineInTF32(Engine):
-    """The engine with TF32 convolutions, a precision that no protocol offers."""
+    """Engine with TF32 convolutions, a precision that no protocol offers."""
 
     def run(self, steps: int) -> float:
-        """Train for `steps` more steps; TF32 is set in each call because graphs are captured in the first."""
+        """Train for `steps` more steps; graphs keep the precision with which they were captured."""
         before = torch.backends.cudnn.allow_tf32
         torch.backends.cudnn.allow_tf32 = True
         try:
@@ -75,7 +75,7 @@ class EngineInTF32(Engine):
 
 
 class ReferenceStep(Contender):
-    """The reference's step without loading: its batches are on the device before the clock starts."""
+    """Step of the reference without loading: its batches are on the device before the clock starts."""
 
     def __init__(self, config: Config, device: torch.device) -> None:
         super().__init__(device)
@@ -90,7 +90,7 @@ class ReferenceStep(Contender):
 
 
 class ReferenceWithLoaders(Contender):
-    """The reference with its DataLoaders, whose workers start again in each measurement."""
+    """Reference with its DataLoaders, whose workers start again in each measurement."""
 
     def __init__(self, config: Config, device: torch.device) -> None:
         super().__init__(device)

@@ -36,7 +36,7 @@ OUT, WORK = Path("docs/benchmarks/precision.md"), Path("drafts/parity")
 
 
 class Task(NamedTuple):
-    """One run in one precision, with the paths of its files."""
+    """Run in one precision, with the paths of its files."""
 
     run: Run
     precision: str

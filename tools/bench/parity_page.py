@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A run in fp32 and in a variant."""
+    """Outcomes of a run in fp32 and in a variant."""
 
     run: Run
     variant: str

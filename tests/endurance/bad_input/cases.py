@@ -140,6 +140,6 @@ def readers():
         ("train", "--config", "config.json", "--store", STORE, "--split", SPLIT, "--out", "out", "--scratch", "s"),
     )
     yield (
-        Path("way.json"),
-        ("derive", "--config", "way.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
+        Path("recipe.json"),
+        ("derive", "--config", "recipe.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
     )

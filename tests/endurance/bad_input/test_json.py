@@ -35,11 +35,11 @@ def test_invalid_json_is_refused(path, argv):
     for content in BAD_JSONS.values():
         with replaced_file(path, content):
             CHECKER.expect_error(
-                "json", str(path).encode() + content, *argv, message="" if path.name == "way.json" else path.name
+                "json", str(path).encode() + content, *argv, message="" if path.name == "recipe.json" else path.name
             )
 
 
-@pytest.mark.parametrize(("path", "argv"), [row for row in readers() if row[0].name != "way.json"], ids=ascii)
+@pytest.mark.parametrize(("path", "argv"), [row for row in readers() if row[0].name != "recipe.json"], ids=ascii)
 def test_json_with_unexpected_or_missing_values(path, argv):
     """The file's checksum is valid, if it has one."""
     original = json.loads(path.read_text())

@@ -22,7 +22,7 @@ REQUIRED = 500
 
 
 def test_commands_in_separate_processes_print_one_line():
-    """As a user sees it, with any output of the interpreter."""
+    """The output is complete, including anything that the interpreter prints."""
     cases = [(path, content, argv) for path, argv in readers() for content in list(BAD_JSONS.values())[1:4]]
     cases += [(Path(file), BAD_YAMLS[name], LIST) for file in FILES.values() for name in ("a bomb", "not UTF-8")]
     for path, content, argv in random.Random(0).sample(cases, 8):
