@@ -153,8 +153,9 @@ def _view_table(bench: Bench, config: Config, view: str, times: Times) -> Table:
         "a time.",
     }
     how = (
-        f"{operations[view]} Images of {size} x {size} random pixels. Ours runs in one process on {place} and makes packed "
-        "images; torchvision makes uint8 tensors in this process; the DataLoaders make batches of 128 uint8 tensors. "
+        f"{operations[view]} Images of {size} x {size} random pixels. Ours runs in one process on {place} and makes "
+        "packed images; torchvision makes uint8 tensors in this process; the DataLoaders make batches of 128 uint8 "
+        "tensors. "
         f'"{AUTHORS}" is torchvision\'s flip and crop on Pillow images with the pool in Pillow; "{BARE}" does all with '
         "Pillow and numpy alone. Workers are started anew before a round, their first batches are not timed."
     )
