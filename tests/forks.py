@@ -3,7 +3,7 @@
 Imports of such a program take seconds, and a workflow starts dozens. Here the program on PATH is a short client that
 sends its arguments, environment, folder and streams to the server, which forks. The fork runs the project's own code,
 which the server never imports, and the client exits with the fork's status. A signal to the client does not reach the
-fork, so tests that kill or interrupt a program start the real one: `Project.start`, `blows.begun`.
+fork, so tests that kill or interrupt a program start the real one: `Project.start`, `faults.background`.
 """
 
 import atexit

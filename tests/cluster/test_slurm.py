@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("cluster")]
 SLURM = ("snakemake", "--workflow-profile", "profiles/slurm")
 # Check the status of jobs often, and request little memory.
 FAST_CHECKS = ("--slurm-init-seconds-before-status-checks", "1", "--default-resources", "mem_mb=600")
-WATCHED = Path(__file__).parents[1] / "endurance/watched"
+WATCHED = Path(__file__).parents[1] / "endurance/hooks/devices"
 SHORT, LONG = METHODS
 CANCELLED = f"digits/{SETTING}/tiny/{LONG}/s0"
 STEPS_OF_A_RUN, SECONDS = 600, 0.1

@@ -1,4 +1,4 @@
-"""The built project of tests/workflow, for tests that wear it out."""
+"""Fixtures of tests/workflow, such as the built project, for the endurance tests."""
 
 from tests.workflow.conftest import _programs, built, changed, project
 

@@ -1,4 +1,4 @@
-"""Experiments are tabulated with their own params and metrics, at once or from a queue, and commits are compared."""
+"""DVC experiments, run directly or from a queue: tables of their params and metrics, and comparisons of commits."""
 
 import csv
 import io
@@ -13,21 +13,21 @@ from tests.workflow.project import METHODS, SETTING, jobs, runs
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
 SUPERVISED, DASO = METHODS
 FILE = f"params/methods/{DASO}.yaml"
-NUMBERS = "reports/tiny/metrics.json"
-WEIGHTS = {"half": 0.5, "light": 0.00001, "heavy": 8.0}  # by the names of the experiments
+METRICS = "reports/tiny/metrics.json"
+WEIGHTS = {"half": 0.5, "light": 0.00001, "heavy": 8.0}  # by experiment
 
 
 def means(project):
-    """The mean accuracy of each method in percent, by the metrics of its one run."""
-    found = {}
+    """Return the mean accuracy of each method in percent, from the metrics of its single run."""
+    accuracies = {}
     for method in METHODS:
         metrics = json.loads(project.read(f"metrics/digits/{SETTING}/tiny/{method}/s0.json"))
-        found[method] = pytest.approx(100 * metrics["top1"]["median"], abs=1e-4)
-    return found
+        accuracies[method] = pytest.approx(100 * metrics["top1"]["median"], abs=1e-4)
+    return accuracies
 
 
-def longer(tree):
-    """Long and fast enough to learn something, so that a weight moves the accuracy."""
+def set_longer_training(tree):
+    """Train long and fast enough to learn something, so that a loss weight changes the accuracy."""
     tree.update(steps=120, batch_size=32)
     tree["evaluation"].update(every=60)
     tree["teacher"].update(decay=0.9)
@@ -37,10 +37,10 @@ def longer(tree):
 
 
 @pytest.fixture(scope="module")
-def learned(built, tmp_path_factory):
-    """A second commit, whose runs are longer; what the first one's said, by path."""
+def trained(built, tmp_path_factory):
+    """A second commit with longer runs; `before` has the metrics of the first."""
     project = built.copy(tmp_path_factory.mktemp("learned") / "project")
-    project.edit("protocols/tiny.yaml", longer)
+    project.edit("protocols/tiny.yaml", set_longer_training)
     project.before = project.results()
     project.dvc("repro")
     project.commit("longer runs")
@@ -48,10 +48,10 @@ def learned(built, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def explored(learned, tmp_path_factory):
-    """One experiment run at once and two from the queue, all of one option of one method."""
-    project = learned.copy(tmp_path_factory.mktemp("explored") / "project")
-    project.said = project.dvc("exp", "run", "--name", "half", "-S", f"{FILE}:learner.weight=0.5")
+def explored(trained, tmp_path_factory):
+    """One experiment run directly and two from the queue, all of one option of one method."""
+    project = trained.copy(tmp_path_factory.mktemp("explored") / "project")
+    project.output = project.dvc("exp", "run", "--name", "half", "-S", f"{FILE}:learner.weight=0.5")
     project.dvc("exp", "apply", "half")
     project.half = means(project)
     project.git("checkout", "-q", ".")
@@ -71,20 +71,20 @@ def explored(learned, tmp_path_factory):
     project.dvc("queue", "stop")
 
 
-def test_an_experiment_runs_what_it_touches(explored):
-    assert jobs(explored.said) == runs(DASO)
+def test_experiment_runs_only_affected_jobs(explored):
+    assert jobs(explored.output) == runs(DASO)
 
 
-def test_experiments_are_tabulated(explored):
-    """Each with its own weight and accuracy; the other method's are everywhere the same."""
+def test_table_has_params_and_metrics_of_each_experiment(explored):
+    """Each has its own weight and accuracy; those of the other method are the same in all."""
     (commit,) = json.loads(explored.dvc("exp", "show", "--json"))[1:]
     shown = {revision["revs"][0]["name"]: revision["revs"][0]["data"] for revision in commit["experiments"]}
     assert set(shown) == set(WEIGHTS)
-    base = commit["data"]["metrics"][NUMBERS]["data"]["digits"][SETTING]
-    assert len({data["metrics"][NUMBERS]["data"]["digits"][SETTING][DASO]["mean"] for data in shown.values()}) == 3
+    base = commit["data"]["metrics"][METRICS]["data"]["digits"][SETTING]
+    assert len({data["metrics"][METRICS]["data"]["digits"][SETTING][DASO]["mean"] for data in shown.values()}) == 3
     for name, data in shown.items():
         assert data["params"][FILE]["data"]["learner"]["weight"] == WEIGHTS[name]
-        numbers = data["metrics"][NUMBERS]["data"]["digits"][SETTING]
+        numbers = data["metrics"][METRICS]["data"]["digits"][SETTING]
         assert set(numbers) == set(METHODS)
         assert numbers[SUPERVISED] == base[SUPERVISED]
         assert numbers[DASO]["n"] == 1
@@ -97,7 +97,7 @@ def test_experiments_are_tabulated(explored):
     explored.dvc("checkout")
 
 
-def test_the_table_as_csv(explored):
+def test_table_as_csv(explored):
     rows = {row["Experiment"]: row for row in csv.DictReader(io.StringIO(explored.dvc("exp", "show", "--csv")))}
     (weight,) = [column for column in rows["half"] if column.endswith("learner.weight")]
     (mean,) = [column for column in rows["half"] if column.endswith(f"{DASO}.mean")]
@@ -105,8 +105,8 @@ def test_the_table_as_csv(explored):
     assert float(rows["half"][mean]) == explored.half[DASO]
 
 
-def test_the_journal_is_part_of_an_experiment(explored):
-    """An applied experiment can be committed as it is, and a rebuild of it changes nothing."""
+def test_journal_is_part_of_an_experiment(explored):
+    """An applied experiment can be committed as it is, and a rebuild does not change it."""
     explored.dvc("exp", "apply", "heavy")
     run = f"digits/{SETTING}/tiny/{DASO}/s0"
     entry, trained = (json.loads(explored.read(f"{name}.json")) for name in (f"journal/{run}", f"runs/{run}/train"))
@@ -115,33 +115,32 @@ def test_the_journal_is_part_of_an_experiment(explored):
     explored.dvc("checkout")
 
 
-def test_metrics_of_two_commits(learned, tmp_path):
-    """Whatever lies in the working copy."""
-    project = learned.copy(tmp_path / "project")
+def test_metrics_of_two_commits_do_not_depend_on_the_working_copy(trained, tmp_path):
+    project = trained.copy(tmp_path / "project")
     project.call("rm", "-r", "metrics", "reports/tiny")
-    told = json.loads(project.dvc("metrics", "diff", "--all", "--json", "HEAD~1", "HEAD"))[NUMBERS]
-    for revision, results in (("old", learned.before), ("new", learned.results())):
+    diff = json.loads(project.dvc("metrics", "diff", "--all", "--json", "HEAD~1", "HEAD"))[METRICS]
+    for revision, results in (("old", trained.before), ("new", trained.results())):
         for method in METHODS:
             top1 = json.loads(results[f"metrics/digits/{SETTING}/tiny/{method}/s0.json"])["top1"]["median"]
-            assert told[f"digits.{SETTING}.{method}.mean"][revision] == pytest.approx(100 * top1, abs=1e-4)
-            assert told[f"digits.{SETTING}.{method}.n"][revision] == 1
+            assert diff[f"digits.{SETTING}.{method}.mean"][revision] == pytest.approx(100 * top1, abs=1e-4)
+            assert diff[f"digits.{SETTING}.{method}.n"][revision] == 1
 
 
-def test_curves_of_two_commits_are_drawn(learned, tmp_path):
-    """The page holds a plot whose points are the accuracies of the two histories, by commit and method."""
-    project = learned.copy(tmp_path / "project")
+def test_plot_has_the_curves_of_two_commits(trained, tmp_path):
+    """The points of the plot are the accuracies of the two histories, by commit and method."""
+    project = trained.copy(tmp_path / "project")
     project.dvc("plots", "diff", "HEAD~1", "HEAD", "-o", "drawn")
     page = project.read("drawn/index.html")
     specs = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*?\});?\n", page)]
     assert len(specs) == 2
     (curves,) = [spec for spec in specs if "test accuracy while training" in json.dumps(spec.get("title", ""))]
     drawn = {(p["rev"], p["method"], int(p["step"])): float(p["mean"]) for p in curves["data"]["values"]}
-    want = {}
+    expected = {}
     for revision in ("HEAD~1", "HEAD"):
         project.git("checkout", "-q", {"HEAD~1": "main~1", "HEAD": "main"}[revision])
         project.dvc("checkout")
         for method in METHODS:
             history = project.read(f"runs/digits/{SETTING}/tiny/{method}/s0/history.csv")
             for row in csv.DictReader(io.StringIO(history)):
-                want[revision, method, int(row["step"])] = pytest.approx(100 * float(row["test_top1"]), abs=1e-4)
-    assert drawn == want
+                expected[revision, method, int(row["step"])] = pytest.approx(100 * float(row["test_top1"]), abs=1e-4)
+    assert drawn == expected

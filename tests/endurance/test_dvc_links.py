@@ -1,7 +1,7 @@
-"""Caches of links, as somebody who may not write everywhere: right decisions, and no byte of the cache is written.
+"""Caches of links, for a user without special rights: decisions are right, and no byte of the cache is written.
 
-Run by root, the commands run as `nobody`, who may read all that root may (this Python may lie in root's home) and
-write nothing of it.
+If the tests run as root, commands run as `nobody` with root's right to read (this Python may be in root's home) but not
+to write.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.endurance.blows import assert_objects_are_whole
+from tests.endurance.faults import assert_cache_is_intact
 from tests.forks import Forks
 from tests.workflow.conftest import weigh
 from tests.workflow.project import METHODS, REAL, SETTING, Project, jobs, runs
@@ -27,8 +27,8 @@ RUN = f"digits/{SETTING}/tiny/{DASO}/s0"
 METRICS = f"metrics/{RUN}.json"
 
 
-class Owned(Project):
-    """A project of a user with no special rights."""
+class UserProject(Project):
+    """Project of a user without special rights."""
 
     def environment(self, **more):
         home = str(self.path.parent)
@@ -38,13 +38,13 @@ class Owned(Project):
         return super().call(*as_nobody(), *command, **options)
 
     def edit(self, file, change):
-        """As the user, who may write the folder: a new file takes the place of the old one."""
+        """Edit a file of params/, and give the new file to the user."""
         super().edit(file, change)
         shutil.chown(self.path / "params" / file, *("nobody",) if os.getuid() == 0 else (os.getuid(),))
 
 
 def as_nobody():
-    """The words before a command that take the rights of root away but for reading."""
+    """Return the prefix of a command that drops root's rights except for reading."""
     if os.getuid():
         return ()
     user = pwd.getpwnam("nobody")
@@ -52,20 +52,20 @@ def as_nobody():
     return ("setpriv", *who, "--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
-def own(path):
-    """Give a folder, and all in it, to the user that the commands run as."""
+def give_to_user(path):
+    """Give a folder and its contents to the user who runs the commands."""
     if os.getuid() == 0:
         user = pwd.getpwnam("nobody")
-        for each in (path, *path.rglob("*")):
-            os.lchown(each, user.pw_uid, user.pw_gid)
+        for file in (path, *path.rglob("*")):
+            os.lchown(file, user.pw_uid, user.pw_gid)
 
 
-def obstacle():
-    """Why the commands cannot run as another user here; nothing where they can."""
+def skip_reason():
+    """Return why commands cannot run as another user here, or an empty string if they can."""
     if os.getuid():
         return ""
     if not shutil.which("setpriv"):
-        return "no setpriv to take the rights of root away"
+        return "setpriv is missing"
     try:
         done = subprocess.run(
             [*as_nobody(), "python", "-c", "import os; print(os.getuid())"],
@@ -78,21 +78,21 @@ def obstacle():
             },
         )
     except KeyError:
-        return "no user nobody"
+        return "user nobody is missing"
     return "" if done.stdout.strip().isdecimal() and done.stdout.strip() != "0" else done.stderr.strip()
 
 
 @pytest.fixture(scope="module")
 def place():
-    """A folder of that user, for pytest's own are closed to others; the commands are forks of a server of the user."""
-    if why := obstacle():
-        pytest.skip(why)
+    """A folder of that user, because pytest's are private; commands are forked by a server that runs as the user."""
+    if reason := skip_reason():
+        pytest.skip(reason)
     place = Path(tempfile.mkdtemp(prefix="daso-links-"))
     (place / "forks").mkdir()
-    own(place)
+    give_to_user(place)
     server = Forks(place / "forks", *as_nobody(), "env", f"HOME={place}", f"TMPDIR={place}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Owned, "programs", server.bin)
+        patch.setattr(UserProject, "programs", server.bin)
         yield place
     server.close()
     shutil.rmtree(place)
@@ -100,33 +100,33 @@ def place():
 
 @pytest.fixture(scope="module", params=["hardlink", "symlink"])
 def linked(request, changed, place):
-    """Two revisions whose files are links into the cache of DVC, and belong to a user with no special rights."""
-    project = Owned(place / "project")
+    """Two revisions whose files are links into DVC's cache and belong to a user without special rights."""
+    project = UserProject(place / "project")
     changed.copy(project.path)
-    own(project.path)
-    project.kind, project.before = request.param, changed.before
-    project.dvc("config", "cache.type", project.kind)
+    give_to_user(project.path)
+    project.link_kind, project.before = request.param, changed.before
+    project.dvc("config", "cache.type", project.link_kind)
     project.commit("links")
     project.dvc("checkout", "--relink")
-    assert kind(project.path / f"runs/{RUN}/final.pt") == project.kind
+    assert link_kind(project.path / f"runs/{RUN}/final.pt") == project.link_kind
     yield project
     shutil.rmtree(project.path)
 
 
 @pytest.fixture
 def project(linked):
-    """A copy to be changed, beside the original."""
-    copy = Owned(linked.path.with_name("copy"))
+    """A copy beside the original, for a test to change."""
+    copy = UserProject(linked.path.with_name("copy"))
     linked.copy(copy.path)
-    own(copy.path)
-    copy.kind, copy.before = linked.kind, linked.before
-    copy.dvc("checkout", "--relink", "--force")  # a copied symlink leads into the cache of the original
+    give_to_user(copy.path)
+    copy.link_kind, copy.before = linked.link_kind, linked.before
+    copy.dvc("checkout", "--relink", "--force")  # a copied symlink points into the original's cache
     yield copy
     shutil.rmtree(copy.path)
 
 
-def kind(path):
-    """How a file is kept: as a link of which kind, or as itself."""
+def link_kind(path):
+    """Return whether a file is a symlink, a hard link or a copy."""
     return "symlink" if path.is_symlink() else "hardlink" if path.stat().st_nlink > 1 else "copy"
 
 
@@ -136,31 +136,31 @@ def weight(project):
     return config["method"]["learner"]["weight"]
 
 
-def test_nothing_is_stale_and_nothing_may_be_written(linked):
+def test_outputs_are_current_and_read_only(linked):
     path = linked.path / f"runs/{RUN}/final.pt"
-    said = linked.call("python", "-c", f"import os; print(os.access({str(path)!r}, os.W_OK), os.getuid() == 0)")
-    assert said.split() == ["False", "False"]
+    output = linked.call("python", "-c", f"import os; print(os.access({str(path)!r}, os.W_OK), os.getuid() == 0)")
+    assert output.split() == ["False", "False"]
     assert linked.planned() == NOTHING
     assert "up to date" in linked.dvc("status")
 
 
-def test_repro_runs_what_a_change_touches(project):
+def test_repro_runs_only_affected_jobs(project):
     before = project.results()
     project.edit(f"methods/{DASO}.yaml", weigh(0.25))
     assert jobs(project.dvc("repro")) == runs(DASO)
     assert weight(project) == 0.25
     after = project.results()
     assert [name for name in after if after[name] != before[name]] == [METRICS]
-    assert kind(project.path / f"runs/{RUN}/final.pt") == project.kind
+    assert link_kind(project.path / f"runs/{RUN}/final.pt") == project.link_kind
     assert project.planned() == NOTHING
     assert "up to date" in project.dvc("status")
-    assert_objects_are_whole(project.path / ".dvc/cache")
+    assert_cache_is_intact(project.path / ".dvc/cache")
 
 
-def test_an_old_revision_and_back(project):
+def test_checkout_of_an_old_revision_and_back(project):
     now = project.results()
     project.git("checkout", "-q", "HEAD~2")
-    project.dvc("config", "--local", "cache.type", project.kind)
+    project.dvc("config", "--local", "cache.type", project.link_kind)
     project.dvc("checkout")
     assert project.results() == project.before
     assert project.planned() == NOTHING
@@ -169,42 +169,42 @@ def test_an_old_revision_and_back(project):
     assert project.results() == now
     assert project.planned() == NOTHING
     assert "up to date" in project.dvc("status")
-    assert_objects_are_whole(project.path / ".dvc/cache")
+    assert_cache_is_intact(project.path / ".dvc/cache")
 
 
-def test_a_fresh_clone(project):
+def test_fresh_clone_pulls_the_results(project):
     place = project.path.with_name("clone")
     try:
         project.dvc("remote", "add", "--default", "--local", "store", str(place / "remote"))
         project.dvc("push")
         project.git("clone", "-q", ".", str(place / "project"))
-        clone = Owned(place / "project")
+        clone = UserProject(place / "project")
         clone.dvc("remote", "add", "--default", "--local", "store", str(place / "remote"))
         clone.dvc("pull")
         assert clone.results() == project.results()
-        assert kind(clone.path / f"runs/{RUN}/final.pt") == project.kind
+        assert link_kind(clone.path / f"runs/{RUN}/final.pt") == project.link_kind
         assert clone.planned() == NOTHING
         clone.edit(f"methods/{DASO}.yaml", weigh(0.125))
         assert jobs(clone.dvc("repro")) == runs(DASO)
         assert weight(clone) == 0.125
-        assert_objects_are_whole(clone.path / ".dvc/cache")
+        assert_cache_is_intact(clone.path / ".dvc/cache")
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def test_by_hand_it_works_or_refuses(project):
-    """Hard links cannot be written, which Snakemake takes for protection, says, and trains nothing."""
+def test_snakemake_by_hand_trains_or_refuses_protected_outputs(project):
+    """Snakemake treats read-only hard links as protected outputs, prints an error and trains nothing."""
     before = project.results()
     project.edit(f"methods/{DASO}.yaml", weigh(0.25))
-    if project.kind == "hardlink":
-        said = project.snakemake(fails=True)
-        assert "ProtectedOutputException" in said
-        # Snakemake names the outputs of the job that it happens to look at first: training, evaluation or report.
-        assert any(name in said for name in (f"runs/{RUN}/final.pt", f"metrics/{RUN}.json", "reports/tiny/report.md"))
+    if project.link_kind == "hardlink":
+        output = project.snakemake(fails=True)
+        assert "ProtectedOutputException" in output
+        # Snakemake names the outputs of an arbitrary first job: training, evaluation or report.
+        assert any(name in output for name in (f"runs/{RUN}/final.pt", f"metrics/{RUN}.json", "reports/tiny/report.md"))
         assert project.results() == before
-        project.call("dvc", "unprotect", "runs", "metrics", "reports/tiny")  # and then it works
+        project.call("dvc", "unprotect", "runs", "metrics", "reports/tiny")  # then it trains
     assert jobs(project.snakemake()) == runs(DASO)
     assert weight(project) == 0.25
     assert jobs(project.dvc("repro")) == NOTHING
     assert "up to date" in project.dvc("status")
-    assert_objects_are_whole(project.path / ".dvc/cache")
+    assert_cache_is_intact(project.path / ".dvc/cache")

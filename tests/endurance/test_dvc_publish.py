@@ -1,4 +1,4 @@
-"""`make publish` records what `snakemake` has made, and refuses what is not finished."""
+"""`make publish` records the outputs of `snakemake`, and refuses unfinished or damaged ones."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from tests.workflow.conftest import weigh
 from tests.workflow.project import METHODS, ROOT, SETTING, Project
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
-PUBLISH = ("make", "--no-print-directory", "-o", "setup", "publish")  # the environment is there
+PUBLISH = ("make", "--no-print-directory", "-o", "setup", "publish")  # `setup` is up to date
 DASO = METHODS[1]
 RUN = f"digits/{SETTING}/tiny/{DASO}/s0"
 
 
 @pytest.fixture(scope="module")
 def made(built, tmp_path_factory):
-    """A change carried out by a plain `snakemake`; DVC and Git do not know of it yet."""
+    """A project with a change made by plain `snakemake`, not yet recorded by DVC and Git."""
     project = built.copy(tmp_path_factory.mktemp("made") / "project")
     project.write("Makefile", (ROOT / "Makefile").read_text())
     project.commit("the commands")
@@ -33,13 +33,13 @@ def project(made, tmp_path):
 
 
 def test_results_are_recorded_without_running_anything(project, tmp_path):
-    project.call("rm", "-r", "journal")  # as when they came without it
+    project.call("rm", "-r", "journal")  # as if the results came from elsewhere without it
     logs = sorted(project.path.glob("logs/*/**/*.log"))
     times = [log.stat().st_mtime_ns for log in logs]
-    said = project.call(*PUBLISH)
+    output = project.call(*PUBLISH)
     assert [log.stat().st_mtime_ns for log in logs] == times
-    assert "not pushed: DVC has no remote; `dvc remote add -d " in said
-    add, commit = re.findall(r"^  (git .*)$", said, re.MULTILINE)
+    assert "not pushed: DVC has no remote; `dvc remote add -d " in output
+    add, commit = re.findall(r"^  (git .*)$", output, re.MULTILINE)
     assert add == "git add dvc.lock journal params"
     assert "up to date" in project.dvc("status")
     lock = project.read("dvc.lock")
@@ -66,42 +66,42 @@ def test_results_are_recorded_without_running_anything(project, tmp_path):
     assert (entry["key"], entry["speed"]) == (trained["key"], trained["speed"])
 
 
-def test_what_would_still_run_is_not_recorded(project):
-    """The metrics of a run are gone, which no report needs any more; then a seed is added as well."""
+def test_unfinished_jobs_are_listed_and_nothing_is_recorded(project):
+    """First the metrics of a run are deleted, then a seed is added as well."""
     lock = project.read("dvc.lock")
     project.call("rm", f"metrics/digits/{SETTING}/tiny/supervised/s0.json")
-    assert todo(project.call(*PUBLISH, fails=True)) == {"evaluate 1", "report 1"}
+    assert remaining_jobs(project.call(*PUBLISH, fails=True)) == {"evaluate 1", "report 1"}
     project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1))
-    assert todo(project.call(*PUBLISH, fails=True)) == {"split 1", "train 2", "evaluate 3", "report 1"}
+    assert remaining_jobs(project.call(*PUBLISH, fails=True)) == {"split 1", "train 2", "evaluate 3", "report 1"}
     assert project.read("dvc.lock") == lock
 
 
-def todo(said):
-    """The jobs that are said to be left, in the one line that is no output of make."""
-    (line,) = [line for line in said.splitlines() if not re.match("make|python -m", line)]
+def remaining_jobs(output):
+    """Return the unfinished jobs in the one line that make did not print."""
+    (line,) = [line for line in output.splitlines() if not re.match("make|python -m", line)]
     pattern = (
         r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
     )
     return set(re.fullmatch(pattern + "publish again", line)[1].split(", "))
 
 
-def test_a_file_that_a_run_has_not_left_is_not_recorded(project):
+def test_damaged_file_of_a_run_is_not_recorded(project):
     lock = project.read("dvc.lock")
     path = project.path / f"runs/{RUN}/final.pt"
     path.write_bytes(path.read_bytes()[:-1])
-    said = project.call(*PUBLISH, fails=True)
-    assert f"runs/{RUN}/final.pt: missing or damaged: not the digest in train.json; `rm runs/{RUN}/tr" in said
-    assert "Traceback" not in said
+    output = project.call(*PUBLISH, fails=True)
+    assert f"runs/{RUN}/final.pt: missing or damaged: not the digest in train.json; `rm runs/{RUN}/tr" in output
+    assert "Traceback" not in output
     assert project.read("dvc.lock") == lock
 
 
-def flipped(content):
-    """The last digit of the file is another one."""
-    place = max(content.rfind(b"%d" % digit) for digit in range(10))
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+def with_other_digit(content):
+    """Return content with its last digit changed."""
+    position = max(content.rfind(b"%d" % digit) for digit in range(10))
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
 
 
-DAMAGED = {  # file -> what is told of it besides its name
+DAMAGED = {  # file -> error after its name
     "reports/tiny/metrics.json": "damaged: the metrics of the runs give another file",
     "reports/tiny/index.html": "damaged: the metrics of the runs give another file",
     f"metrics/{RUN}.json": "the content does not have the digest it names",
@@ -110,20 +110,22 @@ DAMAGED = {  # file -> what is told of it besides its name
 }
 
 
-def test_what_is_damaged_under_the_time_of_the_whole_file_is_not_recorded(project):
-    """Keys say what a file was made from, not that it is whole; metrics of another run are replaced."""
+def test_damaged_file_with_an_unchanged_time_is_not_recorded(project):
+    """Keys identify a file's inputs, not its content; Snakemake sees no change. Metrics of another run are replaced."""
     lock = project.read("dvc.lock")
-    changes = [(name, says, flipped((project.path / name).read_bytes())) for name, says in DAMAGED.items()]
-    for name, says, content in changes:
+    changes = [
+        (name, message, with_other_digit((project.path / name).read_bytes())) for name, message in DAMAGED.items()
+    ]
+    for name, message, content in changes:
         path = project.path / name
         whole, times = path.read_bytes(), path.stat()
         path.write_bytes(content)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         assert "Nothing to be done" in project.snakemake()
-        said = project.call(*PUBLISH, fails=True)
-        assert f"{name}: {says}" in said
-        assert "; delete " in said
-        assert "Traceback" not in said
+        output = project.call(*PUBLISH, fails=True)
+        assert f"{name}: {message}" in output
+        assert "; delete " in output
+        assert "Traceback" not in output
         assert project.read("dvc.lock") == lock
         path.write_bytes(whole)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -135,26 +137,26 @@ def test_what_is_damaged_under_the_time_of_the_whole_file_is_not_recorded(projec
     project.call(*PUBLISH)
 
 
-def test_another_suite_than_that_of_dvc(project):
+def test_suite_that_dvc_does_not_record_is_refused(project):
     lock = project.read("dvc.lock")
-    said = project.call(*PUBLISH, "SUITE=other", fails=True)
+    output = project.call(*PUBLISH, "SUITE=other", fails=True)
     assert (
         "params/pipeline.yaml: expected the suite 'other', got 'tiny', which dvc.yaml records; set `suite: other` "
         "there and publish again"
-    ) in said.splitlines()
+    ) in output.splitlines()
     assert project.read("dvc.lock") == lock
 
 
-def test_without_a_repository_it_stops_in_a_line_and_without_git_it_says_what_to_commit(project, tmp_path):
-    """As in a copy of the files alone, then on a machine whose PATH has no git."""
+def test_error_without_a_repository_and_list_of_files_to_commit_without_git(project, tmp_path):
+    """First in a copy without .git, then with a PATH without git."""
     bare = project.copy(tmp_path / "bare")
     bare.call("rm", "-r", ".git")
     lock = bare.read("dvc.lock")
-    said = bare.call("python", "-m", "daso", "publish", fails=True)
-    assert "Traceback" not in said
-    assert re.match(r"dvc commit --force: ERROR: .*git", said.splitlines()[-1]), said
+    output = bare.call("python", "-m", "daso", "publish", fails=True)
+    assert "Traceback" not in output
+    assert re.match(r"dvc commit --force: ERROR: .*git", output.splitlines()[-1]), output
     assert bare.read("dvc.lock") == lock
     project.write("no-git/true", "")
     path = os.pathsep.join([str(project.programs), str(project.path / "no-git")])
-    said = project.call("python", "-m", "daso", "publish", PATH=path)
-    assert said.splitlines()[-1] == "git: not installed; commit dvc.lock, journal, params on a machine that has it"
+    output = project.call("python", "-m", "daso", "publish", PATH=path)
+    assert output.splitlines()[-1] == "git: not installed; commit dvc.lock, journal, params on a machine that has it"

@@ -1,4 +1,4 @@
-"""A rebuild from nothing changes no byte of dvc.lock; where results or libraries have changed, it does."""
+"""A rebuild from nothing does not change dvc.lock; another result or another version of a library does."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from tests.workflow.project import EVERYTHING, METHODS, SETTING, Project, jobs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
-DISTURBED = Path(__file__).with_name("disturbed")
+RESULTS_HOOK = Path(__file__).parent / "hooks/results"
 SUPERVISED, DASO = METHODS
 RUN = f"digits/{SETTING}/tiny/{DASO}/s0"
 OTHER = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
@@ -18,7 +18,7 @@ OTHER = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
 
 @pytest.fixture(scope="module")
 def rebuilt(changed, tmp_path_factory):
-    """A fresh clone of the second revision, which was made in part upon the first, built from nothing by DVC."""
+    """A fresh clone of the second revision, built from nothing by DVC; the original continued from the first one."""
     place = tmp_path_factory.mktemp("rebuilt")
     changed.git("clone", "-q", ".", str(place / "project"))
     project = Project(place / "project")
@@ -27,7 +27,7 @@ def rebuilt(changed, tmp_path_factory):
     return project
 
 
-def test_a_rebuild_from_nothing_leaves_no_change(changed, rebuilt):
+def test_rebuild_from_nothing_leaves_no_change(changed, rebuilt):
     assert jobs(rebuilt.repro) == EVERYTHING
     assert rebuilt.git("status", "--porcelain") == ""
     assert rebuilt.call("git", "diff", "--exit-code", "dvc.lock") == ""
@@ -35,8 +35,8 @@ def test_a_rebuild_from_nothing_leaves_no_change(changed, rebuilt):
         assert rebuilt.read(name) == changed.read(name)
 
 
-def test_the_journal_tells_how_the_first_training_came_about(changed, rebuilt):
-    """`changed` was trained before its change was committed; the clone has trained at another commit, and clean."""
+def test_journal_keeps_the_environment_of_the_first_training(changed, rebuilt):
+    """`changed` was trained before its change was committed; the clone was trained at another, clean commit."""
     commits = changed.git("log", "--format=%h", "--abbrev=12").split()
     entry = json.loads(rebuilt.read(f"journal/{RUN}.json"))
     trained = json.loads(rebuilt.read(f"runs/{RUN}/train.json"))
@@ -45,16 +45,18 @@ def test_the_journal_tells_how_the_first_training_came_about(changed, rebuilt):
     assert set(entry["results"].items()) < set(trained["files"].items())
 
 
-@pytest.mark.parametrize("how", [{"OTHER_BITS": "1"}, {"PILLOW": "99.0"}], ids=["bits", "version"])
-def test_another_result_or_library_is_told(rebuilt, tmp_path, how):
+@pytest.mark.parametrize("environment", [{"OTHER_BITS": "1"}, {"PILLOW": "99.0"}], ids=["bits", "version"])
+def test_journal_records_another_result_or_library(rebuilt, tmp_path, environment):
     project = rebuilt.copy(tmp_path / "project")
     project.call("rm", "-r", f"runs/{RUN}")
     before = {run: json.loads(project.read(f"journal/{run}.json")) for run in (RUN, OTHER)}
-    said = project.snakemake(f"runs/{RUN}/train.json", PYTHONPATH=f"{DISTURBED}{os.pathsep}{project.path}", **how)
-    assert jobs(said) == Counter([f"train {DASO} 0"])
+    output = project.snakemake(
+        f"runs/{RUN}/train.json", PYTHONPATH=f"{RESULTS_HOOK}{os.pathsep}{project.path}", **environment
+    )
+    assert jobs(output) == Counter([f"train {DASO} 0"])
     assert project.git("status", "--porcelain").split() == ["M", f"journal/{RUN}.json"]
     after = json.loads(project.read(f"journal/{RUN}.json"))
-    if "PILLOW" in how:
+    if "PILLOW" in environment:
         assert after["environment"]["versions"] == {**before[RUN]["environment"]["versions"], "pillow": "99.0"}
         assert after["results"] == before[RUN]["results"]
     else:

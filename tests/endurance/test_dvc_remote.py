@@ -1,4 +1,4 @@
-"""Results go to a store like S3 on loopback and come back to a fresh clone, which renders the report again."""
+"""Push results to an S3 server on loopback, pull them into a fresh clone, and render the report there again."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ from tests.workflow.project import METHODS, SETTING, Project, jobs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
 BUCKET = "results"
-# Credentials of a server that takes any.
+# The server accepts any credentials.
 KEYS = {"access_key_id": "test", "secret_access_key": "test"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nobody(tmp_path_factory):
-    """No account of the person who runs the tests is known."""
+def no_credentials(tmp_path_factory):
+    """Hide the AWS credentials of whoever runs the tests."""
     empty = tmp_path_factory.mktemp("nobody") / "empty"
     empty.write_text("")
     with pytest.MonkeyPatch.context() as patch:
@@ -43,11 +43,11 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A client of a server of its own, with an empty bucket; its address is `client.meta.endpoint_url`."""
+    """A client of a new server with an empty bucket; the address is `client.meta.endpoint_url`."""
     port = free_port()
     with (tmp_path_factory.mktemp("server") / "log").open("w") as log:
-        words = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port))
-        process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+        command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port))
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         options = {f"aws_{name}": value for name, value in KEYS.items()} | {"region_name": "us-east-1"}
         client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", config=Config(proxies={}), **options)
@@ -66,7 +66,7 @@ def server(tmp_path_factory):
 
 
 def connect(project, client):
-    """What a person types to use the store: the place for everybody, by git; the keys for this copy alone."""
+    """Configure the store as a user does: its address for everybody, in git; the keys for this copy only."""
     if "store" not in project.dvc("remote", "list"):
         project.dvc("remote", "add", "--default", "store", f"s3://{BUCKET}/daso")
         project.dvc("remote", "modify", "store", "verify", "true")
@@ -77,7 +77,7 @@ def connect(project, client):
 
 @pytest.fixture(scope="module")
 def clone(changed, server, tmp_path_factory):
-    """A fresh clone with what was pushed to the store pulled from it."""
+    """A fresh clone that has pulled its results from the store."""
     place = tmp_path_factory.mktemp("remote")
     project = changed.copy(place / "source")
     connect(project, server)
@@ -93,19 +93,19 @@ def clone(changed, server, tmp_path_factory):
     return clone
 
 
-def test_every_object_of_the_cache_is_in_the_store(clone, server):
-    """Both revisions were made in one cache; only what the last one names is pushed."""
-    found = {entry["Key"]: entry["Size"] for entry in server.list_objects_v2(Bucket=BUCKET)["Contents"]}
-    assert len(found) > 20
+def test_store_has_exactly_the_objects_of_the_last_revision(clone, server):
+    """The source's cache also has the objects of the first revision, which are not pushed."""
+    stored = {entry["Key"]: entry["Size"] for entry in server.list_objects_v2(Bucket=BUCKET)["Contents"]}
+    assert len(stored) > 20
     cache = clone.path / ".dvc/cache"
-    assert found == {
+    assert stored == {
         f"daso/{path.relative_to(cache).as_posix()}": path.stat().st_size
         for path in cache.glob("files/md5/??/*")
         if path.is_file()
     }
 
 
-def test_the_clone_has_the_results_and_nothing_to_do(clone):
+def test_clone_has_the_results_and_nothing_to_do(clone):
     assert clone.results() == clone.source.results()
     for method in METHODS:
         path = f"runs/digits/{SETTING}/tiny/{method}/s0/final.pt"
@@ -115,7 +115,7 @@ def test_the_clone_has_the_results_and_nothing_to_do(clone):
     assert "in sync" in clone.dvc("status", "--cloud")
 
 
-def test_the_report_comes_out_the_same_without_training(clone, tmp_path):
+def test_report_is_reproduced_without_training(clone, tmp_path):
     project = clone.copy(tmp_path / "project")
     report = project.path / "reports/tiny"
     before = {path.name: path.read_bytes() for path in report.iterdir()}
@@ -126,8 +126,8 @@ def test_the_report_comes_out_the_same_without_training(clone, tmp_path):
     assert "up to date" in project.dvc("status")
 
 
-def test_an_object_damaged_in_the_store_is_not_taken(clone, server, tmp_path):
-    """Where the remote is one to verify, DVC compares what it pulls with its name."""
+def test_object_damaged_in_the_store_is_refused(clone, server, tmp_path):
+    """With `verify`, DVC compares each pulled object with the digest in its name."""
     project = clone.copy(tmp_path / "project")
     run = f"runs/digits/{SETTING}/tiny/{METHODS[0]}/s0"
     path = project.path / run / "final.pt"
@@ -140,8 +140,8 @@ def test_an_object_damaged_in_the_store_is_not_taken(clone, server, tmp_path):
     server.put_object(Bucket=BUCKET, Key=key, Body=whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         project.call("rm", "-rf", ".dvc/cache", "runs")
-        said = project.dvc("pull", fails=True)
-        assert f"{run}/final.pt" in said or "runs" in said
+        output = project.dvc("pull", fails=True)
+        assert f"{run}/final.pt" in output or "runs" in output
         assert not path.exists() or path.read_bytes() == whole
     finally:
         server.put_object(Bucket=BUCKET, Key=key, Body=whole)

@@ -1,6 +1,7 @@
-"""Trainings share devices that are only said to be there: never two on one, and none where there is none.
+"""Trainings share simulated GPUs: never more on one than it has slots, and on the CPU if there is none.
 
-Each training notes what it sees while it holds its device, and is made to hold it long enough to meet the others.
+A hook records the device of each training and the times between which it holds it, and prolongs that time so that
+trainings overlap.
 """
 
 import json
@@ -14,14 +15,14 @@ import pytest
 from tests.workflow.project import METHODS, jobs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
-WATCHED = Path(__file__).with_name("watched")
+DEVICE_HOOK = Path(__file__).parent / "hooks/devices"
 SEEDS = (0, 1, 2)
 TRAININGS = len(METHODS) * len(SEEDS)
 
 
 @pytest.fixture(scope="module")
-def waiting(built, tmp_path_factory):
-    """A project with six runs to train, and all that they read."""
+def untrained(built, tmp_path_factory):
+    """A project with six runs to train and all their inputs."""
     project = built.copy(tmp_path_factory.mktemp("waiting") / "project")
     project.edit("suites/tiny.yaml", lambda tree: tree.update(seeds=list(SEEDS)))
     project.call("rm", "-r", "runs")
@@ -30,54 +31,54 @@ def waiting(built, tmp_path_factory):
 
 
 @pytest.fixture
-def watched(tmp_path):
-    """The environment of trainings that tell what they see; their locks are their own."""
+def hook_environment(tmp_path):
+    """The variables of the hook, and a separate folder for locks."""
     (tmp_path / "locks").mkdir()
     return {"SEEN": str(tmp_path / "seen"), "TMPDIR": str(tmp_path / "locks"), "HOLD": "3"}
 
 
-def seen(tmp_path):
-    """What each training saw: its device, and from when to when."""
-    found = defaultdict(dict)
+def training_records(tmp_path):
+    """Return the device of each training, and when it began and ended."""
+    records = defaultdict(dict)
     for line in map(json.loads, (tmp_path / "seen").read_text().splitlines()):
-        found[line["process"]] |= {line["what"]: line["time"], "visible": line["visible"], "device": line["device"]}
-    return list(found.values())
+        records[line["process"]] |= {line["what"]: line["time"], "visible": line["visible"], "device": line["device"]}
+    return list(records.values())
 
 
 def most_at_once(trainings):
-    """How many of these trainings held their device at one moment, at most."""
+    """Return the largest number of trainings that held their device at the same time."""
     return max(sum(other["begin"] <= one["begin"] < other["end"] for other in trainings) for one in trainings)
 
 
 def by_device(trainings):
-    found = defaultdict(list)
+    groups = defaultdict(list)
     for training in trainings:
-        found[training["visible"]].append(training)
-    return found
+        groups[training["visible"]].append(training)
+    return groups
 
 
-def run(projects, watched, cores=4, **environment):
-    """`snakemake runs` in each of the projects at once; what they say."""
+def run(projects, hook_environment, cores=4, **environment):
+    """Run `snakemake runs` in all projects at once; return the outputs."""
     started = []
     for project in projects:
-        path = f"{WATCHED}{os.pathsep}{project.path}"
+        path = f"{DEVICE_HOOK}{os.pathsep}{project.path}"
         process = subprocess.Popen(
             ("snakemake", "runs", "--cores", str(cores)),
-            **{"cwd": project.path, "env": project.environment(PYTHONPATH=path, **watched, **environment)},
+            **{"cwd": project.path, "env": project.environment(PYTHONPATH=path, **hook_environment, **environment)},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
         )
         started.append(process)
-    said = [process.communicate(timeout=600)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * len(started), said
-    return said
+    outputs = [process.communicate(timeout=600)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * len(started), outputs
+    return outputs
 
 
-def test_two_working_copies_share_two_devices(waiting, watched, tmp_path):
-    """Four cores each, two devices for both: two trainings at once, each alone on its device."""
-    projects = [waiting.copy(tmp_path / name) for name in ("one", "two")]
-    for said in run(projects, watched, DASO_GPUS="2"):
-        assert jobs(said) == Counter(f"train {method} {seed}" for method in METHODS for seed in SEEDS)
-    trainings = seen(tmp_path)
+def test_two_working_copies_share_two_devices(untrained, hook_environment, tmp_path):
+    """With four cores each and two devices for both, two trainings run at once, each alone on its device."""
+    projects = [untrained.copy(tmp_path / name) for name in ("one", "two")]
+    for output in run(projects, hook_environment, DASO_GPUS="2"):
+        assert jobs(output) == Counter(f"train {method} {seed}" for method in METHODS for seed in SEEDS)
+    trainings = training_records(tmp_path)
     assert len(trainings) == 2 * TRAININGS
     assert most_at_once(trainings) == 2
     assert set(by_device(trainings)) == {"0", "1"}
@@ -87,18 +88,18 @@ def test_two_working_copies_share_two_devices(waiting, watched, tmp_path):
         assert project.planned("runs") == Counter()
 
 
-def test_slots_put_two_on_a_device(waiting, watched, tmp_path):
-    project = waiting.copy(tmp_path / "project")
-    run([project], watched, DASO_GPUS="1", DASO_SLOTS="2")
-    trainings = seen(tmp_path)
+def test_two_slots_put_two_trainings_on_a_device(untrained, hook_environment, tmp_path):
+    project = untrained.copy(tmp_path / "project")
+    run([project], hook_environment, DASO_GPUS="1", DASO_SLOTS="2")
+    trainings = training_records(tmp_path)
     assert {training["visible"] for training in trainings} == {"0"}
     assert most_at_once(trainings) == 2
 
 
-def test_without_a_device_runs_train_on_the_cpu_on_every_core(waiting, watched, tmp_path):
-    project = waiting.copy(tmp_path / "project")
-    run([project], watched, cores=3, DASO_GPUS="0")
-    trainings = seen(tmp_path)
+def test_without_a_device_every_core_trains_a_run(untrained, hook_environment, tmp_path):
+    project = untrained.copy(tmp_path / "project")
+    run([project], hook_environment, cores=3, DASO_GPUS="0")
+    trainings = training_records(tmp_path)
     assert len(trainings) == TRAININGS
     assert {(training["visible"], training["device"]) for training in trainings} == {("", "cpu")}
     assert most_at_once(trainings) == 3

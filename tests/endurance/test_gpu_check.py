@@ -1,4 +1,4 @@
-"""The check of a GPU machine, run dry on a CPU: parts, absent modules, recording, the guard, a bundle and back."""
+"""The GPU check as a dry run on a CPU: parts, hidden modules, recording, budgets, training of a bundle."""
 
 import json
 import os
@@ -28,17 +28,17 @@ def check(root, out, gpu, **environment):
     """Run check.sh dry; return its exit status, output and results."""
     out.mkdir()
     variables = {**os.environ, "DRY": "1", "OUT": str(out), "GPU_CHECK_FOLDER": str(gpu), "PYTHON": sys.executable}
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "tools/gpu/check.sh"],
         **{"cwd": root, "env": {**variables, **environment}, "text": True, "check": False, "timeout": 900},
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
     )
-    return done.returncode, done.stdout, json.loads((out / "gpu_check.json").read_text())
+    return process.returncode, process.stdout, json.loads((out / "gpu_check.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def gpu(tmp_path_factory):
-    """The folder that travels, without wheels."""
+    """The folder for the GPU machine, without wheels."""
     folder = tmp_path_factory.mktemp("gpu")
     subprocess.run([sys.executable, "-m", "tools.gpu.prepare", str(folder)], cwd=ROOT, check=True)
     return folder
@@ -46,40 +46,40 @@ def gpu(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(gpu, tmp_path_factory):
-    """The dry run of stages 1 to 3: it must pass, and compute each comparison."""
+    """Path and content of the results of a dry run of stages 1 to 3, which must pass."""
     out = tmp_path_factory.mktemp("check") / "out"
-    code, said, tree = check(ROOT, out, gpu, STAGES="1 2 3", BUDGET="850")
-    assert code == 0, said[-3000:]
+    code, output, tree = check(ROOT, out, gpu, STAGES="1 2 3", BUDGET="850")
+    assert code == 0, output[-3000:]
     return out / "gpu_check.json", tree
 
 
-def of(tree, kind):
+def rows_of(tree, kind):
     return [row for row in tree["results"] if row["kind"] == kind]
 
 
 def test_every_part_of_the_dry_run_has_results(results):
     _, tree = results
     assert all(part["rc"] == 0 for part in tree["parts"])
-    assert {row["method"] for row in of(tree, "method") if row["eager_is_graph"] and row["graph_is_graph"]} == {
+    assert {row["method"] for row in rows_of(tree, "method") if row["eager_is_graph"] and row["graph_is_graph"]} == {
         *("fixmatch_daso", "fixmatch_darp", "remixmatch", "supervised")
     }
-    (resumed,) = of(tree, "resume")
+    (resumed,) = rows_of(tree, "resume")
     assert (resumed["same"], resumed["codes"], resumed["from"]) == (True, [-9, 0, 0], 5)  # saved at 5, killed at 7
-    one, two = sorted(of(tree, "process"), key=lambda row: row["tag"])  # side by side: either may end first
+    one, two = sorted(rows_of(tree, "process"), key=lambda row: row["tag"])  # at the same time: either may end first
     assert one["digest_graph"] == two["digest_graph"] == two["digest_eager"]
-    assert {(row["method"], row["replicas"]) for row in of(tree, "pace") if row["ms"] > 0} == {
+    assert {(row["method"], row["replicas"]) for row in rows_of(tree, "pace") if row["ms"] > 0} == {
         (method, number) for method in ("fixmatch_daso", "fixmatch", "supervised", "supervised_la") for number in (1, 2)
     }
 
 
-def test_a_dry_run_is_not_recorded(results, tmp_path):
+def test_dry_run_is_not_recorded(results, tmp_path):
     with pytest.raises(DasoError, match="a dry run, which measures nothing"):
         record(results[0], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypatch):
-    """4 ms a step and evaluations of 50 ms every 500 steps: 4.1 ms; 250,000 steps take 1,025 s, 60 s come on top."""
+    """4 ms a step and 50 ms for an evaluation every 500 steps: 4.1 ms; 250,000 steps: 1,025 s, and 60 s reserved."""
     _, tree = results
     pace = {"ms": 4.0, "low": 4.0, "high": 4.0, "evaluation_ms": 50.0, "mode": "graph", "precision": "bf16"}
     rows = [row | pace if row["kind"] == "pace" else row for row in tree["results"]]
@@ -96,22 +96,22 @@ def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypat
     runs = [parse_run(params, run)]
     assert fit(params, runs, 1090.0, 2, unknown=False).startswith("1 runs take 1,025 s of 1030 s: fixmatch_daso 4.1 ms")
     with pytest.raises(
-        DasoError, match=r"take 1,025 s, 1020 s are there: fixmatch_daso 4.1 ms a step on cuda: Made Up"
+        DasoError, match=r"take 1,025 s, but 1020 s are available: fixmatch_daso 4.1 ms a step on cuda: Made Up"
     ):
         fit(params, runs, 1080.0, 2, unknown=False)
 
 
-def test_an_unknown_pace_needs_a_flag(tmp_path, monkeypatch):
-    """Two runs of 250,000 steps in 450 s, 60 s of them reserved: 0.78 ms a step of any run."""
+def test_unknown_pace_needs_a_flag(tmp_path, monkeypatch):
+    """Two runs of 250,000 steps fit 450 s, 60 s of them reserved, at 0.78 ms a step."""
     params = load(ROOT / "params")
     runs = [parse_run(params, RUN.format(method)) for method in ("supervised", "supervised_la")]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DasoError, match=r"supervised, supervised_la: no GPU's pace .* at 0.78 ms a step or faster"):
+    with pytest.raises(DasoError, match=r"supervised, supervised_la: no pace of a GPU .* at 0.78 ms a step or faster"):
         fit(params, runs, 450.0, 2, unknown=False)
     assert "at 0.78 ms a step" in fit(params, runs, 450.0, 2, unknown=True)
 
 
-def test_what_failed_is_named(monkeypatch):
+def test_failures_are_named(monkeypatch):
     equal = {"eager_is_graph": True, "graph_is_graph": True, "finite": True}
     rows = [
         {"kind": "method", "method": "a", "precision": "bf16", **equal},
@@ -130,21 +130,21 @@ def test_what_failed_is_named(monkeypatch):
         *("method b bf16", "name auto", "pace c", "part pace", "process bf16", "process fp32", "resume bf16"),
         "resume fp32",
     ]
-    found = list(failures([], [{"part": "methods-0", "rc": 124}]))
-    assert found == [f"{kind}: nothing was compared" for kind in ("method", "process", "resume")]
+    lines = list(failures([], [{"part": "methods-0", "rc": 124}]))
+    assert lines == [f"{kind}: nothing was compared" for kind in ("method", "process", "resume")]
 
 
-def test_a_bundle_is_trained_dry_and_adopted(gpu, tmp_path):
-    """Without what the GPU machine lacks; its results come back in pieces and are the workflow's own."""
+def test_bundle_is_trained_without_hidden_modules_and_adopted(gpu, tmp_path):
+    """Its results are returned in pieces, and the workflow accepts them as its own."""
     project = Project.create(tmp_path / "project")
     shutil.copytree(ROOT / "tools", project.path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     runs = [f"digits/{SETTING}/tiny/{method}/s0" for method in METHODS]
     project.snakemake("splits")
     project.call("python", "-m", "daso", "bundle", *runs, "--out", "bundles/tiny")
     out = tmp_path / "out"
-    code, said, tree = check(project.path, out, gpu, STAGES="4", BUDGET="600")
-    assert code == 0, said[-3000:]
-    assert of(tree, "bundle")[0]["runs"] == {run: {"finished": True} for run in runs}
+    code, output, tree = check(project.path, out, gpu, STAGES="4", BUDGET="600")
+    assert code == 0, output[-3000:]
+    assert rows_of(tree, "bundle")[0]["runs"] == {run: {"finished": True} for run in runs}
     for folder in ("runs", "scratch"):
         shutil.rmtree(project.path / "bundles/tiny" / folder, ignore_errors=True)
     pieces = b"".join(piece.read_bytes() for piece in sorted(out.glob("bundle.tar.gz.*")))
@@ -153,19 +153,19 @@ def test_a_bundle_is_trained_dry_and_adopted(gpu, tmp_path):
     assert not [job for job in project.planned("runs") if job.startswith("train")]
 
 
-@pytest.mark.parametrize(("pieces", "back"), [("3", ["00", "01", "02"]), ("2", [])])
-def test_a_bundle_in_too_many_pieces_does_not_come_back(gpu, tmp_path, pieces, back):
-    """2.5 MB of noise, which gzip does not shrink, in pieces of 1 MiB."""
+@pytest.mark.parametrize(("pieces", "returned"), [("3", ["00", "01", "02"]), ("2", [])])
+def test_bundle_in_too_many_pieces_is_not_returned(gpu, tmp_path, pieces, returned):
+    """2.5 MB of noise, which gzip cannot compress, in pieces of 1 MiB."""
     folder = tmp_path / "bundle"
     (folder / "runs").mkdir(parents=True)
     (folder / "bundle.json").touch()
     (folder / "runs/noise").write_bytes(os.urandom(2_500_000))
     out = tmp_path / "out"
     variables = {"PYTHON": "true", "OUT": str(out), "GPU_CHECK_FOLDER": str(gpu), "STAGES": "4", "BUNDLE": str(folder)}
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "tools/gpu/check.sh"],
         **{"cwd": ROOT, "env": {**os.environ, **variables, "DRY": "1", "PIECE": "1", "PIECES": pieces}},
         **{"capture_output": True, "text": True, "check": True},
     )
-    assert [path.suffix[1:] for path in sorted(out.glob("bundle.tar.gz.*"))] == back
-    assert ("3 pieces of 1 MiB, more than 2 can come back: none does" in done.stdout) == (not back)
+    assert [path.suffix[1:] for path in sorted(out.glob("bundle.tar.gz.*"))] == returned
+    assert ("3 pieces of 1 MiB exceed the maximum of 2; none is returned" in process.stdout) == (not returned)

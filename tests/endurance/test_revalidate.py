@@ -1,6 +1,6 @@
-"""A finished run after its code has changed: kept where every bit of a short run is the same, refused where one is not.
+"""Revalidation of a finished run after a change of code: kept if all bits of a short run are the same, else refused.
 
-With the real commits, worktrees and processes.
+The tests use real commits, worktrees and processes.
 """
 
 import json
@@ -23,7 +23,7 @@ REFACTORED = "        terms = list(losses.values())\n        total = torch.stack
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A project with one finished run, and then a commit that changes the engine and no number."""
+    """A project with one finished run, followed by a commit that refactors the engine without changing a number."""
     project = Project.create(tmp_path_factory.mktemp("revalidate") / "project")
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=[METHODS[1]]))
     project.commit("one run")
@@ -54,20 +54,20 @@ def worktrees(project):
     return len(project.git("worktree", "list").splitlines())
 
 
-def test_a_refactoring_keeps_the_run_and_trains_nothing(project):
+def test_refactoring_keeps_the_run_and_trains_nothing(project):
     before = results(project)
     assert state(project) == "stale"
     assert project.planned()[f"train {METHODS[1]} 0"] == 1
-    said = project.call(*REVALIDATE, PATH=REAL)
+    output = project.call(*REVALIDATE, PATH=REAL)
     line = f"{RUN}: kept; 12 steps on the CPU give the same bits as commit {project.trained} (the run itself: cpu: "
-    assert said.splitlines()[-1].startswith(line)
-    assert said.splitlines()[-1].endswith(", eager)")
+    assert output.splitlines()[-1].startswith(line)
+    assert output.splitlines()[-1].endswith(", eager)")
     assert state(project) == "done"
     assert project.planned() == Counter()
     assert results(project) == before
     assert worktrees(project) == 1
     entry = json.loads(project.read(ENTRY))
-    assert entry["environment"]["commit"] == project.trained  # which the report shows
+    assert entry["environment"]["commit"] == project.trained  # as shown by the report
     (record,) = entry["revalidated"]
     assert set(record["keys"].values()) == {entry["key"]}
     assert record["commit"] == project.git("rev-parse", "--short=12", "HEAD").strip()
@@ -75,12 +75,12 @@ def test_a_refactoring_keeps_the_run_and_trains_nothing(project):
     assert json.loads(project.read(ENTRY)) == entry
 
 
-def test_one_bit_is_refused_and_nothing_is_written(project):
-    """A factor of 1 + 1.2e-7, the next float32 above 1, in the loss."""
+def test_one_changed_bit_is_refused_and_nothing_is_written(project):
+    """The loss is multiplied by 1 + 1.2e-7, the next float32 above 1."""
     project.replace(FILE, REFACTORED, REFACTORED.replace(".sum()", ".sum() * (1 + 1.2e-7)"))
     before, entry = results(project), project.read(ENTRY)
-    said = project.call(*REVALIDATE, RUN, PATH=REAL, fails=True)
-    (line,) = [line for line in said.splitlines() if line.startswith(f"runs/{RUN}: ")]
+    output = project.call(*REVALIDATE, RUN, PATH=REAL, fails=True)
+    (line,) = [line for line in output.splitlines() if line.startswith(f"runs/{RUN}: ")]
     assert line.startswith(f"runs/{RUN}: the present code changes bits of ")
     assert line.endswith(f" more; train it again with `snakemake {RESULT}`")
     assert (results(project), project.read(ENTRY)) == (before, entry)

@@ -1,4 +1,4 @@
-"""Two pipelines at once, in one working copy or in two that share a cache; and `dvc repro` that is struck down."""
+"""Two pipelines at once, in one working copy or in two that share a cache; and `dvc repro` killed at random steps."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.endurance import blows
-from tests.endurance.blows import RUNS, begun, call, lengthen, results
+from tests.endurance import faults
+from tests.endurance.faults import RUNS, background, call, lengthen, results
 from tests.workflow.conftest import weigh
 from tests.workflow.project import METHODS, jobs
 
@@ -18,8 +18,8 @@ LOG = f"logs/train/{RUNS[1]}.log"
 
 
 @pytest.fixture(scope="module")
-def long(built, tmp_path_factory):
-    """The project with runs of seconds, which are still to be trained."""
+def unbuilt(built, tmp_path_factory):
+    """The project with runs that take seconds and are not trained yet."""
     project = built.copy(tmp_path_factory.mktemp("long") / "project")
     lengthen(project, 804)
     project.commit("longer runs")
@@ -27,55 +27,55 @@ def long(built, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(long, tmp_path_factory):
-    """The same, built without a disturbance."""
-    project = long.copy(tmp_path_factory.mktemp("whole") / "project")
+def reference(unbuilt, tmp_path_factory):
+    """The same project, built without interruption."""
+    project = unbuilt.copy(tmp_path_factory.mktemp("reference") / "project")
     project.dvc("repro")
     return project
 
 
 def wait_for(condition, process):
-    """Wait until something holds, as long as a process lives."""
+    """Wait until a condition holds; fail if the process ends before."""
     end = time.monotonic() + 120
     while not condition():
-        assert process.poll() is None, process.said()
+        assert process.poll() is None, process.output()
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
-def test_a_second_repro_says_who_is_at_work(long, whole, tmp_path):
-    project = long.copy(tmp_path / "project")
-    with begun(project, "dvc", "repro") as first:
-        wait_for(lambda: blows.at_work(project), first)
-        status, said = call(project, "dvc", "repro")
+def test_second_repro_fails_and_names_the_running_process(unbuilt, reference, tmp_path):
+    project = unbuilt.copy(tmp_path / "project")
+    with background(project, "dvc", "repro") as first:
+        wait_for(lambda: faults.working_processes(project), first)
+        status, output = call(project, "dvc", "repro")
         assert status != 0
-        assert f"(PID {first.pid}): " in said
-        assert first.wait(timeout=600) == 0, first.said()
+        assert f"(PID {first.pid}): " in output
+        assert first.wait(timeout=600) == 0, first.output()
     assert jobs(project.dvc("repro")) == {}
-    assert results(project) == results(whole)
+    assert results(project) == results(reference)
 
 
-def test_repro_waits_for_a_snakemake_that_is_at_work(long, whole, tmp_path):
-    project = long.copy(tmp_path / "project")
-    with begun(project, "snakemake", "--cores", "2") as first:
-        wait_for(lambda: blows.at_work(project), first)
-        status, said = call(project, "dvc", "repro")
+def test_repro_waits_for_a_running_snakemake(unbuilt, reference, tmp_path):
+    project = unbuilt.copy(tmp_path / "project")
+    with background(project, "snakemake", "--cores", "2") as first:
+        wait_for(lambda: faults.working_processes(project), first)
+        status, output = call(project, "dvc", "repro")
         assert first.wait(timeout=600) == 0
-    assert status == 0, said
-    assert f"waiting for another call in this folder (process {first.pid} on " in said
-    assert jobs(said) == {}
-    assert results(project) == results(whole)
+    assert status == 0, output
+    assert f"waiting for another call in this folder (process {first.pid} on " in output
+    assert jobs(output) == {}
+    assert results(project) == results(reference)
     assert "up to date" in project.dvc("status")
 
 
-def test_two_working_copies_share_a_cache(long, tmp_path):
-    copies = [long.copy(tmp_path / name / "project") for name in ("one", "two")]
+def test_two_working_copies_share_a_cache(unbuilt, tmp_path):
+    copies = [unbuilt.copy(tmp_path / name / "project") for name in ("one", "two")]
     for project in copies:
         project.dvc("cache", "dir", "--local", str(tmp_path / "cache"))
     copies[1].edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
-    with begun(copies[0], "dvc", "repro") as first, begun(copies[1], "dvc", "repro") as second:
-        assert [process.wait(timeout=600) for process in (first, second)] == [0, 0], first.said() + second.said()
-    blows.assert_objects_are_whole(tmp_path / "cache")
+    with background(copies[0], "dvc", "repro") as first, background(copies[1], "dvc", "repro") as second:
+        assert [process.wait(timeout=600) for process in (first, second)] == [0, 0], first.output() + second.output()
+    faults.assert_cache_is_intact(tmp_path / "cache")
     for project, weight in zip(copies, (1.0, 0.5), strict=True):
         assert "up to date" in project.dvc("status")
         assert "Nothing to be done" in project.snakemake()
@@ -83,7 +83,7 @@ def test_two_working_copies_share_a_cache(long, tmp_path):
     one, two = map(results, copies)
     assert one[f"runs/{RUNS[0]}/final.pt"] == two[f"runs/{RUNS[0]}/final.pt"]
     assert one[f"runs/{RUNS[1]}/final.pt"] != two[f"runs/{RUNS[1]}/final.pt"]
-    # what the cache holds makes both again
+    # both can be restored from the shared cache
     for project in copies:
         before = results(project)
         project.call("rm", "-rf", "data", "runs", "metrics", "reports/tiny", ".snakemake")
@@ -93,32 +93,32 @@ def test_two_working_copies_share_a_cache(long, tmp_path):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_repro_struck_again_and_again(long, whole, tmp_path, seed):
-    """Ctrl-C, SIGTERM and SIGKILL to `dvc repro`, and SIGKILL to all it has started; then it is left to end."""
-    project, draw = long.copy(tmp_path / "project"), random.Random(seed)
+def test_repro_killed_again_and_again_gives_the_same_results(unbuilt, reference, tmp_path, seed):
+    """Send Ctrl-C, SIGTERM and SIGKILL to `dvc repro`, and SIGKILL to its reference group; then let it finish."""
+    project, draw = unbuilt.copy(tmp_path / "project"), random.Random(seed)
     project.call("rm", "-rf", ".snakemake", "data", "runs", "metrics", "scratch", "logs", "reports/tiny")
-    blow = {"SIGINT": os.killpg, "SIGTERM": os.kill, "SIGKILL": os.kill, "SIGKILL to all": os.killpg}
-    fallen, steps = [], {"STEPS": str(tmp_path / "steps"), "PYTHONPATH": f"{blows.STRUCK}{os.pathsep}{project.path}"}
-    for name in draw.sample(list(blow), len(blow)):
-        with begun(project, "dvc", "repro", orphans=True, **steps) as process:
-            until = len(read(tmp_path / "steps")) + draw.randint(1, 40)
-            while len(read(tmp_path / "steps")) < until and process.poll() is None:
+    kill = {"SIGINT": os.killpg, "SIGTERM": os.kill, "SIGKILL": os.kill, "SIGKILL to all": os.killpg}
+    done, steps = [], {"STEPS": str(tmp_path / "steps"), "PYTHONPATH": f"{faults.KILL_HOOK}{os.pathsep}{project.path}"}
+    for name in draw.sample(list(kill), len(kill)):
+        with background(project, "dvc", "repro", allow_orphans=True, **steps) as process:
+            until = len(lines_of(tmp_path / "steps")) + draw.randint(1, 40)
+            while len(lines_of(tmp_path / "steps")) < until and process.poll() is None:
                 time.sleep(0.01)
-            if process.poll() is None:  # the next call begins beside what this blow orphans
-                blow[name](process.pid, signal.Signals[name.split()[0]])
-                fallen.append(name)
+            if process.poll() is None:  # the next call starts beside processes that this kill orphans
+                kill[name](process.pid, signal.Signals[name.split()[0]])
+                done.append(name)
             process.wait(timeout=600)
-            assert f'File "{project.path}' not in process.said()  # DVC itself shows where Ctrl-C has met it
-    assert len(fallen) >= 3
-    status, said = call(project, "dvc", "repro", **steps)
-    assert status == 0, said
+            assert f'File "{project.path}' not in process.output()  # DVC's own traceback at Ctrl-C is allowed
+    assert len(done) >= 3
+    status, output = call(project, "dvc", "repro", **steps)
+    assert status == 0, output
     for run in RUNS:
-        mine = [int(line.split()[1]) for line in read(tmp_path / "steps") if line.startswith(run)]
-        blows.assert_little_is_repeated(mine)
-    assert results(project) == results(whole)
+        trained = [int(line.split()[1]) for line in lines_of(tmp_path / "steps") if line.startswith(run)]
+        faults.assert_few_steps_are_repeated(trained)
+    assert results(project) == results(reference)
     assert "up to date" in project.dvc("status")
     assert "Nothing to be done" in project.snakemake()
 
 
-def read(path):
+def lines_of(path):
     return path.read_text().splitlines() if path.exists() else []

@@ -1,4 +1,4 @@
-"""Digests of short runs of every method of `params/methods`; `python -m tests.golden.runs` writes the record anew."""
+"""Digests of short runs of every method of `params/methods`; `python -m tests.golden.runs` rewrites the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = 5  # past the warm-ups and the first windows of tests/test_methods.py
 
 
 def made_with() -> dict[str, Any]:
-    """Return what the bits of a run depend on besides configuration and code."""
+    """Return the environment that determines a run's bits, besides configuration and code."""
     return {
         "torch": torch.__version__,
         "capability": torch.backends.cpu.get_cpu_capability(),
@@ -29,15 +29,15 @@ def made_with() -> dict[str, Any]:
 
 
 def _processor() -> list[str]:
-    """Return the lines that identify a processor: libraries choose kernels and blocks by its model and its caches."""
+    """Return the lines that identify a processor: libraries choose kernels and block sizes by its model and caches."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return sorted(set(re.findall(r"^(?:vendor_id|cpu family|model|stepping|cache size)\s*:.*$", text, re.MULTILINE)))
 
 
 def digests(method: str) -> dict[str, str]:
-    """Take a few steps in fp32 and digest networks, momentum and method state, and the row of the history.
+    """Take a few steps in fp32; return digests of networks, momentum and method state, and of the history row.
 
-    Thresholds are lowered, for an untrained network would reach none of them.
+    Thresholds are lowered, because an untrained network would not reach them.
     """
     config = deepcopy(resolved(method))
     config["protocol"]["precision"] = "fp32"

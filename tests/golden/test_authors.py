@@ -1,4 +1,4 @@
-"""This project's training steps equal those of the code released by Oh et al. 2022; README.md describes the record."""
+"""Training steps equal those of the authors' code (Oh et al. 2022); README.md describes the record."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,14 @@ import torch
 
 from daso.data.expansion import select, shares
 from tests.golden import trajectories
-from tests.golden.trajectories import INPUTS, RECORD, RUNS, authors, project
+from tests.golden.trajectories import INPUTS, RECORD, RUNS, authors_quantities, project_quantities
 
 TOLERANCE = 1e-9
-REFINED = 1e-3  # of DARP's tables, which the authors' code solves to .1 of nu: docs/fidelity.md, row darp-solver
+REFINED = 1e-3  # of DARP's tables, which the authors' code solves to 0.1 in nu: docs/fidelity.md, row darp-solver
 
 
 def differences(computed: np.ndarray, recorded: np.ndarray) -> np.ndarray:
-    """Return |a - b| / max(1, |b|) of every entry; whole numbers and masks that differ are at least 1e-9 apart."""
+    """Return |a - b| / max(1, |b|) of every entry; different integers or masks exceed the tolerance."""
     assert computed.shape == recorded.shape
     a, b = computed.astype(np.float64), recorded.astype(np.float64)
     return np.abs(a - b) / np.maximum(1, np.abs(b))
@@ -23,23 +23,25 @@ def differences(computed: np.ndarray, recorded: np.ndarray) -> np.ndarray:
     "run", [pytest.param(run, marks=pytest.mark.endurance if "remix" in run else ()) for run in RUNS]
 )
 def test_every_step_equals_the_authors_code(run):
-    recorded, computed = authors(run), project(run)
+    recorded, computed = authors_quantities(run), project_quantities(run)
     assert recorded.keys() <= computed.keys()
-    if "label" in recorded:  # -1 where the authors' code makes no pseudo-label, in USADTM's first steps
+    if "label" in recorded:  # -1: no pseudo-label in the authors' code, in USADTM's first steps
         computed["label"] = np.where(recorded["label"] < 0, -1, computed["label"])
     largest = {name: differences(computed[name], recorded[name]).max() for name in recorded}
     limits = dict.fromkeys(recorded, TOLERANCE) | {"refined": REFINED}
-    assert {name: found for name, found in largest.items() if not found <= limits[name]} == {}
+    assert {name: value for name, value in largest.items() if not value <= limits[name]} == {}
 
 
 def test_networks_start_from_the_recorded_weights():
     with trajectories.float64():
         run = trajectories.trainer("fixmatch")
-        trajectories.set_start(run)
+        trajectories.set_initial_state(run)
         state = run.models.student.state_dict()
     names = [name for name in state if not name.endswith("num_batches_tracked")]
     assert names == RECORD["tensor_names"].tolist()
-    assert differences(trajectories.facts(state[name] for name in names)[:128], INPUTS["initial_sums"]).max() <= 1e-12
+    assert (
+        differences(trajectories.summaries(state[name] for name in names)[:128], INPUTS["initial_sums"]).max() <= 1e-12
+    )
 
 
 def test_crest_plus_selects_the_same_images_in_the_same_order():
@@ -50,7 +52,7 @@ def test_crest_plus_selects_the_same_images_in_the_same_order():
     assert labels.tolist() == RECORD["crest/labels"].tolist()
 
 
-def test_float32_is_put_back_after_an_error():
+def test_float32_is_restored_after_an_error():
     single, to_single = torch.float32, torch.Tensor.float
     with pytest.raises(KeyError), trajectories.float64():
         assert torch.zeros(1).float().dtype is torch.float64

@@ -1,4 +1,4 @@
-"""Short runs of every method keep their bits: a change of code that moves a number on a CPU shows here."""
+"""Short runs of every method keep their bits: detects any change of code that changes a number on a CPU."""
 
 import json
 
@@ -11,14 +11,14 @@ RECORDED = json.loads(RECORD.read_text())
 
 
 def test_every_method_is_recorded():
-    assert list(RECORDED["runs"]) == METHODS, "write the record anew: OMP_NUM_THREADS=1 python -m tests.golden.runs"
+    assert list(RECORDED["runs"]) == METHODS, "rewrite the record: OMP_NUM_THREADS=1 python -m tests.golden.runs"
 
 
 @pytest.mark.parametrize("method", RECORDED["runs"])
-def test_bits_of_a_short_run_stay(method):
+def test_short_run_has_the_recorded_bits(method):
     if made_with() != RECORDED["made_with"]:
-        pytest.skip(f"recorded with {RECORDED['made_with']}, this process has {made_with()}")
+        pytest.skip(f"recorded in {RECORDED['made_with']}; this process runs in {made_with()}")
     assert digests(method) == RECORDED["runs"][method], (
-        f"{method}: other bits than recorded; if intended, add a line to CHANGELOG.md and "
-        "write the record anew: OMP_NUM_THREADS=1 python -m tests.golden.runs"
+        f"{method}: bits differ from the record; if intended, add a line to CHANGELOG.md and "
+        "rewrite the record: OMP_NUM_THREADS=1 python -m tests.golden.runs"
     )

@@ -1,4 +1,4 @@
-"""Take the steps of the recorded runs with this project; README.md beside this file defines runs and quantities."""
+"""Take the recorded runs' steps with this project; README.md in this folder defines runs and quantities."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
 from daso.records import Batch, Losses, Step
 
-HERE = Path(__file__).parent
-RUNS: dict[str, Any] = json.loads((HERE / "daso_methods.json").read_text())
-INPUTS, RECORD = (dict(np.load(HERE / f"daso_{part}.npz", allow_pickle=False)) for part in ("inputs", "goldens"))
-K, B, PIXELS = 10, 4, 16  # classes, labeled images of a step, pixels of a side
+FOLDER = Path(__file__).parent
+RUNS: dict[str, Any] = json.loads((FOLDER / "daso_methods.json").read_text())
+INPUTS, RECORD = (dict(np.load(FOLDER / f"daso_{part}.npz", allow_pickle=False)) for part in ("inputs", "goldens"))
+K, B, PIXELS = 10, 4, 16  # classes, labeled images of a step, pixels per side
 Quantities = dict[str, np.ndarray]
 
 
 @contextmanager
 def float64() -> Iterator[None]:
-    """Compute in float64 whatever the code computes in float32.
+    """Replace float32 by float64 in all computations of the block.
 
-    A module first imported in here would keep float64 for the rest of the process, so there must be none.
+    A module imported in the block would keep float64 for the rest of the process; the end of the block asserts that no
+    module was.
     """
     for registry in (ADDONS, LEARNERS, NETWORKS):
         for component in registry.values():
@@ -50,14 +51,14 @@ def float64() -> Iterator[None]:
     assert not late, f"imported while float32 was float64: {late}; import it at the top of {__file__}"
 
 
-class Draws:
-    """The recorded random numbers of one step, in place of `daso.draw.Draw`."""
+class RecordedDraws:
+    """Recorded random numbers of one step, in place of `daso.draw.Draw`."""
 
     def __init__(self, step: int, name: str = "") -> None:
         self.step, self.name = step, name
 
-    def __call__(self, name: str) -> Draws:
-        return Draws(self.step, f"{self.name}_{name}".lstrip("_"))
+    def __call__(self, name: str) -> RecordedDraws:
+        return RecordedDraws(self.step, f"{self.name}_{name}".lstrip("_"))
 
     def permutation(self, n: int) -> Tensor:
         return self.recorded(f"{self.name}_permutation_{n}", n)
@@ -74,23 +75,23 @@ class Draws:
         return numbers
 
 
-def authors(name: str) -> Quantities:
+def authors_quantities(name: str) -> Quantities:
     """Return the quantities that the authors' code computed in a run."""
     return {key.removeprefix(f"{name}/"): value for key, value in RECORD.items() if key.startswith(f"{name}/")}
 
 
-def project(name: str) -> Quantities:
+def project_quantities(name: str) -> Quantities:
     """Take the steps of a run and return its quantities."""
     with float64():
         run = trainer(name)
-        set_start(run)
-        return {**taken(run, RUNS[name]), **final(run)}
+        set_initial_state(run)
+        return {**take_steps(run, RUNS[name]), **final_quantities(run)}
 
 
 def trainer(name: str) -> Trainer:
-    """Build a run. Of its pools only the numbers of images by class matter, and the test images."""
+    """Build a run; of its pools only the numbers of images by class and the test images matter."""
     recipe = RUNS[name]
-    size = len(enlarged(recipe, torch.empty(1, 3, PIXELS, PIXELS))[0, 0])
+    size = len(enlarge(recipe, torch.empty(1, 3, PIXELS, PIXELS))[0, 0])
     config = {
         "run": name,
         "key": name,
@@ -119,25 +120,25 @@ def trainer(name: str) -> Trainer:
         labels = torch.repeat_interleave(torch.arange(K), torch.tensor([*counts]))
         return Pool(torch.zeros(len(labels), size, size, dtype=torch.int32), labels)
 
-    test = pack(enlarged(recipe, torch.from_numpy(INPUTS["eval_images"])))
+    test = pack(enlarge(recipe, torch.from_numpy(INPUTS["eval_images"])))
     pools = (blank(INPUTS["labeled_counts"]), blank(INPUTS["unlabeled_counts"]), blank([0] * K))
     return build(config, Resident(*pools, Pool(test, torch.zeros(len(test), dtype=torch.long))), torch.device("cpu"))
 
 
-def enlarged(recipe: dict[str, Any], images: Tensor) -> Tensor:
-    """Repeat each pixel 2 x 2 for ReMixMatch, whose released code takes no smaller images: (n, 3, H, W)."""
+def enlarge(recipe: dict[str, Any], images: Tensor) -> Tensor:
+    """Repeat each pixel of (n, 3, H, W) 2 x 2 for ReMixMatch, whose released code needs at least 32 x 32 pixels."""
     times = 2 if recipe["learner"]["name"] == "remixmatch" else 1
     return images.repeat_interleave(times, -1).repeat_interleave(times, -2)
 
 
 @torch.no_grad()
-def set_start(run: Trainer) -> None:
-    """Give both networks the recorded first weights, and DARP and mixup their recorded tables."""
+def set_initial_state(run: Trainer) -> None:
+    """Set both networks to the recorded initial weights, and DARP and mixup to their recorded tables."""
     random = np.random.RandomState(7)
     state = run.models.student.state_dict()
     for name, tensor in state.items():
         if name.startswith("encoder.") and not name.endswith("num_batches_tracked"):
-            tensor.copy_(torch.from_numpy(first_value(name, random.standard_normal(tuple(tensor.shape)))))
+            tensor.copy_(torch.from_numpy(initial_value(name, random.standard_normal(tuple(tensor.shape)))))
         elif not name.startswith("encoder."):
             tensor.copy_(torch.from_numpy(INPUTS[name.removeprefix("heads.").replace(".", "_")]))
     run.models.teacher.load_state_dict(state)
@@ -148,8 +149,8 @@ def set_start(run: Trainer) -> None:
         run.learner.mix = torch.from_numpy(INPUTS["mixup_weight"])
 
 
-def first_value(name: str, normal: np.ndarray) -> np.ndarray:
-    """Return the first value of a tensor of the encoder from standard normal numbers of its shape."""
+def initial_value(name: str, normal: np.ndarray) -> np.ndarray:
+    """Return the initial value of a tensor of the encoder, from standard normal numbers of its shape."""
     if normal.ndim == 4:
         return normal * np.sqrt(2 / np.prod(normal.shape[1:]))
     if name.endswith("running_var"):
@@ -157,10 +158,10 @@ def first_value(name: str, normal: np.ndarray) -> np.ndarray:
     return 0.1 * normal + name.endswith(".weight")
 
 
-def taken(run: Trainer, recipe: dict[str, Any]) -> Quantities:
-    """Take the recorded steps and return the quantities that every step has."""
+def take_steps(run: Trainer, recipe: dict[str, Any]) -> Quantities:
+    """Take the recorded steps and return the quantities of each step."""
     rows: list[Quantities] = []
-    run.monitor.add = lambda losses, step, pseudo_labels: rows.append(of_step(run, losses, step))  # type: ignore[method-assign]
+    run.monitor.add = lambda losses, step, pseudo_labels: rows.append(step_quantities(run, losses, step))  # type: ignore[method-assign]
     for i in range(recipe["taken"]):
         run.learner.set_phase(recipe["first_step"] + i)
         run.training_step(batch(run, recipe, i))
@@ -172,7 +173,7 @@ def batch(run: Trainer, recipe: dict[str, Any], i: int) -> Batch:
     unlabeled = B * recipe["unlabeled_ratio"]
 
     def view(name: str, n: int) -> Tensor:
-        return enlarged(recipe, (torch.from_numpy(INPUTS[name][i, :n]).double() - 127.5) / 64)
+        return enlarge(recipe, (torch.from_numpy(INPUTS[name][i, :n]).double() - 127.5) / 64)
 
     return Batch(
         t=torch.tensor(recipe["first_step"] + i),
@@ -181,14 +182,14 @@ def batch(run: Trainer, recipe: dict[str, Any], i: int) -> Batch:
         x_index=torch.from_numpy(INPUTS["x_index"][i]),
         u={name: view(f"u_{name}", unlabeled) for name in run.learner.views.u},
         u_index=torch.from_numpy(INPUTS["u_index"][i, :unlabeled]),
-        draw=Draws(i),  # type: ignore[arg-type]
+        draw=RecordedDraws(i),  # type: ignore[arg-type]
     )
 
 
-def of_step(run: Trainer, losses: Losses, step: Step) -> Quantities:
-    """Return losses, learning rate, norm of the gradient and pseudo-labels of the step just taken."""
+def step_quantities(run: Trainer, losses: Losses, step: Step) -> Quantities:
+    """Return losses, learning rate, gradient norm and pseudo-labels of the last step."""
     named = {name: loss.item() for name, loss in losses.items()}
-    if "abc_labeled" in named:  # the record has their sum
+    if "abc_labeled" in named:  # the record has the sum of the two
         named["abc"] = named.pop("abc_labeled") + named.pop("abc_unlabeled")
     gradients = [weight.grad for weight in run.models.student.parameters() if weight.grad is not None]
     row = {f"loss/{name}": np.array(loss) for name, loss in named.items()}
@@ -202,14 +203,14 @@ def of_step(run: Trainer, losses: Losses, step: Step) -> Quantities:
     return row
 
 
-def final(run: Trainer) -> Quantities:
-    """Return networks, momentum and state of the method after the last step, and the test logits."""
-    found = {part: facts(weights(getattr(run.models, part).state_dict())) for part in run.models._fields}
-    found["momentum"] = facts(run.momentum.values())
-    found["eval_logits"] = run.predict(run.data.test)[0].numpy()
+def final_quantities(run: Trainer) -> Quantities:
+    """Return networks, momentum and method state after the last step, and the test logits."""
+    quantities = {part: summaries(weights(getattr(run.models, part).state_dict())) for part in run.models._fields}
+    quantities["momentum"] = summaries(run.momentum.values())
+    quantities["eval_logits"] = run.predict(run.data.test)[0].numpy()
     for part in (run.learner, *run.learner.chain):
-        found |= of_method(part)
-    return found
+        quantities |= method_state(part)
+    return quantities
 
 
 def weights(state: dict[str, Tensor]) -> list[Tensor]:
@@ -217,23 +218,23 @@ def weights(state: dict[str, Tensor]) -> list[Tensor]:
     return [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
 
 
-def facts(tensors: Iterable[Tensor]) -> np.ndarray:
+def summaries(tensors: Iterable[Tensor]) -> np.ndarray:
     """Return sum, L2 norm and sum of v[i] cos(i) of each tensor: (n, 3)."""
     flat = [tensor.detach().reshape(-1) for tensor in tensors]
     return np.array([[v.sum(), v.norm(), (v * torch.arange(len(v)).double().cos()).sum()] for v in flat])
 
 
-def of_method(part: Any) -> Quantities:
-    """Return the recorded state of a learner or an add-on."""
-    found: Quantities = {}
+def method_state(part: Any) -> Quantities:
+    """Return the state of a learner or an add-on, as far as it is recorded."""
+    quantities: Quantities = {}
     if hasattr(part, "queue"):
-        found["queue_size"] = part.queue.size.numpy()
-        found["prototypes"] = (part.queue.sums / part.queue.size.clamp(min=1)[:, None]).numpy()
+        quantities["queue_size"] = part.queue.size.numpy()
+        quantities["prototypes"] = (part.queue.sums / part.queue.size.clamp(min=1)[:, None]).numpy()
     if hasattr(part, "histogram"):
-        found |= {"histogram": part.histogram.published.numpy(), "window": part.histogram.counts.numpy()}
+        quantities |= {"histogram": part.histogram.published.numpy(), "window": part.histogram.counts.numpy()}
     if hasattr(part, "refined"):
-        found["refined"] = part.refined.numpy()
+        quantities["refined"] = part.refined.numpy()
     if hasattr(part, "recent"):
-        found["alignment_mean"] = (part.recent.rows.sum(0) / part.recent.seen).numpy()
-        found["alignment_target"] = part.target.numpy()
-    return found
+        quantities["alignment_mean"] = (part.recent.rows.sum(0) / part.recent.seen).numpy()
+        quantities["alignment_target"] = part.target.numpy()
+    return quantities

@@ -1,1 +1,1 @@
-"""How fast it is: measured beside its peers, against the machine's own ceiling, and as the work grows."""
+"""Benchmarks: speed against plain PyTorch, the machine's ceiling and growing problem sizes; accuracy by precision."""

@@ -15,8 +15,8 @@ from daso.machine import cores
 DEFAULT_RUNS = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
 
-def words(text: str) -> list[str]:
-    """Split a list that is written with commas."""
+def comma_separated(text: str) -> list[str]:
+    """Split a comma-separated list, without empty parts."""
     return [word for word in text.split(",") if word]
 
 
@@ -31,29 +31,38 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             },
         ),
         ("--out", {"type": Path, "default": Path("docs/benchmarks"), "help": "folder of the page and its JSON file"}),
-        ("--parts", {"type": words, "default": [], "help": "parts, such as augmentation,steps; default: all"}),
-        ("--modes", {"type": words, "default": [], "help": f"engine modes, with commas between them: {MODES}"}),
+        ("--parts", {"type": comma_separated, "default": [], "help": "such as augmentation,steps; default: all"}),
+        ("--modes", {"type": comma_separated, "default": [], "help": f"comma-separated engine modes: {MODES}"}),
         ("--repeats", {"type": int, "help": "rounds of measurement"}),
-        ("--quick", {"action": "store_true", "help": "tiny sizes: a test that everything runs, not a measurement"}),
+        ("--quick", {"action": "store_true", "help": "tiny sizes: test that everything runs, measure nothing"}),
         DEVICE,
     ),
     "parity": (
         ("suite", {"help": "name of a suite"}),
-        ("--methods", {"type": words, "help": "methods of the suite, with commas between them; default: all"}),
-        ("--settings", {"type": words, "help": "settings of the suite, with commas between them; default: all"}),
-        ("--variants", {"type": words, "default": ["bf16"], "help": "precisions to compare with fp32; default: bf16"}),
+        ("--methods", {"type": comma_separated, "help": "comma-separated methods of the suite; default: all"}),
+        ("--settings", {"type": comma_separated, "help": "comma-separated settings of the suite; default: all"}),
+        (
+            "--variants",
+            {"type": comma_separated, "default": ["bf16"], "help": "precisions to compare with fp32; default: bf16"},
+        ),
         ("--seeds", {"type": int, "default": 10, "help": "number of seeds, from 0 on; default: 10"}),
-        ("--margin", {"type": float, "default": 1.0, "help": "loss of accuracy that matters, in points; default: 1"}),
-        ("--jobs", {"type": int, "default": cores(), "help": "runs at once; default: one for each core"}),
+        (
+            "--margin",
+            {"type": float, "default": 1.0, "help": "largest acceptable loss of accuracy, in points; default: 1"},
+        ),
+        ("--jobs", {"type": int, "default": cores(), "help": "runs at once; default: one per core"}),
         ("--steps", {"type": int, "help": "training steps; default: those of the protocol"}),
-        ("--out", {"type": Path, "default": Path("docs/benchmarks/precision.md"), "help": "page, next to its JSON"}),
+        (
+            "--out",
+            {"type": Path, "default": Path("docs/benchmarks/precision.md"), "help": "page; its JSON is beside it"},
+        ),
         DEVICE,
     ),
 }
 
 
 def speed(args: argparse.Namespace) -> None:
-    """Compare the engine's speed with plain PyTorch, Pillow and torchvision; writes a page and JSON to --out."""
+    """Compare the engine's speed with plain PyTorch, Pillow and torchvision; write a page and JSON to --out."""
     from daso.config.validate import config_error
     from tools.bench.run import REPEATS, run
 
@@ -65,7 +74,7 @@ def speed(args: argparse.Namespace) -> None:
 
 
 def parity(args: argparse.Namespace) -> None:
-    """Test over seeds if a lower precision costs accuracy; writes a page and JSON to --out."""
+    """Test over seeds if a lower precision costs accuracy; write a page and JSON to --out."""
     from tools.bench.parity import run
 
     chosen = {name: getattr(args, name) for name in ("methods", "settings", "seeds", "margin", "jobs", "steps", "out")}
@@ -76,7 +85,7 @@ COMMANDS: dict[str, Command] = {"speed": speed, "parity": parity}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one benchmark; returns the exit status."""
+    """Run one benchmark; return the exit status."""
     return execute(parser("python -m tools.bench", "Benchmarks of speed and precision.", COMMANDS, OPTIONS), argv)
 
 

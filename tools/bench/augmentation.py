@@ -1,4 +1,4 @@
-"""How fast views are made: weak and strong ones alone, and all that one step reads."""
+"""Speed of augmentation: weak views, strong views, and the whole data path of a step."""
 
 from __future__ import annotations
 
@@ -28,52 +28,55 @@ BATCH = 128  # images of one view in a step
 OURS, CHUNKED = "ours, 1,024 images a call", "ours, as many as the loader makes at once"
 TENSORS = "torchvision v2 on tensors, one image at a time"
 AUTHORS, BARE = "Pillow as in the authors' code", "bare Pillow"
-PATH, PATH_ALONE = "ours", "ours, one thread"
+PATH, PATH_ONE_THREAD = "ours", "ours, one thread"
 
 
 def measure(bench: Bench) -> Section:
-    """Tables of weak views, of strong views, and of all views of a step."""
+    """Measure weak views, strong views and all views of a step; return a table of each."""
     augment = {**bench.config["dataset"]["augment"], "ops": [*COLOURS, *MOVES]}
     config = changed(bench.config, {"dataset.augment": augment})
-    seconds = {view: interleaved(_views(bench, config, view), bench.repeats) for view in ("weak", "strong")}
-    seconds["path"] = interleaved(_paths(bench, config), bench.repeats)
+    seconds = {view: interleaved(_view_contenders(bench, config, view), bench.repeats) for view in ("weak", "strong")}
+    seconds["path"] = interleaved(_path_contenders(bench, config), bench.repeats)
     tables = [_view_table(bench, config, view, seconds[view]) for view in ("weak", "strong")]
     return Section([*tables, _path_table(bench, config, seconds["path"])], _targets(bench, seconds), [], seconds)
 
 
-def _numbers() -> list[int]:
-    """Numbers of DataLoader workers that are tried."""
+def _worker_counts() -> list[int]:
+    """Return the numbers of DataLoader workers to measure."""
     return sorted({0, min(2, cores()), cores()})
 
 
-def _name(kind: str, workers: int) -> str:
+def _loader_name(kind: str, workers: int) -> str:
     return f"{kind}, DataLoader with {workers} worker{'' if workers == 1 else 's'}"
 
 
-def _views(bench: Bench, config: Config, view: str) -> dict[str, Measure]:
-    """Contenders that make one view of images; a unit is an image."""
+def _view_contenders(bench: Bench, config: Config, view: str) -> dict[str, Measure]:
+    """Return contenders that make one view of images; a unit is an image."""
     size, augment, device = config["dataset"]["image_size"], config["dataset"]["augment"], bench.device
     images, _ = peers.random_images(2048, size, 10)
     tensors = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     packed, steps = pack(tensors).to(device), CHUNK[device.type]
     chunk = packed.repeat(steps * BATCH // len(packed) + 1, 1, 1)[: steps * BATCH].view(steps, BATCH, size, size)
     render = getattr(Augmentation(size=size, **augment), view)
-    one = getattr(peers.on_tensors(size, augment), view)
-    calls, some = bench.size(16, 16, 1), bench.size(1024, 1024, 8)
+    tensor_view = getattr(peers.on_tensors(size, augment), view)
+    calls, used = bench.size(16, 16, 1), bench.size(1024, 1024, 8)
     contenders = {
-        OURS: _rendered(render, packed[:1024].unsqueeze(0), calls, device),
-        CHUNKED: _rendered(render, chunk, calls, device),
-        TENSORS: lambda: timed(lambda: [one(image) for image in tensors[:some]], some, CPU),
+        OURS: _rendering(render, packed[:1024].unsqueeze(0), calls, device),
+        CHUNKED: _rendering(render, chunk, calls, device),
+        TENSORS: lambda: timed(lambda: [tensor_view(image) for image in tensors[:used]], used, CPU),
     }
-    for kind, views, numbers in ((AUTHORS, peers.on_pillow, _numbers()), (BARE, peers.on_bare_pillow, _numbers()[-1:])):
+    for kind, views, numbers in (
+        (AUTHORS, peers.on_pillow, _worker_counts()),
+        (BARE, peers.on_bare_pillow, _worker_counts()[-1:]),
+    ):
         transform = peers.to_bytes(getattr(views(size, augment), view))
         for workers in numbers:
-            contenders[_name(kind, workers)] = _loaded(bench, images, transform, workers)
+            contenders[_loader_name(kind, workers)] = _loading(bench, images, transform, workers)
     return contenders
 
 
-def _rendered(render: Callable[[Tensor, Draw], Tensor], images: Tensor, calls: int, device: torch.device) -> Measure:
-    """Calls of our rendering on (T, B, H, W), each with draws of its own; one is made before."""
+def _rendering(render: Callable[[Tensor, Draw], Tensor], images: Tensor, calls: int, device: torch.device) -> Measure:
+    """Return a measurement of our rendering on (T, B, H, W), with new draws in each call, after one warm-up call."""
     starts = count(step=len(images))
 
     def call() -> Tensor:
@@ -84,22 +87,25 @@ def _rendered(render: Callable[[Tensor, Draw], Tensor], images: Tensor, calls: i
     return lambda: timed(lambda: [call() for _ in range(calls)], calls * images.shape[0] * images.shape[1], device)
 
 
-def _loaded(bench: Bench, images: np.ndarray[Any, Any], transform: peers.Transform, workers: int) -> Measure:
-    """Single views out of a DataLoader whose workers start anew in every round, so that none works in another's."""
+def _loading(bench: Bench, images: np.ndarray[Any, Any], transform: peers.Transform, workers: int) -> Measure:
+    """Return a measurement of single views from a DataLoader.
+
+    Workers start again in each round, so that they do not load while another contender is measured.
+    """
     batch, batches = bench.size(BATCH, BATCH, 4), bench.size(16, 32, 1)
-    dataset = peers.ViewsOf(images, np.zeros(len(images), dtype=np.int64), [transform])
-    return lambda: _steady(peers.endless(dataset, batch, workers, pin=False), batches, workers, CPU) / batch
+    dataset = peers.ViewDataset(images, np.zeros(len(images), dtype=np.int64), [transform])
+    return lambda: _seconds_per_batch(peers.endless(dataset, batch, workers, pin=False), batches, workers, CPU) / batch
 
 
-def _steady(stream: Iterator[Any], batches: int, workers: int, device: torch.device) -> float:
-    """Seconds of a batch, once those are taken away that lay ready at the start."""
+def _seconds_per_batch(stream: Iterator[Any], batches: int, workers: int, device: torch.device) -> float:
+    """Return the seconds of a batch, after the prefetched batches have been consumed."""
     for _ in islice(stream, 4 * workers + 2):
         pass
     return timed(lambda: [None for _ in islice(stream, batches)], batches, device)
 
 
-def _paths(bench: Bench, config: Config) -> dict[str, Measure]:
-    """Contenders that make all views of a step as normalised tensors on the device; a unit is a step."""
+def _path_contenders(bench: Bench, config: Config) -> dict[str, Measure]:
+    """Return contenders that make all views of a step as normalised tensors on the device; a unit is a step."""
     loader = Loader(random_data(config, bench.device), config, Views(("weak",), ("weak", "strong")), bench.device)
     starts, steps = count(step=loader.chunk * 4), loader.chunk * bench.size(4, 4, 1)
 
@@ -109,7 +115,7 @@ def _paths(bench: Bench, config: Config) -> dict[str, Measure]:
             for slot in torch.split(torch.arange(len(chunk.t), device=bench.device), 1):
                 loader.batch(chunk, slot)
 
-    def alone() -> float:
+    def one_threaded() -> float:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -120,30 +126,36 @@ def _paths(bench: Bench, config: Config) -> dict[str, Measure]:
     run()
     contenders: dict[str, Measure] = {PATH: lambda: timed(run, steps, bench.device)}
     if bench.device.type == "cpu" and torch.get_num_threads() > 1:
-        contenders[PATH_ALONE] = alone
+        contenders[PATH_ONE_THREAD] = one_threaded
     batches = bench.size(8, 16, 1)
-    for kind, views, numbers in ((AUTHORS, peers.on_pillow, _numbers()), (BARE, peers.on_bare_pillow, _numbers()[-1:])):
+    for kind, views, numbers in (
+        (AUTHORS, peers.on_pillow, _worker_counts()),
+        (BARE, peers.on_bare_pillow, _worker_counts()[-1:]),
+    ):
         pair = views(config["dataset"]["image_size"], config["dataset"]["augment"])
         for workers in numbers:
-            contenders[_name(kind, workers)] = _batched(bench, config, pair, workers, batches)
+            contenders[_loader_name(kind, workers)] = _path_loading(bench, config, pair, workers, batches)
     return contenders
 
 
-def _batched(bench: Bench, config: Config, views: peers.Views, workers: int, batches: int) -> Measure:
-    return lambda: _steady(peers.Batches(config, views, workers, bench.device), batches, workers, bench.device)
+def _path_loading(bench: Bench, config: Config, views: peers.Views, workers: int, batches: int) -> Measure:
+    return lambda: _seconds_per_batch(
+        peers.Batches(config, views, workers, bench.device), batches, workers, bench.device
+    )
 
 
 def _view_table(bench: Bench, config: Config, view: str, times: Times) -> Table:
-    where, size = "the GPU" if bench.device.type == "cuda" else "all threads", config["dataset"]["image_size"]
-    what = {
+    place, size = "the GPU" if bench.device.type == "cuda" else "all threads", config["dataset"]["image_size"]
+    operations = {
         "weak": "Flip, reflect-pad, crop.",
         "strong": "Flip, reflect-pad, crop, then two operations drawn from the pool of 14, each left out with "
         "probability 1/2, then Cutout. torchvision's RandAugment draws one operation a call, so it takes one image at "
         "a time.",
     }
     how = (
-        f"{what[view]} Images of {size} x {size} random pixels. Ours runs in one process on {where} and makes packed "
-        "images; torchvision makes uint8 tensors in this process; the DataLoaders make batches of 128 uint8 tensors. "
+        f"{operations[view]} Images of {size} x {size} random pixels. Ours runs in one process on {place} and makes "
+        "packed images; torchvision makes uint8 tensors in this process; the DataLoaders make batches of 128 uint8 "
+        "tensors. "
         f'"{AUTHORS}" is torchvision\'s flip and crop on Pillow images with the pool in Pillow; "{BARE}" does all with '
         "Pillow and numpy alone. Workers are started anew before a round, their first batches are not timed."
     )
@@ -167,7 +179,7 @@ def _path_table(bench: Bench, config: Config, times: Times) -> Table:
 
 
 def _targets(bench: Bench, seconds: dict[str, Times]) -> list[Target]:
-    strong, path, many = seconds["strong"], seconds["path"], _name(AUTHORS, _numbers()[-1])
+    strong, path, many = seconds["strong"], seconds["path"], _loader_name(AUTHORS, _worker_counts()[-1])
     if bench.device.type == "cuda":
         return [Target("all views of a step", "at most", 0.4, scaled(path[PATH], 1e3).median, "ms")]
     return [

@@ -1,4 +1,4 @@
-"""What takes steps: the engine in a mode and a precision, the reference on batches at hand or out of DataLoaders."""
+"""Contenders of the step benchmark: the engine by mode and precision, and the reference with or without loading."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tools.bench import peers
 from tools.bench.reference import Reference, plain_pytorch
 from tools.bench.setup import Bench
 
-BATCHES = 4  # at hand for the reference
+BATCHES = 4  # preloaded for the reference's step alone
 
 
 class Contender(ABC):
-    """Takes steps and tells how long one took."""
+    """Implementation of a training step whose time is measured."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     @abstractmethod
     def run(self, steps: int) -> float:
-        """Take so many steps; seconds of one of them."""
+        """Take `steps` steps and return the mean seconds of one."""
 
-    def close(self) -> None:  # noqa: B027 - the reference holds nothing that outlives it
-        """Release what it holds on the device."""
+    def close(self) -> None:  # noqa: B027 - the reference needs no cleanup
+        """Release device resources such as CUDA graphs."""
 
     def warm_up(self, seconds: float) -> int:
-        """Take the first steps, which are slower; returns how many steps take about so many seconds.
+        """Take the first steps, which are slower; return how many steps take about `seconds` seconds.
 
-        Where chunks of steps are made at once, whole chunks are.
+        The number is a multiple of the loader's chunk if it exceeds one chunk.
         """
         chunk = CHUNK[self.device.type]
         on_cpu = self.device.type == "cpu"
@@ -45,27 +45,27 @@ class Contender(ABC):
         return min(steps if steps < chunk else steps // chunk * chunk, 64 * chunk)
 
 
-class Ours(Contender):
-    """The engine, from rows to updated weights."""
+class Engine(Contender):
+    """Engine, from drawing rows to updated weights."""
 
     def __init__(self, config: Config, device: torch.device, mode: str, data: Resident | None = None) -> None:
         super().__init__(device)
         self.trainer = trainer(config, device, mode, data)
 
     def run(self, steps: int) -> float:
-        """Train on."""
+        """Train for `steps` more steps."""
         return advance(self.trainer, steps)
 
     def close(self) -> None:
-        """Release the graphs of the run."""
+        """Release the run's graphs."""
         self.trainer.program.close()
 
 
-class OursInTF32(Ours):
-    """The engine with TF32 convolutions, which only the benchmark runs: no protocol has this precision."""
+class EngineInTF32(Engine):
+    """Engine with TF32 convolutions, a precision that no protocol offers."""
 
     def run(self, steps: int) -> float:
-        """Train on; graphs keep the convolutions that they were captured with."""
+        """Train for `steps` more steps; graphs keep the precision with which they were captured."""
         before = torch.backends.cudnn.allow_tf32
         torch.backends.cudnn.allow_tf32 = True
         try:
@@ -74,8 +74,8 @@ class OursInTF32(Ours):
             torch.backends.cudnn.allow_tf32 = before
 
 
-class AtHand(Contender):
-    """The reference's step alone: its batches lie on the device before the clock starts."""
+class ReferenceStep(Contender):
+    """Step of the reference without loading: its batches are on the device before the clock starts."""
 
     def __init__(self, config: Config, device: torch.device) -> None:
         super().__init__(device)
@@ -84,13 +84,13 @@ class AtHand(Contender):
         self.reference = Reference(config, device)
 
     def run(self, steps: int) -> float:
-        """Train on with PyTorch's own settings."""
+        """Train for `steps` more steps under the settings of `plain_pytorch`."""
         with plain_pytorch():
-            return timed(lambda: _take(self.reference, islice(cycle(self.batches), steps)), steps, self.device)
+            return timed(lambda: _run_steps(self.reference, islice(cycle(self.batches), steps)), steps, self.device)
 
 
-class Loaded(Contender):
-    """The reference with its DataLoaders, whose workers live as long as a measurement."""
+class ReferenceWithLoaders(Contender):
+    """Reference with its DataLoaders, whose workers start again in each measurement."""
 
     def __init__(self, config: Config, device: torch.device) -> None:
         super().__init__(device)
@@ -99,47 +99,47 @@ class Loaded(Contender):
         self.reference = Reference(config, device)
 
     def run(self, steps: int) -> float:
-        """Train on; on CUDA, where loading may be the slower part, what lay ready at the start is used up before."""
+        """Train for `steps` more steps; on CUDA, where loading may be slower, first consume prefetched batches."""
         batches = peers.Batches(self.config, self.views, self.workers, self.device)
         with plain_pytorch():
-            _take(self.reference, islice(batches, 1 if self.device.type == "cpu" else 4 * self.workers))
-            return timed(lambda: _take(self.reference, islice(batches, steps)), steps, self.device)
+            _run_steps(self.reference, islice(batches, 1 if self.device.type == "cpu" else 4 * self.workers))
+            return timed(lambda: _run_steps(self.reference, islice(batches, steps)), steps, self.device)
 
 
-def _take(reference: Reference, batches: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> None:
+def _run_steps(reference: Reference, batches: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> None:
     for batch in batches:
         reference.step(*batch)
 
 
 def reference_workers() -> int:
-    """Workers of each of the reference's two DataLoaders: eight as in the authors' code, never more than cores."""
+    """Return the workers of each DataLoader of the reference: 8 as in the authors' code, at most one per core."""
     return min(8, cores())
 
 
-AT_HAND = "reference, batches at hand"
+REFERENCE_STEP = "reference, batches at hand"
 TF32 = "tf32"
-LOADED = "reference with its DataLoaders"
+REFERENCE = "reference with its DataLoaders"
 
 
-def ours(mode: str, precision: str) -> str:
-    """The engine's name in tables."""
+def engine_name(mode: str, precision: str) -> str:
+    """Return the engine's name in tables."""
     return f"ours, {mode}, {precision}"
 
 
-def named(name: str, config: Config, device: torch.device, data: Resident | None = None) -> Contender:
-    """The contender of a name, for a configuration that is made `awake` here."""
-    if name == AT_HAND:
-        return AtHand(awake(config), device)
-    if name == LOADED:
-        return Loaded(awake(config), device)
+def create(name: str, config: Config, device: torch.device, data: Resident | None = None) -> Contender:
+    """Return the contender of a name, for the `awake` version of a configuration."""
+    if name == REFERENCE_STEP:
+        return ReferenceStep(awake(config), device)
+    if name == REFERENCE:
+        return ReferenceWithLoaders(awake(config), device)
     _, mode, precision = name.split(", ")
     if precision == TF32:
-        return OursInTF32(awake(config), device, mode, data)
-    return Ours(awake(config, precision), device, mode, data)
+        return EngineInTF32(awake(config), device, mode, data)
+    return Engine(awake(config, precision), device, mode, data)
 
 
-def names(bench: Bench) -> list[str]:
-    """All contenders on a device."""
+def contender_names(bench: Bench) -> list[str]:
+    """Return the names of all contenders of the benchmark's device."""
     precisions = (*bench.precisions, TF32) if bench.device.type == "cuda" else bench.precisions
-    engines = [ours(mode, precision) for mode in bench.modes for precision in precisions]
-    return [LOADED, AT_HAND, *engines]
+    engines = [engine_name(mode, precision) for mode in bench.modes for precision in precisions]
+    return [REFERENCE, REFERENCE_STEP, *engines]

@@ -1,4 +1,4 @@
-"""What a step costs as the work grows: batches, classes, queues, and the number of unlabeled images."""
+"""Time of a step by batch size, number of classes, queue length and number of unlabeled images."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ import torch
 from daso.engine.cuda_graphs import choose_mode
 from daso.planning.synthetic import Config, addon, awake, changed
 from tools.bench import stores
-from tools.bench.contenders import Ours, ours
+from tools.bench.contenders import Engine, engine_name
 from tools.bench.measure import Measure, Times, interleaved, ratios, scaled
 from tools.bench.results import Cell, Section, Table
 from tools.bench.setup import Bench, small, tiny, title
-from tools.bench.worker import Reply, Worker, workers
+from tools.bench.worker import Reply, Worker, start_workers
 
-HELD: Mapping[str, int | None] = {"resident": None, "streamed": 0}  # and the bytes that images may take
+MEMORY_LIMITS: Mapping[str, int | None] = {"resident": None, "streamed": 0}  # bytes of images in memory by storage
 MIB = 2**20
 
 
 class Knob(NamedTuple):
-    """Something that grows, and how a configuration says it."""
+    """Option that grows: its values, and a function that sets it in a configuration."""
 
     name: str
     values: Sequence[int]
-    turn: Callable[[Config, int], Config]
+    apply: Callable[[Config, int], Config]
 
 
 def measure(bench: Bench) -> Section:
-    """A table for each thing that grows."""
+    """Measure a step along each knob; return a table of each."""
     config = (tiny if bench.quick else small)(bench.config)
     knobs = [
         Knob("batch size", bench.size((16, 32, 64, 128), (16, 32, 64, 128), (4, 8)), _batch),
         Knob("classes", bench.size((10, 100, 1000), (10, 100, 1000), (10, 20)), _classes),
         Knob("queue length", bench.size((256, 1024, 4096), (256, 1024, 4096), (16, 32)), _queue),
     ]
-    seconds = {knob.name: _measured(bench, config, knob) for knob in knobs}
+    seconds = {knob.name: _knob_times(bench, config, knob) for knob in knobs}
     tables = [_knob_table(bench, config, knob, seconds[knob.name]) for knob in knobs]
-    table, seconds["unlabeled images"] = _sets(bench, config)
+    table, seconds["unlabeled images"] = _unlabeled_sets(bench, config)
     return Section([*tables, table], [], [], seconds)
 
 
@@ -58,15 +58,15 @@ def _queue(config: Config, value: int) -> Config:
     return addon(config, queue_length=value)
 
 
-def _measured(bench: Bench, config: Config, knob: Knob) -> Times:
+def _knob_times(bench: Bench, config: Config, knob: Knob) -> Times:
     with ExitStack() as stack:
-        return interleaved(_turned(bench, config, knob, stack), bench.repeats)
+        return interleaved(_knob_contenders(bench, config, knob, stack), bench.repeats)
 
 
-def _turned(bench: Bench, config: Config, knob: Knob, stack: ExitStack) -> dict[str, Measure]:
+def _knob_contenders(bench: Bench, config: Config, knob: Knob, stack: ExitStack) -> dict[str, Measure]:
     mode, contenders = choose_mode("auto", bench.device), dict[str, Measure]()
     for value in knob.values:
-        run = Ours(awake(knob.turn(config, value)), bench.device, mode)
+        run = Engine(awake(knob.apply(config, value)), bench.device, mode)
         stack.callback(run.close)
         contenders[f"{value:,}"] = partial(run.run, run.warm_up(bench.size(0.7, 0.5, 0.0)))
     return contenders
@@ -75,10 +75,10 @@ def _turned(bench: Bench, config: Config, knob: Knob, stack: ExitStack) -> dict[
 def _knob_table(bench: Bench, config: Config, knob: Knob, times: Times) -> Table:
     first = times[f"{knob.values[0]:,}"]
     rows: list[tuple[Cell, ...]] = [(name, scaled(each, 1e3), ratios(each, first)) for name, each in times.items()]
-    return Table(f"Growth with {knob.name}", _what(bench, config), (knob.name, "ms a step", "x the first"), rows)
+    return Table(f"Growth with {knob.name}", _conditions(bench, config), (knob.name, "ms a step", "x the first"), rows)
 
 
-def _what(bench: Bench, config: Config) -> str:
+def _conditions(bench: Bench, config: Config) -> str:
     return (
         f"A small network in place of the protocol's, as it is not what is asked: a step of {title(config)} in fp32, "
         f"mode {choose_mode('auto', bench.device)}, batches of {config['protocol']['batch_size']} unless they grow, "
@@ -86,21 +86,28 @@ def _what(bench: Bench, config: Config) -> str:
     )
 
 
-def _sets(bench: Bench, config: Config) -> tuple[Table, Times]:
-    """Stores of many sizes, each held in the device's memory and streamed from its memory map."""
+def _unlabeled_sets(bench: Bench, config: Config) -> tuple[Table, Times]:
+    """Measure stores of several sizes, each resident in the device's memory and streamed from its memory map."""
     sizes = bench.size((10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), (1000, 2000))
     config = changed(config, {"dataset.image_size": bench.size(8, 32, 8)})
     with tempfile.TemporaryDirectory() as folder:
         stored = {n: _store(Path(folder, str(n)), n, config) for n in sizes}
-        orders = {(n, held): _order(bench, config, stored[n], memory) for n in sizes for held, memory in HELD.items()}
-        with workers(list(orders.values()), torch.get_num_threads()) as crew:
-            replies = dict(zip(orders, crew, strict=True))
-            contenders = {f"{n:,} {held}": partial(_taken, *pair) for (n, held), pair in replies.items()}
+        requests = {
+            (n, storage): _request(bench, config, stored[n], memory)
+            for n in sizes
+            for storage, memory in MEMORY_LIMITS.items()
+        }
+        with start_workers(list(requests.values()), torch.get_num_threads()) as started:
+            replies = dict(zip(requests, started, strict=True))
+            contenders = {
+                f"{n:,} {storage}": partial(_seconds_per_step, *pair) for (n, storage), pair in replies.items()
+            }
             times = interleaved(contenders, bench.repeats)
             after = {key: worker.run(1) for key, (worker, _) in replies.items()}
-    rows = [_set_row(config, key, replies[key][1], after[key], times, sizes[0]) for key in orders]
+    rows = [_set_row(config, key, replies[key][1], after[key], times, sizes[0]) for key in requests]
     how = (
-        f"{_what(bench, config)} Random images in a store on disk; one process for each row, all alive, asked in turn. "
+        f"{_conditions(bench, config)} "
+        "Random images in a store on disk; one process for each row, all alive, asked in turn. "
         "Resident images lie packed in the device's memory; streamed ones stay in the memory map, of which only the "
         "rows of a chunk are read. Memory is what the process holds of its own after the steps, less what it held "
         "before it opened the store; pages of the map, which the system drops when it needs to, are not in it."
@@ -110,12 +117,12 @@ def _sets(bench: Bench, config: Config) -> tuple[Table, Times]:
 
 
 def _store(folder: Path, n: int, config: Config) -> Path:
-    return stores.make(folder, n, config["dataset"]["image_size"], config["dataset"]["num_classes"])
+    return stores.make_store(folder, n, config["dataset"]["image_size"], config["dataset"]["num_classes"])
 
 
-def _order(bench: Bench, config: Config, store: Path, memory: int | None) -> dict[str, Any]:
+def _request(bench: Bench, config: Config, store: Path, memory: int | None) -> dict[str, Any]:
     return {
-        "name": ours(choose_mode("auto", bench.device), "fp32"),
+        "name": engine_name(choose_mode("auto", bench.device), "fp32"),
         "config": config,
         "device": str(bench.device),
         "seconds": bench.size(0.7, 0.5, 0.0),
@@ -124,16 +131,16 @@ def _order(bench: Bench, config: Config, store: Path, memory: int | None) -> dic
     }
 
 
-def _taken(worker: Worker, first: Reply) -> float:
+def _seconds_per_step(worker: Worker, first: Reply) -> float:
     return float(worker.run(first["steps"])["seconds"])
 
 
 def _set_row(
     config: Config, key: tuple[int, str], ready: Reply, after: Reply, times: Times, smallest: int
 ) -> tuple[Cell, ...]:
-    n, held = key
-    name, first, pixels = f"{n:,} {held}", f"{smallest:,} {held}", config["dataset"]["image_size"] ** 2
-    packed = 4 * n * pixels / MIB if held == "resident" else 0.0
+    n, storage = key
+    name, first, pixels = f"{n:,} {storage}", f"{smallest:,} {storage}", config["dataset"]["image_size"] ** 2
+    packed = 4 * n * pixels / MIB if storage == "resident" else 0.0
     return (
         name,
         scaled(times[name], 1e3),

@@ -1,7 +1,7 @@
-"""Arithmetic of fair timing: contenders take turns, and are compared within a round.
+"""Fair timing: contenders are measured in rounds and compared within a round.
 
-A machine is never as quiet for an hour as for a minute. So each round measures every contender once, each round begins
-with another one, and two contenders are compared by the median of their ratios within rounds.
+The load of a machine drifts over an hour but less over a minute. So each round measures every contender once, each
+round begins with another one, and two contenders are compared by the median of their ratios within rounds.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-Measure = Callable[[], float]  # does some work, and says how many seconds one unit of it took
-Times = dict[str, list[float]]  # seconds of a unit, by contender, round by round
+Measure = Callable[[], float]  # does some work and returns the seconds of one unit of it
+Times = dict[str, list[float]]  # contender -> seconds of a unit in each round
 
 
 class Spread(NamedTuple):
-    """The median of n values, and the lowest and highest of them."""
+    """Median, minimum and maximum of n values."""
 
     median: float
     low: float
@@ -24,31 +24,31 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """Return the spread of at least one value."""
     return Spread(statistics.median(values), min(values), max(values), len(values))
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> Spread:
-    """How many times faster the second is: of the ratios of each round, not the ratio of two medians."""
-    return spread([one / other for one, other in zip(slow, fast, strict=True)])
+    """Return the speedup of `fast` over `slow`: the spread of the ratios within rounds."""
+    return spread([slower / faster for slower, faster in zip(slow, fast, strict=True)])
 
 
 def rates(seconds: Sequence[float]) -> Spread:
-    """Units per second."""
+    """Return units per second."""
     return spread([1 / value for value in seconds])
 
 
 def scaled(seconds: Sequence[float], factor: float) -> Spread:
-    """In other units of time."""
+    """Return times in another unit of time."""
     return spread([factor * value for value in seconds])
 
 
 def interleaved(contenders: Mapping[str, Measure], repeats: int) -> Times:
-    """Measure every contender once a round, for `repeats` rounds; round r begins with contender r, r + 1, ..."""
+    """Measure every contender once in each of `repeats` rounds; round r goes r, r + 1, ... and wraps around."""
     names = list(contenders)
     times: Times = {name: [] for name in names}
     for start in range(repeats):
-        for place in range(len(names)):
-            name = names[(start + place) % len(names)]
+        for offset in range(len(names)):
+            name = names[(start + offset) % len(names)]
             times[name].append(contenders[name]())
     return times

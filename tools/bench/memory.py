@@ -1,28 +1,28 @@
-"""Peak memory: each contender in a process of its own, as what a process once held it may keep."""
+"""Peak memory of each contender, in a separate process because a process may keep memory that it once allocated."""
 
 from __future__ import annotations
 
 import torch
 
 from daso.planning.synthetic import Config
-from tools.bench.contenders import LOADED, names
+from tools.bench.contenders import REFERENCE, contender_names
 from tools.bench.results import Cell, Section, Table
 from tools.bench.setup import Bench, title
-from tools.bench.worker import workers
+from tools.bench.worker import start_workers
 
 
 def measure(bench: Bench) -> Section:
-    """A table for each configuration."""
+    """Measure each configuration; return a table of each."""
     return Section([_table(bench, config) for config in bench.configs], [], [], {})
 
 
 def _table(bench: Bench, config: Config) -> Table:
     rows = list[tuple[Cell, ...]]()
-    for name in names(bench):
-        if name == LOADED:  # whose loaders are processes of their own
+    for name in contender_names(bench):
+        if name == REFERENCE:  # its loaders are separate processes
             continue
-        order = {"name": name, "config": config, "device": str(bench.device), "seconds": 0.0}
-        with workers([order], torch.get_num_threads()) as [(_, reply)]:
+        request = {"name": name, "config": config, "device": str(bench.device), "seconds": 0.0}
+        with start_workers([request], torch.get_num_threads()) as [(_, reply)]:
             rows.append((name, reply["peak_mib"], reply["base_mib"], reply["loaded_mib"] - reply["base_mib"]))
     on_cuda = bench.device.type == "cuda"
     what = "Memory allocated on the device" if on_cuda else "Resident memory of the process"

@@ -1,4 +1,4 @@
-"""Is one way of training no worse than another, by more than a margin? Paired differences, bounds, a word."""
+"""Non-inferiority test on paired accuracies: bounds of the mean difference and a verdict."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from scipy.stats import t as student  # type: ignore[import-untyped]
 
-CONFIDENCE = 0.95  # of each of the two bounds by itself
-ENOUGH = 3  # pairs; two accuracies of some hundred images easily happen to differ by the same
+CONFIDENCE = 0.95  # one-sided, of each bound
+MIN_PAIRS = 3  # for a verdict; with few test images two pairs often have equal differences by chance
 NON_INFERIOR, INFERIOR, NOT_SHOWN = "non-inferior", "inferior", "not shown"
 
 
 class Comparison(NamedTuple):
-    """n paired differences in points; the bounds hold one-sidedly, and a single pair has none."""
+    """Statistics of n paired differences in points, with one-sided bounds; a single pair has no bounds."""
 
     n: int
     mean: float
@@ -26,19 +26,19 @@ class Comparison(NamedTuple):
 
 
 def compare(differences: Sequence[float], margin: float) -> Comparison:
-    """Judge at least one difference, variant less standard, against a margin above zero.
+    """Compare at least one difference, variant minus standard, with a margin above zero.
 
     The bounds of the mean are mean -+ t sd / sqrt(n), with Student's 95 % quantile of n - 1 degrees of freedom.
-    `non-inferior`: the lower one is above -margin. `inferior`: even the upper one is below it. Else, and always of
-    fewer than three pairs, `not shown`.
+    Verdicts: `non-inferior` if the lower bound is above -margin, `inferior` if the upper bound is below -margin,
+    `not shown` otherwise and for fewer than three pairs.
     """
     n, mean = len(differences), statistics.fmean(differences)
     if n < 2:
         return Comparison(n, mean, None, None, None, NOT_SHOWN)
     sd = statistics.stdev(differences)
-    reach = float(student.ppf(CONFIDENCE, n - 1)) * sd / math.sqrt(n)
-    lower, upper = mean - reach, mean + reach
+    half_width = float(student.ppf(CONFIDENCE, n - 1)) * sd / math.sqrt(n)
+    lower, upper = mean - half_width, mean + half_width
     verdict = NON_INFERIOR if lower > -margin else INFERIOR if upper < -margin else NOT_SHOWN
-    if n < ENOUGH:
+    if n < MIN_PAIRS:
         verdict = NOT_SHOWN
     return Comparison(n, mean, sd, lower, upper, verdict)

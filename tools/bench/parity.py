@@ -1,7 +1,7 @@
-"""Does a lower precision cost accuracy? Every run of a suite is trained in fp32 and in each variant, and set in pairs.
+"""Accuracy by precision: train every run of a suite in fp32 and in each variant, and compare them in pairs.
 
-A pair has the same split, initialisation, batches and draws; only the precision differs. What is trained stays in a
-work folder, by its key, so that a check that was stopped goes on where it was and more seeds cost only those seeds.
+A pair has the same split, initialisation, batches and draws; only the precision differs. Trained runs stay in a work
+folder by key, so that a stopped check resumes and additional seeds train only those seeds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OUT, WORK = Path("docs/benchmarks/precision.md"), Path("drafts/parity")
 
 
 class Task(NamedTuple):
-    """One run in one precision, and where its files lie."""
+    """Run in one precision, with the paths of its files."""
 
     run: Run
     precision: str
@@ -48,7 +48,7 @@ class Task(NamedTuple):
 
     @property
     def done(self) -> bool:
-        """Whether it is trained, with this key and on this split."""
+        """True if the run is trained, with this key and on this split."""
         path = self.folder / "train.json"
         if not path.exists():
             return False
@@ -72,25 +72,25 @@ def run(
 ) -> None:
     """Compare each variant with fp32 on a suite's tables, or some of their settings and methods; write the page.
 
-    Seeds are 0..seeds-1, `jobs` runs are trained at once with one thread each, `steps` shortens the protocol. `out` is
-    Markdown; a JSON file beside it holds every pair, and other suites' results in it stay. Stores are read from
-    data/store, splits are drawn into `work`. Raises DasoError when a name is unknown, a store lacks or a run fails.
+    Seeds are 0..seeds-1, `jobs` runs train at once with one thread each, `steps` replaces the protocol's steps. `out`
+    is Markdown; the JSON file beside it has every pair and keeps the results of other suites. Stores are read from
+    data/store, splits are drawn into `work`. Raises DasoError if a name is unknown, a store is missing or a run fails.
     """
-    _refuse(seeds=seeds, jobs=jobs, steps=steps, margin=margin, variants=variants)
+    _check_options(seeds=seeds, jobs=jobs, steps=steps, margin=margin, variants=variants)
     params = load()
-    chosen = _chosen(altered(params, suite, STANDARD, seeds), suite, methods, settings)
+    selected = _select(with_precision(params, suite, STANDARD, seeds), suite, methods, settings)
     variants = list(dict.fromkeys(variants))
-    precisions = {name: altered(params, suite, name, seeds, steps) for name in (STANDARD, *variants)}
-    tasks = _tasks(precisions, chosen, work)
+    precisions = {name: with_precision(params, suite, name, seeds, steps) for name in (STANDARD, *variants)}
+    tasks = _tasks(precisions, selected, work)
     train_all([task for task in tasks.values() if not task.done], jobs, device)
-    outcomes = {place: _outcome(task) for place, task in tasks.items()}
-    pairs = [Pair(one, name, outcomes[one, STANDARD], outcomes[one, name]) for one in chosen for name in variants]
+    outcomes = {key: _outcome(task) for key, task in tasks.items()}
+    pairs = [Pair(run, name, outcomes[run, STANDARD], outcomes[run, name]) for run in selected for name in variants]
     setup = Setup(suite, methods, settings, seeds, variants, margin, jobs, steps, out, device)
     parity_page.write(out, suite, parity_page.section(setup, expand_suite(params, suite), pairs))
 
 
-def altered(params: Params, suite: str, precision: str, seeds: int, steps: int | None = None) -> Params:
-    """The same parameters with another precision, and perhaps budget, in a suite's protocol, and seeds 0..seeds-1."""
+def with_precision(params: Params, suite: str, precision: str, seeds: int, steps: int | None = None) -> Params:
+    """Return params whose suite has seeds 0..seeds-1 and a protocol with this precision and, if given, these steps."""
     name = suite_of(params, suite)["protocol"]
     protocol = {**params.protocols[name], "precision": precision, **({} if steps is None else {"steps": steps})}
     return dataclasses.replace(
@@ -101,16 +101,16 @@ def altered(params: Params, suite: str, precision: str, seeds: int, steps: int |
 
 
 def train_all(tasks: Sequence[Task], jobs: int, device: str) -> None:
-    """Train these, `jobs` at once; when one fails no other begins, and what is under way is waited for.
+    """Train tasks, `jobs` at once; after a failure start no other task and wait for the running ones.
 
-    Raises DasoError with what the first that failed said last.
+    Raises DasoError with the last line of the first failed training's log.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        begun = {pool.submit(_train, task, device): task for task in tasks}
+        submitted = {pool.submit(_train, task, device): task for task in tasks}
         try:
-            for count, future in enumerate(as_completed(begun), 1):
+            for count, future in enumerate(as_completed(submitted), 1):
                 future.result()
-                task = begun[future]
+                task = submitted[future]
                 logging.info("%s: %s trained, %d of %d", task.run.id, task.precision, count, len(tasks))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -118,29 +118,29 @@ def train_all(tasks: Sequence[Task], jobs: int, device: str) -> None:
 
 
 def _train(task: Task, device: str) -> None:
-    """In a process of its own, as the workflow does it."""
-    places = {"store": task.store, "split": task.split, "out": task.folder, "scratch": task.folder / "scratch"}
-    options = [word for name, path in places.items() for word in (f"--{name}", str(path))]
+    """Train in a separate process, like the workflow."""
+    files = {"store": task.store, "split": task.split, "out": task.folder, "scratch": task.folder / "scratch"}
+    options = [argument for name, path in files.items() for argument in (f"--{name}", str(path))]
     command = [sys.executable, "-m", "daso", "train", "--config", "-", *options, "--device", device]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     log = task.folder / "train.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
-        done = subprocess.run(
+        process = subprocess.run(
             command, input=canonical(task.config), text=True, env=environment, stdout=file, stderr=file, check=False
         )
-    if done.returncode:
-        said = log.read_text().strip().splitlines() or [f"exit status {done.returncode}"]
-        raise DasoError(f"{log}: training failed: {said[-1]}")
+    if process.returncode:
+        log_lines = log.read_text().strip().splitlines() or [f"exit status {process.returncode}"]
+        raise DasoError(f"{log}: training failed: {log_lines[-1]}")
 
 
-def _tasks(precisions: Mapping[str, Params], chosen: Sequence[Run], work: Path) -> dict[tuple[Run, str], Task]:
-    """Every run in every precision, those of a pair together; draws the splits."""
+def _tasks(precisions: Mapping[str, Params], selected: Sequence[Run], work: Path) -> dict[tuple[Run, str], Task]:
+    """Draw the splits and return each run in each precision, the tasks of a pair one after the other."""
     keys = {name: Keys(params) for name, params in precisions.items()}
     splits: dict[Path, SavedSplit] = {}
-    found = {}
-    for run in chosen:
+    tasks = {}
+    for run in selected:
         store = Path("data/store", run.dataset)
         split = work / "splits" / run.dataset / run.setting / f"s{run.seed}.json"
         if split not in splits:
@@ -149,9 +149,9 @@ def _tasks(precisions: Mapping[str, Params], chosen: Sequence[Run], work: Path) 
         for name in precisions:
             config = keys[name].resolved(run)
             folder = work / run.id / f"{name}-{config['key']}"
-            config["run"] = f"parity/{name}/{run.id}"  # its curves are not those of the run itself
-            found[run, name] = Task(run, name, config, store, split, splits[split].sha256, folder)
-    return found
+            config["run"] = f"parity/{name}/{run.id}"  # so that its curves do not mix with those of the suite's run
+            tasks[run, name] = Task(run, name, config, store, split, splits[split].sha256, folder)
+    return tasks
 
 
 def _outcome(task: Task) -> Outcome:
@@ -165,31 +165,31 @@ def _outcome(task: Task) -> Outcome:
     )
 
 
-def _chosen(params: Params, suite: str, methods: Sequence[str] | None, settings: Sequence[str] | None) -> list[Run]:
-    """The runs of a suite, or those of some methods and settings; raises DasoError where it has none of a name."""
-    every = runs(params, suite)
-    for kind, words in (("method", methods), ("setting", settings)):
-        known = list(dict.fromkeys(str(getattr(run, kind)) for run in every))
-        for word in words or ():
-            if word not in known:
-                raise DasoError(f"parity: suite '{suite}' has no {kind} '{word}'{did_you_mean(word, known)}")
-    found = [run for run in every if run.method in (methods or [run.method])]
-    found = [run for run in found if run.setting in (settings or [run.setting])]
-    if not found:
-        raise DasoError(f"parity: no table of suite '{suite}' has such a method in such a setting")
-    return found
+def _select(params: Params, suite: str, methods: Sequence[str] | None, settings: Sequence[str] | None) -> list[Run]:
+    """Return the runs of a suite, or of some of its methods and settings; raises DasoError for unknown names."""
+    suite_runs = runs(params, suite)
+    for kind, names in (("method", methods), ("setting", settings)):
+        known = list(dict.fromkeys(str(getattr(run, kind)) for run in suite_runs))
+        for name in names or ():
+            if name not in known:
+                raise DasoError(f"parity: suite '{suite}': unknown {kind} '{name}'{did_you_mean(name, known)}")
+    selected = [run for run in suite_runs if run.method in (methods or [run.method])]
+    selected = [run for run in selected if run.setting in (settings or [run.setting])]
+    if not selected:
+        raise DasoError(f"parity: suite '{suite}': no table has one of the methods in one of the settings")
+    return selected
 
 
-def _refuse(*, seeds: int, jobs: int, steps: int | None, margin: float, variants: Sequence[str]) -> None:
+def _check_options(*, seeds: int, jobs: int, steps: int | None, margin: float, variants: Sequence[str]) -> None:
     counts: Mapping[str, int | None] = {"seeds": seeds, "jobs": jobs, "steps": steps}
     for name, value in counts.items():
         if value is not None and value < 1:
-            raise DasoError(f"parity: {name} is {value} and must be at least 1")
+            raise DasoError(f"parity: {name}: {value} is below the minimum 1; set it to 1 or more")
     if not margin > 0:
-        raise DasoError(f"parity: the margin is {margin:g} and must be above 0 points")
+        raise DasoError(f"parity: margin: {margin:g} is not above 0; set it to a positive number of points")
     known = [name for name in get_args(Precision) if name != STANDARD]
     for variant in variants:
         if variant not in known:
-            raise DasoError(f"parity: '{variant}' cannot be set against {STANDARD}{did_you_mean(variant, known)}")
+            raise DasoError(f"parity: unknown variant '{variant}' of {STANDARD}{did_you_mean(variant, known)}")
     if not variants:
-        raise DasoError(f"parity: name a variant to set against {STANDARD}: {', '.join(known)}")
+        raise DasoError(f"parity: no variant to compare with {STANDARD}; choose from {', '.join(known)}")

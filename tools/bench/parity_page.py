@@ -1,6 +1,6 @@
-"""The page of the parity check: what was trained in pairs, how far the pairs lie apart, and what follows.
+"""Page of the parity check: trained pairs, their differences, and verdicts.
 
-`<name>.json` holds every pair of every suite, `<name>.md` says it to a reader; a check of one suite keeps the others.
+`<name>.json` has every pair of every suite, `<name>.md` shows it as tables; a check of one suite keeps the others.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ Times are those of runs beside others, with evaluation and all; the ratio is the
 
 
 class Outcome(NamedTuple):
-    """What a finished run gave."""
+    """Result of a finished run."""
 
     key: str
     accuracy: float  # percent, as the protocol reports it
     median_of: int  # evaluations
-    milliseconds: float  # a step
+    milliseconds: float  # per step
     provenance: Mapping[str, Any]
 
 
 class Pair(NamedTuple):
-    """A run in fp32 and in a variant."""
+    """Outcomes of a run in fp32 and in a variant."""
 
     run: Run
     variant: str
@@ -59,12 +59,12 @@ class Pair(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """Variant less fp32, in points."""
+        """Accuracy of the variant minus that of fp32, in points."""
         return self.other.accuracy - self.standard.accuracy
 
 
 class Setup(NamedTuple):
-    """How the check was asked for; `None` of methods, settings and steps is what the suite has."""
+    """Options of the check; `None` for methods, settings or steps means those of the suite."""
 
     suite: str
     methods: Sequence[str] | None
@@ -79,7 +79,7 @@ class Setup(NamedTuple):
 
     @property
     def command(self) -> str:
-        """What makes this section again."""
+        """Command that reproduces this section."""
         words = ["python -m tools.bench parity", self.suite]
         for name in ("methods", "settings"):
             words += [f"--{name}", ",".join(getattr(self, name))] if getattr(self, name) else []
@@ -89,8 +89,8 @@ class Setup(NamedTuple):
 
 
 def section(setup: Setup, suite: Tree, pairs: Sequence[Pair]) -> Tree:
-    """All that is said of a suite; `suite` has its names replaced by what they name."""
-    protocol, outcomes = suite["protocol"], [one for pair in pairs for one in (pair.standard, pair.other)]
+    """Return the record of a suite; `suite` is the expanded suite, with its protocol in place of the name."""
+    protocol, outcomes = suite["protocol"], [outcome for pair in pairs for outcome in (pair.standard, pair.other)]
     return {
         "command": setup.command,
         "title": str(suite["title"]),
@@ -100,7 +100,9 @@ def section(setup: Setup, suite: Tree, pairs: Sequence[Pair]) -> Tree:
         "seeds": setup.seeds,
         "jobs": setup.jobs,
         "margin": setup.margin,
-        "made_with": {name: list(dict.fromkeys(_told(one, name) for one in outcomes)) for name in MADE_WITH},
+        "made_with": {
+            name: list(dict.fromkeys(_provenance_text(outcome, name) for outcome in outcomes)) for name in MADE_WITH
+        },
         "rows": list(_rows(pairs, ("dataset", "setting", "method"), setup.margin)),
         "pooled": list(_rows(pairs, ("dataset",), setup.margin)),
         "pairs": [_record(pair) for pair in pairs],
@@ -108,59 +110,64 @@ def section(setup: Setup, suite: Tree, pairs: Sequence[Pair]) -> Tree:
 
 
 def _rows(pairs: Sequence[Pair], names: Sequence[str], margin: float) -> Iterator[Tree]:
-    """One row for each variant and each combination of these parts of a run."""
+    """Yield one row for each variant and each combination of the named parts of a run."""
     groups: dict[tuple[str, ...], list[Pair]] = {}
     for pair in pairs:
         groups.setdefault((*(str(getattr(pair.run, name)) for name in names), pair.variant), []).append(pair)
-    for words, mine in groups.items():
+    for values, group in groups.items():
         yield {
-            **dict(zip((*names, "variant"), words, strict=True)),
-            "standard": statistics.fmean(pair.standard.accuracy for pair in mine),
-            "other": statistics.fmean(pair.other.accuracy for pair in mine),
+            **dict(zip((*names, "variant"), values, strict=True)),
+            "standard": statistics.fmean(pair.standard.accuracy for pair in group),
+            "other": statistics.fmean(pair.other.accuracy for pair in group),
             "milliseconds": [
-                statistics.median(pair.standard.milliseconds for pair in mine),
-                statistics.median(pair.other.milliseconds for pair in mine),
+                statistics.median(pair.standard.milliseconds for pair in group),
+                statistics.median(pair.other.milliseconds for pair in group),
             ],
-            "times_as_fast": statistics.median(pair.standard.milliseconds / pair.other.milliseconds for pair in mine),
-            **compare([pair.difference for pair in mine], margin)._asdict(),
+            "times_as_fast": statistics.median(pair.standard.milliseconds / pair.other.milliseconds for pair in group),
+            **compare([pair.difference for pair in group], margin)._asdict(),
         }
 
 
 def _record(pair: Pair) -> Tree:
-    def told(one: Outcome) -> Tree:
-        return {"key": one.key, "accuracy": one.accuracy, "milliseconds": one.milliseconds}
+    def outcome_record(outcome: Outcome) -> Tree:
+        return {"key": outcome.key, "accuracy": outcome.accuracy, "milliseconds": outcome.milliseconds}
 
-    return {"run": pair.run.id, "variant": pair.variant, "standard": told(pair.standard), "other": told(pair.other)}
+    return {
+        "run": pair.run.id,
+        "variant": pair.variant,
+        "standard": outcome_record(pair.standard),
+        "other": outcome_record(pair.other),
+    }
 
 
-def _told(outcome: Outcome, name: str) -> str:
+def _provenance_text(outcome: Outcome, name: str) -> str:
     value = outcome.provenance.get(name, "unknown")
     return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, Mapping) else str(value)
 
 
-def write(out: Path, suite: str, found: Tree) -> None:
-    """Write or renew a suite's section of the page `out` and of the JSON file beside it."""
-    path = out.with_suffix(".json")
-    known = read_json(path, "parity check")["suites"] if path.exists() else {}
-    tree = {"suites": {**known, suite: found}}
-    for place, content in ((path, pretty(tree)), (out, markdown(tree).encode())):
-        with atomic_write(place) as file:
+def write(out: Path, suite: str, record: Tree) -> None:
+    """Write or replace a suite's section of the page `out` and of the JSON file beside it."""
+    json_path = out.with_suffix(".json")
+    known = read_json(json_path, "parity check")["suites"] if json_path.exists() else {}
+    tree = {"suites": {**known, suite: record}}
+    for path, content in ((json_path, pretty(tree)), (out, markdown(tree).encode())):
+        with atomic_write(path) as file:
             file.write(content)
 
 
 def markdown(tree: Tree) -> str:
-    """The page."""
+    """Return the page as Markdown."""
     lines = [HEAD]
-    for suite, found in sorted(tree["suites"].items()):
-        lines += _section(suite, found)
+    for suite, record in sorted(tree["suites"].items()):
+        lines += _section(suite, record)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(suite: str, found: Tree) -> Iterator[str]:
-    rows, pooled = found["rows"], found["pooled"]
-    yield from (f"## {suite}: {found['title']}", "", "```sh", found["command"], "```", "")
-    yield from (_budget(found), "")
-    yield from (_made(found["made_with"]), "")
+def _section(suite: str, record: Tree) -> Iterator[str]:
+    rows, pooled = record["rows"], record["pooled"]
+    yield from (f"## {suite}: {record['title']}", "", "```sh", record["command"], "```", "")
+    yield from (_budget(record), "")
+    yield from (_provenance_line(record["made_with"]), "")
     for variant in dict.fromkeys(row["variant"] for row in rows):
         yield from (_summary(variant, [row for row in rows if row["variant"] == variant]), "")
     names = ("dataset", "variant", "n", "d", "sd of d", "bounds", "verdict", "x as fast")
@@ -171,33 +178,36 @@ def _section(suite: str, found: Tree) -> Iterator[str]:
     yield from (*_grid(names, [_cells(row) for row in rows]), "")
 
 
-def _budget(found: Tree) -> str:
-    protocol, steps = found["protocol"], found["steps"]
+def _budget(record: Tree) -> str:
+    protocol, steps = record["protocol"], record["steps"]
     budget = f"{steps:,} steps a run"
     if steps != protocol["steps"]:
         budget = f"**{steps:,} steps a run instead of its {protocol['steps']:,}**"
     last = "that of the last evaluation"
-    if found["median_of"] > 1:
-        last = f"the median of the last {found['median_of']} evaluations"
+    if record["median_of"] > 1:
+        last = f"the median of the last {record['median_of']} evaluations"
     return (
         f"Protocol `{protocol['name']}` ({protocol['title']}), {budget}; accuracy is {last}. "
-        f"{_counted(found['seeds'], 'seed')}, {_counted(found['jobs'], 'run')} at a time. "
-        f"Margin: {found['margin']:g} {'point' if found['margin'] == 1 else 'points'}."
+        f"{_count(record['seeds'], 'seed')}, {_count(record['jobs'], 'run')} at a time. "
+        f"Margin: {record['margin']:g} {'point' if record['margin'] == 1 else 'points'}."
     )
 
 
-def _made(made: Mapping[str, Sequence[str]]) -> str:
+def _provenance_line(made: Mapping[str, Sequence[str]]) -> str:
     return "Made with " + "; ".join(f"{name}: {' and '.join(made[name])}" for name in MADE_WITH) + "."
 
 
 def _summary(variant: str, rows: Sequence[Tree]) -> str:
-    words = [row["verdict"] for row in rows]
-    counts = [f"{word} in {words.count(word)} of {len(words)} rows" for word in (NON_INFERIOR, INFERIOR, NOT_SHOWN)]
+    verdicts = [row["verdict"] for row in rows]
+    counts = [
+        f"{verdict} in {verdicts.count(verdict)} of {len(verdicts)} rows"
+        for verdict in (NON_INFERIOR, INFERIOR, NOT_SHOWN)
+    ]
     return f"{variant} against fp32: {', '.join(counts)}."
 
 
 def _cells(row: Tree) -> dict[str, str]:
-    """A row as printed, by column."""
+    """Return the printed cells of a row by column."""
     bounds = ABSENT if row["lower"] is None else f"{_signed(row['lower'])} to {_signed(row['upper'])}"
     verdict = row["verdict"] if row["verdict"] == NON_INFERIOR else f"**{row['verdict']}**"
     standard, other = (f"{value:#.3g}".rstrip(".") for value in row["milliseconds"])
@@ -215,7 +225,7 @@ def _signed(points: float) -> str:
     return "0.00" if float(text) == 0 else text
 
 
-def _counted(number: int, word: str) -> str:
+def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 

@@ -1,4 +1,4 @@
-"""Weak and strong views as users write them: torchvision on tensors, Pillow in a DataLoader; one image at a time."""
+"""Usual implementations of views, one image at a time: torchvision on tensors, Pillow in DataLoaders."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Transform = Callable[[Any], Any]
 
 
 class Views(NamedTuple):
-    """The two views of one image."""
+    """Transforms for the two views of an image."""
 
     weak: Transform
     strong: Transform
 
 
 def on_tensors(size: int, augment: Mapping[str, Any]) -> Views:
-    """The v2 transforms of torchvision on uint8 (3, H, W).
+    """Return torchvision's v2 transforms on uint8 (3, H, W).
 
-    Its RandAugment draws one operation a call, so it cannot take a batch. As in FixMatch's practice each of two
-    operations is left out with probability 1/2; the pool has the same names.
+    Its RandAugment draws one operation per call, so a batch would get the same one. As in FixMatch's code, each of the
+    two operations is skipped with probability 1/2; the pool has the same names.
     """
     crop = v2.RandomCrop(size, padding=augment["pad"], padding_mode="reflect")
     weak = v2.Compose([v2.RandomHorizontalFlip(), crop] if augment["flip"] else [crop])
@@ -42,38 +42,38 @@ def on_tensors(size: int, augment: Mapping[str, Any]) -> Views:
 
 
 def on_pillow(size: int, augment: Mapping[str, Any]) -> Views:
-    """As FixMatch's and DASO's PyTorch codes do: torchvision's flip and crop of Pillow images, the pool in Pillow."""
+    """Return the views of FixMatch's and DASO's PyTorch code: torchvision's flip and crop, and the pool in Pillow."""
     crop = transforms.RandomCrop(size, padding=augment["pad"], padding_mode="reflect")
     weak = transforms.Compose([transforms.RandomHorizontalFlip(), crop] if augment["flip"] else [crop])
     return Views(weak, transforms.Compose([weak, Operations(augment)]))
 
 
 def on_bare_pillow(size: int, augment: Mapping[str, Any]) -> Views:
-    """Pillow and numpy alone, written for speed."""
+    """Return views with Pillow and numpy alone, written for speed."""
     weak = FlipCrop(augment)
     return Views(weak, transforms.Compose([weak, Operations(augment)]))
 
 
 class FlipCrop:
-    """Flip with probability 1/2, reflect-pad, crop."""
+    """Transform that flips with probability 1/2, reflect-pads and crops."""
 
     def __init__(self, augment: Mapping[str, Any]) -> None:
         self.flip, self.pad = augment["flip"], augment["pad"]
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """One image."""
+        """Transform one image."""
         corner = random.randint(0, 2 * self.pad), random.randint(0, 2 * self.pad)
         return pillow.flip_crop(image, self.flip and random.random() < 0.5, *corner, self.pad)
 
 
 class Operations:
-    """Two operations of the pool, each carried out with probability 1/2, then Cutout."""
+    """Transform that applies two operations of the pool, each with probability 1/2, then Cutout."""
 
     def __init__(self, augment: Mapping[str, Any]) -> None:
         self.ops, self.side = list(augment["ops"]), augment["cutout"]
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """One image."""
+        """Transform one image."""
         for op in random.choices(self.ops, k=2):
             if random.random() < 0.5:
                 image = pillow.OPERATIONS[op](image, random.randint(1, 9), random.choice((-1, 1)))
@@ -82,19 +82,19 @@ class Operations:
 
 
 def to_input(mean: Sequence[float], std: Sequence[float]) -> Transform:
-    """What follows the views: a float tensor, normalised."""
-    both: Transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
-    return both
+    """Return the transform from a view to a normalised float tensor."""
+    transform: Transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+    return transform
 
 
 def to_bytes(view: Transform) -> Transform:
-    """A view of a Pillow image as uint8 (3, H, W), which a DataLoader can put into batches."""
-    both: Transform = transforms.Compose([view, transforms.PILToTensor()])
-    return both
+    """Return a view of a Pillow image as uint8 (3, H, W), which a DataLoader can collate."""
+    transform: Transform = transforms.Compose([view, transforms.PILToTensor()])
+    return transform
 
 
-class ViewsOf(Dataset[tuple[tuple[Tensor, ...], int]]):
-    """Images uint8 (n, H, W, 3) as one or more views each, and their labels."""
+class ViewDataset(Dataset[tuple[tuple[Tensor, ...], int]]):
+    """Dataset of uint8 images (n, H, W, 3): one or more views of each, and its label."""
 
     def __init__(self, images: ImageArray, labels: IntArray, views: Sequence[Transform]) -> None:
         self.images, self.labels, self.views = images, labels, views
@@ -103,20 +103,20 @@ class ViewsOf(Dataset[tuple[tuple[Tensor, ...], int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[tuple[Tensor, ...], int]:
-        """Views (3, H, W) and the label of one image."""
+        """Return the views (3, H, W) and the label of one image."""
         image = Image.fromarray(self.images[index])
         return tuple(view(image) for view in self.views), int(self.labels[index])
 
 
-def endless(dataset: ViewsOf, batch_size: int, workers: int, *, pin: bool) -> Iterator[Any]:
-    """Shuffled batches without end; the workers end when the iterator is let go of."""
+def endless(dataset: ViewDataset, batch_size: int, workers: int, *, pin: bool) -> Iterator[Any]:
+    """Return an endless iterator of shuffled batches; its workers exit when it is deleted."""
     sampler = RandomSampler(dataset, num_samples=2**24)
     loader = DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, pin_memory=pin, drop_last=True)
     return iter(loader)
 
 
 class Batches:
-    """What a step reads, out of two DataLoaders, each with so many workers: (x, y, weak, strong) on the device."""
+    """Batches of a step on the device, (x, y, weak, strong), from two DataLoaders with `workers` workers each."""
 
     def __init__(self, config: Mapping[str, Any], views: Views, workers: int, device: torch.device) -> None:
         dataset, batch = config["dataset"], config["protocol"]["batch_size"]
@@ -124,21 +124,21 @@ class Batches:
         weak, strong = (transforms.Compose([view, end]) for view in views)
         images, labels = random_images(2000, dataset["image_size"], dataset["num_classes"])
         pin, self.device = device.type == "cuda", device
-        self.labeled = endless(ViewsOf(images, labels, [weak]), batch, workers, pin=pin)
+        self.labeled = endless(ViewDataset(images, labels, [weak]), batch, workers, pin=pin)
         mu = config["method"]["unlabeled_ratio"]
-        self.unlabeled = endless(ViewsOf(images, labels, [weak, strong]), batch * mu, workers, pin=pin)
+        self.unlabeled = endless(ViewDataset(images, labels, [weak, strong]), batch * mu, workers, pin=pin)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         return self
 
     def __next__(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The next batch."""
+        """Return the next batch."""
         ((x,), y), ((weak, strong), _) = next(self.labeled), next(self.unlabeled)
         x, y, weak, strong = (tensor.to(self.device, non_blocking=True) for tensor in (x, y, weak, strong))
         return x, y, weak, strong
 
 
 def random_images(n: int, size: int, classes: int) -> tuple[ImageArray, IntArray]:
-    """Random pixels uint8 (n, H, W, 3) and classes (n,)."""
+    """Return random uint8 pixels (n, H, W, 3) and classes (n,)."""
     draw = np.random.default_rng(0)
     return draw.integers(0, 256, (n, size, size, 3), dtype=np.uint8), draw.integers(0, classes, n)

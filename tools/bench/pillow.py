@@ -1,6 +1,6 @@
-"""The operations of a view in Pillow, one image at a time, with the conventions of FixMatch's authors.
+"""Augmentation operations in Pillow, one image at a time, with the conventions of FixMatch's authors.
 
-The batched operations are tested against these pixel for pixel, and timed against them.
+The batched operations are tested against these pixel by pixel, and timed against them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def flip_crop(image: Image.Image, flip: bool, top: int, left: int, pad: int) -> Image.Image:
-    """Flip, then pad by reflection with numpy, then crop to the size before."""
+    """Flip if `flip`, pad by reflection, and crop to the image's size."""
     if flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     width, height = image.size
@@ -54,7 +54,10 @@ def flip_crop(image: Image.Image, flip: bool, top: int, left: int, pad: int) -> 
 
 
 def cutout(image: Image.Image, x: float, y: float, side: int) -> Image.Image:
-    """A grey square of `side` pixels around a centre (x, y): clipped before its end is worked out, end included."""
+    """Draw a grey square of `side` pixels around (x, y).
+
+    As in the authors' code its start is clipped before its end is computed from it, and the end is inclusive.
+    """
     width, height = image.size
     x0, y0 = int(max(0, x - side / 2.0)), int(max(0, y - side / 2.0))
     x1, y1 = int(min(width, x0 + side)), int(min(height, y0 + side))

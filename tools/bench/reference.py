@@ -1,8 +1,8 @@
-"""FixMatch and DASO as a careful user writes them in plain PyTorch: what the engine is checked and timed against.
+"""Reference of FixMatch and DASO in plain PyTorch, against which the engine is tested and timed.
 
-Nothing of the engine, the methods or their arithmetic is used here, only the network itself and its initialisation.
-Autocast is off, images lie as (N, C, H, W), the optimiser is PyTorch's default, losses are read with `.item()` for the
-log in every step, and the class queues are lists that grow and are cut, as in the authors' code.
+It uses nothing of the engine or the methods, only the network and its initialisation. Autocast is off, the memory
+format is (N, C, H, W), the optimiser is PyTorch's default, losses are read with `.item()` for the log in every step,
+and the class queues are tensors that are concatenated and cut, as in the authors' code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from daso.models.network import Network, initialise
 
 
 class FeatureQueue:
-    """First in, first out: at most `length` features of each class, and their means."""
+    """FIFO queue of at most `length` features of each class, with their means as prototypes."""
 
     def __init__(self, num_classes: int, feature_dim: int, length: int, device: torch.device) -> None:
         self.length = length
@@ -31,7 +31,7 @@ class FeatureQueue:
 
     @torch.no_grad()
     def enqueue(self, features: Tensor, labels: Tensor) -> None:
-        """Add a batch (n, D) with labels (n,)."""
+        """Add a batch of features (n, D) with labels (n,)."""
         for k in range(len(self.features)):
             rows = torch.where(labels == k)[0]
             if len(rows):
@@ -40,16 +40,13 @@ class FeatureQueue:
 
 
 class Reference:
-    """A run of FixMatch, or of FixMatch and DASO, with a constant learning rate.
-
-    Raises ParamsError for a configuration of another method.
-    """
+    """Run of FixMatch, or of FixMatch with DASO, at a constant learning rate; raises ParamsError for other methods."""
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
         method, protocol, sgd = config["method"], config["protocol"], config["optimizer"]
         addons = {addon["name"]: addon for addon in method["addons"]}
         if method["learner"]["name"] != "fixmatch" or not addons.keys() <= {"daso"}:
-            raise ParamsError(f"the reference knows fixmatch and fixmatch with daso, not '{method['name']}'")
+            raise ParamsError(f"the reference implements fixmatch, alone or with daso; got method '{method['name']}'")
         self.options, self.daso = method["learner"], addons.get("daso")
         self.num_classes, self.device = config["dataset"]["num_classes"], device
         self.model = self._network(protocol["network"])
@@ -77,7 +74,7 @@ class Reference:
         return Network(load(NETWORKS[options["name"]])(**rest), self.num_classes, {})
 
     def step(self, x: Tensor, y: Tensor, weak: Tensor, strong: Tensor) -> None:
-        """One update; the losses are in `log` afterwards."""
+        """Make one update and write its losses to `log`."""
         if self.daso:
             with torch.no_grad():
                 self.queue.enqueue(self._forward(self.ema, x)[0], y)
@@ -94,9 +91,9 @@ class Reference:
             share = self.distribution ** (1 / self.daso["dist_temperature"])
             share = (share / share.max())[probs.argmax(-1)].unsqueeze(1)
             probs = (1 - share) * probs + share * semantic
-        confidence, guess = probs.max(-1)
+        confidence, pseudo_label = probs.max(-1)
         mask = (confidence >= self.options["threshold"]).float()
-        consistency = (F.cross_entropy(strong_logits, guess, reduction="none") * mask).mean()
+        consistency = (F.cross_entropy(strong_logits, pseudo_label, reduction="none") * mask).mean()
         losses["consistency"] = self.options["weight"] * consistency
         loss = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad()
@@ -104,7 +101,7 @@ class Reference:
         self.optimizer.step()
         self._update_ema()
         if self.daso:
-            self._count(guess)
+            self._count(pseudo_label)
         self.step_number += 1
         self.log = {name: value.item() for name, value in losses.items()} | {"mask_rate": mask.mean().item()}
 
@@ -120,12 +117,12 @@ class Reference:
     @torch.no_grad()
     def _update_ema(self) -> None:
         decay = min(1 - 1 / (self.step_number + 1), self.decay)
-        for mine, theirs in zip(_averaged(self.ema), _averaged(self.model), strict=True):
-            mine.mul_(decay).add_(theirs, alpha=1 - decay)
+        for average, current in zip(_averaged(self.ema), _averaged(self.model), strict=True):
+            average.mul_(decay).add_(current, alpha=1 - decay)
 
-    def _count(self, guess: Tensor) -> None:
+    def _count(self, pseudo_label: Tensor) -> None:
         assert self.daso
-        self.pseudo_labels.append(guess)
+        self.pseudo_labels.append(pseudo_label)
         if (self.step_number + 1) % self.daso["period"] == 0:
             counts = torch.bincount(torch.cat(self.pseudo_labels), minlength=self.num_classes).float()
             self.distribution = counts / counts.sum()
@@ -138,7 +135,7 @@ def _averaged(network: nn.Module) -> list[Tensor]:
 
 @contextmanager
 def plain_pytorch() -> Iterator[None]:
-    """Settings for speed that a user of PyTorch makes or finds made: TF32 convolutions, tuned and not repeatable."""
+    """Use the settings of a typical fast PyTorch script: TF32, cuDNN autotuning, nondeterministic algorithms."""
     deterministic, cudnn = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn
     before = cudnn.benchmark, cudnn.allow_tf32
     torch.use_deterministic_algorithms(False)

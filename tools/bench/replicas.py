@@ -1,4 +1,4 @@
-"""Several runs at once: on a CPU as processes of one thread each, and in one process, on a GPU side by side."""
+"""Throughput of several runs at once: in one process, and on a CPU also in processes of one thread each."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from daso.engine.environment import choose_precision
 from daso.engine.round_robin import advance_together
 from daso.machine import cores
 from daso.planning.synthetic import Config, awake, changed, random_data, require_chosen_mode, timed, trainer
-from tools.bench.contenders import Contender, ours
+from tools.bench.contenders import Contender, engine_name
 from tools.bench.measure import Measure, Times, interleaved, rates, ratios
 from tools.bench.results import Cell, Section, Table, Target
 from tools.bench.setup import Bench, small, title
-from tools.bench.worker import Reply, Worker, workers
+from tools.bench.worker import Reply, Worker, start_workers
 
 CPU = torch.device("cpu")
 
 
-class Together(Contender):
-    """Runs of different seeds in one process, sharing their images; a unit is a step of any of them."""
+class ConcurrentRuns(Contender):
+    """Runs of different seeds in one process that share their images; a unit is a step of any of them."""
 
     def __init__(self, bench: Bench, config: Config, number: int) -> None:
         super().__init__(bench.device)
@@ -33,7 +33,7 @@ class Together(Contender):
         self.runs = [trainer(each, bench.device, mode, data) for each in configs]
 
     def run(self, steps: int) -> float:
-        """Train all on by so many steps."""
+        """Train every run for `steps` more steps; return the seconds of a step of any of them."""
         end = self.runs[0].t + steps
         seconds = timed(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
         for run in self.runs:
@@ -47,14 +47,14 @@ class Together(Contender):
 
 
 def measure(bench: Bench) -> Section:
-    """A table for the network given and, on a CPU, for a small one."""
+    """Measure the configured network and, on a CPU, a small one; return a table of each."""
     configs = {title(bench.config): bench.config}
     if bench.device.type == "cpu" and not bench.quick:
         configs[f"{title(bench.config)}, small network, 8 x 8 pixels"] = small(bench.config)
     tables, targets, seconds = list[Table](), list[Target](), dict[str, Times]()
     for what, config in configs.items():
         with ExitStack() as stack:
-            contenders = _together(bench, config, stack)
+            contenders = _concurrent_runs(bench, config, stack)
             if bench.device.type == "cpu":
                 contenders |= _processes(bench, config, stack)
             seconds[what] = interleaved(contenders, bench.repeats)
@@ -63,55 +63,55 @@ def measure(bench: Bench) -> Section:
     return Section(tables, targets, [], seconds)
 
 
-def _numbers(bench: Bench) -> tuple[int, ...]:
+def _run_counts(bench: Bench) -> tuple[int, ...]:
     return bench.size((1, 2, 4), (1, 2, 4), (1, 2))
 
 
-def _together(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Measure]:
+def _concurrent_runs(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Measure]:
     contenders: dict[str, Measure] = {}
-    for number in _numbers(bench):
-        group = Together(bench, config, number)
+    for number in _run_counts(bench):
+        group = ConcurrentRuns(bench, config, number)
         stack.callback(group.close)
-        contenders[_in_one(number)] = partial(group.run, group.warm_up(bench.size(2.0, 1.0, 0.0) / number))
+        contenders[_one_process(number)] = partial(group.run, group.warm_up(bench.size(2.0, 1.0, 0.0) / number))
     return contenders
 
 
 def _processes(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Measure]:
-    """The same processes, of which one, two or four work while the others sleep."""
-    order: dict[str, Any] = {
-        "name": ours("eager", choose_precision("auto", bench.device)),
+    """Return measurements of one, two or four of the same processes, while the others sleep."""
+    request: dict[str, Any] = {
+        "name": engine_name("eager", choose_precision("auto", bench.device)),
         "config": config,
         "device": "cpu",
         "seconds": bench.size(2.0, 2.0, 0.0),
     }
-    crew = stack.enter_context(workers([order] * max(_numbers(bench)), threads=1))
-    return {_apart(number): partial(_at_once, crew[:number]) for number in _numbers(bench)}
+    started = stack.enter_context(start_workers([request] * max(_run_counts(bench)), threads=1))
+    return {_separate_processes(number): partial(_run_concurrently, started[:number]) for number in _run_counts(bench)}
 
 
-def _at_once(crew: list[tuple[Worker, Reply]]) -> float:
-    steps = crew[0][1]["steps"]
+def _run_concurrently(started: list[tuple[Worker, Reply]]) -> float:
+    steps = started[0][1]["steps"]
 
     def work() -> None:
-        for worker, _ in crew:
-            worker.begin(steps)
-        for worker, _ in crew:
-            worker.end()
+        for worker, _ in started:
+            worker.send(steps)
+        for worker, _ in started:
+            worker.receive()
 
-    return timed(work, steps * len(crew), CPU)
+    return timed(work, steps * len(started), CPU)
 
 
-def _in_one(number: int) -> str:
+def _one_process(number: int) -> str:
     return f"{number} run{'s' * (number > 1)} in one process"
 
 
-def _apart(number: int) -> str:
+def _separate_processes(number: int) -> str:
     return f"{number} process{'es' * (number > 1)} of one thread"
 
 
 def _table(bench: Bench, what: str, times: Times) -> Table:
     rows = list[tuple[Cell, ...]]()
     for name, each in times.items():
-        alone = _in_one(1) if "in one process" in name else _apart(1)
+        alone = _one_process(1) if "in one process" in name else _separate_processes(1)
         rows.append((name, rates(each), ratios(times[alone], each)))
     streams = "each on a stream of its own" if bench.device.type == "cuda" else "chunk by chunk in turn"
     how = (
@@ -122,10 +122,10 @@ def _table(bench: Bench, what: str, times: Times) -> Table:
 
 
 def _targets(bench: Bench, what: str, times: Times) -> list[Target]:
-    """Of runs on a GPU as many as there are; of processes as many as there are cores."""
+    """Return the target of the most runs on a GPU, or of the most processes that have a core each on a CPU."""
     if bench.device.type == "cuda":
-        number, name = _numbers(bench)[-1], _in_one
+        number, name = _run_counts(bench)[-1], _one_process
     else:
-        number, name = max(number for number in _numbers(bench) if number <= cores()), _apart
+        number, name = max(number for number in _run_counts(bench) if number <= cores()), _separate_processes
     gain = ratios(times[name(1)], times[name(number)]).median
     return [Target(f"{name(number)}, {what}", "at least", 1.15, gain, "x")] if number > 1 else []

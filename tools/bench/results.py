@@ -1,4 +1,4 @@
-"""What a part of the benchmark finds: tables, targets and words; plain values, so that JSON holds them as they are."""
+"""Results of a part of the benchmark: tables, targets and notes, as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Cell = str | int | float | Spread
 
 
 class Table(NamedTuple):
-    """Rows of cells under columns, and in words what they say and how they were measured."""
+    """Table with a description of its contents and of how they were measured."""
 
     title: str
     how: str
@@ -19,7 +19,7 @@ class Table(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A number that was promised, and the one that was found."""
+    """Required number and the measured one."""
 
     what: str
     relation: Literal["at least", "at most"]
@@ -29,20 +29,20 @@ class Target(NamedTuple):
 
     @property
     def met(self) -> bool:
-        """Whether the number found keeps the promise."""
+        """True if the measured number meets the required one."""
         return self.found >= self.wanted if self.relation == "at least" else self.found <= self.wanted
 
 
 class Section(NamedTuple):
-    """All that one part found."""
+    """All results of one part."""
 
     tables: list[Table]
     targets: list[Target]
-    notes: list[str]  # sentences that the numbers need
-    seconds: dict[str, Times]  # every single measurement, by table
+    notes: list[str]  # sentences printed below the tables
+    seconds: dict[str, Times]  # every measurement, by table
 
     def tree(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the section as a tree for JSON."""
         return {
             "tables": [
                 {

@@ -1,4 +1,4 @@
-"""The machine's own ceiling, measured in the same rounds as the step, and what is left between the two."""
+"""Roofline: the machine's peak rates, measured in the same rounds as the step, and the step's distance from them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from daso.engine.loader import CHUNK
 from daso.planning.synthetic import WARMUP, awake, timed, trainer
 from tools.bench import breakdown
 from tools.bench.breakdown import Term
-from tools.bench.contenders import Ours
+from tools.bench.contenders import Engine
 from tools.bench.measure import Measure, Times, interleaved, rates, scaled, spread
 from tools.bench.results import Cell, Section, Table, Target
 from tools.bench.setup import Bench, title
 
 COPY = "copy"
-PROFILED = {"cpu": 3, "cuda": 8}  # steps; the profiler makes Python objects of thousands of events a step
+PROFILED = {"cpu": 3, "cuda": 8}  # steps; few, as the profiler makes thousands of Python objects per step
 
 
 def measure(bench: Bench) -> Section:
-    """The ceiling, the step against it in every precision, and the step's terms in the fastest."""
+    """Measure the ceiling, the step in every precision, and the step's terms in the fastest precision."""
     mode = choose_mode("auto", bench.device)
     side, length = _sizes(bench)
     contenders = {precision: _product(bench, side, precision) for precision in bench.precisions}
     contenders[COPY] = _copy(bench, length)
-    runs = list[Ours]()
+    runs = list[Engine]()
     for precision in bench.precisions:
-        run = Ours(awake(bench.config, precision), bench.device, mode)
+        run = Engine(awake(bench.config, precision), bench.device, mode)
         runs.append(run)
         contenders[_step(precision)] = partial(run.run, run.warm_up(bench.size(4.0, 1.0, 0.0)))
     times = interleaved(contenders, bench.repeats)
@@ -45,7 +45,8 @@ def measure(bench: Bench) -> Section:
         _step_table(bench, times, mode, sum(part.flops for part in parts), ceilings),
         _terms_table(bench, parts, ceilings[bench.precisions[-1]]),
     ]
-    return Section(tables, _targets(bench, mode), [_largest(parts, ceilings[bench.precisions[-1]])], {"ceiling": times})
+    notes = [_largest_term(parts, ceilings[bench.precisions[-1]])]
+    return Section(tables, _targets(bench, mode), notes, {"ceiling": times})
 
 
 def _step(precision: str) -> str:
@@ -53,12 +54,12 @@ def _step(precision: str) -> str:
 
 
 def _sizes(bench: Bench) -> tuple[int, int]:
-    """The side of the matrices, and the float32 numbers of the copy: more than any cache holds."""
+    """Return the side of the matrices and the number of floats to copy, which exceeds any cache."""
     return bench.size(2048, 8192, 64), bench.size(2**26, 2**29, 2**12)
 
 
 def _product(bench: Bench, side: int, precision: str) -> Measure:
-    """Products of random matrices; with zeros a chip would use less power and so run faster."""
+    """Return a measurement of matrix products; random, because on zeros a chip uses less power and runs faster."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = (torch.randn(side, side, device=bench.device).to(dtype) for _ in range(2))
     calls = bench.size(4, 16, 1)
@@ -126,8 +127,8 @@ def _terms_table(bench: Bench, parts: list[Term], ceiling: float) -> Table:
     return Table("Where the time goes", how, ("", "ms a step", "share", "GFLOP", "ms at the ceiling", "ms left"), rows)
 
 
-def _largest(parts: list[Term], ceiling: float) -> str:
-    """The term with the most time above its floor, in a sentence."""
+def _largest_term(parts: list[Term], ceiling: float) -> str:
+    """Return a sentence that names the term with the most time above that of its arithmetic at the ceiling."""
     part = max(parts, key=lambda part: part.seconds - part.flops / ceiling)
     left = part.seconds - part.flops / ceiling
     return f"The largest remaining term: {part.name}, {1e3 * left:.3g} ms a step above the ceiling's time."

@@ -1,4 +1,4 @@
-"""All parts of the benchmark, and the page they make."""
+"""Run the parts of the speed benchmark and write its page."""
 
 from __future__ import annotations
 
@@ -38,23 +38,25 @@ def run(
     quick: bool = False,
     command: str = "python -m tools.bench speed",
 ) -> Path:
-    """Measure parts, all of them unless some are named, and write `<machine>.md` and `.json` under `out`.
+    """Measure parts, by default all, and write `<machine>.md` and `<machine>.json` under `out`; return the page's path.
 
-    `configs` are resolved configurations of FixMatch with or without DASO; parts that measure one take the last.
-    `modes` are the engine's, by default eager on a CPU and all on CUDA. `command` is what brought here, without the
-    options that are arguments here. What is finished is written at once. `quick` only shows that everything runs: its
-    page has another name and no targets. Raises DasoError for parts or modes that are none.
+    `configs` are resolved configurations of FixMatch with or without DASO; parts that measure one use the last.
+    `modes` are engine modes, by default eager on a CPU and all on CUDA. `command` is the command line to print, without
+    the options that are arguments of this function. Each part is written as soon as it is done. `quick` only tests that
+    everything runs: its page has another name and no targets. Raises DasoError for unknown parts or modes.
     """
     if unknown := sorted(set(parts) - set(PARTS)):
-        raise DasoError(f"bench: there is no part '{unknown[0]}'; choose from {', '.join(PARTS)}")
-    if not configs or repeats < 1:
-        raise DasoError("bench: give at least one configuration and one repetition")
-    place = choose_device(device)
-    chosen = tuple(modes) or (("eager",) if place.type == "cpu" else MODES)
+        raise DasoError(f"bench: unknown part '{unknown[0]}'; choose from {', '.join(PARTS)}")
+    if not configs:
+        raise DasoError("bench: no configuration; give at least one")
+    if repeats < 1:
+        raise DasoError(f"bench: repeats: {repeats} is below the minimum 1; set it to 1 or more")
+    torch_device = choose_device(device)
+    chosen = tuple(modes) or (("eager",) if torch_device.type == "cpu" else MODES)
     for mode in chosen:
-        choose_mode(mode, place)
-    bench = Bench([tiny(config) if quick else config for config in configs], place, repeats, chosen, quick)
-    made_with = {**describe(place), "repeats": repeats}
+        choose_mode(mode, torch_device)
+    bench = Bench([tiny(config) if quick else config for config in configs], torch_device, repeats, chosen, quick)
+    made_with = {**describe(torch_device), "repeats": repeats}
     options = f" --device {device}" if device != "auto" else ""
     options += f" --repeats {repeats}" if repeats != REPEATS else ""
     options += f" --modes {','.join(modes)}" if modes else ""
@@ -64,7 +66,7 @@ def run(
     for part in parts or PARTS:
         logging.info("bench: %s", part)
         tree = PARTS[part](bench).tree()
-        gc.collect()  # a graph that ends late takes the cuBLAS workspace of its stream from the graphs of the next part
+        gc.collect()  # a graph freed later would free its stream's cuBLAS workspace, which the next part's graphs use
         section = {"command": f"{command} --parts {part}{options}", "made_with": made_with, **tree}
         page = table.write(out, machine, {part: section}, list(PARTS))
     logging.info("%s", page)

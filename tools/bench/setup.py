@@ -1,4 +1,4 @@
-"""Configurations, device and sizes that all parts of the benchmark share."""
+"""Configurations, device and sizes shared by all parts of the benchmark."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ Choice = TypeVar("Choice")
 
 
 class Bench(NamedTuple):
-    """What all parts are told. Where one configuration is enough, the last of them is measured."""
+    """Options of all parts; a part that needs one configuration measures the last."""
 
     configs: list[Config]
     device: torch.device
     repeats: int
     modes: tuple[str, ...]  # of the engine
-    quick: bool = False  # sizes that only show that everything runs
+    quick: bool = False  # tiny sizes: test that everything runs
 
     def size(self, cpu: Choice, cuda: Choice, quick: Choice) -> Choice:
-        """One of three."""
+        """Return the size for a quick run, or else for the device's type."""
         return quick if self.quick else {"cpu": cpu, "cuda": cuda}[self.device.type]
 
     @property
     def config(self) -> Config:
-        """The configuration that stands for all."""
+        """Configuration for parts that measure only one."""
         return self.configs[-1]
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Those that the device computes in."""
+        """Precisions that the device supports, the fastest last."""
         return ("fp32", "bf16") if choose_precision("auto", self.device) == "bf16" else ("fp32",)
 
 
 def small(config: Config) -> Config:
-    """The same method on 8 x 8 images with a small network: where the question is not the network."""
+    """Return the method on 8 x 8 images with a small network, for measurements in which the network does not matter."""
     network = {"name": "small_convnet", "channels": [16, 32, 64], "strides": [1, 2, 1]}
     augment = {**config["dataset"]["augment"], "pad": 1, "cutout": 2}
     return changed(config, {"protocol.network": network, "dataset.image_size": 8, "dataset.augment": augment})
 
 
 def tiny(config: Config) -> Config:
-    """Small enough for a test."""
+    """Return the method at a size for tests."""
     network = {"name": "small_convnet", "channels": [8], "strides": [2]}
     return changed(small(config), {"protocol.network": network, "protocol.batch_size": 8})
 
 
 def title(config: Config) -> str:
-    """What tables call a configuration."""
+    """Return a configuration's title in tables."""
     return str(config["method"]["name"])

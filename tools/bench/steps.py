@@ -1,4 +1,4 @@
-"""The time of a training step: the engine in its modes and precisions against the reference."""
+"""Time of a training step: the engine in its modes and precisions against the reference."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
 from daso.errors import DasoError
 from daso.planning.synthetic import Config, random_data, timed, trainer
-from tools.bench.contenders import AT_HAND, LOADED, TF32, named, names, ours, reference_workers
+from tools.bench.contenders import (
+    REFERENCE,
+    REFERENCE_STEP,
+    TF32,
+    contender_names,
+    create,
+    engine_name,
+    reference_workers,
+)
 from tools.bench.measure import Measure, Spread, Times, interleaved, rates, ratios, scaled, spread
 from tools.bench.results import Cell, Section, Table, Target
 from tools.bench.setup import Bench, title
 
 # ms a step of FixMatch with DASO, WRN-28-2, on an H100, estimated from kernels and bytes: convolutions at 45 % of the
-# rate of a matrix product, the rest at 75 % of the copy's, 2 us for each launch. The bytes of a fused step in bf16 take
-# 1.5 ms, its floor; the goal is 3.0 ms.
+# rate of a matrix product, the rest at 75 % of the copy's, 2 us for each launch. The lower bound of a fused step in
+# bf16, from its bytes, is 1.5 ms; the goal is 3.0 ms.
 EXPECTED = {("graph", "bf16"): 5.5, ("compiled_graph", "bf16"): 4.1, ("graph", "tf32"): 9.3, ("graph", "fp32"): 22.0}
 EVALUATED = {"validation": 5000, "test": 10_000}  # images of one evaluation under the paper's protocol
 
 
 def measure(bench: Bench) -> Section:
-    """A table for each configuration."""
+    """Measure each configuration; return a table of each."""
     tables, targets, notes, seconds = list[Table](), list[Target](), list[str](), dict[str, Times]()
     for config in bench.configs:
         with ExitStack() as stack:
@@ -36,14 +44,14 @@ def measure(bench: Bench) -> Section:
 
 
 def _contenders(bench: Bench, config: Config, stack: ExitStack) -> tuple[dict[str, Measure], list[str]]:
-    """Contenders that have warmed up, and why others could not."""
+    """Return the contenders that have warmed up, and the errors of the others."""
     contenders, failed = dict[str, Measure](), list[str]()
-    for name in names(bench):
+    for name in contender_names(bench):
         try:
-            contender = named(name, config, bench.device)
+            contender = create(name, config, bench.device)
             stack.callback(contender.close)
             steps = contender.warm_up(bench.size(4.0, 1.0, 0.0))
-        except (DasoError, RuntimeError) as error:  # no compiler, say: the others can still be measured
+        except (DasoError, RuntimeError) as error:  # such as a missing compiler; the others can still be measured
             failed.append(f"{title(config)}, {name}: {str(error).splitlines()[0]}.")
             continue
         contenders[name] = lambda contender=contender, steps=steps: contender.run(steps)  # type: ignore[misc]
@@ -69,8 +77,8 @@ def _table(bench: Bench, config: Config, times: Times) -> Table:
             name,
             scaled(each, 1e3),
             rates([second / images for second in each]),
-            ratios(times[LOADED], each),
-            ratios(times[AT_HAND], each),
+            ratios(times[REFERENCE], each),
+            ratios(times[REFERENCE_STEP], each),
             scaled(each, hours).median,
         )
         for name, each in times.items()
@@ -81,35 +89,35 @@ def _table(bench: Bench, config: Config, times: Times) -> Table:
 
 
 def _targets(bench: Bench, config: Config, times: Times) -> list[Target]:
-    """What was promised of FixMatch and DASO together."""
+    """Return the targets of FixMatch with DASO; no other method has any."""
     if not config["method"]["addons"]:
         return []
     mode, what, targets = choose_mode("auto", bench.device), title(config), list[Target]()
-    full, half = times.get(ours(mode, "fp32")), times.get(ours(mode, "bf16"))
+    full, half = times.get(engine_name(mode, "fp32")), times.get(engine_name(mode, "bf16"))
     if bench.device.type == "cpu":
         if half:
-            targets.append(Target(f"{what} in bf16", "at least", 1.8, ratios(times[LOADED], half).median, "x"))
+            targets.append(Target(f"{what} in bf16", "at least", 1.8, ratios(times[REFERENCE], half).median, "x"))
         if full:
-            targets.append(Target(f"{what} in fp32", "at least", 1.0, ratios(times[LOADED], full).median, "x"))
+            targets.append(Target(f"{what} in fp32", "at least", 1.0, ratios(times[REFERENCE], full).median, "x"))
         return targets
     if half:
-        gain = ratios(times[LOADED], half).median
-        targets.append(_on_h100(times, what, mode, "bf16"))
+        gain = ratios(times[REFERENCE], half).median
+        targets.append(_h100_target(times, what, mode, "bf16"))
         targets.append(Target(f"{what} in bf16 against the reference with its loaders", "at least", 4, gain, "x"))
     others = [("compiled_graph", "bf16"), (mode, "fp32"), (mode, TF32)]
-    return targets + [_on_h100(times, what, *other) for other in others if ours(*other) in times]
+    return targets + [_h100_target(times, what, *other) for other in others if engine_name(*other) in times]
 
 
-def _on_h100(times: Times, what: str, mode: str, precision: str) -> Target:
-    found = scaled(times[ours(mode, precision)], 1e3).median
-    return Target(f"{what}, {mode}, {precision}", "at most", EXPECTED[mode, precision], found, "ms a step")
+def _h100_target(times: Times, what: str, mode: str, precision: str) -> Target:
+    milliseconds = scaled(times[engine_name(mode, precision)], 1e3).median
+    return Target(f"{what}, {mode}, {precision}", "at most", EXPECTED[mode, precision], milliseconds, "ms a step")
 
 
 def _whole_run(bench: Bench, times: Times) -> list[Target]:
-    """Minutes of a whole run: its steps, and its evaluations, measured by themselves."""
+    """Return the target of a whole run in minutes: steps and evaluations, measured separately."""
     config, precision = bench.config, choose_precision("auto", bench.device)
     mode = choose_mode("auto", bench.device)
-    steps = times.get(ours(mode, precision))
+    steps = times.get(engine_name(mode, precision))
     if not steps:
         return []
     run = trainer(config, bench.device, mode, random_data(config, bench.device, **EVALUATED))

@@ -1,4 +1,4 @@
-"""Stores of random images on disk, to see what their size costs."""
+"""Stores of random images on disk, to measure the cost of their size."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from daso.planning.synthetic import LABELED
 from daso.records import Split
 
 
-def make(folder: Path, unlabeled: int, size: int, classes: int) -> Path:
-    """A store of so many unlabeled images of `size` pixels a side, and some to label and to test."""
+def make_store(folder: Path, unlabeled: int, size: int, classes: int) -> Path:
+    """Write a store of `unlabeled` images of `size` pixels a side, and `LABELED` more each for labels and for tests."""
     draw = np.random.default_rng(0)
 
     def part(
@@ -27,8 +27,8 @@ def make(folder: Path, unlabeled: int, size: int, classes: int) -> Path:
     return folder
 
 
-def opened(folder: Path, device: torch.device, memory: int | None) -> Resident:
-    """The images of a store, resident, or streamed where `memory` (bytes) is too little."""
+def open_store(folder: Path, device: torch.device, memory: int | None) -> Resident:
+    """Return a store's images, resident on the device, or streamed if they exceed `memory` bytes."""
     store = load_store(folder)
     rows = np.arange(len(store.labels("train")), dtype=np.int64)
     split = Split(labeled=rows[:LABELED], unlabeled=rows[LABELED:], validation=rows[:0])

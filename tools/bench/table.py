@@ -1,6 +1,6 @@
-"""The benchmark's page: `<machine>.json` holds all that was measured, `<machine>.md` says it to a reader.
+"""Page of the speed benchmark: `<machine>.json` has all measurements, `<machine>.md` shows them as tables.
 
-A run of some parts replaces those and keeps the others, so each part says with what it was made.
+A run of some parts replaces those and keeps the others, so each part has its own command, commit and versions.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ NOISE = re.compile(r"\((?:r|tm)\)|@.*|\b(?:\d+-core|cpu|processor|with)\b", re.I
 
 
 def slug(device: str, cores: int) -> str:
-    """A file name for a machine: "cpu: AMD EPYC 9B14 96-Core Processor", 2 -> "amd-epyc-9b14-2-cores"."""
+    """Return the file name of a machine: "cpu: AMD EPYC 9B14 96-Core Processor", 2 -> "amd-epyc-9b14-2-cores"."""
     name = NOISE.sub(" ", device.split(": ", 1)[-1])
     return "-".join(re.findall(r"[a-z0-9]+", name.lower()) + [str(cores), "core" if cores == 1 else "cores"])
 
 
 def write(out: Path, machine: Mapping[str, Any], sections: Mapping[str, Tree], order: Sequence[str]) -> Path:
-    """Write or renew a machine's two files; returns the Markdown. `sections` are the parts that were made now."""
+    """Write or update a machine's two files; return the path of the Markdown. `sections` are the new parts."""
     name = slug(machine["device"], machine["cores"]) + ("-quick" if machine["quick"] else "")
     path = out / f"{name}.json"
     known = read_json(path, "benchmark")["sections"] if path.exists() else {}
@@ -38,10 +38,10 @@ def write(out: Path, machine: Mapping[str, Any], sections: Mapping[str, Tree], o
 
 
 def markdown(tree: Tree) -> str:
-    """The page of a machine."""
+    """Return the page of a machine as Markdown."""
     machine, sections = tree["machine"], tree["sections"]
     lines = [
-        f"# {machine['device'].split(': ', 1)[-1]}, {_counted(machine['cores'], 'core')}",
+        f"# {machine['device'].split(': ', 1)[-1]}, {_count(machine['cores'], 'core')}",
         "",
         "Numbers are medians over rounds, in brackets the lowest and the highest round. Every round measures each "
         "contender once, in turn; `x` columns are medians of the ratios within rounds.",
@@ -74,7 +74,7 @@ def _section(part: str, section: Tree) -> list[str]:
     made = section["made_with"]
     versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
     lines = [f"## {part}", "", "```sh", section["command"], "```", ""]
-    threads, rounds = _counted(made["threads"], "thread"), _counted(made["repeats"], "round")
+    threads, rounds = _count(made["threads"], "thread"), _count(made["repeats"], "round")
     lines += [f"Commit {made['commit']}; {made['device']}; {threads}; {rounds}; {versions}.", ""]
     for table in section["tables"]:
         rows = [[_cell(value) for value in row] for row in table["rows"]]
@@ -96,12 +96,12 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else _number(value)
 
 
-def _counted(number: int, what: str) -> str:
+def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: float) -> str:
-    """Three digits that count: 65,500, 2.37, 0.0124; a whole number as it is."""
+    """Return a number with three significant digits: 65,500, 2.37, 0.0124; an int in full."""
     if isinstance(value, int):
         return f"{value:,}"
     if abs(value) >= 100:

@@ -1,6 +1,6 @@
-"""A process of its own for a contender: memory that no other has touched, threads of its own, several at once.
+"""Worker process of a contender, for separate memory and threads, and to run several at once.
 
-It reads JSON lines and answers each with one: first what to build, then how many steps to take, until there are none.
+It reads JSON lines and writes one reply to each: first what to build, then numbers of steps to take, until stdin ends.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Reply = dict[str, Any]
 
 
 class Worker:
-    """A contender in a process of its own; `begin` does not wait, `end` does."""
+    """Contender in a separate process; `send` returns at once, `receive` waits for the reply."""
 
-    def __init__(self, order: dict[str, Any], threads: int) -> None:
+    def __init__(self, request: dict[str, Any], threads: int) -> None:
         paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
         environment = {
             **os.environ,
@@ -38,30 +38,30 @@ class Worker:
             text=True,
             env=environment,
         )
-        self.begin(order)
+        self.send(request)
 
-    def begin(self, line: Any) -> None:
-        """Tell it what to do next."""
+    def send(self, line: Any) -> None:
+        """Write one line to the worker."""
         assert self.process.stdin
         self.process.stdin.write(json.dumps(line) + "\n")
         self.process.stdin.flush()
 
-    def end(self) -> Reply:
-        """What it answers; raises DasoError when it has ended instead."""
+    def receive(self) -> Reply:
+        """Return the worker's next reply; raises DasoError if the process has ended instead."""
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            raise DasoError(f"bench: a measuring process ended with status {self.process.wait()}; see above for why")
+            raise DasoError(f"bench: a worker process exited with status {self.process.wait()}; see its error above")
         reply: Reply = json.loads(line)
         return reply
 
     def run(self, steps: int) -> Reply:
-        """Take so many steps."""
-        self.begin(steps)
-        return self.end()
+        """Take `steps` steps and return the reply."""
+        self.send(steps)
+        return self.receive()
 
     def close(self) -> None:
-        """Let it end."""
+        """Close the worker's pipes and wait until it exits."""
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
                 pipe.close()
@@ -69,47 +69,47 @@ class Worker:
 
 
 @contextmanager
-def workers(orders: Sequence[dict[str, Any]], threads: int) -> Iterator[list[tuple[Worker, Reply]]]:
-    """Contenders that are ready, each with its first answer: built one after the other, so that none disturbs."""
+def start_workers(requests: Sequence[dict[str, Any]], threads: int) -> Iterator[list[tuple[Worker, Reply]]]:
+    """Start workers one by one, so that they do not disturb each other's warm-up; yield each with its first reply."""
     with ExitStack() as stack:
-        found = []
-        for order in orders:
-            worker = Worker(order, threads)
+        started = []
+        for request in requests:
+            worker = Worker(request, threads)
             stack.callback(worker.close)
-            found.append((worker, worker.end()))
-        yield found
+            started.append((worker, worker.receive()))
+        yield started
 
 
 def _serve() -> None:
     from daso.engine.environment import choose_device
-    from tools.bench.contenders import named
+    from tools.bench.contenders import create
 
-    order = json.loads(sys.stdin.readline())
-    device = choose_device(order["device"])
+    request = json.loads(sys.stdin.readline())
+    device = choose_device(request["device"])
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     base = _memory(device)
-    data = _data(order, device)
+    data = _data(request, device)
     loaded = _memory(device)
-    contender = named(order["name"], order["config"], device, data)
-    steps = contender.warm_up(order["seconds"])
-    _answer({"steps": steps, "base_mib": base, "loaded_mib": loaded, "now_mib": _memory(device), **_peak(device)})
+    contender = create(request["name"], request["config"], device, data)
+    steps = contender.warm_up(request["seconds"])
+    _reply({"steps": steps, "base_mib": base, "loaded_mib": loaded, "now_mib": _memory(device), **_peak(device)})
     for line in sys.stdin:
         seconds = contender.run(json.loads(line))
-        _answer({"seconds": seconds, "now_mib": _memory(device), **_peak(device)})
+        _reply({"seconds": seconds, "now_mib": _memory(device), **_peak(device)})
 
 
-def _data(order: dict[str, Any], device: torch.device) -> Any:
-    """The images that the order names: random ones in memory, or those of a store."""
+def _data(request: dict[str, Any], device: torch.device) -> Any:
+    """Return the images of a request: those of its store, or random ones."""
     from daso.planning.synthetic import random_data
-    from tools.bench.stores import opened
+    from tools.bench.stores import open_store
 
-    if "store" in order:
-        return opened(Path(order["store"]), device, order["memory"])
-    return random_data(order["config"], device)
+    if "store" in request:
+        return open_store(Path(request["store"]), device, request["memory"])
+    return random_data(request["config"], device)
 
 
 def _memory(device: torch.device) -> float:
-    """MiB that this process holds now: of the device, or of its own; pages of files, which can be dropped, apart."""
+    """Return the MiB in use: allocated on a CUDA device, or else resident in this process without file pages."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / 2**20
     try:
@@ -120,13 +120,13 @@ def _memory(device: torch.device) -> float:
 
 
 def _peak(device: torch.device) -> Reply:
-    """The most MiB so far. A new process inherits the peak of its parent in what getrusage says, but not this one."""
+    """Return the peak MiB so far; not that of getrusage, which a new process inherits from its parent."""
     from daso.engine.environment import peak_memory
 
     return {"peak_mib": peak_memory(device)}
 
 
-def _answer(reply: Reply) -> None:
+def _reply(reply: Reply) -> None:
     sys.stdout.write(json.dumps(reply) + "\n")
     sys.stdout.flush()
 

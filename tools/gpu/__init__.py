@@ -1,1 +1,1 @@
-"""Check of everything that a CPU cannot show, on a GPU machine without network: docs/gpu.md."""
+"""Check of everything that needs a GPU, for a GPU machine without network: docs/gpu.md."""

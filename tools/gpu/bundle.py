@@ -1,4 +1,4 @@
-"""Report how far the runs of a bundle are: `python -m tools.gpu.bundle FOLDER`."""
+"""Report the progress of a bundle's runs: `python -m tools.gpu.bundle FOLDER`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tools.gpu import results
 
 
 def main(folder: Path) -> None:
-    """Append one row with steps and seconds of each run, from its results or else its checkpoint."""
+    """Append one row with the steps and seconds of each run, from its results or else its checkpoint."""
     with results.row("bundle", bundle=folder.name) as row:
         row["runs"] = {}
         for path in sorted(folder.glob("configs/*/*/*/*/*.json")):
             config = json.loads(path.read_text())
-            run, state = config["run"], folder / "scratch" / config["run"] / f"{config['key']}.pt"
+            run, checkpoint = config["run"], folder / "scratch" / config["run"] / f"{config['key']}.pt"
             if (folder / "runs" / run / "train.json").exists():
                 row["runs"][run] = {"finished": True}
-            elif state.exists():
-                saved = torch.load(state, map_location="cpu", weights_only=True)
+            elif checkpoint.exists():
+                saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
                 row["runs"][run] = {"step": saved["t"], "seconds": saved["elapsed"]}
             else:
                 row["runs"][run] = {"step": 0}

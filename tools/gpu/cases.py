@@ -16,12 +16,12 @@ from daso.engine.train import Trainer
 from daso.planning.synthetic import Config, awake, changed
 from tools.bench.setup import tiny
 
-DRY = bool(os.environ.get("DRY"))  # on a CPU, at tiny sizes: shows that everything runs, measures nothing
-DEVICE = choose_device("cpu" if DRY else "cuda:0")
-ON_A_CPU = {"graph": "eager", "compiled_graph": "compiled"}
-MAIN = "fixmatch_daso"  # the method that modes, precisions and kernels are measured with
-# Options of learners and add-ons, so that all their phases are seen within some fifty steps.
-SOON: dict[str, dict[str, Any]] = {
+DRY_RUN = bool(os.environ.get("DRY"))  # tiny sizes on a CPU: test that everything runs, measure nothing
+DEVICE = choose_device("cpu" if DRY_RUN else "cuda:0")
+CPU_MODES = {"graph": "eager", "compiled_graph": "compiled"}
+MAIN_METHOD = "fixmatch_daso"  # the method for measuring modes, precisions and kernels
+# Options of learners and add-ons with which all their phases occur within 50 steps.
+EARLY_PHASES: dict[str, dict[str, Any]] = {
     "usadtm": {"warmup": 5},
     "simmatch": {"instance_start": 32},
     "daso": {"warmup": 10, "period": 5},
@@ -33,50 +33,50 @@ DRY_METHODS = ("supervised", "fixmatch_daso", "fixmatch_darp", "remixmatch")
 
 
 def size(full: int, dry: int) -> int:
-    """Return one of two sizes."""
-    return dry if DRY else full
+    """Return the size for a dry run or for a GPU."""
+    return dry if DRY_RUN else full
 
 
 def mode_of(name: str) -> str:
-    """Return an engine mode, on a CPU the one that stands for it."""
-    return ON_A_CPU.get(name, name) if DEVICE.type == "cpu" else name
+    """Return an engine mode, replaced on a CPU by its closest equivalent."""
+    return CPU_MODES.get(name, name) if DEVICE.type == "cpu" else name
 
 
 def configurations() -> dict[str, Config]:
-    """Return the resolved configuration of each method under the paper's protocol, as `prepare` wrote them."""
+    """Return the resolved configuration of each method under the paper's protocol, as written by `prepare`."""
     path = Path(os.environ.get("GPU_CHECK_FOLDER", ".gpu"), "configs.json")
-    found: dict[str, Config] = json.loads(path.read_text())
-    return found
+    configs: dict[str, Config] = json.loads(path.read_text())
+    return configs
 
 
 def recipes() -> list[str]:
-    """Return the methods to compare: whole recipes, and ablations that change more than a number."""
-    return list(DRY_METHODS) if DRY else sorted(name for name, one in configurations().items() if one["recipe"])
+    """Return the methods to compare: recipes, and ablations that change more than a number."""
+    return list(DRY_METHODS) if DRY_RUN else sorted(name for name, tree in configurations().items() if tree["recipe"])
 
 
 def small_config(name: str, precision: str, steps: int) -> Config:
-    """Return a method on 32 x 32 images with a small network, all its phases within `steps` steps."""
+    """Return a method on 32 x 32 images with a small network and with all its phases within `steps` steps."""
     network = {"name": "small_convnet", "channels": [16, 32, 64], "strides": [2, 2, 1]}
     changes = {"precision": precision, "steps": 4 * steps, "batch_size": 32, "network": network}
     config = changed(configurations()[name], {f"protocol.{option}": value for option, value in changes.items()})
     for part in (config["method"]["learner"], *config["method"]["addons"]):
-        part |= SOON.get(part["name"], {})
-    return tiny(config) if DRY else config
+        part |= EARLY_PHASES.get(part["name"], {})
+    return tiny(config) if DRY_RUN else config
 
 
-def wide_config(name: str = MAIN, precision: str = "bf16") -> Config:
-    """Return a method as the paper trains it, with DASO at work from the third step on."""
+def wide_config(name: str = MAIN_METHOD, precision: str = "bf16") -> Config:
+    """Return a method as in the paper, with DASO active from the third step on."""
     config = awake(configurations()[name], precision)
-    return tiny(config) if DRY else config
+    return tiny(config) if DRY_RUN else config
 
 
-def bits(run: Trainer) -> dict[str, Tensor]:
-    """Return a copy of every tensor that steps write."""
+def copy_of_state(run: Trainer) -> dict[str, Tensor]:
+    """Return a copy of every tensor that a step writes."""
     return {name: tensor.detach().clone() for name, tensor in run.written().items()}
 
 
-def different(one: dict[str, Tensor], two: dict[str, Tensor]) -> list[str]:
-    """Return the names of tensors that are missing in one of two states or differ in any bit."""
+def differing(one: dict[str, Tensor], two: dict[str, Tensor]) -> list[str]:
+    """Return the names of tensors that are missing in one of the states or differ in any bit."""
     return sorted(n for n in one.keys() | two.keys() if n not in one or n not in two or not torch.equal(one[n], two[n]))
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Check of everything that a CPU cannot show; `make gpu-check` prepares it: docs/gpu.md.
+# Check of everything that needs a GPU; `make gpu-check` prepares it: docs/gpu.md.
 #   STAGES="1 2 3" BUDGET=290 bash tools/gpu/check.sh      tests, equality, speed
 #   STAGES=4 BUDGET=450 bash tools/gpu/check.sh            training of bundles/*
-#   DRY=1 bash tools/gpu/check.sh                          tiny sizes on a CPU, without what a GPU machine lacks
-# Output in $OUT: gpu_check.json, gpu_check.txt, tests.txt, kernels.txt, bundle.log, bundle.tar.gz.00 and on.
+#   DRY=1 bash tools/gpu/check.sh                          tiny sizes on a CPU, without modules that a GPU machine lacks
+# Output in $OUT: gpu_check.json, gpu_check.txt, tests.txt, kernels.txt, bundle.log, bundle.tar.gz.00, .01, ...
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 START=$(date +%s)
@@ -16,17 +16,17 @@ export GPU_CHECK_WORK PYTHONPATH=$PWD PYTHONUNBUFFERED=1 TQDM_DISABLE=1 PYTEST_D
 export TORCHINDUCTOR_CACHE_DIR=$GPU_CHECK_WORK/inductor
 DASO_COMMIT=$(cat "$GPU_CHECK_FOLDER/commit") GPU_DRIVER=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)
 export DASO_COMMIT GPU_DRIVER
-PIECE=${PIECE:-15} PIECES=${PIECES:-3} # size in MiB and largest number of files that a bundle comes back in
+PIECE=${PIECE:-15} PIECES=${PIECES:-3} # MiB of each file, and largest number of files, in which a bundle is returned
 BUDGET=${BUDGET:-530} DEVICE=cuda WORKERS=8 SCALE=1
 if [ -n "$DRY" ]; then
-  export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES='' PYTHONPATH=$PWD/tools/gpu/only:$PWD
+  export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES='' PYTHONPATH=$PWD/tools/gpu/hide_modules:$PWD
   DEVICE=cpu WORKERS=1 SCALE=10 # a CPU may be slow and have other work
 fi
 
 elapsed() { echo $(($(date +%s) - START)); }
 left() { echo $((BUDGET - $(elapsed))); }
 
-# part LIMIT NAME COMMAND...: run a part for LIMIT seconds at most, never beyond the budget; its failure stops no other
+# part LIMIT NAME COMMAND...: run a part for at most LIMIT seconds and within the budget; after a failure, go on
 part() {
   local limit=$(($1 * SCALE)) name=$2 begin rc
   shift 2
@@ -40,7 +40,7 @@ part() {
 }
 check() { part "$1" "$2" "$PY" -m "tools.gpu.$3" "${@:4}"; }
 
-stage_1() { # tests marked gpu, in the files that need only what is there
+stage_1() { # tests marked gpu, in the files whose imports are available
   local files
   files=$(grep -lr --include='test_*.py' 'mark\.gpu' tests)
   "$PY" -c 'import ruamel.yaml, jsonschema' 2>/dev/null || files=$(grep -L 'config.params' $files)
@@ -49,7 +49,7 @@ stage_1() { # tests marked gpu, in the files that need only what is there
   tail -n 8 "$OUT/tests.txt" | cut -c1-200
 }
 
-stage_2() { # bits; methods side by side, as each leaves the device idle
+stage_2() { # equality of bits; several methods at once, because one does not use the device fully
   local i
   check 90 resume equality resume bf16 &
   for i in $(seq 0 $((WORKERS - 1))); do
@@ -65,7 +65,7 @@ stage_2() { # bits; methods side by side, as each leaves the device idle
   wait
 }
 
-stage_3() { # milliseconds, the most important first
+stage_3() { # speed, the most important parts first
   check 80 pace speed pace
   check 60 modes speed modes graph:bf16,graph:fp32,eager:bf16,graph:fp32-tf32,graph:bf16-tuned
   check 40 kernels kernels graph bf16
@@ -75,17 +75,17 @@ stage_3() { # milliseconds, the most important first
   [ -n "$DRY" ] || check 40 kernels-compiled kernels compiled_graph bf16
 }
 
-stage_4() { # one bundle, as far as time goes: its checkpoints come back too, so that the next call goes on
+stage_4() { # train one bundle until the budget is spent; its checkpoints are returned too, so that the next call resumes
   local bundle pieces
   bundle=${BUNDLE:-$(dirname "$(ls bundles/*/bundle.json 2>/dev/null | head -n 1)")}
-  [ -f "$bundle/bundle.json" ] || { echo "bundles/: no bundle; make one with make gpu-bundle"; return; }
+  [ -f "$bundle/bundle.json" ] || { echo "bundles/: no bundle; create one with make gpu-bundle"; return; }
   part $(($(left) - 25)) bundle "$PY" -m daso train --bundle "$bundle" --device $DEVICE --replicas "$REPLICAS" \
     >"$OUT/bundle.log" 2>&1
   tail -n 5 "$OUT/bundle.log" | cut -c1-300
   check 20 progress bundle "$bundle"
   tar cz $(ls -d "$bundle/runs" "$bundle/scratch" 2>/dev/null) | split -b "${PIECE}M" -d - "$OUT/bundle.tar.gz."
   pieces=$(ls "$OUT"/bundle.tar.gz.* | wc -l)
-  [ "$pieces" -gt "$PIECES" ] && { echo "$bundle: $pieces pieces of $PIECE MiB, more than $PIECES can come back: none does"; rm "$OUT"/bundle.tar.gz.*; }
+  [ "$pieces" -gt "$PIECES" ] && { echo "$bundle: $pieces pieces of $PIECE MiB exceed the maximum of $PIECES; none is returned"; rm "$OUT"/bundle.tar.gz.*; }
 }
 
 {

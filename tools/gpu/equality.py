@@ -1,4 +1,4 @@
-"""Compare bits: eager = graph = graph, two processes, a run killed and resumed; and compiled steps within a tolerance.
+"""Compare bit for bit: eager = graph = graph, two processes, a resumed run; compare compiled steps within a tolerance.
 
 `python -m tools.gpu.equality methods I/N PRECISION | compiled I/N PRECISION | process TAG PRECISION | resume PRECISION`
 """
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from daso.planning.synthetic import changed, random_data, require_chosen_mode, trainer, wait
 from tools.gpu import results
-from tools.gpu.cases import DEVICE, bits, different, digest, mode_of, recipes, size, small_config, wide_config
+from tools.gpu.cases import DEVICE, copy_of_state, differing, digest, mode_of, recipes, size, small_config, wide_config
 from tools.gpu.results import Row
 from tools.gpu.single_steps import differences
 
 STEPS, WINDOW = size(50, 6), size(10, 3)
-COMPARED = size(12, 2)  # every n-th step of an eager run is compared with a compiled one: each phase of a method
+COMPARED = size(12, 2)  # compare every n-th eager step with a compiled one, so that each phase of a method is compared
 
 
 def train(name: str, precision: str, mode: str) -> tuple[dict[str, Tensor], list[Row]]:
@@ -34,7 +34,7 @@ def train(name: str, precision: str, mode: str) -> tuple[dict[str, Tensor], list
         run.advance(end)
         losses.append({name: value for name, value in run.monitor.drain().items() if name.startswith("loss_")})
     require_chosen_mode(run)
-    state = bits(run)
+    state = copy_of_state(run)
     run.program.close()
     return state, losses
 
@@ -43,10 +43,10 @@ def methods(share: str, precision: str) -> None:
     """Compare eager with graph and graph with graph bit for bit, for a share of the methods."""
     for name in _share(share):
         with results.row("method", method=name, precision=precision) as row:
-            (eager, _), (graph, losses), (again, _) = (train(name, precision, m) for m in ("eager", "graph", "graph"))
-            row["eager_is_graph"] = not different(eager, graph)
-            row["graph_is_graph"] = not different(graph, again)
-            row["different"] = different(eager, graph)[:8]
+            (eager, _), (graph, losses), (repeat, _) = (train(name, precision, m) for m in ("eager", "graph", "graph"))
+            row["eager_is_graph"] = not differing(eager, graph)
+            row["graph_is_graph"] = not differing(graph, repeat)
+            row["different"] = differing(eager, graph)[:8]
             row["finite"] = all(abs(value) < 1e6 for window in losses for value in window.values())
             row["digest"] = digest(graph)
 
@@ -65,19 +65,19 @@ def compiled(share: str, precision: str) -> None:
 
 
 def process(tag: str, precision: str) -> None:
-    """Report the digest of the wide network's state in graph mode, to compare with that of another process."""
+    """Report the digest of the wide network's state in graph mode, for comparison with another process."""
     with results.row("process", tag=tag, precision=precision) as row:
         for mode in ("graph", "eager") if tag == "b" else ("graph",):
             config = wide_config(precision=precision)
             run = trainer(config, DEVICE, mode_of(mode), random_data(config, DEVICE))
             run.advance(size(50, 4))
             require_chosen_mode(run)
-            row[f"digest_{mode}"] = digest(bits(run))
+            row[f"digest_{mode}"] = digest(copy_of_state(run))
             run.program.close()
 
 
 def resume(precision: str) -> None:
-    """Train straight through, and killed by SIGKILL between two checkpoints and resumed: the bits must be equal."""
+    """Compare an uninterrupted run with one that is killed between two checkpoints and resumed: bits must be equal."""
     folder = results.folder() / f"resume_{precision}"
     folder.mkdir()
 
@@ -91,18 +91,18 @@ def resume(precision: str) -> None:
             child("killed.pt", 0, "resumed"),
             child("straight.pt", 0, "straight"),
         ]
-        found = {one["tag"]: one for one in results.read() if one["kind"] == "child" and one["precision"] == precision}
-        row["from"] = found["resumed"]["from"]
-        row["same"] = all(found["straight"][part] == found["resumed"][part] for part in ("digest", "history"))
+        rows = {one["tag"]: one for one in results.read() if one["kind"] == "child" and one["precision"] == precision}
+        row["from"] = rows["resumed"]["from"]
+        row["same"] = all(rows["straight"][part] == rows["resumed"][part] for part in ("digest", "history"))
 
 
-def child(state: str, precision: str, kill: str, tag: str) -> None:
-    """Train with checkpoints and evaluations from the state at a path, if any; kill this process at step `kill`."""
+def child(checkpoint: str, precision: str, kill: str, tag: str) -> None:
+    """Train with checkpoints and evaluations, from a checkpoint if it exists; kill this process at step `kill`."""
     protocol = {"steps": size(60, 12), "checkpoint_every": size(7, 5), "evaluation.every": size(20, 4)}
     config = changed(wide_config(precision=precision), {f"protocol.{name}": value for name, value in protocol.items()})
     config["key"] = "gpu-check"
     data = random_data(config, DEVICE, validation=200, test=400)
-    run, path = trainer(config, DEVICE, mode_of("graph"), data), Path(state)
+    run, path = trainer(config, DEVICE, mode_of("graph"), data), Path(checkpoint)
     if path.exists():
         run.restore(path)
     start = run.t
@@ -114,11 +114,13 @@ def child(state: str, precision: str, kill: str, tag: str) -> None:
     list(run.fit(scratch=path, on_step=on_step, on_evaluation=lambda row: None))
     wait(DEVICE)
     history = sha256(json.dumps(run.history, sort_keys=True).encode()).hexdigest()[:16]
-    results.add("child", tag=tag, precision=precision, **{"from": start}, digest=digest(bits(run)), history=history)
+    results.add(
+        "child", tag=tag, precision=precision, **{"from": start}, digest=digest(copy_of_state(run)), history=history
+    )
 
 
 def _share(share: str) -> list[str]:
-    """Return the methods of worker i of n; "2/6" is the third of six."""
+    """Return the methods of worker i of n, counted from 0: "2/6" is the third of six."""
     first, step = map(int, share.split("/"))
     return recipes()[first::step]
 

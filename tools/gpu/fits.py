@@ -1,6 +1,6 @@
-"""Refuse runs that a GPU cannot finish in the time there is: `python -m tools.gpu.fits RUN ... --budget SECONDS`.
+"""Refuse runs that a GPU cannot finish within a budget: `python -m tools.gpu.fits RUN ... --budget SECONDS`.
 
-The pace is the measured one in docs/benchmarks/ and metrics/, of the slowest GPU that has measured the method.
+The pace of a method is that of the slowest GPU in docs/benchmarks/ and metrics/.
 """
 
 from __future__ import annotations
@@ -15,44 +15,46 @@ from daso.config.resolve import Run, parse_run
 from daso.errors import DasoError, error_line
 from daso.planning.cost import Timed, Work, timed
 
-RESERVE = 60  # seconds of a budget for starting, capturing and packing
+RESERVE = 60  # seconds of a budget for start-up, graph capture and packing
 
 
 def pace(params: Params, run: Run, replicas: int) -> Timed | None:
-    """Return the pace of a run's method: of each GPU, with as many runs at once as asked or else alone; the slowest."""
-    at_once, found = f"{replicas} at once", dict[str, Timed]()
-    for one in timed(params, run, every_mode=True):
-        in_graphs = "graph" in one.how.split(", ")  # the mode that `auto` chooses
-        if one.device.startswith("cuda") and in_graphs and (at_once in one.how or "at once" not in one.how):
-            known = found.get(one.device)
-            if known is None or (at_once in one.how and at_once not in known.how):
-                found[one.device] = one
-    return max(found.values(), key=lambda one: one.seconds, default=None)
+    """Return the pace of a run's method on the slowest GPU, with `replicas` runs at once if that was measured."""
+    at_once, by_device = f"{replicas} at once", dict[str, Timed]()
+    for timing in timed(params, run, every_mode=True):
+        in_graphs = "graph" in timing.how.split(", ")  # the mode that `auto` chooses
+        if timing.device.startswith("cuda") and in_graphs and (at_once in timing.how or "at once" not in timing.how):
+            known = by_device.get(timing.device)
+            if known is None or (at_once in timing.how and at_once not in known.how):
+                by_device[timing.device] = timing
+    return max(by_device.values(), key=lambda timing: timing.seconds, default=None)
 
 
 def fit(params: Params, runs: Sequence[Run], budget: float, replicas: int, *, unknown: bool) -> str:
-    """Return one line on the time of the runs; raises DasoError if they do not fit, or if a pace is unknown."""
+    """Return one line about the runs' time; raises DasoError if they exceed the budget, or if a pace is unknown."""
     steps = sum(Work.of(params, run).steps for run in runs)
     needed = f"{steps:,} steps fit {budget:.0f} s at {1000 * (budget - RESERVE) / steps:.3g} ms a step or faster"
     paces = {run: pace(params, run, replicas) for run in runs}
-    if lacking := [run.recipe for run, one in paces.items() if one is None]:
-        words = f"{', '.join(lacking)}: no GPU's pace is in docs/benchmarks/; {needed}"
+    if missing := [run.recipe for run, timing in paces.items() if timing is None]:
+        line = f"{', '.join(missing)}: no pace of a GPU in docs/benchmarks/; {needed}"
         if unknown:
-            return words
-        raise DasoError(f"{words}; record a GPU check, or continue with UNKNOWN_PACE=1")
-    known = {run: one for run, one in paces.items() if one}
-    seconds = sum(Work.of(params, run).steps * one.seconds for run, one in known.items())
-    listed = "; ".join(f"{run.recipe} {1000 * one.seconds:.3g} ms a step on {one}" for run, one in known.items())
+            return line
+        raise DasoError(f"{line}; record a GPU check, or continue with UNKNOWN_PACE=1")
+    known = {run: timing for run, timing in paces.items() if timing}
+    seconds = sum(Work.of(params, run).steps * timing.seconds for run, timing in known.items())
+    listed = "; ".join(
+        f"{run.recipe} {1000 * timing.seconds:.3g} ms a step on {timing}" for run, timing in known.items()
+    )
     if seconds > budget - RESERVE:
         raise DasoError(
-            f"{len(runs)} runs take {seconds:,.0f} s, {budget - RESERVE:.0f} s are there: {listed}; {needed}"
+            f"{len(runs)} runs take {seconds:,.0f} s, but {budget - RESERVE:.0f} s are available: {listed}; {needed}"
         )
     return f"{len(runs)} runs take {seconds:,.0f} s of {budget - RESERVE:.0f} s: {listed}"
 
 
 def main() -> int:
-    """Print the line, or the reason on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m tools.gpu.fits", description="Do these runs fit a budget?")
+    """Print the line, or the error on stderr; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.gpu.fits", description="Check that runs fit a budget.")
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--budget", type=float, required=True, help="seconds of the GPU")
     parser.add_argument("--replicas", type=int, default=2, help="runs at once")

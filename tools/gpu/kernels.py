@@ -1,4 +1,4 @@
-"""Profile some steps: kernels by kind and by name, and the share of the time in which none runs.
+"""Profile some steps: kernels by kind and by name, and the share of idle time.
 
 `python -m tools.gpu.kernels MODE PRECISION`
 """
@@ -21,7 +21,7 @@ from tools.bench import breakdown
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, mode_of, size, wide_config
 
-KINDS = {  # the first whose pattern a kernel's name holds
+KINDS = {  # a kernel belongs to the first kind whose pattern matches its name
     "batch norm": r"batch_norm|bn_fw|bn_bw|batchnorm|bnorm",
     "convolution": r"conv|cudnn|implicit|xmma|cutlass|sm\d+_|wgrad|dgrad|fprop|nchwToNhwc|nhwcToNchw|winograd",
     "sort and index_put": r"sort|radix|indexing_backward|onesweep|aminmax|assert_async|histogram",
@@ -38,12 +38,12 @@ SHORT = 3  # microseconds; a kernel below it is mostly its launch
 
 
 def kind_of(kernel: str) -> str:
-    """Return the kind that a kernel's name belongs to."""
+    """Return the kind of a kernel."""
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, kernel, re.IGNORECASE)), "other")
 
 
 def main(mode: str, precision: str) -> None:
-    """Append one row on the kernels of a mode and precision, and their names to $OUT/kernels.txt."""
+    """Append one row for the kernels of a mode and precision, and their names to $OUT/kernels.txt."""
     with results.row("kernels", mode=mode, precision=precision) as row:
         run = trainer(wide_config(precision=precision), DEVICE, mode_of(mode))
         run.advance(size(CHUNK["cuda"] + 8, 2))
@@ -56,16 +56,16 @@ def main(mode: str, precision: str) -> None:
 
 def _kernels(run: Trainer) -> list[tuple[str, float, float]]:
     """Return name, start and end in microseconds of each kernel of the next steps, within one chunk."""
-    take = breakdown.steps_at_hand(run, STEPS)
+    run_steps = breakdown.prepare_steps(run, STEPS)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        take()
+        run_steps()
         wait(DEVICE)
     events: list[Any] = profiler.events()
     return [(e.name, e.time_range.start, e.time_range.end) for e in events if e.device_type.name == "CUDA"]
 
 
 def summary(kernels: Sequence[tuple[str, float, float]], title: str) -> results.Row:
-    """Return the numbers of a row, a step each; write a table of kinds and of the longest kernels."""
+    """Return the numbers of a row, per step; write a table of kinds and of the longest kernels."""
     names, kinds = dict[str, list[float]](), dict[str, list[float]]()
     for name, start, end in kernels:
         names.setdefault(name, []).append(end - start)

@@ -1,7 +1,7 @@
-"""Prepare the folder that travels to the GPU machine: `python -m tools.gpu.prepare [FOLDER]`, by default .gpu/.
+"""Prepare the folder to copy to the GPU machine: `python -m tools.gpu.prepare [FOLDER]`, by default .gpu/.
 
-configs.json: the resolved configuration of every method; commit: of the code; absent.txt: the modules of this
-environment that the GPU machine lacks, for the dry run. Wheels are downloaded by the Makefile.
+Files: configs.json, the resolved configuration of every method; commit, that of the code; absent.txt, the modules of
+this environment that the GPU machine lacks, for the dry run. Wheels are downloaded by the Makefile.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from tests.test_methods import RECIPES
 
 SETTING = "cifar10-lt/n1500-m3000-l100-u100/paper"
 PRESENT = ("torch", "torchvision", "pandas", "matplotlib", "scikit-learn", "tqdm", "tensorboard", "pytest", "pip")
-NOT_RELIED_ON = {"jinja2"}  # torch requires it, but a machine's own build of torch may lack it
+NOT_RELIED_ON = {"jinja2"}  # a requirement of torch that a machine's own build of torch may lack
 
 
 def normal(name: str) -> str:
-    """Return a distribution's name as package indexes compare it."""
+    """Return a distribution's normalized name, as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def closure(names: Iterable[str]) -> set[str]:
-    """Return distributions and all that they require here, without extras."""
-    found, waiting = set[str](), [normal(name) for name in names]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
+    """Return distributions and all their requirements in this environment, without extras."""
+    visited, pending = set[str](), [normal(name) for name in names]
+    while pending:
+        name = pending.pop()
+        if name in visited:
             continue
-        found.add(name)
+        visited.add(name)
         try:
-            needed = requires(name) or []
+            requirements = requires(name) or []
         except PackageNotFoundError:  # required on another system or Python
             continue
-        waiting += [normal(re.split(r"[^\w.-]", line)[0]) for line in needed if "extra ==" not in line]
-    return found
+        pending += [normal(re.split(r"[^\w.-]", line)[0]) for line in requirements if "extra ==" not in line]
+    return visited
 
 
 def absent() -> list[str]:
     """Return the top-level modules of this environment that the GPU machine lacks."""
-    there = closure(PRESENT) - NOT_RELIED_ON
+    present = closure(PRESENT) - NOT_RELIED_ON
     owners = packages_distributions()
-    return sorted(module for module, owning in owners.items() if not there & {normal(name) for name in owning})
+    return sorted(module for module, owning in owners.items() if not present & {normal(name) for name in owning})
 
 
 def main(folder: Path = Path(".gpu")) -> None:

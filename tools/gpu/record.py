@@ -1,6 +1,6 @@
 """Record the results of a GPU check in docs/benchmarks/: `python -m tools.gpu.record gpu_check.json ...`.
 
-Methods' steps in the default mode become tables that `daso plan`, `make gpu-bundle` and reports read as paces.
+`daso plan`, `make gpu-bundle` and reports read the tables of steps in the default mode as paces.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ SHORT = "A short check: each number is the median of three measurements of about
 
 
 def record(file: Path, out: Path) -> Path:
-    """Write or renew the page of the device that a check ran on; return it.
+    """Write or update the page of the device that a check ran on; return its path.
 
-    Raises DasoError for a dry run, whose numbers mean nothing, and for a check that could not describe its device.
+    Raises DasoError for a dry run, which measures nothing, and for a check without a description of its device.
     """
     tree = read_json(file, "results of a GPU check")
     device, rows = tree["device"], tree["results"]
     if device.get("dry"):
         raise DasoError(f"{file}: results of a dry run, which measures nothing; record a check made on a GPU")
     if "device" not in device:
-        raise DasoError(f"{file}: the device is not described; run the check again, stage 2 or 3")
-    found = {"check: equality": (2, list(equality(rows))), "check: speed": (3, list(speed(rows)))}
+        raise DasoError(f"{file}: no description of the device; run the check again, stage 2 or 3")
+    checks = {"check: equality": (2, list(equality(rows))), "check: speed": (3, list(speed(rows)))}
     made_with = {**{name: device[name] for name in ("commit", "versions", "device", "threads")}, "repeats": 3}
     extra = ", ".join(f"{name} {device[name]}" for name in ("driver", "cuda", "cudnn") if device.get(name))
     notes = [f"Measured on {device['date']}; {extra}.", SHORT]
     sections = {
         name: {"command": COMMAND.format(stage), "made_with": made_with, **Section(tables, [], notes, {}).tree()}
-        for name, (stage, tables) in found.items()
+        for name, (stage, tables) in checks.items()
         if tables
     }
     if not sections:
@@ -49,7 +49,7 @@ def record(file: Path, out: Path) -> Path:
 
 
 def equality(rows: Sequence[Row]) -> Iterator[Table]:
-    """Tables of comparisons bit for bit."""
+    """Yield the tables of comparisons."""
     methods = [row for row in rows if row["kind"] == "method"]
     counted: list[tuple[Cell, ...]] = []
     for name, what in (("eager_is_graph", "eager = graph"), ("graph_is_graph", "graph = graph")):
@@ -77,7 +77,7 @@ def equality(rows: Sequence[Row]) -> Iterator[Table]:
 
 
 def speed(rows: Sequence[Row]) -> Iterator[Table]:
-    """Tables of milliseconds; those of the default mode are titled and worded as `daso.planning.cost` reads them."""
+    """Yield the tables of milliseconds; `daso.planning.cost` parses titles and texts of those of the default mode."""
     measured = [row for row in rows if "ms" in row]
     paces = [row for row in measured if row["kind"] == "pace"]
     for method in dict.fromkeys(row["method"] for row in paces):
@@ -103,7 +103,7 @@ def speed(rows: Sequence[Row]) -> Iterator[Table]:
 
 
 def _pace(method: str, rows: Sequence[Row]) -> Table:
-    """A step's pace with its share of the evaluations; of several runs at once, a step of any of them."""
+    """Return the table of a method's step times, with their share of the evaluations."""
     first = rows[0]
     network = ", ".join(str(value) for value in first["network"].values())
     images = first["batch_size"] * (1 + 2 * first["unlabeled_ratio"])
@@ -126,7 +126,7 @@ def _pace(method: str, rows: Sequence[Row]) -> Table:
 def _kernels(row: Row) -> Table:
     how = (
         f"{row['kernels']:.0f} kernels a step, {row['short_kernels']:.0f} of them below 3 us, {row['span_ms']:.3g} ms "
-        f"in all; in {100 * row['idle']:.1f} % of the time none runs."
+        f"in total; the GPU is idle for {100 * row['idle']:.1f} % of the time."
     )
     kinds = sorted(row["kinds"].items(), key=lambda item: -item[1]["us"])
     lines: list[tuple[Cell, ...]] = [(kind, float(one["n"]), float(one["us"])) for kind, one in kinds]
@@ -138,7 +138,7 @@ def _spread(row: Row) -> Spread:
 
 
 def main() -> int:
-    """Record each file given."""
+    """Record each file; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.gpu.record", description="Record results of a GPU check.")
     parser.add_argument("files", type=Path, nargs="+", metavar="gpu_check.json")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))

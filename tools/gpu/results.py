@@ -1,4 +1,4 @@
-"""Results of the GPU check: one JSON object a line, appended at once, so that a killed part loses only its own."""
+"""Results of the GPU check: one JSON object per line, appended at once, so that a killed part keeps earlier results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def folder() -> Path:
-    """Return the folder of the check's intermediate files, which check.sh makes and removes."""
+    """Return the folder of the check's intermediate files, which check.sh creates and removes."""
     return Path(os.environ["GPU_CHECK_WORK"])
 
 
@@ -29,7 +29,7 @@ def add(kind: str, **row: Any) -> None:
 
 
 def read(name: str = "results.jsonl") -> list[Row]:
-    """Return the rows of a file of JSON lines, none if it is missing; a line cut off by a kill is left out."""
+    """Return the rows of a file of JSON lines, none if it is missing; skip lines that a kill has cut off."""
     path, rows = folder() / name, list[Row]()
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -41,12 +41,12 @@ def read(name: str = "results.jsonl") -> list[Row]:
 
 @contextmanager
 def row(kind: str, **known: Any) -> Iterator[Row]:
-    """Collect one result and append it; an exception becomes its `error`, so that other measurements go on."""
-    found = dict(known)
+    """Collect one result and append it; an exception becomes its `error`, so that later measurements still run."""
+    result = dict(known)
     try:
-        yield found
+        yield result
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
-        found["error"] = f"{type(error).__name__}: {first[:300]}"
-    gc.collect()  # graphs of a dead run would share cuBLAS workspaces with those captured next
-    add(kind, **found)
+        result["error"] = f"{type(error).__name__}: {first[:300]}"
+    gc.collect()  # else graphs of a deleted run would share cuBLAS workspaces with those captured next
+    add(kind, **result)

@@ -1,4 +1,4 @@
-"""Compare single steps of two runs in different modes, each taken from equal states."""
+"""Compare single steps of two runs in different modes, each from equal states."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from torch import Tensor
 
 from daso.engine.train import Trainer
 
-# A compiled step in fp32 is this close to an eager one. Rounding alone moves gradients by some 1e-6 of their norm,
-# but by up to 1.3e-3 in small networks where it takes the input of a LeakyReLU across zero.
+# Tolerances between a compiled and an eager step in fp32. Rounding moves gradients by about 1e-6 of their norm, but by
+# up to 1.3e-3 in small networks if it changes the sign of a LeakyReLU's input.
 CLOSE = {"losses": 1e-4, "gradients": 1e-2, "weights": 1e-4}
 
 
 def differences(eager: Trainer, other: Trainer, steps: Iterable[int]) -> dict[str, float]:
-    """Return how far single steps of another mode are from eager ones, each taken from the eager run's state.
+    """Return the largest differences between single steps of another mode and eager ones.
 
-    Differences would grow from step to step, so `other` gets the eager state before every compared step. The largest
-    over the steps: "losses", relative to each loss (or 1e-3); "gradients", the norm of the difference by that of
-    the gradients of all weights, weight decay included; "weights", the same for the updated weights of the student.
+    Differences would grow from step to step, so the eager state is copied to `other` before each compared step.
+    "losses" are relative to each loss, or to 1e-3 if that is larger; "gradients" is the norm of the difference relative
+    to that of the gradients of all weights, with weight decay; "weights" is the same for the student's updated weights.
     """
-    found = {"losses": 0.0, "gradients": 0.0, "weights": 0.0}
-    keep = eager.config["optimizer"]["momentum"]
+    largest = {"losses": 0.0, "gradients": 0.0, "weights": 0.0}
+    momentum = eager.config["optimizer"]["momentum"]
     for t in steps:
         eager.advance(t)
         eager.monitor.drain()
         copy_state(eager, other)
         before = {name: tensor.clone() for name, tensor in eager.momentum.items()}
         one, two = (_step(run) for run in (eager, other))
-        found["losses"] = max([found["losses"], *(abs(one[n] - two[n]) / max(abs(one[n]), 1e-3) for n in one)])
+        largest["losses"] = max([largest["losses"], *(abs(one[n] - two[n]) / max(abs(one[n]), 1e-3) for n in one)])
         error = _norm([tensor - other.momentum[name] for name, tensor in eager.momentum.items()])
-        total = _norm([tensor - keep * before[name] for name, tensor in eager.momentum.items()])
-        found["gradients"] = max(found["gradients"], error / total)
-        ours, theirs = (list(run.models.student.parameters()) for run in (eager, other))
-        error, total = _norm([a - b for a, b in zip(ours, theirs, strict=True)]), _norm(ours)
-        found["weights"] = max(found["weights"], error / total)
-    return found
+        total = _norm([tensor - momentum * before[name] for name, tensor in eager.momentum.items()])
+        largest["gradients"] = max(largest["gradients"], error / total)
+        expected, weights = (list(run.models.student.parameters()) for run in (eager, other))
+        error, total = _norm([a - b for a, b in zip(expected, weights, strict=True)]), _norm(expected)
+        largest["weights"] = max(largest["weights"], error / total)
+    return largest
 
 
 def copy_state(source: Trainer, target: Trainer) -> None:
-    """Give a run the step and the state of another one, in place, as its graphs read the same addresses."""
+    """Copy the step and the state of one run to another, in place because the target's graphs use fixed addresses."""
     target.monitor.restore(source.monitor.state(), source.monitor.record())
     state = source.written()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Measure milliseconds of a step: by method and runs at once, by mode and precision, and of what is beside the steps.
+"""Measure milliseconds of a step by method and runs at once, by mode and precision, and of work between the steps.
 
 `python -m tools.gpu.speed pace | modes MODE:PRECISION,... | beside | ceiling`
 """
@@ -17,21 +17,21 @@ import torch
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
 from daso.planning.synthetic import random_data, timed, trainer, wait
-from tools.bench.contenders import Contender, Ours
-from tools.bench.replicas import Together
+from tools.bench.contenders import Contender, Engine
+from tools.bench.replicas import ConcurrentRuns
 from tools.bench.setup import Bench, tiny
 from tools.bench.steps import EVALUATED
 from tools.gpu import results
-from tools.gpu.cases import DEVICE, DRY, MAIN, configurations, mode_of, size, wide_config
+from tools.gpu.cases import DEVICE, DRY_RUN, MAIN_METHOD, configurations, mode_of, size, wide_config
 from tools.gpu.results import Row
 
-PACED = ("fixmatch_daso", "supervised", "supervised_la", "fixmatch")
+PACE_METHODS = ("fixmatch_daso", "supervised", "supervised_la", "fixmatch")
 SECONDS = 1.2  # of each of three measurements
 
 
 def measured(contender: Contender, seconds: float = SECONDS) -> Row:
     """Warm up, then return the median, lowest and highest milliseconds a step of three measurements."""
-    steps = 2 if DRY else contender.warm_up(seconds)
+    steps = 2 if DRY_RUN else contender.warm_up(seconds)
     each = sorted(1e3 * contender.run(steps) for _ in range(3))
     return {"ms": each[1], "low": each[0], "high": each[2], "n": 3, "steps": steps}
 
@@ -40,39 +40,39 @@ def pace() -> None:
     """Measure steps of each method in the default mode, alone and two runs at once, and one evaluation."""
     evaluation = _evaluation()
     for number in (1, 2):
-        for name in PACED:
+        for name in PACE_METHODS:
             config = configurations()[name]
             protocol, method = config["protocol"], config["method"]
-            how = choose_precision("auto", DEVICE), choose_mode("auto", DEVICE)
-            with results.row("pace", method=name, replicas=number, precision=how[0], mode=how[1]) as row:
+            precision, mode = choose_precision("auto", DEVICE), choose_mode("auto", DEVICE)
+            with results.row("pace", method=name, replicas=number, precision=precision, mode=mode) as row:
                 row |= {"total_steps": protocol["steps"], "batch_size": protocol["batch_size"]}
                 row |= {"network": protocol["network"], "image_size": config["dataset"]["image_size"]}
                 row |= {"unlabeled_ratio": method["unlabeled_ratio"], "evaluate_every": protocol["evaluation"]["every"]}
-                config = tiny(config) if DRY else config
-                group = Together(Bench([config], DEVICE, 1, (), DRY), config, number)
+                config = tiny(config) if DRY_RUN else config
+                group = ConcurrentRuns(Bench([config], DEVICE, 1, (), DRY_RUN), config, number)
                 row |= measured(group) | {"evaluation_ms": evaluation}
                 for run in group.runs:
                     run.program.close()
 
 
 def _evaluation() -> float:
-    """Return milliseconds of one evaluation on as many images as the paper's protocol has."""
+    """Return milliseconds of one evaluation on as many images as in the paper's protocol."""
     config = wide_config(precision=choose_precision("auto", DEVICE))
-    data = random_data(config, DEVICE, **({} if DRY else EVALUATED))
+    data = random_data(config, DEVICE, **({} if DRY_RUN else EVALUATED))
     run = trainer(config, DEVICE, choose_mode("auto", DEVICE), data)
     run.advance(1)
     run.evaluate()
-    found = 1e3 * statistics.median(timed(run.evaluate, 1, DEVICE) for _ in range(3))
+    milliseconds = 1e3 * statistics.median(timed(run.evaluate, 1, DEVICE) for _ in range(3))
     run.program.close()
-    return found
+    return milliseconds
 
 
 def modes(variants: str) -> None:
     """Measure steps in modes and precisions; `-tf32` allows TF32, `-tuned` lets cuDNN try its algorithms."""
     for variant in variants.split(","):
         mode, precision = variant.split(":")
-        with results.row("mode", method=MAIN, mode=mode, precision=precision) as row, _backend(precision):
-            contender = Ours(wide_config(precision=precision.partition("-")[0]), DEVICE, mode_of(mode))
+        with results.row("mode", method=MAIN_METHOD, mode=mode, precision=precision) as row, _backend(precision):
+            contender = Engine(wide_config(precision=precision.partition("-")[0]), DEVICE, mode_of(mode))
             row |= measured(contender)
             if DEVICE.type == "cuda":
                 row["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
@@ -81,7 +81,7 @@ def modes(variants: str) -> None:
 
 @contextmanager
 def _backend(precision: str) -> Iterator[None]:
-    """Set the flags of torch that a variant names, and count the peak of memory anew."""
+    """Set the flags of torch that a variant names, and reset the peak of memory."""
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark
     if precision.endswith("-tf32"):
@@ -97,22 +97,22 @@ def _backend(precision: str) -> Iterator[None]:
 
 
 def beside() -> None:
-    """Measure what is not a step: chunks of views and a checkpoint."""
+    """Measure the work between steps: rendering chunks of views and saving a checkpoint."""
     with results.row("beside") as row:
         config = wide_config()
         run = trainer(config, DEVICE, mode_of("graph"), random_data(config, DEVICE))
         run.advance(size(64, 2))
-        chunks, hosts = run.loader.chunks(run.t, run.t + 10**6), list[float]()
+        chunks, host_seconds = run.loader.chunks(run.t, run.t + 10**6), list[float]()
         next(chunks)
         wait(DEVICE)
         begin = time.perf_counter()
         for _ in range(size(8, 2)):
             now = time.perf_counter()
             next(chunks)
-            hosts.append(time.perf_counter() - now)
+            host_seconds.append(time.perf_counter() - now)
             wait(DEVICE)
-        row["views_ms_a_step"] = 1e3 * (time.perf_counter() - begin) / len(hosts) / run.loader.chunk
-        row["chunk_ms_of_the_host"] = 1e3 * statistics.median(hosts)
+        row["views_ms_a_step"] = 1e3 * (time.perf_counter() - begin) / len(host_seconds) / run.loader.chunk
+        row["chunk_ms_of_the_host"] = 1e3 * statistics.median(host_seconds)
         path = results.folder() / "checkpoint.pt"
         row["checkpoint_ms"] = 1e3 * min(timed(lambda: run.save(path), 1, DEVICE) for _ in range(2))
         row["checkpoint_mib"] = path.stat().st_size / 2**20

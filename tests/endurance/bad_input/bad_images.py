@@ -1,4 +1,4 @@
-"""Image files and trees of them that are broken, and those that are odd and good."""
+"""Broken image files and folders, and unusual valid ones."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from PIL import Image
 RED, GREEN = (200, 30, 40), (10, 220, 30)
 
 
-def saved(image, kind="PNG", **options):
+def encode(image, kind="PNG", **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -22,10 +22,10 @@ def plain(color=RED, mode="RGB", size=(8, 8)):
     return Image.new(mode, size, color)
 
 
-def good():
-    """Two classes with two images each to train, one to test."""
+def good_images():
+    """Return two classes, each with two training images and one test image, by path."""
     return {
-        f"{part}/{name}/{i}.png": saved(plain((40 * i, 9, 9)))
+        f"{part}/{name}/{i}.png": encode(plain((40 * i, 9, 9)))
         for part, count in (("train", 2), ("test", 1))
         for name in "ab"
         for i in range(count)
@@ -33,7 +33,7 @@ def good():
 
 
 def pack(files, folder, packed):
-    """The files in a folder or a zip."""
+    """Write files to a folder or a zip; return its path."""
     if packed:
         with zipfile.ZipFile(folder / "images.zip", "w") as archive:
             for name, content in files.items():
@@ -51,25 +51,25 @@ def chunk(name, content):
 
 
 def png(width, height, *chunks, depth=8, color=2, data=None):
-    """A PNG that says what it likes of its size; its pixels are `data`."""
+    """Return a PNG that declares any size; its pixels are `data`."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     pixels = zlib.compress(bytes(100) if data is None else data)
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def formats():
-    """One small image in every common format."""
+    """Return one small image in every common format, by suffix."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
     kinds = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP"}
     kinds |= {"ppm": "PPM", "tga": "TGA", "ico": "ICO"}
-    return {word: saved(noise, kind) for word, kind in kinds.items()}
+    return {suffix: encode(noise, kind) for suffix, kind in kinds.items()}
 
 
 def half(kind):
     return formats()[kind][: len(formats()[kind]) // 2]
 
 
-BROKEN = {
+BAD_IMAGES = {
     "nothing.png": lambda: b"",
     "zeroes.png": lambda: bytes(500),
     "text.png": lambda: b"not an image\n",
@@ -95,64 +95,64 @@ BROKEN = {
     "negative.bmp": lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, -8, 8, 1, 24, 0, 0, 0, 0, 0, 0),
     "script.svg": lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     "program.eps": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
-    "floats.tif": lambda: saved(Image.new("F", (8, 8), 0.5), "TIFF"),
-    "ints.tif": lambda: saved(Image.new("I", (8, 8), 5), "TIFF"),
+    "floats.tif": lambda: encode(Image.new("F", (8, 8), 0.5), "TIFF"),
+    "ints.tif": lambda: encode(Image.new("I", (8, 8), 5), "TIFF"),
     "phone.heic": lambda: b"\0\0\0\x18ftypheic" + bytes(40),
 }
 
 
 def animated(kind):
     frames = [plain(RED), plain(GREEN)]
-    return saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=50, lossless=True)
+    return encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=50, lossless=True)
 
 
-def seen_through():
-    """Left half green, right half transparent in a palette; the middle pixel (4, 4) is transparent."""
+def transparent_palette():
+    """Return a palette image whose middle pixel (4, 4) is transparent."""
     image = Image.new("P", (8, 8), 1)
     image.putpalette([*GREEN, *RED])
-    return saved(image, transparency=1)
+    return encode(image, transparency=1)
 
 
-def deep():
+def sixteen_bits():
     image = np.full((8, 8), 200 * 257, np.uint16)
     image[0, 0] = 65_535
     return Image.fromarray(image)
 
 
-# Name: (content, the middle pixel as it must be read); 200 of 65,535 / 257 in 16 bits, which have a white corner.
-ODD = {
+# name: (content, expected middle pixel); deep.png has 200 * 257 in 16 bits, and a white corner.
+ODD_IMAGES = {
     "first.gif": (animated("GIF"), RED),
     "first.png": (animated("PNG"), RED),
     "first.webp": (animated("WEBP"), RED),
-    "deep.png": (saved(deep()), (200, 200, 200)),
-    "ink.jpg": (saved(plain((0, 255, 255, 0), "CMYK"), "JPEG", quality=100), (255, 0, 0)),
-    "veil.png": (saved(plain((*RED, 0), "RGBA")), (255, 255, 255)),
-    "half-veil.png": (saved(plain((0, 0, 0, 128), "RGBA")), (127, 127, 127)),
-    "grey-veil.png": (saved(plain((0, 0), "LA")), (255, 255, 255)),
-    "palette.png": (seen_through(), (255, 255, 255)),
-    "bits.png": (saved(plain(1, "1")), (255, 255, 255)),
-    "grey.png": (saved(plain(77, "L")), (77, 77, 77)),
-    "luma.jpg": (saved(plain(77, "L"), "JPEG", quality=100), (77, 77, 77)),
-    "lab.tif": (saved(plain((255, 128, 128), "LAB"), "TIFF"), (255, 255, 255)),
-    "thin.png": (saved(plain(RED, size=(300, 1))), RED),
-    "pixel.png": (saved(plain(RED, size=(1, 1))), RED),
-    "picture": (saved(plain(RED)), RED),
-    "wrong-word.jpg": (saved(plain(RED)), RED),
+    "deep.png": (encode(sixteen_bits()), (200, 200, 200)),
+    "ink.jpg": (encode(plain((0, 255, 255, 0), "CMYK"), "JPEG", quality=100), (255, 0, 0)),
+    "veil.png": (encode(plain((*RED, 0), "RGBA")), (255, 255, 255)),
+    "half-veil.png": (encode(plain((0, 0, 0, 128), "RGBA")), (127, 127, 127)),
+    "grey-veil.png": (encode(plain((0, 0), "LA")), (255, 255, 255)),
+    "palette.png": (transparent_palette(), (255, 255, 255)),
+    "bits.png": (encode(plain(1, "1")), (255, 255, 255)),
+    "grey.png": (encode(plain(77, "L")), (77, 77, 77)),
+    "luma.jpg": (encode(plain(77, "L"), "JPEG", quality=100), (77, 77, 77)),
+    "lab.tif": (encode(plain((255, 128, 128), "LAB"), "TIFF"), (255, 255, 255)),
+    "thin.png": (encode(plain(RED, size=(300, 1))), RED),
+    "pixel.png": (encode(plain(RED, size=(1, 1))), RED),
+    "picture": (encode(plain(RED)), RED),
+    "wrong-suffix.jpg": (encode(plain(RED)), RED),
 }
 
 
-def tree(change, says=""):
-    """A folder of good images after a change."""
+def bad_tree(change, message=""):
+    """Return a function that makes a folder of good images, changes it, and returns its path and the expected error."""
 
     def make(folder):
-        path = pack(good(), folder, packed=False)
+        path = pack(good_images(), folder, packed=False)
         change(path)
-        return path, says
+        return path, message
 
     return make
 
 
-def without(name):
+def delete_files(name):
     def change(path):
         for file in (path / name).glob("*"):
             file.unlink()
@@ -160,65 +160,77 @@ def without(name):
     return change
 
 
-def renamed(old, new):
+def rename(old, new):
     return lambda path: (path / old).rename(path / os.fsdecode(new))
 
 
-def both(name):
-    """The class under another name in both parts."""
+def rename_class(name):
+    """Return a change that renames class `a` in both parts."""
     return lambda path: [(path / part / "a").rename(path / part / os.fsdecode(name)) for part in ("train", "test")]
 
 
-TREES = {
-    "no images to train": tree(lambda path: [without("train/a")(path), without("train/b")(path)], "there is no train/"),
-    "no images to test": tree(lambda path: [without("test/a")(path), without("test/b")(path)], "there is no test/"),
-    "an empty class": tree(without("train/a"), "test/ has the class 'a', which train/ lacks"),
-    "a class without any image": tree(
-        lambda path: [without("train/a")(path), without("test/a")(path)], "has 1 classes"
+BAD_TREES = {
+    "no training images": bad_tree(
+        lambda path: [delete_files("train/a")(path), delete_files("train/b")(path)], "there is no train/"
     ),
-    "one class more": tree(
-        lambda path: pack({"train/c/x.png": saved(plain())}, path.parent, packed=False), "has 3 classes"
+    "no test images": bad_tree(
+        lambda path: [delete_files("test/a")(path), delete_files("test/b")(path)], "there is no test/"
     ),
-    "a pipe": tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png is not a readable image"),
-    "a link to itself": tree(
+    "an empty class": bad_tree(delete_files("train/a"), "test/ has the class 'a', which train/ lacks"),
+    "a class without any image": bad_tree(
+        lambda path: [delete_files("train/a")(path), delete_files("test/a")(path)], "has 1 classes"
+    ),
+    "one more class": bad_tree(
+        lambda path: pack({"train/c/x.png": encode(plain())}, path.parent, packed=False), "has 3 classes"
+    ),
+    "a pipe": bad_tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png is not a readable image"),
+    "a link to itself": bad_tree(
         lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png is not a readable"
     ),
-    "a link to nowhere": tree(lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png is not a readable"),
-    "a link without end": tree(lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png is not a"),
-    "a class of two lines": tree(both(b"a\nc"), "cannot be printed in a report"),
-    "a class that is no text": tree(both(b"\xff\xfe"), "cannot be printed in a report"),
-    "a class of control characters": tree(both(b"\x1b[2J"), "cannot be printed in a report"),
-    "a broken image of two lines": tree(
+    "a dangling link": bad_tree(
+        lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png is not a readable"
+    ),
+    "a link to an endless file": bad_tree(
+        lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png is not a"
+    ),
+    "a line break in a class": bad_tree(rename_class(b"a\nc"), "cannot be printed in a report"),
+    "a class that is not UTF-8": bad_tree(rename_class(b"\xff\xfe"), "cannot be printed in a report"),
+    "control characters in a class": bad_tree(rename_class(b"\x1b[2J"), "cannot be printed in a report"),
+    "a line break in the name of a broken image": bad_tree(
         lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"
     ),
-    "a broken image that is no text": tree(lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "is not a"),
-    "train is a file": tree(
+    "a broken image whose name is not UTF-8": bad_tree(
+        lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "is not a"
+    ),
+    "train is a file": bad_tree(
         lambda path: [(path / "train").rename(path / "old"), (path / "train").touch()], "there is no train/"
     ),
-    "nothing": lambda folder: (folder / "nothing", "there is no such file"),
+    "a missing folder": lambda folder: (folder / "nothing", "there is no such file"),
     "a file": lambda folder: ((folder / "x").write_text("x") and folder / "x", "neither a folder nor a readable zip"),
 }
 
 
-def fine(change, classes=2, images=4):
+def good_tree(change, classes=2, images=4):
+    """Return a function that makes such a folder; it returns path, number of classes and of training images."""
+
     def make(folder):
-        path = pack(good(), folder, packed=False)
+        path = pack(good_images(), folder, packed=False)
         change(path)
         return path, classes, images
 
     return make
 
 
-FINE = {
-    "names that are not ASCII": fine(both("Gänseblümchen 花".encode())),
-    "a file whose name is no text": fine(renamed("train/a/0.png", b"train/a/\xff\xfe.png")),
-    "a file of two lines": fine(renamed("train/a/0.png", b"train/a/x\ny.png")),
-    "a folder named like an image": fine(lambda path: (path / "train/a/x.png").mkdir()),
-    "hidden files": fine(lambda path: (path / "train/a/.DS_Store").write_bytes(b"x")),
-    "what Windows leaves": fine(lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x")),
-    "an array among the images": fine(lambda path: (path / "train/a/pickle.npy").write_bytes(b"\x93NUMPY")),
-    "a README": fine(lambda path: (path / "README.txt").write_text("x")),
-    "a circle of folders": fine(lambda path: (path / "train/a/round").symlink_to(path, target_is_directory=True)),
-    "an empty class in both parts": fine(lambda path: [(path / part / "c").mkdir() for part in ("train", "test")]),
-    "a class without test images": fine(lambda path: (path / "test/b/0.png").rename(path / "test/a/1.png")),
+ODD_TREES = {
+    "names that are not ASCII": good_tree(rename_class("Gänseblümchen 花".encode())),
+    "a file whose name is not UTF-8": good_tree(rename("train/a/0.png", b"train/a/\xff\xfe.png")),
+    "a line break in a file's name": good_tree(rename("train/a/0.png", b"train/a/x\ny.png")),
+    "a folder named like an image": good_tree(lambda path: (path / "train/a/x.png").mkdir()),
+    "hidden files": good_tree(lambda path: (path / "train/a/.DS_Store").write_bytes(b"x")),
+    "a file of Windows": good_tree(lambda path: (path / "train/a/Thumbs.db").write_bytes(b"x")),
+    "an array among the images": good_tree(lambda path: (path / "train/a/pickle.npy").write_bytes(b"\x93NUMPY")),
+    "a README": good_tree(lambda path: (path / "README.txt").write_text("x")),
+    "a circle of folders": good_tree(lambda path: (path / "train/a/round").symlink_to(path, target_is_directory=True)),
+    "an empty class in both parts": good_tree(lambda path: [(path / part / "c").mkdir() for part in ("train", "test")]),
+    "a class without test images": good_tree(lambda path: (path / "test/b/0.png").rename(path / "test/a/1.png")),
 }

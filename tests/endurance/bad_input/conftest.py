@@ -1,4 +1,4 @@
-"""A tiny project with one finished run, in which bad input is given to every reader."""
+"""A tiny project with one finished run, in which each command gets bad input."""
 
 import contextlib
 import io
@@ -11,13 +11,13 @@ import pytest
 from daso.cli import main
 from daso.config.load import load
 from daso.config.resolve import data_config, split_config
-from tests.endurance.bad_input.inputs import METRICS, RAN, RUN, SPLIT, STORE, TRAINED, clear
+from tests.endurance.bad_input.cases import METRICS, RUN, SPLIT, STORE, TESTED, TRAINED, remove
 from tests.workflow.project import METHODS, PROTOCOL, ROOT, SETTING, SUITE
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """A tiny project with one finished run; all tests work in it, and leave it as it was."""
+    """A tiny project with one finished run; all tests share it and leave it unchanged."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("datasets/digits.yaml", *(f"methods/{method}.yaml" for method in METHODS)):
         (folder / "params" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,9 +33,8 @@ def project(tmp_path_factory):
         Path("data.json").write_text(json.dumps(data_config(params, "digits")))
         Path("split.json").write_text(json.dumps(split_config(params, "digits", SETTING, 0)))
         patch.setenv("DASO_GPUS", "0")
-        words = f"resolve {RUN}".split()
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            assert main(words) == 0
+            assert main(["resolve", RUN]) == 0
         Path("config.json").write_text(out.getvalue())
         for argv in (
             ["download", "digits", "--out", str(STORE)],
@@ -49,11 +48,11 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def here(project, request, monkeypatch):
-    """Remember which tests have been here: only after all of them the inputs can be counted."""
+def in_project(project, request, monkeypatch):
+    """Enter the project; record the test, because inputs are counted only after all tests have run."""
     monkeypatch.chdir(project)
     monkeypatch.setenv("DASO_GPUS", "0")
     yield project
-    RAN.add(request.node.originalname)
-    left = [name for name in ("out", "out.json", "harm", "s") if clear(name)]
-    assert not left, f"half a result: {left}"
+    TESTED.add(request.node.originalname)
+    outputs = [name for name in ("out", "out.json", "harm", "s") if remove(name)]
+    assert not outputs, f"outputs after an error: {outputs}"

@@ -1,4 +1,4 @@
-"""Files of params/ that are none."""
+"""Invalid files of params/."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.endurance.bad_input.inputs import FILES, JUDGE, LIST, RUN, SPECIAL, TEXTS, damaged, fuzz
-from tests.endurance.bad_input.judge import instead
+from tests.endurance.bad_input.cases import BAD_YAMLS, CHECKER, FILES, LIST, RUN, SPECIAL, damaged, fuzz
+from tests.endurance.bad_input.checker import replaced_file
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
 VALUES = {
@@ -32,62 +32,62 @@ WRONG = (
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_params_that_are_no_such_yaml(kind):
-    for name, content in TEXTS.items():
-        with instead(FILES[kind], content):
-            said = JUDGE.refused(f"params {name}", kind.encode() + content, *LIST)
-            assert FILES[kind] in said, said
+def test_invalid_yaml_is_refused(kind):
+    for name, content in BAD_YAMLS.items():
+        with replaced_file(FILES[kind], content):
+            output = CHECKER.expect_error(f"params {name}", kind.encode() + content, *LIST)
+            assert FILES[kind] in output, output
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_params_with_values_that_cannot_be(kind):
+def test_invalid_values(kind):
     from ruamel.yaml import YAML
 
     tree = YAML(typ="safe").load(Path(FILES[kind]).read_text())
     for key in VALUES[kind]:
-        for word in WRONG:
+        for text in WRONG:
             rest = {name: value for name, value in tree.items() if name != key}
             content = (
-                f"{key}: {word}\n{''.join(f'{name}: {json.dumps(value)}{chr(10)}' for name, value in rest.items())}"
+                f"{key}: {text}\n{''.join(f'{name}: {json.dumps(value)}{chr(10)}' for name, value in rest.items())}"
             )
-            with instead(FILES[kind], content.encode()):
-                if JUDGE.survived("values", content, *LIST):
-                    JUDGE.survived("values", content, "resolve", RUN)
+            with replaced_file(FILES[kind], content.encode()):
+                if CHECKER.accepts("values", content, *LIST):
+                    CHECKER.accepts("values", content, "resolve", RUN)
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_params_with_broken_bits(kind):
-    whole = Path(FILES[kind]).read_bytes()
+def test_params_with_damaged_bytes(kind):
+    original = Path(FILES[kind]).read_bytes()
 
     @fuzz(25)
-    @given(st.lists(st.tuples(st.integers(0, 8 * len(whole) - 1)), min_size=1, max_size=6), st.integers(0, 3))
-    def broken(places, way):
-        with instead(FILES[kind], damaged(whole, [place for (place,) in places], way)) as path:
+    @given(st.lists(st.tuples(st.integers(0, 8 * len(original) - 1)), min_size=1, max_size=6), st.integers(0, 3))
+    def check(positions, damage):
+        with replaced_file(FILES[kind], damaged(original, [position for (position,) in positions], damage)) as path:
             content = path.read_bytes()
-            JUDGE.survived("broken params", content, *LIST)
+            CHECKER.accepts("broken params", content, *LIST)
 
-    broken()
+    check()
 
 
-def test_names_of_files_that_cannot_be():
+def test_invalid_file_name_is_refused():
     method = Path(FILES["method"]).read_bytes()
-    odd = ("a b", "..x", "A", "ü", "a\nb", "a'b", "%s", "{x}", "-" * 200 + "Z", "a.b", os.fsdecode(b"\xff\xfe"))
-    for name in odd:
+    names = ("a b", "..x", "A", "ü", "a\nb", "a'b", "%s", "{x}", "-" * 200 + "Z", "a.b", os.fsdecode(b"\xff\xfe"))
+    for name in names:
         path = Path("params/methods") / f"{name}.yaml"
-        with instead(path, method):
-            JUDGE.refused("names", name.encode("utf-8", "surrogateescape"), *LIST)
-    with instead("params/methods/short.yml", method):
-        JUDGE.refused("names", "yml", *LIST, says="files end in .yaml")
+        with replaced_file(path, method):
+            CHECKER.expect_error("names", name.encode("utf-8", "surrogateescape"), *LIST)
+    with replaced_file("params/methods/short.yml", method):
+        CHECKER.expect_error("names", "yml", *LIST, message="files end in .yaml")
 
 
-def test_params_that_are_no_files(tmp_path):
+def test_params_that_are_not_regular_files_are_refused(tmp_path):
     path = Path(FILES["protocol"])
-    whole = path.read_bytes()
+    original = path.read_bytes()
     for name, make in SPECIAL.items():
         path.unlink()
         make(path)
         try:
-            JUDGE.refused("no file", f"params {name}", *LIST, says=str(path))
+            CHECKER.expect_error("no file", f"params {name}", *LIST, message=str(path))
         finally:
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-            path.write_bytes(whole)
+            path.write_bytes(original)

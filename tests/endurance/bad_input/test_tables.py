@@ -1,4 +1,4 @@
-"""Tables and arrays that are none."""
+"""Invalid tables and arrays."""
 
 import csv
 import hashlib
@@ -12,31 +12,31 @@ import pytest
 from daso.data.files import checksummed
 from daso.report.published import PUBLISHED
 from tests.endurance.bad_input import bad_archives
-from tests.endurance.bad_input.inputs import CHECK, EVALUATE, JUDGE, SPECIAL, STORE, TRAINED
-from tests.endurance.bad_input.judge import instead
+from tests.endurance.bad_input.cases import CHECK, CHECKER, EVALUATE, SPECIAL, STORE, TRAINED
+from tests.endurance.bad_input.checker import replaced_file
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
-CSVS = {
+BAD_CSVS = {
     "nothing": "",
     "a heading": "source,table,dataset\n",
-    "no NUL": "\0",
+    "only a NUL": "\0",
     "a short row": "{head}\n{row}\ndaso_paper,1\n",
     "a long row": "{head}\n{row},more,and,more\n",
     "an open quote": '{head}\n"{row}\n{row}\n',
-    "more after a quote": "{head}\n{row}x\n",
+    "text after a quote": "{head}\n{row}x\n",
     "a NUL": "{head}\n{row}\0\n",
     "no mean": "{head}\n{blank}\n",
     "a mean in words": "{head}\n{words}\n",
     "an infinite mean": "{head}\n{infinite}\n",
-    "a fraction of nothing": "{head}\n{fraction}\n",
-    "twin columns": "{head},mean\n{row},1\n",
+    "a division by zero": "{head}\n{fraction}\n",
+    "duplicate columns": "{head},mean\n{row},1\n",
     "latin-1": "{head}\n{row}ü\n",
-    "a field without end": "{head}\n" + "x" * 200_000 + "\n",
+    "a very long field": "{head}\n" + "x" * 200_000 + "\n",
     "a huge number": "{head}\n{huge}\n",
 }
 
 
-def test_published_numbers_that_are_none(tmp_path, monkeypatch):
+def test_invalid_published_numbers_are_refused(tmp_path, monkeypatch):
     with PUBLISHED.open(newline="") as file:
         rows = list(csv.DictReader(file))
     head, row = ",".join(rows[0]), next(row for row in rows if row["table"] == "1")
@@ -55,22 +55,22 @@ def test_published_numbers_that_are_none(tmp_path, monkeypatch):
     path = tmp_path / "results.csv"
     for module in ("daso.planning.cell", "daso.report.suite_report"):
         monkeypatch.setattr(f"{module}.PUBLISHED", path)
-    for text in CSVS.values():
+    for text in BAD_CSVS.values():
         content = text
-        for word, part in parts.items():
-            content = content.replace(f"{{{word}}}", part)
+        for name, part in parts.items():
+            content = content.replace(f"{{{name}}}", part)
         path.write_bytes(content.encode("latin-1"))
-        JUDGE.refused("published", content, "cell", "table 1", says="results.csv")
-        JUDGE.refused("published", content, "report", "--suite", "tiny", "--out", "out", says="results.csv")
+        CHECKER.expect_error("published", content, "cell", "table 1", message="results.csv")
+        CHECKER.expect_error("published", content, "report", "--suite", "tiny", "--out", "out", message="results.csv")
     for make in SPECIAL.values():
         path.unlink()
         make(path)
-        JUDGE.refused("no file", f"published {make}", "cell", "table 1", says="results.csv")
+        CHECKER.expect_error("no file", f"published {make}", "cell", "table 1", message="results.csv")
         path.rmdir() if path.is_dir() else path.unlink()
         path.touch()
 
 
-HISTORIES = {
+BAD_HISTORIES = {
     "nothing": b"",
     "a heading": b"step,test_top1,test_top1_la\n",
     "no step": b"a,b\n1,2\n",
@@ -78,29 +78,39 @@ HISTORIES = {
     "a short row": b"step,test_top1,test_top1_la\n1,0.5,0.5\n2\n",
     "a long row": b"step,test_top1,test_top1_la\n1,0.5,0.5,7\n",
     "a NUL": b"step,test_top1,test_top1_la\n1,0.5,\x00\n",
-    "no text": bytes(range(128, 256)),
+    "not UTF-8": bytes(range(128, 256)),
     "a quote": b'step,test_top1,test_top1_la\n"1,0.5,0.5\n',
-    "a field without end": b"step,test_top1,test_top1_la\n" + b"1" * 200_000 + b"\n",
-    "nothing known": b"step,test_top1,test_top1_la\n1,,\n",
+    "a very long field": b"step,test_top1,test_top1_la\n" + b"1" * 200_000 + b"\n",
+    "no accuracies": b"step,test_top1,test_top1_la\n1,,\n",
 }
 
 
-def test_histories_and_predictions_that_are_none():
-    """Damaged, and whole by their digest."""
-    answers = {"logits": np.zeros((3, 10), np.float32), "labels": np.array([0, 1, 2])}
-    wrong = [answers | {"labels": np.array([0, 1, 99])}, answers | {"logits": np.zeros(3)}, {"labels": np.zeros(3)}]
-    wrong += [answers | {"labels": np.array(["a"])}, answers | {"logits": np.zeros((4, 10))}]
+def test_invalid_histories_and_predictions_are_refused():
+    """Each is refused by its digest, and by its content if the recorded digest is changed to match."""
+    predictions = {"logits": np.zeros((3, 10), np.float32), "labels": np.array([0, 1, 2])}
+    wrong = [
+        predictions | {"labels": np.array([0, 1, 99])},
+        predictions | {"logits": np.zeros(3)},
+        {"labels": np.zeros(3)},
+    ]
+    wrong += [predictions | {"labels": np.array(["a"])}, predictions | {"logits": np.zeros((4, 10))}]
     files = [npz(arrays) for arrays in wrong]
-    files += [npz({"logits": np.array([bad_archives.Malice()], object)}), b"", b"PK\x03\x04", bytes(99), files[0][:-40]]
-    for name, contents in (("history.csv", HISTORIES.values()), ("predictions.npz", files)):
+    files += [
+        npz({"logits": np.array([bad_archives.WritesFile()], object)}),
+        b"",
+        b"PK\x03\x04",
+        bytes(99),
+        files[0][:-40],
+    ]
+    for name, contents in (("history.csv", BAD_HISTORIES.values()), ("predictions.npz", files)):
         for content in contents:
-            with instead(TRAINED / name, content):
-                JUDGE.refused(name, content, *EVALUATE, says=f"snakemake {TRAINED / name}")
+            with replaced_file(TRAINED / name, content):
+                CHECKER.expect_error(name, content, *EVALUATE, message=f"snakemake {TRAINED / name}")
                 tree = json.loads((TRAINED / "train.json").read_text())
                 del tree["sha256"]
                 tree["files"][name] = hashlib.sha256(content).hexdigest()
-                with instead(TRAINED / "train.json", checksummed(tree)):
-                    JUDGE.refused(name, b"whole" + content, *EVALUATE, says=f"{TRAINED / name}")
+                with replaced_file(TRAINED / "train.json", checksummed(tree)):
+                    CHECKER.expect_error(name, b"whole" + content, *EVALUATE, message=f"{TRAINED / name}")
     assert not Path("harm").exists()
 
 
@@ -110,27 +120,27 @@ def npz(arrays):
     return buffer.getvalue()
 
 
-def test_arrays_of_a_store_that_are_none():
+def test_invalid_arrays_of_a_store_are_refused():
     for name in ("train_labels.npy", "train_images.npy"):
-        whole, objects = (STORE / name).read_bytes(), io.BytesIO()
-        np.save(objects, np.array([bad_archives.Malice()] * 5, object), allow_pickle=True)
+        original, objects = (STORE / name).read_bytes(), io.BytesIO()
+        np.save(objects, np.array([bad_archives.WritesFile()] * 5, object), allow_pickle=True)
         contents = [
             b"",
             bytes(200),
-            whole[:5],
-            whole[:100],
-            whole[:-9],
+            original[:5],
+            original[:100],
+            original[:-9],
             objects.getvalue(),
-            b"\x93NUMPY\x09\x00" + whole[8:],
+            b"\x93NUMPY\x09\x00" + original[8:],
         ]
-        contents += [whole.replace(b"'shape': (", b"'shape': (9", 1), whole.replace(b"descr", b"descx", 1)]
+        contents += [original.replace(b"'shape': (", b"'shape': (9", 1), original.replace(b"descr", b"descx", 1)]
         contents += [
-            whole[:8] + b"\xff\xff" + whole[10:],
-            whole.replace(b"{", b"[", 1),
-            whole.replace(b"<i8", b"|O8"),
-            whole.replace(b"|u1", b"|V1"),
+            original[:8] + b"\xff\xff" + original[10:],
+            original.replace(b"{", b"[", 1),
+            original.replace(b"<i8", b"|O8"),
+            original.replace(b"|u1", b"|V1"),
         ]
-        for content in set(contents) - {whole}:
-            with instead(STORE / name, content):
-                JUDGE.refused("arrays", content, *CHECK, says=name)
+        for content in set(contents) - {original}:
+            with replaced_file(STORE / name, content):
+                CHECKER.expect_error("arrays", content, *CHECK, message=name)
     assert not Path("harm").exists()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stands for a measuring process: says back what it is told."""
+"""Stand-in for a worker process: replies with each line that it reads."""
 
 import json
 import os

@@ -8,9 +8,9 @@ from tools.bench.breakdown import BACKWARD, FORWARD, PRODUCTS, REST, gaps, term_
 ONE = {"name": "small_convnet", "channels": [8], "strides": [1]}
 
 
-def test_arithmetic_of_one_layer_by_hand():
-    """80 images of 16 x 16; 8 outputs of 3 x 3 x 3 products each, two operations a product. Backward the first layer
-    wants the gradient of its weights alone, which costs the same. The classifier, 8 to 4, is two products backward. One
+def test_flops_of_one_layer_by_hand():
+    """80 images of 16 x 16; 8 outputs of 3 x 3 x 3 products each, two operations per product. Backward, the first layer
+    needs only the gradient of its weights, which costs the same. The classifier, 8 to 4, has two products backward. One
     product counts pseudo-labels of 32 images: 4 true classes and an unknown one by 3 kinds of 4 classes."""
     images, convolution, classifier = 80, 2 * 16 * 16 * 8 * 27, 2 * 8 * 4
     run = trainer(config(network=ONE), CPU, "eager")
@@ -22,14 +22,14 @@ def test_arithmetic_of_one_layer_by_hand():
     assert run.t == 1
 
 
-def test_the_teacher_of_daso_adds_a_forward_of_the_labeled_images():
+def test_daso_adds_a_forward_pass_of_the_labeled_images():
     runs = (trainer(config(*addons, network=ONE), CPU, "eager") for addons in ((), (DASO,)))
     plain, with_daso = map(breakdown.flops, runs)
     assert with_daso[FORWARD] - plain[FORWARD] == 16 * 2 * 16 * 16 * 8 * 27
     assert with_daso[BACKWARD] == plain[BACKWARD]
 
 
-def test_terms_hold_all_of_the_time_and_all_of_the_arithmetic():
+def test_terms_are_sorted_by_time_and_have_the_flops():
     run = trainer(config(DASO), CPU, "eager")
     parts = breakdown.terms(run, 2)
     assert run.t == 3
@@ -55,11 +55,11 @@ def test_terms_hold_all_of_the_time_and_all_of_the_arithmetic():
         ("aten::addcmul", REST),
     ],
 )
-def test_operators_and_their_terms(operator, term):
+def test_term_of_operator(operator, term):
     assert term_of(operator) == term
 
 
 def test_gaps_by_hand():
-    """From 0 to 10; covered are 0 to 4, twice between 2 and 3, and 6 to 9: 7 of 10, in any order."""
+    """From 0 to 10, the intervals 0 to 4, 6 to 9 and 9.5 to 10 are covered: 7.5 of 10, in any order and overlapping."""
     assert gaps([(6.0, 9.0), (0.0, 4.0), (2.0, 3.0), (8.5, 9.0), (9.5, 10.0)]) == pytest.approx(0.25)
     assert gaps([(0.0, 1.0), (1.0, 2.0)]) == 0.0

@@ -3,7 +3,7 @@ import pytest
 from tools.bench.measure import interleaved, rates, ratios, scaled, spread
 
 
-def test_every_round_measures_each_and_begins_with_another():
+def test_each_round_measures_every_contender_and_begins_with_another():
     order = []
 
     def contender(name, seconds):
@@ -25,11 +25,11 @@ def test_spread_by_hand():
     assert scaled([0.5, 0.25, 1.0], 1e3) == (500.0, 250.0, 1000.0, 3)
 
 
-def test_ratios_are_those_of_rounds():
+def test_ratio_is_the_median_of_ratios_within_rounds():
     """2/1, 4/4 and 9/3 have the median 2; the ratio of the medians would be 4/3."""
     assert ratios([2.0, 4.0, 9.0], [1.0, 4.0, 3.0]) == (2.0, 1.0, 3.0, 3)
 
 
-def test_a_noisy_round_harms_both_alike():
-    """One round ten times slower than the others leaves the ratio as it is."""
+def test_slow_round_does_not_change_the_ratio():
+    """One round is ten times slower than the others for both contenders."""
     assert ratios([2.0, 20.0, 2.0], [1.0, 10.0, 1.0]) == (2.0, 2.0, 2.0, 3)

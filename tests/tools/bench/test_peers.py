@@ -9,7 +9,7 @@ from tests.configs import CPU, config
 from tools.bench import peers
 
 AUGMENT = {"flip": True, "pad": 4, "cutout": 16, "ops": ["identity"]}
-MAP = np.stack([np.arange(32) * 8] * 32)  # each column has its own value
+MAP = np.stack([np.arange(32) * 8] * 32)  # each column has a different value
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def _seeded():
 
 
 def columns(kind):
-    """The first row of 300 weak views of an image whose columns are 0, 8, 16, ..."""
+    """Return the first row of 300 weak views of an image whose columns are 0, 8, 16, ..."""
     pixels = np.stack([MAP] * 3, axis=-1).astype(np.uint8)
     if kind is peers.on_tensors:
         image, back = torch.from_numpy(pixels).permute(2, 0, 1), lambda view: view[0, 0].numpy()
@@ -30,7 +30,7 @@ def columns(kind):
 
 
 @pytest.mark.parametrize("kind", [peers.on_tensors, peers.on_pillow, peers.on_bare_pillow])
-def test_weak_views_flip_half_of_the_time_and_move_by_up_to_four(kind):
+def test_weak_views_flip_half_of_the_time_and_shift_by_up_to_four(kind):
     """A crop begins with column |k| for k from -4 to 4, or after a flip with its mirror image."""
     rows = columns(kind)
     flipped = rows[:, 20] < rows[:, 15]
@@ -42,8 +42,8 @@ def test_weak_views_flip_half_of_the_time_and_move_by_up_to_four(kind):
 
 
 @pytest.mark.parametrize("kind", [peers.on_pillow, peers.on_bare_pillow])
-def test_strong_views_in_pillow_are_weak_ones_with_operations_and_cutout(kind):
-    """Of a red image the identity leaves all but the grey square, at most 17 pixels a side and at least 8."""
+def test_strong_views_in_pillow_have_a_grey_square(kind):
+    """With the identity as only operation a red image changes only in the grey square, 8 to 17 pixels per side."""
     image = Image.new("RGB", (32, 32), (200, 0, 0))
     strong = kind(32, AUGMENT).strong
     for _ in range(50):
@@ -53,12 +53,12 @@ def test_strong_views_in_pillow_are_weak_ones_with_operations_and_cutout(kind):
         assert grey + pixels.count([200, 0, 0]) == 1024
 
 
-def test_half_of_the_operations_are_left_out():
-    """Solarize turns white black and leaves black, so white stays where both are left out: in a quarter of cases."""
+def test_each_operation_is_skipped_half_of_the_time():
+    """Solarize turns white into black and keeps black, so white remains if both are skipped: in a quarter of cases."""
     operations = peers.Operations(AUGMENT | {"ops": ["solarize"], "cutout": 1})
     white = Image.new("RGB", (8, 8), (255, 255, 255))
-    stayed = sum(np.asarray(operations(white)).max() == 255 for _ in range(400))
-    assert 70 < stayed < 130
+    unchanged = sum(np.asarray(operations(white)).max() == 255 for _ in range(400))
+    assert 70 < unchanged < 130
 
 
 def test_strong_views_of_torchvision_have_a_grey_square():
@@ -73,7 +73,7 @@ def test_strong_views_of_torchvision_have_a_grey_square():
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_of_a_step(workers):
-    """x / 255 - mean over std of whole numbers 0..255."""
+    """Pixels are (v / 255 - mean) / std of integers v in 0..255."""
     batches = peers.Batches(config(), peers.on_pillow(16, config()["dataset"]["augment"]), workers, CPU)
     x, y, weak, strong = next(iter(batches))
     assert (x.shape, weak.shape, strong.shape) == ((16, 3, 16, 16), (32, 3, 16, 16), (32, 3, 16, 16))

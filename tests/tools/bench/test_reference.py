@@ -1,4 +1,4 @@
-"""The engine against FixMatch and DASO as the reference writes them, which shares nothing with it but the network."""
+"""The engine against the reference of FixMatch and DASO, which shares only the network with it."""
 
 import pytest
 import torch
@@ -9,19 +9,19 @@ from tests.configs import CPU, DASO, SMALL, WIDE, config
 from tools.bench.reference import FeatureQueue, Reference
 
 
-def both(network, addons, steps):
-    """Losses by step of the engine and of the reference on the same batches, and the two at the end."""
+def train_both(network, addons, steps):
+    """Train the engine and the reference on the same batches; return both, and their losses by step."""
     run = trainer(config(*addons, network=network), CPU, "eager")
-    peer = Reference(config(*addons, network=network), CPU)
-    ours, theirs = [], []
+    reference = Reference(config(*addons, network=network), CPU)
+    engine_losses, reference_losses = [], []
     for t in range(steps):
         (chunk,) = run.loader.chunks(t, t + 1)
         batch = run.loader.batch(chunk, torch.zeros(1, dtype=torch.long))
-        peer.step(batch.x["weak"], batch.y, batch.u["weak"], batch.u["strong"])
+        reference.step(batch.x["weak"], batch.y, batch.u["weak"], batch.u["strong"])
         run.advance(t + 1)
-        ours.append({name.removeprefix("loss_"): value for name, value in run.monitor.drain().items()})
-        theirs.append(peer.log)
-    return run, peer, ours, theirs
+        engine_losses.append({name.removeprefix("loss_"): value for name, value in run.monitor.drain().items()})
+        reference_losses.append(reference.log)
+    return run, reference, engine_losses, reference_losses
 
 
 @pytest.mark.parametrize("addons", [(), (DASO,)], ids=["fixmatch", "fixmatch_daso"])
@@ -29,34 +29,34 @@ def both(network, addons, steps):
     ("network", "steps", "rel"), [(SMALL, 8, 1e-6), (WIDE, 5, 1e-4)], ids=["small_convnet", "wide_resnet"]
 )
 def test_losses_and_weights_are_those_of_the_engine(network, steps, rel, addons):
-    """From the seed on. DASO blends from the third step on and counts its pseudo-labels anew after every second; its
-    queues of 12 are full after some steps of 16 labels of four classes. A wide network lies otherwise in memory than
-    the reference's, which rounds otherwise; where a sum next to the kink of LeakyReLU changes its sign, so does a
-    gradient, and such differences grow with every step."""
-    run, peer, ours, theirs = both(network, addons, steps)
-    for one, other in zip(ours, theirs, strict=True):
+    """Both start from the seed. DASO blends from the third step on and restarts its count of pseudo-labels after every
+    second; its queues of 12 are full after some steps of 16 labels of four classes. The wide network has another memory
+    format than the reference's, so rounding differs. If it changes the sign of a LeakyReLU's input, a gradient changes,
+    and such differences grow with every step."""
+    run, reference, engine_losses, reference_losses = train_both(network, addons, steps)
+    for one, other in zip(engine_losses, reference_losses, strict=True):
         assert {name: one[name] for name in other} == pytest.approx(other, rel=rel)
         assert one.get("alignment", 0) == pytest.approx(other.get("alignment", 0), rel=rel)
-    for mine, yours in ((run.models.student, peer.model), (run.models.teacher, peer.ema)):
-        for name, tensor in mine.state_dict().items():
+    for network, expected in ((run.models.student, reference.model), (run.models.teacher, reference.ema)):
+        for name, tensor in network.state_dict().items():
             if tensor.is_floating_point():
-                assert torch.allclose(tensor, yours.state_dict()[name], rtol=0, atol=10 * rel), name
+                assert torch.allclose(tensor, expected.state_dict()[name], rtol=0, atol=10 * rel), name
 
 
-def test_the_comparison_meets_every_part_of_the_method():
-    """Else it would prove nothing: some pseudo-labels are taken and some are not, queues are full, shares differ."""
-    _, peer, _, theirs = both(SMALL, (DASO,), 8)
-    masks = [row["mask_rate"] for row in theirs]
+def test_comparison_covers_every_part_of_the_method():
+    """Some pseudo-labels are above the threshold and some below, queues are full, shares of classes differ."""
+    _, reference, _, reference_losses = train_both(SMALL, (DASO,), 8)
+    masks = [row["mask_rate"] for row in reference_losses]
     assert sum(0 < mask < 1 for mask in masks[2:]) >= 3
-    assert theirs[-1]["consistency"] > 0
-    assert theirs[-1]["alignment"] > 0
-    assert [len(features) for features in peer.queue.features] == [12] * 4
-    assert len(peer.distribution.unique()) > 1
-    assert float(peer.distribution.sum()) == pytest.approx(1)
+    assert reference_losses[-1]["consistency"] > 0
+    assert reference_losses[-1]["alignment"] > 0
+    assert [len(features) for features in reference.queue.features] == [12] * 4
+    assert len(reference.distribution.unique()) > 1
+    assert float(reference.distribution.sum()) == pytest.approx(1)
 
 
 def test_queue_by_hand():
-    """Class 0 of capacity 2 sees 1, 3, then 5: it keeps 3 and 5, with mean 4. Class 1 sees nothing."""
+    """Class 0 with capacity 2 gets 1, 3, then 5: it keeps 3 and 5, with mean 4. Class 1 gets nothing."""
     queue = FeatureQueue(2, 1, 2, CPU)
     queue.enqueue(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))
     assert queue.prototypes.tolist() == [[2.0], [0.0]]
@@ -66,5 +66,5 @@ def test_queue_by_hand():
 
 
 def test_other_methods_are_refused():
-    with pytest.raises(ParamsError, match="the reference knows fixmatch"):
+    with pytest.raises(ParamsError, match="the reference implements fixmatch"):
         Reference(config({"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}), CPU)

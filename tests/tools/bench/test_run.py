@@ -1,4 +1,4 @@
-"""Every part once, at sizes that only show that it runs."""
+"""Each part of the speed benchmark once, at tiny sizes."""
 
 import json
 import subprocess
@@ -15,12 +15,12 @@ from tools.bench import contenders, steps
 from tools.bench.reference import plain_pytorch
 from tools.bench.run import run
 from tools.bench.setup import Bench, tiny
-from tools.bench.worker import Worker, workers
+from tools.bench.worker import Worker, start_workers
 
 
 @pytest.fixture(autouse=True)
 def _settings():
-    """Choosing a device makes arithmetic repeatable for the whole process."""
+    """Restore PyTorch's settings, because choosing a device makes algorithms deterministic for the whole process."""
     before, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
     yield
     torch.use_deterministic_algorithms(before)
@@ -38,7 +38,7 @@ def measured(tmp_path: Path, *parts: str, configs=((), (DASO,))):
 
 
 def cells(section, table=0):
-    """The rows of a table by their first cell."""
+    """Return the rows of a table by their first cell."""
     return {row[0]: row[1:] for row in section["tables"][table]["rows"]}
 
 
@@ -61,20 +61,20 @@ def test_steps(tmp_path):
     assert images["high"] == pytest.approx(8 * 5 / milliseconds["low"] * 1e3)  # 8 labeled, 16 unlabeled in two views
 
 
-def test_what_cannot_run_is_said_and_the_others_go_on(monkeypatch):
+def test_failed_contender_is_reported_and_the_others_are_measured(monkeypatch):
     def broken(name, *args):
-        if name == contenders.AT_HAND:
+        if name == contenders.REFERENCE_STEP:
             raise RuntimeError("no compiler\nand more")
-        return named(name, *args)
+        return create(name, *args)
 
-    named = contenders.named
-    monkeypatch.setattr(steps, "named", broken)
+    create = contenders.create
+    monkeypatch.setattr(steps, "create", broken)
     bench = Bench([tiny(config())], CPU, 1, ("eager",), quick=True)
     with ExitStack() as stack:
-        found, failed = steps._contenders(bench, bench.config, stack)
+        ready, failed = steps._contenders(bench, bench.config, stack)
     assert failed == ["fixmatch, reference, batches at hand: no compiler."]
-    assert contenders.AT_HAND not in found
-    assert len(found) >= 2
+    assert contenders.REFERENCE_STEP not in ready
+    assert len(ready) >= 2
 
 
 def test_ceiling(tmp_path):
@@ -89,7 +89,9 @@ def test_ceiling(tmp_path):
         cells(section, 2)["convolutions, forward"][2],
         cells(section)["product of two 64 x 64 matrices, fp32"],
     )
-    assert gflop == pytest.approx((8 * 5 + 8) * 2 * 4 * 4 * 8 * 27 / 1e9)  # student and teacher; 4 x 4 places, stride 2
+    assert gflop == pytest.approx(
+        (8 * 5 + 8) * 2 * 4 * 4 * 8 * 27 / 1e9
+    )  # student and teacher; 4 x 4 positions, stride 2
     side = section["seconds"]["ceiling"]["fp32"]
     assert reached[0]["high"] == pytest.approx(2 * 64**3 / min(side) / 1e9)
 
@@ -126,31 +128,32 @@ def test_growth(tmp_path):
     assert rows["2,000 streamed"][3] == 0
 
 
-def test_nothing_is_needed_that_a_machine_with_a_gpu_may_lack():
+def test_benchmark_imports_without_packages_that_a_gpu_machine_may_lack():
     absent = "import sys; sys.modules |= dict.fromkeys(('ruamel', 'ruamel.yaml', 'jsonschema', 'snakemake', 'dvc'))"
-    needed = "import tools.bench.run, tools.bench.worker, tools.bench.contenders, tools.bench.stores"
-    done = subprocess.run([sys.executable, "-c", f"{absent}; {needed}"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    imports = "import tools.bench.run, tools.bench.worker, tools.bench.contenders, tools.bench.stores"
+    command = [sys.executable, "-c", f"{absent}; {imports}"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.usefixtures("quick_python")
-def test_a_process_that_fails_is_an_error():
-    order = {"name": "ours, eager, fp32", "config": {}, "device": "cpu", "seconds": 0.0}
-    with pytest.raises(DasoError, match="a measuring process ended with status 1"), workers([order], 1):
+def test_failed_worker_raises():
+    request = {"name": "ours, eager, fp32", "config": {}, "device": "cpu", "seconds": 0.0}
+    with pytest.raises(DasoError, match="a worker process exited with status 1"), start_workers([request], 1):
         pass
 
 
-def test_a_worker_answers_line_by_line(monkeypatch):
+def test_worker_replies_line_by_line(monkeypatch):
     monkeypatch.setattr(sys, "executable", str(Path(__file__).with_name("echo.py")))
     worker = Worker({"first": 1}, threads=3)
-    assert worker.end() == {"line": {"first": 1}, "threads": "3"}
+    assert worker.receive() == {"line": {"first": 1}, "threads": "3"}
     assert worker.run(5) == {"line": 5, "threads": "3"}
     worker.close()
     assert worker.process.returncode == 0
 
 
-def test_plain_settings_end_with_the_measurement():
+def test_plain_pytorch_restores_settings_after_an_error():
     torch.use_deterministic_algorithms(True)
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
     with pytest.raises(ZeroDivisionError), plain_pytorch():
@@ -163,15 +166,15 @@ def test_plain_settings_end_with_the_measurement():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("options", "message"),
     [
-        ({"parts": ["speed"]}, "there is no part 'speed'; choose from augmentation"),
-        ({"configs": []}, "at least one configuration"),
-        ({"repeats": 0}, "one repetition"),
+        ({"parts": ["speed"]}, "unknown part 'speed'; choose from augmentation"),
+        ({"configs": []}, "at least one"),
+        ({"repeats": 0}, "repeats: 0 is below the minimum 1"),
         ({"modes": ["graph"]}, "needs a CUDA device"),
     ],
 )
-def test_wrong_orders(tmp_path, wrong, message):
+def test_invalid_options_are_refused(tmp_path, options, message):
     with pytest.raises(DasoError, match=message):
-        run(**{"configs": [config()], "out": tmp_path, "device": "cpu"} | wrong)
+        run(**{"configs": [config()], "out": tmp_path, "device": "cpu"} | options)
     assert not list(tmp_path.iterdir())

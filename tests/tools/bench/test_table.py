@@ -6,7 +6,7 @@ from tools.bench.measure import Spread
 from tools.bench.results import Section, Table, Target
 from tools.bench.table import markdown, slug, write
 
-MADE = {
+MADE_WITH = {
     "commit": "abc",
     "device": "cpu: A B",
     "threads": 2,
@@ -16,11 +16,11 @@ MADE = {
 MACHINE = {"device": "cpu: A B", "cores": 2, "quick": False}
 
 
-def section(found, **made):
+def section(found, **changes):
     table = Table("Speed", "How fast.", ("", "ms"), [("ours", Spread(1234.5, 0.01239, 99.96, 5)), ("theirs", 7)])
     target = Target("steps", "at least", 1.8, found, "x")
     tree = Section([table], [target], ["A note."], {"t": {"ours": [1.0]}}).tree()
-    return {"command": "bench it", "made_with": MADE | made, **tree}
+    return {"command": "bench it", "made_with": MADE_WITH | changes, **tree}
 
 
 def test_page_by_hand():
@@ -61,23 +61,23 @@ def test_page_by_hand():
     ("relation", "found", "met"),
     [("at least", 1.8, True), ("at least", 1.79, False), ("at most", 1.8, True), ("at most", 1.81, False)],
 )
-def test_targets(relation, found, met):
+def test_target_is_met(relation, found, met):
     assert Target("t", relation, 1.8, found, "x").met is met
 
 
-def test_a_target_that_is_missed_stands_out():
+def test_missed_target_is_bold():
     assert "| 1.79 x | **no** |" in markdown({"machine": MACHINE, "sections": {"steps": section(1.79)}})
 
 
-def test_numbers_have_three_digits_that_count():
-    def shown(value):
+def test_numbers_have_three_significant_digits():
+    def printed(value):
         rows = Table("T", "", ("",), [(value,)])
-        tree = {"command": "", "made_with": MADE, **Section([rows], [], [], {}).tree()}
+        tree = {"command": "", "made_with": MADE_WITH, **Section([rows], [], [], {}).tree()}
         return markdown({"machine": MACHINE, "sections": {"p": tree}}).splitlines()[-1].strip("| ")
 
     values = [65532.0, 999.6, 100.4, 99.94, 12.0, 2.371, 0.01239, 1467610, 0.0]
     expected = ["65,500", "1,000", "100", "99.9", "12.0", "2.37", "0.0124", "1,467,610", "0.00"]
-    assert [shown(value) for value in values] == expected
+    assert [printed(value) for value in values] == expected
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_numbers_have_three_digits_that_count():
         ("cuda: NVIDIA H200", 16, "nvidia-h200-16-cores"),
     ],
 )
-def test_names_of_machines(device, cores, name):
+def test_file_name_of_machine(device, cores, name):
     assert slug(device, cores) == name
 
 
-def test_a_part_made_anew_leaves_the_others(tmp_path):
+def test_new_part_keeps_the_others(tmp_path):
     order = ["augmentation", "steps"]
     write(tmp_path, MACHINE, {"steps": section(2.0, commit="old")}, order)
     write(tmp_path, MACHINE, {"augmentation": section(3.0, commit="old")}, order)
@@ -104,7 +104,7 @@ def test_a_part_made_anew_leaves_the_others(tmp_path):
     assert page.read_text() == markdown(tree)
 
 
-def test_a_quick_page_is_another_and_promises_nothing(tmp_path):
+def test_quick_page_has_another_name_and_no_targets(tmp_path):
     page = write(tmp_path, MACHINE | {"quick": True}, {"steps": section(2.0)}, ["steps"])
     assert page.name == "a-b-2-cores-quick.md"
     assert "mean nothing" in page.read_text()

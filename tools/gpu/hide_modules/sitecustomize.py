@@ -1,6 +1,6 @@
-"""Make imports fail of what the GPU machine lacks: every Python process of the dry run loads this module first.
+"""Hide the modules that the GPU machine lacks; each Python process of the dry run loads this module first.
 
-$GPU_CHECK_FOLDER/absent.txt lists top-level modules; what travels as a wheel is found in $GPU_CHECK_WORK/site.
+$GPU_CHECK_FOLDER/absent.txt lists their top-level names; those with a wheel are imported from $GPU_CHECK_WORK/site.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ SITE = f"{os.environ['GPU_CHECK_WORK']}/site"
 
 
 class Finder(PathFinder):
-    """Python's own finder, which finds absent modules only among the wheels.
+    """Finder that looks for absent modules only among the wheels.
 
-    It does not raise: torch looks for optional modules by `find_spec`, which must return None for them.
+    It returns None instead of raising, because torch calls `find_spec` to test for optional modules.
     """
 
     @classmethod
     def find_spec(
         cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the module's spec, None if the GPU machine lacks it."""
+        """Return the module's spec, or None if the GPU machine lacks it."""
         return PathFinder.find_spec(fullname, [SITE] if fullname in ABSENT else path, target)
 
 

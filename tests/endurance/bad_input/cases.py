@@ -1,4 +1,4 @@
-"""What the tests of bad input share: where good files lie, who reads them, and ways to spoil them."""
+"""Paths of good files, the commands that read them, and bad content, shared by the tests of bad input."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from tests.endurance.bad_input.judge import Judge
+from tests.endurance.bad_input.checker import Checker
 from tests.workflow.project import SETTING
 
 RUN = f"digits/{SETTING}/tiny/supervised/s0"
@@ -16,8 +16,8 @@ CHECK = ("split", "--check", SPLIT, "--store", STORE)
 LIST = ("list", "runs")
 REPORT = ("report", "--suite", "tiny", "--out", "out")
 EVALUATE = ("evaluate", "--run", TRAINED, "--out", "out.json")
-JUDGE = Judge()
-RAN = set()
+CHECKER = Checker()
+TESTED = set()
 FILES = {
     "dataset": "params/datasets/digits.yaml",
     "method": "params/methods/supervised.yaml",
@@ -28,7 +28,7 @@ FILES = {
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(12)
 )
-TEXTS = {
+BAD_YAMLS = {
     "nothing": b"",
     "a comment": b"# nothing\n",
     "null": b"null\n",
@@ -37,9 +37,9 @@ TEXTS = {
     "a number": b"42\n",
     "two documents": b"title: a\n---\ntitle: b\n",
     "a tab": b"title: x\n\tsteps: 6\n",
-    "a twin key": b"title: a\ntitle: b\n",
+    "a duplicate key": b"title: a\ntitle: b\n",
     "an unknown key": b"titel: a\n",
-    "no text": bytes(range(256)),
+    "not UTF-8": bytes(range(256)),
     "latin-1": "title: Münster\n".encode("latin-1"),
     "utf-16": "title: x\n".encode("utf-16"),
     "a NUL": b"title: \x00\n",
@@ -49,15 +49,15 @@ TEXTS = {
     "deep": b"a: " + b"{a: " * 2000,
     "deep and closed": b"a: " + b"[" * 300 + b"]" * 300 + b"\n",
     "a bomb": BOMB.encode(),
-    "a circle": b"a: &a [*a]\n",
-    "a circle of keys": b"&a {title: x, more: *a}\n",
+    "a cycle": b"a: &a [*a]\n",
+    "a cycle of keys": b"&a {title: x, more: *a}\n",
     "a merge of itself": b"a: &a\n  <<: *a\n",
     "an unknown anchor": b"title: *nowhere\n",
     "a python tag": b"!!python/object/apply:os.system ['touch out']\n",
     "a set": b"!!set {title, steps}\n",
     "a date": b"2020-01-01: x\ntitle: 2020-01-01\n",
-    "a key that is a list": b"? [1, 2]\n: x\n",
-    "a key that is a number": b"1: x\n2.5: y\nnull: z\ntrue: w\n",
+    "a list as a key": b"? [1, 2]\n: x\n",
+    "numbers as keys": b"1: x\n2.5: y\nnull: z\ntrue: w\n",
     "a huge number": b"steps: 1" + b"0" * 6000 + b"\nseeds: [1e999]\n",
     "an open quote": b'title: "x\n',
     "an odd escape": b'title: "\\q"\n',
@@ -67,64 +67,64 @@ TEXTS = {
     "many keys": b"".join(b"k%d: 1\n" % i for i in range(20_000)),
     "a BOM in the middle": "title: x\n\ufeffsteps: 1\n".encode(),
 }
-JSONS = {
+BAD_JSONS = {
     "nothing": b"",
     "a brace": b"{",
-    "an empty one": b"{}",
+    "an empty object": b"{}",
     "a list": b"[]",
     "a text": b'"x"',
     "null": b"null",
-    "no number": b'{"a": NaN}',
+    "NaN": b'{"a": NaN}',
     "infinity": b'{"a": -Infinity, "sha256": "0"}',
     "a huge number": b'{"a": 1' + b"0" * 6000 + b"}",
     "1e999": b'{"key": 1e999, "sha256": 1}',
     "deep": b"[" * 100_000,
     "deep and closed": b'{"a":' * 5000 + b"1" + b"}" * 5000,
-    "no text": bytes(range(256)),
+    "not UTF-8": bytes(range(256)),
     "zeroes": bytes(512),
     "a BOM": b"\xef\xbb\xbf{}",
     "utf-16": '{"a": 1}'.encode("utf-16"),
     "a lone surrogate": b'{"a": "\\ud800"}',
-    "a twin key": b'{"sha256": "1", "sha256": "2"}',
-    "more after it": b"{} {}",
-    "a comma": b'{"a": 1,}',
+    "a duplicate key": b'{"sha256": "1", "sha256": "2"}',
+    "two objects": b"{} {}",
+    "a trailing comma": b'{"a": 1,}',
 }
 SPECIAL = {
     "folder": Path.mkdir,
     "pipe": os.mkfifo,
-    "circle": lambda path: path.symlink_to(path.name),
-    "nowhere": lambda path: path.symlink_to("nowhere"),
-    "endless": lambda path: path.symlink_to("/dev/zero"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+    "link to an endless file": lambda path: path.symlink_to("/dev/zero"),
 }
 
 
 def fuzz(examples):
-    """Hypothesis, the same examples every time, with nothing left on disk."""
+    """Return settings of Hypothesis for the same examples every time and no files on disk."""
     return settings(
         max_examples=examples, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
 
 
-def damaged(whole, places, way):
-    """Bits flipped, a piece cut off, doubled or dropped."""
-    content, cut = bytearray(whole), places[0] // 8
-    if way == 0:
-        for place in places:
-            content[place // 8] ^= 1 << place % 8
-        return bytes(content)
-    return (whole[:cut], whole[:cut] + whole, whole[:cut] + whole[cut + 7 :])[way - 1]
+def damaged(content, positions, damage):
+    """Return content with flipped bits (0), truncated (1), with a repeated head (2) or without some bytes (3)."""
+    changed, cut = bytearray(content), positions[0] // 8
+    if damage == 0:
+        for position in positions:
+            changed[position // 8] ^= 1 << position % 8
+        return bytes(changed)
+    return (content[:cut], content[:cut] + content, content[:cut] + content[cut + 7 :])[damage - 1]
 
 
-def clear(name):
-    """Whether something of that name was there; now it is not."""
+def remove(name):
+    """Delete a file or folder; return True if it existed."""
     path = Path(name)
-    there = path.exists()
+    existed = path.exists()
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    return there
+    return existed
 
 
 def readers():
-    """Every JSON file that is read, and who reads it."""
+    """Yield each JSON file that a command reads, and that command."""
     yield SPLIT, CHECK
     yield STORE / "manifest.json", CHECK
     yield TRAINED / "train.json", EVALUATE
@@ -140,6 +140,6 @@ def readers():
         ("train", "--config", "config.json", "--store", STORE, "--split", SPLIT, "--out", "out", "--scratch", "s"),
     )
     yield (
-        Path("way.json"),
-        ("derive", "--config", "way.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
+        Path("recipe.json"),
+        ("derive", "--config", "recipe.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
     )

@@ -1,0 +1,108 @@
+"""Check the command line on bad input: one line of error and a status, never a traceback, a hang or partial output."""
+
+import contextlib
+import hashlib
+import io
+import resource
+import signal
+from pathlib import Path
+
+from daso.cli import main
+
+SECONDS = 30  # far more than any input needs
+MEMORY = 3 * 2**30  # bytes by which a process may grow
+
+
+class Checker:
+    """Run commands in this process, and keep the digest of each input that is refused or handled as documented."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def count(self, family, content):
+        """Add an input, bytes or text, to a family; count equal inputs once."""
+        data = content if isinstance(content, bytes) else str(content).encode("utf-8", "surrogatepass")
+        self.seen.setdefault(family, set()).add(hashlib.sha256(data).digest())
+
+    @property
+    def total(self):
+        """Number of distinct inputs of all families."""
+        return len(set().union(*self.seen.values()))
+
+    def expect_error(self, family, content, *argv, message="", lines=1):
+        """Run a command that must end with status 1 and `lines` lines, or more if each names a file of params/."""
+        status, output = call(*argv)
+        assert status == 1, f"accepted: {content!r:.300}"
+        assert_readable(output, lines)
+        assert message in output, output
+        self.count(family, content)
+        return output
+
+    def accepts(self, family, content, *argv):
+        """Run a command that may succeed or fail with one line; return True if it succeeds."""
+        status, output = call(*argv)
+        assert status in (0, 1), status
+        if status:
+            assert_readable(output, 1)
+            self.count(family, content)
+        return status == 0
+
+    def expect_success(self, family, content, *argv):
+        """Run a command that must succeed, as is documented for such an input."""
+        status, output = call(*argv)
+        assert status == 0, output
+        self.count(family, content)
+
+
+def assert_readable(output, expected):
+    """Assert that errors are readable text: no traceback, no control characters, few lines of moderate length."""
+    lines = output.split("\n")[:-1]
+    assert "Traceback" not in output
+    assert output.isascii() or output.replace("\n", "").isprintable(), repr(output)
+    assert all(line.replace("\t", " ").isprintable() for line in lines), repr(output)
+    assert all(10 < len(line) < 2000 for line in lines), output[:3000]
+    only_params = len(lines) < 60 and all(line.startswith("params/") for line in lines)
+    assert len(lines) == expected or only_params, output[:3000]
+
+
+def call(*argv):
+    """Return the status of a command and what it wrote to stderr."""
+    output = io.StringIO()
+    with contextlib.redirect_stderr(output), contextlib.redirect_stdout(io.StringIO()), resource_limits():
+        status = main([str(argument) for argument in argv])
+    return status, output.getvalue()
+
+
+@contextlib.contextmanager
+def resource_limits():
+    """Limit the time and the memory of the block."""
+
+    def on_alarm(number, frame):
+        raise AssertionError(f"still running after {SECONDS} seconds")
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before, old = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, on_alarm)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextlib.contextmanager
+def replaced_file(path, content):
+    """Replace the content of a file in the block; None deletes the file."""
+    path = Path(path)
+    original = path.read_bytes() if path.exists() else None
+    path.unlink(missing_ok=True)  # not overwritten, because it may be a link
+    if content is not None:
+        path.write_bytes(content)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        if original is not None:
+            path.write_bytes(original)
