@@ -52,7 +52,7 @@ def test_channels_are_stored_column_by_column(tiny_stl10):
 
 
 def test_pieces_make_no_difference(tiny_stl10, tmp_path, monkeypatch):
-    monkeypatch.setattr("daso.data.stl10.PIECE", 7)  # 60, 7 and 10 images: none is a multiple but one
+    monkeypatch.setattr("daso.data.stl10.CHUNK", 7)  # 60, 7 and 10 images: none is a multiple but one
     assert (read_archive(saved(tmp_path, tiny_stl10.archive))["train"][0] == tiny_stl10.images[:67]).all()
 
 

@@ -110,7 +110,7 @@ def killed(folder, count):  # in the array of that number, the manifest is the f
 
     np.save = save
     if count == 4:
-        store.sealed = die
+        store.checksummed = die
     images = np.full((6, 3, 4, 4), 7, np.uint8)
     labels = np.zeros(6, np.int64)
     store.write_store(folder, "toy", ["a", "b"], {"train": (images, labels), "test": (images, labels)}, {})
