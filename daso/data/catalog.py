@@ -108,8 +108,7 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
     size = loaded.parts["train"][0].shape[-1]
     if size != config["image_size"]:
         raise DataError(
-            f"{where}: image_size is {config['image_size']}, but the images of the source have {size} pixels; set it "
-            f"to {size}"
+            f"{where}: image_size is {config['image_size']}, but the source has images of {size} pixels; set it to {size}"
         )
     return loaded
 

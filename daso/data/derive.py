@@ -33,7 +33,7 @@ def derive(
     if "of" in options and (mismatch := schema_error(options, {"of": str, "key": str, "exponent": NUMBER})):
         raise DataError(f"{out}: {mismatch}")
     if type(held := options.get("held_out", 1)) is not int or held < 1:
-        raise DataError(f"{out}: held_out: expected a number of images per class, at least 1, got {held}")
+        raise DataError(f"{out}: held_out: expected a number of images per class, at least 1, got {held!r}")
     saved, labels = check_split(drawn, store), store.labels("train")
     if saved.derivation is not None:
         raise DataError(f"{drawn}: already derived from another split; give the drawn split")

@@ -149,7 +149,7 @@ def read_checksummed(path: Path, what: str, fix: str = "", field: str = CHECKSUM
     except (ValueError, RecursionError):  # NaN, infinity, or nested too deeply
         actual = ""
     if expected != actual:
-        raise DataError(f"{path}: checksum mismatch, changed or damaged; {fix or rebuild_hint(path)}")
+        raise DataError(f"{path}: checksum mismatch, the file is damaged or was edited; {fix or rebuild_hint(path)}")
     return {**tree, field: expected}
 
 

@@ -138,7 +138,7 @@ def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[Row]]:
     tree: dict[str, dict[str, list[str]]] = {}
     for part in PARTS:
         if not listed.images.get(part):
-            raise DataError(f"{path}: missing {part}/ with a class folder; {LAYOUT}")
+            raise DataError(f"{path}: missing class folders in {part}/; {LAYOUT}")
         for folder, names in listed.images[part].items():
             tree.setdefault(part, {}).setdefault(unicodedata.normalize("NFC", folder), []).extend(names)
     classes = tuple(sorted(tree["train"]))
