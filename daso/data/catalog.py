@@ -108,7 +108,8 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
     size = loaded.parts["train"][0].shape[-1]
     if size != config["image_size"]:
         raise DataError(
-            f"{where}: image_size is {config['image_size']}, but the source has images of {size} pixels; set it to {size}"
+            f"{where}: image_size is {config['image_size']}, but the source has images of {size} pixels; "
+            f"set it to {size}"
         )
     return loaded
 

@@ -239,7 +239,8 @@ def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
             raise DataError(f"{dataset}: {part} images: expected uint8 (n, 3, S, S), got {images.dtype} {images.shape}")
         if labels.shape != images.shape[:1] or labels.dtype.kind != "i":
             raise DataError(
-                f"{dataset}: {part} labels: expected integers of shape ({len(images)},), got {labels.dtype} {labels.shape}"
+                f"{dataset}: {part} labels: expected integers of shape ({len(images)},), "
+                f"got {labels.dtype} {labels.shape}"
             )
         if labels.min() < -1 or labels.max() >= len(classes):
             raise DataError(

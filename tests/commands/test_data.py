@@ -48,7 +48,7 @@ def test_a_split_in_the_place_of_another_is_refused(draw, capsys, changes):
         capsys.readouterr()
         assert main(words) == 1
         said = capsys.readouterr().err
-        assert said.startswith(f"{SPLIT}: a split {SETTING} of seed ")
+        assert said.startswith(f"{SPLIT}: drawn by another configuration (setting {SETTING}, seed ")
         assert said.endswith(MEND)
     assert not Path("drafts").exists()
 

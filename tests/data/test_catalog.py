@@ -108,7 +108,7 @@ def test_params_that_contradict_the_source_are_refused():
         load_source(DIGITS | {"num_classes": 9})
     with pytest.raises(DataError, match="image_size is 28, but the source has images of 8 pixels"):
         load_source(DIGITS | {"image_size": 28})
-    with pytest.raises(DataError, match="there is no source 'digit'; there are digits, cifar10, cifar100, stl10, im"):
+    with pytest.raises(DataError, match="unknown source 'digit'; choose one of digits, cifar10, cifar100, stl10, im"):
         load_source(DIGITS | {"source": {"kind": "digit"}})
 
 

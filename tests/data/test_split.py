@@ -62,8 +62,8 @@ def test_reversed_tail_follows_the_class_order(store, tmp_path):
 def test_error_names_all_classes_with_too_few_images():
     cifar = config(dataset="cifar10-lt", setting=setting(5000, 4000, 100, 100) | {"name": "n5000-m4000-l100-u100"})
     message = (
-        "cifar10-lt/n5000-m4000-l100-u100: each class needs 9003 images (3 of them held out), but "
-        "class 0 (cat) has 5000, class 2 (cow) has 4000; lower n1 + m1 to at most 3997 in params/datasets/cifar10-lt.yaml, "
+        "cifar10-lt/n5000-m4000-l100-u100: each class needs 9003 images (3 of them held out), but class 0 "
+        "(cat) has 5000, class 2 (cow) has 4000; lower n1 + m1 to at most 3997 in params/datasets/cifar10-lt.yaml, "
         "or keep the natural sizes with `labeled`"
     )
     with pytest.raises(DataError) as caught:

@@ -104,9 +104,9 @@ def flipped(content):
 DAMAGED = {  # file -> what is told of it besides its name
     "reports/tiny/metrics.json": "damaged, not what the metrics of the runs give",
     "reports/tiny/index.html": "damaged, not what the metrics of the runs give",
-    f"metrics/{RUN}.json": "the content does not have the digest it names",
-    f"data/splits/digits/{SETTING}/s0.json": "the content does not have the digest it names",
-    "data/store/digits/train_images.npy": "the images have SHA-256",
+    f"metrics/{RUN}.json": "checksum mismatch, the file is damaged or was edited",
+    f"data/splits/digits/{SETTING}/s0.json": "checksum mismatch, the file is damaged or was edited",
+    "data/store/digits/train_images.npy": "SHA-256 of the images: expected",
 }
 
 

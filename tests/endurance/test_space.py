@@ -209,7 +209,9 @@ def test_no_room_for_a_download(disk, tmp_path):
     small = disk(tmp_path / "small")
     small.fill(but=1_000_000)
     with serving(served) as urls:
-        with pytest.raises(DataError, match=rf"images.bin: cannot be written .*{FULL}.*; make room and try again"):
+        with pytest.raises(
+            DataError, match=rf"images.bin: cannot be written .*{FULL}.*; free disk space and try again"
+        ):
             fetch(urls, small.path / "images.bin", md5=md5, pause=0.0)
         assert not (small.path / "images.bin").exists()
         small.empty()
@@ -227,7 +229,7 @@ def test_a_download_whose_first_half_is_read_only(fixed, tmp_path):
     md5 = file_digest(served / "images.bin", "md5")
     fixed(half)
     with serving(served) as urls:
-        with pytest.raises(DataError, match=rf"images.bin: cannot be written .*{ONE}.*; make room and try again"):
+        with pytest.raises(DataError, match=rf"images.bin: cannot be written .*{ONE}.*; free disk space and try again"):
             fetch(urls, tmp_path / "raw/images.bin", md5=md5, pause=0.0)
         assert half.read_bytes() == content[:150_000]
         fixed(half, writing=True)

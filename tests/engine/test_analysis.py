@@ -145,5 +145,5 @@ def test_a_run_that_left_nothing_has_no_analysis(tmp_path):
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"predictions.npz: holds no arrays \("):
+    with pytest.raises(DataError, match=r"predictions.npz: not a readable archive of arrays \("):
         analysis(load_finished_run(finish(tmp_path, {"predictions.npz": "words"}, key="k")), ORDER)

@@ -250,7 +250,7 @@ def test_a_bundle_is_on_the_device_with_the_rows_it_has(tmp_path, memory):
 def test_a_split_that_a_bundle_does_not_carry_is_refused(tmp_path):
     store, splits, whole = bundled(tmp_path)
     (absent, *_) = sorted(set(range(40)) - set(store.present("train").tolist()))
-    with pytest.raises(DataError, match=f"row {absent} is not in this bundle"):
+    with pytest.raises(DataError, match=f"row {absent} is missing in this bundle"):
         load(store, splits[0]._replace(validation=np.array([absent])), CPU)
 
 

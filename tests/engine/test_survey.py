@@ -35,7 +35,7 @@ def test_a_survey_that_told_nothing(tmp_path):
 
 
 def test_the_run_of_another_key(tmp_path):
-    with pytest.raises(DataError, match="is the run t0, not t1 that params/ and code make"):
+    with pytest.raises(DataError, match="its key is t0, params/ and code give t1"):
         survey_result(surveyed(tmp_path, "12,3,1"), "k", "t1")
 
 

@@ -151,7 +151,7 @@ def test_a_split_that_is_out_of_date_is_made_first(project):
 def test_a_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
-    assert refused().startswith(f"{FOLDER}/history.csv: damaged, or of another run: not the digest in train.json; ")
+    assert refused().startswith(f"{FOLDER}/history.csv: damaged or of another run: checksum differs from train.json; ")
 
 
 def test_a_plan_that_has_lost_a_part_is_other_params():

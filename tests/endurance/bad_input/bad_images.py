@@ -170,32 +170,37 @@ def both(name):
 
 
 TREES = {
-    "no images to train": tree(lambda path: [without("train/a")(path), without("train/b")(path)], "there is no train/"),
-    "no images to test": tree(lambda path: [without("test/a")(path), without("test/b")(path)], "there is no test/"),
-    "an empty class": tree(without("train/a"), "test/ has the class 'a', which train/ lacks"),
+    "no images to train": tree(
+        lambda path: [without("train/a")(path), without("train/b")(path)], "missing class folders in train/"
+    ),
+    "no images to test": tree(
+        lambda path: [without("test/a")(path), without("test/b")(path)], "missing class folders in test/"
+    ),
+    "an empty class": tree(without("train/a"), "test/ has the class 'a', which is missing in train/"),
     "a class without any image": tree(
         lambda path: [without("train/a")(path), without("test/a")(path)], "has 1 classes"
     ),
     "one class more": tree(
         lambda path: pack({"train/c/x.png": saved(plain())}, path.parent, packed=False), "has 3 classes"
     ),
-    "a pipe": tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png is not a readable image"),
+    "a pipe": tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png: not a readable image"),
     "a link to itself": tree(
-        lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png is not a readable"
+        lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png: not a readable"
     ),
-    "a link to nowhere": tree(lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png is not a readable"),
-    "a link without end": tree(lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png is not a"),
-    "a class of two lines": tree(both(b"a\nc"), "cannot be printed in a report"),
-    "a class that is no text": tree(both(b"\xff\xfe"), "cannot be printed in a report"),
-    "a class of control characters": tree(both(b"\x1b[2J"), "cannot be printed in a report"),
+    "a link to nowhere": tree(lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png: not a readable"),
+    "a link without end": tree(lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png: not a"),
+    "a class of two lines": tree(both(b"a\nc"), "has unprintable characters"),
+    "a class that is no text": tree(both(b"\xff\xfe"), "has unprintable characters"),
+    "a class of control characters": tree(both(b"\x1b[2J"), "has unprintable characters"),
     "a broken image of two lines": tree(
-        lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"
+        lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "not a readable image"
     ),
-    "a broken image that is no text": tree(lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "is not a"),
+    "a broken image that is no text": tree(lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "not a"),
     "train is a file": tree(
-        lambda path: [(path / "train").rename(path / "old"), (path / "train").touch()], "there is no train/"
+        lambda path: [(path / "train").rename(path / "old"), (path / "train").touch()],
+        "missing class folders in train/",
     ),
-    "nothing": lambda folder: (folder / "nothing", "there is no such file"),
+    "nothing": lambda folder: (folder / "nothing", "no such file"),
     "a file": lambda folder: ((folder / "x").write_text("x") and folder / "x", "neither a folder nor a readable zip"),
 }
 

@@ -37,7 +37,7 @@ def test_images_that_are_none(name, packed, tmp_path, dataset):
         "images",
         files[f"train/a/{name}"] + bytes(packed),
         *dataset(path),
-        says=f"train/a/{name} is not a readable image",
+        says=f"train/a/{name}: not a readable image",
     )
 
 
