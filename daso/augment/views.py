@@ -1,7 +1,7 @@
-"""The weak and the strong view of images, as functions of (seed, stream, step, position in the batch).
+"""Weak and strong views of images, as functions of (seed, stream, step, position in the batch).
 
-Strong is the practice of Sohn et al. 2020 and Oh et al. 2022: flip and crop, then two operations drawn from a pool with
-replacement, each carried out with probability 1/2 at a level of its own, then always Cutout.
+The strong view follows the code of Sohn et al. 2020 and Oh et al. 2022: flip and crop, then two operations drawn from a
+pool with replacement, each applied with probability 1/2 at its own random level, then always Cutout.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from daso.augment.resize import Resize
 from daso.draw import Draw
 from daso.errors import ParamsError
 
-Change = Callable[[Tensor], Tensor]
-# Pixels in one call: what still lies in a CPU's cache, what takes some GB of a GPU while it is worked on.
+Transform = Callable[[Tensor], Tensor]
+# Pixels in one call: as many as fit in a CPU's cache; on a GPU, as many as need a few GB of temporary memory.
 CHUNK = {"cpu": 1 << 19, "cuda": 1 << 25}
 
 
 class Augmentation:
     """Views of packed images int32 (T, B, H, W), drawn by a `Draw` whose `t` has shape (T,).
 
-    Draws are made on the CPU, so that images can be grouped by operation without asking the device; `t` may lie on
-    either, but one on the device has to be waited for. `cutout` is the side of the square in pixels, 0 for none.
-    `resize` is the side S of the views, 0 for that of the images; flip and crop always come before, the operations and
-    Cutout `before` or `after`. Raises ParamsError when built with an operation nobody knows or a size that does not
-    fit.
+    Random numbers are drawn on the CPU, so that images are grouped by operation without host-device synchronization; a
+    `t` on the device costs one synchronization. `cutout` is the side of the square in pixels, 0 for none. `resize` is
+    the side S of the views, 0 to keep the images' size; flip and crop always precede it, the operations and Cutout come
+    `before` or `after` it. The constructor raises ParamsError for an unknown operation, a pad that is not below the
+    size, or a negative cutout.
     """
 
     def __init__(
@@ -47,69 +47,71 @@ class Augmentation:
         op_probability: float = 0.5,
     ) -> None:
         if not 0 <= pad < size:
-            raise ParamsError(f"augment.pad: {pad} pixels cannot be reflected in images of {size}; lower it")
+            raise ParamsError(
+                f"augment.pad: {pad} pixels cannot be reflected in images of {size} pixels; set it from 0 to {size - 1}"
+            )
         if cutout < 0:
-            raise ParamsError(f"augment.cutout: {cutout} is no side of a square; 0 leaves it out")
+            raise ParamsError(f"augment.cutout: {cutout} is below the minimum 0; set it to 0 for no square")
         self.size, self.flip, self.pad, self.cutout = size, flip, pad, cutout
-        self.seen = resize or size
-        self.small: Change = Resize(size, resize) if resize else _as_it_is
+        self.view_size = resize or size
+        self.resize: Transform = Resize(size, resize) if resize else _identity
         after = operations == "after"
-        self.ready, self.done = (self.small, _as_it_is) if after else (_as_it_is, self.small)  # around the operations
-        self.side = self.seen if after else size  # of the images that are operated on
+        self.resize_first, self.resize_last = (self.resize, _identity) if after else (_identity, self.resize)
+        self.side = self.view_size if after else size  # of the images that the operations receive
         self.randaugment = RandAugment(ops, self.side)
         self.num_ops, self.op_probability = num_ops if ops else 0, op_probability
 
     def plain(self, images: Tensor) -> Tensor:
-        """The images themselves, at the size of the views: int32 (..., H, W) -> (..., S, S)."""
-        if self.seen == self.size:
+        """Resize images to the size of the views, without augmentation: int32 (..., H, W) -> (..., S, S)."""
+        if self.view_size == self.size:
             return images
-        small = torch.cat([self.small(part) for _, part in _parts(images)])
-        return small.view(*images.shape[:-2], self.seen, self.seen)
+        resized = torch.cat([self.resize(part) for _, part in _parts(images)])
+        return resized.view(*images.shape[:-2], self.view_size, self.view_size)
 
     def weak(self, images: Tensor, draw: Draw) -> Tensor:
-        """Flip with probability 1/2, reflect-pad, crop: int32 (T, B, H, W) -> (T, B, S, S)."""
+        """Flip with probability 1/2, reflect-pad and crop: int32 (T, B, H, W) -> (T, B, S, S)."""
         placement = self._placement(_on_cpu(draw), self._batch(images))
         parts = [
-            self.small(geometry.flip_crop(part, ship(placement[:, rows], images.device), self.pad))
+            self.resize(geometry.flip_crop(part, ship(placement[:, rows], images.device), self.pad))
             for rows, part in _parts(images)
         ]
-        return torch.cat(parts).view(*images.shape[:2], self.seen, self.seen)
+        return torch.cat(parts).view(*images.shape[:2], self.view_size, self.view_size)
 
     def strong(self, images: Tensor, draw: Draw) -> Tensor:
-        """The geometry of `weak`, `num_ops` operations, Cutout: int32 (T, B, H, W) -> (T, B, S, S)."""
+        """Apply the flip and crop of `weak`, `num_ops` operations and Cutout: int32 (T, B, H, W) -> (T, B, S, S)."""
         draw, batch = _on_cpu(draw), self._batch(images)
         placement, boxes = self._placement(draw, batch), self._boxes(draw, batch)
         slots = [self._slot(draw, slot, batch) for slot in range(self.num_ops)]
         parts = []
         for rows, original in _parts(images):
-            part = self.ready(geometry.flip_crop(original, ship(placement[:, rows], images.device), self.pad))
+            part = self.resize_first(geometry.flip_crop(original, ship(placement[:, rows], images.device), self.pad))
             for kernel, value in slots:
-                self.randaugment.operate(part, kernel[rows], value[rows])
+                self.randaugment.apply(part, kernel[rows], value[rows])
             if self.cutout:
                 part = geometry.cutout(part, ship(boxes[:, rows], images.device))
-            parts.append(self.done(part))
-        return torch.cat(parts).view(*images.shape[:2], self.seen, self.seen)
+            parts.append(self.resize_last(part))
+        return torch.cat(parts).view(*images.shape[:2], self.view_size, self.view_size)
 
     def _batch(self, images: Tensor) -> int:
-        """B, once the images are seen to be those that the tables were made for."""
+        """Return B after checking the size of the images."""
         if images.shape[-2:] != (self.size, self.size):
             height, width = images.shape[-2:]
             raise ParamsError(f"image_size: {self.size}, but the images have {height} x {width} pixels; correct it")
         return images.shape[1]
 
     def _placement(self, draw: Draw, batch: int) -> Tensor:
-        """Flip, top and left of the crop: int32 (3, T * B)."""
+        """Draw flip, top and left of the crop: int32 (3, T * B)."""
         flip = draw("flip").integers(2, batch, 1) * self.flip
         corner = draw("crop").integers(2 * self.pad + 1, batch, 2)
         return torch.cat([flip, corner], dim=-1).view(-1, 3).t().to(torch.int32)
 
     def _boxes(self, draw: Draw, batch: int) -> Tensor:
-        """Boxes of Cutout: int32 (4, T * B)."""
-        centres = draw("cutout").uniform(batch, 2).double().view(-1, 2) * self.side  # in float32 it could reach side
+        """Draw the boxes of Cutout: int32 (4, T * B)."""
+        centres = draw("cutout").uniform(batch, 2).double().view(-1, 2) * self.side  # float32 may reach side
         return geometry.cutout_boxes(centres, self.side, self.cutout)
 
     def _slot(self, draw: Draw, slot: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Program int64 (T * B,), 0 where nothing is done, and its value float32 (T * B,)."""
+        """Draw kernels int64 (T * B,), 0 where no operation is applied, and their values float32 (T * B,)."""
         op = draw(f"op{slot}").integers(len(self.randaugment), batch).view(-1)
         level = draw(f"level{slot}").integers(len(LEVELS), batch).view(-1)
         sign = draw(f"sign{slot}").integers(len(SIGNS), batch).view(-1)
@@ -117,7 +119,7 @@ class Augmentation:
         return self.randaugment.kernel[op] * apply, self.randaugment.value[op, level, sign]
 
 
-def _as_it_is(images: Tensor) -> Tensor:
+def _identity(images: Tensor) -> Tensor:
     return images
 
 
@@ -126,7 +128,7 @@ def _on_cpu(draw: Draw) -> Draw:
 
 
 def _parts(images: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """All images as (n, H, W), part by part."""
+    """Yield all images as (n, H, W), part by part."""
     flat = images.reshape(-1, *images.shape[-2:])
     step = max(1, CHUNK[images.device.type] // flat[0].numel())
     for start in range(0, len(flat), step):

@@ -1,8 +1,9 @@
-"""A folder that carries runs to another machine: configurations, splits, and just the images they use.
+"""Bundles: folders that carry runs to another machine, with configurations, splits and only the images they use.
 
-`configs/<run id>.json`; every file that a run reads where it lies in a working copy, but for what the bundle's own runs
-lend; `data/store/<dataset>/` with the manifest and the labels as they are and the images as lossless WebP; and, written
-last, `bundle.json` with the digest of each file and the commit of the code. Results go to `runs/<run id>/`.
+A bundle holds `configs/<run id>.json`; every input file of a run at its path in a working copy, except those that runs
+of the bundle produce; `data/store/<dataset>/` with the manifest and labels unchanged and the images as lossless WebP;
+and, written last, `bundle.json` with the digest of each file and the commit of the code. Results go to
+`runs/<run id>/`.
 """
 
 from __future__ import annotations
@@ -35,38 +36,38 @@ COPY = "copy the bundle again"
 
 
 class BundledRun(NamedTuple):
-    """One run of a bundle."""
+    """Run of a bundle: its configuration and the paths of its inputs."""
 
     config: dict[str, Any]
-    drawn: Path  # the split as drawn
-    reads: dict[str, Path]  # what `paths.read` names; what another run of the bundle lends may not be there yet
+    drawn: Path  # the drawn split
+    reads: dict[str, Path]  # see `paths.input_files`; outputs of another run of the bundle may be missing still
     store: Path
 
 
 def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), commit: str = "unknown") -> None:
-    """Pack the runs of these configurations, and what they read in the working copy `home`, into a new folder.
+    """Pack the runs of these configurations and their inputs in the working copy `home` into a new folder.
 
-    Of the train part only the rows that the splits name are packed. A killed call leaves `<folder>.part` alone.
-    Raises DataError when the folder is there already, a file is missing that none of the runs makes, images are
-    damaged, or a split does not fit its store or its run.
+    Of the train part, only the rows in the splits are packed. A killed call leaves only `<folder>.part`. Raises
+    DataError if the folder exists, an input is missing that none of the runs produces, images are damaged, or a split
+    does not match its store or its run.
     """
     if folder.exists():
-        raise DataError(f"{folder}: is there already, and may hold results; name another folder or delete it")
+        raise DataError(f"{folder}: already exists and may hold results; choose another folder or delete it")
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
     for config in configs:
-        (dataset, split), run = _wants(config), config["run"]
-        for path in _lacking(home, config, configs):
-            raise DataError(f"{path}: {run} reads it and it is not there yet; make it with `snakemake {path}`")
+        (dataset, split), run = _dataset_and_split(config), config["run"]
+        for path in _missing(home, config, configs):
+            raise DataError(f"{path}: missing input of {run}; create it with `snakemake {path}`")
         if dataset not in stores:
             stores[dataset] = verify_store(home / paths.store(run))
         store = stores[dataset]
         saved = check_split(home / paths.drawn_split(run), store, split)
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
-        for name, path in _carried(config, configs).items():
-            _look(name, home / path)
+        for name, path in _packed_inputs(config, configs).items():
+            _check_input(name, home / path)
             _copy(home / path, partial / path)
         _write_config(partial / "configs" / f"{run}.json", config)
     for store in stores.values():
@@ -80,38 +81,38 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
 
 
 def read_bundle(folder: Path) -> list[BundledRun]:
-    """The runs of a bundle, sorted by id; raises DataError when it is no bundle, or a file is missing or another."""
+    """Read the runs of a bundle, sorted by id; raises DataError if it is not one or a file is missing or differs."""
     files = contents(folder)["files"]
     for name, digest in files.items():
         path = folder / name
         if not path.is_file():
-            raise DataError(f"{path}: is missing; {COPY}")
+            raise DataError(f"{path}: missing; {COPY}")
         if file_digest(path, "sha256") != digest:
-            raise DataError(f"{path}: damaged, or of another bundle: not the digest in {CONTENTS}; {COPY}")
+            raise DataError(f"{path}: damaged or of another bundle: checksum differs from {CONTENTS}; {COPY}")
     configs = [read_json(folder / name, "configuration", COPY) for name in files if name.startswith("configs/")]
     return [_bundled(folder, config) for config in configs]
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """The commit of a bundle's code and the digest of each of its files; raises DataError when it is no bundle."""
+    """Read the commit and the digest of each file of a bundle; raises DataError if it is not a bundle."""
     if not (folder / CONTENTS).exists():
-        raise DataError(f"{folder}: is no bundle (no {CONTENTS}); make one with `python -m daso bundle <run ids>`")
+        raise DataError(f"{folder}: not a bundle (no {CONTENTS}); create one with `python -m daso bundle <run ids>`")
     tree = read_checksummed(folder / CONTENTS, "list of a bundle's files", COPY)
-    if wrong := schema_error(tree, {"commit": str, "files": dict}):
-        raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files: {wrong}; {COPY}")
+    if mismatch := schema_error(tree, {"commit": str, "files": dict}):
+        raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files ({mismatch}); {COPY}")
     return tree
 
 
-def other_files(there: FinishedRun, reads: Mapping[str, Path]) -> list[str]:
-    """Return a line for each of the files `reads` that is not the one that a finished run was trained with."""
-    trained = there.result.get("provenance", {})
+def other_files(run: FinishedRun, reads: Mapping[str, Path]) -> list[str]:
+    """Return a line for each input file in `reads` that differs from the one a finished run was trained with."""
+    trained = run.result.get("provenance", {})
     digests = {"split": load_split(reads["split"]).sha256}
     digests |= {name: file_digest(path, "sha256") for name, path in reads.items() if name != "split"}
-    read_there = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
+    trained_with = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
     return [
-        f"{there.folder}: trained with another {name} than {path}; it comes from another source, or is of another run"
+        f"{run.folder}: trained with another {name} than {path}; it comes from another source or belongs to another run"
         for name, path in reads.items()
-        if digests[name] != read_there.get(name)
+        if digests[name] != trained_with.get(name)
     ]
 
 
@@ -121,21 +122,21 @@ def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
     return BundledRun(config, folder / paths.drawn_split(run), reads, folder / paths.store(run))
 
 
-def _lacking(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
-    """What a run reads below `root`, is not there, and none of the runs of `configs` makes."""
-    return [root / path for path in _carried(config, configs).values() if not (root / path).is_file()]
+def _missing(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
+    """Return the inputs of a run below `root` that are missing and that none of the runs of `configs` produces."""
+    return [root / path for path in _packed_inputs(config, configs).values() if not (root / path).is_file()]
 
 
-def _carried(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
-    """What a run reads, without what these runs, itself among them, make where they are trained."""
+def _packed_inputs(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
+    """Return the inputs of a run, except those that it or another of these runs produces during training."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
-    made = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
+    produced = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
     reads = {"drawn": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
-    return {name: path for name, path in reads.items() if name not in made}
+    return {name: path for name, path in reads.items() if name not in produced}
 
 
-def _wants(config: Config) -> tuple[str, str]:
-    """The dataset and the split of a run."""
+def _dataset_and_split(config: Config) -> tuple[str, str]:
+    """Return the name of a run's dataset and the digest of its split's configuration."""
     try:
         config["run"], config["plan"]
         return config["dataset"]["name"], config["split_config_sha256"]
@@ -143,8 +144,8 @@ def _wants(config: Config) -> tuple[str, str]:
         raise DataError(f"{config.get('run')}: not a resolved configuration of a run ({error!r})") from error
 
 
-def _look(name: str, path: Path) -> None:
-    """Raise DataError where a file that a run reads is damaged."""
+def _check_input(name: str, path: Path) -> None:
+    """Raise DataError if an input of a run is damaged."""
     if name == "encoder":
         load_finished_run(path.parent).read(path.name)
     elif name == "estimate":
@@ -162,7 +163,7 @@ def _write_store(folder: Path, store: Store, rows: Sequence[int]) -> None:
 
 
 def _write_zip(path: Path, store: Store, part: str, rows: Sequence[int]) -> None:
-    """A stored zip of `<row>.webp`; equal images give equal bytes, whenever it is written."""
+    """Write an uncompressed zip of `<row>.webp`; equal images give equal bytes at any time."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive, ThreadPoolExecutor(cores()) as pool:
         encoded: Iterable[bytes] = pool.map(_webp, store.images(part, np.array(rows, dtype=np.int64)))
         for row, content in zip(rows, encoded, strict=True):
@@ -170,7 +171,7 @@ def _write_zip(path: Path, store: Store, part: str, rows: Sequence[int]) -> None
 
 
 def _webp(image: ImageArray) -> bytes:
-    """Lossless WebP of an image uint8 (3, H, W)."""
+    """Encode an image uint8 (3, H, W) as lossless WebP."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "WEBP", lossless=True, method=4)
     return buffer.getvalue()

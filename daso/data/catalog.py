@@ -1,4 +1,4 @@
-"""Where images come from: every kind of source becomes class names, images and labels, and a store."""
+"""Sources of datasets: load class names, images and labels of every kind of source, and write the store."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from daso.data.validate import Number, schema_error
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
-CACHE = Path("data/raw")  # downloaded archives, kept; no output of any stage
-DIGITS_TEST = 50  # images a class
+CACHE = Path("data/raw")  # downloaded archives, kept; not an output of any stage
+DIGITS_TEST = 50  # test images per class
 
 
 Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
 
 
-ARCHIVE = {"kind": str, "urls": [str], "md5": str}
-CONFIG = {
+ARCHIVE_SCHEMA = {"kind": str, "urls": [str], "md5": str}
+SCHEMA = {
     **{"dataset": str, "source": {"kind": str}},
     **{"num_classes": Number(2, 10_000, whole=True), "image_size": Number(4, 10_000, whole=True)},
 }
 
 
 class Source(NamedTuple):
-    """What a source holds."""
+    """Content of a source."""
 
     classes: tuple[str, ...]
     parts: Parts
-    source: dict[str, str]  # what was read: kind, origin, digest; no path of this machine
-    notes: dict[str, Any] = {}  # what a user should know of the reading: `image_folder.Folder`
+    source: dict[str, str]  # kind, origin, digest; no path of this machine
+    notes: dict[str, Any] = {}  # remarks for the user, see `image_folder.Folder`
 
 
 class Official(NamedTuple):
-    """A dataset that its authors publish as one archive.
+    """Dataset that its authors publish as one archive.
 
-    `files`: a folder or zip of images, by class, may replace the archive. `pixels` is the `pixel_digest` by which such
-    images are recognised as the official ones; None where it is not known, and then they never are.
+    `files`: a folder or zip of images by class may replace the archive. `pixels` is the `pixel_digest` by which such
+    images are recognised as the official ones; if it is None, they never are.
     """
 
     title: str
@@ -58,8 +58,8 @@ class Official(NamedTuple):
     pixels: str | None = None
 
     @property
-    def taken(self) -> str:
-        """What the override may name besides a URL."""
+    def replacements(self) -> str:
+        """Text for what the environment variable may name besides a URL."""
         return f"the official {self.archive}{', or a folder or zip of images' if self.files else ''}"
 
 
@@ -71,7 +71,7 @@ OFFICIAL = {
         partial(cifar.read_archive, layout=cifar.CIFAR10),
         pixels="3bb52dff67dc2ece51e8991391b55a929e39c31411ef36255f6956708bbb239a",
     ),
-    "cifar100": Official(  # without `pixels`: they have not been computed yet; a manifest made of the archive has them
+    "cifar100": Official(  # `pixels` is not computed yet; the manifest of a store of the archive holds it
         "CIFAR-100", "cifar-100-python.tar.gz", cifar.CLASSES100, partial(cifar.read_archive, layout=cifar.CIFAR100)
     ),
     "stl10": Official("STL-10", "stl10_binary.tar.gz", stl10.CLASSES, stl10.read_archive, files=False),
@@ -79,52 +79,54 @@ OFFICIAL = {
 
 
 def config_error(config: Mapping[str, Any]) -> str | None:
-    """The first thing in the configuration of a dataset that is not as params/ give it; None where all is."""
-    official = schema_error(config, CONFIG) is None and config["source"]["kind"] in OFFICIAL
-    return schema_error(config, {**CONFIG, "source": ARCHIVE} if official else CONFIG)
+    """Return the first error in the resolved configuration of a dataset; None if it is valid."""
+    official = schema_error(config, SCHEMA) is None and config["source"]["kind"] in OFFICIAL
+    return schema_error(config, {**SCHEMA, "source": ARCHIVE_SCHEMA} if official else SCHEMA)
 
 
 def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:
-    """Read the source of a dataset, downloading it into `cache` if need be, and write its store.
+    """Load the source of a dataset, downloaded into `cache` if needed, and write its store.
 
-    Raises DataError when the source cannot be had or is not what `config` says.
+    Raises DataError if the source is unavailable or does not match `config`.
     """
     with Writer(folder) as writer:
-        found = load_source(config, cache, writer.reserve)
-        return writer.write(config["dataset"], found.classes, found.parts, found.source, reading=found.notes)
+        loaded = load_source(config, cache, writer.reserve)
+        return writer.write(config["dataset"], loaded.classes, loaded.parts, loaded.source, reading=loaded.notes)
 
 
 def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve = in_memory) -> Source:
-    """The images of a dataset; `config` has dataset, source {kind, ...}, num_classes and image_size.
+    """Load the images of a dataset; `config` has dataset, source {kind, ...}, num_classes and image_size.
 
-    Images that are read one by one are written into the array that `reserve` returns for a part and its shape.
-
-    Raises DataError when the source cannot be had, or has other classes or another image size.
+    Images that are read one by one are written into the array that `reserve` returns for a part and its shape. Raises
+    DataError if the source is unavailable, or has another number of classes or another image size.
     """
     kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
     if kind not in KINDS:
-        raise DataError(f"{where}: there is no source '{kind}'; there are {', '.join(KINDS)}")
-    found = KINDS[kind](config, cache, reserve)
-    _check_number(config, found.classes)
-    size = found.parts["train"][0].shape[-1]
+        raise DataError(f"{where}: unknown source '{kind}'; choose one of {', '.join(KINDS)}")
+    loaded = KINDS[kind](config, cache, reserve)
+    _check_num_classes(config, loaded.classes)
+    size = loaded.parts["train"][0].shape[-1]
     if size != config["image_size"]:
-        raise DataError(f"{where}: image_size is {config['image_size']} and the source has images of {size} pixels")
-    return found
+        raise DataError(
+            f"{where}: image_size is {config['image_size']}, but the source has images of {size} pixels; "
+            f"set it to {size}"
+        )
+    return loaded
 
 
-def _check_number(config: Mapping[str, Any], classes: tuple[str, ...]) -> None:
+def _check_num_classes(config: Mapping[str, Any], classes: tuple[str, ...]) -> None:
     if len(classes) != config["num_classes"]:
         names = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
         raise DataError(
-            f"params/datasets/{config['dataset']}.yaml: num_classes is {config['num_classes']} and the source has "
-            f"{len(classes)} classes ({names})"
+            f"params/datasets/{config['dataset']}.yaml: num_classes is {config['num_classes']}, but the source has "
+            f"{len(classes)} classes ({names}); set it to {len(classes)}"
         )
 
 
 def _digits(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
-    """Handwritten digits of scikit-learn, 8 x 8 with values 0..16 (Alpaydin and Kaynak 1998).
+    """Load scikit-learn's handwritten digits, 8 x 8 with values 0..16 (Alpaydin and Kaynak 1998).
 
-    There is no official test part: it is the last images of every class in the order of the file.
+    They have no official test part: the last images of every class, in the order of the file, are used.
     """
     from sklearn.datasets import load_digits
 
@@ -140,10 +142,10 @@ def _digits(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
 
 
 def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
-    """A dataset from its official archive, or from where the environment variable `override` says.
+    """Load a dataset from its official archive, or from the place in the environment variable `override`.
 
-    It may name a URL (asked first), the archive, or images as files, in a folder or a zip; the checksum holds for URL
-    and archive.
+    The variable may hold a URL (tried first), the path of the archive, or of a folder or zip of image files; a download
+    and an archive must have the official checksum.
     """
     source = config["source"]
     official, where, urls, path = OFFICIAL[source["kind"]], place(source), source["urls"], None
@@ -152,75 +154,78 @@ def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Sourc
     elif where:
         path = Path(where).expanduser()
         if official.files and (path.is_dir() or zipfile.is_zipfile(path)):
-            return _files_of(official, path, source["override"], config["image_size"], reserve)
+            return _image_files(official, path, source["override"], config["image_size"], reserve)
     archive = _archive(official, path, urls, source, cache)
-    about, parts = {"kind": source["kind"], "origin": official.archive, "md5": source["md5"]}, official.read(archive)
-    return Source(official.classes, parts, {**about, "pixels": pixel_digest(parts)} if official.files else about)
+    origin, parts = {"kind": source["kind"], "origin": official.archive, "md5": source["md5"]}, official.read(archive)
+    return Source(official.classes, parts, {**origin, "pixels": pixel_digest(parts)} if official.files else origin)
 
 
 def _archive(official: Official, path: Path | None, urls: list[str], source: Mapping[str, Any], cache: Path) -> Path:
-    """The official archive, its checksum right: the one at `path`, or the one that the mirrors have."""
+    """Return the path of the official archive, checksum verified: `path`, or a download from the mirrors."""
     name = source.get("override")
     if path is None:
-        hint = f"; set {name} to another URL or to {official.taken}" if name else ""
+        hint = f"; set {name} to another URL or to {official.replacements}" if name else ""
         return download.fetch(urls, cache / official.archive, md5=source["md5"], hint=hint)
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder; {name} names it, set it right or unset it")
-    found = file_digest(path, "md5") if path.is_file() else "that of no file"
-    if found != source["md5"]:
-        raise DataError(f"{path}: MD5 is {found} and should be {source['md5']}; {name} takes a URL or {official.taken}")
+        raise DataError(f"{path}: no such file or folder; correct or unset {name}, which names it")
+    if not path.is_file():
+        raise DataError(f"{path}: not a regular file; set {name} to a URL or to {official.replacements}")
+    md5 = file_digest(path, "md5")
+    if md5 != source["md5"]:
+        raise DataError(
+            f"{path}: expected MD5 {source['md5']}, got {md5}; set {name} to a URL or to {official.replacements}"
+        )
     return path
 
 
-def _files_of(official: Official, path: Path, name: str, size: int, reserve: Reserve) -> Source:
-    """Images as files; the official order of the classes is alphabetical, so that the names alone give it."""
+def _image_files(official: Official, path: Path, name: str, size: int, reserve: Reserve) -> Source:
+    """Load an official dataset from image files; its class order is alphabetical, so it follows from the names."""
 
     def check(classes: tuple[str, ...]) -> None:
         if classes != official.classes:
             raise DataError(
-                f"{path}: {name} names images of {', '.join(classes[:12])}; "
-                f"the classes of {official.title} are {', '.join(official.classes)}"
+                f"{path}: expected the classes of {official.title}, {', '.join(official.classes)}, "
+                f"got {', '.join(classes[:12])}; rename the folders or correct {name}"
             )
 
-    found = read_image_folder(path, size, reserve=reserve, check=check)
-    about = {**_about(path), "pixels": pixel_digest(found.parts)}
-    if about["pixels"] == official.pixels:
-        about["same_images_as"] = official.archive
-    return Source(found.classes, found.parts, about, found.notes)
+    folder = read_image_folder(path, size, reserve=reserve, check=check)
+    origin = {**_origin(path), "pixels": pixel_digest(folder.parts)}
+    if origin["pixels"] == official.pixels:
+        origin["same_images_as"] = official.archive
+    return Source(folder.classes, folder.parts, origin, folder.notes)
 
 
 def pixel_digest(parts: Parts) -> str:
-    """Return a SHA-256 of which images each part holds, by label and pixels, whatever their order and file format.
+    """Return a SHA-256 of the labeled images of each part that is independent of their order and file format.
 
-    Over the sorted SHA-256s of (label as int64, pixels uint8 (3, S, S)) of each part, so that duplicates count.
+    It covers the sorted SHA-256s of (label as int64, pixels uint8 (3, S, S)) of each part, so duplicates count.
     """
-    found = {}
+    digests = {}
     for part, (images, labels) in parts.items():
-        known = labels.astype("<i8")
-        rows = zip(known, images, strict=True)
+        rows = zip(labels.astype("<i8"), images, strict=True)
         each = sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows)
-        found[part] = hashlib.sha256(b"".join(each)).hexdigest()
-    return digest(found)
+        digests[part] = hashlib.sha256(b"".join(each)).hexdigest()
+    return digest(digests)
 
 
 def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
-    """Your own images: a folder, or a zip of one; the environment variable `override` may name another path."""
+    """Load the user's own images, a folder or a zip; the environment variable `override` may name another path."""
     source = config["source"]
     path = Path(place(source)).expanduser()
-    listed = listing(path)  # before it is read: what changes meanwhile is noticed the next time
-    found = read_image_folder(
+    listed = listing(path)  # before reading, so that a change during reading is noticed next time
+    folder = read_image_folder(
         path,
         config["image_size"],
         reserve=reserve,
-        check=partial(_check_number, config),
+        check=partial(_check_num_classes, config),
         skip_unreadable=source.get("skip_unreadable", False),
     )
-    return Source(found.classes, found.parts, {**_about(path), "listing": listed or ""}, found.notes)
+    return Source(folder.classes, folder.parts, {**_origin(path), "listing": listed or ""}, folder.notes)
 
 
-def _about(path: Path) -> dict[str, str]:
-    about = {"kind": "image_folder", "origin": path.resolve().name}
-    return about if path.is_dir() else {**about, "sha256": file_digest(path, "sha256")}
+def _origin(path: Path) -> dict[str, str]:
+    origin = {"kind": "image_folder", "origin": path.resolve().name}
+    return origin if path.is_dir() else {**origin, "sha256": file_digest(path, "sha256")}
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any], Path, Reserve], Source]] = {

@@ -1,4 +1,4 @@
-"""The official archives of CIFAR-10 and CIFAR-100 (Krizhevsky 2009), read without unpacking them to disk."""
+"""Read the official archives of CIFAR-10 and CIFAR-100 (Krizhevsky 2009) without unpacking them to disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
 SIZE = 32
-LARGEST = 2**29  # bytes of an archive, unpacked; the official ones have 2**28
+LARGEST = 2**29  # bytes of an unpacked archive; the official ones have 2**28
 
 
 class Layout(NamedTuple):
-    """What an archive calls its batches, in their order, and the labels in them."""
+    """Names of the batches in an archive, in order, and of the labels in them."""
 
     title: str
     batches: dict[str, tuple[str, ...]]
@@ -44,17 +44,17 @@ CLASSES100 = tuple(NAMES100.split())
 
 
 def read_archive(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntArray]]:
-    """Images uint8 (n, 3, 32, 32) and labels int64 (n,) of both parts, in the order of the batches.
+    """Read images uint8 (n, 3, 32, 32) and labels int64 (n,) of both parts, in the order of the batches.
 
-    Raises DataError when the archive is damaged or lacks a batch.
+    Raises DataError if the archive is damaged or a batch is missing.
     """
-    wanted = {name for names in layout.batches.values() for name in names}
+    required = {name for names in layout.batches.values() for name in names}
     try:
         with tarfile.open(path, "r:gz") as archive:
             batches = {
                 Path(member.name).name: _batch(archive, member, layout.labels)
                 for member in members(archive, LARGEST)
-                if member.isfile() and Path(member.name).name in wanted
+                if member.isfile() and Path(member.name).name in required
             }
         return {
             part: (
@@ -64,19 +64,21 @@ def read_archive(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntA
             for part, names in layout.batches.items()
         }
     except KeyError as error:
-        raise DataError(f"{path}: lacks {error.args[0]!r}; it is not the Python version of {layout.title}") from error
-    except Exception as error:  # who unpickles what is damaged can expect anything
+        raise DataError(f"{path}: missing {error.args[0]!r}; use the Python version of {layout.title}") from error
+    except Exception as error:  # unpickling damaged data raises errors of any type
         reason = str(error) or type(error).__name__
-        raise DataError(f"{path}: not a readable archive of {layout.title} ({reason}); delete it") from error
+        raise DataError(
+            f"{path}: not a readable archive of {layout.title} ({reason}); delete it and download it again"
+        ) from error
 
 
-def members(archive: tarfile.TarFile, most: int) -> Iterator[tarfile.TarInfo]:
-    """What an archive holds, without unpacking it to disk; raises ValueError before it is more than `most` bytes."""
+def members(archive: tarfile.TarFile, max_bytes: int) -> Iterator[tarfile.TarInfo]:
+    """Yield the members of an archive; raises ValueError before their sizes exceed `max_bytes` in total."""
     total = 0
     for member in archive:
         total += member.size
-        if total > most:
-            raise ValueError(f"{member.name} makes it {total:,} bytes, and {most:,} are the most")
+        if total > max_bytes:
+            raise ValueError(f"too large: {total:,} bytes up to {member.name}, at most {max_bytes:,}")
         yield member
 
 
@@ -85,26 +87,26 @@ def _batch(archive: tarfile.TarFile, member: tarfile.TarInfo, labels: bytes) -> 
     assert file is not None  # it is a regular file
     tree = _Unpickler(io.BytesIO(file.read()), encoding="bytes").load()
     if not isinstance(tree, dict) or not {b"data", labels} <= tree.keys():
-        raise ValueError(f"{member.name} has no data or no {labels.decode()}")
-    images, known = tree[b"data"], np.array(tree[labels])
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.size != len(known) * 3 * SIZE * SIZE:
-        raise ValueError(f"the data of {member.name} are no {len(known)} images")
-    return images.reshape(-1, 3, SIZE, SIZE), known.astype(np.int64)
+        raise ValueError(f"{member.name}: missing data or {labels.decode()}")
+    images, classes = tree[b"data"], np.array(tree[labels])
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.size != len(classes) * 3 * SIZE * SIZE:
+        raise ValueError(f"{member.name}: the data do not hold {len(classes)} images of {SIZE} x {SIZE} pixels")
+    return images.reshape(-1, 3, SIZE, SIZE), classes.astype(np.int64)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes arrays and nothing else, so that no archive can run code.
+    """Unpickler of plain data and arrays alone, so that no archive can run code.
 
-    The constructors are our own because the batches were written by Python 2, whose ways numpy warns about.
+    It has its own constructors because numpy's warn about the pickle format of Python 2, which wrote the batches.
     """
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        """The few names that a pickled array needs; raises UnpicklingError for any other."""
-        known: dict[tuple[str, str], Callable[..., Any]] = {
+        """Return the constructor for a name in a pickled array; raises UnpicklingError for any other name."""
+        constructors: dict[tuple[str, str], Callable[..., Any]] = {
             ("numpy.core.multiarray", "_reconstruct"): lambda kind, shape, code: np.empty(shape, np.int8),
             ("numpy", "ndarray"): np.ndarray,
             ("numpy", "dtype"): lambda name, align, copy: np.dtype(name),
         }
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no part of an array")
-        return known[(module, name)]
+        if (module, name) not in constructors:
+            raise pickle.UnpicklingError(f"not allowed in an archive: {module}.{name}")
+        return constructors[(module, name)]

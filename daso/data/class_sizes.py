@@ -1,4 +1,4 @@
-"""How many images the classes of a long-tailed setting have: arithmetic on its numbers alone, without data."""
+"""Class sizes of a long-tailed setting, from its numbers alone, without data."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from fractions import Fraction
 from typing import Any
 
 Counts = tuple[int, ...]
-# Said where an unlabeled image may be of any class.
+# Printed for settings whose unlabeled images may be of any class.
 UNKNOWN = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
 
 
 def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
-    """Images of every rank: floor(n_head * gamma^(-r / (K - 1))), r = 0..K-1 (Oh et al. 2022, section 4.1).
+    """Return the images of every rank, floor(n_head * gamma^(-r / (K - 1))), r = 0..K-1 (Oh et al. 2022, section 4.1).
 
-    In float64, as the authors count; gamma <= 1 leaves n_head of every class.
+    Computed in float64, as in the authors' code; if gamma <= 1, every class has n_head images.
     """
     if gamma <= 1:
         return (n_head,) * num_classes
@@ -23,18 +23,19 @@ def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
 
 
 def labeled_share(whole: Counts, share: float) -> Counts:
-    """How many of each class are labeled, ceil(share * N_k), so that no class has none (Wei et al. 2021, section 4.1).
+    """Return the labeled images of every class, ceil(share * N_k), at least one (Wei et al. 2021, section 4.1).
 
-    `share` counts as the decimal that is written: 0.07 of 100 images are 7, and not the 8 of float64.
+    `share` is the exact decimal: 0.07 of 100 images are 7 (in float64 they would be 8).
     """
     return tuple(math.ceil(Fraction(str(share)) * n) for n in whole)
 
 
 def setting_kind(setting: Mapping[str, Any]) -> str:
-    """How a setting's split is drawn.
+    """Return the kind of draw that a setting needs.
 
-    `natural`, from classes as large as they are; `share`, a share of one long tail is labeled; `others`, all images
-    without a label are unlabeled; `whole`, all that are not held out are, the labeled ones too; else `tails`, two.
+    `natural`: classes keep their natural sizes; `share`: a share of one long tail is labeled; `others`: the unlabeled
+    images are all images without a label; `whole`: they are all images that are not held out, the labeled ones
+    included; `tails`: one long tail of labeled and one of unlabeled images.
     """
     if "labeled" in setting or "share" in setting:
         return "natural" if "labeled" in setting else "share"
@@ -42,14 +43,14 @@ def setting_kind(setting: Mapping[str, Any]) -> str:
 
 
 def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | None, Counts | None]:
-    """Labeled and unlabeled images of every rank, by the numbers of a setting; None where only the data tells."""
+    """Return the labeled and the unlabeled images of every rank of a setting; None if they depend on the data."""
     match setting_kind(setting):
         case "natural":
             return None, None
         case "share":
             whole = long_tail(setting["n"], setting["gamma"], num_classes)
             labeled = labeled_share(whole, setting["share"])
-            return labeled, tuple(n - mine for n, mine in zip(whole, labeled, strict=True))
+            return labeled, tuple(n - n_labeled for n, n_labeled in zip(whole, labeled, strict=True))
         case "tails":
             tail = long_tail(setting["m1"], setting["gamma_u"], num_classes)
             unlabeled = tail[::-1] if setting.get("reversed") else tail
@@ -58,7 +59,7 @@ def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | 
 
 
 def required_images(setting: Mapping[str, Any]) -> int:
-    """Images that every class must have besides those held out, rare ones too: tails are cut out of full pools."""
+    """Return the images that each class, even a rare one, needs besides the hold-out: tails are cut from full pools."""
     match setting_kind(setting):
         case "natural":
             return 1

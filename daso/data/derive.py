@@ -1,4 +1,4 @@
-"""The split of one stage of a plan, made from the split as drawn."""
+"""Splits of a plan's stages, derived from the drawn split: expansion by pseudo-labels, or a hold-out."""
 
 from __future__ import annotations
 
@@ -18,54 +18,61 @@ from daso.errors import DataError
 from daso.records import IntArray, Split
 
 
-def derive(way: Mapping[str, Any], drawn: Path, store: Store, out: Path, guesses: Path | None = None) -> SavedSplit:
-    """Save the split that a stage trains on: what `way` of a resolved configuration makes of the file `drawn`.
+def derive(
+    options: Mapping[str, Any], drawn: Path, store: Store, out: Path, upstream_run: Path | None = None
+) -> SavedSplit:
+    """Derive the split that a stage trains on from the file `drawn` and save it as `out`.
 
-    {of, key, exponent}: enlarged by the most trusted guesses of a finished run, whose folder is `guesses`.
-    {held_out}: that many labeled images of each class become the validation part.
-    Raises DataError when `way` is none of these, the run is not that of `key`, or a class has too few images.
+    `options` of a resolved configuration are either {of, key, exponent}: add the most confident pseudo-labels of the
+    finished run `of`, whose folder is `upstream_run`; or {held_out}: make that many labeled images of each class the
+    validation part. Raises DataError for other options, if the run's key is not `key`, or for a class with too few
+    images.
     """
-    if way.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
-        raise DataError(f"{out}: {sorted(way)} says no way to a split; give of, key and exponent, or held_out")
-    if "of" in way and (wrong := schema_error(way, {"of": str, "key": str, "exponent": NUMBER})):
-        raise DataError(f"{out}: {wrong}")
-    if type(held := way.get("held_out", 1)) is not int or held < 1:
-        raise DataError(f"{out}: held_out is {held} and should be a number of images of each class, at least 1")
+    if options.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
+        raise DataError(f"{out}: unknown split options {sorted(options)}; give of, key and exponent, or held_out")
+    if "of" in options and (mismatch := schema_error(options, {"of": str, "key": str, "exponent": NUMBER})):
+        raise DataError(f"{out}: {mismatch}")
+    if type(held := options.get("held_out", 1)) is not int or held < 1:
+        raise DataError(f"{out}: held_out: expected a number of images per class, at least 1, got {held!r}")
     saved, labels = check_split(drawn, store), store.labels("train")
     if saved.derivation is not None:
-        raise DataError(f"{drawn}: was itself made of another split; give the one that was drawn")
+        raise DataError(f"{drawn}: already derived from another split; give the drawn split")
     try:
-        if "held_out" in way:
-            split = hold_out(saved.split, labels, len(store.classes), way["held_out"])
-        elif guesses is None:
-            raise DataError(f"made from the guesses of {way['of']}; name its folder by --run")
+        if "held_out" in options:
+            split = hold_out(saved.split, labels, len(store.classes), options["held_out"])
+        elif upstream_run is None:
+            raise DataError(f"needs the pseudo-labels of {options['of']}; give its folder by --run")
         else:
-            split = expand(saved.split, saved.counts["labeled"], _logits(guesses, way["key"]), way["exponent"])
+            logits = _logits(upstream_run, options["key"])
+            split = expand(saved.split, saved.counts["labeled"], logits, options["exponent"])
     except DataError as error:
         raise DataError(f"{out}: {error}") from error
-    kept = ("dataset", "setting", "seed", "config_sha256", "source_sha256", "class_order")
-    head = {name: getattr(saved, name) for name in kept}
-    return save_split({**head, "drawn_sha256": saved.sha256, "way": dict(way)}, split, labels, out)
+    inherited = ("dataset", "setting", "seed", "config_sha256", "source_sha256", "class_order")
+    head = {name: getattr(saved, name) for name in inherited}
+    return save_split({**head, "drawn_sha256": saved.sha256, "way": dict(options)}, split, labels, out)
 
 
 def expand(split: Split, counts: Sequence[int], logits: NDArray[np.float32], exponent: float) -> Split:
-    """The split as drawn with the most trusted guesses as further labels (Wei et al. 2021, section 3.3).
+    """Add the most confident pseudo-labels to the labeled part of a drawn split (Wei et al. 2021, section 3.3).
 
-    `counts` (K,) are its labeled images by class, `logits` (M, K) the answers to its unlabeled images, all of which
-    stay what they are. Raises DataError when the answers are not as many as the images.
+    `counts` (K,) are its labeled images by class, `logits` (M, K) the predictions for its unlabeled images, all of
+    which stay unlabeled images too. Raises DataError if the numbers of predictions and images differ.
     """
     if len(logits) != len(split.unlabeled):
-        raise DataError(f"{len(logits)} guesses for {len(split.unlabeled)} unlabeled images; train their run again")
-    chosen, guesses = select(logits, shares(counts, exponent))
-    return split._replace(labeled=np.concatenate([split.labeled, split.unlabeled[chosen]]), pseudo_labeled=guesses)
+        raise DataError(
+            f"{len(logits)} predictions for {len(split.unlabeled)} unlabeled images; train the upstream run again"
+        )
+    chosen, pseudo_labels = select(logits, shares(counts, exponent))
+    labeled = np.concatenate([split.labeled, split.unlabeled[chosen]])
+    return split._replace(labeled=labeled, pseudo_labeled=pseudo_labels)
 
 
 def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -> Split:
-    """The split with the first `per_class` labeled images of each class as its validation part.
+    """Make the first `per_class` labeled images of each class the validation part.
 
-    Where a class would be left with none, these images are the first of the validation part as drawn instead, and the
-    labeled part stays whole (Kim et al. 2020, as in the code of Oh et al. 2022). `labels` (n,) are those of the train
-    part. Raises DataError when that has too few too.
+    If a class would keep no labeled image, the first images of the drawn validation part are used instead, and the
+    labeled part stays unchanged (Kim et al. 2020, as in the code of Oh et al. 2022). `labels` (n,) are those of the
+    train part. Raises DataError if neither part has enough images.
     """
     fits = np.bincount(labels[split.labeled], minlength=num_classes).min() > per_class
     pool = split.labeled if fits else split.validation
@@ -73,16 +80,16 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
     short = [str(k) for k, rows in enumerate(of_class) if len(rows) < per_class]
     if short:
         raise DataError(
-            f"{per_class} images of each class are to be held out, and neither the labeled nor the validation part has "
-            f"as many of class {', '.join(short)}; raise `holdout` in the dataset's file or hold out fewer"
+            f"held_out: {per_class} images per class are too many for class {', '.join(short)} in both the labeled and "
+            "the validation part; raise `holdout` in the dataset's file or lower held_out"
         )
     held = np.concatenate([rows[:per_class] for rows in of_class])
     return split._replace(labeled=split.labeled[~np.isin(split.labeled, held)], validation=held)
 
 
 def _logits(run: Path, key: str) -> NDArray[np.float32]:
-    """What a finished run answers to its unlabeled images (M, K)."""
+    """Load a finished run's logits of its unlabeled images (M, K)."""
     (logits,) = load_finished_run(run, key).arrays("unlabeled")
     if logits.ndim != 2:
-        raise DataError(f"{run}/predictions.npz: no answers to unlabeled images, but {logits.shape}; train it again")
+        raise DataError(f"{run}/predictions.npz: unlabeled: expected shape (M, K), got {logits.shape}; train it again")
     return logits

@@ -1,6 +1,6 @@
-"""Fetch a file from the first of several mirrors that has it, going on where a killed or cut download stopped.
+"""Download a file from the first mirror that has it, resuming interrupted downloads.
 
-Nothing is called by its final name before its checksum is right. Until then it is `<name>.part`.
+The file is `<name>.part` until its checksum is verified.
 """
 
 from __future__ import annotations
@@ -18,48 +18,49 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tqdm import tqdm
 
-from daso.data.files import file_digest, locked
+from daso.data.files import file_digest, lock_folder
 from daso.errors import DataError, one_line
 
 CHUNK = 1 << 18  # bytes
-FRUITLESS = 3  # tries in a row that bring no byte, before a mirror is given up
-_CUT = (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
+MAX_FAILURES = 3  # consecutive requests without a new byte, after which the next mirror is tried
+_INTERRUPTED = (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 
 class _MirrorError(Exception):
-    """What a mirror answered that asking again will not mend."""
+    """Failure of a mirror that a further request would not fix."""
 
 
 def fetch(
     urls: Sequence[str], target: Path, *, md5: str, hint: str = "", timeout: float = 30.0, pause: float = 1.0
 ) -> Path:
-    """Download `target` unless it is there with the right MD5; mirrors are asked in their order.
+    """Download `target` unless it exists with the right MD5; mirrors are tried in order.
 
-    All mirrors serve the same bytes, so one goes on where another stopped. `timeout` and the `pause` between two
-    tries are in seconds; `hint` ends the message of the DataError that is raised when no mirror delivers.
+    All mirrors serve the same bytes, so a download continues at the next mirror where it stopped. `timeout` and the
+    `pause` between two requests are in seconds; `hint` ends the message of the DataError that is raised if no mirror
+    delivers the file.
     """
-    with locked(target.parent):
+    with lock_folder(target.parent):
         if target.exists():
             if file_digest(target, "md5") == md5:
                 return target
-            logging.warning("%s: MD5 is not %s; it is downloaded again", target, md5)
+            logging.warning("%s: damaged, MD5 is not %s; downloading it again", target, md5)
             target.unlink()
-        answers = []
+        failures = []
         for url in urls:
             try:
                 _from_mirror(url, target, md5, timeout, pause)
                 logging.info("%s: downloaded from %s", target.name, shown(url))
                 return target
             except _MirrorError as error:
-                answers.append(one_line(f"{shown(url)}: {error}"))
-                logging.warning("%s", answers[-1])
+                failures.append(one_line(f"{shown(url)}: {error}"))
+                logging.warning("%s", failures[-1])
             except OSError as error:
-                raise DataError(f"{target}: cannot be written ({error}); make room and try again") from error
-    raise DataError(f"{target.name} cannot be downloaded ({'; '.join(answers) or 'no mirror is named'}){hint}")
+                raise DataError(f"{target}: cannot be written ({error}); free disk space and try again") from error
+    raise DataError(f"{target.name}: cannot be downloaded ({'; '.join(failures) or 'no URL given'}){hint}")
 
 
 def shown(url: str) -> str:
-    """A URL without user, password and query: what may stand in a message."""
+    """Return a URL without user, password and query, safe to print."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -68,36 +69,36 @@ def shown(url: str) -> str:
 
 
 def _from_mirror(url: str, target: Path, md5: str, timeout: float, pause: float) -> None:
-    """Complete the partial file from one mirror and give it its name; raise _MirrorError when that cannot be."""
+    """Complete the partial file from one mirror and rename it; raises _MirrorError if this mirror cannot deliver."""
     partial = target.with_name(f"{target.name}.part")
     resumed = partial.exists()
     if not url.startswith(("http://", "https://")):
-        raise _MirrorError("neither http nor https")
+        raise _MirrorError("not an http or https URL")
     _complete(url, partial, timeout, pause)
-    found = file_digest(partial, "md5")
-    if found != md5 and resumed:  # what was there may be the start of something else
+    actual = file_digest(partial, "md5")
+    if actual != md5 and resumed:  # the resumed part may belong to another file
         partial.unlink()
         _complete(url, partial, timeout, pause)
-        found = file_digest(partial, "md5")
-    if found != md5:
+        actual = file_digest(partial, "md5")
+    if actual != md5:
         partial.unlink()
-        raise _MirrorError(f"MD5 is {found} and should be {md5}")
+        raise _MirrorError(f"expected MD5 {md5}, got {actual}")
     partial.replace(target)
 
 
 def _complete(url: str, partial: Path, timeout: float, pause: float) -> None:
-    """Ask again for the rest until the server has sent it all."""
-    fruitless, most, last = 0, 0, ""
-    while fruitless < FRUITLESS:
+    """Request the missing bytes until the server has sent all of them."""
+    failures, largest, last = 0, 0, ""
+    while failures < MAX_FAILURES:
         before = _size(partial)
-        most = max(most, before)
+        largest = max(largest, before)
         try:
-            if _more(url, partial, timeout):
+            if _request_rest(url, partial, timeout):
                 return
             last = "connection closed before the end"
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416 and before:  # nothing after what is there: it is complete, or no part of this file
+            if error.code == 416 and before:  # no bytes follow: the part is complete, or of another file
                 if _total(error.headers.get("Content-Range")) == before:
                     return
                 partial.unlink()
@@ -106,18 +107,18 @@ def _complete(url: str, partial: Path, timeout: float, pause: float) -> None:
             last = f"HTTP {error.code} {error.reason}"
         except urllib.error.URLError as error:
             last = str(error.reason)
-        except (ValueError, http.client.InvalidURL) as error:  # what is no URL, or no text of one
-            raise _MirrorError(f"no such address ({error})") from error
-        except _CUT as error:
+        except (ValueError, http.client.InvalidURL) as error:  # a malformed URL
+            raise _MirrorError(f"not a valid URL ({error})") from error
+        except _INTERRUPTED as error:
             last = str(error) or type(error).__name__
-        # Against the most there ever was: a server that always starts anew and always breaks off gets nowhere.
-        fruitless = 0 if _size(partial) > most else fruitless + 1
+        # Compared with the largest size so far, since a server without Range may restart and break off forever.
+        failures = 0 if _size(partial) > largest else failures + 1
         time.sleep(pause)
-    raise _MirrorError(f"{last} ({FRUITLESS} tries)")
+    raise _MirrorError(f"{last} ({MAX_FAILURES} tries)")
 
 
-def _more(url: str, partial: Path, timeout: float) -> bool:
-    """Append what one request brings; true when the file is as long as the server says it should be."""
+def _request_rest(url: str, partial: Path, timeout: float) -> bool:
+    """Append the bytes of one request; return True if the file has the length that the server reports."""
     start = _size(partial)
     request = urllib.request.Request(
         url, headers={"User-Agent": "daso"} | ({"Range": f"bytes={start}-"} if start else {})
@@ -126,7 +127,7 @@ def _more(url: str, partial: Path, timeout: float) -> bool:
         if response.status != 206:
             start = 0  # the server sends the whole file
         elif _start(response.headers.get("Content-Range")) != start:
-            raise _MirrorError(f"it was asked for the rest from byte {start} and sends another part")
+            raise _MirrorError(f"sends another part than the requested one from byte {start}")
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
         with (
@@ -134,9 +135,9 @@ def _more(url: str, partial: Path, timeout: float) -> bool:
             tqdm(desc=partial.stem, total=total, initial=start, unit="B", unit_scale=True, disable=None) as bar,
         ):
             file.truncate(start)
-            while piece := response.read1(CHUNK):
-                file.write(piece)
-                bar.update(len(piece))
+            while chunk := response.read1(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
     return total is None or _size(partial) == total
 
 
@@ -145,12 +146,12 @@ def _size(path: Path) -> int:
 
 
 def _start(content_range: str | None) -> int | None:
-    """The first byte of `bytes 100-199/200`."""
-    found = re.match(r"bytes (\d+)-", content_range or "")
-    return int(found[1]) if found else None
+    """Return the first byte of a range such as `bytes 100-199/200`."""
+    match = re.match(r"bytes (\d+)-", content_range or "")
+    return int(match[1]) if match else None
 
 
 def _total(content_range: str | None) -> int | None:
-    """The length that `bytes */200` tells."""
-    found = re.fullmatch(r"bytes \*/(\d+)", content_range or "")
-    return int(found[1]) if found else None
+    """Return the length of the whole file in a range such as `bytes */200`."""
+    match = re.fullmatch(r"bytes \*/(\d+)", content_range or "")
+    return int(match[1]) if match else None

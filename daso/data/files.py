@@ -1,4 +1,4 @@
-"""Files that are whole or absent, locks on folders, and digests."""
+"""Atomic writes, JSON files with a checksum, digests and folder locks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from typing import IO, Any
 from daso.errors import DataError
 from daso.paths import create_hint, rebuild_hint
 
-CHECKSUM = "sha256"  # of everything else in the file
-LARGEST = 2**28  # bytes of JSON; a split of a million images has 2**23
+CHECKSUM = "sha256"  # the field that holds the checksum of all other fields
+LARGEST = 2**28  # bytes of a JSON file; the split of a million images takes 2**23
 
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
-    """Write a file atomically: until the end it is `<name>.part`, and an earlier file of that name stays as it was.
+    """Write a file atomically: into `<name>.part`, which replaces an earlier file only when it is complete.
 
-    What has the name is on the disk, which takes milliseconds, unless it need not be `durable`. Waits for another one
-    that writes the same file. Raises DataError where the file cannot be written.
+    If `durable`, file and name are synced to disk first, which takes milliseconds. Waits while another process writes
+    the same file. Raises DataError if the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.part")
     try:
@@ -39,19 +39,19 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
                     os.fsync(file.fileno())
                 partial.replace(path)
                 if durable:
-                    _sync_names(path.parent)
+                    _sync_folder(path.parent)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be written ({_why(error)}), and what was there is as it was; make room, or make it "
-            "writable, and run the same command again"
+            f"{path}: cannot be written ({_reason(error)}), an earlier file is unchanged; free disk space or make it "
+            "writable, then run the same command again"
         ) from error
 
 
-def _sync_names(folder: Path) -> None:
-    """Bring the names in a folder to the disk; where the file system knows no such thing, they come there in time."""
+def _sync_folder(folder: Path) -> None:
+    """Sync the names in a folder to disk if the file system supports it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -60,18 +60,18 @@ def _sync_names(folder: Path) -> None:
             os.close(handle)
 
 
-def _why(error: OSError) -> str:
-    """Numpy tells how much of an array was written, and not why that was not all."""
+def _reason(error: OSError) -> str:
+    """Return why a write failed; numpy's error for a short write lacks the reason, which is most likely a full disk."""
     return error.strerror or f"{os.strerror(errno.ENOSPC)}? {error}"
 
 
 def _alone(partial: Path) -> IO[bytes]:
-    """An empty file that no other process writes; waits for one that does."""
+    """Open an empty file for writing, locked; wait while another process writes it."""
     while True:
         file = partial.open("ab")
-        with suppress(OSError):  # where the file system has no locks
+        with suppress(OSError):  # the file system may lack locks
             fcntl.flock(file, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):  # else the other has given the file its name meanwhile
+        with suppress(FileNotFoundError):  # the other process may have renamed the file meanwhile
             if os.path.samestat(os.fstat(file.fileno()), partial.stat()):
                 file.truncate(0)
                 return file
@@ -79,10 +79,10 @@ def _alone(partial: Path) -> IO[bytes]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if it is not there, against other processes that ask for it here; wait while one holds it.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is created if missing; wait while another process holds it.
 
-    The kernel frees the lock when its holder dies. Where the file system has no locks for folders, there is none.
+    The kernel frees the lock when its holder dies. Without locks for folders in the file system, nothing is locked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -97,82 +97,88 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def wait_for_lock(handle: int, busy: Callable[[], str], without: str) -> bool:
-    """Lock what is open, after the line `busy` where another process has it; the line `without`: there are no locks."""
+def wait_for_lock(handle: int, busy: Callable[[], str], unsupported: str) -> bool:
+    """Lock an open file or folder and return True; False if the file system has no locks.
+
+    Print the line `busy()` before waiting for another process, the line `unsupported` if there are no locks.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.stderr.write(f"{busy()}\n")
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError:
-        sys.stderr.write(f"{without}\n")
+        sys.stderr.write(f"{unsupported}\n")
         return False
     return True
 
 
-def read_file(path: Path, most: int) -> bytes:
-    """The bytes of a file; raises OSError, and ValueError where it is none or has more than `most` bytes."""
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):  # a pipe, which nobody may ever write to, or a device without an end
-        raise ValueError("it is no file")
-    if about.st_size > most:
-        raise ValueError(f"{about.st_size:,} bytes are too many")
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """Return the bytes of a file; raises OSError, or ValueError if it is not a regular file or exceeds `max_bytes`."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        raise ValueError("not a regular file")
+    if status.st_size > max_bytes:
+        raise ValueError(f"too large: {status.st_size:,} bytes, at most {max_bytes:,}")
     return path.read_bytes()
 
 
-def read_json(path: Path, what: str, mend: str = "") -> dict[str, Any]:
-    """The object in a JSON file; raises DataError when it is no readable one. `what` names it in the message."""
-    mend = mend or rebuild_hint(path)
+def read_json(path: Path, what: str, fix: str = "") -> dict[str, Any]:
+    """Return the object in a JSON file; raises DataError if it is missing or unreadable.
+
+    `what` names the file's kind in the message, `fix` ends it.
+    """
+    fix = fix or rebuild_hint(path)
     try:
         tree = json.loads(read_file(path, LARGEST))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: not a readable {what} (there is no such file); {create_hint(path)}") from error
+        raise DataError(f"{path}: missing {what}; {create_hint(path)}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a readable {what} ({_line(error)}); {mend}") from error
+        raise DataError(f"{path}: not a readable {what} ({_message(error)}); {fix}") from error
     if not isinstance(tree, dict):
-        raise DataError(f"{path}: not a readable {what} (no JSON object); {mend}")
+        raise DataError(f"{path}: not a readable {what} (not a JSON object); {fix}")
     return tree
 
 
-def read_checksummed(path: Path, what: str, mend: str = "", seal: str = CHECKSUM) -> dict[str, Any]:
-    """The object in a file that `sealed` made; raises DataError when its content is not what its digest says."""
-    tree = read_json(path, what, mend)
-    said = tree.pop(seal, None)
+def read_checksummed(path: Path, what: str, fix: str = "", field: str = CHECKSUM) -> dict[str, Any]:
+    """Return the object in a file that `checksummed` encoded; raises DataError if its checksum does not match."""
+    tree = read_json(path, what, fix)
+    expected = tree.pop(field, None)
     try:
-        found = digest(tree)
-    except (ValueError, RecursionError):  # a number that is none, or what nobody nests so deep
-        found = ""
-    if said != found:
-        raise DataError(f"{path}: the content does not have the digest it names; {mend or rebuild_hint(path)}")
-    return {**tree, seal: said}
+        actual = digest(tree)
+    except (ValueError, RecursionError):  # NaN, infinity, or nested too deeply
+        actual = ""
+    if expected != actual:
+        raise DataError(f"{path}: checksum mismatch, the file is damaged or was edited; {fix or rebuild_hint(path)}")
+    return {**tree, field: expected}
 
 
-def _line(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def canonical(tree: object) -> str:
-    """JSON with sorted keys and no blanks: equal text means equal values."""
+    """Return JSON with sorted keys and no blanks: equal text means equal values."""
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(tree: object) -> str:
-    """SHA-256 of the canonical JSON."""
+    """Return the SHA-256 of the canonical JSON."""
     return hashlib.sha256(canonical(tree).encode()).hexdigest()
 
 
 def file_digest(path: Path, algorithm: str) -> str:
-    """The hexadecimal digest of a file's bytes; `algorithm` is a name that hashlib knows."""
+    """Return the hexadecimal digest of a file's bytes; `algorithm` is a name in hashlib."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def pretty(tree: Mapping[str, Any]) -> bytes:
-    """JSON that a person can read, with sorted keys."""
+    """Encode as indented JSON with sorted keys."""
     return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def checksummed(tree: Mapping[str, Any], seal: str = CHECKSUM) -> bytes:
-    """The same with the digest of all else in it, by which `read_sealed` knows that nothing was changed."""
-    rest = {name: value for name, value in tree.items() if name != seal}
-    return pretty({**rest, seal: digest(rest)})
+def checksummed(tree: Mapping[str, Any], field: str = CHECKSUM) -> bytes:
+    """Encode as indented JSON with a checksum over the other fields in `field`, which `read_checksummed` verifies."""
+    rest = {name: value for name, value in tree.items() if name != field}
+    return pretty({**rest, field: digest(rest)})

@@ -1,4 +1,4 @@
-"""One image file as RGB pixels, or the reason why it cannot be read."""
+"""Decode an image file into RGB pixels, or return the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from daso.records import ImageArray
 
 LARGEST = 2**28  # pixels of an image
-WHOLE = 89_478_485  # pixels up to which an image is decoded whole; larger ones are first reduced, to save memory
+WHOLE = 89_478_485  # largest image in pixels that is decoded at full size; larger ones are reduced to save memory
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words of Pillow's and zlib's errors
-# Pillow's own limit is WHOLE, for the whole process; what is larger raises an error, see `decode`.
+DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words in errors of Pillow and zlib
+# Pillow's default limit for the process is WHOLE; a larger image raises an error, see `decode`.
 Image.MAX_IMAGE_PIXELS = LARGEST
 
 
 class Decoded(NamedTuple):
-    """An image, and what its file had of 16 bits."""
+    """Decoded image, and the largest values if its file has 16 bits."""
 
     pixels: ImageArray  # RGB uint8 (3, S, S)
     grey: int = 0  # largest value of a grey image of 16 bits
-    color: int = 0  # likewise of a color image, of which Pillow reads the upper 8 bits alone
+    color: int = 0  # likewise of a color image, of which Pillow reads only the upper 8 bits
 
 
 class UnreadableError(Exception):
-    """A file is not an image that can be read: `kind` is counted, `fix` is for its user."""
+    """Unreadable image file: errors are counted by `kind`, and the user is shown `fix`."""
 
     def __init__(self, kind: str, fix: str) -> None:
         super().__init__(f"{kind}; {fix}")
@@ -39,8 +39,8 @@ class UnreadableError(Exception):
 def decode(file: IO[bytes], size: int, bits: int = 16) -> Decoded:
     """Decode an image as viewers show it, resized to a square of `size` pixels, bilinear with antialiasing.
 
-    Upright by its EXIF, transparency over white, of an animation the first picture; width and height are resized each
-    by itself. Grey values of 16 bits are scaled from [0, 2^bits - 1]. Raises UnreadableError.
+    It is rotated by its EXIF orientation and transparent pixels become white; of an animation, the first frame is used.
+    The aspect ratio is not kept. Grey values of 16 bits are scaled from [0, 2^bits - 1]. Raises UnreadableError.
     """
     head = b""
     try:
@@ -48,7 +48,7 @@ def decode(file: IO[bytes], size: int, bits: int = 16) -> Decoded:
         file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)  # of metadata, which is not read
+            warnings.filterwarnings("ignore", category=UserWarning)  # about metadata, which is not used
             with Image.open(file) as image:
                 return _decoded(image, size, bits)
     except Exception as error:  # decoders raise errors of any type
@@ -56,7 +56,7 @@ def decode(file: IO[bytes], size: int, bits: int = 16) -> Decoded:
 
 
 def unreadable(error: Exception, head: bytes = b"?") -> UnreadableError:
-    """Return the reason for which a file that begins with `head` (12 bytes) cannot be read."""
+    """Return the reason why a file that begins with `head` (12 bytes) cannot be read."""
     text = str(error) or type(error).__name__
     if isinstance(error, UnreadableError):
         return error
@@ -80,14 +80,14 @@ def unreadable(error: Exception, head: bytes = b"?") -> UnreadableError:
 
 
 def bits_of(largest: int) -> int:
-    """Return the bits that values up to `largest` use: an even number from 8 to 16, as sensors have them."""
+    """Return the bits that values up to `largest` use: an even number from 8 to 16, the usual depths of sensors."""
     return max(8, math.ceil(largest.bit_length() / 2) * 2)
 
 
 def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
     if image.format == "TIFF" and image.getexif().get(ExifTags.Base.NewSubfileType, 0) & 1:
         raise UnreadableError("camera raw", "only its preview can be read; convert it to JPEG")
-    deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))  # the tiles are gone once it is loaded
+    deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))  # loading the image removes the tiles
     large = image.width * image.height > WHOLE
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     if large:
@@ -101,15 +101,18 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
     if shown.mode.startswith("I;16"):
         values = np.asarray(shown)
         grey = int(values.max())
-        scale, pieces = _scale(bits), np.array_split(values, 1 + values.size // 2**22)  # an index has 8 bytes a pixel
-        shown = Image.fromarray(np.concatenate([scale[piece] for piece in pieces]))  # Pillow's conversion clips at 255
+        scale, chunks = (
+            _scale(bits),
+            np.array_split(values, 1 + values.size // 2**22),
+        )  # the index takes 8 bytes a pixel
+        shown = Image.fromarray(np.concatenate([scale[chunk] for chunk in chunks]))  # Pillow's conversion clips at 255
     elif deep:
         color = int(max(high for _, high in _extrema(shown)[:3])) << 8 | 255
     if large:
         shown = _reduced(shown, size)
         shown.getexif()[ExifTags.Base.Orientation] = orientation
         shown = ImageOps.exif_transpose(shown)
-    if shown.has_transparency_data:  # the color of a transparent pixel is arbitrary; pages are white
+    if shown.has_transparency_data:  # transparent pixels have arbitrary colors; viewers show white
         colored = shown.convert("RGBA")
         shown = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
     rgb = shown.convert("RGB")
@@ -119,18 +122,18 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
 
 
 def _scale(bits: int) -> ImageArray:
-    """8 bits (65536,) of every value of 16 bits."""
+    """Return the 8-bit value of every 16-bit value: (65536,)."""
     scaled: ImageArray = np.rint(np.arange(2**16) * 255 / (2**bits - 1)).clip(0, 255).astype(np.uint8)
     return scaled
 
 
 def _extrema(image: Image.Image) -> tuple[tuple[int, int], ...]:
-    found = image.getextrema()
-    return found if isinstance(found[0], tuple) else (found,)  # type: ignore[return-value]
+    extrema = image.getextrema()
+    return extrema if isinstance(extrema[0], tuple) else (extrema,)  # type: ignore[return-value]
 
 
 def _reduced(image: Image.Image, size: int) -> Image.Image:
-    """Average blocks of pixels, so that some four times `size` of them are left on each side."""
+    """Average blocks of pixels, so that each side keeps about four times `size` pixels."""
     mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode in ("1", "P") else image.mode
     if image.mode != mode:
         image = image.convert(mode)

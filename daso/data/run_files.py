@@ -1,4 +1,4 @@
-"""A finished run as others read it: whole, and the run that they mean."""
+"""Files of a finished run, read with their checksums verified."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from daso.paths import rebuild_hint
 if TYPE_CHECKING:  # numpy is imported only where an array is read
     from numpy.typing import NDArray
 
-RESULT = "train.json"  # written last, with the digests of the others
-FORM = {"key": str, "files": dict}
+RESULT = "train.json"  # written last, with the digests of the other files
+SCHEMA = {"key": str, "files": dict}
 FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
 
 
 class FinishedRun(NamedTuple):
-    """What the last file of a run says."""
+    """A finished run: its folder and the content of `train.json`."""
 
     folder: Path
     result: dict[str, Any]
@@ -35,61 +35,61 @@ class FinishedRun(NamedTuple):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Its resolved configuration; raises DataError when the file is not the one that the run has left."""
+        """The resolved configuration; raises DataError if the file is missing, damaged or of another run."""
         path = self.folder / "config.json"
         try:
             tree: dict[str, Any] = json.loads(self.read(path.name))
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: not the configuration of a run ({error}); {rebuild_hint(path)}") from error
-        if wrong := schema_error(tree, {"run": str, "dataset": {"num_classes": COUNT}}):
-            raise DataError(f"{path}: not the configuration of a run ({wrong}); {rebuild_hint(path)}")
+        if mismatch := schema_error(tree, {"run": str, "dataset": {"num_classes": COUNT}}):
+            raise DataError(f"{path}: not the configuration of a run ({mismatch}); {rebuild_hint(path)}")
         return tree
 
     def arrays(self, *names: str) -> list[NDArray[Any]]:
-        """Arrays of `predictions.npz`; raises DataError where one is missing, damaged or no array of numbers."""
+        """Load arrays of `predictions.npz`; raises DataError if one is missing, damaged or not numeric."""
         import numpy as np
 
         path = self.folder / "predictions.npz"
         try:
-            with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as kept:
-                found = [kept[name] for name in names]
+            with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as archive:
+                arrays = [archive[name] for name in names]
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
-            raise DataError(f"{path}: does not hold {' and '.join(names)} ({error}); {rebuild_hint(path)}") from error
-        if not all(isinstance(array, np.ndarray) and array.dtype.kind in "iuf" for array in found):
-            raise DataError(f"{path}: {' and '.join(names)} are no numbers; {rebuild_hint(path)}")
-        return found
+            raise DataError(f"{path}: cannot read {' and '.join(names)} ({error}); {rebuild_hint(path)}") from error
+        if not all(isinstance(array, np.ndarray) and array.dtype.kind in "iuf" for array in arrays):
+            raise DataError(f"{path}: {' or '.join(names)} is not numeric; {rebuild_hint(path)}")
+        return arrays
 
     def held(self) -> list[str]:
-        """The names of all arrays of `predictions.npz`, in their order; raises DataError where it is no such file."""
+        """List the names of all arrays of `predictions.npz`; raises DataError if the file is missing or damaged."""
         import numpy as np
 
         path = self.folder / "predictions.npz"
         try:
-            with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as kept:
-                return list(kept)
+            with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as archive:
+                return list(archive)
         except (ValueError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
-            raise DataError(f"{path}: holds no arrays ({error}); {rebuild_hint(path)}") from error
+            raise DataError(f"{path}: not a readable archive of arrays ({error}); {rebuild_hint(path)}") from error
 
     def read(self, name: str) -> bytes:
-        """A file of the run; raises DataError when it is missing, damaged or another run's."""
+        """Read a file of the run; raises DataError if it is missing, damaged or of another run."""
         path = self.folder / name
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path}: not readable ({error.strerror}); {rebuild_hint(path)}") from error
         if hashlib.sha256(content).hexdigest() != self.result.get("files", {}).get(name):
-            raise DataError(f"{path}: damaged, or of another run: not the digest in {RESULT}; {rebuild_hint(path)}")
+            raise DataError(f"{path}: damaged or of another run: checksum differs from {RESULT}; {rebuild_hint(path)}")
         return content
 
 
 def load_finished_run(folder: Path, key: str | None = None, name: str | None = None) -> FinishedRun:
-    """The finished run in a folder; raises DataError when there is none, or it has not this key or this name."""
+    """Load the finished run of a folder; raises DataError if it is missing or has another key or name."""
     path = folder / RESULT
     run = FinishedRun(folder, read_checksummed(path, "result of a run"))
-    if wrong := schema_error(run.result, FORM):
-        raise DataError(f"{path}: not the result of a run ({wrong}); {rebuild_hint(path)}")
+    if mismatch := schema_error(run.result, SCHEMA):
+        raise DataError(f"{path}: not the result of a run ({mismatch}); {rebuild_hint(path)}")
     if name not in (None, run.result.get("run")):
-        raise DataError(f"{path}: is the result of {run.result.get('run')}; {rebuild_hint(path)}")
+        raise DataError(f"{path}: expected the result of {name}, got {run.result.get('run')}; {rebuild_hint(path)}")
     if key not in (None, run.key):
-        raise DataError(f"{folder}: is the run {run.key}, not {key} that params/ and code make; {rebuild_hint(path)}")
+        raise DataError(f"{folder}: stale: its key is {run.key}, params/ and code give {key}; {rebuild_hint(path)}")
     return run

@@ -1,7 +1,7 @@
-"""The images of a dataset on disk: memory-mapped arrays, or lossless WebP of the rows that a bundle carries.
+"""Stores: images of a dataset on disk, as memory-mapped arrays or, in a bundle, as lossless WebP of the needed rows.
 
-A folder holds `<part>_images.npy`, uint8 (n, 3, H, W), `<part>_labels.npy`, int64 (n,) with -1 where unknown, and
-`manifest.json`, which is written last: without it there is no store. A bundled one has `<part>.zip` for the images.
+A folder holds `<part>_images.npy`, uint8 (n, 3, H, W), `<part>_labels.npy`, int64 (n,), -1 where unknown, and
+`manifest.json`, which is written last: a folder without it is not a store. In a bundle, `<part>.zip` holds the images.
 """
 
 from __future__ import annotations
@@ -18,106 +18,108 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from daso.data.files import atomic_write, checksummed, digest, locked, read_checksummed
-from daso.data.mapped import keep, reserve
+from daso.data.files import atomic_write, checksummed, digest, lock_folder, read_checksummed
+from daso.data.memmap import create_array, finish_array
 from daso.errors import DataError
 from daso.paths import rebuild_hint
 from daso.records import ImageArray, IntArray
 
 MANIFEST = "manifest.json"
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
-CHECKSUM = "manifest_sha256"  # `sha256` is that of the images, wherever they come from
-NEEDED = ("train", "test")
+CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
+REQUIRED = ("train", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """What the manifest says of a store, its labels, and where its images lie."""
+    """Store of a dataset: the content of its manifest, its labels, and access to its images."""
 
     folder: Path
     dataset: str
     classes: tuple[str, ...]
     image_size: int
-    source: Mapping[str, Any]  # what it was made from
-    sha256: str  # over the class names and the parts
+    source: Mapping[str, Any]  # the source that was read: kind, origin, digest
+    sha256: str  # of the class names and the parts
     parts: Mapping[str, Mapping[str, Any]]
-    known: Mapping[str, IntArray]  # labels by part
+    labels_by_part: Mapping[str, IntArray]
 
     @property
     def images_total(self) -> int:
-        """Images of all parts."""
+        """Number of images of all parts."""
         return sum(int(part["images"]) for part in self.parts.values())
 
     def labels(self, part: str) -> IntArray:
-        """Labels (n,) of a part, -1 where unknown; read-only."""
-        return self.known[part]
+        """Return the labels (n,) of a part, -1 where unknown; read-only."""
+        return self.labels_by_part[part]
 
     def mapped(self, part: str) -> bool:
-        """Whether the images of a part are a memory-mapped array, of which any rows are read without the others."""
+        """Return True if a part's images are a memory-mapped array, from which single rows can be read."""
         return (self.folder / f"{part}_images.npy").exists()
 
     def images(self, part: str, rows: Sequence[int] | IntArray | None = None) -> ImageArray:
-        """Images uint8 (n, 3, H, W) of these rows of a part, or of all of them, which stay on disk until used.
+        """Return the images uint8 (n, 3, H, W) of some rows of a part, or of all, memory-mapped where possible.
 
-        Raises DataError when a row is none of the part's, or is not among those that a bundle carries.
+        Raises DataError if a row is out of range or missing in a bundle.
         """
-        wanted = None if rows is None else np.asarray(rows, dtype=np.int64).reshape(-1)
+        index = None if rows is None else np.asarray(rows, dtype=np.int64).reshape(-1)
         total = self.parts[part]["images"]
-        if wanted is not None and wanted.size and not 0 <= wanted.min() <= wanted.max() < total:
-            outside = wanted.min() if wanted.min() < 0 else wanted.max()
-            raise DataError(f"{self.folder}: there is no row {outside} of {part}, which has {total} images")
+        if index is not None and index.size and not 0 <= index.min() <= index.max() < total:
+            outside = index.min() if index.min() < 0 else index.max()
+            raise DataError(f"{self.folder}: {part} row {outside} is out of range, the part has {total} images")
         if self.mapped(part):
-            images: ImageArray = _array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
-            return images if wanted is None else images[wanted]
-        return self._unpacked(part, np.arange(total) if wanted is None else wanted)
+            images: ImageArray = _open_array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
+            return images if index is None else images[index]
+        return self._decoded(part, np.arange(total) if index is None else index)
 
     def present(self, part: str) -> IntArray:
-        """The rows (m,) of a part whose images are here, ascending: all of them but in a bundle."""
+        """Return the rows (m,) of a part whose images are present, ascending: all, except in a bundle."""
         if self.mapped(part):
             return np.arange(self.parts[part]["images"], dtype=np.int64)
-        with _opened(self.folder / f"{part}.zip") as archive:
+        with _open_zip(self.folder / f"{part}.zip") as archive:
             return np.array(sorted(int(Path(name).stem) for name in archive.namelist()), dtype=np.int64)
 
     def _shape(self, part: str) -> tuple[int, ...]:
         return (self.parts[part]["images"], 3, self.image_size, self.image_size)
 
-    def _unpacked(self, part: str, rows: IntArray) -> ImageArray:
+    def _decoded(self, part: str, rows: IntArray) -> ImageArray:
         path, shape = self.folder / f"{part}.zip", self._shape(part)[1:]
         images = np.empty((len(rows), *shape), dtype=np.uint8)
-        with _opened(path) as archive:
+        with _open_zip(path) as archive:
             for i, row in enumerate(rows.tolist()):
                 try:
                     with Image.open(io.BytesIO(archive.read(f"{row}.webp"))) as image:
                         pixels = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
                 except KeyError:
                     raise DataError(
-                        f"{path}: the image of row {row} is not in this bundle; pack the run that needs it"
+                        f"{path}: row {row} is missing in this bundle; bundle the run that needs it"
                     ) from None
                 except (OSError, zipfile.BadZipFile) as error:
                     raise DataError(f"{path}: {row}.webp is damaged ({error}); copy the bundle again") from error
                 if pixels.shape != shape:
-                    raise DataError(f"{path}: {row}.webp has shape {pixels.shape}, the manifest says {shape}")
+                    raise DataError(
+                        f"{path}: {row}.webp expected shape {shape}, got {pixels.shape}; copy the bundle again"
+                    )
                 images[i] = pixels
         return images
 
 
 def write_store(folder: Path, dataset: str, classes: Sequence[str], parts: Parts, source: Mapping[str, Any]) -> Store:
-    """Write images uint8 (n, 3, S, S) and labels int64 (n,) of each part; a killed write leaves no store.
+    """Write the images uint8 (n, 3, S, S) and labels int64 (n,) of each part; a killed write leaves no store.
 
-    `source` says what they were made from and is kept as it is. Raises DataError when train or test is missing or
-    empty, or a part's arrays do not fit each other, the other parts or the classes.
+    `source` describes their origin and is stored unchanged. Raises DataError if train or test is missing or empty, or
+    if a part's arrays do not match each other, the other parts or the classes.
     """
-    _common_size(dataset, classes, parts)  # before there is a folder
+    _common_size(dataset, classes, parts)  # raises before the folder is created
     with Writer(folder) as writer:
         return writer.write(dataset, classes, parts, source)
 
 
 class Writer:
-    """Writes the store of a folder, of which no other process writes one meanwhile."""
+    """Writer of the store of a folder, under the folder's lock."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reserved = dict[str, Path]()  # part -> file that its images are written into
+        self.reserved = dict[str, Path]()  # part -> file of its images, created by `reserve`
         self._lock, self._locked = ExitStack(), False
 
     def __enter__(self) -> Writer:
@@ -126,40 +128,41 @@ class Writer:
     def __exit__(self, *error: Any) -> None:
         for path in self.reserved.values():
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # a folder that holds nothing goes too
+        with suppress(OSError):  # an empty folder is removed too
             self.folder.rmdir()
         self._lock.close()
         self._locked = False
 
-    def _hold(self) -> None:
-        """Lock the folder, which is made here: a source that cannot be read leaves none."""
+    def _acquire_lock(self) -> None:
+        """Lock the folder, which is created only now, so that a source that cannot be read leaves no folder."""
         if not self._locked:
-            self._lock.enter_context(locked(self.folder))
+            self._lock.enter_context(lock_folder(self.folder))
             self._locked = True
 
     def reserve(self, part: str, shape: tuple[int, ...]) -> ImageArray:
-        """Map a file for the images of a part, uint8 (n, 3, S, S); `write` keeps it, or its first rows, as it is."""
-        self._hold()
+        """Map a file for the images of a part, uint8 (n, 3, S, S); `write` keeps the file, cut to the rows it gets."""
+        self._acquire_lock()
         self.reserved[part] = self.folder / f"{part}_images.npy.part"
-        return reserve(self.reserved[part], shape)
+        return create_array(self.reserved[part], shape)
 
     def write(
         self, dataset: str, classes: Sequence[str], parts: Parts, source: Mapping[str, Any], **more: Any
     ) -> Store:
-        """See `write_store`; what of `more` is not empty is kept in the manifest too."""
+        """Write the store, see `write_store`; nonempty values of `more` become further fields of the manifest."""
         folder, size = self.folder, _common_size(dataset, classes, parts)
-        self._hold()
-        (folder / MANIFEST).unlink(missing_ok=True)  # an older store ends here
+        self._acquire_lock()
+        (folder / MANIFEST).unlink(missing_ok=True)  # from here on the older store is gone
         records = {}
         for part, (images, labels) in parts.items():
             (folder / f"{part}.zip").unlink(missing_ok=True)
-            pixels, known = np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype="<i8")
+            pixels, known_labels = np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype="<i8")
             if part in self.reserved:
-                keep(self.reserved.pop(part), images, folder / f"{part}_images.npy")
+                finish_array(self.reserved.pop(part), images, folder / f"{part}_images.npy")
             else:
                 _save(folder / f"{part}_images.npy", pixels)
-            _save(folder / f"{part}_labels.npy", known)
-            records[part] = {"images": len(images), "images_sha256": _sha256(pixels), "labels_sha256": _sha256(known)}
+            _save(folder / f"{part}_labels.npy", known_labels)
+            digests = {"images_sha256": _sha256(pixels), "labels_sha256": _sha256(known_labels)}
+            records[part] = {"images": len(images), **digests}
         manifest = {
             "dataset": dataset,
             "classes": list(classes),
@@ -175,19 +178,19 @@ class Writer:
 
 
 def load_store(folder: Path) -> Store:
-    """The store in a folder, its labels checked against the manifest, its images not yet read.
+    """Load the store of a folder and check its labels against the manifest; the images are not read yet.
 
-    Raises DataError when there is none, or when a file is missing, has another shape or other labels.
+    Raises DataError if the store or one of its files is missing, or if a file has another shape or other labels.
     """
     path = folder / MANIFEST
     if not path.exists():
-        raise DataError(f"{folder}: there is no store (no {MANIFEST}); make it with `snakemake {folder}/{MANIFEST}`")
-    tree = read_checksummed(path, "manifest", _again(folder), CHECKSUM)
+        raise DataError(f"{folder}: missing store (no {MANIFEST}); create it with `snakemake {folder}/{MANIFEST}`")
+    tree = read_checksummed(path, "manifest", _rebuild_hint(folder), CHECKSUM)
     try:
-        parts = {part: dict(tree["parts"][part]) for part in (*NEEDED, *sorted(set(tree["parts"]) - set(NEEDED)))}
+        parts = {part: dict(tree["parts"][part]) for part in (*REQUIRED, *sorted(set(tree["parts"]) - set(REQUIRED)))}
         if tree["sha256"] != digest({"classes": tree["classes"], "parts": parts}):
-            raise DataError(f"{path}: its digest is not that of its classes and parts; {_again(folder)}")
-        known = {part: _labels(folder, part, record) for part, record in parts.items()}
+            raise DataError(f"{path}: sha256 does not match its classes and parts; {_rebuild_hint(folder)}")
+        labels = {part: _load_labels(folder, part, record) for part, record in parts.items()}
         store = Store(
             folder=folder,
             dataset=tree["dataset"],
@@ -196,25 +199,27 @@ def load_store(folder: Path) -> Store:
             source=tree["source"],
             sha256=tree["sha256"],
             parts=parts,
-            known=known,
+            labels_by_part=labels,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a manifest of a store ({error!r}); {_again(folder)}") from error
+        raise DataError(f"{path}: not a manifest of a store ({error!r}); {_rebuild_hint(folder)}") from error
     for part in parts:
-        _look(store, part)
+        _check_images(store, part)
     return store
 
 
 def verify_store(folder: Path) -> Store:
-    """The store in a folder, all its images read and their digests compared; raises DataError at the first difference.
+    """Load the store of a folder and check the digests of all its images; raises DataError at the first difference.
 
-    The zips of a bundle have digests of their own, which `bundle.read_bundle` has compared.
+    The zips of a bundle are skipped: `bundle.read_bundle` checks their digests.
     """
     store = load_store(folder)
     for part in filter(store.mapped, store.parts):
-        path, said = folder / f"{part}_images.npy", store.parts[part]["images_sha256"]
-        if (found := _sha256(np.ascontiguousarray(store.images(part)))) != said:
-            raise DataError(f"{path}: the images have SHA-256 {found}, the manifest says {said}; {_again(folder)}")
+        path, expected = folder / f"{part}_images.npy", store.parts[part]["images_sha256"]
+        if (actual := _sha256(np.ascontiguousarray(store.images(part)))) != expected:
+            raise DataError(
+                f"{path}: SHA-256 of the images: expected {expected}, got {actual}; {_rebuild_hint(folder)}"
+            )
     return store
 
 
@@ -224,61 +229,65 @@ def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
 
 
 def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
-    """The width and height of all images; raises DataError when something does not fit."""
+    """Return the width and height of all images; raises DataError for inconsistent parts."""
     sizes = set()
-    for part in (*NEEDED, *parts):
+    for part in (*REQUIRED, *parts):
         if part not in parts or not len(parts[part][0]):
-            raise DataError(f"{dataset}: there are no {part} images")
+            raise DataError(f"{dataset}: missing {part} images")
         images, labels = parts[part]
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
-            raise DataError(f"{dataset}: {part} images are {images.dtype} {images.shape}, not uint8 (n, 3, S, S)")
+            raise DataError(f"{dataset}: {part} images: expected uint8 (n, 3, S, S), got {images.dtype} {images.shape}")
         if labels.shape != images.shape[:1] or labels.dtype.kind != "i":
-            raise DataError(f"{dataset}: {len(images)} {part} images have {labels.dtype} labels {labels.shape}")
+            raise DataError(
+                f"{dataset}: {part} labels: expected integers of shape ({len(images)},), "
+                f"got {labels.dtype} {labels.shape}"
+            )
         if labels.min() < -1 or labels.max() >= len(classes):
             raise DataError(
-                f"{dataset}: {part} labels reach from {labels.min()} to {labels.max()}, classes are {len(classes)}"
+                f"{dataset}: {part} labels: expected -1 to {len(classes) - 1}, got {labels.min()} to {labels.max()}"
             )
         sizes.add(images.shape[2])
     if len(sizes) > 1:
-        raise DataError(f"{dataset}: images of sizes {sorted(sizes)}; all parts must have one size")
+        raise DataError(f"{dataset}: images of sizes {sorted(sizes)}; all parts need the same size")
     return int(sizes.pop())
 
 
-def _labels(folder: Path, part: str, record: Mapping[str, Any]) -> IntArray:
+def _load_labels(folder: Path, part: str, record: Mapping[str, Any]) -> IntArray:
     path = folder / f"{part}_labels.npy"
-    labels: IntArray = np.array(_array(path, (record["images"],), np.dtype("<i8")))
+    labels: IntArray = np.array(_open_array(path, (record["images"],), np.dtype("<i8")))
     if _sha256(labels) != record["labels_sha256"]:
-        raise DataError(f"{path}: SHA-256 is not the manifest's; {_again(folder)}")
+        raise DataError(f"{path}: SHA-256 differs from {MANIFEST}; {_rebuild_hint(folder)}")
     labels.setflags(write=False)
     return labels
 
 
-def _look(store: Store, part: str) -> None:
-    """Raise DataError unless the images of a part are there with the shape that the manifest says."""
+def _check_images(store: Store, part: str) -> None:
+    """Raise DataError unless a part's images are present, with the shape in the manifest."""
     if store.mapped(part):
         store.images(part)
     elif not (store.folder / f"{part}.zip").exists():
-        raise DataError(f"{store.folder}: {part}_images.npy is missing; {_again(store.folder)}")
+        raise DataError(f"{store.folder}/{part}_images.npy: missing; {_rebuild_hint(store.folder)}")
 
 
-def _array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """A memory-mapped array of this shape and type; raises DataError when the file holds no such thing."""
+def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Memory-map an array; raises DataError if the file is unreadable or has another shape or type."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable array ({error}); {_again(path.parent)}") from error
+        raise DataError(f"{path}: not a readable array ({error}); {_rebuild_hint(path.parent)}") from error
     if array.shape != shape or array.dtype != dtype:
         raise DataError(
-            f"{path}: {array.dtype} {array.shape}, the manifest says {dtype} {shape}; {_again(path.parent)}"
+            f"{path}: expected {dtype} {shape} of {MANIFEST}, got {array.dtype} {array.shape}; "
+            f"{_rebuild_hint(path.parent)}"
         )
     return array
 
 
-def _again(folder: Path) -> str:
+def _rebuild_hint(folder: Path) -> str:
     return rebuild_hint(folder / MANIFEST, delete=folder)
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:

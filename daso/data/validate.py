@@ -1,20 +1,21 @@
-"""What a JSON object must look like before anybody relies on it.
+"""Schemas of JSON objects.
 
-A form is a type (str, bool, dict, list), a Number, a text that must be this one, a list with the form of every element,
-a mapping of needed keys to forms (others may be there too), or OneOf several.
+A schema is a type (str, bool, dict, list), a Number, a text (that value alone), a list with the schema of every
+element, a mapping of required keys to schemas (further keys are allowed), or OneOf several schemas.
 """
 
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-WORDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
+TYPE_NAMES = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
 
 
 class Number(NamedTuple):
-    """A finite number in a closed interval."""
+    """Schema of a finite number in a closed interval."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -25,49 +26,49 @@ class Number(NamedTuple):
         return f"{'an integer' if self.whole else 'a number'}{limits if self.low > -math.inf else ''}"
 
     def accepts(self, value: object) -> bool:
-        """Whether it is such a number."""
-        fits = isinstance(value, int) or (isinstance(value, float) and not self.whole and math.isfinite(value))
-        return fits and not isinstance(value, bool) and self.low <= value <= self.high  # type: ignore[operator]
+        """Return True if the value is such a number."""
+        numeric = isinstance(value, int) or (isinstance(value, float) and not self.whole and math.isfinite(value))
+        return numeric and not isinstance(value, bool) and self.low <= value <= self.high  # type: ignore[operator]
 
 
 class OneOf(NamedTuple):
-    """Any of some forms; what is said of a value that fits none is said of the first."""
+    """Schema of a value that matches any of several; the error of a value that matches none is the first one's."""
 
-    forms: tuple[Any, ...]
+    schemas: tuple[Any, ...]
 
 
 NUMBER, COUNT = Number(), Number(0, whole=True)
 
 
-def schema_error(tree: object, form: Any, key: str = "") -> str | None:
-    """The first thing in a tree that is not of a form, as `protocol.steps is not an integer`; None: all is right."""
-    if isinstance(form, OneOf):
-        found = [schema_error(tree, each, key) for each in form.forms]
-        return None if None in found else found[0]
-    if isinstance(form, Mapping):
-        return _inside(tree, form, key)
-    if isinstance(form, list):
+def schema_error(tree: object, schema: Any, key: str = "") -> str | None:
+    """Return the first mismatch, such as `protocol.steps: expected an integer, got 'x'`; None if the tree is valid."""
+    if isinstance(schema, OneOf):
+        errors = [schema_error(tree, each, key) for each in schema.schemas]
+        return None if None in errors else errors[0]
+    if isinstance(schema, Mapping):
+        return _mapping_error(tree, schema, key)
+    if isinstance(schema, list):
         if not isinstance(tree, list):
-            return _says(key, WORDS[list])
-        return next(filter(None, (schema_error(part, form[0], f"{key}[{i}]") for i, part in enumerate(tree))), None)
-    if isinstance(form, Number):
-        return None if form.accepts(tree) else _says(key, str(form))
-    if isinstance(form, type):
-        return None if isinstance(tree, form) else _says(key, WORDS[form])
-    return None if tree == form else _says(key, f"'{form}'")
+            return _message(key, TYPE_NAMES[list], tree)
+        return next(filter(None, (schema_error(item, schema[0], f"{key}[{i}]") for i, item in enumerate(tree))), None)
+    if isinstance(schema, Number):
+        return None if schema.accepts(tree) else _message(key, str(schema), tree)
+    if isinstance(schema, type):
+        return None if isinstance(tree, schema) else _message(key, TYPE_NAMES[schema], tree)
+    return None if tree == schema else _message(key, f"'{schema}'", tree)
 
 
-def _inside(tree: object, form: Mapping[str, Any], key: str) -> str | None:
+def _mapping_error(tree: object, schema: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(tree, dict):
-        return _says(key, WORDS[dict])
-    for name, part in form.items():
-        inner = f"{key}.{name}" if key else name
+        return _message(key, TYPE_NAMES[dict], tree)
+    for name, inner_schema in schema.items():
+        inner_key = f"{key}.{name}" if key else name
         if name not in tree:
-            return f"{inner} is missing"
-        if wrong := schema_error(tree[name], part, inner):
-            return wrong
+            return f"{inner_key} is missing"
+        if error := schema_error(tree[name], inner_schema, inner_key):
+            return error
     return None
 
 
-def _says(key: str, what: str) -> str:
-    return f"{key or 'it'} is not {what}"
+def _message(key: str, expected: str, value: object) -> str:
+    return f"{key or 'content'}: expected {expected}, got {reprlib.repr(value)}"

@@ -1,4 +1,4 @@
-"""Real images, and the same operations by Pillow itself."""
+"""Fixtures: images, and the reference operations in Pillow."""
 
 import io
 import zipfile
@@ -14,7 +14,7 @@ from tools.bench.pillow import OPERATIONS, cutout, flip_crop
 
 
 def tiles(photo, size):
-    """All whole squares of an array (H, W, 3): uint8 (n, 3, size, size)."""
+    """Cut an array (H, W, 3) into complete squares: uint8 (n, 3, size, size)."""
     rows, columns = photo.shape[0] // size, photo.shape[1] // size
     grid = photo[: rows * size, : columns * size].reshape(rows, size, columns, size, 3)
     return torch.from_numpy(np.ascontiguousarray(grid.transpose(0, 2, 4, 1, 3).reshape(-1, 3, size, size)))
@@ -22,13 +22,13 @@ def tiles(photo, size):
 
 @pytest.fixture(scope="session")
 def photo_tiles():
-    """Squares of two photographs at full, half and quarter size: a function of their side, uint8 (n, 3, side, side)."""
+    """`photo_tiles(side)`: squares of two photographs at full, half and quarter size, uint8 (n, 3, side, side)."""
 
     def cut(side):
         parts = []
         for photo in load_sample_images().images:
             parts.append(tiles(photo, side))
-            parts += [tiles(photo[y::2, x::2], side) for y in range(2) for x in range(2)]  # sharper than life
+            parts += [tiles(photo[y::2, x::2], side) for y in range(2) for x in range(2)]  # aliased, so very sharp
             whole = Image.fromarray(photo)
             parts += [tiles(np.asarray(whole.resize((640 // k, 427 // k))), side) for k in (2, 4)]
         return torch.cat(parts)
@@ -38,7 +38,7 @@ def photo_tiles():
 
 @pytest.fixture(scope="session")
 def cifar_images(cifar10_zip):
-    """5,040 images of CIFAR-10's test part, from all classes: uint8 (5040, 3, 32, 32)."""
+    """5,040 test images of CIFAR-10, from all classes: uint8 (5040, 3, 32, 32)."""
     with zipfile.ZipFile(cifar10_zip) as archive:
         names = sorted(name for name in archive.namelist() if name.startswith("test/") and name.endswith(".webp"))
         parts = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names[:10000:2]]
@@ -48,14 +48,14 @@ def cifar_images(cifar10_zip):
 
 @pytest.fixture(scope="session")
 def digits():
-    """1,797 digits of 8 x 8 pixels, three equal channels: uint8 (1797, 3, 8, 8)."""
+    """1,797 digits of 8 x 8 pixels with three equal channels: uint8 (1797, 3, 8, 8)."""
     images = np.round(load_digits().images * 255 / 16).astype(np.uint8)
     return torch.from_numpy(np.repeat(images[:, None], 3, axis=1))
 
 
 @pytest.fixture(scope="session")
 def odd_images():
-    """Images at which histograms break: of one value, of two, of few, of all extremes; uint8 (n, 3, 32, 32)."""
+    """Edge cases of histograms: images of one, two or few values and of extremes only; uint8 (n, 3, 32, 32)."""
     generator = torch.Generator().manual_seed(0)
 
     def random(high):
@@ -71,12 +71,12 @@ def odd_images():
 
 @pytest.fixture(scope="session")
 def reference():
-    """RandAugment's pool in Pillow, with the conventions of FixMatch's authors: (image, level 1..9, sign) -> image."""
+    """RandAugment's pool in Pillow, as in the code of FixMatch: (image, level 1..9, sign) -> image."""
     return OPERATIONS
 
 
 class Pillow:
-    """Between packed tensors and Pillow's images, and the parts of a view around RandAugment."""
+    """Conversions between packed tensors and Pillow images, and the operations of a view besides RandAugment."""
 
     @staticmethod
     def image(packed):

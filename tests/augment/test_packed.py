@@ -9,12 +9,12 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
 
 
 def every_value():
-    """Every value in every channel: (1, 3, 16, 16)."""
+    """Return an image with every value in every channel: (1, 3, 16, 16)."""
     values = torch.arange(256, dtype=torch.uint8).view(16, 16)
     return torch.stack([values, values.flip(0), values.t()])[None]
 
 
-def test_red_lies_lowest():
+def test_red_is_the_lowest_byte():
     image = torch.tensor([1, 2, 255], dtype=torch.uint8).view(1, 3, 1, 1)
     packed = pack(image)
     assert packed.dtype == torch.int32
@@ -26,7 +26,7 @@ def test_unpack_undoes_pack(digits):
     assert torch.equal(unpack(pack(every_value())[:, None]), every_value()[:, None])
 
 
-def test_normalize_is_the_formula_in_float32_to_the_last_bit():
+def test_normalize_is_bit_identical_to_the_formula_in_float32():
     images = every_value()
     column = (3, 1, 1)
     expected = (images.float() / torch.tensor(255.0) - torch.tensor(MEAN).view(column)) / torch.tensor(STD).view(column)
@@ -43,7 +43,7 @@ def test_normalize_by_hand():
         torch.testing.assert_close(channel, torch.full_like(channel, expected))
 
 
-def test_normalize_leaves_its_argument():
+def test_normalize_does_not_change_its_argument():
     packed = pack(every_value())
     before = packed.clone()
     Normalize(MEAN, STD)(packed)
@@ -52,6 +52,6 @@ def test_normalize_leaves_its_argument():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_normalize_is_the_same_on_both_devices():
+def test_normalize_is_bit_identical_on_cpu_and_gpu():
     packed = pack(every_value())
     assert torch.equal(Normalize(MEAN, STD).to("cuda")(packed.cuda()).cpu(), Normalize(MEAN, STD)(packed))

@@ -6,7 +6,7 @@ from daso.augment.packed import pack, unpack
 
 
 def grey(rows):
-    """An image of three equal channels, packed."""
+    """Return a packed image of three equal channels."""
     image = torch.tensor(rows, dtype=torch.uint8)
     return pack(image.expand(1, 3, *image.shape))
 
@@ -18,7 +18,7 @@ def apply(name, image, value):
     return result[0].tolist()
 
 
-def test_solarize_inverts_from_the_threshold_on():
+def test_solarize_inverts_values_at_or_above_the_threshold():
     """230 is below 231; 255 - 231 = 24."""
     assert apply("solarize", grey([[230, 231, 255, 0]]), 231.0) == [[230, 24, 0, 0]]
 
@@ -29,28 +29,28 @@ def test_posterize_keeps_high_bits():
     assert apply("posterize", grey([[255, 16, 15, 129]]), 7.0) == [[254, 16, 14, 128]]
 
 
-def test_autocontrast_stretches():
+def test_autocontrast_stretches_to_the_full_range():
     """From 50..150 to 0..255: (75 - 50) * 2.55 = 63.75, truncated."""
     assert apply("autocontrast", grey([[50, 75, 150, 100]]), 0.0) == [[0, 63, 255, 127]]
 
 
-def test_brightness_truncates():
+def test_brightness_truncates_to_integers():
     """255 * 0.5 = 127.5, 3 * 0.5 = 1.5."""
     assert apply("brightness", grey([[255, 3, 0, 100]]), 0.5) == [[127, 1, 0, 50]]
 
 
-def test_contrast_goes_to_the_rounded_mean():
+def test_contrast_blends_with_the_rounded_mean():
     """Mean of 0 0 0 10 is 2.5, rounded 3: 3 + 0.5 (0 - 3) = 1.5, 3 + 0.5 (10 - 3) = 6.5."""
     assert apply("contrast", grey([[0, 0], [0, 10]]), 0.5) == [[1, 1], [1, 6]]
 
 
-def test_color_takes_colour_away():
+def test_color_blends_with_luma():
     """Pure red has luma (19595 * 255 + 32768) >> 16 = 76: 76 + 0.5 (255 - 76) = 165.5, 76 + 0.5 (0 - 76) = 38."""
     red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
     assert unpack(photometric.color(pack(red), torch.tensor([0.5]))).flatten().tolist() == [165, 38, 38]
 
 
-def test_sharpness_smooths_the_inside_only():
+def test_sharpness_keeps_the_border():
     """A white dot on black: 5 * 255 / 13 = 98.08 -> 98; halfway to 255: 98 + 0.5 * 157 = 176.5."""
     rows = [[0] * 3, [0, 255, 0], [0] * 3]
     assert apply("sharpness", grey(rows), 0.5) == [[0] * 3, [0, 176, 0], [0] * 3]
@@ -63,12 +63,12 @@ def test_equalize_by_hand():
 
 
 @pytest.mark.parametrize("name", ["equalize", "autocontrast"])
-def test_a_flat_image_stays(name):
+def test_a_flat_image_is_unchanged(name):
     assert apply(name, grey([[7] * 32] * 32), 0.0) == [[7] * 32] * 32
 
 
 @pytest.mark.parametrize("name", ["brightness", "color", "contrast", "sharpness"])
-def test_factor_one_leaves_the_image(name, digits):
+def test_factor_one_keeps_the_image(name, digits):
     images = pack(digits[:50])
     assert torch.equal(getattr(photometric, name)(images, torch.ones(50)), images)
 
@@ -78,7 +78,7 @@ def test_factor_one_leaves_the_image(name, digits):
     [("autocontrast", 0), ("brightness", 0.5), ("color", 0.5), ("contrast", 0.5), ("equalize", 0), ("posterize", 4)]
     + [("sharpness", 0.5), ("solarize", 128)],
 )
-def test_the_fourth_byte_stays_empty_and_the_argument_as_it_was(name, value, odd_images):
+def test_the_fourth_byte_stays_zero_and_the_argument_unchanged(name, value, odd_images):
     images = pack(odd_images)
     before = images.clone()
     result = getattr(photometric, name)(images, torch.full((len(images),), float(value)))

@@ -1,4 +1,4 @@
-"""Every operation, level and sign against Pillow: not one pixel may differ."""
+"""Every operation, level and sign is bit-identical to Pillow."""
 
 import itertools
 
@@ -14,61 +14,61 @@ CASES = list(itertools.product(range(14), range(9), range(2)))  # operation, lev
 
 
 def differing(images, reference, pillow, repeat=1):
-    """Cases in which the batch and Pillow disagree; all are tried `repeat` times, on one image after the other."""
+    """Return the cases in which batch and Pillow differ; all are run `repeat` times, over the images in turn."""
     cases = CASES * repeat
     packed = pack(images[torch.arange(len(cases)) % len(images)])
     pool = RandAugment(OPS, packed.shape[-1])
     op, level, sign = torch.tensor(cases).t()
     result = packed.clone()
-    pool.operate(result, pool.kernel[op], pool.value[op, level, sign])
-    wrong = []
+    pool.apply(result, pool.kernel[op], pool.value[op, level, sign])
+    mismatches = []
     for case, before, after in zip(cases, packed, result, strict=True):
         expected = reference[OPS[case[0]]](pillow.image(before), case[1] + 1, (1, -1)[case[2]])
         if not torch.equal(after, pillow.packed(expected)):
-            wrong.append((OPS[case[0]], *case[1:]))
-    return wrong
+            mismatches.append((OPS[case[0]], *case[1:]))
+    return mismatches
 
 
-def test_the_pool_is_that_of_the_reference(reference):
+def test_pool_equals_the_reference_pool(reference):
     assert sorted(OPS) == sorted(reference)
 
 
-def test_photographs(photo_tiles, reference, pillow):
-    """20 images for every case, 5,040 in all; 997 is prime, so that an image meets another case in each round."""
+def test_photographs_equal_pillow(photo_tiles, reference, pillow):
+    """20 images for every case, 5,040 in all; 997 is prime, so each round pairs an image with another case."""
     images = photo_tiles(32)
     assert len(images) > 1000
     assert not differing(images[:997], reference, pillow, repeat=20)
 
 
 @pytest.mark.parametrize("size", [5, 8, 31, 96])
-def test_photographs_of_other_sizes(photo_tiles, reference, pillow, size):
+def test_photographs_of_other_sizes_equal_pillow(photo_tiles, reference, pillow, size):
     images = photo_tiles(size)
     assert not differing(images[::2][:499], reference, pillow, repeat=3)
 
 
-def test_digits(digits, reference, pillow):
+def test_digits_equal_pillow(digits, reference, pillow):
     assert not differing(digits, reference, pillow, repeat=7)
 
 
-def test_odd_images(odd_images, reference, pillow):
+def test_odd_images_equal_pillow(odd_images, reference, pillow):
     """157 is prime: ten rounds of the cases, each with other images."""
     assert not differing(odd_images[:157], reference, pillow, repeat=10)
 
 
 @pytest.mark.slow
-def test_every_odd_image_meets_every_case(odd_images, reference, pillow):
+def test_every_odd_image_equals_pillow_in_every_case(odd_images, reference, pillow):
     for shift in range(0, len(odd_images), 2):
         assert not differing(odd_images.roll(shift, 0)[:157], reference, pillow)
 
 
-def test_cifar(cifar_images, reference, pillow):
+def test_cifar_equals_pillow(cifar_images, reference, pillow):
     """5,040 images, 20 for every case."""
     assert len(cifar_images) == 5040
     assert not differing(cifar_images, reference, pillow, repeat=20)
 
 
-def test_parameters_of_the_table():
-    """The table of Sohn et al. 2020's code: M = 10, levels 1..9."""
+def test_parameters_equal_the_published_table():
+    """Table in the code of Sohn et al. 2020: M = 10, levels 1..9."""
     pool = RandAugment(OPS, 32)
 
     def values(name):
@@ -85,19 +85,19 @@ def test_parameters_of_the_table():
     assert amounts["translate_x"] == amounts["translate_y"] == [0, 1, 2, 3, 4, 5, 6, 7, 8]
 
 
-def test_an_unknown_operation_names_the_nearest():
-    with pytest.raises(ParamsError, match="there is no operation 'autocontrst'; did you mean 'autocontrast'"):
+def test_unknown_operation_suggests_the_nearest():
+    with pytest.raises(ParamsError, match="unknown operation 'autocontrst'; did you mean 'autocontrast'"):
         RandAugment(["autocontrst"], 32)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_the_gpu_gives_the_same_pixels(photo_tiles, odd_images):
+def test_gpu_pixels_equal_cpu_pixels(photo_tiles, odd_images):
     images = torch.cat([photo_tiles(32), odd_images])
     packed = pack(images[torch.arange(20 * len(CASES)) % len(images)])
     pool = RandAugment(OPS, 32)
     op, level, sign = torch.tensor(CASES * 20).t()
     on_cpu, on_gpu = packed.clone(), packed.cuda()
     for images in (on_cpu, on_gpu):
-        pool.operate(images, pool.kernel[op], pool.value[op, level, sign])
+        pool.apply(images, pool.kernel[op], pool.value[op, level, sign])
     assert torch.equal(on_gpu.cpu(), on_cpu)

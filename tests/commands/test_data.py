@@ -48,7 +48,7 @@ def test_split_of_another_configuration_is_refused(draw, capsys, changes):
         capsys.readouterr()
         assert main(words) == 1
         error = capsys.readouterr().err
-        assert error.startswith(f"{SPLIT}: a split {SETTING} of seed ")
+        assert error.startswith(f"{SPLIT}: drawn by another configuration (setting {SETTING}, seed ")
         assert error.endswith(HINT)
     assert not Path("drafts").exists()
 

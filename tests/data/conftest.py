@@ -15,36 +15,35 @@ from daso.data.catalog import make_store
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Serves `content` at /<behaviour>/<name>; every request is kept as (behaviour, Range)."""
+    """HTTP server of `content` at /<behaviour>/<name>; records every request as (behaviour, Range)."""
 
     content = b""
     requests: list[tuple[str, str | None]] = []
 
     def do_GET(self):
-        behaviour, asked = self.path.split("/")[1], self.headers.get("Range")
+        behaviour, byte_range = self.path.split("/")[1], self.headers.get("Range")
         first = not any(name == behaviour for name, _ in self.requests)
-        self.requests.append((behaviour, asked))
+        self.requests.append((behaviour, byte_range))
         if behaviour == "gone" or (behaviour == "busy" and first):
             self.send_error(404 if behaviour == "gone" else 503)
             return
         content = self.content[::-1] if behaviour == "wrong" else self.content
-        start = (
-            int(asked.removeprefix("bytes=").removesuffix("-")) if asked and not behaviour.startswith("plain") else 0
-        )
+        ranged = bool(byte_range) and not behaviour.startswith("plain")
+        start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if ranged else 0
         if start >= len(content):
-            self.answer(416, [("Content-Range", f"bytes */{len(content)}")], b"", behaviour)
+            self.respond(416, [("Content-Range", f"bytes */{len(content)}")], b"", behaviour)
             return
         if behaviour == "shifted" and start:
             start -= 1
         headers = [("Content-Length", str(len(content) - start))]
-        if asked and not behaviour.startswith("plain"):
+        if ranged:
             headers.append(("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"))
         body = content[start:]
         if (behaviour == "cut" and first) or behaviour == "plain-cut":
             body = body[: len(body) // 2]
-        self.answer(206 if asked and not behaviour.startswith("plain") else 200, headers, body, behaviour)
+        self.respond(206 if ranged else 200, headers, body, behaviour)
 
-    def answer(self, status, headers, body, behaviour):
+    def respond(self, status, headers, body, behaviour):
         self.send_response(status)
         for header in headers:
             self.send_header(*header)
@@ -76,7 +75,7 @@ class Server:
 
 @pytest.fixture
 def serve(monkeypatch):
-    """`serve(content)`: a server of this content, on this machine, with faults to choose from by the URL."""
+    """`serve(content)`: a local server of this content; the URL selects a fault."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     running = []
 
@@ -100,7 +99,7 @@ def _text(word: bytes) -> bytes:
 
 
 def python2_batch(images: np.ndarray, **labels: list[int]) -> bytes:
-    """A batch of CIFAR as Python 2 pickled it: protocol 2, its texts bytes, its array by numpy.core.multiarray."""
+    """Pickle a batch of CIFAR as Python 2 did: protocol 2, strings as bytes, the array by numpy.core.multiarray."""
     shape = b"M" + struct.pack("<H", len(images)) + b"M" + struct.pack("<H", 3072) + b"\x86"
     dtype = b"cnumpy\ndtype\n" + _text(b"u1") + b"K\x00K\x01\x87R(K\x03" + _text(b"|") + b"NNNJ" + b"\xff" * 4
     dtype += b"J" + b"\xff" * 4 + b"K\x00tb"
@@ -114,7 +113,7 @@ def python2_batch(images: np.ndarray, **labels: list[int]) -> bytes:
 
 
 class TinyCifar:
-    """Four images a batch: row i of data_batch_b has label (4 (b - 1) + i) % 10, and random pixels."""
+    """Tiny archive of CIFAR-10: four random images per batch; row i of data_batch_b has label (4 (b - 1) + i) % 10."""
 
     def __init__(self):
         self.images = np.random.default_rng(0).integers(0, 256, (24, 3, 32, 32), dtype=np.uint8)
@@ -124,14 +123,14 @@ class TinyCifar:
             f"cifar-10-batches-py/{name}": python2_batch(rows(self.images), labels=rows(self.labels))
             for name, rows in zip(names, (lambda all, i=i: all[4 * i : 4 * i + 4] for i in range(6)), strict=True)
         }
-        # The official archive does not have the batches in their order.
+        # The batches of the official archive are not in order.
         order = ["data_batch_4", "test_batch", "data_batch_3", "data_batch_2", "data_batch_5", "data_batch_1"]
         self.archive = make_tar({f"cifar-10-batches-py/{name}": files[f"cifar-10-batches-py/{name}"] for name in order})
         self.md5 = hashlib.md5(self.archive).hexdigest()
 
 
 class TinyCifar100:
-    """100 images to train, one of each class, then 3 to test, of the classes 99, 0 and 50; coarse labels are 1."""
+    """Tiny archive of CIFAR-100: a training image of each class, test images of classes 99, 0, 50; coarse labels 1."""
 
     def __init__(self):
         self.images = np.random.default_rng(1).integers(0, 256, (103, 3, 32, 32), dtype=np.uint8)
@@ -148,7 +147,7 @@ class TinyCifar100:
 
 
 class TinyStl10:
-    """60 labeled images, 6 of each class in turn, 7 unlabeled ones and 10 to test, one of each class."""
+    """Tiny archive of STL-10: 60 labeled images, classes in turn, 7 unlabeled ones and a test image of each class."""
 
     def __init__(self):
         self.images = np.random.default_rng(2).integers(0, 256, (77, 3, 96, 96), dtype=np.uint8)  # (n, 3, H, W)
@@ -191,13 +190,13 @@ def tiny_stl10():
 
 @pytest.fixture
 def tar():
-    """`tar(files)`: the bytes of a .tar.gz."""
+    """`tar(files)`: the bytes of a .tar.gz archive."""
     return make_tar
 
 
 @pytest.fixture(scope="session")
 def cifar10_store(cifar10_zip, tmp_path_factory):
-    """The store of all of CIFAR-10, made from files as the override has it."""
+    """The store of all of CIFAR-10, made from image files that the environment variable names."""
     source = {"kind": "cifar10", "md5": "0" * 32, "urls": [], "override": "DASO_CIFAR10"}
     config = {"dataset": "cifar10-lt", "source": source, "num_classes": 10, "image_size": 32}
     with pytest.MonkeyPatch.context() as patch:
@@ -207,7 +206,7 @@ def cifar10_store(cifar10_zip, tmp_path_factory):
 
 @pytest.fixture
 def save_image(tmp_path):
-    """`save_image(name, color, size, mode)` makes an image below tmp_path."""
+    """`save_image(name, color, size, mode)`: save a uniform image below tmp_path."""
 
     def save(name: str, color=0, size=(4, 4), mode="RGB"):
         path = tmp_path / name
@@ -220,19 +219,19 @@ def save_image(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Noise of classes a, b and c, told apart by their brightness: 4, 3 and 2 images to train, 1 each to test."""
+    """Noise images of classes a, b and c with increasing brightness: 4, 3 and 2 for training, 1 each for testing."""
     draw = np.random.default_rng(0)
     for part, sizes in (("train", (4, 3, 2)), ("test", (1, 1, 1))):
-        for k, (word, n) in enumerate(zip("abc", sizes, strict=True)):
-            at = tmp_path / "photos" / part / word
-            at.mkdir(parents=True)
+        for k, (name, n) in enumerate(zip("abc", sizes, strict=True)):
+            folder = tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
             for i in range(n):
-                Image.fromarray(draw.integers(70 * k, 70 * k + 60, (12, 9, 3), np.uint8)).save(at / f"{i:02}.png")
+                Image.fromarray(draw.integers(70 * k, 70 * k + 60, (12, 9, 3), np.uint8)).save(folder / f"{i:02}.png")
     return tmp_path / "photos"
 
 
 @pytest.fixture
 def lines(caplog):
-    """The lines that were logged."""
+    """`lines()`: the lines logged so far."""
     caplog.set_level(logging.INFO)
     return lambda: [record.getMessage() for record in caplog.records]

@@ -1,6 +1,6 @@
-"""Settings and rows that tests of tails, of draws and of splits share."""
+"""Settings and rows shared by tests of class sizes, draws and splits."""
 
-# n1 or m1, gamma, every class, sum
+# n1 or m1, gamma, images of every class, sum
 SHORT = [
     (500, 100, "500 299 179 107 64 38 23 13 8 5", 1236),
     (1500, 100, "1500 899 539 323 193 116 69 41 25 15", 3720),

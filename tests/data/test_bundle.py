@@ -40,7 +40,7 @@ def split_config(seed: int) -> dict:
 
 @pytest.fixture
 def pack(tmp_path):
-    """A store of 40 images of noise, and `pack(seeds)`: the configurations to bundle, their splits drawn and saved."""
+    """`pack(*seeds)`: configurations of runs, with drawn splits, on a store of 40 noise images."""
     random = np.random.default_rng(0)
     labels = np.arange(40) % 2
     parts = {"train": (random.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8), labels)}
@@ -57,11 +57,11 @@ def pack(tmp_path):
     return pack
 
 
-def test_what_is_in_it(pack, tmp_path):
+def test_bundle_holds_configurations_splits_and_store(pack, tmp_path):
     runs = pack(0, 1, methods=("fixmatch", "supervised"))
     write_bundle(tmp_path / "out/bundle", runs, tmp_path)
-    found = read_bundle(tmp_path / "out/bundle")
-    assert [run.config for run in found] == sorted(runs, key=lambda config: config["run"])
+    bundled = read_bundle(tmp_path / "out/bundle")
+    assert [run.config for run in bundled] == sorted(runs, key=lambda config: config["run"])
     assert {
         path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()
     } == {
@@ -78,7 +78,7 @@ def test_what_is_in_it(pack, tmp_path):
     assert (tmp_path / "out/bundle/runs").is_dir()
 
 
-def test_pixels_labels_and_digests_are_the_same(pack, tmp_path):
+def test_pixels_labels_and_digests_are_unchanged(pack, tmp_path):
     runs = pack(0, 1)
     write_bundle(tmp_path / "bundle", runs, tmp_path)
     whole, used = load_store(tmp_path / "data/store/toy"), set()
@@ -96,28 +96,26 @@ def test_pixels_labels_and_digests_are_the_same(pack, tmp_path):
     assert len(used) < 40
 
 
-def test_a_row_that_is_not_in_it(pack, tmp_path):
+def test_row_missing_in_the_bundle_is_named(pack, tmp_path):
     write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     store = load_store(tmp_path / "bundle/data/store/toy")
-    absent = min(set(range(40)) - set(store.present("train").tolist()))
-    with pytest.raises(
-        DataError, match=rf"train\.zip: the image of row {absent} is not in this bundle; pack the run that"
-    ):
-        store.images("train", [absent])
-    with pytest.raises(DataError, match="is not in this bundle"):
+    missing = min(set(range(40)) - set(store.present("train").tolist()))
+    with pytest.raises(DataError, match=rf"train\.zip: row {missing} is missing in this bundle; bundle the run that"):
+        store.images("train", [missing])
+    with pytest.raises(DataError, match="is missing in this bundle"):
         store.images("train")
-    with pytest.raises(DataError, match="there is no row 40 of train"):
+    with pytest.raises(DataError, match="train row 40 is out of range"):
         store.images("train", [40])
 
 
-def test_the_same_bytes_again(pack, tmp_path):
+def test_rewriting_a_bundle_gives_the_same_bytes(pack, tmp_path):
     for name in ("one", "two"):
         write_bundle(tmp_path / name, pack(0), tmp_path)
     for path in (tmp_path / "one").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
 
 
-def test_a_bundle_of_a_bundle(pack, tmp_path):
+def test_bundle_written_from_a_bundle(pack, tmp_path):
     write_bundle(tmp_path / "two", pack(0, 1), tmp_path)
     write_bundle(tmp_path / "one", [read_bundle(tmp_path / "two")[1].config], tmp_path / "two")
     write_bundle(tmp_path / "direct", pack(1), tmp_path)
@@ -127,7 +125,7 @@ def test_a_bundle_of_a_bundle(pack, tmp_path):
         ).read_bytes()
 
 
-def test_the_zip_is_stored_and_lossless(pack, tmp_path):
+def test_zip_is_uncompressed_with_lossless_images(pack, tmp_path):
     write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     with zipfile.ZipFile(tmp_path / "bundle/data/store/toy/test.zip") as archive:
         assert archive.namelist() == [f"{row}.webp" for row in range(6)]
@@ -135,7 +133,7 @@ def test_the_zip_is_stored_and_lossless(pack, tmp_path):
         assert archive.read("0.webp")[12:16] == b"VP8L"
 
 
-def test_damage_is_found(pack, tmp_path):
+def test_damaged_zip_is_refused(pack, tmp_path):
     write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     path = tmp_path / "bundle/data/store/toy/train.zip"
     content = bytearray(path.read_bytes())
@@ -149,8 +147,8 @@ def test_damage_is_found(pack, tmp_path):
         store.present("train")
 
 
-def test_every_file_of_a_bundle_has_its_digest(pack, tmp_path):
-    """One bit of any file, or the same file of another bundle, which is whole by itself."""
+def test_damage_of_any_file_is_detected(pack, tmp_path):
+    """A flipped bit of any file, or the intact file of another bundle."""
     write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     write_bundle(tmp_path / "other", pack(1), tmp_path)
     paths = [path for path in sorted((tmp_path / "bundle").rglob("*")) if path.is_file()]
@@ -167,20 +165,20 @@ def test_every_file_of_a_bundle_has_its_digest(pack, tmp_path):
         path.write_bytes(whole)
     path = tmp_path / "bundle/data/store/toy/train.zip"
     path.write_bytes((tmp_path / "other/data/store/toy/train.zip").read_bytes())
-    with pytest.raises(DataError, match=r"train\.zip: damaged, or of another bundle"):
+    with pytest.raises(DataError, match=r"train\.zip: damaged or of another bundle"):
         read_bundle(tmp_path / "bundle")
 
 
-def test_runs_that_do_not_fit_are_refused(pack, tmp_path):
+def test_splits_of_another_configuration_or_store_are_refused(pack, tmp_path):
     config, _ = pack(0, 1)
     splits, store = tmp_path / "data/splits/toy/small", tmp_path / "data/store/toy"
-    (splits / "s0.json").rename(splits / "kept.json")
-    with pytest.raises(DataError, match=r"s0\.json: toy/small/smoke/fixmatch/s0 reads it and it is not there yet"):
+    (splits / "s0.json").rename(splits / "saved.json")
+    with pytest.raises(DataError, match=r"s0\.json: missing input of toy/small/smoke/fixmatch/s0; create it with"):
         write_bundle(tmp_path / "bundle", [config], tmp_path)
     (splits / "s1.json").rename(splits / "s0.json")
-    with pytest.raises(DataError, match=r"s0\.json: a split small of seed 1 that another configuration has drawn"):
+    with pytest.raises(DataError, match=r"s0\.json: drawn by another configuration \(setting small, seed 1\)"):
         write_bundle(tmp_path / "bundle", [config], tmp_path)
-    (splits / "kept.json").rename(splits / "s0.json")
+    (splits / "saved.json").rename(splits / "s0.json")
     other = load_store(store)
     images = other.images("train")[::-1].copy()
     parts = {"train": (images, other.labels("train")), "test": (other.images("test"), other.labels("test"))}
@@ -190,32 +188,32 @@ def test_runs_that_do_not_fit_are_refused(pack, tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
-def test_what_other_runs_lend_comes_along_or_is_made_there(pack, tmp_path):
-    """A generation takes the guesses of the one before, a classifier the encoder of another method."""
+def test_files_of_upstream_runs_are_packed_unless_a_run_of_the_bundle_produces_them(pack, tmp_path):
+    """A generation needs the pseudo-labels of the previous one, a classifier the encoder of another method."""
     (base,) = pack(0)
     run = "toy/small/smoke/{}/s0".format
     first = {**base, "run": run("crest.g1")}
     second = {**base, "run": run("crest"), "plan": {"split": {"of": run("crest.g1"), "key": "k", "exponent": 1.0}}}
-    kept = {**base, "run": run("crt"), "plan": {"encoder": {"of": run("supervised"), "key": "k"}}}
+    classifier = {**base, "run": run("crt"), "plan": {"encoder": {"of": run("supervised"), "key": "k"}}}
     write_bundle(tmp_path / "both", [first, second], tmp_path)
-    found = {packed.config["run"]: packed for packed in read_bundle(tmp_path / "both")}[run("crest")]
-    assert found.reads == {"split": tmp_path / "both/runs" / run("crest") / "split.json"}
-    assert found.drawn.exists()
-    assert not found.reads["split"].exists()
-    for config, file in ((second, "crest/s0/split.json"), (kept, "supervised/s0/final.pt")):
-        with pytest.raises(DataError, match=rf"{file}: {config['run']} reads it and it is not there yet; make it"):
+    generation = {packed.config["run"]: packed for packed in read_bundle(tmp_path / "both")}[run("crest")]
+    assert generation.reads == {"split": tmp_path / "both/runs" / run("crest") / "split.json"}
+    assert generation.drawn.exists()
+    assert not generation.reads["split"].exists()
+    for config, file in ((second, "crest/s0/split.json"), (classifier, "supervised/s0/final.pt")):
+        with pytest.raises(DataError, match=rf"{file}: missing input of {config['run']}; create it"):
             write_bundle(tmp_path / "bundle", [config], tmp_path)
     upstream_run = finish(tmp_path / "runs" / run("supervised"), {"final.pt": b"weights"}, key="k")
-    write_bundle(tmp_path / "bundle", [kept], tmp_path)
+    write_bundle(tmp_path / "bundle", [classifier], tmp_path)
     (upstream_run / "final.pt").write_bytes(b"weighty")
-    with pytest.raises(DataError, match=r"supervised/s0/final\.pt: damaged, or of another run"):
-        write_bundle(tmp_path / "another", [kept], tmp_path)
+    with pytest.raises(DataError, match=r"supervised/s0/final\.pt: damaged or of another run"):
+        write_bundle(tmp_path / "another", [classifier], tmp_path)
     assert read_bundle(tmp_path / "bundle")[0].reads["encoder"].read_bytes() == b"weights"
 
 
-def test_nothing_is_overwritten(pack, tmp_path):
+def test_existing_folder_is_not_overwritten(pack, tmp_path):
     (tmp_path / "bundle/runs").mkdir(parents=True)
-    with pytest.raises(DataError, match="is there already, and may hold results; name another folder or delete it"):
+    with pytest.raises(DataError, match="already exists and may hold results; choose another folder or delete it"):
         write_bundle(tmp_path / "bundle", pack(0), tmp_path)
 
 
@@ -228,30 +226,30 @@ bundle.write_bundle(Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3]
 """
 
 
-def test_a_killed_call_leaves_no_bundle(pack, tmp_path):
+def test_killed_call_leaves_no_bundle(pack, tmp_path):
     runs = pack(0)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path / "bundle"), json.dumps(runs), str(tmp_path)], cwd=ROOT, check=False
     )
-    assert done.returncode == -signal.SIGKILL
-    with pytest.raises(DataError, match="bundle: is no bundle"):
+    assert result.returncode == -signal.SIGKILL
+    with pytest.raises(DataError, match="bundle: not a bundle"):
         read_bundle(tmp_path / "bundle")
     write_bundle(tmp_path / "bundle", runs, tmp_path)
     assert len(read_bundle(tmp_path / "bundle")) == 1
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_what_is_missing_is_named(pack, tmp_path):
+def test_missing_file_is_named(pack, tmp_path):
     write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     (tmp_path / "bundle/data/splits/toy/small/s0.json").unlink()
-    with pytest.raises(DataError, match=r"splits/toy/small/s0\.json: is missing; copy the bundle again"):
+    with pytest.raises(DataError, match=r"splits/toy/small/s0\.json: missing; copy the bundle again"):
         read_bundle(tmp_path / "bundle")
 
 
 @pytest.mark.endurance
 @pytest.mark.xdist_group("cifar10")
-def test_a_cifar10_setting_is_small(cifar10_store, tmp_path):
-    """A tenth of n1 = 1500, m1 = 3000, both ratios 100, in 6 MiB, as lossless WebP takes the same of every tenth image.
+def test_bundle_of_a_cifar10_setting_is_small(cifar10_store, tmp_path):
+    """A tenth of n1 = 1500, m1 = 3000, both ratios 100, takes at most 6 MiB as lossless WebP.
 
     150 89 53 32 19 11 6 4 2 1 and 300 179 107 64 38 23 13 8 5 3, 500 for validation, and 1,000 images for testing.
     """
@@ -274,4 +272,4 @@ def test_a_cifar10_setting_is_small(cifar10_store, tmp_path):
     assert len(store.present("train")) == 367 + 740 + 500
     for rows in saved.split.parts.values():
         assert (store.images("train", rows) == whole.images("train", rows)).all()
-    verify_store(store.folder)  # its test part is whole, so its digest is compared
+    verify_store(store.folder)  # the test part is complete, so its digest is checked

@@ -26,7 +26,7 @@ def dataset(name: str) -> dict:
     return YAML(typ="safe").load(ROOT / f"params/datasets/{name}.yaml")
 
 
-def test_digits():
+def test_pixels_and_counts_of_the_digits():
     """The first row of the first image holds 5, 13, 9 and 1; times 255 / 16: 79.7, 207.2, 143.4 and 15.9."""
     source = load_source(DIGITS)
     images, labels = source.parts["train"]
@@ -44,7 +44,7 @@ def test_digits():
 
 
 def test_digits_keep_the_order_of_the_file():
-    """The last fifty of a class are for testing, both parts in file order: the pixels tell where an image came from."""
+    """The last fifty of a class are test images, both parts in file order; the pixels identify an image."""
     bunch, source = load_digits(), load_source(DIGITS)
     grey = np.rint(bunch.images * 255 / 16).astype(np.uint8)
     seen = np.zeros(10, int)
@@ -64,7 +64,7 @@ def test_mean_and_std_of_the_digits():
     assert tree["std"] == pytest.approx(pixels.std((0, 2, 3)), abs=5e-5)
 
 
-def test_every_setting_can_be_drawn_and_is_named_after_its_numbers():
+def test_settings_are_named_after_their_numbers_and_fit_the_classes():
     sizes = {"digits": 124, "cifar10-lt": 5000, "cifar100-lt": 500, "stl10-lt": 500}  # of the smallest class
     sizes |= {"cifar10": 5000, "cifar100": 500}
     for name, size in sizes.items():
@@ -86,8 +86,8 @@ def test_every_setting_can_be_drawn_and_is_named_after_its_numbers():
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
 
 
-def test_pixels_of_stl10_are_scaled_as_those_of_cifar10():
-    """As practice has it; CIFAR-100 has its own (Oh et al. 2022, their code)."""
+def test_stl10_is_normalized_like_cifar10():
+    """As in the code of Oh et al. 2022; CIFAR-100 has its own values."""
     stl10, cifar10, cifar100 = (dataset(name) for name in ("stl10-lt", "cifar10-lt", "cifar100-lt"))
     assert (stl10["mean"], stl10["std"]) == (cifar10["mean"], cifar10["std"])
     assert (cifar100["mean"], cifar100["std"]) == ([0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762])
@@ -95,7 +95,7 @@ def test_pixels_of_stl10_are_scaled_as_those_of_cifar10():
     assert stl10["augment"] == cifar10["augment"]
 
 
-def test_a_store_of_the_digits(tmp_path):
+def test_store_of_the_digits(tmp_path):
     store = make_store(DIGITS, tmp_path / "digits", tmp_path / "raw")
     assert (store.dataset, store.image_size, store.images_total) == ("digits", 8, 1797)
     assert store.source == {"kind": "digits", "origin": "scikit-learn, load_digits"}
@@ -103,12 +103,12 @@ def test_a_store_of_the_digits(tmp_path):
     assert make_store(DIGITS, tmp_path / "again").sha256 == store.sha256
 
 
-def test_what_params_and_source_disagree_about():
-    with pytest.raises(DataError, match=r"digits\.yaml: num_classes is 9 and the source has 10 classes \(0, 1, 2"):
+def test_params_that_contradict_the_source_are_refused():
+    with pytest.raises(DataError, match=r"digits\.yaml: num_classes is 9, but the source has 10 classes \(0, 1, 2"):
         load_source(DIGITS | {"num_classes": 9})
-    with pytest.raises(DataError, match="image_size is 28 and the source has images of 8 pixels"):
+    with pytest.raises(DataError, match="image_size is 28, but the source has images of 8 pixels"):
         load_source(DIGITS | {"image_size": 28})
-    with pytest.raises(DataError, match="there is no source 'digit'; there are digits, cifar10, cifar100, stl10, im"):
+    with pytest.raises(DataError, match="unknown source 'digit'; choose one of digits, cifar10, cifar100, stl10, im"):
         load_source(DIGITS | {"source": {"kind": "digit"}})
 
 
@@ -129,41 +129,41 @@ def cifar(serve, tiny_cifar):
 ARCHIVE = {"kind": "cifar10", "origin": "cifar-10-python.tar.gz"}
 
 
-def check_tiny(found, tiny):
-    assert found.source == {**ARCHIVE, "md5": tiny.md5, "pixels": pixel_digest(found.parts)}
-    images, labels = found.parts["train"]
+def check_tiny(loaded, tiny):
+    assert loaded.source == {**ARCHIVE, "md5": tiny.md5, "pixels": pixel_digest(loaded.parts)}
+    images, labels = loaded.parts["train"]
     assert (images == tiny.images[:20]).all()
     assert labels.tolist() == tiny.labels[:20]
-    assert (found.parts["test"][0] == tiny.images[20:]).all()
-    assert found.parts["test"][1].tolist() == tiny.labels[20:]
-    assert found.classes[0] == "airplane"
-    assert found.classes[9] == "truck"
+    assert (loaded.parts["test"][0] == tiny.images[20:]).all()
+    assert loaded.parts["test"][1].tolist() == tiny.labels[20:]
+    assert loaded.classes[0] == "airplane"
+    assert loaded.classes[9] == "truck"
 
 
-def test_cifar_downloaded(cifar, tiny_cifar, tmp_path):
+def test_cifar_is_downloaded_once(cifar, tiny_cifar, tmp_path):
     config, server = cifar
-    found = load_source(config, tmp_path)
-    check_tiny(found, tiny_cifar)
+    loaded = load_source(config, tmp_path)
+    check_tiny(loaded, tiny_cifar)
     assert (tmp_path / "cifar-10-python.tar.gz").read_bytes() == tiny_cifar.archive
     check_tiny(load_source(config, tmp_path), tiny_cifar)
     assert [name for name, _ in server.requests] == ["gone", "good"]
 
 
-def test_cifar_from_another_url(cifar, tiny_cifar, tmp_path, monkeypatch):
+def test_cifar_from_the_url_in_the_environment(cifar, tiny_cifar, tmp_path, monkeypatch):
     config, server = cifar
     monkeypatch.setenv("DASO_CIFAR10", server.url("plain"))
     check_tiny(load_source(config, tmp_path), tiny_cifar)
     assert [name for name, _ in server.requests] == ["plain"]
 
 
-def test_a_wrong_archive_from_another_url_is_refused(cifar, tiny_cifar, tmp_path, monkeypatch):
+def test_archive_with_wrong_checksum_falls_back_to_the_mirrors(cifar, tiny_cifar, tmp_path, monkeypatch):
     config, server = cifar
     monkeypatch.setenv("DASO_CIFAR10", server.url("wrong"))
     check_tiny(load_source(config, tmp_path), tiny_cifar)
     assert [name for name, _ in server.requests] == ["wrong", "gone", "good"]
 
 
-def test_no_mirror_has_it(cifar, tmp_path):
+def test_unavailable_archive_names_the_environment_variable(cifar, tmp_path):
     config, server = cifar
     config["source"]["urls"] = [server.url("gone")]
     with pytest.raises(
@@ -178,53 +178,51 @@ def test_cifar_from_a_local_archive(cifar, tiny_cifar, tmp_path, monkeypatch):
     path = tmp_path / "mine.tar.gz"
     path.write_bytes(tiny_cifar.archive)
     monkeypatch.setenv("DASO_CIFAR10", str(path))
-    found = load_source(config, tmp_path / "raw")
-    check_tiny(found, tiny_cifar)
+    loaded = load_source(config, tmp_path / "raw")
+    check_tiny(loaded, tiny_cifar)
     path.write_bytes(tiny_cifar.archive + b"more")
-    with pytest.raises(
-        DataError, match=rf"mine\.tar\.gz: MD5 is .* and should be {tiny_cifar.md5}; DASO_CIFAR10 takes"
-    ):
+    with pytest.raises(DataError, match=rf"mine\.tar\.gz: expected MD5 {tiny_cifar.md5}, got .*; set DASO_CIFAR10 to"):
         load_source(config, tmp_path / "raw")
     path.unlink()
-    with pytest.raises(DataError, match="there is no such file or folder; DASO_CIFAR10 names it"):
+    with pytest.raises(DataError, match="no such file or folder; correct or unset DASO_CIFAR10"):
         load_source(config, tmp_path / "raw")
     assert server.requests == []
 
 
 def test_cifar100_downloaded_and_from_files(serve, tiny_cifar100, save_image, tmp_path, monkeypatch):
-    """The tiny archive has one training image of each of the hundred classes, three to test."""
+    """The tiny archive has one training image of each of the hundred classes and three test images."""
     server, tree = serve(tiny_cifar100.archive), dataset("cifar100-lt")
     source = tree["source"] | {"md5": tiny_cifar100.md5, "urls": [server.url("good")]}
     config = {"dataset": "cifar100-lt", "source": source, "num_classes": 100, "image_size": 32}
-    found = load_source(config, tmp_path)
-    assert (found.parts["train"][0] == tiny_cifar100.images[:100]).all()
-    assert found.parts["test"][1].tolist() == [99, 0, 50]
+    loaded = load_source(config, tmp_path)
+    assert (loaded.parts["train"][0] == tiny_cifar100.images[:100]).all()
+    assert loaded.parts["test"][1].tolist() == [99, 0, 50]
     archive = {"kind": "cifar100", "origin": "cifar-100-python.tar.gz", "md5": tiny_cifar100.md5}
-    assert found.source == {**archive, "pixels": pixel_digest(found.parts)}
-    assert (found.classes[0], found.classes[99]) == ("apple", "worm")
-    for name in found.classes:
+    assert loaded.source == {**archive, "pixels": pixel_digest(loaded.parts)}
+    assert (loaded.classes[0], loaded.classes[99]) == ("apple", "worm")
+    for name in loaded.classes:
         save_image(f"files/train/{name}/1.png")
         save_image(f"files/test/{name}/1.png")
     monkeypatch.setenv("DASO_CIFAR100", str(tmp_path / "files"))
-    found = load_source(config, tmp_path)
-    assert found.parts["train"][1].tolist() == list(range(100))
-    assert found.source == {"kind": "image_folder", "origin": "files", "pixels": pixel_digest(found.parts)}
+    loaded = load_source(config, tmp_path)
+    assert loaded.parts["train"][1].tolist() == list(range(100))
+    assert loaded.source == {"kind": "image_folder", "origin": "files", "pixels": pixel_digest(loaded.parts)}
 
 
-def test_stl10_takes_no_image_files(serve, tiny_stl10, tmp_path, monkeypatch):
-    """A folder has no place for images without a class."""
+def test_stl10_does_not_accept_image_files(serve, tiny_stl10, tmp_path, monkeypatch):
+    """An image folder cannot hold images without a class."""
     tree = dataset("stl10-lt")
     source = tree["source"] | {"md5": tiny_stl10.md5, "urls": []}
     config = {"dataset": "stl10-lt", "source": source, "num_classes": 10, "image_size": 96}
     monkeypatch.setenv("DASO_STL10", str(tmp_path))
-    mend = f"should be {tiny_stl10.md5}; DASO_STL10 takes a URL or the official stl10_binary.tar.gz$"
-    with pytest.raises(DataError, match=mend):
+    error = r": not a regular file; set DASO_STL10 to a URL or to the official stl10_binary\.tar\.gz$"
+    with pytest.raises(DataError, match=error):
         load_source(config, tmp_path)
     (tmp_path / "mine").write_bytes(tiny_stl10.archive)
     monkeypatch.setenv("DASO_STL10", str(tmp_path / "mine"))
-    found = load_source(config, tmp_path)
-    assert found.parts["train"][0].shape == (67, 3, 96, 96)
-    assert found.source == {"kind": "stl10", "origin": "stl10_binary.tar.gz", "md5": tiny_stl10.md5}
+    loaded = load_source(config, tmp_path)
+    assert loaded.parts["train"][0].shape == (67, 3, 96, 96)
+    assert loaded.source == {"kind": "stl10", "origin": "stl10_binary.tar.gz", "md5": tiny_stl10.md5}
 
 
 @pytest.fixture
@@ -239,43 +237,43 @@ def cifar_files(save_image, tmp_path):
 def test_cifar_from_files(cifar, cifar_files, tmp_path, monkeypatch):
     config, server = cifar
     monkeypatch.setenv("DASO_CIFAR10", str(cifar_files))
-    found = load_source(config, tmp_path / "raw")
-    assert found.parts["train"][1].tolist() == list(range(10))
-    assert found.parts["train"][0][:, 0, 0, 0].tolist() == list(range(10))
-    about = {"kind": "image_folder", "origin": "files", "pixels": pixel_digest(found.parts)}
-    assert found.source == about  # these are not the official images
+    loaded = load_source(config, tmp_path / "raw")
+    assert loaded.parts["train"][1].tolist() == list(range(10))
+    assert loaded.parts["train"][0][:, 0, 0, 0].tolist() == list(range(10))
+    origin = {"kind": "image_folder", "origin": "files", "pixels": pixel_digest(loaded.parts)}
+    assert loaded.source == origin  # these are not the official images
     with zipfile.ZipFile(tmp_path / "files.zip", "w") as archive:
         for path in cifar_files.rglob("*.png"):
             archive.write(path, path.relative_to(cifar_files))
     monkeypatch.setenv("DASO_CIFAR10", str(tmp_path / "files.zip"))
     digest = hashlib.sha256((tmp_path / "files.zip").read_bytes()).hexdigest()
-    assert load_source(config).source == {**about, "origin": "files.zip", "sha256": digest}
+    assert load_source(config).source == {**origin, "origin": "files.zip", "sha256": digest}
     assert server.requests == []
 
 
-def test_files_of_other_classes_are_not_cifar(cifar, cifar_files, monkeypatch):
-    """A name that sorts elsewhere would make another class the frequent one."""
+def test_image_files_of_other_classes_are_refused_for_cifar(cifar, cifar_files, monkeypatch):
+    """A class name in another sort position would change the order of the classes."""
     (cifar_files / "train/airplane").rename(cifar_files / "train/plane")
     (cifar_files / "test/airplane").rename(cifar_files / "test/plane")
     monkeypatch.setenv("DASO_CIFAR10", str(cifar_files))
     with pytest.raises(
-        DataError, match="DASO_CIFAR10 names images of automobile, .*the classes of CIFAR-10 are airplane"
+        DataError, match="expected the classes of CIFAR-10, airplane, .*, got automobile, .*; .* correct DASO_CIFAR10"
     ):
         load_source(cifar[0])
 
 
-def test_an_image_folder_of_your_own(save_image, tmp_path, monkeypatch):
+def test_own_image_folder(save_image, tmp_path, monkeypatch):
     for name in ("own", "other"):
         for part in ("train", "test"):
-            for word in ("cat", "dog"):
-                save_image(f"{name}/{part}/{word}/1.png", 3 if name == "own" else 4, (5, 6))
+            for class_name in ("cat", "dog"):
+                save_image(f"{name}/{part}/{class_name}/1.png", 3 if name == "own" else 4, (5, 6))
     source = {"kind": "image_folder", "path": str(tmp_path / "own"), "override": "DASO_OWN"}
     config = {"dataset": "own", "source": source, "num_classes": 2, "image_size": 4}
-    found = load_source(config)
-    assert found.classes == ("cat", "dog")
-    assert found.parts["train"][0].shape == (2, 3, 4, 4)
-    assert found.source == {"kind": "image_folder", "origin": "own", "listing": listing(tmp_path / "own")}
+    loaded = load_source(config)
+    assert loaded.classes == ("cat", "dog")
+    assert loaded.parts["train"][0].shape == (2, 3, 4, 4)
+    assert loaded.source == {"kind": "image_folder", "origin": "own", "listing": listing(tmp_path / "own")}
     monkeypatch.setenv("DASO_OWN", str(tmp_path / "other"))
     assert load_source(config).source["origin"] == "other"
-    with pytest.raises(DataError, match=r"own\.yaml: num_classes is 3 and the source has 2 classes \(cat, dog\)"):
+    with pytest.raises(DataError, match=r"own\.yaml: num_classes is 3, but the source has 2 classes \(cat, dog\)"):
         load_source(config | {"num_classes": 3})

@@ -6,7 +6,7 @@ from daso.data.cifar import CIFAR10, CIFAR100, CLASSES100, read_archive
 from daso.errors import DataError
 
 
-def test_batches_in_their_own_order(tiny_cifar, tmp_path):
+def test_batches_are_read_in_the_order_of_their_names(tiny_cifar, tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(tiny_cifar.archive)
     parts = read_archive(path, CIFAR10)
@@ -26,24 +26,24 @@ def test_fine_labels_of_cifar100(tiny_cifar100, tmp_path):
     assert parts["test"][1].tolist() == [99, 0, 50]
 
 
-def test_an_archive_of_the_other_cifar_is_refused(tiny_cifar, tmp_path):
+def test_archive_of_cifar10_is_refused_for_cifar100(tiny_cifar, tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(tiny_cifar.archive)
-    with pytest.raises(DataError, match="lacks 'train'; it is not the Python version of CIFAR-100"):
+    with pytest.raises(DataError, match="missing 'train'; use the Python version of CIFAR-100"):
         read_archive(path, CIFAR100)
 
 
-def test_names_of_the_fine_classes():
-    """Their order is alphabetical; places as torchvision's class_to_idx has them."""
+def test_order_of_the_fine_classes():
+    """In alphabetical order; indices as in torchvision's class_to_idx."""
     assert len(CLASSES100) == 100
     assert list(CLASSES100) == sorted(CLASSES100)
-    places = {"apple": 0, "aquarium_fish": 1, "bed": 5, "cattle": 19, "hamster": 36, "oak_tree": 52, "pear": 57}
-    places |= {"plain": 60, "ray": 67, "shrew": 74, "sweet_pepper": 83, "train": 90, "willow_tree": 96, "worm": 99}
-    assert {name: CLASSES100.index(name) for name in places} == places
+    indices = {"apple": 0, "aquarium_fish": 1, "bed": 5, "cattle": 19, "hamster": 36, "oak_tree": 52, "pear": 57}
+    indices |= {"plain": 60, "ray": 67, "shrew": 74, "sweet_pepper": 83, "train": 90, "willow_tree": 96, "worm": 99}
+    assert {name: CLASSES100.index(name) for name in indices} == indices
 
 
-def test_the_batches_are_what_python_2_wrote(tiny_cifar):
-    """numpy itself reads them to the same values, so the tests' archive has the official format."""
+def test_batches_of_the_tests_have_the_format_of_python_2(tiny_cifar):
+    """numpy unpickles them to the same values, so the archive of the tests has the official format."""
     import io
     import tarfile
     import warnings
@@ -51,7 +51,7 @@ def test_the_batches_are_what_python_2_wrote(tiny_cifar):
     with tarfile.open(fileobj=io.BytesIO(tiny_cifar.archive)) as archive:
         file = archive.extractfile("cifar-10-batches-py/data_batch_1")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy warns about how Python 2 wrote its types
+            warnings.simplefilter("ignore")  # numpy warns about the type codes of Python 2
             tree = pickle.loads(file.read(), encoding="bytes")
     assert tree[b"labels"] == tiny_cifar.labels[:4]
     assert (tree[b"data"].reshape(-1, 3, 32, 32) == tiny_cifar.images[:4]).all()
@@ -64,16 +64,16 @@ def refused(tmp_path, content: bytes, match: str) -> None:
         read_archive(path, CIFAR10)
 
 
-def test_damaged(tiny_cifar, tmp_path):
+def test_damaged_archive_is_refused(tiny_cifar, tmp_path):
     refused(tmp_path, tiny_cifar.archive[:-2000], "not a readable archive of CIFAR-10")
     refused(tmp_path, b"no archive", "not a readable archive of CIFAR-10")
 
 
-def test_a_batch_is_missing(tar, tmp_path):
-    refused(tmp_path, tar({}), "lacks 'data_batch_1'; it is not the Python version of CIFAR-10")
+def test_missing_batch_is_refused(tar, tmp_path):
+    refused(tmp_path, tar({}), "missing 'data_batch_1'; use the Python version of CIFAR-10")
 
 
-def test_no_archive_runs_code(tar, tmp_path):
+def test_archive_cannot_run_code(tar, tmp_path):
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "written"), "w"))
@@ -81,6 +81,6 @@ def test_no_archive_runs_code(tar, tmp_path):
     refused(
         tmp_path,
         tar({"x/test_batch": pickle.dumps(Evil(), protocol=2)}),
-        "it holds .*open, which is no part of an array",
+        "not allowed in an archive: .*open",
     )
     assert not (tmp_path / "written").exists()

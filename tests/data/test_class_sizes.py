@@ -1,4 +1,4 @@
-"""Counts of tails against numbers worked out apart from this code, by the formula and by the authors' functions."""
+"""Class sizes against numbers computed independently, by the formula and by the authors' functions."""
 
 import pytest
 
@@ -17,7 +17,7 @@ LONG = [
     (300, 20, "300 291 282 273 265 257", "70 68 66 64", "15 15 15", 9527),
 ]
 
-# gamma, tail from 5,000 on, its sum, then labeled at 10 and at 30 per cent with their sums, rounded up by hand
+# gamma, tail from 5,000, its sum, then 10 and 30 percent of it labeled, rounded up by hand, with their sums
 SHARES = [
     (
         *(100, "5000 2997 1796 1077 645 387 232 139 83 50", 12_406),
@@ -31,33 +31,33 @@ SHARES = [
 
 
 @pytest.mark.parametrize(("head", "gamma", "counts", "total"), SHORT)
-def test_counts_of_ten_classes(head, gamma, counts, total):
-    found = long_tail(head, gamma, 10)
-    assert list(found) == numbers(counts)
-    assert sum(found) == total
+def test_long_tail_of_ten_classes(head, gamma, counts, total):
+    sizes = long_tail(head, gamma, 10)
+    assert list(sizes) == numbers(counts)
+    assert sum(sizes) == total
 
 
 @pytest.mark.parametrize(("head", "gamma", "first", "middle", "last", "total"), LONG)
-def test_counts_of_a_hundred_classes(head, gamma, first, middle, last, total):
-    found = list(long_tail(head, gamma, 100))
-    assert (found[:6], found[48:52], found[97:]) == (numbers(first), numbers(middle), numbers(last))
-    assert sum(found) == total
+def test_long_tail_of_a_hundred_classes(head, gamma, first, middle, last, total):
+    sizes = list(long_tail(head, gamma, 100))
+    assert (sizes[:6], sizes[48:52], sizes[97:]) == (numbers(first), numbers(middle), numbers(last))
+    assert sum(sizes) == total
 
 
 @pytest.mark.parametrize(("head", "gamma", "k"), [(*row[:2], 10) for row in SHORT] + [(*row[:2], 100) for row in LONG])
-def test_counts_are_those_of_exact_arithmetic(head, gamma, k):
-    """floor(n gamma^(-r / (K - 1))) is the largest m with m^(K-1) gamma^r <= n^(K-1): integers alone, no rounding."""
+def test_long_tail_equals_exact_arithmetic(head, gamma, k):
+    """floor(n gamma^(-r / (K - 1))) is the largest m with m^(K-1) gamma^r <= n^(K-1): integers, so no rounding."""
     for rank, m in enumerate(long_tail(head, gamma, k)):
         assert m ** (k - 1) * gamma**rank <= head ** (k - 1) < (m + 1) ** (k - 1) * gamma**rank
 
 
-def test_a_ratio_of_one_or_less_keeps_every_image():
+def test_gamma_of_one_or_less_gives_equal_sizes():
     assert long_tail(7, 1, 3) == (7, 7, 7)
     assert long_tail(7, 0.5, 3) == (7, 7, 7)
 
 
 @pytest.mark.parametrize(("gamma", "tail", "total", "tenth", "few", "third", "many"), SHARES)
-def test_counts_of_a_tail_of_which_a_share_is_labeled(gamma, tail, total, tenth, few, third, many):
+def test_labeled_and_unlabeled_sizes_of_a_share(gamma, tail, total, tenth, few, third, many):
     """Totals as printed by Wang et al. 2022: 1,244 and 3,726 labels with gamma 100, 1,125 and 3,365 with 200."""
     whole = numbers(tail)
     assert sum(whole) == total
@@ -68,7 +68,7 @@ def test_counts_of_a_tail_of_which_a_share_is_labeled(gamma, tail, total, tenth,
         assert [x + u for x, u in zip(labeled, unlabeled, strict=True)] == whole
 
 
-def test_a_share_is_the_decimal_that_is_written():
+def test_share_is_an_exact_decimal():
     """0.07 of 100 images are 7; in float64 the product is 7.000000000000001, which would be rounded up to 8."""
     assert labeled_share((100, 101, 200, 1), 0.07) == (7, 8, 14, 1)
     assert labeled_share((70, 71, 30, 1), 0.1) == (7, 8, 3, 1)

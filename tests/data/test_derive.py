@@ -1,4 +1,4 @@
-"""The splits of plans' stages, on thirty images of three classes: image i is of class i % 3."""
+"""Splits of plans' stages, on thirty images of three classes; image i has class i % 3."""
 
 import io
 import json
@@ -34,109 +34,110 @@ def store(tmp_path):
 
 @pytest.fixture
 def drawn(store, tmp_path):
-    """Labeled 4, 2 and 1 images, unlabeled 4 of each class, held out 2 of each."""
+    """A split with 4, 2 and 1 labeled images, 4 unlabeled and 2 held-out images per class."""
     make_split(CONFIG, store, tmp_path / "drawn.json")
     return tmp_path / "drawn.json"
 
 
-def finished(folder, logits, key="k1", name="unlabeled"):
-    answers, content = {"logits": np.zeros((30, 3), np.float32), name: np.asarray(logits, np.float32)}, io.BytesIO()
-    np.savez(content, **answers)
+def finished_run(folder, logits, key="k1", name="unlabeled"):
+    arrays, content = {"logits": np.zeros((30, 3), np.float32), name: np.asarray(logits, np.float32)}, io.BytesIO()
+    np.savez(content, **arrays)
     return finish(folder, {"predictions.npz": content.getvalue()}, key=key)
 
 
-def test_guesses_are_added_and_stay_unlabeled():
-    """Counts 4, 2, 1 and exponent 1: shares 1/4, 1/2, 1. Guesses 0 0 0 0 1 1 2 by seven images: 1, 1 and 1 are trusted.
+def test_pseudo_labels_are_added_and_their_images_stay_unlabeled():
+    """Counts 4, 2, 1 and exponent 1: rates 1/4, 1/2, 1. Of seven pseudo-labels 0 0 0 0 1 1 2, 1, 1 and 1 are added.
 
-    Of class 0 the surest is the third image, of class 1 the sixth.
+    The most confident image of class 0 is the third, that of class 1 the sixth.
     """
     split = Split(np.array([0, 3, 6, 9, 1, 4, 2]), np.array([12, 15, 18, 21, 13, 16, 14]), np.array([27, 28, 29]))
     logits = np.array([[1, 0, 0], [1, 0, 0], [9, 0, 0], [2, 0, 0], [0, 3, 0], [0, 5, 0], [0, 0, 1]], np.float32)
-    made = expand(split, (4, 2, 1), logits, 1.0)
-    assert made.labeled.tolist() == [0, 3, 6, 9, 1, 4, 2, 18, 16, 14]
-    assert made.pseudo_labeled.tolist() == [0, 1, 2]
-    assert made.unlabeled.tolist() == split.unlabeled.tolist()
-    with pytest.raises(DataError, match="6 guesses for 7 unlabeled images"):
+    derived = expand(split, (4, 2, 1), logits, 1.0)
+    assert derived.labeled.tolist() == [0, 3, 6, 9, 1, 4, 2, 18, 16, 14]
+    assert derived.pseudo_labeled.tolist() == [0, 1, 2]
+    assert derived.unlabeled.tolist() == split.unlabeled.tolist()
+    with pytest.raises(DataError, match="6 predictions for 7 unlabeled images"):
         expand(split, (4, 2, 1), logits[:6], 1.0)
 
 
-def test_images_are_held_out_of_the_labeled_ones():
-    """Two of each class where the rarest has three; the first of each class in the order of the part."""
+def test_hold_out_takes_the_first_labeled_images_of_each_class():
+    """Two per class, the rarest class has three."""
     split = Split(np.array([9, 0, 3, 6, 1, 4, 7, 2, 5, 8]), np.array([10]), np.array([27, 28, 29]))
-    made = hold_out(split, LABELS, 3, 2)
-    assert made.validation.tolist() == [9, 0, 1, 4, 2, 5]
-    assert made.labeled.tolist() == [3, 6, 7, 8]
-    assert made.unlabeled.tolist() == [10]
+    derived = hold_out(split, LABELS, 3, 2)
+    assert derived.validation.tolist() == [9, 0, 1, 4, 2, 5]
+    assert derived.labeled.tolist() == [3, 6, 7, 8]
+    assert derived.unlabeled.tolist() == [10]
 
 
-def test_where_too_few_are_labeled_the_validation_part_gives_them():
-    """The rarest class has just two: none of it would be left."""
+def test_hold_out_falls_back_to_the_validation_part():
+    """The rarest class has only two labeled images and would keep none."""
     split = Split(np.array([0, 3, 6, 1, 4, 7, 2, 5]), np.array([10]), np.array([27, 28, 29, 24, 25, 26, 21]))
-    made = hold_out(split, LABELS, 3, 2)
-    assert made.validation.tolist() == [27, 24, 28, 25, 29, 26]
-    assert made.labeled.tolist() == split.labeled.tolist()
-    with pytest.raises(DataError, match="neither the labeled nor the validation part has as many of class 1, 2"):
+    derived = hold_out(split, LABELS, 3, 2)
+    assert derived.validation.tolist() == [27, 24, 28, 25, 29, 26]
+    assert derived.labeled.tolist() == split.labeled.tolist()
+    with pytest.raises(
+        DataError, match="3 images .* too many for class 1, 2 in both the labeled and the validation part"
+    ):
         hold_out(split, LABELS, 3, 3)
 
 
-def test_a_saved_expansion_is_checked_like_any_split(store, drawn, tmp_path):
+def test_saved_expansion_is_checked_like_a_drawn_split(store, drawn, tmp_path):
     base = check_split(drawn, store)
     assert base.counts == {"labeled": (4, 2, 1), "unlabeled": (4, 4, 4), "validation": (2, 2, 2)}
-    wrong = np.roll(np.eye(3), 1, axis=1)[LABELS[base.split.unlabeled]]  # 0 is taken for 1, 1 for 2, 2 for 0
-    run = finished(tmp_path / "g1", wrong)
-    way = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
-    made = derive(way, drawn, store, tmp_path / "split.json", run)
-    # shares 1/4, 1/2, 1 of four guesses each: 1, 2 and 4 images, whose labels are the guesses
-    assert made.counts["labeled"] == (5, 4, 5)
-    assert made.split.pseudo_labeled.tolist() == [0, 1, 1, 2, 2, 2, 2]
-    assert (made.derivation, base.derivation) == (way, None)
-    assert made.config_sha256 == base.config_sha256 == digest(CONFIG)
-    assert (made.dataset, made.setting, made.seed, made.class_order) == ("rest", "s", 0, (0, 1, 2))
-    assert check_split(tmp_path / "split.json", store).sha256 == made.sha256 != base.sha256
-    again = derive(way, drawn, store, tmp_path / "again.json", run)
-    assert again.sha256 == made.sha256
+    logits = np.roll(np.eye(3), 1, axis=1)[LABELS[base.split.unlabeled]]  # class 0 is predicted as 1, 1 as 2, 2 as 0
+    run = finished_run(tmp_path / "g1", logits)
+    options = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
+    derived = derive(options, drawn, store, tmp_path / "split.json", run)
+    # Rates 1/4, 1/2, 1 of four pseudo-labels each: 1, 2 and 4 images are added.
+    assert derived.counts["labeled"] == (5, 4, 5)
+    assert derived.split.pseudo_labeled.tolist() == [0, 1, 1, 2, 2, 2, 2]
+    assert (derived.derivation, base.derivation) == (options, None)
+    assert derived.config_sha256 == base.config_sha256 == digest(CONFIG)
+    assert (derived.dataset, derived.setting, derived.seed, derived.class_order) == ("rest", "s", 0, (0, 1, 2))
+    assert check_split(tmp_path / "split.json", store).sha256 == derived.sha256 != base.sha256
+    again = derive(options, drawn, store, tmp_path / "again.json", run)
+    assert again.sha256 == derived.sha256
 
     tree = json.loads((tmp_path / "split.json").read_text())
     assert tree["drawn_sha256"] == base.sha256
-    tree["labeled"][-1] = tree["validation"][0]  # no unlabeled image any more, and held out as well
+    tree["labeled"][-1] = tree["validation"][0]  # not an unlabeled image, and held out too
     tree["sha256"] = digest({name: value for name, value in tree.items() if name != "sha256"})
     (tmp_path / "split.json").write_text(json.dumps(tree))
-    with pytest.raises(DataError, match=rf"row {tree['validation'][0]} is used more than once \(labeled, validation\)"):
+    with pytest.raises(DataError, match=rf"duplicate row {tree['validation'][0]} \(labeled, validation\)"):
         check_split(tmp_path / "split.json", store)
 
 
-def test_a_saved_hold_out(store, drawn, tmp_path):
-    made = derive({"held_out": 2}, drawn, store, tmp_path / "split.json")
-    assert made.counts["validation"] == (2, 2, 2)
-    assert len(made.split.pseudo_labeled) == 0
-    with pytest.raises(DataError, match=r"split\.json: 9 images of each class are to be held out"):
+def test_saved_hold_out(store, drawn, tmp_path):
+    derived = derive({"held_out": 2}, drawn, store, tmp_path / "split.json")
+    assert derived.counts["validation"] == (2, 2, 2)
+    assert len(derived.split.pseudo_labeled) == 0
+    with pytest.raises(DataError, match=r"split\.json: held_out: 9 images per class are too many"):
         derive({"held_out": 9}, drawn, store, tmp_path / "split.json")
 
 
-def test_a_way_that_is_none_is_refused(store, drawn, tmp_path):
-    with pytest.raises(DataError, match=r"split\.json: \['held'\] says no way to a split; give of, key and exponent"):
+def test_unknown_options_are_refused(store, drawn, tmp_path):
+    with pytest.raises(DataError, match=r"split\.json: unknown split options \['held'\]; give of, key and exponent"):
         derive({"held": 2}, drawn, store, tmp_path / "split.json")
 
 
 @pytest.mark.parametrize("held", [0, -1, 1.5, "a", True])
-def test_a_number_of_images_that_is_none_is_refused(store, drawn, tmp_path, held):
-    with pytest.raises(
-        DataError, match=f"held_out is {held} and should be a number of images of each class, at least 1"
-    ):
+def test_invalid_held_out_is_refused(store, drawn, tmp_path, held):
+    with pytest.raises(DataError, match=f"held_out: expected a number of images per class, at least 1, got {held!r}"):
         derive({"held_out": held}, drawn, store, tmp_path / "split.json")
 
 
-def test_a_derived_split_is_not_taken_for_the_one_that_was_drawn(store, drawn, tmp_path):
+def test_derived_split_is_refused_as_drawn_split(store, drawn, tmp_path):
     derive({"held_out": 1}, drawn, store, tmp_path / "split.json")
-    with pytest.raises(DataError, match=r"split\.json: was itself made of another split; give the one that was drawn"):
+    with pytest.raises(DataError, match=r"split\.json: already derived from another split; give the drawn split"):
         derive({"held_out": 1}, tmp_path / "split.json", store, tmp_path / "again.json")
 
 
-def test_guesses_of_another_run_are_refused(store, drawn, tmp_path):
-    way = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
-    with pytest.raises(DataError, match=r"is the run k2, not k1"):
-        derive(way, drawn, store, tmp_path / "split.json", finished(tmp_path / "other", np.eye(3), key="k2"))
-    with pytest.raises(DataError, match=r"predictions\.npz: does not hold unlabeled .*; delete it and make it again"):
-        derive(way, drawn, store, tmp_path / "split.json", finished(tmp_path / "bare", np.eye(3), name="logits"))
-    with pytest.raises(DataError, match=r"made from the guesses of d/s/p/m.g1/s0; name its folder by --run"):
-        derive(way, drawn, store, tmp_path / "split.json")
+def test_predictions_of_another_run_are_refused(store, drawn, tmp_path):
+    options = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
+    with pytest.raises(DataError, match=r"its key is k2, params/ and code give k1"):
+        derive(options, drawn, store, tmp_path / "split.json", finished_run(tmp_path / "other", np.eye(3), key="k2"))
+    no_logits = finished_run(tmp_path / "bare", np.eye(3), name="logits")
+    with pytest.raises(DataError, match=r"predictions\.npz: cannot read unlabeled .*; delete it and make it again"):
+        derive(options, drawn, store, tmp_path / "split.json", no_logits)
+    with pytest.raises(DataError, match=r"needs the pseudo-labels of d/s/p/m.g1/s0; give its folder by --run"):
+        derive(options, drawn, store, tmp_path / "split.json")

@@ -43,44 +43,44 @@ def test_downloaded_once(server, get, tmp_path):
     assert names(tmp_path) == ["file.bin"]
 
 
-def test_the_second_mirror_when_the_first_has_nothing(server, get):
+def test_second_mirror_is_used_when_the_first_lacks_the_file(server, get):
     assert get("gone", "good") == CONTENT
     assert server.requests == [("gone", None), ("good", None)]
 
 
-def test_a_busy_mirror_is_asked_again(server, get):
+def test_busy_mirror_is_tried_again(server, get):
     assert get("busy") == CONTENT
     assert server.requests == [("busy", None), ("busy", None)]
 
 
-def test_cut_half_way_and_resumed(server, get, tmp_path):
+def test_interrupted_download_is_resumed(server, get, tmp_path):
     assert get("cut") == CONTENT
     assert server.requests == [("cut", None), ("cut", "bytes=150000-")]
     assert names(tmp_path) == ["file.bin"]
 
 
-def test_the_next_mirror_goes_on_where_the_last_one_stopped(server, get, tmp_path):
-    """A server that has no Range and always breaks off is given up after three tries; what came is kept."""
+def test_next_mirror_resumes_the_download(server, get, tmp_path):
+    """A server without Range that always breaks off is left after three tries; its bytes are kept."""
     assert get("plain-cut", "good") == CONTENT
     assert [name for name, _ in server.requests] == ["plain-cut"] * 4 + ["good"]
     assert server.requests[-1] == ("good", "bytes=150000-")
 
 
-def test_a_server_without_range_starts_anew(server, get, tmp_path):
+def test_server_without_range_restarts_the_download(server, get, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/file.bin.part").write_bytes(CONTENT[:1000])
     assert get("plain") == CONTENT
     assert server.requests == [("plain", "bytes=1000-")]
 
 
-def test_a_server_that_sends_another_part_is_not_believed(server, get, tmp_path):
+def test_server_that_sends_another_part_is_refused(server, get, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/file.bin.part").write_bytes(CONTENT[:1000])
-    with pytest.raises(DataError, match="asked for the rest from byte 1000 and sends another part"):
+    with pytest.raises(DataError, match="sends another part than the requested one from byte 1000"):
         get("shifted")
 
 
-def test_a_complete_part_only_needs_its_name(server, get, tmp_path):
+def test_complete_part_is_renamed(server, get, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/file.bin.part").write_bytes(CONTENT)
     assert get("good") == CONTENT
@@ -88,29 +88,29 @@ def test_a_complete_part_only_needs_its_name(server, get, tmp_path):
 
 
 @pytest.mark.parametrize("rest", [b"\0" * 1000, b"\0" * 300_000, b"\0" * 300_001])
-def test_the_start_of_something_else_is_thrown_away(server, get, tmp_path, rest):
+def test_part_of_another_file_is_discarded(server, get, tmp_path, rest):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/file.bin.part").write_bytes(rest)
     assert get("good") == CONTENT
     assert server.requests[-1] == ("good", None)
 
 
-def test_a_wrong_checksum_never_gets_the_name(server, get, tmp_path):
-    with pytest.raises(DataError, match=f"MD5 is {hashlib.md5(CONTENT[::-1]).hexdigest()} and should be {MD5}"):
+def test_file_with_wrong_checksum_is_discarded(server, get, tmp_path):
+    with pytest.raises(DataError, match=f"expected MD5 {MD5}, got {hashlib.md5(CONTENT[::-1]).hexdigest()}"):
         get("wrong")
     assert names(tmp_path) == []
     assert get("wrong", "good") == CONTENT
 
 
-def test_a_file_that_was_damaged_later_is_downloaded_again(server, get, tmp_path, caplog):
+def test_damaged_file_is_downloaded_again(server, get, tmp_path, caplog):
     assert get("good") == CONTENT
     (tmp_path / "raw/file.bin").write_bytes(CONTENT[:-1])
     with caplog.at_level(logging.WARNING):
         assert get("good") == CONTENT
-    assert "it is downloaded again" in caplog.text
+    assert "downloading it again" in caplog.text
 
 
-def test_every_mirror_and_its_answer_is_named(server, get, tmp_path):
+def test_error_names_every_mirror_and_its_failure(server, get, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/file.bin"
@@ -119,19 +119,19 @@ def test_every_mirror_and_its_answer_is_named(server, get, tmp_path):
                 [server.url("gone"), closed, "ftp://nowhere/file.bin", server.url("wrong")],
                 tmp_path / "raw/file.bin",
                 md5=MD5,
-                hint="; set HERE to another URL",
+                hint="; set DASO_X to another URL",
                 pause=0,
             )
     message = str(caught.value)
-    assert message.startswith(f"file.bin cannot be downloaded ({server.url('gone')}: HTTP 404 Not Found; {closed}: ")
+    assert message.startswith(f"file.bin: cannot be downloaded ({server.url('gone')}: HTTP 404 Not Found; {closed}: ")
     assert "Connection refused" in message
-    assert "ftp://nowhere/file.bin: neither http nor https" in message
-    assert f"{server.url('wrong')}: MD5 is" in message
-    assert message.endswith("; set HERE to another URL")
+    assert "ftp://nowhere/file.bin: not an http or https URL" in message
+    assert f"{server.url('wrong')}: expected MD5" in message
+    assert message.endswith("; set DASO_X to another URL")
     assert "\n" not in message
 
 
-def test_no_password_is_shown():
+def test_shown_url_has_no_password():
     assert shown("https://me:secret@host.org:8/a/b.gz?token=1#x") == "https://host.org:8/a/b.gz"
 
 
@@ -143,7 +143,7 @@ fetch(sys.argv[1:2], Path(sys.argv[2]), md5=sys.argv[3], pause=0)
 """
 
 
-def test_a_killed_download_goes_on(server, get, tmp_path):
+def test_killed_download_is_resumed(server, get, tmp_path):
     target, partial = tmp_path / "raw/file.bin", tmp_path / "raw/file.bin.part"
     process = subprocess.Popen(
         [sys.executable, "-c", DOWNLOAD, server.url("slow"), str(target), MD5], cwd=ROOT, stderr=subprocess.PIPE
@@ -154,16 +154,16 @@ def test_a_killed_download_goes_on(server, get, tmp_path):
     process.send_signal(signal.SIGKILL)
     errors = process.communicate()[1]
     assert process.returncode == -signal.SIGKILL, errors
-    assert errors == b""  # no progress bar where there is no terminal
+    assert errors == b""  # no progress bar without a terminal
     assert names(tmp_path) == ["file.bin.part"]
-    kept = partial.stat().st_size
-    assert 0 < kept < len(CONTENT)
+    size = partial.stat().st_size
+    assert 0 < size < len(CONTENT)
     assert get("good") == CONTENT
-    assert server.requests[-1] == ("good", f"bytes={kept}-")
+    assert server.requests[-1] == ("good", f"bytes={size}-")
 
 
-def test_two_processes_want_the_same_file(server, tmp_path):
-    """The second waits for the first and finds the file."""
+def test_two_processes_download_a_file_once(server, tmp_path):
+    """The second process waits for the first and then uses its file."""
     command = [sys.executable, "-c", DOWNLOAD, server.url("slow"), str(tmp_path / "raw/file.bin"), MD5]
     both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
     errors = b"".join(process.communicate()[1] for process in both)
@@ -173,9 +173,9 @@ def test_two_processes_want_the_same_file(server, tmp_path):
     assert b"raw: waiting for another process that writes here" in errors
 
 
-def test_an_address_that_cannot_be_printed_is_escaped_where_it_is_told(tmp_path, caplog):
+def test_unprintable_url_is_escaped(tmp_path, caplog):
     with pytest.raises(DataError, match=r"https://\\udcff/"):
         fetch(["https://\udcff/"], tmp_path / "raw/file.bin", md5=MD5, pause=0, timeout=5)
-    said = [record.getMessage() for record in caplog.records]
-    assert said
-    assert all(line.isprintable() for line in said)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines
+    assert all(line.isprintable() for line in lines)

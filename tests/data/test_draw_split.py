@@ -1,4 +1,4 @@
-"""Draws against numbers worked out apart from this code, by the authors' functions."""
+"""Draws against numbers computed independently, by the authors' functions."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from daso.errors import DataError
 from tests.data.draws import LABELED, SHORT, numbers, setting
 
 
-def heads(array: np.ndarray) -> str:
+def digest_head(array: np.ndarray) -> str:
     return hashlib.sha256(array.astype("<i8").tobytes()).hexdigest()[:16]
 
 
@@ -37,35 +37,35 @@ def test_draw_of_fifty_thousand_rows():
     assert split.labeled[-5:].tolist() == numbers("4059 36489 11649 45869 7599")
     assert split.unlabeled[:5].tolist() == numbers("34170 34790 23960 24200 20410")
     assert split.validation[:5].tolist() == numbers("3980 38330 48360 45720 6360")
-    assert heads(split.labeled) == "87834ecc012af03b"
-    assert heads(split.unlabeled) == "54958526fb641d03"
-    assert heads(split.validation) == "320aac3d5e2a2d33"
+    assert digest_head(split.labeled) == "87834ecc012af03b"
+    assert digest_head(split.unlabeled) == "54958526fb641d03"
+    assert digest_head(split.validation) == "320aac3d5e2a2d33"
 
 
 def test_draw_of_fifty_thousand_rows_reversed_and_uniform():
     for other, head, n in (((100, True), "39c54c7b90af5cfe", 9922), ((1, False), "a84ccf2829788762", 40_000)):
         split = draw(np.arange(50_000) % 10, setting(500, 4000, 100, *other), num_classes=10, holdout=5000, seed=0)
-        assert heads(split.labeled) == "87834ecc012af03b"
+        assert digest_head(split.labeled) == "87834ecc012af03b"
         assert len(split.unlabeled) == n
-        assert heads(split.unlabeled) == head
+        assert digest_head(split.unlabeled) == head
 
 
-def test_labeled_tail_of_the_whole_rest_where_all_others_are_unlabeled():
-    """The hold-out is that of ninety rows without the others; the tail (9, 3, 1) is cut out of what it leaves.
+def test_m1_all_cuts_the_labeled_tail_from_all_rows_not_held_out():
+    """The hold-out equals that of the ninety labeled rows alone; the tail (9, 3, 1) is cut from the other rows.
 
-    Worked out with lists alone: of each class the rest in the order that the first shuffle gave it, shuffled anew.
+    Computed with lists: the rest of each class, in the order of the first shuffle, is shuffled again.
     """
     ranks = np.full(97, -1)
     ranks[3:93] = np.arange(90) % 3
     first, again = np.random.RandomState(0), np.random.RandomState(0)
     held, labeled = [], []
     for k, n in enumerate((9, 3, 1)):
-        mine = [row for row in range(97) if ranks[row] == k]
-        first.shuffle(mine)
-        held += mine[:3]
-        mine = mine[3:]
-        again.shuffle(mine)
-        labeled += mine[:n]
+        rows = [row for row in range(97) if ranks[row] == k]
+        first.shuffle(rows)
+        held += rows[:3]
+        rows = rows[3:]
+        again.shuffle(rows)
+        labeled += rows[:n]
     split = draw(ranks, {"n1": 9, "m1": "all", "gamma_l": 9}, num_classes=3, holdout=9, seed=0)
     assert split.validation.tolist() == [3 + row for row in numbers("6 84 39 16 49 61 74 83 65")] == held
     assert split.labeled.tolist() == labeled
@@ -73,8 +73,8 @@ def test_labeled_tail_of_the_whole_rest_where_all_others_are_unlabeled():
 
 
 @pytest.mark.parametrize(("n1", "gamma", "counts", "total"), [row for row in SHORT if row[1] < 100])
-def test_settings_of_stl10(n1, gamma, counts, total):
-    """500 labeled images of each class and others after them; fifty of each class are held out."""
+def test_draws_of_stl10_settings(n1, gamma, counts, total):
+    """500 labeled images per class, then unlabeled ones; fifty per class are held out."""
     ranks = np.concatenate([np.arange(5000) % 10, np.full(300, -1)])
     split = draw(ranks, {"n1": n1, "m1": "all", "gamma_l": gamma}, num_classes=10, holdout=500, seed=2)
     assert np.bincount(ranks[split.labeled]).tolist() == numbers(counts)
@@ -84,21 +84,21 @@ def test_settings_of_stl10(n1, gamma, counts, total):
     assert not set(split.labeled.tolist()) & set(split.validation.tolist())
 
 
-def test_a_labeled_ratio_of_one_keeps_as_many_as_n1_says():
+def test_gamma_l_of_one_labels_n1_of_every_class():
     split = draw(np.array([0, 1] * 8 + [-1]), {"n1": 3, "m1": "all", "gamma_l": 1}, num_classes=2, holdout=2, seed=0)
     assert [len(rows) for rows in split.parts.values()] == [6, 1, 2]
 
 
-def test_a_share_of_one_tail():
-    """Three held out of each class; of the other 27 the tail (20, 10, 5), a fifth of which, 4, 2 and 1, is labeled.
+def test_draw_share_labels_a_share_of_the_tail():
+    """Three of each class are held out; a fifth of the tail (20, 10, 5) of the other 27, i.e. 4, 2 and 1, is labeled.
 
-    Worked out with lists alone: each class shuffled once, then cut into what is held out, labeled and unlabeled.
+    Computed with lists: each class is shuffled once, then cut into held-out, labeled and unlabeled rows.
     """
     random, held, labeled, unlabeled = np.random.RandomState(0), [], [], []
     for k, n, few in ((0, 20, 4), (1, 10, 2), (2, 5, 1)):
-        mine = list(range(k, 90, 3))
-        random.shuffle(mine)
-        held, labeled, unlabeled = held + mine[:3], labeled + mine[3 : 3 + few], unlabeled + mine[3 + few : 3 + n]
+        rows = list(range(k, 90, 3))
+        random.shuffle(rows)
+        held, labeled, unlabeled = held + rows[:3], labeled + rows[3 : 3 + few], unlabeled + rows[3 + few : 3 + n]
     setting = {"n": 20, "gamma": 4, "share": 0.2}
     split = draw_share(np.arange(90) % 3, setting, num_classes=3, holdout=9, seed=0)
     assert split.validation.tolist() == numbers("6 84 39 16 49 61 74 83 65") == held
@@ -112,8 +112,8 @@ def test_a_share_of_one_tail():
     (100, 0.1, "500 300 180", 1244, 11_162),
     (200, 0.3, "1500 833 462", 3365, 7838),
 ])  # fmt: skip
-def test_a_share_of_all_that_cifar_has(gamma, share, head, labels, others):
-    """5,000 images of the first class: nothing is left to be held out; no image is used twice."""
+def test_draw_share_of_cifar10_uses_no_image_twice(gamma, share, head, labels, others):
+    """All 5,000 images of the first class are used, so none is held out; no image is used twice."""
     ranks, setting = np.arange(50_000) % 10, {"n": 5000, "gamma": gamma, "share": share}
     split = draw_share(ranks, setting, num_classes=10, holdout=0, seed=1)
     assert [len(rows) for rows in split.parts.values()] == [labels, others, 0]
@@ -122,8 +122,8 @@ def test_a_share_of_all_that_cifar_has(gamma, share, head, labels, others):
 
 
 @pytest.mark.parametrize(("k", "n"), [(10, 4), (10, 8), (10, 25), (10, 400), (100, 4), (100, 25), (100, 100)])
-def test_balanced_labels_among_all_images(k, n):
-    """FixMatch's settings: n labels a class of 50,000 images, all of which are unlabeled."""
+def test_m1_train_draws_balanced_labels_among_all_images(k, n):
+    """Settings of FixMatch: n labels per class of 50,000 images, all of which are also unlabeled images."""
     ranks = np.arange(50_000) % k
     setting = {"n1": n, "m1": "train", "gamma_l": 1}
     split = draw(ranks, setting, num_classes=k, holdout=0, seed=1)
@@ -135,8 +135,8 @@ def test_balanced_labels_among_all_images(k, n):
     assert draw(ranks, setting, num_classes=k, holdout=0, seed=2).labeled.tolist() != split.labeled.tolist()
 
 
-def test_balanced_labels_where_images_are_held_out():
-    """The hold-out is that of ninety rows; all 81 others are unlabeled, in their order, but those without a label."""
+def test_m1_train_with_a_hold_out():
+    """The hold-out equals that of ninety rows; the 81 others with a label are unlabeled images, in their order."""
     ranks = np.concatenate([np.arange(90) % 3, [-1, -1]])
     split = draw(ranks, {"n1": 2, "m1": "train", "gamma_l": 1}, num_classes=3, holdout=9, seed=0)
     held = numbers("6 84 39 16 49 61 74 83 65")
@@ -146,16 +146,16 @@ def test_balanced_labels_where_images_are_held_out():
     assert np.bincount(ranks[split.labeled]).tolist() == [2, 2, 2]
 
 
-def test_the_order_of_classes():
+def test_order_of_classes():
     assert order_of_classes("native", [7, 9, 7, 8], 3).tolist() == [0, 1, 2, 3]
     assert order_of_classes("seed", [7, 9, 7, 8], 3).tolist() == np.random.RandomState(3).permutation(4).tolist()
     assert order_of_classes("size", [7, 9, 7, 8], 3).tolist() == [1, 3, 0, 2]
-    with pytest.raises(DataError, match="class_order is 'sede' and should be native, seed or size"):
+    with pytest.raises(DataError, match="unknown class_order 'sede'; choose native, seed or size"):
         order_of_classes("sede", [7, 9, 7, 8], 3)
 
 
-def test_the_natural_draw():
-    """One shuffle of every class in its turn; the first are held out, the next are labeled."""
+def test_draw_natural():
+    """Every class is shuffled once; the first rows are held out, the next are labeled."""
     random, first, second = np.random.RandomState(3), np.arange(7), np.arange(7, 10)
     random.shuffle(first)
     random.shuffle(second)
@@ -166,7 +166,7 @@ def test_the_natural_draw():
 
 
 @pytest.mark.parametrize(("size", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (5, (1, 2, 2))])
-def test_a_rare_class_keeps_an_image_labeled_and_one_unlabeled(size, counts):
+def test_draw_natural_keeps_images_of_a_rare_class(size, counts):
     split = draw_natural(np.repeat([0, 1], [40, size]), 0.1, num_classes=2, holdout=20, seed=0)
     assert tuple(int((rows >= 40).sum()) for rows in split.parts.values()) == counts
 
@@ -182,8 +182,8 @@ def test_a_rare_class_keeps_an_image_labeled_and_one_unlabeled(size, counts):
     reverse=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_disjoint_and_of_the_right_sizes(k, n1, m1, held, spare, gammas, reverse, seed):
-    """Whatever the setting and wherever the rows of a class lie."""
+def test_draw_gives_disjoint_parts_of_the_right_sizes(k, n1, m1, held, spare, gammas, reverse, seed):
+    """For any setting and any order of the rows."""
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(k), n1 + m1 + held + spare))
     split = draw(labels, setting(n1, m1, *gammas, reverse), num_classes=k, holdout=held * k + k - 1, seed=seed)
     rows = np.concatenate(split)
@@ -195,5 +195,5 @@ def test_disjoint_and_of_the_right_sizes(k, n1, m1, held, spare, gammas, reverse
 
     assert np.bincount(labels[split.labeled], minlength=k).tolist() == tail(n1, gammas[0])
     assert np.bincount(labels[split.validation], minlength=k).tolist() == [held] * k
-    wanted = tail(m1, gammas[1])[:: -1 if reverse else 1]
-    assert np.bincount(labels[split.unlabeled], minlength=k).tolist() == wanted
+    expected = tail(m1, gammas[1])[:: -1 if reverse else 1]
+    assert np.bincount(labels[split.unlabeled], minlength=k).tolist() == expected

@@ -1,4 +1,4 @@
-"""A file has its name when it is whole and lies on the disk, and the name lies there too."""
+"""Atomic writes: a file is renamed only when complete and synced, and then its folder is synced."""
 
 import os
 from pathlib import Path
@@ -10,27 +10,27 @@ from daso.data.files import atomic_write
 
 @pytest.fixture
 def synced(tmp_path, monkeypatch):
-    """What was brought to the disk, each with the names that were in its folder then."""
+    """Calls of fsync: the path, and the names in its folder at that time."""
     monkeypatch.chdir(tmp_path)
-    found, sync = [], os.fsync
+    calls, sync = [], os.fsync
 
-    def noted(handle):
+    def recorded(handle):
         path = Path(f"/proc/self/fd/{handle}").readlink().relative_to(tmp_path.resolve())
-        found.append((path.as_posix(), sorted(path.name for path in Path("new").iterdir())))
+        calls.append((path.as_posix(), sorted(path.name for path in Path("new").iterdir())))
         sync(handle)
 
-    monkeypatch.setattr(os, "fsync", noted)
-    return found
+    monkeypatch.setattr(os, "fsync", recorded)
+    return calls
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(synced):
+def test_file_is_synced_before_and_folder_after_the_rename(synced):
     with atomic_write(Path("new/file")) as file:
         file.write(b"content")
     assert synced == [("new/file.part", ["file.part"]), ("new", ["file"])]
     assert Path("new/file").read_bytes() == b"content"
 
 
-def test_what_can_be_had_again_need_not_be_on_the_disk(synced):
+def test_non_durable_write_is_not_synced(synced):
     with atomic_write(Path("new/file"), durable=False) as file:
         file.write(b"content")
         assert not Path("new/file").exists()
@@ -38,8 +38,8 @@ def test_what_can_be_had_again_need_not_be_on_the_disk(synced):
     assert Path("new/file").read_bytes() == b"content"
 
 
-def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_error(tmp_path, monkeypatch):
-    """As on some network file systems; the file itself is."""
+def test_folder_that_cannot_be_synced_is_accepted(tmp_path, monkeypatch):
+    """As on some network file systems; the file itself is synced."""
     sync = os.fsync
 
     def refuse(handle):

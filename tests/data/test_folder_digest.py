@@ -8,7 +8,7 @@ from daso.data.folder_digest import listing, place
 
 @pytest.fixture
 def images(tmp_path):
-    """Two classes in two parts, every file of a size of its own."""
+    """Two classes in two parts; all files differ in size."""
     for i, name in enumerate(("train/cat/1", "train/cat/2", "train/dog/1", "test/cat/1", "test/dog/1")):
         path = tmp_path / "images" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -16,7 +16,7 @@ def images(tmp_path):
     return tmp_path / "images"
 
 
-def packed(images, name="images.zip", order=sorted):
+def zipped(images, name="images.zip", order=sorted):
     with zipfile.ZipFile(images.parent / name, "w") as archive:
         for path in order(path for path in images.rglob("*") if path.is_file()):
             archive.write(path, path.relative_to(images))
@@ -33,15 +33,15 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("kind", [lambda images: images, packed])
-def test_a_changed_folder_or_zip_has_another_digest(images, change, kind):
+@pytest.mark.parametrize("kind", [lambda images: images, zipped])
+def test_changed_folder_or_zip_has_another_digest(images, change, kind):
     before = listing(kind(images))
     assert listing(kind(images)) == before
     change(images)
     assert listing(kind(images)) != before
 
 
-def test_what_is_no_image_and_times_change_nothing(images):
+def test_other_files_and_times_do_not_change_the_digest(images):
     before = listing(images)
     for name in ("README.md", ".DS_Store", "train/.DS_Store", "train/cat/.hidden.png", "__MACOSX/train/cat/1.png"):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
@@ -51,26 +51,26 @@ def test_what_is_no_image_and_times_change_nothing(images):
     assert listing(images) == before
 
 
-def test_a_copy_and_another_order_of_packing_have_the_same_digest(images, tmp_path):
+def test_digest_does_not_depend_on_path_and_order_in_the_zip(images, tmp_path):
     shutil.copytree(images, tmp_path / "copy")
     assert listing(tmp_path / "copy") == listing(images)
-    backwards = packed(images, "backwards.zip", lambda paths: sorted(paths, reverse=True))
-    assert listing(packed(images)) == listing(backwards)
+    backwards = zipped(images, "backwards.zip", lambda paths: sorted(paths, reverse=True))
+    assert listing(zipped(images)) == listing(backwards)
 
 
-def test_other_content_of_the_same_size_is_noticed_in_a_zip(images):
-    before = listing(packed(images))
+def test_new_content_of_the_same_size_changes_the_digest_of_a_zip(images):
+    before = listing(zipped(images))
     (images / "train/cat/2.png").write_bytes(b"xy")
-    assert listing(packed(images)) != before
+    assert listing(zipped(images)) != before
 
 
-def test_nothing_there_and_a_broken_zip(tmp_path):
+def test_missing_folder_and_broken_zip(tmp_path):
     assert listing(tmp_path / "nowhere") is None
     (tmp_path / "broken.zip").write_bytes(b"PK")
     assert listing(tmp_path / "broken.zip") is not None
 
 
-def test_where_a_source_lies(monkeypatch):
+def test_environment_variable_overrides_the_path(monkeypatch):
     source = {"kind": "image_folder", "path": "images", "override": "DASO_OWN"}
     monkeypatch.delenv("DASO_OWN", raising=False)
     assert place(source) == "images"

@@ -15,7 +15,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.fixture
 def folder(save_image, tmp_path):
-    """Two classes: cat has a.png and b.bmp for training, dog has one image; one image each for testing."""
+    """Two classes: cat has the training images a.png and b.bmp, dog has one; each has one test image."""
     save_image("own/train/dog/x.webp", BLUE)
     save_image("own/train/cat/b.bmp", GREEN)
     save_image("own/train/cat/a.png", RED)
@@ -32,39 +32,39 @@ def pack(folder: Path, prefix: str = "") -> Path:
     return path
 
 
-def same(a, b) -> bool:
+def equal(a, b) -> bool:
     return a.classes == b.classes and all(
         (a.parts[part][i] == b.parts[part][i]).all() for part in ("train", "test") for i in (0, 1)
     )
 
 
 def test_classes_and_files_are_sorted(folder):
-    found = read_image_folder(folder, 4)
-    images, labels = found.parts["train"]
-    assert found.classes == ("cat", "dog")
+    read = read_image_folder(folder, 4)
+    images, labels = read.parts["train"]
+    assert read.classes == ("cat", "dog")
     assert labels.tolist() == [0, 0, 1]
     assert labels.dtype == np.int64
     assert images.shape == (3, 3, 4, 4)
     assert images.dtype == np.uint8
     assert images[:2, :, 0, 0].tolist() == [list(RED), list(GREEN)]
-    assert images[2, 2].min() > 240  # the WebP was saved with loss
-    assert found.parts["test"][1].tolist() == [0, 1]
+    assert images[2, 2].min() > 240  # lossy WebP
+    assert read.parts["test"][1].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("prefix", ["", "data/"])
-def test_a_zip_of_it_is_the_same(folder, prefix):
-    assert same(read_image_folder(pack(folder, prefix), 4), read_image_folder(folder, 4))
+def test_zip_equals_the_folder(folder, prefix):
+    assert equal(read_image_folder(pack(folder, prefix), 4), read_image_folder(folder, 4))
 
 
-def test_one_top_folder(folder, tmp_path):
+def test_one_top_folder_is_skipped(folder, tmp_path):
     expected = read_image_folder(folder, 4)
     (tmp_path / "outer").mkdir()
-    (tmp_path / "outer/README.txt").write_text("mine")
+    (tmp_path / "outer/README.txt").write_text("text")
     folder.rename(tmp_path / "outer/inner")
-    assert same(read_image_folder(tmp_path / "outer", 4), expected)
+    assert equal(read_image_folder(tmp_path / "outer", 4), expected)
 
 
-def test_hidden_files_and_what_finder_leaves_are_passed_over(folder):
+def test_hidden_and_system_files_are_skipped(folder):
     expected = read_image_folder(folder, 4)
     for name in (
         ".DS_Store",
@@ -76,11 +76,11 @@ def test_hidden_files_and_what_finder_leaves_are_passed_over(folder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"nothing")
     (folder / "train/list.txt").write_text("cat/a.png")
-    assert same(read_image_folder(folder, 4), expected)
-    assert same(read_image_folder(pack(folder), 4), expected)
+    assert equal(read_image_folder(folder, 4), expected)
+    assert equal(read_image_folder(pack(folder), 4), expected)
 
 
-def test_another_size_is_resized_with_antialiasing(save_image, folder, tmp_path):
+def test_images_are_resized_with_antialiasing(save_image, folder, tmp_path):
     stripes = np.zeros((8, 8, 3), np.uint8)
     stripes[:, ::2] = 200
     Image.fromarray(stripes).save(folder / "train/cat/a.png")
@@ -88,9 +88,9 @@ def test_another_size_is_resized_with_antialiasing(save_image, folder, tmp_path)
     assert (
         images[0] == np.asarray(Image.fromarray(stripes).resize((4, 4), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
     ).all()
-    # Without antialiasing a row would be 0 or 200 or their mean, 100, throughout. Halving with a triangle of four
-    # pixels, weights 1 3 3 1 over 8, a pixel inside sees (200 + 3 * 200) / 8 or the like: 100 again; at the left edge
-    # the weights 3 3 1 over 7 see (3 * 200 + 1 * 200) / 7 = 114.
+    # Without antialiasing a row would be constant: 0, 200 or their mean 100. With a triangle of four pixels, weights
+    # 1 3 3 1 over 8, an inner pixel is (200 + 3 * 200) / 8 = 100 too; at the left edge the weights are 3 3 1 over 7:
+    # (3 * 200 + 1 * 200) / 7 = 114.
     assert images[0, 0, 0].tolist() == [114, 100, 100, 86]
 
 
@@ -104,18 +104,18 @@ def test_another_size_is_resized_with_antialiasing(save_image, folder, tmp_path)
         ("I;16", 300, [1, 1, 1]),  # 300 / 257 = 1.17
         ("RGBA", (1, 2, 3, 0), [255] * 3),
         ("RGBA", (10, 20, 30, 255), [10, 20, 30]),
-        ("RGBA", (0, 100, 255, 51), [204, 224, 255]),  # a fifth of it, four fifths of 255
+        ("RGBA", (0, 100, 255, 51), [204, 224, 255]),  # a fifth of the color, four fifths of 255
         ("LA", (0, 51), [204] * 3),
     ],
 )
 def test_every_mode_becomes_rgb(save_image, folder, mode, color, pixel):
     save_image("own/train/cat/a.png", color, mode=mode)
-    if mode == "I;16":  # of the other part, whose white is that of all
+    if mode == "I;16":  # white of the other part scales all images
         save_image("own/test/cat/white.png", 65535, mode=mode)
     assert read_image_folder(folder, 4).parts["train"][0][0, :, 0, 0].tolist() == pixel
 
 
-def test_a_palette_with_a_transparent_color(folder):
+def test_palette_with_a_transparent_color(folder):
     image = Image.new("P", (4, 4), 1)
     image.putpalette([*GREEN, *RED])
     image.putpixel((2, 0), 0)
@@ -131,78 +131,78 @@ def test_big_endian_tiff_of_16_bits(save_image, folder):
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_32_bits_are_refused(save_image, folder, mode):
+def test_images_of_32_bits_are_refused(save_image, folder, mode):
     save_image("own/train/cat/c.tif", 900, mode=mode)
     with pytest.raises(
-        DataError, match=rf"own: train/cat/c.tif is not .* \(32 bits a pixel\); mode {mode} does not define white"
+        DataError, match=rf"own: train/cat/c.tif: not .* \(32 bits a pixel\); mode {mode} does not define white"
     ):
         read_image_folder(folder, 4)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
-def test_upright_by_exif(folder, suffix, orientation):
-    """The file holds the pixels of an upright image as a camera turned or mirrored them; red is at its top left."""
+def test_exif_orientation_is_applied(folder, suffix, orientation):
+    """The file holds the pixels of an upright image as rotated or mirrored by a camera; red is at its top left."""
     upright = np.zeros((16, 16, 3), np.uint8)
     upright[:8, :8, 0] = 255
     upright[8:, :8, 2] = 255
-    undone = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
-    undone |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+    inverse = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    inverse |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
     image = Image.fromarray(upright)
-    if orientation in undone:
-        image = image.transpose(Image.Transpose[undone[orientation]])
+    if orientation in inverse:
+        image = image.transpose(Image.Transpose[inverse[orientation]])
     exif = Image.Exif()
     exif[0x0112] = orientation
     image.save(
         folder / f"train/cat/0.{suffix}", exif=exif, **({"quality": 100, "subsampling": 0} if suffix == "jpg" else {})
     )
-    found = read_image_folder(folder, 16).parts["train"][0][0].transpose(1, 2, 0)
-    assert np.abs(found.astype(int) - upright).max() <= (3 if suffix == "jpg" else 0)
+    actual = read_image_folder(folder, 16).parts["train"][0][0].transpose(1, 2, 0)
+    assert np.abs(actual.astype(int) - upright).max() <= (3 if suffix == "jpg" else 0)
 
 
-def test_the_aspect_ratio_is_not_kept(save_image, folder):
+def test_aspect_ratio_is_not_kept(save_image, folder):
     image = np.zeros((4, 16, 3), np.uint8)
     image[:, 8:] = 200
     Image.fromarray(image).save(folder / "train/cat/a.png")
     assert read_image_folder(folder, 4).parts["train"][0][0, 0, 0].tolist() == [0, 25, 175, 200]
 
 
-def test_a_class_without_test_images(folder):
+def test_class_without_test_images_is_kept(folder):
     shutil.rmtree(folder / "test/cat")
-    found = read_image_folder(folder, 4)
-    assert found.classes == ("cat", "dog")
-    assert found.parts["test"][1].tolist() == [1]
-    assert found.parts["test"][0].shape == (1, 3, 4, 4)
+    read = read_image_folder(folder, 4)
+    assert read.classes == ("cat", "dog")
+    assert read.parts["test"][1].tolist() == [1]
+    assert read.parts["test"][0].shape == (1, 3, 4, 4)
 
 
-def test_a_link_in_a_circle_does_no_harm(folder):
+def test_circular_link_is_not_followed(folder):
     (folder / "train/loop").symlink_to(folder, target_is_directory=True)
     assert read_image_folder(folder, 4).classes == ("cat", "dog")
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize(
     ("edit", "match"),
     [
-        (lambda f: shutil.rmtree(f / "test"), r"there is no test/ with a class in it; expected train/<class>/<image>"),
-        (lambda f: shutil.rmtree(f / "train"), "there is no train/ with a class in it"),
-        (lambda f: [shutil.rmtree(f / "train/cat"), shutil.rmtree(f / "train/dog")], "there is no train/ with a class"),
-        (lambda f: (f / "test/dog").rename(f / "test/cow"), "test/ has the class 'cow', which train/ lacks"),
-        (lambda f: (f / "train/cat/c.png").write_bytes(b"no image"), "train/cat/c.png is not a readable image"),
+        (lambda f: shutil.rmtree(f / "test"), r"missing class folders in test/; expected train/<class>/<image>"),
+        (lambda f: shutil.rmtree(f / "train"), "missing class folders in train/"),
+        (lambda f: [shutil.rmtree(f / "train/cat"), shutil.rmtree(f / "train/dog")], "missing class folders in train/"),
+        (lambda f: (f / "test/dog").rename(f / "test/cow"), "test/ has the class 'cow', which is missing in train/"),
+        (lambda f: (f / "train/cat/c.png").write_bytes(b"no image"), "train/cat/c.png: not a readable image"),
         (
             lambda f: (f / "train/cat/c.png").write_bytes((f / "train/cat/a.png").read_bytes()[:50]),
-            "train/cat/c.png is not a readable image",
+            "train/cat/c.png: not a readable image",
         ),
     ],
 )
-def test_what_is_wrong_is_said(folder, edit, match, packed):
+def test_invalid_folders_are_refused(folder, edit, match, zipped):
     edit(folder)
     with pytest.raises(DataError, match=match):
-        read_image_folder(pack(folder) if packed else folder, 4)
+        read_image_folder(pack(folder) if zipped else folder, 4)
 
 
-def test_a_zip_with_backslashes_is_the_same(folder):
-    """As some programs on Windows pack it, entries of folders too; a changed image changes its digest."""
+def test_zip_with_backslashes_equals_the_folder(folder):
+    """As written by some programs on Windows, with entries of folders; a changed image changes the digest."""
     path, digests = folder.with_name("windows.zip"), []
     for color in (RED, BLUE):
         Image.new("RGB", (4, 4), color).save(folder / "train/cat/a.png")
@@ -210,24 +210,24 @@ def test_a_zip_with_backslashes_is_the_same(folder):
             archive.writestr("train\\cat\\", b"")
             for file in filter(Path.is_file, folder.rglob("*")):
                 archive.writestr(str(file.relative_to(folder)).replace("/", "\\"), file.read_bytes())
-        assert same(read_image_folder(path, 4), read_image_folder(folder, 4))
+        assert equal(read_image_folder(path, 4), read_image_folder(folder, 4))
         digests.append(listing(path))
         assert digests[-1] == listing(pack(folder))
     assert digests[0] != digests[1]
 
 
-def test_neither_folder_nor_zip(tmp_path):
-    with pytest.raises(DataError, match="nowhere: there is no such file or folder"):
+def test_missing_path_and_other_files_are_refused(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
         read_image_folder(tmp_path / "nowhere", 4)
     (tmp_path / "file").write_text("text")
     with pytest.raises(DataError, match="file: neither a folder nor a readable zip"):
         read_image_folder(tmp_path / "file", 4)
 
 
-def test_a_damaged_zip(folder):
+def test_damaged_zip_names_the_image(folder):
     path = pack(folder)
     content = path.read_bytes()
-    at = content.index(b"BM")  # b.bmp is stored as it is
-    path.write_bytes(content[:at] + b"BM" + b"\xff" * 8 + content[at + 10 :])
-    with pytest.raises(DataError, match="train/cat/b.bmp is not a readable image"):
+    start = content.index(b"BM")  # b.bmp is stored uncompressed
+    path.write_bytes(content[:start] + b"BM" + b"\xff" * 8 + content[start + 10 :])
+    with pytest.raises(DataError, match="train/cat/b.bmp: not a readable image"):
         read_image_folder(path, 4)

@@ -1,4 +1,4 @@
-"""Image folders as people have them: what is skipped, unreadable, alike or too dark is reported, never passed over."""
+"""Real-world image folders: skipped, unreadable, duplicate and too dark images are reported."""
 
 import io
 import os
@@ -28,12 +28,12 @@ def config(photos, **source):
     return {**CONFIG, "source": {"kind": "image_folder", "path": str(photos), **source}}
 
 
-def test_what_was_read_is_logged_by_part_and_class(photos, lines):
+def test_images_are_logged_by_part_and_class(photos, lines):
     assert read_image_folder(photos, 8).notes == {}
     assert lines() == ["photos: train: 9 images: a 4, b 3, c 2", "photos: test: 3 images: a 1, b 1, c 1"]
 
 
-LEFT = {
+SYSTEM_FILES = {
     "train/.ipynb_checkpoints/00-checkpoint.png": "hidden",
     "train/a/.ipynb_checkpoints/00-checkpoint.png": "hidden",
     "train/a/._00.png": "hidden",
@@ -48,41 +48,41 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_files_that_programs_leave_are_skipped_and_counted(photos, lines, packed):
+@pytest.mark.parametrize("zipped", [False, True])
+def test_system_files_are_skipped_and_counted(photos, lines, zipped):
     before, key = read_image_folder(photos, 8), listing(photos)
-    for name in LEFT:
+    for name in SYSTEM_FILES:
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(photos / "train/a/00.png", photos / name)
     assert listing(photos) == key
     path = photos
-    if packed:
+    if zipped:
         path = photos.with_name("photos")
         shutil.make_archive(str(path), "zip", photos)
         path = path.with_suffix(".zip")
-    found = read_image_folder(path, 8)
-    assert found.classes == before.classes
-    assert (found.parts["train"][0] == before.parts["train"][0]).all()
+    read = read_image_folder(path, 8)
+    assert read.classes == before.classes
+    assert (read.parts["train"][0] == before.parts["train"][0]).all()
     counts = {"camera raw": 2, "hidden": 4, "not an image": 2, "system file": 2, "thumbnail folder": 1}
-    assert found.notes == {"skipped": {"train": counts}}
+    assert read.notes == {"skipped": {"train": counts}}
     assert lines()[-1].partition(": ")[2] == (
         "train: skipped 2 camera raw, 4 hidden, 2 not an image, 2 system file, 1 thumbnail folder; "
         "convert camera raw files to JPEG"
     )
 
 
-def test_folders_that_are_not_read_are_counted_and_named(photos, lines):
+def test_unread_folders_are_named_with_their_counts(photos, lines):
     for name in ("val/a/1.png", "unlabeled/1.png", "unlabeled/deep/er/2.png", "train/a/more/1.png", "train/1.png", "x"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         (photos / name).write_bytes(b"never opened")
-    why = "outside train/<class>/ and test/<class>/"
+    reason = "outside train/<class>/ and test/<class>/"
     expected = {"val/": 1, "unlabeled/": 2, "train/a/more/": 1, "train": 1, "beside the parts": 1}
-    assert read_image_folder(photos, 8).notes == {"skipped": {place: {why: n} for place, n in expected.items()}}
-    assert f"photos: unlabeled/: skipped 2 {why}" in lines()
+    assert read_image_folder(photos, 8).notes == {"skipped": {folder: {reason: n} for folder, n in expected.items()}}
+    assert f"photos: unlabeled/: skipped 2 {reason}" in lines()
 
 
-def test_links_in_a_circle_end(photos):
-    """To itself, to a folder above, and two folders to each other."""
+def test_circular_links_are_not_followed(photos):
+    """A folder that links to itself, to a parent, and two that link to each other."""
     (photos / "val/one").mkdir(parents=True)
     (photos / "val/two").mkdir()
     (photos / "val/one/x.png").touch()
@@ -96,51 +96,51 @@ def heic() -> bytes:
 
 
 def break_three(photos):
-    """One image truncated, one of a phone, one that is none; of a.png half is left."""
+    """Add a truncated image, one of a phone and a file that is not an image."""
     whole = (photos / "train/a/00.png").read_bytes()
     (photos / "train/a/00.png").write_bytes(whole[: len(whole) // 2])
     (photos / "train/b/phone.heic").write_bytes(heic())
     (photos / "test/c/page.png").write_bytes(b"<html>")
 
 
-def test_all_unreadable_files_are_named_at_once(photos):
+def test_all_unreadable_images_are_named_at_once(photos):
     break_three(photos)
     (photos / "test/c/empty.png").touch()
     (photos / "test/c/gone.png").symlink_to("nowhere")
     with pytest.raises(DataError) as raised:
         read_image_folder(photos, 8)
-    said = str(raised.value).replace(f"{photos}: ", "").splitlines()
-    assert said == [
-        "train/a/00.png is not a readable image (truncated or damaged); copy it again",
-        "train/b/phone.heic is not a readable image (HEIC); convert it to JPEG",
-        "test/c/empty.png is not a readable image (empty); copy it again",
-        "test/c/gone.png is not a readable image (a link to a missing file); fix or remove the link",
-        "test/c/page.png is not a readable image (not an image); remove it, or convert it to JPEG or PNG",
-        "5 of 16 images cannot be read (1 HEIC, 1 a link to a missing file, 1 empty, 1 not an image, 1 truncated or "
-        "damaged); fix them, or go on without such files by `skip_unreadable: true` beside `path` in the dataset's "
+    lines = str(raised.value).replace(f"{photos}: ", "").splitlines()
+    assert lines == [
+        "train/a/00.png: not a readable image (truncated or damaged); copy it again",
+        "train/b/phone.heic: not a readable image (HEIC); convert it to JPEG",
+        "test/c/empty.png: not a readable image (empty); copy it again",
+        "test/c/gone.png: not a readable image (a link to a missing file); fix or remove the link",
+        "test/c/page.png: not a readable image (not an image); remove it, or convert it to JPEG or PNG",
+        "5 of 16 images cannot be read (1 HEIC, 1 a link to a missing file, 1 empty, 1 not an image, 1 truncated "
+        "or damaged); fix them, or skip unreadable images with `skip_unreadable: true` beside `path` in the dataset's "
         "file",
     ]
 
 
-def test_unreadable_files_are_skipped_on_demand(photos, tmp_path, lines):
-    """The store is the one of the readable files alone, byte for byte, but for what its manifest says of the others."""
+def test_skip_unreadable_skips_unreadable_images(photos, tmp_path, lines):
+    """Except for the manifest's notes, the store equals that of the readable files alone, byte for byte."""
     break_three(photos)
-    found = make_store(config(photos, skip_unreadable=True), tmp_path / "store")
+    store = make_store(config(photos, skip_unreadable=True), tmp_path / "store")
     assert "photos: train/b/phone.heic: skipped, HEIC; convert it to JPEG" in lines()
-    assert found.labels("train").tolist() == [0] * 3 + [1] * 3 + [2] * 2
+    assert store.labels("train").tolist() == [0] * 3 + [1] * 3 + [2] * 2
     for name in ("train/a/00.png", "train/b/phone.heic", "test/c/page.png"):
         (photos / name).unlink()
     plain = make_store(config(photos), tmp_path / "plain")
-    assert found.sha256 == plain.sha256
+    assert store.sha256 == plain.sha256
     files = [path.name for path in plain.folder.glob("*.npy")]
     assert len(files) == 4
-    assert all((found.folder / name).read_bytes() == (plain.folder / name).read_bytes() for name in files)
-    verify_store(found.folder)
+    assert all((store.folder / name).read_bytes() == (plain.folder / name).read_bytes() for name in files)
+    verify_store(store.folder)
     assert '"phone.heic' not in (plain.folder / "manifest.json").read_text()
-    assert "train/b/phone.heic" in (found.folder / "manifest.json").read_text()
+    assert "train/b/phone.heic" in (store.folder / "manifest.json").read_text()
 
 
-def test_a_folder_that_cannot_be_read_leaves_the_store_that_was_there(photos, tmp_path):
+def test_unreadable_images_leave_the_earlier_store(photos, tmp_path):
     before = make_store(config(photos), tmp_path / "store")
     break_three(photos)
     with pytest.raises(DataError):
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_read_leaves_the_store_that_was_there(photos, tm
     assert not list((tmp_path / "store").glob("*.part"))
 
 
-def test_a_store_has_the_bytes_that_numpy_saves(photos, tmp_path):
+def test_store_arrays_equal_those_of_numpy_save(photos, tmp_path):
     make_store(config(photos), tmp_path / "store")
     for part, (images, _) in read_image_folder(photos, 8).parts.items():
         buffer = io.BytesIO()
@@ -158,30 +158,32 @@ def test_a_store_has_the_bytes_that_numpy_saves(photos, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_class_names_are_normalised(photos, form):
-    """Composed in one part and decomposed in the other, and both spellings in train: one class."""
+def test_class_names_are_nfc_normalised(photos, form):
+    """Composed in one part and decomposed in the other, and both forms in train, are one class."""
     other = {"NFC": "NFD", "NFD": "NFC"}[form]
     (photos / "train/a").rename(photos / "train" / unicodedata.normalize(form, "café"))
     (photos / "test/a").rename(photos / "test" / unicodedata.normalize(other, "café"))
     (photos / "train" / unicodedata.normalize(other, "café")).mkdir()
     shutil.copy(photos / "train/b/00.png", photos / "train" / unicodedata.normalize(other, "café") / "9.png")
-    found = read_image_folder(photos, 8)
-    assert found.classes == ("b", "c", "caf\u00e9")
-    assert np.bincount(found.parts["train"][1]).tolist() == [3, 2, 5]
+    read = read_image_folder(photos, 8)
+    assert read.classes == ("b", "c", "caf\u00e9")
+    assert np.bincount(read.parts["train"][1]).tolist() == [3, 2, 5]
 
 
-def test_class_names_that_differ_in_case_alone(photos):
+def test_class_names_that_differ_only_in_case_are_refused(photos):
     shutil.copytree(photos / "train/a", photos / "train/A")
-    with pytest.raises(DataError, match=r"classes 'A' and 'a' differ in case or spaces alone; rename one$"):
+    with pytest.raises(DataError, match=r"classes 'A' and 'a' differ only in case or spaces; rename one$"):
         read_image_folder(photos, 8)
     shutil.rmtree(photos / "train/A")
     (photos / "test/a").rename(photos / "test/A")
-    with pytest.raises(DataError, match=r"test/ has the class 'A', which train/ lacks, where it is 'a'; rename one"):
+    with pytest.raises(
+        DataError, match=r"test/ has the class 'A', which is missing in train/; rename it or 'a' in train/"
+    ):
         read_image_folder(photos, 8)
 
 
-def test_equal_images_in_two_classes_and_in_both_parts_are_reported(photos, lines):
-    """Equal pixels, whatever the format; twice in one class of one part is no contradiction."""
+def test_duplicates_in_two_classes_or_both_parts_are_reported(photos, lines):
+    """Equal pixels in any file format; duplicates in one class of one part are not reported."""
     with Image.open(photos / "train/a/01.png") as image:
         image.save(photos / "test/a/copy.bmp")
     shutil.copy(photos / "train/b/00.png", photos / "test/c/wrong.png")
@@ -194,33 +196,33 @@ def test_equal_images_in_two_classes_and_in_both_parts_are_reported(photos, line
         }
     }
     assert lines()[-2:] == [
-        "photos: 1 images are in two classes: train/b/00.png = test/c/wrong.png",
-        "photos: 1 images are in train/ and test/: train/a/01.png = test/a/copy.bmp",
+        "photos: duplicate images in two classes (1): train/b/00.png = test/c/wrong.png",
+        "photos: duplicate images in train/ and test/ (1): train/a/01.png = test/a/copy.bmp",
     ]
 
 
-def test_a_name_that_is_no_text_stays_on_its_line(photos, lines):
+def test_unprintable_file_name_is_escaped(photos, lines):
     shutil.copy(photos / "train/b/00.png", photos / os.fsdecode(b"test/c/\xff\n.png"))
     read_image_folder(photos, 8)
-    assert lines()[-1] == "photos: 1 images are in two classes: train/b/00.png = test/c/\\udcff\\n.png"
+    assert lines()[-1] == "photos: duplicate images in two classes (1): train/b/00.png = test/c/\\udcff\\n.png"
 
 
-def test_a_class_without_test_images_is_named(photos, lines, tmp_path):
+def test_class_without_test_images_is_reported(photos, lines, tmp_path):
     shutil.rmtree(photos / "test/c")
     make_store(config(photos), tmp_path / "store")
-    assert "photos: no test images of class c; its recall is unknown" in lines()
+    assert "photos: no test images of class c; recall is unknown" in lines()
     assert '"untested": [\n   "c"\n  ]' in (tmp_path / "store/manifest.json").read_text()
 
 
 def test_classes_are_counted_before_an_image_is_opened(photos, monkeypatch, tmp_path):
     monkeypatch.setattr(pixels.Image, "open", None)
-    with pytest.raises(DataError, match=r"own\.yaml: num_classes is 2 and the source has 3 classes \(a, b, c\)"):
+    with pytest.raises(DataError, match=r"own\.yaml: num_classes is 2, but the source has 3 classes \(a, b, c\)"):
         make_store(config(photos) | {"num_classes": 2}, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
 def test_memory_does_not_grow_with_the_images(photos, tmp_path):
-    """12 images of 512 pixels are 9.4 MB; less than four of them are on the heap at any time."""
+    """12 images of 512 pixels take 9.4 MB; fewer than four of them are on the heap at any time."""
     make_store(config(photos) | {"image_size": 8}, tmp_path / "warm")
     tracemalloc.start()
     store = make_store(config(photos) | {"image_size": 512}, tmp_path / "store")
@@ -230,49 +232,47 @@ def test_memory_does_not_grow_with_the_images(photos, tmp_path):
     assert peak < 4 * 3 * 512**2
 
 
-def test_a_store_without_room_on_the_disk_is_one_line(photos, tmp_path, monkeypatch):
+def test_full_disk_is_an_error_of_one_line(photos, tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(DataError, match=r"no room for 0.0 GB of images \(No space left on device\); make room"):
+    with pytest.raises(DataError, match=r"no room for 0.0 GB of images \(No space left on device\); free disk space"):
         make_store(config(photos), tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
-def test_a_zip_with_a_password_is_named_as_such(photos):
+def test_encrypted_zip_is_refused(photos):
     path = photos.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as archive:
         for file in photos.rglob("*.png"):
             archive.write(file, file.relative_to(photos).as_posix())
     content = bytearray(path.read_bytes())
-    for mark, at in ((b"PK\1\2", 8), (b"PK\3\4", 6)):  # the flag of encryption, in both headers of the first file
-        content[content.index(mark) + at] |= 1
+    for magic, offset in ((b"PK\1\2", 8), (b"PK\3\4", 6)):  # set the encryption flag in both headers of the first file
+        content[content.index(magic) + offset] |= 1
     path.write_bytes(content)
-    with pytest.raises(
-        DataError, match=r"is not a readable image \(encrypted\); pack the zip again without a password"
-    ):
+    with pytest.raises(DataError, match=r"not a readable image \(encrypted\); pack the zip again without a password"):
         read_image_folder(path, 8)
 
 
-def test_names_that_are_sorted():
-    """Of one top folder the parts are those below; a name with a suffix in capitals is one of its kind."""
+def test_sort_files():
+    """Parts may be below one top folder; upper-case suffixes equal lower-case ones."""
     listed = sort_files(["top/train/a/1.PNG", "top/test/a/x", "top/train/a/2.Cr2", "top/readme.md", "Thumbs.db"])
     assert listed.images == {"train": {"a": ["top/train/a/1.PNG"]}, "test": {"a": ["top/test/a/x"]}}
-    assert {place: dict(found) for place, found in listed.skipped.items()} == {
+    assert {folder: dict(counts) for folder, counts in listed.skipped.items()} == {
         "train": {"camera raw": 1},
         "beside the parts": {"outside train/<class>/ and test/<class>/": 1, "system file": 1},
     }
 
 
-def test_the_test_part_of_contributing_is_made_once(tmp_path):
-    """Of 12 photos the fifth and the tenth move, of 4 none, without an empty folder; a second time nothing does."""
+def test_script_of_contributing_moves_test_images_once(tmp_path):
+    """Of 12 photos the fifth and the tenth are moved, of 4 none (no empty folder); a second run moves nothing."""
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
     script = re.search(r"\*\*1\. The images\*\*.*?```sh\n(.*?)```", text, re.DOTALL)[1]
-    for word, n in (("rare", 4), ("red rose", 12)):
-        (tmp_path / "photos/train" / word).mkdir(parents=True)
+    for name, n in (("rare", 4), ("red rose", 12)):
+        (tmp_path / "photos/train" / name).mkdir(parents=True)
         for i in range(n):
-            (tmp_path / "photos/train" / word / f" photo {i:02}.jpg").touch()
+            (tmp_path / "photos/train" / name / f" photo {i:02}.jpg").touch()
     for _ in range(2):
         subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True)
         assert [path.name for path in (tmp_path / "photos/test").iterdir()] == ["red rose"]

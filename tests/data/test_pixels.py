@@ -1,4 +1,4 @@
-"""What an image file holds: 16 bits, more pixels than are decoded whole, previews of camera raw files."""
+"""Decoding of 16-bit images, of very large images and of camera raw files."""
 
 import io
 import struct
@@ -15,24 +15,24 @@ from daso.errors import DataError
 
 
 @pytest.mark.parametrize(("bits", "second"), [(16, 8), (12, 128), (10, 128), (8, 128)])
-def test_grey_of_16_bits_has_one_scale_for_the_data_set(photos, bits, second, lines):
-    """White of `bits` in one image; another's middle grey is scaled by it too: half of 4095 is half of 255.
+def test_grey_images_of_16_bits_share_one_scale(photos, bits, second, lines):
+    """White of `bits` in one image also scales the middle grey of another: half of 4095 becomes half of 255.
 
-    With all 16 bits the value 2048 is 2048 / 257 = 8, for a darker image is not brightened by itself.
+    With all 16 bits, 2048 becomes 2048 / 257 = 8: a darker image is not brightened by itself.
     """
     white, grey = 2**bits - 1, 2048 if bits == 16 else 2 ** (bits - 1)
     for part, value in (("train", white), ("test", grey)):
         Image.fromarray(np.full((4, 4), value, np.uint16)).save(photos / part / "a/scan.png")
-    found = read_image_folder(photos, 8)
-    assert set(found.parts["train"][0][4].flat) == {255}
-    assert set(found.parts["test"][0][1].flat) == {second}
-    assert found.notes == ({} if bits == 16 else {"bits": bits})
-    line = f"photos: grey images of 16 bits use {bits} of them; {white} is shown as white"
+    read = read_image_folder(photos, 8)
+    assert set(read.parts["train"][0][4].flat) == {255}
+    assert set(read.parts["test"][0][1].flat) == {second}
+    assert read.notes == ({} if bits == 16 else {"bits": bits})
+    line = f"photos: grey images of 16 bits use only {bits} bits; {white} becomes white"
     assert (line in lines()) == (bits != 16)
 
 
 def png_48(value: int) -> bytes:
-    """A PNG of 1 x 1 pixel with 16 bits a channel."""
+    """Encode a PNG of 1 x 1 pixel with 16 bits a channel."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -42,42 +42,42 @@ def png_48(value: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + data + chunk(b"IEND", b"")
 
 
-def test_a_pgm_of_12_bits_is_scaled_by_the_largest_value_that_it_states():
+def test_pgm_of_12_bits_is_scaled_by_its_stated_maximum():
     """4095 is white, and 2047 of 4095 is 127.47 of 255."""
     file = io.BytesIO(b"P5 3 1 4095\n" + np.array([0, 2047, 4095], ">u2").tobytes())
     assert decode(file, 3, 16).pixels[:, 0].tolist() == [[0, 127, 255]] * 3
 
 
-def test_color_of_16_bits_that_would_be_black_is_refused(photos):
-    """Pillow reads the upper 8 bits: 0 of 255, and 15 of 4095, and all of 65535."""
+def test_color_images_of_16_bits_with_dark_values_are_refused(photos):
+    """Pillow reads the upper 8 bits: 255 becomes 0, 4095 becomes 15, 65535 becomes 255."""
     for value, bits in ((255, 8), (4095, 12)):
         (photos / "train/a/deep.png").write_bytes(png_48(value))
-        with pytest.raises(DataError, match=f"color images of 16 bits a channel use {bits} of them"):
+        with pytest.raises(DataError, match=f"color images of 16 bits a channel use only {bits} of them"):
             read_image_folder(photos, 8)
     (photos / "train/a/deep.png").write_bytes(png_48(65535))
     assert set(read_image_folder(photos, 8).parts["train"][0][4].flat) == {255}
 
 
-def test_a_photograph_of_108_megapixels_is_read(photos, monkeypatch):
-    """12,032 x 9,024; left half black, right half white, turned by its EXIF; decoded at an eighth.
+def test_photograph_of_108_megapixels_is_read(photos, monkeypatch):
+    """12,032 x 9,024; left half black, right half white, rotated by its EXIF; decoded at an eighth.
 
-    The triangle that weighs a row at the edge has an eighth of its area beyond it: 255 / 8 = 32.
+    The triangle of a row at the edge has an eighth of its area beyond the edge: 255 / 8 = 32.
     """
     image = Image.new("L", (12_032, 9_024))
     image.paste(255, (6_016, 0, 12_032, 9_024))
     exif = Image.Exif()
-    exif[0x0112] = 6  # shown turned by 90 degrees clockwise: black above
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise: black above
     image.save(photos / "train/a/00.jpg", exif=exif)
-    found = read_image_folder(photos, 8).parts["train"][0][0]
-    assert (found == np.array([0, 0, 0, 32, 223, 255, 255, 255])[:, None]).all()
+    pixels_read = read_image_folder(photos, 8).parts["train"][0][0]
+    assert (pixels_read == np.array([0, 0, 0, 32, 223, 255, 255, 255])[:, None]).all()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**8)
-    with pytest.raises(DataError, match=r"00.jpg is not a readable image \(too large\); save it with at most"):
+    with pytest.raises(DataError, match=r"00.jpg: not a readable image \(too large\); save it with at most"):
         read_image_folder(photos, 8)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "1", "L", "I;16"])
-def test_large_images_of_every_mode_are_reduced_and_look_the_same(photos, mode, monkeypatch):
-    """As if 100 pixels were large: of a ramp from 0 to 252 the eight columns are 4 + 32 k or so, by either way."""
+def test_reduced_large_images_look_like_full_ones(photos, mode, monkeypatch):
+    """With a limit of 100 pixels: the columns of a ramp from 0 to 252 are about 4 + 32 k with or without reduction."""
     ramp = np.repeat(np.repeat(np.arange(64) * 4, 2)[None], 128, 0).astype(np.uint8)
     image = Image.fromarray(ramp.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(ramp).convert(mode)
     image.save(photos / "train/a/00.png")
@@ -89,14 +89,14 @@ def test_large_images_of_every_mode_are_reduced_and_look_the_same(photos, mode, 
         assert whole[0, 0, 0] < 20 < 230 < whole[0, 0, 7]
 
 
-def test_the_preview_of_a_camera_raw_file_is_never_read(photos):
-    """Of a raw file and a JPEG of one name the JPEG is the photo; a raw file named .tif is unreadable."""
+def test_preview_of_a_camera_raw_file_is_never_read(photos):
+    """Of a raw file and a JPEG of the same name the JPEG is read; a raw file named .tif is unreadable."""
     preview, options = Image.new("RGB", (16, 12), "red"), {"format": "TIFF", "tiffinfo": {254: 1, 271: "CAMERA"}}
     preview.save(photos / "train/a/x.NEF", **options)
     Image.new("RGB", (30, 20), "blue").save(photos / "train/a/x.JPG")
-    found = read_image_folder(photos, 8)
-    assert found.parts["train"][1].tolist() == [0] * 5 + [1] * 3 + [2] * 2
-    assert found.parts["train"][0][4, 2].min() > 240  # blue, sorted after 03.png
+    read = read_image_folder(photos, 8)
+    assert read.parts["train"][1].tolist() == [0] * 5 + [1] * 3 + [2] * 2
+    assert read.parts["train"][0][4, 2].min() > 240  # blue, sorted after 03.png
     preview.save(photos / "train/a/x.tif", **options)
-    with pytest.raises(DataError, match=r"x.tif is not a readable image \(camera raw\); only its preview can be read"):
+    with pytest.raises(DataError, match=r"x.tif: not a readable image \(camera raw\); only its preview can be read"):
         read_image_folder(photos, 8)

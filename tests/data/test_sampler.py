@@ -6,15 +6,14 @@ from daso.data.sampler import Rows
 from daso.draw import Draw
 
 
-def test_every_epoch_is_a_permutation_and_batches_cross_its_border():
-    """Ten rows in batches of four: steps 0-4 are two whole epochs, and step 2 holds the end of one and the start of
-    the next."""
+def test_epochs_are_permutations_and_batches_cross_their_boundary():
+    """Ten rows in batches of four: steps 0-4 are two epochs, step 2 holds the end of one and the start of the next."""
     rows = Rows(0, "rows/x", n=10, batch_size=4)(0, 5).flatten()
     assert sorted(rows[:10].tolist()) == sorted(rows[10:].tolist()) == list(range(10))
     assert rows[:10].tolist() != rows[10:].tolist()
 
 
-def test_a_chunk_is_its_steps():
+def test_chunk_equals_its_steps():
     whole = Rows(3, "rows/u", n=7, batch_size=16)(0, 12)
     alone = torch.cat([Rows(3, "rows/u", 7, 16)(start, 1) for start in range(12)])
     later = Rows(3, "rows/u", 7, 16)(5, 4)
@@ -30,20 +29,20 @@ def test_streams_and_seeds_differ():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The epochs that are drawn, one list for each call."""
+    """The epochs drawn, one list per call."""
     calls = []
 
-    def spied(seed, stream, t):
+    def recorded(seed, stream, t):
         calls.append(t.tolist())
         return Draw(seed, stream, t)
 
-    monkeypatch.setattr(sampler, "Draw", spied)
+    monkeypatch.setattr(sampler, "Draw", recorded)
     return calls
 
 
 @pytest.mark.parametrize("n", [1, 3, 50, 64, 1000])
-def test_the_stream_is_its_epochs_end_to_end(n):
-    """Chunks of 7 batches of 16 rows, asked for one after the other, then some again from the middle."""
+def test_stream_is_the_concatenation_of_epochs(n):
+    """Chunks of 7 batches of 16 rows: consecutive ones, then some from the middle again."""
     stream = torch.cat([Draw(5, "rows/u", torch.tensor(epoch)).permutation(n) for epoch in range(1120 // n + 1)])
     rows = Rows(5, "rows/u", n, 16)
     for start in [*range(0, 70, 7), 0, 35, 63, 28]:
@@ -51,8 +50,8 @@ def test_the_stream_is_its_epochs_end_to_end(n):
         assert torch.equal(rows(start, 7), expected)
 
 
-def test_an_epoch_is_drawn_once_and_many_of_them_together(drawn):
-    """Of 100 rows five chunks of 60; of 10 rows one chunk of 60, then one that begins inside an epoch."""
+def test_each_epoch_is_drawn_once_and_many_together(drawn):
+    """100 rows in five chunks of 60; 10 rows in a chunk of 55, then one that starts within an epoch."""
     large = Rows(0, "rows/x", 100, 20)
     for start in range(0, 15, 3):
         large(start, 3)
@@ -64,14 +63,14 @@ def test_an_epoch_is_drawn_once_and_many_of_them_together(drawn):
     assert drawn == [[0, 1, 2, 3, 4, 5], [6, 7]]
 
 
-def test_no_more_than_one_epoch_is_held():
+def test_at_most_one_epoch_is_cached():
     rows = Rows(0, "rows/x", 10, 5)
     rows(0, 11)
-    kept = [value for value in vars(rows).values() if isinstance(value, torch.Tensor)]
-    assert sum(tensor.untyped_storage().nbytes() for tensor in kept) == 10 * 8
+    tensors = [value for value in vars(rows).values() if isinstance(value, torch.Tensor)]
+    assert sum(tensor.untyped_storage().nbytes() for tensor in tensors) == 10 * 8
 
 
-def test_rows_given_away_may_be_changed():
+def test_changing_returned_rows_does_not_affect_the_sampler():
     rows = Rows(0, "rows/x", 10, 5)
     first = rows(0, 1).clone()
     rows(0, 1).zero_()

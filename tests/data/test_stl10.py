@@ -32,7 +32,7 @@ def members(archive: bytes) -> dict[str, bytes]:
         return {member.name: tar.extractfile(member).read() for member in tar}
 
 
-def test_labeled_images_then_unlabeled_ones(tiny_stl10, tmp_path):
+def test_labeled_images_come_before_unlabeled_ones(tiny_stl10, tmp_path):
     parts = read_archive(saved(tmp_path, tiny_stl10.archive))
     images, labels = parts["train"]
     assert (images == tiny_stl10.images[:67]).all()
@@ -45,26 +45,34 @@ def test_labeled_images_then_unlabeled_ones(tiny_stl10, tmp_path):
 
 
 def test_channels_are_stored_column_by_column(tiny_stl10):
-    """As the authors say: the second byte is the pixel below the first, the 97th the one to its right."""
+    """As documented by the authors: the second byte is the pixel below the first, the 97th the one to its right."""
     stored = members(tiny_stl10.archive)["stl10_binary/train_X.bin"]
     first = tiny_stl10.images[0]
     assert (stored[1], stored[96], stored[96 * 96]) == (first[0, 1, 0], first[0, 0, 1], first[1, 0, 0])
 
 
-def test_pieces_make_no_difference(tiny_stl10, tmp_path, monkeypatch):
-    monkeypatch.setattr("daso.data.stl10.PIECE", 7)  # 60, 7 and 10 images: none is a multiple but one
+def test_images_do_not_depend_on_the_chunk_size(tiny_stl10, tmp_path, monkeypatch):
+    monkeypatch.setattr("daso.data.stl10.CHUNK", 7)  # of 60, 7 and 10 images, only 7 is a multiple
     assert (read_archive(saved(tmp_path, tiny_stl10.archive))["train"][0] == tiny_stl10.images[:67]).all()
 
 
-def test_damaged(tiny_stl10, tar, tmp_path):
+def test_damaged_archive_is_refused(tiny_stl10, tar, tmp_path):
     refused(tmp_path, b"no archive", "not a readable archive of STL-10")
     refused(tmp_path, tiny_stl10.archive[:-100_000], "not a readable archive of STL-10")
-    refused(tmp_path, tar({}), "lacks 'train_X.bin'; it is not the binary version of STL-10")
+    refused(tmp_path, tar({}), "missing 'train_X.bin'; use the binary version of STL-10")
     files = members(tiny_stl10.archive)
     part = files | {"stl10_binary/test_X.bin": files["stl10_binary/test_X.bin"][:-1]}
-    refused(tmp_path, tar(part), "test_X.bin has 276479 bytes, which is no number of images")
-    refused(tmp_path, tar(files | {"stl10_binary/test_y.bin": bytes(range(10))}), "10 labels from 0 to 9 of 10 images")
-    refused(tmp_path, tar(files | {"stl10_binary/test_y.bin": b"\x01\x02"}), "2 labels from 1 to 2 of 10 images")
+    refused(tmp_path, tar(part), "test_X.bin: 276479 bytes are not a multiple of an image's 27648")
+    refused(
+        tmp_path,
+        tar(files | {"stl10_binary/test_y.bin": bytes(range(10))}),
+        "expected 10 labels from 1 to 10, got 10 from 0 to 9",
+    )
+    refused(
+        tmp_path,
+        tar(files | {"stl10_binary/test_y.bin": b"\x01\x02"}),
+        "expected 10 labels from 1 to 10, got 2 from 1 to 2",
+    )
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +82,7 @@ STORE, SPLIT = "data/store/stl10-lt", "data/splits/stl10-lt/n3-l2/s0.json"
 
 @pytest.fixture
 def project(tiny_stl10, serve, tmp_path, monkeypatch):
-    """A project whose STL-10 is the tiny one, downloaded and split, and a suite of three steps of three methods."""
+    """A project with the tiny STL-10, downloaded and split, and a suite of three methods with three steps."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DASO_STL10", raising=False)
     shutil.copytree(ROOT / "params", "params")
@@ -104,8 +112,8 @@ def project(tiny_stl10, serve, tmp_path, monkeypatch):
     assert main(["split", "--config", "split.json", "--store", STORE, "--out", SPLIT]) == 0
 
 
-def test_from_the_archive_to_the_report(project):
-    """Held out is one of each class; floor(3 / 2^(k / 9)) are labeled: 3, then 2 of classes 1 to 5, then 1."""
+def test_workflow_from_archive_to_report(project):
+    """One per class is held out; floor(3 / 2^(k / 9)) are labeled: 3, then 2 of classes 1 to 5, then 1."""
     assert main(["split", "--check", SPLIT, "--store", STORE]) == 0
     drawn = json.loads(Path(SPLIT).read_text())
     assert drawn["counts"]["labeled"] == [3, 2, 2, 2, 2, 2, 1, 1, 1, 1]
@@ -133,11 +141,11 @@ def test_from_the_archive_to_the_report(project):
     assert "seudo-label recall" not in page
 
 
-def test_a_bundle_carries_images_without_a_label(project):
-    """The same steps on the other machine, byte for byte."""
+def test_bundle_carries_images_without_a_label(project):
+    """Training the bundle gives the same history, byte for byte."""
     run = RUN.format("fixmatch")
     assert main(["train", run, "--out", f"runs/{run}", "--device", "cpu"]) == 0
     assert main(["bundle", run, "--out", "there"]) == 0
     assert main(["train", "--bundle", "there", "--device", "cpu"]) == 0
-    here, there = (Path(folder, "runs", run, "history.csv").read_bytes() for folder in (".", "there"))
-    assert here == there
+    own, bundled = (Path(folder, "runs", run, "history.csv").read_bytes() for folder in (".", "there"))
+    assert own == bundled

@@ -27,7 +27,7 @@ def folder(tmp_path):
     return tmp_path / "toy"
 
 
-def test_written_and_read(folder):
+def test_written_store_is_loaded_unchanged(folder):
     store = load_store(folder)
     assert (store.dataset, store.classes, store.image_size, store.source) == ("toy", ("no", "yes"), 4, SOURCE)
     assert store.images_total == 8
@@ -43,8 +43,8 @@ def test_written_and_read(folder):
 
 
 @pytest.mark.parametrize("classes", [["no", "yes"], ["no", "yes", "perhaps"]])
-def test_a_test_part_may_lack_a_class(tmp_path, classes):
-    """The last class has training images alone; it stays a class of the store."""
+def test_test_part_may_lack_a_class(tmp_path, classes):
+    """The last class has only training images; it stays a class of the store."""
     k = len(classes)
     images = np.zeros((4 * k, 3, 4, 4), np.uint8)
     known = {"train": np.arange(4 * k) % k, "test": np.arange(4 * k) % (k - 1)}
@@ -54,8 +54,8 @@ def test_a_test_part_may_lack_a_class(tmp_path, classes):
     assert all((store.labels(part) == labels).all() for part, labels in known.items())
 
 
-def test_the_manifest(folder):
-    """Digests of the bare bytes, and one over classes and parts as JSON with sorted keys and no blanks."""
+def test_manifest_holds_digests_of_classes_and_parts(folder):
+    """Digests of the raw bytes, and one of classes and parts as JSON with sorted keys and no blanks."""
     images, labels = parts()["train"]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["parts"]["train"] == {
@@ -63,25 +63,25 @@ def test_the_manifest(folder):
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "labels_sha256": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
     }
-    said = {"classes": ["no", "yes"], "parts": manifest["parts"]}
-    content = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    tree = {"classes": ["no", "yes"], "parts": manifest["parts"]}
+    content = json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()
     assert manifest["sha256"] == hashlib.sha256(content).hexdigest() == load_store(folder).sha256
     assert manifest["source"] == SOURCE
 
 
-def test_the_digest_is_of_names_images_and_labels_only(folder, tmp_path):
+def test_store_digest_covers_only_names_images_and_labels(folder, tmp_path):
     def digest(classes=("no", "yes"), source=SOURCE, edit=lambda p: p) -> str:
         return write_store(tmp_path / "other", "other", classes, edit(parts()), source).sha256
 
-    same = load_store(folder).sha256
-    assert digest() == same
-    assert digest(source={"kind": "image_folder"}) == same
-    assert digest(classes=("yes", "no")) != same
-    assert digest(edit=lambda p: p | {"train": (p["train"][0] + 1, p["train"][1])}) != same
-    assert digest(edit=lambda p: p | {"train": (p["train"][0], 1 - p["train"][1])}) != same
+    expected = load_store(folder).sha256
+    assert digest() == expected
+    assert digest(source={"kind": "image_folder"}) == expected
+    assert digest(classes=("yes", "no")) != expected
+    assert digest(edit=lambda p: p | {"train": (p["train"][0] + 1, p["train"][1])}) != expected
+    assert digest(edit=lambda p: p | {"train": (p["train"][0], 1 - p["train"][1])}) != expected
 
 
-def test_the_same_bytes_again(folder):
+def test_rewriting_a_store_gives_the_same_bytes(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"manifest.json"} | {f"{p}_{k}.npy" for p in ("train", "test") for k in ("images", "labels")}
     write_store(folder, "toy", ["no", "yes"], parts(), SOURCE)
@@ -98,7 +98,7 @@ real = np.save
 def die(*args, **more):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def killed(folder, count):  # in the array of that number, the manifest is the fifth file
+def killed(folder, count):  # while writing file number `count`: four arrays, then the manifest
     def save(file, array):
         nonlocal count
         if count == 0:
@@ -110,7 +110,7 @@ def killed(folder, count):  # in the array of that number, the manifest is the f
 
     np.save = save
     if count == 4:
-        store.sealed = die
+        store.checksummed = die
     images = np.full((6, 3, 4, 4), 7, np.uint8)
     labels = np.zeros(6, np.int64)
     store.write_store(folder, "toy", ["a", "b"], {"train": (images, labels), "test": (images, labels)}, {})
@@ -124,19 +124,19 @@ for count, folder in enumerate(sys.argv[1:]):
 """
 
 
-def test_a_killed_write_leaves_no_store(folder, tmp_path):
-    """Neither the new one nor a mixture of it and the one that was there."""
+def test_killed_write_leaves_no_store(folder, tmp_path):
+    """Neither the new store nor a mixture with the old one."""
     folders = [shutil.copytree(folder, tmp_path / str(count)) for count in range(5)]
     subprocess.run([sys.executable, "-c", KILLED, *map(str, folders)], cwd=ROOT, check=True)
     for other in folders:
-        with pytest.raises(DataError, match=r"there is no store \(no manifest\.json\)"):
+        with pytest.raises(DataError, match=r"missing store \(no manifest\.json\)"):
             load_store(other)
         write_store(other, "toy", ["no", "yes"], parts(), SOURCE)
         verify_store(other)
         assert not list(other.glob("*.part"))
 
 
-def test_verify(folder):
+def test_verify_store_detects_a_changed_image(folder):
     assert verify_store(folder).dataset == "toy"
     path = folder / "train_images.npy"
     content = bytearray(path.read_bytes())
@@ -145,12 +145,13 @@ def test_verify(folder):
     load_store(folder)  # does not read the images
     with pytest.raises(
         DataError,
-        match=rf"train_images.npy: the images have SHA-256 .* the manifest says .*; delete {folder} and make it again",
+        match=rf"train_images.npy: SHA-256 of the images: expected .*, got .*; delete {folder} and make it again",
     ):
         verify_store(folder)
 
 
-def resealed(content):
+def with_new_checksum(content):
+    """Update the checksum of an edited manifest."""
     tree = json.loads(content)
     del tree[CHECKSUM]
     return checksummed(tree, CHECKSUM)
@@ -159,63 +160,77 @@ def resealed(content):
 @pytest.mark.parametrize(
     ("name", "edit", "match"),
     [
-        ("train_labels.npy", lambda b: b[:-8] + b"\0" + b[-7:], r"train_labels\.npy: SHA-256 is not the manifest's"),
+        (
+            "train_labels.npy",
+            lambda b: b[:-8] + b"\0" + b[-7:],
+            r"train_labels\.npy: SHA-256 differs from manifest\.json",
+        ),
         ("train_labels.npy", lambda b: b[:-4], r"train_labels\.npy: not a readable array"),
         ("train_images.npy", lambda b: b[:-4], r"train_images\.npy: not a readable array"),
         (
             "train_images.npy",
             lambda b: b.replace(b"(6, 3, 4, 4)", b"(3, 6, 4, 4)"),
-            r"uint8 \(3, 6, 4, 4\), the manifest says",
+            r"expected uint8 \(6, 3, 4, 4\) of manifest\.json, got uint8 \(3, 6, 4, 4\)",
         ),
         ("manifest.json", lambda b: b[:-4], r"manifest\.json: not a readable manifest"),
-        ("manifest.json", lambda b: b.replace(b'"yes"', b'"y"'), "does not have the digest it names"),
-        ("manifest.json", lambda b: b.replace(b'"toy"', b'"boy"'), "does not have the digest it names"),
-        ("manifest.json", lambda b: resealed(b.replace(b'"yes"', b'"y"')), "not that of its classes and parts"),
-        ("manifest.json", lambda b: resealed(b.replace(b'"train"', b'"trian"')), "not a manifest of a store"),
-        ("manifest.json", lambda b: b"[]", "no JSON object"),
+        ("manifest.json", lambda b: b.replace(b'"yes"', b'"y"'), "checksum mismatch"),
+        ("manifest.json", lambda b: b.replace(b'"toy"', b'"boy"'), "checksum mismatch"),
+        (
+            "manifest.json",
+            lambda b: with_new_checksum(b.replace(b'"yes"', b'"y"')),
+            "sha256 does not match its classes and parts",
+        ),
+        ("manifest.json", lambda b: with_new_checksum(b.replace(b'"train"', b'"trian"')), "not a manifest of a store"),
+        ("manifest.json", lambda b: b"[]", "not a JSON object"),
     ],
 )
-def test_damage(folder, name, edit, match):
+def test_damaged_files_are_refused(folder, name, edit, match):
     (folder / name).write_bytes(edit((folder / name).read_bytes()))
     with pytest.raises(DataError, match=match):
         load_store(folder)
 
 
-def test_missing_files(folder, tmp_path):
+def test_missing_files_are_named(folder, tmp_path):
     (folder / "test_images.npy").unlink()
-    with pytest.raises(DataError, match=r"toy: test_images\.npy is missing"):
+    with pytest.raises(DataError, match=r"toy/test_images\.npy: missing"):
         load_store(folder)
-    with pytest.raises(DataError, match="nowhere: there is no store"):
+    with pytest.raises(DataError, match="nowhere: missing store"):
         load_store(tmp_path / "nowhere")
 
 
-def test_rows_that_are_not_there(folder):
+def test_rows_out_of_range_are_refused(folder):
     store = load_store(folder)
-    with pytest.raises(DataError, match="there is no row 6 of train, which has 6 images"):
+    with pytest.raises(DataError, match="train row 6 is out of range, the part has 6 images"):
         store.images("train", [0, 6])
-    with pytest.raises(DataError, match="there is no row -1 of train"):
+    with pytest.raises(DataError, match="train row -1 is out of range"):
         store.images("train", [0, -1])
 
 
 @pytest.mark.parametrize(
     ("edit", "match"),
     [
-        (lambda p: p.pop("test"), "toy: there are no test images"),
-        (lambda p: p.update(test=(p["test"][0][:0], p["test"][1][:0])), "toy: there are no test images"),
-        (lambda p: p.update(test=(p["test"][0].astype(float), p["test"][1])), "test images are float64"),
+        (lambda p: p.pop("test"), "toy: missing test images"),
+        (lambda p: p.update(test=(p["test"][0][:0], p["test"][1][:0])), "toy: missing test images"),
+        (
+            lambda p: p.update(test=(p["test"][0].astype(float), p["test"][1])),
+            r"test images: expected uint8 \(n, 3, S, S\), got float64",
+        ),
         (
             lambda p: p.update(test=(p["test"][0][:, :1], p["test"][1])),
-            r"uint8 \(2, 1, 4, 4\), not uint8 \(n, 3, S, S\)",
+            r"expected uint8 \(n, 3, S, S\), got uint8 \(2, 1, 4, 4\)",
         ),
         (lambda p: p.update(test=(p["test"][0][..., :3, :3], p["test"][1])), r"images of sizes \[3, 4\]"),
-        (lambda p: p.update(test=(p["test"][0], p["test"][1][:1])), r"2 test images have int64 labels \(1,\)"),
-        (lambda p: p.update(test=(p["test"][0], np.array([0, 2]))), "test labels reach from 0 to 2, classes are 2"),
-        (lambda p: p.update(test=(p["test"][0], np.array([0, -2]))), "test labels reach from -2 to 0"),
+        (
+            lambda p: p.update(test=(p["test"][0], p["test"][1][:1])),
+            r"test labels: expected integers of shape \(2,\), got int64 \(1,\)",
+        ),
+        (lambda p: p.update(test=(p["test"][0], np.array([0, 2]))), "test labels: expected -1 to 1, got 0 to 2"),
+        (lambda p: p.update(test=(p["test"][0], np.array([0, -2]))), "test labels: expected -1 to 1, got -2 to 0"),
     ],
 )
-def test_arrays_that_do_not_fit(tmp_path, edit, match):
-    made = parts()
-    edit(made)
+def test_inconsistent_arrays_are_refused(tmp_path, edit, match):
+    edited = parts()
+    edit(edited)
     with pytest.raises(DataError, match=match):
-        write_store(tmp_path / "toy", "toy", ["no", "yes"], made, SOURCE)
+        write_store(tmp_path / "toy", "toy", ["no", "yes"], edited, SOURCE)
     assert not (tmp_path / "toy").exists()

@@ -79,9 +79,7 @@ def test_unfinished_jobs_are_listed_and_nothing_is_recorded(project):
 def remaining_jobs(output):
     """Return the unfinished jobs in the one line that make did not print."""
     (line,) = [line for line in output.splitlines() if not re.match("make|python -m", line)]
-    pattern = (
-        r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
-    )
+    pattern = r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
     return set(re.fullmatch(pattern + "publish again", line)[1].split(", "))
 
 
@@ -90,7 +88,7 @@ def test_damaged_file_of_a_run_is_not_recorded(project):
     path = project.path / f"runs/{RUN}/final.pt"
     path.write_bytes(path.read_bytes()[:-1])
     output = project.call(*PUBLISH, fails=True)
-    assert f"runs/{RUN}/final.pt: missing or damaged: not the digest in train.json; `rm runs/{RUN}/tr" in output
+    assert f"runs/{RUN}/final.pt: missing or damaged: checksum differs from train.json; `rm runs/{RUN}/tr" in output
     assert "Traceback" not in output
     assert project.read("dvc.lock") == lock
 
@@ -104,9 +102,9 @@ def with_other_digit(content):
 DAMAGED = {  # file -> error after its name
     "reports/tiny/metrics.json": "damaged: the metrics of the runs give another file",
     "reports/tiny/index.html": "damaged: the metrics of the runs give another file",
-    f"metrics/{RUN}.json": "the content does not have the digest it names",
-    f"data/splits/digits/{SETTING}/s0.json": "the content does not have the digest it names",
-    "data/store/digits/train_images.npy": "the images have SHA-256",
+    f"metrics/{RUN}.json": "checksum mismatch, the file is damaged or was edited",
+    f"data/splits/digits/{SETTING}/s0.json": "checksum mismatch, the file is damaged or was edited",
+    "data/store/digits/train_images.npy": "SHA-256 of the images: expected",
 }
 
 

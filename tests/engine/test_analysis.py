@@ -145,5 +145,5 @@ def test_a_run_without_saved_counts_has_no_analysis(tmp_path):
 
 
 def test_a_file_without_arrays_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"predictions.npz: holds no arrays \("):
+    with pytest.raises(DataError, match=r"predictions.npz: not a readable archive of arrays \("):
         analyse(load_finished_run(finish(tmp_path, {"predictions.npz": "words"}, key="k")), ORDER)

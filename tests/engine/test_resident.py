@@ -250,7 +250,7 @@ def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
 def test_a_split_with_rows_outside_of_a_bundle_is_refused(tmp_path):
     store, splits, whole = bundled(tmp_path)
     (absent, *_) = sorted(set(range(40)) - set(store.present("train").tolist()))
-    with pytest.raises(DataError, match=f"row {absent} is not in this bundle"):
+    with pytest.raises(DataError, match=f"row {absent} is missing in this bundle"):
         load(store, splits[0]._replace(validation=np.array([absent])), CPU)
 
 

@@ -69,7 +69,9 @@ def test_metrics_of_another_training_are_refused(other):
 
 def test_result_of_another_run_is_refused():
     finish(FOLDER, {"history.csv": HISTORY}, run="another", key="abc")
-    with pytest.raises(DataError, match=f"{FOLDER}/train.json: is the result of another; delete it and run `snakemake"):
+    with pytest.raises(
+        DataError, match=f"{FOLDER}/train.json: expected the result of .*, got another; delete it and run `snakemake"
+    ):
         keep(RUN)
     assert not KEPT.exists()
 

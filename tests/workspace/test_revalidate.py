@@ -151,7 +151,7 @@ def test_stale_split_is_refused(project):
 def test_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
-    assert refusal().startswith(f"{FOLDER}/history.csv: damaged, or of another run: not the digest in train.json; ")
+    assert refusal().startswith(f"{FOLDER}/history.csv: damaged or of another run: checksum differs from train.json; ")
 
 
 def test_removed_part_of_a_plan_is_a_changed_option():

@@ -171,41 +171,40 @@ def rename_class(name):
 
 BAD_TREES = {
     "no training images": bad_tree(
-        lambda path: [delete_files("train/a")(path), delete_files("train/b")(path)], "there is no train/"
+        lambda path: [delete_files("train/a")(path), delete_files("train/b")(path)], "missing class folders in train/"
     ),
     "no test images": bad_tree(
-        lambda path: [delete_files("test/a")(path), delete_files("test/b")(path)], "there is no test/"
+        lambda path: [delete_files("test/a")(path), delete_files("test/b")(path)], "missing class folders in test/"
     ),
-    "an empty class": bad_tree(delete_files("train/a"), "test/ has the class 'a', which train/ lacks"),
+    "an empty class": bad_tree(delete_files("train/a"), "test/ has the class 'a', which is missing in train/"),
     "a class without any image": bad_tree(
         lambda path: [delete_files("train/a")(path), delete_files("test/a")(path)], "has 1 classes"
     ),
     "one more class": bad_tree(
         lambda path: pack({"train/c/x.png": encode(plain())}, path.parent, packed=False), "has 3 classes"
     ),
-    "a pipe": bad_tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png is not a readable image"),
+    "a pipe": bad_tree(lambda path: os.mkfifo(path / "train/a/x.png"), "train/a/x.png: not a readable image"),
     "a link to itself": bad_tree(
-        lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png is not a readable"
+        lambda path: (path / "train/a/x.png").symlink_to("x.png"), "train/a/x.png: not a readable"
     ),
-    "a dangling link": bad_tree(
-        lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png is not a readable"
-    ),
+    "a dangling link": bad_tree(lambda path: (path / "train/a/x.png").symlink_to("y"), "train/a/x.png: not a readable"),
     "a link to an endless file": bad_tree(
-        lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png is not a"
+        lambda path: (path / "train/a/x.png").symlink_to("/dev/zero"), "train/a/x.png: not a"
     ),
-    "a line break in a class": bad_tree(rename_class(b"a\nc"), "cannot be printed in a report"),
-    "a class that is not UTF-8": bad_tree(rename_class(b"\xff\xfe"), "cannot be printed in a report"),
-    "control characters in a class": bad_tree(rename_class(b"\x1b[2J"), "cannot be printed in a report"),
+    "a line break in a class": bad_tree(rename_class(b"a\nc"), "has unprintable characters"),
+    "a class that is not UTF-8": bad_tree(rename_class(b"\xff\xfe"), "has unprintable characters"),
+    "control characters in a class": bad_tree(rename_class(b"\x1b[2J"), "has unprintable characters"),
     "a line break in the name of a broken image": bad_tree(
-        lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "is not a readable image"
+        lambda path: (path / "train/a/x\ny.png").write_bytes(b""), "not a readable image"
     ),
     "a broken image whose name is not UTF-8": bad_tree(
-        lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "is not a"
+        lambda path: (path / os.fsdecode(b"train/a/\xff.png")).touch(), "not a"
     ),
     "train is a file": bad_tree(
-        lambda path: [(path / "train").rename(path / "old"), (path / "train").touch()], "there is no train/"
+        lambda path: [(path / "train").rename(path / "old"), (path / "train").touch()],
+        "missing class folders in train/",
     ),
-    "a missing folder": lambda folder: (folder / "nothing", "there is no such file"),
+    "a missing folder": lambda folder: (folder / "nothing", "no such file"),
     "a file": lambda folder: ((folder / "x").write_text("x") and folder / "x", "neither a folder nor a readable zip"),
 }
 

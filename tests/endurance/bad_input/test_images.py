@@ -37,7 +37,7 @@ def test_broken_image_is_refused(name, packed, tmp_path, dataset):
         "images",
         files[f"train/a/{name}"] + bytes(packed),
         *dataset(path),
-        message=f"train/a/{name} is not a readable image",
+        message=f"train/a/{name}: not a readable image",
     )
 
 

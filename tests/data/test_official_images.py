@@ -1,4 +1,4 @@
-"""The official images are recognised in folders and zips by their pixels, whatever their order, and nothing else is."""
+"""Official images are recognised in folders and zips by their pixels, in any order, and other images are not."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ PARAMS = Path(__file__).resolve().parents[2] / "params"
 
 @pytest.fixture
 def tiny_files(tiny_cifar, tmp_path):
-    """The images of the tiny archive as files, by class, under names that sort in another order."""
+    """The images of the tiny archive as files by class, with names that sort in another order."""
     for i, (image, label) in enumerate(zip(tiny_cifar.images, tiny_cifar.labels, strict=True)):
         part = "train" if i < 20 else "test"
         path = tmp_path / f"files/{part}/{OFFICIAL['cifar10'].classes[label]}/{99 - i}.png"
@@ -28,31 +28,31 @@ def tiny_files(tiny_cifar, tmp_path):
 
 @pytest.fixture
 def load(tiny_cifar, tmp_path, monkeypatch):
-    """`load(place)`: the source of CIFAR-10 that the environment variable names."""
+    """`load(path)`: load CIFAR-10 with this path in the environment variable."""
     source = {"kind": "cifar10", "md5": tiny_cifar.md5, "urls": [], "override": "DASO_CIFAR10"}
     config = {"dataset": "cifar10-lt", "source": source, "num_classes": 10, "image_size": 32}
 
-    def read(place):
-        monkeypatch.setenv("DASO_CIFAR10", str(place))
+    def read(path):
+        monkeypatch.setenv("DASO_CIFAR10", str(path))
         return load_source(config)
 
     return read
 
 
 @pytest.fixture
-def known(load, tiny_cifar, tmp_path, monkeypatch):
-    """The source of the tiny archive, whose images are the official ones from now on."""
+def official(load, tiny_cifar, tmp_path, monkeypatch):
+    """The source of the tiny archive, whose images are made the official ones."""
     (tmp_path / "tiny.tar.gz").write_bytes(tiny_cifar.archive)
-    found = load(tmp_path / "tiny.tar.gz")
-    monkeypatch.setitem(OFFICIAL, "cifar10", OFFICIAL["cifar10"]._replace(pixels=found.source["pixels"]))
-    return found
+    loaded = load(tmp_path / "tiny.tar.gz")
+    monkeypatch.setitem(OFFICIAL, "cifar10", OFFICIAL["cifar10"]._replace(pixels=loaded.source["pixels"]))
+    return loaded
 
 
-def test_the_official_images_are_recognised_in_a_folder_and_in_a_zip(load, known, tiny_files, tmp_path):
-    found = load(tiny_files)
-    assert (found.parts["train"][0] != known.parts["train"][0]).any()  # another order
-    recognised = {"pixels": known.source["pixels"], "same_images_as": "cifar-10-python.tar.gz"}
-    assert found.source == {"kind": "image_folder", "origin": "files", **recognised}
+def test_official_images_are_recognised_in_folder_and_zip(load, official, tiny_files, tmp_path):
+    loaded = load(tiny_files)
+    assert (loaded.parts["train"][0] != official.parts["train"][0]).any()  # another order
+    recognised = {"pixels": official.source["pixels"], "same_images_as": "cifar-10-python.tar.gz"}
+    assert loaded.source == {"kind": "image_folder", "origin": "files", **recognised}
     with zipfile.ZipFile(tmp_path / "files.zip", "w") as archive:
         for i, path in enumerate(sorted(tiny_files.rglob("*.png"))):
             folder = path.relative_to(tiny_files).parent
@@ -60,51 +60,51 @@ def test_the_official_images_are_recognised_in_a_folder_and_in_a_zip(load, known
     assert load(tmp_path / "files.zip").source.items() >= recognised.items()
 
 
-def _another_pixel(files):
+def _change_pixel(files):
     path = files / "train/cat/96.png"
     with Image.open(path) as image:
         image.putpixel((31, 31), tuple(255 - value for value in image.getpixel((31, 31))))
         image.save(path)
 
 
-def _swapped_labels(files):
-    """Images 3 and 4 of the train part."""
+def _swap_labels(files):
+    """Swap images 3 and 4 of the train part."""
     (files / "train/cat/96.png").rename(files / "train/deer/0.png")
     (files / "train/deer/95.png").rename(files / "train/cat/0.png")
 
 
 CHANGES = {
-    "pixel": _another_pixel,
-    "labels": _swapped_labels,
+    "pixel": _change_pixel,
+    "labels": _swap_labels,
     "missing": lambda files: (files / "train/cat/96.png").unlink(),
-    "twice": lambda files: shutil.copy(files / "train/cat/96.png", files / "train/cat/0.png"),
+    "duplicate": lambda files: shutil.copy(files / "train/cat/96.png", files / "train/cat/0.png"),
     "part": lambda files: (files / "test/bird/76.png").rename(files / "train/bird/76.png"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_almost_the_official_images_are_not_recognised(load, known, tiny_files, change):
+def test_changed_official_images_are_not_recognised(load, official, tiny_files, change):
     change(tiny_files)
-    found = load(tiny_files)
-    assert found.source["pixels"] != known.source["pixels"]
-    assert "same_images_as" not in found.source
+    loaded = load(tiny_files)
+    assert loaded.source["pixels"] != official.source["pixels"]
+    assert "same_images_as" not in loaded.source
 
 
-def test_the_digest_by_hand():
-    """Of one image of one pixel (1, 2, 3) with label 5 in train, two of label 0 in test."""
+def test_pixel_digest_by_hand():
+    """Images of one pixel (1, 2, 3): one with label 5 in train, two with label 0 in test."""
     one, two = (np.array([[[[1]], [[2]], [[3]]]] * n, np.uint8) for n in (1, 2))
     row = hashlib.sha256(b"\5\0\0\0\0\0\0\0\1\2\3").digest()
     other = hashlib.sha256(b"\0\0\0\0\0\0\0\0\1\2\3").digest()
     train, test = hashlib.sha256(row).hexdigest(), hashlib.sha256(other + other).hexdigest()
-    said = hashlib.sha256(f'{{"test":"{test}","train":"{train}"}}'.encode()).hexdigest()
-    assert pixel_digest({"train": (one, np.array([5])), "test": (two, np.array([0, 0]))}) == said
+    expected = hashlib.sha256(f'{{"test":"{test}","train":"{train}"}}'.encode()).hexdigest()
+    assert pixel_digest({"train": (one, np.array([5])), "test": (two, np.array([0, 0]))}) == expected
 
 
 @pytest.mark.slow
 def test_all_of_cifar10_from_files(cifar10_store, cifar10_zip):
-    """Published: 5,000 and 1,000 images a class, no image twice, the mean to eight digits and the deviation to four.
+    """Published: 5,000 and 1,000 images per class, no duplicates, the mean to eight digits, the deviation to four.
 
-    One black pixel of 50,000 * 1024 made white would move the mean by 2e-8.
+    Turning one black pixel of 50,000 * 1024 white would change the mean by 2e-8.
     """
     tree = YAML(typ="safe").load(PARAMS / "datasets/cifar10-lt.yaml")
     assert np.bincount(cifar10_store.labels("train")).tolist() == [5000] * 10
