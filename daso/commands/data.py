@@ -40,7 +40,7 @@ def split(args: Args) -> None:
     from daso.data.store import load_store
     from daso.data.validate import schema_error
 
-    find_error = partial(schema_error, form=CONFIG)
+    find_error = partial(schema_error, schema=CONFIG)
     if args.check:
         expected = digest(configuration(args.config, find_error)) if args.config else _config_digest(args.check)
         saved = check_split(args.check, load_store(args.store), expected)

@@ -103,7 +103,7 @@ def _verified_result(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.exists() or file_digest(path, "sha256") != digest:
             raise DasoError(
-                f"{path}: missing or damaged: not the digest in train.json; `rm {folder}/train.json`, run `snakemake`, "
+                f"{path}: missing or damaged: checksum differs from train.json; `rm {folder}/train.json`, run `snakemake`, "
                 "then publish again"
             )
     return result
