@@ -181,7 +181,10 @@ def test_explain_names_the_file_of_each_value(write):
         ({"change": "{daso.weight: much}"}, "change: add-on 'daso': option 'weight' is \"much\" and should be float"),
         ({"change": "{warmup: 9}"}, "change: 'warmup' is not of the form component.option"),
         ({"change": "{optimizer.lr: -1}"}, "change: optimizer.lr: -1 is too small; it must be above 0"),
-        ({"change": "{daso.blend: 1.5}"}, "add-on 'daso': blend is 'distribution' or a share from 0 to 1, not 1.5"),
+        (
+            {"change": "{daso.blend: 1.5}"},
+            "add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got 1.5",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_once_of_the_ablation(write, keys, line):

@@ -90,7 +90,7 @@ def test_true_counts_that_nobody_knows_are_refused_in_one_line(stl, method):
     file = f"{ROOT}/params/methods/{method}.yaml"
     assert line.startswith(f"{file}: blind/n150-l10: add-on 'darp': prior 'true_counts' needs the classes of the")
     assert "\n" not in line
-    assert "give sizes by prior 'given'" in line
+    assert "set prior 'given' and estimate: [...]" in line
     assert refused(stl, method, "cifar10-lt", "n500-m4000-l100-u100") == []
 
 
