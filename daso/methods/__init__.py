@@ -1,1 +1,1 @@
-"""What one training step is: learners, and the add-ons that bend them."""
+"""Learners, which compute a training step, and the add-ons that change it."""

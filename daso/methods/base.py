@@ -1,7 +1,7 @@
-"""The joints of a method: a learner is what one step does, add-ons bend it.
+"""Interfaces of a method: a learner computes one training step, add-ons change it through hooks.
 
-Laws: `adjust`, `weigh`, `refine` and `losses` write nothing; `commit` is the only verb that does, and runs after
-backward. All state is in buffers. No shape and no branch depends on the value of a tensor.
+Rules: the hooks `adjust`, `weigh`, `refine` and `losses` write no state; `commit` alone does, after the backward pass.
+All state is in buffers. No shape and no branch depends on the value of a tensor.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Refine = Callable[[Tensor], Tensor]
 
 
 class Views(NamedTuple):
-    """The views a learner asks for of labeled and of unlabeled images.
+    """Names of the views that a learner requires of labeled (x) and unlabeled (u) images.
 
-    "plain" is the image itself, "weak" and "strong" are drawn; "weak2" and "strong2" are second draws of these. Where
-    images are resized, the operations of "strong" and its Cutout come before or after.
+    "plain" is the image itself, "weak" and "strong" are random augmentations; "weak2" and "strong2" are second draws of
+    these. Where images are resized, the operations of "strong" and its Cutout are applied before or after resizing.
     """
 
     x: tuple[str, ...]
@@ -33,49 +33,49 @@ class Views(NamedTuple):
 
 
 class AddOn(nn.Module):
-    """Bends a step. Every verb does nothing until overridden; all state is in buffers."""
+    """Change of a learner's step. Every hook does nothing unless overridden; all state is in buffers."""
 
-    needs: frozenset[str] = frozenset()  # keys of step.out it reads
-    heads: Mapping[str, Head] = {}  # heads to hang on the network, by name: how many outputs, or the widths
-    evaluation_head: ClassVar[str | None] = None  # the head that answers at test time
-    adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it bends, which no other add-on may
-    now: Hashable = None  # the phase of the step under way
+    needs: frozenset[str] = frozenset()  # keys of step.out that the hooks read
+    heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
+    adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
+    now: Hashable = None  # phase of the current step, set by Learner.set_phase
 
     def phase(self, t: int) -> Hashable:
-        """What the host may know of step t beforehand; steps of one phase are the same computation, captured once."""
+        """Return the phase of step t, from its number alone; steps of one phase run the same operations (one graph)."""
         return None
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
-        """Logits (n, K) as the reader `role` should see them."""
+        """Return the logits (n, K) to use for `role`."""
         return logits
 
     def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
-        """How much each image (n,) counts, in the labeled loss (SUPERVISED) or the unlabeled one (CONSISTENCY)."""
+        """Return the weights (n,) of the images in the labeled loss (SUPERVISED) or the unlabeled one (CONSISTENCY)."""
         return weights
 
     def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
-        """Pseudo-labels (U, K) -> better ones, and a memo for the verbs that follow; no gradient."""
+        """Return refined pseudo-labels (U, K) and a memo for the hooks that run later; no gradient."""
         return probs, ()
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
-        """Further named losses (); `refine` applies the whole chain of add-ons once more."""
+        """Return additional losses () by name; `refine` applies the hook of that name of all add-ons to other rows."""
         return {}
 
     def commit(self, step: Step, memo: Any) -> None:
-        """Write what this step leaves behind."""
+        """Update the state in place after the backward pass."""
 
     def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:
-        """Pseudo-labels (U, K) that it made on the way, by name, for analyses alone; writes nothing."""
+        """Return intermediate pseudo-labels (U, K) by name, for analyses alone; writes no state."""
         return {}
 
 
 class Learner(nn.Module):
-    """What one step is. `step` reads straight down; the add-ons enter at adjust, weigh, refine, extras and commit."""
+    """Training step of a method: `step` computes the losses and calls the hooks of the add-ons in their order."""
 
     views: ClassVar[Views]
-    makes: ClassVar[frozenset[str]]  # what add-ons may read in step.out, besides "key"
-    heads: Mapping[str, Head] = {}  # heads of its own, by name: how many outputs, or the widths
-    evaluates: ClassVar[Literal["student", "teacher"]] = "teacher"
+    makes: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "key"
+    heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    evaluation_model: ClassVar[Literal["student", "teacher"]] = "teacher"  # "teacher" is the EMA model
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:
         super().__init__()
@@ -83,67 +83,70 @@ class Learner(nn.Module):
 
     @property
     def chain(self) -> list[AddOn]:
-        """The add-ons in the order of the params file, which is part of the method's definition."""
+        """Return the add-ons in the order of the params file, which is part of the method's definition."""
         return list(self.addons)  # type: ignore[arg-type]
 
     def set_phase(self, t: int) -> Hashable:
-        """Tell every add-on the phase of step t; returns the phases of all."""
+        """Set the phase of every add-on to that of step t; return all phases."""
         for addon in self.chain:
             addon.now = addon.phase(t)
         return tuple(addon.now for addon in self.chain)
 
     @property
     def needs(self) -> frozenset[str]:
-        """Everything that add-ons read in step.out."""
+        """Return all keys of step.out that the add-ons read."""
         return frozenset().union(*(addon.needs for addon in self.chain))
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """The losses of one batch, and what was worked out on the way."""
+        """Return the losses of one batch and the record of the step."""
         raise NotImplementedError
 
     def predict(self, images: Tensor, models: Models) -> tuple[Tensor, Tensor]:
-        """Logits (n, K) of the network that answers at test time: as they are, and as the add-ons want them read."""
-        network: Network = getattr(models, self.evaluates)
+        """Return the logits (n, K) of the evaluation model, before and after the add-ons' `adjust`."""
+        network: Network = getattr(models, self.evaluation_model)
         out = network(images)
         logits = out.logits
         for addon in self.chain:
             logits = out.heads[addon.evaluation_head] if addon.evaluation_head else logits
-        return logits, self.adjust(logits, Role.EVAL, Step(_no_batch(images), {"eval": out}))
+        return logits, self.adjust(logits, Role.EVAL, Step(_empty_batch(images), {"eval": out}))
 
     def embed(self, images: Tensor, models: Models) -> Tensor:
-        """Features (n, D) of the network that answers at test time."""
-        out: Output = getattr(models, self.evaluates)(images)
+        """Return the features (n, D) of the evaluation model."""
+        out: Output = getattr(models, self.evaluation_model)(images)
         return out.features
 
     @torch.no_grad()
     def begin(self, batch: Batch, models: Models, out: dict[str, Output]) -> Step:
-        """Start a step; forwards that only add-ons ask for are made here."""
-        if "key" in self.needs - out.keys():  # the teacher's view of the labeled images
+        """Start the record of a step; run the teacher on the labeled images ("key") if an add-on reads that output."""
+        if "key" in self.needs - out.keys():
             out = out | {"key": models.teacher(batch.x["weak"])}
-        return Step(batch, out, memos=((),) * len(self.chain))  # for learners that refine nothing
+        return Step(batch, out, memos=((),) * len(self.chain))  # empty memos, for learners that never call refine
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
-        """Every add-on's `adjust`, in order."""
+        """Apply every add-on's `adjust` in order."""
         for addon in self.chain:
             logits = addon.adjust(logits, role, step)
         return logits
 
     @torch.no_grad()
     def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
-        """Every add-on's `weigh`, in order."""
+        """Apply every add-on's `weigh` in order."""
         for addon in self.chain:
             weights = addon.weigh(weights, role, step)
         return weights
 
     def supervised(self, logits: Tensor, step: Step, mixed: Tensor | None = None) -> Tensor:
-        """The labeled loss () of logits (B, K): cross-entropy with the labels, or `mixed` (B, K), adjusted, weighed."""
+        """Return the labeled loss () of logits (B, K), adjusted and weighed.
+
+        It is the cross-entropy with the labels, or with the mixed labels `mixed` (B, K) if given.
+        """
         logits, labels = self.adjust(logits, Role.SUPERVISED, step), step.batch.y
         losses = cross_entropy(logits, labels) if mixed is None else soft_cross_entropy(logits, mixed)
         return masked_mean(losses, self.weigh(torch.ones_like(losses), Role.SUPERVISED, step))
 
     @torch.no_grad()
     def refine(self, probs: Tensor, step: Step) -> Step:
-        """Every add-on's `refine`, in order: the step with its targets."""
+        """Apply every add-on's `refine` to probabilities (U, K) in order; return the step with targets and memos."""
         memos = []
         for addon in self.chain:
             probs, memo = addon.refine(probs, step)
@@ -151,7 +154,7 @@ class Learner(nn.Module):
         return step._replace(targets=probs, memos=tuple(memos))
 
     def addon_losses(self, step: Step) -> Losses:
-        """Every add-on's `losses`."""
+        """Return the additional losses of all add-ons by name."""
 
         def chain(probs: Tensor) -> Tensor:
             return self.refine(probs, step).targets
@@ -161,16 +164,16 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:
-        """Every add-on's `commit`."""
+        """Update the state of all add-ons."""
         for addon, memo in zip(self.chain, step.memos, strict=True):
             addon.commit(step, memo)
 
     @torch.no_grad()
     def pseudo_labels(self, step: Step) -> dict[str, Tensor]:
-        """Pseudo-labels (U, K) of one step by where they come from, before `commit`, for analyses alone.
+        """Return the pseudo-labels (U, K) of one step by origin, before `commit`, for analyses alone.
 
-        "linear": the classifier's own on the weak view; those of the add-ons; "final": what was learned from. Empty
-        where nothing is guessed. Every step of a run has the same names.
+        "linear" are the classifier's predictions on the weak view, "final" the targets of the loss; add-ons contribute
+        theirs in between. Empty if the method makes no pseudo-labels. All steps of a run have the same names.
         """
         if not step.targets.numel():
             return {}
@@ -181,7 +184,7 @@ class Learner(nn.Module):
 
 
 def forward_jointly(network: Network, **images: Tensor) -> dict[str, Output]:
-    """One forward of several views, so that they share their batch statistics."""
+    """Run one forward pass of several views, so that they share their batch statistics; return the outputs by view."""
     sizes = [len(part) for part in images.values()]
     out = network(torch.cat(list(images.values())))
     features, logits = out.features.split(sizes), out.logits.split(sizes)
@@ -192,7 +195,7 @@ def forward_jointly(network: Network, **images: Tensor) -> dict[str, Output]:
     }
 
 
-def _no_batch(images: Tensor) -> Batch:
-    """What stands for the batch where there is none: at test time."""
-    none = torch.empty(0, dtype=torch.long, device=images.device)
-    return Batch(none, {}, none, none, {}, none, Draw(0, "none", none))
+def _empty_batch(images: Tensor) -> Batch:
+    """Return a placeholder for the batch in evaluation."""
+    empty = torch.empty(0, dtype=torch.long, device=images.device)
+    return Batch(empty, {}, empty, empty, {}, empty, Draw(0, "none", empty))

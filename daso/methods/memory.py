@@ -1,4 +1,4 @@
-"""What methods remember, in buffers of static shape."""
+"""Memories of methods, in buffers of static shape."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from daso.ops.rows import write_rows
 
 
 class QueueState(NamedTuple):
-    """What a push changes: the features that came in and where they go, and what is known of each class after it."""
+    """Result of a push: the pushed features with their rows in the bank, and the updated state of each class."""
 
-    slot: Tensor  # (n,) rows of the bank
+    slot: Tensor  # (n,) row of the bank for each feature
     features: Tensor  # (n, D)
-    head: Tensor  # (K,) where the next feature of a class goes
-    size: Tensor  # (K,) how many features a class holds
-    sums: Tensor  # (K, D) float64, of the features that a class holds
+    head: Tensor  # (K,) position of the next feature in the queue of each class
+    size: Tensor  # (K,) number of features in the queue of each class
+    sums: Tensor  # (K, D) float64, sum of the features in the queue of each class
 
 
 class ClassQueue(nn.Module):
-    """One first-in-first-out queue of features for each class (Oh et al. 2022, section 3.2).
+    """First-in-first-out queue of features for each class (Oh et al. 2022, section 3.2).
 
-    `capacity` holds K lengths; `batch_size` is the most features that are ever pushed at once. A push costs the same
-    however long the queues and however many the classes are: sums go along with what comes in and what is pushed out,
-    in float64, so that nothing of them is lost in 250,000 steps.
+    `capacity` holds K lengths; `batch_size` is the largest number of features in one push. The cost of a push depends
+    neither on the lengths of the queues nor on the number of classes: the sums are updated by the features that enter
+    and leave, in float64, so that they stay accurate over 250,000 steps.
     """
 
-    bank: Tensor  # (K * L + B, D), class after class; the last B rows take what is thrown away
+    bank: Tensor  # (K * L + B, D), class after class; the last B rows receive the discarded features
     head: Tensor
     size: Tensor
     sums: Tensor
@@ -48,13 +48,13 @@ class ClassQueue(nn.Module):
         self.register_buffer("capacity", torch.tensor(list(capacity)), persistent=False)
 
     def pushed(self, features: Tensor, labels: Tensor) -> QueueState:
-        """The queue after features (n, D) with labels (n,) came in, in this order; writes nothing."""
+        """Return the state after pushing features (n, D) with labels (n,) in this order; writes no state."""
         classes, position = len(self.capacity), torch.arange(len(labels), device=labels.device)
         same = labels[:, None] == torch.arange(classes, device=labels.device)
-        rank = same.cumsum(0).gather(1, labels[:, None]).squeeze(1) - 1  # place among the batch's images of the class
-        news = same.sum(0)
+        rank = same.cumsum(0).gather(1, labels[:, None]).squeeze(1) - 1  # index among the batch's images of the class
+        added = same.sum(0)
         capacity = self.capacity[labels]
-        superseded = news[labels] - rank > capacity  # later ones of this very batch push it out again
+        superseded = added[labels] - rank > capacity  # pushed out again by later features of the same batch
         slot = labels * self.length + (self.head[labels] + rank) % capacity
         slot = torch.where(superseded, classes * self.length + position, slot)
         features = features.float()
@@ -62,28 +62,30 @@ class ClassQueue(nn.Module):
         return QueueState(
             slot,
             features,
-            (self.head + news) % self.capacity,
-            (self.size + news).minimum(self.capacity),
-            # Deterministic on a GPU without the dozen kernels of a sorted index_add; products with 0 and 1 are exact.
+            (self.head + added) % self.capacity,
+            (self.size + added).minimum(self.capacity),
+            # A matrix product is deterministic on a GPU without the dozen kernels of a sorted index_add, and products
+            # with 0 and 1 are exact.
             torch.addmm(self.sums, same.T.double(), change),
         )
 
     def prototypes(self, queue: QueueState) -> Tensor:
-        """The mean feature of each class (K, D); zero where the class has none."""
+        """Return the mean feature of each class (K, D); zero for an empty queue."""
         return (queue.sums / queue.size.clamp(min=1)[:, None]).float()
 
     def write(self, queue: QueueState) -> None:
-        """Make a proposed state the queue's own."""
-        write_rows(self.bank, queue.slot, queue.features)  # slots are distinct
+        """Write the result of a push in place."""
+        write_rows(self.bank, queue.slot, queue.features)  # no two slots are equal
         self.head.copy_(queue.head)
         self.size.copy_(queue.size)
         self.sums.copy_(queue.sums)
 
 
 class Histogram(nn.Module):
-    """Label counts over consecutive windows of `period` steps; `published` is the last complete window.
+    """Label counts over consecutive windows of `period` steps.
 
-    Nothing is published after the last of `steps`, and all ones before the first window is complete.
+    `published` holds the counts of the last complete window, and ones before the first window is complete. The last
+    step of the run, `steps` - 1, publishes nothing.
     """
 
     counts: Tensor
@@ -96,7 +98,7 @@ class Histogram(nn.Module):
         self.register_buffer("published", torch.ones(num_classes, dtype=torch.long))
 
     def add(self, labels: Tensor, t: Tensor) -> None:
-        """Count labels (n,) of step t ()."""
+        """Add labels (n,) of step t () to the counts; publish them at the end of a window."""
         counts = self.counts + count(labels, len(self.counts))
         due = ((t + 1) % self.period == 0) & (t + 1 < self.steps)
         self.published.copy_(torch.where(due, counts, self.published))
@@ -104,14 +106,14 @@ class Histogram(nn.Module):
 
 
 class RecentState(NamedTuple):
-    """The contents of a recent mean."""
+    """Contents of a RecentMean."""
 
-    rows: Tensor  # (L, K), zero where nothing came in yet
-    seen: Tensor  # () how many rows ever came in
+    rows: Tensor  # (L, K), zero where no row has been pushed yet
+    seen: Tensor  # () number of rows pushed since the start
 
 
 class RecentMean(nn.Module):
-    """The mean of the last `length` rows (K,) that came in, or of all while they are fewer."""
+    """Mean of the last `length` rows (K,) pushed, or of all rows while there are fewer."""
 
     rows: Tensor
     seen: Tensor
@@ -122,27 +124,27 @@ class RecentMean(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
     def pushed(self, row: Tensor) -> RecentState:
-        """The state after a row (K,) came in, in place of the oldest; writes nothing."""
-        slot, place = self.seen % len(self.rows), torch.arange(len(self.rows), device=row.device)[:, None]
-        return RecentState(torch.where(place == slot, row, self.rows), self.seen + 1)
+        """Return the state after a row (K,) has replaced the oldest one; writes no state."""
+        slot, position = self.seen % len(self.rows), torch.arange(len(self.rows), device=row.device)[:, None]
+        return RecentState(torch.where(position == slot, row, self.rows), self.seen + 1)
 
     def mean(self, state: RecentState) -> Tensor:
-        """The mean row (K,) of a state that holds at least one."""
+        """Return the mean row (K,) of a state with at least one row."""
         return state.rows.sum(0) / state.seen.clamp(max=len(self.rows))
 
     def write(self, state: RecentState) -> None:
-        """Make a proposed state its own."""
+        """Write the result of a push in place."""
         self.rows.copy_(state.rows)
         self.seen.copy_(state.seen)
 
 
 class MemoryBank(nn.Module):
-    """A unit vector for each of `length` images, which their new keys move (Zheng et al. 2022).
+    """Memory bank with one unit vector for each of `length` images, updated by new keys (Zheng et al. 2022).
 
-    With `momentum` m a row v becomes m v + (1 - m) key, and has length one again; at 0 the key takes its place.
+    With `momentum` m, row v becomes m v + (1 - m) key, scaled to length one; with momentum 0 the key replaces the row.
     """
 
-    rows: Tensor  # (N, d), drawn at first
+    rows: Tensor  # (N, d), random at the start
 
     def __init__(self, length: int, dim: int, momentum: float, seed: int) -> None:
         super().__init__()
@@ -151,8 +153,8 @@ class MemoryBank(nn.Module):
         self.register_buffer("rows", F.normalize(torch.randn(length, dim, generator=generator), dim=-1))
 
     def write(self, index: Tensor, keys: Tensor) -> None:
-        """Move rows index (n,) by keys (n, d); where an image is there twice, the last of its keys counts."""
-        place = torch.arange(len(index), device=index.device)
-        last = torch.where(index[:, None] == index, place, -1).amax(1)  # all that write to a row write the same
+        """Update the rows at index (n,) by keys (n, d) in place; of duplicate images, the last key counts."""
+        position = torch.arange(len(index), device=index.device)
+        last = torch.where(index[:, None] == index, position, -1).amax(1)  # duplicates write equal rows, in any order
         moved = torch.lerp(F.normalize(keys.float(), dim=-1)[last], self.rows[index], self.momentum)
         write_rows(self.rows, index, F.normalize(moved, dim=-1))  # fidelity: bank-axis

@@ -1,4 +1,4 @@
-"""The forward passes of mixed batches."""
+"""Forward passes of mixed batches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from daso.ops.mixing import interleave
 
 
 def mixed_logits(network: Network, images: Tensor, size: int, batches: Literal["interleave", "joint"]) -> Tensor:
-    """Logits (n, K) of mixed images (n, 3, H, W), the first `size` of them labeled.
+    """Return logits (n, K) of mixed images (n, 3, H, W), the first `size` of which are labeled.
 
-    `interleave`: one forward for each `size` images, which are some of every part, the labeled and the unlabeled ones,
-    so that each has batch statistics of its own and moves the running ones. `joint`: one forward of all.
+    `interleave`: one forward pass per chunk of `size` images, each with labeled and unlabeled ones; each pass has its
+    own batch statistics and updates the running ones. `joint`: one forward pass of all images.
     """
     if batches == "joint":  # fidelity: mixed-batches
         logits: Tensor = network(images).logits

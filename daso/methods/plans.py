@@ -1,7 +1,7 @@
-"""What comes before a training: generations, an encoder to keep, an estimate. A plan lists stages, edges of the DAG.
+"""Plans: the runs that come before a method's own, such as generations, a pretrained encoder or an estimate.
 
-Each stage is a run of its own, with its own key, its own resume state and steps counted from 0; the last one is the
-method itself.
+A plan lists stages, and what a stage loads from other runs becomes an edge of the workflow's DAG. Each stage is a run
+with its own key, its own checkpoint and steps counted from 0; the last stage is the method itself.
 """
 
 from __future__ import annotations
@@ -15,91 +15,99 @@ ALIGNMENT = "distribution_alignment.temperature"
 
 
 def needs_estimate(options: Mapping[str, object]) -> bool:
-    """Whether a method with these options waits for an estimate of the unlabeled classes' sizes."""
+    """Return True if a method with these options requires an estimate of the unlabeled classes' sizes."""
     return options.get("darp.prior") == "estimated"
 
 
 class Expanded(NamedTuple):
-    """The split with the guesses of an earlier stage as further labels: `data.derive.expand`."""
+    """Split enlarged by pseudo-labels of an earlier stage, used as labels: `data.derive.expand`."""
 
     by: str
     exponent: float
 
 
 class HeldOut(NamedTuple):
-    """The split with that many labeled images of each class held out: `data.derive.hold_out`."""
+    """Split without `per_class` labeled images of each class, which are held out: `data.derive.hold_out`."""
 
     per_class: int
 
 
 class Encoder(NamedTuple):
-    """The encoder of a method's run, frozen, and what its batch norms do in training: `models.network`."""
+    """Frozen encoder of another method's run: `models.network`."""
 
     of: str
-    statistics: Literal["kept", "batch"]
+    statistics: Literal["kept", "batch"]  # statistics that its batch norms use in training
 
 
 class Estimate(NamedTuple):
-    """The sizes of the unlabeled classes by a method's run, and the option that takes them."""
+    """Sizes of the unlabeled classes, estimated by another method's run."""
 
     of: str
-    into: str
+    into: str  # option that receives them, as "component.option"
 
 
 class Stage(NamedTuple):
-    """One run of a plan. A stage is named by others within its plan; the last has no name."""
+    """One run of a plan. Other stages of the plan refer to it by its name; the last stage has the name ""."""
 
     name: str
     steps: int
-    changes: Mapping[str, object] = {}  # "component.option" -> value, beside the params file's
-    split: Expanded | HeldOut | None = None  # else as drawn
-    encoder: Encoder | None = None  # else a fresh one
+    changes: Mapping[str, object] = {}  # "component.option" -> value, in place of the params file's
+    split: Expanded | HeldOut | None = None  # None: the drawn split
+    encoder: Encoder | None = None  # None: a new encoder
     estimate: Estimate | None = None
-    survey: bool = False  # whether every evaluation estimates the sizes of the unlabeled classes
+    survey: bool = False  # True: every evaluation estimates the sizes of the unlabeled classes
 
 
 class Plan:
-    """Which stages a method takes."""
+    """Stages of a method. By default the method's own run alone."""
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
-        """The stages in their order, of a protocol's `steps` and the method's options, by "component.option".
+        """Return the stages in order, for a protocol's `steps` and the method's options by "component.option".
 
-        Raises ParamsError when the steps cannot be shared out.
+        Raises ParamsError when the steps cannot be divided among the stages or an option is missing.
         """
         return (Stage("", steps),)
 
     def upstream(self) -> tuple[str, ...]:
-        """Methods whose ordinary runs, in the same setting, lend a stage something."""
+        """Return the upstream methods: a stage loads results of their runs in the same setting."""
         return ()
 
 
 class Crest(Plan):
-    """Each generation's most trusted guesses become labels of the next (Wei et al. 2021, section 3.3).
+    """The most confident pseudo-labels of each generation become labels of the next (Wei et al. 2021, section 3.3).
 
-    All generations together take the protocol's steps. `exponent` is the paper's alpha: `data.expansion.shares`. With
-    `last_temperature` below 1 this is CReST+: distribution alignment gets sharper from one generation to the next,
-    t_g = 1 - f + f * last_temperature with f = g / (G - 1) (Eq. 4); with 1 no option of the method is changed.
+    The generations share the protocol's steps equally. `exponent` is the paper's alpha: `data.expansion.shares`. With
+    `last_temperature` below 1 this is CReST+: distribution alignment changes from one generation to the next by
+    t_g = 1 - f + f * last_temperature with f = g / (G - 1) (Eq. 4); with 1 no option of the method changes.
     """
 
     def __init__(self, *, generations: int, exponent: float, last_temperature: float = 1.0) -> None:
         if generations < 2:
-            raise ParamsError(f"plan 'crest': generations are at least 2, not {generations}")
+            raise ParamsError(f"plan 'crest': generations: expected 2 or more, got {generations}")
         if exponent < 0:
-            raise ParamsError(f"plan 'crest': exponent is at least 0, not {exponent}")
+            raise ParamsError(f"plan 'crest': exponent: expected 0 or more, got {exponent}")
         if not 0 < last_temperature <= 1:
-            raise ParamsError(f"plan 'crest': last_temperature is above 0 and at most 1, not {last_temperature}")
+            raise ParamsError(
+                f"plan 'crest': last_temperature: expected a number above 0 and at most 1, got {last_temperature}"
+            )
         self.generations, self.exponent, self.last_temperature = generations, exponent, last_temperature
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
-        """Generations g1, g2, ..., the last without a name."""
+        """Return the generations "g1", "g2", ..., "".
+
+        Raises ParamsError when `steps` is no multiple of their number, or alignment is missing with last_temperature.
+        """
         aligned = ALIGNMENT in options and options.get("distribution_alignment.enabled", True)
         if self.last_temperature < 1 and not aligned:
             raise ParamsError(
-                f"plan 'crest': last_temperature {self.last_temperature} is one of distribution alignment, which this "
-                "method does not have or not enable; add it, or leave last_temperature out"
+                f"plan 'crest': last_temperature {self.last_temperature} requires the add-on distribution_alignment, "
+                "which this method lacks or disables; add it, or remove last_temperature"
             )
         if steps % self.generations:
-            raise ParamsError(f"plan 'crest': {self.generations} generations cannot share {steps} steps equally")
+            raise ParamsError(
+                f"plan 'crest': the protocol's {steps} steps are not divisible by {self.generations} generations; "
+                "change steps or crest.generations"
+            )
         names = [*(f"g{g + 1}" for g in range(self.generations - 1)), ""]
         splits = [None, *(Expanded(name, self.exponent) for name in names[:-1])]
         return tuple(
@@ -115,60 +123,60 @@ class Crest(Plan):
 
 
 class Crt(Plan):
-    """Keep the encoder of a whole training, learn a new classifier for `steps` (Kang et al. 2020, section 4.1).
+    """Classifier retraining: freeze a trained encoder, train a new classifier for `steps` (Kang et al. 2020, sec. 4.1).
 
-    `base` is a method of its own, whose ordinary run lends its encoder: it is trained once, for its own row too. The
-    protocol's steps are those of `base`.
+    The encoder is loaded from the run of the method `base`, which trains for the protocol's steps; that run also fills
+    the row of `base` in a table, so it is trained once.
     """
 
     def __init__(self, *, base: str, steps: int, statistics: Literal["kept", "batch"]) -> None:
         if steps < 1:
-            raise ParamsError(f"plan 'crt': steps are at least 1, not {steps}")
+            raise ParamsError(f"plan 'crt': steps: expected 1 or more, got {steps}")
         self.base, self.steps, self.statistics = base, steps, statistics
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
-        """The method alone."""
+        """Return the method's own run with the frozen encoder; raises ParamsError if it is longer than the protocol."""
         if self.steps > steps:
             raise ParamsError(
-                f"plan 'crt': {self.steps} steps are more than the {steps} of the protocol; lower crt.steps"
+                f"plan 'crt': steps: {self.steps} is above the {steps} steps of the protocol; lower crt.steps"
             )
         return (Stage("", self.steps, encoder=Encoder(self.base, self.statistics)),)
 
     def upstream(self) -> tuple[str, ...]:
-        """The method whose encoder is kept."""
+        """Return the method whose encoder is loaded."""
         return (self.base,)
 
 
 class Survey(Plan):
-    """Learn from labels and see how many unlabeled images each class seems to have (Kim et al. 2020, supplement).
+    """Estimate the sizes of the unlabeled classes with this method's network (Kim et al. 2020, supplement).
 
-    `held_out` labeled images of each class do not train; they tell how the network errs.
+    `held_out` labeled images of each class are left out of training and give the network's confusion matrix.
     """
 
     def __init__(self, *, held_out: int) -> None:
         if held_out < 1:
-            raise ParamsError(f"plan 'survey': held_out is at least 1 image of each class, not {held_out}")
+            raise ParamsError(f"plan 'survey': held_out: expected 1 image of each class or more, got {held_out}")
         self.held_out = held_out
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
-        """The method alone, on what is left."""
+        """Return the method's own run, on the split without the held-out images."""
         return (Stage("", steps, split=HeldOut(self.held_out), survey=True),)
 
 
 class Prior(Plan):
-    """The sizes that DARP believes in are those of a survey, where its prior is `estimated` (Kim et al. 2020).
+    """DARP's class sizes are loaded from a survey if its prior is `estimated` (Kim et al. 2020).
 
-    `by` is the method of the survey, whose one run serves every method of its setting and seed.
+    `by` is the method of the survey; one run of it serves all methods of its setting and seed.
     """
 
     def __init__(self, *, by: str) -> None:
         self.by = by
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
-        """The method alone."""
+        """Return the method's own run, with an estimate if an option requires one."""
         estimate = Estimate(self.by, "darp.estimate") if needs_estimate(options) else None
         return (Stage("", steps, estimate=estimate),)
 
     def upstream(self) -> tuple[str, ...]:
-        """The method of the survey."""
+        """Return the method of the survey."""
         return (self.by,)

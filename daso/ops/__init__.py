@@ -1,1 +1,1 @@
-"""Arithmetic that methods share: distributions, losses, similarities, schedules."""
+"""Shared arithmetic: distributions, losses, similarities, schedules."""

@@ -1,4 +1,4 @@
-"""Confusion counts and what is read off them; numpy alone, as metrics are made where there is no torch."""
+"""Confusion counts and the metrics computed from them; numpy alone, as metrics are computed without torch."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ FloatArray = NDArray[np.float64]
 GROUPS = ("many", "medium", "few")
 
 
-def confusion(truth: IntArray, guess: IntArray, num_classes: int, *, unknown: bool = False) -> IntArray:
-    """Counts (K, K): rows are true classes, columns guessed ones; with `unknown` (K + 1, K), for what is of class K."""
+def confusion(truth: IntArray, predicted: IntArray, num_classes: int, *, unknown: bool = False) -> IntArray:
+    """Return counts (K, K): rows are true classes, columns predicted ones.
+
+    With `unknown` they are (K + 1, K); the last row is for images of the class K, which stands for unknown.
+    """
     rows = num_classes + unknown
-    counts = np.bincount(truth * num_classes + guess, minlength=rows * num_classes)
+    counts = np.bincount(truth * num_classes + predicted, minlength=rows * num_classes)
     return counts.reshape(rows, num_classes).astype(np.int64)
 
 
 def recall(counts: IntArray) -> FloatArray:
-    """Share of each true class (K,) that is guessed right; NaN where the class is absent."""
+    """Return the recall of each class (K,); NaN for an absent class."""
     return _ratio(counts.diagonal(), counts.sum(1))
 
 
 def precision(counts: IntArray) -> FloatArray:
-    """Share of the guesses of each class (K,) that are right; NaN where it is never guessed."""
+    """Return the precision of each class (K,); NaN for a class that is never predicted."""
     return _ratio(counts.diagonal(), counts.sum(0))
 
 
 def top1(counts: IntArray) -> float:
-    """Share of all images that are guessed right."""
+    """Return the share of all images that are predicted correctly."""
     return float(counts.trace() / counts.sum())
 
 
@@ -41,10 +44,10 @@ def group_names(classes: int) -> list[str]:
 
 
 def groups(recalls: FloatArray, class_order: Sequence[int]) -> dict[str, float | None]:
-    """Mean recall of the many, medium and few classes: the first, middle and last of the ranks, 30 % - 40 % - 30 %.
+    """Return the mean recall of the many, medium and few classes: the first 30 %, middle 40 % and last 30 % of ranks.
 
     `class_order[r]` is the class of rank r, largest labeled class first. For ten classes these are the ranks {0, 1, 2},
-    {3, ..., 6}, {7, 8, 9} of Oh et al. 2022, figure 2. None where a group has no class, or no image to test.
+    {3, ..., 6}, {7, 8, 9} of Oh et al. 2022, figure 2. None for a group without classes or without test images.
     """
     ranked, names = recalls[list(class_order)], np.array(group_names(len(recalls)))
     parts = {name: ranked[names == name] for name in GROUPS}

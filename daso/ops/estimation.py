@@ -1,6 +1,6 @@
-"""How many unlabeled images each class has, from how a network errs on labeled ones (Kim et al. 2020, supplement).
+"""Sizes of the unlabeled classes, estimated from a confusion matrix of labeled images (Kim et al. 2020, supplement).
 
-Black-box shift estimation (Lipton et al. 2018) with soft answers; numpy alone.
+Black-box shift estimation (Lipton et al. 2018) with predicted probabilities; numpy alone.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from daso.errors import EstimateError
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
-CONDITION = 100.0  # a confusion matrix above it magnifies errors of the masses too much
+CONDITION = 100.0  # a confusion matrix of a larger condition number amplifies errors of the masses too much
 
 
 def soft_confusion(probs: FloatArray, labels: IntArray) -> FloatArray:
-    """The mean answer to images of each class: probs (n, K), labels (n,) -> (K, K), a column for each true class.
+    """Return the mean prediction of each true class as a column: probs (n, K), labels (n,) -> (K, K).
 
     Raises EstimateError when a class has no image.
     """
     truth = np.eye(probs.shape[1])[labels]  # (n, K)
     if absent := np.flatnonzero(truth.sum(0) == 0).tolist():
-        raise EstimateError(f"no held-out image is of class {', '.join(map(str, absent))}; hold out some of each class")
+        raise EstimateError(f"no held-out images of class {', '.join(map(str, absent))}; hold out some of each class")
     return scaled_columns(probs.T.astype(np.float64) @ truth)
 
 
 def scaled_columns(sums: FloatArray) -> FloatArray:
-    """Columns (K, K) that sum to one."""
+    """Return `sums` (K, K) with each column scaled to sum to one."""
     shares: FloatArray = sums / sums.sum(0)
     return shares
 
 
 def class_sizes(confusion: FloatArray, mass: FloatArray) -> FloatArray | None:
-    """The sizes (K,) of which `confusion` (K, K) makes `mass` (K,), the sum of the answers to all unlabeled images.
+    """Return the class sizes (K,) that solve `confusion` (K, K) @ sizes = `mass` (K,).
 
-    They sum to the number of these images. None where they are not to be trusted: the condition number of the matrix
-    is not below CONDITION, or a size is below zero.
+    `mass` is the sum of the predicted probabilities of all unlabeled images; the sizes sum to the number of these
+    images. None if the estimate is unreliable: the condition number of the matrix is CONDITION or more, or a size is
+    below zero.
     """
     if not (np.isfinite(confusion).all() and np.linalg.cond(confusion) < CONDITION):
         return None
@@ -47,12 +48,12 @@ def class_sizes(confusion: FloatArray, mass: FloatArray) -> FloatArray | None:
 
 
 def mean_sizes(estimates: Sequence[FloatArray | None]) -> FloatArray:
-    """The mean (K,) of all trusted estimates of a run's evaluations; raises EstimateError when there is none."""
-    trusted = [sizes for sizes in estimates if sizes is not None]
-    if not trusted:
+    """Return the mean (K,) of the reliable estimates of a run's evaluations; raises EstimateError without any."""
+    reliable = [sizes for sizes in estimates if sizes is not None]
+    if not reliable:
         raise EstimateError(
-            f"none of {len(estimates)} estimates of the unlabeled classes' sizes can be trusted: a size is below zero "
-            f"or the confusion matrix has a condition number of {CONDITION:g} or more; train longer or hold out more"
+            f"none of {len(estimates)} estimates of the unlabeled classes' sizes is reliable: a size is below zero or "
+            f"the confusion matrix has a condition number of {CONDITION:g} or more; train longer or hold out more"
         )
-    mean: FloatArray = np.mean(trusted, axis=0)
+    mean: FloatArray = np.mean(reliable, axis=0)
     return mean

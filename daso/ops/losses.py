@@ -1,4 +1,4 @@
-"""Losses per image, and the mean that semi-supervised learning takes of them."""
+"""Losses per image and their masked mean."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FLOOR = torch.finfo(torch.float64).eps  # of shares whose logarithm is taken
+FLOOR = torch.finfo(torch.float64).eps  # lower bound of probabilities before the logarithm
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log softmax(logits)[label]: logits (n, K), labels (n,) -> (n,)."""
+    """Return -log softmax(logits)[label]: logits (n, K), labels (n,) -> (n,)."""
     return F.cross_entropy(logits, labels, reduction="none")
 
 
 def soft_cross_entropy(logits: Tensor, probs: Tensor) -> Tensor:
-    """-sum_k probs_k log softmax(logits)_k: logits (n, K), probs (n, K) -> (n,)."""
+    """Return -sum_k probs_k log softmax(logits)_k: logits (n, K), probs (n, K) -> (n,)."""
     return -(probs * logits.log_softmax(-1)).sum(-1)
 
 
 def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
-    """Sum of the kept losses over the number of *all* images (Sohn et al. 2020, Eq. 4).
+    """Return the sum of the masked losses over the number of *all* images (Sohn et al. 2020, Eq. 4).
 
     Losses (n,) and a mask (n,), bool or weights -> ().
     """
@@ -28,9 +28,9 @@ def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
 
 
 def mutual_information(probs: Tensor, others: Tensor) -> Tensor:
-    """How much two answers to the same images tell of each other, in nats (Ji et al. 2019, Eq. 3).
+    """Return the mutual information () of two predictions (n, K) for the same images, in nats (Ji et al. 2019, Eq. 3).
 
-    Probabilities (n, K) of either -> (), of their joint distribution over all images, made symmetric.
+    It is that of their joint distribution over all images, made symmetric.
     """
     joint = probs.T @ others
     joint = joint + joint.T

@@ -1,4 +1,4 @@
-"""Batches mixed with themselves, batches mixed with each other, and images turned."""
+"""Mixup, interleaved batches and rotated images."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from daso.draw import Draw
 
 
 def mixing_weights(alpha: float, draw: Draw) -> Tensor:
-    """Weights from Beta(alpha, alpha), or one minus it where that is larger (Berthelot et al. 2019, Eq. 8 and 9).
+    """Draw max(w, 1 - w) for w from Beta(alpha, alpha) (Berthelot et al. 2019, Eq. 8 and 9).
 
-    One for each step of `draw`, whose `t` has shape (T,): float32 (T,), from 1/2 to 1.
+    One weight for each step of `draw`, whose `t` has shape (T,): float32 (T,), from 1/2 to 1.
     """
-    shares = draw.uniform(1).squeeze(-1).double().cpu().numpy()
-    weights = betaincinv(alpha, alpha, shares)
+    quantiles = draw.uniform(1).squeeze(-1).double().cpu().numpy()
+    weights = betaincinv(alpha, alpha, quantiles)
     return torch.from_numpy(np.maximum(weights, 1 - weights)).float()
 
 
 def mixup(images: Tensor, labels: Tensor, weight: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-    """`weight` of every row and the rest of another one, which is drawn (Zhang et al. 2018).
+    """Return `weight` times every row plus 1 - `weight` times a random partner (Zhang et al. 2018).
 
-    Images (n, 3, H, W) and labels (n, K) -> same; weight is (), one for all rows; the other rows are a permutation.
+    Images (n, 3, H, W) and labels (n, K) -> same; one weight () for all rows; the partners are a permutation of them.
     """
     other = draw.permutation(len(images))
     return torch.lerp(images[other], images, weight), torch.lerp(labels[other], labels, weight)
 
 
 def interleave(rows: Tensor, size: int) -> Tensor:
-    """Rows (n * size, ...), n chunks of `size`, so that every chunk gets some of the first one's, and it some of all.
+    """Exchange rows (n * size, ...) between the first of n chunks of `size` and each of the others.
 
-    Chunks are cut into n groups as equal as can be, the larger ones last; group i of the first chunk changes places
-    with group i of chunk i (the code of Berthelot et al. 2019). Twice is not at all.
+    Each chunk is cut into n groups as equal as possible, the larger ones last; group i of the first chunk is exchanged
+    with group i of chunk i (the code of Berthelot et al. 2019). The function is its own inverse.
     """
     n = len(rows) // size
     groups = [(size + i) // n for i in range(n)]
@@ -44,7 +44,7 @@ def interleave(rows: Tensor, size: int) -> Tensor:
 
 
 def rotate(images: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-    """Every square image (n, 3, H, H) turned by a number of right angles of its own, and that number, 0..3 (n,)."""
-    turns = draw.integers(4, len(images))
-    turned = torch.stack([images.rot90(k, (2, 3)) for k in range(4)])
-    return turned[turns, torch.arange(len(images), device=images.device)], turns
+    """Rotate each square image (n, 3, H, H) by a random number of right angles; return the number 0..3 (n,) too."""
+    rotations = draw.integers(4, len(images))
+    rotated = torch.stack([images.rot90(k, (2, 3)) for k in range(4)])
+    return rotated[rotations, torch.arange(len(images), device=images.device)], rotations

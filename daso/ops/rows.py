@@ -1,4 +1,4 @@
-"""Write rows of a table in place."""
+"""Rows of a table, written in place."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def write_rows(table: Tensor, index: Tensor, rows: Tensor) -> None:
-    """Write rows (n, ...) into a table (m, ...) at index (n,), in place; equal indices must carry equal rows.
+    """Write rows (n, ...) into a table (m, ...) at index (n,), in place; duplicate indices must have equal rows.
 
-    Any order of writing then gives the same bits, so the sort that torch's deterministic mode adds on CUDA, a dozen
-    kernels, is left out.
+    All orders of writing then give the same bits, so torch's deterministic mode is off here: it would add a sort on
+    CUDA, a dozen kernels.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)

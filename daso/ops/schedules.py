@@ -1,4 +1,4 @@
-"""Scalars that change with the step, as tables: one float32 for each step."""
+"""Schedules as tables: one float32 for each step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Anneal = Literal["constant", "cosine", "half_cosine"]
 def learning_rate(
     steps: int, *, lr: float, warmup: int, milestones: Sequence[int], factor: float, anneal: Anneal = "constant"
 ) -> Tensor:
-    """`lr * min(t / warmup, 1) * factor ** (number of milestones <= t) * a(r)` for t = 0..steps-1: (S,).
+    """Return `lr * min(t / warmup, 1) * factor ** (number of milestones <= t) * a(r)` for t = 0..steps-1: (S,).
 
-    r is the part of the steps after the warm-up that is over; a(r) is 1, `cosine`'s cos(7 pi r / 16), which ends at
-    0.195 (Sohn et al. 2020), or `half_cosine`'s (1 + cos(pi r)) / 2, which ends at 0 (Loshchilov and Hutter 2017).
+    r is the elapsed share of the steps after the warm-up. a(r) is 1 for `constant`; cos(7 pi r / 16) for `cosine`,
+    which ends at 0.195 (Sohn et al. 2020); (1 + cos(pi r)) / 2 for `half_cosine`, which ends at 0 (Loshchilov and
+    Hutter 2017).
     """
     t = torch.arange(steps, dtype=torch.float64)
     part = ((t - warmup) / max(steps - warmup, 1)).clamp(min=0.0)
@@ -33,17 +34,17 @@ def learning_rate(
 
 
 def teacher_decay(steps: int, decay: float) -> Tensor:
-    """`min(1 - 1 / (t + 1), decay)`: the teacher starts as a copy and forgets ever more slowly: (S,)."""
+    """Return the EMA decay of the teacher, `min(1 - 1 / (t + 1), decay)`: (S,); at t = 0 it copies the student."""
     t = torch.arange(steps, dtype=torch.float64)
     return (1 - 1 / (t + 1)).clamp(max=decay).float()
 
 
 def ramp(steps: int, length: float, shape: Literal["linear", "exponential"]) -> Tensor:
-    """Weights (S,) that rise to one within `length` steps: r = min(t / length, 1), or exp(-5 (1 - r)^2)."""
+    """Return weights (S,) that rise to one within `length` steps: r = min(t / length, 1), or exp(-5 (1 - r)^2)."""
     part = (torch.arange(steps, dtype=torch.float64) / length).clamp(max=1.0)
     return (part if shape == "linear" else torch.exp(-5 * (1 - part) ** 2)).float()
 
 
 def at(table: Tensor, t: Tensor) -> Tensor:
-    """The entry () of a table (S,) for step t (), both on the device, without asking it."""
+    """Return the entry () of a table (S,) at step t (), both on the device, without host-device synchronization."""
     return table.index_select(0, t.reshape(1)).squeeze(0)

@@ -1,7 +1,7 @@
 """t-SNE of a few hundred points (van der Maaten and Hinton 2008); numpy alone.
 
-scikit-learn has one, but importing it takes as long as a short run's whole evaluation may. This one starts from the
-principal components and draws nothing, so that it gives the same picture every time.
+It replaces scikit-learn's, whose import can take as long as the evaluation of a short run. The start is the principal
+components and there are no random numbers, so that the same points always give the same picture.
 """
 
 from __future__ import annotations
@@ -10,37 +10,41 @@ import numpy as np
 
 from daso.ops.confusion import FloatArray
 
-EXAGGERATED = (100, 12.0)  # steps at the start, and how much stronger points attract each other in them
+EXAGGERATED = (100, 12.0)  # number of first steps with early exaggeration, and its factor
 FLOOR = 1e-12
 
 
 def tsne(features: FloatArray, *, perplexity: float = 30.0, steps: int = 500) -> FloatArray:
-    """Places (n, 2) of points (n, D) in which neighbours stay neighbours; `perplexity` is how many count as such.
+    """Embed points (n, D) in the plane (n, 2) so that neighbours stay neighbours.
 
-    A third of the points at most can be neighbours. Gradient descent with momentum and gains, as in section 3.4.
+    `perplexity` is the effective number of neighbours, at most a third of the other points. Gradient descent with
+    momentum and gains, as in section 3.4.
     """
     n = len(features)
-    near = affinities(_distances(features.astype(np.float64)), min(perplexity, (n - 1) / 3))
-    places = _principal(features.astype(np.float64)) * 1e-4
-    speed, gains, rate = np.zeros_like(places), np.ones_like(places), max(n / EXAGGERATED[1] / 4, 50.0)
+    targets = affinities(_distances(features.astype(np.float64)), min(perplexity, (n - 1) / 3))
+    embedding = _principal(features.astype(np.float64)) * 1e-4
+    velocity, gains, rate = np.zeros_like(embedding), np.ones_like(embedding), max(n / EXAGGERATED[1] / 4, 50.0)
     for step in range(steps):
         early = step < EXAGGERATED[0]
-        pull = _gradient(places, near * EXAGGERATED[1] if early else near)
-        gains = np.maximum(np.where(pull * speed < 0, gains + 0.2, gains * 0.8), 0.01)
-        speed = (0.5 if early else 0.8) * speed - rate * gains * pull
-        places = places + speed
-    centred: FloatArray = places - places.mean(0)
+        gradient = _gradient(embedding, targets * EXAGGERATED[1] if early else targets)
+        gains = np.maximum(np.where(gradient * velocity < 0, gains + 0.2, gains * 0.8), 0.01)
+        velocity = (0.5 if early else 0.8) * velocity - rate * gains * gradient
+        embedding = embedding + velocity
+    centred: FloatArray = embedding - embedding.mean(0)
     return centred
 
 
 def affinities(distances: FloatArray, perplexity: float) -> FloatArray:
-    """Symmetric affinities (n, n), sum 1, of squared distances: a Gaussian about each point with that perplexity."""
+    """Return symmetric affinities (n, n), of sum 1, from squared distances (n, n).
+
+    The Gaussian around each point has the given perplexity; its beta = 1 / (2 sigma^2) is found by bisection.
+    """
     n = len(distances)
     nearest = np.where(np.eye(n) > 0, np.inf, distances).min(1, keepdims=True)
-    apart = np.maximum(distances - nearest, 0)  # so that the weight of the nearest never vanishes
+    relative = np.maximum(distances - nearest, 0)  # so that the weight of the nearest point never underflows
     low, high, beta = np.zeros((n, 1)), np.full((n, 1), np.inf), np.ones((n, 1))
     for _ in range(64):
-        weights = np.exp(-apart * beta) * (1 - np.eye(n))
+        weights = np.exp(-relative * beta) * (1 - np.eye(n))
         shares = weights / weights.sum(1, keepdims=True)
         wide = np.exp(-(shares * np.log(np.maximum(shares, FLOOR))).sum(1, keepdims=True)) > perplexity
         low, high = np.where(wide, beta, low), np.where(wide, high, beta)
@@ -49,26 +53,29 @@ def affinities(distances: FloatArray, perplexity: float) -> FloatArray:
     return symmetric
 
 
-def _gradient(places: FloatArray, near: FloatArray) -> FloatArray:
-    """Of KL(near || affinities of the places), Eq. 5."""
-    closeness = 1 / (1 + _distances(places))
-    np.fill_diagonal(closeness, 0)
-    force = (near - closeness / closeness.sum()) * closeness
-    pull: FloatArray = 4 * (force.sum(1)[:, None] * places - force @ places)
-    return pull
+def _gradient(embedding: FloatArray, targets: FloatArray) -> FloatArray:
+    """Return the gradient (n, 2) of KL(targets || affinities of the embedding), Eq. 5."""
+    kernel = 1 / (1 + _distances(embedding))
+    np.fill_diagonal(kernel, 0)
+    forces = (targets - kernel / kernel.sum()) * kernel
+    gradient: FloatArray = 4 * (forces.sum(1)[:, None] * embedding - forces @ embedding)
+    return gradient
 
 
 def _distances(points: FloatArray) -> FloatArray:
-    """Squared distances (n, n) of points (n, D)."""
+    """Return the squared distances (n, n) between points (n, D)."""
     squares = (points**2).sum(1)
-    apart: FloatArray = np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0)
-    return apart
+    distances: FloatArray = np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0)
+    return distances
 
 
 def _principal(points: FloatArray) -> FloatArray:
-    """First two principal components (n, 2), the first of deviation 1; their signs make the largest entry positive."""
+    """Return the first two principal components (n, 2), the first scaled to a standard deviation of 1.
+
+    Their signs make the entry of largest magnitude positive.
+    """
     left, sizes, _ = np.linalg.svd(points - points.mean(0), full_matrices=False)
-    found = np.zeros((len(points), 2))
-    found[:, : min(2, len(sizes))] = left[:, :2] * sizes[:2]
-    found *= np.sign(found[np.abs(found).argmax(0), [0, 1]])
-    return found / max(float(found[:, 0].std()), FLOOR)
+    components = np.zeros((len(points), 2))
+    components[:, : min(2, len(sizes))] = left[:, :2] * sizes[:2]
+    components *= np.sign(components[np.abs(components).argmax(0), [0, 1]])
+    return components / max(float(components[:, 0].std()), FLOOR)

@@ -181,7 +181,10 @@ def test_explain_prints_the_file_of_each_value(write):
         ({"change": "{daso.weight: much}"}, "change: add-on 'daso': weight: expected float, got 'much'"),
         ({"change": "{warmup: 9}"}, "change: expected component.option, got 'warmup'"),
         ({"change": "{optimizer.lr: -1}"}, "change: optimizer.lr: -1 is too small; set it above 0"),
-        ({"change": "{daso.blend: 1.5}"}, "add-on 'daso': blend is 'distribution' or a share from 0 to 1, not 1.5"),
+        (
+            {"change": "{daso.blend: 1.5}"},
+            "add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got 1.5",
+        ),
     ],
 )
 def test_each_error_of_an_ablation_is_reported_once(write, keys, line):

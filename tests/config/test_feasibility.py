@@ -91,7 +91,7 @@ def test_unknown_true_counts_are_one_error(stl, method):
     file = f"{ROOT}/params/methods/{method}.yaml"
     assert line.startswith(f"{file}: blind/n150-l10: add-on 'darp': prior 'true_counts' needs the classes of the")
     assert "\n" not in line
-    assert "give sizes by prior 'given'" in line
+    assert "set prior 'given' and estimate: [...]" in line
     assert infeasible(stl, method, "cifar10-lt", "n500-m4000-l100-u100") == []
 
 

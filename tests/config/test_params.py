@@ -48,7 +48,10 @@ def test_steps_not_divisible_by_generations_are_an_error(params):
     params("methods/fixmatch.yaml", lambda t: t.update(plan={"name": "crest", "generations": 7, "exponent": 0.5}))
     for protocol in ("smoke", "digits"):
         params(f"protocols/{protocol}.yaml", lambda t: t["overrides"].pop("crest.generations"))
-    line = "params/methods/fixmatch.yaml: with protocol '{}': plan 'crest': 7 generations cannot share {} steps equally"
+    line = (
+        "params/methods/fixmatch.yaml: with protocol '{}': plan 'crest': the protocol's {} steps are not divisible by "
+        "7 generations; change steps or crest.generations"
+    )
     assert errors() == [line.format("digits", 1200), line.format("smoke", 60)]
 
 
@@ -223,7 +226,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch.yaml",
             lambda t: t.update(plan={"name": "crest", "generations": 1, "exponent": 0.5}),
-            "plan 'crest': generations are at least 2, not 1",
+            "plan 'crest': generations: expected 2 or more, got 1",
         ),
         (
             "methods/fixmatch.yaml",
@@ -351,17 +354,17 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch.yaml",
             lambda t: t["learner"].update(threshold=1.5),
-            "learner 'fixmatch': threshold is a probability above 0, not 1.5",
+            "learner 'fixmatch': threshold: expected a probability above 0, got 1.5",
         ),
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].update(proto_temperature=0),
-            "add-on 'daso': proto_temperature and dist_temperature are above 0, not 0 and ",
+            "add-on 'daso': proto_temperature and dist_temperature: expected numbers above 0, got 0 and ",
         ),
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].update(blend=1.5),
-            "add-on 'daso': blend is 'distribution' or a share from 0 to 1, not 1.5",
+            "add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got 1.5",
         ),
         (
             "methods/fixmatch_daso.yaml",
@@ -371,7 +374,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t.update(where={"digits/*": {"daso.weight": -1}}),
-            "where: add-on 'daso': weight is at least 0, not -1",
+            "where: add-on 'daso': weight: expected 0 or more, got -1",
         ),
         (
             "protocols/digits.yaml",

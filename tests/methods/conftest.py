@@ -1,4 +1,4 @@
-"""A world small enough to work out by hand: the "images" are two-dimensional features already."""
+"""Fixtures small enough for computations by hand: the "images" are two-dimensional features."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ Forward = tuple[str, list[list[float]], bool]
 
 
 class Identity(Encoder):
-    """Images (n, 3, 1, 2) whose first channel is the feature vector."""
+    """Return the first channel of images (n, 3, 1, 2) as features (n, 2)."""
 
     feature_dim = 2
 
@@ -53,7 +53,7 @@ def env() -> Env:
 
 @pytest.fixture
 def batch() -> Batch:
-    """Labeled features (2, 0), (0, 1) of classes 0 and 1, and five unlabeled images."""
+    """Return labeled features (2, 0), (0, 1) of classes 0 and 1, and five unlabeled images."""
     return Batch(
         t=torch.tensor(500),
         x={"weak": as_images([[2, 0], [0, 1]])},
@@ -68,8 +68,8 @@ def batch() -> Batch:
     )
 
 
-class Written(Draw):
-    """Random numbers written down beforehand: the partners in mixup, the turns of images."""
+class FixedDraw(Draw):
+    """Fixed random numbers: the partners in mixup, the rotations of images."""
 
     def permutation(self, n: int) -> Tensor:
         return torch.tensor({9: [4, 2, 6, 0, 8, 3, 1, 5, 7], 12: [4, 9, 6, 0, 11, 3, 1, 5, 7, 10, 2, 8]}[n])
@@ -78,8 +78,8 @@ class Written(Draw):
         return torch.tensor([1, 0, 3])
 
 
-class Normalising(Encoder):
-    """The top row of images (n, 3, H, 2), after BN."""
+class BatchNormEncoder(Encoder):
+    """Return the top row of images (n, 3, H, 2) after batch norm as features (n, 2)."""
 
     feature_dim = 2
 
@@ -92,20 +92,20 @@ class Normalising(Encoder):
 
 
 @pytest.fixture
-def normalising(models: Models) -> Models:
-    """The same networks with BN before the features, and with a head that tells turns."""
+def batch_norm_models(models: Models) -> Models:
+    """Return the same networks with batch norm before the features, and with a rotation head."""
     networks = []
     for network in models:
-        networks.append(Network(Normalising(), 3, {"rotation": 4}))
+        networks.append(Network(BatchNormEncoder(), 3, {"rotation": 4}))
         networks[-1].classifier.load_state_dict(network.classifier.state_dict())
     return Models(*networks)
 
 
 @pytest.fixture
 def mixed_batch() -> Batch:
-    """Three labeled images, one of each class, and three unlabeled ones; of 2 x 2 pixels, the top row is the feature.
+    """Return three labeled images, one of each class, and three unlabeled ones; all have 2 x 2 pixels.
 
-    In mixup they find the partners of `Written`, and turn by 1, 0 and 3 right angles.
+    The top row is the feature. `FixedDraw` gives partners in mixup, and rotations by 1, 0 and 3 right angles.
     """
 
     def squares(features: list[list[float]], below: list[list[float]] | None = None) -> Tensor:
@@ -124,30 +124,30 @@ def mixed_batch() -> Batch:
             "strong2": squares([[1.5, 1], [0, 2], [-0.5, -2]]),
         },
         u_index=torch.arange(3),
-        draw=Written(0, "step", torch.tensor(500)),
+        draw=FixedDraw(0, "step", torch.tensor(500)),
     )
 
 
 @pytest.fixture
 def forwards(models: Models) -> list[Forward]:
-    """Every forward that the networks make from here on: whose, of which features, whether with gradient."""
-    made: list[Forward] = []
+    """Record every forward pass of the networks: the network's name, the features, True if with gradient."""
+    calls: list[Forward] = []
     for name, network in zip(models._fields, models, strict=True):
 
-        def note(_: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
-            made.append((name, inputs[0][:, 0, 0].tolist(), torch.is_grad_enabled()))
+        def record(_: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
+            calls.append((name, inputs[0][:, 0, 0].tolist(), torch.is_grad_enabled()))
 
-        network.register_forward_pre_hook(note)
-    return made
+        network.register_forward_pre_hook(record)
+    return calls
 
 
-class First(AddOn):
-    """Counts the first image of a batch, labeled and unlabeled, and no other."""
+class FirstImageOnly(AddOn):
+    """Weight 1 for the first image of the labeled and of the unlabeled batch, 0 for all others."""
 
     def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
         return weights * (torch.arange(len(weights)) == 0)
 
 
 @pytest.fixture
-def first() -> AddOn:
-    return First()
+def first_image_only() -> AddOn:
+    return FirstImageOnly()

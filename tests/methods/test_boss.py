@@ -8,19 +8,19 @@ from daso.records import Role, Step
 
 
 def test_thresholds_and_weights(env, batch):
-    """Four guesses of class 0, one of each other: class 0 must reach .95, the others .95 - .25 * 3/4 = .7625.
+    """Four pseudo-labels of class 0, one of each other: thresholds .95 and, for the others, .95 - .25 * 3/4 = .7625.
 
-    The third image of class 0 and the one of class 2, .76, do not. 1/4, 1/4 and 1 sum to 3/2 where three are taken, so
-    all are doubled.
+    Two images of class 0, .94 and .5, and the one of class 2, .76, stay below. The weights 1/4, 1/4 and 1 of the other
+    three sum to 3/2, so all are doubled.
     """
-    zeros = [[0.96, 0.02, 0.02], [0.97, 0.02, 0.01], [0.94, 0.03, 0.03], [0.5, 0.3, 0.2]]
-    targets = torch.tensor([*zeros, [0.1, 0.8, 0.1], [0.12, 0.12, 0.76]])
+    class_0 = [[0.96, 0.02, 0.02], [0.97, 0.02, 0.01], [0.94, 0.03, 0.03], [0.5, 0.3, 0.2]]
+    targets = torch.tensor([*class_0, [0.1, 0.8, 0.1], [0.12, 0.12, 0.76]])
     step = Step(batch, {}, targets=targets)
     addon = BOSS(env, threshold=0.95, delta=0.25)
     weights = addon.weigh(torch.zeros(6), Role.CONSISTENCY, step)
     assert weights.tolist() == pytest.approx([0.5, 0.5, 0, 0, 2, 0])
-    none = torch.zeros(2)
-    assert addon.weigh(none, Role.SUPERVISED, step) is none
+    labeled = torch.zeros(2)
+    assert addon.weigh(labeled, Role.SUPERVISED, step) is labeled
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,11 @@ def test_thresholds_and_weights(env, batch):
         (1.0, 0.0, [0, 0, 0, 0, 0], 0.0),
     ],
 )
-def test_a_step(env, batch, models, threshold, delta, mask, consistency):
-    """Guesses 0 1 2 0 1 with confidences .970496 .963735 .997591 .536544 .880090: counts (2, 2, 1).
+def test_losses_of_a_step(env, batch, models, threshold, delta, mask, consistency):
+    """Pseudo-labels 0 1 2 0 1 with confidences .970496 .963735 .997591 .536544 .880090: counts (2, 2, 1).
 
     Strong cross-entropies .318176 .142932 .024745 and, of the fifth, log(2 + e^-3) = .717736. First row: 1/2, 1/2, 1
-    times 3 / 2, so (.75 * .318176 + .75 * .142932 + 1.5 * .024745) / 5. Third: class 2 need reach no more than
+    times 3 / 2, so (.75 * .318176 + .75 * .142932 + 1.5 * .024745) / 5. Third: the threshold of class 2 is
     .99 - .25 / 2. Fourth: 1/2, 1/2, 1, 1/2 times 4 / 2.5, so (.8 * (.318176 + .142932 + .717736) + 1.6 * .024745) / 5.
     """
     learner = FixMatch(env, [BOSS(env, threshold=threshold, delta=delta)], threshold=0.95, weight=1.0)
@@ -48,6 +48,6 @@ def test_a_step(env, batch, models, threshold, delta, mask, consistency):
 
 
 @pytest.mark.parametrize(("threshold", "delta"), [(0.0, 0.0), (1.1, 0.25), (0.95, -0.1), (0.2, 0.25)])
-def test_options_out_of_bounds(env, threshold, delta):
+def test_invalid_options_raise(env, threshold, delta):
     with pytest.raises(ParamsError, match="add-on 'boss'"):
         BOSS(env, threshold=threshold, delta=delta)

@@ -19,7 +19,7 @@ def test_weights_of_a_long_tail(env):
 
 
 @pytest.mark.parametrize(("beta", "loss"), [(1.0, 0.204724), (0.5, 0.237560), (0.0, 0.275269)])
-def test_a_labeled_loss(env, batch, models, beta, loss):
+def test_labeled_loss(env, batch, models, beta, loss):
     """Counts (7, 2, 1), cross-entropies .142932 of class 0 and .407606 of class 1, two images.
 
     beta 1: 1/7 : 1/2 : 1 is 6/23, 21/23, 42/23, so (6/23 * .142932 + 21/23 * .407606) / 2 = .204724. beta 1/2: 64/127 :
@@ -30,34 +30,34 @@ def test_a_labeled_loss(env, batch, models, beta, loss):
 
 
 @pytest.mark.parametrize(("t", "loss"), [(0, 0.275269), (498, 0.275269), (499, 0.204724), (999, 0.204724)])
-def test_the_start(env, batch, models, t, loss):
-    """Half of 1,000 steps: the first one weighed is the 500th."""
+def test_weights_apply_from_start_on(env, batch, models, t, loss):
+    """Half of 1,000 steps: the weights apply from the 500th step on."""
     learner = Supervised(env, [ClassBalanced(env, beta=1.0, start=0.5)])
     losses, _ = learner.step(batch._replace(t=torch.tensor(t)), models)
     assert losses["supervised"].item() == pytest.approx(loss, abs=1e-6)
 
 
-def test_the_start_in_the_papers_protocol(env):
+def test_start_in_the_papers_protocol(env):
     assert ClassBalanced(env._replace(steps=250_000), beta=0.999, start=0.8).start == 200_000
 
 
-def test_in_fixmatch_only_the_labeled_loss_changes(env, batch, models):
+def test_only_the_labeled_loss_of_fixmatch_changes(env, batch, models):
     options = {"threshold": 0.95, "weight": 1.0}
     losses, step = FixMatch(env, [ClassBalanced(env, **ALWAYS)], **options).step(batch, models)
-    plain, same = FixMatch(env, **options).step(batch, models)
+    plain, plain_step = FixMatch(env, **options).step(batch, models)
     assert losses["supervised"].item() == pytest.approx(0.204724, abs=1e-6)
     assert torch.equal(losses["consistency"], plain["consistency"])
-    assert torch.equal(step.mask, same.mask)
+    assert torch.equal(step.mask, plain_step.mask)
 
 
-def test_it_multiplies_what_others_have_weighed(env, batch):
+def test_weights_multiply_those_of_other_addons(env, batch):
     weights = ClassBalanced(env, **ALWAYS).weigh(torch.tensor([2.0, 0.5]), Role.SUPERVISED, Step(batch, {}))
     assert weights.tolist() == pytest.approx([12 / 23, 10.5 / 23])
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"beta": 1.1}, "from 0 to 1, not 1.1"), ({"start": 1.0}, "a share of the run")]
+    ("changes", "message"), [({"beta": 1.1}, "from 0 to 1, got 1.1"), ({"start": 1.0}, "a share of the run")]
 )
-def test_options_out_of_bounds(env, changes, message):
+def test_invalid_options_raise(env, changes, message):
     with pytest.raises(ParamsError, match=message):
         ClassBalanced(env, **(ALWAYS | changes))

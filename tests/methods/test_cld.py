@@ -1,4 +1,4 @@
-"""CLD of four images and three classes, against numbers worked out apart from it."""
+"""Compare CLD of four images and three classes with numbers computed independently."""
 
 import pytest
 import torch
@@ -11,15 +11,15 @@ WEAK = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]]
 STRONG = [[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4]]
 
 
-def step_of(batch, weak, strong):
+def make_step(batch, weak, strong):
     rows = {name: torch.tensor(probs).log() for name, probs in (("weak", weak), ("strong", strong))}
     return Step(batch, {name: Output(torch.zeros(len(logits), 2), logits, {}) for name, logits in rows.items()})
 
 
 @pytest.mark.parametrize(("group", "expected"), [("likeliest", 0.464198), ("unlikeliest", 0.327843)])
-def test_the_loss_of_four_images(env, batch, group, expected):
-    """Groups 0 0 1 2, losses .294968 .80632 .072872 .682634; by the unlikeliest class, first of equals, 2 2 0 0."""
-    losses = CLD(env, weight=0.5, temperature=0.07, group=group).losses(step_of(batch, WEAK, STRONG), (), None)
+def test_loss_of_four_images(env, batch, group, expected):
+    """Groups 0 0 1 2, losses .294968 .80632 .072872 .682634; by the unlikeliest class, the first of ties, 2 2 0 0."""
+    losses = CLD(env, weight=0.5, temperature=0.07, group=group).losses(make_step(batch, WEAK, STRONG), (), None)
     assert losses["cld"].item() == pytest.approx(0.5 * expected, abs=1e-5)
 
 
@@ -29,8 +29,8 @@ def test_groups(env):
     assert unlikeliest.groups(torch.tensor(WEAK)).tolist() == [2, 2, 0, 0]
 
 
-def test_only_the_strong_view_learns(env, batch):
-    step = step_of(batch, WEAK, STRONG)
+def test_gradient_for_strong_view_alone(env, batch):
+    step = make_step(batch, WEAK, STRONG)
     for out in step.out.values():
         out.logits.requires_grad_()
     CLD(env, weight=1.0, temperature=0.07).losses(step, (), None)["cld"].backward()
@@ -39,6 +39,6 @@ def test_only_the_strong_view_learns(env, batch):
 
 
 @pytest.mark.parametrize("options", [{"weight": -1.0}, {"temperature": 0.0}])
-def test_impossible_options(env, options):
+def test_invalid_options_raise(env, options):
     with pytest.raises(ParamsError, match="add-on 'cld'"):
         CLD(env, **{"weight": 1.0, "temperature": 1.0} | options)

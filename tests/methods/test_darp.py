@@ -17,20 +17,20 @@ from tests.methods.conftest import as_images
 from tests.ops.test_transport import PROBS, REFINED
 
 OPTIONS = {"start": 0.4, "period": 10, "alpha": 2.0, "sweeps": 10, "prior": "true_counts"}
-ROWS = torch.tensor([4, 0, 5, 2, 1, 3])  # where image i of a batch lies among the unlabeled ones
+ROWS = torch.tensor([4, 0, 5, 2, 1, 3])  # index of image i of a batch in the unlabeled set
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = load(ROOT / "params")
 
 
 @pytest.fixture
 def env(env):
-    """Six unlabeled images, 3, 2 and 1 of the classes; the share .4 of 1,000 steps is 400."""
+    """Set six unlabeled images, 3, 2 and 1 of the classes; the share .4 of 1,000 steps is 400."""
     return env._replace(unlabeled=6, unlabeled_counts=(3, 2, 1))
 
 
 @pytest.fixture
 def batch(batch):
-    """All unlabeled images: weak ones are answered as in PROBS, the strong ones always (.5, .25, .25).
+    """Return all unlabeled images; predictions are PROBS on weak views and (.5, .25, .25) on strong ones.
 
     The student's classifier has the rows (1, 0), (0, 1), (0, 0), so features are logits relative to the third class.
     """
@@ -55,20 +55,17 @@ def darp(env, t=None, **changes):
     return addon
 
 
-def test_timeline(env):
-    """The table is in use from call 100,001 on, is first refined at call 100,010 and last at 250,000: 15,000 times.
-
-    A call is a step, and the first one is call 1.
-    """
+def test_phases_of_the_papers_protocol(env):
+    """Counted from 1, steps use the table from 100,001 on and refine it at 100,010, ..., 250,000: 15,000 times."""
     addon = darp(env._replace(steps=250_000))
-    phases = {call: addon.phase(call - 1) for call in range(1, 250_001)}
+    phases = {number: addon.phase(number - 1) for number in range(1, 250_001)}
     assert Counter(phases.values()) == {"idle": 100_000, "reuse": 135_000, "solve": 15_000}
-    solved = [call for call, phase in phases.items() if phase == "solve"]
+    solved = [number for number, phase in phases.items() if phase == "solve"]
     assert (solved[0], solved[1], solved[-1]) == (100_010, 100_020, 250_000)
-    assert [phases[call] for call in (1, 99_990, 100_000, 100_001, 100_009)] == ["idle"] * 3 + ["reuse"] * 2
+    assert [phases[number] for number in (1, 99_990, 100_000, 100_001, 100_009)] == ["idle"] * 3 + ["reuse"] * 2
 
 
-def test_idle_steps_only_remember(env, batch):
+def test_idle_steps_store_pseudo_labels_unchanged(env, batch):
     addon, step = darp(env, t=399), Step(batch, {})
     probs, memo = addon.refine(PROBS, step)
     assert torch.equal(probs, PROBS)
@@ -78,7 +75,7 @@ def test_idle_steps_only_remember(env, batch):
     assert torch.equal(addon.refined, torch.full((6, 3), 1 / 3))
 
 
-def test_before_the_first_refinement_nobody_is_sure(env, batch):
+def test_table_is_uniform_before_the_first_refinement(env, batch):
     addon, step = darp(env, t=400), Step(batch, {})
     probs, memo = addon.refine(PROBS, step)
     assert torch.equal(probs, torch.full((6, 3), 1 / 3))
@@ -87,19 +84,19 @@ def test_before_the_first_refinement_nobody_is_sure(env, batch):
     assert torch.equal(addon.refined, torch.full((6, 3), 1 / 3))
 
 
-def test_a_refinement_is_of_the_whole_table_with_this_batch(env, batch):
-    """Four rows are there already, two come in; afterwards all are read, while new raw ones wait for their turn."""
+def test_solve_refines_the_whole_table_with_the_current_batch(env, batch):
+    """Four rows are stored, two are added; until the next refinement new pseudo-labels have no effect."""
     addon = darp(env, t=409)
     addon.raw[ROWS[:4]] = PROBS[:4]
     step = Step(batch._replace(u_index=ROWS[4:]), {})
     before = {name: buffer.clone() for name, buffer in addon.named_buffers()}
     first, memo = addon.refine(PROBS[4:], step)
-    addon.refine(PROBS[:2], step)  # as for another head: without effect on the table
+    addon.refine(PROBS[:2], step)  # a second call, for another head, has no effect on the table
     assert all(torch.equal(buffer, before[name]) for name, buffer in addon.named_buffers())
     assert first.dtype == torch.float32
     assert first.tolist() == pytest.approx(torch.tensor(REFINED[4:]), abs=1e-5)
     addon.commit(step, memo)
-    assert torch.equal(addon.raw[ROWS], PROBS)  # what was pruned comes back
+    assert torch.equal(addon.raw[ROWS], PROBS)  # unpruned
     assert addon.refined[ROWS].tolist() == pytest.approx(torch.tensor(REFINED), abs=1e-5)
 
     addon.now = addon.phase(410)
@@ -111,7 +108,7 @@ def test_a_refinement_is_of_the_whole_table_with_this_batch(env, batch):
     assert torch.equal(addon.raw[ROWS[2:4]], PROBS[:2])
 
 
-def test_of_an_image_that_comes_twice_the_last_counts(env, batch):
+def test_last_row_of_duplicate_image_is_stored(env, batch):
     for t in (0, 409):
         addon, step = darp(env, t=t), Step(batch._replace(u_index=torch.tensor([5, 2, 5, 5, 2])), {})
         addon.commit(step, addon.refine(PROBS[:5], step)[1])
@@ -119,16 +116,16 @@ def test_of_an_image_that_comes_twice_the_last_counts(env, batch):
         assert torch.equal(addon.raw[[0, 1, 3, 4]], torch.full((4, 3), 1 / 3))
 
 
-def test_rows_of_one_image_are_alike_before_they_are_written():
-    """So that it does not matter in which order a device writes them."""
+def test_last_of_each_gives_duplicates_equal_rows():
+    """The order in which a device writes them then has no effect."""
     rows = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0]])
     assert last_of_each(rows, torch.tensor([5, 2, 5, 0, 2])).squeeze(1).tolist() == [3, 5, 3, 4, 5]
 
 
-def test_end_to_end(env, batch, models):
-    """From .65 on a guess is taken. Raw, the first two images are sure, of class 0: 2 ln 2 / 6.
+def test_losses_in_each_phase(env, batch, models):
+    """Threshold .65. Unrefined, the first two images reach it, with class 0: 2 ln 2 / 6.
 
-    Refined, the images 0, 4 and 5 are, of classes 0, 1 and 2: (ln 2 + 2 ln 4) / 6.
+    Refined, the images 0, 4 and 5 reach it, with classes 0, 1 and 2: (ln 2 + 2 ln 4) / 6.
     """
     learner = FixMatch(env, [darp(env)], threshold=0.65, weight=1.0)
     for t, labels, mask, loss in (
@@ -157,39 +154,38 @@ def test_end_to_end(env, batch, models):
         ({"prior": "given", "estimate": [60, 20, 48]}, [23.4375, 7.8125, 18.75], [46, 15, 37]),  # of 128
     ],
 )
-def test_priors(env, changes, totals, kept):
-    """They are scaled to the number of unlabeled images, 50 here."""
+def test_priors_are_scaled_to_the_number_of_unlabeled_images(env, changes, totals, kept):
     addon = darp(env._replace(unlabeled=50, unlabeled_counts=(30, 15, 5)), **changes)
     assert addon.totals.tolist() == totals
     assert addon.totals.dtype == torch.float64
     assert addon.kept.tolist() == kept
 
 
-def test_refused_options(env):
+def test_invalid_options_raise(env):
     unknown = env._replace(unlabeled_counts=())
-    with pytest.raises(ParamsError, match=r"classes of the unlabeled images, .* not known here; give .* 'given'"):
+    with pytest.raises(ParamsError, match=r"classes of the unlabeled images, .* not known here; set .* 'given'"):
         darp(unknown)
     assert darp(unknown, prior="labeled").totals.sum() == 6
     assert darp(unknown, prior="given", estimate=[1, 1, 1]).totals.tolist() == [2, 2, 2]
     with pytest.raises(ParamsError, match="estimate has 2 numbers for 3 classes"):
         darp(env, prior="given", estimate=[1, 1])
-    with pytest.raises(ParamsError, match="estimate has 0 numbers for 3 classes"):  # no plan has filled it
+    with pytest.raises(ParamsError, match="estimate has 0 numbers for 3 classes"):  # no plan has set it
         darp(env, prior="estimated")
     for changes, message in (
-        ({"prior": "given"}, "estimate is a list of sizes"),
-        ({"prior": "given", "estimate": [1, -1, 2]}, "none below 0"),
-        ({"prior": "given", "estimate": [0, 0, 0]}, "not all 0"),
-        ({"start": 1.0}, "start is a share of the run"),
-        ({"period": 0}, "period and sweeps are at least 1"),
-        ({"alpha": 0.0}, "alpha is above 0"),
+        ({"prior": "given"}, "estimate: with prior 'given', expected a list of sizes"),
+        ({"prior": "given", "estimate": [1, -1, 2]}, "all 0 or more"),
+        ({"prior": "given", "estimate": [0, 0, 0]}, "one above 0"),
+        ({"start": 1.0}, "start: expected a share of the run"),
+        ({"period": 0}, "period and sweeps: expected 1 or more"),
+        ({"alpha": 0.0}, "alpha: expected a number above 0"),
     ):
         with pytest.raises(ParamsError, match=message):
             darp(env, **changes)
-        ((told, _),) = refusals(ADDONS["darp"], OPTIONS | changes)  # already by the check of params/
-        assert message in told
+        ((error, _),) = refusals(ADDONS["darp"], OPTIONS | changes)  # the check of params/ reports it as well
+        assert message in error
 
 
-def test_supervised_learners_have_nothing_to_refine(env):
+def test_darp_needs_the_weak_view(env):
     assert "weak" in darp(env).needs
 
 
@@ -202,10 +198,10 @@ MISMATCHED = [
 
 
 @pytest.mark.parametrize(("setting", "unlabeled"), MISMATCHED)
-def test_the_shipped_estimates(setting, unlabeled):
+def test_estimates_of_cifar10_are_those_of_the_reference_implementation(setting, unlabeled):
     """One for each setting of CIFAR-10 where labeled and unlabeled classes are distributed differently.
 
-    Before they were rounded, each summed to the images in all whole batches of 128.
+    Before rounding, each summed to the number of images in complete batches of 128.
     """
     options = darp_options("fixmatch_darp_shipped", setting)
     assert options["prior"] == "given"
@@ -216,8 +212,8 @@ def test_the_shipped_estimates(setting, unlabeled):
 
 
 @pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp", "remixmatch_darp"])
-def test_where_the_sizes_come_from(method):
-    """A survey's where labeled and unlabeled classes are distributed differently, else the true ones."""
+def test_class_sizes_are_estimated_for_mismatched_distributions(method):
+    """They come from a survey for mismatched distributions, else they are the true counts of the unlabeled images."""
     for setting, _ in MISMATCHED:
         run = Run("cifar10-lt", setting, "paper", method, 0)
         assert darp_options(method, setting)["prior"] == "estimated"
@@ -229,8 +225,8 @@ def test_where_the_sizes_come_from(method):
             assert resolve(PARAMS, Run("cifar10-lt", setting, "paper", method, 0))["plan"] == {}
 
 
-def test_estimates_of_stl10_are_those_that_practice_ships():
-    """Four classes as the authors' files have them, rounded; scaled to the 100,000 unlabeled images.
+def test_estimates_of_stl10_are_those_of_the_reference_implementation():
+    """Four classes of the authors' files, rounded; scaled to the 100,000 unlabeled images.
 
     Two are close to a half: class 1 of n150-l20 is 14102.498, class 7 of n450-l20 is 9055.47.
     """
@@ -253,14 +249,14 @@ def test_estimates_of_stl10_are_those_that_practice_ships():
 
 
 def darp_options(method, setting, dataset="cifar10-lt"):
-    """The options of DARP for a setting."""
+    """Return the options of DARP in a setting."""
     addons = resolve(PARAMS, Run(dataset, setting, "paper", method, 0))["method"]["addons"]
     return {key: value for addon in addons if addon["name"] == "darp" for key, value in addon.items() if key != "name"}
 
 
 @pytest.mark.parametrize("dataset", ["cifar10-lt", "cifar100-lt", "stl10-lt"])
-def test_remixmatch_aligns_towards_the_same_sizes(dataset):
-    """Where it aligns at all, DARP and distribution alignment believe in the same unlabeled classes."""
+def test_remixmatch_alignment_uses_the_class_sizes_of_darp(dataset):
+    """If alignment is enabled, it and DARP both use the true distribution of the unlabeled classes."""
     names = {}
     for setting in PARAMS.datasets[dataset]["settings"]:
         addons = resolve(PARAMS, Run(dataset, setting, "paper", "remixmatch_darp", 0))["method"]["addons"]
@@ -274,7 +270,7 @@ def test_remixmatch_aligns_towards_the_same_sizes(dataset):
 @pytest.mark.parametrize(
     ("method", "mean"), [("fixmatch_darp", 74.5), ("fixmatch_la_darp", 76.6), ("remixmatch_darp", 72.2)]
 )
-def test_the_published_number_is_found(method, mean):
+def test_published_number_of_the_method(method, mean):
     setting = PARAMS.datasets["cifar10-lt"]["settings"]["n500-m4000-l100-u100"]
     rows = read_published(ROOT / "reports" / "paper" / "results.csv")
     assert look_up(rows, "cifar10-lt", setting, PARAMS.methods[method]["paper"]).mean == mean

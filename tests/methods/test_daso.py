@@ -19,7 +19,7 @@ OPTIONS = {
 
 
 def daso(env, **changes):
-    """A DASO whose prototypes are PROTOTYPES whatever comes in, and whose last window counted (6, 3, 1)."""
+    """Return DASO with constant PROTOTYPES and a published histogram of (6, 3, 1)."""
     addon = DASO(env, **(OPTIONS | changes))
     addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
     addon.queue.prototypes = lambda queue: PROTOTYPES
@@ -43,8 +43,8 @@ def daso(env, **changes):
          0.097170, 0.0, 0.372439),
     ],
 )  # fmt: skip
-def test_end_to_end(env, batch, models, changes, t, confidence, labels, mask, consistency, alignment, total):
-    """The fourth image flips from class 0 to 1: class 0 was guessed most, so its guesses are wholly semantic."""
+def test_losses_of_a_step(env, batch, models, changes, t, confidence, labels, mask, consistency, alignment, total):
+    """The fourth image flips from class 0 to 1: class 0 is the most frequent, so its blend is semantic alone."""
     learner = FixMatch(env, [daso(env, **changes)], threshold=0.95, weight=1.0)
     losses, step = learner.step(batch._replace(t=torch.tensor(t)), models)
     assert step.targets.amax(-1).tolist() == pytest.approx(confidence, abs=1e-5)
@@ -60,12 +60,12 @@ def test_end_to_end(env, batch, models, changes, t, confidence, labels, mask, co
 @pytest.mark.parametrize(
     ("temperature", "p", "expected"),
     [
-        (1.5, [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]),  # class 0 has v = 1: the semantic one itself
+        (1.5, [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]),  # class 0 has v = 1: the semantic pseudo-label
         (1.5, [0.05, 0.15, 0.80], [0.118319, 0.190991, 0.690690]),
         (0.3, [0.05, 0.15, 0.80], [0.050381, 0.150229, 0.799390]),
     ],
 )
-def test_blend(env, batch, models, temperature, p, expected):
+def test_blend_uses_share_of_linear_class(env, batch, models, temperature, p, expected):
     addon = DASO(env, **(OPTIONS | {"dist_temperature": temperature}))
     addon.histogram.published.copy_(torch.tensor([70, 20, 10]))
     q = torch.tensor([0.1, 0.2, 0.7] if p[0] == 0.6 else [0.3, 0.3, 0.4])
@@ -78,16 +78,15 @@ def test_blend(env, batch, models, temperature, p, expected):
     assert blended[0].tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_confidence_of_the_raw_guess(env, batch, models):
-    """The fifth image is confident after blending, .955627, and not before, .880090; the fourth .980926 and .536544."""
+def test_raw_confidence_is_that_before_blending(env, batch, models):
+    """Blending lifts the fourth image from .536544 to .980926 and the fifth from .880090 to .955627; neither counts."""
     learner = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0, confidence="raw")
     _, step = learner.step(batch, models)
     assert step.mask.int().tolist() == [1, 1, 1, 0, 0]
     assert step.targets.argmax(-1).tolist() == [0, 1, 2, 1, 1]
 
 
-def test_gradients_of_the_alignment(env, batch, models):
-    """None to the classifier, none to the weak view; some to the strong view's features."""
+def test_alignment_loss_has_gradient_for_strong_view_alone(env, batch, models):
     for images in batch.u.values():
         images.requires_grad_(True)
     losses, _ = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
@@ -98,7 +97,7 @@ def test_gradients_of_the_alignment(env, batch, models):
     assert strong.any()
 
 
-def test_nothing_is_written_before_commit(env, batch, models):
+def test_state_changes_only_by_commit(env, batch, models):
     addon = daso(env)
     learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
     before = {name: buffer.clone() for name, buffer in learner.named_buffers()}
@@ -110,8 +109,8 @@ def test_nothing_is_written_before_commit(env, batch, models):
     assert addon.queue.bank[:2].tolist() == [[2, 0], [0, 1]]
 
 
-def test_pseudo_labels_are_counted_confident_or_not(env, batch, models):
-    """With shares of one half the labels are 0 1 2 1 1, and the last two reach no threshold: counts 1, 3 and 1."""
+def test_histogram_counts_pseudo_labels_below_the_threshold_too(env, batch, models):
+    """With shares of one half the classes are 0 1 2 1 1, the last two below the threshold: counts 1, 3 and 1."""
     addon = daso(env, blend=0.5)
     learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
     _, step = learner.step(batch, models)
@@ -120,8 +119,8 @@ def test_pseudo_labels_are_counted_confident_or_not(env, batch, models):
     assert addon.histogram.counts.tolist() == [1, 3, 1]
 
 
-def test_the_last_window_is_what_blending_goes_by(env, batch, models):
-    """Windows of one step count the linear labels 0 1 2 0 1 of warm-up; the run's last step publishes none."""
+def test_window_publishes_counts_except_at_the_last_step(env, batch, models):
+    """Windows of one step count the linear pseudo-labels 0 1 2 0 1 of warm-up."""
     addon = DASO(env, **(OPTIONS | {"period": 1}))
     learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
     for t, published in ((999, [1, 1, 1]), (0, [2, 2, 1])):
@@ -130,14 +129,14 @@ def test_the_last_window_is_what_blending_goes_by(env, batch, models):
         addon.histogram.counts.zero_()
 
 
-def test_the_queue_fills_during_warmup_with_this_batch_included(env, batch, models):
+def test_prototypes_include_the_current_batch_during_warmup(env, batch, models):
     addon = DASO(env, **OPTIONS)
     step = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(batch._replace(t=torch.tensor(0)), models)[1]
     _, prototypes, _ = step.memos[0]
     assert prototypes.tolist() == [[2, 0], [0, 1], [0, 0]]
 
 
-def test_switches_of_the_queue(env, batch, models):
+def test_queue_options(env, batch, models):
     addon = DASO(env, **(OPTIONS | {"queue_encoder": "student", "queue_capacity": "proportional"}))
     assert addon.needs == {"labeled", "weak", "strong"}
     assert addon.queue.capacity.tolist() == [35, 10, 5]  # five times the labeled counts
@@ -146,7 +145,7 @@ def test_switches_of_the_queue(env, batch, models):
     assert "key" not in learner.step(batch, models)[1].out
 
 
-def test_relabelling_classes_relabels_the_answer(env, batch, models):
+def test_permuting_classes_permutes_targets(env, batch, models):
     order = torch.tensor([2, 0, 1])
     _, step = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
     addon = daso(env)
@@ -154,13 +153,12 @@ def test_relabelling_classes_relabels_the_answer(env, batch, models):
     addon.queue.prototypes = lambda queue: PROTOTYPES[order]
     with torch.no_grad():
         models.student.classifier.weight.copy_(models.student.classifier.weight[order].clone())
-    relabelled = batch._replace(y=torch.argsort(order)[batch.y])
-    _, other = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(relabelled, models)
-    assert torch.allclose(other.targets, step.targets[:, order], atol=1e-6)
+    permuted_batch = batch._replace(y=torch.argsort(order)[batch.y])
+    _, permuted = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(permuted_batch, models)
+    assert torch.allclose(permuted.targets, step.targets[:, order], atol=1e-6)
 
 
-def test_composes_with_logit_adjustment(env, batch, models):
-    """The labeled loss is adjusted; what DASO sees and does is what it does alone."""
+def test_logit_adjustment_changes_labeled_loss_alone(env, batch, models):
     alone, _ = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
     la = LogitAdjustment(env, tau=1.0, roles=["supervised"])
     both, _ = FixMatch(env, [la, daso(env)], threshold=0.95, weight=1.0).step(batch, models)
@@ -169,14 +167,14 @@ def test_composes_with_logit_adjustment(env, batch, models):
     assert alone["supervised"] != both["supervised"]
 
 
-def test_a_warmup_shorter_than_the_period_is_refused(env):
+def test_warmup_shorter_than_period_raises(env):
     with pytest.raises(ParamsError, match="warmup 5 is shorter than period 10"):
         DASO(env, **(OPTIONS | {"warmup": 5}))
-    DASO(env, **(OPTIONS | {"warmup": 10}))  # as long is long enough
+    DASO(env, **(OPTIONS | {"warmup": 10}))  # equal is allowed
 
 
 def test_pseudo_labels_by_name(env, batch, models):
-    """Softmax of the weak logits, of the prototypes' similarities, and between them what is learned from."""
+    """The final pseudo-labels are the mean of linear and semantic ones with a blend of .5."""
     learner = FixMatch(env, [daso(env, blend=0.5)], threshold=0.95, weight=1.0)
     _, step = learner.step(batch._replace(t=torch.tensor(500)), models)
     pseudo_labels = learner.pseudo_labels(step)

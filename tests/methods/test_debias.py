@@ -1,4 +1,4 @@
-"""DebiasPL against numbers worked out apart from it, with three classes throughout."""
+"""Compare DebiasPL with numbers computed independently, for three classes."""
 
 import pytest
 import torch
@@ -11,18 +11,18 @@ from daso.ops.distributions import debiased
 from daso.ops.losses import cross_entropy
 from daso.records import Output, Role, Step
 
-SEEN = (0.7, 0.2, 0.1)
+MEAN = (0.7, 0.2, 0.1)
 
 
-def addon(env, mean=None, **options):
-    made = Debias(env, **{"strength": 0.5, "momentum": 0.9} | options)
+def make_debias(env, mean=None, **options):
+    debias = Debias(env, **{"strength": 0.5, "momentum": 0.9} | options)
     if mean:
-        made.mean.copy_(torch.tensor(mean))
-    return made
+        debias.mean.copy_(torch.tensor(mean))
+    return debias
 
 
-def step_of(batch, logits):
-    """A step whose weak views have these logits (U, K)."""
+def make_step(batch, logits):
+    """Return a step whose weak views have these logits (U, K)."""
     rows = torch.tensor(logits, dtype=torch.float32)
     return Step(batch, {"weak": Output(torch.zeros(len(rows), 2), rows, {})})
 
@@ -31,22 +31,22 @@ def log_rows(*rows):
     return torch.tensor(rows).log().tolist()
 
 
-def test_the_mean_is_one_of_predictions_for_each_class_of_its_own(env, batch):
+def test_running_mean_is_per_class(env, batch):
     """.9 x 1/3 + .1 x mean of (.7, .2, .1), (.5, .3, .2), which is (.6, .25, .15); then of (.7, .15, .15).
 
-    A mean over all entries, images and classes, is 1/3 whatever the network says: nothing would ever be taken out.
+    A mean over all entries, images and classes, would always be 1/3 and remove no bias.
     """
-    debias = addon(env)
+    debias = make_debias(env)
     assert debias.mean.tolist() == pytest.approx([1 / 3] * 3)
-    debias.commit(step_of(batch, log_rows(SEEN, (0.5, 0.3, 0.2))), ())
+    debias.commit(make_step(batch, log_rows(MEAN, (0.5, 0.3, 0.2))), ())
     assert debias.mean.tolist() == pytest.approx([0.36, 0.325, 0.315], abs=1e-6)
-    debias.commit(step_of(batch, log_rows((0.8, 0.1, 0.1), (0.6, 0.2, 0.2))), ())
+    debias.commit(make_step(batch, log_rows((0.8, 0.1, 0.1), (0.6, 0.2, 0.2))), ())
     assert debias.mean.tolist() == pytest.approx([0.394, 0.3075, 0.2985], abs=1e-6)
 
 
-def test_a_slow_mean(env, batch):
-    debias = addon(env, momentum=0.999)
-    debias.commit(step_of(batch, log_rows(SEEN, (0.5, 0.3, 0.2))), ())
+def test_running_mean_with_large_momentum(env, batch):
+    debias = make_debias(env, momentum=0.999)
+    debias.commit(make_step(batch, log_rows(MEAN, (0.5, 0.3, 0.2))), ())
     assert debias.mean.tolist() == pytest.approx([0.3336, 0.33325, 0.33315], abs=1e-6)
 
 
@@ -60,16 +60,16 @@ def test_a_slow_mean(env, batch):
         (2.0, [0.037798, 0.280843, 0.681359]),
     ],
 )
-def test_the_label_without_the_mean(env, batch, strength, expected):
-    debias, step = addon(env, SEEN, strength=strength), step_of(batch, [[2.0, 1.5, 1.0]])
+def test_pseudo_label_is_debiased(env, batch, strength, expected):
+    debias, step = make_debias(env, MEAN, strength=strength), make_step(batch, [[2.0, 1.5, 1.0]])
     adjusted = debias.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
     assert adjusted[0].tolist() == pytest.approx(expected, abs=1e-5)
     assert debias.pseudo_labels(step, ())["debiased"][0].tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_sure_guess_loses_where_it_is_frequent_and_gains_where_it_is_rare(env, batch):
+def test_debiasing_lowers_frequent_and_raises_rare_classes(env, batch):
     """Of class 0, .990867 -> .983749, still above .95; of class 2, .964663 -> .978196."""
-    debias, step = addon(env, SEEN, strength=0.4), step_of(batch, [[6.0, 1.0, 0.0], [0.0, 0.0, 4.0]])
+    debias, step = make_debias(env, MEAN, strength=0.4), make_step(batch, [[6.0, 1.0, 0.0], [0.0, 0.0, 4.0]])
     logits = step.out["weak"].logits
     assert logits.softmax(-1).amax(-1).tolist() == pytest.approx([0.990867, 0.964663], abs=1e-5)
     adjusted = debias.adjust(logits, Role.GUESS, step).softmax(-1)
@@ -85,28 +85,30 @@ def test_a_sure_guess_loses_where_it_is_frequent_and_gains_where_it_is_rare(env,
         (1.0, [0.622349, 0.875112, 3.068259]),
     ],
 )
-def test_the_margin_asks_less_of_what_is_guessed_often(env, batch, strength, expected):
+def test_margin_lowers_the_loss_of_frequent_classes(env, batch, strength, expected):
     """Cross-entropies of logits (1, 2, .5) with each class."""
-    debias, step = addon(env, SEEN, strength=strength, margin="previous"), step_of(batch, [[0.0, 0.0, 0.0]])
+    debias, step = make_debias(env, MEAN, strength=strength, margin="previous"), make_step(batch, [[0.0, 0.0, 0.0]])
     adjusted = debias.adjust(torch.tensor([[1.0, 2.0, 0.5]] * 3), Role.CONSISTENCY, step)
     assert cross_entropy(adjusted, torch.arange(3)).tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_mean_has_no_gradient_and_the_logits_have(env, batch):
-    """softmax(logits + .4 log mean) - one_hot(0)."""
+def test_gradient_for_logits_but_not_for_the_mean(env, batch):
+    """The gradient of the logits is softmax(logits + .4 log mean) - one_hot(0)."""
     weak = torch.zeros(1, 3, requires_grad=True)
     step = Step(batch, {"weak": Output(torch.zeros(1, 2), weak, {})})
-    debias, logits = addon(env, SEEN, strength=0.4, momentum=0.0), torch.tensor([[1.0, 2, 0.5]], requires_grad=True)
+    debias = make_debias(env, MEAN, strength=0.4, momentum=0.0)
+    logits = torch.tensor([[1.0, 2, 0.5]], requires_grad=True)
     cross_entropy(debias.adjust(logits, Role.CONSISTENCY, step), torch.tensor([0])).sum().backward()
     assert weak.grad is None
-    still, z = addon(env, SEEN, strength=0.4, margin="previous"), torch.tensor([[1.0, 2, 0.5]], requires_grad=True)
-    cross_entropy(still.adjust(z, Role.CONSISTENCY, step), torch.tensor([0])).sum().backward()
+    debias = make_debias(env, MEAN, strength=0.4, margin="previous")
+    z = torch.tensor([[1.0, 2, 0.5]], requires_grad=True)
+    cross_entropy(debias.adjust(z, Role.CONSISTENCY, step), torch.tensor([0])).sum().backward()
     assert z.grad[0].tolist() == pytest.approx([-0.658166, 0.562967, 0.095198], abs=1e-5)
 
 
-def test_the_margin_is_one_between_logits():
+def test_debiased_cross_entropy_is_a_margin_loss():
     """CE of (z + lambda log p) = log sum_j exp(z_j - z_y + lambda log p_j - lambda log p_y), in double precision."""
-    z, p = torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64), torch.tensor(SEEN, dtype=torch.float64)
+    z, p = torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64), torch.tensor(MEAN, dtype=torch.float64)
     for y in range(3):
         margins = (z[0] - z[0, y] + 0.4 * (p.log() - p[y].log())).exp().sum().log()
         loss = torch.nn.functional.cross_entropy(debiased(z, p, -0.4), torch.tensor([y]))
@@ -122,9 +124,9 @@ def test_the_margin_is_one_between_logits():
         (None, "previous", None),
     ],
 )
-def test_labels_by_the_mean_before_the_batch_margins_by_the_one_after(env, batch, mean, margin, losses):
-    debias = addon(env, mean, margin=margin)
-    step = step_of(batch, [[2.0, 1.0, 0.0], [3.0, 0.0, 1.0]])
+def test_pseudo_labels_use_previous_mean_and_margins_the_updated_one(env, batch, mean, margin, losses):
+    debias = make_debias(env, mean, margin=margin)
+    step = make_step(batch, [[2.0, 1.0, 0.0], [3.0, 0.0, 1.0]])
     pseudo_label = debias.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
     loss = cross_entropy(
         debias.adjust(torch.tensor([[1.0, 0.5, 0.0], [0.5, 0.0, 1.0]]), Role.CONSISTENCY, step), pseudo_label.argmax(-1)
@@ -143,20 +145,20 @@ def test_labels_by_the_mean_before_the_batch_margins_by_the_one_after(env, batch
     assert debias.mean.tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_in_fixmatch_the_labeled_loss_and_the_answer_stay_as_they_are(env, batch, models):
+def test_labeled_loss_and_evaluation_of_fixmatch_are_unchanged(env, batch, models):
     options = {"threshold": 0.6, "weight": 1.0}
-    plain, bent = FixMatch(env, **options), FixMatch(env, [addon(env, SEEN)], **options)
-    (before, _), (after, step) = plain.step(batch, models), bent.step(batch, models)
+    plain, with_debias = FixMatch(env, **options), FixMatch(env, [make_debias(env, MEAN)], **options)
+    (before, _), (after, step) = plain.step(batch, models), with_debias.step(batch, models)
     assert before["supervised"] == after["supervised"]
     assert before["consistency"] != after["consistency"]
-    assert torch.equal(plain.predict(batch.x["weak"], models)[1], bent.predict(batch.x["weak"], models)[1])
-    assert torch.equal(step.targets, bent.chain[0].pseudo_labels(step, ())["debiased"])
+    assert torch.equal(plain.predict(batch.x["weak"], models)[1], with_debias.predict(batch.x["weak"], models)[1])
+    assert torch.equal(step.targets, with_debias.chain[0].pseudo_labels(step, ())["debiased"])
 
 
-def test_the_mean_is_of_predictions_that_no_add_on_has_bent(env, batch, models):
-    """Alignment bends what is guessed; the mean is still that of the network's five predictions."""
+def test_running_mean_is_over_predictions_before_other_addons(env, batch, models):
+    """Alignment changes the pseudo-labels; the mean is still that of the network's five predictions."""
     aligned = DistributionAlignment(env, window=4, temperature=1.0, prior=[1.0, 1.0, 8.0])
-    learner = FixMatch(env, [addon(env, momentum=0.0), aligned], threshold=0.95, weight=1.0)
+    learner = FixMatch(env, [make_debias(env, momentum=0.0), aligned], threshold=0.95, weight=1.0)
     _, step = learner.step(batch, models)
     learner.commit(step)
     features = torch.tensor([[4, 0.5], [0.2, 3.5], [-2, -2.5], [1.1, 0.9], [1, 3]])
@@ -167,11 +169,11 @@ def test_the_mean_is_of_predictions_that_no_add_on_has_bent(env, batch, models):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strength": -0.1}, "strength is at least 0, not -0.1"),
-        ({"momentum": 1.0}, "momentum is from 0 to below 1, not 1.0"),
-        ({"momentum": -0.1}, "momentum is from 0 to below 1, not -0.1"),
+        ({"strength": -0.1}, "strength: expected 0 or more, got -0.1"),
+        ({"momentum": 1.0}, "momentum: expected 0 or more and below 1, got 1.0"),
+        ({"momentum": -0.1}, "momentum: expected 0 or more and below 1, got -0.1"),
     ],
 )
-def test_impossible_options(env, options, message):
+def test_invalid_options_raise(env, options, message):
     with pytest.raises(ParamsError, match=f"add-on 'debias': {message}"):
-        addon(env, **options)
+        make_debias(env, **options)

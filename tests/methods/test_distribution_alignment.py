@@ -16,7 +16,7 @@ def env(env):
 
 
 def align(addon, rows):
-    """One step of its life."""
+    """Run `refine` and `commit` once; return the aligned rows."""
     refined, memo = addon.refine(rows, None)
     addon.commit(None, memo)
     return [row.tolist() for row in refined]
@@ -30,23 +30,23 @@ def align(addon, rows):
         (0.0, [1 / 3] * 3, [[0.443038, 0.303797, 0.253165], [0.247525, 0.356436, 0.396040]]),
     ],
 )
-def test_the_first_batch(env, temperature, target, expected):
-    """Its own mean (.6, .25, .15) is all there is: (.7, .2, .1) * (1, 1.2, .6667) = (.7, .24, .0667), over 1.0067.
+def test_first_batch_is_aligned_by_its_own_mean(env, temperature, target, expected):
+    """The mean is (.6, .25, .15): (.7, .2, .1) * (1, 1.2, .6667) = (.7, .24, .0667), over 1.0067.
 
-    Even targets make the rows as (7/6, .8, .6667) and (.8333, 1.2, 1.3333).
+    With a uniform target the rows are in the ratios (7/6, .8, .6667) and (.8333, 1.2, 1.3333).
     """
     addon = DistributionAlignment(env, window=128, temperature=temperature)
     assert addon.target.tolist() == pytest.approx(target, abs=1e-6)
     assert align(addon, ROWS) == [pytest.approx(row, abs=1e-5) for row in expected]
 
 
-def test_a_plans_guesses_are_not_aimed_at(env):
-    """Of (6, 3, 21) labels twenty of the last class were guessed: the target is that of (6, 3, 1), .6 .3 .1."""
+def test_target_ignores_pseudo_labels_of_a_plan(env):
+    """Of (6, 3, 21) labels twenty of the last class are pseudo-labels: the target is that of (6, 3, 1), .6 .3 .1."""
     addon = DistributionAlignment(env._replace(counts=(6, 3, 21), drawn_counts=(6, 3, 1)), **OPTIONS)
     assert addon.target.tolist() == pytest.approx([0.6, 0.3, 0.1])
 
 
-def test_the_mean_is_of_all_batches_so_far_and_this_one(env):
+def test_recent_mean_includes_the_current_batch(env):
     """Means (.6, .25, .15), then (.2, .55, .25): together (.4, .4, .2), so (.2, .6, .2) -> (.3, .45, .1) / .85."""
     addon = DistributionAlignment(env, **OPTIONS)
     align(addon, ROWS)
@@ -54,8 +54,8 @@ def test_the_mean_is_of_all_batches_so_far_and_this_one(env):
     assert align(addon, second)[0] == pytest.approx([0.3 / 0.85, 0.45 / 0.85, 0.1 / 0.85], abs=1e-5)
 
 
-def test_the_window_forgets(env):
-    """With a window of one batch every batch is the first; with two, the third knows the second and itself."""
+def test_batches_leave_the_window(env):
+    """A window of 1 holds the current batch alone; a window of 2 holds the second and the third at the third batch."""
     one, two, fresh = (DistributionAlignment(env, window=n, temperature=1.0) for n in (1, 2, 2))
     second, third = ROWS.flip(1), ROWS.roll(1, 1)
     for rows in (ROWS, second, third):
@@ -66,25 +66,25 @@ def test_the_window_forgets(env):
     assert align(two, third) == [pytest.approx(row) for row in align(fresh, third)]
 
 
-def test_nothing_is_written_before_commit(env):
+def test_state_changes_only_by_commit(env):
     addon = DistributionAlignment(env, **OPTIONS)
-    once, twice = addon.refine(ROWS, None), addon.refine(ROWS, None)
-    assert torch.equal(once[0], twice[0])
+    first, second = addon.refine(ROWS, None), addon.refine(ROWS, None)
+    assert torch.equal(first[0], second[0])
     assert not addon.recent.rows.any()
-    addon.commit(None, once[1])
+    addon.commit(None, first[1])
     assert addon.recent.rows[0].tolist() == pytest.approx([0.6, 0.25, 0.15])
     assert addon.recent.seen == 1
     assert not addon.recent.rows[1:].any()
 
 
-def test_settings_that_do_without(env):
+def test_disabled_alignment_changes_nothing(env):
     addon = DistributionAlignment(env, **OPTIONS, enabled=False)
     assert align(addon, ROWS) == [row.tolist() for row in ROWS]
     assert addon.recent.seen == 0
 
 
 @pytest.mark.parametrize("prior", ["unlabeled", [20, 60, 20], [0.2, 0.6, 0.2]])
-def test_other_priors(env, prior):
+def test_target_is_the_prior(env, prior):
     """(.7, .2, .1) * (.2, .6, .2) / (.6, .25, .15) = (.2333, .48, .1333), over .8467."""
     addon = DistributionAlignment(env._replace(unlabeled_counts=(10, 30, 10)), **OPTIONS, prior=prior)
     expected = [0.7 / 3 / 0.846667, 0.48 / 0.846667, 0.4 / 3 / 0.846667]
@@ -98,21 +98,21 @@ def test_other_priors(env, prior):
         ([6, 3, 1], [[0.309735, 0.557522, 0.132743], [0.551181, 0.330709, 0.118110]]),
     ],
 )
-def test_an_even_prior(env, prior, expected):
-    """Means (.6, .25, .15), then (.3, .5, .2): together (.45, .375, .175), whatever the labeled images are."""
+def test_prior_replaces_the_labeled_distribution(env, prior, expected):
+    """Means (.6, .25, .15), then (.3, .5, .2): together (.45, .375, .175); the labeled counts have no effect."""
     addon = DistributionAlignment(env._replace(counts=(1, 1, 8)), window=4, temperature=1.0, prior=prior)
     align(addon, ROWS)
     second = torch.tensor([[0.2, 0.6, 0.2], [0.4, 0.4, 0.2]])
     assert align(addon, second) == [pytest.approx(row, abs=1e-5) for row in expected]
 
 
-def test_a_class_that_was_never_guessed(env):
+def test_class_of_probability_zero_stays_zero(env):
     rows = torch.tensor([[0.5, 0.5, 0.0]])
     assert align(DistributionAlignment(env, **OPTIONS), rows)[0] == pytest.approx([2 / 3, 1 / 3, 0], abs=1e-5)
 
 
-def test_it_comes_before_the_threshold_of_fixmatch(env, batch, models):
-    """What the learner takes is the end of the chain: aligned, then sharpened."""
+def test_fixmatch_thresholds_aligned_and_sharpened_pseudo_labels(env, batch, models):
+    """The targets are the output of the last add-on: aligned, then sharpened."""
     addons = [DistributionAlignment(env, **OPTIONS), Sharpen(env, temperature=0.5)]
     _, step = FixMatch(env, addons, threshold=0.95, weight=1.0).step(batch, models)
     probs = step.out["weak"].logits.softmax(-1)
@@ -125,14 +125,14 @@ def test_it_comes_before_the_threshold_of_fixmatch(env, batch, models):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"window": 0}, "at least 1 batch, not 0"),
-        ({"temperature": 1.5}, "from 0 to 1, not 1.5"),
-        ({"prior": "unlabeled"}, "prior 'unlabeled' needs the classes"),  # they are not known here
+        ({"window": 0}, "expected 1 batch or more, got 0"),
+        ({"temperature": 1.5}, "from 0 to 1, got 1.5"),
+        ({"prior": "unlabeled"}, "prior 'unlabeled' needs the classes"),  # env has no unlabeled_counts
         ({"prior": [1, 2]}, "each of 3 classes"),
         ({"prior": [1, -2, 3]}, "each of 3 classes"),
         ({"prior": [0, 0, 0]}, "each of 3 classes"),
     ],
 )
-def test_options_out_of_bounds(env, changes, message):
+def test_invalid_options_raise(env, changes, message):
     with pytest.raises(ParamsError, match=message):
         DistributionAlignment(env, **(OPTIONS | changes))

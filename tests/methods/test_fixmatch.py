@@ -7,8 +7,8 @@ from daso.methods.learners.fixmatch import FixMatch
 from daso.records import Output
 
 
-class Answers(nn.Module):
-    """A network that answers with logits written down beforehand."""
+class FixedOutputs(nn.Module):
+    """Network with fixed logits."""
 
     def __init__(self, logits):
         super().__init__()
@@ -21,33 +21,35 @@ class Answers(nn.Module):
 WEAK = torch.tensor([[0.97, 0.02, 0.01], [0.90, 0.05, 0.05], [0.02, 0.96, 0.02]])
 
 
-def stepped(learner, batch, models, weak=WEAK):
-    """The step of a network whose guesses are `weak` and whose strong logits are the identity."""
-    student = Answers(torch.cat([torch.zeros(2, 3), weak.log(), torch.eye(3)]))
+def run_step(learner, batch, models, weak=WEAK):
+    """Run a step with the predictions `weak` on weak views and the identity as logits of the strong views."""
+    student = FixedOutputs(torch.cat([torch.zeros(2, 3), weak.log(), torch.eye(3)]))
     three = batch._replace(u={view: images[:3] for view, images in batch.u.items()}, u_index=torch.arange(3))
     return learner.step(three, models._replace(student=student))
 
 
-def test_confident_pseudo_labels_teach_the_strong_view(env, batch, models):
-    """Guesses (.97, .02, .01), (.90, .05, .05), (.02, .96, .02), strong logits the identity: the first and the third
-    count, each log(e + 2) - 1 = .551445 or, at the third, where the label is class 1, log(e + 2) = 1.551445."""
-    losses, step = stepped(FixMatch(env, threshold=0.95, weight=1.0), batch, models)
+def test_only_confident_pseudo_labels_count(env, batch, models):
+    """Predictions (.97, .02, .01), (.90, .05, .05), (.02, .96, .02), strong logits the identity.
+
+    The first and the third count: log(e + 2) - 1 = .551445 and, as its pseudo-label is class 1, log(e + 2) = 1.551445.
+    """
+    losses, step = run_step(FixMatch(env, threshold=0.95, weight=1.0), batch, models)
     assert step.mask.tolist() == [True, False, True]
     assert losses["consistency"].item() == pytest.approx(0.700963, abs=1e-5)
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
 
 
-def test_the_weight_of_the_unlabeled_loss(env, batch, models):
-    """Twice the .700963 above; the labeled loss is log 3, of even answers."""
-    losses, _ = stepped(FixMatch(env, threshold=0.95, weight=2.0), batch, models)
+def test_weight_of_the_unlabeled_loss(env, batch, models):
+    """Twice the .700963 above; the labeled loss is log 3, for uniform predictions."""
+    losses, _ = run_step(FixMatch(env, threshold=0.95, weight=2.0), batch, models)
     assert losses["consistency"].item() == pytest.approx(1.401926, abs=1e-5)
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
 
 
-def test_a_guess_that_just_reaches_the_threshold_counts(env, batch, models):
-    """One half is exact, so the first guess is as confident as it must be; the third is not."""
+def test_confidence_equal_to_the_threshold_counts(env, batch, models):
+    """One half is exact in floating point: the first confidence equals the threshold, the third is below it."""
     weak = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0], [0.375, 0.25, 0.375]])
-    _, step = stepped(FixMatch(env, threshold=0.5, weight=1.0), batch, models, weak)
+    _, step = run_step(FixMatch(env, threshold=0.5, weight=1.0), batch, models, weak)
     assert step.targets[0].tolist() == [0.5, 0.5, 0]
     assert step.mask.tolist() == [True, True, False]
 
@@ -57,19 +59,21 @@ def test_a_guess_that_just_reaches_the_threshold_counts(env, batch, models):
     [("guess", 0.873874, [False, False, True], 0.517148), ("consistency", 0.97, [True, False, True], 0.638136)],
 )
 def test_logits_are_adjusted_by_role(env, batch, models, role, first, mask, consistency):
-    """pi = (.7, .2, .1). A guess loses it: .97 / .7 over .97 / .7 + .02 / .2 + .01 / .1 is .873874, and the third,
-    .96 / .2 = 4.8 over 5.028571, is .954545: it alone counts, log(e + 2) / 3. The strong logits gain it: the first
-    costs log(1 + .3 / (.7 e)) = .146403, the third log((.9 + .1 e) / .2) = 1.768003, over three images.
+    """Pseudo-labels are divided by pi = (.7, .2, .1), and log pi is added to the strong logits.
+
+    .97 / .7 over .97 / .7 + .02 / .2 + .01 / .1 is .873874, and the third, .96 / .2 = 4.8 over 5.028571, is .954545: it
+    alone counts, log(e + 2) / 3. With log pi in the strong logits, the losses of the first and the third image are
+    log(1 + .3 / (.7 e)) = .146403 and log((.9 + .1 e) / .2) = 1.768003, over three images.
     """
     addon = LogitAdjustment(env, tau=1.0, roles=[role])
-    losses, step = stepped(FixMatch(env, [addon], threshold=0.95, weight=1.0), batch, models)
+    losses, step = run_step(FixMatch(env, [addon], threshold=0.95, weight=1.0), batch, models)
     assert step.targets[0, 0].item() == pytest.approx(first, abs=1e-5)
     assert step.mask.tolist() == mask
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-5)
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
 
 
-def test_no_gradient_through_the_guess(env, batch, models):
+def test_pseudo_labels_have_no_gradient(env, batch, models):
     batch.u["weak"].requires_grad_(True)
     losses, _ = FixMatch(env, threshold=0.5, weight=1.0).step(batch, models)
     (grad,) = torch.autograd.grad(losses["consistency"], batch.u["weak"], allow_unused=True)

@@ -24,18 +24,18 @@ def test_margins_and_weights_of_a_long_tail(env):
 
 
 @pytest.mark.parametrize(("t", "loss"), [(0, 0.275269), (498, 0.275269), (499, 0.330264), (999, 0.330264)])
-def test_a_labeled_loss(env, batch, models, t, loss):
-    """Counts (16, 1, 81): margins (1/4, 1/2, 1/6), weights 1/16 : 1 : 1/81, of 1,000 steps the 500th is the first.
+def test_labeled_loss_before_and_after_start(env, batch, models, t, loss):
+    """Counts (16, 1, 81): margins (1/4, 1/2, 1/6) and weights 1/16 : 1 : 1/81, from the 500th of 1,000 steps on.
 
     Logits (2, 0, -2) of class 0 become 2 * (1.75, 0, -2), cross-entropy .030287; (0, 1, -1) of class 1 become
-    2 * (0, .5, -1), cross-entropy .349012. (.030287 / 16 + .349012) / (1 / 16 + 1) = .330264. Before that the mean of
-    .142932 and .407606.
+    2 * (0, .5, -1), cross-entropy .349012. (.030287 / 16 + .349012) / (1 / 16 + 1) = .330264. In earlier steps the loss
+    is the mean of .142932 and .407606.
     """
     losses, _ = Supervised(env, [LDAM(env, **OPTIONS)]).step(batch._replace(t=torch.tensor(t)), models)
     assert losses["supervised"].item() == pytest.approx(loss, abs=1e-6)
 
 
-def test_only_the_labeled_loss_is_bent(env, batch):
+def test_other_roles_are_unchanged(env, batch):
     addon, step = LDAM(env, **OPTIONS), Step(batch, {})
     logits, weights = torch.tensor([[2.0, 0, -2], [0, 1, -1]]), torch.ones(2)
     for role in (Role.GUESS, Role.CONSISTENCY, Role.EVAL):
@@ -43,7 +43,7 @@ def test_only_the_labeled_loss_is_bent(env, batch):
         assert addon.weigh(weights, role, step) is weights
 
 
-def test_the_answer_is_that_of_a_linear_layer(env, batch, models):
+def test_evaluation_logits_are_unchanged(env, batch, models):
     plain, adjusted = Supervised(env, [LDAM(env, **OPTIONS)]).predict(batch.x["weak"], models)
     assert adjusted.tolist() == plain.tolist() == [[2, 0, -2], [0, 1, -1]]
 
@@ -51,12 +51,12 @@ def test_the_answer_is_that_of_a_linear_layer(env, batch, models):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"margin": -0.1}, "not -0.1 and 2.0"),
-        ({"scale": 0.0}, "not 0.5 and 0.0"),
+        ({"margin": -0.1}, "got -0.1 and 2.0"),
+        ({"scale": 0.0}, "got 0.5 and 0.0"),
         ({"beta": -1.0}, "beta"),
         ({"start": 2.0}, "a share of the run"),
     ],
 )
-def test_options_out_of_bounds(env, changes, message):
+def test_invalid_options_raise(env, changes, message):
     with pytest.raises(ParamsError, match=message):
         LDAM(env, **(OPTIONS | changes))

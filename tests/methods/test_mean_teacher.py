@@ -18,7 +18,7 @@ def mean_teacher(env, *addons, **changes):
 
 
 def daso(env, **changes):
-    """A DASO that does not align, whose prototypes are PROTOTYPES and whose last window counted (6, 3, 1)."""
+    """Return DASO without alignment, with PROTOTYPES and a published histogram of (6, 3, 1)."""
     options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
     addon = DASO(env, **(options | {"weight": 0.0} | changes))
     addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
@@ -28,7 +28,7 @@ def daso(env, **changes):
 
 @pytest.fixture
 def models(models):
-    """With a teacher that likes the second feature half as much as the student does."""
+    """Halve the teacher's weight of the second feature."""
     with torch.no_grad():
         models.teacher.classifier.weight[1, 1] = 0.5
     return models
@@ -39,8 +39,8 @@ def batch(batch):
     return batch._replace(u={"weak": batch.u["weak"], "weak2": SECOND[:, None, None, :].expand(-1, 3, 1, 2)})
 
 
-class Answers(nn.Module):
-    """A network that answers with probabilities written down beforehand."""
+class FixedOutputs(nn.Module):
+    """Network with fixed predicted probabilities."""
 
     def __init__(self, probs):
         super().__init__()
@@ -50,11 +50,11 @@ class Answers(nn.Module):
         return Output(torch.zeros(len(images), 2), self.logits, {})
 
 
-def test_mean_squares(env, batch, models):
+def test_consistency_loss_is_the_mean_squared_error(env, batch, models):
     """Student (.7, .2, .1), (.1, .8, .1), teacher (.6, .3, .1), (.3, .6, .1): 50 (.02 + .08) / 6."""
-    third = [1 / 3, 1 / 3, 1 / 3]
-    student = Answers([third, third, [0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
-    teacher = Answers([[0.6, 0.3, 0.1], [0.3, 0.6, 0.1]])
+    uniform = [1 / 3, 1 / 3, 1 / 3]
+    student = FixedOutputs([uniform, uniform, [0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
+    teacher = FixedOutputs([[0.6, 0.3, 0.1], [0.3, 0.6, 0.1]])
     two = batch._replace(u={view: images[:2] for view, images in batch.u.items()}, u_index=torch.arange(2))
     losses, _ = mean_teacher(env).step(two, models._replace(student=student, teacher=teacher))
     assert losses["consistency"].item() == pytest.approx(0.833333, abs=1e-6)
@@ -93,12 +93,12 @@ def test_mean_squares(env, batch, models):
         ),
     ],
 )
-def test_a_step(env, batch, models, addons, t, targets, consistency):
-    """What the student answers to the weak views against what the teacher answers to the second ones.
+def test_losses_of_a_step(env, batch, models, addons, t, targets, consistency):
+    """Compare the student's predictions on the weak views with the teacher's on the second weak views.
 
-    The mean squared gaps of the five images are .001461 .079000 .000542 .012363 .059693, of which 50 times the mean is
-    1.530587. With DASO, v is (1, .629961, .302853): the guesses of class 0, the first and the fourth, are wholly
-    semantic, and the fourth becomes class 1; gaps .001314 .007318 .000247 .135625 .000901.
+    The mean squared errors of the five images are .001461 .079000 .000542 .012363 .059693, and 50 times their mean is
+    1.530587. With DASO, v is (1, .629961, .302853): the pseudo-labels of class 0, the first and the fourth, are
+    semantic alone, and the fourth becomes class 1; errors .001314 .007318 .000247 .135625 .000901.
     """
     learner = mean_teacher(env, *(daso(env) for _ in addons))
     losses, step = learner.step(batch._replace(t=torch.tensor(t)), models)
@@ -108,21 +108,21 @@ def test_a_step(env, batch, models, addons, t, targets, consistency):
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-5)
 
 
-@pytest.mark.parametrize(("t", "share"), [(0, 0), (100, 0.25), (200, 0.5), (400, 1), (999, 1)])
-def test_the_unlabeled_loss_is_ramped_and_the_labeled_one_is_not(env, batch, models, t, share):
-    """Over .4 of 1,000 steps."""
+@pytest.mark.parametrize(("t", "ramp_factor"), [(0, 0), (100, 0.25), (200, 0.5), (400, 1), (999, 1)])
+def test_only_unlabeled_loss_is_ramped_up(env, batch, models, t, ramp_factor):
+    """The ramp takes .4 of 1,000 steps."""
     losses, _ = mean_teacher(env).step(batch._replace(t=torch.tensor(t)), models)
     assert losses["supervised"].item() == pytest.approx(0.275269, abs=1e-6)
-    assert losses["consistency"].item() == pytest.approx(share * 1.530587, abs=1e-5)
+    assert losses["consistency"].item() == pytest.approx(ramp_factor * 1.530587, abs=1e-5)
 
 
-def test_the_ramp_of_the_papers_protocol(env):
+def test_ramp_of_the_papers_protocol(env):
     ramp = mean_teacher(env._replace(steps=250_000)).ramp
     assert ramp[[0, 50_000, 100_000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
 
 
-def test_forwards(env, batch, models, forwards):
-    """One of each network; the teacher takes the labeled images along where DASO's queue wants them of it."""
+def test_forward_passes(env, batch, models, forwards):
+    """One pass of each network; the teacher's includes the labeled images if DASO's queue stores its features."""
     x, u, second = (part[:, 0, 0].tolist() for part in (batch.x["weak"], batch.u["weak"], batch.u["weak2"]))
     student = ("student", x + u, True)
     mean_teacher(env).step(batch, models)
@@ -136,34 +136,33 @@ def test_forwards(env, batch, models, forwards):
 
 
 @pytest.mark.parametrize("with_daso", [False, True])
-def test_updates_of_running_statistics(env, mixed_batch, normalising, with_daso):
-    """One of each network, over the mean of all images that it sees: a tenth of it."""
-    mean_teacher(env, *([daso(env)] if with_daso else [])).step(mixed_batch, normalising)
+def test_updates_of_running_statistics(env, mixed_batch, batch_norm_models, with_daso):
+    """Each network updates them once, by a tenth of the mean of its images."""
+    mean_teacher(env, *([daso(env)] if with_daso else [])).step(mixed_batch, batch_norm_models)
     parts = [mixed_batch.u["weak2"], *([mixed_batch.x["weak"]] if with_daso else [])]
-    for network, seen in (
-        (normalising.student, [mixed_batch.x["weak"], mixed_batch.u["weak"]]),
-        (normalising.teacher, parts),
+    for network, images in (
+        (batch_norm_models.student, [mixed_batch.x["weak"], mixed_batch.u["weak"]]),
+        (batch_norm_models.teacher, parts),
     ):
         assert network.encoder.norm.num_batches_tracked == 1
-        mean = torch.cat(seen).mean((0, 2, 3))
+        mean = torch.cat(images).mean((0, 2, 3))
         assert torch.allclose(network.encoder.norm.running_mean, 0.1 * mean)
 
 
-def test_gradients(env, batch, models):
-    """To the student's view, none to the teacher's nor to the teacher."""
+def test_consistency_loss_has_gradient_for_the_student_alone(env, batch, models):
     for images in batch.u.values():
         images.requires_grad_(True)
     losses, step = mean_teacher(env).step(batch, models)
     inputs = [*batch.u.values(), models.teacher.classifier.weight]
-    mine, second, teacher = torch.autograd.grad(losses["consistency"], inputs, allow_unused=True)
-    assert mine.any()
-    assert second is None
+    student_view, teacher_view, teacher = torch.autograd.grad(losses["consistency"], inputs, allow_unused=True)
+    assert student_view.any()
+    assert teacher_view is None
     assert teacher is None
     assert not step.targets.requires_grad
 
 
-def test_what_daso_keeps(env, batch, models):
-    """Features of the labeled images, the teacher's or the student's, and the blended guesses, 0 1 2 1 1."""
+def test_daso_stores_labeled_features_and_blended_pseudo_labels(env, batch, models):
+    """The features are the teacher's or the student's; the blended pseudo-labels are 0 1 2 1 1."""
     with torch.no_grad():
         models.teacher.encoder.register_forward_hook(lambda module, inputs, features: 2 * features)
     for encoder, factor in (("teacher", 2.0), ("student", 1.0)):
@@ -175,9 +174,9 @@ def test_what_daso_keeps(env, batch, models):
         assert addon.histogram.counts.tolist() == [1, 3, 1]
 
 
-def test_what_an_image_counts(env, batch, models, first):
-    """The first of either kind alone: log(1 + e^-2 + e^-4) / 2 and 50 * .001461 / 5."""
-    losses, _ = mean_teacher(env, first).step(batch, models)
+def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
+    """With the first images alone: log(1 + e^-2 + e^-4) / 2 and 50 * .001461 / 5."""
+    losses, _ = mean_teacher(env, first_image_only).step(batch, models)
     assert losses["supervised"].item() == pytest.approx(0.142932 / 2, abs=1e-6)
     assert losses["consistency"].item() == pytest.approx(0.014610, abs=1e-6)
 
@@ -186,13 +185,13 @@ def test_logits_are_adjusted_by_role(env, batch, models):
     losses, step = mean_teacher(env).step(batch, models)
     for role in ("supervised", "guess", "consistency"):
         la = LogitAdjustment(env, tau=1.0, roles=[role])
-        adjusted, other = mean_teacher(env, la).step(batch, models)
+        adjusted, adjusted_step = mean_teacher(env, la).step(batch, models)
         assert (adjusted["supervised"] != losses["supervised"]) == (role == "supervised")
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
-        assert torch.equal(other.targets, step.targets) == (role != "guess")
+        assert torch.equal(adjusted_step.targets, step.targets) == (role != "guess")
 
 
 @pytest.mark.parametrize("changes", [{"weight": -1.0}, {"ramp_up": 0.0}, {"ramp_up": 1.5}])
-def test_options_out_of_bounds(env, changes):
+def test_invalid_options_raise(env, changes):
     with pytest.raises(ParamsError, match=f"learner 'mean_teacher': {next(iter(changes))}"):
         mean_teacher(env, **changes)

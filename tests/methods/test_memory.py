@@ -10,7 +10,7 @@ def push(queue, values, labels):
     return queue.prototypes(state)[:, 0].tolist()
 
 
-def test_first_in_first_out():
+def test_queue_drops_oldest_feature():
     """Capacity 3: 1, 2, 3, 4, 10 one at a time leave 3, 4, 10 with mean 17/3; the other class stays empty."""
     queue = ClassQueue([3, 3], feature_dim=1, batch_size=1)
     means = [push(queue, [value], [0])[0] for value in (1.0, 2.0, 3.0, 4.0, 10.0)]
@@ -18,37 +18,37 @@ def test_first_in_first_out():
     assert push(queue, [5.0], [1]) == pytest.approx([17 / 3, 5])
 
 
-def test_a_batch_is_pushed_in_its_order():
-    one, many = ClassQueue([3, 2], 1, batch_size=7), ClassQueue([3, 2], 1, batch_size=7)
+def test_batch_is_pushed_in_order():
+    single, batched = ClassQueue([3, 2], 1, batch_size=7), ClassQueue([3, 2], 1, batch_size=7)
     values, labels = [1.0, 20.0, 2.0, 3.0, 4.0, 30.0, 10.0], [0, 1, 0, 0, 0, 1, 0]
     for value, label in zip(values, labels, strict=True):
-        alone = push(one, [value], [label])
-    assert push(many, values, labels) == alone == pytest.approx([17 / 3, 25])
+        one_by_one = push(single, [value], [label])
+    assert push(batched, values, labels) == one_by_one == pytest.approx([17 / 3, 25])
 
 
 def test_unequal_capacities():
-    """Class 1 holds one feature: only the last pushed counts."""
+    """Class 1 holds one feature, so its mean is the last one pushed."""
     queue = ClassQueue([4, 1], 1, batch_size=5)
     assert push(queue, [1.0, 2.0, 7.0, 8.0, 9.0], [0, 0, 1, 1, 1]) == pytest.approx([1.5, 9])
 
 
-def test_a_long_run_of_pushes_keeps_the_means():
-    """Against plain lists, 400 batches of features from 1e-3 to 1e3: sums in float32 would lose the small ones."""
+def test_means_stay_accurate_over_many_pushes():
+    """Compare with lists over 400 batches of features from 1e-3 to 1e3: sums in float32 would lose the small ones."""
     generator = torch.Generator().manual_seed(0)
-    queue, held = ClassQueue([5, 2, 9], 2, batch_size=6), [[], [], []]
+    queue, lists = ClassQueue([5, 2, 9], 2, batch_size=6), [[], [], []]
     for _ in range(400):
         labels = torch.randint(0, 3, (6,), generator=generator)
         features = torch.randn(6, 2, generator=generator) * 10 ** torch.randint(-3, 4, (6, 1), generator=generator)
         state = queue.pushed(features, labels)
         queue.write(state)
         for feature, label in zip(features.double(), labels.tolist(), strict=True):
-            held[label] = [*held[label], feature][-[5, 2, 9][label] :]
-        expected = torch.stack([torch.stack(features).mean(0) if features else torch.zeros(2) for features in held])
+            lists[label] = [*lists[label], feature][-[5, 2, 9][label] :]
+        expected = torch.stack([torch.stack(features).mean(0) if features else torch.zeros(2) for features in lists])
         assert torch.allclose(queue.prototypes(state).double(), expected, rtol=1e-6, atol=1e-9)
 
 
-def test_a_push_does_not_touch_the_rest_of_the_bank():
-    """Its cost is that of the batch: of 9,000 rows only those that are replaced are read or written."""
+def test_push_reads_only_replaced_rows():
+    """The cost is that of the batch: of 9,000 rows only the replaced ones are read or written."""
     queue = ClassQueue([300] * 30, 4, batch_size=2)
     queue.bank[9] = float("nan")
     state = queue.pushed(torch.ones(2, 4), torch.tensor([1, 2]))
@@ -56,15 +56,15 @@ def test_a_push_does_not_touch_the_rest_of_the_bank():
     assert max(tensor.numel() for tensor in state) == 30 * 4
 
 
-def test_pushed_writes_nothing():
+def test_pushed_writes_no_state():
     queue = ClassQueue([3], 1, batch_size=1)
     before = {name: buffer.clone() for name, buffer in queue.named_buffers()}
     queue.pushed(torch.ones(1, 1), torch.zeros(1, dtype=torch.long))
     assert all(torch.equal(buffer, before[name]) for name, buffer in queue.named_buffers())
 
 
-def test_histogram_windows():
-    """Period 100 of 250,000 steps: published after 99, 199, ..., 249,899, and not at the very end."""
+def test_histogram_publishes_at_the_end_of_each_window_but_the_last():
+    """Period 100 of 250,000 steps: published after steps 99, 199, ..., 249,899, but not after 249,999."""
     histogram = Histogram(2, period=100, steps=250_000)
     assert histogram.published.tolist() == [1, 1]
     labels = torch.tensor([0] * 96 + [1] * 32)
@@ -85,7 +85,7 @@ def test_histogram_windows():
 
 
 def test_recent_mean():
-    """Of at most three rows: 1, 2, 3, 10, 20 leave 3, 10, 20 with mean 11."""
+    """Length 3: of 1, 2, 3, 10, 20 the last are 3, 10, 20 with mean 11."""
     recent, means = RecentMean(3, 2), []
     for value in (1.0, 2.0, 3.0, 10.0, 20.0):
         state = recent.pushed(torch.tensor([value, -value]))
@@ -94,7 +94,7 @@ def test_recent_mean():
     assert means == [pytest.approx([mean, -mean]) for mean in (1, 1.5, 2, 5, 11)]
 
 
-def test_recent_mean_is_written_only_on_demand():
+def test_recent_mean_changes_only_by_write():
     recent = RecentMean(3, 1)
     recent.write(recent.pushed(torch.ones(1)))
     before = {name: buffer.clone() for name, buffer in recent.named_buffers()}
@@ -102,7 +102,7 @@ def test_recent_mean_is_written_only_on_demand():
     assert all(torch.equal(buffer, before[name]) for name, buffer in recent.named_buffers())
 
 
-def test_keys_move_their_rows_of_the_bank():
+def test_bank_row_is_momentum_mean_of_row_and_key():
     """.7 (1, 0) + .3 (.6, .8) = (.88, .24), of length .912140; keys may have any length."""
     bank = MemoryBank(3, 2, 0.7, seed=0)
     bank.rows.copy_(torch.tensor([[1.0, 0], [0, -1], [1, 0]]))
@@ -112,17 +112,17 @@ def test_keys_move_their_rows_of_the_bank():
     assert bank.rows[2].tolist() == pytest.approx([0.919145, 0.393919], abs=1e-5)
 
 
-def test_without_momentum_a_key_takes_the_place_of_its_row():
+def test_key_replaces_row_without_momentum():
     bank = MemoryBank(2, 2, 0.0, seed=0)
     bank.write(torch.tensor([1]), torch.tensor([[3.0, 4.0]]))
     assert bank.rows[1].tolist() == pytest.approx([0.6, 0.8])
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_of_one_image_the_last_key_counts(monkeypatch, turned):
-    """And it counts once: .7 (1, 0) + .3 (0, 1), scaled; in whatever order a device writes the rows."""
+@pytest.mark.parametrize("reverse_order", [False, True])
+def test_last_key_of_duplicate_image_counts(monkeypatch, reverse_order):
+    """It counts once, .7 (1, 0) + .3 (0, 1), scaled, in any order in which a device writes the rows."""
     copy = torch.Tensor.index_copy_
-    if turned:
+    if reverse_order:
         monkeypatch.setattr(
             torch.Tensor, "index_copy_", lambda self, dim, at, rows: copy(self, dim, at.flip(0), rows.flip(0))
         )
@@ -133,8 +133,8 @@ def test_of_one_image_the_last_key_counts(monkeypatch, turned):
     assert bank.rows[0].tolist() == pytest.approx([0.964764, 0.263117], abs=1e-5)
 
 
-def test_a_bank_starts_with_drawn_unit_vectors():
-    one, again, other = (MemoryBank(50, 128, 0.7, seed=seed).rows for seed in (0, 0, 1))
-    assert torch.equal(one, again)
-    assert one.norm(dim=1).tolist() == pytest.approx([1.0] * 50, abs=1e-5)
-    assert (one @ other.T).abs().max() < 0.5
+def test_bank_starts_with_random_unit_vectors_of_the_seed():
+    rows, same_seed, other_seed = (MemoryBank(50, 128, 0.7, seed=seed).rows for seed in (0, 0, 1))
+    assert torch.equal(rows, same_seed)
+    assert rows.norm(dim=1).tolist() == pytest.approx([1.0] * 50, abs=1e-5)
+    assert (rows @ other_seed.T).abs().max() < 0.5

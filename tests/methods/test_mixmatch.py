@@ -13,14 +13,14 @@ PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
 
 
 def mixmatch(env, *addons, **changes):
-    """Whose mixing weight is 3/4 in every step."""
+    """Return a learner whose mixing weight is 3/4 in every step."""
     learner = MixMatch(env, addons, **(OPTIONS | changes))
     learner.mix.fill_(0.75)
     return learner
 
 
 def daso(env, **changes):
-    """A DASO that does not align, whose prototypes are PROTOTYPES and whose last window counted (6, 3, 1)."""
+    """Return DASO without alignment, with PROTOTYPES and a published histogram of (6, 3, 1)."""
     options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
     addon = DASO(env, **(options | {"weight": 0.0} | changes))
     addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
@@ -52,14 +52,14 @@ def daso(env, **changes):
         ),
     ],
 )
-def test_a_step(env, mixed_batch, models, addons, batches, targets, supervised, consistency):
-    """Rows x0 x1 x2 u0 u1 u2 v0 v1 v2 find the partners u1 x2 v0 x0 v2 u0 x1 u2 v1, a quarter of each.
+def test_losses_of_a_step(env, mixed_batch, models, addons, batches, targets, supervised, consistency):
+    """Rows x0 x1 x2 u0 u1 u2 v0 v1 v2 have the partners u1 x2 v0 x0 v2 u0 x1 u2 v1, with weight 1/4.
 
-    The first is .75 (2, 0) + .25 (1, 3) = (1.75, .75), a label (.75, 0, 0) + a quarter of u1's target. Sharpened, the
-    cross-entropies of the first three are .550621 .931838 .741148, the squared gaps of the others .026140 .026716
-    .020648 .003829 .030166 .051706. DASO's v is (1, .629961, .302853), its semantic labels are those of the first weak
-    view, and the first target is wholly semantic: (.565119 + .931838 + .952185) / 3, and 100 times the mean of .101188
-    .030574 .017163 .284008 .043965 .059462.
+    The first is .75 (2, 0) + .25 (1, 3) = (1.75, .75), its label (.75, 0, 0) + a quarter of u1's target. Sharpened, the
+    cross-entropies of the first three are .550621 .931838 .741148, the squared errors of the others .026140 .026716
+    .020648 .003829 .030166 .051706. DASO's v is (1, .629961, .302853), its semantic pseudo-labels are those of the
+    first weak view, and the first target is semantic alone: (.565119 + .931838 + .952185) / 3, and 100 times the mean
+    of .101188 .030574 .017163 .284008 .043965 .059462.
     """
     make = {"sharpen": lambda: Sharpen(env, temperature=0.5), "daso": lambda: daso(env)}
     learner = mixmatch(env, *(make[name]() for name in addons), mixed_batches=batches)
@@ -70,32 +70,32 @@ def test_a_step(env, mixed_batch, models, addons, batches, targets, supervised, 
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-4)
 
 
-@pytest.mark.parametrize(("t", "share"), [(0, 0), (8, 0.5), (16, 1), (999, 1)])
-def test_the_unlabeled_loss_is_ramped_and_the_labeled_one_is_not(env, mixed_batch, models, t, share):
-    """Over .016 of 1,000 steps."""
+@pytest.mark.parametrize(("t", "ramp_factor"), [(0, 0), (8, 0.5), (16, 1), (999, 1)])
+def test_only_unlabeled_loss_is_ramped_up(env, mixed_batch, models, t, ramp_factor):
+    """The ramp takes .016 of 1,000 steps."""
     losses, _ = mixmatch(env).step(mixed_batch._replace(t=torch.tensor(t)), models)
     assert losses["supervised"].item() == pytest.approx(0.742018, abs=1e-5)
-    assert losses["consistency"].item() == pytest.approx(share * 1.319257, abs=1e-4)
+    assert losses["consistency"].item() == pytest.approx(ramp_factor * 1.319257, abs=1e-4)
 
 
-def test_the_ramp_of_the_papers_protocol(env):
+def test_ramp_of_the_papers_protocol(env):
     ramp = MixMatch(env._replace(steps=250_000), **OPTIONS).ramp
     assert ramp[[0, 2000, 4000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
 
 
-def test_the_mixing_weight_is_that_of_the_step(env, mixed_batch, models):
-    """At weight one nothing is mixed: the labeled loss is that of the labels, (.142932 + .407606 + .024745) / 3."""
+def test_mixing_weights_are_indexed_by_step_and_drawn_from_the_seed(env, mixed_batch, models):
+    """With weight one nothing is mixed: the labeled loss is that of the labels, (.142932 + .407606 + .024745) / 3."""
     learner = mixmatch(env)
     learner.mix[500] = 1.0
     losses, _ = learner.step(mixed_batch, models)
     assert losses["supervised"].item() == pytest.approx(0.191761, abs=1e-5)
-    seeds = [MixMatch(env._replace(seed=seed), **OPTIONS).mix for seed in (0, 0, 1)]
-    assert torch.equal(seeds[0], seeds[1])
-    assert not torch.equal(seeds[0], seeds[2])
+    tables = [MixMatch(env._replace(seed=seed), **OPTIONS).mix for seed in (0, 0, 1)]
+    assert torch.equal(tables[0], tables[1])
+    assert not torch.equal(tables[0], tables[2])
 
 
-def test_forwards(env, mixed_batch, models, forwards):
-    """Two that guess, without gradient; then three chunks of which each has an image of every part, or all at once."""
+def test_forward_passes(env, mixed_batch, models, forwards):
+    """Two weak views without gradient; then three chunks, each with an image of every part, or one joint pass."""
     learner = mixmatch(env)
     learner.mix.fill_(1.0)
     learner.step(mixed_batch, models)
@@ -120,19 +120,19 @@ def test_forwards(env, mixed_batch, models, forwards):
 
 
 @pytest.mark.parametrize(("batches", "updates"), [("interleave", 5), ("joint", 3)])
-def test_updates_of_running_statistics(env, mixed_batch, models, normalising, batches, updates):
-    """DASO adds one of the teacher's, none of the student's."""
+def test_updates_of_running_statistics(env, mixed_batch, models, batch_norm_models, batches, updates):
+    """DASO adds one update of the teacher's statistics and none of the student's."""
     learner = mixmatch(env, mixed_batches=batches)
-    learner.step(mixed_batch, normalising)
-    assert normalising.student.encoder.norm.num_batches_tracked == updates
-    assert normalising.teacher.encoder.norm.num_batches_tracked == 0
-    mixmatch(env, daso(env), mixed_batches=batches).step(mixed_batch, normalising)
-    assert normalising.student.encoder.norm.num_batches_tracked == 2 * updates
-    assert normalising.teacher.encoder.norm.num_batches_tracked == 1
+    learner.step(mixed_batch, batch_norm_models)
+    assert batch_norm_models.student.encoder.norm.num_batches_tracked == updates
+    assert batch_norm_models.teacher.encoder.norm.num_batches_tracked == 0
+    mixmatch(env, daso(env), mixed_batches=batches).step(mixed_batch, batch_norm_models)
+    assert batch_norm_models.student.encoder.norm.num_batches_tracked == 2 * updates
+    assert batch_norm_models.teacher.encoder.norm.num_batches_tracked == 1
 
 
-def test_daso_counts_the_blended_guesses(env, mixed_batch, models):
-    """They are 1 1 2 once blended, before 0 1 2."""
+def test_daso_counts_blended_pseudo_labels(env, mixed_batch, models):
+    """The classes are 0 1 2 in warm-up and 1 1 2 after blending."""
     for t, counts in ((500, [0, 2, 1]), (98, [1, 1, 1])):
         learner = mixmatch(env, Sharpen(env, temperature=0.5), daso(env))
         _, step = learner.step(mixed_batch._replace(t=torch.tensor(t)), models)
@@ -141,22 +141,22 @@ def test_daso_counts_the_blended_guesses(env, mixed_batch, models):
         assert learner.chain[1].queue.size.tolist() == [1, 1, 1]
 
 
-def test_labeled_logits_are_adjusted(env, mixed_batch, models):
+def test_logit_adjustment_changes_labeled_loss_alone(env, mixed_batch, models):
     plain, _ = mixmatch(env).step(mixed_batch, models)
     adjusted, _ = mixmatch(env, LogitAdjustment(env, tau=1.0, roles=["supervised"])).step(mixed_batch, models)
     assert adjusted["supervised"] > plain["supervised"] + 0.1
     assert adjusted["consistency"] == plain["consistency"]
 
 
-def test_what_an_image_counts(env, mixed_batch, models, first):
-    """The first of either kind alone: .533923 / 3, and 100 (.005857 + .019283) / 6 of its two views."""
-    losses, _ = mixmatch(env, first).step(mixed_batch, models)
+def test_losses_use_weights_of_addons(env, mixed_batch, models, first_image_only):
+    """With the first images alone: .533923 / 3, and 100 (.005857 + .019283) / 6 of the two views."""
+    losses, _ = mixmatch(env, first_image_only).step(mixed_batch, models)
     assert losses["supervised"].item() == pytest.approx(0.177974, abs=1e-5)
     assert losses["consistency"].item() == pytest.approx(0.419000, abs=1e-4)
 
 
-def test_unlabeled_images_can_be_many(env, mixed_batch, models, forwards):
-    """Twice as many: five chunks of three images, the first of every part."""
+def test_unlabeled_batch_can_be_larger_than_labeled_batch(env, mixed_batch, models, forwards):
+    """With twice as many unlabeled images there are five chunks of three."""
     u = {view: images.repeat(2, 1, 1, 1) for view, images in mixed_batch.u.items()}
     draw = Draw(0, "step", mixed_batch.t)
     mixmatch(env).step(mixed_batch._replace(u=u, u_index=torch.arange(6), draw=draw), models)
@@ -164,6 +164,6 @@ def test_unlabeled_images_can_be_many(env, mixed_batch, models, forwards):
 
 
 @pytest.mark.parametrize("changes", [{"alpha": 0.0}, {"weight": -1.0}, {"ramp_up": 0.0}, {"ramp_up": 1.5}])
-def test_options_out_of_bounds(env, changes):
+def test_invalid_options_raise(env, changes):
     with pytest.raises(ParamsError, match=f"learner 'mixmatch': {next(iter(changes))}"):
         MixMatch(env, **(OPTIONS | changes))

@@ -8,7 +8,7 @@ from daso.methods.plans import Crest, Crt, Encoder, Estimate, Expanded, HeldOut,
 ALIGNED = {"distribution_alignment.temperature": 1.0}
 
 
-def test_the_paper_schedule_of_crest_plus():
+def test_crest_plus_lowers_temperature_as_in_the_paper():
     """5 generations of 50,000 steps; t_min = .5 gives 1, .875, .75, .625, .5."""
     stages = Crest(generations=5, exponent=1 / 3, last_temperature=0.5).stages(250_000, ALIGNED)
     assert [stage.name for stage in stages] == ["g1", "g2", "g3", "g4", ""]
@@ -17,37 +17,37 @@ def test_the_paper_schedule_of_crest_plus():
     assert [stage.changes["distribution_alignment.temperature"] for stage in stages] == [1, 0.875, 0.75, 0.625, 0.5]
 
 
-def test_plain_crest_changes_no_option():
+def test_crest_without_last_temperature_changes_no_option():
     assert all(stage.changes == {} for stage in Crest(generations=3, exponent=1 / 3).stages(30, {}))
 
 
-def test_crt_keeps_the_encoder_of_another_method():
+def test_crt_loads_the_encoder_of_its_base():
     plan = Crt(base="supervised", steps=100_000, statistics="kept")
     assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "kept")),)
     assert plan.upstream() == ("supervised",)
 
 
-def test_a_survey_holds_images_out():
+def test_survey_holds_out_images():
     assert Survey(held_out=10).stages(500, {}) == (Stage("", 500, split=HeldOut(10), survey=True),)
 
 
-def test_a_prior_is_estimated_only_where_it_is_asked_for():
+def test_prior_loads_an_estimate_only_for_prior_estimated():
     plan = Prior(by="supervised_survey")
-    (asked,), (other,) = (plan.stages(500, {"darp.prior": prior}) for prior in ("estimated", "true_counts"))
-    assert asked == Stage("", 500, estimate=Estimate("supervised_survey", "darp.estimate"))
-    assert other == Stage("", 500)
+    (estimated,), (true_counts,) = (plan.stages(500, {"darp.prior": prior}) for prior in ("estimated", "true_counts"))
+    assert estimated == Stage("", 500, estimate=Estimate("supervised_survey", "darp.estimate"))
+    assert true_counts == Stage("", 500)
     for darp in ({"darp.prior": "labeled"}, {"darp.prior": "given"}, {}):
         assert plan.stages(500, darp) == (Stage("", 500),)
 
 
-def test_options_and_bounds_are_read_from_the_source():
+def test_options_and_bounds_can_be_read_from_the_source():
     assert {name: option.required for name, option in options(PLANS["crest"]).items()} == {
         "generations": True,
         "exponent": True,
         "last_temperature": False,
     }
     assert refusals(PLANS["crest"], {"generations": 1, "exponent": 0.5}) == [
-        ("plan 'crest': generations are at least 2, not 1", {"generations"})
+        ("plan 'crest': generations: expected 2 or more, got 1", {"generations"})
     ]
     assert [name for name in PLANS if load(PLANS[name]).stages is Plan.stages] == []
 
@@ -55,28 +55,28 @@ def test_options_and_bounds_are_read_from_the_source():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Crest(generations=1, exponent=1.0), "generations are at least 2, not 1"),
-        (lambda: Crest(generations=2, exponent=-1.0), "exponent is at least 0, not -1.0"),
-        (lambda: Crest(generations=2, exponent=1.0, last_temperature=0.0), "at most 1, not 0.0"),
-        (lambda: Crest(generations=3, exponent=1.0).stages(10, {}), "3 generations cannot share 10 steps"),
+        (lambda: Crest(generations=1, exponent=1.0), "generations: expected 2 or more, got 1"),
+        (lambda: Crest(generations=2, exponent=-1.0), "exponent: expected 0 or more, got -1.0"),
+        (lambda: Crest(generations=2, exponent=1.0, last_temperature=0.0), "at most 1, got 0.0"),
+        (lambda: Crest(generations=3, exponent=1.0).stages(10, {}), "10 steps are not divisible by 3 generations"),
         (
             lambda: Crest(generations=2, exponent=1.0, last_temperature=0.5).stages(10, {}),
-            "last_temperature 0.5 is one of distribution alignment, which this method does not have or not enable",
+            "last_temperature 0.5 requires the add-on distribution_alignment, which this method lacks or disables",
         ),
         (
             lambda: Crest(generations=2, exponent=1.0, last_temperature=0.5).stages(
                 10, {**ALIGNED, "distribution_alignment.enabled": False}
             ),
-            "does not have or not enable",
+            "which this method lacks or disables",
         ),
         (
             lambda: Crt(base="supervised", steps=11, statistics="kept").stages(10, {}),
-            "11 steps are more than the 10 of the protocol",
+            "steps: 11 is above the 10 steps of the protocol",
         ),
-        (lambda: Crt(base="supervised", steps=0, statistics="kept"), "steps are at least 1, not 0"),
-        (lambda: Survey(held_out=0), "held_out is at least 1 image of each class, not 0"),
+        (lambda: Crt(base="supervised", steps=0, statistics="kept"), "steps: expected 1 or more, got 0"),
+        (lambda: Survey(held_out=0), "held_out: expected 1 image of each class or more, got 0"),
     ],
 )
-def test_what_a_plan_refuses(make, message):
+def test_invalid_options_raise(make, message):
     with pytest.raises(ParamsError, match=message):
         make()

@@ -21,8 +21,8 @@ def pseudo_label(env, *addons, **changes):
         ({"threshold": 1.0}, [0, 0, 0, 0, 0], 0.0),
     ],
 )
-def test_a_step(env, batch, models, changes, mask, consistency):
-    """Confidences .970496 .963735 .997591 .536544 .880090, and what each image costs is minus their logarithm.
+def test_losses_of_a_step(env, batch, models, changes, mask, consistency):
+    """Confidences .970496 .963735 .997591 .536544 .880090; the loss of each image is minus the logarithm.
 
     .029948 .036939 .002412 .622607 .127731: the first three sum to .069299, a fifth of which is .013860.
     """
@@ -35,33 +35,33 @@ def test_a_step(env, batch, models, changes, mask, consistency):
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-6)
 
 
-def test_the_threshold_is_reached_by_what_equals_it(env, batch, models):
+def test_confidence_equal_to_the_threshold_counts(env, batch, models):
     _, step = pseudo_label(env).step(batch, models)
     learner = pseudo_label(env, threshold=step.targets.amax(-1)[4].item())
     assert learner.step(batch, models)[1].mask.tolist() == [True, True, True, False, True]
 
 
-@pytest.mark.parametrize(("t", "share"), [(0, 0), (100, 0.25), (200, 0.5), (400, 1), (999, 1)])
-def test_the_unlabeled_loss_is_ramped_and_the_labeled_one_is_not(env, batch, models, t, share):
-    """Over .4 of 1,000 steps."""
+@pytest.mark.parametrize(("t", "ramp_factor"), [(0, 0), (100, 0.25), (200, 0.5), (400, 1), (999, 1)])
+def test_only_unlabeled_loss_is_ramped_up(env, batch, models, t, ramp_factor):
+    """The ramp takes .4 of 1,000 steps."""
     losses, _ = pseudo_label(env).step(batch._replace(t=torch.tensor(t)), models)
     assert losses["supervised"].item() == pytest.approx(0.275269, abs=1e-6)
-    assert losses["consistency"].item() == pytest.approx(share * 0.013860, abs=1e-6)
+    assert losses["consistency"].item() == pytest.approx(ramp_factor * 0.013860, abs=1e-6)
 
 
-def test_the_ramp_of_the_papers_protocol(env):
+def test_ramp_of_the_papers_protocol(env):
     ramp = pseudo_label(env._replace(steps=250_000)).ramp
     assert ramp[[0, 50_000, 100_000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
 
 
-def test_one_forward(env, batch, models, forwards):
+def test_one_forward_pass(env, batch, models, forwards):
     pseudo_label(env).step(batch, models)
     rows = torch.cat([batch.x["weak"], batch.u["weak"]])[:, 0, 0].tolist()
     assert forwards == [("student", rows, True)]
 
 
-def test_the_view_that_guesses_learns(env, batch, models):
-    """The gradient of cross-entropy with the own guess: (p - e) W / 5 for confident images, none for others.
+def test_gradient_of_the_weak_view(env, batch, models):
+    """Cross-entropy with an image's own pseudo-label has the gradient (p - e) W / 5 if confident, else zero.
 
     The first: p = (.970496, .029306, .000198), so p - e = (-.029504, .029306, .000198); the columns of W are
     (1, 0, -1) and (0, 1, -1).
@@ -75,29 +75,29 @@ def test_the_view_that_guesses_learns(env, batch, models):
     assert not grad[3:].any()
 
 
-def test_what_an_image_counts(env, batch, models, first):
-    """The first of either kind alone: log(1 + e^-2 + e^-4) / 2 and .029948 / 5."""
-    losses, step = pseudo_label(env, first).step(batch, models)
+def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
+    """With the first images alone: log(1 + e^-2 + e^-4) / 2 and .029948 / 5."""
+    losses, step = pseudo_label(env, first_image_only).step(batch, models)
     assert losses["supervised"].item() == pytest.approx(0.142932 / 2, abs=1e-6)
     assert losses["consistency"].item() == pytest.approx(0.029948 / 5, abs=1e-6)
     assert step.mask.int().tolist() == [1, 0, 0, 0, 0]
 
 
 def test_logits_are_adjusted_by_role(env, batch, models):
-    """To the fourth image, (1.1, .9, -2), log (.7, .2, .1) is added or taken away: class 1 where guesses are."""
+    """log (.7, .2, .1) is subtracted from the pseudo-label's logits of the fourth image, (1.1, .9, -2): class 1."""
     losses, step = pseudo_label(env, threshold=0.5).step(batch, models)
     for role in ("supervised", "guess", "consistency"):
         la = LogitAdjustment(env, tau=1.0, roles=[role])
-        adjusted, other = pseudo_label(env, la, threshold=0.5).step(batch, models)
+        adjusted, adjusted_step = pseudo_label(env, la, threshold=0.5).step(batch, models)
         assert (adjusted["supervised"] != losses["supervised"]) == (role == "supervised")
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
-        assert other.targets.argmax(-1).tolist() == [0, 1, 2, int(role == "guess"), 1]
-        assert torch.equal(other.targets, step.targets) == (role != "guess")
+        assert adjusted_step.targets.argmax(-1).tolist() == [0, 1, 2, int(role == "guess"), 1]
+        assert torch.equal(adjusted_step.targets, step.targets) == (role != "guess")
 
 
 @pytest.mark.parametrize(
     "changes", [{"threshold": 0.0}, {"threshold": 1.1}, {"weight": -1.0}, {"ramp_up": 0.0}, {"ramp_up": 1.5}]
 )
-def test_options_out_of_bounds(env, changes):
+def test_invalid_options_raise(env, changes):
     with pytest.raises(ParamsError, match=f"learner 'pseudo_label': {next(iter(changes))}"):
         pseudo_label(env, **changes)

@@ -1,4 +1,4 @@
-"""The answer of an add-on that knows how many labeled images a class has must not depend on what classes are called."""
+"""Permuting the classes permutes the results of the add-ons that use labeled counts."""
 
 import pytest
 import torch
@@ -21,8 +21,8 @@ ADDONS = {
 
 @pytest.mark.parametrize("name", ADDONS)
 @pytest.mark.parametrize("order", [[2, 0, 1], [2, 1, 0]])
-def test_relabelling_classes_relabels_the_answer(env, batch, models, name, order):
-    """Class k is called order[k] the second time; the images come nine times each, so that many are drawn."""
+def test_permuting_classes_permutes_targets(env, batch, models, name, order):
+    """Class k becomes order[k] in the second step; each image appears nine times, so that many are sampled."""
     order, t = torch.tensor(order), torch.tensor(900)
     x, u = ({view: images.repeat(9, 1, 1, 1) for view, images in views.items()} for views in (batch.x, batch.u))
     labels = torch.tensor([0, 1, 2] * 6)
@@ -32,16 +32,16 @@ def test_relabelling_classes_relabels_the_answer(env, batch, models, name, order
         models.student.heads["balanced"].weight.copy_(torch.tensor([[1.0, 0], [0, 2], [-1, -1]]))
     losses, step = FixMatch(env, [ADDONS[name](env)], threshold=0.95, weight=1.0).step(batch, models)
 
-    back = order.argsort()
+    inverse = order.argsort()
     with torch.no_grad():
         for weight in models.student.parameters():
-            weight.copy_(weight[back].clone())
-    env = env._replace(counts=tuple(env.counts[k] for k in back))
+            weight.copy_(weight[inverse].clone())
+    env = env._replace(counts=tuple(env.counts[k] for k in inverse))
     learner = FixMatch(env, [ADDONS[name](env)], threshold=0.95, weight=1.0)
-    others, other = learner.step(batch._replace(y=order[labels]), models)
-    assert torch.allclose(other.targets[:, order], step.targets, atol=1e-6)
-    assert torch.equal(other.mask, step.mask)
-    assert losses.keys() == others.keys()
+    permuted_losses, permuted = learner.step(batch._replace(y=order[labels]), models)
+    assert torch.allclose(permuted.targets[:, order], step.targets, atol=1e-6)
+    assert torch.equal(permuted.mask, step.mask)
+    assert losses.keys() == permuted_losses.keys()
     for part, loss in losses.items():
-        assert others[part].item() == pytest.approx(loss.item(), rel=1e-5), part
+        assert permuted_losses[part].item() == pytest.approx(loss.item(), rel=1e-5), part
         assert loss.item() > 0

@@ -25,20 +25,20 @@ MAKE = {
 
 
 class Reader(AddOn):
-    """Reads the strong view and leaves guesses as they are."""
+    """Add-on that reads the strong view and changes nothing."""
 
     needs = frozenset({"strong"})
 
 
 def remixmatch(env, *addons, **changes):
-    """Whose mixing weight is 3/4 in every step."""
+    """Return a learner whose mixing weight is 3/4 in every step."""
     learner = ReMixMatch(env, [MAKE[name](env) for name in addons], **(OPTIONS | changes))
     learner.mix.fill_(0.75)
     return learner
 
 
 def daso(env, **changes):
-    """A DASO whose prototypes are PROTOTYPES and whose last window counted (6, 3, 1)."""
+    """Return DASO with PROTOTYPES and a published histogram of (6, 3, 1)."""
     options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
     addon = DASO(env, **(options | {"weight": 1.0} | changes))
     addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
@@ -48,7 +48,7 @@ def daso(env, **changes):
 
 @pytest.fixture
 def models(models):
-    """With a head that takes the feature's direction, right, up, left or down, for the number of turns."""
+    """Add a rotation head that predicts the number of turns by the feature's direction: right, up, left or down."""
     for network in models:
         network.heads["rotation"] = nn.Linear(2, 4, bias=False)
         with torch.no_grad():
@@ -77,15 +77,15 @@ def models(models):
         ),
     ],
 )
-def test_a_step(env, mixed_batch, models, addons, batches, targets, losses):
-    """Rows x u s t of three images each find the partners u1 t0 s0, x0 t2 u0, x1 u2 s1, t1 x2 s2, a quarter of each.
+def test_losses_of_a_step(env, mixed_batch, models, addons, batches, targets, losses):
+    """Rows x u s t of three images each have the partners u1 t0 s0, x0 t2 u0, x1 u2 s1, t1 x2 s2, with weight 1/4.
 
-    Guesses (.536544 .439285 .024171), (.119107 .880090 .000803), (.067425 .111166 .821409). Aligned to (.7, .2, .1):
-    (.889888 .105219 .004893), (.483576 .516026 .000398), (.366982 .087380 .545638); sharpened, blended with v =
+    Predictions (.536544 .439285 .024171), (.119107 .880090 .000803), (.067425 .111166 .821409). Aligned to (.7, .2,
+    .1): (.889888 .105219 .004893), (.483576 .516026 .000398), (.366982 .087380 .545638); sharpened, blended with v =
     (1, .629961, .302853) and (.019074 .980926 0), (0 1 0), (0 0 1). With all three the cross-entropies are .530380
     .490502 .932127 of labeled rows, .978851 in the mean of the nine others, 1.014372 .469988 1.118968 of the first
-    strong view, .693147 .000045 5.371223 of its similarities. That view turned by 1, 0, 3 right angles has the features
-    (.5, -1), (.5, 2), (.5, -1): cross-entropies 2.675490 1.780303 .675490, half their mean .855214.
+    strong view, .693147 .000045 5.371223 of its similarities. That view rotated by 1, 0, 3 right angles has the
+    features (.5, -1), (.5, 2), (.5, -1): cross-entropies 2.675490 1.780303 .675490, half their mean .855214.
     """
     parts, step = remixmatch(env, *addons, mixed_batches=batches).step(mixed_batch, models)
     assert step.targets.flatten().tolist() == pytest.approx(sum(targets, []), abs=1e-6)
@@ -93,46 +93,48 @@ def test_a_step(env, mixed_batch, models, addons, batches, targets, losses):
     assert {name: loss.item() for name, loss in parts.items()} == pytest.approx(expected, abs=2e-5)
 
 
-def test_what_an_image_counts(env, mixed_batch, models, first):
-    """The first of either kind alone: .569140 / 3, 1.5 (.641843 + .764873 + .706577) / 9 of its three views, .5 *
-    .727356 / 3; how an image is turned says nothing of its class."""
+def test_losses_use_weights_of_addons(env, mixed_batch, models, first_image_only):
+    """With the first images alone: .569140 / 3, 1.5 (.641843 + .764873 + .706577) / 9 of three views, .5 * .727356 / 3.
+
+    The rotation loss is not weighed.
+    """
     learner = remixmatch(env, "sharpen")
-    learner.addons.append(first)
+    learner.addons.append(first_image_only)
     losses, _ = learner.step(mixed_batch, models)
     expected = {"supervised": 0.189713, "consistency": 0.352216, "premix": 0.121226, "rotation": 0.855214}
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected, abs=2e-5)
 
 
-@pytest.mark.parametrize(("t", "share"), [(0, 0), (8, 0.5), (16, 1), (999, 1)])
-def test_what_is_ramped(env, mixed_batch, models, t, share):
-    """The losses that teach guesses, over .016 of 1,000 steps."""
+@pytest.mark.parametrize(("t", "ramp_factor"), [(0, 0), (8, 0.5), (16, 1), (999, 1)])
+def test_only_losses_with_pseudo_labels_are_ramped_up(env, mixed_batch, models, t, ramp_factor):
+    """The ramp takes .016 of 1,000 steps."""
     losses, _ = remixmatch(env, "sharpen").step(mixed_batch._replace(t=torch.tensor(t)), models)
-    expected = {"supervised": 0.651774, "consistency": share * 1.262116, "premix": share * 0.295595}
+    expected = {"supervised": 0.651774, "consistency": ramp_factor * 1.262116, "premix": ramp_factor * 0.295595}
     expected |= {"rotation": 0.855214}
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected, abs=2e-5)
 
 
-def test_the_ramp_of_the_papers_protocol(env):
+def test_ramp_of_the_papers_protocol(env):
     ramp = ReMixMatch(env._replace(steps=250_000), **OPTIONS).ramp
     assert ramp[[0, 2000, 4000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
 
 
-def test_mixing_weights_are_of_the_seed(env):
-    """And of a law less extreme than MixMatch's: the mean of (2 w - 1)^2 is 1 / (2 alpha + 1)."""
+def test_mixing_weights_are_drawn_from_the_seed(env):
+    """The mean of (2 w - 1)^2 is 1 / (2 alpha + 1), .4 for alpha .75."""
     tables = [ReMixMatch(env._replace(seed=seed, steps=50_000), **OPTIONS).mix for seed in (0, 0, 1)]
     assert torch.equal(tables[0], tables[1])
     assert not torch.equal(tables[0], tables[2])
     assert (2 * tables[0] - 1).square().mean().item() == pytest.approx(0.4, abs=0.01)
 
 
-def test_forwards(env, mixed_batch, models, forwards):
-    """The weak view, without gradient; four chunks, each with an image of another part; the strong view; it turned."""
+def test_forward_passes(env, mixed_batch, models, forwards):
+    """Weak view without gradient; four chunks, each with images of other parts; strong view; rotated strong view."""
     learner = remixmatch(env)
     learner.mix.fill_(1.0)
     learner.step(mixed_batch, models)
     parts = (mixed_batch.x["weak"], *(mixed_batch.u[view] for view in ("weak", "strong", "strong2")))
     x, u, s, t = (part[:, 0, 0].tolist() for part in parts)
-    turned = [[0.5, -1], [0.5, 2], [0.5, -1]]
+    rotated = [[0.5, -1], [0.5, 2], [0.5, -1]]
     assert forwards == [
         ("student", u, False),
         ("student", [u[0], s[1], t[2]], True),
@@ -140,12 +142,12 @@ def test_forwards(env, mixed_batch, models, forwards):
         ("student", [s[0], x[1], s[2]], True),
         ("student", [t[0], t[1], x[2]], True),
         ("student", s, True),
-        ("student", turned, True),
+        ("student", rotated, True),
     ]
 
 
-def test_views_that_are_aligned_share_a_forward(env, mixed_batch, models, forwards):
-    """With DASO: the teacher's of the labeled images, one of weak and strong together, and no other strong one."""
+def test_weak_and_strong_view_share_a_forward_pass_with_daso(env, mixed_batch, models, forwards):
+    """Weak and strong view together, then the teacher on the labeled images, and no further pass of the strong view."""
     remixmatch(env, "sharpen", "daso").step(mixed_batch, models)
     weak, strong = (mixed_batch.u[view][:, 0, 0].tolist() for view in ("weak", "strong"))
     assert forwards[0] == ("student", weak + strong, True)
@@ -162,14 +164,14 @@ def test_views_that_are_aligned_share_a_forward(env, mixed_batch, models, forwar
         (["sharpen", "blend"], "interleave", 7, 1),
     ],
 )
-def test_updates_of_running_statistics(env, mixed_batch, normalising, addons, batches, student, teacher):
-    remixmatch(env, *addons, mixed_batches=batches).step(mixed_batch, normalising)
-    updates = [network.encoder.norm.num_batches_tracked.item() for network in normalising]
+def test_updates_of_running_statistics(env, mixed_batch, batch_norm_models, addons, batches, student, teacher):
+    remixmatch(env, *addons, mixed_batches=batches).step(mixed_batch, batch_norm_models)
+    updates = [network.encoder.norm.num_batches_tracked.item() for network in batch_norm_models]
     assert updates == [student, teacher]
 
 
-def test_daso_counts_the_blended_guesses(env, mixed_batch, models):
-    """They are 1 1 2 once blended, before 0 1 2."""
+def test_daso_counts_blended_pseudo_labels(env, mixed_batch, models):
+    """The classes are 0 1 2 in warm-up and 1 1 2 after blending."""
     for t, counts in ((500, [0, 2, 1]), (98, [1, 1, 1])):
         learner = remixmatch(env, "alignment", "sharpen", "daso")
         _, step = learner.step(mixed_batch._replace(t=torch.tensor(t)), models)
@@ -180,7 +182,7 @@ def test_daso_counts_the_blended_guesses(env, mixed_batch, models):
 
 
 @pytest.mark.parametrize(
-    ("setting", "alone", "beside_daso", "dist_temperature"),
+    ("setting", "alone", "with_daso", "dist_temperature"),
     [
         ("cifar10-lt/n500-m4000-l100-u100", True, False, 1.5),
         ("cifar10-lt/n1500-m3000-l150-u150", True, False, 1.5),
@@ -194,17 +196,17 @@ def test_daso_counts_the_blended_guesses(env, mixed_batch, models):
         ("digits/n20-m80-l20-u10r", False, False, 0.3),
     ],
 )
-def test_where_its_params_files_align(setting, alone, beside_daso, dist_temperature):
-    """Aligned, then sharpened, then blended; guesses are aligned where both sets are distributed alike."""
+def test_params_enable_alignment_for_equal_class_distributions(setting, alone, with_daso, dist_temperature):
+    """The add-ons align, then sharpen, then blend; alignment is for labeled and unlabeled sets distributed alike."""
     params, names = load(Path(__file__).parents[2] / "params"), ["distribution_alignment", "sharpen", "daso"]
-    for method, enabled in (("remixmatch", alone), ("remixmatch_daso", beside_daso)):
+    for method, enabled in (("remixmatch", alone), ("remixmatch_daso", with_daso)):
         addons = resolve(params, Run(*setting.split("/"), "paper", method, 0))["method"]["addons"]
         assert [addon["name"] for addon in addons] == names[: len(addons)]
         assert addons[0]["enabled"] is enabled
     assert addons[2]["dist_temperature"] == dist_temperature
 
 
-def test_the_alignment_teaches_the_strong_view_alone(env, mixed_batch, models):
+def test_alignment_loss_has_gradient_for_strong_view_alone(env, mixed_batch, models):
     for images in mixed_batch.u.values():
         images.requires_grad_(True)
     losses, _ = remixmatch(env, "sharpen", "daso").step(mixed_batch, models)
@@ -215,8 +217,8 @@ def test_the_alignment_teaches_the_strong_view_alone(env, mixed_batch, models):
     assert strong.any()
 
 
-def test_no_guess_is_taught(env, mixed_batch, models):
-    """Neither by the strong view's loss, which may share a forward with it."""
+def test_pseudo_labels_have_no_gradient(env, mixed_batch, models):
+    """This holds for the loss of the strong view too, which may share a forward pass with the weak one."""
     mixed_batch.u["weak"].requires_grad_(True)
     for addons in ([], ["sharpen"], ["sharpen", "daso"], ["reader"]):
         losses, step = remixmatch(env, *addons).step(mixed_batch, models)
@@ -236,6 +238,6 @@ def test_no_guess_is_taught(env, mixed_batch, models):
         {"ramp_up": 1.5},
     ],
 )
-def test_options_out_of_bounds(env, changes):
+def test_invalid_options_raise(env, changes):
     with pytest.raises(ParamsError, match=f"learner 'remixmatch': .*{next(iter(changes))}"):
         ReMixMatch(env, **(OPTIONS | changes))

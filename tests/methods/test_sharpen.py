@@ -6,7 +6,7 @@ from daso.methods.addons.sharpen import Sharpen
 
 
 def test_sharpening(env):
-    """At temperature 1/2 the squares .25 .09 .04 over .38; an even row stays even."""
+    """At temperature 1/2 the squares .25 .09 .04 over .38; a uniform row stays uniform."""
     rows = torch.tensor([[0.5, 0.3, 0.2], [1 / 3] * 3])
     refined, memo = Sharpen(env, temperature=0.5).refine(rows, None)
     assert refined[0].tolist() == pytest.approx([0.657895, 0.236842, 0.105263], abs=1e-6)
@@ -14,6 +14,6 @@ def test_sharpening(env):
     assert memo == ()
 
 
-def test_a_temperature_of_nothing_is_refused(env):
-    with pytest.raises(ParamsError, match="temperature is above 0, not 0"):
+def test_temperature_zero_raises(env):
+    with pytest.raises(ParamsError, match="temperature: expected a number above 0, got 0"):
         Sharpen(env, temperature=0.0)

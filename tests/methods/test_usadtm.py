@@ -12,7 +12,7 @@ PLAIN = torch.tensor([[3.0, 1], [0.5, 2], [-1, -1], [1, 1], [0.5, 1.5]])
 
 
 def usadtm(env, *addons, **changes):
-    """Whose queues hold a feature of each class, (4, 2), (2, 3) and (-1, -1)."""
+    """Return a learner whose queues hold one feature of each class, (4, 2), (2, 3) and (-1, -1)."""
     learner = USADTM(env, addons, **(OPTIONS | changes))
     features = torch.tensor([[4.0, 2], [2, 3], [-1, -1]])
     learner.queue.write(learner.queue.pushed(features, torch.arange(3)))
@@ -35,15 +35,15 @@ def batch(batch):
         ({"warmup": 499}, 499, [1, 1, 1, 0, 1], 0.240718),
     ],
 )
-def test_a_step(env, batch, models, changes, t, mask, consistency):
+def test_losses_of_a_step(env, batch, models, changes, t, mask, consistency):
     """With (2, 0) and (0, 1) of this batch, the prototypes are (3, 1), (1, 2) and (-1, -1).
 
-    Largest cosines .980581 .918484 .993884 .934488 .989949, of classes 0 1 2 0 1. The fourth image, (1.1, .9), is at
-    1.902630 from its prototype and at 1.104536 from class 1's. Without this batch the first's would be .942990 and
-    the fifth's .964764. Strong cross-entropies with the guesses .318175 .142932 .024745 - .717736.
+    Largest cosines .980581 .918484 .993884 .934488 .989949, of classes 0 1 2 0 1. The fourth image, (1.1, .9), is at a
+    distance of 1.902630 from its prototype and of 1.104536 from class 1's. Without this batch the first cosine would be
+    .942990 and the fifth .964764. Strong cross-entropies with the pseudo-labels .318175 .142932 .024745 - .717736.
 
     Mutual informations of plain and weak view .424460, plain and strong .332201, weak and strong .421972: a tenth of
-    their mean is .039288, whatever the step.
+    their mean is .039288, at every step.
     """
     losses, step = usadtm(env, **changes).step(batch._replace(t=torch.tensor(t)), models)
     assert step.targets.tolist() == torch.eye(3)[[0, 1, 2, 0, 1]].tolist()
@@ -54,8 +54,8 @@ def test_a_step(env, batch, models, changes, t, mask, consistency):
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-6)
 
 
-def test_a_cosine_that_just_reaches_the_threshold_counts(env, batch, models):
-    """The second image's, .918484, which is the least of those whose guess is the nearest prototype too."""
+def test_cosine_equal_to_the_threshold_counts(env, batch, models):
+    """The second image's cosine, .918484, is the smallest whose prototype is also the nearest."""
     learner = usadtm(env)
     _, step = learner.step(batch, models)
     cosines = cosine(step.out["weak"].features, learner.queue.prototypes(learner.pushed(step))).amax(-1)
@@ -64,13 +64,13 @@ def test_a_cosine_that_just_reaches_the_threshold_counts(env, batch, models):
     assert step.mask.int().tolist() == [1, 1, 1, 0, 1]
 
 
-def test_the_weight_of_clustering(env, batch, models):
+def test_clustering_weight(env, batch, models):
     losses, _ = usadtm(env, clustering_weight=0.4).step(batch._replace(t=torch.tensor(0)), models)
     assert losses["clustering"].item() == pytest.approx(-0.157151, abs=1e-6)
 
 
-def test_queues(env, batch, models):
-    """Five features for each labeled image; written by `commit`, not before."""
+def test_queues_change_only_by_commit(env, batch, models):
+    """They hold five features for each labeled image."""
     learner = usadtm(env)
     assert learner.queue.capacity.tolist() == [35, 10, 5]
     before = {name: buffer.clone() for name, buffer in learner.named_buffers()}
@@ -88,41 +88,41 @@ def test_queues_fill_during_warmup(env, batch, models):
     assert learner.queue.size.tolist() == [2, 2, 1]
 
 
-def test_one_forward(env, batch, models, forwards):
-    """The features that fill the queues are the student's, of this very forward."""
+def test_one_forward_pass(env, batch, models, forwards):
+    """The features in the queues are the student's, from the same pass."""
     usadtm(env).step(batch, models)
     parts = (batch.x["weak"], batch.u["plain"], batch.u["weak"], batch.u["strong"])
     assert forwards == [("student", torch.cat(parts)[:, 0, 0].tolist(), True)]
 
 
-def test_gradients(env, batch, models):
-    """Pseudo-labels teach the strong view alone; all three views are to agree."""
+def test_gradient_of_each_loss_by_view(env, batch, models):
+    """The consistency loss has a gradient for the strong view alone, the clustering loss for all unlabeled views."""
     x = batch.x["weak"].float().requires_grad_(True)
     views = [x, *(batch.u[view].requires_grad_(True) for view in USADTM.views.u)]
     losses, step = usadtm(env).step(batch._replace(x={"weak": x}), models)
     assert not step.targets.requires_grad
-    flows = {
+    has_gradient = {
         name: [grad is not None and bool(grad.any()) for grad in grads]
         for name, loss in losses.items()
         for grads in [torch.autograd.grad(loss, views, retain_graph=True, allow_unused=True)]
     }
-    assert flows == {
+    assert has_gradient == {
         "supervised": [True, False, False, False],
         "clustering": [False, True, True, True],
         "consistency": [False, False, False, True],
     }
 
 
-def test_what_an_image_counts(env, batch, models, first):
-    """The first of either kind alone: log(1 + e^-2 + e^-4) / 2 and .318175 / 5."""
-    losses, step = usadtm(env, first).step(batch, models)
+def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
+    """With the first images alone: log(1 + e^-2 + e^-4) / 2 and .318175 / 5."""
+    losses, step = usadtm(env, first_image_only).step(batch, models)
     assert losses["supervised"].item() == pytest.approx(0.142932 / 2, abs=1e-6)
     assert losses["consistency"].item() == pytest.approx(0.063635, abs=1e-6)
     assert step.mask.int().tolist() == [1, 0, 0, 0, 0]
 
 
 class Class1(AddOn):
-    """Refines every guess to class 1, and counts its commits."""
+    """Add-on that refines every pseudo-label to class 1 and counts its commits."""
 
     commits = 0
 
@@ -133,8 +133,8 @@ class Class1(AddOn):
         self.commits += 1
 
 
-def test_refined_guesses_must_be_the_nearest(env, batch, models):
-    """Class 1 is the nearest of the second, the fourth and the fifth image, costs .142932, 1.023909 and .717736."""
+def test_refined_pseudo_labels_must_be_the_nearest_prototype(env, batch, models):
+    """Class 1 is nearest for the second, fourth and fifth image: losses .142932, 1.023909 and .717736."""
     addon = Class1()
     learner = usadtm(env, addon)
     losses, step = learner.step(batch, models)
@@ -163,6 +163,6 @@ def test_logits_are_adjusted_by_role(env, batch, models):
         {"warmup": -1},
     ],
 )
-def test_options_out_of_bounds(env, changes):
+def test_invalid_options_raise(env, changes):
     with pytest.raises(ParamsError, match=f"learner 'usadtm': .*{next(iter(changes))}"):
         usadtm(env, **changes)

@@ -23,7 +23,7 @@ def test_temper_of_shares(temperature, expected):
     [(0.3, [1, 0.099213, 0.009843, 0.009843, 0]), (1.5, [1, 0.629961, 0.396850, 0.396850, 0])],
 )
 def test_temper_of_counts(temperature, expected):
-    """At T = 1.5 halves give 2^(-2/3) = .629961; a class that was never guessed gets nothing."""
+    """At T = 1.5, halves give 2^(-2/3) = .629961; a class of count zero has weight zero."""
     counts = torch.tensor([6400, 3200, 1600, 1600, 0])
     assert temper(counts, temperature).tolist() == pytest.approx(expected, abs=1e-5)
 
@@ -45,7 +45,7 @@ def test_count():
     [(1.0, [6 / 23, 21 / 23, 42 / 23]), (0.5, [0.696493, 0.921403, 1.382104]), (0.0, [1, 1, 1])],
 )
 def test_class_weights(beta, expected):
-    """Counts 7, 2, 1: at beta 1 as 1/7 : 1/2 : 1, at beta 1/2 as 64/127 : 2/3 : 1, each with a mean of one."""
+    """Counts 7, 2, 1: with beta 1 as 1/7 : 1/2 : 1, with beta 1/2 as 64/127 : 2/3 : 1, each with a mean of one."""
     assert class_weights(torch.tensor([7, 2, 1]), beta).tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -63,5 +63,5 @@ def test_one_hot():
     ],
 )
 def test_sharpen(row, temperature, expected):
-    """At temperature 1/2 the squares .25 .09 .04 over .38; nothing stays nothing."""
+    """At temperature 1/2 the squares .25 .09 .04 over .38; zero stays zero."""
     assert sharpen(torch.tensor([row, row]), temperature)[1].tolist() == pytest.approx(expected, abs=1e-6)

@@ -8,8 +8,8 @@ CONFUSION = scaled_columns(np.array([[16.0, 3, 2], [3, 12, 2], [1, 5, 6]]))  # c
 MASS = np.array([545.0, 290, 165])
 
 
-def test_sizes():
-    """(600, 300, 100) make .8 * 600 + .15 * 300 + .2 * 100 = 545 of the first class, and so on."""
+def test_class_sizes_solve_the_confusion_matrix():
+    """(600, 300, 100) give a mass of .8 * 600 + .15 * 300 + .2 * 100 = 545 for the first class, and so on."""
     assert np.linalg.cond(CONFUSION) == pytest.approx(2.674276, abs=1e-6)
     assert CONFUSION[:, 0].tolist() == pytest.approx([0.8, 0.15, 0.05])
     assert class_sizes(CONFUSION, MASS) == pytest.approx([600, 300, 100])
@@ -19,33 +19,33 @@ def test_sizes():
 
 
 def test_soft_confusion():
-    """Two images of class 0, answered (.9, .1) and (.5, .5), one of class 1, answered (.2, .8)."""
+    """Predictions (.9, .1) and (.5, .5) for two images of class 0, (.2, .8) for one of class 1."""
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]], dtype=np.float32)
     assert soft_confusion(probs, np.array([0, 1, 0])) == pytest.approx(np.array([[0.7, 0.2], [0.3, 0.8]]))
-    with pytest.raises(EstimateError, match="no held-out image is of class 1"):
+    with pytest.raises(EstimateError, match="no held-out images of class 1"):
         soft_confusion(probs, np.array([0, 0, 0]))
 
 
-def test_what_is_not_trusted():
-    """Images of class 0 leave a twentieth of their mass with class 2, which here has none."""
+def test_unreliable_estimates_are_none():
+    """First case: a twentieth of the mass of class 0 belongs to class 2, whose mass is zero."""
     assert class_sizes(CONFUSION, np.array([95.0, 5, 0])) is None
-    alike = np.array([[0.5, 0.5 + 1e-2], [0.5, 0.5 - 1e-2]])  # condition number 100
-    clearer = np.array([[0.5, 0.5 + 1.1e-2], [0.5, 0.5 - 1.1e-2]])  # 91
-    assert np.linalg.cond(alike) > 100 > np.linalg.cond(clearer) > 90
-    assert class_sizes(alike, np.array([10.0, 9.9])) is None
-    assert class_sizes(clearer, np.array([10.0, 9.9])) is not None
+    rejected = np.array([[0.5, 0.5 + 1e-2], [0.5, 0.5 - 1e-2]])  # condition number 100
+    accepted = np.array([[0.5, 0.5 + 1.1e-2], [0.5, 0.5 - 1.1e-2]])  # 91
+    assert np.linalg.cond(rejected) > 100 > np.linalg.cond(accepted) > 90
+    assert class_sizes(rejected, np.array([10.0, 9.9])) is None
+    assert class_sizes(accepted, np.array([10.0, 9.9])) is not None
     assert class_sizes(np.full((2, 2), 0.5), np.array([1.0, 1.0])) is None  # singular
     assert class_sizes(CONFUSION, np.array([0.0, 0, 0])).tolist() == [0, 0, 0]  # a size may be zero
 
 
-def test_mean_of_the_trusted():
+def test_mean_of_the_reliable_estimates():
     """(600, 300, 100) and (842.105263, 105.263158, 52.631579); a third estimate has a size below zero."""
     masses = [MASS, np.array([95.0, 5, 0]), np.array([700.0, 200, 100])]
     mean = mean_sizes([class_sizes(CONFUSION, mass) for mass in masses])
     assert mean == pytest.approx([721.052632, 202.631579, 76.315789])
     three = [np.array(sizes) for sizes in ([1.0, 2], [2.0, 2], [9.0, 2])]  # 12 / 3, and a median of 2
     assert mean_sizes(three).tolist() == [4, 2]
-    with pytest.raises(EstimateError, match="none of 1 estimates .* can be trusted"):
+    with pytest.raises(EstimateError, match="none of 1 estimates .* is reliable"):
         mean_sizes([class_sizes(CONFUSION, masses[1])])
     with pytest.raises(EstimateError, match="none of 0 estimates"):
         mean_sizes([])

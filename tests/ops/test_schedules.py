@@ -5,7 +5,7 @@ from daso.ops.schedules import learning_rate, ramp, teacher_decay
 
 
 def test_supervised_learning_rate():
-    """Warm-up 0.1 t / 6250, then a hundredth at 199,999 and another at 225,000."""
+    """Warm-up 0.1 t / 6250, then a factor of 1/100 at 199,999 and another at 225,000."""
     rate = learning_rate(250_000, lr=0.1, warmup=6250, milestones=[199_999, 225_000], factor=0.01)
     expected = {0: 0, 1: 1.6e-5, 3125: 0.05, 6250: 0.1, 199_998: 0.1, 199_999: 1e-3, 224_999: 1e-3, 225_000: 1e-5}
     for t, value in expected.items():
@@ -17,16 +17,16 @@ def test_constant_learning_rate():
     assert torch.equal(rate, torch.full((1000,), 0.03))
 
 
-def test_cosine_of_seven_sixteenths():
+def test_cosine_learning_rate():
     """.03 cos(7 pi / 32) = .03 * .7730105 after half of 2^20 steps, .03 cos(7 pi / 16) = .03 * .1950903 at the end."""
     rate = learning_rate(2**20, lr=0.03, warmup=0, milestones=[], factor=1.0, anneal="cosine")
     assert [rate[t].item() for t in (0, 2**19)] == pytest.approx([0.03, 0.02319031], abs=1e-8)
-    assert rate[-1].item() == pytest.approx(0.00585271, abs=1e-7)  # one step before the end
+    assert rate[-1].item() == pytest.approx(0.00585271, abs=1e-7)  # the last step
     assert (rate.diff() <= 0).all()
 
 
-def test_half_cosine_after_a_warm_up():
-    """A step for each of 400 epochs, warm-up 5: of the 395 others 197 are over at 202, (1 + cos(pi 197 / 395)) / 2."""
+def test_half_cosine_learning_rate_after_warm_up():
+    """400 steps, warm-up 5: at step 202, 197 of the other 395 have elapsed, .03 (1 + cos(pi 197 / 395)) / 2."""
     rate = learning_rate(400, lr=0.03, warmup=5, milestones=[], factor=1.0, anneal="half_cosine")
     expected = {0: 0, 1: 0.006, 5: 0.03, 100: 0.02591818, 202: 0.01505965, 300: 0.00449937, 399: 4.7e-7}
     for t, value in expected.items():
@@ -35,8 +35,8 @@ def test_half_cosine_after_a_warm_up():
     assert slow[100].item() == pytest.approx(6e-4)  # 100 of 5,000 steps of the warm-up
 
 
-def test_a_warm_up_alone_and_drops_on_a_cosine():
-    """A run that only warms up; .1 cos(7 pi / 32) / 10 at half of the steps, where the rate drops."""
+def test_warm_up_alone_and_milestone_on_a_cosine():
+    """First a run that only warms up; then a rate that drops at half of the steps to .1 cos(7 pi / 32) / 10."""
     assert learning_rate(4, lr=0.4, warmup=4, milestones=[], factor=1.0, anneal="cosine").tolist() == pytest.approx(
         [0, 0.1, 0.2, 0.3]
     )
@@ -52,7 +52,7 @@ def test_teacher_decay():
 
 
 def test_ramps():
-    """Over 40 % of 250,000 steps: half-way at 50,000, exp(-5) = .006738 at the start of the exponential one."""
+    """Over 40 % of 250,000 steps: linear .5 at 50,000, exponential exp(-5) = .006738 at the start."""
     linear, exponential = (ramp(250_000, 0.4 * 250_000, shape) for shape in ("linear", "exponential"))
     assert [linear[t].item() for t in (0, 50_000, 100_000, 249_999)] == pytest.approx([0, 0.5, 1, 1])
     assert [exponential[t].item() for t in (0, 50_000, 100_000)] == pytest.approx([0.006738, 0.286505, 1], abs=1e-6)

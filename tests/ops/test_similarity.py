@@ -6,7 +6,7 @@ from daso.ops.similarity import cosine, nearest
 
 
 def test_cosine_and_its_softmax():
-    """(3, 4) against the axes: .6 and .8; a zero prototype gives 0."""
+    """(3, 4) and the axes: .6 and .8; a zero prototype gives 0."""
     prototypes = torch.tensor([[1.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]])
     similarity = cosine(torch.tensor([[3.0, 4, 0, 0]]), prototypes)
     assert similarity[0].tolist() == pytest.approx([0.6, 0.8, 0.0], abs=1e-6)
@@ -24,7 +24,7 @@ def test_alignment_of_one_image():
 
 
 def test_nearest():
-    """(1.1, .9) is at 1.1045 from (1, 2) and at 1.9026 from (3, 1), whose direction is closer to its own."""
+    """(1.1, .9) has the distances 1.1045 to (1, 2) and 1.9026 to (3, 1), though the cosine with (3, 1) is larger."""
     anchors = torch.tensor([[3.0, 1], [1, 2], [-1, -1]])
     features = torch.tensor([[1.1, 0.9], [4, 0.5], [-0.5, -2]])
     assert nearest(features, anchors).tolist() == [1, 0, 2]

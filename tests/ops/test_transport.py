@@ -1,4 +1,4 @@
-"""The solver of DARP against numbers of its authors' code, and against slow solutions that share nothing with it."""
+"""Compare DARP's solver with numbers of the authors' code and with slow independent solvers."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ REFINED = [
 
 
 def problem(rows, classes, seed, scale=3.0, imbalance=20.0):
-    """Random pseudo-labels (M, K) and totals (K,) that sum to M, from many to few."""
+    """Return random pseudo-labels (M, K) and decreasing totals (K,) that sum to M."""
     probs = (scale * torch.randn(rows, classes, generator=torch.Generator().manual_seed(seed))).softmax(1)
     sizes = imbalance ** -torch.linspace(0, 1, classes, dtype=torch.float64)
     return probs, rows * sizes / sizes.sum()
@@ -34,8 +34,8 @@ def problem(rows, classes, seed, scale=3.0, imbalance=20.0):
 def test_pruning():
     """Class 0 keeps all six rows, class 1 the rows 1 to 4, class 2 the rows 3 and 5.
 
-    Their sums are 3.6, 1.15 and .57, so they count .833333, 1.739130 and 1.754385 times: .458333, .434783 and .350877
-    of row 3, which sum to 1.243993; and .375 and .649123 of row 5.
+    Their sums are 3.6, 1.15 and .57, so they are multiplied by .833333, 1.739130 and 1.754385: row 3 becomes .458333,
+    .434783 and .350877, which sum to 1.243993, row 5 .375 and .649123.
     """
     rows = prune(PROBS, TOTALS, KEPT)
     kept = [[1, 0, 0], [1, 1, 0], [1, 1, 0], [1, 1, 1], [1, 1, 0], [1, 0, 1]]
@@ -45,7 +45,7 @@ def test_pruning():
     assert rows.sum(1).tolist() == pytest.approx([1.0] * 6, abs=1e-12)
 
 
-def test_of_equal_entries_the_first_stay_and_no_row_is_empty():
+def test_pruning_keeps_first_of_ties_and_leaves_no_row_zero():
     rows = prune(torch.full((4, 2), 0.5), torch.tensor([2.0, 1.0]).double(), torch.tensor([2, 1]))
     assert (rows > 0.9).tolist() == [[False, False], [True, False], [False, False], [False, False]]
     assert rows[0].tolist() == pytest.approx([0.5, 0.5], abs=1e-6)  # 1/2 times (2, 1) over sums (1, 1/2)
@@ -60,7 +60,7 @@ def test_three_classes():
 
 
 def test_two_classes():
-    """Class 0 counts 2/3 times, class 1 twice."""
+    """Class 0 is multiplied by 2/3, class 1 by 2."""
     probs = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     totals, kept = torch.tensor([2.0, 2.0]).double(), torch.tensor([4, 4])
     first = prune(probs, totals, kept)[0]
@@ -69,8 +69,8 @@ def test_two_classes():
     assert x[:, 0].tolist() == pytest.approx([0.732930, 0.544759, 0.410993, 0.311318], abs=1e-5)
 
 
-def literally(probs, totals, sweeps):
-    """Kim et al. 2020, one class after the other, by bisection: x_nk = q_nk / e X_n exp(-nu_k / omega_n), in logs."""
+def solve_by_root_finding(probs, totals, sweeps):
+    """Solve Kim et al. 2020 class by class with brentq: x_nk = q_nk / e X_n exp(-nu_k / omega_n), in logs."""
     q, c = np.log(probs.numpy()) - 1, np.log(totals.numpy())
     omega = 1 / -(probs * (probs + 1e-6).log()).sum(1).numpy()
     nu = np.ones(len(c))
@@ -85,16 +85,17 @@ def literally(probs, totals, sweeps):
 @pytest.mark.parametrize(
     ("rows", "classes", "scale", "sweeps"), [(200, 3, 1, 1), (200, 3, 3, 4), (300, 10, 2, 10), (150, 10, 6, 3)]
 )
-def test_each_sweep_is_that_of_a_slow_solver(rows, classes, scale, sweeps):
+def test_sweeps_equal_those_of_a_root_finder(rows, classes, scale, sweeps):
     for seed in range(3):
         probs, totals = problem(rows, classes, seed, scale)
         probs = prune(probs, totals, (2 * totals).long())
-        assert np.abs(transport(probs, totals, sweeps).numpy() - literally(probs, totals, sweeps)).max() < 1e-8
+        expected = solve_by_root_finding(probs, totals, sweeps)
+        assert np.abs(transport(probs, totals, sweeps).numpy() - expected).max() < 1e-8
 
 
 @pytest.mark.parametrize(("rows", "classes"), [(60, 3), (200, 10)])
 def test_many_sweeps_reach_the_optimum(rows, classes):
-    """The dual sum_n log sum_k q_nk exp(-nu_k H_n) / H_n + nu c, minimised by a general method."""
+    """Minimise the dual sum_n log sum_k q_nk exp(-nu_k H_n) / H_n + nu c by BFGS."""
     probs, totals = problem(rows, classes, 5, scale=1.5)
     q, c = probs.double().numpy(), totals.numpy()
     h = -(q * np.log(q + 1e-6)).sum(1)
@@ -104,8 +105,8 @@ def test_many_sweeps_reach_the_optimum(rows, classes):
         sums = parts.sum(1)
         return (np.log(sums) / h).sum() + nu @ c, c - (parts / sums[:, None]).sum(0)
 
-    found = minimize(dual, np.zeros(classes), jac=True, method="BFGS", options={"gtol": 1e-7}).x
-    parts = q * np.exp(-found * h[:, None])
+    optimum = minimize(dual, np.zeros(classes), jac=True, method="BFGS", options={"gtol": 1e-7}).x
+    parts = q * np.exp(-optimum * h[:, None])
     x = transport(torch.from_numpy(q), totals, sweeps=300)
     assert np.abs(x.numpy() - parts / parts.sum(1, keepdims=True)).max() < 1e-6
     assert x.sum(0).tolist() == pytest.approx(c.tolist(), abs=1e-6)
@@ -113,8 +114,8 @@ def test_many_sweeps_reach_the_optimum(rows, classes):
 
 @pytest.mark.parametrize("scale", [0.0, 0.01, 1, 50, 1e4])
 @pytest.mark.parametrize("start", [-1e4, -3, 0, 40, 1e4])
-def test_columns_are_solved_from_anywhere(scale, start):
-    """Also from where one term drowns all others, on either side."""
+def test_columns_are_solved_from_any_start(scale, start):
+    """This includes starts on either side where one term dominates all others."""
     generator = torch.Generator().manual_seed(1)
     logs = scale * torch.randn(4, 100, generator=generator, dtype=torch.float64)
     slopes = 0.05 + 2 * torch.rand(100, generator=generator, dtype=torch.float64)
@@ -127,10 +128,10 @@ def test_columns_are_solved_from_anywhere(scale, start):
 
 
 def test_extreme_tables():
-    """Classes that nobody guesses or that should be empty, and totals that sum to another number of rows."""
-    sure = torch.zeros(100, 4)
-    sure[:, 0] = 1
-    for probs in (sure, torch.full((100, 4), 0.25), problem(100, 4, 0, scale=1e5)[0]):
+    """Classes of probability zero or total zero, and totals that do not sum to the number of rows."""
+    one_hot = torch.zeros(100, 4)
+    one_hot[:, 0] = 1
+    for probs in (one_hot, torch.full((100, 4), 0.25), problem(100, 4, 0, scale=1e5)[0]):
         for totals in ([25.0] * 4, [100.0, 0, 0, 0], [97.0, 1, 1, 1], [50.0] * 4):
             totals = torch.tensor(totals, dtype=torch.float64)
             x = refine_table(probs, totals, (2 * totals).long(), sweeps=10)
@@ -138,8 +139,8 @@ def test_extreme_tables():
             assert x.sum(1).tolist() == pytest.approx([1.0] * 100, abs=1e-12)
 
 
-def test_the_surest_rows_have_an_entropy_above_zero():
-    """Its formula makes it -1e-6 for the first row; not clamped, the other two rows would move to class 0."""
+def test_entropy_of_certain_rows_is_clamped_above_zero():
+    """The formula gives -1e-6 for the first row; without clamping, the other two rows would move to class 0."""
     probs = torch.tensor([[1 - 1e-12, 1e-12], [0.9, 0.1], [0.6, 0.4]], dtype=torch.float64)
     x = transport(probs, torch.tensor([0.5, 2.5], dtype=torch.float64), sweeps=50)
     assert x.sum(0).tolist() == pytest.approx([0.5, 2.5], abs=1e-2)
@@ -149,16 +150,16 @@ def test_the_surest_rows_have_an_entropy_above_zero():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("rows", "classes"), [(100_000, 10), (10_000, 100)])
-def test_a_gpu_gives_the_same(rows, classes):
-    """Ties among the pruned entries too; and the host never waits."""
+def test_gpu_equals_cpu_without_synchronization(rows, classes):
+    """The tables have ties among the pruned entries."""
     probs, totals = problem(rows, classes, 0)
     probs[: rows // 3] = 1 / classes
     kept = (2 * totals).long()
-    there = [tensor.to("cuda") for tensor in (probs, totals, kept)]
-    refine_table(*there, sweeps=1)
+    on_gpu = [tensor.to("cuda") for tensor in (probs, totals, kept)]
+    refine_table(*on_gpu, sweeps=1)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        x = refine_table(*there, sweeps=10)
+        x = refine_table(*on_gpu, sweeps=10)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert (x.cpu() - refine_table(probs, totals, kept, sweeps=10)).abs().max() < 1e-8

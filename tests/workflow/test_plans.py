@@ -165,7 +165,7 @@ def test_unreliable_estimate_stops_darp_only(project):
     with_darp(project)
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].append("fixmatch_darp"))
     output = project.snakemake(fails=True)
-    assert "supervised_survey/s0: none of 2 estimates of the unlabeled classes' sizes can be trusted" in output
+    assert "supervised_survey/s0: none of 2 estimates of the unlabeled classes' sizes is reliable" in output
     assert not (project.path / f"runs/{RUN}/fixmatch_darp/s0/train.json").exists()
 
 

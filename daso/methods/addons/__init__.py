@@ -1,1 +1,1 @@
-"""One file for each way of bending a learner."""
+"""Add-ons, one file each."""

@@ -12,11 +12,11 @@ from daso.records import Env, Role, Step
 
 
 class ClassBalanced(AddOn):
-    """Labeled images count by the inverse effective number of their class (Cui et al. 2019, section 4).
+    """Weights inverse to the effective number of labeled images of a class (Cui et al. 2019, section 4).
 
-    The weights of the classes are one on average; the loss of a batch is the sum over its images divided by their
-    number, not by their weights. Before `start`, a share of the run's steps, every image counts one; 0 weighs from the
-    first step on. With `beta` 1 the weights are inverse to the labeled counts.
+    The mean weight of the classes is one; the loss of a batch is the weighted sum divided by the number of images, not
+    by the sum of weights. Before `start`, a share of the run's steps, all weights are one; with 0 the weights apply
+    from the first step on. With `beta` 1 they are inverse to the labeled counts.
     """
 
     weights: Tensor
@@ -24,14 +24,16 @@ class ClassBalanced(AddOn):
     def __init__(self, env: Env, *, beta: float, start: float) -> None:
         super().__init__()
         if not 0 <= beta <= 1:
-            raise ParamsError(f"add-on 'class_balanced': beta is a number from 0 to 1, not {beta}")
+            raise ParamsError(f"add-on 'class_balanced': beta: expected a number from 0 to 1, got {beta}")
         if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'class_balanced': start is a share of the run, from 0 to below 1, not {start}")
+            raise ParamsError(
+                f"add-on 'class_balanced': start: expected a share of the run, 0 or more and below 1, got {start}"
+            )
         self.start = round(start * env.steps)
         self.register_buffer("weights", class_weights(torch.tensor(env.counts), beta), persistent=False)
 
     def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
-        """Weights (B,) of the labeled loss, each times that of its class once `start` steps are under way or done."""
+        """Return the weights (B,) of the labeled loss, times those of the classes from the `start`-th step on."""
         if role is not Role.SUPERVISED:
             return weights
         started = step.batch.t + 1 >= self.start  # fidelity: cb-start

@@ -1,4 +1,4 @@
-"""CLD: cross-level discrimination, as DebiasPL has it (Wang et al. 2021, 2022)."""
+"""CLD: cross-level discrimination (Wang et al. 2021), in the form of DebiasPL (Wang et al. 2022)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from daso.records import Env, Losses, Step
 
 
 class CLD(AddOn):
-    """A strong view is to be most like the group of its own weak view (Wang et al. 2021, in probabilities).
+    """Contrastive loss between strong views and groups of weak views (Wang et al. 2021, on probabilities).
 
-    Images of a batch whose weak view says the same class are a group, its centre is the mean of what they say; the
-    strong view's probabilities are compared with all centres, and every image counts.
+    Images of a batch whose weak views predict the same class form a group; its centre is the mean of their
+    probabilities. The loss classifies each strong view, by its probabilities' products with all centres, as the group
+    of its own weak view; all images count.
     """
 
     needs = frozenset({"weak", "strong"})
@@ -27,13 +28,16 @@ class CLD(AddOn):
     ) -> None:
         super().__init__()
         if weight < 0:
-            raise ParamsError(f"add-on 'cld': weight is at least 0, not {weight}")
+            raise ParamsError(f"add-on 'cld': weight: expected 0 or more, got {weight}")
         if temperature <= 0:
-            raise ParamsError(f"add-on 'cld': temperature is above 0, not {temperature}")
+            raise ParamsError(f"add-on 'cld': temperature: expected a number above 0, got {temperature}")
         self.weight, self.temperature, self.group = weight, temperature, group
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
-        """Cross-entropy of products with the centres (K, K) over the temperature; a group of none has centre zero."""
+        """Return the cross-entropy of the products with the centres (K, K) over the temperature.
+
+        The centre of an empty group is zero.
+        """
         weak, strong = step.out["weak"].logits.detach().softmax(-1), step.out["strong"].logits.softmax(-1)
         group = self.groups(weak)
         member = one_hot(group, weak.shape[1])  # (U, K)
@@ -41,5 +45,5 @@ class CLD(AddOn):
         return {"cld": self.weight * cross_entropy(strong @ centres.T / self.temperature, group).mean()}
 
     def groups(self, weak: Tensor) -> Tensor:
-        """The group (U,) of each weak view's probabilities (U, K)."""
+        """Return the group (U,) of each weak view, by its probabilities (U, K)."""
         return weak.argmax(-1) if self.group == "likeliest" else weak.argmin(-1)  # fidelity: cld-groups

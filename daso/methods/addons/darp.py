@@ -16,18 +16,19 @@ from daso.records import Env, Step
 
 
 class DARP(AddOn):
-    """Pseudo-labels of all unlabeled images, refined together until classes are as large as believed (Kim et al. 2020).
+    """Joint refinement of all pseudo-labels to the assumed sizes of the unlabeled classes (Kim et al. 2020).
 
-    A table keeps the latest pseudo-label of each image. After the share `start` of the run's steps it is refined every
-    `period` steps, with `sweeps` of the solver and the largest `alpha` times its believed size entries of each class,
-    and it is the refined pseudo-labels, as they last were, that go on. Before, they go on as they come.
+    A table holds the latest pseudo-label of each unlabeled image. After the share `start` of the run's steps it is
+    refined every `period` steps by `sweeps` of the solver, which keeps the largest entries of each class, `alpha` times
+    its assumed size in number; a batch's pseudo-labels are replaced by their rows of the latest refined table. Before
+    `start` they are left unchanged.
 
-    The sizes are those of `prior`: the true ones of the unlabeled images, where these are known; the shares of the
-    labeled images; or an `estimate`, one number for each class, scaled to the number of unlabeled images: the one that
-    is `given` with the method, or one that its plan has `estimated`.
+    `prior` selects the assumed sizes: `true_counts`, the true sizes of the unlabeled classes, where these are known;
+    `labeled`, the shares of the labeled images; or an `estimate`, one number for each class, which is `given` in the
+    params file or `estimated` by the method's plan. All are scaled to the number of unlabeled images.
     """
 
-    needs = frozenset({"weak"})  # the view whose guesses it refines
+    needs = frozenset({"weak"})  # the view of the pseudo-labels
     raw: Tensor
     refined: Tensor
     totals: Tensor
@@ -46,15 +47,15 @@ class DARP(AddOn):
     ) -> None:
         super().__init__()
         if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'darp': start is a share of the run, from 0 to below 1, not {start}")
+            raise ParamsError(f"add-on 'darp': start: expected a share of the run, 0 or more and below 1, got {start}")
         if not (period > 0 and sweeps > 0):
-            raise ParamsError(f"add-on 'darp': period and sweeps are at least 1, not {period} and {sweeps}")
+            raise ParamsError(f"add-on 'darp': period and sweeps: expected 1 or more, got {period} and {sweeps}")
         if alpha <= 0:
-            raise ParamsError(f"add-on 'darp': alpha is above 0, not {alpha}")
+            raise ParamsError(f"add-on 'darp': alpha: expected a number above 0, got {alpha}")
         if prior == "given" and not (len(estimate) and min(estimate) >= 0 and max(estimate) > 0):
             raise ParamsError(
-                "add-on 'darp': with prior 'given', estimate is a list of sizes, one for each class, none below 0 "
-                f"and not all 0, not {estimate}"
+                "add-on 'darp': estimate: with prior 'given', expected a list of sizes, one for each class, all 0 or "
+                f"more and one above 0, got {estimate}"
             )
         if prior == "given" and 0 < len(estimate) != env.num_classes:
             raise ParamsError(
@@ -63,8 +64,7 @@ class DARP(AddOn):
         if prior == "true_counts" and not env.unlabeled_counts:  # fidelity: darp-prior
             raise ParamsError(
                 "add-on 'darp': prior 'true_counts' needs the classes of the unlabeled images, which are not known "
-                "here; give sizes by prior 'given' and estimate: [...], have them estimated by a plan, or take prior "
-                "'labeled'"
+                "here; set prior 'given' and estimate: [...], or prior 'estimated' with a plan, or prior 'labeled'"
             )
         counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts}.get(prior, estimate)
         if len(counts) != env.num_classes:
@@ -80,13 +80,13 @@ class DARP(AddOn):
         self.register_buffer("refined", uniform.clone())  # (M, K)
 
     def phase(self, t: int) -> Hashable:
-        """Step t goes on as it is, refines the table, or reads it."""
+        """Return "idle" before `start`, "solve" for a step that refines the table, "reuse" for one that reads it."""
         if t + 1 <= self.start:
             return "idle"
         return "reuse" if (t + 1) % self.period else "solve"
 
     def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
-        """(U, K) -> the rows of these images in the refined table, once that is in use."""
+        """Return these images' rows of the refined table (U, K), or `probs` in the phase "idle"."""
         index, table = step.batch.u_index, self.refined
         latest = last_of_each(probs, index)
         if self.now == "solve":
@@ -96,7 +96,7 @@ class DARP(AddOn):
         return table[index] if self.now in ("reuse", "solve") else probs, (latest, table)
 
     def commit(self, step: Step, memo: Any) -> None:
-        """Keep these pseudo-labels as they came, and the table where it was refined."""
+        """Write this batch's unrefined pseudo-labels and, in the phase "solve", the refined table."""
         latest, table = memo
         write_rows(self.raw, step.batch.u_index, latest)
         if self.now == "solve":
@@ -104,6 +104,6 @@ class DARP(AddOn):
 
 
 def last_of_each(rows: Tensor, index: Tensor) -> Tensor:
-    """Rows (n, K), each replaced by the last one of the same index (n,): then their order does not matter to a copy."""
+    """Replace each row (n, K) by the last one with the same index (n,), so that rows can be written in any order."""
     same = index[:, None] == index
     return rows[(same * torch.arange(len(index), device=index.device)).amax(1)]

@@ -17,12 +17,13 @@ from daso.records import Env, Losses, Step
 
 
 class DASO(AddOn):
-    """Blend linear and semantic pseudo-labels; align weak and strong features (Oh et al. 2022, section 3).
+    """Blend of linear and semantic pseudo-labels; alignment of weak and strong features (Oh et al. 2022, section 3).
 
     The semantic pseudo-label is the softmax of similarities to class prototypes, the mean features of balanced queues
-    that the teacher fills. The more often a class was guessed of late, the more its guesses listen to the semantic
-    side. Nothing is bent during the first `warmup` steps, while the queues fill. `blend` may fix the semantic share;
-    with `weight` 0 nothing is aligned, and the learner need not have a strong view.
+    that the teacher fills. The share of the semantic pseudo-label in the blend grows with the recent frequency of the
+    linear pseudo-label's class; a number as `blend` fixes the share. During the first `warmup` steps the queues fill,
+    and pseudo-labels and losses are unchanged. With `weight` 0 there is no alignment loss, and the learner need not
+    have a strong view.
     """
 
     def __init__(
@@ -47,15 +48,17 @@ class DASO(AddOn):
             )
         if not (proto_temperature > 0 and dist_temperature > 0):
             raise ParamsError(
-                "add-on 'daso': proto_temperature and dist_temperature are above 0, "
-                f"not {proto_temperature} and {dist_temperature}"
+                "add-on 'daso': proto_temperature and dist_temperature: expected numbers above 0, "
+                f"got {proto_temperature} and {dist_temperature}"
             )
         if not (queue_length > 0 and period > 0):
-            raise ParamsError(f"add-on 'daso': queue_length and period are at least 1, not {queue_length} and {period}")
+            raise ParamsError(
+                f"add-on 'daso': queue_length and period: expected 1 or more, got {queue_length} and {period}"
+            )
         if weight < 0:
-            raise ParamsError(f"add-on 'daso': weight is at least 0, not {weight}")
+            raise ParamsError(f"add-on 'daso': weight: expected 0 or more, got {weight}")
         if blend != "distribution" and not 0 <= float(blend) <= 1:
-            raise ParamsError(f"add-on 'daso': blend is 'distribution' or a share from 0 to 1, not {blend}")
+            raise ParamsError(f"add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got {blend}")
         self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
         self.warmup, self.weight, self.blend = warmup, weight, blend
         self.key = "key" if queue_encoder == "teacher" else "labeled"
@@ -68,15 +71,18 @@ class DASO(AddOn):
         self.histogram = Histogram(env.num_classes, period, env.steps)
 
     def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
-        """Eq. 3 and 4: (1 - v_k') p + v_k' q, with k' the linear guess and v the tempered share of its class."""
-        queue = self.queue.pushed(step.out[self.key].features, step.batch.y)  # proposed, not yet written
+        """Return the blend (1 - v_k') p + v_k' q (Eq. 3 and 4), with k' the class of the linear pseudo-label p.
+
+        v_k' is the tempered share of class k' in the recent pseudo-labels, q the semantic pseudo-label.
+        """
+        queue = self.queue.pushed(step.out[self.key].features, step.batch.y)  # written by commit
         prototypes = self.queue.prototypes(queue)  # (K, D)
         semantic = self.similarity(step.out["weak"].features, prototypes).softmax(-1)  # q, (U, K)
         blended = torch.lerp(probs, semantic, self.share()[probs.argmax(-1), None])
         return torch.where(step.batch.t < self.warmup, probs, blended), (queue, prototypes, semantic)
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
-        """Eq. 5: cross-entropy of the strong view's similarities with the weak view's; every image counts."""
+        """Return the cross-entropy of the strong view's similarities with the weak view's (Eq. 5); all images count."""
         if not self.weight:
             return {}
         _, prototypes, semantic = memo
@@ -84,20 +90,20 @@ class DASO(AddOn):
         return {"alignment": self.weight * (step.batch.t >= self.warmup) * loss}
 
     def commit(self, step: Step, memo: Any) -> None:
-        """Keep the new queue; count the final pseudo-labels, confident or not."""
+        """Write the new queue; count the final pseudo-labels, confident or not."""
         self.queue.write(memo[0])
         self.histogram.add(step.targets.argmax(-1), step.batch.t)
 
     def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:
-        """The semantic pseudo-labels, from the first step on."""
+        """Return the semantic pseudo-labels, available from the first step on."""
         return {"semantic": memo[2]}
 
     def share(self) -> Tensor:
-        """The weights v (K,): how much of the semantic pseudo-label goes into guesses of each class."""
+        """Return v (K,), the share of the semantic pseudo-label in the blend, by the linear pseudo-label's class."""
         if self.blend == "distribution":
             return temper(self.histogram.published, self.dist_temperature)
         return torch.full_like(self.histogram.published, float(self.blend), dtype=torch.float32)
 
     def similarity(self, features: Tensor, prototypes: Tensor) -> Tensor:
-        """Cosines over the temperature: (n, D), (K, D) -> (n, K)."""
+        """Return cosines over the temperature: (n, D), (K, D) -> (n, K)."""
         return cosine(features, prototypes) / self.proto_temperature

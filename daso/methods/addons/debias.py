@@ -14,12 +14,13 @@ from daso.records import Env, Role, Step
 
 
 class Debias(AddOn):
-    """Take the running mean of the predictions out of the guess, put it into the loss (Wang et al. 2022).
+    """Debiased pseudo-labels and an adaptive margin, by the running mean prediction (Wang et al. 2022).
 
-    The mean is one of predictions as the network makes them, of all weak views of a batch, confident or not: with it a
-    class that is guessed often loses pseudo-labels, and needs less of a logit in the unlabeled loss. `strength` is the
-    paper's lambda, `momentum` its m. Labels are made by the mean as it was before the batch; the `margin` of the loss
-    goes by the updated one, as in the authors' code, or by the previous one too.
+    The running mean is over the network's own predictions on all weak views, confident or not. Its log is subtracted
+    from the logits of the pseudo-labels, so that a class predicted often gets fewer of them, and added to the logits of
+    the unlabeled loss, where it is a margin. `strength` is the paper's lambda, `momentum` its m. Pseudo-labels use the
+    mean before the batch; `margin` selects the mean of the loss: `updated` by the batch, as in the authors' code, or
+    `previous`.
     """
 
     needs = frozenset({"weak"})
@@ -31,14 +32,14 @@ class Debias(AddOn):
     ) -> None:
         super().__init__()
         if not strength >= 0:
-            raise ParamsError(f"add-on 'debias': strength is at least 0, not {strength}")
+            raise ParamsError(f"add-on 'debias': strength: expected 0 or more, got {strength}")
         if not 0 <= momentum < 1:
-            raise ParamsError(f"add-on 'debias': momentum is from 0 to below 1, not {momentum}")
+            raise ParamsError(f"add-on 'debias': momentum: expected 0 or more and below 1, got {momentum}")
         self.strength, self.momentum, self.margin = strength, momentum, margin
-        self.register_buffer("mean", torch.full((env.num_classes,), 1 / env.num_classes))  # (K,), one number a class
+        self.register_buffer("mean", torch.full((env.num_classes,), 1 / env.num_classes))  # (K,)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
-        """Logits (n, K) - lambda log mean for the guess, + lambda log mean for the loss: a margin."""
+        """Return logits (n, K) - lambda log mean for pseudo-labels, + lambda log mean for the unlabeled loss."""
         if role is Role.GUESS:
             return debiased(logits, self.mean, self.strength)
         if role is Role.CONSISTENCY:  # fidelity: debias-order
@@ -46,15 +47,15 @@ class Debias(AddOn):
         return logits
 
     def commit(self, step: Step, memo: Any) -> None:
-        """Keep the updated mean."""
+        """Write the updated mean."""
         self.mean.copy_(self.updated(step))
 
     def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:
-        """The weak view's predictions without the mean, by themselves."""
+        """Return the debiased predictions on the weak view, unaffected by other add-ons."""
         return {"debiased": debiased(step.out["weak"].logits.detach(), self.mean, self.strength).softmax(-1)}
 
     @torch.no_grad()
     def updated(self, step: Step) -> Tensor:
-        """The mean (K,) after this batch; writes nothing."""
-        news = step.out["weak"].logits.softmax(-1).mean(0)
-        return self.momentum * self.mean + (1 - self.momentum) * news
+        """Return the running mean (K,) after this batch; writes no state."""
+        batch_mean = step.out["weak"].logits.softmax(-1).mean(0)
+        return self.momentum * self.mean + (1 - self.momentum) * batch_mean

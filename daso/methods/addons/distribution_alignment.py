@@ -13,16 +13,16 @@ from daso.methods.base import AddOn
 from daso.methods.memory import RecentMean
 from daso.records import Env, Step
 
-FLOOR = 1e-6  # so that no class is divided by zero
+FLOOR = 1e-6  # added to both distributions, against division by zero
 
 
 class DistributionAlignment(AddOn):
-    """Pseudo-labels times what their mean should be over what it is of late (Berthelot et al. 2020, section 3.1).
+    """Pseudo-labels times the ratio of a target distribution to their recent mean (Berthelot et al. 2020, section 3.1).
 
-    It should be the distribution of the labeled images, or another `prior`: that of the unlabeled ones where it is
-    known, an even one, or the counts given; to the power `temperature`, which below 1 evens it out (Wei et al. 2021).
-    It is the mean over the last `window` batches, the one under way among them. `enabled: false` is for settings that
-    do without.
+    The target is the `prior` to the power `temperature`, scaled to sum to one; a temperature below 1 makes it more
+    uniform (Wei et al. 2021). `prior` is the distribution of the labeled images, of the unlabeled ones where it is
+    known, the uniform one, or a list of counts. The recent mean is over the last `window` batches, the current one
+    included. `enabled: false` turns the add-on off, for single settings.
     """
 
     target: Tensor
@@ -38,21 +38,23 @@ class DistributionAlignment(AddOn):
     ) -> None:
         super().__init__()
         if window < 1:
-            raise ParamsError(f"add-on 'distribution_alignment': window is at least 1 batch, not {window}")
+            raise ParamsError(f"add-on 'distribution_alignment': window: expected 1 batch or more, got {window}")
         if not 0 <= temperature <= 1:
-            raise ParamsError(f"add-on 'distribution_alignment': temperature is from 0 to 1, not {temperature}")
+            raise ParamsError(
+                f"add-on 'distribution_alignment': temperature: expected a number from 0 to 1, got {temperature}"
+            )
         if enabled and prior == "unlabeled" and not any(env.unlabeled_counts):
             raise ParamsError(
                 "add-on 'distribution_alignment': prior 'unlabeled' needs the classes of the unlabeled images, which "
-                "are not known here; take prior 'labeled', or give counts: prior: [...]"
+                "are not known here; set prior 'labeled', or a list of counts, prior: [...]"
             )
         if not isinstance(prior, str) and (len(prior) != env.num_classes or min(prior) < 0 or not any(prior)):
             raise ParamsError(
-                f"add-on 'distribution_alignment': prior is a count for each of {env.num_classes} classes, none below "
-                f"0 and not all 0, not {prior}; name 'labeled', or give them"
+                f"add-on 'distribution_alignment': prior: expected a count for each of {env.num_classes} classes, all "
+                f"0 or more and one above 0, got {prior}; correct the list, or set prior 'labeled'"
             )
         self.enabled = enabled
-        labeled = env.drawn_counts or env.counts  # a plan's guesses say nothing of how classes are distributed
+        labeled = env.drawn_counts or env.counts  # pseudo-labels that a plan added do not show the true distribution
         named = {"labeled": labeled, "unlabeled": env.unlabeled_counts, "uniform": (1,) * env.num_classes}
         counts = named[prior] if isinstance(prior, str) else prior
         shares = torch.tensor(counts, dtype=torch.float64)
@@ -61,7 +63,7 @@ class DistributionAlignment(AddOn):
         self.recent = RecentMean(window, env.num_classes)
 
     def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
-        """Probabilities (U, K) times target / recent mean, scaled to sum to one."""
+        """Return probabilities (U, K) times target / recent mean, scaled to sum to one."""
         if not self.enabled:
             return probs, ()
         recent = self.recent.pushed(probs.mean(0))  # fidelity: alignment-window
@@ -69,6 +71,6 @@ class DistributionAlignment(AddOn):
         return aligned / aligned.sum(-1, keepdim=True), recent
 
     def commit(self, step: Step, memo: Any) -> None:
-        """Keep the mean of this batch."""
+        """Add the mean of this batch to the window."""
         if self.enabled:
             self.recent.write(memo)

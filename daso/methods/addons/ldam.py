@@ -12,11 +12,11 @@ from daso.records import Env, Role, Step
 
 
 class LDAM(AddOn):
-    """The labeled loss asks more of rare classes, and later weighs them more (Cao et al. 2019, section 3).
+    """Larger margins and weights for rare classes in the labeled loss (Cao et al. 2019, section 3).
 
-    The logit of the true class is lowered by a margin proportional to N_k^(-1/4), `margin` for the rarest class, before
-    all are multiplied by `scale`; the weights are class-balanced ones. Before `start`, a share of the run's steps, the
-    labeled loss is plain cross-entropy.
+    The logit of the true class is lowered by a margin proportional to N_k^(-1/4), `margin` for the rarest class, and
+    all logits are multiplied by `scale`; the weights are class-balanced. Before `start`, a share of the run's steps,
+    the labeled loss is plain cross-entropy.
     """
 
     adjusts = frozenset({"supervised"})
@@ -26,11 +26,13 @@ class LDAM(AddOn):
     def __init__(self, env: Env, *, margin: float, scale: float, beta: float, start: float) -> None:
         super().__init__()
         if not (margin >= 0 and scale > 0):
-            raise ParamsError(f"add-on 'ldam': margin is at least 0 and scale above 0, not {margin} and {scale}")
+            raise ParamsError(
+                f"add-on 'ldam': margin and scale: expected 0 or more and above 0, got {margin} and {scale}"
+            )
         if not 0 <= beta <= 1:
-            raise ParamsError(f"add-on 'ldam': beta is a number from 0 to 1, not {beta}")
+            raise ParamsError(f"add-on 'ldam': beta: expected a number from 0 to 1, got {beta}")
         if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'ldam': start is a share of the run, from 0 to below 1, not {start}")
+            raise ParamsError(f"add-on 'ldam': start: expected a share of the run, 0 or more and below 1, got {start}")
         self.scale, self.start = scale, round(start * env.steps)
         counts = torch.tensor(env.counts, dtype=torch.float64)
         margins = counts**-0.25
@@ -38,18 +40,18 @@ class LDAM(AddOn):
         self.register_buffer("weights", class_weights(counts, beta), persistent=False)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
-        """Logits (B, K) of the labeled loss: scale * (z - Delta_y e_y)."""
+        """Return the logits (B, K) of the labeled loss: scale * (z - Delta_y e_y)."""
         if role is not Role.SUPERVISED:
             return logits
         return torch.where(self.started(step), self.scale * (logits - self.margins[step.batch.y]), logits)
 
     def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
-        """Weights (B,) of the labeled loss, so that its mean is the weighted mean: divided by their own sum."""
+        """Return the weights (B,) of the labeled loss, scaled to a mean of one: the loss is the weighted mean."""
         if role is not Role.SUPERVISED:
             return weights
-        own = self.weights[step.batch.y]
-        return torch.where(self.started(step), weights * own / own.mean(), weights)
+        balanced = self.weights[step.batch.y]
+        return torch.where(self.started(step), weights * balanced / balanced.mean(), weights)
 
     def started(self, step: Step) -> Tensor:
-        """Whether () margins and weights hold by now."""
+        """Return True () once margins and weights apply."""
         return step.batch.t + 1 >= self.start  # fidelity: ldam-start

@@ -13,11 +13,11 @@ from daso.records import Env, Role, Step
 
 
 class LogitAdjustment(AddOn):
-    """Training roles add the log prior of the labeled set, answering roles take it away (Menon et al. 2021, Eq. 9, 10).
+    """The labeled set's log prior, added to logits in losses, subtracted in predictions (Menon et al. 2021, Eq. 9, 10).
 
-    With `roles: [supervised]` the network is trained to give balanced logits as they are; with `roles: [eval]` those of
-    an ordinary network are balanced after the fact. Where a plan has enlarged the labeled set, training goes by that
-    set and the answers at test time by the one that was drawn.
+    With `roles: [supervised]` the network is trained to give balanced logits; with `roles: [eval]` the logits of an
+    ordinary network are balanced after training. If a plan has enlarged the labeled set, the roles of training use the
+    prior of the enlarged set and evaluation that of the drawn set.
     """
 
     log_prior: Tensor
@@ -32,7 +32,7 @@ class LogitAdjustment(AddOn):
         self.register_buffer("drawn_log_prior", _log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
-        """Logits (n, K) + tau log pi for training roles, - tau log pi for answering ones."""
+        """Return logits (n, K) + tau log pi for losses (supervised, consistency), - tau log pi for predictions."""
         sign = 1 if role in (Role.SUPERVISED, Role.CONSISTENCY) else -1
         prior = self.drawn_log_prior if role is Role.EVAL else self.log_prior
         return logits + sign * self.tau * prior if role.value in self.adjusts else logits

@@ -18,9 +18,9 @@ class Sharpen(AddOn):
     def __init__(self, env: Env, *, temperature: float) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ParamsError(f"add-on 'sharpen': temperature is above 0, not {temperature}")
+            raise ParamsError(f"add-on 'sharpen': temperature: expected a number above 0, got {temperature}")
         self.temperature = temperature
 
     def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:
-        """(U, K) -> same; below temperature 1 the larger entries gain."""
+        """Return sharpened pseudo-labels (U, K); a temperature below 1 increases the larger entries."""
         return sharpen(probs, self.temperature), ()

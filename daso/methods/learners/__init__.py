@@ -1,1 +1,1 @@
-"""One file for each way of learning."""
+"""Learners, one file each."""

@@ -13,10 +13,10 @@ from daso.records import Batch, Env, Losses, Role, Step
 
 
 class FixMatch(Learner):
-    """Guess on the weak view, learn on the strong one (Sohn et al. 2020, Eq. 3 and 4).
+    """Pseudo-labels of the weak view are the targets of the strong view (Sohn et al. 2020, Eq. 3 and 4).
 
-    `confidence` says which pseudo-label must reach the threshold: the one that the add-ons refined, as practice does,
-    or the network's own guess, as Oh et al. 2022, Eq. 1 reads.
+    `confidence` selects the probabilities that are compared with the threshold: `refined`, the pseudo-label after the
+    add-ons' `refine`, as in DASO's reference implementation, or `raw`, the network's own (Oh et al. 2022, Eq. 1).
     """
 
     views = Views(x=("weak",), u=("weak", "strong"))
@@ -33,20 +33,20 @@ class FixMatch(Learner):
     ) -> None:
         super().__init__(addons)
         if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'fixmatch': threshold is a probability above 0, not {threshold}")
+            raise ParamsError(f"learner 'fixmatch': threshold: expected a probability above 0, got {threshold}")
         if weight < 0:
-            raise ParamsError(f"learner 'fixmatch': weight is at least 0, not {weight}")
+            raise ParamsError(f"learner 'fixmatch': weight: expected 0 or more, got {weight}")
         self.threshold, self.weight, self.confidence = threshold, weight, confidence
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One labeled and one unlabeled batch in one forward."""
+        """Compute the losses with one forward pass of labeled images, weak and strong views."""
         out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"], strong=batch.u["strong"])
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
         step = self.refine(p, step)
-        trusted = step.targets if self.confidence == "refined" else p  # fidelity: confidence
-        weights = self.weigh((trusted.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
+        thresholded = step.targets if self.confidence == "refined" else p  # fidelity: confidence
+        weights = self.weigh((thresholded.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
         losses["consistency"] = self.weight * masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)

@@ -16,41 +16,41 @@ from daso.records import Batch, Env, Losses, Output, Role, Step
 
 
 class MeanTeacher(Learner):
-    """The student follows what the teacher answers to another weak view (Tarvainen and Valpola 2017, section 2).
+    """Consistency with the teacher's predictions on a second weak view (Tarvainen and Valpola 2017, section 2).
 
-    The unlabeled loss counts fully after the share `ramp_up` of the run.
+    The weight of the unlabeled loss rises linearly from 0 to `weight` over the share `ramp_up` of the run.
     """
 
     views = Views(x=("weak",), u=("weak", "weak2"))
-    makes = frozenset({"labeled", "weak"})  # "weak" is the teacher's, of the second view
+    makes = frozenset({"labeled", "weak"})  # "weak" is the teacher's output on the second view
     ramp: Tensor
 
     def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, weight: float, ramp_up: float) -> None:
         super().__init__(addons)
         if weight < 0:
-            raise ParamsError(f"learner 'mean_teacher': weight is at least 0, not {weight}")
+            raise ParamsError(f"learner 'mean_teacher': weight: expected 0 or more, got {weight}")
         if not 0 < ramp_up <= 1:
             raise ParamsError(
-                f"learner 'mean_teacher': ramp_up is a share of the run, above 0 and at most 1, not {ramp_up}"
+                f"learner 'mean_teacher': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
             )
         self.weight = weight
         self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One forward of the teacher, one of the student."""
-        taught = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
-        step = self.begin(batch, models, {"labeled": taught["labeled"]} | self.teaching(batch, models))
-        losses = {"supervised": self.supervised(taught["labeled"].logits, step)}
+        """Compute the losses with one forward pass of the student and one of the teacher."""
+        out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
+        step = self.begin(batch, models, {"labeled": out["labeled"]} | self.teacher_outputs(batch, models))
+        losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         p = self.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
         step = self.refine(p, step)
-        z = self.adjust(taught["weak"].logits, Role.CONSISTENCY, step)
-        gaps = (z.softmax(-1) - step.targets).square().mean(-1)  # fidelity: mean-squares
-        weights = self.weigh(torch.ones_like(gaps), Role.CONSISTENCY, step)
-        losses["consistency"] = self.weight * at(self.ramp, batch.t) * masked_mean(gaps, weights)
+        z = self.adjust(out["weak"].logits, Role.CONSISTENCY, step)
+        squared_errors = (z.softmax(-1) - step.targets).square().mean(-1)  # fidelity: mean-squares
+        weights = self.weigh(torch.ones_like(squared_errors), Role.CONSISTENCY, step)
+        losses["consistency"] = self.weight * at(self.ramp, batch.t) * masked_mean(squared_errors, weights)
         return losses | self.addon_losses(step), step
 
     @torch.no_grad()
-    def teaching(self, batch: Batch, models: Models) -> dict[str, Output]:
-        """The teacher's answers, in one forward with the labeled images where an add-on asks for these too."""
+    def teacher_outputs(self, batch: Batch, models: Models) -> dict[str, Output]:
+        """Return the teacher's outputs, on the labeled images ("key") too if an add-on reads them, in one pass."""
         views = {"key": batch.x["weak"]} if "key" in self.needs else {}
         return forward_jointly(models.teacher, **views, weak=batch.u["weak2"])

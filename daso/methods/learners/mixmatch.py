@@ -21,9 +21,10 @@ from daso.records import Batch, Env, Losses, Role, Step
 
 
 class MixMatch(Learner):
-    """Guess on two weak views, then mix all images and labels with each other (Berthelot et al. 2019, algorithm 1).
+    """Pseudo-labels are means over two weak views; mixup of all images and labels (Berthelot et al. 2019, algorithm 1).
 
-    Its sharpening is the add-on `sharpen`. The unlabeled loss counts fully after the share `ramp` of the run.
+    The sharpening is the add-on `sharpen`. The weight of the unlabeled loss rises linearly from 0 to `weight` over the
+    share `ramp_up` of the run.
     """
 
     views = Views(x=("weak",), u=("weak", "weak2"))
@@ -43,12 +44,12 @@ class MixMatch(Learner):
     ) -> None:
         super().__init__(addons)
         if alpha <= 0:
-            raise ParamsError(f"learner 'mixmatch': alpha is above 0, not {alpha}")
+            raise ParamsError(f"learner 'mixmatch': alpha: expected a number above 0, got {alpha}")
         if weight < 0:
-            raise ParamsError(f"learner 'mixmatch': weight is at least 0, not {weight}")
+            raise ParamsError(f"learner 'mixmatch': weight: expected 0 or more, got {weight}")
         if not 0 < ramp_up <= 1:
             raise ParamsError(
-                f"learner 'mixmatch': ramp_up is a share of the run, above 0 and at most 1, not {ramp_up}"
+                f"learner 'mixmatch': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
             )
         self.weight, self.mixed_batches = weight, mixed_batches
         mix = mixing_weights(alpha, Draw(env.seed, "mix", torch.arange(env.steps)))
@@ -56,14 +57,12 @@ class MixMatch(Learner):
         self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """Two forwards that guess, one teaching forward for each part of the mixed batch."""
+        """Compute the losses: one forward pass of each weak view without gradient, then those of the mixed batch."""
         x, u, student, b = batch.x["weak"], batch.u, models.student, len(batch.y)
         with torch.no_grad():
             out = {view: student(u[view]) for view in self.views.u}
         step = self.begin(batch, models, out)
-        p = torch.stack(
-            [self.adjust(pseudo_label.logits, Role.GUESS, step).softmax(-1) for pseudo_label in out.values()]
-        ).mean(0)
+        p = torch.stack([self.adjust(view.logits, Role.GUESS, step).softmax(-1) for view in out.values()]).mean(0)
         step = self.refine(p, step)
         q = step.targets
         images, labels = torch.cat([x, u["weak"], u["weak2"]]), torch.cat([one_hot(batch.y, q.shape[1]), q, q])
@@ -71,7 +70,7 @@ class MixMatch(Learner):
         logits = mixed_logits(student, images, b, self.mixed_batches)
         losses = {"supervised": self.supervised(logits[:b], step, labels[:b])}
         z = self.adjust(logits[b:], Role.CONSISTENCY, step)
-        gaps = (z.softmax(-1) - labels[b:]).square().mean(-1)
+        squared_errors = (z.softmax(-1) - labels[b:]).square().mean(-1)
         weights = self.weigh(torch.ones_like(q[:, 0]), Role.CONSISTENCY, step)
-        losses["consistency"] = self.weight * at(self.ramp, batch.t) * masked_mean(gaps, weights.repeat(2))
+        losses["consistency"] = self.weight * at(self.ramp, batch.t) * masked_mean(squared_errors, weights.repeat(2))
         return losses | self.addon_losses(step), step

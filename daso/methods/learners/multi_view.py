@@ -14,10 +14,10 @@ from daso.records import Batch, Env, Losses, Output, Role, Step
 
 
 class MultiView(Learner):
-    """Guess on two weak views and on their mean, learn each guess on two strong views (Wang et al. 2022).
+    """Pseudo-labels of two weak views and of their mean are the targets of two strong views (Wang et al. 2022).
 
-    Each of the three pseudo-labels has to reach the threshold by itself; the loss is the mean of the six terms. Add-ons
-    read the mean of both weak views as the weak view, and the mean of both strong views as the strong view.
+    Each of the three pseudo-labels is compared with the threshold separately; the loss is the mean of the six terms.
+    Add-ons read the mean of both weak views as "weak" and the mean of both strong views as "strong".
     """
 
     views = Views(x=("weak",), u=("weak", "weak2", "strong", "strong2"))
@@ -26,21 +26,21 @@ class MultiView(Learner):
     def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, threshold: float, weight: float) -> None:
         super().__init__(addons)
         if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'multi_view': threshold is a probability above 0, not {threshold}")
+            raise ParamsError(f"learner 'multi_view': threshold: expected a probability above 0, got {threshold}")
         if weight < 0:
-            raise ParamsError(f"learner 'multi_view': weight is at least 0, not {weight}")
+            raise ParamsError(f"learner 'multi_view': weight: expected 0 or more, got {weight}")
         self.threshold, self.weight = threshold, weight
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One labeled batch and four views of an unlabeled one in one forward."""
+        """Compute the losses with one forward pass of labeled images and all four views."""
         out = forward_jointly(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
         first, second, strong = out["weak"], out["weak2"], (out["strong"], out["strong2"])
         means = {"weak": mean(first, second), "strong": mean(*strong)}
         step = self.begin(batch, models, {"labeled": out["labeled"]} | means)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         terms = []
-        for pseudo_label in (first, second, step.out["weak"]):  # the mean last, as the step's own pseudo-label
-            p = self.adjust(pseudo_label.logits.detach(), Role.GUESS, step).softmax(-1)
+        for weak in (first, second, step.out["weak"]):  # the mean comes last, so that `step` keeps its targets and mask
+            p = self.adjust(weak.logits.detach(), Role.GUESS, step).softmax(-1)
             step = self.refine(p, step)
             weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
             step = step._replace(mask=weights > 0)
@@ -52,6 +52,6 @@ class MultiView(Learner):
 
 
 def mean(first: Output, second: Output) -> Output:
-    """Average the features, logits and heads of two views."""
+    """Return the mean features, logits and heads of two views."""
     heads = {name: (head + second.heads[name]) / 2 for name, head in first.heads.items()}
     return Output((first.features + second.features) / 2, (first.logits + second.logits) / 2, heads)

@@ -15,9 +15,10 @@ from daso.records import Batch, Env, Losses, Role, Step
 
 
 class PseudoLabel(Learner):
-    """Guess and learn on one view (Lee 2013, Eq. 15), of confident guesses alone (Oh et al. 2022, supplement).
+    """Confident pseudo-labels of a weak view are the targets of the same view (Lee 2013, Eq. 15).
 
-    The unlabeled loss counts fully after the share `ramp_up` of the run.
+    The threshold is that of Oh et al. 2022, supplement. The weight of the unlabeled loss rises linearly from 0 to
+    `weight` over the share `ramp_up` of the run.
     """
 
     views = Views(x=("weak",), u=("weak",))
@@ -29,18 +30,18 @@ class PseudoLabel(Learner):
     ) -> None:
         super().__init__(addons)
         if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'pseudo_label': threshold is a probability above 0, not {threshold}")
+            raise ParamsError(f"learner 'pseudo_label': threshold: expected a probability above 0, got {threshold}")
         if weight < 0:
-            raise ParamsError(f"learner 'pseudo_label': weight is at least 0, not {weight}")
+            raise ParamsError(f"learner 'pseudo_label': weight: expected 0 or more, got {weight}")
         if not 0 < ramp_up <= 1:
             raise ParamsError(
-                f"learner 'pseudo_label': ramp_up is a share of the run, above 0 and at most 1, not {ramp_up}"
+                f"learner 'pseudo_label': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
             )
         self.threshold, self.weight = threshold, weight
         self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One labeled and one unlabeled batch in one forward."""
+        """Compute the losses with one forward pass of labeled images and weak views."""
         out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
@@ -48,7 +49,7 @@ class PseudoLabel(Learner):
         step = self.refine(p, step)
         weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
-        z = self.adjust(out["weak"].logits, Role.CONSISTENCY, step)  # the view that guessed, now with gradient
+        z = self.adjust(out["weak"].logits, Role.CONSISTENCY, step)  # same logits, with gradient
         unlabeled = masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)
         losses["consistency"] = self.weight * at(self.ramp, batch.t) * unlabeled
         return losses | self.addon_losses(step), step

@@ -21,11 +21,12 @@ from daso.records import Batch, Env, Losses, Output, Role, Step
 
 
 class ReMixMatch(Learner):
-    """Anchor the guess on a weak view, mix it all with strong ones, tell how images are turned (Berthelot et al. 2020).
+    """Augmentation anchoring, mixup and rotation prediction (Berthelot et al. 2020).
 
-    Its distribution alignment and sharpening are the add-ons of these names. The losses of `weight`, on the mixed
-    images, and of `premix_weight`, on the first strong view as it is, count fully after the share `ramp_up` of the run;
-    that of `rotation_weight` always.
+    The pseudo-label of a weak view, the anchor, is the target of two strong views. The distribution alignment and the
+    sharpening are the add-ons of these names. The loss on the mixed images (`weight`) and that on the unmixed first
+    strong view (`premix_weight`) have weights that rise linearly from 0 over the share `ramp_up` of the run; that of
+    the rotation loss (`rotation_weight`) is constant.
     """
 
     views = Views(x=("weak",), u=("weak", "strong", "strong2"), operations="after")
@@ -48,15 +49,15 @@ class ReMixMatch(Learner):
     ) -> None:
         super().__init__(addons)
         if alpha <= 0:
-            raise ParamsError(f"learner 'remixmatch': alpha is above 0, not {alpha}")
+            raise ParamsError(f"learner 'remixmatch': alpha: expected a number above 0, got {alpha}")
         if min(weight, premix_weight, rotation_weight) < 0:
             raise ParamsError(
-                "learner 'remixmatch': weight, premix_weight and rotation_weight are at least 0, "
-                f"not {weight}, {premix_weight} and {rotation_weight}"
+                "learner 'remixmatch': weight, premix_weight and rotation_weight: expected 0 or more, "
+                f"got {weight}, {premix_weight} and {rotation_weight}"
             )
         if not 0 < ramp_up <= 1:
             raise ParamsError(
-                f"learner 'remixmatch': ramp_up is a share of the run, above 0 and at most 1, not {ramp_up}"
+                f"learner 'remixmatch': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
             )
         self.weight, self.premix_weight, self.rotation_weight = weight, premix_weight, rotation_weight
         self.mixed_batches = mixed_batches
@@ -65,7 +66,7 @@ class ReMixMatch(Learner):
         self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One forward that guesses, one for each part of the mixed batch, one of a strong view and one of it turned."""
+        """Compute the losses: forward passes of the anchor, of the mixed batch, of a strong view and of it rotated."""
         x, u, student, b = batch.x["weak"], batch.u, models.student, len(batch.y)
         step = self.begin(batch, models, self.anchors(batch, models))
         p = self.adjust(step.out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
@@ -74,22 +75,25 @@ class ReMixMatch(Learner):
         images = torch.cat([x, u["weak"], u["strong"], u["strong2"]])
         labels = torch.cat([one_hot(batch.y, q.shape[1]), q, q, q])
         images, labels = mixup(images, labels, at(self.mix, batch.t), batch.draw("mixup"))
-        logits, share = mixed_logits(student, images, b, self.mixed_batches), at(self.ramp, batch.t)
+        logits, ramp_factor = mixed_logits(student, images, b, self.mixed_batches), at(self.ramp, batch.t)
         if "strong" not in step.out:
             step = step._replace(out=step.out | {"strong": student(u["strong"])})
         weights = self.weigh(torch.ones_like(q[:, 0]), Role.CONSISTENCY, step)
         losses = {"supervised": self.supervised(logits[:b], step, labels[:b])}
         unlabeled = soft_cross_entropy(self.adjust(logits[b:], Role.CONSISTENCY, step), labels[b:])
-        losses["consistency"] = self.weight * share * masked_mean(unlabeled, weights.repeat(3))
+        losses["consistency"] = self.weight * ramp_factor * masked_mean(unlabeled, weights.repeat(3))
         premix = soft_cross_entropy(self.adjust(step.out["strong"].logits, Role.CONSISTENCY, step), q)
-        losses["premix"] = self.premix_weight * share * masked_mean(premix, weights)
-        turned, turns = rotate(u["strong"], batch.draw("rotation"))
-        rotation = cross_entropy(student(turned).heads["rotation"], turns)
+        losses["premix"] = self.premix_weight * ramp_factor * masked_mean(premix, weights)
+        rotated, rotations = rotate(u["strong"], batch.draw("rotation"))
+        rotation = cross_entropy(student(rotated).heads["rotation"], rotations)
         losses["rotation"] = self.rotation_weight * rotation.mean()
         return losses | self.addon_losses(step), step
 
     def anchors(self, batch: Batch, models: Models) -> dict[str, Output]:
-        """The weak view that guesses; with gradient and beside the strong one where an add-on compares the two."""
+        """Return the output of the weak view, without gradient.
+
+        If an add-on reads the strong view, both views share one forward pass with gradient.
+        """
         if "strong" in self.needs:  # fidelity: shared-views
             return forward_jointly(models.student, weak=batch.u["weak"], strong=batch.u["strong"])
         with torch.no_grad():

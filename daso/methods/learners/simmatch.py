@@ -17,19 +17,20 @@ from daso.ops.losses import masked_mean, soft_cross_entropy
 from daso.ops.similarity import cosine
 from daso.records import Batch, Env, Losses, Output, Role, Step
 
-NEVER = -1e4  # in place of log 0, so that no row is all minus infinity
+NEVER = -1e4  # replaces log 0, so that no row consists of minus infinity alone
 
 
 class SimMatch(Learner):
-    """Guesses of the class and similarities to labeled images correct each other (Zheng et al. 2022).
+    """Class predictions and similarities to labeled images correct each other (Zheng et al. 2022).
 
-    A bank keeps an embedding of every labeled image, `dim` outputs of a head of two layers. A pseudo-label is `alpha`
-    of the guess, the rest are the classes of similar labeled images; a similarity counts as much as the guess believes
-    in the class of its image. The strong view learns both, from step `instance_start` on, before which the bank fills
-    and the guess alone is the pseudo-label. Distribution alignment is the add-on of this name.
+    A memory bank holds an embedding of every labeled image: `dim` outputs of a head of two layers. The pseudo-label is
+    `alpha` times the class prediction plus 1 - `alpha` times the similarities, summed by class; the target of the
+    similarities is their softmax times the predicted probability of each image's class. The strong view is trained on
+    both. Before step `instance_start` the bank fills, the pseudo-label is the class prediction alone and the instance
+    loss is zero. Distribution alignment is the add-on of this name.
 
-    `keys` says which network guesses and fills the bank, `confidence` which guess must reach the threshold. With
-    `buffer_balance: logit` a class weighs the same however many labeled images it has.
+    `keys` selects the network that makes pseudo-labels and fills the bank, `confidence` the probabilities compared with
+    the threshold. With `buffer_balance: logit` all classes have equal weight, whatever their number of labeled images.
     """
 
     views = Views(x=("weak",), u=("weak", "strong"))
@@ -56,23 +57,24 @@ class SimMatch(Learner):
     ) -> None:
         super().__init__(addons)
         if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'simmatch': threshold is a probability above 0, not {threshold}")
+            raise ParamsError(f"learner 'simmatch': threshold: expected a probability above 0, got {threshold}")
         if not (weight >= 0 and instance_weight >= 0):
             raise ParamsError(
-                f"learner 'simmatch': weight and instance_weight are at least 0, not {weight} and {instance_weight}"
+                "learner 'simmatch': weight and instance_weight: expected 0 or more, "
+                f"got {weight} and {instance_weight}"
             )
         if temperature <= 0:
-            raise ParamsError(f"learner 'simmatch': temperature is above 0, not {temperature}")
+            raise ParamsError(f"learner 'simmatch': temperature: expected a number above 0, got {temperature}")
         if not 0 <= alpha <= 1:
-            raise ParamsError(f"learner 'simmatch': alpha is a share from 0 to 1, not {alpha}")
+            raise ParamsError(f"learner 'simmatch': alpha: expected a share from 0 to 1, got {alpha}")
         if not 0 <= momentum < 1:
-            raise ParamsError(f"learner 'simmatch': momentum is from 0 to below 1, not {momentum}")
+            raise ParamsError(f"learner 'simmatch': momentum: expected 0 or more and below 1, got {momentum}")
         if dim < 1:
-            raise ParamsError(f"learner 'simmatch': dim is at least 1, not {dim}")
+            raise ParamsError(f"learner 'simmatch': dim: expected 1 or more, got {dim}")
         if instance_start * env.batch_size < env.labeled:
             raise ParamsError(
-                f"learner 'simmatch': instance_start {instance_start} comes before the bank is full: {env.labeled} "
-                f"labeled images, {env.batch_size} a step; raise it"
+                f"learner 'simmatch': instance_start: step {instance_start} comes before the memory bank is full "
+                f"({env.labeled} labeled images, {env.batch_size} per step); raise instance_start"
             )
         self.threshold, self.confidence, self.keys = threshold, confidence, keys
         self.weight, self.instance_weight, self.instance_start = weight, instance_weight, instance_start
@@ -84,54 +86,57 @@ class SimMatch(Learner):
         self.register_buffer("log_sizes", torch.tensor(sizes).log(), persistent=False)  # (N,)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One labeled and one unlabeled batch; the bank is the one that the step before has left."""
-        out = self.answers(batch, models)
+        """Compute the losses with the memory bank as the previous step left it."""
+        out = self.outputs(batch, models)
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
         step = self.refine(p, step)
         p, started = step.targets, batch.t >= self.instance_start
-        near = self.similarity(out["weak"]).detach()  # (U, N)
-        smoothed = torch.lerp(self.aggregated(near), p, self.alpha)  # (U, K)
+        similarities = self.similarity(out["weak"]).detach()  # (U, N)
+        smoothed = torch.lerp(self.aggregated(similarities), p, self.alpha)  # (U, K)
         step = step._replace(targets=torch.where(started, smoothed, p))
-        trusted = step.targets if self.confidence == "smoothed" else p  # fidelity: simmatch-confidence
-        weights = self.weigh((trusted.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
+        thresholded = step.targets if self.confidence == "smoothed" else p  # fidelity: simmatch-confidence
+        weights = self.weigh((thresholded.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
         losses["consistency"] = self.weight * masked_mean(soft_cross_entropy(z, step.targets), weights)
-        instance = soft_cross_entropy(self.similarity(out["strong"]), self.calibrated(near, p)).mean()
+        instance = soft_cross_entropy(self.similarity(out["strong"]), self.calibrated(similarities, p)).mean()
         losses["instance"] = self.instance_weight * started * instance
         return losses | self.addon_losses(step), step
 
-    def answers(self, batch: Batch, models: Models) -> dict[str, Output]:
-        """One forward of the student; with the teacher's keys another one, of both weak views."""
+    def outputs(self, batch: Batch, models: Models) -> dict[str, Output]:
+        """Return the outputs by view, from one pass of the student and, with `keys: teacher`, one of the teacher."""
         x, u = batch.x["weak"], batch.u
         if self.keys == "student":  # fidelity: simmatch-keys
             return forward_jointly(models.student, labeled=x, weak=u["weak"], strong=u["strong"])
         with torch.no_grad():
-            taught = forward_jointly(models.teacher, key=x, weak=u["weak"])
-        return forward_jointly(models.student, labeled=x, strong=u["strong"]) | taught
+            teacher = forward_jointly(models.teacher, key=x, weak=u["weak"])
+        return forward_jointly(models.student, labeled=x, strong=u["strong"]) | teacher
 
     def similarity(self, out: Output) -> Tensor:
-        """Logits (n, N) of similarity to every labeled image."""
+        """Return logits (n, N): cosine similarity to every labeled image over the temperature, minus the log size."""
         return cosine(out.heads["projection"], self.bank.rows) / self.temperature - self.log_sizes
 
-    def aggregated(self, near: Tensor) -> Tensor:
-        """How similar images are to each class, from their logits (U, N): (U, K), rows sum to one."""
-        return near.softmax(-1) @ one_hot(self.labels, self.num_classes)
+    def aggregated(self, similarities: Tensor) -> Tensor:
+        """Return the similarity to each class (U, K), rows sum to one, from the logits of similarity (U, N)."""
+        return similarities.softmax(-1) @ one_hot(self.labels, self.num_classes)
 
-    def calibrated(self, near: Tensor, p: Tensor) -> Tensor:
-        """Similarities of logits (U, N), times what the guess p (U, K) gives the class of each, rows sum to one."""
-        return (near + p.log().clamp(min=NEVER)[:, self.labels]).softmax(-1)
+    def calibrated(self, similarities: Tensor, p: Tensor) -> Tensor:
+        """Return the softmax of logits (U, N) times the predicted probability p (U, K) of each image's class, scaled.
+
+        Rows (U, N) sum to one.
+        """
+        return (similarities + p.log().clamp(min=NEVER)[:, self.labels]).softmax(-1)
 
     @torch.no_grad()
     def pseudo_labels(self, step: Step) -> dict[str, Tensor]:
-        """Those of every learner, and "instance": the classes of similar images."""
+        """Return the pseudo-labels of `Learner.pseudo_labels` and "instance", the similarities summed by class."""
         return super().pseudo_labels(step) | {"instance": self.aggregated(self.similarity(step.out["weak"]))}
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:
-        """Keep this batch's keys, then whatever add-ons keep."""
+        """Write this batch's keys to the memory bank, then update the state of the add-ons."""
         key = step.out["key" if self.keys == "teacher" else "labeled"]
         self.bank.write(step.batch.x_index, key.heads["projection"])
         super().commit(step)

@@ -1,4 +1,4 @@
-"""Labels only."""
+"""Supervised learning, on the labeled images alone."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from daso.records import Batch, Env, Losses, Step
 
 
 class Supervised(Learner):
-    """Cross-entropy on the labeled images; the student itself is evaluated, there is nothing to follow."""
+    """Cross-entropy on the labeled images; the evaluation model is the student."""
 
     views = Views(x=("weak",), u=())
     makes = frozenset({"labeled"})
-    evaluates = "student"
+    evaluation_model = "student"
 
     def __init__(self, env: Env, addons: Sequence[AddOn] = ()) -> None:
         super().__init__(addons)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One labeled batch."""
+        """Compute the loss of one labeled batch."""
         step = self.begin(batch, models, {"labeled": models.student(batch.x["weak"])})
         return {"supervised": self.supervised(step.out["labeled"].logits, step)}, step

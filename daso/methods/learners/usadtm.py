@@ -18,11 +18,12 @@ from daso.records import Batch, Env, Losses, Role, Step
 
 
 class USADTM(Learner):
-    """Guess the class of the nearest prototype, and have all views agree on clusters (Han et al. 2020).
+    """Pseudo-labels by the nearest prototype; a clustering loss that makes all views agree (Han et al. 2020).
 
-    Prototypes are mean features of queues that hold `queue_factor` features for each labeled image of a class. A guess
-    is taken if its cosine reaches the threshold and Euclid's distance makes the same one, after `warmup` steps in which
-    the queues fill; the clusters count from the first step on. No guess is ever promoted to a label.
+    Prototypes are mean features of queues that hold `queue_factor` features for each labeled image of a class. The
+    pseudo-label is the class of the prototype with the largest cosine. It counts if the cosine reaches the threshold
+    and this prototype is also the nearest in Euclidean distance, after `warmup` steps in which the queues fill; the
+    clustering loss counts from the first step on. No pseudo-label is ever promoted to a label.
     """
 
     views = Views(x=("weak",), u=("plain", "weak", "strong"))
@@ -41,27 +42,29 @@ class USADTM(Learner):
     ) -> None:
         super().__init__(addons)
         if not -1 <= threshold <= 1:
-            raise ParamsError(f"learner 'usadtm': threshold is a cosine, from -1 to 1, not {threshold}")
+            raise ParamsError(f"learner 'usadtm': threshold: expected a cosine from -1 to 1, got {threshold}")
         if not (weight >= 0 and clustering_weight >= 0):
             raise ParamsError(
-                f"learner 'usadtm': weight and clustering_weight are at least 0, not {weight} and {clustering_weight}"
+                "learner 'usadtm': weight and clustering_weight: expected 0 or more, "
+                f"got {weight} and {clustering_weight}"
             )
         if not (queue_factor >= 1 and warmup >= 0):
             raise ParamsError(
-                f"learner 'usadtm': queue_factor is at least 1 and warmup at least 0, not {queue_factor} and {warmup}"
+                "learner 'usadtm': queue_factor and warmup: expected 1 or more and 0 or more, "
+                f"got {queue_factor} and {warmup}"
             )
         self.threshold, self.weight, self.clustering_weight = threshold, weight, clustering_weight
         self.num_classes, self.warmup = env.num_classes, warmup
         self.queue = ClassQueue([queue_factor * n for n in env.counts], env.feature_dim, env.batch_size)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """One labeled batch and three views of an unlabeled one in one forward."""
+        """Compute the losses with one forward pass of labeled images and all three views."""
         out = forward_jointly(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
-        answers = [out[view].logits.softmax(-1) for view in self.views.u]
-        shared = torch.stack([mutual_information(one, other) for one, other in combinations(answers, 2)])
-        losses["clustering"] = -self.clustering_weight * shared.mean()  # fidelity: usadtm
+        probs = [out[view].logits.softmax(-1) for view in self.views.u]
+        information = torch.stack([mutual_information(one, other) for one, other in combinations(probs, 2)])
+        losses["clustering"] = -self.clustering_weight * information.mean()  # fidelity: usadtm
         features, prototypes = out["weak"].features.detach(), self.queue.prototypes(self.pushed(step))
         similarity, pseudo_label = cosine(features, prototypes).max(-1)
         step = self.refine(one_hot(pseudo_label, self.num_classes), step)
@@ -75,11 +78,11 @@ class USADTM(Learner):
 
     @torch.no_grad()
     def pushed(self, step: Step) -> QueueState:
-        """The queues after this batch came in; writes nothing."""
+        """Return the state of the queues after pushing this batch; writes no state."""
         return self.queue.pushed(step.out["labeled"].features, step.batch.y)
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:
-        """Keep the new queues, then whatever add-ons keep."""
+        """Push this batch to the queues, then update the state of the add-ons."""
         self.queue.write(self.pushed(step))
         super().commit(step)
