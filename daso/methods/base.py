@@ -33,7 +33,7 @@ class Views(NamedTuple):
 
 
 class AddOn(nn.Module):
-    """Change of a learner's step. Every hook does nothing unless overridden; all state is in buffers."""
+    """Extension of a learner's step by hooks, which do nothing unless overridden; all state is in buffers."""
 
     needs: frozenset[str] = frozenset()  # keys of step.out that the hooks read
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
@@ -58,7 +58,7 @@ class AddOn(nn.Module):
         return probs, ()
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
-        """Return additional losses () by name; `refine` applies the hook of that name of all add-ons to other rows."""
+        """Return additional losses () by name; `refine` runs the `refine` hooks of all add-ons on other rows."""
         return {}
 
     def commit(self, step: Step, memo: Any) -> None:
@@ -70,7 +70,7 @@ class AddOn(nn.Module):
 
 
 class Learner(nn.Module):
-    """Training step of a method: `step` computes the losses and calls the hooks of the add-ons in their order."""
+    """Training step of a method: `step` computes the losses and runs the hooks of the add-ons in order."""
 
     views: ClassVar[Views]
     makes: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "key"

@@ -64,7 +64,7 @@ class Plan:
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
         """Return the stages in order, for a protocol's `steps` and the method's options by "component.option".
 
-        Raises ParamsError when the steps cannot be divided among the stages or an option is missing.
+        Raises ParamsError when the stages are impossible with these steps or options.
         """
         return (Stage("", steps),)
 
