@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from daso.data.files import atomic_write, pretty
+from daso.data.files import atomic_write, format_json
 from daso.errors import DataError, ParamsError
 from daso.ops import bias
 from daso.ops.confusion import FloatArray, IntArray, confusion, precision, recall, top1
@@ -90,7 +90,7 @@ def debias_file(
     with atomic_write(out / "probs.npy") as file:
         np.save(file, debiased_set.after.astype(np.float32))
     with atomic_write(out / "analysis.json") as file:
-        file.write(pretty(result))
+        file.write(format_json(result))
     return result
 
 

@@ -1,20 +1,22 @@
 """Choose few methods that together have all traits of the others."""
 
-from daso.config.params import Tree, parts
+from daso.config.params import Tree, components
 
 
 def chooses(methods: dict[str, Tree], name: str) -> bool:
     """Return True for a recipe, and for an ablation that changes a text option or sets an option to zero or nothing."""
     method = methods[name]
     base = methods.get(method.get("of"), {})
-    before = {f"{part['name']}.{key}": value for _, part in parts(base) for key, value in part.items()} if base else {}
+    before = (
+        {f"{part['name']}.{key}": value for _, part in components(base) for key, value in part.items()} if base else {}
+    )
     values = (value for key, value in method.get("change", {}).items() for value in (value, before.get(key)))
     return not base or any(isinstance(value, str) or not value for value in values)
 
 
 def traits(method: Tree) -> set[tuple]:
     """Return the learner, the add-ons and the plan of a method, and their options that are texts or flags."""
-    options = ((part["name"], item) for _, part in parts(method) for item in part.items())
+    options = ((part["name"], item) for _, part in components(method) for item in part.items())
     return {(part, *item) for part, item in options if isinstance(item[1], str | bool)}
 
 

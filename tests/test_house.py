@@ -33,6 +33,44 @@ LONG = {
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 # Packages that may be missing on a machine that trains.
 ABSENT = {"ruamel", "jsonschema", "snakemake", "dvc", "safetensors"}
+PHRASES = (  # of a private dialect; CONTRIBUTING, section Words, has plain forms
+    *("that is none", "is none of these", "that of no file", "it is no file", "no telling", "Twice is not at all"),
+    *("asks the device", "answers at test time", "wants an image", "can be told", "have their way", "keeps still"),
+    *("is there twice", "way to a split", "spent state", "last state", "resume state", "who reads"),
+    *("how far they are", "to mend", "mend it", "makes the same bytes", "takes the turn", "has the turn", "as ever "),
+)
+NAMES = {  # of public functions, classes, methods and constants
+    *(
+        "found",
+        "told",
+        "made",
+        "again",
+        "way",
+        "ways",
+        "way_of",
+        "Way",
+        "WAY",
+        "course",
+        "lent",
+        "Lent",
+        "lenders",
+        "LENT",
+    ),
+    *(
+        "guesses",
+        "guessed",
+        "misfit",
+        "malformed",
+        "sealed",
+        "SEAL",
+        "hindrances",
+        "obstacles",
+        "in_turn",
+        "whole_file",
+    ),
+    *("wanted", "asked", "far", "kept", "spent", "turn", "mend", "lean", "practice", "answers", "verbs", "VERBS"),
+    *("utils", "helpers", "misc"),
+}
 
 
 def folder(path: Path) -> str:
@@ -108,3 +146,35 @@ def test_every_fidelity_tag_has_a_row_in_the_ledger():
     tags = {tag for path in SOURCES for tag in re.findall(r"# fidelity: ([a-z-]+)", path.read_text())}
     rows = set(re.findall(r"^\| ([a-z][a-z-]+) \|", (ROOT / "docs/fidelity.md").read_text(), re.MULTILINE)) - {"tag"}
     assert tags == rows
+
+
+def test_no_banned_phrase_is_used():
+    """In code, messages, params and documents; a phrase may be broken over two lines."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    prose = [name for name in files if name.endswith((".py", ".smk", ".md", ".yaml", ".sh", ".j2", "file", ".toml"))]
+    exempt = {"tests/test_house.py", "CONTRIBUTING.md", "CHANGELOG.md"}
+    used = []
+    for name in sorted(set(prose) - exempt):
+        text = re.sub(r"[\s#]+", " ", (ROOT / name).read_text())
+        used += [f"{name}: {phrase}" for phrase in PHRASES if phrase.lower() in text.lower()]
+    assert len(prose) > 400
+    assert not used
+
+
+def test_no_banned_name_is_public():
+    used, public = [], 0
+    for path in [*SOURCES, *TOOLS]:
+        tree = ast.parse(path.read_text())
+        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        names += [
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
+        names += [path.stem]
+        public += len(names)
+        used += [f"{path.relative_to(ROOT)}: {name}" for name in names if name in NAMES]
+    assert public > 1000
+    assert not used

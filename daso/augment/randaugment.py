@@ -44,7 +44,7 @@ def _factor(a: float) -> float:
     return 0.9 * a + 0.05  # below 1: these operations only reduce
 
 
-COLOURS = {
+COLOR_OPS = {
     "autocontrast": ColorOp(photometric.autocontrast, _none),
     "brightness": ColorOp(photometric.brightness, _factor),
     "color": ColorOp(photometric.color, _factor),
@@ -55,7 +55,7 @@ COLOURS = {
     "sharpness": ColorOp(photometric.sharpness, _factor),
     "solarize": ColorOp(photometric.solarize, lambda a: 256 - int(256 * a)),  # threshold
 }
-MOVES = {
+GEOMETRIC_OPS = {
     "rotate": GeometricOp(geometry.rotation, lambda a, side: int(30 * a)),  # degrees
     "shear_x": GeometricOp(geometry.shear_x, lambda a, side: 0.3 * a),
     "shear_y": GeometricOp(geometry.shear_y, lambda a, side: 0.3 * a),
@@ -78,13 +78,13 @@ class RandAugment:
         self.kernels: list[Apply | None] = [None, self.warp]
         for name in ops:
             _check_known(name)
-            if name in COLOURS:
-                op = COLOURS[name]
+            if name in COLOR_OPS:
+                op = COLOR_OPS[name]
                 kernels.append(len(self.kernels) if op.apply else 0)
                 self.kernels.append(op.apply)
                 values.append([[op.value(a)] * len(SIGNS) for a in LEVELS])
             else:
-                geometric, first = MOVES[name], len(matrices)
+                geometric, first = GEOMETRIC_OPS[name], len(matrices)
                 kernels.append(1)
                 matrices += [geometric.matrix(sign * geometric.amount(a, size), size) for a in LEVELS for sign in SIGNS]
                 values.append([[float(first + 2 * level + sign) for sign in (0, 1)] for level in range(len(LEVELS))])
@@ -106,8 +106,8 @@ class RandAugment:
         """
         order = kernel.argsort(stable=True)
         counts = kernel.bincount(minlength=len(self.kernels)).tolist()
-        groups = torch.split(ship(order, images.device), counts)
-        values = torch.split(ship(value[order], images.device), counts)
+        groups = torch.split(copy_async(order, images.device), counts)
+        values = torch.split(copy_async(value[order], images.device), counts)
         for run_kernel, rows, own_values in zip(self.kernels, groups, values, strict=True):
             if run_kernel is not None and len(rows):
                 write_rows(images, rows, run_kernel(images.index_select(0, rows), own_values))
@@ -120,12 +120,12 @@ class RandAugment:
 
 
 def _check_known(name: str) -> None:
-    known = [*COLOURS, *MOVES]
+    known = [*COLOR_OPS, *GEOMETRIC_OPS]
     if name not in known:
         close = get_close_matches(name, known, n=1, cutoff=0)[0]
         raise ParamsError(f"augment.ops: unknown operation '{name}'; did you mean '{close}'?")
 
 
-def ship(tensor: Tensor, device: torch.device) -> Tensor:
+def copy_async(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy to the device without synchronization; only pinned memory is copied asynchronously."""
     return tensor if device.type == "cpu" else tensor.contiguous().pin_memory().to(device, non_blocking=True)

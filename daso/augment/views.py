@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from daso.augment import geometry
-from daso.augment.randaugment import LEVELS, SIGNS, RandAugment, ship
+from daso.augment.randaugment import LEVELS, SIGNS, RandAugment, copy_async
 from daso.augment.resize import Resize
 from daso.draw import Draw
 from daso.errors import ParamsError
@@ -72,7 +72,7 @@ class Augmentation:
         """Flip with probability 1/2, reflect-pad and crop: int32 (T, B, H, W) -> (T, B, S, S)."""
         placement = self._placement(_on_cpu(draw), self._batch(images))
         parts = [
-            self.resize(geometry.flip_crop(part, ship(placement[:, rows], images.device), self.pad))
+            self.resize(geometry.flip_crop(part, copy_async(placement[:, rows], images.device), self.pad))
             for rows, part in _parts(images)
         ]
         return torch.cat(parts).view(*images.shape[:2], self.view_size, self.view_size)
@@ -84,11 +84,13 @@ class Augmentation:
         slots = [self._slot(draw, slot, batch) for slot in range(self.num_ops)]
         parts = []
         for rows, original in _parts(images):
-            part = self.resize_first(geometry.flip_crop(original, ship(placement[:, rows], images.device), self.pad))
+            part = self.resize_first(
+                geometry.flip_crop(original, copy_async(placement[:, rows], images.device), self.pad)
+            )
             for kernel, value in slots:
                 self.randaugment.apply(part, kernel[rows], value[rows])
             if self.cutout:
-                part = geometry.cutout(part, ship(boxes[:, rows], images.device))
+                part = geometry.cutout(part, copy_async(boxes[:, rows], images.device))
             parts.append(self.resize_last(part))
         return torch.cat(parts).view(*images.shape[:2], self.view_size, self.view_size)
 

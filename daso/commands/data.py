@@ -36,11 +36,11 @@ def split(args: Args) -> None:
     split in data/splits/ is checked against params/ if --config is not given.
     """
     from daso.data.files import digest
-    from daso.data.split import CONFIG, check_split, make_split
+    from daso.data.split import CONFIG_SCHEMA, check_split, make_split
     from daso.data.store import load_store
     from daso.data.validate import schema_error
 
-    find_error = partial(schema_error, schema=CONFIG)
+    find_error = partial(schema_error, schema=CONFIG_SCHEMA)
     if args.check:
         expected = digest(configuration(args.config, find_error)) if args.config else _config_digest(args.check)
         saved = check_split(args.check, load_store(args.store), expected)

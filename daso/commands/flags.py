@@ -146,11 +146,11 @@ def configuration(path: Path, find_error: Callable[[dict[str, Any]], str | None]
 
     Raises DasoError if it is not a JSON object, or if `find_error` returns an error in it.
     """
-    from daso.data.files import LARGEST
+    from daso.data.files import MAX_JSON_BYTES
 
     try:
         with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
-            tree: dict[str, Any] = json.loads(file.read(LARGEST))
+            tree: dict[str, Any] = json.loads(file.read(MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
     if not isinstance(tree, dict):

@@ -28,11 +28,11 @@ def explain(args: Args) -> None:
     The name is that of a file of params/methods, or the paper's with add-ons in any order: fixmatch+la+daso,
     remixmatch+crest+.
     """
-    from daso.config.explain import explain, incompatibilities, method_of
+    from daso.config.explain import explain, find_method, incompatibilities
     from daso.config.load import load
 
     params = load()
-    method = method_of(params, args.method)
+    method = find_method(params, args.method)
     sys.stdout.write(explain(params, method, args.protocol, args.setting))
     if args.setting and (reasons := incompatibilities(params, method, args.protocol, args.setting)):
         raise DasoError(*reasons)

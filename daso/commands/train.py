@@ -35,10 +35,10 @@ def train(args: Args) -> None:
         choose_cudnn(args.cudnn)
         execution = Execution(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
         if args.bundle:
-            from daso.data.bundle import contents
+            from daso.data.bundle import read_contents
             from daso.runs.bundle import train_bundle
 
-            os.environ.setdefault("DASO_COMMIT", contents(args.bundle)["commit"])
+            os.environ.setdefault("DASO_COMMIT", read_contents(args.bundle)["commit"])
             train_bundle(args.bundle, execution)
         else:
             train([_job(args)], execution)
@@ -83,32 +83,32 @@ def bundle(args: Args) -> None:
 
     Upstream runs are packed too, unless they are done.
     """
-    from daso.config.checks import refuse
+    from daso.config.checks import check_run
     from daso.config.keys import Keys
     from daso.config.load import load
     from daso.config.resolve import parse_run, with_upstream
     from daso.data.bundle import write_bundle
-    from daso.engine.environment import commit
+    from daso.engine.environment import code_commit
     from daso.planning.status import run_statuses
 
     params = load()
     keys, named = Keys(params), [parse_run(params, run) for run in args.runs]
     for run in named:
-        refuse(params, run)
+        check_run(params, run)
     chain = with_upstream(params, named)
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
-    write_bundle(args.out, packed, commit=commit())
+    write_bundle(args.out, packed, commit=code_commit())
 
 
 def resolved_run(run: str) -> dict[str, Any]:
     """Return the resolved configuration of a run; raises DasoError if params/ do not allow it."""
-    from daso.config.checks import refuse
+    from daso.config.checks import check_run
     from daso.config.keys import Keys
     from daso.config.load import load
     from daso.config.resolve import parse_run
 
     params = load()
     named = parse_run(params, run)
-    refuse(params, named)
+    check_run(params, named)
     return Keys(params).resolved(named)

@@ -17,7 +17,7 @@ from daso.engine.train import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
 from daso.models.network import Models, Network, initialise
-from daso.models.teacher import prepare
+from daso.models.teacher import prepare_teacher
 from daso.records import Env
 
 
@@ -72,9 +72,9 @@ def build(
     student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
     initialise(student, config["draw_seed"])
     if upstream.encoder is not None:
-        student.keep_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
+        student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())
-    prepare(teacher, protocol["teacher"]["bn"])
+    prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
     return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
 
@@ -88,5 +88,7 @@ def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, An
 def _check_compatibility(learner: Learner, unlabeled_ratio: int) -> None:
     """Raise ParamsError if the components of a method are incompatible."""
     addons = [(type(addon).__name__, addon.needs, addon.adjusts) for addon in learner.chain]
-    for message in incompatibilities(type(learner).__name__, learner.makes, learner.views.u, addons, unlabeled_ratio):
+    for message in incompatibilities(
+        type(learner).__name__, learner.provides, learner.views.u, addons, unlabeled_ratio
+    ):
         raise ParamsError(message)

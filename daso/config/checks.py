@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
-from daso.config.feasibility import given, reasons_infeasible
+from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.params import (
     NAME,
     Params,
     Tree,
     close_match,
+    components,
     did_you_mean,
     format_value,
     invalid_name,
     optimizer_errors,
-    parts,
 )
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
-from daso.config.signature import Option, options, refusals
+from daso.config.signature import Option, constructor_errors, options
 from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError
 
@@ -114,9 +114,9 @@ def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
 
 def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
     """Yield the errors of a method but for its plan; `known` lists every <dataset>/<setting>, None if unknown."""
-    for kind, part in parts(tree):
+    for kind, part in components(tree):
         yield from _component_errors(file, kind, part) if kind != "plan" else ()
-    names = [part["name"] for _, part in parts(tree)]
+    names = [part["name"] for _, part in components(tree)]
     for name in {name for name in names if names.count(name) > 1}:
         yield f"{file}: duplicate component '{name}'; list it once"
     for pattern, changes in tree.get("where", {}).items():
@@ -128,13 +128,13 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
 
 def _ablation_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
     """Yield the errors that an ablation adds to those of its base."""
-    names = [part["name"] for _, part in parts(tree)]
+    names = [part["name"] for _, part in components(tree)]
     errors = [line for key, value in tree["change"].items() for line in _change_errors(key, value, names)]
     yield from (f"{file}: change: {line}" for line in errors)
     if not errors:
         base = params.methods[tree["of"]]
-        known = {line for kind, part in parts(base) for line in _component_errors(file, kind, part)}
-        lines = (line for kind, part in parts(tree) for line in _component_errors(file, kind, part))
+        known = {line for kind, part in components(base) for line in _component_errors(file, kind, part)}
+        lines = (line for kind, part in components(tree) for line in _component_errors(file, kind, part))
         yield from (line for line in lines if line not in known)
 
 
@@ -183,7 +183,7 @@ def _suite_run_errors(params: Params) -> Iterator[str]:
             yield from _run_errors(params, run)
 
 
-def refuse(params: Params, run: Run) -> None:
+def check_run(params: Params, run: Run) -> None:
     """Raise ParamsError with all errors of a run and its upstream runs, one line each."""
     chain = with_upstream(params, [run])
     if errors := list(dict.fromkeys(line for each in chain for line in _run_errors(params, each))):
@@ -226,14 +226,16 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     except ParamsError as error:
         yield str(error)
         return
-    own, where = given(part), f"{kind} '{name}'"
+    own, where = given_options(part), f"{kind} '{name}'"
     errors = [line for key, value in own.items() for line in _option_errors(where, key, value, allowed)]
     errors += (
         f"{where}: missing option '{key}'; set it to {option.kind}"
         for key, option in allowed.items()
         if option.required and key not in own
     )
-    yield from (f"{file}: {message}" for message in errors or (message for message, _ in refusals(known[name], own)))
+    yield from (
+        f"{file}: {message}" for message in errors or (message for message, _ in constructor_errors(known[name], own))
+    )
 
 
 def _option_errors(where: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
@@ -247,7 +249,7 @@ OPTIMIZER_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "mi
 
 
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
-    """Yield the errors of `component.option: value`; the component must be in `present`, unless that is None."""
+    """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
     component, _, option = key.partition(".")
     specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
     if not option or "." in option:

@@ -33,7 +33,7 @@ TRAIN = (
 # The registry names all components. Those that a run uses are added to its key one by one, the others must not be.
 SKIPPED = frozenset({"daso.config.registry"})
 # Modules that cannot change a result of training: messages, paths, counts of cores and GPUs, clocks, checks that raise.
-NUMBERLESS = frozenset(
+RESULT_NEUTRAL = frozenset(
     f"daso.{name}"
     for name in (
         "errors",
@@ -66,7 +66,7 @@ def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
         if module not in SKIPPED:
             result.add(module)
             pending += imports_of(module, root)
-    return tuple(sorted(result - NUMBERLESS))
+    return tuple(sorted(result - RESULT_NEUTRAL))
 
 
 def imports_of(module: str, root: Path = ROOT) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def _executed_nodes(node: ast.AST) -> Iterator[ast.AST]:
         yield from _executed_nodes(child)
 
 
-def digest_of(modules: Iterable[str], root: Path = ROOT) -> str:
+def code_digest(modules: Iterable[str], root: Path = ROOT) -> str:
     """Return one digest of the names and the stripped source of all modules."""
     lines = (f"{module} {_facts(module, root)['digest']}" for module in sorted(modules))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -185,7 +185,7 @@ def check_code(config: Mapping[str, Any]) -> None:
     Code may change between the planning of a run and its start, hours later in a queue or on another machine.
     """
     modules = (spec.partition(":")[0] for spec in specs_of(config))
-    present = digest_of(closure([*TRAIN, *modules]))
+    present = code_digest(closure([*TRAIN, *modules]))
     if (planned := config.get("code")) != present:
         raise DasoError(
             f"{config['run']}: planned with code {planned}, but the code is now {present}; plan it again with "

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 def incompatibilities(
     learner: str,
-    makes: Collection[str],
+    provides: Collection[str],
     views: Collection[str],
     addons: Iterable[tuple[str, frozenset[str], frozenset[str]]],
     unlabeled_ratio: int,
@@ -19,7 +19,7 @@ def incompatibilities(
     """
     adjusted: dict[str, str] = {}
     for addon, needs, adjusts in addons:
-        if missing := needs - {"key", *makes}:
+        if missing := needs - {"key", *provides}:
             yield (
                 f"add-on '{addon}' reads {', '.join(sorted(missing))}, which learner '{learner}' does not produce; "
                 "choose another learner"

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from daso.config.code import closure
-from daso.config.feasibility import given, reasons_infeasible, unknown_classes
+from daso.config.feasibility import given_options, reasons_infeasible, unknown_classes
 from daso.config.paper_names import paper_methods, paper_name, same_method
-from daso.config.params import Params, Tree, did_you_mean, parts
+from daso.config.params import Params, Tree, components, did_you_mean
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, Source, TracedMethod, resolve, setting_config, stages_of, trace_options
 from daso.config.signature import ROOT, defaults, module_file, options, summary
-from daso.data.class_sizes import UNKNOWN
+from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.errors import ParamsError
 
 NO_SETTING = ("", "")
@@ -25,7 +25,7 @@ TAG = re.compile(r"# fidelity: ([a-z-]+)")
 Row = tuple[str, ...]
 
 
-def method_of(params: Params, name: str) -> str:
+def find_method(params: Params, name: str) -> str:
     """Return the name of a method given by its file name or the paper's name, `fixmatch+la+daso`, add-ons in any order.
 
     A plus that ends a name, as in `crest+`, belongs to it. Raises ParamsError if no method or several have the name.
@@ -44,7 +44,7 @@ def method_of(params: Params, name: str) -> str:
     raise ParamsError(f"{params.root}/methods: unknown method '{name}'{hint}")
 
 
-def place_of(params: Params, setting: str) -> tuple[str, str]:
+def split_setting(params: Params, setting: str) -> tuple[str, str]:
     """Split `<dataset>/<setting>` into both names; raise ParamsError if it is unknown."""
     known = [f"{name}/{each}" for name, tree in params.datasets.items() for each in tree["settings"]]
     if setting not in known:
@@ -57,7 +57,7 @@ def place_of(params: Params, setting: str) -> tuple[str, str]:
 
 def incompatibilities(params: Params, method: str, protocol: str, setting: str) -> list[str]:
     """Return the reasons why a method cannot be trained in a <dataset>/<setting>, one line each."""
-    run = Run(*place_of(params, setting), protocol, method, 0)
+    run = Run(*split_setting(params, setting), protocol, method, 0)
     return list(reasons_infeasible(params, run, resolve(params, run)))
 
 
@@ -68,17 +68,19 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     """
     if protocol not in params.protocols:
         raise ParamsError(f"{params.root}: unknown protocol '{protocol}'{did_you_mean(protocol, params.protocols)}")
-    traced = trace_options(params, Run(*(place_of(params, setting) if setting else NO_SETTING), protocol, method, 0))
+    traced = trace_options(
+        params, Run(*(split_setting(params, setting) if setting else NO_SETTING), protocol, method, 0)
+    )
     tree, file = params.methods[method], params.file("method", method)
     base = params.file("method", tree.get("of", method))
     rows: list[Row] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
-    for kind, part in parts(traced.method):
+    for kind, part in components(traced.method):
         rows += _component_rows(kind, part, traced.sources, Source(base))
     rows += _protocol_rows(params, traced, protocol, Source(base))
     rows += _stage_rows(traced, params.protocols[protocol]["steps"])
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
     rows += [("",), (f"differences from the paper ({FIDELITY}): {', '.join(_fidelity_tags(traced.method)) or 'none'}",)]
-    return aligned(rows)
+    return align_columns(rows)
 
 
 def _component_rows(kind: str, part: Tree, sources: Mapping[str, Source], default: Source) -> Iterator[Row]:
@@ -92,7 +94,7 @@ def _component_rows(kind: str, part: Tree, sources: Mapping[str, Source], defaul
     comments = _comments(default.file)
     comment = next((text for path, text in comments.items() if path in ((name,), (name, "name"))), "")
     yield (f"{kind} {name}: {summary(spec)} ({module}){comment}",)
-    own, rest = given(part), defaults(spec)
+    own, rest = given_options(part), defaults(spec)
     for option in options(spec):
         key = f"{name}.{option}"
         if option in own:
@@ -139,7 +141,7 @@ def _row(key: str, value: object, source: Source) -> Row:
 
 def _setting_rows(params: Params, setting: str) -> Iterator[Row]:
     """Yield the values of a <dataset>/<setting>."""
-    dataset, name = place_of(params, setting)
+    dataset, name = split_setting(params, setting)
     tree, file = setting_config(params, dataset, name), params.file("dataset", dataset)
     yield from (("",), (f"setting {setting}: {params.datasets[dataset]['title']}",))
     own = params.datasets[dataset]["settings"][name]
@@ -147,7 +149,7 @@ def _setting_rows(params: Params, setting: str) -> Iterator[Row]:
         if key != "name":
             yield f"setting.{key}", format_value(value), file if key in own else "default"
     if unknown_classes(tree):
-        yield (UNKNOWN,)
+        yield (UNKNOWN_CLASSES_NOTE,)
 
 
 def _where_rows(params: Params, method: str) -> Iterator[Row]:
@@ -167,7 +169,7 @@ def _where_rows(params: Params, method: str) -> Iterator[Row]:
 
 def _fidelity_tags(method: Tree) -> list[str]:
     """Return the differences from the paper that are marked in the code of the components and of what they import."""
-    entries = [KINDS[kind][part["name"]].partition(":")[0] for kind, part in parts(method)]
+    entries = [KINDS[kind][part["name"]].partition(":")[0] for kind, part in components(method)]
     files = (
         module_file(name)
         for name in closure(entries)
@@ -209,7 +211,7 @@ def format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def aligned(rows: Sequence[Row]) -> str:
+def align_columns(rows: Sequence[Row]) -> str:
     """Format rows of cells as lines with aligned columns; the only cell of a row may have any width."""
     widths: dict[int, int] = {}
     for row in rows:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import cast
 
 from daso.config.compatibility import incompatibilities, no_unlabeled
-from daso.config.params import Params, Tree, parts
+from daso.config.params import Params, Tree, components
 from daso.config.registry import ADDONS, KINDS, LEARNERS
 from daso.config.resolve import Run
-from daso.config.signature import attribute, refusals
+from daso.config.signature import attribute, constructor_errors
 from daso.data.class_sizes import class_sizes, setting_kind
 from daso.errors import ParamsError
 
@@ -24,7 +24,7 @@ def known_env(config: Tree) -> dict[str, object]:
     """
     classes, setting, protocol = config["dataset"]["num_classes"], config["setting"], config["protocol"]
     known = {"num_classes": classes, "batch_size": protocol["batch_size"], "steps": protocol["steps"]}
-    images = sizes(setting, classes)
+    images = setting_sizes(setting, classes)
     if "counts" in images:
         known["drawn_counts"] = images["counts"]
     if "split" in config["plan"]:  # the plan removes images, or adds pseudo-labeled ones
@@ -32,7 +32,7 @@ def known_env(config: Tree) -> dict[str, object]:
     return {**known, **images}
 
 
-def sizes(setting: Tree, classes: int) -> dict[str, object]:
+def setting_sizes(setting: Tree, classes: int) -> dict[str, object]:
     """Return the labeled and unlabeled images of a setting, in total and by rank, as fields of `records.Env`."""
     counts, tail = class_sizes(setting, classes)
     labeled = {} if counts is None else {"counts": counts, "labeled": sum(counts)}
@@ -46,14 +46,14 @@ def unknown_classes(setting: Tree) -> bool:
     return setting_kind(setting) == "others"
 
 
-def given(part: Tree) -> Tree:
+def given_options(part: Tree) -> Tree:
     """Return the options that are given for a component."""
     return {key: value for key, value in part.items() if key != "name"}
 
 
 def unlabeled_views(learner: Tree) -> tuple[str, ...]:
     """Return the views of unlabeled images that a learner uses."""
-    views = attribute(LEARNERS[learner["name"]], "views", {**given(learner), "Views": dict})
+    views = attribute(LEARNERS[learner["name"]], "views", {**given_options(learner), "Views": dict})
     return cast(dict[str, tuple[str, ...]], views)["u"]
 
 
@@ -73,8 +73,8 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     if method["unlabeled_ratio"] and env.get("unlabeled") == 0:
         yield f"{params.file('dataset', run.dataset)}: settings.{run.setting}: {no_unlabeled(run.method)}"
         return
-    for kind, part in parts(method):
-        for message, read in refusals(KINDS[kind][part["name"]], given(part), env=env):
+    for kind, part in components(method):
+        for message, read in constructor_errors(KINDS[kind][part["name"]], given_options(part), env=env):
             setting = f"{run.dataset}/{run.setting}: " if any(name.startswith("env.") for name in read) else ""
             keys = {f"{part['name']}.{option}" for option in read}
             if keys & own.get("change", {}).keys():
@@ -88,17 +88,19 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
 def _incompatibilities(method: Tree) -> Iterator[str]:
     """Yield the incompatibilities of a method's components that are visible in their source."""
     learner, spec = method["learner"], LEARNERS[method["learner"]["name"]]
-    makes = cast(frozenset[str], attribute(spec, "makes", given(learner)))
+    provides = cast(frozenset[str], attribute(spec, "provides", given_options(learner)))
     addons = [
         (ADDONS[addon["name"]].split(":")[1], _known_attribute(addon, "needs"), _known_attribute(addon, "adjusts"))
         for addon in method["addons"]
     ]
-    yield from incompatibilities(spec.split(":")[1], makes, unlabeled_views(learner), addons, method["unlabeled_ratio"])
+    yield from incompatibilities(
+        spec.split(":")[1], provides, unlabeled_views(learner), addons, method["unlabeled_ratio"]
+    )
 
 
 def _known_attribute(addon: Tree, name: str) -> frozenset[str]:
     """Return an attribute of an add-on, empty if only the built object has it; `build` checks that one."""
     try:
-        return cast(frozenset[str], attribute(ADDONS[addon["name"]], name, given(addon), default=frozenset()))
+        return cast(frozenset[str], attribute(ADDONS[addon["name"]], name, given_options(addon), default=frozenset()))
     except ParamsError:
         return frozenset()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from daso.config.explain import Row, aligned
-from daso.config.feasibility import sizes, unknown_classes
-from daso.config.params import Params, Tree, did_you_mean, parts
+from daso.config.explain import Row, align_columns
+from daso.config.feasibility import setting_sizes, unknown_classes
+from daso.config.params import Params, Tree, components, did_you_mean
 from daso.config.resolve import runs, with_upstream
-from daso.data.class_sizes import UNKNOWN, setting_kind
+from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind
 from daso.errors import ParamsError
 
 
@@ -16,12 +16,12 @@ def inventory(params: Params, kind: str) -> str:
     """Return one line for each entry of a kind; raise ParamsError if the kind is unknown."""
     if kind not in KINDS:
         raise ParamsError(f"list: unknown kind '{kind}'{did_you_mean(kind, KINDS)}")
-    return aligned(list(KINDS[kind](params)))
+    return align_columns(list(KINDS[kind](params)))
 
 
 def _methods(params: Params) -> Iterator[Row]:
     for name, tree in params.methods.items():
-        yield name, " + ".join(part["name"] for _, part in parts(tree)), tree["title"]
+        yield name, " + ".join(part["name"] for _, part in components(tree)), tree["title"]
 
 
 def _datasets(params: Params) -> Iterator[Row]:
@@ -42,14 +42,14 @@ def describe_setting(setting: Tree, classes: int) -> Row:
     """Describe the labeled and the unlabeled images of a setting and their imbalance in words."""
     if "labeled" in setting:
         return f"labeled: {100 * setting['labeled']:g} % of each class, natural class sizes", "unlabeled: the rest"
-    images = sizes(setting, classes)
+    images = setting_sizes(setting, classes)
     if setting_kind(setting) == "share":
         labeled = f"labeled: {_class_sizes(images['counts'])} (gamma {setting['gamma']:g})"
         rest = f"the other {100 - 100 * setting['share']:g} % of each class"
         return labeled, f"unlabeled: {_class_sizes(images['unlabeled_counts'])}, {rest}"
     labeled = f"labeled: {_class_sizes(images['counts'])} (gamma {setting['gamma_l']:g})"
     if unknown_classes(setting):
-        return labeled, f"unlabeled: all; {UNKNOWN}"
+        return labeled, f"unlabeled: all; {UNKNOWN_CLASSES_NOTE}"
     if setting_kind(setting) == "whole":
         return labeled, "unlabeled: all images that are not held out, including the labeled ones"
     order = ", reversed" if setting.get("reversed") else ""

@@ -13,13 +13,13 @@ from functools import cached_property
 from pathlib import Path
 
 from daso import paths
-from daso.config.code import TRAIN, closure, digest_of
+from daso.config.code import TRAIN, closure, code_digest
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
 from daso.config.signature import ROOT
 from daso.data.files import digest
-from daso.data.folder_digest import listing, place
+from daso.data.folder_digest import digest_folder, source_path
 from daso.engine import journal
 from daso.errors import DataError, ParamsError
 
@@ -35,12 +35,12 @@ ENTRIES = {
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
 REPORT_FILES = ("reports/templates", "reports/paper")
-MEASURED = "reports/measured"
+ARCHIVE = "reports/measured"
 PLANS = "journal/plans"  # expected cost of the runs of each suite
 # Options of an image folder that change no image.
 LOCATION_OPTIONS = ("path", "override", "skip_unreadable")
 # Options of a protocol that change no result.
-IMMATERIAL = ("checkpoint_every",)
+NOT_IN_KEY = ("checkpoint_every",)
 
 
 class Keys:
@@ -83,7 +83,7 @@ class Keys:
         if run not in self._trained:
             config = self._config(run)
             specs = specs_of(config)
-            material = {name: value for name, value in config["protocol"].items() if name not in IMMATERIAL}
+            material = {name: value for name, value in config["protocol"].items() if name not in NOT_IN_KEY}
             config = {**config, "protocol": material}
             derived = "split" in config["plan"]
             split = self.derived(run) if derived else self.split(run.dataset, run.setting, run.seed)
@@ -127,8 +127,8 @@ class Keys:
         if source["kind"] != "image_folder":
             return ()
         if dataset not in self._listings:
-            path = Path(place(source)).expanduser()
-            present = listing(path)
+            path = Path(source_path(source)).expanduser()
+            present = digest_folder(path)
             if present is None and (name := source.get("override")) and os.environ.get(name):
                 raise DataError(f"{path}: missing, but {name} points to it; correct or unset {name}")
             self._listings[dataset] = (
@@ -146,13 +146,13 @@ class Keys:
 
     def _code_of(self, stage: str, specs: tuple[str, ...]) -> str:
         if (stage, *specs) not in self._code:
-            self._code[(stage, *specs)] = digest_of(self.modules(stage, specs), self.root)
+            self._code[(stage, *specs)] = code_digest(self.modules(stage, specs), self.root)
         return self._code[(stage, *specs)]
 
     @cached_property
     def _report_files(self) -> list[list[str]]:
         project = self.params.root.parent
-        folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / MEASURED)]
+        folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE)]
         files = [(root, path) for root, folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
         return [
             [path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for root, path in files

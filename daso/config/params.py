@@ -120,7 +120,7 @@ def _expand_ablation(own: Tree, base: Tree) -> Tree:
     return tree
 
 
-def parts(method: Tree) -> list[tuple[str, Tree]]:
+def components(method: Tree) -> list[tuple[str, Tree]]:
     """Return the components of a method with their kinds, the learner first."""
     plan = [("plan", method["plan"])] if "plan" in method else []
     return [("learner", method["learner"]), *(("add-on", addon) for addon in method.get("addons", [])), *plan]
@@ -135,7 +135,7 @@ def set_option(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
     if name == "optimizer":
         blocks = [optimizer] if "optimizer" in method else []
     else:
-        blocks = [component for _, component in parts(method) if component["name"] == name]
+        blocks = [component for _, component in components(method) if component["name"] == name]
     for block in blocks:
         block[option] = value
     return bool(blocks)

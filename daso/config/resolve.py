@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from daso.config.params import Params, Tree, did_you_mean, parts, set_option
+from daso.config.params import Params, Tree, components, did_you_mean, set_option
 from daso.config.registry import PLANS, load
 from daso.data.files import digest
 from daso.errors import ParamsError
@@ -209,7 +209,7 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     method_source = Source(params.file("method", method.get("of", run.recipe)))
     protocol_source = Source(params.file("protocol", run.protocol))
     sources = {f"optimizer.{key}": method_source if key in own else protocol_source for key in optimizer}
-    sources |= {f"{part['name']}.{key}": method_source for _, part in parts(method) for key in part}
+    sources |= {f"{part['name']}.{key}": method_source for _, part in components(method) for key in part}
 
     def apply(changes: Mapping[str, Any], source: Source) -> None:
         sources.update({key: source for key, value in changes.items() if set_option(key, value, method, optimizer)})

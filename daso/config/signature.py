@@ -98,7 +98,7 @@ def summary(spec: str, root: Path | None = None) -> str:
     return (ast.get_docstring(node) or "").partition("\n")[0]
 
 
-def refusals(
+def constructor_errors(
     spec: str, given: Mapping[str, object], root: Path | None = None, env: Mapping[str, object] | None = None
 ) -> list[tuple[str, set[str]]]:
     """Return the errors that the constructor of "module:Class" would raise for these options, without calling it.

@@ -39,8 +39,8 @@ class BundledRun(NamedTuple):
     """Run of a bundle: its configuration and the paths of its inputs."""
 
     config: dict[str, Any]
-    drawn: Path  # the drawn split
-    reads: dict[str, Path]  # see `paths.input_files`; outputs of another run of the bundle may be missing still
+    drawn_split: Path  # the drawn split
+    inputs: dict[str, Path]  # see `paths.input_files`; outputs of another run of the bundle may be missing still
     store: Path
 
 
@@ -82,7 +82,7 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
 
 def read_bundle(folder: Path) -> list[BundledRun]:
     """Read the runs of a bundle, sorted by id; raises DataError if it is not one or a file is missing or differs."""
-    files = contents(folder)["files"]
+    files = read_contents(folder)["files"]
     for name, digest in files.items():
         path = folder / name
         if not path.is_file():
@@ -93,7 +93,7 @@ def read_bundle(folder: Path) -> list[BundledRun]:
     return [_bundled(folder, config) for config in configs]
 
 
-def contents(folder: Path) -> dict[str, Any]:
+def read_contents(folder: Path) -> dict[str, Any]:
     """Read the commit and the digest of each file of a bundle; raises DataError if it is not a bundle."""
     if not (folder / CONTENTS).exists():
         raise DataError(f"{folder}: not a bundle (no {CONTENTS}); create one with `python -m daso bundle <run ids>`")
@@ -103,23 +103,23 @@ def contents(folder: Path) -> dict[str, Any]:
     return tree
 
 
-def other_files(run: FinishedRun, reads: Mapping[str, Path]) -> list[str]:
+def mismatched_inputs(run: FinishedRun, inputs: Mapping[str, Path]) -> list[str]:
     """Return a line for each input file in `reads` that differs from the one a finished run was trained with."""
     trained = run.result.get("provenance", {})
-    digests = {"split": load_split(reads["split"]).sha256}
-    digests |= {name: file_digest(path, "sha256") for name, path in reads.items() if name != "split"}
+    digests = {"split": load_split(inputs["split"]).sha256}
+    digests |= {name: file_digest(path, "sha256") for name, path in inputs.items() if name != "split"}
     trained_with = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
     return [
         f"{run.folder}: trained with another {name} than {path}; it comes from another source or belongs to another run"
-        for name, path in reads.items()
+        for name, path in inputs.items()
         if digests[name] != trained_with.get(name)
     ]
 
 
 def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
     run = config["run"]
-    reads = {name: folder / path for name, path in paths.input_files(run, config["plan"]).items()}
-    return BundledRun(config, folder / paths.drawn_split(run), reads, folder / paths.store(run))
+    inputs = {name: folder / path for name, path in paths.input_files(run, config["plan"]).items()}
+    return BundledRun(config, folder / paths.drawn_split(run), inputs, folder / paths.store(run))
 
 
 def _missing(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
@@ -131,8 +131,8 @@ def _packed_inputs(config: Config, configs: Iterable[Config]) -> dict[str, Path]
     """Return the inputs of a run, except those that it or another of these runs produces during training."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
     produced = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
-    reads = {"drawn": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
-    return {name: path for name, path in reads.items() if name not in produced}
+    inputs = {"drawn": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
+    return {name: path for name, path in inputs.items() if name not in produced}
 
 
 def _dataset_and_split(config: Config) -> tuple[str, str]:

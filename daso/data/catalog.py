@@ -13,7 +13,7 @@ import numpy as np
 
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
-from daso.data.folder_digest import listing, place
+from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
 from daso.data.store import Store, Writer
 from daso.data.validate import Number, schema_error
@@ -148,7 +148,7 @@ def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Sourc
     and an archive must have the official checksum.
     """
     source = config["source"]
-    official, where, urls, path = OFFICIAL[source["kind"]], place(source), source["urls"], None
+    official, where, urls, path = OFFICIAL[source["kind"]], source_path(source), source["urls"], None
     if where and "://" in where:
         urls = [where, *urls]
     elif where:
@@ -211,8 +211,8 @@ def pixel_digest(parts: Parts) -> str:
 def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
     """Load the user's own images, a folder or a zip; the environment variable `override` may name another path."""
     source = config["source"]
-    path = Path(place(source)).expanduser()
-    listed = listing(path)  # before reading, so that a change during reading is noticed next time
+    path = Path(source_path(source)).expanduser()
+    listed = digest_folder(path)  # before reading, so that a change during reading is noticed next time
     folder = read_image_folder(
         path,
         config["image_size"],

@@ -9,7 +9,7 @@ from typing import Any
 
 Counts = tuple[int, ...]
 # Printed for settings whose unlabeled images may be of any class.
-UNKNOWN = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
+UNKNOWN_CLASSES_NOTE = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
 
 
 def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:

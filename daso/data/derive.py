@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daso.data.expansion import select, shares
+from daso.data.expansion import sampling_rates, select_pseudo_labels
 from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
@@ -62,7 +62,7 @@ def expand(split: Split, counts: Sequence[int], logits: NDArray[np.float32], exp
         raise DataError(
             f"{len(logits)} predictions for {len(split.unlabeled)} unlabeled images; train the upstream run again"
         )
-    chosen, pseudo_labels = select(logits, shares(counts, exponent))
+    chosen, pseudo_labels = select_pseudo_labels(logits, sampling_rates(counts, exponent))
     labeled = np.concatenate([split.labeled, split.unlabeled[chosen]])
     return split._replace(labeled=labeled, pseudo_labeled=pseudo_labels)
 

@@ -13,7 +13,7 @@ from daso.records import IntArray
 FloatArray = NDArray[np.float64]
 
 
-def shares(counts: Sequence[int], exponent: float) -> FloatArray:
+def sampling_rates(counts: Sequence[int], exponent: float) -> FloatArray:
     """Return the share of each class's pseudo-labels to add, (K,): mu of rank r is (N_(K-1-r) / N_0) ** exponent.
 
     `counts` (K,) are the initial labeled images by class. Classes are ranked from many to few (ties: lower class
@@ -29,7 +29,7 @@ def shares(counts: Sequence[int], exponent: float) -> FloatArray:
     return rates
 
 
-def select(logits: NDArray[np.float32], rates: FloatArray) -> tuple[IntArray, IntArray]:
+def select_pseudo_labels(logits: NDArray[np.float32], rates: FloatArray) -> tuple[IntArray, IntArray]:
     """Select the most confident floor(mu_k n_k) of the n_k images with pseudo-label k; ties: the first image.
 
     `logits` (M, K) of all unlabeled images, `rates` mu (K,). Returns positions (n,) among the M images and their

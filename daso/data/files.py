@@ -18,7 +18,7 @@ from daso.errors import DataError
 from daso.paths import create_hint, rebuild_hint
 
 CHECKSUM = "sha256"  # the field that holds the checksum of all other fields
-LARGEST = 2**28  # bytes of a JSON file; the split of a million images takes 2**23
+MAX_JSON_BYTES = 2**28  # bytes of a JSON file; the split of a million images takes 2**23
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     partial = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(partial) as file:
+        with _open_exclusive(partial) as file:
             try:
                 yield file
                 file.flush()
@@ -65,7 +65,7 @@ def _reason(error: OSError) -> str:
     return error.strerror or f"{os.strerror(errno.ENOSPC)}? {error}"
 
 
-def _alone(partial: Path) -> IO[bytes]:
+def _open_exclusive(partial: Path) -> IO[bytes]:
     """Open an empty file for writing, locked; wait while another process writes it."""
     while True:
         file = partial.open("ab")
@@ -130,7 +130,7 @@ def read_json(path: Path, what: str, fix: str = "") -> dict[str, Any]:
     """
     fix = fix or rebuild_hint(path)
     try:
-        tree = json.loads(read_file(path, LARGEST))
+        tree = json.loads(read_file(path, MAX_JSON_BYTES))
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing {what}; {create_hint(path)}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -157,14 +157,14 @@ def _message(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def canonical(tree: object) -> str:
+def canonical_json(tree: object) -> str:
     """Return JSON with sorted keys and no blanks: equal text means equal values."""
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(tree: object) -> str:
     """Return the SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical(tree).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(tree).encode()).hexdigest()
 
 
 def file_digest(path: Path, algorithm: str) -> str:
@@ -173,7 +173,7 @@ def file_digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-def pretty(tree: Mapping[str, Any]) -> bytes:
+def format_json(tree: Mapping[str, Any]) -> bytes:
     """Encode as indented JSON with sorted keys."""
     return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
@@ -181,4 +181,4 @@ def pretty(tree: Mapping[str, Any]) -> bytes:
 def checksummed(tree: Mapping[str, Any], field: str = CHECKSUM) -> bytes:
     """Encode as indented JSON with a checksum over the other fields in `field`, which `read_checksummed` verifies."""
     rest = {name: value for name, value in tree.items() if name != field}
-    return pretty({**rest, field: digest(rest)})
+    return format_json({**rest, field: digest(rest)})

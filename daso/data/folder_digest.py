@@ -38,12 +38,12 @@ class SortedFiles(NamedTuple):
     skipped: dict[str, Counter[str]]  # part or unread folder -> reason -> number of files
 
 
-def place(source: Mapping[str, Any]) -> str:
+def source_path(source: Mapping[str, Any]) -> str:
     """Return the path of a source: the environment variable `override` if set, else `path`; empty without both."""
     return os.environ.get(source.get("override", ""), "") or str(source.get("path", ""))
 
 
-def listing(path: Path) -> str | None:
+def digest_folder(path: Path) -> str | None:
     """Digest the names and sizes of a folder's images, for a zip also their CRCs; None if the path does not exist.
 
     Only files that are read as images count, by names that begin with train/ or test/, so neither the folder's path nor

@@ -17,9 +17,9 @@ from daso.paths import rebuild_hint
 if TYPE_CHECKING:  # numpy is imported only where an array is read
     from numpy.typing import NDArray
 
-RESULT = "train.json"  # written last, with the digests of the other files
+RESULT_FILE = "train.json"  # written last, with the digests of the other files
 SCHEMA = {"key": str, "files": dict}
-FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
+RUN_FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
 
 
 class FinishedRun(NamedTuple):
@@ -59,7 +59,7 @@ class FinishedRun(NamedTuple):
             raise DataError(f"{path}: {' or '.join(names)} is not numeric; {rebuild_hint(path)}")
         return arrays
 
-    def held(self) -> list[str]:
+    def array_names(self) -> list[str]:
         """List the names of all arrays of `predictions.npz`; raises DataError if the file is missing or damaged."""
         import numpy as np
 
@@ -78,13 +78,15 @@ class FinishedRun(NamedTuple):
         except OSError as error:
             raise DataError(f"{path}: not readable ({error.strerror}); {rebuild_hint(path)}") from error
         if hashlib.sha256(content).hexdigest() != self.result.get("files", {}).get(name):
-            raise DataError(f"{path}: damaged or of another run: checksum differs from {RESULT}; {rebuild_hint(path)}")
+            raise DataError(
+                f"{path}: damaged or of another run: checksum differs from {RESULT_FILE}; {rebuild_hint(path)}"
+            )
         return content
 
 
 def load_finished_run(folder: Path, key: str | None = None, name: str | None = None) -> FinishedRun:
     """Load the finished run of a folder; raises DataError if it is missing or has another key or name."""
-    path = folder / RESULT
+    path = folder / RESULT_FILE
     run = FinishedRun(folder, read_checksummed(path, "result of a run"))
     if mismatch := schema_error(run.result, SCHEMA):
         raise DataError(f"{path}: not the result of a run ({mismatch}); {rebuild_hint(path)}")

@@ -8,7 +8,7 @@ from torch import Tensor
 from daso.draw import Draw
 
 
-class Rows:
+class RowSampler:
     """Endless stream of independent permutations of 0..n-1, one per epoch, cut into batches.
 
     Batches cross epoch boundaries, so all are full. Any steps can be requested in any order; for consecutive requests

@@ -10,7 +10,7 @@ import numpy as np
 
 from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
-from daso.data.files import CHECKSUM, atomic_write, canonical, digest, read_checksummed
+from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
 from daso.data.store import Store
 from daso.data.validate import COUNT, Number, OneOf, schema_error
 from daso.errors import DataError
@@ -25,7 +25,7 @@ SCHEMA = {
     **{"counts": {name: [COUNT] for name in PARTS}, **{name: [ROW] for name in PARTS}},
 }
 TAIL_SCHEMA = {"name": str, "n1": Number(1, whole=True), "gamma_l": Number(1)}
-CONFIG = {
+CONFIG_SCHEMA = {
     **{**HEAD_SCHEMA, "num_classes": Number(2, whole=True), "holdout": COUNT, "class_order": str},
     "setting": OneOf(
         (
@@ -130,7 +130,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
     if len(split.pseudo_labeled):
         tree["guessed"] = split.pseudo_labeled.tolist()
     tree[CHECKSUM] = digest(tree)
-    lines = ",\n".join(f'"{name}": {canonical(tree[name])}' for name in sorted(tree))
+    lines = ",\n".join(f'"{name}": {canonical_json(tree[name])}' for name in sorted(tree))
     with atomic_write(out) as file:
         file.write(f"{{\n{lines}\n}}\n".encode())
     return load_split(out)

@@ -52,7 +52,7 @@ class Store:
         """Return the labels (n,) of a part, -1 where unknown; read-only."""
         return self.labels_by_part[part]
 
-    def mapped(self, part: str) -> bool:
+    def is_mapped(self, part: str) -> bool:
         """Return True if a part's images are a memory-mapped array, from which single rows can be read."""
         return (self.folder / f"{part}_images.npy").exists()
 
@@ -66,14 +66,14 @@ class Store:
         if index is not None and index.size and not 0 <= index.min() <= index.max() < total:
             outside = index.min() if index.min() < 0 else index.max()
             raise DataError(f"{self.folder}: {part} row {outside} is out of range, the part has {total} images")
-        if self.mapped(part):
+        if self.is_mapped(part):
             images: ImageArray = _open_array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
             return images if index is None else images[index]
         return self._decoded(part, np.arange(total) if index is None else index)
 
-    def present(self, part: str) -> IntArray:
+    def available_rows(self, part: str) -> IntArray:
         """Return the rows (m,) of a part whose images are present, ascending: all, except in a bundle."""
-        if self.mapped(part):
+        if self.is_mapped(part):
             return np.arange(self.parts[part]["images"], dtype=np.int64)
         with _open_zip(self.folder / f"{part}.zip") as archive:
             return np.array(sorted(int(Path(name).stem) for name in archive.namelist()), dtype=np.int64)
@@ -214,7 +214,7 @@ def verify_store(folder: Path) -> Store:
     The zips of a bundle are skipped: `bundle.read_bundle` checks their digests.
     """
     store = load_store(folder)
-    for part in filter(store.mapped, store.parts):
+    for part in filter(store.is_mapped, store.parts):
         path, expected = folder / f"{part}_images.npy", store.parts[part]["images_sha256"]
         if (actual := _sha256(np.ascontiguousarray(store.images(part)))) != expected:
             raise DataError(
@@ -263,7 +263,7 @@ def _load_labels(folder: Path, part: str, record: Mapping[str, Any]) -> IntArray
 
 def _check_images(store: Store, part: str) -> None:
     """Raise DataError unless a part's images are present, with the shape in the manifest."""
-    if store.mapped(part):
+    if store.is_mapped(part):
         store.images(part)
     elif not (store.folder / f"{part}.zip").exists():
         raise DataError(f"{store.folder}/{part}_images.npy: missing; {_rebuild_hint(store.folder)}")

@@ -34,7 +34,7 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
     go to the commonest wrong class and to the two commonest, both None where no true label is known; "similarity": see
     `class_similarity`; "tsne": see `_tsne_sample`.
     """
-    saved = run.held()
+    saved = run.array_names()
     if "final_counts" not in saved:
         return None
     names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]

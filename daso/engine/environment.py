@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 
-from daso.engine.gpus import CUDNN, cudnn_option, devices, driver, fix, number, supports
+from daso.engine.gpus import CUDNN, cudnn_option, devices, driver, fix, integer_variable, supports
 from daso.errors import DasoError
 from daso.machine import processor
 from daso.models.network import Precision
@@ -42,7 +42,7 @@ def choose_device(name: str) -> torch.device:
     # No code here reads uninitialized memory, and filling it costs a tenth of the time of a small step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if name == "auto":
-        name = "cuda" if devices() or (number("DASO_GPUS") != 0 and _usable()) else "cpu"
+        name = "cuda" if devices() or (integer_variable("DASO_GPUS") != 0 and _usable()) else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -160,7 +160,7 @@ def peak_memory(device: torch.device) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
-def commit() -> str:
+def code_commit() -> str:
     """Return the commit of the code, with `-dirty` if a file is changed or new; without a repository, `DASO_COMMIT`.
 
     Without either, return "unknown" and log the reason that Git gives.
@@ -195,7 +195,7 @@ def describe(device: torch.device) -> dict[str, Any]:
             versions[package] = "absent"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
-        "commit": commit(),
+        "commit": code_commit(),
         "versions": versions,
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),

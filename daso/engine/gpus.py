@@ -28,7 +28,7 @@ class Gpu(NamedTuple):
     bf16: bool
 
 
-def number(name: str) -> int | None:
+def integer_variable(name: str) -> int | None:
     """Return an environment variable as an integer, None if unset or empty; raises DasoError for other text."""
     text = os.environ.get(name) or None
     if text is not None and not (text.isdecimal() and len(text) <= 4):
@@ -36,9 +36,9 @@ def number(name: str) -> int | None:
     return None if text is None else int(text)
 
 
-def slots() -> int:
+def slots_per_gpu() -> int:
     """Return how many runs may share one GPU: DASO_SLOTS, by default one."""
-    return number("DASO_SLOTS") or 1
+    return integer_variable("DASO_SLOTS") or 1
 
 
 def cudnn_option(option: str | None = None) -> str | None:
@@ -57,7 +57,7 @@ def devices() -> list[str]:
     Variables"), else those of the Slurm step or job, else all of the machine; DASO_GPUS limits their number, and 0
     hides all. Raises DasoError if DASO_GPUS is above the number of GPUs of the machine.
     """
-    limit, visible = number("DASO_GPUS"), os.environ.get("CUDA_VISIBLE_DEVICES")
+    limit, visible = integer_variable("DASO_GPUS"), os.environ.get("CUDA_VISIBLE_DEVICES")
     if limit == 0:
         return []
     if visible is not None:  # NoDevFiles, which Slurm writes for no GPU, is an invalid entry
@@ -95,7 +95,7 @@ def _count_gpus() -> int:
     return sum(node.name[6:].isdecimal() for node in (SYSTEM / "dev").glob("nvidia[0-9]*"))
 
 
-def gpu(name: str) -> Gpu | None:
+def query_gpu(name: str) -> Gpu | None:
     """Return the GPU of an index or UUID by nvidia-smi, None if nvidia-smi does not list it, such as a MIG device."""
     query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader", f"--id={name}"]
     try:

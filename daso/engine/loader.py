@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from daso.augment.packed import Normalize
-from daso.augment.randaugment import ship
+from daso.augment.randaugment import copy_async
 from daso.augment.views import Augmentation
-from daso.data.sampler import Rows
+from daso.data.sampler import RowSampler
 from daso.draw import Draw
 from daso.engine.resident import Pool, Resident
 from daso.engine.stopwatch import Stopwatch
@@ -20,7 +20,7 @@ from daso.methods.base import Views
 from daso.records import Batch
 
 # Steps of a chunk: few enough for the cache of a CPU, many enough to hide the kernel launches of a GPU.
-CHUNK = {"cpu": 8, "cuda": 64}
+CHUNK_STEPS = {"cpu": 8, "cuda": 64}
 MAX_CHUNK_BYTES = 2**28  # of a chunk's images
 AHEAD = 2  # chunks that the host may be ahead of a GPU; this bounds the memory of queued chunks
 
@@ -70,12 +70,14 @@ class Loader:
         self.stopwatch = stopwatch or Stopwatch(device)
         self.seed: int = config["draw_seed"]
         batch_size, dataset = config["protocol"]["batch_size"], config["dataset"]
-        self.x_rows = Rows(self.seed, "rows/x", len(data.labeled), batch_size)
-        self.u_rows = Rows(self.seed, "rows/u", len(data.unlabeled), batch_size * config["method"]["unlabeled_ratio"])
+        self.x_rows = RowSampler(self.seed, "rows/x", len(data.labeled), batch_size)
+        self.u_rows = RowSampler(
+            self.seed, "rows/u", len(data.unlabeled), batch_size * config["method"]["unlabeled_ratio"]
+        )
         self.augmentation = Augmentation(size=dataset["image_size"], operations=views.operations, **dataset["augment"])
         images = batch_size * (len(views.x) + len(views.u) * config["method"]["unlabeled_ratio"])  # of a step
         steps_that_fit = MAX_CHUNK_BYTES // max(1, 4 * 3 * self.augmentation.side**2 * images)
-        self.chunk = chunk or max(1, min(CHUNK[device.type], steps_that_fit))
+        self.chunk = chunk or max(1, min(CHUNK_STEPS[device.type], steps_that_fit))
         self.channel_axis = -1 if layout == torch.channels_last else -3  # in memory
         self.normalize = Normalize(dataset["mean"], dataset["std"], channels_last=self.channel_axis == -1).to(device)
         self.side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
@@ -127,10 +129,10 @@ class Loader:
         with self.stopwatch.measure("augmentation"):
             x_index, x = self._render_part("x", self.data.labeled, self.x_rows, self.views.x, t)
             u_index, u = self._render_part("u", self.data.unlabeled, self.u_rows, self.views.u, t)
-            return Chunk(ship(t, self.device), x, self.data.labeled.labels[x_index], x_index, u, u_index)
+            return Chunk(copy_async(t, self.device), x, self.data.labeled.labels[x_index], x_index, u, u_index)
 
     def _render_part(
-        self, part: str, pool: Pool, sampler: Rows, views: tuple[str, ...], t: Tensor
+        self, part: str, pool: Pool, sampler: RowSampler, views: tuple[str, ...], t: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return rows (T, n) and, by view, normalised images of a part of the batches: x (labeled) or u (unlabeled)."""
         if not views:
@@ -144,4 +146,4 @@ class Loader:
         }
         packed = ((view, render[view.rstrip("2")](images, Draw(self.seed, f"{part}/{view}", t))) for view in views)
         normalized = {view: self.normalize(images).movedim(-3, self.channel_axis) for view, images in packed}
-        return ship(rows, self.device), normalized
+        return copy_async(rows, self.device), normalized

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
-from daso.engine.gpus import devices, number, slots
+from daso.engine.gpus import devices, integer_variable, slots_per_gpu
 from daso.errors import BusyError
 
 POLL = 0.5  # seconds between two attempts
@@ -71,7 +71,7 @@ def device_slot(wait: float | None = None) -> Iterator[str | None]:
         return
     names = devices()
     if not names:
-        with _visible_devices("") if number("DASO_GPUS") == 0 else nullcontext():
+        with _visible_devices("") if integer_variable("DASO_GPUS") == 0 else nullcontext():
             yield None
         return
     name, file = _take_free_slot(names, wait)
@@ -100,7 +100,7 @@ def _take_free_slot(names: list[str], wait: float | None) -> tuple[str, IO[str]]
     folder = Path(tempfile.gettempdir()) / f"daso-devices-{os.getuid()}"
     end, logged = None if wait is None else time.monotonic() + wait, False
     while True:
-        for slot in range(slots()):
+        for slot in range(slots_per_gpu()):
             for name in names:
                 file = _acquire(folder / f"{name.replace('/', '_')}.{slot}")
                 if file:

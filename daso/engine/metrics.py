@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.run_files import RESULT, FinishedRun, load_finished_run
+from daso.data.run_files import RESULT_FILE, FinishedRun, load_finished_run
 from daso.data.validate import COUNT, NUMBER, schema_error
 from daso.engine.analysis import analyse
 from daso.errors import DataError
@@ -59,7 +59,7 @@ def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
     """Compute all metrics of the finished run in a folder; raises DataError if it is damaged or has another key."""
     run = load_finished_run(folder, key)
     config, result = run.config, run.result
-    for name, tree, schema in ((RESULT, result, RESULT_SCHEMA), ("config.json", config, CONFIG_SCHEMA)):
+    for name, tree, schema in ((RESULT_FILE, result, RESULT_SCHEMA), ("config.json", config, CONFIG_SCHEMA)):
         if wrong := schema_error(tree, schema):
             raise DataError(f"{folder / name}: not of a run: {wrong}; {rebuild_hint(folder / name)}")
     history, median_of = read_history(run, ("test_top1", "test_top1_la")), config["protocol"]["evaluation"]["median_of"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from daso import machine
 from daso.augment.packed import pack
-from daso.augment.randaugment import ship
+from daso.augment.randaugment import copy_async
 from daso.data.split import labels_of
 from daso.data.store import Store
 from daso.records import ImageArray, IntArray, Split
@@ -33,7 +33,7 @@ class Streamed:
         """Return packed images (m, H, W) on the device of rows (m,) on the CPU; read each row once, in disk order."""
         unique, inverse = np.unique(rows.numpy(), return_inverse=True)
         pixels = torch.from_numpy(np.asarray(self.images[unique]))
-        return pack(ship(pixels, self.device)).index_select(0, ship(torch.from_numpy(inverse), self.device))
+        return pack(copy_async(pixels, self.device)).index_select(0, copy_async(torch.from_numpy(inverse), self.device))
 
 
 class Pool:
@@ -58,7 +58,7 @@ class Pool:
         if isinstance(self.images, Streamed):
             images = self.images.gather(flat)
         else:
-            images = self.images.index_select(0, ship(flat, self.images.device))
+            images = self.images.index_select(0, copy_async(flat, self.images.device))
         return images.view(*rows.shape, *images.shape[1:])
 
     def counts(self, classes: int, *, drawn: bool = False) -> tuple[int, ...]:
@@ -121,7 +121,7 @@ def _images(store: Store, part: str, rows: IntArray, device: torch.device, memor
     """Load the images of these ascending rows of a part to the device, or stream the whole part."""
     size = store.image_size
     needed = 4 * len(rows) * size**2
-    fits = needed <= memory or not store.mapped(part)
+    fits = needed <= memory or not store.is_mapped(part)
     where = "on" if fits else "streamed from disk to"
     sizes = f"packed {needed / MIB:.1f} of {memory / MIB:.1f} MiB"
     logging.info("%s: %d %s images, %s, %s %s", store.dataset, len(rows), part, sizes, where, device)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from daso.data.files import atomic_write, checksummed, digest, pretty
-from daso.data.run_files import RESULT
+from daso.data.files import atomic_write, checksummed, digest, format_json
+from daso.data.run_files import RESULT_FILE
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
@@ -34,7 +34,7 @@ def write_run(
     `reconcile` maps the content of `train.json` to the content to write; it is called before any file is written.
     """
     files = {
-        "config.json": pretty(trainer.config),
+        "config.json": format_json(trainer.config),
         "history.csv": _history(trainer),
         "predictions.npz": _predictions(trainer),
     }
@@ -44,7 +44,7 @@ def write_run(
     files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
     report = _report(trainer, split, store, environment)
     report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[RESULT] = checksummed(reconcile(report))
+    files[RESULT_FILE] = checksummed(reconcile(report))
     for name, content in files.items():
         with atomic_write(out / name) as file:
             file.write(content)

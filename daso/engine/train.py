@@ -25,7 +25,7 @@ from daso.engine.stopwatch import Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
-from daso.models.teacher import follow
+from daso.models.teacher import update_teacher
 from daso.ops.confusion import IntArray, confusion, recall, top1
 from daso.ops.estimation import class_sizes, soft_confusion
 from daso.ops.schedules import at, learning_rate, teacher_decay
@@ -46,7 +46,7 @@ class Trainer:
         device: torch.device,
         mode: str,
     ) -> None:
-        self.config, self.data, self.learner, self.models, self.chosen = config, data, learner, models, mode
+        self.config, self.data, self.learner, self.models, self.requested_mode = config, data, learner, models, mode
         protocol, optim = config["protocol"], config["optimizer"]
         self.steps: int = protocol["steps"]
         self.precision = models.student.precision
@@ -68,7 +68,7 @@ class Trainer:
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None
-        self.program = Program(self.training_step, self.written, self.loader, self.stopwatch, mode, compiled)
+        self.program = Program(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
         self.t, self.elapsed, self.timer_start, self.history = 0, 0.0, 0.0, list[Row]()
         self.replicas = 1  # runs trained together in this process, recorded with the speed
@@ -95,7 +95,7 @@ class Trainer:
         self.stopwatch.lap("backward")
         self.rate.copy_(at(self.rates, batch.t))
         self.optimizer.step()
-        follow(self.models.teacher, self.models.student, at(self.decays, batch.t))
+        update_teacher(self.models.teacher, self.models.student, at(self.decays, batch.t))
         pseudo_labels = self.learner.pseudo_labels(step)
         self.learner.commit(step)
         self.monitor.add(losses, step, pseudo_labels)
@@ -198,7 +198,7 @@ class Trainer:
             "elapsed": self.elapsed,
             "stages": self.stopwatch.read(),
             "made_with": self.made_with,
-            "mode": {"chosen": self.chosen, "ran": self.mode},
+            "mode": {"chosen": self.requested_mode, "ran": self.mode},
             "cudnn": self.cudnn,
             **self.weights(),
             "momentum": self.momentum,
@@ -214,7 +214,7 @@ class Trainer:
             raise CheckpointError(
                 f"{path}: {', '.join(sorted(missing))} missing; resume from a checkpoint in scratch/ instead"
             )
-        if state["mode"]["chosen"] == self.chosen:  # a mode that has failed is not tried again
+        if state["mode"]["chosen"] == self.requested_mode:  # a mode that has failed is not tried again
             self.program.switch_mode(state["mode"]["ran"])
         if state["made_with"] != self.made_with:
             logging.warning("%s: made with %s, continued with %s", path, state["made_with"], self.made_with)
@@ -237,7 +237,7 @@ class Trainer:
         """Return the state dicts of networks and method: enough to predict, not to resume."""
         return {name: module.state_dict() for name, module in self._modules_by_name().items()}
 
-    def written(self) -> dict[str, Tensor]:
+    def written_tensors(self) -> dict[str, Tensor]:
         """Return every tensor that a step writes, by a unique name."""
         groups = {**self.weights(), "momentum": self.momentum, "monitor": self.monitor.state()}
         return {f"{group}.{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}

@@ -39,7 +39,7 @@ class AddOn(nn.Module):
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
-    now: Hashable = None  # phase of the current step, set by Learner.set_phase
+    current_phase: Hashable = None  # phase of the current step, set by Learner.set_phase
 
     def phase(self, t: int) -> Hashable:
         """Return the phase of step t, from its number alone; steps of one phase run the same operations (one graph)."""
@@ -73,7 +73,7 @@ class Learner(nn.Module):
     """Training step of a method: `step` computes the losses and runs the hooks of the add-ons in order."""
 
     views: ClassVar[Views]
-    makes: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "key"
+    provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "key"
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
     evaluation_model: ClassVar[Literal["student", "teacher"]] = "teacher"  # "teacher" is the EMA model
 
@@ -89,8 +89,8 @@ class Learner(nn.Module):
     def set_phase(self, t: int) -> Hashable:
         """Set the phase of every add-on to that of step t; return all phases."""
         for addon in self.chain:
-            addon.now = addon.phase(t)
-        return tuple(addon.now for addon in self.chain)
+            addon.current_phase = addon.phase(t)
+        return tuple(addon.current_phase for addon in self.chain)
 
     @property
     def needs(self) -> frozenset[str]:

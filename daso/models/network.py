@@ -64,7 +64,7 @@ class Network(nn.Module):
             )
         return features
 
-    def keep_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["kept", "batch"]) -> None:
+    def freeze_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["kept", "batch"]) -> None:
         """Load the encoder of another network's state dict and freeze it; classifier and heads stay unchanged.
 
         In training its batch norms use their running statistics and leave them unchanged (`kept`), or use the batch's

@@ -12,7 +12,7 @@ from daso.models.network import Network
 TeacherBN = Literal["authors", "pure_average"]
 
 
-def prepare(teacher: Network, bn: TeacherBN) -> None:
+def prepare_teacher(teacher: Network, bn: TeacherBN) -> None:
     """Disable gradients, and set how the teacher's own forwards in training mode change its running statistics.
 
     `authors`: each forward replaces a tenth of them by the batch's, as any forward in training mode does; in DASO the
@@ -31,7 +31,7 @@ def _averaged_tensors(network: Network) -> list[Tensor]:
 
 
 @torch.no_grad()
-def follow(teacher: Network, student: Network, decay: Tensor) -> None:
+def update_teacher(teacher: Network, student: Network, decay: Tensor) -> None:
     """Set teacher to decay * teacher + (1 - decay) * student, for parameters and BN statistics; decay has shape ()."""
     averages, values = _averaged_tensors(teacher), [tensor.detach() for tensor in _averaged_tensors(student)]
     torch._foreach_mul_(averages, decay)

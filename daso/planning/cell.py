@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from daso.config.explain import Row as Line
-from daso.config.explain import aligned, place_of
+from daso.config.explain import align_columns, split_setting
 from daso.config.keys import Keys
 from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
 from daso.config.params import Params, Tree, did_you_mean
@@ -15,7 +15,17 @@ from daso.errors import DasoError
 from daso.planning.cost import cost_lines
 from daso.planning.paper_tables import COLUMN, METRICS, Address, Table, address, format_table, method, setting, table_of
 from daso.planning.status import TO_DO, run_statuses
-from daso.report.published import PUBLISHED, RUNS, SOURCE, Row, cell_key, look_up, read_published, row_key, value
+from daso.report.published import (
+    CITATION,
+    PUBLISHED,
+    PUBLISHED_RUNS,
+    Row,
+    cell_key,
+    look_up,
+    printed_number,
+    read_published,
+    row_key,
+)
 
 PROTOCOL = "paper"
 
@@ -94,7 +104,7 @@ def _column(params: Params, table: Table, place: str) -> str:
     """Return the number of the first column of a <dataset>/<setting>."""
     if not place or place.isdecimal():
         return place
-    dataset, name = place_of(params, place)
+    dataset, name = split_setting(params, place)
     numbers = [
         column
         for column, fields in enumerate(table.settings, start=1)
@@ -109,14 +119,16 @@ def _column(params: Params, table: Table, place: str) -> str:
 
 def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: list[Paper]) -> Iterator[str]:
     """Yield the published number, its note, and the number of another table that reports compare with instead."""
-    where = f"table {selected.table}, row {selected.row}, column {selected.column} of {SOURCE}"
+    where = f"table {selected.table}, row {selected.row}, column {selected.column} of {CITATION}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
-    yield f"published: {value(printed)}, {METRICS[printed['metric']]}" + (f" of {RUNS} runs" if printed["std"] else "")
+    yield f"published: {printed_number(printed)}, {METRICS[printed['metric']]}" + (
+        f" of {PUBLISHED_RUNS} runs" if printed["std"] else ""
+    )
     if printed["note"]:
         yield f"note: {printed['note']}"
     sizes = {name: printed[name] or None for name in COLUMN[1:5]}
     other = look_up(rows, printed["dataset"], sizes, papers[0] if papers else printed)
-    if other and other.source != f"{SOURCE}, table {selected.table}" and other.mean != float(printed["mean"]):
+    if other and other.source != f"{CITATION}, table {selected.table}" and other.mean != float(printed["mean"]):
         yield f"reports compare with {other.source}: {other.mean}" + (f" ± {other.std}" if other.std else "")
 
 
@@ -135,7 +147,7 @@ def _trained(params: Params, run: Run) -> Run:
 def _runs(params: Params, matched: Match) -> str:
     """Return the runs of a cell, their upstream runs, and their suites, command and cost."""
     recipe = matched.dataset, matched.settings[0], PROTOCOL, matched.methods[0]
-    own = [_trained(params, Run(*recipe, seed)) for seed in range(RUNS)]
+    own = [_trained(params, Run(*recipe, seed)) for seed in range(PUBLISHED_RUNS)]
     chain = with_upstream(params, own)
     status = run_statuses(Keys(params), chain)
     rows: list[Line] = [(f"run {run.id}", status[run.id], "" if run in own else "upstream run") for run in chain]
@@ -145,4 +157,4 @@ def _runs(params: Params, matched: Match) -> str:
     rows.append((f"command: snakemake metrics/{'/'.join(own[0][:4])}/s{{{seeds}}}.json",))
     todo = [run for run in chain if status[run.id] in TO_DO]
     rows += ((f"cost: {line}",) for line in cost_lines(params, chain, todo))
-    return aligned(rows)
+    return align_columns(rows)

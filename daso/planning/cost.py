@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.feasibility import unlabeled_views
-from daso.config.keys import MEASURED
+from daso.config.keys import ARCHIVE
 from daso.config.params import Params
 from daso.config.resolve import Run, resolve
 from daso.data.files import digest, read_checksummed, read_json
 from daso.report.collect import Cell
-from daso.report.speed import by_environment, three_digits
+from daso.report.speed import by_environment, format_significant
 
 BENCHMARKS = Path("docs/benchmarks")
 STEPS = Path("benchmarks/steps.json")  # measured here by `daso plan --measure`
@@ -49,14 +49,14 @@ def cost_lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iter
         yield f"device-hours unknown: no machine has measured steps of both {' and '.join(by_recipe)}"
     for place in environments:
         hours = {run: each.steps * by_recipe[run.recipe][place] / 3600 for run, each in zip(runs, work, strict=True)}
-        total, left = three_digits(sum(hours.values())), three_digits(sum(hours[run] for run in todo))
+        total, left = format_significant(sum(hours.values())), format_significant(sum(hours[run] for run in todo))
         per_step = ", ".join(
-            f"{three_digits(1000 * s[place])} ms a step of {recipe}" for recipe, s in by_recipe.items()
+            f"{format_significant(1000 * s[place])} ms a step of {recipe}" for recipe, s in by_recipe.items()
         )
         yield f"{total} device-hours, {left} of them to do, on {place}: {per_step}"
 
 
-class Timed(NamedTuple):
+class StepTime(NamedTuple):
     """Measured time of a step of a method."""
 
     device: str  # of a CPU with the number of threads
@@ -70,10 +70,10 @@ class Timed(NamedTuple):
 
 def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
     """Yield environment and seconds of a step for each measurement of a run's method; see `timed`."""
-    return ((str(one), one.seconds) for one in timed(params, run))
+    return ((str(one), one.seconds) for one in measured_steps(params, run))
 
 
-def timed(params: Params, run: Run, *, every_mode: bool = False) -> Iterator[Timed]:
+def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Iterator[StepTime]:
     """Yield every measurement of a step of a run's method.
 
     Sources are finished runs of the same protocol on images of the same size in any setting, steps measured here by
@@ -82,17 +82,17 @@ def timed(params: Params, run: Run, *, every_mode: bool = False) -> Iterator[Tim
     """
     side = params.datasets[run.dataset]["image_size"]
     same_size = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
-    for place, pattern in (("metrics", "s*.json"), (MEASURED, "s*/metrics.json")):
+    for place, pattern in (("metrics", "s*.json"), (ARCHIVE, "s*/metrics.json")):
         files = [
             file for name in same_size for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")
         ]
         metrics = dict(enumerate(read_checksummed(file, "file of metrics") for file in sorted(files)))
         for (device, how), speeds in by_environment(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
-            yield Timed(device, how, f"{place}/", statistics.median(seconds))
+            yield StepTime(device, how, f"{place}/", statistics.median(seconds))
     for entry in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
         if entry["of"] == step_digest(params, run):
-            yield Timed(entry["device"], entry["how"], str(STEPS), entry["seconds"])
+            yield StepTime(entry["device"], entry["how"], str(STEPS), entry["seconds"])
     for file in sorted(BENCHMARKS.glob("*.json")):
         modes = list(_benchmark(file, run.recipe, params.protocols[run.protocol]["steps"], side))
         yield from modes if every_mode else sorted(modes, key=lambda mode: mode.seconds)[:1]
@@ -107,7 +107,7 @@ def step_digest(params: Params, run: Run) -> str:
     return digest([run.recipe, method["learner"], method.get("addons", []), parts, images])[:16]
 
 
-def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[Timed]:
+def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[StepTime]:
     """Yield the time of a step of a method in every mode of a benchmark under a protocol of `steps` steps."""
     tree = read_json(file, "benchmark")
     sections: Mapping[str, Any] = tree.get("sections", {})
@@ -120,4 +120,4 @@ def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[Timed
                 for name, milliseconds, *_ in table["rows"]:
                     if name.startswith(OURS):
                         how, seconds = name.removeprefix(OURS), milliseconds["median"] / 1000
-                        yield Timed(section["made_with"]["device"], how, str(file), seconds)
+                        yield StepTime(section["made_with"]["device"], how, str(file), seconds)

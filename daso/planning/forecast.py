@@ -9,20 +9,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from daso.config.explain import aligned
+from daso.config.explain import align_columns
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs, setting_config, upstream_runs, with_upstream
 from daso.data.class_sizes import class_sizes, setting_kind
-from daso.data.files import atomic_write, pretty, read_json
-from daso.engine.gpus import devices, gpu, slots
+from daso.data.files import atomic_write, format_json, read_json
+from daso.engine.gpus import devices, query_gpu, slots_per_gpu
 from daso.machine import cores, cpu_bf16, processor
-from daso.planning.cost import STEPS, Timed, Work, step_digest, timed
+from daso.planning.cost import STEPS, StepTime, Work, measured_steps, step_digest
 from daso.planning.status import TO_DO, run_statuses
 from daso.report import planned
-from daso.report.provenance import duration
-from daso.report.sizes import Bytes, bytes_of
-from daso.report.speed import device_of, three_digits
+from daso.report.provenance import format_duration
+from daso.report.sizes import FileSizes, file_sizes
+from daso.report.speed import device_of, format_significant
 
 # Sizes of sources by kind: images of the train part, of the test part and without labels; bytes to download.
 SOURCES = {
@@ -75,11 +75,11 @@ def _machine(params: Params, protocol: str) -> Machine:
     """
     names, precision = devices(), params.protocols[protocol]["precision"]
     if names:
-        first = gpu(names[0])
+        first = query_gpu(names[0])
         if first is None:
-            return _machine_by_torch(precision, len(names) * slots())
+            return _machine_by_torch(precision, len(names) * slots_per_gpu())
         chosen = ("bf16" if first.bf16 else "fp32") if precision == "auto" else precision
-        return Machine("cuda", f"cuda: {first.name}", f"{chosen}, graph", len(names) * slots())
+        return Machine("cuda", f"cuda: {first.name}", f"{chosen}, graph", len(names) * slots_per_gpu())
     has_bf16 = cpu_bf16() if precision == "auto" else False
     if has_bf16 is None:
         return _machine_by_torch(precision, cores())
@@ -101,41 +101,41 @@ def _machine_by_torch(precision: str, at_once: int) -> Machine:
     return Machine(device.type, device_of(describe(device)), how, at_once)
 
 
-def _step_time(params: Params, run: Run, machine: Machine) -> Timed | None:
+def _step_time(params: Params, run: Run, machine: Machine) -> StepTime | None:
     """Return the first measurement on this device: of finished runs, of `plan --measure` or of a benchmark."""
-    on_device = (step for step in timed(params, run, every_mode=True) if step.device == machine.device)
+    on_device = (step for step in measured_steps(params, run, every_mode=True) if step.device == machine.device)
     return next((step for step in on_device if set(step.how.split(", ")) == set(machine.how.split(", "))), None)
 
 
-def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Machine) -> dict[str, Timed]:
+def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Machine) -> dict[str, StepTime]:
     """Time some steps of each method of these runs, and record them for later plans."""
     from daso.engine.environment import choose_device
     from daso.planning.pace import seconds_at_once
 
     samples = list({run.recipe: run for run in unmeasured}.values())
-    at_once = slots() if machine.kind == "cuda" else machine.at_once
+    at_once = slots_per_gpu() if machine.kind == "cuda" else machine.at_once
     configs = ((keys.resolved(run), _images(params, run)) for run in samples)
-    measured: dict[str, Timed] = {}
+    measured: dict[str, StepTime] = {}
     for run, seconds in zip(samples, seconds_at_once(configs, choose_device(machine.kind), at_once), strict=True):
-        logging.info("%s: %s ms a step, %s at once", run.recipe, three_digits(1000 * seconds), _runs(at_once))
+        logging.info("%s: %s ms a step, %s at once", run.recipe, format_significant(1000 * seconds), _runs(at_once))
         record = {"of": step_digest(params, run), "recipe": run.recipe, "device": machine.device, "how": machine.how}
         known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
         others = [entry for entry in known if any(entry.get(name) != value for name, value in record.items())]
         with atomic_write(STEPS) as file:
-            file.write(pretty({"steps": [*others, {**record, "protocol": run.protocol, "seconds": seconds}]}))
-        measured[run.recipe] = Timed(machine.device, machine.how, str(STEPS), seconds)
+            file.write(format_json({"steps": [*others, {**record, "protocol": run.protocol, "seconds": seconds}]}))
+        measured[run.recipe] = StepTime(machine.device, machine.how, str(STEPS), seconds)
     return measured
 
 
-def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, Timed]) -> Iterator[str]:
+def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [("method", "runs", "to do", "ms a step", "all runs", "measured in")]
     for recipe in dict.fromkeys(run.recipe for run in chain):
         of_recipe, step = [run for run in chain if run.recipe == recipe], step_times.get(recipe)
         times: tuple[str, ...] = ("unknown",)
         if step:
-            times = (three_digits(1000 * step.seconds), _time(params, of_recipe, step_times), step.place)
+            times = (format_significant(1000 * step.seconds), _time(params, of_recipe, step_times), step.place)
         rows.append((recipe, str(len(of_recipe)), str(sum(run in todo for run in of_recipe)), *times))
-    yield aligned(rows).rstrip("\n")
+    yield align_columns(rows).rstrip("\n")
 
 
 def _hours(
@@ -143,7 +143,7 @@ def _hours(
     suite: str,
     chain: Sequence[Run],
     todo: Sequence[Run],
-    step_times: dict[str, Timed],
+    step_times: dict[str, StepTime],
     machine: Machine,
 ) -> Iterator[str]:
     """Yield device time and time; methods that are not measured are named and left out."""
@@ -164,7 +164,7 @@ def _hours(
         seconds = {run: _seconds(params, run, step_times) for run in left}
         wall = max(sum(seconds.values()) / machine.at_once, _longest(params, seconds))
         at_once = _runs(machine.at_once)
-        yield f"time: {others}{duration(wall)} of training, {at_once} at once, without start-up and evaluation"
+        yield f"time: {others}{format_duration(wall)} of training, {at_once} at once, without start-up and evaluation"
 
 
 def _longest(params: Params, seconds: dict[Run, float]) -> float:
@@ -189,10 +189,10 @@ def _disk(params: Params, keys: Keys, todo: Sequence[Run], machine: Machine) -> 
     missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
     total = {name: sum(_all_images(params, name)[:2]) for name, *_ in places}
     splits = sum(ROW * total[name] for name, *_ in missing)
-    size: dict[tuple[str, str], Bytes] = {}
+    size: dict[tuple[str, str], FileSizes] = {}
     for run in todo:
         if (run.dataset, run.method) not in size:
-            size[run.dataset, run.method] = bytes_of(keys.resolved(run), _images(params, run))
+            size[run.dataset, run.method] = file_sizes(keys.resolved(run), _images(params, run))
     sizes = [size[run.dataset, run.method] for run in todo]
     largest = max((run.state for run in sizes), default=0)
     parts = {
@@ -233,19 +233,19 @@ def _images(params: Params, run: Run) -> dict[str, int]:
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}
 
 
-def _seconds(params: Params, run: Run, step_times: dict[str, Timed]) -> float:
+def _seconds(params: Params, run: Run, step_times: dict[str, StepTime]) -> float:
     return Work.of(params, run).steps * step_times[run.recipe].seconds
 
 
-def _time(params: Params, runs: Sequence[Run], step_times: dict[str, Timed]) -> str:
-    return duration(sum(_seconds(params, run, step_times) for run in runs))
+def _time(params: Params, runs: Sequence[Run], step_times: dict[str, StepTime]) -> str:
+    return format_duration(sum(_seconds(params, run, step_times) for run in runs))
 
 
 def _write_plan(
-    params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, Timed]
+    params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]
 ) -> None:
     """Write the expected times of the runs to do; those of done runs stay as they were planned."""
-    before = planned.read(suite)
+    before = planned.read_plan(suite)
     plan = {run.id: before[run.id] for run in chain if run.id in before and run not in todo}
     for run in (run for run in todo if run.recipe in step_times):
         step = step_times[run.recipe]
@@ -253,7 +253,7 @@ def _write_plan(
         plan[run.id] = {"key": keys.train(run), "device": step.device, "how": step.how}
         plan[run.id] |= {"seconds_per_step": step.seconds, "seconds": seconds}
     if plan:
-        planned.write(suite, plan)
+        planned.write_plan(suite, plan)
 
 
 def _runs(number: int) -> str:
@@ -261,4 +261,4 @@ def _runs(number: int) -> str:
 
 
 def _mb(size: int) -> str:
-    return f"{three_digits(size / 1e9)} GB" if size >= 1e9 else f"{three_digits(size / 1e6)} MB"
+    return f"{format_significant(size / 1e9)} GB" if size >= 1e9 else f"{format_significant(size / 1e6)} MB"

@@ -12,7 +12,7 @@ import torch
 
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_device, choose_precision
-from daso.planning.synthetic import WARMUP, Config, advance, awake, random_data, timed, trainer
+from daso.planning.synthetic import WARMUP, Config, advance, all_parts_active, random_data, seconds_per_unit, trainer
 
 SECONDS = 2.0  # total time of the measured steps
 SAMPLE = 1000  # largest number of images of a measured evaluation
@@ -57,14 +57,16 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     evaluated = {part: min(images[part], SAMPLE) for part in ("validation", "test")}
     data = random_data(config, device, unlabeled=max(1, min(images["unlabeled"], 10 * SAMPLE)), **evaluated)
     precision = choose_precision(config["protocol"]["precision"], device)
-    run = trainer(awake(config, precision), device, choose_mode("auto", device), data)
+    run = trainer(all_parts_active(config, precision), device, choose_mode("auto", device), data)
     advance(run, WARMUP)
     run.t = max(run.t, run.steps // 2)
     left = run.steps - run.t
     first = advance(run, min(run.loader.chunk, left))  # on CUDA, this chunk captures new graphs of the phase
     left = run.steps - run.t
     pace = advance(run, min(left, max(1, round(SECONDS / first)))) if left else first
-    evaluation = timed(run.evaluate, 1, device) * (images["validation"] + images["test"]) / sum(evaluated.values())
+    evaluation = (
+        seconds_per_unit(run.evaluate, 1, device) * (images["validation"] + images["test"]) / sum(evaluated.values())
+    )
     run.program.close()
     every: int = config["protocol"]["evaluation"]["every"]
     return pace + evaluation / every

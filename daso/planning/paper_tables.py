@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from daso.config.explain import Row as Line
-from daso.config.explain import aligned
+from daso.config.explain import align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
-from daso.report.published import PAPER, SOURCE, Row, value
+from daso.report.published import CITATION, PAPER_SOURCE, Row, printed_number
 
 METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
@@ -57,10 +57,12 @@ def address(words: str) -> Address:
 
 def table_of(rows: Sequence[Row], name: str) -> Table:
     """Return a table of the paper; raises DasoError if no cell of it is recorded."""
-    published = [row for row in rows if row["source"] == PAPER and row["table"] == name]
+    published = [row for row in rows if row["source"] == PAPER_SOURCE and row["table"] == name]
     if not published:
-        known = sorted({int(row["table"]) for row in rows if row["source"] == PAPER and row["table"].isdecimal()})
-        raise DasoError(f"cell: unknown table {name} of {SOURCE}; choose one of {', '.join(map(str, known))}")
+        known = sorted(
+            {int(row["table"]) for row in rows if row["source"] == PAPER_SOURCE and row["table"].isdecimal()}
+        )
+        raise DasoError(f"cell: unknown table {name} of {CITATION}; choose one of {', '.join(map(str, known))}")
     methods = list(dict.fromkeys(method(row) for row in published))
     settings = list(dict.fromkeys(tuple(row[field] for field in COLUMN) for row in published))
     cells = {
@@ -84,13 +86,17 @@ def setting(row: Row) -> str:
 def format_table(table: Table) -> str:
     """Return the table as text, with numbered rows and columns."""
     columns = range(1, len(table.settings) + 1)
-    lines: list[Line] = [(f"table {table.name} of {SOURCE}",), ("",)]
+    lines: list[Line] = [(f"table {table.name} of {CITATION}",), ("",)]
     for column in columns:
         row = dict(zip(COLUMN, table.settings[column - 1], strict=True))
         lines.append((f"column {column}: {setting(row)}; {METRICS.get(row['metric'], row['metric'])}",))
     head = ("row", "", *(str(column) for column in columns))
     body = [
-        (str(i), name, *(value(table.cells[i, column]) if (i, column) in table.cells else "" for column in columns))
+        (
+            str(i),
+            name,
+            *(printed_number(table.cells[i, column]) if (i, column) in table.cells else "" for column in columns),
+        )
         for i, name in enumerate(table.methods, start=1)
     ]
-    return aligned([*lines, ("",)]) + aligned([head, *body])
+    return align_columns([*lines, ("",)]) + align_columns([head, *body])

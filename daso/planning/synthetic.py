@@ -18,7 +18,7 @@ LABELED, UNLABELED = 1000, 10_000  # random images, about as many as in CIFAR-10
 WARMUP = 2  # steps; after them all parts of an `awake` configuration are active
 
 
-def changed(config: Config, changes: Mapping[str, Any]) -> Config:
+def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
     """Return a copy with changed values, given by path: {"protocol.batch_size": 32}."""
     changed = copy.deepcopy(config)
     for path, value in changes.items():
@@ -30,15 +30,15 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
     return changed
 
 
-def addon(config: Config, **options: Any) -> Config:
+def with_daso_options(config: Config, **options: Any) -> Config:
     """Return a copy with changed options of its add-on DASO, if it has one."""
     addons = [{**one, **options} if one["name"] == "daso" else one for one in config["method"]["addons"]]
-    return changed(config, {"method.addons": addons})
+    return with_changes(config, {"method.addons": addons})
 
 
-def awake(config: Config, precision: str = "fp32") -> Config:
+def all_parts_active(config: Config, precision: str = "fp32") -> Config:
     """Return a copy whose method has all parts active from the third step on, as in most of a run, in a precision."""
-    return addon(changed(config, {"protocol.precision": precision}), period=2, warmup=WARMUP)
+    return with_daso_options(with_changes(config, {"protocol.precision": precision}), period=2, warmup=WARMUP)
 
 
 def random_data(
@@ -75,27 +75,27 @@ def advance(run: Trainer, steps: int) -> float:
 
     Raises RuntimeError if the run fell back to a simpler mode.
     """
-    seconds = timed(lambda: run.advance(run.t + steps), steps, run.loader.device)
+    seconds = seconds_per_unit(lambda: run.advance(run.t + steps), steps, run.loader.device)
     require_chosen_mode(run)
     return seconds
 
 
 def require_chosen_mode(run: Trainer) -> None:
     """Raise RuntimeError if a run fell back to a simpler mode: its time would be reported for the wrong mode."""
-    if run.mode != run.chosen:
-        raise RuntimeError(f"mode {run.chosen}: fell back to {run.mode}; the log names the reason")
+    if run.mode != run.requested_mode:
+        raise RuntimeError(f"mode {run.requested_mode}: fell back to {run.mode}; the log names the reason")
 
 
-def timed(work: Callable[[], object], units: int, device: torch.device) -> float:
+def seconds_per_unit(work: Callable[[], object], units: int, device: torch.device) -> float:
     """Return the seconds per unit of `work`, which does `units` of them, after all earlier work on the device."""
-    wait(device)
+    synchronize(device)
     start = time.perf_counter()
     work()
-    wait(device)
+    synchronize(device)
     return (time.perf_counter() - start) / units
 
 
-def wait(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -7,7 +7,7 @@ import math
 from daso.config.params import Params
 from daso.config.resolve import Run, upstream_runs
 from daso.errors import DataError
-from daso.planning.cost import Work, timed
+from daso.planning.cost import Work, measured_steps
 
 STARTUP = 5.0  # minutes for Python, images, graph capture and a slow file system
 SAFETY = 2.0  # for a busy node or a slower device of the same kind
@@ -46,7 +46,9 @@ class WallTimes:
         group = run.recipe, run.protocol, self.params.datasets[run.dataset]["image_size"]
         if group not in self._seconds:
             try:
-                seconds = [step.seconds for step in timed(self.params, run) if step.device.startswith(self.kind)]
+                seconds = [
+                    step.seconds for step in measured_steps(self.params, run) if step.device.startswith(self.kind)
+                ]
             except DataError:  # readers that need the damaged file raise this; a wall time does not need it
                 seconds = []
             self._seconds[group] = max(seconds, default=None)

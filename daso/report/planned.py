@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.keys import PLANS
-from daso.data.files import atomic_write, pretty, read_json
+from daso.data.files import atomic_write, format_json, read_json
 from daso.report.collect import Cell, Tree
-from daso.report.provenance import duration
-from daso.report.speed import device_of, three_digits
+from daso.report.provenance import format_duration
+from daso.report.speed import device_of, format_significant
 
 Plan = dict[str, dict[str, Any]]  # run id -> key, device, how, seconds_per_step, seconds
 ABSENT = "–"
@@ -36,16 +36,16 @@ def plan_path(suite: str) -> Path:
     return Path(PLANS, f"{suite}.json")
 
 
-def read(suite: str) -> Plan:
+def read_plan(suite: str) -> Plan:
     """Return the plan of a suite; empty without one. Raises DataError for a damaged file."""
     path = plan_path(suite)
     return dict(read_json(path, "plan of a suite").get("runs", {})) if path.exists() else {}
 
 
-def write(suite: str, plan: Plan) -> None:
+def write_plan(suite: str, plan: Plan) -> None:
     """Write the plan of a suite atomically."""
     with atomic_write(plan_path(suite)) as file:
-        file.write(pretty({"suite": suite, "runs": plan}))
+        file.write(format_json({"suite": suite, "runs": plan}))
 
 
 def planned_rows(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mapping[str, str]) -> list[PlannedRow]:
@@ -64,6 +64,6 @@ def planned_rows(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mappin
 
 def _row(method: str, device: str, planned_on: str, times: list[tuple[float, float]]) -> PlannedRow:
     planned, measured = (sum(column) for column in zip(*times, strict=True))
-    ratio = ABSENT if planned_on else three_digits(measured / planned)
-    texts = (duration(planned), duration(measured), ratio)
+    ratio = ABSENT if planned_on else format_significant(measured / planned)
+    texts = (format_duration(planned), format_duration(measured), ratio)
     return PlannedRow(method, device, planned_on, str(len(times)), *texts)

@@ -74,7 +74,7 @@ def _run_provenance(run: Tree) -> RunProvenance:
         device=format_value(source.get("device")),
         precision=format_value(source.get("precision")),
         mode=format_value(source.get("mode")),
-        seconds="unknown" if seconds is None else duration(seconds),
+        seconds="unknown" if seconds is None else format_duration(seconds),
     )
 
 
@@ -105,7 +105,7 @@ def short_digest(digest: Any) -> str:
     return str(digest)[:DIGEST_LENGTH] if digest else "unknown"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return seconds as text, in the largest unit in which the number is at least 2."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:
@@ -122,5 +122,5 @@ def _training_time(runs: Sequence[Tree]) -> str:
     known = [seconds for seconds in map(_seconds, runs) if seconds is not None]
     if not known:
         return "unknown"
-    per_run = f"{duration(min(known))} to {duration(max(known))} a run" if len(known) > 1 else "one run"
-    return f"{duration(sum(known))} in {len(known)} {'runs' if len(known) > 1 else 'run'}, {per_run}"
+    per_run = f"{format_duration(min(known))} to {format_duration(max(known))} a run" if len(known) > 1 else "one run"
+    return f"{format_duration(sum(known))} in {len(known)} {'runs' if len(known) > 1 else 'run'}, {per_run}"

@@ -17,10 +17,10 @@ from daso.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
-ORDER = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # precedence of its tables
-RUNS = 3  # behind every published mean with a standard deviation (Oh et al. 2022, section 4.1)
-PAPER = "daso_paper"  # `source` of its rows
-SOURCE = "Oh et al. 2022"
+TABLE_PRECEDENCE = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # precedence of its tables
+PUBLISHED_RUNS = 3  # behind every published mean with a standard deviation (Oh et al. 2022, section 4.1)
+PAPER_SOURCE = "daso_paper"  # `source` of its rows
+CITATION = "Oh et al. 2022"
 RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # `source` in recalled.csv
 METRIC = "med20_top1"  # median over the last 20 evaluations
 COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
@@ -97,14 +97,18 @@ def look_up(
     if paper is None:
         return None
     keys = [cell_key(dataset, setting, name, metric) for name in paper_methods(paper)]
-    matches = [row for row in rows if row["source"] == PAPER and row["table"] in ORDER and row_key(row) in keys]
-    matches.sort(key=lambda row: ORDER.index(row["table"]))
+    matches = [
+        row
+        for row in rows
+        if row["source"] == PAPER_SOURCE and row["table"] in TABLE_PRECEDENCE and row_key(row) in keys
+    ]
+    matches.sort(key=lambda row: TABLE_PRECEDENCE.index(row["table"]))
     if not matches:
         return _look_up_recalled(rows, [cell_key(dataset, setting, name, "top1") for name in paper_methods(paper)])
     first = matches[0]
     std = float(first["std"]) if first["std"] else None
     note = "; ".join(_notes(first, matches[1:]))
-    return Published(float(first["mean"]), std, f"{SOURCE}, table {first['table']}", note)
+    return Published(float(first["mean"]), std, f"{CITATION}, table {first['table']}", note)
 
 
 def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -> Published | None:
@@ -112,7 +116,7 @@ def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -
     if row is None:
         return None
     source = f"{RECALLED[row['source']]} ({row['doubt']})"
-    return Published(float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"], value(row))
+    return Published(float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"], printed_number(row))
 
 
 def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
@@ -140,7 +144,7 @@ def row_key(row: Row) -> tuple[object, ...]:
     return (row["dataset"], *sizes, row["unlabeled"], row["base"], row["addons"], row["metric"])
 
 
-def value(row: Row) -> str:
+def printed_number(row: Row) -> str:
     """Return the number of a published row, as printed."""
     return f"{row['mean']} ± {row['std']}" if row["std"] else row["mean"]
 

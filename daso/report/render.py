@@ -17,7 +17,7 @@ from daso.data.files import atomic_write
 from daso.report import analyses, curves, figure_groups, sections, verdicts
 from daso.report.collect import Cell, Tree, collect
 from daso.report.figure_groups import TableData
-from daso.report.published import RUNS, read_all_published
+from daso.report.published import PUBLISHED_RUNS, read_all_published
 from daso.report.sections import JudgedCell, Section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
@@ -95,7 +95,7 @@ def _context(
         "coverage": verdicts.coverage(cells),
         "sections": shown,
         "titles": [titles[name] for name in method_indices],
-        "published_runs": RUNS,
+        "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
         "any_published": any(section.has_verdicts for section in shown),
     }

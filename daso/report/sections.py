@@ -14,7 +14,7 @@ from daso.report.collect import MEASURES, Cell, MeanStd, Tree, format_mean_std
 from daso.report.figure_groups import Figure
 from daso.report.planned import PlannedRow, planned_rows
 from daso.report.provenance import ProvenanceEntry, RunProvenance, run_provenances, table_provenance
-from daso.report.published import RUNS, Published, Row, look_up
+from daso.report.published import PUBLISHED_RUNS, Published, Row, look_up
 from daso.report.speed import SpeedRow, speed_rows
 from daso.report.verdicts import (
     INSIDE,
@@ -222,7 +222,7 @@ def _format_published(published: Published) -> str:
     if published.doubt:
         return f"{published.printed}, {published.doubt}"
     without_std = published.std is None
-    return f"{published.mean:.2f}" if without_std else format_mean_std(published.mean, published.std, RUNS)
+    return f"{published.mean:.2f}" if without_std else format_mean_std(published.mean, published.std, PUBLISHED_RUNS)
 
 
 def _reasons(judged_cells: Sequence[JudgedCell], label: str) -> list[str]:

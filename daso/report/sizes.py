@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from daso.config.feasibility import given, sizes
+from daso.config.feasibility import given_options, setting_sizes
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.signature import defaults
 
-NUMBER = 19  # bytes of a number in a CSV file
-EVENT = 55  # bytes of a TensorBoard event
+NUMBER_BYTES = 19  # bytes of a number in a CSV file
+EVENT_BYTES = 55  # bytes of a TensorBoard event
 Config = Mapping[str, Any]
 
 
-class Bytes(NamedTuple):
+class FileSizes(NamedTuple):
     """Sizes of a run's files in bytes."""
 
     results: int  # weights, predictions, history
@@ -32,7 +32,7 @@ class NetworkSize(NamedTuple):
     heads: int  # parameters of the classifier and all other heads
 
 
-def bytes_of(config: Config, images: Mapping[str, int]) -> Bytes:
+def file_sizes(config: Config, images: Mapping[str, int]) -> FileSizes:
     """Return the sizes of a run's files: student, EMA model, momentum, memory banks and predictions.
 
     Names and container formats are left out.
@@ -46,7 +46,7 @@ def bytes_of(config: Config, images: Mapping[str, int]) -> Bytes:
     predictions = 4 * classes * predicted + 8 * images["test"]
     columns = 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)  # approximately
     numbers = columns * (protocol["steps"] // protocol["evaluation"]["every"])
-    return Bytes(weights + predictions + NUMBER * numbers, EVENT * numbers, weights + 4 * trainable)
+    return FileSizes(weights + predictions + NUMBER_BYTES * numbers, EVENT_BYTES * numbers, weights + 4 * trainable)
 
 
 def _network_size(config: Config) -> NetworkSize:
@@ -84,7 +84,7 @@ def _small_convnet(options: Config) -> tuple[int, int, int]:
 def _memory_bytes(config: Config, features: int, unlabeled: int) -> int:
     """Return the bytes of a method's saved buffers: queues, banks, refined pseudo-labels; small ones are left out."""
     classes = config["dataset"]["num_classes"]
-    counts: Any = sizes(config["setting"], classes).get("counts", (0,))
+    counts: Any = setting_sizes(config["setting"], classes).get("counts", (0,))
     total = 0
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         options = _options(part)
@@ -111,4 +111,4 @@ def _queue_bytes(config: Config, length: int, features: int) -> int:
 
 def _options(part: Config) -> dict[str, Any]:
     spec = {**LEARNERS, **ADDONS}[part["name"]]
-    return {**defaults(spec), **given(dict(part))}
+    return {**defaults(spec), **given_options(dict(part))}

@@ -96,13 +96,13 @@ def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[
 
 def _median(values: Sequence[float | None]) -> str:
     known = [float(value) for value in values if value is not None]
-    return three_digits(statistics.median(known)) if known else ABSENT
+    return format_significant(statistics.median(known)) if known else ABSENT
 
 
 def _median_percent(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.1f}" if values else ABSENT
 
 
-def three_digits(value: float) -> str:
+def format_significant(value: float) -> str:
     """Return a number with three significant digits, with all its integer digits from 100 on: `0.0123`, `1,371`."""
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}".rstrip(".")

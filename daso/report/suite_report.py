@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daso.config.keys import MEASURED, Keys
+from daso.config.keys import ARCHIVE, Keys
 from daso.config.load import load
 from daso.config.resolve import expand_suite, runs
 from daso.report import planned
@@ -25,9 +25,9 @@ def write_report(suite: str, out: Path) -> None:
         metrics=Path("metrics"),
         runs=Path("runs"),
         scratch=Path("scratch"),
-        archived=Path(MEASURED),
+        archived=Path(ARCHIVE),
         published=PUBLISHED,
         out=out,
-        plan=planned.read(suite),
+        plan=planned.read_plan(suite),
         expected_keys={run.id: keys.train(run) for run in runs(params, suite)},
     )

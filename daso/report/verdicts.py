@@ -33,7 +33,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daso.report.collect import Cell, MeanStd, Tree, mean_std
-from daso.report.published import RUNS, Published
+from daso.report.published import PUBLISHED_RUNS, Published
 
 STANDARD_ERRORS = 2.0
 NEAR_POINTS = 1.0
@@ -82,7 +82,7 @@ def band(ours: MeanStd, published: Published) -> float | None:
     if published.std is None:
         return None
     s_p, s_o = published.std, ours.std if ours.std is not None else published.std
-    return STANDARD_ERRORS * math.sqrt(s_p**2 / RUNS + s_o**2 / ours.n)
+    return STANDARD_ERRORS * math.sqrt(s_p**2 / PUBLISHED_RUNS + s_o**2 / ours.n)
 
 
 def judge(
@@ -105,7 +105,7 @@ def judge(
     if width is None:
         return Verdict(NEAR if near else NO_PUBLISHED_SPREAD, difference, reasons=tuple(remarks))
     runs = "run" if ours.n == 1 else "runs"
-    few = (f"{ours.n} {runs} against {RUNS} published",) if ours.n < RUNS else ()
+    few = (f"{ours.n} {runs} against {PUBLISHED_RUNS} published",) if ours.n < PUBLISHED_RUNS else ()
     text = INSIDE if abs(difference) <= width + _ROUNDING else NEAR if near else OUTSIDE
     return Verdict(text, difference, width, (*few, *remarks))
 

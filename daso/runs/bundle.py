@@ -38,20 +38,20 @@ def train_bundle(bundle: Path, execution: Execution) -> None:
 
 def _job(bundle: Path, run: BundledRun) -> Job:
     name = run.config["run"]
-    return Job(run.config, run.store, out=bundle / "runs" / name, scratch=bundle / "scratch" / name, **run.reads)
+    return Job(run.config, run.store, out=bundle / "runs" / name, scratch=bundle / "scratch" / name, **run.inputs)
 
 
 def _make_inputs(bundle: Path, run: BundledRun) -> bool:
     """Make the missing input files of a run; return False if an upstream run is not finished."""
     plan = run.config["plan"]
-    for name, path in run.reads.items():
+    for name, path in run.inputs.items():
         upstream_run = bundle / "runs" / plan[name]["of"] if "of" in plan.get(name, {}) else None
         if path.exists():
             continue
         if upstream_run and not (upstream_run / "train.json").exists():
             return False
         if name == "split":
-            derive(plan["split"], run.drawn, load_store(run.store), path, upstream_run)
+            derive(plan["split"], run.drawn_split, load_store(run.store), path, upstream_run)
         elif name == "estimate" and upstream_run:
             survey = survey_result(upstream_run, plan["estimate"]["key"])  # `train` has checked its code
             with atomic_write(path) as file:

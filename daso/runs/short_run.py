@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from daso.config.resolve import copy_tree
-from daso.data.files import atomic_write, checksummed, pretty, read_json
+from daso.data.files import atomic_write, checksummed, format_json, read_json
 from daso.data.split import save_split
 from daso.data.store import write_store
 from daso.errors import DataError
@@ -129,7 +129,7 @@ def train(root: Path, config: Mapping[str, Any], data: Mapping[str, Path], folde
     The code compares its own digest with `config["code"]`, so no other code can have run.
     """
     folder.mkdir()
-    (folder / "config.json").write_bytes(pretty(config))
+    (folder / "config.json").write_bytes(format_json(config))
     paths = {"config": "config.json", **data, "out": "out", "scratch": "scratch"}
     options = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", "DASO_COMMIT": NAME}

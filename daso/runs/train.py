@@ -15,7 +15,7 @@ from daso.config.build import Upstream, build
 from daso.config.code import check_code
 from daso.config.compatibility import no_unlabeled
 from daso.config.validate import config_error
-from daso.data.class_sizes import UNKNOWN
+from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.data.files import file_digest, read_checksummed
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, verify_store
@@ -181,7 +181,7 @@ def _fit(trainer: Trainer, job: Job, data: Data, execution: Execution, stop: Sto
         trainer.restore(execution.resume or own_checkpoint)
         logging.info("%s: resumes at step %d of %d", run, trainer.t, trainer.steps)
     elif trainer.learner.views.u and not (data.resident.unlabeled.labels >= 0).all():
-        logging.info("%s: %s", run, UNKNOWN)
+        logging.info("%s: %s", run, UNKNOWN_CLASSES_NOTE)
     events = Path("logs/tensorboard", run)
     with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
         yield from trainer.fit(scratch=own_checkpoint, on_step=progress.on_step, on_evaluation=progress.on_evaluation)

@@ -9,9 +9,9 @@ from pathlib import Path
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run, parse_run, resolve, upstream_runs
-from daso.data.bundle import other_files
+from daso.data.bundle import mismatched_inputs
 from daso.data.files import atomic_write, checksummed
-from daso.data.run_files import FILES, RESULT, FinishedRun, load_finished_run
+from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.errors import DataError
 from daso.paths import input_files
@@ -43,7 +43,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
         _snakemake(
             sorted({path.as_posix() for files in reads.values() for path in files.values()})
         )  # makes missing inputs
-        if errors := [line for run, finished in batch.items() for line in other_files(finished, reads[run])]:
+        if errors := [line for run, finished in batch.items() for line in mismatched_inputs(finished, reads[run])]:
             raise DataError(*errors)
         for run, finished in batch.items():
             _copy(finished, Path("runs", run.id))
@@ -52,7 +52,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
 
 
 def _other_key(keys: Keys, run: Run, finished: FinishedRun, bundle: Path) -> list[str]:
-    for name in FILES:
+    for name in RUN_FILES:
         finished.read(name)
     trained, now = finished.config.get("key"), keys.train(run)
     if trained == now == finished.key:
@@ -64,11 +64,11 @@ def _other_key(keys: Keys, run: Run, finished: FinishedRun, bundle: Path) -> lis
 
 
 def _copy(finished: FinishedRun, target: Path) -> None:
-    for name in FILES:
+    for name in RUN_FILES:
         content = finished.read(name)
         with atomic_write(target / name) as file:
             file.write(content)
-    with atomic_write(target / RESULT) as file:
+    with atomic_write(target / RESULT_FILE) as file:
         file.write(checksummed(finished.result))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daso.config.keys import MEASURED
+from daso.config.keys import ARCHIVE
 from daso.config.load import load
 from daso.config.resolve import parse_run
-from daso.data.bundle import BundledRun, other_files, read_bundle
+from daso.data.bundle import BundledRun, mismatched_inputs, read_bundle
 from daso.data.files import atomic_write, checksummed, digest, read_checksummed
-from daso.data.run_files import FILES, RESULT, load_finished_run
+from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.data.split import check_split
 from daso.data.store import load_store
 from daso.data.validate import schema_error
@@ -59,7 +59,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
     finished, is not the packed one, was trained with other files than those of the bundle, or not from a commit.
     """
     packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load()
-    done = [name for name in packed if (bundle / "runs" / name / RESULT).exists()]
+    done = [name for name in packed if (bundle / "runs" / name / RESULT_FILE).exists()]
     chosen = list(dict.fromkeys(names)) or [name for name in done if "." not in parse_run(params, name).method]
     for name in (parse_run(params, name).id for name in chosen):
         if name not in done:
@@ -76,13 +76,13 @@ def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
     name, key = run.config["run"], run.config["key"]
     folder = bundle / "runs" / name
     finished = load_finished_run(folder, name=name)
-    contents = {file: finished.read(file) for file in FILES}
+    contents = {file: finished.read(file) for file in RUN_FILES}
     trained = finished.result.get("provenance", {})
     fix = f"delete {folder} and run `python -m daso train --bundle {bundle}` again"
     if (finished.key, finished.config, trained.get("config_sha256")) != (key, run.config, digest(run.config)):
         raise DataError(f"{folder}: trained with key {finished.key}, but the bundle was packed with {key}; {fix}")
-    check_split(run.reads["split"], load_store(run.store), run.config["split_config_sha256"])
-    if errors := other_files(finished, run.reads):
+    check_split(run.inputs["split"], load_store(run.store), run.config["split_config_sha256"])
+    if errors := mismatched_inputs(finished, run.inputs):
         raise DataError(*errors)
     commit = str(trained.get("commit"))
     if not COMMIT.fullmatch(commit):
@@ -93,7 +93,7 @@ def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
 
 
 def _write(run: str, history: bytes, metrics: Mapping[str, Any]) -> Path:
-    folder = Path(MEASURED, run)
+    folder = Path(ARCHIVE, run)
     # The metrics are written last: reports look for them.
     for name, content in {"history.csv": history, "metrics.json": checksummed(metrics)}.items():
         with atomic_write(folder / name) as file:

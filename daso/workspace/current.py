@@ -15,7 +15,7 @@ from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs
 from daso.data.files import CHECKSUM, digest, read_json
-from daso.data.run_files import FILES, RESULT, load_finished_run
+from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.errors import DataError
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
@@ -60,14 +60,14 @@ class Current:
     def _status(self, run: Run) -> str:
         """Return the status of a run: done (result of its key), stale (of another key), damaged, running or missing."""
         folder, key = Path("runs", run.id), self.keys.train(run)
-        if (folder / RESULT).exists():
+        if (folder / RESULT_FILE).exists():
             try:
                 if load_finished_run(folder, name=run.id).key != key:
                     return "stale"
             except DataError as error:
                 logger.warning("%s", error)
                 return "damaged"
-            if all((folder / name).exists() for name in FILES):
+            if all((folder / name).exists() for name in RUN_FILES):
                 return "done"
         return "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
 

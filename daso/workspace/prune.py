@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daso.config.load import load
 from daso.config.resolve import Run, runs, with_upstream
-from daso.data.run_files import FILES, load_finished_run
+from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
@@ -35,7 +35,7 @@ def finished_checkpoints() -> None:
         folder = Path("runs", checkpoint.parent.relative_to("scratch"))
         try:
             finished = load_finished_run(folder, checkpoint.stem)
-            for name in FILES:
+            for name in RUN_FILES:
                 finished.read(name)
             checkpoint.unlink(missing_ok=True)
         except DataError:

@@ -15,7 +15,7 @@ from daso import paths
 from daso.config.load import load
 from daso.config.params import Params
 from daso.config.resolve import resolve, runs, with_upstream
-from daso.data.bundle import other_files
+from daso.data.bundle import mismatched_inputs
 from daso.data.files import file_digest, read_checksummed
 from daso.data.run_files import load_finished_run
 from daso.data.split import check_split
@@ -81,7 +81,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
         if "estimate" in reads:
             read_checksummed(reads["estimate"], "estimate of class sizes")
         results[run.id] = _verified_result(Path("runs", run.id))
-        if errors := other_files(load_finished_run(Path("runs", run.id)), reads):
+        if errors := mismatched_inputs(load_finished_run(Path("runs", run.id)), reads):
             raise DasoError(*errors)
     for run in suite:
         path = Path("metrics", f"{run.id}.json")
@@ -103,8 +103,8 @@ def _verified_result(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.exists() or file_digest(path, "sha256") != digest:
             raise DasoError(
-                f"{path}: missing or damaged: checksum differs from train.json; `rm {folder}/train.json`, run `snakemake`, "
-                "then publish again"
+                f"{path}: missing or damaged: checksum differs from train.json; `rm {folder}/train.json`, run "
+                "`snakemake`, then publish again"
             )
     return result
 

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from daso import paths
-from daso.config.code import digest_of
-from daso.config.keys import IMMATERIAL, Keys
+from daso.config.code import code_digest
+from daso.config.keys import NOT_IN_KEY, Keys
 from daso.config.load import load
 from daso.config.params import Params
 from daso.config.resolve import Run, parse_run, runs, with_upstream
 from daso.config.signature import ROOT, module_file
-from daso.data.bundle import other_files
+from daso.data.bundle import mismatched_inputs
 from daso.data.files import checksummed, digest, read_checksummed, read_json
-from daso.data.run_files import FILES, RESULT, FinishedRun, load_finished_run
+from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
-from daso.engine.environment import commit
+from daso.engine.environment import code_commit
 from daso.engine.survey import survey_result
 from daso.errors import DasoError, DataError
 from daso.runs import short_run
@@ -51,11 +51,11 @@ def revalidate(names: Sequence[str]) -> Iterator[str]:
     """
     params, compared, refused = load(), Compared(), list[str]()
     for name in names:
-        if name not in params.suites and not Path("runs", parse_run(params, name).id, RESULT).exists():
+        if name not in params.suites and not Path("runs", parse_run(params, name).id, RESULT_FILE).exists():
             raise DataError(f"{name}: not finished, so there is nothing to revalidate; train it with `snakemake`")
     for run in with_upstream(params, _runs(params, names or [params.suite])):
         try:
-            if Path("runs", run.id, RESULT).exists() and (line := _revalidate(params, run, compared)):
+            if Path("runs", run.id, RESULT_FILE).exists() and (line := _revalidate(params, run, compared)):
                 yield line
             _keep_estimate(params, run)
         except DasoError as error:
@@ -74,7 +74,7 @@ def _revalidate(params: Params, run: Run, compared: Compared) -> str | None:
     keys, old = Keys(params), load_finished_run(Path("runs", run.id), name=run.id)
     if (now := keys.train(run)) == old.key:
         return None
-    for name in FILES:
+    for name in RUN_FILES:
         old.read(name)
     config, old_commit = keys.resolved(run), str(old.result.get("provenance", {}).get("commit"))
     _check_params(old, config)
@@ -86,7 +86,7 @@ def _revalidate(params: Params, run: Run, compared: Compared) -> str | None:
     with tempfile.TemporaryDirectory() as folder, _checked_out(old_commit, Path(folder, "code")) as root:
         _check_uncompared(old, root)
         result = _compare(old, config, root, Path(folder), compared)
-    record = {"keys": {now: old.key}, "commit": commit(), "date": date.today().isoformat(), "compared": result}
+    record = {"keys": {now: old.key}, "commit": code_commit(), "date": date.today().isoformat(), "compared": result}
     journal.revalidate(journal.entry_path(run.id), old.result, record)
     provenance = old.result["provenance"]
     return (
@@ -110,7 +110,7 @@ def _check_params(old: FinishedRun, config: Mapping[str, Any]) -> None:
 
 def _options(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a resolved configuration by dotted names, without key, code and immaterial options."""
-    ignored = {"key", "code", *(f"protocol.{name}" for name in IMMATERIAL)}
+    ignored = {"key", "code", *(f"protocol.{name}" for name in NOT_IN_KEY)}
 
     def walk(part: Any, name: str) -> Iterator[tuple[str, Any]]:
         if isinstance(part, dict | list) and part:
@@ -134,7 +134,7 @@ def _check_inputs(keys: Keys, run: Run, old: FinishedRun) -> None:
             raise DataError(
                 f"{path}: missing or stale, and {old.folder} was trained with it; {paths.create_hint(path)}"
             )
-    if errors := other_files(old, reads):
+    if errors := mismatched_inputs(old, reads):
         raise DataError(*errors)
 
 
@@ -152,7 +152,7 @@ def _check_uncompared(old: FinishedRun, root: Path) -> None:
 
 
 def _digest(module: str, root: Path) -> str:
-    return digest_of([module], root) if module_file(module, root) else ""
+    return code_digest([module], root) if module_file(module, root) else ""
 
 
 def _compare(
@@ -191,7 +191,7 @@ def _keep_estimate(params: Params, run: Run) -> None:
         return
     now, then = keys.estimate(run), read_checksummed(path, "estimate of class sizes").get("key")
     if now != then and checksummed(survey_result(folder, str(then))) == path.read_bytes():
-        record = {"keys": {now: then}, "commit": commit(), "date": date.today().isoformat()}
+        record = {"keys": {now: then}, "commit": code_commit(), "date": date.today().isoformat()}
         journal.revalidate(journal.entry_path(run.id), load_finished_run(folder).result, record)
 
 
@@ -223,4 +223,4 @@ def _git(*arguments: str, fix: str) -> None:
 
 
 def _train_again(old: FinishedRun) -> str:
-    return f"train it again with `snakemake {old.folder / RESULT}`"
+    return f"train it again with `snakemake {old.folder / RESULT_FILE}`"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from daso.engine.gpus import devices, number, slots
+from daso.engine.gpus import devices, integer_variable, slots_per_gpu
 from daso.errors import DasoError
 from daso.machine import cores
 
@@ -16,12 +16,12 @@ __all__ = ["cores", "gpu_slots", "pack", "use_writable_cache"]
 
 def gpu_slots() -> int:
     """Return the number of runs that this machine's GPUs train at once."""
-    return _or_exit(lambda: len(devices()) * slots())
+    return _or_exit(lambda: len(devices()) * slots_per_gpu())
 
 
 def pack() -> int:
     """Return the number of short runs that share a job of a cluster: DASO_PACK, by default 8."""
-    return _or_exit(lambda: 8 if (runs := number("DASO_PACK")) is None else max(1, runs))
+    return _or_exit(lambda: 8 if (runs := integer_variable("DASO_PACK")) is None else max(1, runs))
 
 
 def use_writable_cache() -> None:

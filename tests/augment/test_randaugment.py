@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from daso.augment.packed import pack
-from daso.augment.randaugment import COLOURS, MOVES, RandAugment
+from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS, RandAugment
 from daso.errors import ParamsError
 
-OPS = (*COLOURS, *MOVES)
+OPS = (*COLOR_OPS, *GEOMETRIC_OPS)
 CASES = list(itertools.product(range(14), range(9), range(2)))  # operation, level - 1, sign
 
 
@@ -79,7 +79,7 @@ def test_parameters_equal_the_published_table():
     factors = [0.14, 0.23, 0.32, 0.41, 0.5, 0.59, 0.68, 0.77, 0.86]
     for name in ("brightness", "color", "contrast", "sharpness"):
         assert values(name) == pytest.approx(factors)
-    amounts = {name: [move.amount(level / 10, 32) for level in range(1, 10)] for name, move in MOVES.items()}
+    amounts = {name: [move.amount(level / 10, 32) for level in range(1, 10)] for name, move in GEOMETRIC_OPS.items()}
     assert amounts["rotate"] == [3, 6, 9, 12, 15, 18, 21, 24, 27]
     assert amounts["shear_x"] == amounts["shear_y"] == pytest.approx([k * 0.03 for k in range(1, 10)])
     assert amounts["translate_x"] == amounts["translate_y"] == [0, 1, 2, 3, 4, 5, 6, 7, 8]

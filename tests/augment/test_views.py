@@ -3,12 +3,12 @@ import torch
 from PIL import Image
 
 from daso.augment.packed import pack
-from daso.augment.randaugment import COLOURS, MOVES
+from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
 from daso.augment.views import Augmentation
 from daso.draw import Draw
 from daso.errors import ParamsError
 
-OPS = (*COLOURS, *MOVES)
+OPS = (*COLOR_OPS, *GEOMETRIC_OPS)
 CIFAR = {"size": 32, "flip": True, "pad": 4, "ops": OPS, "cutout": 16}
 DIGITS = {"size": 8, "flip": False, "pad": 1, "ops": ("rotate", "translate_x", "brightness", "sharpness"), "cutout": 2}
 MAP = torch.arange(32 * 32, dtype=torch.int32).view(32, 32)  # a pixel's value is its own position

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from daso.config.code import NUMBERLESS, TRAIN, check_code, closure, digest_of, imports_of, strip_source
+from daso.config.code import RESULT_NEUTRAL, TRAIN, check_code, closure, code_digest, imports_of, strip_source
 from daso.config.signature import module_file
 from daso.errors import DasoError, ParamsError
 
@@ -45,7 +45,7 @@ def test_strip_source_depends_on_defaults_but_not_on_comments():
 def test_digest_does_not_depend_on_the_python_version(tmp_path):
     root = package(tmp_path, m='"""Doc."""\nx = 1  # c\n')
     module = hashlib.sha256(b"x = 1").hexdigest()
-    assert digest_of(["daso.m"], root) == hashlib.sha256(f"daso.m {module}".encode()).hexdigest()
+    assert code_digest(["daso.m"], root) == hashlib.sha256(f"daso.m {module}".encode()).hexdigest()
 
 
 def test_closure_follows_functions_parents_and_relative_imports(tmp_path):
@@ -104,18 +104,18 @@ def test_run_planned_with_other_code_is_an_error():
     }
     with pytest.raises(DasoError, match="some/run: planned with code 0000"):
         check_code(config)
-    present = digest_of(closure([*TRAIN, "daso.methods.learners.supervised", "daso.models.small_convnet"]))
+    present = code_digest(closure([*TRAIN, "daso.methods.learners.supervised", "daso.models.small_convnet"]))
     check_code(config | {"code": present})
 
 
 def test_modules_outside_the_keys_compute_nothing():
     """They import no array library, except torch for CUDA events in the stopwatch, and no module that does."""
-    assert {name.removeprefix("daso.") for name in NUMBERLESS} == {
+    assert {name.removeprefix("daso.") for name in RESULT_NEUTRAL} == {
         *{"errors", "paths", "machine"},  # messages, paths, cores and memory
         *{"engine.gpus", "engine.stopwatch"},  # available GPUs, seconds
         *{"config.compatibility", "data.validate"},  # checks that raise
     }
-    for name in NUMBERLESS:
+    for name in RESULT_NEUTRAL:
         tree = ast.parse(module_file(name).read_text())
         imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         imports |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

@@ -9,7 +9,7 @@ PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
 
 
 @pytest.mark.parametrize(
-    ("makes", "views", "addons", "ratio", "expected"),
+    ("provides", "views", "addons", "ratio", "expected"),
     [
         (PAIR, ("weak",), [("One", PAIR, NONE), ("Two", frozenset({"key"}), NONE)], 2, []),
         (
@@ -44,15 +44,15 @@ PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
         (PAIR, (), [], 2, ["unlabeled_ratio: 2 is not allowed with learner 'Some', which reads labeled images only"]),
     ],
 )
-def test_incompatible_components(makes, views, addons, ratio, expected):
-    lines = list(incompatibilities("Some", makes, views, addons, ratio))
+def test_incompatible_components(provides, views, addons, ratio, expected):
+    lines = list(incompatibilities("Some", provides, views, addons, ratio))
     assert len(lines) == len(expected)
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
 
 
 def test_built_components_are_checked_by_the_same_rule():
     class Learner:
-        makes, chain = frozenset({"weak"}), ()
+        provides, chain = frozenset({"weak"}), ()
         views = load("daso.methods.base:Views")(("weak",), ("weak",))
 
     _check_compatibility(Learner(), 1)

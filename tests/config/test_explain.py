@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.explain import aligned, explain, incompatibilities, method_of
+from daso.config.explain import align_columns, explain, find_method, incompatibilities
 from daso.config.load import load
 from daso.config.paper_names import paper_name, same_method
 from daso.config.resolve import Run, Source, trace_options
@@ -44,31 +44,31 @@ def row(text, key):
     ],
 )
 def test_methods_by_their_names_in_the_paper(project, words, name):
-    assert method_of(project, words) == name
+    assert find_method(project, words) == name
 
 
 @pytest.mark.parametrize("words", ["fixmatch+dasso", "fixmatch+daso+la+cb", "fixmatch+", "+fixmatch", "", "daso"])
 def test_unknown_methods(project, words):
     with pytest.raises(ParamsError, match=f"unknown method '{words}'".replace("+", r"\+")):
-        method_of(project, words)
+        find_method(project, words)
 
 
 def test_unknown_method_suggests_the_closest_name(project):
     with pytest.raises(ParamsError, match=r"unknown method 'FixMatch\+dasso'; did you mean 'fixmatch\+daso'\?"):
-        method_of(project, "FixMatch+dasso")
+        find_method(project, "FixMatch+dasso")
 
 
 def test_name_of_two_methods_is_ambiguous(params):
     params("methods/fixmatch.yaml", lambda tree: tree.update(paper={"base": "fixmatch", "addons": "daso"}))
     with pytest.raises(ParamsError, match=r"ambiguous method 'fixmatch\+daso'; choose one of fixmatch, fixmatch_daso"):
-        method_of(load(), "fixmatch+daso")
+        find_method(load(), "fixmatch+daso")
 
 
 def test_every_method_of_the_paper_is_found_by_its_name(project):
     for name, tree in project.methods.items():
         if "paper" in tree:
             assert same_method(paper_name(tree["paper"]), paper_name(tree["paper"]).upper()), name
-            assert method_of(project, paper_name(tree["paper"])) == name
+            assert find_method(project, paper_name(tree["paper"])) == name
 
 
 def test_source_of_an_option_is_the_last_file_that_sets_it(params):
@@ -185,6 +185,6 @@ def test_every_method_can_be_explained(project):
 
 
 def test_columns_are_aligned():
-    assert aligned([("a", "bb", "c"), ("a line of its own",), ("dd", "", "e f")]) == (
+    assert align_columns([("a", "bb", "c"), ("a line of its own",), ("dd", "", "e f")]) == (
         "a   bb  c\na line of its own\ndd      e f\n"
     )

@@ -5,9 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.config.feasibility import given, known_env, reasons_infeasible, sizes, unknown_classes, unlabeled_views
+from daso.config.feasibility import (
+    given_options,
+    known_env,
+    reasons_infeasible,
+    setting_sizes,
+    unknown_classes,
+    unlabeled_views,
+)
 from daso.config.load import load
-from daso.config.params import parts
+from daso.config.params import components
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.registry import load as component
 from daso.config.resolve import Run, resolve
@@ -39,7 +46,7 @@ def test_sizes_equal_those_of_the_split(reversed_):
     setting = {"n1": 20, "m1": 50, "gamma_l": 20, "gamma_u": 10, "reversed": reversed_}
     ranks = np.repeat(np.arange(10), 80)
     split = draw(ranks, setting, num_classes=10, holdout=0, seed=3)
-    images = sizes(setting, 10)
+    images = setting_sizes(setting, 10)
     assert images["counts"] == tuple(np.bincount(ranks[split.labeled], minlength=10))
     assert images["unlabeled_counts"] == tuple(np.bincount(ranks[split.unlabeled], minlength=10))
     assert (images["labeled"], images["unlabeled"]) == (len(split.labeled), len(split.unlabeled))
@@ -47,17 +54,17 @@ def test_sizes_equal_those_of_the_split(reversed_):
 
 def test_sizes_by_hand():
     """500 / 100^(r / 9) labeled and 4,000 unlabeled images; STL-10 has only labeled sizes, natural sizes have none."""
-    images = sizes({"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 1}, 10)
+    images = setting_sizes({"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 1}, 10)
     assert images["counts"] == (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
     assert (images["unlabeled_counts"], images["labeled"], images["unlabeled"]) == ((4000,) * 10, 1236, 40_000)
-    assert sizes({"n1": 150, "m1": "all", "gamma_l": 10}, 2) == {
+    assert setting_sizes({"n1": 150, "m1": "all", "gamma_l": 10}, 2) == {
         "counts": (150, 15),
         "labeled": 165,
         "unlabeled_counts": (),
     }
-    assert sizes({"labeled": 0.2}, 10) == {}
-    assert sizes({"n1": 4, "m1": "train", "gamma_l": 1}, 3) == {"counts": (4, 4, 4), "labeled": 12}
-    assert sizes({"n": 20, "gamma": 4, "share": 0.3}, 3) == {  # of 20, 10 and 5 images
+    assert setting_sizes({"labeled": 0.2}, 10) == {}
+    assert setting_sizes({"n1": 4, "m1": "train", "gamma_l": 1}, 3) == {"counts": (4, 4, 4), "labeled": 12}
+    assert setting_sizes({"n": 20, "gamma": 4, "share": 0.3}, 3) == {  # of 20, 10 and 5 images
         **{"counts": (6, 3, 2), "labeled": 11},
         **{"unlabeled_counts": (14, 7, 3), "unlabeled": 24},
     }
@@ -163,12 +170,12 @@ def test_attributes_read_from_source_equal_those_of_the_objects(method):
     tree = PARAMS.methods[method]
     cls = component(LEARNERS[tree["learner"]["name"]])
     assert unlabeled_views(tree["learner"]) == cls.views.u
-    assert attribute(LEARNERS[tree["learner"]["name"]], "makes", given(tree["learner"])) == cls.makes
+    assert attribute(LEARNERS[tree["learner"]["name"]], "provides", given_options(tree["learner"])) == cls.provides
     env = Env(10, 4, (9, *(1,) * 9), 18, 40, 4, 1000, unlabeled_counts=(4,) * 10)
-    for kind, part in parts(tree):
+    for kind, part in components(tree):
         if kind == "add-on":
-            built = component(ADDONS[part["name"]])(env, **given(part))
-            assert attribute(ADDONS[part["name"]], "needs", given(part), frozenset()) == built.needs
+            built = component(ADDONS[part["name"]])(env, **given_options(part))
+            assert attribute(ADDONS[part["name"]], "needs", given_options(part), frozenset()) == built.needs
 
 
 def test_unknown_classes():

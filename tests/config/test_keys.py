@@ -7,7 +7,7 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import parse_run, runs
-from daso.data.folder_digest import listing
+from daso.data.folder_digest import digest_folder
 from daso.errors import DataError
 
 FILES = {
@@ -188,7 +188,9 @@ def test_changed_image_folder_changes_every_key(state, tmp_path):
 
     # If the folder is missing, the manifest of the store has its listing.
     Path("data/store/digits").mkdir(parents=True)
-    Path("data/store/digits/manifest.json").write_text(json.dumps({"source": {"listing": listing(tmp_path / "own")}}))
+    Path("data/store/digits/manifest.json").write_text(
+        json.dumps({"source": {"listing": digest_folder(tmp_path / "own")}})
+    )
     shutil.rmtree(tmp_path / "own")
     assert changed(after, state()) == {}
     Path("data/store/digits/manifest.json").write_text('{"source": {"kind": "digits"}}')

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.checks import refuse
+from daso.config.checks import check_run
 from daso.config.explain import explain
 from daso.config.load import load
 from daso.config.params import read_params
 from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_upstream
-from daso.data.files import canonical
+from daso.data.files import canonical_json
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,9 +173,9 @@ def test_suite_compares_its_method_with_fixmatch(suite, method, paper):
 
 def test_resolving_does_not_change_params(params):
     loaded = load()
-    before = canonical(loaded.methods)
+    before = canonical_json(loaded.methods)
     resolve(loaded, parse_run(loaded, f"{REVERSED}/fixmatch_daso/s0"))
-    assert canonical(loaded.methods) == before
+    assert canonical_json(loaded.methods) == before
 
 
 def test_runs_of_a_suite(params):
@@ -213,9 +213,13 @@ def test_invalid_run_ids(params, run, message):
 
 
 def test_equal_values_have_the_same_canonical_json():
-    assert canonical({"b": [1, 0.5], "a": "ä"}) == canonical({"a": "ä", "b": [1, 0.5]}) == '{"a":"\\u00e4","b":[1,0.5]}'
+    assert (
+        canonical_json({"b": [1, 0.5], "a": "ä"})
+        == canonical_json({"a": "ä", "b": [1, 0.5]})
+        == '{"a":"\\u00e4","b":[1,0.5]}'
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
-        canonical(float("nan"))
+        canonical_json(float("nan"))
 
 
 def test_zoo_has_every_method():
@@ -287,4 +291,4 @@ def test_missing_estimate_is_an_error_before_training():
     with pytest.raises(
         ParamsError, match="plan 'prior': expected a method with plan 'survey', got 'supervised'; name one"
     ):
-        refuse(project, parse_run(project, run))
+        check_run(project, parse_run(project, run))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from daso.augment.randaugment import COLOURS, MOVES
+from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
 from daso.config.checks import OPTIMIZER_OPTIONS
 from daso.config.load import load
 from daso.config.params import structure_errors
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_operations_of_the_schema_equal_those_of_the_code():
     schema = json.loads((ROOT / "workflow/schemas/dataset.schema.json").read_text())
     ops = schema["properties"]["augment"]["properties"]["ops"]["items"]["enum"]
-    assert ops == sorted([*COLOURS, *MOVES])
+    assert ops == sorted([*COLOR_OPS, *GEOMETRIC_OPS])
 
 
 def test_optimizer_options_are_the_same_in_methods_and_protocols():

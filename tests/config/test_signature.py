@@ -3,7 +3,7 @@ import ast
 import pytest
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.config.signature import Kind, Option, _parse_annotation, attribute, defaults, options, refusals
+from daso.config.signature import Kind, Option, _parse_annotation, attribute, constructor_errors, defaults, options
 from daso.errors import ParamsError
 
 SOURCE = """
@@ -131,11 +131,15 @@ def test_values_that_an_annotation_accepts(annotation, good, bad):
     ],
 )
 def test_constructor_errors_are_found_without_calling_it(root, given, expected):
-    assert refusals("daso.parts:Bounded", given, root) == expected
+    assert constructor_errors("daso.parts:Bounded", given, root) == expected
 
 
 def test_constructor_without_checks_has_no_errors(root):
-    assert refusals("daso.parts:Heir", {"shared": -1}, root) == refusals("daso.parts:Plain", {}, root) == []
+    assert (
+        constructor_errors("daso.parts:Heir", {"shared": -1}, root)
+        == constructor_errors("daso.parts:Plain", {}, root)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_constructor_without_checks_has_no_errors(root):
     ],
 )
 def test_checks_that_read_known_fields_of_env(root, prior, env, expected):
-    errors = refusals("daso.parts:Sized", {"prior": prior}, root, env)
+    errors = constructor_errors("daso.parts:Sized", {"prior": prior}, root, env)
     assert [message for message, _ in errors] == expected
     assert all(read == {"prior", "env.unlabeled_counts", "env.num_classes"} for _, read in errors)
 
@@ -162,8 +166,8 @@ def test_attribute_is_set_by_the_constructor_or_the_class(root):
     assert of("Sized", "needs", prior="x") == of("Heiress", "needs", weight=0) == {"weak"}
     assert of("Heiress", "needs", weight=0.5) == {"weak", "strong"}
     assert of("Heiress", "views", weight=0, Views=dict) == {"x": ("weak",), "u": ()}
-    assert of("Sized", "makes", prior="x") == "absent"
-    for name in ("makes", "heads"):  # one depends on env, the other is assigned twice
+    assert of("Sized", "provides", prior="x") == "absent"
+    for name in ("provides", "heads"):  # one depends on env, the other is assigned twice
         with pytest.raises(ParamsError, match=f"{name} depends on more than the options"):
             of("Heiress", name, weight=0)
 

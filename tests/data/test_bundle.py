@@ -83,23 +83,25 @@ def test_pixels_labels_and_digests_are_unchanged(pack, tmp_path):
     write_bundle(tmp_path / "bundle", runs, tmp_path)
     whole, used = load_store(tmp_path / "data/store/toy"), set()
     for run in read_bundle(tmp_path / "bundle"):
-        assert run.drawn == run.reads["split"]
-        assert run.drawn.read_bytes() == (tmp_path / run.drawn.relative_to(tmp_path / "bundle")).read_bytes()
+        assert run.drawn_split == run.inputs["split"]
+        assert (
+            run.drawn_split.read_bytes() == (tmp_path / run.drawn_split.relative_to(tmp_path / "bundle")).read_bytes()
+        )
         store = verify_store(run.store)
         assert (store.sha256, store.source, store.classes) == (whole.sha256, whole.source, whole.classes)
-        for rows in check_split(run.reads["split"], store).split.parts.values():
+        for rows in check_split(run.inputs["split"], store).split.parts.values():
             assert (store.images("train", rows) == whole.images("train", rows)).all()
             used |= set(rows.tolist())
         assert (store.images("test") == whole.images("test")).all()
         assert (store.labels("train") == whole.labels("train")).all()
-    assert store.present("train").tolist() == sorted(used)
+    assert store.available_rows("train").tolist() == sorted(used)
     assert len(used) < 40
 
 
 def test_row_missing_in_the_bundle_is_named(pack, tmp_path):
     write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     store = load_store(tmp_path / "bundle/data/store/toy")
-    missing = min(set(range(40)) - set(store.present("train").tolist()))
+    missing = min(set(range(40)) - set(store.available_rows("train").tolist()))
     with pytest.raises(DataError, match=rf"train\.zip: row {missing} is missing in this bundle; bundle the run that"):
         store.images("train", [missing])
     with pytest.raises(DataError, match="is missing in this bundle"):
@@ -141,10 +143,10 @@ def test_damaged_zip_is_refused(pack, tmp_path):
     path.write_bytes(content)
     store = load_store(path.parent)
     with pytest.raises(DataError, match=r"train\.zip: \d+\.webp is damaged"):
-        store.images("train", store.present("train"))
+        store.images("train", store.available_rows("train"))
     path.write_bytes(content[:-30])
     with pytest.raises(DataError, match=r"train\.zip: not a readable zip"):
-        store.present("train")
+        store.available_rows("train")
 
 
 def test_damage_of_any_file_is_detected(pack, tmp_path):
@@ -197,9 +199,9 @@ def test_files_of_upstream_runs_are_packed_unless_a_run_of_the_bundle_produces_t
     classifier = {**base, "run": run("crt"), "plan": {"encoder": {"of": run("supervised"), "key": "k"}}}
     write_bundle(tmp_path / "both", [first, second], tmp_path)
     generation = {packed.config["run"]: packed for packed in read_bundle(tmp_path / "both")}[run("crest")]
-    assert generation.reads == {"split": tmp_path / "both/runs" / run("crest") / "split.json"}
-    assert generation.drawn.exists()
-    assert not generation.reads["split"].exists()
+    assert generation.inputs == {"split": tmp_path / "both/runs" / run("crest") / "split.json"}
+    assert generation.drawn_split.exists()
+    assert not generation.inputs["split"].exists()
     for config, file in ((second, "crest/s0/split.json"), (classifier, "supervised/s0/final.pt")):
         with pytest.raises(DataError, match=rf"{file}: missing input of {config['run']}; create it"):
             write_bundle(tmp_path / "bundle", [config], tmp_path)
@@ -208,7 +210,7 @@ def test_files_of_upstream_runs_are_packed_unless_a_run_of_the_bundle_produces_t
     (upstream_run / "final.pt").write_bytes(b"weighty")
     with pytest.raises(DataError, match=r"supervised/s0/final\.pt: damaged or of another run"):
         write_bundle(tmp_path / "another", [classifier], tmp_path)
-    assert read_bundle(tmp_path / "bundle")[0].reads["encoder"].read_bytes() == b"weights"
+    assert read_bundle(tmp_path / "bundle")[0].inputs["encoder"].read_bytes() == b"weights"
 
 
 def test_existing_folder_is_not_overwritten(pack, tmp_path):
@@ -269,7 +271,7 @@ def test_bundle_of_a_cifar10_setting_is_small(cifar10_store, tmp_path):
     size = sum(path.stat().st_size for path in (tmp_path / "bundle").rglob("*") if path.is_file())
     assert size < 6 * 2**20
     store = load_store(read_bundle(tmp_path / "bundle")[0].store)
-    assert len(store.present("train")) == 367 + 740 + 500
+    assert len(store.available_rows("train")) == 367 + 740 + 500
     for rows in saved.split.parts.values():
         assert (store.images("train", rows) == whole.images("train", rows)).all()
     verify_store(store.folder)  # the test part is complete, so its digest is checked

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from daso.data.catalog import load_source, make_store, pixel_digest
 from daso.data.class_sizes import long_tail
-from daso.data.folder_digest import listing
+from daso.data.folder_digest import digest_folder
 from daso.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -272,7 +272,7 @@ def test_own_image_folder(save_image, tmp_path, monkeypatch):
     loaded = load_source(config)
     assert loaded.classes == ("cat", "dog")
     assert loaded.parts["train"][0].shape == (2, 3, 4, 4)
-    assert loaded.source == {"kind": "image_folder", "origin": "own", "listing": listing(tmp_path / "own")}
+    assert loaded.source == {"kind": "image_folder", "origin": "own", "listing": digest_folder(tmp_path / "own")}
     monkeypatch.setenv("DASO_OWN", str(tmp_path / "other"))
     assert load_source(config).source["origin"] == "other"
     with pytest.raises(DataError, match=r"own\.yaml: num_classes is 3, but the source has 2 classes \(cat, dog\)"):

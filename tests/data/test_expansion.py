@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from daso.data.class_sizes import long_tail
-from daso.data.expansion import select, shares
+from daso.data.expansion import sampling_rates, select_pseudo_labels
 from daso.errors import DataError
 
 # (N_(K-1-r) / N_0) ** (1/3), computed independently.
@@ -13,13 +13,15 @@ MU_STL = [0.464159, 0.502212, 0.550321, 0.597521, 0.648979, 0.706960, 0.771944, 
 
 @pytest.mark.parametrize(("n1", "gamma", "expected"), [(500, 100, MU_500), (1500, 100, MU_1500), (150, 10, MU_STL)])
 def test_sampling_rates_equal_the_oracle(n1, gamma, expected):
-    np.testing.assert_allclose(shares(long_tail(n1, gamma, 10), 1 / 3), expected, atol=1e-6)
+    np.testing.assert_allclose(sampling_rates(long_tail(n1, gamma, 10), 1 / 3), expected, atol=1e-6)
 
 
 def test_selected_counts_equal_the_oracle():
     """Predicted 5000 ... 3 with 500/100 -> selected 1077 655 385 179 127 75 35 21 6 3."""
     predicted = np.repeat(np.arange(10), [5000, 2600, 1300, 500, 300, 150, 60, 30, 8, 3])
-    rows, labels = select(np.eye(10, dtype=np.float32)[predicted], shares(long_tail(500, 100, 10), 1 / 3))
+    rows, labels = select_pseudo_labels(
+        np.eye(10, dtype=np.float32)[predicted], sampling_rates(long_tail(500, 100, 10), 1 / 3)
+    )
     assert np.bincount(labels).tolist() == [1077, 655, 385, 179, 127, 75, 35, 21, 6, 3]
     assert (predicted[rows] == labels).all()
     assert len(set(rows.tolist())) == len(rows)
@@ -28,26 +30,26 @@ def test_selected_counts_equal_the_oracle():
 def test_most_confident_pseudo_labels_are_selected():
     """Of four pseudo-labels of class 0 with margins 1, 4, 2, 3, half: 4 and 3; of one of class 1, none."""
     logits = np.array([[1, 0], [4, 0], [2, 0], [3, 0], [0, 9]], dtype=np.float32)
-    rows, labels = select(logits, np.array([0.5, 0.5]))
+    rows, labels = select_pseudo_labels(logits, np.array([0.5, 0.5]))
     assert (rows.tolist(), labels.tolist()) == ([1, 3], [0, 0])
 
 
 def test_confidence_is_the_softmax_over_all_classes():
     """e^2 / (e^2 + 2) = .787 exceeds e^2.1 / (e^2.1 + e^2 + 1) = .493: the larger logit is less confident."""
-    rows, _ = select(np.array([[2.1, 2, 0], [2, 0, 0]], dtype=np.float32), np.array([0.5, 1, 1]))
+    rows, _ = select_pseudo_labels(np.array([[2.1, 2, 0], [2, 0, 0]], dtype=np.float32), np.array([0.5, 1, 1]))
     assert rows.tolist() == [1]
 
 
 def test_sampling_rates_do_not_depend_on_the_numbering_of_classes():
-    sorted_rates = shares((80, 40, 10), 0.5)
-    np.testing.assert_array_equal(shares((10, 80, 40), 0.5), sorted_rates[[2, 0, 1]])
+    sorted_rates = sampling_rates((80, 40, 10), 0.5)
+    np.testing.assert_array_equal(sampling_rates((10, 80, 40), 0.5), sorted_rates[[2, 0, 1]])
 
 
 def test_selection_does_not_depend_on_the_numbering_of_classes():
     logits = np.random.RandomState(0).randn(200, 4).astype(np.float32)
     order, counts = np.array([2, 0, 3, 1]), np.array([40, 20, 10, 5])
-    rows, labels = select(logits, shares(counts, 1 / 3))
-    rows_again, labels_again = select(logits[:, order], shares(counts[order], 1 / 3))
+    rows, labels = select_pseudo_labels(logits, sampling_rates(counts, 1 / 3))
+    rows_again, labels_again = select_pseudo_labels(logits[:, order], sampling_rates(counts[order], 1 / 3))
     assert dict(zip(rows.tolist(), labels.tolist(), strict=True)) == dict(
         zip(rows_again.tolist(), order[labels_again].tolist(), strict=True)
     )
@@ -55,6 +57,6 @@ def test_selection_does_not_depend_on_the_numbering_of_classes():
 
 def test_class_without_labels_and_non_finite_logits_are_refused():
     with pytest.raises(DataError, match="class 1 has no labeled image"):
-        shares((3, 0), 1 / 3)
+        sampling_rates((3, 0), 1 / 3)
     with pytest.raises(DataError, match="not finite"):
-        select(np.array([[np.nan, 0]], dtype=np.float32), np.ones(2))
+        select_pseudo_labels(np.array([[np.nan, 0]], dtype=np.float32), np.ones(2))

@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 
-from daso.data.folder_digest import listing, place
+from daso.data.folder_digest import digest_folder, source_path
 
 
 @pytest.fixture
@@ -35,45 +35,45 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", [lambda images: images, zipped])
 def test_changed_folder_or_zip_has_another_digest(images, change, kind):
-    before = listing(kind(images))
-    assert listing(kind(images)) == before
+    before = digest_folder(kind(images))
+    assert digest_folder(kind(images)) == before
     change(images)
-    assert listing(kind(images)) != before
+    assert digest_folder(kind(images)) != before
 
 
 def test_other_files_and_times_do_not_change_the_digest(images):
-    before = listing(images)
+    before = digest_folder(images)
     for name in ("README.md", ".DS_Store", "train/.DS_Store", "train/cat/.hidden.png", "__MACOSX/train/cat/1.png"):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         (images / name).write_text("other")
     (images / "train/cat/1.png").touch()
     (images / "train/empty").mkdir()
-    assert listing(images) == before
+    assert digest_folder(images) == before
 
 
 def test_digest_does_not_depend_on_path_and_order_in_the_zip(images, tmp_path):
     shutil.copytree(images, tmp_path / "copy")
-    assert listing(tmp_path / "copy") == listing(images)
+    assert digest_folder(tmp_path / "copy") == digest_folder(images)
     backwards = zipped(images, "backwards.zip", lambda paths: sorted(paths, reverse=True))
-    assert listing(zipped(images)) == listing(backwards)
+    assert digest_folder(zipped(images)) == digest_folder(backwards)
 
 
 def test_new_content_of_the_same_size_changes_the_digest_of_a_zip(images):
-    before = listing(zipped(images))
+    before = digest_folder(zipped(images))
     (images / "train/cat/2.png").write_bytes(b"xy")
-    assert listing(zipped(images)) != before
+    assert digest_folder(zipped(images)) != before
 
 
 def test_missing_folder_and_broken_zip(tmp_path):
-    assert listing(tmp_path / "nowhere") is None
+    assert digest_folder(tmp_path / "nowhere") is None
     (tmp_path / "broken.zip").write_bytes(b"PK")
-    assert listing(tmp_path / "broken.zip") is not None
+    assert digest_folder(tmp_path / "broken.zip") is not None
 
 
 def test_environment_variable_overrides_the_path(monkeypatch):
     source = {"kind": "image_folder", "path": "images", "override": "DASO_OWN"}
     monkeypatch.delenv("DASO_OWN", raising=False)
-    assert place(source) == "images"
-    assert place({"kind": "cifar10", "override": "DASO_OWN"}) == ""
+    assert source_path(source) == "images"
+    assert source_path({"kind": "cifar10", "override": "DASO_OWN"}) == ""
     monkeypatch.setenv("DASO_OWN", "elsewhere")
-    assert place(source) == "elsewhere"
+    assert source_path(source) == "elsewhere"

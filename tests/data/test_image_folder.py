@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from daso.data.folder_digest import listing
+from daso.data.folder_digest import digest_folder
 from daso.data.image_folder import read_image_folder
 from daso.errors import DataError
 
@@ -211,8 +211,8 @@ def test_zip_with_backslashes_equals_the_folder(folder):
             for file in filter(Path.is_file, folder.rglob("*")):
                 archive.writestr(str(file.relative_to(folder)).replace("/", "\\"), file.read_bytes())
         assert equal(read_image_folder(path, 4), read_image_folder(folder, 4))
-        digests.append(listing(path))
-        assert digests[-1] == listing(pack(folder))
+        digests.append(digest_folder(path))
+        assert digests[-1] == digest_folder(pack(folder))
     assert digests[0] != digests[1]
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from daso.data import pixels
 from daso.data.catalog import make_store
-from daso.data.folder_digest import listing, sort_files
+from daso.data.folder_digest import digest_folder, sort_files
 from daso.data.image_folder import read_image_folder
 from daso.data.store import load_store, verify_store
 from daso.errors import DataError
@@ -50,11 +50,11 @@ SYSTEM_FILES = {
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_system_files_are_skipped_and_counted(photos, lines, zipped):
-    before, key = read_image_folder(photos, 8), listing(photos)
+    before, key = read_image_folder(photos, 8), digest_folder(photos)
     for name in SYSTEM_FILES:
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(photos / "train/a/00.png", photos / name)
-    assert listing(photos) == key
+    assert digest_folder(photos) == key
     path = photos
     if zipped:
         path = photos.with_name("photos")

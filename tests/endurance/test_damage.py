@@ -14,7 +14,7 @@ import pytest
 from daso.config.load import load
 from daso.config.resolve import split_config
 from tests.endurance.faults import call
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, ROOT, SETTING
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("damage")]
@@ -158,7 +158,7 @@ def test_damaged_checkpoint_state_is_never_resumed_or_ignored(interrupted):
 
 def test_damaged_bundle_is_not_trained_and_its_damaged_results_are_not_adopted(intact, tmp_path):
     project, rng = intact.copy(tmp_path / "project"), random.Random(0)
-    project.edit(f"methods/{METHODS[1]}.yaml", weigh(0.25))  # a run that is not trained yet
+    project.edit(f"methods/{METHODS[1]}.yaml", set_weight(0.25))  # a run that is not trained yet
     project.call(*BUNDLE[:-1], "bundle")
     train = (*DASO, "train", "--bundle", "bundle")
     for path in sorted(path for path in (project.path / "bundle").rglob("*") if path.is_file()):

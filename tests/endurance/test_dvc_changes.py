@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, SETTING, jobs, runs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
@@ -34,7 +34,7 @@ def change_published_number(project):
 
 # In this order; from the third change on there are two seeds.
 CHANGES = (
-    ("an option of one method", edit(f"methods/{DASO}.yaml", weigh(0.5)), runs(DASO)),
+    ("an option of one method", edit(f"methods/{DASO}.yaml", set_weight(0.5)), runs(DASO)),
     (
         "one more seed",
         edit("suites/tiny.yaml", lambda tree: tree["seeds"].append(1)),

@@ -17,7 +17,7 @@ import pytest
 
 from tests.endurance.faults import assert_cache_is_intact
 from tests.forks import Forks
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, REAL, SETTING, Project, jobs, runs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
@@ -146,7 +146,7 @@ def test_outputs_are_current_and_read_only(linked):
 
 def test_repro_runs_only_affected_jobs(project):
     before = project.results()
-    project.edit(f"methods/{DASO}.yaml", weigh(0.25))
+    project.edit(f"methods/{DASO}.yaml", set_weight(0.25))
     assert jobs(project.dvc("repro")) == runs(DASO)
     assert weight(project) == 0.25
     after = project.results()
@@ -184,7 +184,7 @@ def test_fresh_clone_pulls_the_results(project):
         assert clone.results() == project.results()
         assert link_kind(clone.path / f"runs/{RUN}/final.pt") == project.link_kind
         assert clone.planned() == NOTHING
-        clone.edit(f"methods/{DASO}.yaml", weigh(0.125))
+        clone.edit(f"methods/{DASO}.yaml", set_weight(0.125))
         assert jobs(clone.dvc("repro")) == runs(DASO)
         assert weight(clone) == 0.125
         assert_cache_is_intact(clone.path / ".dvc/cache")
@@ -195,7 +195,7 @@ def test_fresh_clone_pulls_the_results(project):
 def test_snakemake_by_hand_trains_or_refuses_protected_outputs(project):
     """Snakemake treats read-only hard links as protected outputs, prints an error and trains nothing."""
     before = project.results()
-    project.edit(f"methods/{DASO}.yaml", weigh(0.25))
+    project.edit(f"methods/{DASO}.yaml", set_weight(0.25))
     if project.link_kind == "hardlink":
         output = project.snakemake(fails=True)
         assert "ProtectedOutputException" in output

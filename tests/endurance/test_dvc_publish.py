@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, ROOT, SETTING, Project
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
@@ -22,7 +22,7 @@ def made(built, tmp_path_factory):
     project = built.copy(tmp_path_factory.mktemp("made") / "project")
     project.write("Makefile", (ROOT / "Makefile").read_text())
     project.commit("the commands")
-    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
+    project.edit(f"methods/{DASO}.yaml", set_weight(0.5))
     project.snakemake()
     return project
 

@@ -12,7 +12,7 @@ import pytest
 from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.errors import DasoError
-from daso.planning.cost import timed
+from daso.planning.cost import measured_steps
 from tests.workflow.project import METHODS, SETTING, Project
 from tools.gpu.fits import fit
 from tools.gpu.record import record
@@ -90,7 +90,7 @@ def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypat
     page = record(file, Path("docs/benchmarks"))
     assert page.name == "made-up-9000-16-cores.md"
     assert f"Measured on {tree['device']['date']}" in page.read_text()
-    modes = timed(params, parse_run(params, run), every_mode=True)
+    modes = measured_steps(params, parse_run(params, run), every_mode=True)
     paces = {one.how: one.seconds for one in modes if one.device == GPU["device"]}
     assert paces == {"graph, bf16": pytest.approx(0.0041), "graph, bf16, 2 at once": pytest.approx(0.0041)}
     runs = [parse_run(params, run)]

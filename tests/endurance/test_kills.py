@@ -110,9 +110,9 @@ def split_config():
     """Return the resolved configuration of the split, as the workflow passes it."""
     from daso.config.load import load
     from daso.config.resolve import split_config
-    from daso.data.files import canonical
+    from daso.data.files import canonical_json
 
-    return canonical(split_config(load(ROOT / "params"), "digits", SPLIT.split("/")[3], 0))
+    return canonical_json(split_config(load(ROOT / "params"), "digits", SPLIT.split("/")[3], 0))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

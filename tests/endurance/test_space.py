@@ -215,9 +215,7 @@ def test_download_is_completed_after_a_full_disk(disk, tmp_path):
     small = disk(tmp_path / "small")
     small.fill(leaving=1_000_000)
     with serving(served) as urls:
-        with pytest.raises(
-            DataError, match=rf"images.bin: cannot be written .*{DISK_FULL}.*; free disk space and try again"
-        ):
+        with pytest.raises(DataError, match=rf"images.bin: cannot be written .*{DISK_FULL}.*; free disk space and"):
             fetch(urls, small.path / "images.bin", md5=md5, pause=0.0)
         assert not (small.path / "images.bin").exists()
         small.free()
@@ -236,7 +234,7 @@ def test_read_only_first_half_of_a_download_is_kept(read_only, tmp_path):
     read_only(half)
     with serving(served) as urls:
         with pytest.raises(
-            DataError, match=rf"images.bin: cannot be written .*{READ_ONLY_FILE}.*; free disk space and try again"
+            DataError, match=rf"images.bin: cannot be written .*{READ_ONLY_FILE}.*; free disk space and"
         ):
             fetch(urls, tmp_path / "raw/images.bin", md5=md5, pause=0.0)
         assert half.read_bytes() == content[:150_000]

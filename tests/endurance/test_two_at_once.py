@@ -10,7 +10,7 @@ import pytest
 
 from tests.endurance import faults
 from tests.endurance.faults import RUNS, background, call, lengthen, results
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, jobs
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("two")]
@@ -72,7 +72,7 @@ def test_two_working_copies_share_a_cache(unbuilt, tmp_path):
     copies = [unbuilt.copy(tmp_path / name / "project") for name in ("one", "two")]
     for project in copies:
         project.dvc("cache", "dir", "--local", str(tmp_path / "cache"))
-    copies[1].edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
+    copies[1].edit(f"methods/{METHODS[1]}.yaml", set_weight(0.5))
     with background(copies[0], "dvc", "repro") as first, background(copies[1], "dvc", "repro") as second:
         assert [process.wait(timeout=600) for process in (first, second)] == [0, 0], first.output() + second.output()
     faults.assert_cache_is_intact(tmp_path / "cache")

@@ -96,15 +96,20 @@ class Fakes:
         assert index == OnCuda.device.index
         self.uses[pool] -= 1
 
-    def capturing(self, run, mode="graph"):
+    def on_cuda(self, run, mode="graph"):
         """Make a CPU run behave as on CUDA, and return it; only one run at a time."""
         program, fakes = run.program, self
-        run.stopwatch.on_cpu, run.chosen, program.mode, program.loader = False, mode, mode, OnCuda(program.loader)
+        run.stopwatch.on_cpu, run.requested_mode, program.mode, program.loader = (
+            False,
+            mode,
+            mode,
+            OnCuda(program.loader),
+        )
         program.uses_graphs, program.capture_stream, program.stages_sampled = True, Stream(), False
         program.pool = torch.cuda.graph_pool_handle()
 
-        def written():
-            return {**run.written(), "step_index": program.step_index, "rate": run.rate}
+        def written_tensors():
+            return {**run.written_tensors(), "step_index": program.step_index, "rate": run.rate}
 
         class Graph:
             pool = None  # set when the capture ends
@@ -115,8 +120,8 @@ class Fakes:
 
             def replay(self):
                 fakes.replays += 1
-                for addon, now in zip(run.learner.chain, self.now, strict=True):
-                    addon.now = now
+                for addon, current_phase in zip(run.learner.chain, self.current_phase, strict=True):
+                    addon.current_phase = current_phase
                 program._run_and_advance()
 
         @contextmanager
@@ -124,14 +129,14 @@ class Fakes:
             assert (pool, stream) == (program.pool, program.capture_stream)
             fakes.served.append(pool)
             fakes.uses[pool] += 1
-            before, graph.now = (
-                {name: tensor.clone() for name, tensor in written().items()},
-                [addon.now for addon in run.learner.chain],
+            before, graph.current_phase = (
+                {name: tensor.clone() for name, tensor in written_tensors().items()},
+                [addon.current_phase for addon in run.learner.chain],
             )
             yield
-            assert written().keys() == before.keys()  # a capture creates no tensor
+            assert written_tensors().keys() == before.keys()  # a capture creates no tensor
             with torch.no_grad():
-                for name, tensor in written().items():
+                for name, tensor in written_tensors().items():
                     tensor.copy_(before[name])
             fakes.captures += 1
             fails = fakes.captures - 1 == fakes.failing

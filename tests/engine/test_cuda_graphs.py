@@ -26,7 +26,7 @@ METHODS = pytest.mark.parametrize("method", [SUPERVISED, CONFIG["method"], WITH_
 
 
 def bits(run):
-    return {name: tensor.clone() for name, tensor in run.written().items()}
+    return {name: tensor.clone() for name, tensor in run.written_tensors().items()}
 
 
 def same(one, two):
@@ -46,7 +46,7 @@ def test_every_tensor_that_a_step_writes_is_listed(method):
     run.training_step(batch)
     after = bits(run)
     assert not same(before, after)
-    for name, tensor in run.written().items():
+    for name, tensor in run.written_tensors().items():
         tensor.copy_(before[name])
     run.training_step(batch)
     assert same(bits(run), after)
@@ -56,14 +56,14 @@ def test_step_resume_and_evaluation_keep_the_addresses_of_tensors():
     """A graph always reads and writes the addresses of its capture."""
     run, other = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
     run.advance(1)
-    addresses = {name: tensor.data_ptr() for name, tensor in run.written().items()}
+    addresses = {name: tensor.data_ptr() for name, tensor in run.written_tensors().items()}
     momenta = [run.optimizer.state[weight]["momentum_buffer"] for weight in run.models.student.parameters()]
     other.advance(2)
     run.evaluate()
     run.models.student.load_state_dict(other.models.student.state_dict())
     run.monitor.restore(other.monitor.state(), other.monitor.record())
     run.advance(3)
-    assert {name: tensor.data_ptr() for name, tensor in run.written().items()} == addresses
+    assert {name: tensor.data_ptr() for name, tensor in run.written_tensors().items()} == addresses
     assert [momentum.data_ptr() for momentum in momenta] == [tensor.data_ptr() for tensor in run.momentum.values()]
     assert run.optimizer.param_groups[0]["lr"] is run.rate
 
@@ -164,7 +164,7 @@ class Parity(AddOn):
         return "odd" if t % 2 else "even"
 
     def commit(self, step, memo):
-        self.seen.append((int(step.batch.t), self.now))
+        self.seen.append((int(step.batch.t), self.current_phase))
 
 
 def test_each_step_runs_in_its_phase():

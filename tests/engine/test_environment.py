@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from daso.engine import gpus
-from daso.engine.environment import choose_device, commit, made_with, out_of_memory
+from daso.engine.environment import choose_device, code_commit, made_with, out_of_memory
 from daso.errors import DasoError
 
 CPU_INSTEAD = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
@@ -223,12 +223,12 @@ def test_an_unknown_commit_is_logged_with_its_reason(tmp_path, monkeypatch, capl
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.chdir(tmp_path)
-    assert commit() == "unknown"
+    assert code_commit() == "unknown"
     assert "detected dubious ownership" in caplog.text
     monkeypatch.setenv("PATH", "")
     caplog.clear()
-    assert commit() == "unknown"
+    assert code_commit() == "unknown"
     assert "git rev-parse: the program is not installed; results carry no commit" in caplog.text
     monkeypatch.setenv("DASO_COMMIT", "0123456789ab")
     caplog.clear()
-    assert (commit(), caplog.text) == ("0123456789ab", "")
+    assert (code_commit(), caplog.text) == ("0123456789ab", "")

@@ -29,7 +29,7 @@ def eager():
 
 
 def test_replays_give_the_bits_of_eager_steps(fakes, eager):  # noqa: F811
-    run = fakes.capturing(two_phases())
+    run = fakes.on_cuda(two_phases())
     run.advance(6)
     assert same(bits(run), bits(eager))
     assert (fakes.captures, fakes.replays, run.mode) == (2, 6, "graph")
@@ -37,7 +37,7 @@ def test_replays_give_the_bits_of_eager_steps(fakes, eager):  # noqa: F811
 
 @pytest.mark.parametrize(("failing", "replays"), [(0, 0), (1, 1)], ids=["first phase", "second phase"])
 def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing, replays):  # noqa: F811
-    run = fakes.capturing(two_phases())
+    run = fakes.on_cuda(two_phases())
     fakes.failing = failing
     assert gc.isenabled()
     run.advance(6)
@@ -55,7 +55,7 @@ def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing
 @pytest.mark.parametrize("failing", [0, 1], ids=["first phase", "second phase"])
 def test_a_failed_capture_leaves_no_memory_in_use(fakes, failing, after_end):  # noqa: F811
     """The allocator serves no pool and none is in use; otherwise torch would free no memory afterwards."""
-    run = fakes.capturing(two_phases())
+    run = fakes.on_cuda(two_phases())
     pool, fakes.failing, fakes.fails_after_end = run.program.pool, failing, after_end
     run.advance(6)
     fakes.error = None  # its traceback refers to the graph
@@ -64,7 +64,7 @@ def test_a_failed_capture_leaves_no_memory_in_use(fakes, failing, after_end):  #
 
 
 def test_out_of_memory_in_a_capture_is_raised(fakes):  # noqa: F811
-    run = fakes.capturing(trainer(method=WITH_DASO))
+    run = fakes.on_cuda(trainer(method=WITH_DASO))
     fakes.failing, fakes.error = 0, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     with pytest.raises(torch.OutOfMemoryError):
         run.advance(1)
@@ -76,17 +76,17 @@ def test_captures_use_streams_of_high_priority(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda device, **options: streams.append(options))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
     run = trainer()
-    Program(run.training_step, run.written, run.loader, run.stopwatch, "graph")
+    Program(run.training_step, run.written_tensors, run.loader, run.stopwatch, "graph")
     assert streams == [{"priority": -1}]
 
 
 def test_a_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog):  # noqa: F811
-    first = fakes.capturing(trainer(method=WITH_DASO))
+    first = fakes.on_cuda(trainer(method=WITH_DASO))
     fakes.failing = 0
     first.advance(3)
     first.save(tmp_path / "state.pt")
     caplog.clear()
-    second = fakes.capturing(trainer(method=WITH_DASO))
+    second = fakes.on_cuda(trainer(method=WITH_DASO))
     second.restore(tmp_path / "state.pt")
     assert (second.mode, second.program.uses_graphs, caplog.records) == ("eager", False, [])
     second.advance(6)
@@ -94,7 +94,7 @@ def test_a_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog): 
 
 
 def test_garbage_collection_is_off_during_a_capture(fakes, monkeypatch):  # noqa: F811
-    run, enabled = fakes.capturing(trainer(method=SUPERVISED)), []
+    run, enabled = fakes.on_cuda(trainer(method=SUPERVISED)), []
     run_and_advance = run.program._run_and_advance
     monkeypatch.setattr(run.program, "_run_and_advance", lambda: (enabled.append(gc.isenabled()), run_and_advance()))
     run.advance(2)
@@ -166,7 +166,7 @@ class Sharpen(AddOn):
         return "sharp" if t % 2 else "plain"
 
     def refine(self, probs, step):
-        probs = probs.square() if self.now == "sharp" else probs
+        probs = probs.square() if self.current_phase == "sharp" else probs
         return probs / probs.sum(-1, keepdim=True), ()
 
 
@@ -181,7 +181,7 @@ def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes,
         return graph.forward
 
     torch._dynamo.reset()
-    plain, run = trainer(), fakes.capturing(trainer(), "compiled_graph")
+    plain, run = trainer(), fakes.on_cuda(trainer(), "compiled_graph")
     for trained in (plain, run):
         trained.learner.addons.append(Sharpen())
     plain.advance(6)

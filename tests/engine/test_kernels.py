@@ -5,7 +5,7 @@ import torch
 
 from daso.engine.environment import choose_device
 from daso.ops.rows import write_rows
-from daso.planning.synthetic import awake, changed, trainer
+from daso.planning.synthetic import all_parts_active, trainer, with_changes
 from tests.engine.kernels import SORTED, Kernels
 from tests.test_methods import KEYS, Run
 
@@ -16,7 +16,7 @@ def kernels_of_step(method: str, precision: str) -> Kernels:
     The number of kernels does not depend on the image size, so the images are small.
     """
     config = KEYS.resolved(Run("cifar10-lt", "n1500-m3000-l100-u100", "paper", method, 0))
-    small = changed(awake(config, precision), {"protocol.batch_size": 2, "dataset.image_size": 8})
+    small = with_changes(all_parts_active(config, precision), {"protocol.batch_size": 2, "dataset.image_size": 8})
     run = trainer(small, choose_device("cpu"), "eager")
     run.advance(3)
     chunk = next(run.loader.chunks(3, 4))

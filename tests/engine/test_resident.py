@@ -237,19 +237,19 @@ def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
     """A bundle has no memory map to stream from, and only the rows of its splits."""
     store, splits, whole = bundled(tmp_path)
     assert [len(rows) for split in splits for rows in split.parts.values()] == [2] * 6
-    assert len(store.present("train")) < 40
+    assert len(store.available_rows("train")) < 40
     loaded = load_all(store, splits, CPU, memory)
     for data, split in zip(loaded, splits, strict=True):
         for pool, rows in zip(data[:3], split[:3], strict=True):
             assert isinstance(pool.images, torch.Tensor)
             assert torch.equal(all_of(pool), packed(TRAIN[rows]))
         assert torch.equal(all_of(data.test), packed(TEST))
-    assert len(loaded[0].labeled.images) == len(store.present("train"))
+    assert len(loaded[0].labeled.images) == len(store.available_rows("train"))
 
 
 def test_a_split_with_rows_outside_of_a_bundle_is_refused(tmp_path):
     store, splits, whole = bundled(tmp_path)
-    (absent, *_) = sorted(set(range(40)) - set(store.present("train").tolist()))
+    (absent, *_) = sorted(set(range(40)) - set(store.available_rows("train").tolist()))
     with pytest.raises(DataError, match=f"row {absent} is missing in this bundle"):
         load(store, splits[0]._replace(validation=np.array([absent])), CPU)
 

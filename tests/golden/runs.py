@@ -45,7 +45,7 @@ def digests(method: str) -> dict[str, str]:
         lower_threshold(part, config["dataset"]["num_classes"])
     run = built(config, torch.device("cpu"))
     run.advance(STEPS)
-    state = run.written()
+    state = run.written_tensors()
     weights = hashlib.sha256()
     for name in sorted(name for name in state if not name.startswith("monitor.")):
         weights.update(name.encode())

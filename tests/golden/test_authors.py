@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from daso.data.expansion import select, shares
+from daso.data.expansion import sampling_rates, select_pseudo_labels
 from tests.golden import trajectories
 from tests.golden.trajectories import INPUTS, RECORD, RUNS, authors_quantities, project_quantities
 
@@ -45,8 +45,8 @@ def test_networks_start_from_the_recorded_weights():
 
 
 def test_crest_plus_selects_the_same_images_in_the_same_order():
-    trusted = shares(INPUTS["labeled_counts"].tolist(), 1 / 3)
-    rows, labels = select(INPUTS["crest_logits"], trusted)
+    trusted = sampling_rates(INPUTS["labeled_counts"].tolist(), 1 / 3)
+    rows, labels = select_pseudo_labels(INPUTS["crest_logits"], trusted)
     assert differences(trusted, RECORD["crest/mu_by_class"]).max() <= 1e-12
     assert rows.tolist() == RECORD["crest/chosen"].tolist()
     assert labels.tolist() == RECORD["crest/labels"].tolist()

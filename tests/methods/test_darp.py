@@ -7,7 +7,7 @@ import torch
 from daso.config.load import load
 from daso.config.registry import ADDONS
 from daso.config.resolve import Run, resolve
-from daso.config.signature import refusals
+from daso.config.signature import constructor_errors
 from daso.errors import ParamsError
 from daso.methods.addons.darp import DARP, last_of_each
 from daso.methods.learners.fixmatch import FixMatch
@@ -51,7 +51,7 @@ def models(models):
 def darp(env, t=None, **changes):
     addon = DARP(env, **(OPTIONS | changes))
     if t is not None:
-        addon.now = addon.phase(t)
+        addon.current_phase = addon.phase(t)
     return addon
 
 
@@ -99,7 +99,7 @@ def test_solve_refines_the_whole_table_with_the_current_batch(env, batch):
     assert torch.equal(addon.raw[ROWS], PROBS)  # unpruned
     assert addon.refined[ROWS].tolist() == pytest.approx(torch.tensor(REFINED), abs=1e-5)
 
-    addon.now = addon.phase(410)
+    addon.current_phase = addon.phase(410)
     step = Step(batch._replace(u_index=ROWS[2:4]), {})
     probs, memo = addon.refine(PROBS[:2], step)
     assert probs.tolist() == pytest.approx(torch.tensor(REFINED[2:4]), abs=1e-5)
@@ -181,7 +181,7 @@ def test_invalid_options_raise(env):
     ):
         with pytest.raises(ParamsError, match=message):
             darp(env, **changes)
-        ((error, _),) = refusals(ADDONS["darp"], OPTIONS | changes)  # the check of params/ reports it as well
+        ((error, _),) = constructor_errors(ADDONS["darp"], OPTIONS | changes)  # the check of params/ reports it as well
         assert message in error
 
 

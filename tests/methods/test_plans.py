@@ -1,7 +1,7 @@
 import pytest
 
 from daso.config.registry import PLANS, load
-from daso.config.signature import options, refusals
+from daso.config.signature import constructor_errors, options
 from daso.errors import ParamsError
 from daso.methods.plans import Crest, Crt, Encoder, Estimate, Expanded, HeldOut, Plan, Prior, Stage, Survey
 
@@ -46,7 +46,7 @@ def test_options_and_bounds_can_be_read_from_the_source():
         "exponent": True,
         "last_temperature": False,
     }
-    assert refusals(PLANS["crest"], {"generations": 1, "exponent": 0.5}) == [
+    assert constructor_errors(PLANS["crest"], {"generations": 1, "exponent": 0.5}) == [
         ("plan 'crest': generations: expected 2 or more, got 1", {"generations"})
     ]
     assert [name for name in PLANS if load(PLANS[name]).stages is Plan.stages] == []

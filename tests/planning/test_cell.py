@@ -7,11 +7,11 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import runs, setting_config
-from daso.data.run_files import FILES
+from daso.data.run_files import RUN_FILES
 from daso.errors import DasoError, ParamsError
 from daso.planning.cell import cell, match
 from daso.planning.status import format_list
-from daso.report.published import ORDER, PAPER, PUBLISHED, look_up, read_published
+from daso.report.published import PAPER_SOURCE, PUBLISHED, TABLE_PRECEDENCE, look_up, read_published
 from tests.finished import finish
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_match_is_the_inverse_of_the_look_up_of_reports(params):
     rows = read_published(PUBLISHED)
     matched = 0
     for row in rows:
-        if row["source"] != PAPER or row["table"] not in ORDER:
+        if row["source"] != PAPER_SOURCE or row["table"] not in TABLE_PRECEDENCE:
             continue
         place = match(params, row)
         if place.missing:
@@ -140,7 +140,7 @@ def test_status_of_runs(params, caplog):
     own = runs(params, "smoke")[:5]
     keys = Keys(params)
     for run, key in ((own[0], keys.train(own[0])), (own[1], "another")):
-        finish(Path("runs", run.id), dict.fromkeys(FILES, ""), run=run.id, key=key)
+        finish(Path("runs", run.id), dict.fromkeys(RUN_FILES, ""), run=run.id, key=key)
     state = Path("scratch", own[2].id, f"{keys.train(own[2])}.pt")
     state.parent.mkdir(parents=True)
     state.write_bytes(b"")

@@ -12,12 +12,12 @@ from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import runs
 from daso.data.files import checksummed
-from daso.data.run_files import FILES
+from daso.data.run_files import RUN_FILES
 from daso.planning import forecast as module
 from daso.planning import pace
 from daso.planning.forecast import Machine, forecast
 from daso.report import planned
-from daso.report.sizes import Bytes
+from daso.report.sizes import FileSizes
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = Machine("cpu", "cpu: made up, 1 thread", "fp32, eager", 2)
@@ -45,7 +45,7 @@ def params(chain, tmp_path, monkeypatch):
     shutil.copytree(chain, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "_machine", lambda params, protocol: CPU)
-    monkeypatch.setattr(module, "bytes_of", lambda config, images: Bytes(2_000_000, 100_000, 3_000_000))
+    monkeypatch.setattr(module, "file_sizes", lambda config, images: FileSizes(2_000_000, 100_000, 3_000_000))
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000_000))
     return load()
 
@@ -71,7 +71,7 @@ def finish(run, seconds=0.05, device="cpu: made up"):
     for path in (Path("runs", run.id, "train.json"), Path("metrics", f"{run.id}.json")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(checksummed({**tree, "files": {}}))
-    for name in FILES:
+    for name in RUN_FILES:
         Path("runs", run.id, name).touch()
 
 
@@ -90,7 +90,7 @@ def test_forecast_without_any_measurement(params):
         "disk: 25.0 MB needed (images 0.345 MB, splits 0.0288 MB, results 12.0 MB, TensorBoard 0.600 MB, "
         "checkpoints 12.0 MB), 100 MB free",
     ]
-    assert planned.read("smoke") == {}
+    assert planned.read_plan("smoke") == {}
 
 
 def test_measured_steps_are_recorded_and_reused(params, monkeypatch):
@@ -105,7 +105,7 @@ def test_measured_steps_are_recorded_and_reused(params, monkeypatch):
     ]
     assert list(forecast(params, "smoke", measure=True)) == first
     assert len(measured) == 3
-    plan = planned.read("smoke")
+    plan = planned.read_plan("smoke")
     assert {run.id: plan[run.id]["seconds"] for run in runs(params, "smoke") if run.seed == 0} == {
         f"digits/n20-m80-l20-u10r/smoke/{method}/s0": seconds
         for method, seconds in (("supervised", 30.0), ("fixmatch", 60.0), ("fixmatch_daso", 90.0))
@@ -122,7 +122,7 @@ def test_done_runs_keep_their_planned_times(params, monkeypatch):
     assert lines[0] == "smoke: 6 runs: 1 done, 0 stale, 0 running, 5 missing"
     assert "supervised     2     1      50.0       6.0 s     metrics/" in lines[2]
     assert lines[3] == "device time: 5.1 min in total, 5.0 min to do"  # 306 s and 303 s
-    plan = planned.read("smoke")
+    plan = planned.read_plan("smoke")
     assert (plan[done.id]["seconds"], plan[other.id]["seconds"]) == (30.0, 3.0)
 
 

@@ -16,7 +16,7 @@ def test_seconds_per_step_include_a_share_of_the_evaluations(monkeypatch):
     """Steps of 0.5 s. 2,000 images evaluated in 3 s: 10,000 in 15 s, every 1,000 steps: 0.015 s a step."""
     steps_of_calls = []
     monkeypatch.setattr(pace, "advance", lambda run, steps: steps_of_calls.append(steps) or 0.5)
-    monkeypatch.setattr(pace, "timed", lambda work, units, device: 3.0)
+    monkeypatch.setattr(pace, "seconds_per_unit", lambda work, units, device: 3.0)
     seconds = pace.seconds_per_step(config(DASO), CPU, {"unlabeled": 300, "validation": 2000, "test": 8000})
     assert seconds == pytest.approx(0.515)
     assert steps_of_calls[-1] == 4  # in 2 seconds
@@ -50,13 +50,15 @@ def test_estimated_bytes_are_those_that_a_run_writes():
     tree["setting"] |= {"n1": 100, "m1": 75, "gamma_l": 1, "gamma_u": 1}
     run = trainer(tree, CPU, "auto", random_data(tree, CPU, unlabeled=300, test=60))
     weights, state = (len(checkpoint.dump(part)) for part in (run.weights(), run.state()))
-    estimated = sizes.bytes_of(tree, IMAGES)
+    estimated = sizes.file_sizes(tree, IMAGES)
     predictions, numbers = 60 * (4 * 4 + 8), 1 * (8 + 4 * 3)  # four classes; one evaluation
-    assert estimated.results - predictions - sizes.NUMBER * numbers == pytest.approx(weights, rel=0.05, abs=24_000)
+    assert estimated.results - predictions - sizes.NUMBER_BYTES * numbers == pytest.approx(
+        weights, rel=0.05, abs=24_000
+    )
     assert estimated.state == pytest.approx(state, rel=0.05, abs=24_000)
-    assert estimated.events == sizes.EVENT * numbers
+    assert estimated.events == sizes.EVENT_BYTES * numbers
     tree["plan"] = {"answers": True}
-    assert sizes.bytes_of(tree, IMAGES).results - estimated.results == 300 * 4 * 4
+    assert sizes.file_sizes(tree, IMAGES).results - estimated.results == 300 * 4 * 4
 
 
 @pytest.mark.slow

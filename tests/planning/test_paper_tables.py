@@ -4,7 +4,7 @@ import pytest
 
 from daso.errors import DasoError
 from daso.planning.paper_tables import Address, address, format_table, method, table_of
-from daso.report.published import PUBLISHED, read_published, value
+from daso.report.published import PUBLISHED, printed_number, read_published
 
 TABLES = [*map(str, range(1, 9)), *map(str, range(11, 18))]  # tables 9 and 10 have no accuracies
 
@@ -95,5 +95,5 @@ def test_format_of_a_table(rows):
 
 
 def test_numbers_keep_their_printed_digits():
-    assert value({"mean": "90.50", "std": "0.40"}) == "90.50 ± 0.40"
-    assert value({"mean": "73.97", "std": ""}) == "73.97"
+    assert printed_number({"mean": "90.50", "std": "0.40"}) == "90.50 ± 0.40"
+    assert printed_number({"mean": "73.97", "std": ""}) == "73.97"

@@ -4,26 +4,33 @@ import time
 
 import torch
 
-from daso.planning.synthetic import addon, awake, changed, random_data, timed, trainer
+from daso.planning.synthetic import (
+    all_parts_active,
+    random_data,
+    seconds_per_unit,
+    trainer,
+    with_changes,
+    with_daso_options,
+)
 from tests.configs import CPU, DASO, config
 
 
 def test_changes_leave_the_original_configuration():
     before = config(DASO)
-    after = changed(before, {"protocol.batch_size": 2, "seed": 5})
+    after = with_changes(before, {"protocol.batch_size": 2, "seed": 5})
     assert (after["protocol"]["batch_size"], after["seed"]) == (2, 5)
     assert before == config(DASO)
 
 
 def test_options_change_daso_only():
     other = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}
-    first, second = addon(config(other, DASO), queue_length=3)["method"]["addons"]
+    first, second = with_daso_options(config(other, DASO), queue_length=3)["method"]["addons"]
     assert first == other
     assert second == DASO | {"queue_length": 3}
 
 
 def test_daso_is_active_from_the_third_step():
-    run = trainer(awake(config(DASO | {"warmup": 500, "period": 100})), CPU, "eager")
+    run = trainer(all_parts_active(config(DASO | {"warmup": 500, "period": 100})), CPU, "eager")
     alignment = []
     for t in range(4):
         run.advance(t + 1)
@@ -33,7 +40,7 @@ def test_daso_is_active_from_the_third_step():
 
 
 def test_random_data_have_all_classes_and_all_colours():
-    data = random_data(changed(config(), {"dataset.num_classes": 1500}), CPU, unlabeled=50)
+    data = random_data(with_changes(config(), {"dataset.num_classes": 1500}), CPU, unlabeled=50)
     assert torch.equal(data.labeled.labels.unique(), torch.arange(1500))
     assert len(data.unlabeled) == 50
     pixels = data.unlabeled.gather(torch.arange(50))
@@ -44,4 +51,4 @@ def test_random_data_have_all_classes_and_all_colours():
 def test_seconds_per_unit(monkeypatch):
     now = iter([10.0, 16.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
-    assert timed(lambda: None, 3, CPU) == 2.0
+    assert seconds_per_unit(lambda: None, 3, CPU) == 2.0

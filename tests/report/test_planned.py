@@ -61,12 +61,12 @@ def test_runs_without_plan_metrics_or_time_are_left_out(cells, plan):
 
 def test_plan_is_read_as_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert planned.read("demo") == {}
-    planned.write("demo", make_plan(40.0))
-    assert planned.read("demo") == make_plan(40.0)
+    assert planned.read_plan("demo") == {}
+    planned.write_plan("demo", make_plan(40.0))
+    assert planned.read_plan("demo") == make_plan(40.0)
     (tmp_path / "journal/plans/demo.json").write_text("{")
     with pytest.raises(DataError, match=r"journal/plans/demo.json: not a readable plan of a suite"):
-        planned.read("demo")
+        planned.read_plan("demo")
 
 
 def test_report_has_planned_times_only_with_a_plan(project, make_suite, run_ids):
@@ -90,7 +90,7 @@ def test_plan_changes_only_the_key_of_its_own_report(read_params, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     params = load()
     keys = [Keys(params).report(suite) for suite in ("smoke", "quickstart")]
-    planned.write("smoke", make_plan(40.0))
+    planned.write_plan("smoke", make_plan(40.0))
     smoke, quickstart = (Keys(params).report(suite) for suite in ("smoke", "quickstart"))
     assert (smoke != keys[0], quickstart == keys[1]) == (True, True)
     assert json.loads((tmp_path / "journal/plans/smoke.json").read_text())["suite"] == "smoke"

@@ -7,7 +7,15 @@ import pytest
 from daso.config.resolve import setting_config
 from daso.errors import DataError
 from daso.planning.cell import match
-from daso.report.published import ORDER, PAPER, cell_key, look_up, read_all_published, read_published, row_key
+from daso.report.published import (
+    PAPER_SOURCE,
+    TABLE_PRECEDENCE,
+    cell_key,
+    look_up,
+    read_all_published,
+    read_published,
+    row_key,
+)
 
 FILE = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 C10 = {"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 100}
@@ -111,7 +119,7 @@ def test_look_up_of_ablations(rows, params, method, c10, stl, table):
 @pytest.mark.parametrize("table", ["1", "2", "3", "5", "6", "7", "8", "11", "12", "13", "14", "15", "16", "17"])
 def test_every_row_matches_a_method_and_a_setting(rows, params, table):
     """All tables but table 4, whose dataset (photographs of birds) is not part of this project."""
-    table_rows = [row for row in rows if row["source"] == PAPER and row["table"] == table]
+    table_rows = [row for row in rows if row["source"] == PAPER_SOURCE and row["table"] == table]
     assert table_rows
     assert [row for row in table_rows if match(params, row).missing] == []
 
@@ -121,7 +129,9 @@ def test_a_row_matches_one_method_except_for_the_reference_implementation(rows, 
     several = {
         tuple(matched.methods)
         for row in rows
-        if row["source"] == PAPER and row["table"] in ORDER and len((matched := match(params, row)).methods) > 1
+        if row["source"] == PAPER_SOURCE
+        and row["table"] in TABLE_PRECEDENCE
+        and len((matched := match(params, row)).methods) > 1
     }
     assert several <= {("fixmatch_darp", "fixmatch_darp_shipped")}
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from daso.config.feasibility import sizes
+from daso.config.feasibility import setting_sizes
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run
-from daso.planning.synthetic import changed, random_data, trainer
-from daso.report.sizes import bytes_of
+from daso.planning.synthetic import random_data, trainer, with_changes
+from daso.report.sizes import file_sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU, KEYS = torch.device("cpu"), Keys(load(ROOT / "params"))
@@ -26,13 +26,13 @@ METHODS = (
 def test_checkpoint_size_matches_the_built_run(method, network):
     """Within 2 %: counters and batch norms' numbers of batches are left out, and random classes are not uniform."""
     run = Run("digits", "n20-m80-l20-u10", "smoke", method, 0)
-    config = changed(KEYS.resolved(run), network)
-    env = sizes(config["setting"], config["dataset"]["num_classes"])
+    config = with_changes(KEYS.resolved(run), network)
+    env = setting_sizes(config["setting"], config["dataset"]["num_classes"])
     images = {"unlabeled": env["unlabeled"], "validation": 0, "test": 1}
     data = random_data(config, CPU, unlabeled=env["unlabeled"], test=1)
     labels = torch.arange(config["dataset"]["num_classes"]).repeat_interleave(torch.tensor(env["counts"]))
     data.labeled.labels = labels
     data.labeled.images = data.labeled.images[: len(labels)]
     built = trainer(config, CPU, "auto", data)
-    expected = sum(tensor.numel() * tensor.element_size() for tensor in built.written().values())
-    assert bytes_of(config, images).state == pytest.approx(expected, rel=0.02)
+    expected = sum(tensor.numel() * tensor.element_size() for tensor in built.written_tensors().values())
+    assert file_sizes(config, images).state == pytest.approx(expected, rel=0.02)

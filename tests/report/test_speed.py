@@ -3,7 +3,7 @@
 import pytest
 
 from daso.report.collect import Cell
-from daso.report.speed import SpeedRow, speed_rows, three_digits, time_shares
+from daso.report.speed import SpeedRow, format_significant, speed_rows, time_shares
 
 CPU = {"device": "cpu: made up", "threads": 1, "precision": "bf16", "mode": "eager"}
 GPU = {"device": "cuda: made up", "threads": 8, "precision": "bf16", "mode": "graph"}
@@ -113,4 +113,4 @@ def test_no_row_without_a_done_run():
 
 def test_three_significant_digits():
     values = [0.01234, 8.5678, 16.71, 99.94, 99.96, 1371.4]
-    assert [three_digits(value) for value in values] == ["0.0123", "8.57", "16.7", "99.9", "100", "1,371"]
+    assert [format_significant(value) for value in values] == ["0.0123", "8.57", "16.7", "99.9", "100", "1,371"]

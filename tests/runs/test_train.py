@@ -134,7 +134,7 @@ def command(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(bundled, "train_bundle", lambda path, execution: training.train(jobs, execution))
     monkeypatch.setenv("DASO_COMMIT", "c")
-    monkeypatch.setattr(bundle, "contents", lambda path: {"commit": "c"})
+    monkeypatch.setattr(bundle, "read_contents", lambda path: {"commit": "c"})
 
     def train():
         results.clear()

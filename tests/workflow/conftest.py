@@ -3,7 +3,7 @@ import pytest
 from tests.workflow.project import METHODS, Project
 
 
-def weigh(weight):
+def set_weight(weight):
     """Return an edit of the weight of a method's learner."""
     return lambda tree: tree["learner"].update(weight=weight)
 
@@ -30,7 +30,7 @@ def changed(built, tmp_path_factory):
     """Change one method, run `dvc repro` and commit a second revision."""
     project = built.copy(tmp_path_factory.mktemp("changed") / "project")
     project.before = project.results()
-    project.edit(f"methods/{METHODS[1]}.yaml", weigh(0.5))
+    project.edit(f"methods/{METHODS[1]}.yaml", set_weight(0.5))
     project.repro = project.dvc("repro")
     project.commit("second results")
     return project

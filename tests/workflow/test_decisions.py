@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import EVERYTHING, METHODS, SETTING, jobs, runs, with_own_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
@@ -28,7 +28,7 @@ def test_jobs_run_on_one_thread(built):
 @pytest.mark.parametrize(
     ("file", "edit", "expected"),
     [
-        (f"methods/{DASO}.yaml", weigh(0.5), runs(DASO)),
+        (f"methods/{DASO}.yaml", set_weight(0.5), runs(DASO)),
         ("protocols/tiny.yaml", lambda t: t["optimizer"].update(weight_decay=1e-5), runs(*METHODS)),
         ("protocols/tiny.yaml", lambda t: t["optimizer"].update(lr=0.02), runs(DASO)),  # supervised has its own rate
         ("protocols/tiny.yaml", lambda t: t.update(checkpoint_every=3), REPORT),
@@ -94,7 +94,7 @@ def test_modification_times_are_ignored(project):
 def test_decisions_do_not_depend_on_files_of_snakemake(project):
     project.call("rm", "-rf", ".snakemake")
     assert project.planned(agreed=True) == NOTHING
-    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
+    project.edit(f"methods/{DASO}.yaml", set_weight(0.5))
     assert project.planned(agreed=True) == runs(DASO)
 
 

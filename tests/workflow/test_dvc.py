@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, SETTING, Project, jobs, runs, with_own_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
@@ -106,7 +106,7 @@ def test_fresh_clone_does_not_record_old_results_for_new_params(clone, tmp_path,
         project.dvc("exp", "apply", "lighter")
         weight = 0.00001  # DVC writes 1e-05, which YAML 1.1 reads as a string
     else:
-        project.edit(f"methods/{DASO}.yaml", weigh(0.25))
+        project.edit(f"methods/{DASO}.yaml", set_weight(0.25))
         output = project.snakemake() if how == "snakemake" else project.dvc("repro")
         weight = 0.25
     assert jobs(output) == runs(DASO)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from daso.config.code import NUMBERLESS
+from daso.config.code import RESULT_NEUTRAL
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.registry import specs_of
@@ -47,12 +47,12 @@ def test_key_covers_the_imports_of_a_stage(project, stage, monkeypatch):
     config = json.loads(project.read(f"runs/{RUN}/config.json"))
     if stage in ("data", "split"):
         from daso.config.resolve import data_config, split_config
-        from daso.data.files import canonical
+        from daso.data.files import canonical_json
 
         resolved = (
             data_config(keys.params, "digits") if stage == "data" else split_config(keys.params, "digits", SETTING, 0)
         )
-        project.write("stage.json", canonical(resolved))
+        project.write("stage.json", canonical_json(resolved))
     if stage == "derive":
         project.write("stage.json", '{"held_out": 1}')
     if stage == "estimate":  # a survey with one evaluation, of uniform sizes
@@ -72,5 +72,5 @@ def test_key_covers_the_imports_of_a_stage(project, stage, monkeypatch):
     output = project.call("python", "-c", LIST_MODULES, *arguments[stage])
     imported = set(output.splitlines()[-1].removeprefix("modules ").split())
     covered = set(keys.modules(stage, specs_of(config) if stage == "train" else ()))
-    assert imported - covered - EXEMPT - NUMBERLESS == set()
+    assert imported - covered - EXEMPT - RESULT_NEUTRAL == set()
     assert len(imported) > 5

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.workflow.conftest import weigh
+from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
@@ -22,13 +22,13 @@ def test_trained_bundle_is_adopted_and_not_trained_again(project):
     project.call("python", "-m", "daso", "train", "--bundle", "bundles/one")
     rest = Counter(["train supervised 1", "evaluate supervised 1", "evaluate fixmatch_daso 1", "report tiny"])
 
-    project.edit(f"methods/{DASO}.yaml", weigh(0.5))
+    project.edit(f"methods/{DASO}.yaml", set_weight(0.5))
     output = project.call("python", "-m", "daso", "adopt", "bundles/one", fails=True)
     assert f"bundles/one/runs/{RUN}: trained with key " in output
     assert "but params/ and code now give" in output
     assert not (project.path / "runs" / RUN).exists()
 
-    project.edit(f"methods/{DASO}.yaml", weigh(1.0))
+    project.edit(f"methods/{DASO}.yaml", set_weight(1.0))
     shutil.copytree(project.path / "bundles/one/runs" / RUN, project.path / "runs" / RUN)  # as if adopt was killed here
     assert project.planned() == rest  # the copied run has its key
     output = project.call("python", "-m", "daso", "adopt", "bundles/one")

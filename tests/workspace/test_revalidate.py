@@ -14,7 +14,7 @@ from daso.config.load import load
 from daso.config.resolve import Run, split_config
 from daso.config.signature import module_file
 from daso.data.catalog import make_store
-from daso.data.files import checksummed, pretty
+from daso.data.files import checksummed, format_json
 from daso.data.split import load_split, make_split
 from daso.engine import journal
 from daso.engine.survey import survey_result
@@ -81,7 +81,7 @@ def train(change=lambda config: None, commit=None, split_sha256=None, **provenan
     """Write a finished run of other code, with changes of its configuration or provenance."""
     config = json.loads(json.dumps(Keys(load()).resolved(RUN))) | {"key": "0" * 16, "code": "0" * 64}
     change(config)
-    files = {"config.json": pretty(config), "history.csv": "h", "predictions.npz": "p", "final.pt": "f"}
+    files = {"config.json": format_json(config), "history.csv": "h", "predictions.npz": "p", "final.pt": "f"}
     origin = {"commit": commit or git("rev-parse", "--short=12", "HEAD"), "device": "cpu: X", "mode": "eager"}
     origin |= {"precision": "fp32", "split_sha256": split_sha256 or load_split(_SPLIT).sha256, **provenance}
     finish(Path(FOLDER), files, run=RUN.id, key="0" * 16, speed=SPEED, provenance=origin)
@@ -239,7 +239,12 @@ def test_estimate_is_kept_if_the_present_code_gives_the_same_bytes(project, same
     folder, keys = Path("runs", run.id), Keys(load())
     sizes = [f"size_{k}" for k in range(10)]
     history = f"{','.join(sizes)}\n{','.join('1' for _ in sizes)}\n"
-    files = {"config.json": pretty(keys.resolved(run)), "history.csv": history, "predictions.npz": "", "final.pt": ""}
+    files = {
+        "config.json": format_json(keys.resolved(run)),
+        "history.csv": history,
+        "predictions.npz": "",
+        "final.pt": "",
+    }
     made = {"commit": "c", "device": "cpu: X", "mode": "eager", "precision": "fp32"}
     finish(folder, files, run=run.id, key=keys.train(run), speed=SPEED, provenance=made)
     estimate = survey_result(folder, "0" * 16) | ({} if same else {"trusted": 0})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from daso.config.code import NUMBERLESS
+from daso.config.code import RESULT_NEUTRAL
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
@@ -60,12 +60,15 @@ def test_uncompared_modules_are_listed(fakes, tmp_path):  # noqa: F811
         train(run)
 
     eager = functions(lambda: train(trainer()))
-    other = functions(compiled) | functions(lambda: train(fakes.capturing(trainer())))
+    other = functions(compiled) | functions(lambda: train(fakes.on_cuda(trainer())))
     torch._dynamo.reset()
-    in_checkpoint = ("daso.engine.train", "Trainer.written")  # tensors that a short run compares in the checkpoint
-    not_eager = {name for name, _ in other - eager - {in_checkpoint}} - NUMBERLESS
+    in_checkpoint = (
+        "daso.engine.train",
+        "Trainer.written_tensors",
+    )  # tensors that a short run compares in the checkpoint
+    not_eager = {name for name, _ in other - eager - {in_checkpoint}} - RESULT_NEUTRAL
     specs = (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values())
     settings = {
         name for name in Keys(PARAMS).modules("train", specs) if BY_DEVICE.search(module_file(name).read_text())
-    } - NUMBERLESS
+    } - RESULT_NEUTRAL
     assert not_eager | settings == set(UNCOMPARED), sorted(other - eager)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from daso.augment.packed import pack
-from daso.augment.randaugment import COLOURS, MOVES
+from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
 from daso.augment.views import Augmentation
 from daso.draw import Draw
-from daso.engine.loader import CHUNK, Loader
+from daso.engine.loader import CHUNK_STEPS, Loader
 from daso.machine import cores
 from daso.methods.base import Views
-from daso.planning.synthetic import Config, changed, random_data, timed
+from daso.planning.synthetic import Config, random_data, seconds_per_unit, with_changes
 from tools.bench import peers
 from tools.bench.measure import Measure, Times, interleaved, rates, ratios, scaled
 from tools.bench.results import Section, Table, Target
@@ -33,8 +33,8 @@ PATH, PATH_ONE_THREAD = "ours", "ours, one thread"
 
 def measure(bench: Bench) -> Section:
     """Measure weak views, strong views and all views of a step; return a table of each."""
-    augment = {**bench.config["dataset"]["augment"], "ops": [*COLOURS, *MOVES]}
-    config = changed(bench.config, {"dataset.augment": augment})
+    augment = {**bench.config["dataset"]["augment"], "ops": [*COLOR_OPS, *GEOMETRIC_OPS]}
+    config = with_changes(bench.config, {"dataset.augment": augment})
     seconds = {view: interleaved(_view_contenders(bench, config, view), bench.repeats) for view in ("weak", "strong")}
     seconds["path"] = interleaved(_path_contenders(bench, config), bench.repeats)
     tables = [_view_table(bench, config, view, seconds[view]) for view in ("weak", "strong")]
@@ -55,7 +55,7 @@ def _view_contenders(bench: Bench, config: Config, view: str) -> dict[str, Measu
     size, augment, device = config["dataset"]["image_size"], config["dataset"]["augment"], bench.device
     images, _ = peers.random_images(2048, size, 10)
     tensors = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    packed, steps = pack(tensors).to(device), CHUNK[device.type]
+    packed, steps = pack(tensors).to(device), CHUNK_STEPS[device.type]
     chunk = packed.repeat(steps * BATCH // len(packed) + 1, 1, 1)[: steps * BATCH].view(steps, BATCH, size, size)
     render = getattr(Augmentation(size=size, **augment), view)
     tensor_view = getattr(peers.on_tensors(size, augment), view)
@@ -63,7 +63,7 @@ def _view_contenders(bench: Bench, config: Config, view: str) -> dict[str, Measu
     contenders = {
         OURS: _rendering(render, packed[:1024].unsqueeze(0), calls, device),
         CHUNKED: _rendering(render, chunk, calls, device),
-        TENSORS: lambda: timed(lambda: [tensor_view(image) for image in tensors[:used]], used, CPU),
+        TENSORS: lambda: seconds_per_unit(lambda: [tensor_view(image) for image in tensors[:used]], used, CPU),
     }
     for kind, views, numbers in (
         (AUTHORS, peers.on_pillow, _worker_counts()),
@@ -84,7 +84,9 @@ def _rendering(render: Callable[[Tensor, Draw], Tensor], images: Tensor, calls: 
         return render(images, Draw(0, "bench", torch.arange(first, first + len(images))))
 
     call()
-    return lambda: timed(lambda: [call() for _ in range(calls)], calls * images.shape[0] * images.shape[1], device)
+    return lambda: seconds_per_unit(
+        lambda: [call() for _ in range(calls)], calls * images.shape[0] * images.shape[1], device
+    )
 
 
 def _loading(bench: Bench, images: np.ndarray[Any, Any], transform: peers.Transform, workers: int) -> Measure:
@@ -101,7 +103,7 @@ def _seconds_per_batch(stream: Iterator[Any], batches: int, workers: int, device
     """Return the seconds of a batch, after the prefetched batches have been consumed."""
     for _ in islice(stream, 4 * workers + 2):
         pass
-    return timed(lambda: [None for _ in islice(stream, batches)], batches, device)
+    return seconds_per_unit(lambda: [None for _ in islice(stream, batches)], batches, device)
 
 
 def _path_contenders(bench: Bench, config: Config) -> dict[str, Measure]:
@@ -119,12 +121,12 @@ def _path_contenders(bench: Bench, config: Config) -> dict[str, Measure]:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return timed(run, steps, bench.device)
+            return seconds_per_unit(run, steps, bench.device)
         finally:
             torch.set_num_threads(threads)
 
     run()
-    contenders: dict[str, Measure] = {PATH: lambda: timed(run, steps, bench.device)}
+    contenders: dict[str, Measure] = {PATH: lambda: seconds_per_unit(run, steps, bench.device)}
     if bench.device.type == "cpu" and torch.get_num_threads() > 1:
         contenders[PATH_ONE_THREAD] = one_threaded
     batches = bench.size(8, 16, 1)
@@ -168,8 +170,8 @@ def _path_table(bench: Bench, config: Config, times: Times) -> Table:
     views = batch * (1 + 2 * mu)
     how = (
         f"{batch} weak labeled, {batch * mu} weak and {batch * mu} strong unlabeled images a step, as normalised float "
-        f"tensors on {bench.device.type}. Ours draws rows, gathers, renders chunks of {CHUNK[bench.device.type]} steps "
-        "and normalises; the peers read two DataLoaders, each with so many workers."
+        f"tensors on {bench.device.type}. Ours draws rows, gathers, renders chunks of {CHUNK_STEPS[bench.device.type]} "
+        "steps and normalises; the peers read two DataLoaders, each with so many workers."
     )
     rows = [
         (name, scaled(each, 1e3), rates([s / views for s in each]), ratios(each, times[PATH]))

@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from daso.engine.train import Trainer
-from daso.planning.synthetic import wait
+from daso.planning.synthetic import synchronize
 
 FORWARD, BACKWARD, PRODUCTS = "convolutions, forward", "convolutions, backward", "matrix products"
 TERMS = {  # an operator belongs to the first term whose pattern matches its name
@@ -84,7 +84,7 @@ def gaps(intervals: Sequence[tuple[float, float]]) -> float:
 def prepare_steps(run: Trainer, steps: int) -> Callable[[], None]:
     """Prepare a chunk and return a function that runs its steps, so that the profile contains no rendering."""
     run.program.begin(islice(run.loader.chunks(run.t, run.t + steps), 1))
-    wait(run.loader.device)
+    synchronize(run.loader.device)
 
     def run_steps() -> None:
         for _ in range(steps):
@@ -101,5 +101,5 @@ def _profile(run: Trainer, steps: int) -> profile:
     profiler = profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])])
     with profiler:
         run_steps()
-        wait(device)
+        synchronize(device)
     return profiler

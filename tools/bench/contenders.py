@@ -9,10 +9,10 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor
 
-from daso.engine.loader import CHUNK
+from daso.engine.loader import CHUNK_STEPS
 from daso.engine.resident import Resident
 from daso.machine import cores
-from daso.planning.synthetic import WARMUP, Config, advance, awake, timed, trainer
+from daso.planning.synthetic import WARMUP, Config, advance, all_parts_active, seconds_per_unit, trainer
 from tools.bench import peers
 from tools.bench.reference import Reference, plain_pytorch
 from tools.bench.setup import Bench
@@ -38,7 +38,7 @@ class Contender(ABC):
 
         The number is a multiple of the loader's chunk if it exceeds one chunk.
         """
-        chunk = CHUNK[self.device.type]
+        chunk = CHUNK_STEPS[self.device.type]
         on_cpu = self.device.type == "cpu"
         self.run(WARMUP - 1 if on_cpu else 2 * chunk)
         steps = max(1, round(seconds / self.run(1 if on_cpu else chunk)))
@@ -86,7 +86,9 @@ class ReferenceStep(Contender):
     def run(self, steps: int) -> float:
         """Train for `steps` more steps under the settings of `plain_pytorch`."""
         with plain_pytorch():
-            return timed(lambda: _run_steps(self.reference, islice(cycle(self.batches), steps)), steps, self.device)
+            return seconds_per_unit(
+                lambda: _run_steps(self.reference, islice(cycle(self.batches), steps)), steps, self.device
+            )
 
 
 class ReferenceWithLoaders(Contender):
@@ -103,7 +105,7 @@ class ReferenceWithLoaders(Contender):
         batches = peers.Batches(self.config, self.views, self.workers, self.device)
         with plain_pytorch():
             _run_steps(self.reference, islice(batches, 1 if self.device.type == "cpu" else 4 * self.workers))
-            return timed(lambda: _run_steps(self.reference, islice(batches, steps)), steps, self.device)
+            return seconds_per_unit(lambda: _run_steps(self.reference, islice(batches, steps)), steps, self.device)
 
 
 def _run_steps(reference: Reference, batches: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> None:
@@ -129,13 +131,13 @@ def engine_name(mode: str, precision: str) -> str:
 def create(name: str, config: Config, device: torch.device, data: Resident | None = None) -> Contender:
     """Return the contender of a name, for the `awake` version of a configuration."""
     if name == REFERENCE_STEP:
-        return ReferenceStep(awake(config), device)
+        return ReferenceStep(all_parts_active(config), device)
     if name == REFERENCE:
-        return ReferenceWithLoaders(awake(config), device)
+        return ReferenceWithLoaders(all_parts_active(config), device)
     _, mode, precision = name.split(", ")
     if precision == TF32:
-        return EngineInTF32(awake(config), device, mode, data)
-    return Engine(awake(config, precision), device, mode, data)
+        return EngineInTF32(all_parts_active(config), device, mode, data)
+    return Engine(all_parts_active(config, precision), device, mode, data)
 
 
 def contender_names(bench: Bench) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from daso.engine.cuda_graphs import choose_mode
-from daso.planning.synthetic import Config, addon, awake, changed
+from daso.planning.synthetic import Config, all_parts_active, with_changes, with_daso_options
 from tools.bench import stores
 from tools.bench.contenders import Engine, engine_name
 from tools.bench.measure import Measure, Times, interleaved, ratios, scaled
@@ -47,15 +47,15 @@ def measure(bench: Bench) -> Section:
 
 
 def _batch(config: Config, value: int) -> Config:
-    return changed(config, {"protocol.batch_size": value})
+    return with_changes(config, {"protocol.batch_size": value})
 
 
 def _classes(config: Config, value: int) -> Config:
-    return changed(config, {"dataset.num_classes": value})
+    return with_changes(config, {"dataset.num_classes": value})
 
 
 def _queue(config: Config, value: int) -> Config:
-    return addon(config, queue_length=value)
+    return with_daso_options(config, queue_length=value)
 
 
 def _knob_times(bench: Bench, config: Config, knob: Knob) -> Times:
@@ -66,7 +66,7 @@ def _knob_times(bench: Bench, config: Config, knob: Knob) -> Times:
 def _knob_contenders(bench: Bench, config: Config, knob: Knob, stack: ExitStack) -> dict[str, Measure]:
     mode, contenders = choose_mode("auto", bench.device), dict[str, Measure]()
     for value in knob.values:
-        run = Engine(awake(knob.apply(config, value)), bench.device, mode)
+        run = Engine(all_parts_active(knob.apply(config, value)), bench.device, mode)
         stack.callback(run.close)
         contenders[f"{value:,}"] = partial(run.run, run.warm_up(bench.size(0.7, 0.5, 0.0)))
     return contenders
@@ -89,7 +89,7 @@ def _conditions(bench: Bench, config: Config) -> str:
 def _unlabeled_sets(bench: Bench, config: Config) -> tuple[Table, Times]:
     """Measure stores of several sizes, each resident in the device's memory and streamed from its memory map."""
     sizes = bench.size((10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), (1000, 2000))
-    config = changed(config, {"dataset.image_size": bench.size(8, 32, 8)})
+    config = with_changes(config, {"dataset.image_size": bench.size(8, 32, 8)})
     with tempfile.TemporaryDirectory() as folder:
         stored = {n: _store(Path(folder, str(n)), n, config) for n in sizes}
         requests = {

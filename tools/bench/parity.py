@@ -21,7 +21,7 @@ from daso.config.load import load
 from daso.config.params import Params, Tree, did_you_mean
 from daso.config.resolve import Run, expand_suite, runs, split_config, suite_of
 from daso.config.signature import ROOT
-from daso.data.files import canonical
+from daso.data.files import canonical_json
 from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, make_split
 from daso.data.store import load_store
@@ -128,7 +128,13 @@ def _train(task: Task, device: str) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
         process = subprocess.run(
-            command, input=canonical(task.config), text=True, env=environment, stdout=file, stderr=file, check=False
+            command,
+            input=canonical_json(task.config),
+            text=True,
+            env=environment,
+            stdout=file,
+            stderr=file,
+            check=False,
         )
     if process.returncode:
         log_lines = log.read_text().strip().splitlines() or [f"exit status {process.returncode}"]

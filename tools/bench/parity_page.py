@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.resolve import Run
-from daso.data.files import atomic_write, pretty, read_json
+from daso.data.files import atomic_write, format_json, read_json
 from tools.bench.noninferiority import INFERIOR, NON_INFERIOR, NOT_SHOWN, compare
 
 Tree = dict[str, Any]
@@ -150,7 +150,7 @@ def write(out: Path, suite: str, record: Tree) -> None:
     json_path = out.with_suffix(".json")
     known = read_json(json_path, "parity check")["suites"] if json_path.exists() else {}
     tree = {"suites": {**known, suite: record}}
-    for path, content in ((json_path, pretty(tree)), (out, markdown(tree).encode())):
+    for path, content in ((json_path, format_json(tree)), (out, markdown(tree).encode())):
         with atomic_write(path) as file:
             file.write(content)
 

@@ -12,7 +12,15 @@ from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
 from daso.engine.round_robin import advance_together
 from daso.machine import cores
-from daso.planning.synthetic import Config, awake, changed, random_data, require_chosen_mode, timed, trainer
+from daso.planning.synthetic import (
+    Config,
+    all_parts_active,
+    random_data,
+    require_chosen_mode,
+    seconds_per_unit,
+    trainer,
+    with_changes,
+)
 from tools.bench.contenders import Contender, engine_name
 from tools.bench.measure import Measure, Times, interleaved, rates, ratios
 from tools.bench.results import Cell, Section, Table, Target
@@ -28,14 +36,14 @@ class ConcurrentRuns(Contender):
     def __init__(self, bench: Bench, config: Config, number: int) -> None:
         super().__init__(bench.device)
         precision, mode = choose_precision("auto", bench.device), choose_mode("auto", bench.device)
-        data, config = random_data(config, bench.device), awake(config, precision)
-        configs = [changed(config, {"seed": seed, "draw_seed": seed}) for seed in range(number)]
+        data, config = random_data(config, bench.device), all_parts_active(config, precision)
+        configs = [with_changes(config, {"seed": seed, "draw_seed": seed}) for seed in range(number)]
         self.runs = [trainer(each, bench.device, mode, data) for each in configs]
 
     def run(self, steps: int) -> float:
         """Train every run for `steps` more steps; return the seconds of a step of any of them."""
         end = self.runs[0].t + steps
-        seconds = timed(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
+        seconds = seconds_per_unit(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
         for run in self.runs:
             require_chosen_mode(run)
         return seconds
@@ -97,7 +105,7 @@ def _run_concurrently(started: list[tuple[Worker, Reply]]) -> float:
         for worker, _ in started:
             worker.receive()
 
-    return timed(work, steps * len(started), CPU)
+    return seconds_per_unit(work, steps * len(started), CPU)
 
 
 def _one_process(number: int) -> str:

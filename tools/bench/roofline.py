@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from daso.engine.cuda_graphs import choose_mode
-from daso.engine.loader import CHUNK
-from daso.planning.synthetic import WARMUP, awake, timed, trainer
+from daso.engine.loader import CHUNK_STEPS
+from daso.planning.synthetic import WARMUP, all_parts_active, seconds_per_unit, trainer
 from tools.bench import breakdown
 from tools.bench.breakdown import Term
 from tools.bench.contenders import Engine
@@ -29,13 +29,13 @@ def measure(bench: Bench) -> Section:
     contenders[COPY] = _copy(bench, length)
     runs = list[Engine]()
     for precision in bench.precisions:
-        run = Engine(awake(bench.config, precision), bench.device, mode)
+        run = Engine(all_parts_active(bench.config, precision), bench.device, mode)
         runs.append(run)
         contenders[_step(precision)] = partial(run.run, run.warm_up(bench.size(4.0, 1.0, 0.0)))
     times = interleaved(contenders, bench.repeats)
     for run in runs:
         run.close()
-    eager = trainer(awake(bench.config, bench.precisions[-1]), bench.device, "eager")
+    eager = trainer(all_parts_active(bench.config, bench.precisions[-1]), bench.device, "eager")
     eager.advance(WARMUP)
     parts = breakdown.terms(eager, PROFILED[bench.device.type])
     eager.program.close()
@@ -68,13 +68,13 @@ def _product(bench: Bench, side: int, precision: str) -> Measure:
         return [left @ right for _ in range(calls)]
 
     work()
-    return lambda: timed(work, calls, bench.device)
+    return lambda: seconds_per_unit(work, calls, bench.device)
 
 
 def _copy(bench: Bench, length: int) -> Measure:
     source = torch.randn(length, device=bench.device)
     target, calls = torch.empty_like(source).copy_(source), bench.size(4, 16, 1)
-    return lambda: timed(lambda: [target.copy_(source) for _ in range(calls)], calls, bench.device)
+    return lambda: seconds_per_unit(lambda: [target.copy_(source) for _ in range(calls)], calls, bench.device)
 
 
 def _machine_table(bench: Bench, times: Times, side: int, length: int) -> Table:
@@ -137,8 +137,8 @@ def _largest_term(parts: list[Term], ceiling: float) -> str:
 def _targets(bench: Bench, mode: str) -> list[Target]:
     if bench.device.type == "cpu":
         return []
-    run = trainer(awake(bench.config, bench.precisions[-1]), bench.device, mode)
-    run.advance(2 * CHUNK["cuda"])
+    run = trainer(all_parts_active(bench.config, bench.precisions[-1]), bench.device, mode)
+    run.advance(2 * CHUNK_STEPS["cuda"])
     idle = breakdown.idle(run, PROFILED["cuda"])
     run.program.close()
     return [Target("GPU idle within a step", "at most", 10, 100 * idle, "%")]

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from daso.engine.environment import choose_precision
-from daso.planning.synthetic import Config, changed
+from daso.planning.synthetic import Config, with_changes
 
 Choice = TypeVar("Choice")
 
@@ -40,13 +40,13 @@ def small(config: Config) -> Config:
     """Return the method on 8 x 8 images with a small network, for measurements in which the network does not matter."""
     network = {"name": "small_convnet", "channels": [16, 32, 64], "strides": [1, 2, 1]}
     augment = {**config["dataset"]["augment"], "pad": 1, "cutout": 2}
-    return changed(config, {"protocol.network": network, "dataset.image_size": 8, "dataset.augment": augment})
+    return with_changes(config, {"protocol.network": network, "dataset.image_size": 8, "dataset.augment": augment})
 
 
 def tiny(config: Config) -> Config:
     """Return the method at a size for tests."""
     network = {"name": "small_convnet", "channels": [8], "strides": [2]}
-    return changed(small(config), {"protocol.network": network, "protocol.batch_size": 8})
+    return with_changes(small(config), {"protocol.network": network, "protocol.batch_size": 8})
 
 
 def title(config: Config) -> str:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
 from daso.errors import DasoError
-from daso.planning.synthetic import Config, random_data, timed, trainer
+from daso.planning.synthetic import Config, random_data, seconds_per_unit, trainer
 from tools.bench.contenders import (
     REFERENCE,
     REFERENCE_STEP,
@@ -123,7 +123,7 @@ def _whole_run(bench: Bench, times: Times) -> list[Target]:
     run = trainer(config, bench.device, mode, random_data(config, bench.device, **EVALUATED))
     run.advance(1)
     run.evaluate()
-    evaluation: Spread = spread([timed(run.evaluate, 1, bench.device) for _ in range(bench.repeats)])
+    evaluation: Spread = spread([seconds_per_unit(run.evaluate, 1, bench.device) for _ in range(bench.repeats)])
     protocol = config["protocol"]
     run.program.close()
     seconds = protocol["steps"] * spread(steps).median

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from daso.engine.environment import choose_device
 from daso.engine.train import Trainer
-from daso.planning.synthetic import Config, awake, changed
+from daso.planning.synthetic import Config, all_parts_active, with_changes
 from tools.bench.setup import tiny
 
 DRY_RUN = bool(os.environ.get("DRY"))  # tiny sizes on a CPU: test that everything runs, measure nothing
@@ -58,7 +58,7 @@ def small_config(name: str, precision: str, steps: int) -> Config:
     """Return a method on 32 x 32 images with a small network and with all its phases within `steps` steps."""
     network = {"name": "small_convnet", "channels": [16, 32, 64], "strides": [2, 2, 1]}
     changes = {"precision": precision, "steps": 4 * steps, "batch_size": 32, "network": network}
-    config = changed(configurations()[name], {f"protocol.{option}": value for option, value in changes.items()})
+    config = with_changes(configurations()[name], {f"protocol.{option}": value for option, value in changes.items()})
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         part |= EARLY_PHASES.get(part["name"], {})
     return tiny(config) if DRY_RUN else config
@@ -66,13 +66,13 @@ def small_config(name: str, precision: str, steps: int) -> Config:
 
 def wide_config(name: str = MAIN_METHOD, precision: str = "bf16") -> Config:
     """Return a method as in the paper, with DASO active from the third step on."""
-    config = awake(configurations()[name], precision)
+    config = all_parts_active(configurations()[name], precision)
     return tiny(config) if DRY_RUN else config
 
 
 def copy_of_state(run: Trainer) -> dict[str, Tensor]:
     """Return a copy of every tensor that a step writes."""
-    return {name: tensor.detach().clone() for name, tensor in run.written().items()}
+    return {name: tensor.detach().clone() for name, tensor in run.written_tensors().items()}
 
 
 def differing(one: dict[str, Tensor], two: dict[str, Tensor]) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from daso.planning.synthetic import changed, random_data, require_chosen_mode, trainer, wait
+from daso.planning.synthetic import random_data, require_chosen_mode, synchronize, trainer, with_changes
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, copy_of_state, differing, digest, mode_of, recipes, size, small_config, wide_config
 from tools.gpu.results import Row
@@ -99,7 +99,9 @@ def resume(precision: str) -> None:
 def child(checkpoint: str, precision: str, kill: str, tag: str) -> None:
     """Train with checkpoints and evaluations, from a checkpoint if it exists; kill this process at step `kill`."""
     protocol = {"steps": size(60, 12), "checkpoint_every": size(7, 5), "evaluation.every": size(20, 4)}
-    config = changed(wide_config(precision=precision), {f"protocol.{name}": value for name, value in protocol.items()})
+    config = with_changes(
+        wide_config(precision=precision), {f"protocol.{name}": value for name, value in protocol.items()}
+    )
     config["key"] = "gpu-check"
     data = random_data(config, DEVICE, validation=200, test=400)
     run, path = trainer(config, DEVICE, mode_of("graph"), data), Path(checkpoint)
@@ -112,7 +114,7 @@ def child(checkpoint: str, precision: str, kill: str, tag: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     list(run.fit(scratch=path, on_step=on_step, on_evaluation=lambda row: None))
-    wait(DEVICE)
+    synchronize(DEVICE)
     history = sha256(json.dumps(run.history, sort_keys=True).encode()).hexdigest()[:16]
     results.add(
         "child", tag=tag, precision=precision, **{"from": start}, digest=digest(copy_of_state(run)), history=history

@@ -13,15 +13,15 @@ from daso.config.load import load
 from daso.config.params import Params
 from daso.config.resolve import Run, parse_run
 from daso.errors import DasoError, error_line
-from daso.planning.cost import Timed, Work, timed
+from daso.planning.cost import StepTime, Work, measured_steps
 
 RESERVE = 60  # seconds of a budget for start-up, graph capture and packing
 
 
-def pace(params: Params, run: Run, replicas: int) -> Timed | None:
+def pace(params: Params, run: Run, replicas: int) -> StepTime | None:
     """Return the pace of a run's method on the slowest GPU, with `replicas` runs at once if that was measured."""
-    at_once, by_device = f"{replicas} at once", dict[str, Timed]()
-    for timing in timed(params, run, every_mode=True):
+    at_once, by_device = f"{replicas} at once", dict[str, StepTime]()
+    for timing in measured_steps(params, run, every_mode=True):
         in_graphs = "graph" in timing.how.split(", ")  # the mode that `auto` chooses
         if timing.device.startswith("cuda") and in_graphs and (at_once in timing.how or "at once" not in timing.how):
             known = by_device.get(timing.device)

@@ -14,9 +14,9 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from daso.engine.loader import CHUNK
+from daso.engine.loader import CHUNK_STEPS
 from daso.engine.train import Trainer
-from daso.planning.synthetic import trainer, wait
+from daso.planning.synthetic import synchronize, trainer
 from tools.bench import breakdown
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, mode_of, size, wide_config
@@ -46,7 +46,7 @@ def main(mode: str, precision: str) -> None:
     """Append one row for the kernels of a mode and precision, and their names to $OUT/kernels.txt."""
     with results.row("kernels", mode=mode, precision=precision) as row:
         run = trainer(wide_config(precision=precision), DEVICE, mode_of(mode))
-        run.advance(size(CHUNK["cuda"] + 8, 2))
+        run.advance(size(CHUNK_STEPS["cuda"] + 8, 2))
         if DEVICE.type == "cpu":
             row["terms_ms"] = {term.name: 1e3 * term.seconds for term in breakdown.terms(run, STEPS)}
         else:
@@ -59,7 +59,7 @@ def _kernels(run: Trainer) -> list[tuple[str, float, float]]:
     run_steps = breakdown.prepare_steps(run, STEPS)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         run_steps()
-        wait(DEVICE)
+        synchronize(DEVICE)
     events: list[Any] = profiler.events()
     return [(e.name, e.time_range.start, e.time_range.end) for e in events if e.device_type.name == "CUDA"]
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
-from daso.config.checks import refuse
+from daso.config.checks import check_run
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import parse_run
-from daso.engine.environment import commit
+from daso.engine.environment import code_commit
 from tests.test_methods import RECIPES
 
 SETTING = "cifar10-lt/n1500-m3000-l100-u100/paper"
@@ -59,11 +59,11 @@ def main(folder: Path = Path(".gpu")) -> None:
     keys, configs = Keys(params), {}
     for name in sorted(params.methods):
         run = parse_run(params, f"{SETTING}/{name}/s0")
-        refuse(params, run)
+        check_run(params, run)
         configs[name] = keys.resolved(run) | {"recipe": name in RECIPES}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "configs.json").write_text(json.dumps(configs))
-    (folder / "commit").write_text(commit() + "\n")
+    (folder / "commit").write_text(code_commit() + "\n")
     (folder / "absent.txt").write_text("\n".join(absent()) + "\n")
     sys.stdout.write(f"{folder}: {len(configs)} configurations, {sum(c['recipe'] for c in configs.values())} recipes\n")
 

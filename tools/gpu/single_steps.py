@@ -42,9 +42,9 @@ def differences(eager: Trainer, other: Trainer, steps: Iterable[int]) -> dict[st
 def copy_state(source: Trainer, target: Trainer) -> None:
     """Copy the step and the state of one run to another, in place because the target's graphs use fixed addresses."""
     target.monitor.restore(source.monitor.state(), source.monitor.record())
-    state = source.written()
+    state = source.written_tensors()
     with torch.no_grad():
-        for name, tensor in target.written().items():
+        for name, tensor in target.written_tensors().items():
             tensor.copy_(state[name])
     target.t = source.t
 

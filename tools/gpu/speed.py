@@ -16,7 +16,7 @@ import torch
 
 from daso.engine.cuda_graphs import choose_mode
 from daso.engine.environment import choose_precision
-from daso.planning.synthetic import random_data, timed, trainer, wait
+from daso.planning.synthetic import random_data, seconds_per_unit, synchronize, trainer
 from tools.bench.contenders import Contender, Engine
 from tools.bench.replicas import ConcurrentRuns
 from tools.bench.setup import Bench, tiny
@@ -62,7 +62,7 @@ def _evaluation() -> float:
     run = trainer(config, DEVICE, choose_mode("auto", DEVICE), data)
     run.advance(1)
     run.evaluate()
-    milliseconds = 1e3 * statistics.median(timed(run.evaluate, 1, DEVICE) for _ in range(3))
+    milliseconds = 1e3 * statistics.median(seconds_per_unit(run.evaluate, 1, DEVICE) for _ in range(3))
     run.program.close()
     return milliseconds
 
@@ -104,17 +104,17 @@ def beside() -> None:
         run.advance(size(64, 2))
         chunks, host_seconds = run.loader.chunks(run.t, run.t + 10**6), list[float]()
         next(chunks)
-        wait(DEVICE)
+        synchronize(DEVICE)
         begin = time.perf_counter()
         for _ in range(size(8, 2)):
             now = time.perf_counter()
             next(chunks)
             host_seconds.append(time.perf_counter() - now)
-            wait(DEVICE)
+            synchronize(DEVICE)
         row["views_ms_a_step"] = 1e3 * (time.perf_counter() - begin) / len(host_seconds) / run.loader.chunk
         row["chunk_ms_of_the_host"] = 1e3 * statistics.median(host_seconds)
         path = results.folder() / "checkpoint.pt"
-        row["checkpoint_ms"] = 1e3 * min(timed(lambda: run.save(path), 1, DEVICE) for _ in range(2))
+        row["checkpoint_ms"] = 1e3 * min(seconds_per_unit(lambda: run.save(path), 1, DEVICE) for _ in range(2))
         row["checkpoint_mib"] = path.stat().st_size / 2**20
         run.program.close()
 
@@ -133,7 +133,7 @@ def ceiling() -> None:
 
 def _fastest(work: Callable[[], object], calls: int) -> float:
     work()
-    return min(timed(lambda: [work() for _ in range(calls)], calls, DEVICE) for _ in range(3))
+    return min(seconds_per_unit(lambda: [work() for _ in range(calls)], calls, DEVICE) for _ in range(3))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"pace": pace, "modes": modes, "beside": beside, "ceiling": ceiling}

@@ -38,7 +38,7 @@ from daso.config.resolve import (
     with_upstream,
 )
 from daso.workspace.current import REPORT_FILES, Current
-from daso.data.files import canonical
+from daso.data.files import canonical_json
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError
 from daso.planning.walltime import WallTimes
@@ -139,17 +139,17 @@ def report_of(suite):
 
 
 def data_json(wildcards, output):
-    return canonical(data_config(PARAMS, wildcards.dataset))
+    return canonical_json(data_config(PARAMS, wildcards.dataset))
 
 
 def split_json(wildcards, output):
-    return canonical(
+    return canonical_json(
         split_config(PARAMS, wildcards.dataset, wildcards.setting, int(wildcards.seed))
     )
 
 
 def train_json(wildcards, output):
-    return canonical(KEYS.resolved(run_of(wildcards)))
+    return canonical_json(KEYS.resolved(run_of(wildcards)))
 
 
 def plan_for(wildcards):
@@ -158,7 +158,7 @@ def plan_for(wildcards):
 
 
 def derive_json(wildcards, output):
-    return canonical(plan_for(wildcards)["split"])
+    return canonical_json(plan_for(wildcards)["split"])
 
 
 def pseudo_labels_of(wildcards):

@@ -89,17 +89,17 @@ class DARP(AddOn):
         """Return these images' rows of the refined table (U, K), or `probs` in the phase "idle"."""
         index, table = step.batch.u_index, self.refined
         latest = last_of_each(probs, index)
-        if self.now == "solve":
+        if self.current_phase == "solve":
             raw = self.raw.clone()
             write_rows(raw, index, latest)
             table = refine_table(raw, self.totals, self.kept, self.sweeps).float()
-        return table[index] if self.now in ("reuse", "solve") else probs, (latest, table)
+        return table[index] if self.current_phase in ("reuse", "solve") else probs, (latest, table)
 
     def commit(self, step: Step, memo: Any) -> None:
         """Write this batch's unrefined pseudo-labels and, in the phase "solve", the refined table."""
         latest, table = memo
         write_rows(self.raw, step.batch.u_index, latest)
-        if self.now == "solve":
+        if self.current_phase == "solve":
             self.refined.copy_(table)
 
 

@@ -20,7 +20,7 @@ class FixMatch(Learner):
     """
 
     views = Views(x=("weak",), u=("weak", "strong"))
-    makes = frozenset({"labeled", "weak", "strong"})
+    provides = frozenset({"labeled", "weak", "strong"})
 
     def __init__(
         self,

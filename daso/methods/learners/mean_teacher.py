@@ -22,7 +22,7 @@ class MeanTeacher(Learner):
     """
 
     views = Views(x=("weak",), u=("weak", "weak2"))
-    makes = frozenset({"labeled", "weak"})  # "weak" is the teacher's output on the second view
+    provides = frozenset({"labeled", "weak"})  # "weak" is the teacher's output on the second view
     ramp: Tensor
 
     def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, weight: float, ramp_up: float) -> None:

@@ -28,7 +28,7 @@ class MixMatch(Learner):
     """
 
     views = Views(x=("weak",), u=("weak", "weak2"))
-    makes = frozenset({"weak"})
+    provides = frozenset({"weak"})
     mix: Tensor
     ramp: Tensor
 

@@ -21,7 +21,7 @@ class MultiView(Learner):
     """
 
     views = Views(x=("weak",), u=("weak", "weak2", "strong", "strong2"))
-    makes = frozenset({"labeled", "weak", "strong"})
+    provides = frozenset({"labeled", "weak", "strong"})
 
     def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, threshold: float, weight: float) -> None:
         super().__init__(addons)

@@ -22,7 +22,7 @@ class PseudoLabel(Learner):
     """
 
     views = Views(x=("weak",), u=("weak",))
-    makes = frozenset({"labeled", "weak"})
+    provides = frozenset({"labeled", "weak"})
     ramp: Tensor
 
     def __init__(

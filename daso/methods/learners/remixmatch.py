@@ -30,7 +30,7 @@ class ReMixMatch(Learner):
     """
 
     views = Views(x=("weak",), u=("weak", "strong", "strong2"), operations="after")
-    makes = frozenset({"weak", "strong"})
+    provides = frozenset({"weak", "strong"})
     heads = {"rotation": 4}
     mix: Tensor
     ramp: Tensor

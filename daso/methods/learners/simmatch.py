@@ -34,7 +34,7 @@ class SimMatch(Learner):
     """
 
     views = Views(x=("weak",), u=("weak", "strong"))
-    makes = frozenset({"labeled", "weak", "strong"})
+    provides = frozenset({"labeled", "weak", "strong"})
     labels: Tensor
     log_sizes: Tensor
 

@@ -13,7 +13,7 @@ class Supervised(Learner):
     """Cross-entropy on the labeled images; the evaluation model is the student."""
 
     views = Views(x=("weak",), u=())
-    makes = frozenset({"labeled"})
+    provides = frozenset({"labeled"})
     evaluation_model = "student"
 
     def __init__(self, env: Env, addons: Sequence[AddOn] = ()) -> None:

@@ -27,7 +27,7 @@ class USADTM(Learner):
     """
 
     views = Views(x=("weak",), u=("plain", "weak", "strong"))
-    makes = frozenset({"labeled", "weak", "strong"})
+    provides = frozenset({"labeled", "weak", "strong"})
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daso.data.files import checksummed, pretty
+from daso.data.files import checksummed, format_json
 from tests.endurance.bad_input.cases import (
     BAD_JSONS,
     CHECK,
@@ -55,7 +55,7 @@ def test_json_with_unexpected_or_missing_values(path, argv):
 
 def check_tree(path, argv, tree, checksum):
     tree = {name: part for name, part in tree.items() if name != checksum}
-    content = checksummed(tree, checksum) if checksum else pretty(tree)
+    content = checksummed(tree, checksum) if checksum else format_json(tree)
     with replaced_file(path, content):
         accepted = CHECKER.accepts("trees", str(path).encode() + content, *argv)
     if accepted:  # the value is valid

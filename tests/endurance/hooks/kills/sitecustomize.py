@@ -43,7 +43,7 @@ def hook_files():
     """Add the points `write`, after half of a file's first write, and `rename`, after all writes of a file."""
     from daso.data import files
 
-    open_alone = files._alone
+    open_alone = files._open_exclusive
 
     def open_hooked(partial):
         file = open_alone(partial)
@@ -58,7 +58,7 @@ def hook_files():
         file.write = write_in_halves
         return file
 
-    files._alone = open_hooked
+    files._open_exclusive = open_hooked
     sync = os.fsync
 
     def hooked_sync(handle):
@@ -73,7 +73,7 @@ def hook_training():
     """Add the points `step`, after the student's update and before the teacher's, `evaluation` and `checkpoint`."""
     from daso.engine import checkpoint, train
 
-    train.follow = before("step", train.follow)
+    train.update_teacher = before("step", train.update_teacher)
     train.predict = before("evaluation", train.predict)
     checkpoint.dump = before("checkpoint", checkpoint.dump)
 
