@@ -137,7 +137,7 @@ def test_predictions_of_another_run_are_refused(store, drawn, tmp_path):
     with pytest.raises(DataError, match=r"its key is k2, params/ and code give k1"):
         derive(options, drawn, store, tmp_path / "split.json", finished_run(tmp_path / "other", np.eye(3), key="k2"))
     no_logits = finished_run(tmp_path / "bare", np.eye(3), name="logits")
-    with pytest.raises(DataError, match=r"predictions\.npz: cannot read unlabeled .*; delete it and make it again"):
+    with pytest.raises(DataError, match=r"predictions\.npz: cannot read unlabeled .*; delete it and create it again"):
         derive(options, drawn, store, tmp_path / "split.json", no_logits)
     with pytest.raises(DataError, match=r"needs the pseudo-labels of d/s/p/m.g1/s0; give its folder by --run"):
         derive(options, drawn, store, tmp_path / "split.json")

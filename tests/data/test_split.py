@@ -258,7 +258,7 @@ def test_damaged_or_missing_file_is_refused(store, tmp_path):
     path = tmp_path / "s.json"
     make_split(config(), store, path)
     path.write_text(path.read_text().replace("87,", "88,"))
-    with pytest.raises(DataError, match="checksum mismatch, .*; delete it and make it again"):
+    with pytest.raises(DataError, match="checksum mismatch, .*; delete it and create it again"):
         load_split(path)
     path.write_text("{")
     with pytest.raises(DataError, match="not a readable split"):

@@ -145,7 +145,7 @@ def test_verify_store_detects_a_changed_image(folder):
     load_store(folder)  # does not read the images
     with pytest.raises(
         DataError,
-        match=rf"train_images.npy: SHA-256 of the images: expected .*, got .*; delete {folder} and make it again",
+        match=rf"train_images.npy: SHA-256 of the images: expected .*, got .*; delete {folder} and create it again",
     ):
         verify_store(folder)
 

@@ -265,7 +265,7 @@ def test_upstream_file_of_another_key_is_refused(files):
     encoder, estimate = ({name: PLAN[name] | {"key": "other"}} for name in PLAN)
     with pytest.raises(CheckpointError, match="belongs to configuration e1, this run is other"):
         training._load_upstream(job(encoder, encoder=files["encoder"]))
-    with pytest.raises(DataError, match=r"estimate\.json: not the estimate other; delete it and make it again"):
+    with pytest.raises(DataError, match=r"estimate\.json: not the estimate other; delete it and create it again"):
         training._load_upstream(job(estimate, estimate=files["estimate"]))
 
 

@@ -145,7 +145,7 @@ def test_stale_split_is_refused(project):
     train()
     _SPLIT.with_suffix(".key").write_text("0000\n")
     missing = f"{_SPLIT}: missing or stale, and {FOLDER} was trained with it"
-    assert refusal() == f"{missing}; make it with `snakemake {_SPLIT}`"
+    assert refusal() == f"{missing}; create it with `snakemake {_SPLIT}`"
 
 
 def test_damaged_run_is_refused(project):

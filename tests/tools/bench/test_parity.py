@@ -250,7 +250,7 @@ def test_invalid_options_are_refused_before_any_work(in_project, options, messag
 
 def test_missing_store_is_reported_with_a_fix(in_project):
     (in_project / "data/store/digits/manifest.json").unlink()
-    with pytest.raises(DasoError, match="make it with `snakemake data/store/digits/manifest.json`"):
+    with pytest.raises(DasoError, match="create it with `snakemake data/store/digits/manifest.json`"):
         parity.run("smoke", seeds=1)
 
 
