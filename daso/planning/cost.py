@@ -86,7 +86,7 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
         files = [
             file for name in same_size for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")
         ]
-        metrics = dict(enumerate(read_checksummed(file, "file of metrics") for file in sorted(files)))
+        metrics = dict(enumerate(read_checksummed(file, "metrics file") for file in sorted(files)))
         for (device, how), speeds in by_environment(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
             yield StepTime(device, how, f"{place}/", statistics.median(seconds))

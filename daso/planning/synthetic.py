@@ -15,7 +15,7 @@ from daso.engine.train import Trainer
 
 Config = dict[str, Any]
 LABELED, UNLABELED = 1000, 10_000  # random images, about as many as in CIFAR-10-LT
-WARMUP = 2  # steps; after them all parts of an `awake` configuration are active
+WARMUP = 2  # steps; after them all parts of an `all_parts_active` configuration are active
 
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:

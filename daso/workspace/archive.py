@@ -35,7 +35,7 @@ def keep(name: str) -> Path:
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
             raise DataError(f"{path}: missing; create it with `snakemake {path}`, or `dvc pull` it")
-    content, trained = read_checksummed(metrics, "file of metrics"), load_finished_run(source, name=run)
+    content, trained = read_checksummed(metrics, "metrics file"), load_finished_run(source, name=run)
     if problem := schema_error(content, {"provenance": dict}):
         raise DataError(f"{metrics}: not the metrics of a run: {problem}; {rebuild_hint(metrics)}")
     if (content.get("run"), content.get("files")) != (run, trained.result.get("files")):

@@ -77,7 +77,7 @@ class Current:
         if not (self.trained(run) and _has_key(path.with_suffix(".key"), self.keys.evaluate(run), path)):
             return False
         try:
-            metrics = read_json(path, "file of metrics")
+            metrics = read_json(path, "metrics file")
             result = load_finished_run(Path("runs", run.id), name=run.id).result
         except DataError:
             return True
@@ -104,7 +104,7 @@ def report_key(params: Params, suite: str, key: str) -> str:
 def _checksum(path: Path) -> str:
     """Return the checksum written in a file of metrics, empty if it has none; readers of the metrics verify it."""
     try:
-        return str(read_json(path, "file of metrics").get(CHECKSUM))
+        return str(read_json(path, "metrics file").get(CHECKSUM))
     except DataError:
         return ""
 

@@ -85,7 +85,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
             raise DasoError(*errors)
     for run in suite:
         path = Path("metrics", f"{run.id}.json")
-        if read_checksummed(path, "file of metrics").get("files") != results[run.id]["files"]:
+        if read_checksummed(path, "metrics file").get("files") != results[run.id]["files"]:
             raise DasoError(f"{path}: not the metrics of runs/{run.id}; {rebuild_hint(path)}")
     with tempfile.TemporaryDirectory() as fresh:
         write_report(params.suite, Path(fresh))
