@@ -74,21 +74,21 @@ class RandAugment:
     """
 
     def __init__(self, ops: Sequence[str], size: int) -> None:
-        kernels, values, matrices = list[int](), list[list[list[float]]](), list[Matrix]()
+        indices, values, matrices = list[int](), list[list[list[float]]](), list[Matrix]()
         self.kernels: list[Apply | None] = [None, self.warp]
         for name in ops:
             _check_known(name)
             if name in COLOR_OPS:
                 op = COLOR_OPS[name]
-                kernels.append(len(self.kernels) if op.apply else 0)
+                indices.append(len(self.kernels) if op.apply else 0)
                 self.kernels.append(op.apply)
                 values.append([[op.value(a)] * len(SIGNS) for a in LEVELS])
             else:
                 geometric, first = GEOMETRIC_OPS[name], len(matrices)
-                kernels.append(1)
+                indices.append(1)
                 matrices += [geometric.matrix(sign * geometric.amount(a, size), size) for a in LEVELS for sign in SIGNS]
                 values.append([[float(first + 2 * level + sign) for sign in (0, 1)] for level in range(len(LEVELS))])
-        self.kernel = torch.tensor(kernels, dtype=torch.int64)
+        self.kernel = torch.tensor(indices, dtype=torch.int64)
         self.value = torch.tensor(values, dtype=torch.float32)
         self.maps = {torch.device("cpu"): geometry.warp_maps(matrices, size)}
 

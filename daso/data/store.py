@@ -97,7 +97,7 @@ class Store:
                     raise DataError(f"{path}: {row}.webp is damaged ({error}); copy the bundle again") from error
                 if pixels.shape != shape:
                     raise DataError(
-                        f"{path}: {row}.webp expected shape {shape}, got {pixels.shape}; copy the bundle again"
+                        f"{path}: {row}.webp: expected shape {shape}, got {pixels.shape}; copy the bundle again"
                     )
                 images[i] = pixels
         return images
