@@ -79,9 +79,7 @@ def test_what_would_still_run_is_not_recorded(project):
 def todo(said):
     """The jobs that are said to be left, in the one line that is no output of make."""
     (line,) = [line for line in said.splitlines() if not re.match("make|python -m", line)]
-    pattern = (
-        r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
-    )
+    pattern = r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
     return set(re.fullmatch(pattern + "publish again", line)[1].split(", "))
 
 
