@@ -71,7 +71,7 @@ class Role(Enum):
     """Purpose for which logits are adjusted."""
 
     SUPERVISED = "supervised"
-    GUESS = "guess"  # pseudo-labels
+    PSEUDO_LABEL = "guess"  # value of params/ and of runs already trained
     CONSISTENCY = "consistency"
     EVAL = "eval"
 

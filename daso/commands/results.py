@@ -75,8 +75,8 @@ def publish(args: Args) -> None:
 def prune(args: Args) -> None:
     """List, or delete with --yes, the files that no suite refers to any more."""
     from daso.workspace import workflow_lock
-    from daso.workspace.prune import stale
+    from daso.workspace.prune import unreferenced
 
     with workflow_lock.held("prune") if args.yes else nullcontext():
-        for path in stale(delete=args.yes):
+        for path in unreferenced(delete=args.yes):
             sys.stdout.write(f"{path}\n")

@@ -76,7 +76,7 @@ class Plan:
 class Crest(Plan):
     """The most confident pseudo-labels of each generation become labels of the next (Wei et al. 2021, section 3.3).
 
-    The generations share the protocol's steps equally. `exponent` is the paper's alpha: `data.expansion.sampling_rates`.
+    The generations share the protocol's steps equally. `exponent` is alpha of `data.expansion.sampling_rates`.
     With `last_temperature` below 1 this is CReST+: distribution alignment changes from one generation to the next by
     t_g = 1 - f + f * last_temperature with f = g / (G - 1) (Eq. 4); with 1 no option of the method changes.
     """

@@ -18,10 +18,10 @@ from daso.data.files import atomic_write, format_json, read_json
 from daso.engine.gpus import devices, query_gpu, slots_per_gpu
 from daso.machine import cores, cpu_bf16, processor
 from daso.planning.cost import STEPS, StepTime, Work, measured_steps, step_digest
+from daso.planning.sizes import FileSizes, file_sizes
 from daso.planning.status import TO_DO, run_statuses
 from daso.report import planned
 from daso.report.provenance import format_duration
-from daso.report.sizes import FileSizes, file_sizes
 from daso.report.speed import device_of, format_significant
 
 # Sizes of sources by kind: images of the train part, of the test part and without labels; bytes to download.

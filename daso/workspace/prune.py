@@ -15,7 +15,7 @@ from daso.errors import DataError
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
 
-def stale(*, delete: bool = False) -> list[Path]:
+def unreferenced(*, delete: bool = False) -> list[Path]:
     """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
     params = load()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))

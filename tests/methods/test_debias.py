@@ -62,7 +62,7 @@ def test_running_mean_with_large_momentum(env, batch):
 )
 def test_pseudo_label_is_debiased(env, batch, strength, expected):
     debias, step = make_debias(env, MEAN, strength=strength), make_step(batch, [[2.0, 1.5, 1.0]])
-    adjusted = debias.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
+    adjusted = debias.adjust(step.out["weak"].logits, Role.PSEUDO_LABEL, step).softmax(-1)
     assert adjusted[0].tolist() == pytest.approx(expected, abs=1e-5)
     assert debias.pseudo_labels(step, ())["debiased"][0].tolist() == pytest.approx(expected, abs=1e-5)
 
@@ -72,7 +72,7 @@ def test_debiasing_lowers_frequent_and_raises_rare_classes(env, batch):
     debias, step = make_debias(env, MEAN, strength=0.4), make_step(batch, [[6.0, 1.0, 0.0], [0.0, 0.0, 4.0]])
     logits = step.out["weak"].logits
     assert logits.softmax(-1).amax(-1).tolist() == pytest.approx([0.990867, 0.964663], abs=1e-5)
-    adjusted = debias.adjust(logits, Role.GUESS, step).softmax(-1)
+    adjusted = debias.adjust(logits, Role.PSEUDO_LABEL, step).softmax(-1)
     assert adjusted.amax(-1).tolist() == pytest.approx([0.983749, 0.978196], abs=1e-5)
     assert adjusted.argmax(-1).tolist() == [0, 2]
 
@@ -127,7 +127,7 @@ def test_debiased_cross_entropy_is_a_margin_loss():
 def test_pseudo_labels_use_previous_mean_and_margins_the_updated_one(env, batch, mean, margin, losses):
     debias = make_debias(env, mean, margin=margin)
     step = make_step(batch, [[2.0, 1.0, 0.0], [3.0, 0.0, 1.0]])
-    pseudo_label = debias.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
+    pseudo_label = debias.adjust(step.out["weak"].logits, Role.PSEUDO_LABEL, step).softmax(-1)
     loss = cross_entropy(
         debias.adjust(torch.tensor([[1.0, 0.5, 0.0], [0.5, 0.0, 1.0]]), Role.CONSISTENCY, step), pseudo_label.argmax(-1)
     )

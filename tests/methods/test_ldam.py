@@ -38,7 +38,7 @@ def test_labeled_loss_before_and_after_start(env, batch, models, t, loss):
 def test_other_roles_are_unchanged(env, batch):
     addon, step = LDAM(env, **OPTIONS), Step(batch, {})
     logits, weights = torch.tensor([[2.0, 0, -2], [0, 1, -1]]), torch.ones(2)
-    for role in (Role.GUESS, Role.CONSISTENCY, Role.EVAL):
+    for role in (Role.PSEUDO_LABEL, Role.CONSISTENCY, Role.EVAL):
         assert addon.adjust(logits, role, step) is logits
         assert addon.weigh(weights, role, step) is weights
 

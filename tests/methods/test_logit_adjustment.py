@@ -41,7 +41,7 @@ def test_prior_is_added_in_training_and_subtracted_in_evaluation(env, batch):
     assert cross_entropy(adjusted, torch.tensor([2])).item() == pytest.approx(0.986975, abs=1e-5)
     evaluated = both.adjust(LOGITS, Role.EVAL, step)
     assert evaluated[0].tolist() == pytest.approx([1.356675, 3.609438, 5.302585], abs=1e-5)
-    assert torch.equal(both.adjust(LOGITS, Role.GUESS, step), LOGITS)
+    assert torch.equal(both.adjust(LOGITS, Role.PSEUDO_LABEL, step), LOGITS)
 
 
 def test_training_uses_the_enlarged_prior_and_evaluation_the_drawn_one(env, batch):
@@ -56,7 +56,7 @@ def test_training_uses_the_enlarged_prior_and_evaluation_the_drawn_one(env, batc
     ("role", "expected"),
     [
         (Role.CONSISTENCY, [0.643325, 0.390562, 0.697415]),
-        (Role.GUESS, [1.356675, 3.609438, 5.302585]),
+        (Role.PSEUDO_LABEL, [1.356675, 3.609438, 5.302585]),
     ],
 )
 def test_prior_is_added_for_consistency_and_subtracted_for_pseudo_labels(env, batch, role, expected):

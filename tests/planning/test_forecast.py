@@ -16,8 +16,8 @@ from daso.data.run_files import RUN_FILES
 from daso.planning import forecast as module
 from daso.planning import pace
 from daso.planning.forecast import Machine, forecast
+from daso.planning.sizes import FileSizes
 from daso.report import planned
-from daso.report.sizes import FileSizes
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = Machine("cpu", "cpu: made up, 1 thread", "fp32, eager", 2)

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from daso.engine import checkpoint
-from daso.planning import pace
+from daso.planning import pace, sizes
 from daso.planning.synthetic import random_data, trainer
-from daso.report import sizes
 from tests.configs import CPU, DASO, config
 
 IMAGES = {"unlabeled": 300, "validation": 40, "test": 60}

@@ -40,7 +40,7 @@ class Debias(AddOn):
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Return logits (n, K) - lambda log mean for pseudo-labels, + lambda log mean for the unlabeled loss."""
-        if role is Role.GUESS:
+        if role is Role.PSEUDO_LABEL:
             return debiased(logits, self.mean, self.strength)
         if role is Role.CONSISTENCY:  # fidelity: debias-order
             return debiased(logits, self.updated(step) if self.margin == "updated" else self.mean, -self.strength)

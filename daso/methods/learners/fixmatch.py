@@ -43,7 +43,7 @@ class FixMatch(Learner):
         out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"], strong=batch.u["strong"])
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
-        p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
+        p = self.adjust(out["weak"].logits.detach(), Role.PSEUDO_LABEL, step).softmax(-1)
         step = self.refine(p, step)
         thresholded = step.targets if self.confidence == "refined" else p  # fidelity: confidence
         weights = self.weigh((thresholded.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)

@@ -41,7 +41,7 @@ class MeanTeacher(Learner):
         out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
         step = self.begin(batch, models, {"labeled": out["labeled"]} | self.teacher_outputs(batch, models))
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
-        p = self.adjust(step.out["weak"].logits, Role.GUESS, step).softmax(-1)
+        p = self.adjust(step.out["weak"].logits, Role.PSEUDO_LABEL, step).softmax(-1)
         step = self.refine(p, step)
         z = self.adjust(out["weak"].logits, Role.CONSISTENCY, step)
         squared_errors = (z.softmax(-1) - step.targets).square().mean(-1)  # fidelity: mean-squares

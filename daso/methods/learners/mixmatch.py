@@ -62,7 +62,9 @@ class MixMatch(Learner):
         with torch.no_grad():
             out = {view: student(u[view]) for view in self.views.u}
         step = self.begin(batch, models, out)
-        p = torch.stack([self.adjust(view.logits, Role.GUESS, step).softmax(-1) for view in out.values()]).mean(0)
+        p = torch.stack([self.adjust(view.logits, Role.PSEUDO_LABEL, step).softmax(-1) for view in out.values()]).mean(
+            0
+        )
         step = self.refine(p, step)
         q = step.targets
         images, labels = torch.cat([x, u["weak"], u["weak2"]]), torch.cat([one_hot(batch.y, q.shape[1]), q, q])

@@ -40,7 +40,7 @@ class MultiView(Learner):
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         terms = []
         for weak in (first, second, step.out["weak"]):  # the mean comes last, so that `step` keeps its targets and mask
-            p = self.adjust(weak.logits.detach(), Role.GUESS, step).softmax(-1)
+            p = self.adjust(weak.logits.detach(), Role.PSEUDO_LABEL, step).softmax(-1)
             step = self.refine(p, step)
             weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
             step = step._replace(mask=weights > 0)

@@ -45,7 +45,7 @@ class PseudoLabel(Learner):
         out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"])
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
-        p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
+        p = self.adjust(out["weak"].logits.detach(), Role.PSEUDO_LABEL, step).softmax(-1)
         step = self.refine(p, step)
         weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)

@@ -69,7 +69,7 @@ class ReMixMatch(Learner):
         """Compute the losses: forward passes of the anchor, of the mixed batch, of a strong view and of it rotated."""
         x, u, student, b = batch.x["weak"], batch.u, models.student, len(batch.y)
         step = self.begin(batch, models, self.anchors(batch, models))
-        p = self.adjust(step.out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
+        p = self.adjust(step.out["weak"].logits.detach(), Role.PSEUDO_LABEL, step).softmax(-1)
         step = self.refine(p, step)
         q = step.targets
         images = torch.cat([x, u["weak"], u["strong"], u["strong2"]])

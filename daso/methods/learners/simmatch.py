@@ -90,7 +90,7 @@ class SimMatch(Learner):
         out = self.outputs(batch, models)
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
-        p = self.adjust(out["weak"].logits.detach(), Role.GUESS, step).softmax(-1)
+        p = self.adjust(out["weak"].logits.detach(), Role.PSEUDO_LABEL, step).softmax(-1)
         step = self.refine(p, step)
         p, started = step.targets, batch.t >= self.instance_start
         similarities = self.similarity(out["weak"]).detach()  # (U, N)

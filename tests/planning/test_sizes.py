@@ -9,8 +9,8 @@ from daso.config.feasibility import setting_sizes
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run
+from daso.planning.sizes import file_sizes
 from daso.planning.synthetic import random_data, trainer, with_changes
-from daso.report.sizes import file_sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU, KEYS = torch.device("cpu"), Keys(load(ROOT / "params"))
