@@ -49,7 +49,7 @@ class Sized:
 class Heiress(Sized):
     def __init__(self, env, *, weight: float) -> None:
         self.needs = frozenset({"weak", *(("strong",) if weight else ())})
-        self.makes = frozenset({env.num_classes})
+        self.provides = frozenset({env.num_classes})
         if weight:
             self.heads = {}
         self.heads = {1: 2}

@@ -62,10 +62,8 @@ class MixMatch(Learner):
         with torch.no_grad():
             out = {view: student(u[view]) for view in self.views.u}
         step = self.begin(batch, models, out)
-        p = torch.stack([self.adjust(view.logits, Role.PSEUDO_LABEL, step).softmax(-1) for view in out.values()]).mean(
-            0
-        )
-        step = self.refine(p, step)
+        probs = [self.adjust(view.logits, Role.PSEUDO_LABEL, step).softmax(-1) for view in out.values()]
+        step = self.refine(torch.stack(probs).mean(0), step)
         q = step.targets
         images, labels = torch.cat([x, u["weak"], u["weak2"]]), torch.cat([one_hot(batch.y, q.shape[1]), q, q])
         images, labels = mixup(images, labels, at(self.mix, batch.t), batch.draw("mixup"))
