@@ -38,7 +38,7 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 
 class WarpMaps(NamedTuple):
-    """Lookup table of V warps: for each target pixel the source pixel and a bit mask, zero if the source lies outside."""
+    """Lookup table of V warps: for each target pixel the source pixel and a bit mask, zero if the source is outside."""
 
     source: Tensor  # (V, H * W) int32
     inside: Tensor  # (V, H * W) int32, -1 or 0

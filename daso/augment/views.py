@@ -109,9 +109,7 @@ class Augmentation:
 
     def _boxes(self, draw: Draw, batch: int) -> Tensor:
         """Draw the boxes of Cutout: int32 (4, T * B)."""
-        centres = (
-            draw("cutout").uniform(batch, 2).double().view(-1, 2) * self.side
-        )  # float32 could round up to the side
+        centres = draw("cutout").uniform(batch, 2).double().view(-1, 2) * self.side  # float32 could round up to side
         return geometry.cutout_boxes(centres, self.side, self.cutout)
 
     def _slot(self, draw: Draw, slot: int, batch: int) -> tuple[Tensor, Tensor]:

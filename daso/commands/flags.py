@@ -103,10 +103,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "setting or number of the column"}),
     ),
     "plan": (
-        (
-            "suite",
-            {"nargs": "?", "help": "name of a suite in params/suites; default: the suite in params/pipeline.yaml"},
-        ),
+        ("suite", {"nargs": "?", "help": "name of a suite in params/suites; default: that in params/pipeline.yaml"}),
         (
             "--measure",
             {"action": "store_true", "help": "time some steps of each method not measured on this device yet"},

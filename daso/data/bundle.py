@@ -81,7 +81,10 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
 
 
 def read_bundle(folder: Path) -> list[BundledRun]:
-    """Read the runs of a bundle, sorted by id; raises DataError if the folder is not a bundle or a file is missing or damaged."""
+    """Read the runs of a bundle, sorted by id.
+
+    Raises DataError if the folder is not a bundle, or if a file is missing or damaged.
+    """
     files = read_contents(folder)["files"]
     for name, digest in files.items():
         path = folder / name
@@ -110,7 +113,7 @@ def mismatched_inputs(run: FinishedRun, inputs: Mapping[str, Path]) -> list[str]
     digests |= {name: file_digest(path, "sha256") for name, path in inputs.items() if name != "split"}
     trained_with = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
     return [
-        f"{run.folder}: trained with a different {name} than {path}; it has a different source or belongs to a different run"
+        f"{run.folder}: trained with a different {name} than {path}, from a different source or for a different run"
         for name, path in inputs.items()
         if digests[name] != trained_with.get(name)
     ]

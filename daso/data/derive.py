@@ -71,8 +71,8 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
     """Make the first `per_class` labeled images of each class the validation part.
 
     If a class would keep no labeled image, the first images of the drawn validation part are used instead, and the
-    labeled part stays unchanged (Kim et al. 2020, as in the code of Oh et al. 2022). `labels` (n,) are the labels of the
-    train part. Raises DataError if neither part has enough images.
+    labeled part stays unchanged (Kim et al. 2020, as in the code of Oh et al. 2022). `labels` (n,) belong to the train
+    part. Raises DataError if neither part has enough images.
     """
     fits = np.bincount(labels[split.labeled], minlength=num_classes).min() > per_class
     pool = split.labeled if fits else split.validation

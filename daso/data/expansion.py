@@ -22,7 +22,8 @@ def sampling_rates(counts: Sequence[int], exponent: float) -> FloatArray:
     """
     if min(counts) < 1:
         raise DataError(
-            f"class {list(counts).index(min(counts))} has no labeled images, so its sampling rate is undefined; label at least one"
+            f"class {list(counts).index(min(counts))} has no labeled images, so its sampling rate is undefined; "
+            "label at least one"
         )
     ranked = np.argsort(-np.asarray(counts), kind="stable")
     sizes = np.asarray(counts, dtype=np.float64)[ranked]

@@ -57,7 +57,7 @@ def read_image_folder(
     check: Callable[[tuple[str, ...]], None] = lambda classes: None,
     skip_unreadable: bool = False,
 ) -> Folder:
-    """Read both parts as RGB, `image_size` pixels wide and high (see `pixels.decode`), classes and files sorted by name.
+    """Read both parts as RGB squares of `image_size` pixels (see `pixels.decode`), classes and files sorted by name.
 
     Class names are NFC-normalised; `check` raises DataError for unexpected classes before an image is decoded. All grey
     images of 16 bits are scaled by the number of bits that the largest value of the folder uses. Read and skipped files
@@ -190,8 +190,8 @@ class _Reader:
         """Scale all grey images of 16 bits by the number of bits in use, which is returned; 16 without such images."""
         if self.color and (bits := bits_of(self.color)) < 16:
             raise DataError(
-                f"{self.path}: 16-bit color images use only {bits} bits per channel and would be nearly black, since only "
-                "the upper 8 of 16 are read; convert them to 8 bits per channel"
+                f"{self.path}: 16-bit color images use only {bits} bits per channel and would be nearly black, since "
+                "only the upper 8 of 16 are read; convert them to 8 bits per channel"
             )
         bits = bits_of(self.largest) if self.largest else 16
         for i, row in self.grey if bits < 16 else ():

@@ -96,9 +96,7 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
     if shown.mode == "I" and image.format == "PPM":  # Pillow scales a PGM of more than 8 bits to 16
         shown = Image.fromarray(np.asarray(shown).astype(np.uint16))
     if shown.mode in ("I", "F"):
-        raise UnreadableError(
-            "32 bits per pixel", f"mode {shown.mode} does not define white; save it with 8 or 16 bits"
-        )
+        raise UnreadableError("32 bits per pixel", f"mode {shown.mode} does not define white; save it in 8 or 16 bits")
     grey = color = 0
     if shown.mode.startswith("I;16"):
         values = np.asarray(shown)

@@ -54,9 +54,8 @@ class FinishedRun(NamedTuple):
             with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as archive:
                 arrays = [archive[name] for name in names]
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
-            raise DataError(
-                f"{path}: cannot read array {' and array '.join(names)} ({error}); {rebuild_hint(path)}"
-            ) from error
+            wrong = f"cannot read array {' and array '.join(names)} ({error})"
+            raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}") from error
         if not all(isinstance(array, np.ndarray) and array.dtype.kind in "iuf" for array in arrays):
             raise DataError(f"{path}: array {' or array '.join(names)} is not numeric; {rebuild_hint(path)}")
         return arrays
@@ -95,7 +94,6 @@ def load_finished_run(folder: Path, key: str | None = None, name: str | None = N
     if name not in (None, run.result.get("run")):
         raise DataError(f"{path}: expected the result of {name}, got {run.result.get('run')}; {rebuild_hint(path)}")
     if key not in (None, run.key):
-        raise DataError(
-            f"{folder}: stale: its key is {run.key}, but params/ and the code now give {key}; {rebuild_hint(path)}"
-        )
+        stale = f"stale: its key is {run.key}, but params/ and the code now give {key}"
+        raise DataError(f"{folder}: {stale}; {rebuild_hint(path)}")
     return run

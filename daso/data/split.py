@@ -56,7 +56,7 @@ class SavedSplit(NamedTuple):
 
 
 def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequence[int]) -> None:
-    """Raise DataError for classes with too few images, all of them named; `sizes` (K,) are the class sizes of the train part.
+    """Raise DataError that names all classes with too few images; `sizes` (K,) are the class sizes of the train part.
 
     Every class, even a rare one, needs n1 + m1 + holdout // K images, since tails are cut from full pools; n1 + holdout
     // K if m1 is a word, n + holdout // K if a share is labeled. With natural sizes one image is enough, and
@@ -85,14 +85,14 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     """Draw a split of a store and save it atomically.
 
     `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share} or
-    {name, labeled}), seed, num_classes, holdout and class_order. Raises DataError if the store is of a different dataset,
+    {name, labeled}), seed, num_classes, holdout and class_order. Raises DataError if the store has a different dataset,
     a class has too few images, or m1 is `all` and every image has a label.
     """
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
         raise DataError(
-            f"{store.folder}: expected the store of {config['dataset']} with {k} classes, got the store of {store.dataset} "
-            f"with {len(store.classes)}; give the store of {config['dataset']}"
+            f"{store.folder}: expected the store of {config['dataset']} with {k} classes, got the store of "
+            f"{store.dataset} with {len(store.classes)}; give the store of {config['dataset']}"
         )
     sizes, setting = _per_class(labels, k), config["setting"]
     check_setting(config, store.classes, sizes)
@@ -120,7 +120,7 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
 
 
 def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Path) -> SavedSplit:
-    """Save a split atomically; `head` holds the other fields of its file, `labels` (n,) are the labels of the train part."""
+    """Save a split atomically; `head` holds the other fields of its file, `labels` (n,) belong to the train part."""
     k = len(head["class_order"])
     tree: dict[str, Any] = {
         **head,

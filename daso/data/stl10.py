@@ -27,8 +27,7 @@ def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
     """Read images uint8 (n, 3, 96, 96) and labels int64 (n,) of both parts.
 
     The train part holds the labeled images, then the unlabeled ones with label -1. Only one copy of the images is in
-    memory.
-    Raises DataError if the archive is damaged or a file is missing.
+    memory. Raises DataError if the archive is damaged or a file is missing.
     """
     try:
         with tarfile.open(path, "r:gz") as archive:

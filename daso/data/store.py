@@ -180,7 +180,7 @@ class Writer:
 def load_store(folder: Path) -> Store:
     """Load the store of a folder and check its labels against the manifest; the images are not read yet.
 
-    Raises DataError if the store or one of its files is missing, or if the shape or the labels in a file differ from the manifest.
+    Raises DataError if the store or one of its files is missing, or if shape or labels differ from the manifest.
     """
     path = folder / MANIFEST
     if not path.exists():

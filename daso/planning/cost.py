@@ -77,7 +77,8 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
     """Yield every measurement of a step of a run's method.
 
     Sources are finished runs of the same protocol on images of the same size in any setting, steps measured here by
-    `daso plan --measure`, and benchmarks of any machine, of which only the fastest mode counts unless `every_mode`. Raises DataError if a file is damaged.
+    `daso plan --measure`, and benchmarks of any machine, of which only the fastest mode counts
+    unless `every_mode`. Raises DataError if a file is damaged.
     """
     side = params.datasets[run.dataset]["image_size"]
     same_size = [name for name, tree in params.datasets.items() if tree["image_size"] == side]

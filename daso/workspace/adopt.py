@@ -40,9 +40,8 @@ def adopt_bundle(bundle: Path) -> list[str]:
         ready = [run for run in waiting if not waiting.keys() & set(upstream_runs(params, run))]
         batch = {run: waiting.pop(run) for run in ready}
         reads = {run: input_files(run.id, resolve(params, run)["plan"]) for run in batch}
-        _snakemake(
-            sorted({path.as_posix() for files in reads.values() for path in files.values()})
-        )  # creates missing inputs
+        # This creates missing inputs.
+        _snakemake(sorted({path.as_posix() for files in reads.values() for path in files.values()}))
         if errors := [line for run, finished in batch.items() for line in mismatched_inputs(finished, reads[run])]:
             raise DataError(*errors)
         for run, finished in batch.items():

@@ -1,4 +1,4 @@
-"""Archive metrics and histories of runs in reports/measured/, under Git, where changes of the code do not affect them."""
+"""Archive metrics and histories of runs in reports/measured/, under Git, where code changes do not affect them."""
 
 from __future__ import annotations
 

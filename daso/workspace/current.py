@@ -58,7 +58,7 @@ class Current:
         return self.status(run) in ("done", "damaged")
 
     def _status(self, run: Run) -> str:
-        """Return the status of a run: done (result of its key), stale (of a different key), damaged, running or missing."""
+        """Return the status of a run: done (has its key), stale (has a different key), damaged, running or missing."""
         folder, key = Path("runs", run.id), self.keys.train(run)
         if (folder / RESULT_FILE).exists():
             try:

@@ -34,8 +34,8 @@ FOR_GIT = ("dvc.lock", "journal", "params")
 def publish(suite: str | None = None) -> Iterator[str]:
     """Record and push the default suite; yield a line for each thing done or left to the user.
 
-    Raises DasoError, before anything is recorded, if dvc.yaml does not record `suite`, or if outputs are
-    missing, stale or damaged: `dvc repro` would then train.
+    Raises DasoError, before anything is recorded, if dvc.yaml does not record `suite`, or if outputs are missing, stale
+    or damaged: `dvc repro` would then train.
     """
     params = load()
     if suite not in (None, params.suite):

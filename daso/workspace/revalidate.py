@@ -109,7 +109,7 @@ def _check_params(old: FinishedRun, config: Mapping[str, Any]) -> None:
 
 
 def _options(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a resolved configuration by dotted names, without key, code and options outside of the key."""
+    """Return a resolved configuration by dotted names, without key, code and options that are not in the key."""
     ignored = {"key", "code", *(f"protocol.{name}" for name in NOT_IN_KEY)}
 
     def walk(part: Any, name: str) -> Iterator[tuple[str, Any]]:
