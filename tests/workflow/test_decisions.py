@@ -180,7 +180,7 @@ def test_outputs_with_times_in_the_future_are_made_again(project):
 
 def test_other_triggers_than_keys_are_refused(project):
     output = project.snakemake("-n", "--workflow-profile", "none", fails=True)
-    assert output.splitlines()[-1].startswith("--rerun-triggers: expected mtime alone, as in profiles/default; ")
+    assert output.splitlines()[-1].startswith("--rerun-triggers: expected only mtime, as in profiles/default; ")
 
 
 def test_call_from_another_folder_and_without_a_home(project, tmp_path):
