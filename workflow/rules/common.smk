@@ -61,9 +61,7 @@ for key in config:
 # Jobs parse this file again; only the main process acquires the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
 CALL = workflow_lock.options(sys.argv[1:]) if MAIN else None
-GRAPH = MAIN and workflow_lock.shows_graph(
-    CALL
-)  # the graph shows all jobs, also current ones
+GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # graphs show current jobs too
 FORCED = MAIN and bool(
     CALL.forceall or CALL.forcerun
 )  # forced jobs run in the order of their inputs

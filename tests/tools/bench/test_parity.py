@@ -126,7 +126,7 @@ def test_page_has_command_budget_provenance_and_rows():
     page = markdown({"suites": {"demo": section(setup(), DEMO, pairs)}})
     options = "--seeds 3 --variants bf16 --margin 1 --jobs 2 --device cpu --out page.md"
     assert f"python -m tools.bench parity demo {options}" in page
-    assert "`p` (short), 1,200 steps a run; accuracy is the median of the last 20 evaluations. 3 seeds" in page
+    assert "`p` (short), 1,200 steps per run; accuracy is the median of the last 20 evaluations. 3 seeds" in page
     assert "bf16 against fp32: non-inferior in 1 of 1 rows, inferior in 0 of 1 rows, not shown in 0 of 1 rows." in page
     assert "device: cpu: made up; threads: 1; mode: eager; versions: torch 9.9." in page
     row = "| s | a | bf16 | 3 | 80.00 | 81.00 | +1.00 | 1.00 | -0.69 to +2.69 | non-inferior | 10.0 | 5.00 | 2.00 |"
@@ -137,7 +137,7 @@ def test_page_shows_a_reduced_check():
     shortened = setup(methods=["a", "b"], settings=["s"], steps=20, margin=0.5, seeds=1, jobs=1)
     page = markdown({"suites": {"demo": section(shortened, DEMO, [pair("a", 0, 80.0, 79.0)])}})
     assert "demo --methods a,b --settings s --seeds 1 --variants bf16 --margin 0.5 --steps 20 --jobs 1" in page
-    assert "**20 steps a run instead of its 1,200**" in page
+    assert "**20 steps per run instead of its 1,200**" in page
     assert "1 seed, 1 run at a time. Margin: 0.5 points." in page
     assert "| s | a | bf16 | 1 | 80.00 | 79.00 | -1.00 | – | – | **not shown** | 10.0 | 5.00 | 2.00 |" in page
 

@@ -32,7 +32,7 @@ def test_page_by_hand():
         "\n"
         "## Targets\n"
         "\n"
-        "| target | wanted | found | met | part |\n"
+        "| target | required | measured | met | part |\n"
         "| --- | --- | --- | --- | --- |\n"
         "| steps | at least 1.80 x | 2.00 x | yes | `steps` |\n"
         "\n"
