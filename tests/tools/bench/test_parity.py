@@ -1,4 +1,4 @@
-"""Parity check: planning of a suite's pairs, reuse of trained runs, and the page."""
+"""Parity check: selection of a suite's pairs, reuse of trained runs, and the page."""
 
 import io
 import json
@@ -31,7 +31,7 @@ ORIGIN = {"commit": "c", "device": "cpu: made up", "threads": 1, "mode": "eager"
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
-    """A project with the digits' store and cached params, and without trained runs."""
+    """Return a project with the digits' store and cached params, and without trained runs."""
     path = tmp_path_factory.mktemp("fresh")
     (path / "Snakefile").touch()
     (path / "params").symlink_to(ROOT / "params")
@@ -42,7 +42,7 @@ def fresh(tmp_path_factory):
 
 @pytest.fixture
 def in_project(fresh, tmp_path, monkeypatch):
-    """A copy of the fresh project, as the current directory."""
+    """Return a copy of the fresh project, as the current directory."""
     shutil.copytree(fresh, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -155,8 +155,8 @@ def test_command_on_the_page_reproduces_the_options(changes, monkeypatch):
     assert parsed == original._asdict()
 
 
-def test_each_precision_and_budget_has_another_key():
-    """The suite's protocol is fp32, so the keys in fp32 are those of its own runs."""
+def test_each_precision_and_budget_has_its_own_key():
+    """The suite's protocol is fp32, so the keys in fp32 equal the keys of the suite's own runs."""
     keys = [
         Keys(with_precision(PARAMS, "smoke", precision, 5, steps)).train(SMOKE)
         for precision, steps in (("fp32", None), ("bf16", None), ("fp32", 20), ("bf16", 20))
@@ -200,7 +200,7 @@ def test_failed_check_resumes(in_project, monkeypatch):
     assert ("fixmatch", 1, "fp32") in working.calls
 
 
-def test_run_on_another_split_is_trained_again(in_project, monkeypatch):
+def test_run_on_a_different_split_is_trained_again(in_project, monkeypatch):
     fake = FakeTraining(lambda *call: 80.0)
     monkeypatch.setattr(parity, "_train", fake)
     parity.run("smoke", methods=["fixmatch"], seeds=1)
@@ -209,12 +209,12 @@ def test_run_on_another_split_is_trained_again(in_project, monkeypatch):
     tree["provenance"]["split_sha256"] = "another"
     path.write_bytes(checksummed(tree))
     fake.calls.clear()
-    with pytest.raises(FileExistsError):  # the fake cannot create a run's folder twice
+    with pytest.raises(FileExistsError):  # the stand-in cannot create a run's folder twice
         parity.run("smoke", methods=["fixmatch"], seeds=1)
     assert fake.calls == [("fixmatch", 0, "fp32")]
 
 
-def test_results_of_another_suite_are_kept(in_project, monkeypatch):
+def test_results_of_other_suites_are_kept(in_project, monkeypatch):
     monkeypatch.setattr(parity, "_train", FakeTraining(lambda *call: 80.0))
     parity.run("smoke", methods=["fixmatch"], seeds=1)
     parity.run("quickstart", methods=["fixmatch", "supervised"], settings=[SETTING], seeds=1)
