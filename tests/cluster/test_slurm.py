@@ -1,4 +1,4 @@
-"""A suite on a real Slurm: groups, time limits, a cancelled and a preempted job, and the same bytes as without a cluster."""
+"""A suite on a real Slurm: groups, time limits, a cancelled and a preempted job, and the same bytes as a local run."""
 
 import contextlib
 import hashlib

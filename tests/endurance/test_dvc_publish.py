@@ -109,7 +109,7 @@ DAMAGED = {  # file -> error after its name
 
 
 def test_damaged_file_with_an_unchanged_time_is_not_recorded(project):
-    """Keys identify a file's inputs, not its content; Snakemake sees no change. A different run's metrics are replaced."""
+    """Keys identify inputs, not content, so Snakemake sees no change. Metrics of a different run replace a file."""
     lock = project.read("dvc.lock")
     changes = [
         (name, message, with_other_digit((project.path / name).read_bytes())) for name, message in DAMAGED.items()

@@ -79,7 +79,7 @@ def test_dry_run_is_not_recorded(results, tmp_path):
 
 
 def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypatch):
-    """4 ms per step and 50 ms per evaluation, every 500 steps, are 4.1 ms; 250,000 steps take 1,025 s; 60 s are reserved."""
+    """4 ms per step and 50 ms per evaluation, every 500 steps: 4.1 ms; 250,000 steps: 1,025 s; 60 s are reserved."""
     _, tree = results
     pace = {"ms": 4.0, "low": 4.0, "high": 4.0, "evaluation_ms": 50.0, "mode": "graph", "precision": "bf16"}
     rows = [row | pace if row["kind"] == "pace" else row for row in tree["results"]]
