@@ -202,8 +202,9 @@ def inputs_if_stale(is_current, **files):
     def inputs_of(wildcards):
         if MAIN and {trigger.name for trigger in workflow.rerun_triggers} != {"MTIME"}:
             sys.exit(
-                "--rerun-triggers: expected only mtime, as in profiles/default; add `--rerun-triggers mtime`: keys "
-                "decide what is rebuilt, and any other trigger would train finished runs again"
+                "--rerun-triggers: expected only mtime, as in profiles/default; correct the path of --workflow-profile, "
+                "or add `--rerun-triggers mtime`: keys decide what is rebuilt, and any other trigger would train "
+                "finished runs again"
             )
         try:
             current = is_current(wildcards)
