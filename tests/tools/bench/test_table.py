@@ -107,5 +107,5 @@ def test_new_part_keeps_the_others(tmp_path):
 def test_quick_page_has_a_different_name_and_no_targets(tmp_path):
     page = write(tmp_path, MACHINE | {"quick": True}, {"steps": section(2.0)}, ["steps"])
     assert page.name == "a-b-2-cores-quick.md"
-    assert "mean nothing" in page.read_text()
+    assert "ignore these numbers" in page.read_text()
     assert "Targets" not in page.read_text()
