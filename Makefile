@@ -8,9 +8,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 reproduce: setup
 	snakemake --config suite=$(SUITE)
-	@echo "The report: reports/$(SUITE)/index.html"
+	@echo "Report: reports/$(SUITE)/index.html"
 
-# Record the results of `snakemake` under DVC without running anything; SUITE, if given, must be that of
+# Record the results of `snakemake` under DVC without running anything. SUITE, if given, must be the suite named in
 # params/pipeline.yaml.
 publish: setup
 	python -m daso publish $(if $(filter file,$(origin SUITE)),,--suite $(SUITE))
@@ -21,7 +21,7 @@ test: setup lint types check
 endurance: setup
 	OMP_NUM_THREADS=1 python -m pytest -m endurance -n 2 --dist loadgroup
 
-# About 12 minutes on two cores; nothing else should run there.
+# About 12 minutes on two cores; nothing else should run on the machine.
 bench: setup
 	python -m tools.bench speed
 
@@ -35,7 +35,7 @@ gpu-check: setup
 	DRY=1 STAGES="1 2 3" PYTHON=python bash tools/gpu/check.sh
 	du -sh .gpu
 
-# Pack METHODS of one setting and seed, if a GPU finishes them within BUDGET seconds at the measured pace.
+# Pack seed 0 of METHODS in the setting PLACE, if a GPU finishes these runs within BUDGET seconds at the measured pace.
 METHODS ?= supervised supervised_la
 BUNDLE ?= $(firstword $(METHODS))
 PLACE ?= cifar10-lt/n500-m4000-l100-u100
@@ -51,7 +51,7 @@ setup: .venv/.installed
 
 .venv/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-	  || { echo "$(PYTHON) is not Python 3.11 to 3.13; name another: make PYTHON=python3.12"; exit 1; }
+	  || { echo "$(PYTHON) is not Python 3.11 to 3.13; name a supported one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@

@@ -1,5 +1,5 @@
 # The workflow from params/ to reports. `snakemake` builds the suite of params/pipeline.yaml, `snakemake --config
-# suite=<name>` another one, and `snakemake <path>` a single output, such as reports/smoke/index.html.
+# suite=<name>` a different suite, and `snakemake <path>` a single output, such as reports/smoke/index.html.
 from snakemake.utils import min_version
 
 min_version("9.0")

@@ -1,4 +1,4 @@
-"""A suite on a real Slurm: groups, time limits, a cancelled and a preempted job, and the same bytes as without it."""
+"""A suite on a real Slurm: groups, time limits, a cancelled and a preempted job, and the same bytes as a local run."""
 
 import contextlib
 import hashlib
@@ -122,7 +122,7 @@ def digests(project):
     return {str(path.relative_to(project.path)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def test_report_and_weights_equal_those_of_a_local_run(slurm, local):
+def test_report_and_weights_equal_a_local_run(slurm, local):
     assert len(digests(local)) == 3 + 4
     assert digests(slurm) == digests(local)
 

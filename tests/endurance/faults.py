@@ -1,4 +1,4 @@
-"""Kill processes of a project at chosen points, and check what must hold afterwards."""
+"""Kill processes of a project at chosen points, and check the results afterwards."""
 
 import contextlib
 import hashlib
@@ -52,7 +52,7 @@ def assert_cache_is_intact(cache):
 
 
 class Kills:
-    """Kills of one project's processes at points drawn from a seed; `done` lists those that have happened."""
+    """Kills of one project's processes at points drawn from a seed; `done` lists the kills that have happened."""
 
     def __init__(self, project, seed, folder):
         self.project, self.random, self.folder = project, random.Random(seed), folder
@@ -87,7 +87,7 @@ class Kills:
 
 
 def assert_few_steps_are_repeated(steps):
-    """Assert that a run repeats only steps after its last checkpoint; return the number of times that it went back."""
+    """Assert that a run repeats only steps after its last checkpoint; return how often the run went back."""
     repeated = 0
     for before, after in zip(steps, steps[1:], strict=False):
         assert before - CHECKPOINT_EVERY < after <= before + 1, f"step {after} was trained after {before}"

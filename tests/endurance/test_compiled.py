@@ -20,5 +20,5 @@ def test_compiled_step_is_close_to_eager_step(method):
     eager, run = trainer(method, mode="eager"), trainer(method, mode="compiled")
     largest = differences(eager, run, (0, 1, 3, 5))
     assert run.mode == "compiled"
-    assert largest["gradients"] > 0  # else the step was not compiled
+    assert largest["gradients"] > 0  # otherwise the step was not compiled
     assert all(largest[name] <= limit for name, limit in CLOSE.items()), largest

@@ -28,7 +28,7 @@ EVALUATE = (*DASO, "evaluate", "--run", f"runs/{RUN}", "--out", "again.json")
 REPORT = (*DASO, "report", "--suite", "tiny", "--out", "again")
 KEEP = (*DASO, "keep", RUN)
 BUNDLE = (*DASO, "bundle", RUN, "--out", "again")
-# file: (a valid file of another run or part that may be exchanged for it, the commands that read it)
+# file: (a valid file of a different run or part that may replace it, the commands that read it)
 READERS = {
     f"{STORE}/manifest.json": (SPLIT, (TRAIN, CHECK, BUNDLE)),
     f"{STORE}/train_labels.npy": (f"{STORE}/test_labels.npy", (TRAIN, CHECK, BUNDLE)),
@@ -66,7 +66,7 @@ def error_line(project, argv, path):
 
 
 def results(project):
-    """Return everything that must be reproduced exactly: all outputs but pages, times and provenance."""
+    """Return everything that must be reproduced exactly: all outputs except pages, times and provenance."""
     contents = {}
     for folder in ("data", "runs", "metrics", "reports/tiny"):
         for path in sorted((project.path / folder).rglob("*")):
@@ -80,7 +80,7 @@ def results(project):
 
 @pytest.fixture(scope="module")
 def intact(built, tmp_path_factory):
-    """The tiny suite, built; `expected` are its results."""
+    """Return the tiny suite, built; `expected` are its results."""
     project = built.copy(tmp_path_factory.mktemp("intact") / "project")
     project.expected = results(project)
     config = split_config(load(project.path / "params"), "digits", SETTING, 0)
@@ -92,7 +92,7 @@ def intact(built, tmp_path_factory):
 
 @pytest.mark.parametrize("file", READERS)
 def test_readers_name_a_damaged_file(intact, file):
-    """Each kind of damage is given to one of the readers in turn."""
+    """The kinds of damage are distributed over the readers of the file."""
     path, rng = intact.path / file, random.Random(file)
     content, other = path.read_bytes(), (intact.path / READERS[file][0]).read_bytes()
     readers = READERS[file][1]
@@ -123,7 +123,7 @@ def test_fix_of_the_error_restores_the_results(intact, tmp_path, file):
 
 @pytest.fixture(scope="module")
 def interrupted(intact, tmp_path_factory):
-    """A project with two interrupted trainings, and their checkpoints."""
+    """Return a project with two interrupted trainings, and their checkpoints."""
     project = intact.copy(tmp_path_factory.mktemp("stopped") / "project")
     checkpoints = []
     for method in METHODS:
@@ -140,7 +140,7 @@ def interrupted(intact, tmp_path_factory):
 
 
 def test_damaged_checkpoint_state_is_never_resumed_or_ignored(interrupted):
-    """A damaged checkpoint, or that of another run, is refused; after its deletion the run gives the same bits."""
+    """A damaged or foreign checkpoint is refused; after its deletion the run gives the same bits."""
     project, other, checkpoint = interrupted
     content, rng = checkpoint.read_bytes(), random.Random(0)
     name = checkpoint.relative_to(project.path).as_posix()

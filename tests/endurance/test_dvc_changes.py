@@ -1,4 +1,4 @@
-"""After each kind of change `dvc repro` runs exactly the affected jobs; all changes are made in one project in turn."""
+"""`dvc repro` runs exactly the jobs that a change affects; all changes are made one after the other in one project."""
 
 import re
 from collections import Counter
@@ -67,7 +67,7 @@ CHANGES = (
 
 @pytest.fixture(scope="module")
 def history(built, tmp_path_factory):
-    """The project after all changes, with the jobs that `dvc repro` ran after each."""
+    """Return the project after all changes, with the jobs that `dvc repro` ran after each."""
     project = built.copy(tmp_path_factory.mktemp("history") / "project")
     project.jobs_by_change = {}
     for name, change, _ in CHANGES:

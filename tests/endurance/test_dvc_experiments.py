@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
 SUPERVISED, DASO = METHODS
 FILE = f"params/methods/{DASO}.yaml"
 METRICS = "reports/tiny/metrics.json"
-WEIGHTS = {"half": 0.5, "light": 0.00001, "heavy": 8.0}  # by experiment
+WEIGHTS = {"half": 0.5, "light": 0.00001, "heavy": 8.0}  # experiment: loss weight
 
 
 def means(project):
@@ -38,7 +38,7 @@ def set_longer_training(tree):
 
 @pytest.fixture(scope="module")
 def trained(built, tmp_path_factory):
-    """A second commit with longer runs; `before` has the metrics of the first."""
+    """Return a second commit with longer runs; `before` has the metrics of the first."""
     project = built.copy(tmp_path_factory.mktemp("learned") / "project")
     project.edit("protocols/tiny.yaml", set_longer_training)
     project.before = project.results()
@@ -49,7 +49,7 @@ def trained(built, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def explored(trained, tmp_path_factory):
-    """One experiment run directly and two from the queue, all of one option of one method."""
+    """Yield the project after one experiment run directly and two from the queue, all of one option of one method."""
     project = trained.copy(tmp_path_factory.mktemp("explored") / "project")
     project.output = project.dvc("exp", "run", "--name", "half", "-S", f"{FILE}:learner.weight=0.5")
     project.dvc("exp", "apply", "half")
@@ -76,7 +76,7 @@ def test_experiment_runs_only_affected_jobs(explored):
 
 
 def test_table_has_params_and_metrics_of_each_experiment(explored):
-    """Each has its own weight and accuracy; those of the other method are the same in all."""
+    """Each has its own weight and accuracy; the other method has the same weight and accuracy in all of them."""
     (commit,) = json.loads(explored.dvc("exp", "show", "--json"))[1:]
     shown = {revision["revs"][0]["name"]: revision["revs"][0]["data"] for revision in commit["experiments"]}
     assert set(shown) == set(WEIGHTS)

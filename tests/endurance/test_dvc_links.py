@@ -61,7 +61,7 @@ def give_to_user(path):
 
 
 def skip_reason():
-    """Return why commands cannot run as another user here, or an empty string if they can."""
+    """Return the reason why commands cannot run as a different user, or an empty string if they can."""
     if os.getuid():
         return ""
     if not shutil.which("setpriv"):
@@ -84,7 +84,7 @@ def skip_reason():
 
 @pytest.fixture(scope="module")
 def place():
-    """A folder of that user, because pytest's are private; commands are forked by a server that runs as the user."""
+    """Yield a folder of the user, because pytest's are private; a server that runs as the user forks the commands."""
     if reason := skip_reason():
         pytest.skip(reason)
     place = Path(tempfile.mkdtemp(prefix="daso-links-"))
@@ -100,7 +100,7 @@ def place():
 
 @pytest.fixture(scope="module", params=["hardlink", "symlink"])
 def linked(request, changed, place):
-    """Two revisions whose files are links into DVC's cache and belong to a user without special rights."""
+    """Yield two revisions whose files are links into DVC's cache and belong to a user without special rights."""
     project = UserProject(place / "project")
     changed.copy(project.path)
     give_to_user(project.path)
@@ -115,7 +115,7 @@ def linked(request, changed, place):
 
 @pytest.fixture
 def project(linked):
-    """A copy beside the original, for a test to change."""
+    """Yield a copy beside the original, for a test to change."""
     copy = UserProject(linked.path.with_name("copy"))
     linked.copy(copy.path)
     give_to_user(copy.path)
@@ -126,7 +126,7 @@ def project(linked):
 
 
 def link_kind(path):
-    """Return whether a file is a symlink, a hard link or a copy."""
+    """Return the kind of a file: symlink, hard link or copy."""
     return "symlink" if path.is_symlink() else "hardlink" if path.stat().st_nlink > 1 else "copy"
 
 

@@ -18,7 +18,7 @@ RUN = f"digits/{SETTING}/tiny/{DASO}/s0"
 
 @pytest.fixture(scope="module")
 def made(built, tmp_path_factory):
-    """A project with a change made by plain `snakemake`, not yet recorded by DVC and Git."""
+    """Return a project with a change made by plain `snakemake`, not yet recorded by DVC and Git."""
     project = built.copy(tmp_path_factory.mktemp("made") / "project")
     project.write("Makefile", (ROOT / "Makefile").read_text())
     project.commit("the commands")
@@ -33,7 +33,7 @@ def project(made, tmp_path):
 
 
 def test_results_are_recorded_without_running_anything(project, tmp_path):
-    project.call("rm", "-r", "journal")  # as if the results came from elsewhere without it
+    project.call("rm", "-r", "journal")  # simulate results copied from elsewhere without their journal
     logs = sorted(project.path.glob("logs/*/**/*.log"))
     times = [log.stat().st_mtime_ns for log in logs]
     output = project.call(*PUBLISH)
@@ -77,7 +77,7 @@ def test_unfinished_jobs_are_listed_and_nothing_is_recorded(project):
 
 
 def remaining_jobs(output):
-    """Return the unfinished jobs in the one line that make did not print."""
+    """Return the unfinished jobs named in the only line that `make` itself did not print."""
     (line,) = [line for line in output.splitlines() if not re.match("make|python -m", line)]
     pattern = r"suite 'tiny': missing or stale outputs: snakemake would still run (.*); run `snakemake` first, then "
     return set(re.fullmatch(pattern + "publish again", line)[1].split(", "))
@@ -109,7 +109,7 @@ DAMAGED = {  # file -> error after its name
 
 
 def test_damaged_file_with_an_unchanged_time_is_not_recorded(project):
-    """Keys identify a file's inputs, not its content; Snakemake sees no change. Metrics of another run are replaced."""
+    """Keys identify inputs, not content, so Snakemake sees no change. Metrics of a different run replace a file."""
     lock = project.read("dvc.lock")
     changes = [
         (name, message, with_other_digit((project.path / name).read_bytes())) for name, message in DAMAGED.items()

@@ -1,4 +1,4 @@
-"""A rebuild from nothing does not change dvc.lock; another result or another version of a library does."""
+"""A rebuild from nothing does not change dvc.lock; a different result or library version does."""
 
 import json
 import os
@@ -18,7 +18,7 @@ OTHER = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
 
 @pytest.fixture(scope="module")
 def rebuilt(changed, tmp_path_factory):
-    """A fresh clone of the second revision, built from nothing by DVC; the original continued from the first one."""
+    """Return a fresh clone of the second revision, built from nothing; the original continued from the first."""
     place = tmp_path_factory.mktemp("rebuilt")
     changed.git("clone", "-q", ".", str(place / "project"))
     project = Project(place / "project")
@@ -36,7 +36,7 @@ def test_rebuild_from_nothing_leaves_no_change(changed, rebuilt):
 
 
 def test_journal_keeps_the_environment_of_the_first_training(changed, rebuilt):
-    """`changed` was trained before its change was committed; the clone was trained at another, clean commit."""
+    """`changed` was trained before its change was committed; the clone was trained at a different, clean commit."""
     commits = changed.git("log", "--format=%h", "--abbrev=12").split()
     entry = json.loads(rebuilt.read(f"journal/{RUN}.json"))
     trained = json.loads(rebuilt.read(f"runs/{RUN}/train.json"))
@@ -46,7 +46,7 @@ def test_journal_keeps_the_environment_of_the_first_training(changed, rebuilt):
 
 
 @pytest.mark.parametrize("environment", [{"OTHER_BITS": "1"}, {"PILLOW": "99.0"}], ids=["bits", "version"])
-def test_journal_records_another_result_or_library(rebuilt, tmp_path, environment):
+def test_journal_records_a_different_result_or_library(rebuilt, tmp_path, environment):
     project = rebuilt.copy(tmp_path / "project")
     project.call("rm", "-r", f"runs/{RUN}")
     before = {run: json.loads(project.read(f"journal/{run}.json")) for run in (RUN, OTHER)}

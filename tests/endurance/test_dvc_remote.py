@@ -43,7 +43,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A client of a new server with an empty bucket; the address is `client.meta.endpoint_url`."""
+    """Yield a client of a new server with an empty bucket; the address is `client.meta.endpoint_url`."""
     port = free_port()
     with (tmp_path_factory.mktemp("server") / "log").open("w") as log:
         command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port))
@@ -77,7 +77,7 @@ def connect(project, client):
 
 @pytest.fixture(scope="module")
 def clone(changed, server, tmp_path_factory):
-    """A fresh clone that has pulled its results from the store."""
+    """Return a fresh clone that has pulled its results from the store."""
     place = tmp_path_factory.mktemp("remote")
     project = changed.copy(place / "source")
     connect(project, server)

@@ -1,4 +1,4 @@
-"""Trainings share simulated GPUs: never more on one than it has slots, and on the CPU if there is none.
+"""Trainings share simulated GPUs: at most one per slot; without a GPU they run on the CPU.
 
 A hook records the device of each training and the times between which it holds it, and prolongs that time so that
 trainings overlap.
@@ -22,7 +22,7 @@ TRAININGS = len(METHODS) * len(SEEDS)
 
 @pytest.fixture(scope="module")
 def untrained(built, tmp_path_factory):
-    """A project with six runs to train and all their inputs."""
+    """Return a project with six runs to train and all their inputs."""
     project = built.copy(tmp_path_factory.mktemp("waiting") / "project")
     project.edit("suites/tiny.yaml", lambda tree: tree.update(seeds=list(SEEDS)))
     project.call("rm", "-r", "runs")
@@ -32,13 +32,13 @@ def untrained(built, tmp_path_factory):
 
 @pytest.fixture
 def hook_environment(tmp_path):
-    """The variables of the hook, and a separate folder for locks."""
+    """Return the variables of the hook, and a separate folder for locks."""
     (tmp_path / "locks").mkdir()
     return {"SEEN": str(tmp_path / "seen"), "TMPDIR": str(tmp_path / "locks"), "HOLD": "3"}
 
 
 def training_records(tmp_path):
-    """Return the device of each training, and when it began and ended."""
+    """Return the device of each training, and the times when it began and ended."""
     records = defaultdict(dict)
     for line in map(json.loads, (tmp_path / "seen").read_text().splitlines()):
         records[line["process"]] |= {line["what"]: line["time"], "visible": line["visible"], "device": line["device"]}

@@ -38,7 +38,7 @@ def check(root, out, gpu, **environment):
 
 @pytest.fixture(scope="module")
 def gpu(tmp_path_factory):
-    """The folder for the GPU machine, without wheels."""
+    """Return the folder for the GPU machine, without wheels."""
     folder = tmp_path_factory.mktemp("gpu")
     subprocess.run([sys.executable, "-m", "tools.gpu.prepare", str(folder)], cwd=ROOT, check=True)
     return folder
@@ -46,7 +46,7 @@ def gpu(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(gpu, tmp_path_factory):
-    """Path and content of the results of a dry run of stages 1 to 3, which must pass."""
+    """Return the path and content of the results of a dry run of stages 1 to 3, which must pass."""
     out = tmp_path_factory.mktemp("check") / "out"
     code, output, tree = check(ROOT, out, gpu, STAGES="1 2 3", BUDGET="850")
     assert code == 0, output[-3000:]
@@ -79,7 +79,7 @@ def test_dry_run_is_not_recorded(results, tmp_path):
 
 
 def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypatch):
-    """4 ms a step and 50 ms for an evaluation every 500 steps: 4.1 ms; 250,000 steps: 1,025 s, and 60 s reserved."""
+    """4 ms per step and 50 ms per evaluation, every 500 steps: 4.1 ms; 250,000 steps: 1,025 s; 60 s are reserved."""
     _, tree = results
     pace = {"ms": 4.0, "low": 4.0, "high": 4.0, "evaluation_ms": 50.0, "mode": "graph", "precision": "bf16"}
     rows = [row | pace if row["kind"] == "pace" else row for row in tree["results"]]
@@ -96,19 +96,21 @@ def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypat
     runs = [parse_run(params, run)]
     assert fit(params, runs, 1090.0, 2, unknown=False).startswith("1 runs take 1,025 s of 1030 s: fixmatch_daso 4.1 ms")
     with pytest.raises(
-        DasoError, match=r"take 1,025 s, but 1020 s are available: fixmatch_daso 4.1 ms a step on cuda: Made Up"
+        DasoError, match=r"take 1,025 s, but 1020 s are available: fixmatch_daso 4.1 ms per step on cuda: Made Up"
     ):
         fit(params, runs, 1080.0, 2, unknown=False)
 
 
 def test_unknown_pace_needs_a_flag(tmp_path, monkeypatch):
-    """Two runs of 250,000 steps fit 450 s, 60 s of them reserved, at 0.78 ms a step."""
+    """Two runs of 250,000 steps fit 450 s, 60 s of them reserved, at 0.78 ms per step."""
     params = load(ROOT / "params")
     runs = [parse_run(params, RUN.format(method)) for method in ("supervised", "supervised_la")]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DasoError, match=r"supervised, supervised_la: no pace of a GPU .* at 0.78 ms a step or faster"):
+    with pytest.raises(
+        DasoError, match=r"supervised, supervised_la: no pace of a GPU .* at 0.78 ms per step or faster"
+    ):
         fit(params, runs, 450.0, 2, unknown=False)
-    assert "at 0.78 ms a step" in fit(params, runs, 450.0, 2, unknown=True)
+    assert "at 0.78 ms per step" in fit(params, runs, 450.0, 2, unknown=True)
 
 
 def test_failures_are_named(monkeypatch):
@@ -135,7 +137,7 @@ def test_failures_are_named(monkeypatch):
 
 
 def test_bundle_is_trained_without_hidden_modules_and_adopted(gpu, tmp_path):
-    """Its results are returned in pieces, and the workflow accepts them as its own."""
+    """The results are returned in several files, and the workflow accepts them as its own."""
     project = Project.create(tmp_path / "project")
     shutil.copytree(ROOT / "tools", project.path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     runs = [f"digits/{SETTING}/tiny/{method}/s0" for method in METHODS]

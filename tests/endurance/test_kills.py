@@ -1,4 +1,4 @@
-"""Wherever a process is killed, the same command produces the same bytes and repeats only a few steps."""
+"""A killed command, run again, produces the same bytes and repeats only a few steps."""
 
 import os
 import random
@@ -24,15 +24,15 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("kills")]
 RUN = RUNS[1]
 STEPS = 96
 STORE, SPLIT = "data/store/digits", "data/splits/digits/n20-m80-l20-u10r/s0.json"
-# The points at which a training can be killed, and the largest number of visits at which it is: within two checkpoints.
+# Points at which a training can be killed, and the largest number of visits before the kill: within two checkpoints.
 POINTS = {"step": 6, "checkpoint": 2, "evaluation": 3, "write": 2, "rename": 2}
 SNAKEMAKE = ("snakemake", "--cores", "2")
-KILLED, TESTED = [], set()  # by all tests of this file
+KILLED, TESTED = [], set()  # kills that happened, and tests that passed, in this file
 
 
 @pytest.fixture(scope="module")
 def reference(built, tmp_path_factory):
-    """The suite with longer runs, built without interruption."""
+    """Return the suite with longer runs, built without interruption."""
     project = built.copy(tmp_path_factory.mktemp("reference") / "project")
     lengthen(project, STEPS)
     project.snakemake()
@@ -48,7 +48,7 @@ def unbuilt_copy(reference, path):
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_training_killed_at_every_point_repeats_few_steps(reference, tmp_path, name):
-    """Train one run with kills until it finishes, again and again until 15 kills have happened."""
+    """Train one run, with kills, until it finishes; repeat this until 15 kills have happened."""
     project = reference.copy(tmp_path / "project")
     kills, number = Kills(project, name, tmp_path / "kills"), 0
     config = ("--config", f"runs/{RUN}/config.json", "--store", STORE, "--split", SPLIT)
@@ -69,7 +69,7 @@ def test_training_killed_at_every_point_repeats_few_steps(reference, tmp_path, n
         number += 1
     assert {kill.split()[1] for kill in kills.done} == set(POINTS)
     record(kills, name)
-    if name == "SIGTERM":  # a training saves its state before it stops
+    if name == "SIGTERM":  # a training writes a checkpoint before it stops
         assert repeated == 0
 
 
@@ -127,12 +127,12 @@ def test_suite_killed_again_and_again_gives_the_same_results(reference, tmp_path
         environment = kills.environment("train", rng.choice(list(POINTS)), 2, "SIGKILL")
         with background(project, *SNAKEMAKE, allow_orphans=True, **environment) as process:
             await_steps(kills, process, sum(map(len, before.values())) + rng.randint(1, 3 * faults.CHECKPOINT_EVERY))
-            if process.poll() is None:  # else the kill of a training has ended it
+            if process.poll() is None:  # otherwise the kill of a training has ended it
                 (os.killpg if name == "SIGINT" else os.kill)(process.pid, signal.Signals[name])
                 kills.done.append(f"snakemake {name}")
             process.wait(timeout=600)
             assert "Traceback" not in process.output()
-            if rng.random() < 0.5:  # else the next call starts beside orphaned processes
+            if rng.random() < 0.5:  # otherwise the next call starts beside orphaned processes
                 faults.wait_until_idle(project)
             kills.happened()
             assert_not_retrained(done, before, kills.steps_by_run())

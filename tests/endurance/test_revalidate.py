@@ -1,4 +1,4 @@
-"""Revalidation of a finished run after a change of code: kept if all bits of a short run are the same, else refused.
+"""Revalidation of a finished run after a change of code: kept if all bits of a short run are equal, otherwise refused.
 
 The tests use real commits, worktrees and processes.
 """
@@ -23,7 +23,7 @@ REFACTORED = "        terms = list(losses.values())\n        total = torch.stack
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A project with one finished run, followed by a commit that refactors the engine without changing a number."""
+    """Return a project with one finished run, and a later commit that refactors the engine and changes no number."""
     project = Project.create(tmp_path_factory.mktemp("revalidate") / "project")
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=[METHODS[1]]))
     project.commit("one run")

@@ -1,4 +1,4 @@
-"""Full and read-only disks: one line of error, earlier files are intact, and the same command resumes afterwards."""
+"""Full and read-only disks: one error line, earlier files stay intact, and the same command resumes afterwards."""
 
 import contextlib
 import functools
@@ -53,7 +53,7 @@ class Disk:
 
 @pytest.fixture
 def disk():
-    """Function that mounts a disk; all are unmounted after the test."""
+    """Yield a function that mounts a disk; all are unmounted after the test."""
     disks = []
 
     def make(path, size="8m"):
@@ -67,7 +67,7 @@ def disk():
 
 @pytest.fixture
 def read_only():
-    """Function that makes a file read-only even for root, or writable again."""
+    """Yield a function that makes a file read-only even for root, or writable again."""
     files = []
 
     def set_read_only(path, *, writing=False):
@@ -85,7 +85,7 @@ def read_only():
 
 @pytest.fixture(scope="module")
 def reference(built, tmp_path_factory):
-    """The suite with runs of 24 steps, and the size of their last checkpoint."""
+    """Return the suite with runs of 24 steps, and the size of their last checkpoint."""
     project = built.copy(tmp_path_factory.mktemp("reference") / "project")
     lengthen(project, 24)
     project.snakemake()
@@ -137,7 +137,7 @@ def test_full_disk_keeps_the_first_checkpoint(reference, disk, tmp_path):
 
 
 def test_read_only_checkpoint_is_kept_and_resumed(reference, disk, read_only, tmp_path):
-    """The checkpoint of step 4 cannot be replaced by that of step 8."""
+    """The checkpoint of step 8 cannot replace the checkpoint of step 4."""
     project = reference.copy(tmp_path / "project")
     small = disk(project.path / "scratch/small")
     small.fill(leaving=3 * reference.checkpoint_size // 2)

@@ -1,4 +1,4 @@
-"""Two pipelines at once, in one working copy or in two that share a cache; and `dvc repro` killed at random steps."""
+"""Two concurrent pipelines, in one working copy or in two that share a cache; `dvc repro` killed at random steps."""
 
 import json
 import os
@@ -19,7 +19,7 @@ LOG = f"logs/train/{RUNS[1]}.log"
 
 @pytest.fixture(scope="module")
 def unbuilt(built, tmp_path_factory):
-    """The project with runs that take seconds and are not trained yet."""
+    """Return the project with runs that take seconds and are not trained yet."""
     project = built.copy(tmp_path_factory.mktemp("long") / "project")
     lengthen(project, 804)
     project.commit("longer runs")
@@ -28,14 +28,14 @@ def unbuilt(built, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(unbuilt, tmp_path_factory):
-    """The same project, built without interruption."""
+    """Return the same project, built without interruption."""
     project = unbuilt.copy(tmp_path_factory.mktemp("reference") / "project")
     project.dvc("repro")
     return project
 
 
 def wait_for(condition, process):
-    """Wait until a condition holds; fail if the process ends before."""
+    """Wait until a condition holds; fail if the process ends earlier."""
     end = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, process.output()
@@ -94,7 +94,7 @@ def test_two_working_copies_share_a_cache(unbuilt, tmp_path):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_repro_killed_again_and_again_gives_the_same_results(unbuilt, reference, tmp_path, seed):
-    """Send Ctrl-C, SIGTERM and SIGKILL to `dvc repro`, and SIGKILL to its reference group; then let it finish."""
+    """Send Ctrl-C, SIGTERM and SIGKILL to `dvc repro`, and SIGKILL to its process group; then let it finish."""
     project, draw = unbuilt.copy(tmp_path / "project"), random.Random(seed)
     project.call("rm", "-rf", ".snakemake", "data", "runs", "metrics", "scratch", "logs", "reports/tiny")
     kill = {"SIGINT": os.killpg, "SIGTERM": os.kill, "SIGKILL": os.kill, "SIGKILL to all": os.killpg}

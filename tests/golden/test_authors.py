@@ -1,4 +1,4 @@
-"""Training steps equal those of the authors' code (Oh et al. 2022); README.md describes the record."""
+"""Training steps equal the authors' code (Oh et al. 2022); README.md describes the record."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.golden import trajectories
 from tests.golden.trajectories import INPUTS, RECORD, RUNS, authors_quantities, project_quantities
 
 TOLERANCE = 1e-9
-REFINED = 1e-3  # of DARP's tables, which the authors' code solves to 0.1 in nu: docs/fidelity.md, row darp-solver
+REFINED = 1e-3  # tolerance of DARP's tables; the authors' solver stops at 0.1 in nu: docs/fidelity.md, row darp-solver
 
 
 def differences(computed: np.ndarray, recorded: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Short runs of every method keep their bits: detects any change of code that changes a number on a CPU."""
+"""Short runs of every method keep their bits, so that any code change that changes a number on a CPU is detected."""
 
 import json
 

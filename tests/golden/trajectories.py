@@ -89,7 +89,7 @@ def project_quantities(name: str) -> Quantities:
 
 
 def trainer(name: str) -> Trainer:
-    """Build a run; of its pools only the numbers of images by class and the test images matter."""
+    """Build a run; only the class sizes and the test images of its pools matter."""
     recipe = RUNS[name]
     size = len(enlarge(recipe, torch.empty(1, 3, PIXELS, PIXELS))[0, 0])
     config = {
@@ -189,7 +189,7 @@ def batch(run: Trainer, recipe: dict[str, Any], i: int) -> Batch:
 def step_quantities(run: Trainer, losses: Losses, step: Step) -> Quantities:
     """Return losses, learning rate, gradient norm and pseudo-labels of the last step."""
     named = {name: loss.item() for name, loss in losses.items()}
-    if "abc_labeled" in named:  # the record has the sum of the two
+    if "abc_labeled" in named:  # the record holds the sum of both losses
         named["abc"] = named.pop("abc_labeled") + named.pop("abc_unlabeled")
     gradients = [weight.grad for weight in run.models.student.parameters() if weight.grad is not None]
     row = {f"loss/{name}": np.array(loss) for name, loss in named.items()}

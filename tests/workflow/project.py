@@ -77,7 +77,7 @@ class Project:
 
     @classmethod
     def create(cls, path):
-        """Create a project of this repository's code with the tiny suite as its only suite, and commit it."""
+        """Create a project with this repository's code and the tiny suite as its only suite, and commit it."""
         listed = subprocess.run(
             [
                 "git",
@@ -113,7 +113,7 @@ class Project:
         self.edit("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
 
     def copy(self, path):
-        """Copy the project into another folder with its modification times."""
+        """Copy the project into a different folder with its modification times."""
         shutil.copytree(self.path, path, symlinks=True)
         return Project(path)
 
@@ -201,7 +201,7 @@ class Project:
         (self.path / file).write_text(text)
 
     def replace(self, file, old, new):
-        """Replace a text that the file contains."""
+        """Replace text that the file contains."""
         text = (self.path / file).read_text()
         assert old in text
         (self.path / file).write_text(text.replace(old, new, 1))
@@ -211,7 +211,7 @@ class Project:
         return (self.path / file).read_text()
 
     def trained_elsewhere(self, run, name):
-        """Change bytes of a run's file under the same key, as a training on another device would."""
+        """Change bytes of a run's file under the same key, as a training on a different device would."""
         folder = self.path / "runs" / run
         result = json.loads((folder / "train.json").read_text())
         with (folder / name).open("ab") as file:

@@ -1,4 +1,4 @@
-"""Decisions of the workflow: which jobs run after a change, and that none runs without one."""
+"""Decisions of the workflow: which jobs run after a change; without a change no job runs."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_change_of_code_runs_only_jobs_that_use_it(project, file, line, expected
     assert project.planned(agreed=True) == expected
 
 
-def test_another_suite_by_option_and_by_the_path_of_its_report(project):
+def test_other_suite_is_built_by_option_or_by_the_path_of_its_report(project):
     project.write("params/suites/more.yaml", project.read("params/suites/tiny.yaml"))
     assert project.planned() == NOTHING
     expected = Counter({"report more": 1})
@@ -115,13 +115,13 @@ EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
         ("reports/tiny/key", REPORT),
     ],
 )
-def test_only_deleted_outputs_that_are_needed_are_made_again(project, gone, again):
+def test_only_deleted_outputs_that_are_needed_are_rebuilt(project, gone, again):
     project.call("rm", "-r", gone)
     assert project.planned(agreed=True) == again
 
 
 def test_damaged_result_is_reported_and_not_replaced(project):
-    """A copy of it may exist, for example in DVC's cache."""
+    """A copy of the file may exist, for example in DVC's cache."""
     damaged = f"runs/{RUN}/train.json"
     project.write(damaged, "{")
     assert project.planned(agreed=True) == NOTHING
@@ -149,7 +149,7 @@ def test_deleted_store_is_read_again_for_a_new_run_and_finished_runs_stay(projec
     assert project.planned(agreed=True) == NOTHING
 
 
-def test_run_trained_again_with_other_bits_is_evaluated_again(project):
+def test_run_trained_again_with_different_bits_is_evaluated_again(project):
     project.trained_elsewhere(RUN, "history.csv")
     assert project.planned(agreed=True) == EVALUATED
     project.snakemake("metrics")
@@ -166,8 +166,8 @@ def test_forced_jobs_run_in_order(project):
     assert project.planned("--forcerun", "train") == Counter([f"train {method} 0" for method in METHODS])
 
 
-def test_outputs_with_times_in_the_future_are_made_again(project):
-    """A machine with another clock may have written them."""
+def test_outputs_with_times_in_the_future_are_rebuilt(project):
+    """A machine with a wrong clock may have written them."""
     metrics = project.path / f"metrics/{RUN}.json"
     project.call("rm", "-r", "benchmarks")
     project.write(f"metrics/{RUN}.key", "0000\n")
@@ -178,12 +178,12 @@ def test_outputs_with_times_in_the_future_are_made_again(project):
     assert project.planned(agreed=True) == NOTHING
 
 
-def test_other_triggers_than_keys_are_refused(project):
+def test_rerun_triggers_other_than_mtime_are_refused(project):
     output = project.snakemake("-n", "--workflow-profile", "none", fails=True)
-    assert output.splitlines()[-1].startswith("--rerun-triggers: expected mtime alone, as in profiles/default; ")
+    assert output.splitlines()[-1].startswith("--rerun-triggers: expected only mtime, as in profiles/default; ")
 
 
-def test_call_from_another_folder_and_without_a_home(project, tmp_path):
+def test_call_works_from_a_different_folder_and_without_a_home(project, tmp_path):
     output = project.snakemake("-n", HOME="/proc", XDG_CACHE_HOME="")
     assert "Nothing to be done" in output
     project.call("snakemake", "-n", "-s", project.path / "Snakefile", "-d", project.path, "--cores", "1", cwd=tmp_path)
@@ -207,11 +207,11 @@ def test_call_from_another_folder_and_without_a_home(project, tmp_path):
         ),
     ],
 )
-def test_misspelled_target_is_an_error_of_one_line(project, target, message):
+def test_misspelled_target_is_reported_in_one_line(project, target, message):
     assert project.snakemake("-n", target, fails=True).splitlines()[-1] == message
 
 
-def test_report_with_an_unknown_key_is_made_again(project):
+def test_report_with_an_unknown_key_is_rebuilt(project):
     project.write("reports/tiny/key", "0000\n")
     project.write("reports/tiny/index.html", "old")
     project.write("reports/other/index.html", "of another suite")

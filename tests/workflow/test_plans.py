@@ -80,7 +80,7 @@ def test_generation_trains_on_its_derived_split(generations):
         ),
     ],
 )
-def test_only_missing_outputs_of_a_plan_are_made_again(project, gone, again):
+def test_only_missing_outputs_of_a_plan_are_rebuilt(project, gone, again):
     project.call("rm", "-r", *(f"runs/{RUN}/{path}" for path in gone))
     report = ["report tiny"] if "evaluate fixmatch_crest 0" in again else []
     assert project.planned(agreed=True) == Counter([*again, *report])
@@ -101,8 +101,8 @@ def test_classifier_is_trained_again_if_its_encoder_is(project):
     )
 
 
-def test_classifier_of_another_encoder_is_not_published(project):
-    """The upstream run has other bits under the same key; the classifier of its first encoder is still current."""
+def test_classifier_of_a_different_encoder_is_not_published(project):
+    """The upstream run has different bits under the same key; the classifier of its first encoder is still current."""
     project.trained_elsewhere(f"{RUN}/supervised/s0", "final.pt")
     assert jobs(project.snakemake()) == Counter(["evaluate supervised 0", "report tiny"])
     output = project.call("python", "-m", "daso", "publish", fails=True)

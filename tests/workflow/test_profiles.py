@@ -42,7 +42,7 @@ def test_run_requests_a_gpu_and_minutes_measured_on_such_a_device(project):
     ("name", "value", "profile"),
     [("DASO_GPUS", "abc", ()), ("DASO_SLOTS", "x", ()), ("DASO_SLOTS", "-1", ()), ("DASO_PACK", "abc", SLURM)],
 )
-def test_invalid_number_in_a_variable_is_an_error_of_one_line(built, name, value, profile):
+def test_invalid_number_in_a_variable_is_reported_in_one_line(built, name, value, profile):
     output = built.call("snakemake", "-n", *profile, fails=True, **{"DASO_GPUS": "1", name: value})
     first, line = output.splitlines()
     assert first.startswith("Using workflow specific profile")  # Snakemake always prints this
@@ -71,7 +71,7 @@ def test_queued_job_of_a_killed_call_does_not_repeat_a_finished_run(project):
     assert trained(*jobs) == [False, False]
     assert trained(jobs[0], DASO_FORCED="1") == [True, False]
     weights[1].unlink()
-    assert trained(*jobs) == [False, True]  # of a group, only the unfinished run
+    assert trained(*jobs) == [False, True]  # only the unfinished run of a group
 
 
 def test_failed_run_does_not_stop_the_others(project):

@@ -34,7 +34,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--parts", {"type": comma_separated, "default": [], "help": "such as augmentation,steps; default: all"}),
         ("--modes", {"type": comma_separated, "default": [], "help": f"comma-separated engine modes: {MODES}"}),
         ("--repeats", {"type": int, "help": "rounds of measurement"}),
-        ("--quick", {"action": "store_true", "help": "tiny sizes: test that everything runs, measure nothing"}),
+        ("--quick", {"action": "store_true", "help": "tiny sizes: only test that everything runs, measure nothing"}),
         DEVICE,
     ),
     "parity": (
@@ -51,7 +51,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             {"type": float, "default": 1.0, "help": "largest acceptable loss of accuracy, in points; default: 1"},
         ),
         ("--jobs", {"type": int, "default": cores(), "help": "runs at once; default: one per core"}),
-        ("--steps", {"type": int, "help": "training steps; default: those of the protocol"}),
+        ("--steps", {"type": int, "help": "training steps; default: the protocol's number"}),
         (
             "--out",
             {"type": Path, "default": Path("docs/benchmarks/precision.md"), "help": "page; its JSON is beside it"},

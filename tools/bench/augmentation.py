@@ -92,7 +92,7 @@ def _rendering(render: Callable[[Tensor, Draw], Tensor], images: Tensor, calls: 
 def _loading(bench: Bench, images: np.ndarray[Any, Any], transform: peers.Transform, workers: int) -> Measure:
     """Return a measurement of single views from a DataLoader.
 
-    Workers start again in each round, so that they do not load while another contender is measured.
+    Workers restart in each round, so that they do not load images while a different contender is measured.
     """
     batch, batches = bench.size(BATCH, BATCH, 4), bench.size(16, 32, 1)
     dataset = peers.ViewDataset(images, np.zeros(len(images), dtype=np.int64), [transform])
@@ -100,7 +100,7 @@ def _loading(bench: Bench, images: np.ndarray[Any, Any], transform: peers.Transf
 
 
 def _seconds_per_batch(stream: Iterator[Any], batches: int, workers: int, device: torch.device) -> float:
-    """Return the seconds of a batch, after the prefetched batches have been consumed."""
+    """Return the seconds per batch, after the prefetched batches have been consumed."""
     for _ in islice(stream, 4 * workers + 2):
         pass
     return seconds_per_unit(lambda: [None for _ in islice(stream, batches)], batches, device)

@@ -52,7 +52,7 @@ def flops(run: Trainer) -> dict[str, float]:
 
 
 def terms(run: Trainer, steps: int) -> list[Term]:
-    """Return the terms of an eager run's steps, the longest first; on CUDA the time is that of the kernels."""
+    """Return the terms of an eager run's steps, the longest first; on CUDA, times of kernels."""
     counted, seconds_by_term = flops(run), dict[str, float]()
     on_cuda = run.loader.device.type == "cuda"
     for event in _profile(run, steps).key_averages():

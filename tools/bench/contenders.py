@@ -129,7 +129,7 @@ def engine_name(mode: str, precision: str) -> str:
 
 
 def create(name: str, config: Config, device: torch.device, data: Resident | None = None) -> Contender:
-    """Return the contender of a name, for the `all_parts_active` version of a configuration."""
+    """Return the contender of a name, with all parts of the configuration's method active."""
     if name == REFERENCE_STEP:
         return ReferenceStep(all_parts_active(config), device)
     if name == REFERENCE:

@@ -80,9 +80,10 @@ def _knob_table(bench: Bench, config: Config, knob: Knob, times: Times) -> Table
 
 def _conditions(bench: Bench, config: Config) -> str:
     return (
-        f"A small network in place of the protocol's, as it is not what is asked: a step of {title(config)} in fp32, "
-        f"mode {choose_mode('auto', bench.device)}, batches of {config['protocol']['batch_size']} unless they grow, "
-        f"{config['dataset']['num_classes']} classes, images of {config['dataset']['image_size']} pixels a side."
+        "With a small network instead of the protocol's, whose time is not of interest here: a step of "
+        f"{title(config)} in fp32, mode {choose_mode('auto', bench.device)}, batches of "
+        f"{config['protocol']['batch_size']} unless they grow, {config['dataset']['num_classes']} classes, "
+        f"images of {config['dataset']['image_size']} pixels a side."
     )
 
 
@@ -107,7 +108,7 @@ def _unlabeled_sets(bench: Bench, config: Config) -> tuple[Table, Times]:
     rows = [_set_row(config, key, replies[key][1], after[key], times, sizes[0]) for key in requests]
     how = (
         f"{_conditions(bench, config)} "
-        "Random images in a store on disk; one process for each row, all alive, asked in turn. "
+        "Random images in a store on disk; one process per row, all running, measured in turn. "
         "Resident images lie packed in the device's memory; streamed ones stay in the memory map, of which only the "
         "rows of a chunk are read. Memory is what the process holds of its own after the steps, less what it held "
         "before it opened the store; pages of the map, which the system drops when it needs to, are not in it."

@@ -1,7 +1,7 @@
 """Fair timing: contenders are measured in rounds and compared within a round.
 
 The load of a machine drifts over an hour but less over a minute. So each round measures every contender once, each
-round begins with another one, and two contenders are compared by the median of their ratios within rounds.
+round begins with a different contender, and two contenders are compared by the median of their ratios within rounds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 Measure = Callable[[], float]  # does some work and returns the seconds of one unit of it
-Times = dict[str, list[float]]  # contender -> seconds of a unit in each round
+Times = dict[str, list[float]]  # contender -> seconds per unit in each round
 
 
 class Spread(NamedTuple):
@@ -39,12 +39,12 @@ def rates(seconds: Sequence[float]) -> Spread:
 
 
 def scaled(seconds: Sequence[float], factor: float) -> Spread:
-    """Return times in another unit of time."""
+    """Convert times to a different unit."""
     return spread([factor * value for value in seconds])
 
 
 def interleaved(contenders: Mapping[str, Measure], repeats: int) -> Times:
-    """Measure every contender once in each of `repeats` rounds; round r goes r, r + 1, ... and wraps around."""
+    """Measure every contender once in each of `repeats` rounds; round r starts with contender r and wraps around."""
     names = list(contenders)
     times: Times = {name: [] for name in names}
     for start in range(repeats):

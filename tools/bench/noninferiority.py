@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from scipy.stats import t as student  # type: ignore[import-untyped]
 
-CONFIDENCE = 0.95  # one-sided, of each bound
-MIN_PAIRS = 3  # for a verdict; with few test images two pairs often have equal differences by chance
+CONFIDENCE = 0.95  # one-sided confidence of each bound
+MIN_PAIRS = 3  # fewest pairs for a verdict; with few test images two pairs often have equal differences by chance
 NON_INFERIOR, INFERIOR, NOT_SHOWN = "non-inferior", "inferior", "not shown"
 
 

@@ -101,7 +101,7 @@ def with_precision(params: Params, suite: str, precision: str, seeds: int, steps
 
 
 def train_all(tasks: Sequence[Task], jobs: int, device: str) -> None:
-    """Train tasks, `jobs` at once; after a failure start no other task and wait for the running ones.
+    """Train tasks, `jobs` at once; after a failure start no further task and wait for the running ones.
 
     Raises DasoError with the last line of the first failed training's log.
     """
@@ -155,7 +155,7 @@ def _tasks(precisions: Mapping[str, Params], selected: Sequence[Run], work: Path
         for name in precisions:
             config = keys[name].resolved(run)
             folder = work / run.id / f"{name}-{config['key']}"
-            config["run"] = f"parity/{name}/{run.id}"  # so that its curves do not mix with those of the suite's run
+            config["run"] = f"parity/{name}/{run.id}"  # keeps its curves apart from the curves of the suite's run
             tasks[run, name] = Task(run, name, config, store, split, splits[split].sha256, folder)
     return tasks
 

@@ -20,22 +20,22 @@ ABSENT = "–"
 HEAD = """# Does a lower precision cost accuracy?
 
 Every run is trained twice with the same seed, so with the same split, initialisation, batches and augmentation: once
-in fp32, once in the variant. d is the variant's test accuracy less fp32's, in points, both as the protocol reports
-them. The bounds are those of the mean of d, each at a confidence of 95 % by itself (Student's t over the pairs).
+in fp32, once in the variant. d is the variant's test accuracy minus the accuracy in fp32, in points, both as reported
+by the protocol. The bounds are confidence bounds of the mean of d, each one-sided at 95 % (Student's t over the pairs).
 
 The margin is the loss that would matter. With a margin of 1 point:
 
 - **non-inferior**: the lower bound is above -1. If the variant did cost a point or more on average over seeds, pairs
   like these would come up in at most one check of twenty.
 - **inferior**: even the upper bound is below -1; the variant costs more than the margin.
-- **not shown**: the pairs cannot tell. That is no sign of a loss; more seeds narrow the bounds, and fewer than
-  three pairs decide nothing.
+- **not shown**: the pairs do not decide it; this is not evidence of a loss. More seeds narrow the bounds, and fewer
+  than three pairs decide nothing.
 
-A pair does not stay together: a difference in rounding grows with every step, so the deviation of d is that of the
-course of a training as much as of the format, and a row of few seeds may show little by itself. A pooled row holds all
-pairs of a dataset, each with equal weight, as if they were independent. No row is corrected for there being several.
+The two runs of a pair diverge: a difference in rounding grows with every step, so the deviation of d comes from the
+chaos of training as much as from the format, and a row of few seeds may show little by itself. A pooled row holds all
+pairs of a dataset, each with equal weight, as if they were independent. No row is corrected for multiple tests.
 
-Times are those of runs beside others, with evaluation and all; the ratio is the median over pairs.
+Times are measured while other runs are training and include evaluations; the ratio is the median over pairs.
 """
 
 
@@ -64,7 +64,7 @@ class Pair(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """Options of the check; `None` for methods, settings or steps means those of the suite."""
+    """Options of the check; `None` for methods, settings or steps means the suite's own."""
 
     suite: str
     methods: Sequence[str] | None
@@ -180,9 +180,9 @@ def _section(suite: str, record: Tree) -> Iterator[str]:
 
 def _budget(record: Tree) -> str:
     protocol, steps = record["protocol"], record["steps"]
-    budget = f"{steps:,} steps a run"
+    budget = f"{steps:,} steps per run"
     if steps != protocol["steps"]:
-        budget = f"**{steps:,} steps a run instead of its {protocol['steps']:,}**"
+        budget = f"**{steps:,} steps per run instead of its {protocol['steps']:,}**"
     last = "that of the last evaluation"
     if record["median_of"] > 1:
         last = f"the median of the last {record['median_of']} evaluations"

@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 class ConcurrentRuns(Contender):
-    """Runs of different seeds in one process that share their images; a unit is a step of any of them."""
+    """Runs of different seeds in one process that share their images; a unit is one step of any run."""
 
     def __init__(self, bench: Bench, config: Config, number: int) -> None:
         super().__init__(bench.device)
@@ -41,7 +41,7 @@ class ConcurrentRuns(Contender):
         self.runs = [trainer(each, bench.device, mode, data) for each in configs]
 
     def run(self, steps: int) -> float:
-        """Train every run for `steps` more steps; return the seconds of a step of any of them."""
+        """Train every run for `steps` more steps; return the seconds per step, counting the steps of all runs."""
         end = self.runs[0].t + steps
         seconds = seconds_per_unit(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
         for run in self.runs:
@@ -85,7 +85,7 @@ def _concurrent_runs(bench: Bench, config: Config, stack: ExitStack) -> dict[str
 
 
 def _processes(bench: Bench, config: Config, stack: ExitStack) -> dict[str, Measure]:
-    """Return measurements of one, two or four of the same processes, while the others sleep."""
+    """Return one measurement for each number of concurrent processes; the remaining processes idle."""
     request: dict[str, Any] = {
         "name": engine_name("eager", choose_precision("auto", bench.device)),
         "config": config,
@@ -121,10 +121,10 @@ def _table(bench: Bench, what: str, times: Times) -> Table:
     for name, each in times.items():
         alone = _one_process(1) if "in one process" in name else _separate_processes(1)
         rows.append((name, rates(each), ratios(times[alone], each)))
-    streams = "each on a stream of its own" if bench.device.type == "cuda" else "chunk by chunk in turn"
+    streams = "each on its own stream" if bench.device.type == "cuda" else "chunk by chunk in turn"
     how = (
-        "Steps of all runs together, and how many times those of one alone of the same kind. Runs in one process share "
-        f"its images and threads and go {streams}; each is bit for bit what it is alone."
+        "Steps of all runs together, and their ratio to one run alone of the same kind. Runs in one process share "
+        f"its images and threads and run {streams}; each is bit-identical to a run alone."
     )
     return Table(f"Runs at once, {what}", how, ("", "steps/s", "x alone"), rows)
 

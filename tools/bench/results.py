@@ -19,7 +19,7 @@ class Table(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Required number and the measured one."""
+    """Required (`wanted`) and measured (`found`) number."""
 
     what: str
     relation: Literal["at least", "at most"]

@@ -18,7 +18,7 @@ from tools.bench.results import Cell, Section, Table, Target
 from tools.bench.setup import Bench, title
 
 COPY = "copy"
-PROFILED = {"cpu": 3, "cuda": 8}  # steps; few, as the profiler makes thousands of Python objects per step
+PROFILED = {"cpu": 3, "cuda": 8}  # profiled steps; few, because the profiler makes thousands of Python objects per step
 
 
 def measure(bench: Bench) -> Section:
@@ -128,7 +128,7 @@ def _terms_table(bench: Bench, parts: list[Term], ceiling: float) -> Table:
 
 
 def _largest_term(parts: list[Term], ceiling: float) -> str:
-    """Return a sentence that names the term with the most time above that of its arithmetic at the ceiling."""
+    """Return a sentence that names the term with the most time in excess of its arithmetic at the ceiling."""
     part = max(parts, key=lambda part: part.seconds - part.flops / ceiling)
     left = part.seconds - part.flops / ceiling
     return f"The largest remaining term: {part.name}, {1e3 * left:.3g} ms a step above the ceiling's time."

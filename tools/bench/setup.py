@@ -18,8 +18,8 @@ class Bench(NamedTuple):
     configs: list[Config]
     device: torch.device
     repeats: int
-    modes: tuple[str, ...]  # of the engine
-    quick: bool = False  # tiny sizes: test that everything runs
+    modes: tuple[str, ...]  # engine modes
+    quick: bool = False  # tiny sizes: only test that everything runs
 
     def size(self, cpu: Choice, cuda: Choice, quick: Choice) -> Choice:
         """Return the size for a quick run, or else for the device's type."""

@@ -21,7 +21,7 @@ from tools.bench.measure import Measure, Spread, Times, interleaved, rates, rati
 from tools.bench.results import Cell, Section, Table, Target
 from tools.bench.setup import Bench, title
 
-# ms a step of FixMatch with DASO, WRN-28-2, on an H100, estimated from kernels and bytes: convolutions at 45 % of the
+# ms per step of FixMatch with DASO, WRN-28-2, on an H100, estimated from kernels and bytes: convolutions at 45 % of the
 # rate of a matrix product, the rest at 75 % of the copy's, 2 us for each launch. The lower bound of a fused step in
 # bf16, from its bytes, is 1.5 ms; the goal is 3.0 ms.
 EXPECTED = {("graph", "bf16"): 5.5, ("compiled_graph", "bf16"): 4.1, ("graph", "tf32"): 9.3, ("graph", "fp32"): 22.0}

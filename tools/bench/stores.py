@@ -14,7 +14,7 @@ from daso.records import Split
 
 
 def make_store(folder: Path, unlabeled: int, size: int, classes: int) -> Path:
-    """Write a store of `unlabeled` images of `size` pixels a side, and `LABELED` more each for labels and for tests."""
+    """Write a store of `unlabeled` images of `size` x `size` pixels, `LABELED` labeled and `LABELED` test images."""
     draw = np.random.default_rng(0)
 
     def part(

@@ -1,6 +1,7 @@
 """Page of the speed benchmark: `<machine>.json` has all measurements, `<machine>.md` shows them as tables.
 
-A run of some parts replaces those and keeps the others, so each part has its own command, commit and versions.
+A call with some parts replaces their results and keeps the others, so each part has its own command, commit and
+versions.
 """
 
 from __future__ import annotations
@@ -46,11 +47,7 @@ def markdown(tree: Tree) -> str:
         "Numbers are medians over rounds, in brackets the lowest and the highest round. Every round measures each "
         "contender once, in turn; `x` columns are medians of the ratios within rounds.",
         "",
-        *(
-            ["**Sizes that only show that everything runs: these numbers mean nothing.**", ""]
-            if machine["quick"]
-            else []
-        ),
+        *(["**Smoke test with tiny sizes: ignore these numbers.**", ""] if machine["quick"] else []),
         *_targets({} if machine["quick"] else sections),
     ]
     for part, section in sections.items():
@@ -67,7 +64,7 @@ def _targets(sections: Tree) -> list[str]:
     ]  # fmt: skip
     if not rows:
         return []
-    return ["## Targets", "", *_grid(["target", "wanted", "found", "met", "part"], rows), ""]
+    return ["## Targets", "", *_grid(["target", "required", "measured", "met", "part"], rows), ""]
 
 
 def _section(part: str, section: Tree) -> list[str]:

@@ -1,6 +1,6 @@
 """Worker process of a contender, for separate memory and threads, and to run several at once.
 
-It reads JSON lines and writes one reply to each: first what to build, then numbers of steps to take, until stdin ends.
+It reads JSON lines and writes one reply to each: first the contender to build, then numbers of steps, until stdin ends.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _serve() -> None:
 
 
 def _data(request: dict[str, Any], device: torch.device) -> Any:
-    """Return the images of a request: those of its store, or random ones."""
+    """Return the images of a request: from its store if it names one, else random."""
     from daso.planning.synthetic import random_data
     from tools.bench.stores import open_store
 
@@ -120,7 +120,7 @@ def _memory(device: torch.device) -> float:
 
 
 def _peak(device: torch.device) -> Reply:
-    """Return the peak MiB so far; not that of getrusage, which a new process inherits from its parent."""
+    """Return this process's peak MiB; getrusage is unsuitable, because a new process inherits its parent's value."""
     from daso.engine.environment import peak_memory
 
     return {"peak_mib": peak_memory(device)}

@@ -16,7 +16,7 @@ from daso.engine.train import Trainer
 from daso.planning.synthetic import Config, all_parts_active, with_changes
 from tools.bench.setup import tiny
 
-DRY_RUN = bool(os.environ.get("DRY"))  # tiny sizes on a CPU: test that everything runs, measure nothing
+DRY_RUN = bool(os.environ.get("DRY"))  # tiny sizes on a CPU: only test that everything runs, measure nothing
 DEVICE = choose_device("cpu" if DRY_RUN else "cuda:0")
 CPU_MODES = {"graph": "eager", "compiled_graph": "compiled"}
 MAIN_METHOD = "fixmatch_daso"  # the method for measuring modes, precisions and kernels
@@ -49,8 +49,8 @@ def configurations() -> dict[str, Config]:
     return configs
 
 
-def recipes() -> list[str]:
-    """Return the methods to compare: recipes, and ablations that change more than a number."""
+def compared_methods() -> list[str]:
+    """Return the methods to compare: complete methods, and ablations that change more than a number."""
     return list(DRY_METHODS) if DRY_RUN else sorted(name for name, tree in configurations().items() if tree["recipe"])
 
 

@@ -18,7 +18,17 @@ from torch import Tensor
 
 from daso.planning.synthetic import random_data, require_chosen_mode, synchronize, trainer, with_changes
 from tools.gpu import results
-from tools.gpu.cases import DEVICE, copy_of_state, differing, digest, mode_of, recipes, size, small_config, wide_config
+from tools.gpu.cases import (
+    DEVICE,
+    compared_methods,
+    copy_of_state,
+    differing,
+    digest,
+    mode_of,
+    size,
+    small_config,
+    wide_config,
+)
 from tools.gpu.results import Row
 from tools.gpu.single_steps import differences
 
@@ -65,7 +75,7 @@ def compiled(share: str, precision: str) -> None:
 
 
 def process(tag: str, precision: str) -> None:
-    """Report the digest of the wide network's state in graph mode, for comparison with another process."""
+    """Report the digest of the wide network's state in graph mode, for comparison with a second process."""
     with results.row("process", tag=tag, precision=precision) as row:
         for mode in ("graph", "eager") if tag == "b" else ("graph",):
             config = wide_config(precision=precision)
@@ -124,7 +134,7 @@ def child(checkpoint: str, precision: str, kill: str, tag: str) -> None:
 def _share(share: str) -> list[str]:
     """Return the methods of worker i of n, counted from 0: "2/6" is the third of six."""
     first, step = map(int, share.split("/"))
-    return recipes()[first::step]
+    return compared_methods()[first::step]
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -1,6 +1,6 @@
 """Refuse runs that a GPU cannot finish within a budget: `python -m tools.gpu.fits RUN ... --budget SECONDS`.
 
-The pace of a method is that of the slowest GPU in docs/benchmarks/ and metrics/.
+A method's pace is its pace on the slowest GPU in docs/benchmarks/ and metrics/.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from daso.config.resolve import Run, parse_run
 from daso.errors import DasoError, error_line
 from daso.planning.cost import StepTime, Work, measured_steps
 
-RESERVE = 60  # seconds of a budget for start-up, graph capture and packing
+RESERVE = 60  # seconds reserved for start-up, graph capture and packing
 
 
 def pace(params: Params, run: Run, replicas: int) -> StepTime | None:
@@ -33,7 +33,7 @@ def pace(params: Params, run: Run, replicas: int) -> StepTime | None:
 def fit(params: Params, runs: Sequence[Run], budget: float, replicas: int, *, unknown: bool) -> str:
     """Return one line about the runs' time; raises DasoError if they exceed the budget, or if a pace is unknown."""
     steps = sum(Work.of(params, run).steps for run in runs)
-    needed = f"{steps:,} steps fit {budget:.0f} s at {1000 * (budget - RESERVE) / steps:.3g} ms a step or faster"
+    needed = f"{steps:,} steps fit {budget:.0f} s at {1000 * (budget - RESERVE) / steps:.3g} ms per step or faster"
     paces = {run: pace(params, run, replicas) for run in runs}
     if missing := [run.recipe for run, timing in paces.items() if timing is None]:
         line = f"{', '.join(missing)}: no pace of a GPU in docs/benchmarks/; {needed}"
@@ -43,7 +43,7 @@ def fit(params: Params, runs: Sequence[Run], budget: float, replicas: int, *, un
     known = {run: timing for run, timing in paces.items() if timing}
     seconds = sum(Work.of(params, run).steps * timing.seconds for run, timing in known.items())
     listed = "; ".join(
-        f"{run.recipe} {1000 * timing.seconds:.3g} ms a step on {timing}" for run, timing in known.items()
+        f"{run.recipe} {1000 * timing.seconds:.3g} ms per step on {timing}" for run, timing in known.items()
     )
     if seconds > budget - RESERVE:
         raise DasoError(
@@ -56,7 +56,7 @@ def main() -> int:
     """Print the line, or the error on stderr; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.gpu.fits", description="Check that runs fit a budget.")
     parser.add_argument("runs", nargs="+")
-    parser.add_argument("--budget", type=float, required=True, help="seconds of the GPU")
+    parser.add_argument("--budget", type=float, required=True, help="GPU seconds available")
     parser.add_argument("--replicas", type=int, default=2, help="runs at once")
     parser.add_argument("--unknown-pace", action="store_true", help="continue if a pace is unknown")
     args = parser.parse_args()

@@ -79,7 +79,7 @@ def summary(kernels: Sequence[tuple[str, float, float]], title: str) -> results.
         "kinds": {kind: {"n": len(us) / STEPS, "us": sum(us) / STEPS} for kind, us in kinds.items()},
     }
     with Path(os.environ["OUT"], "kernels.txt").open("a") as file:
-        file.write(f"\n{title}: {row['kernels']:.0f} kernels and {row['span_ms']:.3f} ms a step\n")
+        file.write(f"\n{title}: {row['kernels']:.0f} kernels and {row['span_ms']:.3f} ms per step\n")
         for table, count in ((kinds, len(kinds)), (names, 60)):
             for name, us in sorted(table.items(), key=lambda item: -sum(item[1]))[:count]:
                 file.write(f"{sum(us) / STEPS:10.2f} us {len(us) / STEPS:7.1f} x  {name[:150]}\n")

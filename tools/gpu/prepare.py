@@ -1,7 +1,7 @@
 """Prepare the folder to copy to the GPU machine: `python -m tools.gpu.prepare [FOLDER]`, by default .gpu/.
 
-Files: configs.json, the resolved configuration of every method; commit, that of the code; absent.txt, the modules of
-this environment that the GPU machine lacks, for the dry run. Wheels are downloaded by the Makefile.
+Files: configs.json, the resolved configuration of every method; commit, the code's commit; absent.txt, the modules of
+this environment that the GPU machine lacks, for the dry run. The Makefile downloads wheels.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def closure(names: Iterable[str]) -> set[str]:
         visited.add(name)
         try:
             requirements = requires(name) or []
-        except PackageNotFoundError:  # required on another system or Python
+        except PackageNotFoundError:  # required only on other systems or Pythons
             continue
         pending += [normal(re.split(r"[^\w.-]", line)[0]) for line in requirements if "extra ==" not in line]
     return visited

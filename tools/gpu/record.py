@@ -77,7 +77,7 @@ def equality(rows: Sequence[Row]) -> Iterator[Table]:
 
 
 def speed(rows: Sequence[Row]) -> Iterator[Table]:
-    """Yield the tables of milliseconds; `daso.planning.cost` parses titles and texts of those of the default mode."""
+    """Yield the tables of milliseconds; `daso.planning.cost` parses titles and texts of the default mode's tables."""
     measured = [row for row in rows if "ms" in row]
     paces = [row for row in measured if row["kind"] == "pace"]
     for method in dict.fromkeys(row["method"] for row in paces):
@@ -125,8 +125,8 @@ def _pace(method: str, rows: Sequence[Row]) -> Table:
 
 def _kernels(row: Row) -> Table:
     how = (
-        f"{row['kernels']:.0f} kernels a step, {row['short_kernels']:.0f} of them below 3 us, {row['span_ms']:.3g} ms "
-        f"in total; the GPU is idle for {100 * row['idle']:.1f} % of the time."
+        f"{row['kernels']:.0f} kernels per step, {row['short_kernels']:.0f} of them below 3 us, {row['span_ms']:.3g} "
+        f"ms in total; the GPU is idle for {100 * row['idle']:.1f} % of the time."
     )
     kinds = sorted(row["kinds"].items(), key=lambda item: -item[1]["us"])
     lines: list[tuple[Cell, ...]] = [(kind, float(one["n"]), float(one["us"])) for kind, one in kinds]

@@ -48,5 +48,5 @@ def row(kind: str, **known: Any) -> Iterator[Row]:
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         result["error"] = f"{type(error).__name__}: {first[:300]}"
-    gc.collect()  # else graphs of a deleted run would share cuBLAS workspaces with those captured next
+    gc.collect()  # otherwise graphs of a deleted run would share cuBLAS workspaces with the graphs captured next
     add(kind, **result)

@@ -15,11 +15,11 @@ CLOSE = {"losses": 1e-4, "gradients": 1e-2, "weights": 1e-4}
 
 
 def differences(eager: Trainer, other: Trainer, steps: Iterable[int]) -> dict[str, float]:
-    """Return the largest differences between single steps of another mode and eager ones.
+    """Return the largest differences between single steps of a different mode and eager steps.
 
     Differences would grow from step to step, so the eager state is copied to `other` before each compared step.
     "losses" are relative to each loss, or to 1e-3 if that is larger; "gradients" is the norm of the difference relative
-    to that of the gradients of all weights, with weight decay; "weights" is the same for the student's updated weights.
+    to the norm of all gradients, with weight decay; "weights" is the same for the student's updated weights.
     """
     largest = {"losses": 0.0, "gradients": 0.0, "weights": 0.0}
     momentum = eager.config["optimizer"]["momentum"]
@@ -40,7 +40,7 @@ def differences(eager: Trainer, other: Trainer, steps: Iterable[int]) -> dict[st
 
 
 def copy_state(source: Trainer, target: Trainer) -> None:
-    """Copy the step and the state of one run to another, in place because the target's graphs use fixed addresses."""
+    """Copy step and state of one run to another, in place because the target's graphs use fixed addresses."""
     target.monitor.restore(source.monitor.state(), source.monitor.record())
     state = source.written_tensors()
     with torch.no_grad():

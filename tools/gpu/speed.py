@@ -1,4 +1,4 @@
-"""Measure milliseconds of a step by method and runs at once, by mode and precision, and of work between the steps.
+"""Measure milliseconds per step by method and runs at once, by mode and precision, and of work between the steps.
 
 `python -m tools.gpu.speed pace | modes MODE:PRECISION,... | beside | ceiling`
 """
@@ -26,11 +26,11 @@ from tools.gpu.cases import DEVICE, DRY_RUN, MAIN_METHOD, configurations, mode_o
 from tools.gpu.results import Row
 
 PACE_METHODS = ("fixmatch_daso", "supervised", "supervised_la", "fixmatch")
-SECONDS = 1.2  # of each of three measurements
+SECONDS = 1.2  # duration of each of three measurements
 
 
 def measured(contender: Contender, seconds: float = SECONDS) -> Row:
-    """Warm up, then return the median, lowest and highest milliseconds a step of three measurements."""
+    """Warm up, then return the median, lowest and highest milliseconds per step of three measurements."""
     steps = 2 if DRY_RUN else contender.warm_up(seconds)
     each = sorted(1e3 * contender.run(steps) for _ in range(3))
     return {"ms": each[1], "low": each[0], "high": each[2], "n": 3, "steps": steps}

@@ -1,9 +1,9 @@
 # Runs of the suite, their keys, and the paths of all outputs; no other file defines paths.
 #
-# Every output lies beside its key, the digest of its configuration, its code and the keys of its inputs, which
-# daso/workspace/current.py compares with the key by params/ and the code. A job with current outputs has no inputs, so
-# it does not run. Any other job has its inputs and a marker file that is newer than its outputs, so it runs.
-# Snakemake's own records are not used.
+# Every output is stored beside its key, the digest of its configuration, its code and the keys of its inputs.
+# daso/workspace/current.py compares it with the key computed from params/ and the code. A job with current outputs has
+# no inputs, so it does not run. Any other job has its inputs and a marker file that is newer than its outputs, so it
+# runs. Snakemake's own records are not used.
 import os
 import sys
 import uuid
@@ -61,13 +61,13 @@ for key in config:
 # Jobs parse this file again; only the main process acquires the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
 CALL = workflow_lock.options(sys.argv[1:]) if MAIN else None
-GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # draws all jobs, current ones too
+GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # graphs show current jobs too
 FORCED = MAIN and bool(
     CALL.forceall or CALL.forcerun
-)  # jobs run in the order of their inputs
+)  # forced jobs run in the order of their inputs
 if MAIN and workflow_lock.is_read_only(
     CALL
-):  # must not touch the marker of a running call
+):  # this call must not touch the marker of a running call
     STALE = ".snakemake/daso/dry/key-differs"
 LOCK = workflow_lock.acquire(sys.argv[1:]) if MAIN else None
 
@@ -79,25 +79,26 @@ try:
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)
     CURRENT = Current(KEYS)
-    GPUS = int(os.environ.get("DASO_GPUS") != "0")  # of a run
+    GPUS = int(os.environ.get("DASO_GPUS") != "0")  # GPUs per run
     cudnn_option()  # raises DasoError for an unknown choice, before any training
     WALL_TIMES = WallTimes(PARAMS, cuda=GPUS > 0)
 except DasoError as error:
     sys.exit(str(error))
 
 
-def one_of(names):
+def alternation(names):
+    """Return a regular expression that matches any of the names."""
     return "|".join(sorted(names))
 
 
 wildcard_constraints:
-    dataset=one_of(PARAMS.datasets),
-    setting=one_of(
+    dataset=alternation(PARAMS.datasets),
+    setting=alternation(
         name for tree in PARAMS.datasets.values() for name in tree["settings"]
     ),
-    protocol=one_of(PARAMS.protocols),
-    method=rf"(?:{one_of(PARAMS.methods)})(?:\.[a-z0-9]+)?",
-    suite=one_of(PARAMS.suites),
+    protocol=alternation(PARAMS.protocols),
+    method=rf"(?:{alternation(PARAMS.methods)})(?:\.[a-z0-9]+)?",
+    suite=alternation(PARAMS.suites),
     seed=r"0|[1-9]\d*",
 
 
@@ -111,22 +112,22 @@ def run_of(wildcards):
     )
 
 
-# A killed call leaves its jobs in the queue of a cluster. A job that starts after another call has finished its runs
-# must not delete and train them again.
+# A killed call leaves its jobs in the queue of a cluster. If such a job starts after a later call has finished its
+# runs, it must not delete them and train them again.
 if MAIN and (FORCED or CALL.force):
     os.environ.setdefault("DASO_FORCED", "1")
 if workflow.remote_exec and "DASO_FORCED" not in os.environ:
     try:
-        left = queued.without_finished(
+        remaining = queued.without_finished(
             sys.argv[1:],
             lambda wildcards: CURRENT.trained(run_of(SimpleNamespace(**wildcards))),
         )
     except DasoError as error:
         sys.exit(str(error))
-    if not left:
+    if not remaining:
         sys.exit(0)
-    if left != sys.argv[1:]:
-        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *left])
+    if remaining != sys.argv[1:]:
+        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *remaining])
 
 
 def paths_of(pattern, selected=RUNS):
@@ -192,8 +193,8 @@ def suite_results(wildcards):
     ]
 
 
-def unless(current, **files):
-    """Return an input function: no inputs if `current(wildcards)`, else `files` and the marker that starts the job.
+def inputs_if_stale(is_current, **files):
+    """Return an input function: no inputs if `is_current(wildcards)`, else `files` and the marker that starts the job.
 
     Each of `files` is a pattern, or a function of the wildcards that returns a path or a list of paths.
     """
@@ -201,14 +202,15 @@ def unless(current, **files):
     def inputs_of(wildcards):
         if MAIN and {trigger.name for trigger in workflow.rerun_triggers} != {"MTIME"}:
             sys.exit(
-                "--rerun-triggers: expected mtime alone, as in profiles/default; add `--rerun-triggers mtime`: keys "
-                "decide what is made again, and any other trigger would train finished runs again"
+                "--rerun-triggers: expected only mtime, as in profiles/default; correct the path of --workflow-profile, "
+                "or add `--rerun-triggers mtime`: keys decide what is rebuilt, and any other trigger would train "
+                "finished runs again"
             )
         try:
-            is_current = current(wildcards)
+            current = is_current(wildcards)
         except DasoError as error:
             sys.exit(str(error))
-        if is_current and not (GRAPH or FORCED):
+        if current and not (GRAPH or FORCED):
             return {}
         inputs = {
             name: (
@@ -220,7 +222,7 @@ def unless(current, **files):
         }
         if GRAPH or (FORCED and CALL.forceall):
             return inputs
-        if is_current:  # inputs only order the jobs; modification times are ignored
+        if current:  # inputs only order the jobs; modification times are ignored
             return {name: ancient(file) for name, file in inputs.items()}
         return {"stale": STALE, **inputs}
 
@@ -229,12 +231,12 @@ def unless(current, **files):
 
 if MAIN:
     try:
-        # New content, because Snakemake compares checksums that it has recorded.
+        # The content is new, because Snakemake compares checksums that it has recorded.
         Path(STALE).parent.mkdir(parents=True, exist_ok=True)
         Path(STALE).write_text(f"{uuid.uuid4()}\n")
-        # Newer than any output, even one written with a wrong clock.
+        # Newer than any output, even if it was written by a machine with a wrong clock.
         os.utime(STALE, (2**31 - 1, 2**31 - 1))
-        if LOCK:  # delete checkpoints that a killed call has left
+        if LOCK:  # delete checkpoints that a killed call left behind
             prune.finished_checkpoints()
     except (DasoError, OSError) as error:
         sys.exit(str(error))

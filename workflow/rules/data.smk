@@ -11,7 +11,7 @@ rule splits:
 
 rule download:
     input:
-        unpack(unless(lambda wildcards: CURRENT.store(wildcards.dataset))),
+        unpack(inputs_if_stale(lambda wildcards: CURRENT.store(wildcards.dataset))),
     output:
         manifest=STORE,  # written last; the images lie beside it
         key="data/store/{dataset}/key",
@@ -30,7 +30,7 @@ rule download:
 rule split:
     input:
         unpack(
-            unless(
+            inputs_if_stale(
                 lambda wildcards: CURRENT.split(
                     wildcards.dataset, wildcards.setting, int(wildcards.seed)
                 ),

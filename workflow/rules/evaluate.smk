@@ -7,8 +7,8 @@ rule metrics:
 rule evaluate:
     input:
         unpack(
-            unless(
-                lambda wildcards: CURRENT.evaluated(run_of(wildcards)), report=TRAINED
+            inputs_if_stale(
+                lambda wildcards: CURRENT.evaluated(run_of(wildcards)), result=TRAINED
             )
         ),
     output:

@@ -2,9 +2,9 @@
 rule derive:
     input:
         unpack(
-            unless(
+            inputs_if_stale(
                 lambda wildcards: CURRENT.derived(run_of(wildcards)),
-                guesses=pseudo_labels_of,
+                pseudo_labels=pseudo_labels_of,
                 store=STORE,
                 split=SPLIT,
             )
@@ -30,8 +30,8 @@ rule derive:
 rule estimate:
     input:
         unpack(
-            unless(
-                lambda wildcards: CURRENT.estimated(run_of(wildcards)), report=TRAINED
+            inputs_if_stale(
+                lambda wildcards: CURRENT.estimated(run_of(wildcards)), result=TRAINED
             )
         ),
     output:

@@ -2,7 +2,7 @@
 rule report:
     input:
         unpack(
-            unless(
+            inputs_if_stale(
                 lambda wildcards: CURRENT.reported(wildcards.suite),
                 results=suite_results,
             )

@@ -7,7 +7,7 @@ rule runs:
 rule train:
     input:
         unpack(
-            unless(
+            inputs_if_stale(
                 lambda wildcards: CURRENT.trained(run_of(wildcards)),
                 store=STORE,
                 read=input_paths_of,
@@ -18,18 +18,19 @@ rule train:
         history=f"runs/{RUN}/history.csv",
         predictions=f"runs/{RUN}/predictions.npz",
         weights=f"runs/{RUN}/final.pt",
-        report=TRAINED,
+        result=TRAINED,
     log:
         f"logs/train/{RUN}.log",
     benchmark:
         f"benchmarks/train/{RUN}.tsv"
-    # On a cluster, runs that share a job run one after the other, and a job requests the minutes that they should need.
+    # On a cluster, runs that share a job run one after the other, and a job requests the minutes that they are expected
+    # to need.
     group:
         group_of
     threads: 1
     resources:
         gpu=GPUS,
-        turn=1,
+        one_at_a_time=1,
         runtime=lambda wildcards, attempt: WALL_TIMES.minutes(
             run_of(wildcards), attempt
         ),

@@ -119,7 +119,7 @@ def sixteen_bits():
     return Image.fromarray(image)
 
 
-# name: (content, expected middle pixel); deep.png has 200 * 257 in 16 bits, and a white corner.
+# name: (content, expected middle pixel); deep.png is a 16-bit image of value 200 * 257 with one white corner.
 ODD_IMAGES = {
     "first.gif": (animated("GIF"), RED),
     "first.png": (animated("PNG"), RED),
@@ -210,7 +210,7 @@ BAD_TREES = {
 
 
 def good_tree(change, classes=2, images=4):
-    """Return a function that makes such a folder; it returns path, number of classes and of training images."""
+    """Return a function that makes a valid folder; it returns path, number of classes and of training images."""
 
     def make(folder):
         path = pack(good_images(), folder, packed=False)

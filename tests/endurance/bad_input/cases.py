@@ -124,7 +124,7 @@ def remove(name):
 
 
 def readers():
-    """Yield each JSON file that a command reads, and that command."""
+    """Yield each JSON file that a command reads, together with the command."""
     yield SPLIT, CHECK
     yield STORE / "manifest.json", CHECK
     yield TRAINED / "train.json", EVALUATE

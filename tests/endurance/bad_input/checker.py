@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daso.cli import main
 
-SECONDS = 30  # far more than any input needs
+SECONDS = 30  # time limit, far more than any input needs
 MEMORY = 3 * 2**30  # bytes by which a process may grow
 
 
@@ -48,7 +48,7 @@ class Checker:
         return status == 0
 
     def expect_success(self, family, content, *argv):
-        """Run a command that must succeed, as is documented for such an input."""
+        """Run a command that must succeed, because such input is documented as valid."""
         status, output = call(*argv)
         assert status == 0, output
         self.count(family, content)
@@ -66,7 +66,7 @@ def assert_readable(output, expected):
 
 
 def call(*argv):
-    """Return the status of a command and what it wrote to stderr."""
+    """Return the exit status and the stderr of a command."""
     output = io.StringIO()
     with contextlib.redirect_stderr(output), contextlib.redirect_stdout(io.StringIO()), resource_limits():
         status = main([str(argument) for argument in argv])

@@ -17,7 +17,7 @@ from tests.workflow.project import METHODS, PROTOCOL, ROOT, SETTING, SUITE
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """A tiny project with one finished run; all tests share it and leave it unchanged."""
+    """Return a tiny project with one finished run; all tests share it and leave it unchanged."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("datasets/digits.yaml", *(f"methods/{method}.yaml" for method in METHODS)):
         (folder / "params" / name).parent.mkdir(parents=True, exist_ok=True)

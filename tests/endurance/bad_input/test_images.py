@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
 
 @pytest.fixture
 def dataset():
-    """Function that returns the command which reads images from a path."""
+    """Return a function from a path to the command that reads images from it."""
 
     def argv(path, size=8, classes=2):
         config = {"dataset": "own", "source": {"kind": "image_folder", "path": str(path)}}
@@ -88,7 +88,7 @@ def test_bad_zip_is_refused(name, tmp_path, dataset):
 @pytest.mark.parametrize("kind", ["cifar10", "cifar100", "stl10"])
 @pytest.mark.parametrize("name", bad_archives.BAD_TARS)
 def test_bad_archive_is_refused(name, kind, tmp_path, monkeypatch):
-    """The MD5 is that of the configuration; only the content is wrong."""
+    """The archive has the MD5 of the configuration; only its content is wrong."""
     content = bad_archives.BAD_TARS[name](kind)
     path = tmp_path / "archive.tar.gz"
     path.write_bytes(content)

@@ -69,7 +69,7 @@ def check_tree(path, argv, tree, checksum):
     ids=str,
 )
 def test_json_with_damaged_bytes(path, argv):
-    """A damaged file is accepted only if its tree is unchanged: a bit of whitespace, or of the case of an exponent."""
+    """A damaged file is accepted only if it is parsed to the same tree, for example if the bit turns `e` into `E`."""
     original = path.read_bytes()
 
     @fuzz(25)

@@ -86,7 +86,7 @@ BAD_HISTORIES = {
 
 
 def test_invalid_histories_and_predictions_are_refused():
-    """Each is refused by its digest, and by its content if the recorded digest is changed to match."""
+    """Each is refused by its digest, or by its content if the recorded digest is changed to match."""
     predictions = {"logits": np.zeros((3, 10), np.float32), "labels": np.array([0, 1, 2])}
     wrong = [
         predictions | {"labels": np.array([0, 1, 99])},

@@ -38,7 +38,7 @@ def test_commands_in_separate_processes_print_one_line():
 
 
 def test_number_of_distinct_inputs():
-    """Inputs are distinct by digest; the same bytes for another command are another input."""
+    """Inputs are distinct by digest; the same bytes given to a different command count as a different input."""
     trees = (ast.parse(path.read_text()) for path in Path(__file__).parent.glob("test_*.py"))
     tests = {node.name for tree in trees for node in tree.body if getattr(node, "name", "").startswith("test_")}
     missing = tests - TESTED - {"test_number_of_distinct_inputs"}

@@ -29,7 +29,7 @@ def test_daso_adds_a_forward_pass_of_the_labeled_images():
     assert with_daso[BACKWARD] == plain[BACKWARD]
 
 
-def test_terms_are_sorted_by_time_and_have_the_flops():
+def test_terms_are_sorted_by_time_and_contain_all_flops():
     run = trainer(config(DASO), CPU, "eager")
     parts = breakdown.terms(run, 2)
     assert run.t == 3

@@ -3,7 +3,7 @@ import pytest
 from tools.bench.measure import interleaved, rates, ratios, scaled, spread
 
 
-def test_each_round_measures_every_contender_and_begins_with_another():
+def test_each_round_measures_every_contender_and_begins_with_a_different_one():
     order = []
 
     def contender(name, seconds):

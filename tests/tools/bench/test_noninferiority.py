@@ -28,13 +28,13 @@ def test_quantile_has_n_minus_one_degrees_of_freedom(n):
 @pytest.mark.parametrize(
     ("shift", "margin", "verdict"),
     [
-        (0.0, 1.0, "non-inferior"),  # from -0.67
-        (-0.3, 1.0, "non-inferior"),  # from -0.97
-        (-0.4, 1.0, "not shown"),  # from -1.07
-        (0.0, 0.5, "not shown"),  # another margin
-        (-1.6, 1.0, "not shown"),  # up to -0.93
-        (-1.7, 1.0, "inferior"),  # up to -1.03
-        (2.0, 1.0, "non-inferior"),  # better is not worse
+        (0.0, 1.0, "non-inferior"),  # lower bound -0.67
+        (-0.3, 1.0, "non-inferior"),  # lower bound -0.97
+        (-0.4, 1.0, "not shown"),  # lower bound -1.07
+        (0.0, 0.5, "not shown"),  # lower bound -0.67, margin 0.5
+        (-1.6, 1.0, "not shown"),  # upper bound -0.93
+        (-1.7, 1.0, "inferior"),  # upper bound -1.03
+        (2.0, 1.0, "non-inferior"),  # the variant is better
     ],
 )
 def test_verdicts_of_five_pairs(shift, margin, verdict):

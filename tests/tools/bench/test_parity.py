@@ -1,4 +1,4 @@
-"""Parity check: planning of a suite's pairs, reuse of trained runs, and the page."""
+"""Parity check: selection of a suite's pairs, reuse of trained runs, and the page."""
 
 import io
 import json
@@ -31,7 +31,7 @@ ORIGIN = {"commit": "c", "device": "cpu: made up", "threads": 1, "mode": "eager"
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
-    """A project with the digits' store and cached params, and without trained runs."""
+    """Return a project with the digits' store and cached params, and without trained runs."""
     path = tmp_path_factory.mktemp("fresh")
     (path / "Snakefile").touch()
     (path / "params").symlink_to(ROOT / "params")
@@ -42,7 +42,7 @@ def fresh(tmp_path_factory):
 
 @pytest.fixture
 def in_project(fresh, tmp_path, monkeypatch):
-    """A copy of the fresh project, as the current directory."""
+    """Return a copy of the fresh project, as the current directory."""
     shutil.copytree(fresh, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -126,7 +126,7 @@ def test_page_has_command_budget_provenance_and_rows():
     page = markdown({"suites": {"demo": section(setup(), DEMO, pairs)}})
     options = "--seeds 3 --variants bf16 --margin 1 --jobs 2 --device cpu --out page.md"
     assert f"python -m tools.bench parity demo {options}" in page
-    assert "`p` (short), 1,200 steps a run; accuracy is the median of the last 20 evaluations. 3 seeds" in page
+    assert "`p` (short), 1,200 steps per run; accuracy is the median of the last 20 evaluations. 3 seeds" in page
     assert "bf16 against fp32: non-inferior in 1 of 1 rows, inferior in 0 of 1 rows, not shown in 0 of 1 rows." in page
     assert "device: cpu: made up; threads: 1; mode: eager; versions: torch 9.9." in page
     row = "| s | a | bf16 | 3 | 80.00 | 81.00 | +1.00 | 1.00 | -0.69 to +2.69 | non-inferior | 10.0 | 5.00 | 2.00 |"
@@ -137,7 +137,7 @@ def test_page_shows_a_reduced_check():
     shortened = setup(methods=["a", "b"], settings=["s"], steps=20, margin=0.5, seeds=1, jobs=1)
     page = markdown({"suites": {"demo": section(shortened, DEMO, [pair("a", 0, 80.0, 79.0)])}})
     assert "demo --methods a,b --settings s --seeds 1 --variants bf16 --margin 0.5 --steps 20 --jobs 1" in page
-    assert "**20 steps a run instead of its 1,200**" in page
+    assert "**20 steps per run instead of its 1,200**" in page
     assert "1 seed, 1 run at a time. Margin: 0.5 points." in page
     assert "| s | a | bf16 | 1 | 80.00 | 79.00 | -1.00 | – | – | **not shown** | 10.0 | 5.00 | 2.00 |" in page
 
@@ -155,8 +155,8 @@ def test_command_on_the_page_reproduces_the_options(changes, monkeypatch):
     assert parsed == original._asdict()
 
 
-def test_each_precision_and_budget_has_another_key():
-    """The suite's protocol is fp32, so the keys in fp32 are those of its own runs."""
+def test_each_precision_and_budget_has_its_own_key():
+    """The suite's protocol is fp32, so the keys in fp32 equal the keys of the suite's own runs."""
     keys = [
         Keys(with_precision(PARAMS, "smoke", precision, 5, steps)).train(SMOKE)
         for precision, steps in (("fp32", None), ("bf16", None), ("fp32", 20), ("bf16", 20))
@@ -200,7 +200,7 @@ def test_failed_check_resumes(in_project, monkeypatch):
     assert ("fixmatch", 1, "fp32") in working.calls
 
 
-def test_run_on_another_split_is_trained_again(in_project, monkeypatch):
+def test_run_on_a_different_split_is_trained_again(in_project, monkeypatch):
     fake = FakeTraining(lambda *call: 80.0)
     monkeypatch.setattr(parity, "_train", fake)
     parity.run("smoke", methods=["fixmatch"], seeds=1)
@@ -209,12 +209,12 @@ def test_run_on_another_split_is_trained_again(in_project, monkeypatch):
     tree["provenance"]["split_sha256"] = "another"
     path.write_bytes(checksummed(tree))
     fake.calls.clear()
-    with pytest.raises(FileExistsError):  # the fake cannot create a run's folder twice
+    with pytest.raises(FileExistsError):  # the stand-in cannot create a run's folder twice
         parity.run("smoke", methods=["fixmatch"], seeds=1)
     assert fake.calls == [("fixmatch", 0, "fp32")]
 
 
-def test_results_of_another_suite_are_kept(in_project, monkeypatch):
+def test_results_of_other_suites_are_kept(in_project, monkeypatch):
     monkeypatch.setattr(parity, "_train", FakeTraining(lambda *call: 80.0))
     parity.run("smoke", methods=["fixmatch"], seeds=1)
     parity.run("quickstart", methods=["fixmatch", "supervised"], settings=[SETTING], seeds=1)

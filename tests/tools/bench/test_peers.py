@@ -38,7 +38,7 @@ def test_weak_views_flip_half_of_the_time_and_shift_by_up_to_four(kind):
     assert 100 < flipped.sum() < 200
     middle = rows[:, 16] // 8 - 16
     assert set(middle.tolist()) == set(range(-4, 5))
-    assert np.bincount(middle + 4).min() > 10  # of 33
+    assert np.bincount(middle + 4).min() > 10  # 33 expected
 
 
 @pytest.mark.parametrize("kind", [peers.on_pillow, peers.on_bare_pillow])

@@ -28,7 +28,7 @@ def train_both(network, addons, steps):
 @pytest.mark.parametrize(
     ("network", "steps", "rel"), [(SMALL, 8, 1e-6), (WIDE, 5, 1e-4)], ids=["small_convnet", "wide_resnet"]
 )
-def test_losses_and_weights_are_those_of_the_engine(network, steps, rel, addons):
+def test_losses_and_weights_equal_the_engine(network, steps, rel, addons):
     """Both start from the seed. DASO blends from the third step on and restarts its count of pseudo-labels after every
     second; its queues of 12 are full after some steps of 16 labels of four classes. The wide network has another memory
     format than the reference's, so rounding differs. If it changes the sign of a LeakyReLU's input, a gradient changes,

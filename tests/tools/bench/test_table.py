@@ -16,9 +16,9 @@ MADE_WITH = {
 MACHINE = {"device": "cpu: A B", "cores": 2, "quick": False}
 
 
-def section(found, **changes):
+def section(measured, **changes):
     table = Table("Speed", "How fast.", ("", "ms"), [("ours", Spread(1234.5, 0.01239, 99.96, 5)), ("theirs", 7)])
-    target = Target("steps", "at least", 1.8, found, "x")
+    target = Target("steps", "at least", 1.8, measured, "x")
     tree = Section([table], [target], ["A note."], {"t": {"ours": [1.0]}}).tree()
     return {"command": "bench it", "made_with": MADE_WITH | changes, **tree}
 
@@ -32,7 +32,7 @@ def test_page_by_hand():
         "\n"
         "## Targets\n"
         "\n"
-        "| target | wanted | found | met | part |\n"
+        "| target | required | measured | met | part |\n"
         "| --- | --- | --- | --- | --- |\n"
         "| steps | at least 1.80 x | 2.00 x | yes | `steps` |\n"
         "\n"
@@ -104,8 +104,8 @@ def test_new_part_keeps_the_others(tmp_path):
     assert page.read_text() == markdown(tree)
 
 
-def test_quick_page_has_another_name_and_no_targets(tmp_path):
+def test_quick_page_has_a_different_name_and_no_targets(tmp_path):
     page = write(tmp_path, MACHINE | {"quick": True}, {"steps": section(2.0)}, ["steps"])
     assert page.name == "a-b-2-cores-quick.md"
-    assert "mean nothing" in page.read_text()
+    assert "ignore these numbers" in page.read_text()
     assert "Targets" not in page.read_text()

@@ -1,4 +1,4 @@
-"""Train on the CPU in place of simulated GPUs and record the device of each training; put it on PYTHONPATH.
+"""Train on the CPU instead of simulated GPUs and record the device of each training; put it on PYTHONPATH.
 
 SEEN=<file> gets a line of JSON when a training begins and when it ends: the process, the time on a clock shared by all
 processes, CUDA_VISIBLE_DEVICES, and the type of the device used. HOLD=<seconds> prolongs each training by that time.

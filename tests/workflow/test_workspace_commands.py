@@ -1,4 +1,4 @@
-"""Upkeep of a working copy: adopt a bundle, archive a run, delete outputs that no suite refers to."""
+"""Commands of a working copy: adopt a bundle, archive a run, delete outputs that no suite refers to."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_trained_bundle_is_adopted_and_not_trained_again(project):
     assert (entry["key"], entry["speed"]) == (trained["key"], trained["speed"])
 
 
-def test_archived_run_is_untracked_in_git_and_only_the_report_is_made_again(project):
+def test_archived_run_is_untracked_in_git_and_only_the_report_is_rebuilt(project):
     run = f"digits/{SETTING}/tiny/{DASO}/s0"
     assert f"reports/measured/{run}: kept" in project.call("python", "-m", "daso", "keep", run)
     new = project.git("status", "--porcelain", "--untracked-files=all", "--", "reports").splitlines()
