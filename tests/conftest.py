@@ -57,5 +57,5 @@ def programs(tmp_path_factory):
 
 @pytest.fixture
 def quick_python(programs, monkeypatch):
-    """Set `sys.executable` to the `python` of that server."""
+    """Set `sys.executable` to the server's `python`."""
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
