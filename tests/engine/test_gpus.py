@@ -1,4 +1,4 @@
-"""GPUs listed by the environment and the driver; files of a temporary folder replace those of the system."""
+"""GPUs listed by the environment and the driver; files of a temporary folder replace the system's."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from daso.engine import gpus
-from daso.engine.gpus import devices, driver, fix, supports
+from daso.engine.gpus import devices, driver, driver_fix_hint, supports
 from daso.errors import DasoError
 
 VERSION = """\
@@ -147,7 +147,7 @@ ACCESS = "give this container or job access to the GPU"
     ],
 )
 def test_fix_depends_on_driver_and_build(cuda, version, advice):
-    assert fix(cuda, version) == advice
+    assert driver_fix_hint(cuda, version) == advice
 
 
 LOCKED = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")  # of the locked build of torch

@@ -28,7 +28,7 @@ def isolated_devices(tmp_path, monkeypatch):
 
 
 def another_process(code, *, wait_for="ready"):
-    """Start another process that runs `code`, and wait until it prints a line."""
+    """Start a process that runs `code`, and wait until it prints a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         cwd=ROOT,
