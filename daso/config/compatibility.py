@@ -39,6 +39,6 @@ def incompatibilities(
 def no_unlabeled(method: str) -> str:
     """Return the error for a method that requires unlabeled images in a setting that has none."""
     return (
-        f"no unlabeled images, which method '{method}' requires; set a different number of images in the setting, or "
-        "use a method with unlabeled_ratio: 0, such as supervised"
+        f"no unlabeled images, which method '{method}' requires; change the number of images in the setting, or use a "
+        "method with unlabeled_ratio: 0, such as supervised"
     )

@@ -136,8 +136,8 @@ def test_setting_without_unlabeled_images_is_an_error_for_methods_that_require_t
     for setting in settings:
         assert infeasible(stl, "fixmatch", setting=setting) == [
             f"{ROOT}/params/datasets/blind.yaml: settings.{setting}: no unlabeled images, which method 'fixmatch' "
-            "requires; set a different number of images in the setting, or use a method with unlabeled_ratio: 0, such "
-            "as supervised"
+            "requires; change the number of images in the setting, or use a method with unlabeled_ratio: 0, such as "
+            "supervised"
         ]
         assert infeasible(stl, "supervised", setting=setting) == []
 

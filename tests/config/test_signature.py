@@ -57,7 +57,7 @@ class Sized:
 class Heiress(Sized):
     def __init__(self, env, *, weight: float) -> None:
         self.needs = frozenset({"weak", *(("strong",) if weight else ())})
-        self.makes = frozenset({env.num_classes})
+        self.provides = frozenset({env.num_classes})
         if weight:
             self.heads = {}
         self.heads = {1: 2}
@@ -120,9 +120,9 @@ def test_unreadable_components_are_errors(root, spec, message):
     ],
 )
 def test_values_that_an_annotation_accepts(annotation, good, bad):
-    kind = _parse_annotation(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
-    assert [value for value in good if not kind.accepts(value)] == []
-    assert [value for value in bad if kind.accepts(value)] == []
+    option_type = _parse_annotation(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
+    assert [value for value in good if not option_type.accepts(value)] == []
+    assert [value for value in bad if option_type.accepts(value)] == []
 
 
 @pytest.mark.parametrize(
