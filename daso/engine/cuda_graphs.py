@@ -64,7 +64,7 @@ class Program:
         self.chunks: Iterator[Chunk] = iter(())
         self.next_chunk: Chunk | None = None
         self.steps_left = 0  # remaining steps of the chunk
-        self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}  # by phase
+        self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}  # graph of each phase
         self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None
         self.capture_stream = _new_capture_stream(loader.device) if self.uses_graphs else None
         self.stages_sampled = loader.device.type == "cpu"  # on a CPU the stopwatch measures every stage directly

@@ -17,7 +17,7 @@ GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
-    """Folder that replaces / of a machine without GPUs."""
+    """Return a folder that replaces / of a machine without GPUs."""
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS"):

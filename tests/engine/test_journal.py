@@ -34,7 +34,7 @@ def result(**changes):
 
 @pytest.fixture
 def path(tmp_path):
-    """Path of an entry of the first training."""
+    """Return the path of an entry of the first training."""
     path = tmp_path / "journal" / "d/s/p/m/s0.json"
     assert journal.reconcile(path, RESULT) == RESULT
     return path

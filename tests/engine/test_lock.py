@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def isolated_devices(tmp_path, monkeypatch):
-    """Use locks of this test alone, on a machine without GPUs."""
+    """Give each test its own locks, on a machine without GPUs."""
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
