@@ -1,4 +1,4 @@
-"""The command line: `python -m daso <command>`.
+"""Command line: `python -m daso <command>`.
 
 Commands that train read resolved JSON, so that they run where no YAML reader is installed; every command imports its
 modules when it is called.
@@ -28,7 +28,7 @@ COMMANDS: dict[str, Command] = {
     "train": train.train,
     "report": results.report,
     "debias": debias.debias,
-    # Runs of other machines, archives, DVC.
+    # Runs from other machines, archives, DVC.
     "bundle": train.bundle,
     "adopt": results.adopt,
     "revalidate": results.revalidate,

@@ -1,4 +1,4 @@
-"""Random numbers as a function of (seed, stream, step).
+"""Draw random numbers as a function of (seed, stream, step).
 
 The numbers are 64-bit integer hashes (the finaliser of SplitMix64, Steele, Lea and Flood 2014) of the key of a named
 stream, the step and the position. There is no generator state to save; any step can be drawn at any time, alone or in a

@@ -2,10 +2,10 @@
 
 import errno
 
-# Errors of a path: no space or not writable, and not usable at all, not even for reading.
+# Errors of a path that cannot be written (no space, read-only), and of a path that cannot be used at all.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
-LONGEST = 1500  # characters of a line; content of a file that is quoted in an error may be longer
+LONGEST = 1500  # characters of a printed line; file content that an error quotes may be longer
 
 
 class DasoError(Exception):
@@ -34,7 +34,7 @@ class DataError(DasoError):
 
 
 class CheckpointError(DasoError):
-    """A checkpoint is damaged or belongs to another configuration."""
+    """A checkpoint is damaged or belongs to a different configuration."""
 
 
 class BusyError(DasoError):

@@ -18,7 +18,7 @@ def cores() -> int:
     """Count the cores that this process may use, at least one.
 
     `taskset` and Slurm set the affinity; containers set a quota of processor time (cpu.max of cgroup v2, cfs_quota_us
-    of v1). A part of a core counts as one core.
+    of v1). A fractional quota is rounded up.
     """
     limits = [float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)]
     for group in _groups(V2):

@@ -10,8 +10,8 @@ from typing import Any
 from daso.errors import DasoError
 
 WORKFLOW = ("data", "runs", "metrics", "reports")  # folders that Snakemake writes
-DRAFTS = "drafts"  # results of commands that are run by hand
-CONTENTS = "bundle.json"  # of a bundle: the list of its files
+DRAFTS = "drafts"  # folder of results of commands that are run by hand
+CONTENTS = "bundle.json"  # file that lists the files of a bundle
 UPSTREAM_FILES = {"encoder": "final.pt", "estimate": "estimate.json"}  # key of a plan -> file of the upstream run
 
 
@@ -54,7 +54,7 @@ def create_hint(path: Path) -> str:
     """Return the hint how to create a missing file, for the end of an error."""
     if path.parts[:1] and path.parts[0] in WORKFLOW:
         return f"create it with `snakemake {path}`"
-    return "name another file or create it first"
+    return "name a different file or create it first"
 
 
 def rebuild_hint(path: Path, delete: Path | str | None = None) -> str:

@@ -58,26 +58,26 @@ class Batch(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Intermediate results of one step; later ones are added by `_replace`, none is changed in place."""
+    """Intermediate results of one step; later results are added by `_replace`, nothing is changed in place."""
 
     batch: Batch
-    out: dict[str, Output]  # by view: "labeled", "weak", "strong", and "key" where an add-on reads it
+    out: dict[str, Output]  # by view: "labeled", "weak", "strong", and "labeled_teacher" where an add-on reads it
     targets: Tensor = NOTHING  # (U, K) pseudo-labels, rows sum to one; empty without pseudo-labels
     mask: Tensor = NOTHING  # (U,) bool, True where the pseudo-label is above the threshold
-    memos: tuple[Any, ...] = ()  # per add-on, what its `refine` computed for its later hooks
+    memos: tuple[Any, ...] = ()  # results of each add-on's `refine`, for its later hooks
 
 
 class Role(Enum):
     """Purpose for which logits are adjusted."""
 
     SUPERVISED = "supervised"
-    PSEUDO_LABEL = "guess"  # value of params/ and of runs already trained
+    PSEUDO_LABEL = "guess"  # value that params/ and finished runs use
     CONSISTENCY = "consistency"
     EVAL = "eval"
 
 
 class Env(NamedTuple):
-    """Facts of a run that components may use in their constructors."""
+    """Properties of a run that components may use in their constructors."""
 
     num_classes: int  # K
     feature_dim: int  # D

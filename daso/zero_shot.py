@@ -19,7 +19,7 @@ from daso.ops import bias
 from daso.ops.confusion import FloatArray, IntArray, confusion, precision, recall, top1
 from daso.ops.distributions import debiased
 
-LARGEST = 1000  # strength; far above, the logits no longer matter
+LARGEST = 1000  # upper bound of the strength; far above it, the logits have no effect
 BATCH = 256  # images in one update of the running mean
 
 
@@ -41,7 +41,7 @@ def debias(logits: FloatArray, strength: float, momentum: float | None = None, s
     if not 0 <= strength <= LARGEST:
         raise ParamsError(f"debias: --strength {strength}: expected a number from 0 to {LARGEST}")
     if momentum is not None and not 0 <= momentum < 1:
-        raise ParamsError(f"debias: --momentum {momentum}: expected a number from 0 to below 1")
+        raise ParamsError(f"debias: --momentum {momentum}: expected a number in [0, 1)")
     scores = torch.from_numpy(logits)
     before = scores.softmax(1).numpy()
     if momentum is None:
@@ -103,7 +103,7 @@ def summary(result: dict[str, Any]) -> str:
         "accuracy": "accuracy",
         "balanced_accuracy": "mean recall of classes",
     }
-    changed = f"{result['images']:,} images, {result['changed']:,} with another predicted class"
+    changed = f"{result['images']:,} images, {result['changed']:,} with a different predicted class"
     lines = [changed, f"{'':38}{'before':>9}{'after':>9}"]
     for name, title in names.items():
         pair = [result[when].get(name) for when in ("before", "after")]

@@ -24,7 +24,7 @@ WIDE = {"name": "wide_resnet", "depth": 10, "width": 1}
 
 
 def config(*addons: dict[str, Any], network: dict[str, Any] = SMALL) -> dict[str, Any]:
-    """FixMatch on 16 x 16 images of four classes."""
+    """Return a configuration of FixMatch on 16 x 16 images of four classes."""
     return {
         "run": "bench",
         "key": "k",

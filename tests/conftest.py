@@ -27,7 +27,7 @@ def gpu_settings_of_training(request):
 
 @pytest.fixture(scope="session")
 def cifar10_zip():
-    """Path of a zip of all CIFAR-10 images; tests that need it are skipped if there is none."""
+    """Return the path of a zip of all CIFAR-10 images; skip tests that require it if it is missing."""
     named = os.environ.get("DASO_CIFAR10")
     for path in ([Path(named)] if named else []) + [ROOT / "../shared/data/cifar10.zip"]:
         if path.is_file() and path.suffix == ".zip":
@@ -37,7 +37,7 @@ def cifar10_zip():
 
 @pytest.fixture(scope="session")
 def read_params(tmp_path_factory):
-    """Working copy of params/ alone, read once, so that copies of it need not parse the files (`daso.config.cache`)."""
+    """Make a working copy of params/ alone and read it once, so that its copies reuse the cache (`daso.config.cache`)."""
     from daso.config.load import load
 
     path = tmp_path_factory.mktemp("read_params")
@@ -49,7 +49,7 @@ def read_params(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
-    """Folder of `python`, `snakemake` and `dvc`, which are forks of one server."""
+    """Return the folder of `python`, `snakemake` and `dvc`, which are forks of one server."""
     server = Forks(tmp_path_factory.mktemp("forks") / "server")
     yield server.bin
     server.close()
@@ -57,5 +57,5 @@ def programs(tmp_path_factory):
 
 @pytest.fixture
 def quick_python(programs, monkeypatch):
-    """Set `sys.executable` to the `python` of that server."""
+    """Set `sys.executable` to the server's `python`."""
     monkeypatch.setattr(sys, "executable", str(programs / "python"))

@@ -3,7 +3,7 @@
 from daso.config.params import Tree, components
 
 
-def chooses(methods: dict[str, Tree], name: str) -> bool:
+def changes_text_or_disables(methods: dict[str, Tree], name: str) -> bool:
     """Return True for a recipe, and for an ablation that changes a text option or sets an option to zero or nothing."""
     method = methods[name]
     base = methods.get(method.get("of"), {})
@@ -21,7 +21,7 @@ def traits(method: Tree) -> set[tuple]:
 
 
 def covering(methods: dict[str, Tree]) -> list[str]:
-    """Choose methods that together have every trait, greedily: the next one has the most new traits."""
+    """Choose methods that together have every trait, greedily: each next method adds the most new traits."""
     of = {name: traits(method) for name, method in methods.items()}
     chosen, left = [], set().union(*of.values())
     while left:

@@ -104,7 +104,7 @@ def serve() -> dict:
 
 
 def run(call: dict, python: str) -> None:
-    """Become the program of a call, as if it had just been started."""
+    """Replace this process by the program of a call, as if the program had just been started."""
     os.chdir(call["folder"])
     os.environ.clear()
     os.environ.update(call["environment"])

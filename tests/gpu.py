@@ -13,7 +13,7 @@ def settings_of_a_training():
     """Choose the GPU as a training does, deterministic and without TF32, and restore the settings afterwards.
 
     Graphs of earlier tests are freed first: when torch frees a graph, it frees the workspaces of its stream, which
-    another graph may use by then.
+    a different graph may use by then.
     """
     cudnn, matmul, deterministic = torch.backends.cudnn, torch.backends.cuda.matmul, torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory

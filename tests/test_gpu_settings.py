@@ -18,7 +18,7 @@ torch.cuda.get_device_name = lambda device: "a GPU"
 torch._C._cuda_setDevice = lambda index: None
 torch.cuda._check_stray_context = lambda index: None
 """
-# In this order: without the fixture each test would break the next one.
+# The order matters: without the fixture each test would break the next one.
 TESTS = """
 import gc, warnings, weakref
 import pytest, torch

@@ -1,4 +1,4 @@
-"""Rules of the code base that can be read off its files."""
+"""Rules of the code base that can be checked in its files."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "daso").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
-# A folder or loose module imports only from the layers above its own in this list, and none from its own layer.
+# A folder or loose module imports only from earlier layers in this list; modules of the first may import each other.
 LAYERS = [
     {"errors", "draw", "records", "paths", "machine"},
     {"ops", "data", "models"},
@@ -33,13 +33,13 @@ LONG = {
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 # Packages that may be missing on a machine that trains.
 ABSENT = {"ruamel", "jsonschema", "snakemake", "dvc", "safetensors"}
-PHRASES = (  # of a private dialect; CONTRIBUTING, section Words, has plain forms
+PHRASES = (  # banned phrases; the section Words of CONTRIBUTING lists replacements
     *("that is none", "is none of these", "that of no file", "it is no file", "no telling", "Twice is not at all"),
     *("asks the device", "answers at test time", "wants an image", "can be told", "have their way", "keeps still"),
     *("is there twice", "way to a split", "spent state", "last state", "resume state", "who reads"),
     *("how far they are", "to mend", "mend it", "makes the same bytes", "takes the turn", "has the turn", "as ever "),
 )
-NAMES = {  # of public functions, classes, methods and constants
+NAMES = {  # banned names of public functions, classes, methods and constants
     *(
         "found",
         "told",
@@ -110,7 +110,7 @@ def test_learners_and_addons_do_not_import_each_other():
 
 
 def test_files_are_short():
-    """At most 300 lines, also in tools and tests; no file may join those of `LONG`, which are to be cut."""
+    """At most 300 lines, also in tools and tests; no file may be added to `LONG`; its files still have to be split."""
     files = [*SOURCES, *TOOLS, *sorted((ROOT / "tests").rglob("*.py"))]
     long = {path.relative_to(ROOT).as_posix() for path in files if len(path.read_text().splitlines()) > 300}
     assert long <= LONG
@@ -130,7 +130,7 @@ def test_functions_are_short():
 
 
 def test_readme_lines_are_short():
-    """Except in tables and commands, which cannot be broken."""
+    """Tables and commands are exempt, as they cannot be broken."""
     prose = re.sub(r"^```.*?^```$", "", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
     assert not [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")]
 
@@ -149,7 +149,7 @@ def test_every_fidelity_tag_has_a_row_in_the_ledger():
 
 
 def test_no_banned_phrase_is_used():
-    """In code, messages, params and documents; a phrase may be broken over two lines."""
+    """Code, messages, params and documents are searched; a phrase may be broken over two lines."""
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     prose = [name for name in files if name.endswith((".py", ".smk", ".md", ".yaml", ".sh", ".j2", "file", ".toml"))]
     exempt = {"tests/test_house.py", "CONTRIBUTING.md", "CHANGELOG.md"}

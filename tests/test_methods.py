@@ -22,7 +22,7 @@ from daso.engine.round_robin import advance_together
 from daso.engine.train import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
-from tests.covering import chooses, covering
+from tests.covering import changes_text_or_disables, covering
 from tests.engine.world import batches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,7 +84,7 @@ def upstream(config: dict, names: torch.Tensor) -> Upstream:
 
 
 METHODS = sorted(PARAMS.methods)
-RECIPES = [name for name in METHODS if chooses(PARAMS.methods, name)]
+RECIPES = [name for name in METHODS if changes_text_or_disables(PARAMS.methods, name)]
 # A processor without bfloat16 emulates it slowly, so only one recipe, with a teacher and queues, is tested there.
 NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 IN_BF16 = RECIPES if NATIVE else ["fixmatch_daso"]
@@ -245,7 +245,7 @@ def test_compilation_gives_a_fixed_number_of_graphs_and_the_bits_of_eager(recipe
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 def test_resumed_run_equals_whole_run_on_a_gpu(recipe, mode, tmp_path):
-    """Also, no step synchronizes host and device."""
+    """No step synchronizes host and device either."""
     device = torch.device("cuda")
     whole, first, second = (trainer(recipe, device=device, mode=mode) for _ in range(3))
     whole.advance(6)

@@ -1,4 +1,4 @@
-"""Debiasing of saved logits: numbers worked out independently, files, and a classifier that is really biased."""
+"""Debiasing of saved logits: numbers computed independently, files, and a biased trained classifier."""
 
 import json
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_debias_command_writes_probabilities_and_analysis(tmp_path, capsys):
     assert probs.argmax(1).tolist() == [0, 0, 2, 2, 2, 1]
     assert json.loads((tmp_path / "out/analysis.json").read_text())["after"]["accuracy"] == 0.8333
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "6 images, 3 with another predicted class"
+    assert lines[0] == "6 images, 3 with a different predicted class"
     assert lines[-2].split() == ["accuracy", "0.500", "0.833"]
 
 
@@ -140,7 +140,7 @@ def test_invalid_options_are_refused(options, message):
 
 @pytest.mark.slow
 def test_debiasing_a_classifier_of_a_long_tail_lowers_bias_and_raises_balanced_accuracy(tmp_path, monkeypatch):
-    """Train on 20 down to 1 labels a class, test on 50 images of each: the recall of the rare classes rises."""
+    """Train on 20 down to 1 labels per class, test on 50 images per class: the recall of the rare classes rises."""
     params = load()
     monkeypatch.chdir(tmp_path)
     run = parse_run(params, "digits/n20-m80-l20-u10r/smoke/supervised/s0")

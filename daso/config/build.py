@@ -26,7 +26,7 @@ class Upstream(NamedTuple):
 
     encoder: Mapping[str, Tensor] | None = None  # state dict of a network
     options: Mapping[str, Any] = {}  # "component.option" -> value
-    digests: Mapping[str, str] = {}  # of the files, by part of the plan
+    digests: Mapping[str, str] = {}  # digest of each loaded file, by part of the plan
 
 
 NO_UPSTREAM = Upstream()
@@ -80,7 +80,7 @@ def build(
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a component's options together with those that come from upstream runs."""
+    """Return a component's options, including the options that come from upstream runs."""
     prefix = f"{options['name']}."
     return {**options, **{key.removeprefix(prefix): value for key, value in upstream.items() if key.startswith(prefix)}}
 

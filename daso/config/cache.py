@@ -17,13 +17,13 @@ from daso.errors import DataError
 
 Result = TypeVar("Result")
 FOLDER = Path(".snakemake/daso")
-MAX_BYTES = 2**20  # of a file that a result depends on
+MAX_BYTES = 2**20  # largest file that a result may depend on
 
 
 def cached(
     project: Path, name: str, files: Callable[[], Iterable[Path]], make: Callable[[], Result], also: str = ""
 ) -> Result:
-    """Return the result of `make`, read from `<project>/.snakemake/daso/<name>.json` if no file has changed since.
+    """Return the result of `make`, read from `<project>/.snakemake/daso/<name>.json` if no file has changed.
 
     The result depends only on the contents of `files`, the Python version and `also`. It is cached only in a working
     copy (a folder with a Snakefile), if JSON represents it without loss, and if no file changed while it was made.

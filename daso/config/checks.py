@@ -1,4 +1,4 @@
-"""Check what a schema cannot: names that must exist, options of components, and values that depend on each other."""
+"""Check what a schema cannot express: names that must exist, options of components, values that depend on others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from daso.config.signature import Option, constructor_errors, options
 from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError
 
-# Labeled images of the smallest class in the train part, including the holdout: the limit of a setting.
+# Size of the smallest labeled class of each source, including the holdout; no setting may draw more images of a class.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
 UNLABELED = ("stl10",)  # sources that have images without labels
 
@@ -113,7 +113,7 @@ def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
 
 
 def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
-    """Yield the errors of a method but for its plan; `known` lists every <dataset>/<setting>, None if unknown."""
+    """Yield the errors of a method except in its plan; `known` lists every <dataset>/<setting>, None if unknown."""
     for kind, part in components(tree):
         yield from _component_errors(file, kind, part) if kind != "plan" else ()
     names = [part["name"] for _, part in components(tree)]
@@ -127,7 +127,7 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
 
 
 def _ablation_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
-    """Yield the errors that an ablation adds to those of its base."""
+    """Yield the errors of an ablation that its base does not have."""
     names = [part["name"] for _, part in components(tree)]
     errors = [line for key, value in tree["change"].items() for line in _change_errors(key, value, names)]
     yield from (f"{file}: change: {line}" for line in errors)
@@ -171,7 +171,7 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
 
 
 def _suite_run_errors(params: Params) -> Iterator[str]:
-    """Yield the errors of the suites' runs, which appear only once protocols and `where` have changed options."""
+    """Yield the errors of the suites' runs that appear only after protocols and `where` have changed options."""
     seedless = dict.fromkeys(run._replace(seed=0) for suite in params.suites for run in runs(params, suite))
     for last in seedless:
         try:
@@ -229,7 +229,7 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     own, where = given_options(part), f"{kind} '{name}'"
     errors = [line for key, value in own.items() for line in _option_errors(where, key, value, allowed)]
     errors += (
-        f"{where}: missing option '{key}'; set it to {option.kind}"
+        f"{where}: missing option '{key}'; set it to {option.type}"
         for key, option in allowed.items()
         if option.required and key not in own
     )
@@ -241,8 +241,8 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
 def _option_errors(where: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
     if key not in allowed:
         yield f"{where}: unknown option '{key}'{did_you_mean(key, allowed)}"
-    elif not allowed[key].kind.accepts(value):
-        yield f"{where}: {key}: expected {allowed[key].kind}, got {format_value(value)}"
+    elif not allowed[key].type.accepts(value):
+        yield f"{where}: {key}: expected {allowed[key].type}, got {format_value(value)}"
 
 
 OPTIMIZER_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor", "anneal")

@@ -1,7 +1,8 @@
 """Compute the digest of a stage's code: all modules that it can import, without comments and docstrings.
 
-Both are read from source text, without importing it. The closure follows every `import` of a `daso.*` module, also
-inside functions, and the `__init__` of every parent package. It ignores `if TYPE_CHECKING:` and names in strings.
+Imports and code are read from source text; nothing is imported. The closure follows every `import` of a `daso.*`
+module, also inside functions, and the `__init__` of every parent package. It ignores `if TYPE_CHECKING:` and names in
+strings.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TRAIN = (
     "daso.engine.environment",
     "daso.engine.results",
 )
-# The registry names all components. Those that a run uses are added to its key one by one, the others must not be.
+# The registry names all components. Only those that a run uses may enter its key; `Keys.modules` adds them one by one.
 SKIPPED = frozenset({"daso.config.registry"})
 # Modules that cannot change a result of training: messages, paths, counts of cores and GPUs, clocks, checks that raise.
 RESULT_NEUTRAL = frozenset(
@@ -71,7 +72,7 @@ def closure(entries: Iterable[str], root: Path = ROOT) -> tuple[str, ...]:
 
 def imports_of(module: str, root: Path = ROOT) -> tuple[str, ...]:
     """Return the names that a module imports from the package: modules, and attributes of modules."""
-    return tuple(_facts(module, root)["imports"]) if module_file(module, root) else ()
+    return tuple(_digest_and_imports(module, root)["imports"]) if module_file(module, root) else ()
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
@@ -98,34 +99,36 @@ def _executed_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 def code_digest(modules: Iterable[str], root: Path = ROOT) -> str:
     """Return one digest of the names and the stripped source of all modules."""
-    lines = (f"{module} {_facts(module, root)['digest']}" for module in sorted(modules))
+    lines = (f"{module} {_digest_and_imports(module, root)['digest']}" for module in sorted(modules))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @cache
-def _facts(module: str, root: Path) -> dict[str, Any]:
-    """Return the digest of a module's stripped source and its imports, from the cache of a working copy if possible."""
+def _digest_and_imports(module: str, root: Path) -> dict[str, Any]:
+    """Return the digest of a module's stripped source and its imports, read from a working copy's cache if possible."""
     path = module_file(module, root)
     if path is None:
         raise ParamsError(f"{root}: missing module {module}; restore it or correct its name")
-    return _cached_facts(root).get(path.relative_to(root).as_posix()) or _read_facts(path, root)
+    return _cached_digests_and_imports(root).get(path.relative_to(root).as_posix()) or _read_digest_and_imports(
+        path, root
+    )
 
 
 @cache
-def _cached_facts(root: Path) -> dict[str, dict[str, Any]]:
-    """Return the facts of every module of a working copy that parses, by file."""
+def _cached_digests_and_imports(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the digest and imports of every module of a working copy that can be parsed, by file."""
     if not (root / "Snakefile").is_file():
         return {}
-    return cached(root, "code", lambda: source_files(root), lambda: dict(_all_facts(root)))
+    return cached(root, "code", lambda: source_files(root), lambda: dict(_read_all_digests_and_imports(root)))
 
 
-def _all_facts(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_all_digests_and_imports(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in source_files(root):
         with suppress(SyntaxError, UnicodeDecodeError, tokenize.TokenError):
-            yield path.relative_to(root).as_posix(), _read_facts(path, root)
+            yield path.relative_to(root).as_posix(), _read_digest_and_imports(path, root)
 
 
-def _read_facts(path: Path, root: Path) -> dict[str, Any]:
+def _read_digest_and_imports(path: Path, root: Path) -> dict[str, Any]:
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source, filename=str(path))
     package = ".".join(path.relative_to(root).parent.parts)
@@ -136,7 +139,7 @@ def _read_facts(path: Path, root: Path) -> dict[str, Any]:
 def strip_source(source: str) -> str:
     """Remove comments, docstrings, blank lines and trailing blanks, except inside multi-line strings.
 
-    They are cut out by their positions, so that every version of Python returns the same text.
+    They are removed by position, so that every version of Python returns the same text.
     """
     lines = source.split("\n")
     comments, inside = _scan(source)
@@ -182,7 +185,7 @@ def _docstrings(source: str) -> Iterator[tuple[int, int, int, int]]:
 def check_code(config: Mapping[str, Any]) -> None:
     """Raise DasoError if the present code differs from the code that a run's key was made with.
 
-    Code may change between the planning of a run and its start, hours later in a queue or on another machine.
+    Code may change between the planning of a run and its start, hours later in a queue or on a different machine.
     """
     modules = (spec.partition(":")[0] for spec in specs_of(config))
     present = code_digest(closure([*TRAIN, *modules]))

@@ -1,4 +1,4 @@
-"""Check that the components of a method are compatible, both built ones and ones known only from their source."""
+"""Check that the components of a method are compatible, whether they are built or only parsed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ def incompatibilities(
 ) -> Iterator[str]:
     """Yield an error for each missing output, each role that two add-ons adjust, and an unsuitable unlabeled ratio.
 
-    `learner` is the name of its class, `makes` the keys of `step.out` that it produces, `views` its views of unlabeled
-    images. Each add-on is the name of its class, the keys of `step.out` that it reads, and the roles that it adjusts.
+    `learner` is the name of its class, `provides` the keys of `step.out` that it produces, `views` its views of
+    unlabeled images. Each add-on is the name of its class, the keys of `step.out` that it reads, and the roles that it
+    adjusts.
     """
     adjusted: dict[str, str] = {}
     for addon, needs, adjusts in addons:
-        if missing := needs - {"key", *provides}:
+        if missing := needs - {"labeled_teacher", *provides}:
             yield (
                 f"add-on '{addon}' reads {', '.join(sorted(missing))}, which learner '{learner}' does not produce; "
-                "choose another learner"
+                "choose a different learner"
             )
         for role in sorted(adjusts & adjusted.keys()):
             yield f"add-ons '{adjusted[role]}' and '{addon}' both adjust the logits of role '{role}'; remove one"
@@ -38,6 +39,6 @@ def incompatibilities(
 def no_unlabeled(method: str) -> str:
     """Return the error for a method that requires unlabeled images in a setting that has none."""
     return (
-        f"no unlabeled images, which method '{method}' requires; set another number of images in the setting, or use a "
+        f"no unlabeled images, which method '{method}' requires; change the number of images in the setting, or use a "
         "method with unlabeled_ratio: 0, such as supervised"
     )

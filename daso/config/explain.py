@@ -1,4 +1,4 @@
-"""Print a method as it will be run: every option with its value and the file that sets it."""
+"""Print the options of a method as a run uses them: each with its value and the file that sets it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daso.config.feasibility import given_options, reasons_infeasible, unknown_c
 from daso.config.paper_names import paper_methods, paper_name, same_method
 from daso.config.params import Params, Tree, components, did_you_mean
 from daso.config.registry import KINDS
-from daso.config.resolve import Run, Source, TracedMethod, resolve, setting_config, stages_of, trace_options
+from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, stages_of, trace_options
 from daso.config.signature import ROOT, defaults, module_file, options, summary
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.errors import ParamsError
@@ -28,7 +28,8 @@ Row = tuple[str, ...]
 def find_method(params: Params, name: str) -> str:
     """Return the name of a method given by its file name or the paper's name, `fixmatch+la+daso`, add-ons in any order.
 
-    A plus that ends a name, as in `crest+`, belongs to it. Raises ParamsError if no method or several have the name.
+    A plus at the end of a name belongs to the name, as in `crest+`. Raises ParamsError if no method or several have the
+    name.
     """
     if name in params.methods:
         return name
@@ -75,15 +76,15 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     base = params.file("method", tree.get("of", method))
     rows: list[Row] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
     for kind, part in components(traced.method):
-        rows += _component_rows(kind, part, traced.sources, Source(base))
-    rows += _protocol_rows(params, traced, protocol, Source(base))
+        rows += _component_rows(kind, part, traced.sources, OptionSource(base))
+    rows += _protocol_rows(params, traced, protocol, OptionSource(base))
     rows += _stage_rows(traced, params.protocols[protocol]["steps"])
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
     rows += [("",), (f"differences from the paper ({FIDELITY}): {', '.join(_fidelity_tags(traced.method)) or 'none'}",)]
     return align_columns(rows)
 
 
-def _component_rows(kind: str, part: Tree, sources: Mapping[str, Source], default: Source) -> Iterator[Row]:
+def _component_rows(kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource) -> Iterator[Row]:
     """Yield a line for a component and one for each option, in the order of its constructor.
 
     `default` is the source of options that `sources` lacks.
@@ -103,9 +104,9 @@ def _component_rows(kind: str, part: Tree, sources: Mapping[str, Source], defaul
             yield key, format_value(rest[option]), f"{module}, default"
 
 
-def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: Source) -> Iterator[Row]:
-    """Yield a line for each option of the protocol; `method` is the source of those that the method sets."""
-    tree, source = params.protocols[protocol], Source(params.file("protocol", protocol))
+def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: OptionSource) -> Iterator[Row]:
+    """Yield a line for each option of the protocol; `method` is the source of the options that the method sets."""
+    tree, source = params.protocols[protocol], OptionSource(params.file("protocol", protocol))
     yield from _component_rows("network", tree["network"], {}, source)
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
     ratio = traced.method["unlabeled_ratio"]
@@ -133,7 +134,7 @@ def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[Row]:
             yield f"{result} from", upstream.of, "its run in the same setting is trained first"
 
 
-def _row(key: str, value: object, source: Source) -> Row:
+def _row(key: str, value: object, source: OptionSource) -> Row:
     """Return an option, its value, the source of the value and the comment beside it."""
     path = (*source.block, key) if source.block else tuple(key.split("."))
     return key, format_value(value), str(source) + _comments(source.file).get(path, "")
@@ -157,7 +158,7 @@ def _where_rows(params: Params, method: str) -> Iterator[Row]:
     tree = params.methods[method]
     file, fixed = params.file("method", tree.get("of", method)), tree.get("change", {})
     rows = [
-        _row(key, value, Source(file, ("where", pattern)))
+        _row(key, value, OptionSource(file, ("where", pattern)))
         for pattern, changes in tree.get("where", {}).items()
         for key, value in changes.items()
         if key not in fixed
@@ -168,7 +169,7 @@ def _where_rows(params: Params, method: str) -> Iterator[Row]:
 
 
 def _fidelity_tags(method: Tree) -> list[str]:
-    """Return the differences from the paper that are marked in the code of the components and of what they import."""
+    """Return the differences from the paper that are marked in the code of the components and of their imports."""
     entries = [KINDS[kind][part["name"]].partition(":")[0] for kind, part in components(method)]
     files = (
         module_file(name)
@@ -194,7 +195,7 @@ def _parse_comments(text: str) -> dict[Row, str]:
     def walk(node: Any, path: Row) -> None:
         mapping = isinstance(node, CommentedMap)
         for key, value in node.items() if mapping else enumerate(node):
-            tokens = node.ca.items.get(key, [])[2 if mapping else 0 :][:1]  # the one on the line of the value
+            tokens = node.ca.items.get(key, [])[2 if mapping else 0 :][:1]  # the comment on the line of the value
             component = isinstance(value, CommentedMap) and "name" in value
             inner = (value["name"],) if component else (*path, str(key))
             for comment in (str(token.value) for token in tokens if token):
@@ -212,7 +213,7 @@ def format_value(value: object) -> str:
 
 
 def align_columns(rows: Sequence[Row]) -> str:
-    """Format rows of cells as lines with aligned columns; the only cell of a row may have any width."""
+    """Format rows of cells as lines with aligned columns; a row of one cell may have any width."""
     widths: dict[int, int] = {}
     for row in rows:
         widths |= {i: max(len(cell), widths.get(i, 0)) for i, cell in enumerate(row[:-1])}

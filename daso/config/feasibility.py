@@ -1,4 +1,4 @@
-"""Check before there is any data that a run can be trained: its class sizes, and components that allow them.
+"""Check, before any data exist, that a run is feasible: its class sizes and the requirements of its components.
 
 Only params/ and source text are read, so that a run that cannot be trained never enters a workflow.
 """
@@ -99,7 +99,7 @@ def _incompatibilities(method: Tree) -> Iterator[str]:
 
 
 def _known_attribute(addon: Tree, name: str) -> frozenset[str]:
-    """Return an attribute of an add-on, empty if only the built object has it; `build` checks that one."""
+    """Return an attribute of an add-on; empty if only the built object has it, which `build` checks."""
     try:
         return cast(frozenset[str], attribute(ADDONS[addon["name"]], name, given_options(addon), default=frozenset()))
     except ParamsError:

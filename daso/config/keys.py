@@ -36,7 +36,7 @@ ENTRIES = {
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
 REPORT_FILES = ("reports/templates", "reports/paper")
 ARCHIVE = "reports/measured"
-PLANS = "journal/plans"  # expected cost of the runs of each suite
+PLANS = "journal/plans"  # forecast cost of the runs of each suite
 # Options of an image folder that change no image.
 LOCATION_OPTIONS = ("path", "override", "skip_unreadable")
 # Options of a protocol that change no result.
@@ -106,7 +106,7 @@ class Keys:
         return self._key("evaluate", [], self.train(run))
 
     def report(self, suite: str) -> str:
-        """Return the key of a suite's report: tables, texts, templates, archived runs, expected cost and metrics."""
+        """Return the key of a suite's report: tables, texts, templates, archived runs, forecast cost and metrics."""
         metrics = (self.evaluate(run) for run in runs(self.params, suite))
         plan = self.params.root.parent / PLANS / f"{suite}.json"
         planned = hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else ""
@@ -137,7 +137,7 @@ class Keys:
         return (self._listings[dataset],)
 
     def _revalidated(self, run: Run, key: str) -> str:
-        """Return the key of results of earlier code that were revalidated for `key`, else `key`."""
+        """Return the key of the run's results if these, from earlier code, were revalidated for `key`; else `key`."""
         root = self.params.root.parent
         return journal.revalidated_key(root / journal.entry_path(run.id), root / "runs" / run.id / "train.json", key)
 

@@ -26,7 +26,7 @@ def same_method(one: str, other: str) -> bool:
 
 
 def _split_name(name: str) -> list[str]:
-    """Split a name at its pluses; a plus before another one or at the end belongs to its part, as in `crest+`."""
+    """Split a name at its pluses; a plus at the end or before a second plus belongs to its part, as in `crest+`."""
     parts: list[str] = []
     for part in name.lower().replace(" ", "").split("+"):
         if part or not parts:

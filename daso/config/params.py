@@ -21,9 +21,9 @@ from daso.errors import ParamsError
 
 SCHEMAS = ROOT / "workflow" / "schemas"
 KINDS = ("dataset", "protocol", "method", "suite")
-MAX_BYTES = 2**18  # of a file
-MAX_VALUES = 10_000  # of a file with its aliases expanded
-MAX_DEPTH = 20  # nested levels of a file
+MAX_BYTES = 2**18  # largest file of params/
+MAX_VALUES = 10_000  # values of one file, with aliases expanded
+MAX_DEPTH = 20  # nested levels of one file
 NUMBER_LIMIT = 2**53  # every reader of JSON and YAML represents smaller integers exactly
 NAME = re.compile(r"[a-z0-9_-]+")
 Tree = dict[str, Any]
@@ -175,7 +175,7 @@ def _read_tree(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tr
         AttributeError,
         LookupError,
         AssertionError,
-    ) as error:  # by some tags and numbers
+    ) as error:  # raised by some tags and numbers
         messages = [f"invalid YAML: {' '.join(str(error).split()) or type(error).__name__}"]
     if messages:
         errors += (f"{path}: {message}" for message in messages)
@@ -240,7 +240,7 @@ def _error_lines(error: Any) -> Iterator[str]:
             yield f"{key}unknown key '{word}'{did_you_mean(word, known)}"
     elif error.validator == "required":
         for word in (word for word in error.validator_value if word not in error.instance):
-            if error.message.startswith(f"'{word}'"):  # jsonschema reports each missing key by itself
+            if error.message.startswith(f"'{word}'"):  # jsonschema reports each missing key separately
                 yield f"{key}missing key '{word}'; add it"
     else:
         yield key + _message(error)

@@ -22,7 +22,7 @@ class Run(NamedTuple):
     dataset: str
     setting: str
     protocol: str
-    method: str  # name of its file, plus `.<stage>` for all but the last stage of a plan
+    method: str  # name of the method's file, plus `.<stage>` for all but the last stage of a plan
     seed: int
 
     @property
@@ -86,7 +86,7 @@ def runs(params: Params, suite: str) -> list[Run]:
 
 
 def upstream_runs(params: Params, run: Run) -> list[Run]:
-    """Return the runs that a run depends on: an earlier stage of its plan, or a run of another method."""
+    """Return the runs that a run depends on: an earlier stage of its plan, or a run of a different method."""
     plan = resolve(params, run)["plan"]
     return [parse_run(params, part["of"]) for part in plan.values() if isinstance(part, dict) and "of" in part]
 
@@ -100,7 +100,7 @@ def with_upstream(params: Params, selected: Iterable[Run], dependents: Sequence[
     for run in selected:
         if run in dependents:
             raise ParamsError(
-                f"{run.id}: depends on itself through {dependents[-1].id}; name another method in its plan"
+                f"{run.id}: depends on itself through {dependents[-1].id}; name a different method in its plan"
             )
         if run not in ordered:
             ordered |= dict.fromkeys([*with_upstream(params, upstream_runs(params, run), (*dependents, run)), run])
@@ -132,7 +132,7 @@ def data_config(params: Params, dataset: str) -> Tree:
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
-    """Return the configuration of a split; a setting's own holdout replaces that of the dataset."""
+    """Return the configuration of a split; a setting's own holdout replaces the dataset's."""
     tree, own = params.datasets[dataset], setting_config(params, dataset, setting)
     common = {key: tree[key] for key in ("num_classes", "holdout", "class_order")}
     common["holdout"] = own.pop("holdout", common["holdout"])
@@ -172,8 +172,8 @@ def resolve(params: Params, run: Run) -> Tree:
     }
 
 
-class Source(NamedTuple):
-    """Source of a value: a file, and the block in it, such as ("where", "digits/*") or ("overrides",)."""
+class OptionSource(NamedTuple):
+    """Source of an option's value: a file, and the block in it, such as ("where", "digits/*") or ("overrides",)."""
 
     file: str
     block: tuple[str, ...] = ()
@@ -188,7 +188,7 @@ class TracedMethod(NamedTuple):
     method: Tree
     optimizer: Tree
     stage: Stage
-    sources: dict[str, Source]
+    sources: dict[str, OptionSource]
 
 
 def trace_options(params: Params, run: Run) -> TracedMethod:
@@ -198,7 +198,7 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     entries that match `<dataset>/<setting>`, in order; the protocol's overrides; the `change` of an ablation, which
     thereby holds in every setting and protocol; the changes of the plan for this stage. A protocol's unlabeled ratio
     applies to every method that uses unlabeled images.
-    Raises ParamsError if the plan has no such stage, or cannot divide the steps.
+    Raises ParamsError if the plan lacks this stage, or the steps cannot be divided among its stages.
     """
     protocol, method = params.protocols[run.protocol], copy_tree(params.methods[run.recipe])
     method.setdefault("addons", [])
@@ -206,21 +206,21 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
         method["unlabeled_ratio"] = protocol.get("unlabeled_ratio", method["unlabeled_ratio"])
     own = method.get("optimizer", {})
     optimizer = {**protocol["optimizer"], **own}
-    method_source = Source(params.file("method", method.get("of", run.recipe)))
-    protocol_source = Source(params.file("protocol", run.protocol))
+    method_source = OptionSource(params.file("method", method.get("of", run.recipe)))
+    protocol_source = OptionSource(params.file("protocol", run.protocol))
     sources = {f"optimizer.{key}": method_source if key in own else protocol_source for key in optimizer}
     sources |= {f"{part['name']}.{key}": method_source for _, part in components(method) for key in part}
 
-    def apply(changes: Mapping[str, Any], source: Source) -> None:
+    def apply(changes: Mapping[str, Any], source: OptionSource) -> None:
         sources.update({key: source for key, value in changes.items() if set_option(key, value, method, optimizer)})
 
     for pattern, changes in method.get("where", {}).items():
         if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
-            apply(changes, Source(method_source.file, ("where", pattern)))
-    apply(protocol.get("overrides", {}), Source(protocol_source.file, ("overrides",)))
-    apply(method.get("change", {}), Source(params.file("method", run.recipe), ("change",)))
+            apply(changes, OptionSource(method_source.file, ("where", pattern)))
+    apply(protocol.get("overrides", {}), OptionSource(protocol_source.file, ("overrides",)))
+    apply(method.get("change", {}), OptionSource(params.file("method", run.recipe), ("change",)))
     stage = _find_stage(run, method, protocol["steps"])
-    apply(stage.changes, Source(method_source.file, ("plan",)))
+    apply(stage.changes, OptionSource(method_source.file, ("plan",)))
     return TracedMethod(method, optimizer, stage, sources)
 
 
@@ -284,7 +284,7 @@ def _plan_config(run: Run, stage: Stage) -> Tree:
 
 
 def _draw_seed(run: Run) -> int:
-    """Return the seed of networks, batches and views: the run's seed, or another one for each earlier stage."""
+    """Return the seed of networks, batches and views: the run's seed, or a different one for each earlier stage."""
     if not run.stage:
         return run.seed
     return int.from_bytes(hashlib.sha256(f"{run.seed}/{run.stage}".encode()).digest()[:4], "little")

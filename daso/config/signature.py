@@ -23,14 +23,14 @@ ALLOWED_CALLS = {
 }
 
 
-class Kind(NamedTuple):
-    """Kind of values of an option: a scalar, one of fixed values, a sequence, or a union of kinds."""
+class OptionType(NamedTuple):
+    """Type of an option's values: a scalar, one of fixed values, a sequence, or a union of types."""
 
     name: str  # int | float | bool | str | none | literal | sequence | union
-    parts: tuple[Any, ...] = ()  # values of a literal, kind of a sequence's items, kinds of a union
+    parts: tuple[Any, ...] = ()  # values of a literal, type of a sequence's items, types of a union
 
     def accepts(self, value: object) -> bool:
-        """Return True if a value from YAML is allowed; an int is allowed as a float, a bool is no number."""
+        """Return True if a value from YAML is allowed; an int is accepted as a float, a bool is not."""
         match self.name:
             case "none":
                 return value is None
@@ -62,7 +62,7 @@ class Kind(NamedTuple):
 class Option(NamedTuple):
     """One keyword-only argument."""
 
-    kind: Kind
+    type: OptionType
     required: bool
 
 
@@ -103,10 +103,11 @@ def constructor_errors(
 ) -> list[tuple[str, set[str]]]:
     """Return the errors that the constructor of "module:Class" would raise for these options, without calling it.
 
-    These are the messages of every `if <test>: raise ParamsError(<message>)` in it that reads only options and
-    `env.<field>`: a bound is written once, in the constructor, and checked here before anything is imported or run.
+    They are the messages of every `if <test>: raise ParamsError(<message>)` in the constructor that reads only options
+    and `env.<field>`. A bound is written once, in the constructor, and checked here before anything is imported or run.
     `env` has the known fields of `records.Env`; tests that read other fields are left to the constructor. The options
-    must exist and have the right kinds. Each message comes with the names that it reads, a field as "env.<field>".
+    must exist and have values of the right type. Each message comes with the names that it reads, a field as
+    "env.<field>".
     """
     values = {**defaults(spec, root), **given}
     scope = {**values, "env": SimpleNamespace(**(env or {}))}
@@ -120,7 +121,7 @@ def attribute(
 ) -> object:
     """Return the attribute `name` of "module:Class" with these options, `default` if the source does not set it.
 
-    It is set by the constructor as `self.name`, or by the class or its bases in the same module. Raises ParamsError if
+    The constructor sets it as `self.name`, or the class or its bases in the same module set it. Raises ParamsError if
     the value cannot be determined without running the code.
     """
     values = {**defaults(spec, root), **given}
@@ -230,22 +231,22 @@ def _class_and_bases(tree: ast.Module, name: str) -> Iterator[ast.ClassDef]:
             queue += [base.id for base in node.bases if isinstance(base, ast.Name)]
 
 
-def _parse_annotation(node: ast.expr | None, tree: ast.Module, where: str) -> Kind:
+def _parse_annotation(node: ast.expr | None, tree: ast.Module, where: str) -> OptionType:
     match node:
         case ast.Constant(value=None):
-            return Kind("none")
+            return OptionType("none")
         case ast.Constant(value=str(text)):
             return _parse_annotation(ast.parse(text, mode="eval").body, tree, where)
         case ast.Name(id="int" | "float" | "bool" | "str" as name):
-            return Kind(name)
+            return OptionType(name)
         case ast.Name(id=name):
             return _parse_annotation(_resolve_alias(name, tree, where), tree, where)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return Kind("union", (_parse_annotation(left, tree, where), _parse_annotation(right, tree, where)))
+            return OptionType("union", (_parse_annotation(left, tree, where), _parse_annotation(right, tree, where)))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
-            return Kind("literal", tuple(ast.literal_eval(item) for item in _items(inner)))
+            return OptionType("literal", tuple(ast.literal_eval(item) for item in _items(inner)))
         case ast.Subscript(value=ast.Name(id="list" | "tuple" | "Sequence"), slice=inner):
-            return Kind("sequence", (_parse_annotation(_items(inner)[0], tree, where),))
+            return OptionType("sequence", (_parse_annotation(_items(inner)[0], tree, where),))
     raise ParamsError(f"{where}: unknown annotation; use int, float, bool, str, Literal, list or a union of them")
 
 
@@ -254,7 +255,7 @@ def _items(node: ast.expr) -> list[ast.expr]:
 
 
 def _resolve_alias(name: str, tree: ast.Module, where: str) -> ast.expr:
-    """Return the annotation that the module names `name`, as in `Blend = Literal[...] | float`."""
+    """Return the annotation with the alias `name` in a module, as in `Blend = Literal[...] | float`."""
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:

@@ -1,1 +1,1 @@
-"""Training loop around a method: batches, steps, evaluation, checkpoints, results."""
+"""Training loop for all methods: batches, steps, evaluation, checkpoints, results."""

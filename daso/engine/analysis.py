@@ -1,6 +1,6 @@
-"""Analyse the pseudo-labels of a finished run by its saved counts and features; needs numpy alone.
+"""Analyse the pseudo-labels of a finished run by its saved counts and features; only numpy is used.
 
-The analyses of Oh et al. 2022 (section 1, figure 2) and Wang et al. 2022 (section 3), for every method.
+The analyses follow Oh et al. 2022 (section 1, figure 2) and Wang et al. 2022 (section 3), for every method.
 """
 
 from __future__ import annotations
@@ -13,14 +13,22 @@ from numpy.typing import NDArray
 
 from daso.data.run_files import FinishedRun
 from daso.errors import DataError
-from daso.ops.bias import concentration, divergence, evenness, extremes, imbalance, neighbours, similarity
+from daso.ops.bias import (
+    concentration,
+    divergence,
+    evenness,
+    imbalance,
+    most_and_least_predicted,
+    neighbours,
+    similarity,
+)
 from daso.ops.confusion import IntArray, groups, precision, recall
 from daso.ops.tsne import tsne
 from daso.paths import rebuild_hint
 
-MAX_POINTS = 20  # of a curve over training
+MAX_POINTS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
-TSNE_IMAGES = 200  # of the t-SNE, which takes a tenth of a second
+TSNE_IMAGES = 200  # images in the t-SNE, which then takes 0.1 s
 MIN_TSNE_IMAGES = 10  # fewer give no t-SNE
 MODEL = "model"  # the final network's predictions on all unlabeled images, beside the pseudo-labels counted in steps
 Arrays = Mapping[str, NDArray[Any]]
@@ -101,13 +109,13 @@ def source_summary(
 def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
     """Compare the most and the least predicted classes with their nearest classes, by cosines of class means (K, D).
 
-    Of counts (K + 1, K), "by" names the order: "truth" is predictions per true image, and "guesses" the number of
-    predictions, where no true class is known.
+    The classes are ordered by the counts (K + 1, K); "by" names the order: "truth", predictions per true image, or
+    "guesses", the number of predictions, if no true class is known.
     """
     cosines, known = similarity(means.astype(np.float64)), counts[:-1]
     result: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
     few = min(EXTREME_CLASSES, max(1, len(known) // 2))  # so that no class is in both groups
-    ends = extremes(_prediction_rank(known) if known.any() else counts.sum(0), few)
+    ends = most_and_least_predicted(_prediction_rank(known) if known.any() else counts.sum(0), few)
     for name, classes in zip(("most", "least"), ends, strict=True):
         nearest, similarities = neighbours(cosines, classes, NEIGHBOURS)
         result[name] = {
@@ -119,12 +127,12 @@ def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
 
 
 def _prediction_rank(counts: IntArray) -> IntArray:
-    """Rank classes (K,) by predictions per true image, ties alike; a class without true images counts as having one."""
+    """Rank classes (K,) by predictions per true image (at least one image is assumed); equal values share a rank."""
     return np.unique(counts.sum(0) / np.maximum(counts.sum(1), 1), return_inverse=True)[1]
 
 
 def _tsne_sample(arrays: Arrays) -> dict[str, Any] | None:
-    """Return the t-SNE of some unlabeled images, with true classes (-1 where unknown) and the final predictions."""
+    """Return the t-SNE of up to 200 unlabeled images, with true classes (-1 if unknown) and the final predictions."""
     features = arrays["sample_features"].astype(np.float64)[:TSNE_IMAGES]
     if len(features) < MIN_TSNE_IMAGES or not np.isfinite(features).all():
         return None

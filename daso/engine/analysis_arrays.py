@@ -19,12 +19,12 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def analysis_arrays(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:
-    """Return arrays by name: those of `window_arrays`, and of the final network and its predictions (M,).
+    """Return arrays by name: `window_arrays`, and arrays of the final network, given its pseudo-labels (M,).
 
-    The predictions are of the unlabeled images. "final_counts" (K + 1, K): rows are true classes, the last row images
-    of unknown class; "class_features" (K, D): mean features, by prediction where a label is unknown; "sample_features"
-    (n, D), "sample_labels" and "sample_guesses" (n,): of a sample that is equal in all runs of a split, in the order
-    drawn, so that its first images are a random sample too.
+    "final_counts" (K + 1, K): rows are true classes, the last row images of unknown class; "class_features" (K, D):
+    mean features of each class, by pseudo-label where the class is unknown; "sample_features" (n, D), "sample_labels"
+    and "sample_guesses" (n,): features, classes and pseudo-labels of a sample of the unlabeled images, equal in all
+    runs of a split and in the order drawn, so that its first images are a random sample too.
     """
     pool, classes = trainer.data.unlabeled, trainer.config["dataset"]["num_classes"]
     labels, features = pool.labels.cpu().numpy(), trainer.embed(pool).numpy()
@@ -44,8 +44,8 @@ def analysis_arrays(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:
 def window_arrays(monitor: Monitor) -> Arrays:
     """Return the counts of a monitor's W windows; an empty dict for a method without pseudo-labels.
 
-    "steps" (W,) of each window; "truth" (W, K), its images of each class; for every kind of pseudo-label
-    "window_<kind>" (W, 2, K), pseudo-labels of each class and how many of them are correct, and "last_<kind>"
+    "steps" (W,) and "truth" (W, K), steps and images of each true class in each window; for every kind of pseudo-label
+    "window_<kind>" (W, 2, K), number of pseudo-labels and of correct ones of each class, and "last_<kind>"
     (K + 1, K) in the form of "final_counts".
     """
     windows, last = monitor.windows, monitor.last

@@ -1,7 +1,7 @@
 """Write and read checkpoints of runs: atomically, with a checksum, and only for the same configuration.
 
-A checkpoint is the zip file that torch writes, with the SHA-256 of everything before it as its comment; torch itself
-compares no checksum.
+A checkpoint is the zip file that torch writes, with the SHA-256 of everything before it as its comment, because
+`torch.load` does not verify the checksums of the zip.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path, key: str, fix: str = RESTART) -> dict[str, Any]:
     """Load a state that `save` wrote for the configuration of this key; raises CheckpointError for any other file.
 
-    A file with a wrong checksum is not unpacked, and only tensors and plain values are: no file can execute code.
+    A file with a wrong checksum is not unpacked, and only tensors and plain values are unpacked: no file can execute
+    code.
     """
     try:
         content = path.read_bytes()

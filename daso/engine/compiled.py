@@ -18,7 +18,7 @@ COMPILED_FUNCTIONS = (
     "addon_losses",
     "commit",
     "pseudo_labels",
-)  # methods of a learner that run after the networks' forward
+)  # methods of a learner that run after the networks' forward pass
 VARIANT_LIMIT = 4096  # compiled variants of one function in a process; the default, 8, suffices for one or two runs
 
 
@@ -48,7 +48,7 @@ class Compiled:
 
 
 def _make_inductor_deterministic() -> None:
-    """Make Inductor choose kernels without timing them, as two processes may choose differently by time."""
+    """Make Inductor choose kernels without timing them: by time, two processes may choose different kernels."""
     os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")  # before Inductor is imported, also in its workers
     import torch._dynamo.config
     import torch._inductor.config

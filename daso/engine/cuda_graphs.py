@@ -19,9 +19,9 @@ from daso.errors import DasoError
 from daso.records import Batch
 
 MODES = ("eager", "compiled", "graph", "compiled_graph")
-WARMUP_STEPS = 3  # before a capture, so that libraries are loaded, workspaces allocated and networks compiled
+WARMUP_STEPS = 3  # steps before a capture, so that libraries are loaded, workspaces allocated and networks compiled
 FREE_STREAMS: dict[torch.device, list[torch.cuda.Stream]] = {}  # capture streams of closed programs
-SAMPLED_STEPS = 8  # whose stages are measured on CUDA
+SAMPLED_STEPS = 8  # steps on CUDA whose stages are measured
 
 
 def choose_mode(name: str, device: torch.device) -> str:
@@ -59,15 +59,15 @@ class Program:
         self.mode = mode  # simpler than the requested one after a failed capture or compilation
         self.uses_graphs, self.compiled = "graph" in mode, compiled
         self.compiled_phases: set[Hashable] = set()
-        self.step_index = torch.zeros(1, dtype=torch.long, device=loader.device)  # of the next step in the chunk
-        self.chunk: Chunk | None = None  # read by steps
+        self.step_index = torch.zeros(1, dtype=torch.long, device=loader.device)  # position of the chunk's next step
+        self.chunk: Chunk | None = None  # chunk that steps read
         self.chunks: Iterator[Chunk] = iter(())
         self.next_chunk: Chunk | None = None
-        self.steps_left = 0  # in the chunk
-        self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}  # by phase
+        self.steps_left = 0  # remaining steps of the chunk
+        self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}  # graph of each phase
         self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None
         self.capture_stream = _new_capture_stream(loader.device) if self.uses_graphs else None
-        self.stages_sampled = loader.device.type == "cpu"  # where the stopwatch needs no samples
+        self.stages_sampled = loader.device.type == "cpu"  # on a CPU the stopwatch measures every stage directly
 
     def begin(self, chunks: Iterator[Chunk]) -> None:
         """Read the batches of all further steps from these chunks."""
@@ -123,7 +123,7 @@ class Program:
         if self.compiled and "compiled" not in mode:
             self.compiled.release()
             self.compiled = None
-            if self.graphs:  # of compiled phases: all phases are captured again, so that all steps run in one mode
+            if self.graphs:  # capture all phases again, so that compiled and eager steps are not mixed
                 self.graphs.clear()
                 self.pool = torch.cuda.graph_pool_handle()
         if "graph" not in mode:
@@ -191,7 +191,7 @@ class Program:
         try:
             with (
                 _garbage_collection_disabled(),
-                torch.cuda.stream(current),  # made current again, as torch.cuda.graph of 2.11 may fail to do so
+                torch.cuda.stream(current),  # restored on exit, which torch.cuda.graph of 2.11 may fail to do
                 torch.cuda.graph(graph, pool=self.pool, stream=self.capture_stream),
             ):
                 self._run_and_advance()
@@ -212,7 +212,7 @@ class Program:
         """Run `work`, then restore all tensors that it wrote; tensors created by it are set to zero."""
         before = {name: tensor.clone() for name, tensor in self.written_tensors().items()}
         try:
-            with _on_stream(self.capture_stream):  # as autograd remembers the stream on which a tensor was first used
+            with _on_stream(self.capture_stream):  # autograd records the stream on which a tensor was first used
                 work()
         finally:
             with torch.no_grad():
@@ -223,7 +223,7 @@ class Program:
 def _new_capture_stream(device: torch.device) -> torch.cuda.Stream:
     """Return a stream on which no other program captures.
 
-    torch has 32 streams of each priority, hands them out in turn, and keeps one cuBLAS workspace per stream. Only
+    torch has 32 streams per priority, assigns them round-robin, and keeps one cuBLAS workspace per stream. Only
     captures use high priority, and streams of closed programs are reused, so no two live graphs share a workspace.
     """
     free = FREE_STREAMS.get(device)
@@ -248,7 +248,7 @@ def _garbage_collection_disabled() -> Iterator[None]:
 
 @contextmanager
 def _on_stream(stream: torch.cuda.Stream | None) -> Iterator[None]:
-    """Use another stream, after all earlier work of the current one and before all later work of it."""
+    """Use a different stream, after all earlier work of the current stream and before its later work."""
     if stream is None:
         yield
         return

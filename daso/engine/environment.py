@@ -1,4 +1,4 @@
-"""Choose device, precision and cuDNN's convolutions; describe the environment of a run, which is no part of its key."""
+"""Choose device, precision and cuDNN's convolutions; describe the environment of a run (not part of its key)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 import torch
 
-from daso.engine.gpus import CUDNN, cudnn_option, devices, driver, fix, integer_variable, supports
+from daso.engine.gpus import CUDNN, cudnn_option, devices, driver, driver_fix_hint, integer_variable, supports
 from daso.errors import DasoError
 from daso.machine import processor
 from daso.models.network import Precision
 
 CPU_HINT = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
-# Errors of CUDA and its libraries that are not torch's OutOfMemoryError, and how torch's error states the free memory.
+# Memory errors of CUDA and its libraries that are not torch's OutOfMemoryError; free memory in torch's error message.
 NO_MEMORY = re.compile(r"CUDA error: out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
 FREE = r"has a total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free"
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
@@ -59,7 +59,7 @@ def _select_gpu(index: int) -> torch.device:
     if not _usable():
         cuda, installed = torch.version.cuda, driver()
         versions = f"torch {torch.__version__} (CUDA {cuda or 'none'}) with driver {installed or 'unknown'}"
-        raise DasoError(f"{gpu}: {versions} cannot use it: {_reason()}; {fix(cuda, installed)}; {CPU_HINT}")
+        raise DasoError(f"{gpu}: {versions} cannot use it: {_reason()}; {driver_fix_hint(cuda, installed)}; {CPU_HINT}")
     if index >= (count := torch.cuda.device_count()):
         wrong = f"device 'cuda:{index}' is not available: torch finds {count} CUDA device{'s' * (count != 1)}"
         raise DasoError(f"{wrong}; correct --device, CUDA_VISIBLE_DEVICES or DASO_GPUS; {CPU_HINT}")
@@ -69,9 +69,9 @@ def _select_gpu(index: int) -> torch.device:
             torch.cuda.set_device(device)
             capability, architectures = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
             name = torch.cuda.get_device_name(device)
-    except RuntimeError as error:  # such as memory that other processes hold, or their exclusive use
+    except RuntimeError as error:  # e.g. other processes hold the memory, or use the GPU exclusively
         reason = f"{gpu}: {str(error).strip().partition(chr(10))[0]}"
-        raise DasoError(f"{reason}; end other processes on this GPU or choose another; {CPU_HINT}") from error
+        raise DasoError(f"{reason}; end other processes on this GPU or choose a different one; {CPU_HINT}") from error
     if torch.version.cuda and not supports(architectures, *capability):
         actual = f"{gpu}: {name} is sm_{capability[0]}{capability[1]}"
         built = f"torch {torch.__version__} is built for {', '.join(architectures)}"
@@ -94,8 +94,8 @@ def _reason() -> str:
     return "it finds no device"
 
 
-def made_with(device: torch.device, precision: Precision, mode: str) -> str:
-    """Describe what the last bits of a run depend on besides its key: libraries, device, threads, precision, mode."""
+def numerics_fingerprint(device: torch.device, precision: Precision, mode: str) -> str:
+    """Describe what the last bits of a run's results depend on besides its key: versions, device, threads, mode."""
     name, cudnn = device.type, ""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -122,8 +122,8 @@ def out_of_memory(error: BaseException) -> str | None:
 def choose_cudnn(option: str | None = None) -> None:
     """Make cuDNN choose deterministic convolutions by a heuristic, or by timing them and keeping the fastest (`tuned`).
 
-    Every process times them again and may choose others, so `tuned` runs need not be bit-identical. The default is
-    DASO_CUDNN. Raises DasoError for an unknown option.
+    Every process times them again and may choose different ones, so `tuned` runs may differ in the last bits. The
+    default is DASO_CUDNN. Raises DasoError for an unknown option.
     """
     torch.backends.cudnn.benchmark = cudnn_option(option) == "tuned"
 

@@ -18,7 +18,7 @@ BATCH_SIZE = 1000  # images in one forward; any value gives the same predictions
 
 
 def predict(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> tuple[Tensor, Tensor]:
-    """Return logits (n, K) of every image, plain and adjusted by the add-ons, on the CPU, computed in evaluation mode.
+    """Return logits (n, K) of all images, unadjusted and adjusted by the add-ons, from evaluation mode, on the CPU.
 
     `prepare` turns packed images (n, H, W) into the network's input, float32 (n, 3, S, S).
     """
@@ -26,8 +26,8 @@ def predict(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> t
         empty = torch.empty(0, models.student.classifier.out_features)
         return empty, empty
     logits = _map_batches(pool, models, lambda images: learner.predict(prepare(images), models))
-    plain, adjusted = zip(*logits, strict=True)
-    return torch.cat(plain).float().cpu(), torch.cat(adjusted).float().cpu()
+    unadjusted, adjusted = zip(*logits, strict=True)
+    return torch.cat(unadjusted).float().cpu(), torch.cat(adjusted).float().cpu()
 
 
 def embed(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> Tensor:

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from daso.errors import DasoError
 
 SYSTEM = Path("/")  # parent of proc/ and dev/
-VALID = re.compile(r"\d+$|GPU-|MIG-")  # an entry of CUDA_VISIBLE_DEVICES
+VALID = re.compile(r"\d+$|GPU-|MIG-")  # valid entry of CUDA_VISIBLE_DEVICES
 NORMAL_STEPS = 0xFFFFFFF0  # Slurm's interactive step, in which SLURM_JOB_GPUS is right, has a higher number
 # Oldest Linux driver for each major version of CUDA: CUDA Compatibility, "Minor Version Compatibility", NVIDIA.
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
-CUDNN = ("heuristic", "tuned")  # how cuDNN chooses convolutions
+CUDNN = ("heuristic", "tuned")  # options for choosing cuDNN's convolutions
 
 
 class Gpu(NamedTuple):
@@ -54,8 +54,8 @@ def devices() -> list[str]:
     """Return the names of the GPUs that runs may use, for CUDA_VISIBLE_DEVICES.
 
     These are the GPUs in CUDA_VISIBLE_DEVICES up to its first invalid entry (CUDA Programming Guide, "CUDA Environment
-    Variables"), else those of the Slurm step or job, else all of the machine; DASO_GPUS limits their number, and 0
-    hides all. Raises DasoError if DASO_GPUS is above the number of GPUs of the machine.
+    Variables"), else the GPUs of the Slurm step or job, else all GPUs of the machine; DASO_GPUS limits their number,
+    and 0 hides all. Raises DasoError if DASO_GPUS is above the number of GPUs of the machine.
     """
     limit, visible = integer_variable("DASO_GPUS"), os.environ.get("CUDA_VISIBLE_DEVICES")
     if limit == 0:
@@ -86,7 +86,7 @@ def _slurm_gpu_count() -> int:
 
 
 def _count_gpus() -> int:
-    """Count the GPUs by nvidia-smi, else by device files, of which a container has those of its own GPUs only."""
+    """Count the GPUs by nvidia-smi, else by device files; a container has only the files of its own GPUs."""
     if shutil.which("nvidia-smi"):
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
         lines = done.stdout.splitlines()
@@ -121,8 +121,8 @@ def driver() -> str | None:
     return match[0] if match else None
 
 
-def fix(cuda: str | None, version: str | None) -> str:
-    """Return the fix if torch, built for CUDA `cuda`, cannot use a GPU with a driver of this version."""
+def driver_fix_hint(cuda: str | None, version: str | None) -> str:
+    """Return the fix to print if torch, built for CUDA `cuda`, cannot use a GPU with a driver of this version."""
     if cuda is None:
         return "install a build of torch for CUDA"
     oldest = OLDEST_DRIVER.get(int(cuda.partition(".")[0]))

@@ -1,9 +1,9 @@
 """Journal of finished runs: commit, device, versions and speed of each run, in a small file for git.
 
-Configuration, code and data determine a run's results bit for bit, but commit and seconds belong to one occasion, the
-training itself. The journal records the occasion. A bit-identical rerun in the same environment leaves the entry
-unchanged, and its `train.json` gets the recorded occasion, so all outputs that depend on it stay the same: if a rebuild
-of everything changes no byte, every result has been reproduced.
+Configuration, code and data determine a run's results bit for bit, but commit and duration belong to one particular
+training; the journal records them. A bit-identical rerun in the same environment leaves the entry unchanged, and its
+`train.json` gets the recorded commit and speed, so all outputs that depend on it stay the same: if a rebuild of
+everything changes no byte, every result has been reproduced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from daso.errors import DataError
 Tree = Mapping[str, Any]
 FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
-# Parts of the environment that bits depend on. The commit is not one of them: the key covers the code.
+# Parts of the environment that bits depend on. The commit is not included, as the key covers the code.
 ENVIRONMENT = ("device", "mode", "precision", "threads", "versions", "cudnn")
 NON_NEGATIVE = Number(0)
 REVALIDATED = "revalidated"  # records of later code that gives the run the same bits
@@ -53,19 +53,19 @@ def same_results(old: Tree, new: Tree) -> bool:
     return _identity(old) == _identity(new)
 
 
-def with_recorded_occasion(result: Tree, old: Tree) -> dict[str, Any]:
-    """Return the content of a `train.json` with speed and environment replaced by those of an entry."""
+def with_recorded_training(result: Tree, old: Tree) -> dict[str, Any]:
+    """Return the content of a `train.json` with the speed and environment of an entry."""
     return {**result, "speed": old["speed"], "provenance": {**result["provenance"], **old["environment"]}}
 
 
 def reconcile(path: Path, result: Tree) -> dict[str, Any]:
-    """Return the content of `train.json` with the occasion of the run's entry, if the entry has the same results.
+    """Return the content of `train.json` with speed and environment of the run's entry, if the results are the same.
 
     Otherwise replace the entry by one of this result, and return the content unchanged.
     """
     new, old = make_entry(result), _read(path)
     if same_results(old, new):
-        return with_recorded_occasion(result, old)
+        return with_recorded_training(result, old)
     _write(path, new | _kept_records(old, new))
     return dict(result)
 
@@ -88,7 +88,7 @@ def revalidate(path: Path, result: Tree, record: Tree) -> None:
 def revalidated_key(path: Path, result: Path, key: str) -> str:
     """Return the key of the finished run in `result`, its train.json, if it was revalidated for `key`; else `key`.
 
-    A record holds for the results that were compared: a run that is trained again, or elsewhere, gets `key`. Raises
+    A record applies to the compared results only: a run that is trained again, or elsewhere, gets `key`. Raises
     DataError for a damaged entry that has records.
     """
     if not (path.exists() and result.exists() and REVALIDATED.encode() in path.read_bytes()):
@@ -117,7 +117,7 @@ def _identity(tree: Tree) -> list[Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the entry in a file; an empty one, which a result replaces, if it is missing, damaged or in conflict."""
+    """Return the entry in a file; an empty entry if it is missing, damaged or in conflict, so that it is replaced."""
     if not path.exists():
         return {}
     try:

@@ -21,7 +21,7 @@ from daso.records import Batch
 
 # Steps of a chunk: few enough for the cache of a CPU, many enough to hide the kernel launches of a GPU.
 CHUNK_STEPS = {"cpu": 8, "cuda": 64}
-MAX_CHUNK_BYTES = 2**28  # of a chunk's images
+MAX_CHUNK_BYTES = 2**28  # largest size of a chunk's images
 AHEAD = 2  # chunks that the host may be ahead of a GPU; this bounds the memory of queued chunks
 
 
@@ -75,10 +75,10 @@ class Loader:
             self.seed, "rows/u", len(data.unlabeled), batch_size * config["method"]["unlabeled_ratio"]
         )
         self.augmentation = Augmentation(size=dataset["image_size"], operations=views.operations, **dataset["augment"])
-        images = batch_size * (len(views.x) + len(views.u) * config["method"]["unlabeled_ratio"])  # of a step
+        images = batch_size * (len(views.x) + len(views.u) * config["method"]["unlabeled_ratio"])  # in one step
         steps_that_fit = MAX_CHUNK_BYTES // max(1, 4 * 3 * self.augmentation.side**2 * images)
         self.chunk = chunk or max(1, min(CHUNK_STEPS[device.type], steps_that_fit))
-        self.channel_axis = -1 if layout == torch.channels_last else -3  # in memory
+        self.channel_axis = -1 if layout == torch.channels_last else -3  # axis of the channels in memory
         self.normalize = Normalize(dataset["mean"], dataset["std"], channels_last=self.channel_axis == -1).to(device)
         self.side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if self.side_stream is not None:
@@ -91,7 +91,7 @@ class Loader:
             t = torch.arange(first, min(first + self.chunk, end))
             yield self._make(t) if self.side_stream is None else self._make_on_side_stream(t, self.side_stream)
 
-    def plain(self, images: Tensor) -> Tensor:
+    def prepare_for_evaluation(self, images: Tensor) -> Tensor:
         """Prepare packed images (n, H, W) for evaluation: resize them if the dataset sets `resize`, and normalise."""
         return self.normalize(self.augmentation.plain(images))
 
@@ -113,7 +113,7 @@ class Loader:
         )
 
     def _make_on_side_stream(self, t: Tensor, side_stream: torch.cuda.Stream) -> Chunk:
-        """Make a chunk on the side stream; the current stream waits for it, the host only if AHEAD chunks ahead."""
+        """Make a chunk on the side stream; the current stream waits for it, the host if it is AHEAD chunks ahead."""
         current = torch.cuda.current_stream(self.device)
         if len(self.chunk_starts) == AHEAD:
             self.chunk_starts[0].synchronize()

@@ -1,4 +1,4 @@
-"""File locks, which the kernel releases when their holder dies: one for each run, one for each slot of a GPU."""
+"""File locks, which the kernel releases when their holder exits: one for each run, one for each slot of a GPU."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _acquire(path: Path) -> IO[str] | None:
         file.close()
         return None
     except OSError as error:
-        logging.warning("%s: this file system has no locks (%s); start nothing else that uses it", path, error.strerror)
+        logging.warning(
+            "%s: this file system has no locks (%s); let one process at a time use this file", path, error.strerror
+        )
     return file
 
 

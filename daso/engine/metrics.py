@@ -1,4 +1,4 @@
-"""Compute the reported metrics of a run from its predictions and history; needs numpy alone, so it takes no time."""
+"""Compute the reported metrics of a run from its predictions and history; only numpy is used, to start fast."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_history(run: FinishedRun, needed: Sequence[str] = ()) -> list[dict[str,
 
 
 def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
-    """Compute all metrics of the finished run in a folder; raises DataError if it is damaged or has another key."""
+    """Compute all metrics of the finished run in a folder; raises DataError if it is damaged or has a different key."""
     run = load_finished_run(folder, key)
     config, result = run.config, run.result
     for name, tree, schema in ((RESULT_FILE, result, RESULT_SCHEMA), ("config.json", config, CONFIG_SCHEMA)):

@@ -1,4 +1,4 @@
-"""Show the progress of a run: a bar, a line for each evaluation, TensorBoard events; stop it on a signal."""
+"""Show the progress of a run (bar, a line for each evaluation, TensorBoard events) and stop it on a signal."""
 
 from __future__ import annotations
 

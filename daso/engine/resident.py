@@ -18,8 +18,8 @@ from daso.data.split import labels_of
 from daso.data.store import Store
 from daso.records import ImageArray, IntArray, Split
 
-MEMORY_SHARE = 0.8  # of the free memory that images may use
-COPY_BYTES = 2**26  # of images copied to the device at a time
+MEMORY_SHARE = 0.8  # share of the free memory that images may use
+COPY_BYTES = 2**26  # image bytes copied to the device at once
 MIB = 2**20
 
 

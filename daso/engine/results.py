@@ -62,18 +62,18 @@ def _history(trainer: Trainer) -> bytes:
 def _predictions(trainer: Trainer) -> bytes:
     """Return the npz of `analysis_arrays` and the final predictions on test images: logits (n, K) float32, labels (n,).
 
-    An upstream run of a method that reads its predictions also saves `unlabeled`, plain logits (M, K) of the unlabeled
-    images.
+    If a later stage reads the run's predictions, it also saves `unlabeled`, the unadjusted logits (M, K) of the
+    unlabeled images.
     """
     buffer = io.BytesIO()
-    plain = trainer.predict(trainer.data.unlabeled)[0].numpy()
+    unadjusted = trainer.predict(trainer.data.unlabeled)[0].numpy()
     arrays = {
         "logits": trainer.predict(trainer.data.test)[1].numpy(),
         "labels": trainer.data.test.labels.cpu().numpy(),
-        **analysis_arrays(trainer, plain.argmax(1)),
+        **analysis_arrays(trainer, unadjusted.argmax(1)),
     }
     if trainer.config["plan"].get("answers"):
-        arrays["unlabeled"] = plain
+        arrays["unlabeled"] = unadjusted
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 

@@ -1,4 +1,4 @@
-"""Measure the time of a run by stage."""
+"""Measure the time of a run by stage of a step."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Stopwatch:
     """Seconds of each stage since the start of a run.
 
     On a CPU every stage of every step is measured. On CUDA a captured step has no stages, so events measure spans of
-    steps, from `start_span` to `end_span`, and `sample` measures beforehand in which proportions stages share the time.
+    steps, from `start_span` to `end_span`, and `sample` measures beforehand the share of each stage.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.on_cpu = device.type == "cpu"
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._shares: dict[str, float] = {}  # of a step's time on CUDA, by stage; once sampled they sum to 1
+        self._shares: dict[str, float] = {}  # share of a CUDA step's time by stage; they sum to 1 once sampled
         self._span_start: Any = None  # event before the first step of the span
         self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._laps: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []

@@ -1,4 +1,4 @@
-"""Combine the evaluations of a survey into one estimate of the unlabeled classes' sizes, with numpy alone."""
+"""Combine the evaluations of a survey into one estimate of the unlabeled classes' sizes; only numpy is used."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from daso.ops.estimation import mean_sizes
 def survey_result(run: Path, key: str, run_key: str | None = None) -> dict[str, Any]:
     """Return the estimate of the finished survey in a folder: {run, key, sizes (K,), trusted, evaluations}.
 
-    `key` is the key of the estimate, `run_key` that of the run. Raises DataError if the run is damaged or has another
-    key than `run_key`; EstimateError if it is not a survey or none of its evaluations has reliable sizes.
+    `key` is the key of the estimate, `run_key` the key of the run. Raises DataError if the run is damaged or has a
+    different key; EstimateError if it is not a survey or none of its evaluations has reliable sizes.
     """
     survey = load_finished_run(run, run_key)
     config, history = survey.config, read_history(survey)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from daso.engine import checkpoint
 from daso.engine.compiled import Compiled
 from daso.engine.cuda_graphs import Program
-from daso.engine.environment import cudnn_choice, made_with
+from daso.engine.environment import cudnn_choice, numerics_fingerprint
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
@@ -61,7 +61,7 @@ class Trainer:
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
         self.optimizer = torch.optim.SGD(trainable.values(), lr=self.rate, fused=True, **options)
         self.momentum = {name: torch.zeros_like(weight) for name, weight in trainable.items()}
-        for name, weight in trainable.items():  # zeros give the same first step as no momentum buffer
+        for name, weight in trainable.items():  # zeros give the same first step as a missing buffer
             self.optimizer.state[weight]["momentum_buffer"] = self.momentum[name]
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes)
@@ -79,11 +79,11 @@ class Trainer:
         return self.program.mode
 
     @property
-    def made_with(self) -> str:
+    def numerics_fingerprint(self) -> str:
         """Describe what the last bits of the results depend on, besides configuration and code."""
         device = self.loader.device
         mode = f"{self.mode}, cuDNN tuned" if self.cudnn == "tuned" else self.mode
-        return made_with(device, self.precision, mode)
+        return numerics_fingerprint(device, self.precision, mode)
 
     def training_step(self, batch: Batch) -> None:
         """Update student, EMA model and the method's state in place, without host-device synchronization."""
@@ -159,23 +159,23 @@ class Trainer:
                 raise DivergedError(f"{self.config['run']}: {name} is {value} at step {self.t}; lower optimizer.lr")
         if len(self.data.validation):
             row["val_top1"] = top1(self._confusion(self.data.validation, self.predict(self.data.validation)[1]))
-        plain, adjusted = self.predict(self.data.test)
+        unadjusted, adjusted = self.predict(self.data.test)
         counts = self._confusion(self.data.test, adjusted)
         recalls = recall(counts)
         row["test_top1"] = top1(counts)
         row["test_balanced"] = float(np.nanmean(recalls))
-        row["test_top1_la"] = top1(self._confusion(self.data.test, plain - self.log_prior))
+        row["test_top1_la"] = top1(self._confusion(self.data.test, unadjusted - self.log_prior))
         if self.config["plan"].get("survey"):
             row |= self.survey()
         return row | {f"test_recall_{k}": None if np.isnan(value) else float(value) for k, value in enumerate(recalls)}
 
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
-        """Return logits (n, K) of the evaluation model, plain and adjusted by the add-ons, on the CPU."""
-        return predict(self.learner, self.models, pool, self.loader.plain)
+        """Return logits (n, K) of the evaluation model, unadjusted and adjusted by the add-ons, on the CPU."""
+        return predict(self.learner, self.models, pool, self.loader.prepare_for_evaluation)
 
     def embed(self, pool: Pool) -> Tensor:
         """Return features (n, D) of the evaluation model, on the CPU."""
-        return embed(self.learner, self.models, pool, self.loader.plain)
+        return embed(self.learner, self.models, pool, self.loader.prepare_for_evaluation)
 
     def survey(self) -> Row:
         """Estimate the sizes of the unlabeled classes from the errors on held-out images; None if it is unreliable."""
@@ -197,7 +197,7 @@ class Trainer:
             "t": self.t,
             "elapsed": self.elapsed,
             "stages": self.stopwatch.read(),
-            "made_with": self.made_with,
+            "made_with": self.numerics_fingerprint,
             "mode": {"chosen": self.requested_mode, "ran": self.mode},
             "cudnn": self.cudnn,
             **self.weights(),
@@ -208,7 +208,7 @@ class Trainer:
         }
 
     def restore(self, path: Path) -> None:
-        """Resume from a checkpoint of `fit`; raises CheckpointError if it belongs to another configuration."""
+        """Resume from a checkpoint of `fit`; raises CheckpointError if it belongs to a different configuration."""
         state = checkpoint.load(path, self.config["key"])
         if missing := self.state().keys() - state.keys():
             raise CheckpointError(
@@ -216,9 +216,9 @@ class Trainer:
             )
         if state["mode"]["chosen"] == self.requested_mode:  # a mode that has failed is not tried again
             self.program.switch_mode(state["mode"]["ran"])
-        if state["made_with"] != self.made_with:
-            logging.warning("%s: made with %s, continued with %s", path, state["made_with"], self.made_with)
-        if state["cudnn"] == "tuned" and self.cudnn:  # a run that was tuned for some steps is recorded as tuned
+        if state["made_with"] != self.numerics_fingerprint:
+            logging.warning("%s: made with %s, continued with %s", path, state["made_with"], self.numerics_fingerprint)
+        if state["cudnn"] == "tuned" and self.cudnn:  # a run that was tuned in any step is recorded as tuned
             self.cudnn = "tuned"
         if cudnn_choice(self.loader.device) == "tuned":
             logging.warning(

@@ -1,6 +1,6 @@
 """Interfaces of a method: a learner computes one training step, add-ons change it through hooks.
 
-Rules: the hooks `adjust`, `weigh`, `refine` and `losses` write no state; `commit` alone does, after the backward pass.
+Rules: the hooks `adjust`, `weigh`, `refine` and `losses` write no state; only `commit` does, after the backward pass.
 All state is in buffers. No shape and no branch depends on the value of a tensor.
 """
 
@@ -23,8 +23,8 @@ Refine = Callable[[Tensor], Tensor]
 class Views(NamedTuple):
     """Names of the views that a learner requires of labeled (x) and unlabeled (u) images.
 
-    "plain" is the image itself, "weak" and "strong" are random augmentations; "weak2" and "strong2" are second draws of
-    these. Where images are resized, the operations of "strong" and its Cutout are applied before or after resizing.
+    "plain" is the image itself, "weak" and "strong" are random augmentations; "weak2" and "strong2" are second random
+    draws. Where images are resized, the operations of "strong" and its Cutout are applied before or after resizing.
     """
 
     x: tuple[str, ...]
@@ -73,7 +73,7 @@ class Learner(nn.Module):
     """Training step of a method: `step` computes the losses and runs the hooks of the add-ons in order."""
 
     views: ClassVar[Views]
-    provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "key"
+    provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "labeled_teacher"
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
     evaluation_model: ClassVar[Literal["student", "teacher"]] = "teacher"  # "teacher" is the EMA model
 
@@ -87,7 +87,7 @@ class Learner(nn.Module):
         return list(self.addons)  # type: ignore[arg-type]
 
     def set_phase(self, t: int) -> Hashable:
-        """Set the phase of every add-on to that of step t; return all phases."""
+        """Set every add-on's phase for step t; return all phases."""
         for addon in self.chain:
             addon.current_phase = addon.phase(t)
         return tuple(addon.current_phase for addon in self.chain)
@@ -117,9 +117,9 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def begin(self, batch: Batch, models: Models, out: dict[str, Output]) -> Step:
-        """Start the record of a step; run the teacher on the labeled images ("key") if an add-on reads that output."""
-        if "key" in self.needs - out.keys():
-            out = out | {"key": models.teacher(batch.x["weak"])}
+        """Start the record of a step; if an add-on reads "labeled_teacher", run the teacher on the labeled images."""
+        if "labeled_teacher" in self.needs - out.keys():
+            out = out | {"labeled_teacher": models.teacher(batch.x["weak"])}
         return Step(batch, out, memos=((),) * len(self.chain))  # empty memos, for learners that never call refine
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
@@ -172,8 +172,9 @@ class Learner(nn.Module):
     def pseudo_labels(self, step: Step) -> dict[str, Tensor]:
         """Return the pseudo-labels (U, K) of one step by origin, before `commit`, for analyses alone.
 
-        "linear" are the classifier's predictions on the weak view, "final" the targets of the loss; add-ons contribute
-        theirs in between. Empty if the method makes no pseudo-labels. All steps of a run have the same names.
+        "linear" are the classifier's predictions on the weak view, "final" the targets of the loss; the pseudo-labels
+        of add-ons come between them. Empty if the method makes no pseudo-labels. All steps of a run have the same
+        names.
         """
         if not step.targets.numel():
             return {}

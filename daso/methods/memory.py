@@ -1,4 +1,4 @@
-"""Memories of methods, in buffers of static shape."""
+"""Queues, histograms, running means and memory banks of methods, in buffers of static shape."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ClassQueue(nn.Module):
     and leave, in float64, so that they stay accurate over 250,000 steps.
     """
 
-    bank: Tensor  # (K * L + B, D), class after class; the last B rows receive the discarded features
+    bank: Tensor  # (K * L + B, D), class after class; discarded features are written to the last B rows
     head: Tensor
     size: Tensor
     sums: Tensor
@@ -47,14 +47,14 @@ class ClassQueue(nn.Module):
         self.register_buffer("sums", torch.zeros(classes, feature_dim, dtype=torch.float64))
         self.register_buffer("capacity", torch.tensor(list(capacity)), persistent=False)
 
-    def pushed(self, features: Tensor, labels: Tensor) -> QueueState:
+    def after_push(self, features: Tensor, labels: Tensor) -> QueueState:
         """Return the state after pushing features (n, D) with labels (n,) in this order; writes no state."""
         classes, position = len(self.capacity), torch.arange(len(labels), device=labels.device)
         same = labels[:, None] == torch.arange(classes, device=labels.device)
         rank = same.cumsum(0).gather(1, labels[:, None]).squeeze(1) - 1  # index among the batch's images of the class
         added = same.sum(0)
         capacity = self.capacity[labels]
-        superseded = added[labels] - rank > capacity  # pushed out again by later features of the same batch
+        superseded = added[labels] - rank > capacity  # replaced by later features of the same batch
         slot = labels * self.length + (self.head[labels] + rank) % capacity
         slot = torch.where(superseded, classes * self.length + position, slot)
         features = features.float()
@@ -73,7 +73,7 @@ class ClassQueue(nn.Module):
         """Return the mean feature of each class (K, D); zero for an empty queue."""
         return (queue.sums / queue.size.clamp(min=1)[:, None]).float()
 
-    def write(self, queue: QueueState) -> None:
+    def commit(self, queue: QueueState) -> None:
         """Write the result of a push in place."""
         write_rows(self.bank, queue.slot, queue.features)  # no two slots are equal
         self.head.copy_(queue.head)
@@ -123,7 +123,7 @@ class RecentMean(nn.Module):
         self.register_buffer("rows", torch.zeros(length, size))
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
-    def pushed(self, row: Tensor) -> RecentState:
+    def after_push(self, row: Tensor) -> RecentState:
         """Return the state after a row (K,) has replaced the oldest one; writes no state."""
         slot, position = self.seen % len(self.rows), torch.arange(len(self.rows), device=row.device)[:, None]
         return RecentState(torch.where(position == slot, row, self.rows), self.seen + 1)
@@ -132,7 +132,7 @@ class RecentMean(nn.Module):
         """Return the mean row (K,) of a state with at least one row."""
         return state.rows.sum(0) / state.seen.clamp(max=len(self.rows))
 
-    def write(self, state: RecentState) -> None:
+    def commit(self, state: RecentState) -> None:
         """Write the result of a push in place."""
         self.rows.copy_(state.rows)
         self.seen.copy_(state.seen)

@@ -33,14 +33,14 @@ class HeldOut(NamedTuple):
 
 
 class Encoder(NamedTuple):
-    """Frozen encoder of another method's run: `models.network`."""
+    """Frozen encoder, loaded from a different method's run: `models.network`."""
 
     of: str
     statistics: Literal["kept", "batch"]  # statistics that its batch norms use in training
 
 
 class Estimate(NamedTuple):
-    """Sizes of the unlabeled classes, estimated by another method's run."""
+    """Sizes of the unlabeled classes, estimated by a different method's run."""
 
     of: str
     into: str  # option that receives them, as "component.option"
@@ -59,12 +59,12 @@ class Stage(NamedTuple):
 
 
 class Plan:
-    """Stages of a method. By default the method's own run alone."""
+    """Stages of a method; by default only the method's own run."""
 
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
         """Return the stages in order, for a protocol's `steps` and the method's options by "component.option".
 
-        Raises ParamsError when the stages are impossible with these steps or options.
+        Raises ParamsError if the stages are impossible with these steps or options.
         """
         return (Stage("", steps),)
 
@@ -95,7 +95,7 @@ class Crest(Plan):
     def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
         """Return the generations "g1", "g2", ..., "".
 
-        Raises ParamsError when `steps` is no multiple of their number, or alignment is missing with last_temperature.
+        Raises ParamsError if `steps` is not divisible by their number, or alignment is missing with last_temperature.
         """
         aligned = ALIGNMENT in options and options.get("distribution_alignment.enabled", True)
         if self.last_temperature < 1 and not aligned:

@@ -15,8 +15,8 @@ from daso.errors import CheckpointError
 from daso.records import Output
 
 Precision = Literal["fp32", "bf16"]
-Head = int | tuple[int, ...]  # outputs of a linear layer, or widths of several with ReLU between them
-ENCODER = "encoder."  # prefix of its names in a state dict
+Head = int | tuple[int, ...]  # outputs of a linear layer, or widths of several layers with ReLU between them
+ENCODER = "encoder."  # prefix of the encoder's names in a state dict
 
 
 class Encoder(nn.Module):
@@ -65,7 +65,7 @@ class Network(nn.Module):
         return features
 
     def freeze_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["kept", "batch"]) -> None:
-        """Load the encoder of another network's state dict and freeze it; classifier and heads stay unchanged.
+        """Load the encoder of a different network's state dict and freeze it; classifier and heads stay unchanged.
 
         In training its batch norms use their running statistics and leave them unchanged (`kept`), or use the batch's
         statistics and update the running ones (`batch`). Raises CheckpointError if the architectures differ.
@@ -74,7 +74,7 @@ class Network(nn.Module):
         try:
             self.encoder.load_state_dict(encoder)
         except RuntimeError as error:
-            raise CheckpointError(f"the frozen encoder is of another network: {error}") from error
+            raise CheckpointError(f"the frozen encoder is from a different network: {error}") from error
         self.encoder.requires_grad_(False)
         self.statistics_frozen = statistics == "kept"  # fidelity: crt-statistics
         self.train(self.training)
@@ -108,7 +108,7 @@ def _cast_copies(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor,
 
 
 def _head(inputs: int, head: Head) -> nn.Module:
-    """Return a linear layer for a number of outputs, a perceptron for a tuple of widths, the last for its outputs."""
+    """Return a linear layer with this number of outputs, or a perceptron with layers of these widths."""
     if isinstance(head, int):
         return nn.Linear(inputs, head)
     layers = [layer for sizes in pairwise((inputs, *head)) for layer in (nn.Linear(*sizes), nn.ReLU())]

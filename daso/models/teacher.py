@@ -16,8 +16,8 @@ def prepare_teacher(teacher: Network, bn: TeacherBN) -> None:
     """Disable gradients, and set how the teacher's own forwards in training mode change its running statistics.
 
     `authors`: each forward replaces a tenth of them by the batch's, as any forward in training mode does; in DASO the
-    evaluated statistics are therefore those of weakly augmented labeled batches. `pure_average`: forwards do not change
-    them, so the statistics are the average of the student's alone.
+    evaluated statistics therefore come from weakly augmented labeled batches. `pure_average`: forwards do not change
+    them, so the statistics are only the average of the student's.
     """
     teacher.requires_grad_(False)
     if bn == "pure_average":  # fidelity: teacher-bn

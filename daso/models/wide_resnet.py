@@ -10,7 +10,7 @@ from daso.errors import ParamsError
 from daso.models.network import Encoder
 from daso.models.norm import BatchNorm2d
 
-SLOPE = 0.1  # of LeakyReLU
+SLOPE = 0.1  # negative slope of LeakyReLU
 
 
 def _activate(norm: BatchNorm2d, x: Tensor) -> Tensor:

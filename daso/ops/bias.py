@@ -1,6 +1,6 @@
-"""Measures of bias in pseudo-labels: imbalance, concentration of errors, similarity of classes; numpy alone.
+"""Measures of bias in pseudo-labels: imbalance, concentration of errors, similarity of classes; only numpy is used.
 
-The measures are those of Wang et al. 2022 (DebiasPL), section 3. In counts (K, K), rows are true classes and columns
+The measures follow Wang et al. 2022 (DebiasPL), section 3. In counts (K, K), rows are true classes and columns
 predicted ones.
 """
 
@@ -65,7 +65,7 @@ def similarity(means: FloatArray) -> FloatArray:
     return cosines
 
 
-def extremes(counts: IntArray, number: int) -> tuple[IntArray, IntArray]:
+def most_and_least_predicted(counts: IntArray, number: int) -> tuple[IntArray, IntArray]:
     """Return the `number` most and the `number` least predicted classes, extreme first, ties by the lower class."""
     return np.argsort(-counts, kind="stable")[:number], np.argsort(counts, kind="stable")[:number]
 

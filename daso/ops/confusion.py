@@ -1,4 +1,4 @@
-"""Confusion counts and the metrics computed from them; numpy alone, as metrics are computed without torch."""
+"""Confusion counts and the metrics computed from them, without torch."""
 
 from __future__ import annotations
 

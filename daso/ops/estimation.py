@@ -1,6 +1,6 @@
 """Sizes of the unlabeled classes, estimated from a confusion matrix of labeled images (Kim et al. 2020, supplement).
 
-Black-box shift estimation (Lipton et al. 2018) with predicted probabilities; numpy alone.
+Black-box shift estimation (Lipton et al. 2018) with predicted probabilities; only numpy is used.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from daso.errors import EstimateError
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
-CONDITION = 100.0  # a confusion matrix of a larger condition number amplifies errors of the masses too much
+CONDITION = 100.0  # a confusion matrix with a larger condition number amplifies errors of the masses too much
 
 
 def soft_confusion(probs: FloatArray, labels: IntArray) -> FloatArray:
     """Return the mean prediction of each true class as a column: probs (n, K), labels (n,) -> (K, K).
 
-    Raises EstimateError when a class has no image.
+    Raises EstimateError if a class has no image.
     """
     truth = np.eye(probs.shape[1])[labels]  # (n, K)
     if absent := np.flatnonzero(truth.sum(0) == 0).tolist():

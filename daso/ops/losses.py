@@ -30,7 +30,7 @@ def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
 def mutual_information(probs: Tensor, others: Tensor) -> Tensor:
     """Return the mutual information () of two predictions (n, K) for the same images, in nats (Ji et al. 2019, Eq. 3).
 
-    It is that of their joint distribution over all images, made symmetric.
+    It is computed from their joint distribution over all images, made symmetric.
     """
     joint = probs.T @ others
     joint = joint + joint.T

@@ -1,4 +1,4 @@
-"""Rows of a table, written in place."""
+"""Write rows of a table in place."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def write_rows(table: Tensor, index: Tensor, rows: Tensor) -> None:
     """Write rows (n, ...) into a table (m, ...) at index (n,), in place; duplicate indices must have equal rows.
 
-    All orders of writing then give the same bits, so torch's deterministic mode is off here: it would add a sort on
-    CUDA, a dozen kernels.
+    Every order of writing then gives the same bits, so torch's deterministic mode is off here: on CUDA it would add a
+    sort, a dozen kernels.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)

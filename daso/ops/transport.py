@@ -55,8 +55,8 @@ def solve_columns(logs: Tensor, slopes: Tensor, targets: Tensor, nu: Tensor) -> 
     """Solve log sum_n exp(logs_kn - nu_k slopes_n) = targets_k for nu (K,); logs (K, M), slopes (M,) > 0.
 
     Newton's method from `nu`, for all classes at once. The left side is convex and decreasing, so from any start the
-    first step lands at the left of the solution and later steps approach it from there; each divides the error times
-    the slope by at least four. So no safeguard is necessary, and a fixed number of steps is enough.
+    first step lands to the left of the solution and later steps approach it from there; each divides the error times
+    the slope by at least four. Therefore a fixed number of steps without a safeguard is enough.
     """
     for _ in range(NEWTON):
         shifted = logs - nu[:, None] * slopes

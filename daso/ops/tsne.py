@@ -1,7 +1,7 @@
-"""t-SNE of a few hundred points (van der Maaten and Hinton 2008); numpy alone.
+"""t-SNE of a few hundred points (van der Maaten and Hinton 2008); only numpy is used.
 
-It replaces scikit-learn's, whose import can take as long as the evaluation of a short run. The start is the principal
-components and there are no random numbers, so that the same points always give the same picture.
+It replaces scikit-learn's, whose import can take as long as the evaluation of a short run. The embedding starts from
+the principal components and uses no random numbers, so it is deterministic.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ FLOOR = 1e-12
 def tsne(features: FloatArray, *, perplexity: float = 30.0, steps: int = 500) -> FloatArray:
     """Embed points (n, D) in the plane (n, 2) so that neighbours stay neighbours.
 
-    `perplexity` is the effective number of neighbours, at most a third of the other points. Gradient descent with
-    momentum and gains, as in section 3.4.
+    `perplexity` is the effective number of neighbours, at most a third of the other points. The optimizer is gradient
+    descent with momentum and gains, as in section 3.4.
     """
     n = len(features)
     targets = affinities(_distances(features.astype(np.float64)), min(perplexity, (n - 1) / 3))

@@ -1,4 +1,4 @@
-"""Ablations: methods that change some options of another one."""
+"""Ablations: methods that change some options of a base method."""
 
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def options(run):
     ("place", "temperature"), [("cifar10-lt/n500-m4000-l100-u100", 1.5), ("stl10-lt/n150-l10", 0.3)]
 )
 def test_ablations_of_the_paper(place, temperature):
-    """Each is the complete method of its setting, with T_dist 1.5 or 0.3, except for the change in its table."""
+    """Each ablation is the setting's complete method, with T_dist 1.5 or 0.3, except for the change in its table."""
     loaded = load(ROOT / "params")
     complete = {
         **{"name": "daso", "proto_temperature": 0.05, "dist_temperature": temperature, "queue_length": 256},

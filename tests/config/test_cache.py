@@ -1,4 +1,4 @@
-"""The cache of results between processes: it never returns results of other files, and works without a cache."""
+"""Cache of results between processes: a result of changed files is never returned, and no cache is required."""
 
 import io
 import json
@@ -121,7 +121,7 @@ print(cached(project, "n", lambda: [project / "a.txt"], make)["by"], flush=True)
 
 
 def test_two_concurrent_writers_leave_one_complete_result(project):
-    """Neither process finds a result; each returns its own, and the file holds one of them, not a mixture."""
+    """Both processes compute the result; the file is one complete result."""
     command = [sys.executable, "-c", WRITER, str(project)]
     writers = [Popen([*command, name], stdin=PIPE, stdout=PIPE, text=True) for name in ("one", "two")]
     assert [writer.stdout.readline() for writer in writers] == ["making\n"] * 2
@@ -136,7 +136,7 @@ def test_two_concurrent_writers_leave_one_complete_result(project):
 
 
 def test_reader_does_not_wait_for_a_writer_or_read_half_a_file(project, monkeypatch):
-    """While a writer is in the middle of its file, the final name does not exist, so a reader makes its own result."""
+    """While a writer writes its file, the final name does not exist, so a reader computes its own result."""
     half, go_on = threading.Event(), threading.Event()
 
     def atomic_write(path, **options):

@@ -7,7 +7,7 @@ import pytest
 from daso.config.explain import align_columns, explain, find_method, incompatibilities
 from daso.config.load import load
 from daso.config.paper_names import paper_name, same_method
-from daso.config.resolve import Run, Source, trace_options
+from daso.config.resolve import OptionSource, Run, trace_options
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,15 +75,15 @@ def test_source_of_an_option_is_the_last_file_that_sets_it(params):
     where = {"digits/*": {"daso.weight": 2.0, "daso.period": 5}, "digits/*r": {"daso.weight": 3.0}}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
     sources = trace_options(load(), Run("digits", "n20-m80-l20-u10r", "digits", "fixmatch_daso", 0)).sources
-    assert sources["daso.weight"] == Source(DASO, ("where", "digits/*r"))
-    assert sources["daso.period"] == Source("params/protocols/digits.yaml", ("overrides",))
-    assert sources["daso.blend"] == Source(DASO)
-    assert sources["fixmatch.threshold"] == Source(DASO)
-    assert sources["optimizer.lr"] == Source("params/protocols/digits.yaml")
+    assert sources["daso.weight"] == OptionSource(DASO, ("where", "digits/*r"))
+    assert sources["daso.period"] == OptionSource("params/protocols/digits.yaml", ("overrides",))
+    assert sources["daso.blend"] == OptionSource(DASO)
+    assert sources["fixmatch.threshold"] == OptionSource(DASO)
+    assert sources["optimizer.lr"] == OptionSource("params/protocols/digits.yaml")
     assert str(sources["daso.weight"]) == f"{DASO}, where digits/*r"
     sources = trace_options(load(), Run("digits", "n20-m80-l20-u10", "digits", "supervised", 0)).sources
-    assert sources["optimizer.lr"] == Source("params/protocols/digits.yaml", ("overrides",))
-    assert sources["optimizer.momentum"] == Source("params/protocols/digits.yaml")
+    assert sources["optimizer.lr"] == OptionSource("params/protocols/digits.yaml", ("overrides",))
+    assert sources["optimizer.momentum"] == OptionSource("params/protocols/digits.yaml")
 
 
 def test_explain_prints_one_line_for_each_option(params):

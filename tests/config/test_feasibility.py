@@ -1,4 +1,4 @@
-"""Checks of a run before there is any data, compared with the later split and the built components."""
+"""Checks of a run before any data exist, compared with the later split and the built components."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_sizes_by_hand():
     }
     assert setting_sizes({"labeled": 0.2}, 10) == {}
     assert setting_sizes({"n1": 4, "m1": "train", "gamma_l": 1}, 3) == {"counts": (4, 4, 4), "labeled": 12}
-    assert setting_sizes({"n": 20, "gamma": 4, "share": 0.3}, 3) == {  # of 20, 10 and 5 images
+    assert setting_sizes({"n": 20, "gamma": 4, "share": 0.3}, 3) == {  # shares of 20, 10 and 5 images
         **{"counts": (6, 3, 2), "labeled": 11},
         **{"unlabeled_counts": (14, 7, 3), "unlabeled": 24},
     }
@@ -130,13 +130,13 @@ def test_natural_sizes_are_not_checked(stl):
 
 
 def test_setting_without_unlabeled_images_is_an_error_for_methods_that_require_them(stl):
-    """`m1: 0`, and a labeled share of 1. Supervised learning requires no unlabeled images."""
+    """Settings with `m1: 0` and with a labeled share of 1; supervised learning requires no unlabeled images."""
     settings = {"m0": {"n1": 20, "m1": 0, "gamma_l": 20, "gamma_u": 1}, "all": {"n": 50, "gamma": 5, "share": 1.0}}
     stl.datasets["blind"]["settings"] = settings
     for setting in settings:
         assert infeasible(stl, "fixmatch", setting=setting) == [
             f"{ROOT}/params/datasets/blind.yaml: settings.{setting}: no unlabeled images, which method 'fixmatch' "
-            "requires; set another number of images in the setting, or use a method with unlabeled_ratio: 0, such as "
+            "requires; change the number of images in the setting, or use a method with unlabeled_ratio: 0, such as "
             "supervised"
         ]
         assert infeasible(stl, "supervised", setting=setting) == []
@@ -147,7 +147,7 @@ def test_incompatible_components(stl):
     stl.methods["supervised"]["unlabeled_ratio"] = 2
     (line,) = infeasible(stl, "mixmatch_daso")
     assert line.endswith(
-        "add-on 'DASO' reads strong, which learner 'MixMatch' does not produce; choose another learner"
+        "add-on 'DASO' reads strong, which learner 'MixMatch' does not produce; choose a different learner"
     )
     (line,) = infeasible(stl, "supervised")
     assert line.startswith(
@@ -156,7 +156,7 @@ def test_incompatible_components(stl):
 
 
 def test_infeasible_run_of_a_suite_is_an_error_of_params(params):
-    """`snakemake -n` reports it: DASO on digits with an alignment loss, on a learner without a strong view."""
+    """`snakemake -n` reports DASO with an alignment loss on a learner without a strong view."""
     learner = {"name": "mixmatch", "alpha": 0.5, "weight": 1.0, "ramp_up": 0.1, "mixed_batches": "joint"}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(learner=learner, unlabeled_ratio=1))
     with pytest.raises(ParamsError) as raised:

@@ -68,8 +68,8 @@ def clear_module_caches():
     """Read the code again, as a new process does."""
     from daso.config import code
 
-    code._cached_facts.cache_clear()
-    code._facts.cache_clear()
+    code._cached_digests_and_imports.cache_clear()
+    code._digest_and_imports.cache_clear()
 
 
 def changed(before, after):
@@ -198,7 +198,7 @@ def test_changed_image_folder_changes_every_key(state, tmp_path):
 
 
 def test_path_of_an_image_folder_changes_only_the_key_of_the_report(state, tmp_path, monkeypatch):
-    """Another folder, another spelling of it, and skipping of unreadable files."""
+    """A different folder, a different spelling of its path, and skipping of unreadable files."""
 
     def source(**entries):
         state.params("datasets/digits.yaml", lambda tree: tree.update(source={"kind": "image_folder", **entries}))
@@ -223,7 +223,7 @@ def test_path_of_an_image_folder_changes_only_the_key_of_the_report(state, tmp_p
 def test_override_with_a_missing_folder_is_an_error(state, monkeypatch):
     source = {"kind": "image_folder", "path": "own", "override": "DASO_OWN"}
     state.params("datasets/digits.yaml", lambda tree: tree.update(source=source))
-    state()  # copies of the project may lack the folder
+    state()  # raises no error: copies of the project may lack the folder
     monkeypatch.setenv("DASO_OWN", "/nowhere")
     with pytest.raises(DataError, match="^/nowhere: missing, but DASO_OWN points to it; correct or unset DASO_OWN"):
         state()

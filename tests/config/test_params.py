@@ -63,7 +63,7 @@ def test_steps_not_divisible_by_generations_are_an_error(params):
     ],
 )
 def test_prior_that_requires_unknown_classes_is_an_error(tmp_path, method, addon, prior, pattern):
-    """DARP without an estimate; enabled alignment to the unknown distribution of the unlabeled classes."""
+    """Cases: DARP without an estimate; enabled alignment to the unknown distribution of the unlabeled classes."""
     shutil.copytree(ROOT / "params", tmp_path / "params", ignore=shutil.ignore_patterns("paper-*"))
     edit(tmp_path, f"methods/{method}.yaml", lambda tree: require_classes(tree, addon, prior, pattern))
     table = {"name": "x", "title": "x", "dataset": "stl10-lt", "settings": ["n450-l20"], "methods": [method]}

@@ -163,7 +163,7 @@ def test_protocols_of_fixmatch(place, protocol, width, decay):
     ],
 )
 def test_suite_compares_its_method_with_fixmatch(suite, method, paper):
-    """The method also has the name by which its published numbers are found."""
+    """The method also has the name of its published numbers."""
     project = load(OWN)
     for table in project.suites[suite]["tables"]:
         assert table["methods"][0] == "fixmatch"
@@ -223,7 +223,7 @@ def test_equal_values_have_the_same_canonical_json():
 
 
 def test_zoo_has_every_method():
-    """Except the survey that DARP depends on, which is in no table, and DARP with the authors' estimates."""
+    """Exceptions: the survey that DARP depends on, which is in no table, and DARP with the authors' estimates."""
     project = load(ROOT / "params")
     assert {run.recipe for run in runs(project, "zoo")} == project.methods.keys() - {
         "supervised_survey",
@@ -232,7 +232,7 @@ def test_zoo_has_every_method():
 
 
 def test_plan_names_upstream_runs():
-    """CReST+ with the paper's budget: 5 x 50,000 steps, temperatures from 1 to 0.5, another draw seed in each stage."""
+    """CReST+ with the paper's budget: 5 x 50,000 steps, temperatures 1 to 0.5, different draw seeds of the stages."""
     project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
     stages = [f"fixmatch_crest_plus.g{g}" for g in (1, 2, 3, 4)] + ["fixmatch_crest_plus"]
     configs = [resolve(project, parse_run(project, run_id(stage))) for stage in stages]
@@ -276,7 +276,7 @@ def crt_plan(base):
 
 
 def test_missing_estimate_is_an_error_before_training():
-    """There is no plan, or another one, or one that names a method without a survey."""
+    """The method has no plan, a different plan, or a plan that names a method without a survey."""
     run = "cifar10-lt/n500-m4000-l100-u1/paper/fixmatch_darp/s0"
     for plan in (None, {"name": "survey", "held_out": 10}):
         project = load(ROOT / "params")

@@ -3,7 +3,15 @@ import ast
 import pytest
 
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.config.signature import Kind, Option, _parse_annotation, attribute, constructor_errors, defaults, options
+from daso.config.signature import (
+    Option,
+    OptionType,
+    _parse_annotation,
+    attribute,
+    constructor_errors,
+    defaults,
+    options,
+)
 from daso.errors import ParamsError
 
 SOURCE = """
@@ -71,11 +79,11 @@ def test_keyword_only_arguments_are_the_options(root):
     assert {name: option.required for name, option in parsed.items()} == {
         "count": True, "rate": False, "on": True, "name": False, "mode": True, "sizes": True, "blend": True,
     }  # fmt: skip
-    assert parsed["count"] == Option(Kind("int"), True)
-    assert str(parsed["mode"].kind) == "'a' or 2"
-    assert str(parsed["sizes"].kind) == "a list of int"
-    assert str(parsed["blend"].kind) == "'distribution' or float"
-    assert str(parsed["name"].kind) == "str or null"
+    assert parsed["count"] == Option(OptionType("int"), True)
+    assert str(parsed["mode"].type) == "'a' or 2"
+    assert str(parsed["sizes"].type) == "a list of int"
+    assert str(parsed["blend"].type) == "'distribution' or float"
+    assert str(parsed["name"].type) == "str or null"
 
 
 def test_class_without_constructor_has_the_options_of_its_base(root):
@@ -112,9 +120,9 @@ def test_unreadable_components_are_errors(root, spec, message):
     ],
 )
 def test_values_that_an_annotation_accepts(annotation, good, bad):
-    kind = _parse_annotation(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
-    assert [value for value in good if not kind.accepts(value)] == []
-    assert [value for value in bad if kind.accepts(value)] == []
+    option_type = _parse_annotation(ast.parse(annotation, mode="eval").body, ast.parse(""), "x")
+    assert [value for value in good if not option_type.accepts(value)] == []
+    assert [value for value in bad if option_type.accepts(value)] == []
 
 
 @pytest.mark.parametrize(

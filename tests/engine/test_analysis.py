@@ -42,7 +42,7 @@ def run(folder, saved):
 
 
 def test_counts_indices_recall_precision_and_errors_at_the_end_of_training(tmp_path):
-    """The numbers of tests/ops/test_bias.py."""
+    """The expected numbers are from tests/ops/test_bias.py."""
     result = analyse(run(tmp_path, arrays()), ORDER)
     final = result["sources"]["final"]
     assert result["of"] == "final"
@@ -75,7 +75,7 @@ def test_windows_are_merged_to_twenty(tmp_path):
 
 
 def test_without_true_labels_there_are_histograms_and_no_recall(tmp_path):
-    """Sixteen images of unknown class."""
+    """All sixteen images are of unknown class."""
     table = np.array([[0] * 4] * 4 + [[9, 4, 2, 1]])
     unknown = {"last_final": table, "last_taken": table, "final_counts": table, "truth": np.zeros((2, 4), int)}
     unknown["sample_labels"] = np.full(12, -1)

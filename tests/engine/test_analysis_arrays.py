@@ -57,14 +57,14 @@ def test_a_supervised_run_has_no_windows():
 
 
 def test_features_are_of_the_evaluation_model():
-    """The EMA model of FixMatch, the student of a supervised run."""
+    """The evaluation model is FixMatch's EMA model, and the student of a supervised run."""
     fixmatch, supervised = trainer(), trainer(method=SUPERVISED)
     for run in (fixmatch, supervised):
         run.advance(3)
     for run, network in ((fixmatch, fixmatch.models.teacher), (supervised, supervised.models.student)):
         network.eval()
         with torch.no_grad():
-            expected = network(run.loader.plain(run.data.test.images)).features
+            expected = network(run.loader.prepare_for_evaluation(run.data.test.images)).features
         network.train()
         assert torch.allclose(run.embed(run.data.test), expected, atol=1e-6)
 

@@ -39,7 +39,7 @@ def test_a_truncated_file_is_refused(tmp_path, length):
 
 
 def test_any_flipped_bit_is_detected(tmp_path):
-    """Also in a weight, where torch detects nothing; torch and zip programs can read a checkpoint."""
+    """This includes bits of a weight, which torch.load does not check; torch and zip programs can read a checkpoint."""
     path = tmp_path / "state.pt"
     checkpoint.save(path, {"key": "a", "w": torch.ones(4)})
     content = path.read_bytes()
@@ -66,7 +66,7 @@ class CodeOnUnpickling:
 
 
 def test_loading_executes_no_code(tmp_path):
-    """A checkpoint with code is refused even if its checksum is right."""
+    """A checkpoint with code is rejected even if its checksum is right."""
     path, created = tmp_path / "state.pt", tmp_path / "created"
     checkpoint.save(path, {"key": "a", "w": CodeOnUnpickling(created)})
     with pytest.raises(CheckpointError, match=r"not a readable checkpoint \(.*; delete it to start again"):

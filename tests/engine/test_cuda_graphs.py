@@ -1,4 +1,4 @@
-"""Modes, tensors that a step writes, phases, and runs trained in turn."""
+"""Modes, tensors that a step writes, phases, and runs trained in alternation."""
 
 import gc
 import weakref
@@ -84,7 +84,7 @@ def test_run_and_restore_undoes_steps():
 
 
 def test_chunks_for_graphs_are_loaded_to_the_same_memory():
-    """A short chunk fills the first steps of it."""
+    """A shorter chunk is copied to the start of the same memory."""
     plain, run = trainer(), trainer()
     plain.advance(5)
     run.program.uses_graphs = True  # only `_load` reads it

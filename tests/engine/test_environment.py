@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from daso.engine import gpus
-from daso.engine.environment import choose_device, code_commit, made_with, out_of_memory
+from daso.engine.environment import choose_device, code_commit, numerics_fingerprint, out_of_memory
 from daso.errors import DasoError
 
 CPU_INSTEAD = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
@@ -49,7 +49,7 @@ class Cuda:
         self.set_gpus(1)
 
     def set_gpus(self, count, capability=(9, 0), error="No CUDA GPUs are available"):
-        """Make torch find this many GPUs; the error is that of torch.cuda.init."""
+        """Make torch report this many GPUs; torch.cuda.init raises `error`."""
         self.patch(torch.cuda, "is_available", lambda: count > 0)
         self.patch(torch.cuda, "device_count", lambda: count)
         self.patch(torch.cuda, "get_device_capability", lambda device: capability)
@@ -84,7 +84,7 @@ def error_of(name="auto"):
 
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
 def test_a_chosen_gpu_has_an_index(cuda, name):
-    """With it the device equals that of its tensors; torch's set_device requires it."""
+    """With an index the device equals its tensors' device; torch's set_device requires an index."""
     assert choose_device(name) == torch.device("cuda", 0)
     assert cuda.current == [0]
     assert torch.are_deterministic_algorithms_enabled()
@@ -181,13 +181,13 @@ def test_a_gpu_in_use_by_another_process_is_an_error(cuda, monkeypatch):
     assert re.match(r"GPU 0: CUDA error: CUDA-capable device\(s\) is/are busy or unavailable; end other", error_of())
 
 
-def test_made_with_lists_versions_device_threads_precision_and_mode(cuda, monkeypatch):
+def test_numerics_fingerprint_lists_versions_device_threads_precision_and_mode(cuda, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 92200)
     threads = torch.get_num_threads()
-    assert made_with(torch.device("cuda", 0), "bf16", "graph") == (
+    assert numerics_fingerprint(torch.device("cuda", 0), "bf16", "graph") == (
         f"torch 2.15.0+cu132, cuDNN 92200, on NVIDIA H100, {threads} threads, bf16, graph"
     )
-    assert made_with(torch.device("cpu"), "fp32", "eager") == (
+    assert numerics_fingerprint(torch.device("cpu"), "fp32", "eager") == (
         f"torch 2.15.0+cu132 on cpu, {threads} threads, fp32, eager"
     )
 
@@ -218,7 +218,7 @@ def test_out_of_memory_as_the_cause_of_a_capture_error():
 
 
 def test_an_unknown_commit_is_logged_with_its_reason(tmp_path, monkeypatch, caplog):
-    """A checkout of another owner, simulated by git's own test variable; then no git; then DASO_COMMIT is set."""
+    """Cases: a checkout of a different owner, simulated by git's own test variable; no git; DASO_COMMIT."""
     monkeypatch.delenv("DASO_COMMIT", raising=False)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)

@@ -48,7 +48,7 @@ def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing
         "mode graph: a step cannot be captured, continuing in mode eager: "
         "operation not permitted when stream is capturing"
     ]
-    assert run.made_with == eager.made_with
+    assert run.numerics_fingerprint == eager.numerics_fingerprint
 
 
 @pytest.mark.parametrize("after_end", [False, True], ids=["before its end", "after its end"])
@@ -156,7 +156,7 @@ def test_a_failed_compilation_falls_back_to_eager(caplog):
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith("mode compiled: a step cannot be compiled, continuing in mode eager: ")
     assert "no C++ compiler" in line
-    assert run.made_with.endswith("fp32, eager")
+    assert run.numerics_fingerprint.endswith("fp32, eager")
 
 
 class Sharpen(AddOn):

@@ -1,4 +1,4 @@
-"""GPUs listed by the environment and the driver; files of a temporary folder replace those of the system."""
+"""GPUs listed by the environment and the driver; files of a temporary folder replace the system's."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from daso.engine import gpus
-from daso.engine.gpus import devices, driver, fix, supports
+from daso.engine.gpus import devices, driver, driver_fix_hint, supports
 from daso.errors import DasoError
 
 VERSION = """\
@@ -17,7 +17,7 @@ GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
-    """Folder that replaces / of a machine without GPUs."""
+    """Return a folder that replaces / of a machine without GPUs."""
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS"):
@@ -147,7 +147,7 @@ ACCESS = "give this container or job access to the GPU"
     ],
 )
 def test_fix_depends_on_driver_and_build(cuda, version, advice):
-    assert fix(cuda, version) == advice
+    assert driver_fix_hint(cuda, version) == advice
 
 
 LOCKED = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")  # of the locked build of torch

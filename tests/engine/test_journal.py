@@ -1,4 +1,4 @@
-"""The journal keeps the first occasion of a result as long as results and environment stay the same."""
+"""The journal keeps the first training of a result as long as results and environment stay the same."""
 
 import copy
 import json
@@ -24,7 +24,7 @@ RESULT = {
 
 
 def result(**changes):
-    """Return the result of a second training: a minute longer, from another commit, with changes at paths `a/b`."""
+    """Return the result of a second training: a minute longer, from a different commit, with changes at paths `a/b`."""
     tree = copy.deepcopy(RESULT)
     for name, value in {"speed/seconds": 70.0, "provenance/commit": "bbb", **changes}.items():
         *parent, key = name.split("/")
@@ -34,7 +34,7 @@ def result(**changes):
 
 @pytest.fixture
 def path(tmp_path):
-    """Path of an entry of the first training."""
+    """Return the path of an entry of the first training."""
     path = tmp_path / "journal" / "d/s/p/m/s0.json"
     assert journal.reconcile(path, RESULT) == RESULT
     return path
@@ -111,7 +111,7 @@ def test_a_recorded_result_replaces_the_entry(path):
     ],
 )
 def test_an_entry_that_violates_the_schema_is_replaced(path, name, value, caplog):
-    """Even if its checksum is right; otherwise its values would be copied to `train.json` and make it unreadable."""
+    """This holds even if its checksum is right; its values would otherwise make `train.json` unreadable."""
     tree = json.loads(path.read_text())
     *parent, key = name.split("/")
     (tree[parent[0]] if parent else tree)[key] = value
@@ -123,7 +123,7 @@ def test_an_entry_that_violates_the_schema_is_replaced(path, name, value, caplog
 
 @pytest.mark.parametrize(("old", "new"), [("4.0", "4.1"), ("10.0", '"x"'), ("aaa", "aab")])
 def test_an_entry_with_a_wrong_checksum_is_replaced(path, old, new):
-    """The result then keeps its own occasion."""
+    """The result then keeps its own commit and speed."""
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))

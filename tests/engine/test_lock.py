@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def isolated_devices(tmp_path, monkeypatch):
-    """Use locks of this test alone, on a machine without GPUs."""
+    """Give each test its own locks, on a machine without GPUs."""
     monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -28,7 +28,7 @@ def isolated_devices(tmp_path, monkeypatch):
 
 
 def another_process(code, *, wait_for="ready"):
-    """Start another process that runs `code`, and wait until it prints a line."""
+    """Start a process that runs `code`, and wait until it prints a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         cwd=ROOT,

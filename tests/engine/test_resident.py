@@ -234,7 +234,7 @@ def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
 
 @pytest.mark.parametrize("memory", [None, 0])
 def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
-    """A bundle has no memory map to stream from, and only the rows of its splits."""
+    """A bundle has no memory map to stream from, and contains only the rows of its splits."""
     store, splits, whole = bundled(tmp_path)
     assert [len(rows) for split in splits for rows in split.parts.values()] == [2] * 6
     assert len(store.available_rows("train")) < 40

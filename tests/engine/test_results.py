@@ -12,11 +12,11 @@ from tests.engine.world import CONFIG, CPU, SUPERVISED, pool, trainer
 
 @pytest.mark.parametrize(("plan", "names"), [({}, []), ({"answers": True}, ["unlabeled"])])
 def test_logits_of_unlabeled_images_are_saved_if_another_run_needs_them(plan, names):
-    """Logits of test images are adjusted by the add-ons, those of unlabeled images are plain."""
+    """Add-ons adjust the logits of test images, not the logits of unlabeled images."""
     run = trainer(plan=plan)
     unlabeled = torch.arange(32.0).view(16, 2)
-    plain = {run.data.test: torch.tensor([[1.0, 2], [3, 4], [5, 6]]), run.data.unlabeled: unlabeled}
-    run.predict = lambda pool: (plain[pool], plain[pool] + 100)
+    unadjusted = {run.data.test: torch.tensor([[1.0, 2], [3, 4], [5, 6]]), run.data.unlabeled: unlabeled}
+    run.predict = lambda pool: (unadjusted[pool], unadjusted[pool] + 100)
     with np.load(io.BytesIO(_predictions(run))) as saved:
         assert {name for name in saved if name in ("labels", "logits", "unlabeled")} == {"labels", "logits", *names}
         assert saved["logits"].tolist() == [[101, 102], [103, 104], [105, 106]]
@@ -35,8 +35,8 @@ def test_a_run_without_unlabeled_images_saves_empty_arrays():
         assert saved["final_counts"].tolist() == [[0, 0], [0, 0], [0, 0]]
 
 
-def test_analysis_arrays_are_of_plain_predictions():
-    """All predictions are class 0; the adjustment, in evaluation only, changes those of test images to class 1."""
+def test_analysis_arrays_use_unadjusted_predictions():
+    """All predictions are class 0; the adjustment, in evaluation only, changes test predictions to class 1."""
     rare = {"name": "logit_adjustment", "tau": 100.0, "roles": ["eval"]}
     run = trainer(method={**CONFIG["method"], "addons": [rare]})
     for network in (run.models.student, run.models.teacher):

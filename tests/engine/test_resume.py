@@ -25,7 +25,7 @@ RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch_la_daso/s0"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Folder with the digits, a split of them and the configuration of a run."""
+    """Return a folder with the digits, a split of them and the configuration of a run."""
     from daso.config.resolve import data_config, split_config
 
     folder, params = tmp_path_factory.mktemp("project"), load(ROOT / "params")
@@ -57,7 +57,7 @@ def files(project: Path, name: str) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(project, programs):
-    """Files of an uninterrupted run."""
+    """Return the files of an uninterrupted run."""
     subprocess.run(command(project, "whole", python=programs / "python"), check=True, cwd=ROOT, capture_output=True)
     return files(project, "whole")
 

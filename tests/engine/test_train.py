@@ -259,6 +259,6 @@ def test_resuming_in_another_environment_is_logged(tmp_path, caplog, monkeypatch
     run.save(tmp_path / "state.pt")
     run.restore(tmp_path / "state.pt")
     assert not caplog.messages
-    monkeypatch.setattr("daso.engine.train.made_with", lambda *of_a_run: "torch 1.0 on abacus, 10 threads")
+    monkeypatch.setattr("daso.engine.train.numerics_fingerprint", lambda *of_a_run: "torch 1.0 on abacus, 10 threads")
     run.restore(tmp_path / "state.pt")
     assert caplog.messages[0].endswith("continued with torch 1.0 on abacus, 10 threads")

@@ -101,13 +101,13 @@ def test_daso_blends_pseudo_labels_of_the_balanced_head(env, batch, models, thre
     for chain in ([addon, daso(env)], [daso(env), addon]):
         losses, step = fixmatch(env, *chain).step(batch, models)
         assert losses["abc_unlabeled"].item() == pytest.approx(unlabeled, abs=1e-6)
-        assert losses["consistency"].item() == pytest.approx(0.445499, abs=1e-5)  # as with DASO alone
+        assert losses["consistency"].item() == pytest.approx(0.445499, abs=1e-5)  # equal to DASO alone
         assert losses["alignment"].item() == pytest.approx(0.277961, abs=1e-5)
         assert step.targets.argmax(-1).tolist() == [0, 1, 2, 1, 1]
 
 
 def test_daso_counts_pseudo_labels_of_the_classifier(env, batch, models):
-    """In warm-up these are 0 1 2 0 1, and the balanced head's 0 1 2 1 1."""
+    """In warm-up DASO's pseudo-labels are 0 1 2 0 1, and the balanced head's are 0 1 2 1 1."""
     blend = daso(env)
     learner = fixmatch(env, ABC(env, **OPTIONS), blend)
     _, step = learner.step(batch._replace(t=torch.tensor(50)), models)

@@ -31,7 +31,7 @@ def test_labeled_loss(env, batch, models, beta, loss):
 
 @pytest.mark.parametrize(("t", "loss"), [(0, 0.275269), (498, 0.275269), (499, 0.204724), (999, 0.204724)])
 def test_weights_apply_from_start_on(env, batch, models, t, loss):
-    """Half of 1,000 steps: the weights apply from the 500th step on."""
+    """With `start` at half of 1,000 steps, the weights apply from the 500th step on."""
     learner = Supervised(env, [ClassBalanced(env, beta=1.0, start=0.5)])
     losses, _ = learner.step(batch._replace(t=torch.tensor(t)), models)
     assert losses["supervised"].item() == pytest.approx(loss, abs=1e-6)

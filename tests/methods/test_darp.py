@@ -91,7 +91,7 @@ def test_solve_refines_the_whole_table_with_the_current_batch(env, batch):
     step = Step(batch._replace(u_index=ROWS[4:]), {})
     before = {name: buffer.clone() for name, buffer in addon.named_buffers()}
     first, memo = addon.refine(PROBS[4:], step)
-    addon.refine(PROBS[:2], step)  # a second call, for another head, has no effect on the table
+    addon.refine(PROBS[:2], step)  # a second call, for a different head, has no effect on the table
     assert all(torch.equal(buffer, before[name]) for name, buffer in addon.named_buffers())
     assert first.dtype == torch.float32
     assert first.tolist() == pytest.approx(torch.tensor(REFINED[4:]), abs=1e-5)
@@ -117,7 +117,7 @@ def test_last_row_of_duplicate_image_is_stored(env, batch):
 
 
 def test_last_of_each_gives_duplicates_equal_rows():
-    """The order in which a device writes them then has no effect."""
+    """The order in which a device writes duplicates then has no effect."""
     rows = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0]])
     assert last_of_each(rows, torch.tensor([5, 2, 5, 0, 2])).squeeze(1).tolist() == [3, 5, 3, 4, 5]
 
@@ -169,7 +169,7 @@ def test_invalid_options_raise(env):
     assert darp(unknown, prior="given", estimate=[1, 1, 1]).totals.tolist() == [2, 2, 2]
     with pytest.raises(ParamsError, match="estimate has 2 numbers for 3 classes"):
         darp(env, prior="given", estimate=[1, 1])
-    with pytest.raises(ParamsError, match="estimate has 0 numbers for 3 classes"):  # no plan has set it
+    with pytest.raises(ParamsError, match="estimate has 0 numbers for 3 classes"):  # no plan has set the estimate
         darp(env, prior="estimated")
     for changes, message in (
         ({"prior": "given"}, "estimate: with prior 'given', expected a list of sizes"),
@@ -213,7 +213,7 @@ def test_estimates_of_cifar10_are_those_of_the_reference_implementation(setting,
 
 @pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp", "remixmatch_darp"])
 def test_class_sizes_are_estimated_for_mismatched_distributions(method):
-    """They come from a survey for mismatched distributions, else they are the true counts of the unlabeled images."""
+    """The class sizes come from a survey for mismatched distributions, else they are the true unlabeled counts."""
     for setting, _ in MISMATCHED:
         run = Run("cifar10-lt", setting, "paper", method, 0)
         assert darp_options(method, setting)["prior"] == "estimated"

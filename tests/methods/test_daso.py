@@ -73,7 +73,7 @@ def test_blend_uses_share_of_linear_class(env, batch, models, temperature, p, ex
     step = FixMatch(env, threshold=0.95, weight=1.0).begin(
         batch, models, forward_jointly(models.student, weak=batch.u["weak"])
     )
-    step = step._replace(out=step.out | {"key": models.teacher(batch.x["weak"])})
+    step = step._replace(out=step.out | {"labeled_teacher": models.teacher(batch.x["weak"])})
     blended, _ = addon.refine(torch.tensor([p] * 5), step)
     assert blended[0].tolist() == pytest.approx(expected, abs=1e-5)
 
@@ -142,7 +142,7 @@ def test_queue_options(env, batch, models):
     assert addon.queue.capacity.tolist() == [35, 10, 5]  # five times the labeled counts
     assert DASO(env, **OPTIONS).queue.capacity.tolist() == [1, 1, 1]
     learner = FixMatch(env, [addon], threshold=0.95, weight=1.0)
-    assert "key" not in learner.step(batch, models)[1].out
+    assert "labeled_teacher" not in learner.step(batch, models)[1].out
 
 
 def test_permuting_classes_permutes_targets(env, batch, models):

@@ -41,7 +41,7 @@ def test_first_batch_is_aligned_by_its_own_mean(env, temperature, target, expect
 
 
 def test_target_ignores_pseudo_labels_of_a_plan(env):
-    """Of (6, 3, 21) labels twenty of the last class are pseudo-labels: the target is that of (6, 3, 1), .6 .3 .1."""
+    """Of (6, 3, 21) labels twenty of the last class are pseudo-labels: (6, 3, 1) give the target .6 .3 .1."""
     addon = DistributionAlignment(env._replace(counts=(6, 3, 21), drawn_counts=(6, 3, 1)), **OPTIONS)
     assert addon.target.tolist() == pytest.approx([0.6, 0.3, 0.1])
 

@@ -51,8 +51,8 @@ def test_evaluation_logits_are_unchanged(env, batch, models):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"margin": -0.1}, "got -0.1 and 2.0"),
-        ({"scale": 0.0}, "got 0.5 and 0.0"),
+        ({"margin": -0.1}, "margin: expected 0 or more, got -0.1"),
+        ({"scale": 0.0}, "scale: expected a number above 0, got 0.0"),
         ({"beta": -1.0}, "beta"),
         ({"start": 2.0}, "a share of the run"),
     ],

@@ -5,8 +5,8 @@ from daso.methods.memory import ClassQueue, Histogram, MemoryBank, RecentMean
 
 
 def push(queue, values, labels):
-    state = queue.pushed(torch.tensor(values)[:, None], torch.tensor(labels))
-    queue.write(state)
+    state = queue.after_push(torch.tensor(values)[:, None], torch.tensor(labels))
+    queue.commit(state)
     return queue.prototypes(state)[:, 0].tolist()
 
 
@@ -39,8 +39,8 @@ def test_means_stay_accurate_over_many_pushes():
     for _ in range(400):
         labels = torch.randint(0, 3, (6,), generator=generator)
         features = torch.randn(6, 2, generator=generator) * 10 ** torch.randint(-3, 4, (6, 1), generator=generator)
-        state = queue.pushed(features, labels)
-        queue.write(state)
+        state = queue.after_push(features, labels)
+        queue.commit(state)
         for feature, label in zip(features.double(), labels.tolist(), strict=True):
             lists[label] = [*lists[label], feature][-[5, 2, 9][label] :]
         expected = torch.stack([torch.stack(features).mean(0) if features else torch.zeros(2) for features in lists])
@@ -48,10 +48,10 @@ def test_means_stay_accurate_over_many_pushes():
 
 
 def test_push_reads_only_replaced_rows():
-    """The cost is that of the batch: of 9,000 rows only the replaced ones are read or written."""
+    """The cost depends on the batch: of 9,000 rows only the replaced ones are read or written."""
     queue = ClassQueue([300] * 30, 4, batch_size=2)
     queue.bank[9] = float("nan")
-    state = queue.pushed(torch.ones(2, 4), torch.tensor([1, 2]))
+    state = queue.after_push(torch.ones(2, 4), torch.tensor([1, 2]))
     assert not queue.prototypes(state).isnan().any()
     assert max(tensor.numel() for tensor in state) == 30 * 4
 
@@ -59,7 +59,7 @@ def test_push_reads_only_replaced_rows():
 def test_pushed_writes_no_state():
     queue = ClassQueue([3], 1, batch_size=1)
     before = {name: buffer.clone() for name, buffer in queue.named_buffers()}
-    queue.pushed(torch.ones(1, 1), torch.zeros(1, dtype=torch.long))
+    queue.after_push(torch.ones(1, 1), torch.zeros(1, dtype=torch.long))
     assert all(torch.equal(buffer, before[name]) for name, buffer in queue.named_buffers())
 
 
@@ -88,17 +88,17 @@ def test_recent_mean():
     """Length 3: of 1, 2, 3, 10, 20 the last are 3, 10, 20 with mean 11."""
     recent, means = RecentMean(3, 2), []
     for value in (1.0, 2.0, 3.0, 10.0, 20.0):
-        state = recent.pushed(torch.tensor([value, -value]))
-        recent.write(state)
+        state = recent.after_push(torch.tensor([value, -value]))
+        recent.commit(state)
         means.append(recent.mean(state).tolist())
     assert means == [pytest.approx([mean, -mean]) for mean in (1, 1.5, 2, 5, 11)]
 
 
 def test_recent_mean_changes_only_by_write():
     recent = RecentMean(3, 1)
-    recent.write(recent.pushed(torch.ones(1)))
+    recent.commit(recent.after_push(torch.ones(1)))
     before = {name: buffer.clone() for name, buffer in recent.named_buffers()}
-    recent.pushed(torch.zeros(1))
+    recent.after_push(torch.zeros(1))
     assert all(torch.equal(buffer, before[name]) for name, buffer in recent.named_buffers())
 
 

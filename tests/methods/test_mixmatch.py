@@ -57,7 +57,7 @@ def test_losses_of_a_step(env, mixed_batch, models, addons, batches, targets, su
 
     The first is .75 (2, 0) + .25 (1, 3) = (1.75, .75), its label (.75, 0, 0) + a quarter of u1's target. Sharpened, the
     cross-entropies of the first three are .550621 .931838 .741148, the squared errors of the others .026140 .026716
-    .020648 .003829 .030166 .051706. DASO's v is (1, .629961, .302853), its semantic pseudo-labels are those of the
+    .020648 .003829 .030166 .051706. DASO's v is (1, .629961, .302853), its semantic pseudo-labels equal the ones of the
     first weak view, and the first target is semantic alone: (.565119 + .931838 + .952185) / 3, and 100 times the mean
     of .101188 .030574 .017163 .284008 .043965 .059462.
     """
@@ -84,7 +84,7 @@ def test_ramp_of_the_papers_protocol(env):
 
 
 def test_mixing_weights_are_indexed_by_step_and_drawn_from_the_seed(env, mixed_batch, models):
-    """With weight one nothing is mixed: the labeled loss is that of the labels, (.142932 + .407606 + .024745) / 3."""
+    """With weight one nothing is mixed: the labeled loss is (.142932 + .407606 + .024745) / 3."""
     learner = mixmatch(env)
     learner.mix[500] = 1.0
     losses, _ = learner.step(mixed_batch, models)

@@ -6,7 +6,7 @@ from daso.methods.addons.sharpen import Sharpen
 
 
 def test_sharpening(env):
-    """At temperature 1/2 the squares .25 .09 .04 over .38; a uniform row stays uniform."""
+    """Temperature 1/2 gives the squares .25 .09 .04 over their sum, .38; uniform rows stay uniform."""
     rows = torch.tensor([[0.5, 0.3, 0.2], [1 / 3] * 3])
     refined, memo = Sharpen(env, temperature=0.5).refine(rows, None)
     assert refined[0].tolist() == pytest.approx([0.657895, 0.236842, 0.105263], abs=1e-6)

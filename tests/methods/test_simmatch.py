@@ -127,7 +127,7 @@ def test_options(env, batch, models, changes, t, consistency, instance):
 def test_alignment_is_applied_before_smoothing_and_calibration(env, batch, models):
     """The predictions over their mean are (.116910, .516228, .366861), (.664208, .053717, .282075).
 
-    Smoothing and calibration use these; the recent mean of alignment is that of the predictions.
+    Smoothing and calibration use these; the recent mean of alignment is over the predictions.
     """
     addon = DistributionAlignment(env, window=4, temperature=1.0, prior="uniform")
     learner = simmatch(env, addon)
@@ -206,11 +206,11 @@ def test_order_of_the_bank_and_constants_have_no_effect(env, batch, models):
 
 
 def test_prediction_of_zero_excludes_a_class(env, batch, models):
-    """Only class 1 has a probability above zero: its one image counts, though another one is more similar."""
+    """Only class 1 has a probability above zero: its one image has all weight, though it is not the most similar."""
     learner, p = simmatch(env, temperature=0.01), torch.tensor([[0.0, 1.0, 0.0]])
     similarities = learner.similarity(Output(None, None, {"projection": torch.tensor([[-1.0, 0]])}))
     assert learner.calibrated(similarities, p)[0].tolist() == pytest.approx([0, 0, 1, 0])
-    learner.labels.copy_(torch.tensor([0, 0, 0, 2]))  # without an image of class 1: the other one, not NaN
+    learner.labels.copy_(torch.tensor([0, 0, 0, 2]))  # without an image of class 1, the more similar image, not NaN
     assert learner.calibrated(similarities, p)[0].tolist() == pytest.approx([0, 0, 0, 1])
 
 
@@ -283,7 +283,7 @@ def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
 
 
 def test_pseudo_labels_by_name(env, batch, models):
-    """The numbers are those of `test_losses_of_a_step` at temperature 1; DASO adds its own."""
+    """The numbers equal `test_losses_of_a_step` at temperature 1; DASO adds its own losses."""
     options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 4, "period": 1, "warmup": 501}
     learner = simmatch(env, DASO(env, **options, weight=1.0))
     _, step = run_step(learner, batch, models)
@@ -295,7 +295,7 @@ def test_pseudo_labels_by_name(env, batch, models):
 
 
 def test_labels_of_the_bank_are_those_of_the_images_that_write_its_rows():
-    """Checked in a training run; the projection head has two layers."""
+    """A training run checks this; the projection head has two layers."""
     options = OPTIONS | {"name": "simmatch", "instance_start": 3}
     run = trainer(method={**CONFIG["method"], "learner": options})
     assert run.learner.labels.tolist() == [0] * 6 + [1] * 3

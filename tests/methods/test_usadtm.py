@@ -15,7 +15,7 @@ def usadtm(env, *addons, **changes):
     """Return a learner whose queues hold one feature of each class, (4, 2), (2, 3) and (-1, -1)."""
     learner = USADTM(env, addons, **(OPTIONS | changes))
     features = torch.tensor([[4.0, 2], [2, 3], [-1, -1]])
-    learner.queue.write(learner.queue.pushed(features, torch.arange(3)))
+    learner.queue.commit(learner.queue.after_push(features, torch.arange(3)))
     return learner
 
 
@@ -58,7 +58,7 @@ def test_cosine_equal_to_the_threshold_counts(env, batch, models):
     """The second image's cosine, .918484, is the smallest whose prototype is also the nearest."""
     learner = usadtm(env)
     _, step = learner.step(batch, models)
-    cosines = cosine(step.out["weak"].features, learner.queue.prototypes(learner.pushed(step))).amax(-1)
+    cosines = cosine(step.out["weak"].features, learner.queue.prototypes(learner.after_push(step))).amax(-1)
     assert cosines[1].item() == pytest.approx(0.918484, abs=1e-6)
     _, step = usadtm(env, threshold=cosines[1].item()).step(batch, models)
     assert step.mask.int().tolist() == [1, 1, 1, 0, 1]
@@ -70,7 +70,7 @@ def test_clustering_weight(env, batch, models):
 
 
 def test_queues_change_only_by_commit(env, batch, models):
-    """They hold five features for each labeled image."""
+    """The queues hold five features for each labeled image."""
     learner = usadtm(env)
     assert learner.queue.capacity.tolist() == [35, 10, 5]
     before = {name: buffer.clone() for name, buffer in learner.named_buffers()}

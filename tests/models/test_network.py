@@ -122,7 +122,7 @@ def test_loading_a_frozen_encoder_keeps_the_classifier_and_its_training():
 
 @pytest.mark.parametrize(("statistics", "frozen"), [("kept", True), ("batch", False)])
 def test_a_training_forward_changes_a_frozen_encoder_in_its_statistics_at_most(statistics, frozen):
-    """Also after an evaluation, when the network returns to training mode."""
+    """This holds also after an evaluation, when the network returns to training mode."""
     network = small(0)
     network.freeze_encoder(small(1).state_dict(), statistics)
     network.eval()
@@ -139,7 +139,7 @@ def test_a_training_forward_changes_a_frozen_encoder_in_its_statistics_at_most(s
 
 @pytest.mark.parametrize("training", [True, False])
 def test_statistics_are_frozen_at_once(training):
-    """Without a call of `train` or `eval`; the rest of the network stays in its mode."""
+    """No call of `train` or `eval` is needed; the rest of the network stays in its mode."""
     network = small(0)
     network.train(training)
     network.freeze_encoder(small(1).state_dict(), "kept")
@@ -148,5 +148,5 @@ def test_statistics_are_frozen_at_once(training):
 
 
 def test_the_encoder_of_another_architecture_is_refused():
-    with pytest.raises(CheckpointError, match="of another network"):
+    with pytest.raises(CheckpointError, match="from a different network"):
         small(0).freeze_encoder(small(0, channels=(4, 8)).state_dict(), "kept")

@@ -8,9 +8,9 @@ from daso.ops.bias import (
     concentration,
     divergence,
     evenness,
-    extremes,
     histogram,
     imbalance,
+    most_and_least_predicted,
     neighbours,
     row_shares,
     similarity,
@@ -37,7 +37,7 @@ def test_measures_of_predictions_biased_to_the_first_class():
 
 
 def test_concentration_of_errors():
-    """Class 2 is predicted once as 0 and once as 1; the others have one wrong class each."""
+    """Class 2 is predicted once as 0 and once as 1; the other classes have one wrong class each."""
     assert concentration(COUNTS, 1).tolist() == [1, 1, 0.5, 1]
     assert concentration(COUNTS, 2).tolist() == [1, 1, 1, 1]
     assert row_shares(COUNTS)[1].tolist() == [0.5, 0.5, 0, 0]
@@ -76,10 +76,10 @@ def test_class_means_and_their_cosines():
 
 
 def test_neighbours_of_the_most_and_least_predicted_classes():
-    most, least = extremes(np.array([9, 4, 2, 1, 4]), 2)
+    most, least = most_and_least_predicted(np.array([9, 4, 2, 1, 4]), 2)
     assert most.tolist() == [0, 1]
     assert least.tolist() == [3, 2]
-    most, least = extremes(np.array([2, 1, 1, 2]), 3)
+    most, least = most_and_least_predicted(np.array([2, 1, 1, 2]), 3)
     assert (most.tolist(), least.tolist()) == ([0, 3, 1], [1, 2, 0])
     similarities = np.array([[1, 0.2, 0.9, np.nan], [0.2, 1, 0.5, np.nan], [0.9, 0.5, 1, np.nan], [np.nan] * 4])
     nearest, cosines = neighbours(similarities, np.array([1, 0]), 2)

@@ -63,5 +63,5 @@ def test_one_hot():
     ],
 )
 def test_sharpen(row, temperature, expected):
-    """At temperature 1/2 the squares .25 .09 .04 over .38; zero stays zero."""
+    """Temperature 1/2 gives the squares .25 .09 .04 over their sum, .38; zero stays zero."""
     assert sharpen(torch.tensor([row, row]), temperature)[1].tolist() == pytest.approx(expected, abs=1e-6)

@@ -30,11 +30,11 @@ def test_unreliable_estimates_are_none():
     """First case: a twentieth of the mass of class 0 belongs to class 2, whose mass is zero."""
     assert class_sizes(CONFUSION, np.array([95.0, 5, 0])) is None
     rejected = np.array([[0.5, 0.5 + 1e-2], [0.5, 0.5 - 1e-2]])  # condition number 100
-    accepted = np.array([[0.5, 0.5 + 1.1e-2], [0.5, 0.5 - 1.1e-2]])  # 91
+    accepted = np.array([[0.5, 0.5 + 1.1e-2], [0.5, 0.5 - 1.1e-2]])  # condition number 91
     assert np.linalg.cond(rejected) > 100 > np.linalg.cond(accepted) > 90
     assert class_sizes(rejected, np.array([10.0, 9.9])) is None
     assert class_sizes(accepted, np.array([10.0, 9.9])) is not None
-    assert class_sizes(np.full((2, 2), 0.5), np.array([1.0, 1.0])) is None  # singular
+    assert class_sizes(np.full((2, 2), 0.5), np.array([1.0, 1.0])) is None  # singular matrix
     assert class_sizes(CONFUSION, np.array([0.0, 0, 0])).tolist() == [0, 0, 0]  # a size may be zero
 
 

@@ -5,7 +5,7 @@ from daso.ops.schedules import learning_rate, ramp, teacher_decay
 
 
 def test_supervised_learning_rate():
-    """Warm-up 0.1 t / 6250, then a factor of 1/100 at 199,999 and another at 225,000."""
+    """Warm-up 0.1 t / 6250, then a factor of 1/100 at 199,999 and again at 225,000."""
     rate = learning_rate(250_000, lr=0.1, warmup=6250, milestones=[199_999, 225_000], factor=0.01)
     expected = {0: 0, 1: 1.6e-5, 3125: 0.05, 6250: 0.1, 199_998: 0.1, 199_999: 1e-3, 224_999: 1e-3, 225_000: 1e-5}
     for t, value in expected.items():

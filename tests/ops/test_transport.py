@@ -128,7 +128,7 @@ def test_columns_are_solved_from_any_start(scale, start):
 
 
 def test_extreme_tables():
-    """Classes of probability zero or total zero, and totals that do not sum to the number of rows."""
+    """Cases: classes of probability zero or total zero, and totals that do not sum to the number of rows."""
     one_hot = torch.zeros(100, 4)
     one_hot[:, 0] = 1
     for probs in (one_hot, torch.full((100, 4), 0.25), problem(100, 4, 0, scale=1e5)[0]):

@@ -29,7 +29,7 @@ def test_affinities_equal_those_of_scikit_learn():
 
 
 def test_divergence_is_within_a_tenth_of_that_of_scikit_learn():
-    """Kullback-Leibler divergence of the affinities from those of the embedding, Eq. 2 with Student's t."""
+    """Return KL(affinities || affinities of the embedding), Eq. 2 with Student's t."""
     points = clusters()
     reference = TSNE(perplexity=10.0, method="exact", init="pca", random_state=0).fit(points)
     targets, kernel = affinities(squared(points), 10.0), 1 / (1 + squared(tsne(points, perplexity=10.0)))

@@ -87,7 +87,7 @@ def test_split_without_unlabeled_images_is_refused_before_training(tmp_path, mon
     (data,) = training._load([Job({**CONFIG, "method": SUPERVISED}, *paths)], CPU)
     assert data.resident == "resident"
     jobs = [Job({**CONFIG, "method": method}, *paths) for method in (SUPERVISED, CONFIG["method"])]
-    with pytest.raises(DataError, match=r"split: no unlabeled images, which method 'm' requires; set another number"):
+    with pytest.raises(DataError, match=r"split: no unlabeled images, which method 'm' requires; change the number"):
         training._load(jobs, CPU)
 
 

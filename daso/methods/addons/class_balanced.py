@@ -26,14 +26,12 @@ class ClassBalanced(AddOn):
         if not 0 <= beta <= 1:
             raise ParamsError(f"add-on 'class_balanced': beta: expected a number from 0 to 1, got {beta}")
         if not 0 <= start < 1:
-            raise ParamsError(
-                f"add-on 'class_balanced': start: expected a share of the run, 0 or more and below 1, got {start}"
-            )
+            raise ParamsError(f"add-on 'class_balanced': start: expected a share of the run in [0, 1), got {start}")
         self.start = round(start * env.steps)
         self.register_buffer("weights", class_weights(torch.tensor(env.counts), beta), persistent=False)
 
     def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:
-        """Return the weights (B,) of the labeled loss, times those of the classes from the `start`-th step on."""
+        """Return the weights (B,) of the labeled loss, times the weights of the classes from the `start`-th step on."""
         if role is not Role.SUPERVISED:
             return weights
         started = step.batch.t + 1 >= self.start  # fidelity: cb-start

@@ -18,7 +18,7 @@ class CLD(AddOn):
 
     Images of a batch whose weak views predict the same class form a group; its centre is the mean of their
     probabilities. The loss classifies each strong view, by its probabilities' products with all centres, as the group
-    of its own weak view; all images count.
+    of its own weak view; all images contribute.
     """
 
     needs = frozenset({"weak", "strong"})

@@ -19,9 +19,9 @@ class DARP(AddOn):
     """Joint refinement of all pseudo-labels to the assumed sizes of the unlabeled classes (Kim et al. 2020).
 
     A table holds the latest pseudo-label of each unlabeled image. After the share `start` of the run's steps it is
-    refined every `period` steps by `sweeps` of the solver, which keeps the largest entries of each class, `alpha` times
-    its assumed size in number; a batch's pseudo-labels are replaced by their rows of the latest refined table. Before
-    `start` they are left unchanged.
+    refined every `period` steps by `sweeps` of the solver, which keeps the largest entries of each class: `alpha` times
+    the assumed size of the class. A batch's pseudo-labels are replaced by their rows of the latest refined table;
+    before `start` they are left unchanged.
 
     `prior` selects the assumed sizes: `true_counts`, the true sizes of the unlabeled classes, where these are known;
     `labeled`, the shares of the labeled images; or an `estimate`, one number for each class, which is `given` in the
@@ -47,7 +47,7 @@ class DARP(AddOn):
     ) -> None:
         super().__init__()
         if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'darp': start: expected a share of the run, 0 or more and below 1, got {start}")
+            raise ParamsError(f"add-on 'darp': start: expected a share of the run in [0, 1), got {start}")
         if not (period > 0 and sweeps > 0):
             raise ParamsError(f"add-on 'darp': period and sweeps: expected 1 or more, got {period} and {sweeps}")
         if alpha <= 0:

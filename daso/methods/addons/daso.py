@@ -61,9 +61,9 @@ class DASO(AddOn):
             raise ParamsError(f"add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got {blend}")
         self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
         self.warmup, self.weight, self.blend = warmup, weight, blend
-        self.key = "key" if queue_encoder == "teacher" else "labeled"
+        self.queue_view = "labeled_teacher" if queue_encoder == "teacher" else "labeled"
         self.needs = frozenset(
-            {"key" if queue_encoder == "teacher" else "labeled", "weak", *(("strong",) if weight else ())}
+            {"labeled_teacher" if queue_encoder == "teacher" else "labeled", "weak", *(("strong",) if weight else ())}
         )
         equal = queue_capacity == "equal"
         capacity = [queue_length if equal else 5 * n for n in env.counts]  # fidelity: proportional-queue
@@ -75,7 +75,7 @@ class DASO(AddOn):
 
         v_k' is the tempered share of class k' in the recent pseudo-labels, q the semantic pseudo-label.
         """
-        queue = self.queue.pushed(step.out[self.key].features, step.batch.y)  # written by commit
+        queue = self.queue.after_push(step.out[self.queue_view].features, step.batch.y)  # `commit` writes it
         prototypes = self.queue.prototypes(queue)  # (K, D)
         semantic = self.similarity(step.out["weak"].features, prototypes).softmax(-1)  # q, (U, K)
         blended = torch.lerp(probs, semantic, self.share()[probs.argmax(-1), None])
@@ -91,7 +91,7 @@ class DASO(AddOn):
 
     def commit(self, step: Step, memo: Any) -> None:
         """Write the new queue; count the final pseudo-labels, confident or not."""
-        self.queue.write(memo[0])
+        self.queue.commit(memo[0])
         self.histogram.add(step.targets.argmax(-1), step.batch.t)
 
     def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ class Debias(AddOn):
         if not strength >= 0:
             raise ParamsError(f"add-on 'debias': strength: expected 0 or more, got {strength}")
         if not 0 <= momentum < 1:
-            raise ParamsError(f"add-on 'debias': momentum: expected 0 or more and below 1, got {momentum}")
+            raise ParamsError(f"add-on 'debias': momentum: expected a number in [0, 1), got {momentum}")
         self.strength, self.momentum, self.margin = strength, momentum, margin
         self.register_buffer("mean", torch.full((env.num_classes,), 1 / env.num_classes))  # (K,)
 

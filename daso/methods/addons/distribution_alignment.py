@@ -20,9 +20,9 @@ class DistributionAlignment(AddOn):
     """Pseudo-labels times the ratio of a target distribution to their recent mean (Berthelot et al. 2020, section 3.1).
 
     The target is the `prior` to the power `temperature`, scaled to sum to one; a temperature below 1 makes it more
-    uniform (Wei et al. 2021). `prior` is the distribution of the labeled images, of the unlabeled ones where it is
-    known, the uniform one, or a list of counts. The recent mean is over the last `window` batches, the current one
-    included. `enabled: false` turns the add-on off, for single settings.
+    uniform (Wei et al. 2021). `prior` is the distribution of the labeled images, of the unlabeled images if it is
+    known, the uniform distribution, or a list of counts. The recent mean is over the last `window` batches, the current
+    one included. `enabled: false` turns the add-on off, for example in `where` for some settings.
     """
 
     target: Tensor
@@ -54,7 +54,7 @@ class DistributionAlignment(AddOn):
                 f"0 or more and one above 0, got {prior}; correct the list, or set prior 'labeled'"
             )
         self.enabled = enabled
-        labeled = env.drawn_counts or env.counts  # pseudo-labels that a plan added do not show the true distribution
+        labeled = env.drawn_counts or env.counts  # without pseudo-labels that a plan added, which may be biased
         named = {"labeled": labeled, "unlabeled": env.unlabeled_counts, "uniform": (1,) * env.num_classes}
         counts = named[prior] if isinstance(prior, str) else prior
         shares = torch.tensor(counts, dtype=torch.float64)
@@ -66,11 +66,11 @@ class DistributionAlignment(AddOn):
         """Return probabilities (U, K) times target / recent mean, scaled to sum to one."""
         if not self.enabled:
             return probs, ()
-        recent = self.recent.pushed(probs.mean(0))  # fidelity: alignment-window
+        recent = self.recent.after_push(probs.mean(0))  # fidelity: alignment-window
         aligned = probs * (self.target + FLOOR) / (self.recent.mean(recent) + FLOOR)
         return aligned / aligned.sum(-1, keepdim=True), recent
 
     def commit(self, step: Step, memo: Any) -> None:
         """Add the mean of this batch to the window."""
         if self.enabled:
-            self.recent.write(memo)
+            self.recent.commit(memo)

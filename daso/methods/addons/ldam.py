@@ -25,14 +25,14 @@ class LDAM(AddOn):
 
     def __init__(self, env: Env, *, margin: float, scale: float, beta: float, start: float) -> None:
         super().__init__()
-        if not (margin >= 0 and scale > 0):
-            raise ParamsError(
-                f"add-on 'ldam': margin and scale: expected 0 or more and above 0, got {margin} and {scale}"
-            )
+        if margin < 0:
+            raise ParamsError(f"add-on 'ldam': margin: expected 0 or more, got {margin}")
+        if scale <= 0:
+            raise ParamsError(f"add-on 'ldam': scale: expected a number above 0, got {scale}")
         if not 0 <= beta <= 1:
             raise ParamsError(f"add-on 'ldam': beta: expected a number from 0 to 1, got {beta}")
         if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'ldam': start: expected a share of the run, 0 or more and below 1, got {start}")
+            raise ParamsError(f"add-on 'ldam': start: expected a share of the run in [0, 1), got {start}")
         self.scale, self.start = scale, round(start * env.steps)
         counts = torch.tensor(env.counts, dtype=torch.float64)
         margins = counts**-0.25

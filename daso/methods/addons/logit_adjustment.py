@@ -17,7 +17,7 @@ class LogitAdjustment(AddOn):
 
     With `roles: [supervised]` the network is trained to give balanced logits; with `roles: [eval]` the logits of an
     ordinary network are balanced after training. If a plan has enlarged the labeled set, the roles of training use the
-    prior of the enlarged set and evaluation that of the drawn set.
+    prior of the enlarged set and evaluation uses the prior of the drawn set.
     """
 
     log_prior: Tensor

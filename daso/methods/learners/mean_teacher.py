@@ -51,6 +51,6 @@ class MeanTeacher(Learner):
 
     @torch.no_grad()
     def teacher_outputs(self, batch: Batch, models: Models) -> dict[str, Output]:
-        """Return the teacher's outputs, on the labeled images ("key") too if an add-on reads them, in one pass."""
-        views = {"key": batch.x["weak"]} if "key" in self.needs else {}
+        """Return the teacher's outputs from one pass, including the labeled images if an add-on reads that output."""
+        views = {"labeled_teacher": batch.x["weak"]} if "labeled_teacher" in self.needs else {}
         return forward_jointly(models.teacher, **views, weak=batch.u["weak2"])

@@ -57,7 +57,7 @@ class MixMatch(Learner):
         self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """Compute the losses: one forward pass of each weak view without gradient, then those of the mixed batch."""
+        """Compute the losses: one forward pass of each weak view without gradient, then passes of the mixed batch."""
         x, u, student, b = batch.x["weak"], batch.u, models.student, len(batch.y)
         with torch.no_grad():
             out = {view: student(u[view]) for view in self.views.u}

@@ -17,7 +17,7 @@ from daso.records import Batch, Env, Losses, Role, Step
 class PseudoLabel(Learner):
     """Confident pseudo-labels of a weak view are the targets of the same view (Lee 2013, Eq. 15).
 
-    The threshold is that of Oh et al. 2022, supplement. The weight of the unlabeled loss rises linearly from 0 to
+    The threshold follows Oh et al. 2022, supplement. The weight of the unlabeled loss rises linearly from 0 to
     `weight` over the share `ramp_up` of the run.
     """
 

@@ -24,9 +24,9 @@ class ReMixMatch(Learner):
     """Augmentation anchoring, mixup and rotation prediction (Berthelot et al. 2020).
 
     The pseudo-label of a weak view, the anchor, is the target of two strong views. The distribution alignment and the
-    sharpening are the add-ons of these names. The loss on the mixed images (`weight`) and that on the unmixed first
-    strong view (`premix_weight`) have weights that rise linearly from 0 over the share `ramp_up` of the run; that of
-    the rotation loss (`rotation_weight`) is constant.
+    sharpening are the add-ons of these names. The weights of the loss on the mixed images (`weight`) and of the loss
+    on the unmixed first strong view (`premix_weight`) rise linearly from 0 over the share `ramp_up` of the run; the
+    weight of the rotation loss (`rotation_weight`) is constant.
     """
 
     views = Views(x=("weak",), u=("weak", "strong", "strong2"), operations="after")

@@ -17,11 +17,11 @@ from daso.ops.losses import masked_mean, soft_cross_entropy
 from daso.ops.similarity import cosine
 from daso.records import Batch, Env, Losses, Output, Role, Step
 
-NEVER = -1e4  # replaces log 0, so that no row consists of minus infinity alone
+NEVER = -1e4  # replaces log 0, so that no row is minus infinity in every entry
 
 
 class SimMatch(Learner):
-    """Class predictions and similarities to labeled images correct each other (Zheng et al. 2022).
+    """Class predictions and similarities to labeled images calibrate each other (Zheng et al. 2022).
 
     A memory bank holds an embedding of every labeled image: `dim` outputs of a head of two layers. The pseudo-label is
     `alpha` times the class prediction plus 1 - `alpha` times the similarities, summed by class; the target of the
@@ -30,7 +30,8 @@ class SimMatch(Learner):
     loss is zero. Distribution alignment is the add-on of this name.
 
     `keys` selects the network that makes pseudo-labels and fills the bank, `confidence` the probabilities compared with
-    the threshold. With `buffer_balance: logit` all classes have equal weight, whatever their number of labeled images.
+    the threshold. With `buffer_balance: logit` all classes have equal weight, independent of their number of labeled
+    images.
     """
 
     views = Views(x=("weak",), u=("weak", "strong"))
@@ -68,7 +69,7 @@ class SimMatch(Learner):
         if not 0 <= alpha <= 1:
             raise ParamsError(f"learner 'simmatch': alpha: expected a share from 0 to 1, got {alpha}")
         if not 0 <= momentum < 1:
-            raise ParamsError(f"learner 'simmatch': momentum: expected 0 or more and below 1, got {momentum}")
+            raise ParamsError(f"learner 'simmatch': momentum: expected a number in [0, 1), got {momentum}")
         if dim < 1:
             raise ParamsError(f"learner 'simmatch': dim: expected 1 or more, got {dim}")
         if instance_start * env.batch_size < env.labeled:
@@ -111,7 +112,7 @@ class SimMatch(Learner):
         if self.keys == "student":  # fidelity: simmatch-keys
             return forward_jointly(models.student, labeled=x, weak=u["weak"], strong=u["strong"])
         with torch.no_grad():
-            teacher = forward_jointly(models.teacher, key=x, weak=u["weak"])
+            teacher = forward_jointly(models.teacher, labeled_teacher=x, weak=u["weak"])
         return forward_jointly(models.student, labeled=x, strong=u["strong"]) | teacher
 
     def similarity(self, out: Output) -> Tensor:
@@ -137,6 +138,6 @@ class SimMatch(Learner):
     @torch.no_grad()
     def commit(self, step: Step) -> None:
         """Write this batch's keys to the memory bank, then update the state of the add-ons."""
-        key = step.out["key" if self.keys == "teacher" else "labeled"]
+        key = step.out["labeled_teacher" if self.keys == "teacher" else "labeled"]
         self.bank.write(step.batch.x_index, key.heads["projection"])
         super().commit(step)

@@ -21,9 +21,9 @@ class USADTM(Learner):
     """Pseudo-labels by the nearest prototype; a clustering loss that makes all views agree (Han et al. 2020).
 
     Prototypes are mean features of queues that hold `queue_factor` features for each labeled image of a class. The
-    pseudo-label is the class of the prototype with the largest cosine. It counts if the cosine reaches the threshold
+    pseudo-label is the class of the prototype with the largest cosine. It is used if the cosine reaches the threshold
     and this prototype is also the nearest in Euclidean distance, after `warmup` steps in which the queues fill; the
-    clustering loss counts from the first step on. No pseudo-label is ever promoted to a label.
+    clustering loss applies from the first step on. Pseudo-labels are never promoted to labels, as in Oh et al. 2022.
     """
 
     views = Views(x=("weak",), u=("plain", "weak", "strong"))
@@ -48,11 +48,10 @@ class USADTM(Learner):
                 "learner 'usadtm': weight and clustering_weight: expected 0 or more, "
                 f"got {weight} and {clustering_weight}"
             )
-        if not (queue_factor >= 1 and warmup >= 0):
-            raise ParamsError(
-                "learner 'usadtm': queue_factor and warmup: expected 1 or more and 0 or more, "
-                f"got {queue_factor} and {warmup}"
-            )
+        if queue_factor < 1:
+            raise ParamsError(f"learner 'usadtm': queue_factor: expected 1 or more, got {queue_factor}")
+        if warmup < 0:
+            raise ParamsError(f"learner 'usadtm': warmup: expected 0 or more, got {warmup}")
         self.threshold, self.weight, self.clustering_weight = threshold, weight, clustering_weight
         self.num_classes, self.warmup = env.num_classes, warmup
         self.queue = ClassQueue([queue_factor * n for n in env.counts], env.feature_dim, env.batch_size)
@@ -65,7 +64,7 @@ class USADTM(Learner):
         probs = [out[view].logits.softmax(-1) for view in self.views.u]
         information = torch.stack([mutual_information(one, other) for one, other in combinations(probs, 2)])
         losses["clustering"] = -self.clustering_weight * information.mean()  # fidelity: usadtm
-        features, prototypes = out["weak"].features.detach(), self.queue.prototypes(self.pushed(step))
+        features, prototypes = out["weak"].features.detach(), self.queue.prototypes(self.after_push(step))
         similarity, pseudo_label = cosine(features, prototypes).max(-1)
         step = self.refine(one_hot(pseudo_label, self.num_classes), step)
         label = step.targets.argmax(-1)
@@ -77,12 +76,12 @@ class USADTM(Learner):
         return losses | self.addon_losses(step), step
 
     @torch.no_grad()
-    def pushed(self, step: Step) -> QueueState:
+    def after_push(self, step: Step) -> QueueState:
         """Return the state of the queues after pushing this batch; writes no state."""
-        return self.queue.pushed(step.out["labeled"].features, step.batch.y)
+        return self.queue.after_push(step.out["labeled"].features, step.batch.y)
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:
         """Push this batch to the queues, then update the state of the add-ons."""
-        self.queue.write(self.pushed(step))
+        self.queue.commit(self.after_push(step))
         super().commit(step)
