@@ -1,1 +1,1 @@
-"""Weak and strong views of images: batched, pixel for pixel those of Pillow."""
+"""Batched weak and strong views of images, bit-identical to Pillow."""

@@ -38,13 +38,13 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 
 class WarpMaps(NamedTuple):
-    """Lookup table of V warps: for each target pixel the source pixel and a bit mask, zero if that lies outside."""
+    """Lookup table of V warps: for each target pixel the source pixel and a bit mask, zero if the source is outside."""
 
     source: Tensor  # (V, H * W) int32
     inside: Tensor  # (V, H * W) int32, -1 or 0
 
     def to(self, device: torch.device) -> WarpMaps:
-        """Copy to another device."""
+        """Copy to a device."""
         return WarpMaps(self.source.to(device), self.inside.to(device))
 
 
@@ -69,7 +69,7 @@ def _fixed(value: float) -> int:
 
 
 def warp(images: Tensor, which: Tensor, table: WarpMaps) -> Tensor:
-    """Warp image i by map `which[i]` of the table; `which` is int32 (n,). Pixels from outside are black."""
+    """Warp image i by map `which[i]` of the table; `which` is int32 (n,). Pixels outside of the image are black."""
     n, height, width = images.shape
     starts = torch.arange(0, n * height * width, height * width, dtype=torch.int32, device=images.device)
     index = table.source.index_select(0, which).add_(starts[:, None])

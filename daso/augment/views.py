@@ -57,7 +57,7 @@ class Augmentation:
         self.resize: Transform = Resize(size, resize) if resize else _identity
         after = operations == "after"
         self.resize_first, self.resize_last = (self.resize, _identity) if after else (_identity, self.resize)
-        self.side = self.view_size if after else size  # of the images that the operations receive
+        self.side = self.view_size if after else size  # side of the images that the operations receive
         self.randaugment = RandAugment(ops, self.side)
         self.num_ops, self.op_probability = num_ops if ops else 0, op_probability
 
@@ -109,7 +109,7 @@ class Augmentation:
 
     def _boxes(self, draw: Draw, batch: int) -> Tensor:
         """Draw the boxes of Cutout: int32 (4, T * B)."""
-        centres = draw("cutout").uniform(batch, 2).double().view(-1, 2) * self.side  # float32 could reach side
+        centres = draw("cutout").uniform(batch, 2).double().view(-1, 2) * self.side  # float32 could round up to side
         return geometry.cutout_boxes(centres, self.side, self.cutout)
 
     def _slot(self, draw: Draw, slot: int, batch: int) -> tuple[Tensor, Tensor]:

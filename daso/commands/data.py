@@ -54,7 +54,7 @@ def split(args: Args) -> None:
 
 
 def derive(args: Args) -> None:
-    """Make the split of one stage of a plan from the drawn split."""
+    """Derive the split that one stage of a plan trains on from the drawn split."""
     from daso.data.derive import derive
     from daso.data.store import load_store
 

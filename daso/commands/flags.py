@@ -26,14 +26,14 @@ STORE = "folder of the dataset's images, such as data/store/digits"
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
     "download": (
-        ("dataset", {"nargs": "?", "help": "a dataset of params/datasets"}),
+        ("dataset", {"nargs": "?", "help": "name of a dataset in params/datasets"}),
         _path("--config", "resolved configuration of a dataset (JSON; - is stdin) instead of a name"),
         _path("--out", "folder for the images", required=True),
     ),
     "split": (
-        _path("--config", "configuration of the split (JSON; - is stdin); with --check, the one it must have"),
+        _path("--config", "configuration of the split (JSON; - is stdin); with --check, the expected configuration"),
         _path("--store", STORE, required=True),
-        _path("--out", "file for the split that is drawn"),
+        _path("--out", "file for the drawn split"),
         _path("--check", "file of a saved split to check; draws nothing"),
     ),
     "train": (
@@ -47,7 +47,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         _path("--encoder", "final.pt of the upstream run whose encoder is loaded"),
         _path("--estimate", "class sizes estimated by the upstream run, estimate.json"),
         _path("--journal", "file that records commit, device, versions and speed of the run"),
-        _path("--bundle", "folder of packed runs: train those that are not finished"),
+        _path("--bundle", "folder of packed runs: train the unfinished ones"),
         DEVICE,
         ("--mode", {"default": "auto", "help": f"{MODES}; default: auto"}),
         ("--cudnn", {"help": "heuristic, or tuned (may be faster; bits may differ between runs); default: DASO_CUDNN"}),
@@ -55,12 +55,12 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             "--replicas",
             {"type": int, "default": 1, "help": "runs of a bundle trained at once on the device; default: 1"},
         ),
-        ("--managed", {"action": "store_true", "help": "called by a workflow, which deletes the checkpoint itself"}),
+        ("--managed", {"action": "store_true", "help": "set by the workflow, which deletes the checkpoint afterwards"}),
     ),
     "derive": (
         _path("--config", "recipe of the derived split (JSON; - is stdin)", required=True),
         _path("--store", STORE, required=True),
-        _path("--split", "file of the split as drawn", required=True),
+        _path("--split", "file of the drawn split", required=True),
         _path("--run", "folder of the upstream run whose pseudo-labels become labels"),
         _path("--out", "file for the derived split", required=True),
     ),
@@ -76,7 +76,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--key", {"help": "key that the run must have; default: any"}),
     ),
     "report": (
-        ("--suite", {"required": True, "help": "a suite of params/suites"}),
+        ("--suite", {"required": True, "help": "name of a suite in params/suites"}),
         _path("--out", "folder for the report; default: drafts/reports/SUITE"),
         ("--key", {"help": "key of the report, written beside it by the workflow"}),
     ),
@@ -89,12 +89,12 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
                 "help": "methods, datasets, settings, suites, protocols, runs or a suite; default: runs",
             },
         ),
-        ("suite", {"nargs": "?", "help": "the suite whose runs are listed; default: that of params/pipeline.yaml"}),
+        ("suite", {"nargs": "?", "help": "suite whose runs are listed; default: the suite in params/pipeline.yaml"}),
     ),
     "explain": (
-        ("method", {"help": "a method of params/methods, or the paper's name, such as fixmatch+la+daso"}),
+        ("method", {"help": "name of a method in params/methods, or in the paper, such as fixmatch+la+daso"}),
         ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "show the values in this setting"}),
-        ("--protocol", {"default": "paper", "help": "a protocol of params/protocols; default: paper"}),
+        ("--protocol", {"default": "paper", "help": "name of a protocol in params/protocols; default: paper"}),
     ),
     "cell": (
         ("words", {"nargs": "*", "metavar": "CELL", "help": "such as t1 r6 c3; t1 alone shows the table"}),
@@ -103,7 +103,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "setting or number of the column"}),
     ),
     "plan": (
-        ("suite", {"nargs": "?", "help": "a suite of params/suites; default: that of params/pipeline.yaml"}),
+        ("suite", {"nargs": "?", "help": "name of a suite in params/suites; default: that in params/pipeline.yaml"}),
         (
             "--measure",
             {"action": "store_true", "help": "time some steps of each method not measured on this device yet"},
@@ -116,13 +116,13 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "adopt": (_path("bundle", "folder of the trained bundle"),),
     "revalidate": (
-        ("names", {"nargs": "*", "metavar": "RUN_OR_SUITE", "help": "default: the suite of params/pipeline.yaml"}),
+        ("names", {"nargs": "*", "metavar": "RUN_OR_SUITE", "help": "default: the suite in params/pipeline.yaml"}),
     ),
     "keep": (
         ("runs", {"nargs": "*", "metavar": "RUN", "help": "finished and evaluated runs, or runs of --bundle"}),
         _path("--bundle", "folder of a trained bundle; without RUN, all of its finished runs"),
     ),
-    "publish": (("--suite", {"help": "refuse if params/pipeline.yaml names another suite"}),),
+    "publish": (("--suite", {"help": "stop with an error if params/pipeline.yaml names a different suite"}),),
     "debias": (
         _path("--logits", "numpy file of logits (images, classes)", required=True),
         _path("--labels", "numpy file of true classes (images,), to compute the accuracy"),
@@ -133,9 +133,9 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         (
             "--momentum",
-            {"type": float, "help": "of a running mean of the predictions; default: the mean over all images"},
+            {"type": float, "help": "momentum of a running mean prediction; default: plain mean over all images"},
         ),
-        ("--seed", {"type": int, "default": 0, "help": "of the order of the images in the running mean; default: 0"}),
+        ("--seed", {"type": int, "default": 0, "help": "seed of the image order in the running mean; default: 0"}),
     ),
     "prune": (("--yes", {"action": "store_true", "help": "delete the listed files; default: list them only"}),),
 }

@@ -25,7 +25,7 @@ def list_(args: Args) -> None:
 def explain(args: Args) -> None:
     """Print a method: each option, its value, and the file that sets it.
 
-    The name is that of a file of params/methods, or the paper's with add-ons in any order: fixmatch+la+daso,
+    The name is a file name in params/methods, or the paper's name with add-ons in any order: fixmatch+la+daso,
     remixmatch+crest+.
     """
     from daso.config.explain import explain, find_method, incompatibilities
@@ -53,11 +53,11 @@ def cell(args: Args) -> None:
 
 
 def plan(args: Args) -> None:
-    """Forecast what a suite needs on this machine: runs, device-hours, time, disk.
+    """Forecast the needs of a suite on this machine: runs, device-hours, time, disk space.
 
     The time of a step is measured by finished runs on this device; --measure times some steps of the methods without
     such runs. The expected times of unfinished runs are saved in journal/plans/; the suite's report compares them with
-    the measured ones.
+    the measured times.
     """
     from daso.config.load import load
     from daso.planning.forecast import forecast

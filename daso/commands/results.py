@@ -20,7 +20,7 @@ def report(args: Args) -> None:
     from daso.report.suite_report import write_report
 
     out, key = args.out or Path("drafts/reports", args.suite), ""
-    if args.key:  # before the metrics are read: if one changes meanwhile, the report is stale
+    if args.key:  # computed before the metrics are read, so that a concurrent change makes the report stale
         from daso.workspace.current import report_key
 
         key = report_key(load(), args.suite, args.key)
@@ -73,7 +73,7 @@ def publish(args: Args) -> None:
 
 
 def prune(args: Args) -> None:
-    """List, or delete with --yes, the files that no suite refers to any more."""
+    """List, or delete with --yes, the files that no suite refers to."""
     from daso.workspace import workflow_lock
     from daso.workspace.prune import unreferenced
 

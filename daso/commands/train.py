@@ -23,7 +23,7 @@ JOB_PATHS = ("store", "split", "out", "scratch", "encoder", "estimate", "journal
 def train(args: Args) -> None:
     """Train a run, from its checkpoint if there is one.
 
-    The results of a run given by its name alone go to drafts/; only the workflow writes to runs/.
+    The results of a run given by its name alone go to drafts/; only the workflow and `adopt` write to runs/.
     """
     from daso.engine.lock import device_slot
 

@@ -40,7 +40,7 @@ class BundledRun(NamedTuple):
 
     config: dict[str, Any]
     drawn_split: Path  # the drawn split
-    inputs: dict[str, Path]  # see `paths.input_files`; outputs of another run of the bundle may be missing still
+    inputs: dict[str, Path]  # see `paths.input_files`; outputs of other runs of the bundle may still be missing
     store: Path
 
 
@@ -81,14 +81,17 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
 
 
 def read_bundle(folder: Path) -> list[BundledRun]:
-    """Read the runs of a bundle, sorted by id; raises DataError if it is not one or a file is missing or differs."""
+    """Read the runs of a bundle, sorted by id.
+
+    Raises DataError if the folder is not a bundle, or if a file is missing or damaged.
+    """
     files = read_contents(folder)["files"]
     for name, digest in files.items():
         path = folder / name
         if not path.is_file():
             raise DataError(f"{path}: missing; {COPY}")
         if file_digest(path, "sha256") != digest:
-            raise DataError(f"{path}: damaged or of another bundle: checksum differs from {CONTENTS}; {COPY}")
+            raise DataError(f"{path}: damaged or from a different bundle: checksum differs from {CONTENTS}; {COPY}")
     configs = [read_json(folder / name, "configuration", COPY) for name in files if name.startswith("configs/")]
     return [_bundled(folder, config) for config in configs]
 
@@ -104,13 +107,13 @@ def read_contents(folder: Path) -> dict[str, Any]:
 
 
 def mismatched_inputs(run: FinishedRun, inputs: Mapping[str, Path]) -> list[str]:
-    """Return a line for each input file in `reads` that differs from the one a finished run was trained with."""
+    """Return a line for each input file in `reads` that differs from the file that a finished run was trained with."""
     trained = run.result.get("provenance", {})
     digests = {"split": load_split(inputs["split"]).sha256}
     digests |= {name: file_digest(path, "sha256") for name, path in inputs.items() if name != "split"}
     trained_with = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
     return [
-        f"{run.folder}: trained with another {name} than {path}; it comes from another source or belongs to another run"
+        f"{run.folder}: trained with a different {name} than {path}, from a different source or for a different run"
         for name, path in inputs.items()
         if digests[name] != trained_with.get(name)
     ]
@@ -128,7 +131,7 @@ def _missing(root: Path, config: Config, configs: Iterable[Config]) -> list[Path
 
 
 def _packed_inputs(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
-    """Return the inputs of a run, except those that it or another of these runs produces during training."""
+    """Return the inputs of a run, except files that one of these runs produces during training."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
     produced = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
     inputs = {"drawn": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
@@ -163,7 +166,7 @@ def _write_store(folder: Path, store: Store, rows: Sequence[int]) -> None:
 
 
 def _write_zip(path: Path, store: Store, part: str, rows: Sequence[int]) -> None:
-    """Write an uncompressed zip of `<row>.webp`; equal images give equal bytes at any time."""
+    """Write an uncompressed zip of `<row>.webp`; equal images always give equal bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive, ThreadPoolExecutor(cores()) as pool:
         encoded: Iterable[bytes] = pool.map(_webp, store.images(part, np.array(rows, dtype=np.int64)))
         for row, content in zip(rows, encoded, strict=True):

@@ -20,7 +20,7 @@ from daso.data.validate import Number, schema_error
 from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
-CACHE = Path("data/raw")  # downloaded archives, kept; not an output of any stage
+CACHE = Path("data/raw")  # downloaded archives; kept, since they are not an output of the workflow
 DIGITS_TEST = 50  # test images per class
 
 
@@ -46,12 +46,12 @@ class Source(NamedTuple):
 class Official(NamedTuple):
     """Dataset that its authors publish as one archive.
 
-    `files`: a folder or zip of images by class may replace the archive. `pixels` is the `pixel_digest` by which such
-    images are recognised as the official ones; if it is None, they never are.
+    If `files`, a folder or zip of images by class may replace the archive. Such images are recognised as the official
+    ones by `pixels`, their `pixel_digest`; if it is None, they never are.
     """
 
     title: str
-    archive: str  # the name of its file
+    archive: str  # file name of the archive
     classes: tuple[str, ...]
     read: Callable[[Path], Parts]
     files: bool = True
@@ -98,7 +98,7 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
     """Load the images of a dataset; `config` has dataset, source {kind, ...}, num_classes and image_size.
 
     Images that are read one by one are written into the array that `reserve` returns for a part and its shape. Raises
-    DataError if the source is unavailable, or has another number of classes or another image size.
+    DataError if the source is unavailable, or if its number of classes or its image size differs from `config`.
     """
     kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
     if kind not in KINDS:
@@ -142,7 +142,7 @@ def _digits(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
 
 
 def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
-    """Load a dataset from its official archive, or from the place in the environment variable `override`.
+    """Load a dataset from its official archive, or from the location in the environment variable `override`.
 
     The variable may hold a URL (tried first), the path of the archive, or of a folder or zip of image files; a download
     and an archive must have the official checksum.
@@ -167,7 +167,7 @@ def _archive(official: Official, path: Path | None, urls: list[str], source: Map
         hint = f"; set {name} to another URL or to {official.replacements}" if name else ""
         return download.fetch(urls, cache / official.archive, md5=source["md5"], hint=hint)
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; correct or unset {name}, which names it")
+        raise DataError(f"{path}: no such file or folder; correct or unset {name}, which points to it")
     if not path.is_file():
         raise DataError(f"{path}: not a regular file; set {name} to a URL or to {official.replacements}")
     md5 = file_digest(path, "md5")
@@ -209,7 +209,7 @@ def pixel_digest(parts: Parts) -> str:
 
 
 def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
-    """Load the user's own images, a folder or a zip; the environment variable `override` may name another path."""
+    """Load the user's own images, a folder or a zip; the environment variable `override` may name a different path."""
     source = config["source"]
     path = Path(source_path(source)).expanduser()
     listed = digest_folder(path)  # before reading, so that a change during reading is noticed next time

@@ -15,7 +15,7 @@ from daso.errors import DataError
 from daso.records import ImageArray, IntArray
 
 SIZE = 32
-LARGEST = 2**29  # bytes of an unpacked archive; the official ones have 2**28
+LARGEST = 2**29  # bytes of an unpacked archive; the official archives have 2**28
 
 
 class Layout(NamedTuple):

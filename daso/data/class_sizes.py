@@ -1,4 +1,4 @@
-"""Class sizes of a long-tailed setting, from its numbers alone, without data."""
+"""Class sizes of a long-tailed setting, computed from its numbers without data."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def setting_kind(setting: Mapping[str, Any]) -> str:
     """Return the kind of draw that a setting needs.
 
     `natural`: classes keep their natural sizes; `share`: a share of one long tail is labeled; `others`: the unlabeled
-    images are all images without a label; `whole`: they are all images that are not held out, the labeled ones
-    included; `tails`: one long tail of labeled and one of unlabeled images.
+    images are all images without a label; `whole`: they are all images that are not held out, including the
+    labeled ones; `tails`: one long tail of labeled and one of unlabeled images.
     """
     if "labeled" in setting or "share" in setting:
         return "natural" if "labeled" in setting else "share"

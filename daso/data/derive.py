@@ -36,12 +36,12 @@ def derive(
         raise DataError(f"{out}: held_out: expected a number of images per class, at least 1, got {held!r}")
     saved, labels = check_split(drawn, store), store.labels("train")
     if saved.derivation is not None:
-        raise DataError(f"{drawn}: already derived from another split; give the drawn split")
+        raise DataError(f"{drawn}: already derived from a drawn split; pass that split instead")
     try:
         if "held_out" in options:
             split = hold_out(saved.split, labels, len(store.classes), options["held_out"])
         elif upstream_run is None:
-            raise DataError(f"needs the pseudo-labels of {options['of']}; give its folder by --run")
+            raise DataError(f"requires the pseudo-labels of {options['of']}; pass its folder with --run")
         else:
             logits = _logits(upstream_run, options["key"])
             split = expand(saved.split, saved.counts["labeled"], logits, options["exponent"])
@@ -71,8 +71,8 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
     """Make the first `per_class` labeled images of each class the validation part.
 
     If a class would keep no labeled image, the first images of the drawn validation part are used instead, and the
-    labeled part stays unchanged (Kim et al. 2020, as in the code of Oh et al. 2022). `labels` (n,) are those of the
-    train part. Raises DataError if neither part has enough images.
+    labeled part stays unchanged (Kim et al. 2020, as in the code of Oh et al. 2022). `labels` (n,) belong to the train
+    part. Raises DataError if neither part has enough images.
     """
     fits = np.bincount(labels[split.labeled], minlength=num_classes).min() > per_class
     pool = split.labeled if fits else split.validation

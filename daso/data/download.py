@@ -22,7 +22,7 @@ from daso.data.files import file_digest, lock_folder
 from daso.errors import DataError, one_line
 
 CHUNK = 1 << 18  # bytes
-MAX_FAILURES = 3  # consecutive requests without a new byte, after which the next mirror is tried
+MAX_FAILURES = 3  # number of consecutive requests without a new byte after which the next mirror is tried
 _INTERRUPTED = (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 
@@ -76,7 +76,7 @@ def _from_mirror(url: str, target: Path, md5: str, timeout: float, pause: float)
         raise _MirrorError("not an http or https URL")
     _complete(url, partial, timeout, pause)
     actual = file_digest(partial, "md5")
-    if actual != md5 and resumed:  # the resumed part may belong to another file
+    if actual != md5 and resumed:  # the resumed part may belong to a different file
         partial.unlink()
         _complete(url, partial, timeout, pause)
         actual = file_digest(partial, "md5")
@@ -98,7 +98,7 @@ def _complete(url: str, partial: Path, timeout: float, pause: float) -> None:
             last = "connection closed before the end"
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416 and before:  # no bytes follow: the part is complete, or of another file
+            if error.code == 416 and before:  # no bytes follow: the part is complete, or belongs to a different file
                 if _total(error.headers.get("Content-Range")) == before:
                     return
                 partial.unlink()
@@ -127,7 +127,7 @@ def _request_rest(url: str, partial: Path, timeout: float) -> bool:
         if response.status != 206:
             start = 0  # the server sends the whole file
         elif _start(response.headers.get("Content-Range")) != start:
-            raise _MirrorError(f"sends another part than the requested one from byte {start}")
+            raise _MirrorError(f"server sent the wrong byte range; expected it to start at byte {start}")
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
         with (

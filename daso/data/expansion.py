@@ -17,11 +17,14 @@ def sampling_rates(counts: Sequence[int], exponent: float) -> FloatArray:
     """Return the share of each class's pseudo-labels to add, (K,): mu of rank r is (N_(K-1-r) / N_0) ** exponent.
 
     `counts` (K,) are the initial labeled images by class. Classes are ranked from many to few (ties: lower class
-    first), in any numbering; of the rarest class all pseudo-labels are added. Raises DataError if a class has no
+    first), whatever their numbers; all pseudo-labels of the rarest class are added. Raises DataError if a class has no
     labeled image.
     """
     if min(counts) < 1:
-        raise DataError(f"class {list(counts).index(min(counts))} has no labeled image, so its share is undefined")
+        raise DataError(
+            f"class {list(counts).index(min(counts))} has no labeled images, so its sampling rate is undefined; "
+            "label at least one"
+        )
     ranked = np.argsort(-np.asarray(counts), kind="stable")
     sizes = np.asarray(counts, dtype=np.float64)[ranked]
     rates = np.empty(len(counts))

@@ -18,7 +18,7 @@ from daso.errors import DataError
 from daso.paths import create_hint, rebuild_hint
 
 CHECKSUM = "sha256"  # the field that holds the checksum of all other fields
-MAX_JSON_BYTES = 2**28  # bytes of a JSON file; the split of a million images takes 2**23
+MAX_JSON_BYTES = 2**28  # bytes of the largest JSON file; the split of a million images takes 2**23
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def _open_exclusive(partial: Path) -> IO[bytes]:
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which is created if missing; wait while another process holds it.
 
-    The kernel frees the lock when its holder dies. Without locks for folders in the file system, nothing is locked.
+    The kernel frees the lock when its holder dies. If the file system has no locks for folders, nothing is locked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)

@@ -1,6 +1,6 @@
 """List the files of an image folder by part and class, without opening an image, and digest the list.
 
-Every computation of keys imports this module: it must be quick and imports only the standard library.
+Every computation of keys imports this module, so it must be fast and imports only the standard library.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SYSTEM_NAMES = {
     **{"__macosx": "hidden", "@eadir": "thumbnail folder"},
 }
 RAW_SUFFIXES = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
-OTHER_SUFFIXES = (  # never images; files with further suffixes or none are opened
+OTHER_SUFFIXES = (  # never images; files with any other suffix, or none, are opened
     "7z aac aae avi bak bz2 cfg csv db doc docx flac gz h5 htm html ini ipynb js json jsonl lnk log m4a m4v md mkv mov "
     "mp3 mp4 mpeg mpg npy npz odt ogg parquet pdf pkl ppt pptx pt pth py rar rst rtf sh srt tar toml tsv txt url wav "
     "webm wmv xls xlsx xml xmp yaml yml zip"
@@ -47,8 +47,8 @@ def digest_folder(path: Path) -> str | None:
     """Digest the names and sizes of a folder's images, for a zip also their CRCs; None if the path does not exist.
 
     Only files that are read as images count, by names that begin with train/ or test/, so neither the folder's path nor
-    other files change the digest. A file with new content but the same name and size changes the digest of a zip, but
-    not that of a folder.
+    other files change the digest. If the content of a file changes but not its name and size, only the digest of a zip
+    changes.
     """
     if not path.exists():
         return None
@@ -89,7 +89,7 @@ def _images(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def names_below(path: Path, *, deep: bool = True) -> Iterator[str]:
-    """Yield the names of all files below a folder, with slashes; links are followed, circular ones are not.
+    """Yield the names of all files below a folder, with slashes; follows links except circular ones.
 
     Without `deep`, folders below top/part/class and those skipped by name are left out. Raises OSError if a folder
     that has to be read cannot be listed.

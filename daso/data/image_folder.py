@@ -22,8 +22,8 @@ from daso.errors import DataError, one_line
 from daso.records import ImageArray, IntArray
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
-LARGEST = 2**28  # bytes of an image file
-EXAMPLES = 5  # most files named in a line of the log
+LARGEST = 2**28  # bytes of the largest image file
+EXAMPLES = 5  # maximum number of files named in a log line
 Opener = Callable[[str], IO[bytes]]
 Reserve = Callable[[str, tuple[int, ...]], ImageArray]  # part and shape -> empty uint8 array
 
@@ -57,7 +57,7 @@ def read_image_folder(
     check: Callable[[tuple[str, ...]], None] = lambda classes: None,
     skip_unreadable: bool = False,
 ) -> Folder:
-    """Read both parts as RGB of `image_size` pixels a side (see `pixels.decode`), classes and files sorted by name.
+    """Read both parts as RGB squares of `image_size` pixels (see `pixels.decode`), classes and files sorted by name.
 
     Class names are NFC-normalised; `check` raises DataError for unexpected classes before an image is decoded. All grey
     images of 16 bits are scaled by the number of bits that the largest value of the folder uses. Read and skipped files
@@ -160,13 +160,13 @@ def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[Row]]:
 
 
 class _Reader:
-    """Decoder of images into arrays that records unreadable images and those of 16 bits."""
+    """Decoder of images into arrays that records unreadable and 16-bit images."""
 
     def __init__(self, path: Path, size: int, opener: Opener) -> None:
         self.path, self.size, self.opener = path, size, opener
         self.rows: dict[str, list[Row]] = {}  # images read so far, by part
         self.unreadable: list[tuple[Row, UnreadableError]] = []
-        self.grey: list[tuple[int, Row]] = []  # of 16 bits: index in the part's array
+        self.grey: list[tuple[int, Row]] = []  # 16-bit grey images: index in the part's array, row
         self.largest, self.color = 0, 0  # largest 16-bit values of grey and of color images
 
     def read(self, rows: Sequence[Row], reserve: Reserve) -> tuple[ImageArray, IntArray]:
@@ -190,8 +190,8 @@ class _Reader:
         """Scale all grey images of 16 bits by the number of bits in use, which is returned; 16 without such images."""
         if self.color and (bits := bits_of(self.color)) < 16:
             raise DataError(
-                f"{self.path}: color images of 16 bits a channel use only {bits} of them and would be nearly black, "
-                "since only the upper 8 are read; convert them to 8 bits a channel"
+                f"{self.path}: 16-bit color images use only {bits} bits per channel and would be nearly black, since "
+                "only the upper 8 of 16 are read; convert them to 8 bits per channel"
             )
         bits = bits_of(self.largest) if self.largest else 16
         for i, row in self.grey if bits < 16 else ():
@@ -217,7 +217,7 @@ def _unreadable_error(path: Path, errors: Sequence[tuple[Row, UnreadableError]],
 
 
 def _duplicates(images: Mapping[str, ImageArray], rows: Mapping[str, Sequence[Row]]) -> dict[str, list[list[str]]]:
-    """Group files of equal pixels after resizing: those with two labels, and those of one label in both parts."""
+    """Group files of equal pixels after resizing: files with two labels, and files of one label in both parts."""
     same: dict[bytes, list[Row]] = {}
     for part, arrays in images.items():
         for row, pixels in zip(rows[part], arrays, strict=True):

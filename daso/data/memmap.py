@@ -33,7 +33,7 @@ def create_array(path: Path, shape: tuple[int, ...]) -> ImageArray:
 
 
 def finish_array(path: Path, images: ImageArray, target: Path) -> None:
-    """Cut a file from `create_array` to its first rows, which are `images`, and rename it to `target`."""
+    """Truncate a file from `create_array` to its first rows, which are `images`, and rename it to `target`."""
     with path.open("rb+") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(images))
         file.truncate(file.tell() + images.nbytes)  # the header has the same length for any number of rows

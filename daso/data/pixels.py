@@ -12,8 +12,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from daso.records import ImageArray
 
-LARGEST = 2**28  # pixels of an image
-WHOLE = 89_478_485  # largest image in pixels that is decoded at full size; larger ones are reduced to save memory
+LARGEST = 2**28  # pixels of the largest image that is read
+WHOLE = 89_478_485  # pixels of the largest image decoded at full size; larger images are reduced to save memory
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words in errors of Pillow and zlib
 # Pillow's default limit for the process is WHOLE; a larger image raises an error, see `decode`.
@@ -25,7 +25,7 @@ class Decoded(NamedTuple):
 
     pixels: ImageArray  # RGB uint8 (3, S, S)
     grey: int = 0  # largest value of a grey image of 16 bits
-    color: int = 0  # likewise of a color image, of which Pillow reads only the upper 8 bits
+    color: int = 0  # largest value of a color image, of which Pillow reads only the upper 8 bits
 
 
 class UnreadableError(Exception):
@@ -37,7 +37,7 @@ class UnreadableError(Exception):
 
 
 def decode(file: IO[bytes], size: int, bits: int = 16) -> Decoded:
-    """Decode an image as viewers show it, resized to a square of `size` pixels, bilinear with antialiasing.
+    """Decode an image as image viewers display it, resized to a square of `size` pixels, bilinear with antialiasing.
 
     It is rotated by its EXIF orientation and transparent pixels become white; of an animation, the first frame is used.
     The aspect ratio is not kept. Grey values of 16 bits are scaled from [0, 2^bits - 1]. Raises UnreadableError.
@@ -96,7 +96,7 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
     if shown.mode == "I" and image.format == "PPM":  # Pillow scales a PGM of more than 8 bits to 16
         shown = Image.fromarray(np.asarray(shown).astype(np.uint16))
     if shown.mode in ("I", "F"):
-        raise UnreadableError("32 bits a pixel", f"mode {shown.mode} does not define white; save it with 8 or 16 bits")
+        raise UnreadableError("32 bits per pixel", f"mode {shown.mode} does not define white; save it in 8 or 16 bits")
     grey = color = 0
     if shown.mode.startswith("I;16"):
         values = np.asarray(shown)
@@ -104,7 +104,7 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
         scale, chunks = (
             _scale(bits),
             np.array_split(values, 1 + values.size // 2**22),
-        )  # the index takes 8 bytes a pixel
+        )  # the index takes 8 bytes per pixel
         shown = Image.fromarray(np.concatenate([scale[chunk] for chunk in chunks]))  # Pillow's conversion clips at 255
     elif deep:
         color = int(max(high for _, high in _extrema(shown)[:3])) << 8 | 255

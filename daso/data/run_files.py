@@ -35,7 +35,7 @@ class FinishedRun(NamedTuple):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration; raises DataError if the file is missing, damaged or of another run."""
+        """The resolved configuration; raises DataError if the file is missing, damaged or from a different run."""
         path = self.folder / "config.json"
         try:
             tree: dict[str, Any] = json.loads(self.read(path.name))
@@ -54,9 +54,10 @@ class FinishedRun(NamedTuple):
             with np.load(io.BytesIO(self.read(path.name)), allow_pickle=False) as archive:
                 arrays = [archive[name] for name in names]
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
-            raise DataError(f"{path}: cannot read {' and '.join(names)} ({error}); {rebuild_hint(path)}") from error
+            wrong = f"cannot read array {' and array '.join(names)} ({error})"
+            raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}") from error
         if not all(isinstance(array, np.ndarray) and array.dtype.kind in "iuf" for array in arrays):
-            raise DataError(f"{path}: {' or '.join(names)} is not numeric; {rebuild_hint(path)}")
+            raise DataError(f"{path}: array {' or array '.join(names)} is not numeric; {rebuild_hint(path)}")
         return arrays
 
     def array_names(self) -> list[str]:
@@ -71,7 +72,7 @@ class FinishedRun(NamedTuple):
             raise DataError(f"{path}: not a readable archive of arrays ({error}); {rebuild_hint(path)}") from error
 
     def read(self, name: str) -> bytes:
-        """Read a file of the run; raises DataError if it is missing, damaged or of another run."""
+        """Read a file of the run; raises DataError if it is missing, damaged or from a different run."""
         path = self.folder / name
         try:
             content = path.read_bytes()
@@ -79,13 +80,13 @@ class FinishedRun(NamedTuple):
             raise DataError(f"{path}: not readable ({error.strerror}); {rebuild_hint(path)}") from error
         if hashlib.sha256(content).hexdigest() != self.result.get("files", {}).get(name):
             raise DataError(
-                f"{path}: damaged or of another run: checksum differs from {RESULT_FILE}; {rebuild_hint(path)}"
+                f"{path}: damaged or from a different run: checksum differs from {RESULT_FILE}; {rebuild_hint(path)}"
             )
         return content
 
 
 def load_finished_run(folder: Path, key: str | None = None, name: str | None = None) -> FinishedRun:
-    """Load the finished run of a folder; raises DataError if it is missing or has another key or name."""
+    """Load the finished run of a folder; raises DataError if it is missing or its key or name differs."""
     path = folder / RESULT_FILE
     run = FinishedRun(folder, read_checksummed(path, "result of a run"))
     if mismatch := schema_error(run.result, SCHEMA):
@@ -93,5 +94,6 @@ def load_finished_run(folder: Path, key: str | None = None, name: str | None = N
     if name not in (None, run.result.get("run")):
         raise DataError(f"{path}: expected the result of {name}, got {run.result.get('run')}; {rebuild_hint(path)}")
     if key not in (None, run.key):
-        raise DataError(f"{folder}: stale: its key is {run.key}, params/ and code give {key}; {rebuild_hint(path)}")
+        stale = f"stale: its key is {run.key}, but params/ and the code now give {key}"
+        raise DataError(f"{folder}: {stale}; {rebuild_hint(path)}")
     return run

@@ -17,7 +17,7 @@ class RowSampler:
 
     def __init__(self, seed: int, stream: str, n: int, batch_size: int) -> None:
         self.seed, self.stream, self.n, self.batch_size = seed, stream, n, batch_size
-        self.epoch, self.permutation = -1, torch.empty(0, dtype=torch.int64)  # of the last epoch used: (n,)
+        self.epoch, self.permutation = -1, torch.empty(0, dtype=torch.int64)  # last epoch used and its permutation (n,)
 
     def __call__(self, start: int, steps: int) -> Tensor:
         """Return the rows of the batches of steps start..start+steps-1: int64 (steps, batch_size), on the CPU."""

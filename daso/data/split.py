@@ -45,20 +45,20 @@ class SavedSplit(NamedTuple):
     dataset: str
     setting: str
     seed: int
-    config_sha256: str  # of the configuration of the draw
-    source_sha256: str  # of the store
-    class_order: Counts  # the class of every rank, the one with most labeled images first
+    config_sha256: str  # digest of the configuration of the draw
+    source_sha256: str  # digest of the store
+    class_order: Counts  # class of every rank, the class with most labeled images first
     counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
     split: Split
-    sha256: str  # of all other fields of the file
-    drawn_sha256: str  # of the drawn split: `sha256`, or that of the split from which a plan derived this one
+    sha256: str  # checksum over all other fields of the file
+    drawn_sha256: str  # `sha256` of the drawn split: this one, or the split from which a plan derived it
     derivation: Mapping[str, Any] | None = None  # options of the derivation, see `derive`; None for a drawn split
 
 
 def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequence[int]) -> None:
-    """Raise DataError for classes with too few images, all of them named; `sizes` (K,) are those of the train part.
+    """Raise DataError that names all classes with too few images; `sizes` (K,) are the class sizes of the train part.
 
-    Every class, rare ones too, needs n1 + m1 + holdout // K images, since tails are cut from full pools; n1 + holdout
+    Every class, even a rare one, needs n1 + m1 + holdout // K images, since tails are cut from full pools; n1 + holdout
     // K if m1 is a word, n + holdout // K if a share is labeled. With natural sizes one image is enough, and
     class_order must be `size`.
     """
@@ -85,14 +85,14 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     """Draw a split of a store and save it atomically.
 
     `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share} or
-    {name, labeled}), seed, num_classes, holdout and class_order. Raises DataError if the store is of another dataset,
+    {name, labeled}), seed, num_classes, holdout and class_order. Raises DataError if the store has a different dataset,
     a class has too few images, or m1 is `all` and every image has a label.
     """
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
         raise DataError(
-            f"{store.folder}: expected the store of {config['dataset']} with {k} classes, got that of {store.dataset} "
-            f"with {len(store.classes)}; give the store of {config['dataset']}"
+            f"{store.folder}: expected the store of {config['dataset']} with {k} classes, got the store of "
+            f"{store.dataset} with {len(store.classes)}; give the store of {config['dataset']}"
         )
     sizes, setting = _per_class(labels, k), config["setting"]
     check_setting(config, store.classes, sizes)
@@ -120,7 +120,7 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
 
 
 def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Path) -> SavedSplit:
-    """Save a split atomically; `head` holds the other fields of its file, `labels` (n,) are those of the train part."""
+    """Save a split atomically; `head` holds the other fields of its file, `labels` (n,) belong to the train part."""
     k = len(head["class_order"])
     tree: dict[str, Any] = {
         **head,
@@ -166,20 +166,20 @@ def load_split(path: Path) -> SavedSplit:
 def check_split(path: Path, store: Store, config_sha256: str | None = None) -> SavedSplit:
     """Load a split and check it against its store and, if given, the digest of its configuration.
 
-    Raises DataError for the first of: checksum mismatch, another configuration, another source, row out of range,
+    Raises DataError for the first of: checksum mismatch, different configuration, different source, row out of range,
     duplicate row, counts that differ from the store's labels.
     """
     saved, labels = load_split(path), store.labels("train")
     if config_sha256 not in (None, saved.config_sha256):
         delete = None if saved.derivation is None else "it and the split it was derived from"
         raise DataError(
-            f"{path}: drawn by another configuration (setting {saved.setting}, seed {saved.seed}) than the expected "
-            f"one; {rebuild_hint(path, delete)}"
+            f"{path}: drawn with a different configuration (setting {saved.setting}, seed {saved.seed}) than "
+            f"expected; {rebuild_hint(path, delete)}"
         )
     if saved.source_sha256 != store.sha256:
         raise DataError(
             f"{path}: drawn from data with SHA-256 {saved.source_sha256[:16]}, but {store.folder} has "
-            f"{store.sha256[:16]}, other images; draw the split again, or give the store it was drawn from"
+            f"{store.sha256[:16]}; draw the split again, or give the store it was drawn from"
         )
     if sorted(saved.class_order) != list(range(len(store.classes))):
         raise DataError(f"{path}: class_order must list each of the {len(store.classes)} classes once")

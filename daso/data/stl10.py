@@ -17,8 +17,8 @@ from daso.records import ImageArray, IntArray
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 SIZE = 96
-IMAGE = 3 * SIZE * SIZE  # bytes
-LARGEST = 2**32  # bytes of an unpacked archive; the official one has 3.1e9
+IMAGE = 3 * SIZE * SIZE  # bytes of an image
+LARGEST = 2**32  # bytes of an unpacked archive; the official archive has 3.1e9
 CHUNK = 1000  # images transposed at a time
 REQUIRED = ("train_X.bin", "train_y.bin", "unlabeled_X.bin", "test_X.bin", "test_y.bin")
 
@@ -26,8 +26,8 @@ REQUIRED = ("train_X.bin", "train_y.bin", "unlabeled_X.bin", "test_X.bin", "test
 def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
     """Read images uint8 (n, 3, 96, 96) and labels int64 (n,) of both parts.
 
-    The train part holds the labeled images, then the unlabeled ones with label -1. Memory holds one copy of the images.
-    Raises DataError if the archive is damaged or a file is missing.
+    The train part holds the labeled images, then the unlabeled ones with label -1. Only one copy of the images is in
+    memory. Raises DataError if the archive is damaged or a file is missing.
     """
     try:
         with tarfile.open(path, "r:gz") as archive:

@@ -38,8 +38,8 @@ class Store:
     dataset: str
     classes: tuple[str, ...]
     image_size: int
-    source: Mapping[str, Any]  # the source that was read: kind, origin, digest
-    sha256: str  # of the class names and the parts
+    source: Mapping[str, Any]  # kind, origin and digest of the source that was read
+    sha256: str  # digest of the class names and the parts
     parts: Mapping[str, Mapping[str, Any]]
     labels_by_part: Mapping[str, IntArray]
 
@@ -134,13 +134,13 @@ class Writer:
         self._locked = False
 
     def _acquire_lock(self) -> None:
-        """Lock the folder, which is created only now, so that a source that cannot be read leaves no folder."""
+        """Create and lock the folder; called after the source is opened, so an unreadable source leaves no folder."""
         if not self._locked:
             self._lock.enter_context(lock_folder(self.folder))
             self._locked = True
 
     def reserve(self, part: str, shape: tuple[int, ...]) -> ImageArray:
-        """Map a file for the images of a part, uint8 (n, 3, S, S); `write` keeps the file, cut to the rows it gets."""
+        """Map a file for the images of a part, uint8 (n, 3, S, S); `write` keeps the file, truncated to its rows."""
         self._acquire_lock()
         self.reserved[part] = self.folder / f"{part}_images.npy.part"
         return create_array(self.reserved[part], shape)
@@ -180,7 +180,7 @@ class Writer:
 def load_store(folder: Path) -> Store:
     """Load the store of a folder and check its labels against the manifest; the images are not read yet.
 
-    Raises DataError if the store or one of its files is missing, or if a file has another shape or other labels.
+    Raises DataError if the store or one of its files is missing, or if shape or labels differ from the manifest.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -270,7 +270,7 @@ def _check_images(store: Store, part: str) -> None:
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """Memory-map an array; raises DataError if the file is unreadable or has another shape or type."""
+    """Memory-map an array; raises DataError if the file is unreadable or its shape or type differs."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

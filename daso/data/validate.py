@@ -1,6 +1,6 @@
 """Schemas of JSON objects.
 
-A schema is a type (str, bool, dict, list), a Number, a text (that value alone), a list with the schema of every
+A schema is a type (str, bool, dict, list), a Number, a string (exactly that value), a list with the schema of every
 element, a mapping of required keys to schemas (further keys are allowed), or OneOf several schemas.
 """
 
@@ -32,7 +32,7 @@ class Number(NamedTuple):
 
 
 class OneOf(NamedTuple):
-    """Schema of a value that matches any of several; the error of a value that matches none is the first one's."""
+    """Schema of a value that matches any of several; if it matches none, the error is that of the first."""
 
     schemas: tuple[Any, ...]
 

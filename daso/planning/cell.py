@@ -39,17 +39,17 @@ class Match(NamedTuple):
     missing: list[str]
 
 
-def cell(params: Params, words: str, row: str = "", place: str = "") -> Iterator[str]:
+def cell(params: Params, words: str, row: str = "", column: str = "") -> Iterator[str]:
     """Yield text about the cell with this address, or the whole table if the address has no row or column.
 
-    `row`, the paper's name of a method, and `place`, a <dataset>/<setting>, may replace the numbers of the address.
+    `row`, the paper's name of a method, and `column`, a <dataset>/<setting>, may replace the numbers of the address.
     Raises DasoError for an unknown cell and, after the published number, if params/ lack its setting or method.
     """
     rows = read_published(PUBLISHED)
     selected = address(words)
     table = table_of(rows, selected.table)
     selected = selected._replace(row=_row(params, table, row) or selected.row)
-    selected = selected._replace(column=_column(params, table, place) or selected.column)
+    selected = selected._replace(column=_column(params, table, column) or selected.column)
     if not (selected.row and selected.column):
         yield format_table(table)
         return
@@ -100,11 +100,11 @@ def _row(params: Params, table: Table, words: str) -> str:
     raise DasoError(f"table {table.name}: unknown row '{words}'{did_you_mean(names[0], table.methods)}")
 
 
-def _column(params: Params, table: Table, place: str) -> str:
-    """Return the number of the first column of a <dataset>/<setting>."""
-    if not place or place.isdecimal():
-        return place
-    dataset, name = split_setting(params, place)
+def _column(params: Params, table: Table, words: str) -> str:
+    """Return the number of the first column of a <dataset>/<setting>; a number is returned unchanged."""
+    if not words or words.isdecimal():
+        return words
+    dataset, name = split_setting(params, words)
     numbers = [
         column
         for column, fields in enumerate(table.settings, start=1)
@@ -112,13 +112,13 @@ def _column(params: Params, table: Table, place: str) -> str:
     ]
     if not numbers:
         raise DasoError(
-            f"table {table.name}: unknown column '{place}'; `python -m daso cell t{table.name}` lists its columns"
+            f"table {table.name}: unknown column '{words}'; `python -m daso cell t{table.name}` lists its columns"
         )
     return str(numbers[0])
 
 
 def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: list[Paper]) -> Iterator[str]:
-    """Yield the published number, its note, and the number of another table that reports compare with instead."""
+    """Yield the published number, its note, and the number of a different table if reports compare with that one."""
     where = f"table {selected.table}, row {selected.row}, column {selected.column} of {CITATION}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
     yield f"published: {printed_number(printed)}, {METRICS[printed['metric']]}" + (

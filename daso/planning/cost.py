@@ -16,8 +16,8 @@ from daso.report.collect import Cell
 from daso.report.speed import by_environment, format_significant
 
 BENCHMARKS = Path("docs/benchmarks")
-STEPS = Path("benchmarks/steps.json")  # measured here by `daso plan --measure`
-OURS = "ours, "  # start of a benchmark's rows of this engine, before mode and precision
+STEPS = Path("benchmarks/steps.json")  # steps measured here by `daso plan --measure`
+OURS = "ours, "  # prefix of this engine's rows in a table of a benchmark, before mode and precision
 
 
 class Work(NamedTuple):
@@ -36,7 +36,7 @@ class Work(NamedTuple):
 
 
 def cost_lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iterator[str]:
-    """Yield lines on the cost of runs of one dataset and protocol, and of those `todo` among them."""
+    """Yield lines on the cost of runs of one dataset and protocol, and of the runs `todo` among them."""
     work = [Work.of(params, run) for run in runs]
     steps, images = (sum(column) for column in zip(*work, strict=True))
     yield f"{len(runs)} runs, {steps:,} steps, {images:,} images"
@@ -44,32 +44,32 @@ def cost_lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iter
     if unmeasured := [recipe for recipe, seconds in by_recipe.items() if not seconds]:
         yield f"device-hours unknown: steps of {' and '.join(unmeasured)} not measured on images of this size"
         return
-    environments = [place for place in next(iter(by_recipe.values())) if all(place in s for s in by_recipe.values())]
+    first, *others = by_recipe.values()
+    environments = [environment for environment in first if all(environment in seconds for seconds in others)]
     if not environments:
         yield f"device-hours unknown: no machine has measured steps of both {' and '.join(by_recipe)}"
-    for place in environments:
-        hours = {run: each.steps * by_recipe[run.recipe][place] / 3600 for run, each in zip(runs, work, strict=True)}
+    for environment in environments:
+        seconds = {recipe: times[environment] for recipe, times in by_recipe.items()}
+        hours = {run: each.steps * seconds[run.recipe] / 3600 for run, each in zip(runs, work, strict=True)}
         total, left = format_significant(sum(hours.values())), format_significant(sum(hours[run] for run in todo))
-        per_step = ", ".join(
-            f"{format_significant(1000 * s[place])} ms a step of {recipe}" for recipe, s in by_recipe.items()
-        )
-        yield f"{total} device-hours, {left} of them to do, on {place}: {per_step}"
+        per_step = ", ".join(f"{format_significant(1000 * s)} ms per step of {recipe}" for recipe, s in seconds.items())
+        yield f"{total} device-hours, {left} of them to do, on {environment}: {per_step}"
 
 
 class StepTime(NamedTuple):
     """Measured time of a step of a method."""
 
-    device: str  # of a CPU with the number of threads
+    device: str  # with the number of threads if it is a CPU
     how: str  # precision, mode
-    place: str  # file or folder of the measurement
+    source: str  # file or folder of the measurement
     seconds: float  # device time of one step
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.how} ({self.place})"
+        return f"{self.device}, {self.how} ({self.source})"
 
 
 def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
-    """Yield environment and seconds of a step for each measurement of a run's method; see `timed`."""
+    """Yield environment and seconds of a step for each measurement of a run's method; see `measured_steps`."""
     return ((str(one), one.seconds) for one in measured_steps(params, run))
 
 
@@ -77,19 +77,19 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
     """Yield every measurement of a step of a run's method.
 
     Sources are finished runs of the same protocol on images of the same size in any setting, steps measured here by
-    `daso plan --measure`, and benchmarks of this machine and others: of each benchmark the fastest mode, unless
-    `every_mode`. Raises DataError if a file is damaged.
+    `daso plan --measure`, and benchmarks of any machine, of which only the fastest mode counts
+    unless `every_mode`. Raises DataError if a file is damaged.
     """
     side = params.datasets[run.dataset]["image_size"]
     same_size = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
-    for place, pattern in (("metrics", "s*.json"), (ARCHIVE, "s*/metrics.json")):
+    for folder, pattern in (("metrics", "s*.json"), (ARCHIVE, "s*/metrics.json")):
         files = [
-            file for name in same_size for file in Path(place).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")
+            file for name in same_size for file in Path(folder).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")
         ]
         metrics = dict(enumerate(read_checksummed(file, "metrics file") for file in sorted(files)))
         for (device, how), speeds in by_environment(Cell("", "", run.recipe, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
-            yield StepTime(device, how, f"{place}/", statistics.median(seconds))
+            yield StepTime(device, how, f"{folder}/", statistics.median(seconds))
     for entry in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
         if entry["of"] == step_digest(params, run):
             yield StepTime(entry["device"], entry["how"], str(STEPS), entry["seconds"])

@@ -31,16 +31,16 @@ SOURCES = {
     "cifar100": (50_000, 10_000, 0, 169_001_437),
     "stl10": (5_000, 8_000, 100_000, 2_640_397_119),
 }
-ROW = 8  # bytes of an image's index in the file of a split
+ROW = 8  # bytes per image index in the file of a split
 
 
 class Machine(NamedTuple):
     """Device and execution that the workflow would use for runs of a protocol on this machine."""
 
-    kind: str  # of the device, cpu or cuda
+    kind: str  # kind of the device, cpu or cuda
     device: str
     how: str  # precision, mode
-    at_once: int  # number of concurrent runs
+    concurrent_runs: int
 
 
 def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[str]:
@@ -58,7 +58,7 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
     upstream = f", {len(chain) - len(named)} of them upstream runs" if len(chain) > len(named) else ""
     yield f"{suite}: {len(chain)} runs{upstream}: {counted}"
     machine = _machine(params, chain[0].protocol)
-    yield f"device: {machine.device}, {machine.how}, {_runs(machine.at_once)} at once"
+    yield f"device: {machine.device}, {machine.how}, {_runs(machine.concurrent_runs)} at once"
     step_times = {run.recipe: known for run in chain if (known := _step_time(params, run, machine))}
     if measure:
         step_times |= _measure(params, keys, [run for run in chain if run.recipe not in step_times], machine)
@@ -87,7 +87,7 @@ def _machine(params: Params, protocol: str) -> Machine:
     return Machine("cpu", f"cpu: {processor()}, 1 thread", f"{chosen}, eager", cores())
 
 
-def _machine_by_torch(precision: str, at_once: int) -> Machine:
+def _machine_by_torch(precision: str, concurrent_runs: int) -> Machine:
     import torch
 
     from daso.engine.cuda_graphs import choose_mode
@@ -96,9 +96,9 @@ def _machine_by_torch(precision: str, at_once: int) -> Machine:
     device = choose_device("auto" if devices() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)
-        at_once = cores()
+        concurrent_runs = cores()
     how = f"{choose_precision(precision, device)}, {choose_mode('auto', device)}"  # type: ignore[arg-type]
-    return Machine(device.type, device_of(describe(device)), how, at_once)
+    return Machine(device.type, device_of(describe(device)), how, concurrent_runs)
 
 
 def _step_time(params: Params, run: Run, machine: Machine) -> StepTime | None:
@@ -113,11 +113,11 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
     from daso.planning.pace import seconds_at_once
 
     samples = list({run.recipe: run for run in unmeasured}.values())
-    at_once = slots_per_gpu() if machine.kind == "cuda" else machine.at_once
+    at_once = slots_per_gpu() if machine.kind == "cuda" else machine.concurrent_runs
     configs = ((keys.resolved(run), _images(params, run)) for run in samples)
     measured: dict[str, StepTime] = {}
     for run, seconds in zip(samples, seconds_at_once(configs, choose_device(machine.kind), at_once), strict=True):
-        logging.info("%s: %s ms a step, %s at once", run.recipe, format_significant(1000 * seconds), _runs(at_once))
+        logging.info("%s: %s ms per step, %s at once", run.recipe, format_significant(1000 * seconds), _runs(at_once))
         record = {"of": step_digest(params, run), "recipe": run.recipe, "device": machine.device, "how": machine.how}
         known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
         others = [entry for entry in known if any(entry.get(name) != value for name, value in record.items())]
@@ -128,12 +128,12 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
 
 
 def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]) -> Iterator[str]:
-    rows: list[tuple[str, ...]] = [("method", "runs", "to do", "ms a step", "all runs", "measured in")]
+    rows: list[tuple[str, ...]] = [("method", "runs", "to do", "ms per step", "all runs", "measured in")]
     for recipe in dict.fromkeys(run.recipe for run in chain):
         of_recipe, step = [run for run in chain if run.recipe == recipe], step_times.get(recipe)
         times: tuple[str, ...] = ("unknown",)
         if step:
-            times = (format_significant(1000 * step.seconds), _time(params, of_recipe, step_times), step.place)
+            times = (format_significant(1000 * step.seconds), _time(params, of_recipe, step_times), step.source)
         rows.append((recipe, str(len(of_recipe)), str(sum(run in todo for run in of_recipe)), *times))
     yield align_columns(rows).rstrip("\n")
 
@@ -162,8 +162,8 @@ def _hours(
         total, to_do = _time(params, known, step_times), _time(params, left, step_times)
         yield f"device time: {others}{total} in total, {to_do} to do"
         seconds = {run: _seconds(params, run, step_times) for run in left}
-        wall = max(sum(seconds.values()) / machine.at_once, _longest(params, seconds))
-        at_once = _runs(machine.at_once)
+        wall = max(sum(seconds.values()) / machine.concurrent_runs, _longest(params, seconds))
+        at_once = _runs(machine.concurrent_runs)
         yield f"time: {others}{format_duration(wall)} of training, {at_once} at once, without start-up and evaluation"
 
 
@@ -176,7 +176,7 @@ def _longest(params: Params, seconds: dict[Run, float]) -> float:
 
 
 def _disk(params: Params, keys: Keys, todo: Sequence[Run], machine: Machine) -> Iterator[str]:
-    """Yield the bytes that the suite still needs and those that are free."""
+    """Yield the bytes that the suite still needs and the free bytes."""
     places = {(run.dataset, run.setting, run.seed) for run in todo}
     stores, unknown = 0, []
     for name in dict.fromkeys(run.dataset for run in todo):
@@ -200,7 +200,7 @@ def _disk(params: Params, keys: Keys, todo: Sequence[Run], machine: Machine) -> 
         "splits": splits,
         "results": sum(run.results for run in sizes),
         "TensorBoard": sum(run.events for run in sizes),
-        "checkpoints": 2 * machine.at_once * largest,  # a new one is complete before the old one is deleted
+        "checkpoints": 2 * machine.concurrent_runs * largest,  # a new one is complete before the old one is deleted
     }
     needed, free = sum(parts.values()), shutil.disk_usage(Path.cwd()).free
     listed = ", ".join(f"{name} {_mb(part)}" for name, part in parts.items() if part)
@@ -208,7 +208,7 @@ def _disk(params: Params, keys: Keys, todo: Sequence[Run], machine: Machine) -> 
     if unknown:
         yield f"disk: images of {', '.join(unknown)} not stored yet, size unknown"
     if needed > free:
-        yield f"WARNING: disk too small by {_mb(needed - free)}; free that much, or the suite stops with a full disk"
+        yield f"WARNING: not enough disk space: {_mb(needed - free)} more needed; free it before you start"
 
 
 def _all_images(params: Params, dataset: str) -> tuple[int, int, int]:
@@ -244,7 +244,7 @@ def _time(params: Params, runs: Sequence[Run], step_times: dict[str, StepTime]) 
 def _write_plan(
     params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]
 ) -> None:
-    """Write the expected times of the runs to do; those of done runs stay as they were planned."""
+    """Write the expected times of the runs to do; the times of done runs stay as they were planned."""
     before = planned.read_plan(suite)
     plan = {run.id: before[run.id] for run in chain if run.id in before and run not in todo}
     for run in (run for run in todo if run.recipe in step_times):

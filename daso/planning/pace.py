@@ -23,7 +23,7 @@ def seconds_at_once(
 ) -> Iterator[float]:
     """Yield `seconds_per_step` of each configuration with its images: the median of `number` processes at once.
 
-    On a CPU each process has one thread, as the runs of the workflow.
+    On a CPU each process has one thread, like the runs of the workflow.
     """
     context = multiprocessing.get_context("spawn")  # a process that has used CUDA cannot be forked
     with ProcessPoolExecutor(number, context, _begin, (context.Barrier(number), device.type)) as pool:
@@ -32,7 +32,7 @@ def seconds_at_once(
             yield statistics.median(future.result() for future in futures)
 
 
-_start: Barrier  # of a process of the pool
+_start: Barrier  # barrier of a process of the pool
 
 
 def _begin(start: Barrier, kind: str) -> None:

@@ -35,9 +35,9 @@ class Table(NamedTuple):
     """Published table."""
 
     name: str
-    methods: tuple[str, ...]  # of the rows, as `fixmatch+la+daso`
-    settings: tuple[tuple[str, ...], ...]  # of the columns, in the fields COLUMN
-    cells: Mapping[tuple[int, int], Row]  # by row and column, from 1
+    methods: tuple[str, ...]  # method of each row, as `fixmatch+la+daso`
+    settings: tuple[tuple[str, ...], ...]  # setting of each column, in the fields COLUMN
+    cells: Mapping[tuple[int, int], Row]  # cells by row and column, from 1
 
     def cell(self, address: Address) -> Row:
         """Return the published row of a cell; raises DasoError for an unknown row or column."""
@@ -56,7 +56,7 @@ def address(words: str) -> Address:
 
 
 def table_of(rows: Sequence[Row], name: str) -> Table:
-    """Return a table of the paper; raises DasoError if no cell of it is recorded."""
+    """Return a table of the paper; raises DasoError if none of its cells is recorded."""
     published = [row for row in rows if row["source"] == PAPER_SOURCE and row["table"] == name]
     if not published:
         known = sorted(

@@ -19,7 +19,7 @@ class FileSizes(NamedTuple):
     """Sizes of a run's files in bytes."""
 
     results: int  # weights, predictions, history
-    events: int  # for TensorBoard
+    events: int  # log for TensorBoard
     state: int  # checkpoint, deleted after training
 
 

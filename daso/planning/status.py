@@ -15,7 +15,7 @@ TO_DO = ("stale", "running", "missing")  # the workflow trains these; a damaged 
 
 
 def run_statuses(keys: Keys, runs: Iterable[Run]) -> dict[str, str]:
-    """Return by run id: `done`, `stale` (other parameters or code), `damaged`, `running` or `missing`."""
+    """Return the status of each run id: `done`, `stale` (params or code changed), `damaged`, `running` or `missing`."""
     current = Current(keys)
     return {run.id: current.status(run) for run in runs}
 

@@ -14,8 +14,8 @@ from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
 
 Config = dict[str, Any]
-LABELED, UNLABELED = 1000, 10_000  # random images, about as many as in CIFAR-10-LT
-WARMUP = 2  # steps; after them all parts of an `all_parts_active` configuration are active
+LABELED, UNLABELED = 1000, 10_000  # numbers of random images, about as many as in CIFAR-10-LT
+WARMUP = 2  # number of steps after which all parts of an `all_parts_active` configuration are active
 
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -83,7 +83,7 @@ def advance(run: Trainer, steps: int) -> float:
 def require_chosen_mode(run: Trainer) -> None:
     """Raise RuntimeError if a run fell back to a simpler mode: its time would be reported for the wrong mode."""
     if run.mode != run.requested_mode:
-        raise RuntimeError(f"mode {run.requested_mode}: fell back to {run.mode}; the log names the reason")
+        raise RuntimeError(f"mode {run.requested_mode}: fell back to {run.mode}; see the log for the reason")
 
 
 def seconds_per_unit(work: Callable[[], object], units: int, device: torch.device) -> float:

@@ -9,8 +9,8 @@ from daso.config.resolve import Run, upstream_runs
 from daso.errors import DataError
 from daso.planning.cost import Work, measured_steps
 
-STARTUP = 5.0  # minutes for Python, images, graph capture and a slow file system
-SAFETY = 2.0  # for a busy node or a slower device of the same kind
+STARTUP = 5.0  # minutes to load Python, images, graph capture and a slow file system
+SAFETY = 2.0  # factor for a busy node or a slower device of the same kind
 UNKNOWN = 24 * 60  # minutes, if no step has been measured
 SHORT = 30  # minutes up to which a run may share its job with others
 

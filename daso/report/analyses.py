@@ -29,7 +29,7 @@ from daso.report.figure_groups import (
 from daso.report.plots import FEW_CLASSES, Line
 from daso.report.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
 
-EXTREMES = {  # by whether classes are ranked relative to their true images
+EXTREMES = {  # titles; True if classes are ranked relative to their true images
     True: ("over-predicted most", "under-predicted most"),
     False: ("guessed most often", "guessed least often"),
 }

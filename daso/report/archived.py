@@ -1,6 +1,6 @@
 """Archived runs: metrics in `reports/measured/`, shown beside a cell by device and commit.
 
-They keep the key of the code they were measured with, and count in no cell.
+They keep the key of the code they were measured with, and no cell counts them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:
 def archived_reasons(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
     """Return why archived runs are not comparable with published numbers.
 
-    These are the reasons that hold for any run, and a number of steps that differs from the protocol's.
+    These are the reasons that apply to any run, and a number of steps that differs from the protocol's.
     """
     runs = list(runs)
     other_steps = sorted({run["steps"] for run in runs} - {protocol["steps"]})

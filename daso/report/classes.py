@@ -21,8 +21,8 @@ RANK_AXIS = "rank by number of labels (names: table)"
 class ClassNames(NamedTuple):
     """Names of a setting's classes by rank, the class with the most labels first."""
 
-    names: list[str]  # with the name for each seed where ranks differ: "seed 0: cat, seed 1: dog"
-    shared: bool  # True if every run ranks the classes alike
+    names: list[str]  # if seeds rank classes differently, the name for each seed: "seed 0: cat, seed 1: dog"
+    shared: bool  # True if all runs rank the classes in the same order
 
     @property
     def labels(self) -> list[str]:
@@ -33,7 +33,7 @@ class ClassNames(NamedTuple):
 class ClassTable(NamedTuple):
     """Numbers of a panel for each class, as text: the rows of a table and the panel's tooltips."""
 
-    title: str  # distinguishes the panel from others of the same setting and note
+    title: str  # distinguishes the panel from other panels of the same setting and note
     columns: list[str]  # headers of rank (or place) and class, then of the values
     rows: list[list[str]]
     axis_label: str
@@ -87,7 +87,7 @@ def format_curve(curve: Curve) -> list[str]:
 def format_predictions(shares: FloatArray, labels: Sequence[str]) -> list[str]:
     """Return the predicted classes of each true class with their percentages, the most frequent first.
 
-    Lists those of `shares` (K, K) that round to 1 % or more, at most MAX_PREDICTIONS if K > MAX_NAMED.
+    Classes whose `shares` (K, K) round to 1 % or more are listed, at most MAX_PREDICTIONS if K > MAX_NAMED.
     """
     limit = len(labels) if len(labels) <= MAX_NAMED else MAX_PREDICTIONS
     texts = []

@@ -57,7 +57,7 @@ class Cell:
     seeds: tuple[int, ...]
     done: Mapping[int, Tree] = field(default_factory=dict)  # seed -> current metrics
     running: tuple[int, ...] = ()  # seeds with a checkpoint and without current metrics
-    stale: tuple[int, ...] = ()  # seeds whose metrics have another key; they count nowhere
+    stale: tuple[int, ...] = ()  # seeds whose metrics have a different key; not counted anywhere
     archived: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics in reports/measured, with any key
 
     @property
@@ -73,14 +73,14 @@ class Cell:
         """Return the id of the run with this seed."""
         return f"{self.run}/s{seed}"
 
-    def percents(self, measure: str) -> dict[int, float]:
-        """Return the measure in percent by seed, for the done runs that have it."""
+    def percent_by_seed(self, measure: str) -> dict[int, float]:
+        """Return the measure in percent for the seed of each done run that has it."""
         fractions = {seed: _get(metrics, MEASURES[measure]) for seed, metrics in self.done.items()}
         return {seed: 100.0 * float(fraction) for seed, fraction in fractions.items() if fraction is not None}
 
     def mean_std(self, measure: str = "median") -> MeanStd | None:
         """Return mean, standard deviation and number of the done runs; None if no run has the measure."""
-        return mean_std(list(self.percents(measure).values()))
+        return mean_std(list(self.percent_by_seed(measure).values()))
 
 
 def mean_std(values: list[float]) -> MeanStd | None:
@@ -105,9 +105,9 @@ def collect(
 ) -> list[Cell]:
     """Return all cells of a suite, in the order of its tables, settings and methods.
 
-    `expected_keys` maps a run id to the key that its metrics must have; metrics with another key are stale: listed,
+    `expected_keys` maps a run id to the key that its metrics must have; metrics with a different key are stale: listed,
     never counted. `archived` is the folder of archived runs, which may have any key. Raises DataError for metrics that
-    are unreadable, invalid or of another run.
+    are unreadable, invalid or from a different run.
     """
     cells = list(_cells(suite, metrics, scratch, expected_keys or {}))
     return [replace(cell, archived=_read_archived(cell, archived)) for cell in cells] if archived else cells
@@ -149,7 +149,7 @@ def _read_archived(cell: Cell, folder: Path) -> dict[int, Tree]:
 def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
     """Return the metrics of a run; None if the file is missing.
 
-    Raises DataError, with `fix` as the remedy, for a file that is damaged, invalid or of another run.
+    Raises DataError, with the hint `fix`, for a file that is damaged, invalid or from a different run.
     """
     if not path.exists():
         return None

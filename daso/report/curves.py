@@ -26,15 +26,15 @@ class Curve(NamedTuple):
     x: FloatArray
     mean: FloatArray
     std: FloatArray
-    n: int  # seeds
+    n: int  # number of seeds
 
 
 class TrainingCurves(NamedTuple):
     """Curves of one cell over training steps; None if no done run has the values."""
 
     accuracy: Curve | None
-    recall: Curve | None  # of pseudo-labels, mean over classes
-    tail: Curve | None  # of pseudo-labels, mean over the tail classes
+    recall: Curve | None  # pseudo-label recall, mean over classes
+    tail: Curve | None  # pseudo-label recall, mean over the tail classes
 
 
 def tail_size(num_classes: int) -> int:

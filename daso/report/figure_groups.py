@@ -92,7 +92,7 @@ def table_data(table: Tree, cells: Sequence[Cell], method_indices: Mapping[str, 
 
 
 def table_figures(data: TableData) -> list[Figure]:
-    """Return the standard figures of a table; those without a panel are left out."""
+    """Return the standard figures of a table; figures without a panel are left out."""
     figures = [
         _class_sizes(data),
         _accuracy(data),

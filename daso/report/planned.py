@@ -23,8 +23,8 @@ class PlannedRow(NamedTuple):
     """Planned and measured time, as printed, of a method's runs that share a planned and an actual device."""
 
     method: str
-    device: str  # on which the runs ran
-    planned_on: str  # empty if it is the same device
+    device: str  # device on which the runs ran
+    planned_on: str  # device of the plan; empty if it is the same
     n: str
     planned: str
     measured: str

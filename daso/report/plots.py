@@ -14,15 +14,15 @@ from daso.report import svg
 from daso.report.classes import ClassTable, count_wide, display_width
 from daso.report.curves import Curve, FloatArray
 
-Size = tuple[float, float]  # inches
+Size = tuple[float, float]  # width and height in inches
 WIDE = (4.1, 2.6)
 SMALL = (2.9, 2.4)
 SQUARE = (2.6, 2.6)
 NAMED_SQUARE = (3.0, 3.0)
 HEAT_COLOUR = (0.22, 0.50, 0.80)  # dark and light text are both legible on it
-PERCENT_LIMITS = (-2.0, 102.0)  # of the y-axis, with space for lines at 0 and 100
+PERCENT_LIMITS = (-2.0, 102.0)  # limits of the y-axis, with space for lines at 0 and 100
 FEW_CLASSES = 12  # up to this number, cells of a matrix are annotated and all ranks have ticks
-MAX_FONT_SIZE, MARGIN = 7.0, 60.0  # points: of class names on an axis; approximate space around the axes
+MAX_FONT_SIZE, MARGIN = 7.0, 60.0  # in points: class names on an axis; approximate space around the axes
 
 
 class Line(NamedTuple):

@@ -40,7 +40,7 @@ def class_distribution(
     """Plot the percent of pseudo-labels by class rank (P, K), a line for each point of training, the last one darkest.
 
     `above_threshold` (K,) is dotted: the pseudo-labels above the threshold at the last point. `truth` (K,) is an
-    outline: the true classes of the images. `y_max` ends the axis, the same for panels that are compared.
+    outline: the true classes of the images. `y_max` is the end of the axis, equal in panels that are compared.
     """
     with svg.style():
         figure, axes = new_panel(SMALL, "of pseudo-labels, %", table.axis_label)

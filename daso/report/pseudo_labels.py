@@ -17,7 +17,7 @@ from daso.report.collect import Cell, Tree, mean_std
 from daso.report.curves import Curve, FloatArray, nan_mean_std
 
 FINAL, ABOVE_THRESHOLD, MODEL = "final", "taken", "model"  # kinds of pseudo-labels, keys of an analysis' `sources`
-MAX_POINTS = 6  # of training, in one panel
+MAX_POINTS = 6  # points of training shown in one panel
 INFINITE = "∞"
 
 
@@ -71,7 +71,7 @@ class ByFrequency(NamedTuple):
     """Precision or recall of one kind of pseudo-label, its most frequent class first, in percent."""
 
     curve: Curve
-    shares: Curve  # of the pseudo-labels
+    shares: Curve  # share of the pseudo-labels at each position
     classes: list[str]  # names at each position, several if seeds differ
 
 
@@ -127,7 +127,7 @@ def group_recall(runs: Sequence[RunAnalysis], group: str) -> Curve | None:
 def confusion_matrix(runs: Sequence[RunAnalysis]) -> FloatArray | None:
     """Return the confusion matrix (K, K) of the pseudo-labels by class rank, rows sum to 1, mean over seeds.
 
-    It is that of the final pseudo-labels, or of the final network's predictions if the method has no pseudo-labels.
+    It shows the final pseudo-labels, or the final network's predictions if the method has no pseudo-labels.
     """
     matrices = []
     for run in runs:

@@ -17,9 +17,9 @@ from daso.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
-TABLE_PRECEDENCE = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # precedence of its tables
-PUBLISHED_RUNS = 3  # behind every published mean with a standard deviation (Oh et al. 2022, section 4.1)
-PAPER_SOURCE = "daso_paper"  # `source` of its rows
+TABLE_PRECEDENCE = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # the first table that has a cell counts
+PUBLISHED_RUNS = 3  # seeds per published mean with a standard deviation (Oh et al. 2022, section 4.1)
+PAPER_SOURCE = "daso_paper"  # `source` of the rows of Oh et al. 2022
 CITATION = "Oh et al. 2022"
 RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # `source` in recalled.csv
 METRIC = "med20_top1"  # median over the last 20 evaluations
@@ -38,8 +38,8 @@ class Published(NamedTuple):
     std: float | None
     source: str  # "Oh et al. 2022, table 1"
     note: str = ""
-    doubt: str = ""  # which part was quoted from memory and not confirmed; such a number gets no verdict
-    printed: str = ""  # the number as text, for numbers in doubt: their digits differ from those of the others
+    doubt: str = ""  # the part quoted from memory and not confirmed; such a number gets no verdict
+    printed: str = ""  # the number as printed, only for numbers in doubt, which have other numbers of digits
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
@@ -92,7 +92,8 @@ def look_up(
     `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, if the unlabeled classes are
     distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
     {base, addons}, with alternative names in `also`; it is None for a method that the paper does not have. Every field
-    must match. The first table in ORDER that has the cell counts; the note lists tables that print another number.
+    must match. The first table in TABLE_PRECEDENCE that has the cell counts; the note lists tables that print a
+    different number.
     """
     if paper is None:
         return None

@@ -67,7 +67,7 @@ class Section:
     name: str
     title: str
     dataset: str
-    label: str  # of a protocol that is not comparable; empty for the paper's
+    label: str  # label of a protocol that is not comparable; empty for the paper's protocol
     settings: list[dict[str, str]]
     methods: list[dict[str, Any]]
     rows: list[list[FormattedCell]]  # [method][setting]
@@ -80,7 +80,7 @@ class Section:
     measures: list[dict[str, str]]
     pairs: list[dict[str, str]]
     figures: list[Figure]
-    analyses: AnalysisResults | None  # those listed by the suite
+    analyses: AnalysisResults | None  # results of the analyses listed by the suite
     speeds: list[SpeedRow]
     planned: list[PlannedRow]
     provenance: list[ProvenanceEntry]
@@ -124,7 +124,7 @@ def build_section(
     missing_histories: int,
     plan: Mapping[str, Tree],
 ) -> Section:
-    """Return the section of one table of a suite; `judged_cells` are those of the table."""
+    """Return the section of one table of a suite; `judged_cells` are the cells of the table."""
     by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
     rows = [[_format_cell(by_name[s["name"], m["name"]]) for s in table["settings"]] for m in table["methods"]]
     cells = [judged.cell for judged in judged_cells]

@@ -1,7 +1,7 @@
 """Speed of a table's runs and the shares of their time: medians over the seeds that ran in the same environment.
 
-Runs on another device, with another number of threads or concurrent runs, in another precision or mode get separate
-rows: a median over two machines is the speed of neither.
+Runs that differ in device, threads, concurrent runs, precision or mode get separate rows: a median over two machines is
+the speed of neither.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from daso.report.collect import Cell, Tree
 from daso.report.provenance import format_value
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
-REST = "rest"  # saving, logging, waiting
+REST = "rest"  # time for saving, logging and waiting
 ABSENT = "–"
 
 
@@ -23,13 +23,13 @@ class SpeedRow(NamedTuple):
 
     setting: str
     method: str
-    device: str  # with its threads if it is a CPU
+    device: str  # with the number of threads if it is a CPU
     mode: str  # precision, mode and the number of concurrent runs if more than one
     n: str
-    steps: str  # per second
-    images: str  # per second
+    steps: str  # steps per second
+    images: str  # images per second
     shares: dict[str, str]  # percent of the run's time, by phase, and the rest
-    memory: str  # peak, in MiB
+    memory: str  # peak memory in MiB
 
 
 def speed_rows(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[SpeedRow]:

@@ -13,7 +13,7 @@ from daso.report.render import build_report
 
 
 def write_report(suite: str, out: Path) -> None:
-    """Write a suite's report into `out`; metrics of another configuration than that of params/ are left out as stale.
+    """Write a suite's report into `out`; metrics of a configuration other than that in params/ are left out as stale.
 
     Reads `params/`, `metrics/`, `runs/`, `scratch/`, `reports/measured/` and `journal/plans/` in the working folder.
     Raises ParamsError for an unknown suite and DataError for an unusable file.

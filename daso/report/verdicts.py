@@ -1,10 +1,10 @@
 """Verdicts on cells against the published numbers, coverage of a suite, and paired differences between methods.
 
 A cell gets a verdict only if the protocol is the paper's, the images are the official ones and a number is published.
-Official images that were read from files have another order than in the archive, so a seed draws other splits of them.
+Official images that were read from files have a different order than in the archive, so a seed draws different splits.
 The published numbers are of random draws too, so such a cell gets a verdict with the remark "another draw of the
-splits". No setting or protocol names images by their position in the archive; one that did could only be judged on the
-archive.
+splits". This is valid because no setting or protocol selects images by their position in the archive; one that did
+could only be judged on the archive.
 
 With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the numbers of
 runs behind the two means:
@@ -18,12 +18,12 @@ runs behind the two means:
 - "not comparable": with the reason.
 - "not run": no run is done.
 
-Why standard errors and not the larger deviation: the test is whether two means differ by more than the draw of the
-seeds explains, and it gets sharper with more seeds. Why two standard errors and not Student's quantile: with three runs
-a side that would be 2.8 to 4.3, and a noisy cell would hardly ever fail. The cost: if both means are equal, |t| still
-exceeds 2 in 12 % of cells (4 degrees of freedom) to 18 % (2, with a single run of ours). A large deviation widens the
-band, so the band is printed wherever it is used; "inside" is the absence of evidence for a difference, not a proof of
-equality.
+Standard errors are used instead of the larger deviation because the test is whether two means differ by more than the
+draw of the seeds explains, and it gets sharper with more seeds. Two standard errors are used instead of Student's
+quantile because with three runs on each side the quantile would be 2.8 to 4.3, and a noisy cell would hardly ever fail.
+The cost: if both means are equal, |t| still exceeds 2 in 12 % of cells (4 degrees of freedom) to 18 % (2, with a single
+run of ours). A large deviation widens the band, so the band is printed wherever it is used; "inside" is the absence of
+evidence for a difference, not a proof of equality.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Verdict(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """Numbers of done cells and runs of a suite; those that two tables share count once."""
+    """Numbers of done cells and runs of a suite; cells and runs that two tables share count once."""
 
     cells_done: int
     cells: int
@@ -119,12 +119,12 @@ def reasons_not_comparable(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
 
 
 def remarks(runs: Iterable[Tree]) -> list[str]:
-    """Return remarks for a verdict on these runs: a seed draws other images than from the archive."""
+    """Return remarks for a verdict on these runs: a seed draws different images than from the archive."""
     return [] if all(map(in_archive_order, _sources(runs))) else [OTHER_DRAW]
 
 
 def protocol_label(protocol: Tree) -> str:
-    """Return the label printed with numbers of a protocol that is not comparable; empty for the paper's."""
+    """Return the label printed with numbers of a protocol that is not comparable; empty for the paper's protocol."""
     if protocol.get("comparable"):
         return ""
     return str(protocol.get("note") or protocol.get("title") or protocol["name"]).strip()
@@ -133,7 +133,7 @@ def protocol_label(protocol: Tree) -> str:
 def in_archive_order(source: object) -> bool:
     """Return True if images come from the official archive, so that a seed draws the same images on every machine.
 
-    Such a source has the MD5 that the authors of the dataset publish; images read as files have another order.
+    Such a source has the MD5 that the authors of the dataset publish; images read as files have a different order.
     """
     return isinstance(source, Mapping) and bool(source.get("md5"))
 
@@ -167,7 +167,7 @@ def references(methods: Sequence[Tree]) -> dict[str, str]:
 
 def paired_difference(cell: Cell, reference: Cell) -> PairedDifference | None:
     """Return the differences over seeds that are done in both cells and drew the same split; None without one."""
-    ours, baseline = cell.percents("median"), reference.percents("median")
+    ours, baseline = cell.percent_by_seed("median"), reference.percent_by_seed("median")
     common = [seed for seed in cell.seeds if seed in ours and seed in baseline]
     seeds = [seed for seed in common if _split_digest(cell, seed) == _split_digest(reference, seed)]
     gains = [ours[seed] - baseline[seed] for seed in seeds]

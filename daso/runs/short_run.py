@@ -21,18 +21,18 @@ from daso.records import Split
 
 STEPS = 12  # the loader makes the batches of 8 steps at a time on a CPU, so the run has two chunks
 EVERY = 4  # steps between evaluations
-DECAY = 0.8  # of the EMA; its warm-up 1 - 1 / (t + 1) reaches this at step 4
-RAMP = 0.5  # share of all steps, so that a weight that is ramped up takes values between 0 and its end
-NAME = "short"  # of the run, its upstream runs and their keys; all seeds and settings of a recipe share a short run
+DECAY = 0.8  # decay of the EMA; its warm-up 1 - 1 / (t + 1) reaches this at step 4
+RAMP = 0.5  # share of all steps, so that a weight that is ramped up has values between 0 and its end
+NAME = "short"  # id and key of the run and its upstream runs; all seeds and settings of a recipe share a short run
 # Upper bounds of options in steps, batches or images: every phase of a schedule is reached and every queue filled.
 LIMITS = {"period": 2, "warmup": 4, "instance_start": 4, "queue_length": 4, "queue_factor": 1, "window": 3, "dim": 16}
-WIDTH = 2  # of a Wide ResNet
+WIDTH = 2  # width of a Wide ResNet
 BATCH = 4
 FILES = ("final.pt", "history.csv", "predictions.npz")
 
 
-def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """Return a resolved configuration shortened to a few steps, in the precision of the whole run.
+def shorten(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Shorten a resolved configuration to a few steps, in the precision of the whole run.
 
     Every component keeps its options except lengths and thresholds. An untrained network would never reach the original
     thresholds: all pseudo-labels would be masked, and the consistency loss would not be compared.
@@ -54,7 +54,7 @@ def shortened(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
         part |= {name: min(part[name], limit) for name, limit in LIMITS.items() if name in part}
         part |= {"ramp_up": max(part["ramp_up"], RAMP)} if "ramp_up" in part else {}
         lower_threshold(part, short["dataset"]["num_classes"])
-    for name in ("split", "estimate"):  # `write_data` makes these; an encoder is that of the upstream run
+    for name in ("split", "estimate"):  # `write_data` makes these files; the encoder comes from the upstream run
         if "of" in plan.get(name, {}):
             plan[name] |= {"of": NAME, "key": NAME}
     return short

@@ -30,7 +30,7 @@ from daso.engine.train import Trainer
 from daso.errors import BusyError, DasoError, DataError, DivergedError
 from daso.paths import rebuild_hint
 
-# torch cycles through 32 streams of each priority; two runs must not share one.
+# torch cycles through 32 streams of each priority, and each run uses two; runs must not share a stream.
 REPLICAS = 16
 
 
@@ -38,10 +38,10 @@ class Job(NamedTuple):
     """Run and the paths of its files."""
 
     config: dict[str, Any]
-    store: Path  # folder
-    split: Path  # file
-    out: Path  # folder of the results
-    scratch: Path  # folder of the checkpoint
+    store: Path  # folder of the images
+    split: Path  # file of the split
+    out: Path  # folder for the results
+    scratch: Path  # folder for the checkpoint
     encoder: Path | None = None  # `final.pt` of the upstream run
     estimate: Path | None = None  # class sizes estimated by the upstream run
     journal: Path | None = None  # file that records commit, device, versions and speed
@@ -52,10 +52,10 @@ class Execution(NamedTuple):
 
     device: torch.device
     mode: str = "auto"
-    replicas: int = 1  # runs trained at once
+    replicas: int = 1  # number of runs trained at once
     resume: Path | None = None  # checkpoint to start from instead of the run's own
     skip_busy: bool = False  # skip a run that another process trains or has trained, instead of raising BusyError
-    managed: bool = False  # called by a workflow, which may have been killed and started again: see `train`
+    managed: bool = False  # set by the workflow, which may have been killed and started again: see `train`
 
 
 class Data(NamedTuple):
@@ -80,7 +80,8 @@ def train(jobs: Sequence[Job], execution: Execution) -> None:
         raise DasoError(f"--replicas {execution.replicas}: below the minimum 1; set it to 1 or more")
     if execution.replicas > REPLICAS:
         raise DasoError(
-            f"--replicas {execution.replicas}: above the maximum {REPLICAS}, for torch has no more streams; lower it"
+            f"--replicas {execution.replicas}: above the maximum {REPLICAS}, since each run uses 2 of torch's 32 streams; "
+            "lower it"
         )
     for job in jobs:
         if problem := config_error(job.config):
@@ -129,7 +130,7 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
 
 
 def _load_upstream(job: Job) -> Upstream:
-    """Return what a run loads from upstream runs; raises DasoError if it is missing or not that of the plan."""
+    """Load a run's inputs from upstream runs; raises DasoError if one is missing or is not the one in the plan."""
     plan, run = job.config["plan"], job.config["run"]
     encoder, options = None, {}
     for name, path in (("encoder", job.encoder), ("estimate", job.estimate)):

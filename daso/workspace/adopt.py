@@ -20,9 +20,9 @@ from daso.paths import input_files
 def adopt_bundle(bundle: Path) -> list[str]:
     """Copy a bundle's finished runs into runs/; return their ids.
 
-    Raises DataError, and copies nothing, if a run is damaged or has another configuration or code than the present one.
-    If a run was trained with another split, encoder or estimate than that of this working copy, neither it nor the runs
-    that depend on it are copied.
+    Raises DataError, and copies nothing, if a run is damaged or its configuration or code is not the present one.
+    If a run was trained with a different split, encoder or estimate than the one in this working copy, neither it nor
+    the runs that depend on it are copied.
     """
     results = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
     if not results:
@@ -40,7 +40,8 @@ def adopt_bundle(bundle: Path) -> list[str]:
         ready = [run for run in waiting if not waiting.keys() & set(upstream_runs(params, run))]
         batch = {run: waiting.pop(run) for run in ready}
         reads = {run: input_files(run.id, resolve(params, run)["plan"]) for run in batch}
-        _snakemake(sorted({path.as_posix() for files in reads.values() for path in files.values()}))  # missing inputs
+        # This creates missing inputs.
+        _snakemake(sorted({path.as_posix() for files in reads.values() for path in files.values()}))
         if errors := [line for run, finished in batch.items() for line in mismatched_inputs(finished, reads[run])]:
             raise DataError(*errors)
         for run, finished in batch.items():
@@ -74,4 +75,4 @@ def _snakemake(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "all"]
     process = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if process.returncode:
-        raise DataError("snakemake could not make the inputs of the runs:", *process.stderr.strip().splitlines())
+        raise DataError("snakemake failed to create the inputs of the runs:", *process.stderr.strip().splitlines())

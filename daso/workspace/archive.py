@@ -1,4 +1,4 @@
-"""Archive metrics and histories of runs in reports/measured/, under Git; changes of the code leave them."""
+"""Archive metrics and histories of runs in reports/measured/, under Git, where code changes do not affect them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def keep(name: str) -> Path:
     """Copy the metrics and the history of a run into reports/measured/, replacing earlier ones; return their folder.
 
     Raises ParamsError for an unknown run, and DataError, with nothing copied, if it is not evaluated, its metrics
-    belong to another training, or it was not trained from a commit.
+    belong to a different training, or it was not trained from a commit.
     """
     run = parse_run(load(), name).id
     source, metrics = Path("runs", run), Path("metrics", f"{run}.json")
@@ -54,9 +54,13 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
     """Evaluate finished runs of a bundle and copy them into reports/measured/; return their folders.
 
     `names` are the runs to keep, by default all except the stages before the last one of a plan, which no report shows.
-    The present code evaluates them; key, commit, versions and device are those of the training. Raises ParamsError for
-    an unknown run, and DataError, with nothing copied, if a file of the bundle or of a run is damaged, or a run is not
-    finished, is not the packed one, was trained with other files than those of the bundle, or not from a commit.
+    The present code evaluates them; key, commit, versions and device are recorded from the training. Raises ParamsError
+    for an unknown run, and DataError, with nothing copied, if
+
+    - a file of the bundle or of a run is damaged,
+    - a run is not finished or is not the packed one,
+    - a run was trained with files that are not in the bundle,
+    - a run was not trained from a commit.
     """
     packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load()
     done = [name for name in packed if (bundle / "runs" / name / RESULT_FILE).exists()]
@@ -64,7 +68,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
     for name in (parse_run(params, name).id for name in chosen):
         if name not in done:
             problem = "not finished; train it" if name in packed else "not in this bundle; pack it"
-            raise DataError(f"{bundle}: {name}: {problem}, or name one of {', '.join(done) or 'another bundle'}")
+            raise DataError(f"{bundle}: {name}: {problem}, or name one of {', '.join(done) or 'a different bundle'}")
     if not chosen:
         raise DataError(f"{bundle}: contains no finished run; train it with `python -m daso train --bundle {bundle}`")
     evaluated = {name: _evaluate(bundle, packed[name]) for name in chosen}

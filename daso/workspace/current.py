@@ -58,7 +58,7 @@ class Current:
         return self.status(run) in ("done", "damaged")
 
     def _status(self, run: Run) -> str:
-        """Return the status of a run: done (result of its key), stale (of another key), damaged, running or missing."""
+        """Return the status of a run: done (has its key), stale (has a different key), damaged, running or missing."""
         folder, key = Path("runs", run.id), self.keys.train(run)
         if (folder / RESULT_FILE).exists():
             try:
@@ -95,7 +95,7 @@ class Current:
 def report_key(params: Params, suite: str, key: str) -> str:
     """Return the content of a report's key file: its key, and a digest of the checksums of its runs' metrics.
 
-    The metrics of a run may change under the same key, for example if it is trained again on another device.
+    The metrics of a run may change under the same key, for example if it is trained again on a different device.
     """
     checksums = [_checksum(Path("metrics", f"{run.id}.json")) for run in runs(params, suite)]
     return f"{key} {digest(checksums)[:16]}"

@@ -45,7 +45,7 @@ def finished_checkpoints() -> None:
 
 
 def _data(named: set[Run]) -> Iterator[Path]:
-    """Yield unused stores and splits; downloaded archives stay, for data/raw is not an output of the workflow."""
+    """Yield unused stores and splits; downloaded archives stay, since data/raw is not an output of the workflow."""
     datasets = {run.dataset for run in named}
     yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
     splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
@@ -73,7 +73,7 @@ def _reports(suites: set[str]) -> Iterator[Path]:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove a folder and those of its parents that are empty then."""
+    """Remove a folder, if it is empty, and then its parents that have become empty."""
     while len(folder.parts) > 1 and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent

@@ -25,7 +25,7 @@ from daso.errors import DasoError
 from daso.paths import rebuild_hint
 from daso.report.suite_report import write_report
 
-# All outputs of a suite; `all` alone skips inputs of results that are current.
+# All outputs of a suite; rule `all` alone does not list the inputs of current results.
 TARGETS = ("data", "splits", "runs", "metrics", "all")
 TABLE = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # rule and number of jobs in Snakemake's table
 FOR_GIT = ("dvc.lock", "journal", "params")
@@ -34,8 +34,8 @@ FOR_GIT = ("dvc.lock", "journal", "params")
 def publish(suite: str | None = None) -> Iterator[str]:
     """Record and push the default suite; yield a line for each thing done or left to the user.
 
-    Raises DasoError, before anything is recorded, if `suite` is not the one that dvc.yaml records, or if outputs are
-    missing, stale or damaged: `dvc repro` would then train.
+    Raises DasoError, before anything is recorded, if dvc.yaml does not record `suite`, or if outputs are missing, stale
+    or damaged: `dvc repro` would then train.
     """
     params = load()
     if suite not in (None, params.suite):
@@ -92,7 +92,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
         for expected in sorted(Path(fresh).iterdir()):
             path = Path("reports", params.suite, expected.name)
             if path.read_bytes() != expected.read_bytes():
-                raise DasoError(f"{path}: damaged: the metrics of the runs give another file; {rebuild_hint(path)}")
+                raise DasoError(f"{path}: damaged: does not match the metrics of the runs; {rebuild_hint(path)}")
     return results
 
 
@@ -103,8 +103,8 @@ def _verified_result(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.exists() or file_digest(path, "sha256") != digest:
             raise DasoError(
-                f"{path}: missing or damaged: checksum differs from train.json; `rm {folder}/train.json`, run "
-                "`snakemake`, then publish again"
+                f"{path}: {'damaged: checksum differs from train.json' if path.exists() else 'missing'}; "
+                f"`rm {folder}/train.json`, run `snakemake`, then publish again"
             )
     return result
 

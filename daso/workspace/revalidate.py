@@ -109,7 +109,7 @@ def _check_params(old: FinishedRun, config: Mapping[str, Any]) -> None:
 
 
 def _options(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a resolved configuration by dotted names, without key, code and immaterial options."""
+    """Return a resolved configuration by dotted names, without key, code and options that are not in the key."""
     ignored = {"key", "code", *(f"protocol.{name}" for name in NOT_IN_KEY)}
 
     def walk(part: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -160,7 +160,7 @@ def _compare(
 ) -> dict[str, Any]:
     """Compare the short runs of both codes; return the record. Raises DataError if any bit differs."""
     precision, name = old.result["provenance"]["precision"], old.config["run"]
-    short = short_run.shortened(config, precision)
+    short = short_run.shorten(config, precision)
     both = digest([{**short, "code": old.config.get("code")}, config["code"]])  # equal for all seeds of a recipe
     if both not in compared:
         logging.info("%s: %d steps in %s with both codes", name, short_run.STEPS, precision)

@@ -1,6 +1,6 @@
 """Workflow lock: one `snakemake`, or one command that changes its outputs, at a time in a working copy.
 
-Snakemake's own lock outlives a killed call, and the end of any call removes it for all; the profiles turn it off. A
+Snakemake's own lock stays behind after a kill and is removed by the call that ends first, so the profiles disable it. A
 kernel lock ends with its process.
 """
 
@@ -17,7 +17,7 @@ from typing import IO
 from daso.data.files import wait_for_lock
 
 FILE = Path(".snakemake/turn.lock")
-HOLDER = "DASO_TURN"  # process id of the holder; the `snakemake` that it calls does not wait
+HOLDER = "DASO_TURN"  # process id of the holder; a `snakemake` started by the holder does not wait
 GRAPHS = ("dag", "rulegraph", "filegraph", "d3dag", "report")
 READ_ONLY = (  # options of calls that change no output
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
@@ -48,7 +48,7 @@ def acquire(arguments: Sequence[str]) -> IO[str] | None:
     """Lock this folder for `snakemake` with these arguments; the lock lasts until the returned file is closed.
 
     Waits for another holder, after a line that names it. Returns None, without a lock, for a read-only call and for a
-    call of the holder itself.
+    call by the holder itself.
     """
     given = options(arguments)
     if is_read_only(given) or os.environ.get(HOLDER) == str(os.getppid()):

@@ -22,7 +22,7 @@ def tiles(photo, size):
 
 @pytest.fixture(scope="session")
 def photo_tiles():
-    """`photo_tiles(side)`: squares of two photographs at full, half and quarter size, uint8 (n, 3, side, side)."""
+    """Return `photo_tiles(side)`: squares of two photos in full, half and quarter size, uint8 (n, 3, side, side)."""
 
     def cut(side):
         parts = []
@@ -38,7 +38,7 @@ def photo_tiles():
 
 @pytest.fixture(scope="session")
 def cifar_images(cifar10_zip):
-    """5,040 test images of CIFAR-10, from all classes: uint8 (5040, 3, 32, 32)."""
+    """Load 5,040 test images of CIFAR-10 from all classes: uint8 (5040, 3, 32, 32)."""
     with zipfile.ZipFile(cifar10_zip) as archive:
         names = sorted(name for name in archive.namelist() if name.startswith("test/") and name.endswith(".webp"))
         parts = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names[:10000:2]]
@@ -48,14 +48,14 @@ def cifar_images(cifar10_zip):
 
 @pytest.fixture(scope="session")
 def digits():
-    """1,797 digits of 8 x 8 pixels with three equal channels: uint8 (1797, 3, 8, 8)."""
+    """Load 1,797 digits of 8 x 8 pixels with three equal channels: uint8 (1797, 3, 8, 8)."""
     images = np.round(load_digits().images * 255 / 16).astype(np.uint8)
     return torch.from_numpy(np.repeat(images[:, None], 3, axis=1))
 
 
 @pytest.fixture(scope="session")
 def odd_images():
-    """Edge cases of histograms: images of one, two or few values and of extremes only; uint8 (n, 3, 32, 32)."""
+    """Return edge cases of histograms: images of one, two or few values or only extremes; uint8 (n, 3, 32, 32)."""
     generator = torch.Generator().manual_seed(0)
 
     def random(high):
@@ -71,7 +71,7 @@ def odd_images():
 
 @pytest.fixture(scope="session")
 def reference():
-    """RandAugment's pool in Pillow, as in the code of FixMatch: (image, level 1..9, sign) -> image."""
+    """Return RandAugment's pool in Pillow, as in the code of FixMatch: (image, level 1..9, sign) -> image."""
     return OPERATIONS
 
 

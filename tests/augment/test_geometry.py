@@ -11,7 +11,7 @@ GREY = 127 * (1 + 256 + 65536)
 
 @pytest.mark.parametrize(("side", "pad"), [(32, 4), (8, 1), (8, 7), (5, 0)])
 def test_flip_crop_equals_flip_reflect_pad_crop_in_pillow(photo_tiles, pillow, side, pad):
-    """All flips and corners."""
+    """All flips and corners are compared."""
     cases = list(itertools.product((0, 1), range(2 * pad + 1), range(2 * pad + 1)))
     images = pack(photo_tiles(side)[: len(cases)])
     result = geometry.flip_crop(images, torch.tensor(cases, dtype=torch.int32).t(), pad)

@@ -14,7 +14,7 @@ CASES = list(itertools.product(range(14), range(9), range(2)))  # operation, lev
 
 
 def differing(images, reference, pillow, repeat=1):
-    """Return the cases in which batch and Pillow differ; all are run `repeat` times, over the images in turn."""
+    """Return the cases in which batch and Pillow differ; all are run `repeat` times, cycling through the images."""
     cases = CASES * repeat
     packed = pack(images[torch.arange(len(cases)) % len(images)])
     pool = RandAugment(OPS, packed.shape[-1])
@@ -34,7 +34,7 @@ def test_pool_equals_the_reference_pool(reference):
 
 
 def test_photographs_equal_pillow(photo_tiles, reference, pillow):
-    """20 images for every case, 5,040 in all; 997 is prime, so each round pairs an image with another case."""
+    """20 images for every case, 5,040 in all; 997 is prime, so each round pairs an image with a different case."""
     images = photo_tiles(32)
     assert len(images) > 1000
     assert not differing(images[:997], reference, pillow, repeat=20)
@@ -51,7 +51,7 @@ def test_digits_equal_pillow(digits, reference, pillow):
 
 
 def test_odd_images_equal_pillow(odd_images, reference, pillow):
-    """157 is prime: ten rounds of the cases, each with other images."""
+    """157 is prime, so each of the ten rounds of the cases uses different images."""
     assert not differing(odd_images[:157], reference, pillow, repeat=10)
 
 
@@ -62,7 +62,7 @@ def test_every_odd_image_equals_pillow_in_every_case(odd_images, reference, pill
 
 
 def test_cifar_equals_pillow(cifar_images, reference, pillow):
-    """5,040 images, 20 for every case."""
+    """Every case is applied to 20 of the 5,040 images."""
     assert len(cifar_images) == 5040
     assert not differing(cifar_images, reference, pillow, repeat=20)
 

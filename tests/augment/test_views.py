@@ -177,7 +177,7 @@ def test_op_probability_sets_the_share_of_applied_operations(probability):
 
 
 def test_centre_of_cutout_is_uniform():
-    """The first column is 0 for centres below 9, then 1, 2, ..., 23, a 32nd each; rows likewise."""
+    """The first column is 0 for centres below 9, then 1, 2, ..., 23 with probability 1/32 each; rows likewise."""
     augmentation = Augmentation(size=32, flip=False, pad=0, ops=[], cutout=16)
     grey = augmentation.strong(torch.zeros(50, 400, 32, 32, dtype=torch.int32), steps(0, 50)).flatten(0, 1) > 0
     assert bool(grey.any(-1).any(-1).all())
@@ -193,7 +193,7 @@ def test_strong_without_cutout_and_operations_equals_weak(photo_tiles):
 
 
 def test_strong_of_96_pixels_equals_the_pipeline_in_pillow(photo_tiles, reference, pillow):
-    """Parts of 56 images; the second crosses the boundary of a step."""
+    """A part has 56 images; the second part crosses the boundary of a step."""
     options = {**CIFAR, "size": 96, "pad": 12}
     images, draw = batches(photo_tiles(96), 2, 60), steps(3, 2)
     draws = draw_lists(draw, 60, options)
@@ -257,7 +257,7 @@ def test_invalid_options_are_refused(option, message):
         Augmentation(**CIFAR | option)
 
 
-def test_images_of_another_size_are_refused():
+def test_images_of_a_different_size_are_refused():
     with pytest.raises(ParamsError, match="image_size: 32, but the images have 8 x 8 pixels"):
         Augmentation(**CIFAR).weak(torch.zeros(1, 4, 8, 8, dtype=torch.int32), steps(0, 1))
 

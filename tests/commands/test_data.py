@@ -1,4 +1,4 @@
-"""A split drawn by another configuration is refused."""
+"""A split drawn with a different configuration is refused."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ CHANGES = [{"setting": {"m1": 60}}, {"seed": 1}, {"holdout": 50}, {"class_order"
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=lambda tree: next(iter(tree)))
-def test_split_of_another_configuration_is_refused(draw, capsys, changes):
+def test_split_of_a_different_configuration_is_refused(draw, capsys, changes):
     draw(SPLIT, **changes)
     for words in (
         ["split", "--check", SPLIT, "--store", STORE],
@@ -48,12 +48,12 @@ def test_split_of_another_configuration_is_refused(draw, capsys, changes):
         capsys.readouterr()
         assert main(words) == 1
         error = capsys.readouterr().err
-        assert error.startswith(f"{SPLIT}: drawn by another configuration (setting {SETTING}, seed ")
+        assert error.startswith(f"{SPLIT}: drawn with a different configuration (setting {SETTING}, seed ")
         assert error.endswith(HINT)
     assert not Path("drafts").exists()
 
 
-def test_split_is_accepted_by_its_own_configuration(draw):
+def test_split_of_the_expected_configuration_is_accepted(draw):
     draw(SPLIT)
     check = ["split", "--store", STORE, "--check"]
     assert main([*check, SPLIT]) == 0

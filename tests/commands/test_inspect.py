@@ -82,7 +82,7 @@ def test_commands_do_not_import_torch_and_end_with_a_closed_pipe():
     assert closed.stderr == ""
 
 
-def test_output_is_that_of_the_readme(capsys, monkeypatch, tmp_path):
+def test_output_equals_the_examples_of_the_readme(capsys, monkeypatch, tmp_path):
     """The folder has no runs."""
     for name in ("params", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)

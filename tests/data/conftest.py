@@ -75,7 +75,7 @@ class Server:
 
 @pytest.fixture
 def serve(monkeypatch):
-    """`serve(content)`: a local server of this content; the URL selects a fault."""
+    """Return `serve(content)`, which starts a local server of this content; the URL selects a fault."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     running = []
 
@@ -190,13 +190,13 @@ def tiny_stl10():
 
 @pytest.fixture
 def tar():
-    """`tar(files)`: the bytes of a .tar.gz archive."""
+    """Return `tar(files)`, which returns the bytes of a .tar.gz archive."""
     return make_tar
 
 
 @pytest.fixture(scope="session")
 def cifar10_store(cifar10_zip, tmp_path_factory):
-    """The store of all of CIFAR-10, made from image files that the environment variable names."""
+    """Make the store of all of CIFAR-10 from image files that the environment variable names."""
     source = {"kind": "cifar10", "md5": "0" * 32, "urls": [], "override": "DASO_CIFAR10"}
     config = {"dataset": "cifar10-lt", "source": source, "num_classes": 10, "image_size": 32}
     with pytest.MonkeyPatch.context() as patch:
@@ -206,7 +206,7 @@ def cifar10_store(cifar10_zip, tmp_path_factory):
 
 @pytest.fixture
 def save_image(tmp_path):
-    """`save_image(name, color, size, mode)`: save a uniform image below tmp_path."""
+    """Return `save_image(name, color, size, mode)`, which saves a uniform image below tmp_path."""
 
     def save(name: str, color=0, size=(4, 4), mode="RGB"):
         path = tmp_path / name
@@ -219,7 +219,7 @@ def save_image(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Noise images of classes a, b and c with increasing brightness: 4, 3 and 2 for training, 1 each for testing."""
+    """Save noise images of classes a, b, c with increasing brightness: 4, 3 and 2 for training, 1 each for testing."""
     draw = np.random.default_rng(0)
     for part, sizes in (("train", (4, 3, 2)), ("test", (1, 1, 1))):
         for k, (name, n) in enumerate(zip("abc", sizes, strict=True)):
@@ -232,6 +232,6 @@ def photos(tmp_path):
 
 @pytest.fixture
 def lines(caplog):
-    """`lines()`: the lines logged so far."""
+    """Return `lines()`, which returns the lines logged so far."""
     caplog.set_level(logging.INFO)
     return lambda: [record.getMessage() for record in caplog.records]

@@ -40,7 +40,7 @@ def split_config(seed: int) -> dict:
 
 @pytest.fixture
 def pack(tmp_path):
-    """`pack(*seeds)`: configurations of runs, with drawn splits, on a store of 40 noise images."""
+    """Return `pack(*seeds)`, which draws splits of a store of 40 noise images and returns configurations of runs."""
     random = np.random.default_rng(0)
     labels = np.arange(40) % 2
     parts = {"train": (random.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8), labels)}
@@ -150,7 +150,7 @@ def test_damaged_zip_is_refused(pack, tmp_path):
 
 
 def test_damage_of_any_file_is_detected(pack, tmp_path):
-    """A flipped bit of any file, or the intact file of another bundle."""
+    """Damage is a flipped bit of any file, or the intact file of a different bundle."""
     write_bundle(tmp_path / "bundle", pack(0), tmp_path)
     write_bundle(tmp_path / "other", pack(1), tmp_path)
     paths = [path for path in sorted((tmp_path / "bundle").rglob("*")) if path.is_file()]
@@ -167,18 +167,18 @@ def test_damage_of_any_file_is_detected(pack, tmp_path):
         path.write_bytes(whole)
     path = tmp_path / "bundle/data/store/toy/train.zip"
     path.write_bytes((tmp_path / "other/data/store/toy/train.zip").read_bytes())
-    with pytest.raises(DataError, match=r"train\.zip: damaged or of another bundle"):
+    with pytest.raises(DataError, match=r"train\.zip: damaged or from a different bundle"):
         read_bundle(tmp_path / "bundle")
 
 
-def test_splits_of_another_configuration_or_store_are_refused(pack, tmp_path):
+def test_splits_of_a_different_configuration_or_store_are_refused(pack, tmp_path):
     config, _ = pack(0, 1)
     splits, store = tmp_path / "data/splits/toy/small", tmp_path / "data/store/toy"
     (splits / "s0.json").rename(splits / "saved.json")
     with pytest.raises(DataError, match=r"s0\.json: missing input of toy/small/smoke/fixmatch/s0; create it with"):
         write_bundle(tmp_path / "bundle", [config], tmp_path)
     (splits / "s1.json").rename(splits / "s0.json")
-    with pytest.raises(DataError, match=r"s0\.json: drawn by another configuration \(setting small, seed 1\)"):
+    with pytest.raises(DataError, match=r"s0\.json: drawn with a different configuration \(setting small, seed 1\)"):
         write_bundle(tmp_path / "bundle", [config], tmp_path)
     (splits / "saved.json").rename(splits / "s0.json")
     other = load_store(store)
@@ -208,7 +208,7 @@ def test_files_of_upstream_runs_are_packed_unless_a_run_of_the_bundle_produces_t
     upstream_run = finish(tmp_path / "runs" / run("supervised"), {"final.pt": b"weights"}, key="k")
     write_bundle(tmp_path / "bundle", [classifier], tmp_path)
     (upstream_run / "final.pt").write_bytes(b"weighty")
-    with pytest.raises(DataError, match=r"supervised/s0/final\.pt: damaged or of another run"):
+    with pytest.raises(DataError, match=r"supervised/s0/final\.pt: damaged or from a different run"):
         write_bundle(tmp_path / "another", [classifier], tmp_path)
     assert read_bundle(tmp_path / "bundle")[0].inputs["encoder"].read_bytes() == b"weights"
 

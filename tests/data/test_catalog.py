@@ -65,7 +65,7 @@ def test_mean_and_std_of_the_digits():
 
 
 def test_settings_are_named_after_their_numbers_and_fit_the_classes():
-    sizes = {"digits": 124, "cifar10-lt": 5000, "cifar100-lt": 500, "stl10-lt": 500}  # of the smallest class
+    sizes = {"digits": 124, "cifar10-lt": 5000, "cifar100-lt": 500, "stl10-lt": 500}  # images of the smallest class
     sizes |= {"cifar10": 5000, "cifar100": 500}
     for name, size in sizes.items():
         tree = dataset(name)
@@ -114,7 +114,7 @@ def test_params_that_contradict_the_source_are_refused():
 
 @pytest.fixture
 def cifar(serve, tiny_cifar):
-    """A configuration whose first mirror has nothing and whose second has the tiny archive."""
+    """Return a configuration whose first mirror lacks the file and whose second has the tiny archive."""
     server = serve(tiny_cifar.archive)
     source = {"kind": "cifar10", "md5": tiny_cifar.md5, "urls": [server.url("gone"), server.url("good")]}
     config = {
@@ -252,7 +252,7 @@ def test_cifar_from_files(cifar, cifar_files, tmp_path, monkeypatch):
 
 
 def test_image_files_of_other_classes_are_refused_for_cifar(cifar, cifar_files, monkeypatch):
-    """A class name in another sort position would change the order of the classes."""
+    """A class name in a different sort position would change the order of the classes."""
     (cifar_files / "train/airplane").rename(cifar_files / "train/plane")
     (cifar_files / "test/airplane").rename(cifar_files / "test/plane")
     monkeypatch.setenv("DASO_CIFAR10", str(cifar_files))

@@ -34,7 +34,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def drawn(store, tmp_path):
-    """A split with 4, 2 and 1 labeled images, 4 unlabeled and 2 held-out images per class."""
+    """Draw a split with 4, 2 and 1 labeled images, 4 unlabeled and 2 held-out images per class."""
     make_split(CONFIG, store, tmp_path / "drawn.json")
     return tmp_path / "drawn.json"
 
@@ -61,7 +61,7 @@ def test_pseudo_labels_are_added_and_their_images_stay_unlabeled():
 
 
 def test_hold_out_takes_the_first_labeled_images_of_each_class():
-    """Two per class, the rarest class has three."""
+    """Two images per class are held out; the rarest class has three."""
     split = Split(np.array([9, 0, 3, 6, 1, 4, 7, 2, 5, 8]), np.array([10]), np.array([27, 28, 29]))
     derived = hold_out(split, LABELS, 3, 2)
     assert derived.validation.tolist() == [9, 0, 1, 4, 2, 5]
@@ -128,16 +128,17 @@ def test_invalid_held_out_is_refused(store, drawn, tmp_path, held):
 
 def test_derived_split_is_refused_as_drawn_split(store, drawn, tmp_path):
     derive({"held_out": 1}, drawn, store, tmp_path / "split.json")
-    with pytest.raises(DataError, match=r"split\.json: already derived from another split; give the drawn split"):
+    with pytest.raises(DataError, match=r"split\.json: already derived from a drawn split; pass that split instead"):
         derive({"held_out": 1}, tmp_path / "split.json", store, tmp_path / "again.json")
 
 
-def test_predictions_of_another_run_are_refused(store, drawn, tmp_path):
+def test_predictions_of_a_different_run_are_refused(store, drawn, tmp_path):
     options = {"of": "d/s/p/m.g1/s0", "key": "k1", "exponent": 1.0}
-    with pytest.raises(DataError, match=r"its key is k2, params/ and code give k1"):
+    with pytest.raises(DataError, match=r"its key is k2, but params/ and the code now give k1"):
         derive(options, drawn, store, tmp_path / "split.json", finished_run(tmp_path / "other", np.eye(3), key="k2"))
     no_logits = finished_run(tmp_path / "bare", np.eye(3), name="logits")
-    with pytest.raises(DataError, match=r"predictions\.npz: cannot read unlabeled .*; delete it and create it again"):
+    unreadable = r"predictions\.npz: cannot read array unlabeled .*; delete it and create it again"
+    with pytest.raises(DataError, match=unreadable):
         derive(options, drawn, store, tmp_path / "split.json", no_logits)
-    with pytest.raises(DataError, match=r"needs the pseudo-labels of d/s/p/m.g1/s0; give its folder by --run"):
+    with pytest.raises(DataError, match=r"requires the pseudo-labels of d/s/p/m.g1/s0; pass its folder with --run"):
         derive(options, drawn, store, tmp_path / "split.json")

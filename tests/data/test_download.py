@@ -73,10 +73,10 @@ def test_server_without_range_restarts_the_download(server, get, tmp_path):
     assert server.requests == [("plain", "bytes=1000-")]
 
 
-def test_server_that_sends_another_part_is_refused(server, get, tmp_path):
+def test_server_that_sends_the_wrong_byte_range_is_refused(server, get, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/file.bin.part").write_bytes(CONTENT[:1000])
-    with pytest.raises(DataError, match="sends another part than the requested one from byte 1000"):
+    with pytest.raises(DataError, match="server sent the wrong byte range; expected it to start at byte 1000"):
         get("shifted")
 
 
@@ -88,7 +88,7 @@ def test_complete_part_is_renamed(server, get, tmp_path):
 
 
 @pytest.mark.parametrize("rest", [b"\0" * 1000, b"\0" * 300_000, b"\0" * 300_001])
-def test_part_of_another_file_is_discarded(server, get, tmp_path, rest):
+def test_part_of_a_different_file_is_discarded(server, get, tmp_path, rest):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/file.bin.part").write_bytes(rest)
     assert get("good") == CONTENT

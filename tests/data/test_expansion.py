@@ -17,7 +17,7 @@ def test_sampling_rates_equal_the_oracle(n1, gamma, expected):
 
 
 def test_selected_counts_equal_the_oracle():
-    """Predicted 5000 ... 3 with 500/100 -> selected 1077 655 385 179 127 75 35 21 6 3."""
+    """With n1 500 and gamma 100, 5000 ... 3 predicted images give 1077 655 385 179 127 75 35 21 6 3 selected ones."""
     predicted = np.repeat(np.arange(10), [5000, 2600, 1300, 500, 300, 150, 60, 30, 8, 3])
     rows, labels = select_pseudo_labels(
         np.eye(10, dtype=np.float32)[predicted], sampling_rates(long_tail(500, 100, 10), 1 / 3)
@@ -28,7 +28,7 @@ def test_selected_counts_equal_the_oracle():
 
 
 def test_most_confident_pseudo_labels_are_selected():
-    """Of four pseudo-labels of class 0 with margins 1, 4, 2, 3, half: 4 and 3; of one of class 1, none."""
+    """At rate 1/2, of class 0's margins 1, 4, 2, 3 those with 4 and 3 are selected; of class 1's single one, none."""
     logits = np.array([[1, 0], [4, 0], [2, 0], [3, 0], [0, 9]], dtype=np.float32)
     rows, labels = select_pseudo_labels(logits, np.array([0.5, 0.5]))
     assert (rows.tolist(), labels.tolist()) == ([1, 3], [0, 0])
@@ -56,7 +56,7 @@ def test_selection_does_not_depend_on_the_numbering_of_classes():
 
 
 def test_class_without_labels_and_non_finite_logits_are_refused():
-    with pytest.raises(DataError, match="class 1 has no labeled image"):
+    with pytest.raises(DataError, match="class 1 has no labeled images, so its sampling rate is undefined; label"):
         sampling_rates((3, 0), 1 / 3)
     with pytest.raises(DataError, match="not finite"):
         select_pseudo_labels(np.array([[np.nan, 0]], dtype=np.float32), np.ones(2))

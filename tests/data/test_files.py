@@ -10,7 +10,7 @@ from daso.data.files import atomic_write
 
 @pytest.fixture
 def synced(tmp_path, monkeypatch):
-    """Calls of fsync: the path, and the names in its folder at that time."""
+    """Record calls of fsync: the path, and the names in its folder at that time."""
     monkeypatch.chdir(tmp_path)
     calls, sync = [], os.fsync
 

@@ -8,7 +8,7 @@ from daso.data.folder_digest import digest_folder, source_path
 
 @pytest.fixture
 def images(tmp_path):
-    """Two classes in two parts; all files differ in size."""
+    """Write two classes in two parts; all files differ in size."""
     for i, name in enumerate(("train/cat/1", "train/cat/2", "train/dog/1", "test/cat/1", "test/dog/1")):
         path = tmp_path / "images" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", [lambda images: images, zipped])
-def test_changed_folder_or_zip_has_another_digest(images, change, kind):
+def test_changed_folder_or_zip_has_a_different_digest(images, change, kind):
     before = digest_folder(kind(images))
     assert digest_folder(kind(images)) == before
     change(images)

@@ -15,7 +15,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.fixture
 def folder(save_image, tmp_path):
-    """Two classes: cat has the training images a.png and b.bmp, dog has one; each has one test image."""
+    """Save two classes: cat has the training images a.png and b.bmp, dog has one; each has one test image."""
     save_image("own/train/dog/x.webp", BLUE)
     save_image("own/train/cat/b.bmp", GREEN)
     save_image("own/train/cat/a.png", RED)
@@ -110,7 +110,7 @@ def test_images_are_resized_with_antialiasing(save_image, folder, tmp_path):
 )
 def test_every_mode_becomes_rgb(save_image, folder, mode, color, pixel):
     save_image("own/train/cat/a.png", color, mode=mode)
-    if mode == "I;16":  # white of the other part scales all images
+    if mode == "I;16":  # white in the other part scales all images
         save_image("own/test/cat/white.png", 65535, mode=mode)
     assert read_image_folder(folder, 4).parts["train"][0][0, :, 0, 0].tolist() == pixel
 
@@ -134,7 +134,7 @@ def test_big_endian_tiff_of_16_bits(save_image, folder):
 def test_images_of_32_bits_are_refused(save_image, folder, mode):
     save_image("own/train/cat/c.tif", 900, mode=mode)
     with pytest.raises(
-        DataError, match=rf"own: train/cat/c.tif: not .* \(32 bits a pixel\); mode {mode} does not define white"
+        DataError, match=rf"own: train/cat/c.tif: not .* \(32 bits per pixel\); mode {mode} does not define white"
     ):
         read_image_folder(folder, 4)
 

@@ -17,7 +17,7 @@ PARAMS = Path(__file__).resolve().parents[2] / "params"
 
 @pytest.fixture
 def tiny_files(tiny_cifar, tmp_path):
-    """The images of the tiny archive as files by class, with names that sort in another order."""
+    """Write the images of the tiny archive as files by class, with names that sort in a different order."""
     for i, (image, label) in enumerate(zip(tiny_cifar.images, tiny_cifar.labels, strict=True)):
         part = "train" if i < 20 else "test"
         path = tmp_path / f"files/{part}/{OFFICIAL['cifar10'].classes[label]}/{99 - i}.png"
@@ -28,7 +28,7 @@ def tiny_files(tiny_cifar, tmp_path):
 
 @pytest.fixture
 def load(tiny_cifar, tmp_path, monkeypatch):
-    """`load(path)`: load CIFAR-10 with this path in the environment variable."""
+    """Return `load(path)`, which loads CIFAR-10 with this path in the environment variable."""
     source = {"kind": "cifar10", "md5": tiny_cifar.md5, "urls": [], "override": "DASO_CIFAR10"}
     config = {"dataset": "cifar10-lt", "source": source, "num_classes": 10, "image_size": 32}
 
@@ -41,7 +41,7 @@ def load(tiny_cifar, tmp_path, monkeypatch):
 
 @pytest.fixture
 def official(load, tiny_cifar, tmp_path, monkeypatch):
-    """The source of the tiny archive, whose images are made the official ones."""
+    """Return the source of the tiny archive, whose images are made the official ones."""
     (tmp_path / "tiny.tar.gz").write_bytes(tiny_cifar.archive)
     loaded = load(tmp_path / "tiny.tar.gz")
     monkeypatch.setitem(OFFICIAL, "cifar10", OFFICIAL["cifar10"]._replace(pixels=loaded.source["pixels"]))
@@ -50,7 +50,7 @@ def official(load, tiny_cifar, tmp_path, monkeypatch):
 
 def test_official_images_are_recognised_in_folder_and_zip(load, official, tiny_files, tmp_path):
     loaded = load(tiny_files)
-    assert (loaded.parts["train"][0] != official.parts["train"][0]).any()  # another order
+    assert (loaded.parts["train"][0] != official.parts["train"][0]).any()  # the order differs
     recognised = {"pixels": official.source["pixels"], "same_images_as": "cifar-10-python.tar.gz"}
     assert loaded.source == {"kind": "image_folder", "origin": "files", **recognised}
     with zipfile.ZipFile(tmp_path / "files.zip", "w") as archive:

@@ -16,7 +16,7 @@ from daso.errors import DataError
 
 @pytest.mark.parametrize(("bits", "second"), [(16, 8), (12, 128), (10, 128), (8, 128)])
 def test_grey_images_of_16_bits_share_one_scale(photos, bits, second, lines):
-    """White of `bits` in one image also scales the middle grey of another: half of 4095 becomes half of 255.
+    """White of `bits` in one image also scales the middle grey of a second image: half of 4095 becomes half of 255.
 
     With all 16 bits, 2048 becomes 2048 / 257 = 8: a darker image is not brightened by itself.
     """
@@ -32,7 +32,7 @@ def test_grey_images_of_16_bits_share_one_scale(photos, bits, second, lines):
 
 
 def png_48(value: int) -> bytes:
-    """Encode a PNG of 1 x 1 pixel with 16 bits a channel."""
+    """Encode a PNG of 1 x 1 pixel with 16 bits per channel."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -52,7 +52,7 @@ def test_color_images_of_16_bits_with_dark_values_are_refused(photos):
     """Pillow reads the upper 8 bits: 255 becomes 0, 4095 becomes 15, 65535 becomes 255."""
     for value, bits in ((255, 8), (4095, 12)):
         (photos / "train/a/deep.png").write_bytes(png_48(value))
-        with pytest.raises(DataError, match=f"color images of 16 bits a channel use only {bits} of them"):
+        with pytest.raises(DataError, match=f"16-bit color images use only {bits} bits per channel"):
             read_image_folder(photos, 8)
     (photos / "train/a/deep.png").write_bytes(png_48(65535))
     assert set(read_image_folder(photos, 8).parts["train"][0][4].flat) == {255}

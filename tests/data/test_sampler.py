@@ -29,7 +29,7 @@ def test_streams_and_seeds_differ():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The epochs drawn, one list per call."""
+    """Record the drawn epochs, one list per call."""
     calls = []
 
     def recorded(seed, stream, t):
@@ -42,7 +42,7 @@ def drawn(monkeypatch):
 
 @pytest.mark.parametrize("n", [1, 3, 50, 64, 1000])
 def test_stream_is_the_concatenation_of_epochs(n):
-    """Chunks of 7 batches of 16 rows: consecutive ones, then some from the middle again."""
+    """Chunks of 7 batches of 16 rows are consecutive at first, then some are requested again from the middle."""
     stream = torch.cat([Draw(5, "rows/u", torch.tensor(epoch)).permutation(n) for epoch in range(1120 // n + 1)])
     rows = RowSampler(5, "rows/u", n, 16)
     for start in [*range(0, 70, 7), 0, 35, 63, 28]:

@@ -139,8 +139,8 @@ def test_share_of_the_images_of_a_store(store, tmp_path):
         make_split(config(setting=M1_TRAIN | {"n1": 31}, holdout=0), store, tmp_path / "s.json")
 
 
-def test_store_with_another_number_of_classes_is_refused(store, tmp_path):
-    with pytest.raises(DataError, match="expected the store of toy with 4 classes, got that of toy with 3"):
+def test_store_with_a_different_number_of_classes_is_refused(store, tmp_path):
+    with pytest.raises(DataError, match="expected the store of toy with 4 classes, got the store of toy with 3"):
         make_split(config(num_classes=4), store, tmp_path / "s.json")
 
 
@@ -157,7 +157,7 @@ PHOTOS = [30, 120, 10, 60, 18]
 
 @pytest.fixture
 def photos(tmp_path):
-    """A store of five classes with a natural long tail; class 2 has no test images."""
+    """Return a store of five classes with a natural long tail; class 2 has no test images."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), PHOTOS))
     return store_of(tmp_path / "photos", labels, [0, 1, 3, 4], ["daisy", "fern", "lily", "rose", "tulip"])
 
@@ -219,7 +219,7 @@ def test_splits_of_two_and_three_classes(tmp_path, k, tails):
 
 def test_images_without_a_label_are_never_drawn(tmp_path):
     labels = np.arange(90) % 3
-    labels[::9] = -1  # all of class 0
+    labels[::9] = -1  # all images of class 0
     images = np.zeros((90, 3, 2, 2), np.uint8)
     store = write_store(tmp_path / "s", "toy", list("abc"), {"train": (images, labels), "test": (images, labels)}, {})
     saved = make_split(config(setting=setting(5, 8, 1, 1)), store, tmp_path / "s.json")

@@ -113,7 +113,7 @@ def project(tiny_stl10, serve, tmp_path, monkeypatch):
 
 
 def test_workflow_from_archive_to_report(project):
-    """One per class is held out; floor(3 / 2^(k / 9)) are labeled: 3, then 2 of classes 1 to 5, then 1."""
+    """One image per class is held out; floor(3 / 2^(k / 9)) are labeled: 3, then 2 of classes 1 to 5, then 1."""
     assert main(["split", "--check", SPLIT, "--store", STORE]) == 0
     drawn = json.loads(Path(SPLIT).read_text())
     assert drawn["counts"]["labeled"] == [3, 2, 2, 2, 2, 2, 1, 1, 1, 1]

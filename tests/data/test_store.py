@@ -55,7 +55,7 @@ def test_test_part_may_lack_a_class(tmp_path, classes):
 
 
 def test_manifest_holds_digests_of_classes_and_parts(folder):
-    """Digests of the raw bytes, and one of classes and parts as JSON with sorted keys and no blanks."""
+    """They are digests of the raw bytes, and one digest of classes and parts as JSON with sorted keys and no blanks."""
     images, labels = parts()["train"]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["parts"]["train"] == {

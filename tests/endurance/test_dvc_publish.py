@@ -88,7 +88,7 @@ def test_damaged_file_of_a_run_is_not_recorded(project):
     path = project.path / f"runs/{RUN}/final.pt"
     path.write_bytes(path.read_bytes()[:-1])
     output = project.call(*PUBLISH, fails=True)
-    assert f"runs/{RUN}/final.pt: missing or damaged: checksum differs from train.json; `rm runs/{RUN}/tr" in output
+    assert f"runs/{RUN}/final.pt: damaged: checksum differs from train.json; `rm runs/{RUN}/tr" in output
     assert "Traceback" not in output
     assert project.read("dvc.lock") == lock
 
@@ -100,8 +100,8 @@ def with_other_digit(content):
 
 
 DAMAGED = {  # file -> error after its name
-    "reports/tiny/metrics.json": "damaged: the metrics of the runs give another file",
-    "reports/tiny/index.html": "damaged: the metrics of the runs give another file",
+    "reports/tiny/metrics.json": "damaged: does not match the metrics of the runs",
+    "reports/tiny/index.html": "damaged: does not match the metrics of the runs",
     f"metrics/{RUN}.json": "checksum mismatch, the file is damaged or was edited",
     f"data/splits/digits/{SETTING}/s0.json": "checksum mismatch, the file is damaged or was edited",
     "data/store/digits/train_images.npy": "SHA-256 of the images: expected",

@@ -35,7 +35,7 @@ def test_a_survey_without_reliable_evaluations_is_an_error(tmp_path):
 
 
 def test_a_survey_of_another_key_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="its key is t0, params/ and code give t1"):
+    with pytest.raises(DataError, match="its key is t0, but params/ and the code now give t1"):
         survey_result(finish_survey(tmp_path, "12,3,1"), "k", "t1")
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the report's tests, used here too."""
+"""Fixtures shared with the report's tests."""
 
 from tests.report.conftest import nowhere, params
 

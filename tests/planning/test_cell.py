@@ -79,17 +79,17 @@ def test_status_of_runs_and_upstream_runs(params):
 def test_names_instead_of_numbers(params):
     first = text(params, "table 1, row 6, column 3")
     place = "cifar10-lt/n500-m4000-l150-u150"
-    assert text(params, "table 1", row="FixMatch+DASO", place=place) == first
-    assert text(params, "table 1", row="fixmatch_daso", place="3") == first
-    assert text(params, "table 1, row 6", place=place) == first
+    assert text(params, "table 1", row="FixMatch+DASO", column=place) == first
+    assert text(params, "table 1", row="fixmatch_daso", column="3") == first
+    assert text(params, "table 1, row 6", column=place) == first
     blend = text(params, "table 6, row 1, column 1")  # daso:v=0; table 5 names it align
-    assert text(params, "table 6", row="fixmatch_daso_no_blend", place="cifar10-lt/n500-m4000-l100-u100") == blend
+    assert text(params, "table 6", row="fixmatch_daso_no_blend", column="cifar10-lt/n500-m4000-l100-u100") == blend
     with pytest.raises(DasoError, match=r"table 1: unknown row 'fixmatch\+dasso'; did you mean 'fixmatch\+daso'"):
-        text(params, "table 1", row="fixmatch+dasso", place=place)
+        text(params, "table 1", row="fixmatch+dasso", column=place)
     with pytest.raises(DasoError, match="table 1: unknown column 'cifar10-lt/n500-m4000-l100-u1';"):
-        text(params, "table 1", row="6", place="cifar10-lt/n500-m4000-l100-u1")
+        text(params, "table 1", row="6", column="cifar10-lt/n500-m4000-l100-u1")
     with pytest.raises(ParamsError, match="unknown <dataset>/<setting> 'cifar10-lt/n5'"):
-        text(params, "table 1", row="6", place="cifar10-lt/n5")
+        text(params, "table 1", row="6", column="cifar10-lt/n5")
 
 
 def test_address_without_a_cell_prints_the_table(params):
@@ -136,7 +136,7 @@ def test_match_is_the_inverse_of_the_look_up_of_reports(params):
 
 
 def test_status_of_runs(params, caplog):
-    """The files are made up: a done run, a stale one, a running one and a damaged one."""
+    """The files of a done, a stale, a running and a damaged run are made up."""
     own = runs(params, "smoke")[:5]
     keys = Keys(params)
     for run, key in ((own[0], keys.train(own[0])), (own[1], "another")):

@@ -54,18 +54,18 @@ def test_steps_and_images_of_a_run(params, method, steps, images):
 
 
 def test_hours_from_a_benchmark(params):
-    """A step of 1.44 s: 100 hours a run. The slower precision is ignored."""
+    """A step of 1.44 s: 100 hours per run. The slower precision is ignored."""
     write_benchmark("fixmatch_daso", {"fp32": 2000.0, "bf16": 1440.0})
     runs = [Run(*PLACE, "fixmatch_daso", seed) for seed in range(3)]
     assert list(cost_lines(params, runs, runs[1:])) == [
         "3 runs, 750,000 steps, 240,000,000 images",
         "300 device-hours, 200 of them to do, on cpu: X, eager, bf16 (docs/benchmarks/machine.json): "
-        "1,440 ms a step of fixmatch_daso",
+        "1,440 ms per step of fixmatch_daso",
     ]
 
 
 @pytest.mark.parametrize("changes", [{"method": "fixmatch"}, {"steps": 1500}, {"side": 8}, {"quick": True}], ids=str)
-def test_benchmark_of_another_method_or_size_is_ignored(params, changes):
+def test_benchmark_of_a_different_method_or_size_is_ignored(params, changes):
     write_benchmark(**{"method": "fixmatch_daso", "milliseconds": {"bf16": 1440.0}, **changes})
     runs = [Run(*PLACE, "fixmatch_daso", 0)]
     assert list(cost_lines(params, runs, runs))[1] == (
@@ -82,7 +82,7 @@ def test_hours_from_the_committed_benchmark(params, monkeypatch):
 
 
 def test_hours_from_finished_runs(params):
-    """Steps of 10, 12 and 50 ms: the median is 12; a run of four at once takes a quarter of the device's 80 ms."""
+    """Steps of 10, 12 and 50 ms: the median is 12; with four concurrent runs, each takes a quarter of 80 ms."""
     other = Run("cifar100-lt", "n50-m400-l10-u10", "paper", "fixmatch", 1)
     for run, seconds in ((Run(*PLACE, "fixmatch", 0), 0.010), (Run(*PLACE, "fixmatch", 1), 0.050), (other, 0.012)):
         write_metrics(run, seconds)
@@ -96,7 +96,7 @@ def test_hours_from_finished_runs(params):
 
 
 def test_cost_includes_upstream_runs(params):
-    """cRT: 250,000 steps of its base at 36 ms, 100,000 steps of its own at 18 ms: 2.5 h + 0.5 h."""
+    """cRT: 250,000 steps of its base at 36 ms, 100,000 own steps at 18 ms: 2.5 h + 0.5 h."""
     chain = with_upstream(params, [Run(*PLACE, "supervised_crt", 0)])
     write_metrics(Run(*PLACE, "supervised", 0), 0.036)
     unknown = "device-hours unknown: steps of supervised_crt not measured on images of this size"
@@ -117,7 +117,7 @@ def test_hours_unknown_if_no_machine_measured_all_methods(params):
 
 
 def test_hours_from_steps_measured_on_this_machine(params):
-    """36 ms a step: 2.5 h. They apply to the method under this protocol on images of this size, in any setting."""
+    """36 ms per step: 2.5 h. They apply to the method under this protocol on images of this size, in any setting."""
     run = Run(*PLACE, "fixmatch", 0)
     STEPS.parent.mkdir()
     entry = {"of": step_digest(params, run), "device": "cuda: H", "how": "bf16, graph", "seconds": 0.036}

@@ -51,7 +51,7 @@ def params(chain, tmp_path, monkeypatch):
 
 
 def fake_measurements(monkeypatch, seconds):
-    """Replace measurements by these seconds of a step, by method; return the list of measured methods."""
+    """Replace measurements by these seconds per step of each method; return the list of measured methods."""
     measured = []
 
     def at_once(configs, device, number):
@@ -76,12 +76,12 @@ def finish(run, seconds=0.05, device="cpu: made up"):
 
 
 def test_forecast_without_any_measurement(params):
-    """Digits: 1,797 images of 3 x 64 bytes, 0.345 MB; two splits of 8 bytes a row, 0.0288 MB; six runs of 2 + 0.1 MB;
+    """Digits: 1,797 images of 3 x 64 bytes, 0.345 MB; two splits of 8 bytes per row, 0.0288 MB; six runs of 2 + 0.1 MB;
     checkpoints of 3 MB, two at once, twice: 12 MB."""
     assert list(forecast(params, "smoke")) == [
         "smoke: 6 runs: 0 done, 0 stale, 0 running, 6 missing",
         "device: cpu: made up, 1 thread, fp32, eager, 2 runs at once",
-        "method         runs  to do  ms a step  all runs  measured in\n"
+        "method         runs  to do  ms per step  all runs  measured in\n"
         "supervised     2     2      unknown\n"
         "fixmatch       2     2      unknown\n"
         "fixmatch_daso  2     2      unknown",
@@ -94,11 +94,11 @@ def test_forecast_without_any_measurement(params):
 
 
 def test_measured_steps_are_recorded_and_reused(params, monkeypatch):
-    """60 steps of 0.5 s, 1 s and 1.5 s: 30, 60 and 90 s a run, two of each: 6 minutes, 3 of them two at once."""
+    """60 steps of 0.5, 1 and 1.5 s: 30, 60 and 90 s, two runs of each: 6 min of device time, 3 min with two at once."""
     measured = fake_measurements(monkeypatch, {"supervised": 0.5, "fixmatch": 1.0, "fixmatch_daso": 1.5})
     first = list(forecast(params, "smoke", measure=True))
     assert measured == [("supervised", 2), ("fixmatch", 2), ("fixmatch_daso", 2)]
-    assert "fixmatch_daso  2     2      1,500      3.0 min   benchmarks/steps.json" in first[2]
+    assert "fixmatch_daso  2     2      1,500        3.0 min   benchmarks/steps.json" in first[2]
     assert first[3:5] == [
         "device time: 6.0 min in total, 6.0 min to do",
         "time: 3.0 min of training, 2 runs at once, without start-up and evaluation",
@@ -120,20 +120,20 @@ def test_done_runs_keep_their_planned_times(params, monkeypatch):
     finish(done)
     lines = list(forecast(params, "smoke"))
     assert lines[0] == "smoke: 6 runs: 1 done, 0 stale, 0 running, 5 missing"
-    assert "supervised     2     1      50.0       6.0 s     metrics/" in lines[2]
+    assert "supervised     2     1      50.0         6.0 s     metrics/" in lines[2]
     assert lines[3] == "device time: 5.1 min in total, 5.0 min to do"  # 306 s and 303 s
     plan = planned.read_plan("smoke")
     assert (plan[done.id]["seconds"], plan[other.id]["seconds"]) == (30.0, 3.0)
 
 
-def test_step_times_of_another_device_are_ignored(params):
+def test_step_times_of_a_different_device_are_ignored(params):
     done, *_ = runs(params, "smoke")
     finish(done, device="cpu: another")
     assert "unknown: 6 runs of 3 methods" in list(forecast(params, "smoke"))[3]
 
 
 def test_time_of_generations_is_that_of_their_chain(params, monkeypatch):
-    """Three generations of 20 steps at 3 s, 180 s in a row; beside them 60 steps at 0.5 s. Two at once save nothing."""
+    """Three generations of 20 steps at 3 s: 180 s; in parallel, 60 steps at 0.5 s. Concurrent runs save no time."""
     fake_measurements(monkeypatch, {"supervised": 0.5, "fixmatch_crest": 3.0})
     lines = list(forecast(params, "chain", measure=True))
     assert lines[0] == "chain: 4 runs, 2 of them upstream runs: 0 done, 0 stale, 0 running, 4 missing"
@@ -151,11 +151,11 @@ def test_known_methods_are_summed_if_one_is_unknown(params):
     assert lines[4] == "device time: of the other methods, 3.0 s in total, 0.0 s to do"
 
 
-def test_disk_too_small_is_a_warning(params, monkeypatch):
+def test_lack_of_disk_space_is_a_warning(params, monkeypatch):
     """24.97 MB are needed."""
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000_000))
     assert list(forecast(params, "smoke"))[-1] == (
-        "WARNING: disk too small by 4.97 MB; free that much, or the suite stops with a full disk"
+        "WARNING: not enough disk space: 4.97 MB more needed; free it before you start"
     )
 
 

@@ -12,7 +12,7 @@ IMAGES = {"unlabeled": 300, "validation": 40, "test": 60}
 
 
 def test_seconds_per_step_include_a_share_of_the_evaluations(monkeypatch):
-    """Steps of 0.5 s. 2,000 images evaluated in 3 s: 10,000 in 15 s, every 1,000 steps: 0.015 s a step."""
+    """Steps of 0.5 s. 2,000 images evaluated in 3 s: 10,000 in 15 s, every 1,000 steps: 0.015 s per step."""
     steps_of_calls = []
     monkeypatch.setattr(pace, "advance", lambda run, steps: steps_of_calls.append(steps) or 0.5)
     monkeypatch.setattr(pace, "seconds_per_unit", lambda work, units, device: 3.0)

@@ -21,7 +21,7 @@ def write_metrics(run, seconds, device="cuda: H"):
 
 
 def test_wall_time_is_start_up_plus_twice_the_slowest_device(params):
-    """250,000 steps of 12 ms: 50 minutes, so 5 + 100 of them; of a CPU, 1.2 s: 5,000, so 5 + 10,000."""
+    """250,000 steps of 12 ms: 50 minutes, so 5 + 100 minutes; 1.2 s on a CPU: 5,000 minutes, so 5 + 10,000."""
     run = Run(*PLACE, "fixmatch", 0)
     for seed, (seconds, device) in enumerate([(0.012, "cuda: slow"), (0.004, "cuda: fast"), (1.2, "cpu: X")]):
         write_metrics(run._replace(seed=seed), seconds, device)

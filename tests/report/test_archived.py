@@ -163,7 +163,7 @@ def test_folder_without_archived_runs_does_not_change_the_report(project, suite,
     assert "easured on" not in (absent / "index.html").read_text() + (absent / "report.md").read_text()
 
 
-def test_metrics_of_another_run_raise(project, suite, archive):
+def test_metrics_of_a_different_run_raise(project, suite, archive):
     path = archive(0, 0.76)
     path.write_bytes(archive(1, 0.76).read_bytes())
     with pytest.raises(DataError, match="not the metrics of .*; restore it with git or delete it"):

@@ -84,13 +84,13 @@ def pages(tmp_path_factory):
 
 
 def test_html_figures_name_classes_in_tables_and_tooltips(pages):
-    """t-SNE, which has neither, names them in its legend."""
+    """The t-SNE has neither; its legend names the classes."""
     figures = dict(re.findall(r"(<figure.*?<b>Figure (\d\.\d+)\..*?</figure>)", pages[0], re.DOTALL))
     figures = {number: figure for figure, number in figures.items() if number not in OVER_STEPS}
     assert list(figures) == ["1.1", "1.4", "1.5", "1.6", "1.7", "1.9", "1.10", "1.11", "1.12"]
     legend = figures.pop("1.12").split("</ul>")[0]
     assert [name for name in NAMES if f"</i>{name}" not in unescape(legend)] == []
-    nearest = figures.pop("1.11")  # of classes 0 and 1 alone
+    nearest = figures.pop("1.11")  # only classes 0 and 1
     assert nearest.count("<title>zebra, place 1: Nearest classes, cosine a|b: 0.50</title>") == 4
     assert len(re.findall(r'<tr><td>1</td><th scope="row">zebra</th><td>a\|b: 0.50</td></tr>', nearest)) == 4
     for number, figure in figures.items():
@@ -167,7 +167,7 @@ def test_tooltips_cover_the_tick_labels(kind, axis):
     texts, tooltips = texts_and_tooltips(plot(NAMES, kind))
     assert [text for text, *_ in tooltips] == [f"{name}, rank {rank}: x 1" for rank, name in enumerate(NAMES, 1)]
     assert [text for text, *_ in texts if text in SHORT] == SHORT * (2 if kind == "matrix" else 1)
-    positions = {text: (x, y) for text, x, y in texts}  # of a matrix, the last ones: its rows
+    positions = {text: (x, y) for text, x, y in texts}  # in a matrix, the last position of a text is its row
     for name, (_, x, y, width, height) in zip(SHORT, tooltips, strict=True):
         low, size, at = (x, width, positions[name][0]) if axis == "x" else (y, height, positions[name][1])
         assert low < at - 1 < at + 1 < low + size
@@ -229,7 +229,7 @@ def test_rank_with_different_classes_names_the_class_of_each_seed():
 
 
 def test_predictions_are_listed_by_frequency():
-    """All that round to 1 % or more of up to 20 classes; the four most frequent of more; a dash without images."""
+    """Up to 20 classes: all that round to 1 % or more; more classes: the four most frequent; no images: a dash."""
     shares = np.array([[0.7, 0.004, 0.296], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
     assert format_predictions(shares, list("abc")) == ["a: 70; c: 30", "a: 50; b: 50", "–"]
     many = np.diag(np.full(21, 0.4)) + np.eye(21, k=1) * 0.3 + 0.01

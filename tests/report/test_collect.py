@@ -63,7 +63,7 @@ def test_stale_metrics_never_count(project, suite, make_metrics):
     assert (cell.status, sorted(cell.done), cell.stale) == ("partial", [1, 2], (0,))
 
 
-def test_checkpoint_of_another_key_is_not_running(project, suite):
+def test_checkpoint_with_a_different_key_is_not_running(project, suite):
     project.write_checkpoint(f"{RUN}/s0", key="old")
     assert one_cell(suite, project, {f"{RUN}/s0": "new"}).running == ()
     assert one_cell(suite, project, {f"{RUN}/s0": "old"}).running == (0,)
@@ -78,7 +78,7 @@ def test_missing_measure_has_no_mean(project, suite, make_metrics):
     assert cell.mean_std("few").n == 1
 
 
-def test_metrics_of_another_run_damaged_or_not_json_raise(project, suite, make_metrics):
+def test_metrics_of_a_different_run_damaged_or_not_json_raise(project, suite, make_metrics):
     metrics = make_metrics(f"{RUN}/s0", 0.7)
     project.write_metrics(metrics)
     path = project.metrics / f"{RUN}/s0.json"

@@ -40,7 +40,7 @@ def test_settings_of_a_method_are_summed():
     assert (row.n, row.planned, row.measured, row.ratio) == ("2", "60.0 s", "60.0 s", "1.00")
 
 
-def test_no_ratio_if_the_runs_were_planned_on_another_device():
+def test_no_ratio_if_the_runs_were_planned_on_a_different_device():
     (row,) = planned_rows([cell(30.0)], make_plan(40.0, device="cuda: H"), TITLES)
     assert (row.device, row.planned_on, row.ratio) == ("cpu: made up, 1 thread", "cuda: H", "–")
 

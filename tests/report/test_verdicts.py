@@ -23,7 +23,7 @@ RECOGNISED = {"kind": "image_folder", "origin": "cifar", "pixels": "ab12", "same
 SOURCES = ({"kind": "cifar10", "md5": "c58f"}, RECOGNISED)
 
 
-def test_band_of_three_runs_a_side():
+def test_band_of_three_runs_against_three():
     """2 sqrt(0.37^2 / 3 + 0.6^2 / 3) = 2 sqrt(0.4969 / 3) = 0.81396."""
     assert band(MeanStd(76.5, 0.6, 3), PAPER) == pytest.approx(0.81396, abs=1e-5)
 
@@ -46,7 +46,7 @@ def test_no_band_without_a_published_deviation(mean, text, std, n):
 
 
 def test_numbers_in_doubt_get_no_verdict():
-    """Not even if the numbers are equal, and with all other reasons against a comparison."""
+    """This holds even if the numbers are equal; all other reasons against a comparison are listed too."""
     verdict = judge(MeanStd(76.0, 0.4, 3), PAPER._replace(doubt="recalled, not confirmed"))
     assert verdict == ("not comparable", None, None, ("recalled, not confirmed",))
     verdict = judge(MeanStd(76.0, 0.4, 3), PAPER._replace(doubt="recalled"), ["short schedule"])

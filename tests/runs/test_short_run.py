@@ -20,7 +20,7 @@ RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
 
 
 def test_every_option_that_is_a_length_is_shortened():
-    """Every integer option has a limit, except the two that are not in steps, batches or images."""
+    """Every integer option has an entry in LIMITS, except the two that do not count steps, batches or images."""
     integers = {
         name
         for spec in (*LEARNERS.values(), *ADDONS.values())
@@ -32,7 +32,7 @@ def test_every_option_that_is_a_length_is_shortened():
 
 def short(run, folder):
     """Return the trainer of a short run, built as in `train`."""
-    config = short_run.shortened(Keys(PARAMS).resolved(run), "fp32")
+    config = short_run.shorten(Keys(PARAMS).resolved(run), "fp32")
     data = short_run.write_data(config, folder)
     split = check_split(data["split"], verify_store(data["store"]), short_run.NAME)
     sizes = {"darp.estimate": read_checksummed(data["estimate"], "estimate")["sizes"]} if "estimate" in data else {}
@@ -41,7 +41,7 @@ def short(run, folder):
 
 
 def test_short_run_reaches_every_phase_of_a_whole_run(tmp_path):
-    """Only DARP has several: before its start, at every period, between."""
+    """Only DARP has several phases: before its start, at every period, and in between."""
     learner = short(RUN._replace(method="fixmatch_darp"), tmp_path).learner
     assert {learner.set_phase(t) for t in range(short_run.STEPS)} == {("idle",), ("solve",), ("reuse",)}
 
@@ -71,9 +71,9 @@ def test_every_recipe_has_a_short_run(tmp_path, suite):
 
 def test_images_include_pseudo_labels_of_a_plan_and_unknown_classes(tmp_path):
     config = Keys(PARAMS).resolved(Run("digits", RUN.setting, "smoke", "fixmatch_crest.g2", 0))
-    data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "plan")
+    data = short_run.write_data(short_run.shorten(config, "fp32"), tmp_path / "plan")
     assert len(load_split(data["split"]).split.pseudo_labeled) == 10
     config["setting"]["m1"] = "all"
-    data = short_run.write_data(short_run.shortened(config, "fp32"), tmp_path / "all")
+    data = short_run.write_data(short_run.shorten(config, "fp32"), tmp_path / "all")
     labels = load_store(data["store"]).labels("train")
     assert set(labels[load_split(data["split"]).split.unlabeled]) == {-1}

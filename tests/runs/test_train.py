@@ -207,7 +207,7 @@ def test_other_errors_of_a_step_keep_their_traceback(command, monkeypatch):
     ("number", "line"),
     [
         (0, "--replicas 0: below the minimum 1; set it to 1 or more"),
-        (17, "--replicas 17: above the maximum 16, for torch has no more streams; lower it"),
+        (17, "--replicas 17: above the maximum 16, since each run uses 2 of torch's 32 streams; lower it"),
     ],
 )
 def test_number_of_replicas_out_of_bounds_is_refused(number, line):
@@ -261,7 +261,7 @@ def test_upstream_file_is_required_if_and_only_if_the_plan_loads_it(files, name)
         training._load_upstream(job({}, **{name: files[name]}))
 
 
-def test_upstream_file_of_another_key_is_refused(files):
+def test_upstream_file_with_a_different_key_is_refused(files):
     encoder, estimate = ({name: PLAN[name] | {"key": "other"}} for name in PLAN)
     with pytest.raises(CheckpointError, match="belongs to configuration e1, this run is other"):
         training._load_upstream(job(encoder, encoder=files["encoder"]))

@@ -106,7 +106,7 @@ def test_classifier_of_another_encoder_is_not_published(project):
     project.trained_elsewhere(f"{RUN}/supervised/s0", "final.pt")
     assert jobs(project.snakemake()) == Counter(["evaluate supervised 0", "report tiny"])
     output = project.call("python", "-m", "daso", "publish", fails=True)
-    line = f"trained with another encoder than runs/{RUN}/supervised/s0/final.pt"
+    line = f"trained with a different encoder than runs/{RUN}/supervised/s0/final.pt"
     assert f"runs/{RUN}/supervised_crt/s0: {line}" in output.splitlines()[-1]
 
 

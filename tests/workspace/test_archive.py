@@ -60,14 +60,14 @@ def test_run_without_a_clean_commit_is_refused(commit):
 
 
 @pytest.mark.parametrize("other", [{"history": "step,test_top1\n60,0.6\n"}, {"run": RUN.replace("s0", "s1")}])
-def test_metrics_of_another_training_are_refused(other):
+def test_metrics_of_a_different_training_are_refused(other):
     write_metrics(**other)
     with pytest.raises(DataError, match=f"not the metrics of runs/{RUN}; delete it and run `snakemake {METRICS}`"):
         keep(RUN)
     assert not KEPT.exists()
 
 
-def test_result_of_another_run_is_refused():
+def test_result_of_a_different_run_is_refused():
     finish(FOLDER, {"history.csv": HISTORY}, run="another", key="abc")
     with pytest.raises(
         DataError, match=f"{FOLDER}/train.json: expected the result of .*, got another; delete it and run `snakemake"

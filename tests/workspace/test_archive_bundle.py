@@ -104,7 +104,7 @@ def test_damaged_file_of_the_bundle_is_refused(key, name):
     [
         ({"key": "another"}, "trained with key another, but the bundle was packed with"),
         ({"provenance": {"config_sha256": "another"}}, "but the bundle was packed with"),
-        ({"provenance": {"split_sha256": "another"}}, "trained with another split than"),
+        ({"provenance": {"split_sha256": "another"}}, "trained with a different split than"),
         ({"provenance": {"commit": f"{COMMIT}-dirty"}}, f"expected a run trained from a commit, got {COMMIT}-dirty;"),
     ],
 )
@@ -115,7 +115,7 @@ def test_run_that_is_not_the_packed_one_is_refused(key, changes, error):
     assert not KEPT.exists()
 
 
-def test_unfinished_run_and_run_of_another_bundle_are_refused(key):
+def test_unfinished_run_and_run_of_a_different_bundle_are_refused(key):
     with pytest.raises(DataError, match=f"s1: not in this bundle; pack it, or name one of {RUN}"):
         keep_bundle(BUNDLE, [RUN.replace("s0", "s1")])
     (BUNDLE / "runs" / RUN / "train.json").unlink()
@@ -137,14 +137,14 @@ def test_run_with_a_plan_is_archived_with_the_digest_of_its_upstream_file(key):
 
 
 def test_run_whose_upstream_file_was_replaced_is_refused(key):
-    """RUN is trained again after CRT, to other weights; CRT's numbers are not those of this encoder."""
+    """RUN is trained again after CRT and its weights change; CRT's numbers do not belong to this encoder."""
     folder = BOTH / "runs" / RUN
     weights = folder / "final.pt"
     weights.write_bytes(weights.read_bytes() + b"other")
     record = json.loads((folder / "train.json").read_text())
     record["files"]["final.pt"] = file_digest(weights, "sha256")
     (folder / "train.json").write_bytes(checksummed(record))
-    with pytest.raises(DataError, match=f"{CRT}: trained with another encoder than {weights}"):
+    with pytest.raises(DataError, match=f"{CRT}: trained with a different encoder than {weights}"):
         keep_bundle(BOTH, [CRT])
     assert not Path("reports/measured").exists()
 

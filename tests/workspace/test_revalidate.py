@@ -136,9 +136,9 @@ def test_changed_options_are_refused_by_name(project):
     assert refusal() == f"{FOLDER}: not only code has changed: {changed}; restore params/, or {AGAIN}"
 
 
-def test_run_of_another_split_is_refused(project):
+def test_run_of_a_different_split_is_refused(project):
     train(split_sha256="0" * 64)
-    assert refusal().startswith(f"{FOLDER}: trained with another split than {_SPLIT}; ")
+    assert refusal().startswith(f"{FOLDER}: trained with a different split than {_SPLIT}; ")
 
 
 def test_stale_split_is_refused(project):
@@ -151,7 +151,9 @@ def test_stale_split_is_refused(project):
 def test_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
-    assert refusal().startswith(f"{FOLDER}/history.csv: damaged or of another run: checksum differs from train.json; ")
+    assert refusal().startswith(
+        f"{FOLDER}/history.csv: damaged or from a different run: checksum differs from train.json; "
+    )
 
 
 def test_removed_part_of_a_plan_is_a_changed_option():
@@ -163,8 +165,8 @@ def test_removed_part_of_a_plan_is_a_changed_option():
         module._check_params(run, {"steps": 2})
 
 
-def test_run_of_another_upstream_run_is_refused(project, monkeypatch):
-    """FixMatch + DARP loads the class sizes of a survey whose estimate has another key now."""
+def test_run_of_a_different_upstream_run_is_refused(project, monkeypatch):
+    """FixMatch + DARP loads the class sizes of a survey whose estimate has a different key now."""
     run = RUN._replace(method="fixmatch_darp")
     monkeypatch.setattr(sys.modules[__name__], "RUN", run)
     monkeypatch.setattr(sys.modules[__name__], "FOLDER", f"runs/{run.id}")
@@ -202,7 +204,7 @@ def test_run_on_cuda_or_compiled_is_refused_if_code_of_its_mode_has_changed(proj
 
 
 def test_record_applies_only_to_the_compared_results(project):
-    """It does not apply to results of another device or training, nor after the run is deleted."""
+    """It does not apply to results of a different device or training, nor after the run is deleted."""
     train()
     path, entry = Path(FOLDER, "train.json"), journal.entry_path(RUN.id)
     now, metrics, result = Keys(load()).train(RUN), Keys(load()).evaluate(RUN), json.loads(path.read_text())

@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 def test_command_that_changes_results_waits_for_the_lock(folder, words):
-    """The folder has no params/; the command reports this after it has got the lock."""
+    """The folder has no params/; the command reports this after it has acquired the lock."""
     with workflow_lock.held("other"):
         process = subprocess.Popen(
             [sys.executable, "-m", "daso", *words],
