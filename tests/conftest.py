@@ -37,7 +37,7 @@ def cifar10_zip():
 
 @pytest.fixture(scope="session")
 def read_params(tmp_path_factory):
-    """Make a working copy of params/ alone and read it once, so that its copies reuse the cache (`daso.config.cache`)."""
+    """Make a working copy of params/ and read it once, so that its copies reuse the cache (`daso.config.cache`)."""
     from daso.config.load import load
 
     path = tmp_path_factory.mktemp("read_params")

@@ -192,7 +192,7 @@ def test_runs_trained_together_equal_runs_trained_alone():
 def test_zero_replicas_are_an_error():
     from daso.runs.train import Execution, train
 
-    with pytest.raises(DasoError, match="--replicas 0: at least one run"):
+    with pytest.raises(DasoError, match="--replicas 0: below the minimum 1; set it to 1 or more"):
         train([], Execution(CPU, replicas=0))
 
 
