@@ -206,7 +206,7 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
 
 
 def labels_of(split: Split, part: str, labels: IntArray) -> IntArray:
-    """Return the labels (n,) of a part: pseudo-labels for images that a plan added, else those of the train part."""
+    """Return the labels (n,) of a part: pseudo-labels for images that a plan added, else labels of the train part."""
     own, pseudo_labels = labels[split.parts[part]], split.pseudo_labeled
     return np.concatenate([own[: len(own) - len(pseudo_labels)], pseudo_labels]) if part == "labeled" else own
 

@@ -32,7 +32,7 @@ class Number(NamedTuple):
 
 
 class OneOf(NamedTuple):
-    """Schema of a value that matches any of several; if it matches none, the error is that of the first."""
+    """Schema of a value that matches any of several; if it matches none, the first schema gives the error."""
 
     schemas: tuple[Any, ...]
 

@@ -123,7 +123,7 @@ def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -
 def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
     """Return the fields of our cell that must equal those of a published row: dataset, sizes, method and metric.
 
-    In a setting with a labeled share of one long tail, the sizes are those of its two parts. If all training images
+    In a setting with a labeled share of one long tail, the sizes are the sizes of its two parts. If all training images
     are unlabeled, m1 is `all` and gamma_u 1, as in results on CIFAR.
     """
     if setting_kind(setting) == "share":

@@ -80,8 +80,8 @@ def train(jobs: Sequence[Job], execution: Execution) -> None:
         raise DasoError(f"--replicas {execution.replicas}: below the minimum 1; set it to 1 or more")
     if execution.replicas > REPLICAS:
         raise DasoError(
-            f"--replicas {execution.replicas}: above the maximum {REPLICAS}, since each run uses 2 of torch's 32 streams; "
-            "lower it"
+            f"--replicas {execution.replicas}: above the maximum {REPLICAS}, since each run uses 2 of torch's 32 "
+            "streams; lower it"
         )
     for job in jobs:
         if problem := config_error(job.config):

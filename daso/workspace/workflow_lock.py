@@ -37,7 +37,7 @@ def shows_graph(given: Namespace) -> bool:
 
 
 def options(arguments: Sequence[str]) -> Namespace:
-    """Return the options of a call of `snakemake`, without those of its profile."""
+    """Return the options of a call of `snakemake`, without the options of its profile."""
     from snakemake.cli import get_argument_parser
 
     given: Namespace = get_argument_parser().parse_known_args(list(arguments))[0]
