@@ -44,9 +44,9 @@ def input_files(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
 def require_inputs(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     """Return the files of `input_files` and the folder of the images; raise DasoError if a file is missing."""
     files = input_files(run, plan)
-    for path in files.values():
+    for name, path in files.items():
         if not path.exists():
-            raise DasoError(f"{path}: missing, {run} reads it; create it with `snakemake {path}`")
+            raise DasoError(f"{path}: missing {name} of {run}; create it with `snakemake {path}`")
     return {"store": store(run), **files}
 
 

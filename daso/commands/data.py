@@ -94,5 +94,6 @@ def _resolved_data(dataset: str) -> dict[str, Any]:
 
     params = load()
     if dataset not in params.datasets:
-        raise DasoError(f"download: unknown dataset '{dataset}'{did_you_mean(dataset, params.datasets)}")
+        hint = did_you_mean(dataset, params.datasets, "datasets")
+        raise DasoError(f"download: unknown dataset '{dataset}'{hint}")
     return data_config(params, dataset)

@@ -52,7 +52,7 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     for file, _, tree in sound("suite", params.suites):
         errors += _suite_errors(params, settings, file, tree)
     if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
-        hint = did_you_mean(params.suite, params.suites)
+        hint = did_you_mean(params.suite, params.suites, "suites")
         errors.append(f"{params.root}/pipeline.yaml: suite: unknown suite '{params.suite}'{hint}")
     return errors if errors or broken else list(dict.fromkeys(_suite_run_errors(params)))
 
@@ -145,7 +145,7 @@ def _plan_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
     for name in plan_of(tree).upstream() if not errors else ():
         where = f"{file}: plan '{tree['plan']['name']}'"
         if name not in params.methods:
-            yield f"{where}: unknown method '{name}'{did_you_mean(name, params.methods)}"
+            yield f"{where}: unknown method '{name}'{did_you_mean(name, params.methods, 'methods')}"
         elif (plan := params.methods[name].get("plan")) and plan_of({"plan": plan}).upstream():
             yield f"{where}: '{name}' itself depends on another method; name one that does not"
 
@@ -153,7 +153,7 @@ def _plan_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
 def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tree: Tree) -> Iterator[str]:
     def unknown(kind: str, name: str, names: Collection[str], where: str = "") -> Iterator[str]:
         if name not in names:
-            yield f"{file}: {where}unknown {kind} '{name}'{did_you_mean(name, names)}"
+            yield f"{file}: {where}unknown {kind} '{name}'{did_you_mean(name, names, f'{kind}s')}"
 
     yield from unknown("protocol", tree["protocol"], params.protocols)
     names = [table["name"] for table in tree["tables"]]

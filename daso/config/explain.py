@@ -41,7 +41,7 @@ def find_method(params: Params, name: str) -> str:
     if matches:
         raise ParamsError(f"{params.root}/methods: ambiguous method '{name}'; choose one of {', '.join(matches)}")
     names = [*params.methods, *dict.fromkeys(paper for paper, _ in known)]
-    hint = did_you_mean(name.lower().replace(" ", ""), names)
+    hint = did_you_mean(name.lower().replace(" ", ""), names, "methods")
     raise ParamsError(f"{params.root}/methods: unknown method '{name}'{hint}")
 
 
@@ -49,9 +49,8 @@ def split_setting(params: Params, setting: str) -> tuple[str, str]:
     """Split `<dataset>/<setting>` into both names; raise ParamsError if it is unknown."""
     known = [f"{name}/{each}" for name, tree in params.datasets.items() for each in tree["settings"]]
     if setting not in known:
-        raise ParamsError(
-            f"{params.root}/datasets: unknown <dataset>/<setting> '{setting}'{did_you_mean(setting, known)}"
-        )
+        hint = did_you_mean(setting, known, "settings")
+        raise ParamsError(f"{params.root}/datasets: unknown <dataset>/<setting> '{setting}'{hint}")
     dataset, name = setting.split("/")
     return dataset, name
 
@@ -68,7 +67,8 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     Raises ParamsError if the protocol or the setting is unknown.
     """
     if protocol not in params.protocols:
-        raise ParamsError(f"{params.root}: unknown protocol '{protocol}'{did_you_mean(protocol, params.protocols)}")
+        hint = did_you_mean(protocol, params.protocols, "protocols")
+        raise ParamsError(f"{params.root}/protocols: unknown protocol '{protocol}'{hint}")
     traced = trace_options(
         params, Run(*(split_setting(params, setting) if setting else NO_SETTING), protocol, method, 0)
     )

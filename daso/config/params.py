@@ -45,12 +45,13 @@ class Params:
         return f"{self.root}/{kind}s/{name}.yaml"
 
 
-def did_you_mean(word: object, known: Iterable[object]) -> str:
-    """Return the end of an error about an unknown word: the closest known word, or a list of up to 12 known words."""
+def did_you_mean(word: object, known: Iterable[object], kind: str = "") -> str:
+    """Return the end of an error about an unknown word: a close word, up to 12 known words, or how to list a kind."""
     words = [str(item) for item in known]
     if match := close_match(word, words):
         return match
-    return f"; choose one of {', '.join(words)}" if 0 < len(words) <= 12 else ""
+    listing = f"; `python -m daso list {kind}` lists them" if words and kind else ""
+    return f"; choose one of {', '.join(words)}" if 0 < len(words) <= 12 else listing
 
 
 def close_match(word: object, known: Iterable[object]) -> str:
@@ -93,7 +94,7 @@ def _expand_ablations(root: Path, methods: dict[str, Tree], broken: set[str]) ->
     for name, base in bases.items():
         file = _method_path(root, name)
         if base not in methods:
-            yield f"{file}: of: unknown method '{base}'{did_you_mean(base, methods)}"
+            yield f"{file}: of: unknown method '{base}'{did_you_mean(base, methods, 'methods')}"
         elif base in bases:
             yield (
                 f"{file}: of: '{base}' is an ablation of '{bases[base]}'; "

@@ -54,7 +54,7 @@ def parse_run(params: Params, run_id: str) -> Run:
         ("method", run.recipe, params.methods),
     ):
         if name not in known:
-            raise ParamsError(f"{run_id}: unknown {kind} '{name}'{did_you_mean(name, known)}")
+            raise ParamsError(f"{run_id}: unknown {kind} '{name}'{did_you_mean(name, known, f'{kind}s')}")
     canonical = run._replace(method=run.method.rstrip(".")).id
     if canonical != run_id.strip("/"):
         raise ParamsError(f"{run_id}: not in canonical form; write {canonical}")
@@ -67,7 +67,8 @@ def parse_run(params: Params, run_id: str) -> Run:
 def suite_of(params: Params, name: str) -> Tree:
     """Return a suite by name; raise ParamsError if it is unknown."""
     if name not in params.suites:
-        raise ParamsError(f"{params.root}/suites: unknown suite '{name}'{did_you_mean(name, params.suites)}")
+        hint = did_you_mean(name, params.suites, "suites")
+        raise ParamsError(f"{params.root}/suites: unknown suite '{name}'{hint}")
     return params.suites[name]
 
 

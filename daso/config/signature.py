@@ -49,14 +49,16 @@ class OptionType(NamedTuple):
     def __str__(self) -> str:
         match self.name:
             case "literal":
-                return " or ".join(repr(part) for part in self.parts)
+                return f"one of {', '.join(map(str, self.parts))}" if len(self.parts) > 1 else repr(self.parts[0])
             case "sequence":
-                return f"a list of {self.parts[0]}"
+                return f"a list of {_PLURALS.get(self.parts[0].name, self.parts[0])}"
             case "union":
                 return " or ".join(str(part) for part in self.parts)
-            case "none":
-                return "null"
-        return self.name
+        return _NAMES[self.name]
+
+
+_NAMES = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "none": "null"}
+_PLURALS = {"int": "integers", "float": "numbers"}
 
 
 class Option(NamedTuple):

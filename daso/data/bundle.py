@@ -33,6 +33,7 @@ from daso.records import ImageArray
 
 Config = Mapping[str, Any]
 COPY = "copy the bundle again"
+NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `python -m daso bundle <run ids>`"
 
 
 class BundledRun(NamedTuple):
@@ -59,8 +60,8 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
     rows: dict[str, set[int]] = {}
     for config in configs:
         (dataset, split), run = _dataset_and_split(config), config["run"]
-        for path in _missing(home, config, configs):
-            raise DataError(f"{path}: missing input of {run}; create it with `snakemake {path}`")
+        for name, path in _missing(home, config, configs).items():
+            raise DataError(f"{path}: missing {name} of {run}; create it with `snakemake {path}`")
         if dataset not in stores:
             stores[dataset] = verify_store(home / paths.store(run))
         store = stores[dataset]
@@ -99,7 +100,7 @@ def read_bundle(folder: Path) -> list[BundledRun]:
 def read_contents(folder: Path) -> dict[str, Any]:
     """Read the commit and the digest of each file of a bundle; raises DataError if it is not a bundle."""
     if not (folder / CONTENTS).exists():
-        raise DataError(f"{folder}: not a bundle (no {CONTENTS}); create one with `python -m daso bundle <run ids>`")
+        raise DataError(f"{folder}: {NOT_A_BUNDLE}")
     tree = read_checksummed(folder / CONTENTS, "list of a bundle's files", COPY)
     if mismatch := schema_error(tree, {"commit": str, "files": dict}):
         raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files ({mismatch}); {COPY}")
@@ -125,16 +126,17 @@ def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
     return BundledRun(config, folder / paths.drawn_split(run), inputs, folder / paths.store(run))
 
 
-def _missing(root: Path, config: Config, configs: Iterable[Config]) -> list[Path]:
+def _missing(root: Path, config: Config, configs: Iterable[Config]) -> dict[str, Path]:
     """Return the inputs of a run below `root` that are missing and that none of the runs of `configs` produces."""
-    return [root / path for path in _packed_inputs(config, configs).values() if not (root / path).is_file()]
+    inputs = _packed_inputs(config, configs)
+    return {name: root / path for name, path in inputs.items() if not (root / path).is_file()}
 
 
 def _packed_inputs(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
     """Return the inputs of a run, except files that one of these runs produces during training."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
     produced = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
-    inputs = {"drawn": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
+    inputs = {"drawn split": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
     return {name: path for name, path in inputs.items() if name not in produced}
 
 

@@ -28,7 +28,7 @@ def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:
         return np.random.RandomState(seed).permutation(len(sizes)).astype(np.int64)
     if kind == "size":
         return np.argsort(-np.asarray(sizes), kind="stable").astype(np.int64)
-    raise DataError(f"unknown class_order '{kind}'; choose native, seed or size")
+    raise DataError(f"unknown class_order '{kind}'; choose one of native, seed, size")
 
 
 def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdout: int, seed: int) -> Split:

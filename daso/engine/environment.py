@@ -48,7 +48,7 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
-        raise DasoError(f"unknown device '{name}'; choose auto, cpu, cuda or cuda:N")
+        raise DasoError(f"unknown device '{name}'; choose one of auto, cpu, cuda, cuda:N")
     return _select_gpu(device.index or 0) if device.type == "cuda" else device
 
 

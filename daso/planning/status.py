@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from daso.config.inventory import KINDS, inventory
 from daso.config.keys import Keys
-from daso.config.params import Params, did_you_mean
+from daso.config.params import Params, close_match
 from daso.config.resolve import Run, runs, with_upstream
 from daso.errors import ParamsError
 from daso.workspace.current import Current
@@ -31,7 +31,9 @@ def format_list(params: Params, what: str, suite: str | None = None) -> str:
         what, suite = "runs", what
     if what != "runs":
         known = [*KINDS, "runs", *params.suites]
-        hint = "; give a suite only after `runs`" if what in known else did_you_mean(what, known)
-        raise ParamsError(f"list: unknown '{' '.join(filter(None, (what, suite)))}'{hint}")
+        if what in known:
+            raise ParamsError(f"list: '{suite}' is not allowed with '{what}'; give a suite only after `runs`")
+        hint = close_match(what, known) or f"; choose one of {', '.join(KINDS)}, runs or a suite"
+        raise ParamsError(f"list: unknown kind or suite '{what}'{hint}")
     listed = with_upstream(params, runs(params, suite or params.suite))
     return "".join(f"{run}\t{status}\n" for run, status in run_statuses(Keys(params), listed).items())

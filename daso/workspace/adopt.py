@@ -9,12 +9,12 @@ from pathlib import Path
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run, parse_run, resolve, upstream_runs
-from daso.data.bundle import mismatched_inputs
+from daso.data.bundle import NOT_A_BUNDLE, mismatched_inputs
 from daso.data.files import atomic_write, checksummed
 from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.errors import DataError
-from daso.paths import input_files
+from daso.paths import CONTENTS, input_files
 
 
 def adopt_bundle(bundle: Path) -> list[str]:
@@ -26,7 +26,8 @@ def adopt_bundle(bundle: Path) -> list[str]:
     """
     results = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
     if not results:
-        raise DataError(f"{bundle}: contains no finished run; train it with `python -m daso train --bundle {bundle}`")
+        no_run = f"contains no finished run; train it with `python -m daso train --bundle {bundle}`"
+        raise DataError(f"{bundle}: {no_run if (bundle / CONTENTS).exists() else NOT_A_BUNDLE}")
     params = load()
     runs = {
         parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): load_finished_run(path.parent)

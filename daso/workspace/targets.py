@@ -35,4 +35,4 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
 
 def _check_known(kind: str, word: str, known: Iterable[str]) -> None:
     if word not in known:
-        raise ParamsError(f"{word}: unknown {kind}{did_you_mean(word, known)}")
+        raise ParamsError(f"{word}: unknown {kind}{did_you_mean(word, known, f'{kind}s')}")

@@ -43,14 +43,26 @@ def test_commands_print_a_line_with(capsys, words, line):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("list method", "list: unknown 'method'; did you mean 'methods'?"),
+        ("list method", "list: unknown kind or suite 'method'; did you mean 'methods'?"),
         (
             "explain fixmatch+dasso",
             "params/methods: unknown method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
         ),
+        ("explain nothing", "params/methods: unknown method 'nothing'; `python -m daso list methods` lists them"),
+        ("list runs nothing", "params/suites: unknown suite 'nothing'; `python -m daso list suites` lists them"),
+        (
+            "explain fixmatch --setting digits",
+            "params/datasets: unknown <dataset>/<setting> 'digits'; `python -m daso list settings` lists them",
+        ),
+        (
+            "list nothing",
+            "list: unknown kind or suite 'nothing'; "
+            "choose one of methods, datasets, settings, suites, protocols, runs or a suite",
+        ),
+        ("adopt nothing", "nothing: not a bundle (no bundle.json); create one with `python -m daso bundle <run ids>`"),
         ("cell t4 r1 c1", "table 4, row 1, column 1: missing dataset 'semi-aves' (params/datasets/semi-aves.yaml)"),
         ("cell", "cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got 'table '"),
-        ("explain fixmatch --protocol papr", "params: unknown protocol 'papr'; did you mean 'paper'?"),
+        ("explain fixmatch --protocol papr", "params/protocols: unknown protocol 'papr'; did you mean 'paper'?"),
     ],
 )
 def test_errors_are_one_line(capsys, words, error):

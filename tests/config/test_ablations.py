@@ -178,7 +178,7 @@ def test_explain_prints_the_file_of_each_value(write):
             {"change": "{daso.proto_temp: 0.02}"},
             "change: add-on 'daso': unknown option 'proto_temp'; did you mean 'proto_temperature'?",
         ),
-        ({"change": "{daso.weight: much}"}, "change: add-on 'daso': weight: expected float, got 'much'"),
+        ({"change": "{daso.weight: much}"}, "change: add-on 'daso': weight: expected a number, got 'much'"),
         ({"change": "{warmup: 9}"}, "change: expected component.option, got 'warmup'"),
         ({"change": "{optimizer.lr: -1}"}, "change: optimizer.lr: -1 is too small; set it above 0"),
         (

@@ -155,12 +155,12 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].update(period="25"),
-            "add-on 'daso': period: expected int, got '25'",
+            "add-on 'daso': period: expected an integer, got '25'",
         ),
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].pop("period"),
-            "add-on 'daso': missing option 'period'; set it to int",
+            "add-on 'daso': missing option 'period'; set it to an integer",
         ),
         (
             "methods/fixmatch_daso.yaml",
@@ -221,7 +221,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch.yaml",
             lambda t: t.update(plan={"name": "crest", "generations": 2}),
-            "plan 'crest': missing option 'exponent'; set it to float",
+            "plan 'crest': missing option 'exponent'; set it to a number",
         ),
         (
             "methods/fixmatch.yaml",

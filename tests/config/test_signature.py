@@ -80,10 +80,10 @@ def test_keyword_only_arguments_are_the_options(root):
         "count": True, "rate": False, "on": True, "name": False, "mode": True, "sizes": True, "blend": True,
     }  # fmt: skip
     assert parsed["count"] == Option(OptionType("int"), True)
-    assert str(parsed["mode"].type) == "'a' or 2"
-    assert str(parsed["sizes"].type) == "a list of int"
-    assert str(parsed["blend"].type) == "'distribution' or float"
-    assert str(parsed["name"].type) == "str or null"
+    assert str(parsed["mode"].type) == "one of a, 2"
+    assert str(parsed["sizes"].type) == "a list of integers"
+    assert str(parsed["blend"].type) == "'distribution' or a number"
+    assert str(parsed["name"].type) == "text or null"
 
 
 def test_class_without_constructor_has_the_options_of_its_base(root):

@@ -175,7 +175,9 @@ def test_splits_of_a_different_configuration_or_store_are_refused(pack, tmp_path
     config, _ = pack(0, 1)
     splits, store = tmp_path / "data/splits/toy/small", tmp_path / "data/store/toy"
     (splits / "s0.json").rename(splits / "saved.json")
-    with pytest.raises(DataError, match=r"s0\.json: missing input of toy/small/smoke/fixmatch/s0; create it with"):
+    with pytest.raises(
+        DataError, match=r"s0\.json: missing drawn split of toy/small/smoke/fixmatch/s0; create it with"
+    ):
         write_bundle(tmp_path / "bundle", [config], tmp_path)
     (splits / "s1.json").rename(splits / "s0.json")
     with pytest.raises(DataError, match=r"s0\.json: drawn with a different configuration \(setting small, seed 1\)"):
@@ -202,8 +204,11 @@ def test_files_of_upstream_runs_are_packed_unless_a_run_of_the_bundle_produces_t
     assert generation.inputs == {"split": tmp_path / "both/runs" / run("crest") / "split.json"}
     assert generation.drawn_split.exists()
     assert not generation.inputs["split"].exists()
-    for config, file in ((second, "crest/s0/split.json"), (classifier, "supervised/s0/final.pt")):
-        with pytest.raises(DataError, match=rf"{file}: missing input of {config['run']}; create it"):
+    for config, name, file in (
+        (second, "split", "crest/s0/split.json"),
+        (classifier, "encoder", "supervised/s0/final.pt"),
+    ):
+        with pytest.raises(DataError, match=rf"{file}: missing {name} of {config['run']}; create it"):
             write_bundle(tmp_path / "bundle", [config], tmp_path)
     upstream_run = finish(tmp_path / "runs" / run("supervised"), {"final.pt": b"weights"}, key="k")
     write_bundle(tmp_path / "bundle", [classifier], tmp_path)

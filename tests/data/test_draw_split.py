@@ -150,7 +150,7 @@ def test_order_of_classes():
     assert order_of_classes("native", [7, 9, 7, 8], 3).tolist() == [0, 1, 2, 3]
     assert order_of_classes("seed", [7, 9, 7, 8], 3).tolist() == np.random.RandomState(3).permutation(4).tolist()
     assert order_of_classes("size", [7, 9, 7, 8], 3).tolist() == [1, 3, 0, 2]
-    with pytest.raises(DataError, match="unknown class_order 'sede'; choose native, seed or size"):
+    with pytest.raises(DataError, match="unknown class_order 'sede'; choose one of native, seed, size"):
         order_of_classes("sede", [7, 9, 7, 8], 3)
 
 

@@ -161,10 +161,10 @@ def test_status_of_runs(params, caplog):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("method",), "list: unknown 'method'; did you mean 'methods'?"),
-        (("smok",), "list: unknown 'smok'; did you mean 'smoke'?"),
-        (("methods", "smoke"), "list: unknown 'methods smoke'; give a suite only after `runs`"),
-        (("smoke", "smoke"), "list: unknown 'smoke smoke'; give a suite only after `runs`"),
+        (("method",), "list: unknown kind or suite 'method'; did you mean 'methods'?"),
+        (("smok",), "list: unknown kind or suite 'smok'; did you mean 'smoke'?"),
+        (("methods", "smoke"), "list: 'smoke' is not allowed with 'methods'; give a suite only after `runs`"),
+        (("smoke", "smoke"), "list: 'smoke' is not allowed with 'smoke'; give a suite only after `runs`"),
         (("runs", "smok"), "unknown suite 'smok'; did you mean 'smoke'?"),
     ],
 )

@@ -218,7 +218,7 @@ def test_number_of_replicas_out_of_bounds_is_refused(number, line):
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "xpu"])
 def test_unknown_device_is_refused(name):
-    with pytest.raises(DasoError, match=rf"unknown device '{name}'; choose auto, cpu, cuda or cuda:N"):
+    with pytest.raises(DasoError, match=rf"unknown device '{name}'; choose one of auto, cpu, cuda, cuda:N"):
         choose_device(name)
 
 

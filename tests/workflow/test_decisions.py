@@ -270,6 +270,8 @@ def test_each_invalid_param_is_reported(project, file, edit, message):
 def test_unknown_suite_and_unknown_config_key_are_refused(project):
     output = project.snakemake("--config", "sute=tiny", fails=True)
     assert "--config sute: unknown key; did you mean 'suite'?" in output.splitlines()
+    output = project.snakemake("--config", "suite=", fails=True)
+    assert "--config suite: missing value; name a suite" in output.splitlines()
     output = project.snakemake("--config", "suite=tinny", fails=True)
     assert "params/suites: unknown suite 'tinny'; did you mean 'tiny'?" in output.splitlines()
     assert "Traceback" not in output

@@ -198,4 +198,4 @@ def _check_options(*, seeds: int, jobs: int, steps: int | None, margin: float, v
         if variant not in known:
             raise DasoError(f"parity: unknown variant '{variant}' of {STANDARD}{did_you_mean(variant, known)}")
     if not variants:
-        raise DasoError(f"parity: no variant to compare with {STANDARD}; choose from {', '.join(known)}")
+        raise DasoError(f"parity: no variant to compare with {STANDARD}; choose one of {', '.join(known)}")

@@ -46,7 +46,7 @@ def run(
     everything runs: its page has another name and no targets. Raises DasoError for unknown parts or modes.
     """
     if unknown := sorted(set(parts) - set(PARTS)):
-        raise DasoError(f"bench: unknown part '{unknown[0]}'; choose from {', '.join(PARTS)}")
+        raise DasoError(f"bench: unknown part '{unknown[0]}'; choose one of {', '.join(PARTS)}")
     if not configs:
         raise DasoError("bench: no configuration; give at least one")
     if repeats < 1:

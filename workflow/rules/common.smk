@@ -57,6 +57,8 @@ OPTIONS = ("suite",)  # keys that --config accepts
 for key in config:
     if key not in OPTIONS:
         sys.exit(f"--config {key}: unknown key{did_you_mean(key, OPTIONS)}")
+    if config[key] is None:
+        sys.exit(f"--config {key}: missing value; name a suite")
 
 # Jobs parse this file again; only the main process acquires the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec

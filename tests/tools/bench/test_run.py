@@ -168,7 +168,7 @@ def test_plain_pytorch_restores_settings_after_an_error():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parts": ["speed"]}, "unknown part 'speed'; choose from augmentation"),
+        ({"parts": ["speed"]}, "unknown part 'speed'; choose one of augmentation"),
         ({"configs": []}, "at least one"),
         ({"repeats": 0}, "repeats: 0 is below the minimum 1"),
         ({"modes": ["graph"]}, "needs a CUDA device"),
