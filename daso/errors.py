@@ -26,11 +26,11 @@ def one_line(text: str) -> str:
 
 
 class ParamsError(DasoError):
-    """A file under `params/` or an option in it is wrong; raised before the DAG is built."""
+    """An option is wrong or not allowed here, in a file under `params/` or on the command line."""
 
 
 class DataError(DasoError):
-    """A download, an archive, an image folder, a store or a split is wrong or missing."""
+    """A file is wrong or missing: images, an archive, a store, a split, a run, metrics, a bundle or a journal entry."""
 
 
 class CheckpointError(DasoError):

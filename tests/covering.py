@@ -4,7 +4,7 @@ from daso.config.params import Tree, components
 
 
 def changes_text_or_disables(methods: dict[str, Tree], name: str) -> bool:
-    """Return True for a recipe, and for an ablation that changes a text option or sets an option to zero or nothing."""
+    """Return True for a complete method, or an ablation that changes a text option or sets one to zero or nothing."""
     method = methods[name]
     base = methods.get(method.get("of"), {})
     before = (

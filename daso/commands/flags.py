@@ -58,7 +58,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("--managed", {"action": "store_true", "help": "set by the workflow, which deletes the checkpoint afterwards"}),
     ),
     "derive": (
-        _path("--config", "recipe of the derived split (JSON; - is stdin)", required=True),
+        _path("--config", "options of the derived split (JSON; - is stdin)", required=True),
         _path("--store", STORE, required=True),
         _path("--split", "file of the drawn split", required=True),
         _path("--run", "folder of the upstream run whose pseudo-labels become labels"),

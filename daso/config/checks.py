@@ -177,7 +177,7 @@ def _suite_run_errors(params: Params) -> Iterator[str]:
         try:
             chain = with_upstream(params, [last])
         except ParamsError as error:
-            yield f"{params.file('method', last.recipe)}: with protocol '{last.protocol}': {error}"
+            yield f"{params.file('method', last.method_file)}: with protocol '{last.protocol}': {error}"
             continue
         for run in chain:
             yield from _run_errors(params, run)
@@ -198,7 +198,7 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
     yield from reasons_infeasible(params, run, config)
     for upstream in upstream_runs(params, run) if "estimate" in config["plan"] else ():
         if not resolve(params, upstream)["plan"].get("survey"):
-            file = params.file("method", run.recipe)
+            file = params.file("method", run.method_file)
             yield f"{file}: plan 'prior': expected a method with plan 'survey', got '{upstream.method}'; name one"
     if steps % every:
         yield (

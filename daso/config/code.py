@@ -185,12 +185,12 @@ def _docstrings(source: str) -> Iterator[tuple[int, int, int, int]]:
 def check_code(config: Mapping[str, Any]) -> None:
     """Raise DasoError if the present code differs from the code that a run's key was made with.
 
-    Code may change between the planning of a run and its start, hours later in a queue or on a different machine.
+    Code may change between the resolution of a run and its start, hours later in a queue or on a different machine.
     """
     modules = (spec.partition(":")[0] for spec in specs_of(config))
     present = code_digest(closure([*TRAIN, *modules]))
-    if (planned := config.get("code")) != present:
+    if (resolved := config.get("code")) != present:
         raise DasoError(
-            f"{config['run']}: planned with code {planned}, but the code is now {present}; plan it again with "
-            "`snakemake` or `python -m daso bundle`, or check out the code that it was planned with"
+            f"{config['run']}: resolved with code {resolved}, but the code is now {present}; resolve it again with "
+            "`snakemake` or `python -m daso bundle`, or check out the code that it was resolved with"
         )

@@ -64,9 +64,9 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     the ablation's if it changes it.
     """
     method, overrides = config["method"], params.protocols[run.protocol].get("overrides", {})
-    own = params.methods[run.recipe]
-    protocol, file = params.file("protocol", run.protocol), params.file("method", run.recipe)
-    base = params.file("method", own.get("of", run.recipe))
+    own = params.methods[run.method_file]
+    protocol, file = params.file("protocol", run.protocol), params.file("method", run.method_file)
+    base = params.file("method", own.get("of", run.method_file))
     for message in _incompatibilities(method):
         yield f"{file}: {message}"
     env = known_env(config)

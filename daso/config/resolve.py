@@ -26,7 +26,7 @@ class Run(NamedTuple):
     seed: int
 
     @property
-    def recipe(self) -> str:
+    def method_file(self) -> str:
         """Name of the method's file."""
         return self.method.partition(".")[0]
 
@@ -51,7 +51,7 @@ def parse_run(params: Params, run_id: str) -> Run:
         ("dataset", run.dataset, params.datasets),
         ("setting", run.setting, params.datasets.get(run.dataset, {}).get("settings", {})),
         ("protocol", run.protocol, params.protocols),
-        ("method", run.recipe, params.methods),
+        ("method", run.method_file, params.methods),
     ):
         if name not in known:
             raise ParamsError(f"{run_id}: unknown {kind} '{name}'{did_you_mean(name, known, f'{kind}s')}")
@@ -201,13 +201,13 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     applies to every method that uses unlabeled images.
     Raises ParamsError if the plan lacks this stage, or the steps cannot be divided among its stages.
     """
-    protocol, method = params.protocols[run.protocol], copy_tree(params.methods[run.recipe])
+    protocol, method = params.protocols[run.protocol], copy_tree(params.methods[run.method_file])
     method.setdefault("addons", [])
     if method["unlabeled_ratio"]:  # a supervised method stays supervised
         method["unlabeled_ratio"] = protocol.get("unlabeled_ratio", method["unlabeled_ratio"])
     own = method.get("optimizer", {})
     optimizer = {**protocol["optimizer"], **own}
-    method_source = OptionSource(params.file("method", method.get("of", run.recipe)))
+    method_source = OptionSource(params.file("method", method.get("of", run.method_file)))
     protocol_source = OptionSource(params.file("protocol", run.protocol))
     sources = {f"optimizer.{key}": method_source if key in own else protocol_source for key in optimizer}
     sources |= {f"{part['name']}.{key}": method_source for _, part in components(method) for key in part}
@@ -219,7 +219,7 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
         if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
             apply(changes, OptionSource(method_source.file, ("where", pattern)))
     apply(protocol.get("overrides", {}), OptionSource(protocol_source.file, ("overrides",)))
-    apply(method.get("change", {}), OptionSource(params.file("method", run.recipe), ("change",)))
+    apply(method.get("change", {}), OptionSource(params.file("method", run.method_file), ("change",)))
     stage = _find_stage(run, method, protocol["steps"])
     apply(stage.changes, OptionSource(method_source.file, ("plan",)))
     return TracedMethod(method, optimizer, stage, sources)
@@ -260,7 +260,9 @@ def _find_stage(run: Run, method: Tree, steps: int) -> Stage:
     stages = {stage.name: stage for stage in stages_of(method, steps)}
     if run.stage not in stages:
         names = [name for name in stages if name]
-        raise ParamsError(f"{run.id}: unknown stage '{run.stage}' of '{run.recipe}'{did_you_mean(run.stage, names)}")
+        raise ParamsError(
+            f"{run.id}: unknown stage '{run.stage}' of '{run.method_file}'{did_you_mean(run.stage, names)}"
+        )
     return stages[run.stage]
 
 
@@ -269,7 +271,7 @@ def _plan_config(run: Run, stage: Stage) -> Tree:
     plan: Tree = {}
     match stage.split:
         case Expanded(by, exponent):
-            plan["split"] = {"of": run._replace(method=f"{run.recipe}.{by}").id, "exponent": exponent}
+            plan["split"] = {"of": run._replace(method=f"{run.method_file}.{by}").id, "exponent": exponent}
         case HeldOut(per_class):
             plan["split"] = {"held_out": per_class}
     if stage.encoder:

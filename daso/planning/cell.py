@@ -146,8 +146,8 @@ def _trained(params: Params, run: Run) -> Run:
 
 def _runs(params: Params, matched: Match) -> str:
     """Return the runs of a cell, their upstream runs, and their suites, command and cost."""
-    recipe = matched.dataset, matched.settings[0], PROTOCOL, matched.methods[0]
-    own = [_trained(params, Run(*recipe, seed)) for seed in range(PUBLISHED_RUNS)]
+    row = matched.dataset, matched.settings[0], PROTOCOL, matched.methods[0]
+    own = [_trained(params, Run(*row, seed)) for seed in range(PUBLISHED_RUNS)]
     chain = with_upstream(params, own)
     status = run_statuses(Keys(params), chain)
     rows: list[Line] = [(f"run {run.id}", status[run.id], "" if run in own else "upstream run") for run in chain]

@@ -40,19 +40,21 @@ def cost_lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iter
     work = [Work.of(params, run) for run in runs]
     steps, images = (sum(column) for column in zip(*work, strict=True))
     yield f"{len(runs)} runs, {steps:,} steps, {images:,} images"
-    by_recipe = {run.recipe: dict(paces(params, run)) for run in runs}
-    if unmeasured := [recipe for recipe, seconds in by_recipe.items() if not seconds]:
+    by_method = {run.method_file: dict(paces(params, run)) for run in runs}
+    if unmeasured := [method_file for method_file, seconds in by_method.items() if not seconds]:
         yield f"device-hours unknown: steps of {' and '.join(unmeasured)} not measured on images of this size"
         return
-    first, *others = by_recipe.values()
+    first, *others = by_method.values()
     environments = [environment for environment in first if all(environment in seconds for seconds in others)]
     if not environments:
-        yield f"device-hours unknown: no machine has measured steps of both {' and '.join(by_recipe)}"
+        yield f"device-hours unknown: no machine has measured steps of both {' and '.join(by_method)}"
     for environment in environments:
-        seconds = {recipe: times[environment] for recipe, times in by_recipe.items()}
-        hours = {run: each.steps * seconds[run.recipe] / 3600 for run, each in zip(runs, work, strict=True)}
+        seconds = {method_file: times[environment] for method_file, times in by_method.items()}
+        hours = {run: each.steps * seconds[run.method_file] / 3600 for run, each in zip(runs, work, strict=True)}
         total, left = format_significant(sum(hours.values())), format_significant(sum(hours[run] for run in todo))
-        per_step = ", ".join(f"{format_significant(1000 * s)} ms per step of {recipe}" for recipe, s in seconds.items())
+        per_step = ", ".join(
+            f"{format_significant(1000 * s)} ms per step of {method_file}" for method_file, s in seconds.items()
+        )
         yield f"{total} device-hours, {left} of them to do, on {environment}: {per_step}"
 
 
@@ -84,17 +86,19 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
     same_size = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
     for folder, pattern in (("metrics", "s*.json"), (ARCHIVE, "s*/metrics.json")):
         files = [
-            file for name in same_size for file in Path(folder).glob(f"{name}/*/{run.protocol}/{run.recipe}/{pattern}")
+            file
+            for name in same_size
+            for file in Path(folder).glob(f"{name}/*/{run.protocol}/{run.method_file}/{pattern}")
         ]
         metrics = dict(enumerate(read_checksummed(file, "metrics file") for file in sorted(files)))
-        for (device, how), speeds in by_environment(Cell("", "", run.recipe, "", (), done=metrics)).items():
+        for (device, how), speeds in by_environment(Cell("", "", run.method_file, "", (), done=metrics)).items():
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
             yield StepTime(device, how, f"{folder}/", statistics.median(seconds))
     for entry in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
         if entry["of"] == step_digest(params, run):
             yield StepTime(entry["device"], entry["how"], str(STEPS), entry["seconds"])
     for file in sorted(BENCHMARKS.glob("*.json")):
-        modes = list(_benchmark(file, run.recipe, params.protocols[run.protocol]["steps"], side))
+        modes = list(_benchmark(file, run.method_file, params.protocols[run.protocol]["steps"], side))
         yield from modes if every_mode else sorted(modes, key=lambda mode: mode.seconds)[:1]
 
 
@@ -103,11 +107,11 @@ def step_digest(params: Params, run: Run) -> str:
     protocol, dataset = params.protocols[run.protocol], params.datasets[run.dataset]
     parts = {name: protocol[name] for name in ("network", "batch_size", "precision", "teacher", "evaluation")}
     images = {name: dataset[name] for name in ("num_classes", "image_size", "augment")}
-    method = params.methods[run.recipe]
-    return digest([run.recipe, method["learner"], method.get("addons", []), parts, images])[:16]
+    method = params.methods[run.method_file]
+    return digest([run.method_file, method["learner"], method.get("addons", []), parts, images])[:16]
 
 
-def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[StepTime]:
+def _benchmark(file: Path, method_file: str, steps: int, side: int) -> Iterator[StepTime]:
     """Yield the time of a step of a method in every mode of a benchmark under a protocol of `steps` steps."""
     tree = read_json(file, "benchmark")
     sections: Mapping[str, Any] = tree.get("sections", {})
@@ -115,7 +119,9 @@ def _benchmark(file: Path, recipe: str, steps: int, side: int) -> Iterator[StepT
         return
     for section in sections.values():
         for table in section.get("tables", ()):
-            of_method = table["title"] == f"Steps of {recipe}" and f" images of {side} pixels a side" in table["how"]
+            of_method = (
+                table["title"] == f"Steps of {method_file}" and f" images of {side} pixels a side" in table["how"]
+            )
             if of_method and table["columns"][-1] == f"hours for {steps:,} steps":
                 for name, milliseconds, *_ in table["rows"]:
                     if name.startswith(OURS):

@@ -59,9 +59,9 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
     yield f"{suite}: {len(chain)} runs{upstream}: {counted}"
     machine = _machine(params, chain[0].protocol)
     yield f"device: {machine.device}, {machine.how}, {_runs(machine.concurrent_runs)} at once"
-    step_times = {run.recipe: known for run in chain if (known := _step_time(params, run, machine))}
+    step_times = {run.method_file: known for run in chain if (known := _step_time(params, run, machine))}
     if measure:
-        step_times |= _measure(params, keys, [run for run in chain if run.recipe not in step_times], machine)
+        step_times |= _measure(params, keys, [run for run in chain if run.method_file not in step_times], machine)
     yield from _table(params, chain, todo, step_times)
     yield from _hours(params, suite, chain, todo, step_times, machine)
     yield from _disk(params, keys, todo, machine)
@@ -112,29 +112,36 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
     from daso.engine.environment import choose_device
     from daso.planning.pace import seconds_at_once
 
-    samples = list({run.recipe: run for run in unmeasured}.values())
+    samples = list({run.method_file: run for run in unmeasured}.values())
     at_once = slots_per_gpu() if machine.kind == "cuda" else machine.concurrent_runs
     configs = ((keys.resolved(run), _images(params, run)) for run in samples)
     measured: dict[str, StepTime] = {}
     for run, seconds in zip(samples, seconds_at_once(configs, choose_device(machine.kind), at_once), strict=True):
-        logging.info("%s: %s ms per step, %s at once", run.recipe, format_significant(1000 * seconds), _runs(at_once))
-        record = {"of": step_digest(params, run), "recipe": run.recipe, "device": machine.device, "how": machine.how}
+        logging.info(
+            "%s: %s ms per step, %s at once", run.method_file, format_significant(1000 * seconds), _runs(at_once)
+        )
+        record = {
+            "of": step_digest(params, run),
+            "recipe": run.method_file,
+            "device": machine.device,
+            "how": machine.how,
+        }
         known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
         others = [entry for entry in known if any(entry.get(name) != value for name, value in record.items())]
         with atomic_write(STEPS) as file:
             file.write(format_json({"steps": [*others, {**record, "protocol": run.protocol, "seconds": seconds}]}))
-        measured[run.recipe] = StepTime(machine.device, machine.how, str(STEPS), seconds)
+        measured[run.method_file] = StepTime(machine.device, machine.how, str(STEPS), seconds)
     return measured
 
 
 def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [("method", "runs", "to do", "ms per step", "all runs", "measured in")]
-    for recipe in dict.fromkeys(run.recipe for run in chain):
-        of_recipe, step = [run for run in chain if run.recipe == recipe], step_times.get(recipe)
+    for method_file in dict.fromkeys(run.method_file for run in chain):
+        of_method, step = [run for run in chain if run.method_file == method_file], step_times.get(method_file)
         times: tuple[str, ...] = ("unknown",)
         if step:
-            times = (format_significant(1000 * step.seconds), _time(params, of_recipe, step_times), step.source)
-        rows.append((recipe, str(len(of_recipe)), str(sum(run in todo for run in of_recipe)), *times))
+            times = (format_significant(1000 * step.seconds), _time(params, of_method, step_times), step.source)
+        rows.append((method_file, str(len(of_method)), str(sum(run in todo for run in of_method)), *times))
     yield align_columns(rows).rstrip("\n")
 
 
@@ -147,12 +154,12 @@ def _hours(
     machine: Machine,
 ) -> Iterator[str]:
     """Yield device time and time; methods that are not measured are named and left out."""
-    unknown = [run for run in chain if run.recipe not in step_times]
-    known = [run for run in chain if run.recipe in step_times]
+    unknown = [run for run in chain if run.method_file not in step_times]
+    known = [run for run in chain if run.method_file in step_times]
     left = [run for run in known if run in todo]
     if unknown:
-        recipes = len({run.recipe for run in unknown})
-        methods = "1 method" if recipes == 1 else f"{recipes} methods"
+        count = len({run.method_file for run in unknown})
+        methods = "1 method" if count == 1 else f"{count} methods"
         yield (
             f"unknown: {_runs(len(unknown))} of {methods} not measured on this device yet; "
             f"`python -m daso plan {suite} --measure` measures some steps"
@@ -234,7 +241,7 @@ def _images(params: Params, run: Run) -> dict[str, int]:
 
 
 def _seconds(params: Params, run: Run, step_times: dict[str, StepTime]) -> float:
-    return Work.of(params, run).steps * step_times[run.recipe].seconds
+    return Work.of(params, run).steps * step_times[run.method_file].seconds
 
 
 def _time(params: Params, runs: Sequence[Run], step_times: dict[str, StepTime]) -> str:
@@ -247,8 +254,8 @@ def _write_plan(
     """Write the expected times of the runs to do; the times of done runs stay as they were planned."""
     before = planned.read_plan(suite)
     plan = {run.id: before[run.id] for run in chain if run.id in before and run not in todo}
-    for run in (run for run in todo if run.recipe in step_times):
-        step = step_times[run.recipe]
+    for run in (run for run in todo if run.method_file in step_times):
+        step = step_times[run.method_file]
         seconds = round(_seconds(params, run, step_times), 3)
         plan[run.id] = {"key": keys.train(run), "device": step.device, "how": step.how}
         plan[run.id] |= {"seconds_per_step": step.seconds, "seconds": seconds}

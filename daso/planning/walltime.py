@@ -43,7 +43,7 @@ class WallTimes:
         return None if pace is None else Work.of(self.params, run).steps * pace
 
     def _pace(self, run: Run) -> float | None:
-        group = run.recipe, run.protocol, self.params.datasets[run.dataset]["image_size"]
+        group = run.method_file, run.protocol, self.params.datasets[run.dataset]["image_size"]
         if group not in self._seconds:
             try:
                 seconds = [

@@ -1,4 +1,4 @@
-"""Short run of a recipe on synthetic images: a few CPU steps by the code of any commit, to compare its bits."""
+"""Short run of a method on synthetic images: a few CPU steps by the code of any commit, to compare its bits."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ STEPS = 12  # the loader makes the batches of 8 steps at a time on a CPU, so the
 EVERY = 4  # steps between evaluations
 DECAY = 0.8  # decay of the EMA; its warm-up 1 - 1 / (t + 1) reaches this at step 4
 RAMP = 0.5  # share of all steps, so that a weight that is ramped up has values between 0 and its end
-NAME = "short"  # id and key of the run and its upstream runs; all seeds and settings of a recipe share a short run
-# Upper bounds of options in steps, batches or images: every phase of a schedule is reached and every queue filled.
+NAME = "short"  # id and key of the run and its upstream runs; all seeds and settings of a method share a short run
+# Upper bounds of options in steps, batches, images or units of a layer: every phase of a schedule is reached and every
+# queue filled.
 LIMITS = {"period": 2, "warmup": 4, "instance_start": 4, "queue_length": 4, "queue_factor": 1, "window": 3, "dim": 16}
 WIDTH = 2  # width of a Wide ResNet
 BATCH = 4

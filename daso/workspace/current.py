@@ -1,7 +1,8 @@
 """Decide which outputs of the workflow are current.
 
 Every output lies beside the key that it was made with: the digest of its configuration, its code and the keys of its
-inputs. It is current if all its files exist and params/ and the code still give this key. Modification times and
+inputs. It is current if it exists and params/ and the code still give this key; metrics and reports must
+also agree with the files they were made from. Modification times and
 Snakemake's records are ignored, so a fresh clone, `dvc checkout` and a kill change no decision.
 """
 

@@ -1,8 +1,8 @@
 """Revalidate stale runs of which only the code has changed: keep a run if the present code reproduces its bits.
 
-The commit of the run is checked out in a temporary worktree, and both codes train a short run of the recipe. If all
-bits are equal, the journal maps the present key to the key of the run, and `Keys` follows it. The files of the run, and
-keys and files that depend on it, do not change.
+The commit of the run is checked out in a temporary worktree, and both versions of the code train a short run of the
+method. If all bits are equal, the journal maps the present key to the key of the run, and `Keys` follows it. The files
+of the run, and keys and files that depend on it, do not change.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _compare(
     """Compare the short runs of both codes; return the record. Raises DataError if any bit differs."""
     precision, name = old.result["provenance"]["precision"], old.config["run"]
     short = short_run.shorten(config, precision)
-    both = digest([{**short, "code": old.config.get("code")}, config["code"]])  # equal for all seeds of a recipe
+    both = digest([{**short, "code": old.config.get("code")}, config["code"]])  # equal for all seeds of a method
     if both not in compared:
         logging.info("%s: %d steps in %s with both codes", name, short_run.STEPS, precision)
         data = short_run.write_data(short, folder)

@@ -102,7 +102,7 @@ def test_run_planned_with_other_code_is_an_error():
         "method": {"learner": {"name": "supervised"}, "addons": []},
         "protocol": {"network": {"name": "small_convnet"}},
     }
-    with pytest.raises(DasoError, match="some/run: planned with code 0000"):
+    with pytest.raises(DasoError, match="some/run: resolved with code 0000"):
         check_code(config)
     present = code_digest(closure([*TRAIN, "daso.methods.learners.supervised", "daso.models.small_convnet"]))
     check_code(config | {"code": present})

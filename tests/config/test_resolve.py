@@ -225,7 +225,7 @@ def test_equal_values_have_the_same_canonical_json():
 def test_zoo_has_every_method():
     """Exceptions: the survey that DARP depends on, which is in no table, and DARP with the authors' estimates."""
     project = load(ROOT / "params")
-    assert {run.recipe for run in runs(project, "zoo")} == project.methods.keys() - {
+    assert {run.method_file for run in runs(project, "zoo")} == project.methods.keys() - {
         "supervised_survey",
         "fixmatch_darp_shipped",
     }

@@ -25,7 +25,7 @@ def test_every_option_that_is_a_length_is_shortened():
         name
         for spec in (*LEARNERS.values(), *ADDONS.values())
         for name, option in options(spec).items()
-        if option.kind.name == "int"
+        if option.type.name == "int"
     }
     assert integers - short_run.LIMITS.keys() == {"epochs", "sweeps"}
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Check of everything that needs a GPU; `make gpu-check` prepares it: docs/gpu.md.
 #   STAGES="1 2 3" BUDGET=290 bash tools/gpu/check.sh      tests, equality, speed
-#   STAGES=4 BUDGET=450 bash tools/gpu/check.sh            training of bundles/*
+#   STAGES=4 BUDGET=450 bash tools/gpu/check.sh            training of $BUNDLE, by default the first of bundles/
 #   DRY=1 bash tools/gpu/check.sh                          tiny sizes on a CPU, without modules that a GPU machine lacks
 # Output in $OUT: gpu_check.json, gpu_check.txt, tests.txt, kernels.txt, bundle.log, bundle.tar.gz.00, .01, ...
 set -u

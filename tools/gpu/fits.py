@@ -35,7 +35,7 @@ def fit(params: Params, runs: Sequence[Run], budget: float, replicas: int, *, un
     steps = sum(Work.of(params, run).steps for run in runs)
     needed = f"{steps:,} steps fit {budget:.0f} s at {1000 * (budget - RESERVE) / steps:.3g} ms per step or faster"
     paces = {run: pace(params, run, replicas) for run in runs}
-    if missing := [run.recipe for run, timing in paces.items() if timing is None]:
+    if missing := [run.method_file for run, timing in paces.items() if timing is None]:
         line = f"{', '.join(missing)}: no pace of a GPU in docs/benchmarks/; {needed}"
         if unknown:
             return line
@@ -43,7 +43,7 @@ def fit(params: Params, runs: Sequence[Run], budget: float, replicas: int, *, un
     known = {run: timing for run, timing in paces.items() if timing}
     seconds = sum(Work.of(params, run).steps * timing.seconds for run, timing in known.items())
     listed = "; ".join(
-        f"{run.recipe} {1000 * timing.seconds:.3g} ms per step on {timing}" for run, timing in known.items()
+        f"{run.method_file} {1000 * timing.seconds:.3g} ms per step on {timing}" for run, timing in known.items()
     )
     if seconds > budget - RESERVE:
         raise DasoError(

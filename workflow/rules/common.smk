@@ -156,7 +156,7 @@ def train_json(wildcards, output):
 
 
 def plan_for(wildcards):
-    """Return the plan of a run: its upstream runs and the recipe of its split."""
+    """Return the plan of a run: its upstream runs and the options of its split."""
     return KEYS.resolved(run_of(wildcards))["plan"]
 
 
@@ -166,8 +166,8 @@ def derive_json(wildcards, output):
 
 def pseudo_labels_of(wildcards):
     """Return the result of the upstream run whose pseudo-labels enlarge the split, if any."""
-    recipe = plan_for(wildcards)["split"]
-    return [f"runs/{recipe['of']}/train.json"] if "of" in recipe else []
+    options = plan_for(wildcards)["split"]
+    return [f"runs/{options['of']}/train.json"] if "of" in options else []
 
 
 def input_files_of(wildcards):

@@ -18,12 +18,12 @@ rule derive:
         f"benchmarks/derive/{RUN}.tsv"
     params:
         key=lambda wildcards: KEYS.derived(run_of(wildcards)),
-        recipe=derive_json,
+        options=derive_json,
         run=lambda wildcards, output: " ".join(
             f"--run {Path(path).parent}" for path in pseudo_labels_of(wildcards)
         ),
     shell:
-        "printf '%s\\n' {params.recipe:q} | python -m daso derive --config - --store data/store/{wildcards.dataset} "
+        "printf '%s\\n' {params.options:q} | python -m daso derive --config - --store data/store/{wildcards.dataset} "
         "--split {input.split} {params.run} --out {output.split} &> {log} && echo {params.key} > {output.key}"
 
 
