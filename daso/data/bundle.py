@@ -108,7 +108,7 @@ def read_contents(folder: Path) -> dict[str, Any]:
 
 
 def mismatched_inputs(run: FinishedRun, inputs: Mapping[str, Path]) -> list[str]:
-    """Return a line for each input file in `reads` that differs from the file that a finished run was trained with."""
+    """Return a line for each file of `inputs` that differs from the file that a finished run was trained with."""
     trained = run.result.get("provenance", {})
     digests = {"split": load_split(inputs["split"]).sha256}
     digests |= {name: file_digest(path, "sha256") for name, path in inputs.items() if name != "split"}

@@ -138,7 +138,7 @@ def test_changed_options_are_refused_by_name(project):
 
 def test_run_of_a_different_split_is_refused(project):
     train(split_sha256="0" * 64)
-    assert refusal().startswith(f"{FOLDER}: trained with a different split than {_SPLIT}; ")
+    assert refusal().startswith(f"{FOLDER}: trained with a different split than {_SPLIT}, from a different source or ")
 
 
 def test_stale_split_is_refused(project):
