@@ -77,7 +77,7 @@ def test_invalid_file_name_is_refused():
         with replaced_file(path, method):
             CHECKER.expect_error("names", name.encode("utf-8", "surrogateescape"), *LIST)
     with replaced_file("params/methods/short.yml", method):
-        CHECKER.expect_error("names", "yml", *LIST, message="files end in .yaml")
+        CHECKER.expect_error("names", "yml", *LIST, message="expected the suffix .yaml")
 
 
 def test_params_that_are_not_regular_files_are_refused(tmp_path):
