@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -46,9 +47,7 @@ def revalidate(args: Args) -> None:
     from daso.workspace.revalidate import revalidate
 
     with workflow_lock.held("revalidate"):
-        for line in revalidate(args.names):
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+        _print_lines(revalidate(args.names))
 
 
 def keep(args: Args) -> None:
@@ -67,9 +66,7 @@ def publish(args: Args) -> None:
     from daso.workspace.publish import publish
 
     with workflow_lock.held("publish"):
-        for line in publish(args.suite):
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+        _print_lines(publish(args.suite))
 
 
 def prune(args: Args) -> None:
@@ -78,5 +75,11 @@ def prune(args: Args) -> None:
     from daso.workspace.prune import unreferenced
 
     with workflow_lock.held("prune") if args.yes else nullcontext():
-        for path in unreferenced(delete=args.yes):
-            sys.stdout.write(f"{path}\n")
+        _print_lines(unreferenced(delete=args.yes))
+
+
+def _print_lines(lines: Iterable[object]) -> None:
+    """Print each line as soon as it is known."""
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()

@@ -98,7 +98,7 @@ class Learner(nn.Module):
         return frozenset().union(*(addon.needs for addon in self.chain))
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
-        """Return the losses of one batch and the record of the step."""
+        """Return the losses of one batch and the record of the step; every learner implements this."""
         raise NotImplementedError
 
     def predict(self, images: Tensor, models: Models) -> tuple[Tensor, Tensor]:
