@@ -76,11 +76,11 @@ def advance(run: Trainer, steps: int) -> float:
     Raises RuntimeError if the run fell back to a simpler mode.
     """
     seconds = seconds_per_unit(lambda: run.advance(run.t + steps), steps, run.loader.device)
-    require_chosen_mode(run)
+    require_requested_mode(run)
     return seconds
 
 
-def require_chosen_mode(run: Trainer) -> None:
+def require_requested_mode(run: Trainer) -> None:
     """Raise RuntimeError if a run fell back to a simpler mode: its time would be reported for the wrong mode."""
     if run.mode != run.requested_mode:
         raise RuntimeError(f"mode {run.requested_mode}: fell back to {run.mode}; see the log for the reason")

@@ -16,7 +16,7 @@ from daso.planning.synthetic import (
     Config,
     all_parts_active,
     random_data,
-    require_chosen_mode,
+    require_requested_mode,
     seconds_per_unit,
     trainer,
     with_changes,
@@ -45,7 +45,7 @@ class ConcurrentRuns(Contender):
         end = self.runs[0].t + steps
         seconds = seconds_per_unit(lambda: advance_together(self.runs, end), steps * len(self.runs), self.device)
         for run in self.runs:
-            require_chosen_mode(run)
+            require_requested_mode(run)
         return seconds
 
     def close(self) -> None:

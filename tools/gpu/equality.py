@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from daso.planning.synthetic import random_data, require_chosen_mode, synchronize, trainer, with_changes
+from daso.planning.synthetic import random_data, require_requested_mode, synchronize, trainer, with_changes
 from tools.gpu import results
 from tools.gpu.cases import (
     DEVICE,
@@ -43,7 +43,7 @@ def train(name: str, precision: str, mode: str) -> tuple[dict[str, Tensor], list
     for end in range(WINDOW, STEPS + 1, WINDOW):
         run.advance(end)
         losses.append({name: value for name, value in run.monitor.drain().items() if name.startswith("loss_")})
-    require_chosen_mode(run)
+    require_requested_mode(run)
     state = copy_of_state(run)
     run.program.close()
     return state, losses
@@ -69,7 +69,7 @@ def compiled(share: str, precision: str) -> None:
             modes = (mode_of(mode) for mode in ("eager", "compiled_graph"))
             eager, run = (trainer(config, DEVICE, mode, random_data(config, DEVICE)) for mode in modes)
             row.update(differences(eager, run, range(0, STEPS, COMPARED)))
-            require_chosen_mode(run)
+            require_requested_mode(run)
             for one in (eager, run):
                 one.program.close()
 
@@ -81,7 +81,7 @@ def process(tag: str, precision: str) -> None:
             config = wide_config(precision=precision)
             run = trainer(config, DEVICE, mode_of(mode), random_data(config, DEVICE))
             run.advance(size(50, 4))
-            require_chosen_mode(run)
+            require_requested_mode(run)
             row[f"digest_{mode}"] = digest(copy_of_state(run))
             run.program.close()
 
