@@ -15,7 +15,7 @@ from daso.errors import DasoError
 from daso.planning.cost import cost_lines
 from daso.planning.paper_tables import COLUMN, METRICS, Address, Table, address, format_table, method, setting, table_of
 from daso.planning.status import TO_DO, run_statuses
-from daso.report.published import (
+from daso.report.results.published import (
     CITATION,
     PUBLISHED,
     PUBLISHED_RUNS,

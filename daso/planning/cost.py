@@ -12,8 +12,8 @@ from daso.config.keys import ARCHIVE
 from daso.config.params import Params
 from daso.config.resolve import Run, resolve
 from daso.data.files import digest, read_checksummed, read_json
-from daso.report.collect import Cell
-from daso.report.speed import by_environment, format_significant
+from daso.report.results.collect import Cell
+from daso.report.tables.speed import by_environment, format_significant
 
 BENCHMARKS = Path("docs/benchmarks")
 STEPS = Path("benchmarks/steps.json")  # steps measured here by `daso plan --measure`

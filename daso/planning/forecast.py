@@ -20,9 +20,9 @@ from daso.machine import cores, cpu_bf16, processor
 from daso.planning.cost import STEPS, StepTime, Work, measured_steps, step_digest
 from daso.planning.sizes import FileSizes, file_sizes
 from daso.planning.status import TO_DO, run_statuses
-from daso.report import planned
-from daso.report.provenance import format_duration
-from daso.report.speed import device_of, format_significant
+from daso.report.tables import planned
+from daso.report.tables.provenance import format_duration
+from daso.report.tables.speed import device_of, format_significant
 
 # Sizes of sources by kind: images of the train part, of the test part and without labels; bytes to download.
 SOURCES = {

@@ -14,7 +14,7 @@ from daso.config.explain import Row as Line
 from daso.config.explain import align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
-from daso.report.published import CITATION, PAPER_SOURCE, Row, printed_number
+from daso.report.results.published import CITATION, PAPER_SOURCE, Row, printed_number
 
 METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")

@@ -14,10 +14,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from daso.data.files import atomic_write
-from daso.report import analyses, curves, figure_groups, sections, verdicts
-from daso.report.collect import Cell, Tree, collect
-from daso.report.figure_groups import TableData
-from daso.report.published import PUBLISHED_RUNS, read_all_published
+from daso.report import sections
+from daso.report.figures import analyses, figure_groups
+from daso.report.figures.figure_groups import TableData
+from daso.report.results import curves, verdicts
+from daso.report.results.collect import Cell, Tree, collect
+from daso.report.results.published import PUBLISHED_RUNS, read_all_published
 from daso.report.sections import JudgedCell, Section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"

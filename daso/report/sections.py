@@ -8,15 +8,12 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from daso.data.class_sizes import setting_kind
-from daso.report.analyses import AnalysisResults
-from daso.report.archived import DeviceCommit, archived_reasons, by_device_and_commit
-from daso.report.collect import MEASURES, Cell, MeanStd, Tree, format_mean_std
-from daso.report.figure_groups import Figure
-from daso.report.planned import PlannedRow, planned_rows
-from daso.report.provenance import ProvenanceEntry, RunProvenance, run_provenances, table_provenance
-from daso.report.published import PUBLISHED_RUNS, Published, Row, look_up
-from daso.report.speed import SpeedRow, speed_rows
-from daso.report.verdicts import (
+from daso.report.figures.analyses import AnalysisResults
+from daso.report.figures.figure_groups import Figure
+from daso.report.results.archived import DeviceCommit, archived_reasons, by_device_and_commit
+from daso.report.results.collect import MEASURES, Cell, MeanStd, Tree, format_mean_std
+from daso.report.results.published import PUBLISHED_RUNS, Published, Row, look_up
+from daso.report.results.verdicts import (
     INSIDE,
     NEAR,
     NOT_COMPARABLE,
@@ -29,6 +26,9 @@ from daso.report.verdicts import (
     references,
     remarks,
 )
+from daso.report.tables.planned import PlannedRow, planned_rows
+from daso.report.tables.provenance import ProvenanceEntry, RunProvenance, run_provenances, table_provenance
+from daso.report.tables.speed import SpeedRow, speed_rows
 
 MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # "–" for all other verdicts
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from daso.config.keys import ARCHIVE, Keys
 from daso.config.load import load
 from daso.config.resolve import expand_suite, runs
-from daso.report import planned
-from daso.report.published import PUBLISHED
 from daso.report.render import build_report
+from daso.report.results.published import PUBLISHED
+from daso.report.tables import planned
 
 
 def write_report(suite: str, out: Path) -> None:

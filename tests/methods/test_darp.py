@@ -12,7 +12,7 @@ from daso.errors import ParamsError
 from daso.methods.addons.darp import DARP, last_of_each
 from daso.methods.learners.fixmatch import FixMatch
 from daso.records import Env, Step
-from daso.report.published import look_up, read_published
+from daso.report.results.published import look_up, read_published
 from tests.methods.conftest import as_images
 from tests.ops.test_transport import PROBS, REFINED
 

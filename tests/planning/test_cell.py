@@ -11,7 +11,7 @@ from daso.data.run_files import RUN_FILES
 from daso.errors import DasoError, ParamsError
 from daso.planning.cell import cell, match
 from daso.planning.status import format_list
-from daso.report.published import PAPER_SOURCE, PUBLISHED, TABLE_PRECEDENCE, look_up, read_published
+from daso.report.results.published import PAPER_SOURCE, PUBLISHED, TABLE_PRECEDENCE, look_up, read_published
 from tests.finished import finish
 
 ROOT = Path(__file__).resolve().parents[2]

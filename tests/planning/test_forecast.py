@@ -17,7 +17,7 @@ from daso.planning import forecast as module
 from daso.planning import pace
 from daso.planning.forecast import Machine, forecast
 from daso.planning.sizes import FileSizes
-from daso.report import planned
+from daso.report.tables import planned
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = Machine("cpu", "cpu: made up, 1 thread", "fp32, eager", 2)

@@ -4,7 +4,7 @@ import pytest
 
 from daso.errors import DasoError
 from daso.planning.paper_tables import Address, address, format_table, method, table_of
-from daso.report.published import PUBLISHED, printed_number, read_published
+from daso.report.results.published import PUBLISHED, printed_number, read_published
 
 TABLES = [*map(str, range(1, 9)), *map(str, range(11, 18))]  # tables 9 and 10 have no accuracies
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from daso.data.files import checksummed
-from daso.report.collect import format_mean_std
+from daso.report.results.collect import format_mean_std
 from daso.report.sections import format_setting, format_signed
 
 FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from daso.data.files import checksummed
-from daso.report.published import PUBLISHED
+from daso.report.results.published import PUBLISHED
 from tests.endurance.bad_input import bad_archives
 from tests.endurance.bad_input.cases import CHECK, CHECKER, EVALUATE, SPECIAL, STORE, TRAINED
 from tests.endurance.bad_input.checker import replaced_file

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from daso.report.collect import Cell, Tree
+from daso.report.results.collect import Cell, Tree
 
 MAX_VALUES = 6  # more distinct values than this are only counted; the table of runs lists them
 DIGEST_LENGTH = 12  # characters shown of a digest

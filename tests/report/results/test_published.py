@@ -7,7 +7,7 @@ import pytest
 from daso.config.resolve import setting_config
 from daso.errors import DataError
 from daso.planning.cell import match
-from daso.report.published import (
+from daso.report.results.published import (
     PAPER_SOURCE,
     TABLE_PRECEDENCE,
     cell_key,
@@ -17,7 +17,7 @@ from daso.report.published import (
     row_key,
 )
 
-FILE = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
+FILE = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
 C10 = {"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 100}
 C100 = {"n1": 150, "m1": 300, "gamma_l": 20, "gamma_u": 20}
 DASO, LA = {"base": "fixmatch", "addons": "daso"}, {"base": "fixmatch", "addons": "la"}

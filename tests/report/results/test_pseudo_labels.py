@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from daso.report.collect import Cell
-from daso.report.pseudo_labels import (
+from daso.report.results.collect import Cell
+from daso.report.results.pseudo_labels import (
     by_frequency,
     by_rank,
     class_distributions,

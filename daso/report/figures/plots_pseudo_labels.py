@@ -8,10 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from daso.report import svg
-from daso.report.classes import ClassTable
-from daso.report.curves import Curve, FloatArray
-from daso.report.plots import (
+from daso.report.figures import svg
+from daso.report.figures.classes import ClassTable
+from daso.report.figures.plots import (
     FEW_CLASSES,
     HEAT_COLOUR,
     PERCENT_LIMITS,
@@ -23,6 +22,7 @@ from daso.report.plots import (
     set_class_ticks,
     set_tick_names,
 )
+from daso.report.results.curves import Curve, FloatArray
 
 DOTTED = 1 + 2 * len(svg.SERIES)  # style index of the second colour, dotted
 SQUARES = len(svg.SERIES)  # style indices from here on repeat the colours with square markers

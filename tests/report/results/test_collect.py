@@ -6,7 +6,7 @@ import pytest
 
 from daso.data.files import checksummed
 from daso.errors import DataError
-from daso.report.collect import collect, mean_std
+from daso.report.results.collect import collect, mean_std
 
 
 def one_cell(suite, project, keys=None):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from daso.report.collect import Cell
-from daso.report.speed import SpeedRow, format_significant, speed_rows, time_shares
+from daso.report.results.collect import Cell
+from daso.report.tables.speed import SpeedRow, format_significant, speed_rows, time_shares
 
 CPU = {"device": "cpu: made up", "threads": 1, "precision": "bf16", "mode": "eager"}
 GPU = {"device": "cuda: made up", "threads": 8, "precision": "bf16", "mode": "graph"}

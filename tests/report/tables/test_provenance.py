@@ -1,6 +1,6 @@
 """Provenance of a table: every distinct value is listed or counted."""
 
-from daso.report.provenance import count_values, format_duration, format_value, table_provenance
+from daso.report.tables.provenance import count_values, format_duration, format_value, table_provenance
 
 
 def test_single_values_are_listed_and_mixed_values_counted():

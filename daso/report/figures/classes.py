@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daso.report.collect import Cell, format_mean_std
-from daso.report.curves import Curve, FloatArray
+from daso.report.results.collect import Cell, format_mean_std
+from daso.report.results.curves import Curve, FloatArray
 
 MAX_NAMED = 20  # an axis with more classes shows ranks
 MAX_WIDTH = 14  # columns of a class name on an axis

@@ -12,9 +12,9 @@ import numpy as np
 
 from daso.ops.bias import divergence, evenness, imbalance
 from daso.ops.confusion import IntArray
-from daso.report.classes import merge_names
-from daso.report.collect import Cell, Tree, mean_std
-from daso.report.curves import Curve, FloatArray, nan_mean_std
+from daso.report.figures.classes import merge_names
+from daso.report.results.collect import Cell, Tree, mean_std
+from daso.report.results.curves import Curve, FloatArray, nan_mean_std
 
 FINAL, ABOVE_THRESHOLD, MODEL = "final", "taken", "model"  # kinds of pseudo-labels, keys of an analysis' `sources`
 MAX_POINTS = 6  # points of training shown in one panel

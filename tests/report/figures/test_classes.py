@@ -12,9 +12,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from daso.ops.confusion import group_names
-from daso.report import plots
-from daso.report.analyses import ANALYSES
-from daso.report.classes import (
+from daso.report.figures import plots
+from daso.report.figures.analyses import ANALYSES
+from daso.report.figures.classes import (
     ClassNames,
     class_names,
     class_table,
@@ -24,11 +24,11 @@ from daso.report.classes import (
     shorten,
     tick_names,
 )
-from daso.report.collect import Cell
-from daso.report.curves import Curve
-from daso.report.plots import Line
+from daso.report.figures.plots import Line
+from daso.report.results.collect import Cell
+from daso.report.results.curves import Curve
 from tests.report.conftest import Project
-from tests.report.test_analyses import small_suite, write_analysed_runs
+from tests.report.figures.test_analyses import small_suite, write_analysed_runs
 
 LONG = "L" * 60 + "r" * 60
 NAMES = ["zebra", "a|b", "R&D <b>x</b>", LONG, "cost $5, $6 \\alpha", "猫 кошка", "日本語の長い名前のクラス"]

@@ -7,9 +7,9 @@ import pytest
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.errors import DataError
-from daso.report import planned
-from daso.report.collect import Cell
-from daso.report.planned import PlannedRow, planned_rows
+from daso.report.results.collect import Cell
+from daso.report.tables import planned
+from daso.report.tables.planned import PlannedRow, planned_rows
 
 CPU = {"device": "cpu: made up", "threads": 1}
 TITLES = {"fixmatch": "FixMatch"}

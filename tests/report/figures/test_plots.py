@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from daso.report import plots
-from daso.report.classes import ClassNames, class_table
-from daso.report.curves import Curve
-from daso.report.plots import Line
+from daso.report.figures import plots
+from daso.report.figures.classes import ClassNames, class_table
+from daso.report.figures.plots import Line
+from daso.report.results.curves import Curve
 
 
 def curve(classes=10, seeds=3):

@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 from daso.errors import DataError
-from daso.report.collect import Cell
-from daso.report.curves import class_counts, confusion_matrix, history_rows, recall_by_rank, tail_size, training_curves
+from daso.report.results.collect import Cell
+from daso.report.results.curves import (
+    class_counts,
+    confusion_matrix,
+    history_rows,
+    recall_by_rank,
+    tail_size,
+    training_curves,
+)
 
 
 def write(runs, run, text):

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from daso.report import svg
-from daso.report.classes import ClassTable, count_wide, display_width
-from daso.report.curves import Curve, FloatArray
+from daso.report.figures import svg
+from daso.report.figures.classes import ClassTable, count_wide, display_width
+from daso.report.results.curves import Curve, FloatArray
 
 Size = tuple[float, float]  # width and height in inches
 WIDE = (4.1, 2.6)

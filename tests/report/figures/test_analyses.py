@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daso.report import plots, plots_pseudo_labels
-from daso.report.analyses import ANALYSES, analysis_results
-from daso.report.collect import collect
-from daso.report.figure_groups import table_data
+from daso.report.figures import plots, plots_pseudo_labels
+from daso.report.figures.analyses import ANALYSES, analysis_results
+from daso.report.figures.figure_groups import table_data
+from daso.report.results.collect import collect
 from tests.report.conftest import Project, build_suite
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PLOTS = ("by_rank", "confusion_matrix", "over_steps")
 PSEUDO_LABEL_PLOTS = ("class_distribution", "by_frequency", "nearest_classes", "tsne")
 HEADING = "Where the pseudo-labels went"

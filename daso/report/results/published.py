@@ -15,7 +15,7 @@ from daso.data.class_sizes import labeled_share, setting_kind
 from daso.data.files import read_file
 from daso.errors import DataError
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "paper" / "results.csv"
+PUBLISHED = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
 TABLE_PRECEDENCE = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # the first table that has a cell counts
 PUBLISHED_RUNS = 3  # seeds per published mean with a standard deviation (Oh et al. 2022, section 4.1)

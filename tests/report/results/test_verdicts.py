@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from daso.report.collect import Cell, MeanStd, collect
-from daso.report.published import Published
-from daso.report.verdicts import (
+from daso.report.results.collect import Cell, MeanStd, collect
+from daso.report.results.published import Published
+from daso.report.results.verdicts import (
     band,
     coverage,
     in_archive_order,

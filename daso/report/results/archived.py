@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from daso.report.collect import Cell, Tree
-from daso.report.provenance import format_value, short_digest
-from daso.report.verdicts import reasons_not_comparable
+from daso.report.results.collect import Cell, Tree
+from daso.report.results.verdicts import reasons_not_comparable
+from daso.report.tables.provenance import format_value, short_digest
 
 
 class DeviceCommit(NamedTuple):

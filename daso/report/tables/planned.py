@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from daso.config.keys import PLANS
 from daso.data.files import atomic_write, format_json, read_json
-from daso.report.collect import Cell, Tree
-from daso.report.provenance import format_duration
-from daso.report.speed import device_of, format_significant
+from daso.report.results.collect import Cell, Tree
+from daso.report.tables.provenance import format_duration
+from daso.report.tables.speed import device_of, format_significant
 
 Plan = dict[str, dict[str, Any]]  # run id -> key, device, how, seconds_per_step, seconds
 ABSENT = "–"

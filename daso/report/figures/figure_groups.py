@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daso.ops.confusion import group_names
-from daso.report import plots
-from daso.report.classes import (
+from daso.report.figures import plots
+from daso.report.figures.classes import (
     MAX_NAMED,
     MAX_PREDICTIONS,
     ClassNames,
@@ -19,8 +19,9 @@ from daso.report.classes import (
     format_curve,
     format_predictions,
 )
-from daso.report.collect import Cell, Tree
-from daso.report.curves import (
+from daso.report.figures.plots import Line
+from daso.report.results.collect import Cell, Tree
+from daso.report.results.curves import (
     Curve,
     FloatArray,
     TrainingCurves,
@@ -30,7 +31,6 @@ from daso.report.curves import (
     tail_size,
     training_curves,
 )
-from daso.report.plots import Line
 
 NO_BAND = "One seed a method, so no band."
 BAND = "Band: one sample standard deviation over seeds either side (cut at 0 and 100), where a method has two or more."

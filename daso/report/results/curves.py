@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from daso.errors import DataError
 from daso.paths import rebuild_hint
-from daso.report.collect import Cell, Tree
+from daso.report.results.collect import Cell, Tree
 
 FloatArray = NDArray[np.float64]
 

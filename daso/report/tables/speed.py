@@ -10,8 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from daso.report.collect import Cell, Tree
-from daso.report.provenance import format_value
+from daso.report.results.collect import Cell, Tree
+from daso.report.tables.provenance import format_value
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting

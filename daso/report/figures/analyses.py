@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.ops.confusion import GROUPS, group_names
-from daso.report import plots, plots_pseudo_labels, pseudo_labels
-from daso.report.classes import ClassTable, class_table, format_curve, tick_names
-from daso.report.collect import Cell, Tree
-from daso.report.curves import Curve, FloatArray, recall_by_rank
-from daso.report.figure_groups import (
+from daso.report.figures import plots, plots_pseudo_labels
+from daso.report.figures.classes import ClassTable, class_table, format_curve, tick_names
+from daso.report.figures.figure_groups import (
     Figure,
     Panel,
     TableData,
@@ -26,8 +24,11 @@ from daso.report.figure_groups import (
     method_table,
     predictions_note,
 )
-from daso.report.plots import FEW_CLASSES, Line
-from daso.report.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
+from daso.report.figures.plots import FEW_CLASSES, Line
+from daso.report.results import pseudo_labels
+from daso.report.results.collect import Cell, Tree
+from daso.report.results.curves import Curve, FloatArray, recall_by_rank
+from daso.report.results.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
 
 EXTREMES = {  # titles; True if classes are ranked relative to their true images
     True: ("over-predicted most", "under-predicted most"),

@@ -32,8 +32,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from daso.report.collect import Cell, MeanStd, Tree, mean_std
-from daso.report.published import PUBLISHED_RUNS, Published
+from daso.report.results.collect import Cell, MeanStd, Tree, mean_std
+from daso.report.results.published import PUBLISHED_RUNS, Published
 
 STANDARD_ERRORS = 2.0
 NEAR_POINTS = 1.0

@@ -1,0 +1,1 @@
+"""Results of a suite's runs: cells, curves, published numbers and verdicts."""
