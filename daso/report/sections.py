@@ -12,13 +12,13 @@ from daso.report.figures.analyses import AnalysisResults
 from daso.report.figures.figure_groups import Figure
 from daso.report.results.archived import DeviceCommit, archived_reasons, by_device_and_commit
 from daso.report.results.collect import MEASURES, Cell, MeanStd, Tree, format_mean_std
-from daso.report.results.published import PUBLISHED_RUNS, Published, Row, look_up
+from daso.report.results.published import PUBLISHED_RUNS, Published, Row, look_up_cell
 from daso.report.results.verdicts import (
-    INSIDE,
-    NEAR,
+    MARKS,
     NOT_COMPARABLE,
-    OUTSIDE,
     Verdict,
+    format_difference,
+    format_signed,
     judge,
     paired_difference,
     protocol_label,
@@ -29,8 +29,6 @@ from daso.report.results.verdicts import (
 from daso.report.tables.planned import PlannedRow, planned_rows
 from daso.report.tables.provenance import ProvenanceEntry, RunProvenance, run_provenances, table_provenance
 from daso.report.tables.speed import SpeedRow, speed_rows
-
-MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # "–" for all other verdicts
 
 
 class JudgedCell(NamedTuple):
@@ -97,7 +95,7 @@ def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) ->
         table = tables[cell.table]
         setting = next(s for s in table["settings"] if s["name"] == cell.setting)
         method = next(m for m in table["methods"] if m["name"] == cell.method)
-        target = look_up(published, table["dataset"]["name"], setting, method.get("paper"))
+        target = look_up_cell(published, table, setting, method)
         ours = cell.mean_std()
         runs = cell.done.values()
         verdict = judge(ours, target, reasons_not_comparable(protocol, runs), remarks(runs))
@@ -190,19 +188,13 @@ def format_setting(setting: Tree) -> dict[str, str]:
     }
 
 
-def format_signed(points: float) -> str:
-    """Return `+0.4`, `−1.2` (with a minus sign, not a hyphen) or `0.0`."""
-    text = f"{points:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
-
-
 def _format_cell(judged: JudgedCell) -> FormattedCell:
     cell, ours, published, verdict, archived = judged
     done, seeds = len(cell.done), len(cell.seeds)
     count = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
     remarks = [f"{len(cell.running)} under way"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} out of date, left out"] if cell.stale else []
-    width = "" if verdict.band is None else f" (band ±{verdict.band:.1f})"
+    difference, width = ("", "") if verdict.difference is None else format_difference(verdict.difference, verdict.band)
     return FormattedCell(
         status=cell.status,
         ours=format_mean_std(*ours) if ours else "",
@@ -211,7 +203,7 @@ def _format_cell(judged: JudgedCell) -> FormattedCell:
         published="" if published is None else _format_published(published),
         mark=MARKS.get(verdict.text, "–"),
         verdict=verdict.text,
-        difference="" if verdict.difference is None else format_signed(verdict.difference) + width,
+        difference=f"{difference} (band ±{width})" if width else difference,
         reason="; ".join(verdict.reasons),
         archived=[(group, _format_cell(archived_cell)) for group, archived_cell in archived],
     )
