@@ -21,13 +21,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scipy import stats
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from daso.report.results.collect import Cell, Tree, mean_std
+from daso.report.results.judged import JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
+from daso.report.results.verdicts import NOT_COMPARABLE, STANDARD_ERRORS
 
 CONFIDENCE = 0.95
-STANDARD_ERRORS = 2.0  # of a band, as in verdicts
 SAME_SIGN, OTHER_SIGN = "same sign", "other sign"
 SAME_SIZE, UNDECIDED, OTHER_SIZE, NOT_JUDGED = "same size", "size undecided", "other size", "size not judged"
 _ROUNDING = 1e-9  # differences up to this are ties
@@ -57,7 +58,7 @@ class PairedDifference(NamedTuple):
         """Return the confidence interval of the mean by Student's t; None for a single seed."""
         if self.standard_error is None:
             return None
-        width = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.n - 1)) * self.standard_error
+        width = float(stdtrit(self.n - 1, (1 + CONFIDENCE) / 2)) * self.standard_error
         return self.mean - width, self.mean + width
 
 
@@ -75,6 +76,37 @@ class Agreement(NamedTuple):
     size: str
     difference: float  # ours - published, in points
     band: float | None
+
+
+class Gain(NamedTuple):
+    """Gain of a method over its reference in a setting; published gain and agreement only of comparable cells."""
+
+    ours: PairedDifference
+    published: PublishedGain | None = None
+    agreement: Agreement | None = None
+
+
+def table_gains(table: Tree, judged_cells: Sequence[JudgedCell]) -> list[Gain]:
+    """Return the gains of a table's methods with a paired difference to their references, by setting and method."""
+    by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
+    pairs = [
+        (by_name[setting["name"], method], by_name[setting["name"], reference])
+        for setting in table["settings"]
+        for method, reference in references(table["methods"]).items()
+    ]
+    gains = []
+    for method, reference in pairs:
+        ours = paired_difference(method.cell, reference.cell)
+        if ours is not None:
+            published = _comparable_gain(method, reference)
+            gains.append(Gain(ours, published, None if published is None else agreement(ours, published)))
+    return gains
+
+
+def _comparable_gain(method: JudgedCell, reference: JudgedCell) -> PublishedGain | None:
+    if NOT_COMPARABLE in (method.verdict.text, reference.verdict.text):
+        return None
+    return published_gain(method.published, reference.published)
 
 
 def references(methods: Sequence[Tree]) -> dict[str, str]:
