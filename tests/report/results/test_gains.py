@@ -139,7 +139,7 @@ def test_no_reference_among_ablations_alone(params):
 
 
 def test_gains_of_a_table_are_compared_only_if_both_cells_are(project, make_suite):
-    """Ours: 76 less 66 in every seed, published 76.0 - 67.8. Supervised and FixMatch: 66 less 50, published 67.8 - 47.3.
+    """Ours: DASO 76 less 66 in every seed, published 76.0 - 67.8; FixMatch 66 less 50, published 67.8 - 47.3.
 
     The differences have no spread, so the band of DASO is 2 x 0.68649.
     """

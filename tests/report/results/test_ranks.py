@@ -17,10 +17,8 @@ def test_best_includes_means_within_its_standard_deviation():
 
 def test_means_that_print_alike_are_both_best():
     """One run each: 76.04 and 75.96 are printed as 76.0, 75.94 as 75.9."""
-    assert best({"a": MeanStd(76.04, None, 1), "b": MeanStd(75.96, None, 1), "c": MeanStd(75.94, None, 1)}) == {
-        "a",
-        "b",
-    }
+    means = {"a": 76.04, "b": 75.96, "c": 75.94}
+    assert best({method: MeanStd(mean, None, 1) for method, mean in means.items()}) == {"a", "b"}
     assert best({}) == set()
 
 
