@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from daso.report.results.collect import Tree
-from daso.report.results.gains import Gain, PublishedGain, table_gains
+from daso.report.results.gains import Agreement, Gain, PublishedGain, table_gains
 from daso.report.results.judged import JudgedCell
-from daso.report.results.verdicts import MAX_DIGITS, format_difference, format_signed
+from daso.report.results.verdicts import MAX_DIGITS, format_signed
 from daso.report.tables.table import Column, Table
 
 ABSENT = "–"
 DEFINITIONS = (
-    ("Gain", "mean of the differences between two runs on the same split, over the seeds that both methods have."),
-    (
-        "95 % interval",
-        "of the gain, by Student's t with n − 1 degrees of freedom, if the differences are independent and normally "
-        "distributed; none for one seed.",
-    ),
-    ("Range", "smallest to largest difference."),
+    ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),
+    ("95 % interval", "of the gain, by Student's t, n − 1 degrees of freedom, for independent and normal differences."),
 )
 PUBLISHED_DEFINITIONS = (
-    (
-        "Published",
-        "difference of the published means, ± its standard error from both standard deviations, n = 3. Numbers of two "
-        "different tables are not subtracted.",
-    ),
-    ("Difference", "our gain minus the published one, ± the band of two standard errors."),
-    ("Same size", "the difference is within the band, and the band is smaller than the published gain."),
-    ("Size undecided", "the difference is within the band, but so would be that of a gain of zero."),
+    ("Published", "difference of two means of one table ± its standard error, from both standard deviations, n = 3."),
+    ("Difference", "our gain minus the published one ± the band of two standard errors."),
+    ("Same size", "difference within the band, and the band smaller than the published gain."),
+    ("Size undecided", "difference within the band, but that of a gain of zero would be, too."),
     ("Size not judged", "published without a standard deviation, or one seed of ours."),
 )
 
@@ -79,10 +70,21 @@ def _published(published: PublishedGain | None) -> str:
 
 def _agreement(gain: Gain) -> tuple[str, str]:
     agreement = gain.agreement
-    if agreement is None:
+    if agreement is None or gain.published is None:
         return ABSENT, ABSENT
-    difference, band = format_difference(agreement.difference, agreement.band)
-    return f"{difference} ± {band}" if band else difference, f"{agreement.sign}, {agreement.size}"
+    return _difference(agreement, gain.published), f"{agreement.sign}, {agreement.size}"
+
+
+def _difference(agreement: Agreement, published: PublishedGain) -> str:
+    """Return the difference and its band with one digit, or as many as it takes to print how the gains were judged."""
+    difference, band = agreement.difference, agreement.band
+    if band is None:
+        return _signed(difference)
+    compared = ((abs(difference), band), (abs(published.mean), band))
+    for digits in range(1, MAX_DIGITS + 1):
+        if all((one > other) == (round(one, digits) > round(other, digits)) for one, other in compared):
+            break
+    return f"{format_signed(difference, digits)} ± {band:.{digits}f}"
 
 
 def _range(low: float, high: float) -> str:
