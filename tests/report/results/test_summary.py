@@ -57,7 +57,7 @@ def test_tally_counts_verdicts_and_cells_outside_the_band(cells):
 
 
 def test_same_runs_against_the_same_number_count_once(cells):
-    """An ablation's base stands in several tables, against 68.25 in all of them; another number is another comparison."""
+    """An ablation's base stands in several tables with the same number; another number is another comparison."""
     base = [judged(0, MeanStd(76.5, 0.6, 3), PAPER, table, "d/s/p/base") for table in ("t5", "t15")]
     other = judged(0, MeanStd(76.5, 0.6, 3), PAPER._replace(mean=76.4), "t1", "d/s/p/base")
     assert tally([*base, other]).judged == 2
@@ -84,7 +84,7 @@ def test_largest_deviations_and_mean_difference(cells):
 
 
 def test_missing_runs_with_their_planned_time():
-    """Of 2 x 3 runs three are done. Seed 2 of the first needs u/s2, which is trained; the second needs u2 for each seed."""
+    """Of 2 x 3 runs three are done. Each missing one needs u2 and a run of its own, of which u/s2 is trained."""
     one = Cell("t", "s", "one", "d/s/p/one", (0, 1, 2), done={0: {}, 1: {}, 2: {}})
     two = Cell("t", "s", "two", "d/s/p/two", (0, 1, 2), running=(1,))
     shared = Cell("t2", "s", "two", "d/s/p/two", (0, 1, 2), running=(1,))
