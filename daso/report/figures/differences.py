@@ -99,10 +99,15 @@ def axis_limit(cells: Sequence[JudgedCell]) -> float:
     return next((limit for limit in LIMITS if limit >= needed), LIMITS[-1])
 
 
-def _mark(title: str, judged: JudgedCell) -> Mark:
+def drawn(judged: JudgedCell) -> JudgedCell | None:
+    """Return the cell whose difference stands in the figure, archived runs where there is none here; None without."""
     archived = [one for _, one in judged.archived] if judged.ours is None else []
-    shown = [one for one in (judged, *archived) if one.verdict.difference is not None]
-    return Mark(title, shown[0], shown[0] is not judged) if shown else Mark(title, None)
+    return next((one for one in (judged, *archived) if one.verdict.difference is not None), None)
+
+
+def _mark(title: str, judged: JudgedCell) -> Mark:
+    shown = drawn(judged)
+    return Mark(title, shown, shown is not judged)
 
 
 def _draw(marks: Sequence[Mark], limit: float, svg_id: str, setting: str) -> str:
