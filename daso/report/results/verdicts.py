@@ -35,6 +35,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from scipy.special import stdtr  # type: ignore[import-untyped]
+
 from daso.report.results.collect import Cell, MeanStd, Tree
 from daso.report.results.published import PUBLISHED_RUNS, Published
 
@@ -126,14 +128,14 @@ def chance_outside(cells: Iterable[MeanStd]) -> tuple[float, float]:
     18 % of cells with three runs on each side. A single run borrows the published deviation, so it has those of the
     published mean.
     """
-    from scipy.stats import t as student  # type: ignore[import-untyped]
-
-    published, few, many = PUBLISHED_RUNS - 1, 0.0, 0.0
+    published, least, most = PUBLISHED_RUNS - 1, 0.0, 0.0
     for ours in cells:
-        freedom = [published, published] if ours.n == 1 else [published + ours.n - 1, min(published, ours.n - 1)]
-        low, high = (2 * float(student.sf(STANDARD_ERRORS, each)) for each in freedom)
-        few, many = few + low, many + high
-    return few, many
+        largest, smallest = (
+            (published + ours.n - 1, min(published, ours.n - 1)) if ours.n > 1 else (published, published)
+        )
+        least += 2 * float(stdtr(largest, -STANDARD_ERRORS))
+        most += 2 * float(stdtr(smallest, -STANDARD_ERRORS))
+    return least, most
 
 
 def format_difference(difference: float, width: float | None = None) -> tuple[str, str]:

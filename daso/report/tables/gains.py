@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from daso.report.results.collect import Tree
-from daso.report.results.gains import Agreement, Gain, PublishedGain, table_gains
+from daso.report.results.gains import (
+    NOT_JUDGED,
+    OTHER_SIZE,
+    SAME_SIGN,
+    SAME_SIZE,
+    UNDECIDED,
+    Agreement,
+    Gain,
+    PublishedGain,
+    table_gains,
+)
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import MAX_DIGITS, format_signed
 from daso.report.tables.table import Column, Table
 
 ABSENT = "–"
+NAMED = 3  # gains that the summary names
 DEFINITIONS = (
     ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),
     ("95 % interval", "of the gain, by Student's t, n − 1 degrees of freedom, for independent and normal differences."),
@@ -52,6 +64,33 @@ def gains_table(table: Tree, judged_cells: Sequence[JudgedCell], titles: Mapping
     )
     definitions = (*DEFINITIONS, *(PUBLISHED_DEFINITIONS if compared else ()))
     return Table("gains", "Gains", caption, columns, rows, groups=1, definitions=definitions)
+
+
+def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
+    """Return the gains of a suite in one line; empty without a gain that could be compared or has an interval.
+
+    Comparable gains are counted by their agreement with the published ones. Without any, the gains with an interval
+    above or below zero are named, up to NAMED of them.
+    """
+    compared = [gain.agreement for gain in gains if gain.agreement]
+    if compared:
+        sizes = Counter(agreement.size for agreement in compared)
+        same_sign = sum(agreement.sign == SAME_SIGN for agreement in compared)
+        words = {SAME_SIZE: "same", UNDECIDED: "undecided", OTHER_SIZE: "other", NOT_JUDGED: "not judged"}
+        counts = ", ".join(f"{sizes[size]} {word}" for size, word in words.items() if sizes[size])
+        return f"{same_sign} of {len(compared)} have the sign of the published gain; size: {counts}"
+    measured = [gain.ours for gain in gains if gain.ours.interval]
+    if not measured:
+        return ""
+    certain = [ours for ours in measured if ours.interval and ours.interval[0] * ours.interval[1] > 0]
+    text = f"{len(certain)} of {len(measured)} have a 95 % interval that excludes zero"
+    named = [
+        f"{titles[ours.method]} over {titles[ours.reference]} on {ours.setting}, {_signed(ours.mean)} points "
+        f"({_range(*ours.interval)})"
+        for ours in certain[:NAMED]
+        if ours.interval
+    ]
+    return ": ".join([text, "; ".join(named)]) if named else text
 
 
 def _ours(gain: Gain) -> tuple[str, str, str, str]:
