@@ -71,7 +71,7 @@ def test_row_of_a_shared_machine_is_faint():
     assert (shared[6], shared[-1], shared.style) == ("89.8", "bf16, eager, machine was shared", "faint")
     ((_, grouped),) = table.grouped
     assert [getattr(row, "style", "") for row in grouped] == ["", "faint"]
-    page = _environment().get_template("macros.html.j2").module.grid(table.columns[2:], table.grouped)
+    page = _environment().get_template("macros.html.j2").module.grid(columns=table.columns[2:], groups=table.grouped)
     (line,) = [line for line in page.splitlines() if "machine was shared" in line]
     assert line.startswith('<tr class="faint">')
     assert page.count('class="faint"') == 1
