@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 from daso.report.figures.differences import Block, difference_blocks, drawn
 from daso.report.results.collect import Tree
-from daso.report.results.gains import Gain, table_gains
+from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
+from daso.report.results.ranks import table_ranks
 from daso.report.results.summary import Progress, Remainder, Summary, chance_line, count, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, format_difference, format_signed
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
+from daso.report.tables.ranks import ranks_line
 
 
 class Line(NamedTuple):
@@ -109,8 +111,10 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) ->
         digits = 2 if abs(summary.mean_difference) < 1 else 1
         text = f"{format_signed(summary.mean_difference, digits)} points over {count(summary.tally.judged, 'cell')}"
         yield Line("Mean difference", text)
-    if gains := gains_line(_gains(suite, judged_cells), _titles(suite)):
+    if gains := gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], _titles(suite)):
         yield Line("Gains", gains)
+    if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
+        yield Line("Ranks", ranks)
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
     if summary.archived_cells:
@@ -121,14 +125,6 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) ->
     if summary.shared and summary.remainder.runs:
         names = ", ".join(f"`{name}` ({count(runs, 'run')})" for name, runs in summary.shared.items())
         yield Line("Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}")
-
-
-def _gains(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[Gain]:
-    return [
-        gain
-        for table in suite["tables"]
-        for gain in table_gains(table, [judged for judged in judged_cells if judged.cell.table == table["name"]])
-    ]
 
 
 def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:

@@ -6,8 +6,9 @@ from daso.report.results.collect import collect
 from daso.report.results.gains import Agreement, Gain, PairedDifference
 from daso.report.results.judged import judge_cells
 from daso.report.results.published import read_published
+from daso.report.results.ranks import Ranks
 from daso.report.tables.gains import gains_line, gains_table
-from daso.report.tables.ranks import ranks_table
+from daso.report.tables.ranks import ranks_line, ranks_table
 from tests.report.conftest import PUBLISHED, SHORT
 
 SETTING = "n500-m4000-l100-u100"
@@ -100,3 +101,8 @@ def test_ranks_and_kendall(tables):
         ["FixMatch + LA", "2 (2)", "2.0 (2.0)"],
         ["Kendall's τ", "0.91", "–"],
     ]
+    line = "Kendall's τ of our order of methods and the published one: "
+    taus = [Ranks({}, {}, tau) for tau in (0.913, -0.25, None)]
+    assert ranks_line(taus) == f"{line}−0.25 to 0.91 in 2 settings"
+    assert ranks_line(taus[:1]) == f"{line}0.91 in 1 setting"
+    assert ranks_line(taus[2:]) == ""
