@@ -10,7 +10,6 @@ import pytest
 
 from daso.data.files import checksummed
 from daso.report.results.collect import format_mean_std
-from daso.report.results.verdicts import format_signed
 from daso.report.tables.accuracy import format_setting
 
 FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"}
