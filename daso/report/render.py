@@ -19,7 +19,7 @@ from daso.report.figures import analyses, figure_groups
 from daso.report.figures.figure_groups import TableData
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
-from daso.report.results.published import PUBLISHED_RUNS, read_all_published
+from daso.report.results.published import PUBLISHED_RUNS, read_published
 from daso.report.sections import JudgedCell, Section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
@@ -49,7 +49,7 @@ def build_report(
     (see `report.planned`). The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
-    judged_cells = sections.judge_cells(suite, cells, read_all_published(published))
+    judged_cells = sections.judge_cells(suite, cells, read_published(published))
     method_indices = _method_indices(suite)
     tables = [figure_groups.table_data(table, cells, method_indices, runs) for table in suite["tables"]]
     shown = [
