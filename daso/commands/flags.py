@@ -80,6 +80,10 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         _path("--out", "folder for the report; default: drafts/reports/SUITE"),
         ("--key", {"help": "key of the report, written beside it by the workflow"}),
     ),
+    "contradictions": (
+        _path("--out", "folder for the page; default: drafts/contradictions", default=Path("drafts/contradictions")),
+        ("--key", {"help": "key of the page, written beside it by the workflow"}),
+    ),
     "list": (
         (
             "what",

@@ -30,6 +30,7 @@ ENTRIES = {
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.suite_report",),
+    "contradictions": ("daso.report.contradictions",),
     "derive": ("daso.data.derive",),
     "estimate": ("daso.engine.survey",),
 }
@@ -112,6 +113,10 @@ class Keys:
         planned = hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else ""
         return self._key("report", [expand_suite(self.params, suite), self._report_files, planned], *metrics)
 
+    def contradictions(self) -> str:
+        """Return the key of the page of contradictions: published numbers, their sources and templates."""
+        return self._key("contradictions", self._digests(*((self.root, self.root / name) for name in REPORT_FILES)))
+
     def resolved(self, run: Run) -> Tree:
         """Return the content of `config.json`: a run's resolved configuration, its key and the digest of its code."""
         config = self._config(run)
@@ -152,7 +157,11 @@ class Keys:
     @cached_property
     def _report_files(self) -> list[list[str]]:
         project = self.params.root.parent
-        folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE)]
+        return self._digests(*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE))
+
+    @staticmethod
+    def _digests(*folders: tuple[Path, Path]) -> list[list[str]]:
+        """Return path and digest of every file of the folders, each given with the folder that paths start from."""
         files = [(root, path) for root, folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
         return [
             [path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for root, path in files

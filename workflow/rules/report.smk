@@ -1,3 +1,18 @@
+# Compare the published numbers of different sources.
+rule contradictions:
+    input:
+        unpack(inputs_if_stale(lambda wildcards: CURRENT.contradictions())),
+    output:
+        expand("reports/contradictions/{name}", name=CONTRADICTIONS_FILES),
+        key="reports/contradictions/key",
+    log:
+        "logs/contradictions.log",
+    params:
+        key=KEYS.contradictions(),
+    shell:
+        "python -m daso contradictions --out reports/contradictions --key {params.key} &> {log}"
+
+
 # Render the report of a suite.
 rule report:
     input:
