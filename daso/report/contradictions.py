@@ -33,9 +33,8 @@ def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
     sources = read_sources(published.with_name("sources.csv"))
     found = survey(read_published(published), sources)
     write_text(out / "contradictions.csv", to_csv(CSV_COLUMNS, csv_rows(found.cells)))
-    write_text(
-        out / "index.html", environment().get_template("contradictions.html.j2").render(_context(found, sources))
-    )
+    template = environment().get_template("contradictions.html.j2")
+    write_text(out / "index.html", template.render(_context(found, sources)))
 
 
 def _context(found: Survey, sources: Sources) -> dict[str, Any]:

@@ -20,9 +20,8 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
     params = load()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
-    stale_paths = sorted(
-        {*_data(named), *_run_files({run.id for run in named}), *_reports({*params.suites, CONTRADICTIONS})}
-    )
+    reports = _reports({*params.suites, CONTRADICTIONS})
+    stale_paths = sorted({*_data(named), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
             shutil.rmtree(path)

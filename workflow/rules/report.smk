@@ -8,7 +8,7 @@ rule contradictions:
     log:
         "logs/contradictions.log",
     params:
-        key=KEYS.contradictions(),
+        key=lambda wildcards: KEYS.contradictions(),
     shell:
         "python -m daso contradictions --out reports/contradictions --key {params.key} &> {log}"
 

@@ -18,16 +18,9 @@ NAMES = {  # of learners and add-ons that are not written in capitals
     **{"softmatch": "SoftMatch", "freematch": "FreeMatch", "simmatch": "SimMatch", "adamatch": "AdaMatch"},
     **{"comatch": "CoMatch", "crmatch": "CRMatch", "meanteacher": "MeanTeacher", "pseudolabel": "PseudoLabel"},
     **{"supervised": "Supervised", "fullysupervised": "Fully supervised", "pimodel": "Π-Model", "dash": "Dash"},
-    **{"crest": "CReST", "crest+": "CReST+", "crt": "cRT", "cossl": "CoSSL", "debiaspl": "DebiasPL", "udal": "UDAL"},
-    **{
-        "simpro": "SimPro",
-        "bacon": "BaCon",
-        "clip": "CLIP",
-        "openclip": "OpenCLIP",
-        "loft": "LoFT",
-        "loft-ow": "LoFT-OW",
-    },
-    **{"dytrim": "DyTrim", "defixmatch": "DeFixMatch", "adello": "ADELLO", "acr:no-anchors": "ACR without anchors"},
+    **{"crest": "CReST", "crest+": "CReST+", "crt": "cRT", "cossl": "CoSSL", "debiaspl": "DebiasPL"},
+    **{"simpro": "SimPro", "bacon": "BaCon", "openclip": "OpenCLIP", "loft": "LoFT", "loft-ow": "LoFT-OW"},
+    **{"dytrim": "DyTrim", "defixmatch": "DeFixMatch", "acr:no-anchors": "ACR without anchors"},
 }
 CSV_COLUMNS = (
     *("cell", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "shape", "base", "addons"),
@@ -54,9 +47,8 @@ def setting_title(row: Row) -> str:
     elif row["gamma_u"] and row["gamma_u"] != row["gamma_l"]:
         parts.append(f"unlabeled γ {row['gamma_u']}")
     if row["unlabeled"]:
-        parts.append(
-            {"in": "unlabeled images of its classes", "in+out": "other classes among the unlabeled"}[row["unlabeled"]]
-        )
+        other = "also of other classes" if row["unlabeled"] == "in+out" else "of its classes"
+        parts.append(f"unlabeled images {other}")
     return ", ".join(parts)
 
 
