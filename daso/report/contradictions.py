@@ -1,4 +1,4 @@
-"""Write the page of contradictions: cells that several publications print, and how far their numbers are apart."""
+"""Write the page of contradictions: cells that several publications print with different numbers."""
 
 from __future__ import annotations
 

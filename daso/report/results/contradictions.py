@@ -1,4 +1,4 @@
-"""Cells that more than one publication prints: their numbers, who repeats them, and how far they are apart."""
+"""Cells that more than one publication prints: their numbers, their differences, and who repeats a number."""
 
 from __future__ import annotations
 
