@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from daso.data.files import atomic_write
 from daso.report.figures.literature import disagreements
-from daso.report.render import environment, to_csv, write_text
+from daso.report.render import templates
 from daso.report.results.contradictions import Cell, Survey, differing_fields, repeats, survey
 from daso.report.results.published import PUBLISHED, read_published
 from daso.report.results.sources import Sources, read_sources
 from daso.report.tables.literature import (
-    CSV_COLUMNS,
     DATASETS,
     cell_title,
-    csv_rows,
+    format_csv,
     method_title,
     places,
     setting_title,
@@ -32,9 +32,10 @@ def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
     """
     sources = read_sources(published.with_name("sources.csv"))
     found = survey(read_published(published), sources)
-    write_text(out / "contradictions.csv", to_csv(CSV_COLUMNS, csv_rows(found.cells)))
-    template = environment().get_template("contradictions.html.j2")
-    write_text(out / "index.html", template.render(_context(found, sources)))
+    page = templates().get_template("contradictions.html.j2").render(_context(found, sources))
+    for name, text in (("contradictions.csv", format_csv(found.cells)), ("index.html", page)):
+        with atomic_write(out / name) as file:
+            file.write(text.encode())
 
 
 def _context(found: Survey, sources: Sources) -> dict[str, Any]:

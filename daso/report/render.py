@@ -60,11 +60,12 @@ def build_report(
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
     context = _context(suite, cells, shown, method_indices) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
-    write_text(out / "metrics.json", numbers)
-    write_text(out / "cells.csv", to_csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
-    write_text(out / "history.csv", to_csv(HISTORY_COLUMNS, history_rows))
+    _write(out / "metrics.json", numbers)
+    _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
+    _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
+    environment = templates()
     for name in ("report.md", "index.html"):
-        write_text(out / name, environment().get_template(f"{name}.j2").render(context))
+        _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
 
 def _method_indices(suite: Tree) -> dict[str, int]:
@@ -93,8 +94,8 @@ def _context(
 
 
 @cache
-def environment() -> Environment:
-    """Return the Jinja environment of the report's templates."""
+def templates() -> Environment:
+    """Return the Jinja environment with the templates of the report."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
@@ -156,8 +157,7 @@ def _history_rows(data: TableData) -> Iterable[dict[str, object]]:
         yield from curves.history_rows(data.cells[name], training_curves.accuracy)
 
 
-def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Return a CSV file with a heading."""
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -165,7 +165,6 @@ def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     return text.getvalue()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file of the report atomically."""
+def _write(path: Path, text: str) -> None:
     with atomic_write(path) as file:
         file.write(text.encode())

@@ -14,7 +14,7 @@ THIRD_PARTY = "third party"  # value of `read` in sources.csv
 
 
 def disagreements(cells: Sequence[Cell], svg_id: str, title: str) -> str:
-    """Plot every number of each cell against its accuracy, one row a cell; hollow if no source was read itself."""
+    """Plot every number of each cell against its accuracy, one row a cell; light if no source was read itself."""
     with svg.style({"axes.grid.axis": "x"}):
         figure, axes = new_panel((WIDTH, ROW_HEIGHT * len(cells) + MARGIN), "", "accuracy, %")
         for y, cell in enumerate(cells, start=1):
@@ -22,7 +22,7 @@ def disagreements(cells: Sequence[Cell], svg_id: str, title: str) -> str:
             axes.plot((low, high), (y, y), color=svg.SOFT, linewidth=1.2, zorder=2)
             for number in cell.numbers:
                 read = any(printed.source.read != THIRD_PARTY for printed in number)
-                face = svg.INK if read else "white"
+                face = svg.INK if read else svg.RULE
                 axes.plot(float(number[0].mean), y, "o", markersize=5, color=svg.INK, markerfacecolor=face, zorder=3)
             axes.annotate(f"{cell.difference:.1f}", (high, y), (7, 0), textcoords="offset points", va="center")
         axes.set_yticks(range(1, len(cells) + 1), [_label(cell) for cell in cells])
