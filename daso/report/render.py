@@ -17,10 +17,12 @@ from markupsafe import Markup
 from daso.data.files import atomic_write
 from daso.report.figures import figure_groups
 from daso.report.figures.figure_groups import TableData
+from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.published import PUBLISHED_RUNS, read_published
+from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
@@ -42,12 +44,15 @@ def build_report(
     expected_keys: dict[str, str] | None = None,
     archived: Path | None = None,
     plan: Mapping[str, Tree] | None = None,
+    upstream: Upstream = NO_UPSTREAM,
+    shared: Mapping[str, int] | None = None,
 ) -> None:
     """Write `index.html`, `report.md`, `metrics.json`, `cells.csv` and `history.csv` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
-    (see `report.planned`). The same inputs give the same bytes. Raises DataError for an unusable file.
+    (see `report.planned`), `upstream` the runs that they depend on, and `shared` the number of runs that other suites
+    have in common with this one. The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     judged_cells = judge_cells(suite, cells, read_published(published))
@@ -59,7 +64,12 @@ def build_report(
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
-    context = _context(suite, cells, shown, method_indices) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
+    summary = summarize(judged_cells, plan or {}, upstream, shared)
+    context = _context(suite, cells, shown, method_indices) | {
+        "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
+        "headline": build_headline(suite, summary, judged_cells),
+        "upstream_runs": summary.upstream_runs,
+    }
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
     _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
@@ -86,9 +96,12 @@ def _context(
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
         "sections": shown,
+        "letters": {section.name: section.letter for section in shown},
         "titles": [titles[name] for name in method_indices],
         "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
+        "agreement_points": f"{verdicts.AGREEMENT_POINTS:g}",
+        "marks": verdicts.MARKS,
         "any_published": any(section.has_verdicts for section in shown),
     }
 
