@@ -109,23 +109,28 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) ->
         yield Line("Mean difference", text)
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
+        command = f"snakemake --config suite={suite['name']}"
+        yield Line("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
     if summary.archived_cells:
         text = f"{count(summary.archived_cells, 'cell')} measured elsewhere, counted in none of the numbers above"
         if summary.archived.judged:
             text += f"; where nothing is measured here, {tally_line(summary.archived)}"
         yield Line("Other machines", text)
-    if summary.shared and summary.remainder.runs:
+    if summary.shared and 2 * summary.remainder.runs > _total(judged_cells):
         names = ", ".join(f"`{name}` ({count(runs, 'run')})" for name, runs in summary.shared.items())
         yield Line("Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}")
 
 
 def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
-    """Return the missing runs, their device time as far as it is planned, and the command that trains them."""
+    """Return the missing runs, and their device time as far as it is planned."""
     remainder = summary.remainder
-    total = len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.seeds})
-    upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if summary.upstream_runs else ""
-    runs = f"{remainder.runs} of {count(total, 'run')}{upstream}"
-    return f"{runs}, {_cost(suite, remainder)}; `snakemake --config suite={suite}` trains them"
+    upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if remainder.upstream else ""
+    runs = f"{remainder.runs} of {count(_total(judged_cells), 'run')}{upstream}"
+    return f"{runs}, {_cost(suite, remainder)}"
+
+
+def _total(judged_cells: Sequence[JudgedCell]) -> int:
+    return len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.seeds})
 
 
 def _cost(suite: str, remainder: Remainder) -> str:

@@ -96,7 +96,7 @@ def _context(
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
         "sections": shown,
-        "letters": {section.name: section.letter for section in shown},
+        "by_table": {section.name: section for section in shown},
         "titles": [titles[name] for name in method_indices],
         "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
