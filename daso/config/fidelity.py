@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from daso.config.code import imports_of
@@ -49,10 +50,10 @@ def method_tags(method: Tree) -> list[str]:
     return [tag for tag in read_ledger() if tag in tags]
 
 
-def marks_digest() -> str:
+def marks_digest(root: Path = ROOT) -> str:
     """Return a digest of all marks in the code; keys of the code do not cover them, as they are comments."""
-    files = sorted((ROOT / "daso").rglob("*.py"))
-    marks = [[file.relative_to(ROOT).as_posix(), *TAG.findall(file.read_text(encoding="utf-8"))] for file in files]
+    files = sorted((root / "daso").rglob("*.py"))
+    marks = [[file.relative_to(root).as_posix(), *TAG.findall(file.read_text(encoding="utf-8"))] for file in files]
     return digest([mark for mark in marks if len(mark) > 1])
 
 

@@ -28,6 +28,13 @@ def write_report(suite: str, out: Path) -> None:
         archived=Path(ARCHIVE),
         published=PUBLISHED,
         out=out,
+        home=_path_from(out),
         plan=planned.read_plan(suite),
         expected_keys={run.id: keys.train(run) for run in runs(params, suite)},
     )
+
+
+def _path_from(out: Path) -> str:
+    """Return the path from a report to the working folder; from reports/<suite> if it lies elsewhere."""
+    here, folder = Path.cwd(), out.resolve()
+    return "/".join([".."] * len(folder.relative_to(here).parts)) if folder.is_relative_to(here) else "../.."
