@@ -16,11 +16,13 @@ from markupsafe import Markup, escape
 from daso.data.files import atomic_write
 from daso.report.figures import figure_groups
 from daso.report.figures.figure_groups import TableData
+from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.project import read_project, training_commits
-from daso.report.results.published import PUBLISHED_RUNS, read_all_published
+from daso.report.results.published import PUBLISHED_RUNS, Row, read_all_published
+from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
 from daso.report.tables.cell_details import cell_details
 from daso.report.tables.csv_files import (
@@ -51,13 +53,16 @@ def build_report(
     archived: Path | None = None,
     plan: Mapping[str, Tree] | None = None,
     home: str = "../..",
+    upstream: Upstream = NO_UPSTREAM,
+    shared: Mapping[str, int] | None = None,
 ) -> None:
     """Write `index.html`, `report.md`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
-    (see `report.planned`), `home` the path from `out` to the working copy, for links. The same inputs give the same
-    bytes. Raises DataError for an unusable file.
+    (see `report.planned`), `home` the path from `out` to the working copy, for links. `upstream` are the runs that they
+    depend on, and `shared` the number of runs that other suites have in common with this one. The same inputs give the
+    same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_all_published(published)
@@ -70,13 +75,12 @@ def build_report(
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
+    summary = summarize(judged_cells, plan or {}, upstream, shared)
     context = _context(suite, cells, shown, method_indices) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
-        "home": home,
-        "project": read_project(),
-        "commits": training_commits(cells),
-        "details": cell_details(judged_cells, published_rows),
-        "section_differences": {data.table["name"]: differences_table(data.table, _done_runs(data)) for data in tables},
+        "headline": build_headline(suite, summary, judged_cells),
+        "upstream_runs": summary.upstream_runs,
+        **_origins(cells, judged_cells, published_rows, tables, home),
     }
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", format_csv(CELL_COLUMNS, cell_rows(judged_cells, published_rows)))
@@ -121,9 +125,12 @@ def _context(
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
         "sections": shown,
+        "letters": {section.name: section.letter for section in shown},
         "titles": [titles[name] for name in method_indices],
         "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
+        "agreement_points": f"{verdicts.AGREEMENT_POINTS:g}",
+        "marks": verdicts.MARKS,
         "any_published": any(section.has_verdicts for section in shown),
     }
 
@@ -173,6 +180,23 @@ def _metrics(judged_cells: Iterable[JudgedCell]) -> dict[str, Any]:
                 numbers["std"] = round(ours.std, 4)
             metrics.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = numbers
     return metrics
+
+
+def _origins(
+    cells: Sequence[Cell],
+    judged_cells: Sequence[JudgedCell],
+    published: Sequence[Row],
+    tables: Sequence[TableData],
+    home: str,
+) -> dict[str, Any]:
+    """Return the variables of the templates that lead from numbers to their origin."""
+    return {
+        "home": home,
+        "project": read_project(),
+        "commits": training_commits(cells),
+        "details": cell_details(judged_cells, published),
+        "section_differences": {data.table["name"]: differences_table(data.table, _done_runs(data)) for data in tables},
+    }
 
 
 def _done_runs(data: TableData) -> list[Tree]:
