@@ -18,6 +18,12 @@ class Column(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
+class Faint(tuple[Any, ...]):
+    """Row whose numbers are in doubt; it is printed in grey, and one of its values states the doubt."""
+
+    style = "faint"
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of text under columns; a value that is not text has a macro of its own, as cells of the accuracy table have.
@@ -52,5 +58,5 @@ class Table:
             heading = ", ".join(filter(None, row[: self.groups]))
             if not parts or parts[-1][0] != heading:
                 parts.append((heading, []))
-            parts[-1][1].append(row[self.groups :])
+            parts[-1][1].append(type(row)(row[self.groups :]))  # type: ignore[call-arg]
         return parts
