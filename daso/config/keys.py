@@ -14,6 +14,7 @@ from pathlib import Path
 
 from daso import paths
 from daso.config.code import TRAIN, closure, code_digest
+from daso.config.fidelity import marks_digest
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
@@ -34,7 +35,7 @@ ENTRIES = {
     "estimate": ("daso.engine.survey",),
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
-REPORT_FILES = ("reports/templates", "reports/paper")
+REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
 ARCHIVE = "reports/measured"
 PLANS = "journal/plans"  # forecast cost of the runs of each suite
 # Options of an image folder that change no image.
@@ -153,10 +154,11 @@ class Keys:
     def _report_files(self) -> list[list[str]]:
         project = self.params.root.parent
         folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE)]
-        files = [(root, path) for root, folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-        return [
+        files = [(root, path) for root, name in folders for path in (name, *sorted(name.rglob("*"))) if path.is_file()]
+        digests = [
             [path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for root, path in files
         ]
+        return [*digests, ["marks", marks_digest(self.root)]]
 
 
 def _recorded_listing(project: Path, dataset: str) -> str:
