@@ -20,6 +20,7 @@ from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
+from daso.report.results.paper_tables import format_columns
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, Row, read_all_published
 from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
@@ -80,6 +81,7 @@ def build_report(
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
         "headline": build_headline(suite, summary, judged_cells),
         "upstream_runs": summary.upstream_runs,
+        "columns_of_paper": {table["name"]: format_columns(published_rows, table) for table in suite["tables"]},
         **_origins(cells, judged_cells, published_rows, tables, home),
     }
     _write(out / "metrics.json", numbers)
