@@ -14,6 +14,7 @@ from pathlib import Path
 
 from daso import paths
 from daso.config.code import TRAIN, closure, code_digest
+from daso.config.fidelity import marks_digest
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
@@ -35,7 +36,7 @@ ENTRIES = {
     "estimate": ("daso.engine.survey",),
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
-REPORT_FILES = ("reports/templates", "reports/paper")
+REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
 ARCHIVE = "reports/measured"
 PLANS = "journal/plans"  # forecast cost of the runs of each suite
 # Options of an image folder that change no image.
@@ -157,12 +158,13 @@ class Keys:
     @cached_property
     def _report_files(self) -> list[list[str]]:
         project = self.params.root.parent
-        return self._digests(*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE))
+        folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE)]
+        return [*self._digests(*folders), ["marks", marks_digest(self.root)]]
 
     @staticmethod
     def _digests(*folders: tuple[Path, Path]) -> list[list[str]]:
         """Return path and digest of every file of the folders, each given with the folder that paths start from."""
-        files = [(root, path) for root, folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        files = [(root, path) for root, name in folders for path in (name, *sorted(name.rglob("*"))) if path.is_file()]
         return [
             [path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for root, path in files
         ]

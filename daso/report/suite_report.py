@@ -32,11 +32,18 @@ def write_report(suite: str, out: Path) -> None:
         archived=Path(ARCHIVE),
         published=PUBLISHED,
         out=out,
+        home=_path_from(out),
         plan=planned.read_plan(suite),
         upstream=_upstream(params, keys, own),
         shared=_shared(params, suite, own),
         expected_keys={run.id: keys.train(run) for run in own},
     )
+
+
+def _path_from(out: Path) -> str:
+    """Return the path from a report to the working folder; from reports/<suite> if it lies elsewhere."""
+    here, folder = Path.cwd(), out.resolve()
+    return "/".join([".."] * len(folder.relative_to(here).parts)) if folder.is_relative_to(here) else "../.."
 
 
 def _upstream(params: Params, keys: Keys, own: Sequence[Run]) -> Upstream:

@@ -87,7 +87,7 @@ class Project:
                 "-z",
                 *("daso", "workflow", "reports", "params", "profiles"),
             ]
-            + [*("Snakefile", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore")],
+            + [*("Snakefile", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore", "docs/fidelity.md", "pyproject.toml")],
             **{"cwd": ROOT, "capture_output": True, "text": True, "check": True},
         )
         for name in filter(None, listed.stdout.split("\0")):

@@ -24,6 +24,7 @@ rule report:
         ),
     output:
         expand("reports/{{suite}}/{name}", name=REPORT_FILES),
+        tables=directory(f"reports/{{suite}}/{REPORT_TABLES}"),
         key="reports/{suite}/key",
     log:
         "logs/report/{suite}.log",
