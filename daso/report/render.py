@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,9 @@ from daso.report.figures.figure_groups import TableData
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
+from daso.report.results.numbers import cell_numbers, numbers_text
 from daso.report.results.published import PUBLISHED_RUNS, read_all_published
+from daso.report.results.reference import Reference, compare
 from daso.report.sections import Section, build_section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
@@ -42,12 +43,14 @@ def build_report(
     expected_keys: dict[str, str] | None = None,
     archived: Path | None = None,
     plan: Mapping[str, Tree] | None = None,
+    reference: Reference | None = None,
 ) -> None:
     """Write `index.html`, `report.md`, `metrics.json`, `cells.csv` and `history.csv` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
-    (see `report.planned`). The same inputs give the same bytes. Raises DataError for an unusable file.
+    (see `report.planned`), `reference` the numbers that this project measured. The same inputs give the same bytes.
+    Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     judged_cells = judge_cells(suite, cells, read_all_published(published))
@@ -58,8 +61,11 @@ def build_report(
         for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
-    numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
-    context = _context(suite, cells, shown, method_indices) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
+    numbers = numbers_text(cell_numbers(cells))
+    context = _context(suite, cells, shown, method_indices) | {
+        "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
+        "reference": compare(reference, cells).summary if reference else "",
+    }
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
     _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
@@ -119,18 +125,6 @@ def mark_code(text: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(text.split("`"))
     )
-
-
-def _metrics(judged_cells: Iterable[JudgedCell]) -> dict[str, Any]:
-    """Return {table: {setting: {method: {mean, std, n}}}} of cells with a done run; std from two runs on."""
-    metrics: dict[str, Any] = {}
-    for cell, ours, *_ in judged_cells:
-        if ours is not None:
-            numbers = {"mean": round(ours.mean, 4), "n": ours.n}
-            if ours.std is not None:
-                numbers["std"] = round(ours.std, 4)
-            metrics.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = numbers
-    return metrics
 
 
 def _csv_row(judged: JudgedCell) -> dict[str, object]:

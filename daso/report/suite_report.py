@@ -9,14 +9,15 @@ from daso.config.load import load
 from daso.config.resolve import expand_suite, runs
 from daso.report.render import build_report
 from daso.report.results.published import PUBLISHED
+from daso.report.results.reference import read_reference
 from daso.report.tables import planned
 
 
 def write_report(suite: str, out: Path) -> None:
     """Write a suite's report into `out`; metrics of a configuration other than that in params/ are left out as stale.
 
-    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `reports/measured/` and `journal/plans/` in the working folder.
-    Raises ParamsError for an unknown suite and DataError for an unusable file.
+    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `journal/plans/`, `reports/measured/` and `reports/reference/` in
+    the working folder. Raises ParamsError for an unknown suite and DataError for an unusable file.
     """
     params = load()
     keys = Keys(params)
@@ -29,5 +30,6 @@ def write_report(suite: str, out: Path) -> None:
         published=PUBLISHED,
         out=out,
         plan=planned.read_plan(suite),
+        reference=read_reference(suite),
         expected_keys={run.id: keys.train(run) for run in runs(params, suite)},
     )
