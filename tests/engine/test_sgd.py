@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -27,3 +31,18 @@ def test_equals_torch_optim_bit_for_bit(options):
     assert torch.equal(ours["unused"], start["unused"])
     if options["momentum"]:
         assert torch.equal(one.momentum["used"], other.state[theirs["used"]]["momentum_buffer"])
+
+
+def test_eager_training_does_not_import_the_compiler():
+    """Its import takes as long as that of torch, and the workflow starts a process for each run."""
+    code = """
+import sys
+from daso.engine.environment import choose_device
+from tests.engine.world import trainer
+choose_device("cpu")
+run = trainer()
+run.advance(2)
+run.evaluate()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
