@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "adopt": results.adopt,
     "revalidate": results.revalidate,
     "keep": results.keep,
+    "reference": results.reference,
     "publish": results.publish,
     "prune": results.prune,
     # Called by the rules of the workflow, as `train`, `report` and `contradictions` are.

@@ -65,6 +65,13 @@ def keep(args: Args) -> None:
         logging.info("%s: kept", folder)
 
 
+def reference(args: Args) -> None:
+    """Write the numbers of a finished suite to reports/reference/, for Git and for comparison with later reports."""
+    from daso.workspace.reference import write_reference
+
+    logging.info("%s: written", write_reference(args.suite))
+
+
 def publish(args: Args) -> None:
     """Record the results of the finished default suite in DVC and push them."""
     from daso.workspace import workflow_lock

@@ -39,6 +39,7 @@ ENTRIES = {
 REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
 ARCHIVE = "reports/measured"
 PLANS = "journal/plans"  # forecast cost of the runs of each suite
+REFERENCES = "reports/reference"  # numbers of some suites as this project measured them
 # Options of an image folder that change no image.
 LOCATION_OPTIONS = ("path", "override", "skip_unreadable")
 # Options of a protocol that change no result.
@@ -108,11 +109,11 @@ class Keys:
         return self._key("evaluate", [], self.train(run))
 
     def report(self, suite: str) -> str:
-        """Return the key of a suite's report: tables, texts, templates, archived runs, forecast cost and metrics."""
+        """Return the key of a suite's report: tables, texts, templates, archived runs, cost, reference and metrics."""
         metrics = (self.evaluate(run) for run in runs(self.params, suite))
-        plan = self.params.root.parent / PLANS / f"{suite}.json"
-        planned = hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else ""
-        return self._key("report", [expand_suite(self.params, suite), self._report_files, planned], *metrics)
+        paths = [self.params.root.parent / folder / f"{suite}.json" for folder in (PLANS, REFERENCES)]
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths]
+        return self._key("report", [expand_suite(self.params, suite), self._report_files, digests], *metrics)
 
     def contradictions(self) -> str:
         """Return the key of the page of contradictions: published numbers, their sources and templates."""

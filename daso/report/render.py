@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -20,9 +19,11 @@ from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
+from daso.report.results.numbers import cell_numbers, numbers_text
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, Row, read_published
+from daso.report.results.reference import Reference, compare
 from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
 from daso.report.tables.cell_details import cell_details
@@ -56,14 +57,15 @@ def build_report(
     home: str = "../..",
     upstream: Upstream = NO_UPSTREAM,
     shared: Mapping[str, int] | None = None,
+    reference: Reference | None = None,
 ) -> None:
     """Write `index.html`, `report.md`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
     (see `report.planned`), `home` the path from `out` to the working copy, for links. `upstream` are the runs that they
-    depend on, and `shared` the number of runs that other suites have in common with this one. The same inputs give the
-    same bytes. Raises DataError for an unusable file.
+    depend on, and `shared` the number of runs that other suites have in common with this one. `reference` are the
+    numbers that this project measured. The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
@@ -75,13 +77,14 @@ def build_report(
         for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
-    numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
+    numbers = numbers_text(cell_numbers(cells))
     summary = summarize(judged_cells, plan or {}, upstream, shared)
     context = _context(suite, cells, shown, method_indices) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
         "headline": build_headline(suite, summary, judged_cells),
         "upstream_runs": summary.upstream_runs,
         "columns_of_paper": {table["name"]: format_columns(published_rows, table) for table in suite["tables"]},
+        "reference": compare(reference, cells).summary if reference else "",
         **_origins(cells, judged_cells, published_rows, tables, home),
     }
     _write(out / "metrics.json", numbers)
@@ -171,18 +174,6 @@ def inline_markdown(text: str, base: str) -> Markup:
     """Return Markdown text of one line for HTML: code in backticks, and links with targets relative to `base`."""
     code = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\[([^\]]+)\]\(([^)]+)\)", rf'<a href="{escape(base)}\2">\1</a>', code))
-
-
-def _metrics(judged_cells: Iterable[JudgedCell]) -> dict[str, Any]:
-    """Return {table: {setting: {method: {mean, std, n}}}} of cells with a done run; std from two runs on."""
-    metrics: dict[str, Any] = {}
-    for cell, ours, *_ in judged_cells:
-        if ours is not None:
-            numbers = {"mean": round(ours.mean, 4), "n": ours.n}
-            if ours.std is not None:
-                numbers["std"] = round(ours.std, 4)
-            metrics.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = numbers
-    return metrics
 
 
 def _origins(
