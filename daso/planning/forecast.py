@@ -43,6 +43,38 @@ class Machine(NamedTuple):
     concurrent_runs: int
 
 
+class Preview(NamedTuple):
+    """What a call of the workflow will train."""
+
+    lines: list[str]  # runs, time and disk space
+    costs: dict[str, float]  # by run id, in seconds, or in images if a method has not been measured
+
+
+def preview(params: Params, keys: Keys, todo: Sequence[Run], at_once: int, *, here: bool = True) -> Preview:
+    """Return what runs need on this machine, or elsewhere if not `here`, `at_once` of them at a time.
+
+    Times come from steps on this device, else on a device of the same kind, which is then named.
+    """
+    if not todo:
+        return Preview([], {})
+    at_once = min(at_once, len(todo))
+    machine, sample = _machine(params, todo[0].protocol)._replace(concurrent_runs=at_once), {}
+    for run in {run.method_file: run for run in todo}.values():
+        similar = (step for step in measured_steps(params, run) if step.device.startswith(machine.kind))
+        if step := _step_time(params, run, machine) or next(similar, None):
+            sample[run.method_file] = step
+    if here and all(run.method_file in sample for run in todo):
+        costs = {run: _seconds(params, run, sample) for run in todo}
+        time = f"about {format_duration(max(sum(costs.values()) / at_once, _longest(params, costs)))} of training"
+        others = dict.fromkeys(step.device for step in sample.values() if step.device != machine.device)
+        time += f", as measured on {' and '.join(others)}" if others else ""
+    else:
+        costs = {run: float(Work.of(params, run).images) for run in todo}
+        time = "time unknown until the first run ends"
+    lines = [f"{_runs(len(todo))} to train, {at_once} at once: {time}", *_disk(params, keys, todo, machine)]
+    return Preview(lines, {run.id: cost for run, cost in costs.items()})
+
+
 def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[str]:
     """Yield lines on what a suite needs, and write its expected times to journal/plans/.
 

@@ -4,6 +4,7 @@
 # daso/workspace/current.py compares it with the key computed from params/ and the code. A job with current outputs has
 # no inputs, so it does not run. Any other job has its inputs and a marker file that is newer than its outputs, so it
 # runs. Snakemake's own records are not used.
+import logging
 import os
 import sys
 import uuid
@@ -41,6 +42,8 @@ from daso.workspace.current import REPORT_FILES, Current
 from daso.data.files import canonical_json
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError
+from daso.planning import progress
+from daso.planning.forecast import preview
 from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
@@ -244,6 +247,41 @@ if MAIN:
         sys.exit(str(error))
 
 
+def preview_of_call():
+    """Return the runs that this call will train, and the time and disk space that they need."""
+    todo = {
+        run_of(job.wildcards)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train"
+    }
+    slots = [
+        workflow.global_resources.get(name).value
+        for name in ("_cores", "_nodes", "gpu")
+    ]
+    ordered = [run for run in with_upstream(PARAMS, todo) if run in todo]
+    return preview(
+        PARAMS, KEYS, ordered, min(filter(None, slots)), here=workflow.local_exec
+    )
+
+
+def results_of_call():
+    """Yield the results of the suites whose reports this call has built."""
+    for suite in PARAMS.suites:
+        if suite == SUITE and not CALL.targets or report_of(suite) in CALL.targets:
+            yield Path(report_of(suite)).with_name("summary.txt").read_text()
+
+
+# Other calls, which print a list or a graph, keep Snakemake's messages.
+MESSAGES = None
+if MAIN and (CALL.dryrun or LOCK) and not CALL.verbose:
+    MESSAGES = progress.install(
+        logging.getLogger("snakemake.logging"),
+        preview_of_call,
+        results_of_call,
+        dry_run=CALL.dryrun,
+    )
+
+
 onstart:
     # All decisions are made; now the marker must be old: Snakemake fails a job with outputs older than its inputs.
     os.utime(STALE, (0, 0))
@@ -251,7 +289,11 @@ onstart:
 
 onsuccess:
     prune.finished_checkpoints()
+    if MESSAGES:
+        MESSAGES.finish()
 
 
 onerror:
     prune.finished_checkpoints()
+    if MESSAGES:
+        MESSAGES.finish()

@@ -1,0 +1,210 @@
+"""Messages of `snakemake` on the terminal: what will run, a line for each finished run, failures with their logs.
+
+Snakemake's own messages, about 15 lines a job, are in `.snakemake/log/`; DASO_MESSAGES=snakemake prints them instead.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from daso.data.files import read_json
+from daso.data.run_files import RESULT_FILE
+from daso.errors import DasoError
+from daso.planning.forecast import Preview
+
+NOTHING = "Nothing to be done"
+NOISE = (  # beginnings of Snakemake's messages that name no result and no fault
+    *("Building DAG of jobs", "Using shell", "Select jobs", "Group jobs: inactive", "Removing output files of failed"),
+    *("Shutting down", "Complete log", "Elapsed time", "SLURM run ID", "Job ", "This was a dry-run"),
+)
+FAILED = "Exiting because a job execution failed"
+LOG_LINES = 20  # last lines of a failed job's log
+REASONS = {  # beginning of Snakemake's reason -> ours; the first one counts
+    "Forced execution": "forced",
+    "Missing output files": "missing",
+    "Updated input files": "stale: params/, code or inputs have changed",
+    "Input files updated by another job": "its inputs will change",
+}
+
+
+class Progress:
+    """Count of finished runs, and an estimate of the time that the others need.
+
+    `costs` are the expected costs of all runs by run id, in any unit; the finished runs give the seconds of a unit.
+    """
+
+    def __init__(self, costs: Mapping[str, float]) -> None:
+        self.costs = costs
+        self.started: dict[str, float] = {}  # times of running runs
+        self.seconds: dict[str, float] = {}  # durations of finished runs
+        self._at_once = 1
+
+    def start(self, run: str, now: float) -> None:
+        """Record the start of a run at a time in seconds."""
+        self.started[run] = now
+        self._at_once = max(self._at_once, len(self.started))
+
+    def finish(self, run: str, now: float) -> None:
+        """Record the end of a run."""
+        self.seconds[run] = now - self.started.pop(run, now)
+
+    def seconds_left(self, now: float) -> float:
+        """Return the seconds that all other runs are expected to need, as many at once as have run at once so far."""
+        pace = sum(self.seconds.values()) / sum(self.costs.get(run, 0.0) for run in self.seconds)
+        rest = {run: pace * cost for run, cost in self.costs.items() if run not in self.seconds}
+        left = {run: max(own - (now - self.started.get(run, now)), 0.0) for run, own in rest.items()}
+        return max(sum(left.values()) / self._at_once, *left.values(), 0.0)
+
+
+def run_line(run: str, progress: Progress, accuracy: float | None, now: float) -> str:
+    """Return the line of a run that has just finished: `12/30  <run id>  80.1 %, 8 min left`."""
+    done, total = len(progress.seconds), len(progress.costs)
+    width = max(map(len, progress.costs))
+    percent = "" if accuracy is None else f"{100 * accuracy:.1f} %"
+    left = f"{format_left(progress.seconds_left(now))} left" if done < total else ""
+    return f"{done:>{len(str(total))}}/{total}  {run:<{width}}  {', '.join(filter(None, (percent, left)))}".rstrip()
+
+
+def format_left(seconds: float) -> str:
+    """Return a remaining time, rounded up to minutes below two hours."""
+    if seconds < 7200:
+        return f"{max(math.ceil(seconds / 60), 1)} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def job_line(rule: str, outputs: Iterable[str], reason: str) -> str:
+    """Return the line of a job in a dry run: its rule, its last output and its reason."""
+    why = next((ours for theirs, ours in REASONS.items() if theirs in reason), reason)
+    return f"{rule:<8}  {_main_output(rule, list(outputs))}  ({why})"
+
+
+def failure_lines(rule: str, outputs: Iterable[str], logs: Iterable[str]) -> list[str]:
+    """Return the lines of a failed job: what failed, where its log is, and the end of the log."""
+    lines = [f"FAILED  {rule}  {_main_output(rule, list(outputs))}"]
+    for log in logs:
+        try:
+            text = Path(log).read_text(errors="replace").splitlines()
+        except OSError as error:
+            lines.append(f"  {log}: {error.strerror}")
+            continue
+        left_out = f", last {LOG_LINES} of {len(text)} lines" if len(text) > LOG_LINES else ""
+        lines += [f"  {log}{left_out}:", *(f"    {line}" for line in text[-LOG_LINES:])]
+    return lines
+
+
+def accuracy(folder: Path) -> float | None:
+    """Return the test accuracy of the finished run in a folder, the median of its last evaluations; None if unknown."""
+    try:
+        number = read_json(folder / "config.json", "configuration")["protocol"]["evaluation"]["median_of"]
+        with (folder / "history.csv").open(newline="") as file:
+            return statistics.median([float(row["test_top1"]) for row in csv.DictReader(file)][-number:])
+    except (DasoError, OSError, KeyError, ValueError):
+        return None  # the evaluation of the run reports what is wrong
+
+
+def _main_output(rule: str, outputs: list[str]) -> str:
+    """Return the run id of a run's training or metrics, else the first output."""
+    trained = [path for path in outputs if path.startswith("runs/") and path.endswith(f"/{RESULT_FILE}")]
+    if trained:
+        return str(Path(*Path(trained[0]).parts[1:-1]))
+    return outputs[0] if outputs else rule
+
+
+class Messages(logging.Handler):
+    """Handler that prints our lines in place of Snakemake's; warnings and unknown messages go to `default`.
+
+    `preview` and `results` return the lines of the beginning and of the end; they are called when they are due.
+    """
+
+    def __init__(
+        self,
+        default: logging.StreamHandler[Any],
+        preview: Callable[[], Preview],
+        results: Callable[[], Iterable[str]],
+        *,
+        dry_run: bool,
+    ) -> None:
+        super().__init__()
+        self.default, self.preview, self.results, self.dry_run = default, preview, results, dry_run
+        self.progress: Progress | None = None
+        self.runs: dict[int, str] = {}  # job id -> run id
+        self.failed: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the lines of one message; `--quiet` suppresses the same messages as without this handler."""
+        if not self.default.filter(record):
+            return
+        event, text = getattr(getattr(record, "event", None), "value", None), str(record.msg or "")
+        if event in ("job_info", "job_finished", "job_error", "run_info"):
+            getattr(self, f"_{event}")(record.__dict__)
+        elif record.levelno >= logging.WARNING:
+            if event != "group_error" and not text.startswith(FAILED):  # its jobs have been printed
+                self.default.handle(record)
+        elif event is None and text.startswith(NOTHING):
+            self.write(text)
+            if not self.dry_run:
+                self.finish()
+        elif event is None and not text.startswith(NOISE):
+            self.default.handle(record)
+
+    def write(self, *lines: str) -> None:
+        """Print lines on the stream of Snakemake's messages."""
+        self.default.stream.write("".join(f"{line}\n" for line in lines))
+        self.default.flush()
+
+    def finish(self) -> None:
+        """Print the results after the last job, or the jobs that failed."""
+        if self.failed and self.progress:
+            done, total = len(self.progress.seconds), len(self.progress.costs)
+            self.write(f"{done} of {total} runs finished; failed: {', '.join(self.failed)}")
+            self.write("Correct the cause and run the same command again: finished runs are kept, others resume.")
+        else:
+            self.write(*self.results())
+
+    def _run_info(self, message: Mapping[str, Any]) -> None:
+        if self.progress is None:
+            preview = self.preview()
+            self.progress = Progress(preview.costs)
+            self.write(*preview.lines)
+        else:  # the second one ends a dry run
+            self.write("", str(message["msg"]).rstrip())
+
+    def _job_info(self, message: Mapping[str, Any]) -> None:
+        rule, outputs = message["rule_name"], message["output"]
+        if self.dry_run and outputs:
+            self.write(job_line(rule, outputs, message["reason"]))
+        elif self.progress and (run := _main_output(rule, outputs)) in self.progress.costs:
+            self.runs[message["jobid"]] = run
+            self.progress.start(run, time.monotonic())
+
+    def _job_finished(self, message: Mapping[str, Any]) -> None:
+        if self.progress and (run := self.runs.pop(message["job_id"], None)):
+            now = time.monotonic()
+            self.progress.finish(run, now)
+            self.write(run_line(run, self.progress, accuracy(Path("runs", run)), now))
+
+    def _job_error(self, message: Mapping[str, Any]) -> None:
+        lines = failure_lines(message["rule_name"], message["output"], message["log"])
+        self.failed.append(lines[0].removeprefix("FAILED  "))
+        self.write(*lines)
+
+
+def install(
+    logger: logging.Logger, preview: Callable[[], Preview], results: Callable[[], Iterable[str]], *, dry_run: bool
+) -> Messages | None:
+    """Replace the handler of Snakemake's terminal; return None if there is none, or if its messages are requested."""
+    default = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
+    if not isinstance(default, logging.StreamHandler) or os.environ.get("DASO_MESSAGES") == "snakemake":
+        return None
+    messages = Messages(default, preview, results, dry_run=dry_run)
+    logger.removeHandler(default)
+    logger.addHandler(messages)
+    return messages
