@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from daso.data.files import atomic_write
-from daso.report import sections
-from daso.report.figures import analyses, figure_groups
+from daso.report.figures import figure_groups
 from daso.report.figures.figure_groups import TableData
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
+from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.published import PUBLISHED_RUNS, read_all_published
-from daso.report.sections import JudgedCell, Section
+from daso.report.sections import Section, build_section
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
 CELL_COLUMNS = (
@@ -49,12 +50,12 @@ def build_report(
     (see `report.planned`). The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
-    judged_cells = sections.judge_cells(suite, cells, read_all_published(published))
+    judged_cells = judge_cells(suite, cells, read_all_published(published))
     method_indices = _method_indices(suite)
     tables = [figure_groups.table_data(table, cells, method_indices, runs) for table in suite["tables"]]
     shown = [
-        _section(number, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
-        for number, data in enumerate(tables, 1)
+        build_section(index, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
+        for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
@@ -71,17 +72,6 @@ def _method_indices(suite: Tree) -> dict[str, int]:
     """Return the index of each method in the suite, so that a method has the same colour in every figure."""
     names = dict.fromkeys(method["name"] for table in suite["tables"] for method in table["methods"])
     return {name: index for index, name in enumerate(names)}
-
-
-def _section(
-    number: int, suite: Tree, data: TableData, judged_cells: Sequence[JudgedCell], plan: Mapping[str, Tree]
-) -> Section:
-    figures = figure_groups.table_figures(data)
-    results = analyses.analysis_results(data, suite.get("analyses", ()))
-    missing_histories = sum(
-        len(data.cells[name].done) > 0 and training.accuracy is None for name, training in data.curves.items()
-    )
-    return sections.build_section(number, suite, data.table, judged_cells, figures, results, missing_histories, plan)
 
 
 def _context(
@@ -114,6 +104,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["md"] = escape_markdown
+    environment.filters["code"] = mark_code
     return environment
 
 
@@ -121,6 +112,13 @@ def escape_markdown(value: object) -> str:
     """Return text for a Markdown table cell: one line, with all markup escaped."""
     escapes = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"} | {char: f"\\{char}" for char in "\\`*_[]|#~"}
     return "".join(escapes.get(char, char) for char in " ".join(str(value).split()))
+
+
+def mark_code(text: str) -> Markup:
+    """Return text for HTML, with the parts in backticks as code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(text.split("`"))
+    )
 
 
 def _metrics(judged_cells: Iterable[JudgedCell]) -> dict[str, Any]:

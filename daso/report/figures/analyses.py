@@ -40,13 +40,6 @@ RANKING_NOTES = {
 }
 
 
-class AnalysisResults(NamedTuple):
-    """Figures of the listed analyses and rows of the table of indices."""
-
-    figures: list[Figure]
-    indices: list[dict[str, str]]
-
-
 class AnalysedCell(NamedTuple):
     """Cell with at least one analysed run, and the positions of its setting and method in the table."""
 
@@ -57,13 +50,10 @@ class AnalysedCell(NamedTuple):
     runs: list[RunAnalysis]
 
 
-def analysis_results(data: TableData, names: Sequence[str]) -> AnalysisResults | None:
-    """Return the figures of the named analyses, in the order of ANALYSES, and the indices; None without an analysis."""
-    rows = list(_index_rows(data)) if names else []
-    if not rows:
-        return None
+def analysis_figures(data: TableData, names: Sequence[str]) -> list[Figure]:
+    """Return the figures of the named analyses, in the order of ANALYSES; figures without a panel are left out."""
     figures = [draw(data) for name, draw in ANALYSES.items() if name in names]
-    return AnalysisResults([figure for figure in figures if figure.panels], rows)
+    return [figure for figure in figures if figure.panels]
 
 
 def _analysed_cells(data: TableData) -> Iterator[AnalysedCell]:
@@ -71,21 +61,6 @@ def _analysed_cells(data: TableData) -> Iterator[AnalysedCell]:
         for j, (method, cell) in enumerate(zip(data.table["methods"], data.cells_of(setting), strict=True)):
             if runs := run_analyses(cell):
                 yield AnalysedCell(i, j, method, cell, runs)
-
-
-def _index_rows(data: TableData) -> Iterator[dict[str, str]]:
-    """Yield the rows of the table of indices by setting: the true classes of the unlabeled images, then each method."""
-    settings_with_truth = set[int]()
-    for i, _, method, cell, runs in _analysed_cells(data):
-        truth = pseudo_labels.true_indices(runs)
-        if truth and i not in settings_with_truth:
-            settings_with_truth.add(i)
-            yield {"setting": cell.setting, "method": "Unlabeled images", "n": "–", "kind": "true classes"} | truth
-        kinds, confused_kind = pseudo_labels.common_kinds(runs), runs[0].analysis["of"]
-        for kind in kinds:
-            row = pseudo_labels.indices(runs, kind, confused_kind)
-            names = {"setting": cell.setting, "method": str(method["title"]), "n": str(len(runs))}
-            yield names | {"kind": pseudo_labels.kind_title(kind, kinds)} | row
 
 
 def _motivation(data: TableData) -> Figure:

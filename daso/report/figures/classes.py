@@ -11,6 +11,7 @@ import numpy as np
 
 from daso.report.results.collect import Cell, format_mean_std
 from daso.report.results.curves import Curve, FloatArray
+from daso.report.tables.table import Column
 
 MAX_NAMED = 20  # an axis with more classes shows ranks
 MAX_WIDTH = 14  # columns of a class name on an axis
@@ -38,6 +39,12 @@ class ClassTable(NamedTuple):
     rows: list[list[str]]
     axis_label: str
     ticks: list[str]  # short names; empty if the axis shows ranks
+
+    @property
+    def as_columns(self) -> list[Column]:
+        """Return the columns of the table."""
+        rank, *headers = self.columns
+        return [Column(rank), *(Column(header, "text") for header in headers)]
 
     @property
     def tooltips(self) -> list[str]:

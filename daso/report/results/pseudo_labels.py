@@ -57,7 +57,7 @@ def common_kinds(runs: Iterable[RunAnalysis]) -> list[str]:
 def kind_title(kind: str, kinds: Sequence[str]) -> str:
     """Return the title of a kind of pseudo-label; it depends on the other kinds of the run."""
     final = "blended" if "semantic" in kinds else FINAL
-    return {FINAL: final, ABOVE_THRESHOLD: f"{final}, taken", MODEL: "final network"}.get(kind, kind)
+    return {FINAL: final, ABOVE_THRESHOLD: f"{final}, above the threshold", MODEL: "final model"}.get(kind, kind)
 
 
 def by_rank(runs: Sequence[RunAnalysis], kind: str, measure: str) -> Curve | None:

@@ -14,6 +14,7 @@ from daso.data.files import atomic_write, format_json, read_json
 from daso.report.results.collect import Cell, Tree
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.speed import device_of, format_significant
+from daso.report.tables.table import Column, Table
 
 Plan = dict[str, dict[str, Any]]  # run id -> key, device, how, seconds_per_step, seconds
 ABSENT = "–"
@@ -60,6 +61,23 @@ def planned_rows(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mappin
                 group = (titles[cell.method], device, planned_on)
                 times.setdefault(group, []).append((float(planned["seconds"]), float(seconds)))
     return [_row(*group, pairs) for group, pairs in times.items()]
+
+
+def plan_table(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mapping[str, str]) -> Table:
+    """Return the planned and measured times of a section's runs, grouped by device."""
+    rows = [
+        [
+            f"{row.device}, planned on {row.planned_on}" if row.planned_on else row.device,
+            *(row.method, row.n, row.planned, row.measured, row.ratio),
+        ]
+        for row in planned_rows(cells, plan, titles)
+    ]
+    columns = [
+        *(Column("Device", "text"), Column("Method", "text")),
+        *map(Column, ("n", "Planned", "Measured", "Measured/planned")),
+    ]
+    caption = "Device time that `python -m daso plan` forecast for the n runs, and the time from first to last step."
+    return Table("plan", "Planned and measured time", caption, columns, rows, groups=1)
 
 
 def _row(method: str, device: str, planned_on: str, times: list[tuple[float, float]]) -> PlannedRow:

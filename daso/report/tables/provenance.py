@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daso.report.results.collect import Cell, Tree
+from daso.report.tables.table import Column, Table
 
 MAX_VALUES = 6  # more distinct values than this are only counted; the table of runs lists them
 DIGEST_LENGTH = 12  # characters shown of a digest
@@ -17,21 +18,6 @@ class ProvenanceEntry(NamedTuple):
 
     name: str
     values: tuple[str, ...]
-
-
-class RunProvenance(NamedTuple):
-    """Digests, device and training time of one run."""
-
-    run: str
-    key: str
-    commit: str
-    config: str
-    split: str
-    data: str
-    device: str
-    precision: str
-    mode: str
-    seconds: str
 
 
 def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
@@ -57,25 +43,26 @@ def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
     return [*entries, ProvenanceEntry("training time", (_training_time(runs),))]
 
 
-def run_provenances(cells: Iterable[Cell]) -> list[RunProvenance]:
-    """Return the provenance of every done run."""
-    return [_run_provenance(run) for cell in cells for run in cell.done.values()]
+def runs_table(cells: Iterable[Cell]) -> Table:
+    """Return digests, device and training time of every done run."""
+    rows = [_run_row(run) for cell in cells for run in cell.done.values()]
+    columns = [
+        Column("Run", "code"),
+        *(Column(name, "code") for name in ("Key", "Commit", "Parameters", "Split", "Data")),
+        *(Column(name, "text") for name in ("Device", "Precision", "Mode")),
+        Column("Time"),
+    ]
+    return Table("runs", "Finished runs", "Finished runs: provenance and training time.", columns, rows)
 
 
-def _run_provenance(run: Tree) -> RunProvenance:
+def _run_row(run: Tree) -> list[str]:
     source, seconds = run.get("provenance", {}), _seconds(run)
-    return RunProvenance(
-        run=run["run"],
-        key=run["key"],
-        commit=format_value(source.get("commit")),
-        config=short_digest(source.get("config_sha256")),
-        split=short_digest(source.get("split_sha256")),
-        data=short_digest(source.get("data_sha256")),
-        device=format_value(source.get("device")),
-        precision=format_value(source.get("precision")),
-        mode=format_value(source.get("mode")),
-        seconds="unknown" if seconds is None else format_duration(seconds),
-    )
+    return [
+        *(run["run"], run["key"], format_value(source.get("commit"))),
+        *(short_digest(source.get(f"{name}_sha256")) for name in ("config", "split", "data")),
+        *(format_value(source.get(name)) for name in ("device", "precision", "mode")),
+        "unknown" if seconds is None else format_duration(seconds),
+    ]
 
 
 def count_values(values: Sequence[str]) -> list[str]:
@@ -87,7 +74,7 @@ def count_values(values: Sequence[str]) -> list[str]:
     if len(counts) == 1:
         return list(counts)
     if len(counts) > MAX_VALUES:
-        return [f"{len(counts)} different ones in {len(values)} runs, listed run by run below"]
+        return [f"{len(counts)} different values in {len(values)} runs, listed in the table of runs"]
     return [f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in counts.items()]
 
 

@@ -12,10 +12,20 @@ from typing import NamedTuple
 
 from daso.report.results.collect import Cell, Tree
 from daso.report.tables.provenance import format_value
+from daso.report.tables.table import Column, Table
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
 ABSENT = "–"
+DEFINITIONS = (
+    ("Images", "augmented views that enter the loss."),
+    (
+        ", ".join(map(str.capitalize, (*PHASES, REST))),
+        "shares of the time in percent; the rest is saving, logging and waiting. A GPU augments in parallel with the "
+        "steps, so its shares may add up to more than 100.",
+    ),
+    ("Memory", "peak memory in MiB: of the process on a CPU, allocated on a GPU."),
+)
 
 
 class SpeedRow(NamedTuple):
@@ -41,6 +51,24 @@ def speed_rows(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[SpeedRo
     ]
     settings, devices = [row.setting for row in rows], [row.device for row in rows]
     return sorted(rows, key=lambda row: (settings.index(row.setting), devices.index(row.device)))
+
+
+def speed_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
+    """Return the speeds of a section's runs, grouped by setting and device."""
+    rows = [
+        [r.setting, r.device, r.method, r.n, r.steps, r.images, *r.shares.values(), r.memory, r.mode]
+        for r in speed_rows(cells, titles)
+    ]
+    columns = [
+        *(Column("Setting", "text"), Column("Device", "text"), Column("Method", "text")),
+        *map(Column, ("n", "Steps/s", "Images/s", *map(str.capitalize, (*PHASES, REST)), "Memory")),
+        Column("Precision, mode", "text"),
+    ]
+    caption = (
+        "Speed of the same runs from their first step to their last: medians over the n runs with the same device, "
+        "precision and mode."
+    )
+    return Table("speed", "Speed", caption, columns, rows, groups=2, definitions=DEFINITIONS)
 
 
 def time_shares(speed: Tree) -> dict[str, float] | None:

@@ -1,0 +1,35 @@
+"""Table of all measures of a section's cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from daso.report.results.collect import MEASURES, Cell, format_mean_std
+from daso.report.tables.table import Column, Table
+
+DEFINITIONS = (
+    ("Last", "accuracy at the last evaluation."),
+    ("Best", "test accuracy at the evaluation with the best validation accuracy."),
+    ("Balanced", "recall of the final model, mean over classes."),
+    (
+        "Many, Medium, Few",
+        "its mean recall on the 30 % of classes with the most labels, the middle 40 %, and the 30 % with the fewest.",
+    ),
+    ("Adjusted", "median accuracy with logits adjusted by the labeled class prior at test time."),
+)
+
+
+def measures_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
+    """Return every measure of each cell with a done run: mean and standard deviation over seeds, in percent."""
+    rows = []
+    for cell in cells:
+        if cell.done:
+            statistics = [cell.mean_std(name) for name in MEASURES]
+            values = [format_mean_std(*value) if value else "–" for value in statistics]
+            rows.append([cell.setting, titles[cell.method], str(len(cell.done)), *values])
+    columns = [
+        *(Column("Setting", "text"), Column("Method", "text"), Column("n")),
+        *(Column(name.capitalize()) for name in MEASURES),
+    ]
+    caption = "All measures of the same runs, in percent: mean ± sample standard deviation over n seeds."
+    return Table("measures", "All measures", caption, columns, rows, groups=1, definitions=DEFINITIONS)

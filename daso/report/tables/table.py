@@ -1,0 +1,56 @@
+"""Table of a report as a value, which HTML, Markdown and CSV render."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+NUMBERS = ("accuracy", "gains", "ranks", "measures", "speed", "plan", "pseudo-labels", "runs")  # Table A.1, A.2, ...
+Row = Sequence[Any]
+
+
+class Column(NamedTuple):
+    """Column of a table: its heading, how its values are set, and further lines below the heading."""
+
+    title: str
+    kind: Literal["text", "number", "code"] = "number"
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under columns; a value that is not text has a macro of its own, as cells of the accuracy table have.
+
+    The first `groups` columns are printed in HTML as a heading above the rows that share their values, and in Markdown
+    and CSV as columns. The next column names the row. `definitions` explain headings, one each.
+    """
+
+    name: str
+    title: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    groups: int = 0
+    definitions: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table '{self.name}': expected {len(self.columns)} values in a row, got {len(row)}")
+
+    @property
+    def number(self) -> int:
+        """Return the number of this kind of table, the same in every section and report."""
+        return NUMBERS.index(self.name) + 1
+
+    @property
+    def grouped(self) -> list[tuple[str, list[Row]]]:
+        """Return the rows by heading, without the values of the heading; one empty heading without groups."""
+        parts: list[tuple[str, list[Row]]] = []
+        for row in self.rows:
+            heading = ", ".join(filter(None, row[: self.groups]))
+            if not parts or parts[-1][0] != heading:
+                parts.append((heading, []))
+            parts[-1][1].append(row[self.groups :])
+        return parts
