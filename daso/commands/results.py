@@ -15,7 +15,7 @@ Args = argparse.Namespace
 
 
 def report(args: Args) -> None:
-    """Render the report of a suite from the available metrics, by default in drafts/reports/."""
+    """Render the report of a suite from the available metrics, by default in drafts/reports/, and print its results."""
     from daso.config.load import load
     from daso.data.files import atomic_write
     from daso.report.suite_report import write_report
@@ -29,6 +29,7 @@ def report(args: Args) -> None:
     if key:  # written last: it makes the report current
         with atomic_write(out / "key") as file:
             file.write(f"{key}\n".encode())
+    sys.stdout.write(f"{(out / 'summary.txt').read_text()}{out / 'index.html'}\n")
 
 
 def adopt(args: Args) -> None:

@@ -23,9 +23,12 @@ from daso.planning.forecast import Preview
 NOTHING = "Nothing to be done"
 NOISE = (  # beginnings of Snakemake's messages that name no result and no fault
     *("Building DAG of jobs", "Using shell", "Select jobs", "Group jobs: inactive", "Removing output files of failed"),
-    *("Shutting down", "Complete log", "Elapsed time", "SLURM run ID", "Job ", "This was a dry-run"),
+    *("Shutting down", "Complete log", "Elapsed time", "Reasons:", "SLURM run ID", "Job ", "This was a dry-run"),
 )
-FAILED = "Exiting because a job execution failed"
+REPEATED = (  # beginnings of errors that repeat what has been printed of a failed job
+    *("Exiting because a job execution failed", "WorkflowError:\nAt least one job did not complete"),
+    "RuleException:\nCalledProcessError",
+)
 LOG_LINES = 20  # last lines of a failed job's log
 REASONS = {  # beginning of Snakemake's reason -> ours; the first one counts
     "Forced execution": "forced",
@@ -38,30 +41,44 @@ REASONS = {  # beginning of Snakemake's reason -> ours; the first one counts
 class Progress:
     """Count of finished runs, and an estimate of the time that the others need.
 
-    `costs` are the expected costs of all runs by run id, in any unit; the finished runs give the seconds of a unit.
+    `costs` are the expected costs of all runs by run id, in any unit. Finished runs of the same method give the seconds
+    of a unit, or all finished runs if the method has none.
     """
 
     def __init__(self, costs: Mapping[str, float]) -> None:
         self.costs = costs
         self.started: dict[str, float] = {}  # times of running runs
         self.seconds: dict[str, float] = {}  # durations of finished runs
+        self.failed: set[str] = set()
         self._at_once = 1
 
     def start(self, run: str, now: float) -> None:
         """Record the start of a run at a time in seconds."""
         self.started[run] = now
+        self.failed.discard(run)
         self._at_once = max(self._at_once, len(self.started))
 
     def finish(self, run: str, now: float) -> None:
         """Record the end of a run."""
         self.seconds[run] = now - self.started.pop(run, now)
 
+    def fail(self, run: str) -> None:
+        """Record that a run has failed; it starts again only if the profile retries it."""
+        self.started.pop(run, None)
+        self.failed.add(run)
+
     def seconds_left(self, now: float) -> float:
         """Return the seconds that all other runs are expected to need, as many at once as have run at once so far."""
-        pace = sum(self.seconds.values()) / sum(self.costs.get(run, 0.0) for run in self.seconds)
-        rest = {run: pace * cost for run, cost in self.costs.items() if run not in self.seconds}
-        left = {run: max(own - (now - self.started.get(run, now)), 0.0) for run, own in rest.items()}
-        return max(sum(left.values()) / self._at_once, *left.values(), 0.0)
+        ended = self.seconds.keys() | self.failed
+        rest = {run: cost * self._pace(run) for run, cost in self.costs.items() if run not in ended}
+        left = [max(own - (now - self.started.get(run, now)), 0.0) for run, own in rest.items()]
+        return max([sum(left) / self._at_once, *left], default=0.0)
+
+    def _pace(self, run: str) -> float:
+        """Return the seconds of a unit of cost of this run."""
+        same_method = [other for other in self.seconds if other.split("/")[3:4] == run.split("/")[3:4]]
+        finished = same_method or list(self.seconds)
+        return sum(self.seconds[other] for other in finished) / sum(self.costs[other] for other in finished)
 
 
 def run_line(run: str, progress: Progress, accuracy: float | None, now: float) -> str:
@@ -69,7 +86,8 @@ def run_line(run: str, progress: Progress, accuracy: float | None, now: float) -
     done, total = len(progress.seconds), len(progress.costs)
     width = max(map(len, progress.costs))
     percent = "" if accuracy is None else f"{100 * accuracy:.1f} %"
-    left = f"{format_left(progress.seconds_left(now))} left" if done < total else ""
+    seconds = progress.seconds_left(now)
+    left = f"{format_left(seconds)} left" if seconds else ""
     return f"{done:>{len(str(total))}}/{total}  {run:<{width}}  {', '.join(filter(None, (percent, left)))}".rstrip()
 
 
@@ -81,14 +99,14 @@ def format_left(seconds: float) -> str:
 
 
 def job_line(rule: str, outputs: Iterable[str], reason: str) -> str:
-    """Return the line of a job in a dry run: its rule, its last output and its reason."""
+    """Return the line of a job in a dry run: its rule, its run or first output, and its reason."""
     why = next((ours for theirs, ours in REASONS.items() if theirs in reason), reason)
     return f"{rule:<8}  {_main_output(rule, list(outputs))}  ({why})"
 
 
-def failure_lines(rule: str, outputs: Iterable[str], logs: Iterable[str]) -> list[str]:
-    """Return the lines of a failed job: what failed, where its log is, and the end of the log."""
-    lines = [f"FAILED  {rule}  {_main_output(rule, list(outputs))}"]
+def log_lines(logs: Iterable[str]) -> list[str]:
+    """Return the last lines of the logs of a failed job, below the path of each."""
+    lines = []
     for log in logs:
         try:
             text = Path(log).read_text(errors="replace").splitlines()
@@ -136,7 +154,7 @@ class Messages(logging.Handler):
         self.default, self.preview, self.results, self.dry_run = default, preview, results, dry_run
         self.progress: Progress | None = None
         self.runs: dict[int, str] = {}  # job id -> run id
-        self.failed: list[str] = []
+        self.failed: dict[str, None] = {}  # failed jobs, in order
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the lines of one message; `--quiet` suppresses the same messages as without this handler."""
@@ -146,12 +164,12 @@ class Messages(logging.Handler):
         if event in ("job_info", "job_finished", "job_error", "run_info"):
             getattr(self, f"_{event}")(record.__dict__)
         elif record.levelno >= logging.WARNING:
-            if event != "group_error" and not text.startswith(FAILED):  # its jobs have been printed
+            if event != "group_error" and not text.startswith(REPEATED):
                 self.default.handle(record)
         elif event is None and text.startswith(NOTHING):
             self.write(text)
             if not self.dry_run:
-                self.finish()
+                self.finish(succeeded=True)
         elif event is None and not text.startswith(NOISE):
             self.default.handle(record)
 
@@ -160,14 +178,15 @@ class Messages(logging.Handler):
         self.default.stream.write("".join(f"{line}\n" for line in lines))
         self.default.flush()
 
-    def finish(self) -> None:
-        """Print the results after the last job, or the jobs that failed."""
-        if self.failed and self.progress:
-            done, total = len(self.progress.seconds), len(self.progress.costs)
-            self.write(f"{done} of {total} runs finished; failed: {', '.join(self.failed)}")
-            self.write("Correct the cause and run the same command again: finished runs are kept, others resume.")
-        else:
+    def finish(self, *, succeeded: bool) -> None:
+        """Print the results after the last job, or else how many runs have finished and which jobs failed."""
+        if succeeded:
             self.write(*self.results())
+        elif self.progress:
+            done, total = len(self.progress.seconds), len(self.progress.costs)
+            count = f"{done} of {total} runs finished" if total else ""
+            failed = f"failed: {', '.join(self.failed)}" if self.failed else ""
+            self.write("; ".join(filter(None, (count, failed, "run the same command again to continue"))))
 
     def _run_info(self, message: Mapping[str, Any]) -> None:
         if self.progress is None:
@@ -192,9 +211,11 @@ class Messages(logging.Handler):
             self.write(run_line(run, self.progress, accuracy(Path("runs", run)), now))
 
     def _job_error(self, message: Mapping[str, Any]) -> None:
-        lines = failure_lines(message["rule_name"], message["output"], message["log"])
-        self.failed.append(lines[0].removeprefix("FAILED  "))
-        self.write(*lines)
+        name = f"{message['rule_name']} {_main_output(message['rule_name'], message['output'])}"
+        self.failed[name] = None
+        if self.progress and (run := self.runs.pop(message["jobid"], None)):
+            self.progress.fail(run)
+        self.write(f"FAILED {name}", *log_lines(message["log"]))
 
 
 def install(

@@ -22,6 +22,7 @@ from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.published import PUBLISHED_RUNS, read_all_published
 from daso.report.sections import Section, build_section
+from daso.report.tables.text import summary_text
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
 CELL_COLUMNS = (
@@ -43,7 +44,7 @@ def build_report(
     archived: Path | None = None,
     plan: Mapping[str, Tree] | None = None,
 ) -> None:
-    """Write `index.html`, `report.md`, `metrics.json`, `cells.csv` and `history.csv` of a suite into `out`.
+    """Write `index.html`, `report.md`, `summary.txt`, `metrics.json`, `cells.csv` and `history.csv` into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
@@ -63,6 +64,7 @@ def build_report(
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
     _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
+    _write(out / "summary.txt", _summary(shown, context["coverage"]))
     environment = _environment()
     for name in ("report.md", "index.html"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
@@ -91,6 +93,15 @@ def _context(
         "near_points": f"{verdicts.NEAR_POINTS:g}",
         "any_published": any(section.has_verdicts for section in shown),
     }
+
+
+def _summary(shown: Sequence[Section], coverage: verdicts.Coverage) -> str:
+    """Return the accuracies and the tally, as the terminal prints them."""
+    parts = [
+        (f"{section.letter}. {section.title}, accuracy in percent", section.tables["accuracy"]) for section in shown
+    ]
+    done = f"{coverage.cells_done} of {coverage.cells} cells complete, {coverage.runs_done} of {coverage.runs} runs"
+    return summary_text(parts, [done])
 
 
 @cache

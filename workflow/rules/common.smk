@@ -43,7 +43,7 @@ from daso.data.files import canonical_json
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError
 from daso.planning import progress
-from daso.planning.forecast import preview
+from daso.planning.forecast import Preview, preview
 from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
@@ -259,16 +259,21 @@ def preview_of_call():
         for name in ("_cores", "_nodes", "gpu")
     ]
     ordered = [run for run in with_upstream(PARAMS, todo) if run in todo]
-    return preview(
-        PARAMS, KEYS, ordered, min(filter(None, slots)), here=workflow.local_exec
-    )
+    try:
+        return preview(
+            PARAMS, KEYS, ordered, min(filter(None, slots)), here=workflow.local_exec
+        )
+    except DasoError as error:  # readers that need the damaged file raise this too
+        return Preview([str(error)], {run.id: 1.0 for run in ordered})
 
 
 def results_of_call():
-    """Yield the results of the suites whose reports this call has built."""
+    """Yield the results of the suites whose reports are targets of this call."""
+    targets = CALL.targets or ["all"]
     for suite in PARAMS.suites:
-        if suite == SUITE and not CALL.targets or report_of(suite) in CALL.targets:
-            yield Path(report_of(suite)).with_name("summary.txt").read_text()
+        page = Path(report_of(suite))
+        if str(page) in targets or (suite == SUITE and "all" in targets):
+            yield f"\n{page.with_name('summary.txt').read_text()}{page}"
 
 
 # Other calls, which print a list or a graph, keep Snakemake's messages.
@@ -290,10 +295,10 @@ onstart:
 onsuccess:
     prune.finished_checkpoints()
     if MESSAGES:
-        MESSAGES.finish()
+        MESSAGES.finish(succeeded=True)
 
 
 onerror:
     prune.finished_checkpoints()
     if MESSAGES:
-        MESSAGES.finish()
+        MESSAGES.finish(succeeded=False)

@@ -1,0 +1,32 @@
+"""Results of a suite as plain text for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from daso.config.explain import align_columns
+from daso.report.tables.accuracy import FormattedCell
+from daso.report.tables.table import Table
+
+
+def summary_text(parts: Iterable[tuple[str, Table]], lines: Iterable[str]) -> str:
+    """Return headings with their tables, then lines such as the tally of verdicts."""
+    blocks = [f"{heading}\n{table_text(table)}" for heading, table in parts]
+    return "\n".join([*blocks, "".join(f"{line}\n" for line in lines)])
+
+
+def table_text(table: Table) -> str:
+    """Return a table with aligned columns."""
+    rows = [[column.title for column in table.columns], *([_text(value) for value in row] for row in table.rows)]
+    return align_columns([tuple(row) for row in rows])
+
+
+def _text(value: Any) -> str:
+    """Return a value as text; of a cell of the accuracy table our number, its n if runs are missing, and its mark."""
+    if not isinstance(value, FormattedCell):
+        return str(value)
+    if not value.ours:
+        return value.count
+    count = f" ({value.count})" if value.status != "done" else ""
+    return value.ours + count + (f" {value.mark}" if value.published else "")
