@@ -22,7 +22,7 @@ from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.published import PUBLISHED_RUNS, read_all_published
 from daso.report.sections import Section, build_section
-from daso.report.tables.text import summary_text
+from daso.report.tables.text import plain_text
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
 CELL_COLUMNS = (
@@ -64,9 +64,8 @@ def build_report(
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
     _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
-    _write(out / "summary.txt", _summary(shown, context["coverage"]))
     environment = _environment()
-    for name in ("report.md", "index.html"):
+    for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
 
@@ -95,15 +94,6 @@ def _context(
     }
 
 
-def _summary(shown: Sequence[Section], coverage: verdicts.Coverage) -> str:
-    """Return the accuracies and the tally, as the terminal prints them."""
-    parts = [
-        (f"{section.letter}. {section.title}, accuracy in percent", section.tables["accuracy"]) for section in shown
-    ]
-    done = f"{coverage.cells_done} of {coverage.cells} cells complete, {coverage.runs_done} of {coverage.runs} runs"
-    return summary_text(parts, [done])
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -116,6 +106,7 @@ def _environment() -> Environment:
     )
     environment.filters["md"] = escape_markdown
     environment.filters["code"] = mark_code
+    environment.filters["plain"] = plain_text
     return environment
 
 

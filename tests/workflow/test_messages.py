@@ -12,9 +12,6 @@ OURS = {"DASO_MESSAGES": ""}
 RUNS = [f"digits/{SETTING}/tiny/{method}/s0" for method in METHODS]
 # Snakemake prints these before it reads the rules.
 SNAKEMAKE = ("Using workflow specific profile", "Assuming unrestricted shared filesystem")
-    "Using workflow specific profile",
-    "Assuming unrestricted shared filesystem",
-)  # printed before the rules are read
 
 
 def lines(output):

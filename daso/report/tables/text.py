@@ -1,8 +1,7 @@
-"""Results of a suite as plain text for the terminal."""
+"""Tables as plain text for the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from daso.config.explain import align_columns
@@ -10,14 +9,8 @@ from daso.report.tables.accuracy import FormattedCell
 from daso.report.tables.table import Table
 
 
-def summary_text(parts: Iterable[tuple[str, Table]], lines: Iterable[str]) -> str:
-    """Return headings with their tables, then lines such as the tally of verdicts."""
-    blocks = [f"{heading}\n{table_text(table)}" for heading, table in parts]
-    return "\n".join([*blocks, "".join(f"{line}\n" for line in lines)])
-
-
-def table_text(table: Table) -> str:
-    """Return a table with aligned columns."""
+def plain_text(table: Table) -> str:
+    """Return a table as lines with aligned columns."""
     rows = [[column.title for column in table.columns], *([_text(value) for value in row] for row in table.rows)]
     return align_columns([tuple(row) for row in rows])
 
