@@ -1,6 +1,7 @@
 """Lines of `snakemake` on the terminal; tests/planning/test_progress.py has their numbers."""
 
 import re
+import zipfile
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_call_without_jobs_shows_the_results(built):
     printed = lines(built.snakemake(**OURS))
     assert printed[0].startswith("Nothing to be done")
     assert printed[1:] == [*lines(built.read("reports/tiny/summary.txt")), "reports/tiny/index.html"]
+
+
+def test_report_of_snakemake_holds_the_tables_and_figures(built, tmp_path):
+    built.snakemake("--report", tmp_path / "report.zip")
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        held = {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist()}
+    for name in ("index.html", "cells.csv"):
+        assert held[name] == (built.path / "reports/tiny" / name).read_bytes()
 
 
 def test_failed_run_is_shown_with_its_log_and_does_not_stop_the_others(project):

@@ -1,4 +1,10 @@
-# Render the report of a suite.
+# Render the report of a suite. `snakemake --report` holds the outputs that are marked by report().
+CAPTIONS = {
+    "index.html": "Tables and figures of the suite.",
+    "cells.csv": "Every cell: mean and standard deviation over seeds, published number and verdict.",
+}
+
+
 rule report:
     input:
         unpack(
@@ -8,7 +14,18 @@ rule report:
             )
         ),
     output:
-        expand("reports/{{suite}}/{name}", name=REPORT_FILES),
+        [
+            (
+                report(
+                    f"reports/{{suite}}/{name}",
+                    category="{suite}",
+                    labels={"content": CAPTIONS[name]},
+                )
+                if name in CAPTIONS
+                else f"reports/{{suite}}/{name}"
+            )
+            for name in REPORT_FILES
+        ],
         key="reports/{suite}/key",
     log:
         "logs/report/{suite}.log",
