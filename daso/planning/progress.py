@@ -41,14 +41,15 @@ REASONS = {  # beginning of Snakemake's reason -> ours; the first one counts
 class Progress:
     """Count of finished runs, and an estimate of the time that the others need.
 
-    `costs` are the expected costs of all runs by run id, in any unit. Finished runs of the same method give the seconds
-    of a unit, or all finished runs if the method has none.
+    `costs` are the expected costs of training all runs by run id, in any unit. Finished runs of the same method give
+    the seconds of a unit, or all finished runs if the method has none; start-up takes every run the same time.
     """
 
     def __init__(self, costs: Mapping[str, float]) -> None:
         self.costs = costs
         self.started: dict[str, float] = {}  # times of running runs
-        self.seconds: dict[str, float] = {}  # durations of finished runs
+        self.seconds: dict[str, float] = {}  # training times of finished runs
+        self.start_up = 0.0  # sum of their other times
         self.failed: set[str] = set()
         self._at_once = 1
 
@@ -58,9 +59,11 @@ class Progress:
         self.failed.discard(run)
         self._at_once = max(self._at_once, len(self.started))
 
-    def finish(self, run: str, now: float) -> None:
-        """Record the end of a run."""
-        self.seconds[run] = now - self.started.pop(run, now)
+    def finish(self, run: str, now: float, training: float | None = None) -> None:
+        """Record the end of a run, and the seconds of its job that were training if they are known."""
+        duration = now - self.started.pop(run, now)
+        self.seconds[run] = duration if training is None else min(training, duration)
+        self.start_up += duration - self.seconds[run]
 
     def fail(self, run: str) -> None:
         """Record that a run has failed; it starts again only if the profile retries it."""
@@ -70,7 +73,8 @@ class Progress:
     def seconds_left(self, now: float) -> float:
         """Return the seconds that all other runs are expected to need, as many at once as have run at once so far."""
         ended = self.seconds.keys() | self.failed
-        rest = {run: cost * self._pace(run) for run, cost in self.costs.items() if run not in ended}
+        start_up = self.start_up / max(len(self.seconds), 1)
+        rest = {run: start_up + cost * self._pace(run) for run, cost in self.costs.items() if run not in ended}
         left = [max(own - (now - self.started.get(run, now)), 0.0) for run, own in rest.items()]
         return max([sum(left) / self._at_once, *left], default=0.0)
 
@@ -126,6 +130,14 @@ def accuracy(folder: Path) -> float | None:
             return statistics.median([float(row["test_top1"]) for row in csv.DictReader(file)][-number:])
     except (DasoError, OSError, KeyError, ValueError):
         return None  # the evaluation of the run reports what is wrong
+
+
+def training_seconds(folder: Path) -> float | None:
+    """Return the seconds from the first to the last step of the finished run in a folder; None if unknown."""
+    try:
+        return float(read_json(folder / RESULT_FILE, "result of a run")["speed"]["seconds"])
+    except (DasoError, OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _main_output(rule: str, outputs: list[str]) -> str:
@@ -207,8 +219,9 @@ class Messages(logging.Handler):
     def _job_finished(self, message: Mapping[str, Any]) -> None:
         if self.progress and (run := self.runs.pop(message["job_id"], None)):
             now = time.monotonic()
-            self.progress.finish(run, now)
-            self.write(run_line(run, self.progress, accuracy(Path("runs", run)), now))
+            folder = Path("runs", run)
+            self.progress.finish(run, now, training_seconds(folder))
+            self.write(run_line(run, self.progress, accuracy(folder), now))
 
     def _job_error(self, message: Mapping[str, Any]) -> None:
         name = f"{message['rule_name']} {_main_output(message['rule_name'], message['output'])}"

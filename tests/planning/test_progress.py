@@ -39,6 +39,14 @@ def test_runs_of_a_method_are_expected_to_take_as_long_as_its_finished_ones():
     assert state.seconds_left(10.0) == 4.0
 
 
+def test_start_up_does_not_grow_with_the_cost_of_a_run():
+    """Of 14 s, 10 s were start-up and 4 s trained 1 unit: 20 units need 10 + 80 s."""
+    state = Progress({A: 1.0, C: 20.0})
+    state.start(A, 0.0)
+    state.finish(A, 14.0, training=4.0)
+    assert state.seconds_left(14.0) == 90.0
+
+
 def test_failed_run_is_not_waited_for_unless_it_starts_again():
     state = Progress({A: 1.0, B: 1.0})
     state.start(A, 0.0)
@@ -85,11 +93,14 @@ def test_end_of_a_log_is_shown(tmp_path):
     assert lines[21:] == [f"  {tmp_path}/none: No such file or directory"]
 
 
-def test_accuracy_is_the_median_of_the_last_evaluations(tmp_path):
+def test_accuracy_and_time_of_a_finished_run(tmp_path):
     assert progress.accuracy(tmp_path) is None
     (tmp_path / "config.json").write_text(json.dumps({"protocol": {"evaluation": {"median_of": 3}}}))
     (tmp_path / "history.csv").write_text("step,test_top1\n1,0.9\n2,0.1\n3,0.5\n4,0.3\n")
     assert progress.accuracy(tmp_path) == 0.3
+    assert progress.training_seconds(tmp_path) is None
+    (tmp_path / "train.json").write_text('{"speed": {"seconds": 12.5}}')
+    assert progress.training_seconds(tmp_path) == 12.5
 
 
 class Terminal:

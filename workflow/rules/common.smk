@@ -254,15 +254,14 @@ def preview_of_call():
         for job in workflow.dag.needrun_jobs()
         if job.rule.name == "train"
     }
-    slots = [
-        workflow.global_resources.get(name).value
-        for name in ("_cores", "_nodes", "gpu")
-    ]
+    resources = workflow.global_resources
+    jobs = resources.get("_nodes").value  # of a cluster; None on this machine
+    slots = (
+        [jobs] if jobs else [resources.get(name).value for name in ("_cores", "gpu")]
+    )
     ordered = [run for run in with_upstream(PARAMS, todo) if run in todo]
     try:
-        return preview(
-            PARAMS, KEYS, ordered, min(filter(None, slots)), here=workflow.local_exec
-        )
+        return preview(PARAMS, KEYS, ordered, min(filter(None, slots)), here=not jobs)
     except DasoError as error:  # readers that need the damaged file raise this too
         return Preview([str(error)], {run.id: 1.0 for run in ordered})
 
