@@ -16,10 +16,14 @@ def plain_text(table: Table) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a value as text; of a cell of the accuracy table our number, its n if runs are missing, and its mark."""
+    """Return a value as text; of a cell of the accuracy table our number, the mark of its verdict and the difference.
+
+    The number of runs is printed where some are missing.
+    """
     if not isinstance(value, FormattedCell):
         return str(value)
     if not value.ours:
         return value.count
-    count = f" ({value.count})" if value.status != "done" else ""
-    return value.ours + count + (f" {value.mark}" if value.published else "")
+    count = f"({value.count})" if value.status != "done" else ""
+    verdict = (value.mark, value.difference.partition(" ")[0]) if value.published else ()
+    return " ".join(filter(None, (value.ours, count, *verdict)))
