@@ -51,15 +51,14 @@ def build_report(
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     judged_cells = judge_cells(suite, cells, read_all_published(published))
-    method_indices = _method_indices(suite)
-    tables = [figure_groups.table_data(table, cells, method_indices, runs) for table in suite["tables"]]
+    tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     shown = [
         build_section(index, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
         for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
-    context = _context(suite, cells, shown, method_indices) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
+    context = _context(suite, cells, shown) | {"numbers": hashlib.sha256(numbers.encode()).hexdigest()}
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
     _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
@@ -68,17 +67,8 @@ def build_report(
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
 
-def _method_indices(suite: Tree) -> dict[str, int]:
-    """Return the index of each method in the suite, so that a method has the same colour in every figure."""
-    names = dict.fromkeys(method["name"] for table in suite["tables"] for method in table["methods"])
-    return {name: index for index, name in enumerate(names)}
-
-
-def _context(
-    suite: Tree, cells: Sequence[Cell], shown: Sequence[Section], method_indices: Mapping[str, int]
-) -> dict[str, Any]:
+def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> dict[str, Any]:
     """Return the variables of the templates."""
-    titles = {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
     return {
         "suite": suite,
         "note": str(suite.get("note") or "").strip(),
@@ -86,7 +76,6 @@ def _context(
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
         "sections": shown,
-        "titles": [titles[name] for name in method_indices],
         "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
         "any_published": any(section.has_verdicts for section in shown),
