@@ -45,7 +45,7 @@ def test_only_metrics_of_the_current_params_count(workspace, project, make_metri
     project.write_metrics(stale)
     write_report("smoke", workspace / "out")
     assert statuses(workspace / "out")[0] == "partial"
-    assert "1 out of date, left out" in (workspace / "out" / "index.html").read_text()
+    assert "1 stale, not counted" in (workspace / "out" / "index.html").read_text()
 
 
 def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):
