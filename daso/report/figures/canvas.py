@@ -200,7 +200,7 @@ class Canvas:
         """Return invisible boxes with tooltips over positions 1, 2, ... of an axis and over their tick texts."""
         if not tooltips:
             return ""
-        edges = np.arange(len(tooltips) + 1) + 0.5
+        edges = np.arange(0.5, len(tooltips) + 1)
         at: Callable[[FloatArray], FloatArray] = self.at_y if by_row else self.at_x
         ends = at(edges) / 10
         boxes = []

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -150,6 +151,7 @@ def printed_number(row: Row) -> str:
     return f"{row['mean']} ± {row['std']}" if row["std"] else row["mean"]
 
 
+@cache
 def _exact(size: object) -> Fraction | str:
     """Return a size as a fraction, so that 100 equals 100.0 and 1/100 equals 0.01; `all` and blanks stay text."""
     text = "" if size is None else str(size).strip()
