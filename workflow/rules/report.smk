@@ -1,3 +1,18 @@
+# Compare the published numbers of different sources.
+rule contradictions:
+    input:
+        unpack(inputs_if_stale(lambda wildcards: CURRENT.contradictions())),
+    output:
+        expand("reports/contradictions/{name}", name=CONTRADICTIONS_FILES),
+        key="reports/contradictions/key",
+    log:
+        "logs/contradictions.log",
+    params:
+        key=lambda wildcards: KEYS.contradictions(),
+    shell:
+        "python -m daso contradictions --out reports/contradictions --key {params.key} &> {log}"
+
+
 # Render the report of a suite.
 rule report:
     input:
@@ -9,6 +24,7 @@ rule report:
         ),
     output:
         expand("reports/{{suite}}/{name}", name=REPORT_FILES),
+        tables=directory(f"reports/{{suite}}/{REPORT_TABLES}"),
         key="reports/{suite}/key",
     log:
         "logs/report/{suite}.log",

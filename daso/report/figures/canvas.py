@@ -172,8 +172,8 @@ class Canvas:
 
     def _axes(self) -> Iterable[str]:
         right, bottom, top = f"{self.right:.1f}", f"{self.bottom:.1f}", f"{self.top:.1f}"
-        y_at = [(float(self.at_y(value)) / 10, text) for value, text in self.y.ticks]
-        x_at = [(float(self.at_x(value)) / 10, text) for value, text in self.x.ticks]
+        y_at = [(float(self.at_y(value)) / 10, escape(text)) for value, text in self.y.ticks]
+        x_at = [(float(self.at_x(value)) / 10, escape(text)) for value, text in self.x.ticks]
         if self.grid:
             lines = "".join(f"M{self.left:.1f} {y:.1f}H{right}" for y, _ in y_at)
             frame = f"M{self.left:.1f} {top}V{bottom}H{right}"
@@ -181,16 +181,19 @@ class Canvas:
         else:
             frame = f"M{self.left:.1f} {top}V{bottom}H{right}V{top}z"
         yield f'<path d="{frame}" fill="none" stroke="{SOFT}" stroke-width=".6"/>'
-        for y, text in y_at:
-            place = f'x="{self.left - 3:.1f}" y="{y + 0.35 * self.y.font:.1f}" font-size="{self.y.font:g}"'
-            yield f'<text {place} text-anchor="end">{escape(text)}</text>'
-        for x, text in x_at:
-            if self.x.rotated:
-                place = f'transform="translate({x + 0.35 * self.x.font:.1f} {self.bottom + 3:.1f})rotate(-90)"'
-                yield f'<text {place} text-anchor="end" font-size="{self.x.font:g}">{escape(text)}</text>'
-            else:
-                place = f'x="{x:.1f}" y="{self.bottom + 1.5 + self.x.font:.1f}" font-size="{self.x.font:g}"'
-                yield f'<text {place} text-anchor="middle">{escape(text)}</text>'
+        side = "".join(
+            f'<text x="{self.left - 3:.1f}" y="{_short(y + 0.35 * self.y.font)}">{t}</text>' for y, t in y_at
+        )
+        yield f'<g text-anchor="end"{_font(self.y.font)}>{side}</g>'
+        if self.x.rotated:
+            places = [
+                f'transform="translate({_short(x + 0.35 * self.x.font)} {self.bottom + 3:.1f})rotate(-90)"'
+                for x, _ in x_at
+            ]
+        else:
+            places = [f'x="{_short(x)}" y="{self.bottom + 1.5 + self.x.font:.1f}"' for x, _ in x_at]
+        below = "".join(f"<text {place}>{text}</text>" for place, (_, text) in zip(places, x_at, strict=True))
+        yield f'<g text-anchor="{"end" if self.x.rotated else "middle"}"{_font(self.x.font)}>{below}</g>'
         middle_x, middle_y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
         yield f'<text x="{middle_x:.1f}" y="{self.height - 3:.1f}" text-anchor="middle">{escape(self.x.label)}</text>'
         place = f'transform="translate(8 {middle_y:.1f})rotate(-90)" text-anchor="middle"'
@@ -251,9 +254,18 @@ def _runs(known: np.ndarray) -> list[slice]:
 def _path(x: FloatArray, y: FloatArray) -> str:
     """Return the path through points in tenths, with relative coordinates."""
     dx, dy = np.diff(x), np.diff(y)
-    steps = " ".join(f"{_number(a)} {_number(b)}" for a, b in zip(dx, dy, strict=True))
-    return f"M{_number(x[0])} {_number(y[0])}" + (f"l{steps}" if steps else "")
+    steps = " ".join(f"{_number(a)} {_number(b)}" for a, b in zip(dx.tolist(), dy.tolist(), strict=True))
+    return f"M{_number(x[0])} {_number(y[0])}" + (f"l{steps}" if steps else "").replace(" -", "-")
 
 
 def _number(tenths: FloatArray | float) -> str:
-    return f"{float(tenths) / 10:g}"
+    return _short(float(tenths) / 10)
+
+
+def _short(value: float) -> str:
+    """Return a number with one decimal, without a zero before or after the point."""
+    return f"{round(value, 1):g}".replace("0.", ".", 1) if abs(value) < 1 else f"{round(value, 1):g}"
+
+
+def _font(size: float) -> str:
+    return "" if size == FONT else f' font-size="{size:g}"'
