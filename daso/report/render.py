@@ -71,8 +71,7 @@ def build_report(
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
-    method_indices = _method_indices(suite)
-    tables = [figure_groups.table_data(table, cells, method_indices, runs) for table in suite["tables"]]
+    tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     shown = [
         build_section(index, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
         for index, data in enumerate(tables)
@@ -80,7 +79,7 @@ def build_report(
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = numbers_text(cell_numbers(cells))
     summary = summarize(judged_cells, plan or {}, upstream, shared)
-    context = _context(suite, cells, shown, method_indices) | {
+    context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
         "headline": build_headline(suite, summary, judged_cells),
         "upstream_runs": summary.upstream_runs,
@@ -113,17 +112,8 @@ def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
             path.unlink()
 
 
-def _method_indices(suite: Tree) -> dict[str, int]:
-    """Return the index of each method in the suite, so that a method has the same colour in every figure."""
-    names = dict.fromkeys(method["name"] for table in suite["tables"] for method in table["methods"])
-    return {name: index for index, name in enumerate(names)}
-
-
-def _context(
-    suite: Tree, cells: Sequence[Cell], shown: Sequence[Section], method_indices: Mapping[str, int]
-) -> dict[str, Any]:
+def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> dict[str, Any]:
     """Return the variables of the templates."""
-    titles = {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
     return {
         "suite": suite,
         "note": str(suite.get("note") or "").strip(),
@@ -132,7 +122,6 @@ def _context(
         "coverage": verdicts.coverage(cells),
         "sections": shown,
         "by_table": {section.name: section for section in shown},
-        "titles": [titles[name] for name in method_indices],
         "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
         "agreement_points": f"{verdicts.AGREEMENT_POINTS:g}",
