@@ -86,12 +86,12 @@ def _answer(summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
         return tally_line(summary.tally)
     if not any(judged.ours for judged in judged_cells):
         return "No run of this suite is finished here"
-    doubted = any(judged.published and judged.published.doubt for judged in judged_cells)
-    if doubted:
+    numbers = [judged.published for judged in judged_cells if judged.ours and judged.published]
+    if not numbers:
+        return "No verdict: nothing is published for these cells"
+    if any(number.doubt for number in numbers):
         return "No verdict: the published numbers are not confirmed"
-    return (
-        "" if any(judged.published for judged in judged_cells) else "No verdict: nothing is published for these cells"
-    )
+    return "No verdict: the numbers are not comparable with published ones"
 
 
 def _deviation(judged: JudgedCell, titles: Mapping[str, str]) -> Deviation:
@@ -108,8 +108,7 @@ def _titles(suite: Tree) -> dict[str, str]:
 
 def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:
     if summary.mean_difference is not None:
-        digits = 2 if abs(summary.mean_difference) < 1 else 1
-        text = f"{format_signed(summary.mean_difference, digits)} points over {count(summary.tally.judged, 'cell')}"
+        text = f"{format_signed(summary.mean_difference, 2)} points over {count(summary.tally.judged, 'cell')}"
         yield Line("Mean difference", text)
     if gains := gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], _titles(suite)):
         yield Line("Gains", gains)
@@ -117,23 +116,28 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) ->
         yield Line("Ranks", ranks)
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
+        command = f"snakemake --config suite={suite['name']}"
+        yield Line("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
     if summary.archived_cells:
         text = f"{count(summary.archived_cells, 'cell')} measured elsewhere, counted in none of the numbers above"
         if summary.archived.judged:
             text += f"; where nothing is measured here, {tally_line(summary.archived)}"
         yield Line("Other machines", text)
-    if summary.shared and summary.remainder.runs:
+    if summary.shared and 2 * summary.remainder.runs > _total(judged_cells):
         names = ", ".join(f"`{name}` ({count(runs, 'run')})" for name, runs in summary.shared.items())
         yield Line("Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}")
 
 
 def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
-    """Return the missing runs, their device time as far as it is planned, and the command that trains them."""
+    """Return the missing runs, and their device time as far as it is planned."""
     remainder = summary.remainder
-    total = len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.seeds})
-    upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if summary.upstream_runs else ""
-    runs = f"{remainder.runs} of {count(total, 'run')}{upstream}"
-    return f"{runs}, {_cost(suite, remainder)}; `snakemake --config suite={suite}` trains them"
+    upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if remainder.upstream else ""
+    runs = f"{remainder.runs} of {count(_total(judged_cells), 'run')}{upstream}"
+    return f"{runs}, {_cost(suite, remainder)}"
+
+
+def _total(judged_cells: Sequence[JudgedCell]) -> int:
+    return len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.seeds})
 
 
 def _cost(suite: str, remainder: Remainder) -> str:

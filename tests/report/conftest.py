@@ -17,10 +17,14 @@ METHODS = {
     "supervised": {"title": "Supervised", "learner": {"name": "supervised"}, "addons": []},
     "fixmatch": {"title": "FixMatch", "learner": {"name": "fixmatch"}, "addons": []},
     "fixmatch_daso": {"title": "FixMatch + DASO", "learner": {"name": "fixmatch"}, "addons": [{"name": "daso"}]},
-    "fixmatch_la": {"title": "FixMatch + LA", "learner": {"name": "fixmatch"}, "addons": [{"name": "la"}]},
+    "fixmatch_la": {
+        "title": "FixMatch + LA",
+        "learner": {"name": "fixmatch"},
+        "addons": [{"name": "logit_adjustment"}],
+    },
 }
 for _method in METHODS.values():
-    _addons = ";".join(addon["name"] for addon in _method["addons"])
+    _addons = ";".join({"logit_adjustment": "la"}.get(addon["name"], addon["name"]) for addon in _method["addons"])
     _method["paper"] = {"base": _method["learner"]["name"], "addons": _addons}
 SETTINGS = {
     "n500-m4000-l100-u100": {"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 100},

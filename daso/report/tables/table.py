@@ -14,7 +14,7 @@ class Column(NamedTuple):
     """Column of a table: its heading, how its values are set, and further lines below the heading."""
 
     title: str
-    kind: Literal["text", "number", "code"] = "number"
+    kind: Literal["text", "number", "code", "markdown"] = "number"
     lines: tuple[str, ...] = ()
 
 
