@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
 from string import ascii_lowercase
 
 from daso.data.class_sizes import setting_kind
 from daso.report.results.archived import DeviceCommit
-from daso.report.results.collect import Tree, format_mean_std
+from daso.report.results.collect import MeanStd, Tree, format_mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
+from daso.report.results.ranks import best
 from daso.report.results.verdicts import MARKS, format_difference
 from daso.report.tables.table import Column, Table
 
@@ -32,6 +33,7 @@ class FormattedCell:
     difference: str
     reason: str
     archived: list[tuple[str, FormattedCell]]  # with the letter of their footnote
+    best: frozenset[str] = frozenset()  # "ours", "published": numbers that are among the best of their column
 
 
 def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
@@ -45,17 +47,21 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
     reproduced = _reproduced(table, judged_cells)
     by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
     settings = [format_setting(setting) for setting in table["settings"]]
+    marked = {setting["name"]: _best_numbers(setting["name"], judged_cells) for setting in settings}
+
+    def formatted(setting: str, method: str) -> FormattedCell:
+        cell = _format_cell(by_name[setting, method], letters, reproduced)
+        return replace(cell, best=frozenset(part for part, methods in marked[setting].items() if method in methods))
+
     rows = [
-        [
-            str(method["title"]),
-            *(_format_cell(by_name[s["name"], method["name"]], letters, reproduced) for s in settings),
-        ]
+        [str(method["title"]), *(formatted(setting["name"], method["name"]) for setting in settings)]
         for method in table["methods"]
     ]
     evaluations = suite["protocol"]["evaluation"]["median_of"]
     caption = (
         f"Test accuracy in percent, median of the last {evaluations} evaluations: mean ± sample standard deviation "
-        "over n seeds."
+        "over n seeds. "
+        "Bold: the best of a column, and what is at most its deviation below."
     )
     columns = [Column("Method", "text"), *(Column(setting["name"], "text", _lines(setting)) for setting in settings)]
     footnotes = [
@@ -63,6 +69,18 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
         for group, letter in letters.items()
     ]
     return Table("accuracy", "Accuracy", caption, columns, rows, definitions=footnotes)
+
+
+def _best_numbers(setting: str, judged_cells: Sequence[JudgedCell]) -> dict[str, set[str]]:
+    """Return the methods with the best of our numbers and of the published ones in a setting."""
+    cells = [judged for judged in judged_cells if judged.cell.setting == setting]
+    ours = {each.cell.method: each.ours for each in cells if each.ours}
+    published = {
+        each.cell.method: MeanStd(each.published.mean, each.published.std, PUBLISHED_RUNS)
+        for each in cells
+        if each.published and not each.published.doubt
+    }
+    return {"ours": best(ours), "published": best(published)}
 
 
 def _letters() -> Iterator[str]:

@@ -15,7 +15,6 @@ ESCAPES = {
     **{"≤": r"$\le$", "≥": r"$\ge$", "γ": r"$\gamma$", "λ": r"$\lambda$", "τ": r"$\tau$"},
     **{"₀": "$_0$", "₁": "$_1$", "₂": "$_2$", "ₗ": "$_l$", "ᵤ": "$_u$", "²": "$^2$"},
 }
-MEAN = re.compile(r"(\d+\.\d+)(?: ± \d+\.\d+)?")
 ADJACENT = re.compile(r"(?<!\\)\$\$")  # between two formulas
 ABSENT = "–"
 
@@ -28,7 +27,7 @@ def escape_latex(text: str) -> str:
 def format_latex(table: Table, label: str, note: str = "") -> str:
     r"""Return a table as LaTeX with this `\label`; `note` is added to its caption.
 
-    In the accuracy table each setting has two columns, ours and published, with the largest mean of each in bold.
+    In the accuracy table each setting has two columns, ours and published, with the best of each in bold.
     """
     if table.name == "accuracy":
         alignment, head, body = _accuracy(table)
@@ -49,7 +48,7 @@ def _accuracy(table: Table) -> tuple[str, list[str], list[str]]:
     """Return alignment, head and body of the accuracy table."""
     settings, rows = table.columns[1:], [row[1:] for row in table.rows]
     parts = ("ours", "published") if any(cell.published for row in rows for cell in row) else ("ours",)
-    columns = [_with_largest_in_bold(column, part) for column in zip(*rows, strict=True) for part in parts]
+    columns = [[_number(cell, part) for cell in column] for column in zip(*rows, strict=True) for part in parts]
     titles = [escape_latex(str(row[0])) for row in table.rows]
     width, head = len(parts), []
     for texts in zip(*((setting.title, *setting.lines) for setting in settings), strict=True):
@@ -60,20 +59,10 @@ def _accuracy(table: Table) -> tuple[str, list[str], list[str]]:
     return "l" + "c" * len(columns), head, [_line(row) for row in zip(titles, *columns, strict=True)]
 
 
-def _with_largest_in_bold(cells: Iterable[FormattedCell], part: str) -> list[str]:
-    """Return the numbers of a column as LaTeX; numbers quoted with a doubt are not compared."""
-    texts = [str(getattr(cell, part)) or ABSENT for cell in cells]
-    means = [float(match[1]) if (match := MEAN.fullmatch(text)) else None for text in texts]
-    largest = max((mean for mean in means if mean is not None), default=None)
-    return [
-        _bold(text) if mean is not None and mean == largest else escape_latex(text)
-        for text, mean in zip(texts, means, strict=True)
-    ]
-
-
-def _bold(text: str) -> str:
-    mean, space, deviation = text.partition(" ")
-    return f"\\textbf{{{mean}}}{space}{escape_latex(deviation)}"
+def _number(cell: FormattedCell, part: str) -> str:
+    """Return our number or the published one as LaTeX, its mean in bold if it is among the best of its column."""
+    mean, space, rest = (str(getattr(cell, part)) or ABSENT).partition(" ")
+    return (f"\\textbf{{{mean}}}" if part in cell.best else escape_latex(mean)) + space + escape_latex(rest)
 
 
 def _line(values: Iterable[str]) -> str:
