@@ -85,9 +85,29 @@ def test_numbers_and_verdict_of_a_cell(project, make_suite):
     assert (row["published"], row["difference"], row["verdict"]) == ("76.0", "0.0000", "agrees")
     tree = json.loads((out / "metrics.json").read_text())
     assert tree["main"]["n500-m4000-l100-u100"]["fixmatch_daso"] == {"mean": 76.0, "n": 3, "std": 0.4}
-    text = page(out).text
-    assert "76.0 ± 0.40 n = 3 published 76.0 ± 0.37" in text
+    markdown, text = (out / "report.md").read_text(), page(out).text
+    assert "**76.0 ± 0.40**, n = 3; published 76.0 ± 0.37 (table 1); 0.0 (band ±0.6), agrees |" in markdown
+    assert "published 76.0 ± 0.37 (table 1) ● 0.0 (band ±0.6), agrees" in text
     assert "Oh et al. 2022, table 1; Oh et al. 2022, table 2" in text
+
+
+def test_summary_answers_first(project, make_suite):
+    """Published: 67.8 ± 1.13 and 76.0 ± 0.37. Ours is 76.0 ± 0.40 in every cell: FixMatch is 8.2 above."""
+    suite = make_suite(methods=("fixmatch", "fixmatch_daso"), settings=("n500-m4000-l100-u100",))
+    suite["tables"][0]["paper"] = {"table": 1}
+    project.fill(suite)
+    out = project.build(suite)
+    html, text, markdown = (out / "index.html").read_text(), page(out).text, (out / "report.md").read_text()
+    answer = "1 of 2 cells inside the band, 0 within 1 point, 1 outside."
+    assert f"Summary {answer} ● 1 agrees ▲ 1 above 1 of 2 outside the band; chance alone: 0.2 to 0.4." in text
+    assert f"**{answer}** ● 1 agrees, ▲ 1 above. 1 of 2 outside the band; chance alone: 0.2 to 0.4." in markdown
+    assert "Largest differences FixMatch on n500-m4000-l100-u100 : ▲ +8.2 (band ±1.4); FixMatch + DASO on" in text
+    assert html.index('id="summary"') < html.index('id="main"')
+    assert '<a href="#main/n500-m4000-l100-u100/fixmatch">FixMatch on' in html
+    assert html.count('<svg class="plot" role="group"') == 1
+    assert "A. CIFAR-10-LT Oh et al. 2022, table 1, column 1" in text
+    assert "## A. CIFAR-10-LT (Oh et al. 2022, table 1, column 1)" in markdown
+    assert "published 67.8 ± 1.13;" in markdown  # of the table that is reproduced, so without its number
 
 
 def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, make_suite):
@@ -101,8 +121,9 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
     assert (row["mean"], row["published"], row["difference"], row["verdict"]) == ("76.0000", "", "", "not comparable")
     text = page(out).text
     doubt = "quoted from memory, not checked against the paper"
-    assert f"76.0 ± 0.40 n = 3 published 79.2 ± 1.0, {doubt} – not comparable" in text
+    assert f"published 79.2 ± 1.0, {doubt} – not comparable" in text
     assert f"Published numbers: Wang et al. 2022 ({doubt})." in text
+    assert "No verdict: the published numbers are not confirmed." in text
     assert "behind every published mean" not in text
     assert f"published 79.2 ± 1.0, {doubt}; not comparable |" in (out / "report.md").read_text()
 
@@ -110,11 +131,11 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
 def test_ablations_are_compared_without_a_deviation(project, make_suite):
     """Published: 70.98 for blending alone (table 5), 72.96 for v = 0.5 (table 6). Ours: 76.0 and 73.5."""
     suite = make_suite(settings=("n500-m4000-l100-u100",))
+    daso = {"learner": {"name": "fixmatch"}, "addons": [{"name": "daso"}]}
     blending_alone = {"base": "fixmatch", "addons": "daso:no-align", "also": ["daso:lambda_align=0"]}
-    learner = {"learner": {"name": "fixmatch"}, "of": "fixmatch_daso"}
     suite["tables"][0]["methods"] = [
-        {"name": "no_align", "title": "Blending alone", "paper": blending_alone, **learner},
-        {"name": "v", "title": "v = 0.5", "paper": {"base": "fixmatch", "addons": "daso:v=0.5"}, **learner},
+        {"name": "no_align", "title": "Blending alone", "paper": blending_alone, **daso},
+        {"name": "v", "title": "v = 0.5", "paper": {"base": "fixmatch", "addons": "daso:v=0.5"}, **daso},
     ]
     project.fill(suite, lambda setting, method, seed: (0.735 if method == "v" else 0.76) + 0.004 * (seed - 1))
     out = project.build(suite)
@@ -123,10 +144,13 @@ def test_ablations_are_compared_without_a_deviation(project, make_suite):
         ("72.96", "0.5400", "within 1 point"),
     ]
     text = page(out).text
-    assert "76.0 ± 0.40 n = 3 published 70.98 (table 5) □ +5.0, no published spread" in text
-    assert "73.5 ± 0.40 n = 3 published 72.96 (table 6) ◆ +0.5, within 1 point" in text
+    assert "published 70.98 (table 5) □ +5.0, no published spread" in text
+    assert "published 72.96 (table 6) ◆ +0.5, within 1 point" in text
     assert "Oh et al. 2022, table 5; Oh et al. 2022, table 6" in text
-    assert "published 70.98 (table 5); +5.0, no published spread |" in (out / "report.md").read_text()
+    assert (
+        "**76.0 ± 0.40**, n = 3; published 70.98 (table 5); +5.0, no published spread |"
+        in (out / "report.md").read_text()
+    )
 
 
 def test_stale_and_running_seeds_are_printed(project, make_suite, run_ids):
@@ -166,7 +190,7 @@ def test_protocol_that_is_not_comparable_is_named_once_and_tagged_in_every_capti
     assert text.lower().count("short schedule, small encoder") == 1
     assert {row["verdict"] for row in cells(out)} == {"not comparable"}
     assert {row["difference"] for row in cells(out)} == {""}
-    assert "inside the spread" not in text.split('id="reading"')[0]
+    assert "agrees" not in text.split('id="reading"')[0].split("</style>")[1]
     markdown = (out / "report.md").read_text()
     assert all("(not comparable)" in line for line in markdown.splitlines() if line.startswith("### Table"))
 

@@ -65,7 +65,7 @@ def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):
     path.write_bytes(checksummed(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))
     write_report("smoke", workspace / "out")
     assert set(statuses(workspace / "out")) == {"missing"}
-    assert "measured on cuda: Tensor Wonder, commit" in (workspace / "out" / "index.html").read_text()
+    assert "measured on cuda: Tensor Wonder at commit" in (workspace / "out" / "index.html").read_text()
 
 
 def test_unknown_suite_raises(workspace):
