@@ -17,7 +17,11 @@ METHODS = {
     "supervised": {"title": "Supervised", "learner": {"name": "supervised"}, "addons": []},
     "fixmatch": {"title": "FixMatch", "learner": {"name": "fixmatch"}, "addons": []},
     "fixmatch_daso": {"title": "FixMatch + DASO", "learner": {"name": "fixmatch"}, "addons": [{"name": "daso"}]},
-    "fixmatch_la": {"title": "FixMatch + LA", "learner": {"name": "fixmatch"}, "addons": [{"name": "logit_adjustment"}]},
+    "fixmatch_la": {
+        "title": "FixMatch + LA",
+        "learner": {"name": "fixmatch"},
+        "addons": [{"name": "logit_adjustment"}],
+    },
 }
 for _method in METHODS.values():
     _addons = ";".join({"logit_adjustment": "la"}.get(addon["name"], addon["name"]) for addon in _method["addons"])
@@ -174,7 +178,12 @@ def project(tmp_path):
     return Project(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def make_project():
+    return Project
+
+
+@pytest.fixture(scope="session")
 def make_suite():
     return build_suite
 
