@@ -20,6 +20,7 @@ from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
 from daso.engine.resident import Pool, Resident
+from daso.engine.sgd import SGD
 from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
@@ -58,10 +59,8 @@ class Trainer:
         self.rate = self.rates[0].clone()
         options = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
-        self.optimizer = torch.optim.SGD(trainable.values(), lr=self.rate, fused=True, **options)
-        self.momentum = {name: torch.zeros_like(weight) for name, weight in trainable.items()}
-        for name, weight in trainable.items():  # zeros give the same first step as a missing buffer
-            self.optimizer.state[weight]["momentum_buffer"] = self.momentum[name]
+        self.optimizer = SGD(trainable, self.rate, **options)
+        self.momentum = self.optimizer.momentum
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes)
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
@@ -89,7 +88,7 @@ class Trainer:
         losses, step = self.learner.step(batch, self.models)
         total = torch.stack(list(losses.values())).sum()
         self.stopwatch.lap("forward")
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         self.stopwatch.lap("backward")
         self.rate.copy_(at(self.rates, batch.t))

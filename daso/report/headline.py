@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 from daso.report.figures.differences import Block, difference_blocks, drawn
 from daso.report.results.collect import Tree
+from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
+from daso.report.results.ranks import table_ranks
 from daso.report.results.summary import Progress, Remainder, Summary, chance_line, count, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, format_difference, format_signed
+from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
+from daso.report.tables.ranks import ranks_line
 
 
 class Line(NamedTuple):
@@ -82,12 +86,12 @@ def _answer(summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
         return tally_line(summary.tally)
     if not any(judged.ours for judged in judged_cells):
         return "No run of this suite is finished here"
-    doubted = any(judged.published and judged.published.doubt for judged in judged_cells)
-    if doubted:
+    numbers = [judged.published for judged in judged_cells if judged.ours and judged.published]
+    if not numbers:
+        return "No verdict: nothing is published for these cells"
+    if any(number.doubt for number in numbers):
         return "No verdict: the published numbers are not confirmed"
-    return (
-        "" if any(judged.published for judged in judged_cells) else "No verdict: nothing is published for these cells"
-    )
+    return "No verdict: the numbers are not comparable with published ones"
 
 
 def _deviation(judged: JudgedCell, titles: Mapping[str, str]) -> Deviation:
@@ -104,9 +108,12 @@ def _titles(suite: Tree) -> dict[str, str]:
 
 def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:
     if summary.mean_difference is not None:
-        digits = 2 if abs(summary.mean_difference) < 1 else 1
-        text = f"{format_signed(summary.mean_difference, digits)} points over {count(summary.tally.judged, 'cell')}"
+        text = f"{format_signed(summary.mean_difference, 2)} points over {count(summary.tally.judged, 'cell')}"
         yield Line("Mean difference", text)
+    if gains := gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], _titles(suite)):
+        yield Line("Gains", gains)
+    if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
+        yield Line("Ranks", ranks)
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
         command = f"snakemake --config suite={suite['name']}"

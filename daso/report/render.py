@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -20,9 +19,11 @@ from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
+from daso.report.results.numbers import cell_numbers, numbers_text
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.project import read_project, training_commits
-from daso.report.results.published import PUBLISHED_RUNS, Row, read_all_published
+from daso.report.results.published import PUBLISHED_RUNS, Row, read_published
+from daso.report.results.reference import Reference, compare
 from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
 from daso.report.tables.cell_details import cell_details
@@ -37,6 +38,7 @@ from daso.report.tables.csv_files import (
 )
 from daso.report.tables.differences import differences_table
 from daso.report.tables.latex import format_latex
+from daso.report.tables.text import plain_text
 
 TABLES = "tables"  # folder of the tables as CSV and LaTeX, beside the page
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
@@ -56,41 +58,42 @@ def build_report(
     home: str = "../..",
     upstream: Upstream = NO_UPSTREAM,
     shared: Mapping[str, int] | None = None,
+    reference: Reference | None = None,
 ) -> None:
-    """Write `index.html`, `report.md`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
+    """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
     (see `report.planned`), `home` the path from `out` to the working copy, for links. `upstream` are the runs that they
-    depend on, and `shared` the number of runs that other suites have in common with this one. The same inputs give the
-    same bytes. Raises DataError for an unusable file.
+    depend on, and `shared` the number of runs that other suites have in common with this one. `reference` are the
+    numbers that this project measured. The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
-    published_rows = read_all_published(published)
+    published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
-    method_indices = _method_indices(suite)
-    tables = [figure_groups.table_data(table, cells, method_indices, runs) for table in suite["tables"]]
+    tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     shown = [
         build_section(index, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
         for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
-    numbers = json.dumps(_metrics(judged_cells), indent=1, sort_keys=True) + "\n"
+    numbers = numbers_text(cell_numbers(cells))
     summary = summarize(judged_cells, plan or {}, upstream, shared)
-    context = _context(suite, cells, shown, method_indices) | {
+    context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
         "headline": build_headline(suite, summary, judged_cells),
         "upstream_runs": summary.upstream_runs,
         "columns_of_paper": {table["name"]: format_columns(published_rows, table) for table in suite["tables"]},
+        "reference": compare(reference, cells).summary if reference else "",
         **_origins(cells, judged_cells, published_rows, tables, home),
     }
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", format_csv(CELL_COLUMNS, cell_rows(judged_cells, published_rows)))
     _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
     _write(out / "history.csv", format_csv(HISTORY_COLUMNS, history_rows))
-    environment = _environment()
+    environment = templates()
     _write_tables(out / TABLES, shown)
-    for name in ("report.md", "index.html"):
+    for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
 
@@ -109,17 +112,8 @@ def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
             path.unlink()
 
 
-def _method_indices(suite: Tree) -> dict[str, int]:
-    """Return the index of each method in the suite, so that a method has the same colour in every figure."""
-    names = dict.fromkeys(method["name"] for table in suite["tables"] for method in table["methods"])
-    return {name: index for index, name in enumerate(names)}
-
-
-def _context(
-    suite: Tree, cells: Sequence[Cell], shown: Sequence[Section], method_indices: Mapping[str, int]
-) -> dict[str, Any]:
+def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> dict[str, Any]:
     """Return the variables of the templates."""
-    titles = {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
     return {
         "suite": suite,
         "note": str(suite.get("note") or "").strip(),
@@ -128,7 +122,6 @@ def _context(
         "coverage": verdicts.coverage(cells),
         "sections": shown,
         "by_table": {section.name: section for section in shown},
-        "titles": [titles[name] for name in method_indices],
         "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
         "agreement_points": f"{verdicts.AGREEMENT_POINTS:g}",
@@ -138,7 +131,8 @@ def _context(
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """Return the Jinja environment with the templates of the report."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
@@ -150,6 +144,7 @@ def _environment() -> Environment:
     environment.filters["md"] = escape_markdown
     environment.filters["code"] = mark_code
     environment.filters["inline"] = inline_markdown
+    environment.filters["plain"] = plain_text
     return environment
 
 
@@ -170,18 +165,6 @@ def inline_markdown(text: str, base: str) -> Markup:
     """Return Markdown text of one line for HTML: code in backticks, and links with targets relative to `base`."""
     code = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\[([^\]]+)\]\(([^)]+)\)", rf'<a href="{escape(base)}\2">\1</a>', code))
-
-
-def _metrics(judged_cells: Iterable[JudgedCell]) -> dict[str, Any]:
-    """Return {table: {setting: {method: {mean, std, n}}}} of cells with a done run; std from two runs on."""
-    metrics: dict[str, Any] = {}
-    for cell, ours, *_ in judged_cells:
-        if ours is not None:
-            numbers = {"mean": round(ours.mean, 4), "n": ours.n}
-            if ours.std is not None:
-                numbers["std"] = round(ours.std, 4)
-            metrics.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = numbers
-    return metrics
 
 
 def _origins(

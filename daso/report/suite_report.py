@@ -12,6 +12,7 @@ from daso.config.resolve import Run, expand_suite, runs, with_upstream
 from daso.data.run_files import RESULT_FILE, load_finished_run
 from daso.report.render import build_report
 from daso.report.results.published import PUBLISHED
+from daso.report.results.reference import read_reference
 from daso.report.results.summary import Upstream
 from daso.report.tables import planned
 
@@ -19,8 +20,8 @@ from daso.report.tables import planned
 def write_report(suite: str, out: Path) -> None:
     """Write a suite's report into `out`; metrics of a configuration other than that in params/ are left out as stale.
 
-    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `reports/measured/` and `journal/plans/` in the working folder.
-    Raises ParamsError for an unknown suite and DataError for an unusable file.
+    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `journal/plans/`, `reports/measured/` and `reports/reference/` in
+    the working folder. Raises ParamsError for an unknown suite and DataError for an unusable file.
     """
     params = load()
     keys, own = Keys(params), runs(params, suite)
@@ -36,6 +37,7 @@ def write_report(suite: str, out: Path) -> None:
         plan=planned.read_plan(suite),
         upstream=_upstream(params, keys, own),
         shared=_shared(params, suite, own),
+        reference=read_reference(suite),
         expected_keys={run.id: keys.train(run) for run in own},
     )
 

@@ -100,10 +100,11 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
     (row,) = cells(out)
     assert (row["mean"], row["published"], row["difference"], row["verdict"]) == ("76.0000", "", "", "not comparable")
     text = page(out).text
-    assert "76.0 ± 0.40 n = 3 published 79.2 ± 1.0, recalled, not confirmed – not comparable" in text
-    assert "Published numbers: Wang et al. 2022 (recalled, not confirmed)." in text
+    doubt = "quoted from memory, not checked against the paper"
+    assert f"76.0 ± 0.40 n = 3 published 79.2 ± 1.0, {doubt} – not comparable" in text
+    assert f"Published numbers: Wang et al. 2022 ({doubt})." in text
     assert "behind every published mean" not in text
-    assert "published 79.2 ± 1.0, recalled, not confirmed; not comparable |" in (out / "report.md").read_text()
+    assert f"published 79.2 ± 1.0, {doubt}; not comparable |" in (out / "report.md").read_text()
 
 
 def test_ablations_are_compared_without_a_deviation(project, make_suite):

@@ -88,7 +88,8 @@ class Gain(NamedTuple):
 
 def table_gains(table: Tree, judged_cells: Sequence[JudgedCell]) -> list[Gain]:
     """Return the gains of a table's methods with a paired difference to their references, by setting and method."""
-    by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
+    cells = [judged for judged in judged_cells if judged.cell.table == table["name"]]
+    by_name = {(judged.cell.setting, judged.cell.method): judged for judged in cells}
     pairs = [
         (by_name[setting["name"], method], by_name[setting["name"], reference])
         for setting in table["settings"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from daso.report.results.collect import MeanStd
+from daso.report.results.collect import MeanStd, Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import NOT_COMPARABLE, NOT_RUN
 
@@ -38,6 +38,16 @@ def best(means: Mapping[str, MeanStd]) -> set[str]:
 def rank(values: Mapping[str, float]) -> dict[str, int]:
     """Return the rank of each value, 1 for the largest; equal values share the better rank."""
     return {name: 1 + sum(other > value for other in values.values()) for name, value in values.items()}
+
+
+def table_ranks(table: Tree, judged_cells: Sequence[JudgedCell]) -> dict[str, Ranks]:
+    """Return the ranks of each setting of a table that has some."""
+    cells = [judged for judged in judged_cells if judged.cell.table == table["name"]]
+    ranked = {
+        str(setting["name"]): setting_ranks([one for one in cells if one.cell.setting == setting["name"]])
+        for setting in table["settings"]
+    }
+    return {setting: ranks for setting, ranks in ranked.items() if ranks}
 
 
 def setting_ranks(judged_cells: Sequence[JudgedCell]) -> Ranks | None:

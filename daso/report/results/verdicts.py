@@ -78,8 +78,16 @@ def band(ours: MeanStd, published: Published) -> float | None:
     """Return two standard errors of the difference of the means, in points; None if no deviation is published."""
     if published.std is None:
         return None
-    s_p, s_o = published.std, ours.std if ours.std is not None else published.std
-    return STANDARD_ERRORS * math.sqrt(s_p**2 / PUBLISHED_RUNS + s_o**2 / ours.n)
+    return standard_error_band(ours, published.std, PUBLISHED_RUNS)
+
+
+def standard_error_band(ours: MeanStd, std: float, n: int) -> float:
+    """Return two standard errors of the difference to the mean of n runs with deviation `std`, in points.
+
+    A single run of ours borrows this deviation.
+    """
+    s_o = ours.std if ours.std is not None else std
+    return STANDARD_ERRORS * math.sqrt(std**2 / n + s_o**2 / ours.n)
 
 
 def judge(

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from daso.report.results.collect import Tree
-from daso.report.results.gains import Gain, PublishedGain, table_gains
+from daso.report.results.gains import (
+    NOT_JUDGED,
+    OTHER_SIZE,
+    SAME_SIGN,
+    SAME_SIZE,
+    UNDECIDED,
+    Agreement,
+    Gain,
+    PublishedGain,
+    table_gains,
+)
 from daso.report.results.judged import JudgedCell
-from daso.report.results.verdicts import MAX_DIGITS, format_difference, format_signed
+from daso.report.results.verdicts import MAX_DIGITS, format_signed
 from daso.report.tables.table import Column, Table
 
 ABSENT = "–"
+NAMED = 3  # gains that the summary names
 DEFINITIONS = (
-    ("Gain", "mean of the differences between two runs on the same split, over the seeds that both methods have."),
-    (
-        "95 % interval",
-        "of the gain, by Student's t with n − 1 degrees of freedom, if the differences are independent and normally "
-        "distributed; none for one seed.",
-    ),
-    ("Range", "smallest to largest difference."),
+    ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),
+    ("95 % interval", "of the gain, by Student's t, n − 1 degrees of freedom, for independent and normal differences."),
 )
 PUBLISHED_DEFINITIONS = (
-    (
-        "Published",
-        "difference of the published means, ± its standard error from both standard deviations, n = 3. Numbers of two "
-        "different tables are not subtracted.",
-    ),
-    ("Difference", "our gain minus the published one, ± the band of two standard errors."),
-    ("Same size", "the difference is within the band, and the band is smaller than the published gain."),
-    ("Size undecided", "the difference is within the band, but so would be that of a gain of zero."),
+    ("Published", "difference of two means of one table ± its standard error, from both standard deviations, n = 3."),
+    ("Difference", "our gain minus the published one ± the band of two standard errors."),
+    ("Same size", "difference within the band, and the band smaller than the published gain."),
+    ("Size undecided", "difference within the band, but that of a gain of zero would be, too."),
     ("Size not judged", "published without a standard deviation, or one seed of ours."),
 )
 
@@ -63,6 +66,33 @@ def gains_table(table: Tree, judged_cells: Sequence[JudgedCell], titles: Mapping
     return Table("gains", "Gains", caption, columns, rows, groups=1, definitions=definitions)
 
 
+def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
+    """Return the gains of a suite in one line; empty without a gain that could be compared or has an interval.
+
+    Comparable gains are counted by their agreement with the published ones. Without any, the gains with an interval
+    above or below zero are named, up to NAMED of them.
+    """
+    compared = [gain.agreement for gain in gains if gain.agreement]
+    if compared:
+        sizes = Counter(agreement.size for agreement in compared)
+        same_sign = sum(agreement.sign == SAME_SIGN for agreement in compared)
+        words = {SAME_SIZE: "same", UNDECIDED: "undecided", OTHER_SIZE: "other", NOT_JUDGED: "not judged"}
+        counts = ", ".join(f"{sizes[size]} {word}" for size, word in words.items() if sizes[size])
+        return f"{same_sign} of {len(compared)} have the sign of the published gain; size: {counts}"
+    measured = [gain.ours for gain in gains if gain.ours.interval]
+    if not measured:
+        return ""
+    certain = [ours for ours in measured if ours.interval and ours.interval[0] * ours.interval[1] > 0]
+    text = f"{len(certain)} of {len(measured)} have a 95 % interval that excludes zero"
+    named = [
+        f"{titles[ours.method]} over {titles[ours.reference]} on {ours.setting}, {_signed(ours.mean)} points "
+        f"({_range(*ours.interval)})"
+        for ours in certain[:NAMED]
+        if ours.interval
+    ]
+    return ": ".join([text, "; ".join(named)]) if named else text
+
+
 def _ours(gain: Gain) -> tuple[str, str, str, str]:
     ours = gain.ours
     interval = ABSENT if ours.interval is None else _range(*ours.interval)
@@ -79,10 +109,21 @@ def _published(published: PublishedGain | None) -> str:
 
 def _agreement(gain: Gain) -> tuple[str, str]:
     agreement = gain.agreement
-    if agreement is None:
+    if agreement is None or gain.published is None:
         return ABSENT, ABSENT
-    difference, band = format_difference(agreement.difference, agreement.band)
-    return f"{difference} ± {band}" if band else difference, f"{agreement.sign}, {agreement.size}"
+    return _difference(agreement, gain.published), f"{agreement.sign}, {agreement.size}"
+
+
+def _difference(agreement: Agreement, published: PublishedGain) -> str:
+    """Return the difference and its band with one digit, or as many as it takes to print how the gains were judged."""
+    difference, band = agreement.difference, agreement.band
+    if band is None:
+        return _signed(difference)
+    compared = ((abs(difference), band), (abs(published.mean), band))
+    for digits in range(1, MAX_DIGITS + 1):
+        if all((one > other) == (round(one, digits) > round(other, digits)) for one, other in compared):
+            break
+    return f"{format_signed(difference, digits)} ± {band:.{digits}f}"
 
 
 def _range(low: float, high: float) -> str:

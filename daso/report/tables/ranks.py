@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
-from daso.report.results.ranks import Ranks, setting_ranks
+from daso.report.results.ranks import Ranks, table_ranks
 from daso.report.tables.table import Column, Table
 
 ABSENT = "–"
@@ -23,11 +23,7 @@ def ranks_table(table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
 
     Settings with fewer than three comparable cells have no ranks.
     """
-    by_setting = {
-        str(setting["name"]): setting_ranks([one for one in judged_cells if one.cell.setting == setting["name"]])
-        for setting in table["settings"]
-    }
-    ranked = {setting: ranks for setting, ranks in by_setting.items() if ranks}
+    ranked = table_ranks(table, judged_cells)
     rows = [
         [str(method["title"]), *values]
         for method in table["methods"]
@@ -38,6 +34,16 @@ def ranks_table(table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
     columns = [Column("Method", "text"), *map(Column, ranked), Column("Mean of settings")]
     caption = "Ranks of the methods by setting, over the methods with our number and a published one."
     return Table("ranks", "Ranks", caption, columns, rows, definitions=DEFINITIONS)
+
+
+def ranks_line(ranked: Sequence[Ranks]) -> str:
+    """Return the range of Kendall's tau over settings in one line; empty without one."""
+    known = sorted(ranks.tau for ranks in ranked if ranks.tau is not None)
+    if not known:
+        return ""
+    settings = "1 setting" if len(known) == 1 else f"{len(known)} settings"
+    values = dict.fromkeys(map(_signed, (known[0], known[-1])))
+    return f"Kendall's τ of our order of methods and the published one: {' to '.join(values)} in {settings}"
 
 
 def _row(method: str, settings: Sequence[Ranks]) -> list[str]:
@@ -51,4 +57,8 @@ def _row(method: str, settings: Sequence[Ranks]) -> list[str]:
 
 
 def _tau(ranks: Ranks) -> str:
-    return ABSENT if ranks.tau is None else f"{ranks.tau:.2f}".replace("-", "−")
+    return ABSENT if ranks.tau is None else _signed(ranks.tau)
+
+
+def _signed(tau: float) -> str:
+    return f"{tau:.2f}".replace("-", "−")

@@ -3,10 +3,12 @@
 import pytest
 
 from daso.report.results.collect import collect
+from daso.report.results.gains import Agreement, Gain, PairedDifference
 from daso.report.results.judged import judge_cells
 from daso.report.results.published import read_published
-from daso.report.tables.gains import gains_table
-from daso.report.tables.ranks import ranks_table
+from daso.report.results.ranks import Ranks
+from daso.report.tables.gains import gains_line, gains_table
+from daso.report.tables.ranks import ranks_line, ranks_table
 from tests.report.conftest import PUBLISHED, SHORT
 
 SETTING = "n500-m4000-l100-u100"
@@ -63,8 +65,28 @@ def test_demonstration_has_only_own_gains(tables):
         *("Setting", "Method", "Over", "Gain", "95 % interval", "Range", "Seeds where it is better"),
     ]
     assert gains.rows[1][1:] == ["FixMatch + DASO", "FixMatch", "+8.0", "–", "–", "1 of 1"]
-    assert len(gains.definitions) == 3
+    assert len(gains.definitions) == 2
     assert ranks.rows == []
+
+
+def gain(mean, std, agreement=None, n=3):
+    pair = PairedDifference("s", "fixmatch_daso", "fixmatch", mean, std, mean - std, mean + std, n, 0, n)
+    return Gain(pair, None, Agreement(*agreement, 0.0, 1.0) if agreement else None)
+
+
+def test_line_of_gains():
+    """Of 8 ± 4.303 x 1 / sqrt(3) = 8 ± 2.484 the interval excludes zero, of 2 ± 2.484 it does not."""
+    titles = {"fixmatch": "FixMatch", "fixmatch_daso": "FixMatch + DASO"}
+    assert gains_line([gain(8.0, 1.0), gain(2.0, 1.0)], titles) == (
+        "1 of 2 have a 95 % interval that excludes zero: "
+        "FixMatch + DASO over FixMatch on s, +8.0 points (+5.5 to +10.5)"
+    )
+    assert gains_line([gain(-2.0, 1.0)], titles) == "0 of 1 have a 95 % interval that excludes zero"
+    judged = [("same sign", "same size"), ("same sign", "size undecided"), ("other sign", "size undecided")]
+    assert gains_line([gain(8.0, 1.0), *(gain(8.0, 1.0, each) for each in judged)], titles) == (
+        "2 of 3 have the sign of the published gain; size: 1 same, 2 undecided"
+    )
+    assert gains_line([], titles) == ""
 
 
 def test_ranks_and_kendall(tables):
@@ -79,3 +101,8 @@ def test_ranks_and_kendall(tables):
         ["FixMatch + LA", "2 (2)", "2.0 (2.0)"],
         ["Kendall's τ", "0.91", "–"],
     ]
+    line = "Kendall's τ of our order of methods and the published one: "
+    taus = [Ranks({}, {}, tau) for tau in (0.913, -0.25, None)]
+    assert ranks_line(taus) == f"{line}−0.25 to 0.91 in 2 settings"
+    assert ranks_line(taus[:1]) == f"{line}0.91 in 1 setting"
+    assert ranks_line(taus[2:]) == ""
