@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,12 @@ class Published(NamedTuple):
     note: str = ""
     doubt: str = ""  # the part quoted from memory and not confirmed; such a number gets no verdict
     printed: str = ""  # the number as printed, only for numbers in doubt, which have other numbers of digits
+    row: Row | None = None  # row of results.csv or recalled.csv
+
+    @property
+    def table(self) -> str:
+        """Return the number of the table in the paper; empty for other sources."""
+        return self.row["table"] if self.row and self.row["source"] == PAPER_SOURCE else ""
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
@@ -86,14 +93,15 @@ def look_up(
     setting: Mapping[str, Any],
     paper: Mapping[str, Any] | None,
     metric: str = METRIC,
+    table: str = "",
 ) -> Published | None:
     """Return the published number of (dataset, setting, method): of Oh et al. 2022, else a recalled one, else None.
 
     `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, if the unlabeled classes are
     distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
     {base, addons}, with alternative names in `also`; it is None for a method that the paper does not have. Every field
-    must match. The first table in TABLE_PRECEDENCE that has the cell counts; the note lists tables that print a
-    different number.
+    must match. The number is that of `table`, the table that is reproduced; if it lacks the cell, that of the first
+    table in TABLE_PRECEDENCE that has it. The note lists tables that print a different number.
     """
     if paper is None:
         return None
@@ -103,13 +111,27 @@ def look_up(
         for row in rows
         if row["source"] == PAPER_SOURCE and row["table"] in TABLE_PRECEDENCE and row_key(row) in keys
     ]
-    matches.sort(key=lambda row: TABLE_PRECEDENCE.index(row["table"]))
+    matches.sort(key=lambda row: (row["table"] != table, TABLE_PRECEDENCE.index(row["table"])))
     if not matches:
         return _look_up_recalled(rows, [cell_key(dataset, setting, name, "top1") for name in paper_methods(paper)])
     first = matches[0]
     std = float(first["std"]) if first["std"] else None
     note = "; ".join(_notes(first, matches[1:]))
-    return Published(float(first["mean"]), std, f"{CITATION}, table {first['table']}", note)
+    return Published(float(first["mean"]), std, f"{CITATION}, table {first['table']}", note, row=first)
+
+
+def look_up_cell(
+    rows: Iterable[Row], table: Mapping[str, Any], setting: Mapping[str, Any], method: Mapping[str, Any]
+) -> Published | None:
+    """Return the published number of a cell of a suite's table; see `look_up`.
+
+    `table` is an expanded table of a suite. Its `paper` names the table of the paper that it reproduces, and under
+    `addons` further names that its methods have in that table alone.
+    """
+    place, paper = table.get("paper") or {}, method.get("paper")
+    if paper and (name := (place.get("addons") or {}).get(method["name"])):
+        paper = {**paper, "also": [name, *paper.get("also", ())]}
+    return look_up(rows, table["dataset"]["name"], setting, paper, table=str(place.get("table", "")))
 
 
 def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -> Published | None:
@@ -117,7 +139,8 @@ def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -
     if row is None:
         return None
     source = f"{RECALLED[row['source']]} ({row['doubt']})"
-    return Published(float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"], printed_number(row))
+    number = (float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"])
+    return Published(*number, printed_number(row), row)
 
 
 def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
@@ -150,6 +173,7 @@ def printed_number(row: Row) -> str:
     return f"{row['mean']} ± {row['std']}" if row["std"] else row["mean"]
 
 
+@lru_cache(maxsize=4096)
 def _exact(size: object) -> Fraction | str:
     """Return a size as a fraction, so that 100 equals 100.0 and 1/100 equals 0.01; `all` and blanks stay text."""
     text = "" if size is None else str(size).strip()
@@ -175,9 +199,9 @@ def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
             yield f"tables {', '.join(tables[:-1])} and {tables[-1]} print {number} for this cell"
 
 
-def _agrees(row: Row, first: Row) -> bool:
-    """Return True if both rows print the same number; a row without a deviation is rounded to the first's digits."""
-    if row["std"]:
-        return (row["mean"], row["std"]) == (first["mean"], first["std"])
-    digits = len(first["mean"].partition(".")[2])
-    return abs(Fraction(row["mean"]) - Fraction(first["mean"])) <= Fraction(1, 2 * 10**digits)
+def _agrees(row: Row, other: Row) -> bool:
+    """Return True if two rows print the same number; without a deviation, the means are equal if rounded alike."""
+    if row["std"] and other["std"]:
+        return (row["mean"], row["std"]) == (other["mean"], other["std"])
+    digits = min(len(each["mean"].partition(".")[2]) for each in (row, other))
+    return abs(Fraction(row["mean"]) - Fraction(other["mean"])) <= Fraction(1, 2 * 10**digits)

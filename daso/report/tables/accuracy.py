@@ -11,10 +11,8 @@ from daso.report.results.archived import DeviceCommit
 from daso.report.results.collect import Tree, format_mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
-from daso.report.results.verdicts import INSIDE, NEAR, OUTSIDE
+from daso.report.results.verdicts import MARKS, format_difference
 from daso.report.tables.table import Column, Table
-
-MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # "–" for all other verdicts
 
 
 @dataclass(frozen=True)
@@ -85,19 +83,13 @@ def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def format_signed(points: float) -> str:
-    """Return `+0.4`, `−1.2` (with a minus sign, not a hyphen) or `0.0`."""
-    text = f"{points:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
-
-
 def _format_cell(judged: JudgedCell) -> FormattedCell:
     cell, ours, published, verdict, archived = judged
     done, seeds = len(cell.done), len(cell.seeds)
     count = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
     remarks = [f"{len(cell.running)} running"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} stale, not counted"] if cell.stale else []
-    width = "" if verdict.band is None else f" (band ±{verdict.band:.1f})"
+    difference, width = ("", "") if verdict.difference is None else format_difference(verdict.difference, verdict.band)
     return FormattedCell(
         anchor=f"{cell.table}/{cell.setting}/{cell.method}",
         status=cell.status,
@@ -107,7 +99,7 @@ def _format_cell(judged: JudgedCell) -> FormattedCell:
         published="" if published is None else _format_published(published),
         mark=MARKS.get(verdict.text, "–"),
         verdict=verdict.text,
-        difference="" if verdict.difference is None else format_signed(verdict.difference) + width,
+        difference=f"{difference} (band ±{width})" if width else difference,
         reason="; ".join(verdict.reasons),
         archived=[(group, _format_cell(archived_cell)) for group, archived_cell in archived],
     )

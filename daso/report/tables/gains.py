@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from daso.report.results.collect import Cell, Tree
-from daso.report.results.verdicts import paired_difference, references
-from daso.report.tables.accuracy import format_signed
+from daso.report.results.verdicts import format_signed, paired_difference, references
 from daso.report.tables.table import Column, Table
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.resolve import setting_config
+from daso.config.resolve import expand_suite, setting_config
 from daso.errors import DataError
 from daso.planning.cell import match
 from daso.report.results.published import (
@@ -12,6 +12,7 @@ from daso.report.results.published import (
     TABLE_PRECEDENCE,
     cell_key,
     look_up,
+    look_up_cell,
     read_all_published,
     read_published,
     row_key,
@@ -148,6 +149,38 @@ def test_main_tables_take_precedence_over_ablations(rows, params):
     stl = setting_config(params, "stl10-lt", "n150-l10")
     note = "tables 5, 6, 7, 15, 16 and 17 print 70.21 for this cell"
     assert look_up(rows, "stl10-lt", stl, params.methods["fixmatch_daso"]["paper"]).note == note
+
+
+@pytest.mark.parametrize(
+    ("table", "method", "mean", "std", "source", "note"),
+    [  # read in tables 1, 5 and 8; table 5 lacks the row of T_dist
+        (5, "fixmatch", 68.25, None, "5", "tables 1 and 11 print 67.8±1.13 for this cell"),
+        (1, "fixmatch", 67.8, 1.13, "1", "tables 5, 15, 16 and 17 print 68.25 for this cell"),
+        (5, "fixmatch_daso", 75.97, None, "5", ""),
+        (5, "fixmatch_daso_tdist_0_5", 74.47, None, "8", ""),
+        (11, "fixmatch_abc", 78.9, 0.82, "1", ""),
+    ],
+)
+def test_number_of_the_reproduced_table_comes_first(rows, params, table, method, mean, std, source, note):
+    """A cell that this table lacks has the number of another one."""
+    published = look_up(rows, "cifar10-lt", C10, params.methods[method]["paper"], table=str(table))
+    assert (published.mean, published.std, published.table, published.note) == (mean, std, source, note)
+
+
+def test_every_cell_of_a_suite_of_a_table_has_its_number(rows, params):
+    """Table 8 names the full method by its T_dist, which differs between datasets."""
+    named = 0
+    for suite in params.suites:
+        for table in expand_suite(params, suite)["tables"]:
+            for setting in table["settings"] if "paper" in table else ():
+                numbers = [look_up_cell(rows, table, setting, method) for method in table["methods"]]
+                if suite != "cifar10-lt-motivation":  # table 1 has no row for USADTM
+                    assert {number.table for number in numbers} == {str(table["paper"]["table"])}, (
+                        suite,
+                        table["name"],
+                    )
+                named += len(numbers)
+    assert named == 96 + 24 + 3 + 40 + 24 + 96 + 24 + 24 + 28 + 2 * (4 + 4 + 4 + 4 + 6 + 6 + 6)
 
 
 def test_note_of_an_ablation_describes_it(rows):
