@@ -22,6 +22,7 @@ from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.published import PUBLISHED_RUNS, read_all_published
 from daso.report.sections import Section, build_section
+from daso.report.tables import alignment
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
 CELL_COLUMNS = (
@@ -104,7 +105,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["md"] = escape_markdown
-    environment.filters["code"] = mark_code
+    environment.filters |= {"code": mark_code, "ghost": alignment.ghost, "longest_tails": alignment.longest_tails}
     return environment
 
 
