@@ -10,6 +10,7 @@ from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
 from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
+from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.verdicts import NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
 from daso.report.tables.gains import gains_table
@@ -17,6 +18,7 @@ from daso.report.tables.measures import measures_table
 from daso.report.tables.planned import plan_table
 from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
+from daso.report.tables.ranks import ranks_table
 from daso.report.tables.speed import speed_table
 from daso.report.tables.table import Table
 
@@ -52,10 +54,11 @@ def build_section(
     cells = [judged.cell for judged in judged_cells]
     with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
-    analyses = suite.get("analyses", ())
+    analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
         accuracy_table(suite, table, judged_cells),
-        gains_table(table, cells, titles),
+        gains_table(table, judged_cells, titles),
+        ranks_table(table, judged_cells),
         measures_table(cells, titles),
         speed_table(cells, titles),
         plan_table(cells, plan, titles),

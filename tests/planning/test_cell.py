@@ -156,7 +156,7 @@ def test_status_of_runs(params, caplog):
     assert line.startswith(f"{damaged}: not a readable result of a run ")
     assert line.endswith(f"; delete it and run `snakemake {damaged}` again")
     assert format_list(params, "runs", "smoke") == format_list(params, "smoke")
-    assert format_list(params, "runs").startswith("digits/n20-m80-l20-u10r/digits/")
+    assert format_list(params, "runs").startswith("digits/n20-m80-l20-u10r/quickstart/")
     assert format_list(params, "methods").startswith("fixmatch ")
 
 

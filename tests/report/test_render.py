@@ -10,9 +10,9 @@ import pytest
 
 from daso.data.files import checksummed
 from daso.report.results.collect import format_mean_std
-from daso.report.sections import format_setting
+from daso.report.tables.accuracy import format_setting
 
-FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"}
+FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "runs.csv", "history.csv"}
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short schedule, small encoder"}
 
@@ -100,10 +100,11 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
     (row,) = cells(out)
     assert (row["mean"], row["published"], row["difference"], row["verdict"]) == ("76.0000", "", "", "not comparable")
     text = page(out).text
-    assert "76.0 ± 0.40 n = 3 published 79.2 ± 1.0, recalled, not confirmed – not comparable" in text
-    assert "Published numbers: Wang et al. 2022 (recalled, not confirmed)." in text
+    doubt = "quoted from memory, not checked against the paper"
+    assert f"76.0 ± 0.40 n = 3 published 79.2 ± 1.0, {doubt} – not comparable" in text
+    assert f"Published numbers: Wang et al. 2022 ({doubt})." in text
     assert "behind every published mean" not in text
-    assert "published 79.2 ± 1.0, recalled, not confirmed; not comparable |" in (out / "report.md").read_text()
+    assert f"published 79.2 ± 1.0, {doubt}; not comparable |" in (out / "report.md").read_text()
 
 
 def test_ablations_are_compared_without_a_deviation(project, make_suite):
@@ -136,9 +137,9 @@ def test_stale_and_running_seeds_are_printed(project, make_suite, run_ids):
     out = project.build(suite, expected_keys={runs[0]: "newer"})
     assert [row["state"] for row in cells(out)][:4] == ["partial", "partial", "running", "missing"]
     text = page(out).text
-    assert "3 of 18 runs finished, 2 under way, 1 out of date and left out" in text
-    assert "n = 2 of 3 1 out of date, left out" in text
-    assert "n = 1 of 3 1 under way" in text
+    assert "3 of 18 runs finished, 2 running, 1 stale and not counted" in text
+    assert "n = 2 of 3 1 stale, not counted" in text
+    assert "n = 1 of 3 1 running" in text
     assert "1 run against 3 published" in text
 
 
@@ -148,33 +149,31 @@ def test_single_run_has_no_deviation(project, make_suite):
     out = project.build(suite)
     assert cells(out)[0]["std"] == ""
     assert "std" not in json.loads((out / "metrics.json").read_text())["main"]["n500-m4000-l100-u100"]["fixmatch"]
-    table = (out / "index.html").read_text().split('<table class="main">')[1].split("</table>")[0]
+    table = (out / "index.html").read_text().split('<table class="accuracy">')[1].split("</table>")[0]
     assert [line for line in table.splitlines() if 'class="ours"' in line and "±" in line] == []
     assert "One seed a method, so no band." in page(out).text
 
 
-def test_protocol_that_is_not_comparable_is_labeled_in_every_caption(project, make_suite):
+def test_protocol_that_is_not_comparable_is_named_once_and_tagged_in_every_caption(project, make_suite):
     suite = make_suite(protocol=SHORT)
     project.fill(suite)
     out = project.build(suite)
     text = (out / "index.html").read_text()
-    captions = re.findall(r'<p class="caption">.*?</p>|<figcaption>.*?</figcaption>', text, re.DOTALL)
-    assert len(captions) == 4 + 5  # accuracy, measures, pairs, speed; five figures
-    assert all("short schedule, small encoder" in caption for caption in captions)
+    captions = re.findall(r"<caption id=.*?</caption>|<figcaption>.*?</figcaption>", text, re.DOTALL)
+    assert len(captions) == 5 + 5  # accuracy, gains, measures, speed, runs; five figures
+    assert all('<span class="tag">not comparable</span>' in caption for caption in captions)
+    assert text.lower().count("short schedule, small encoder") == 1
     assert {row["verdict"] for row in cells(out)} == {"not comparable"}
     assert {row["difference"] for row in cells(out)} == {""}
     assert "inside the spread" not in text.split('id="reading"')[0]
     markdown = (out / "report.md").read_text()
-    assert all("short schedule" in line for line in markdown.splitlines() if line.startswith("### Table"))
+    assert all("(not comparable)" in line for line in markdown.splitlines() if line.startswith("### Table"))
 
 
-def test_paired_differences_only_if_no_cell_is_comparable(project, make_suite):
-    suite = make_suite()
-    project.fill(suite)
-    assert "Paired differences" not in page(project.build(suite)).text
-    other = make_suite(dataset="digits")
-    project.fill(other, level=lambda setting, method, seed: 0.8 if method == "fixmatch_daso" else 0.7 + 0.01 * seed)
-    text = page(project.build(other)).text
+def test_gains_are_paired_by_seed(project, make_suite):
+    suite = make_suite(dataset="digits")
+    project.fill(suite, level=lambda setting, method, seed: 0.8 if method == "fixmatch_daso" else 0.7 + 0.01 * seed)
+    text = page(project.build(suite)).text
     assert "FixMatch + DASO FixMatch +9.0 +8.0 to +10.0 3 of 3" in text
     assert "no published number (6 of 6 cells)" in text
 
@@ -199,7 +198,7 @@ def test_speeds_of_two_devices_are_separate_rows(project, make_suite, run_ids):
     assert "mode eager (1 run) graph (2 runs)" in text
     markdown = (out / "report.md").read_text()
     assert "| cuda: made up | FixMatch | 2 | 200 | 900 | 10.0 | 20.0 | 40.0 | 15.0 | 10.0 | 5.0 | 512 |" in markdown
-    table = markdown.split("Speed")[1].split("Where table")[0]
+    table = markdown.split("Table A.5")[1].split("Provenance")[0]
     assert {line.count("|") for line in table.splitlines() if line.startswith("|")} == {15}
 
 
@@ -278,7 +277,7 @@ def test_missing_histories_are_printed(project, make_suite, run_ids):
     project.fill(suite)
     for *_, run in list(run_ids(suite))[:3]:
         (project.runs / run / "history.csv").unlink()
-    assert "1 cell has finished runs whose history is not here" in page(project.build(suite)).text
+    assert "1 cell has finished runs without a history" in page(project.build(suite)).text
 
 
 def test_history_csv_has_a_row_for_each_step(project, make_suite):

@@ -1,15 +1,17 @@
-"""Figure of the summary: our means minus the published ones with their bands, a panel for each setting."""
+"""Figure of the summary: our means minus the published ones with their bands, a panel for each setting.
+
+Each panel is SVG text with CSS variables as colours. Its rows are methods, linked to their cells in the page. Their
+names stand left of the drawing, so that a page shows them only at the first panel of a row.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from html import escape
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from daso.report.figures import svg
 from daso.report.figures.classes import display_width
 from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
@@ -26,19 +28,22 @@ from daso.report.results.verdicts import (
     format_difference,
 )
 
-WIDTH, ROW, TOP, BOTTOM, SIDE = 2.0, 0.17, 0.05, 0.25, 0.06  # in inches: panel, row of a method, margins
-LIMITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 100.0)  # of the x-axis, in points
+WIDTH, ROW, SIDE, BOTTOM = 144.0, 12.2, 6.0, 17.0  # in points: panel, row of a method, margins
+MIDDLE, HALF = WIDTH / 2, WIDTH / 2 - SIDE  # place of zero, length of half the x-axis
+LIMITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 100.0)  # of the x-axis, in points of accuracy
 SHOWN = 0.95  # share of the differences and bands that the axis has to show; the others are drawn at its end
-NAME_SIZE, VALUE_SIZE = 8.5, 7.0  # font sizes, in points
-STYLES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> marker, colour, filled
-    AGREES: ("o", svg.INSIDE, True),
-    NOT_CONTRADICTED: ("o", svg.INSIDE, False),
-    ONE_RUN: ("o", svg.INSIDE, True),
-    NEAR: ("D", svg.NEAR, True),
-    NO_PUBLISHED_SPREAD: ("s", svg.NEAR, False),
-    ABOVE: ("^", svg.OUTSIDE, True),
-    BELOW: ("v", svg.OUTSIDE, True),
+NAME_FONT, VALUE_FONT, LETTER = 8.5, 7.0, 0.52  # font sizes; mean width of a letter, in font sizes
+DISC = "m-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z"
+SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the place of a mark, colour, filled
+    AGREES: (DISC, "inside", True),
+    NOT_CONTRADICTED: (DISC, "inside", False),
+    ONE_RUN: (DISC, "inside", False),
+    NEAR: ("m0-3.2l3.2 3.2-3.2 3.2-3.2-3.2z", "near", True),
+    NO_PUBLISHED_SPREAD: ("m-2.3-2.3h4.6v4.6h-4.6z", "near", False),
+    ABOVE: ("m0-3l3 5.4h-6z", "outside", True),
+    BELOW: ("m0 3l3-5.4h-6z", "outside", True),
 }
+LEFT_HALF = "m0-2.5a2.5 2.5 0 0 0 0 5z"  # filled half of the mark of a single run
 
 
 class Panel(NamedTuple):
@@ -57,9 +62,10 @@ class Block(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Difference to draw in the row of a method."""
+    """Row of a method: its title, the id of its cell in the page, and the difference to draw."""
 
     title: str
+    anchor: str
     judged: JudgedCell | None  # None without a difference
     elsewhere: bool = False  # True if it was measured on another machine
 
@@ -82,13 +88,10 @@ def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[B
     blocks = []
     for table in suite["tables"]:
         settings = [s["name"] for s in table["settings"] if any(m.judged for m in rows[table["name"], s["name"]])]
-        panels = [
-            Panel(setting, _draw(rows[table["name"], setting], limit, f"plot-summary-{table['name']}-{i}", setting))
-            for i, setting in enumerate(settings)
-        ]
+        panels = [Panel(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])
-            blocks.append(Block(table["name"], round((0.52 * NAME_SIZE * longest + 8) / (72 * WIDTH), 2), panels))
+            blocks.append(Block(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
     return blocks
 
 
@@ -99,65 +102,77 @@ def axis_limit(cells: Sequence[JudgedCell]) -> float:
     return next((limit for limit in LIMITS if limit >= needed), LIMITS[-1])
 
 
-def _mark(title: str, judged: JudgedCell) -> Mark:
+def drawn(judged: JudgedCell) -> JudgedCell | None:
+    """Return the cell whose difference stands in the figure, archived runs where there is none here; None without."""
     archived = [one for _, one in judged.archived] if judged.ours is None else []
-    shown = [one for one in (judged, *archived) if one.verdict.difference is not None]
-    return Mark(title, shown[0], shown[0] is not judged) if shown else Mark(title, None)
+    return next((one for one in (judged, *archived) if one.verdict.difference is not None), None)
 
 
-def _draw(marks: Sequence[Mark], limit: float, svg_id: str, setting: str) -> str:
-    height = len(marks) * ROW + TOP + BOTTOM
-    with svg.style({"axes.grid": False, "axes.spines.left": False}):
-        figure = Figure(figsize=(WIDTH, height))
-        figure.patch.set_visible(False)
-        area = (SIDE / WIDTH, BOTTOM / height, 1 - 2 * SIDE / WIDTH, len(marks) * ROW / height)
-        axes = figure.add_axes(area)
-        axes.patch.set_visible(False)
-        axes.set_xlim(-1.06 * limit, 1.06 * limit)
-        axes.set_ylim(len(marks) + 0.5, 0.5)
-        axes.set_xticks([-limit, 0.0, limit], [f"−{limit:g}", "0", f"+{limit:g}"])
-        axes.set_yticks(range(1, len(marks) + 1), [mark.title for mark in marks], fontsize=NAME_SIZE)
-        axes.tick_params(axis="y", length=0, pad=4, labelcolor=svg.INK)
-        for row in range(1, len(marks) + 1):
-            axes.axhline(row, color=svg.RULE, linewidth=0.5, zorder=0)
-        axes.axvline(0.0, color=svg.INK, linewidth=0.8, zorder=2)
-        for near in (-NEAR_POINTS, NEAR_POINTS):
-            axes.axvline(near, color=svg.SOFT, linewidth=0.5, linestyle=(0, (1, 2)), zorder=0)
-        for row, mark in enumerate(marks, start=1):
-            if mark.judged:
-                _draw_mark(axes, row, mark.judged, limit, elsewhere=mark.elsewhere)
-        title = f"Our mean minus the published mean with its band, in points, for each method; {setting}"
-        return svg.to_svg(figure, svg_id, title, [_tooltip(mark) for mark in marks], by_row=True)
+def _mark(title: str, judged: JudgedCell) -> Mark:
+    shown, cell = drawn(judged), judged.cell
+    return Mark(title, f"{cell.table}/{cell.setting}/{cell.method}", shown, shown is not judged)
 
 
-def _draw_mark(axes: Axes, row: int, judged: JudgedCell, limit: float, *, elsewhere: bool) -> None:
-    """Draw a band around zero and the difference; one beyond the axis stands at its end, with its value."""
-    verdict = judged.verdict
-    difference, width = verdict.difference or 0.0, min(verdict.band or 0.0, 1.06 * limit)
-    axes.barh(row, 2 * width, left=-width, height=0.5, color=svg.SOFT, alpha=0.28, linewidth=0, zorder=1)
-    marker, colour, filled = STYLES[verdict.text]
-    colour = svg.SOFT if elsewhere else colour
-    style: dict[str, Any] = {"color": colour, "markeredgecolor": colour, "markerfacecoloralt": "none"}
-    style["fillstyle"] = "left" if verdict.text == ONE_RUN else "full" if filled else "none"
-    place = float(np.clip(difference, -limit, limit))
-    axes.plot([place], [row], marker, clip_on=False, markersize=4.6, markeredgewidth=1.1, zorder=3, **style)
-    if verdict.text in OUTSIDE or place != difference:
-        _print_value(
-            axes, place, row, format_difference(difference, verdict.band)[0], limit, clipped=place != difference
-        )
+def draw_panel(marks: Sequence[Mark], limit: float, setting: str) -> str:
+    """Return the panel of a setting as an <svg> element; its x-axis ends at `limit` points on both sides."""
+    bottom = len(marks) * ROW
+    near = HALF * NEAR_POINTS / limit
+    title = f"Our mean minus the published mean with its band, in points, for each method; {setting}"
+    box = f'viewBox="0 0 {WIDTH:g} {bottom + BOTTOM:.1f}"'
+    parts = [f'<svg class="plot" role="group" aria-label="{escape(title)}" {box} font-size="{NAME_FONT:g}">']
+    parts += [_draw_row(mark, ROW * (row + 0.5), limit) for row, mark in enumerate(marks)]
+    frame = 'fill="none" stroke-width=".5" pointer-events="none"'
+    dotted = f"M{MIDDLE - near:.1f} 0V{bottom:.1f}M{MIDDLE + near:.1f} 0V{bottom:.1f}"
+    parts.append(f'<path d="{dotted}" stroke="var(--soft)" stroke-dasharray="1 2" {frame}/>')
+    ends = "".join(f"M{x:g} {bottom:.1f}v2.5" for x in (SIDE, MIDDLE, WIDTH - SIDE))
+    parts.append(f'<path d="M0 {bottom:.1f}H{WIDTH:g}{ends}" stroke="var(--soft)" {frame}/>')
+    for x, text in ((SIDE, f"−{limit:g}"), (MIDDLE, "0"), (WIDTH - SIDE, f"+{limit:g}")):
+        parts.append(f'<text x="{x:g}" y="{bottom + 12:.1f}" fill="var(--soft)" text-anchor="middle">{text}</text>')
+    return "".join([*parts, "</svg>"])
 
 
-def _print_value(axes: Axes, place: float, row: int, text: str, limit: float, *, clipped: bool) -> None:
-    """Print a value beside its mark, on the side of the middle of the panel if there is no room on the other."""
-    right = (place > 0) == (abs(place) < 0.68 * limit)
-    if clipped:
-        text = f"{text} →" if place > 0 else f"← {text}"
-    offset, align = (4.5, "left") if right else (-4.5, "right")
-    where: dict[str, Any] = {"textcoords": "offset points", "ha": align, "va": "center_baseline", "zorder": 4}
-    axes.annotate(text, (place, row), (offset, 0), fontsize=VALUE_SIZE, color=svg.INK, **where)
+def _draw_row(mark: Mark, y: float, limit: float) -> str:
+    """Draw the name of a method, its band around zero and its difference."""
+    name = f'<text x="-3" y="{y + 3:.1f}" fill="var(--ink)" text-anchor="end">{escape(mark.title)}</text>'
+    rule = f'<path d="M0 {y:.1f}H{WIDTH:g}" stroke="var(--rule)" stroke-width=".5"/>'
+    zero = f'<path d="M{MIDDLE:g} {y - ROW / 2:.1f}v{ROW:g}" stroke="var(--ink)" stroke-width=".8"/>'
+    if mark.judged is None:
+        return name + rule + zero
+    verdict = mark.judged.verdict
+    width = HALF * min((verdict.band or 0.0) / limit, 1 + SIDE / HALF)
+    bar = f'<rect x="{MIDDLE - width:.1f}" y="{y - 3:.1f}" width="{2 * width:.1f}" height="6" fill="var(--soft)"'
+    area = f'<rect y="{y - ROW / 2:.1f}" width="{WIDTH:g}" height="{ROW:g}" fill="none" pointer-events="all"/>'
+    drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, y, limit)}'
+    link = f'<a href="#{escape(mark.anchor)}" tabindex="-1"><title>{escape(_tooltip(mark))}</title>{drawing}</a>'
+    return name + link
+
+
+def _draw_mark(mark: Mark, y: float, limit: float) -> str:
+    """Draw a difference; one beyond the axis stands at its end. Those outside the band have their value beside them."""
+    if mark.judged is None:
+        return ""
+    verdict = mark.judged.verdict
+    difference, band = verdict.difference or 0.0, verdict.band
+    clipped = abs(difference) > limit
+    x = MIDDLE + HALF * float(np.clip(difference / limit, -1, 1))
+    shape, colour, filled = SHAPES[verdict.text]
+    tone = f"var(--{'soft' if mark.elsewhere else colour})"
+    start = f"M{x:.1f} {y:.1f}"
+    drawing = f'<path d="{start}{shape}" fill="{tone if filled else "none"}" stroke="{tone}"/>'
+    if verdict.text == ONE_RUN:
+        drawing += f'<path d="{start}{LEFT_HALF}" fill="{tone}"/>'
+    if verdict.text not in OUTSIDE and not clipped:
+        return drawing
+    text = format_difference(difference, band)[0]
+    text = (f"{text} →" if difference > 0 else f"← {text}") if clipped else text
+    # The value stands on the side of the end of the axis where there is room, else on the side of zero.
+    right = (difference > 0) == (abs(difference) < 0.68 * limit)
+    place = f'x="{x + (5 if right else -5):.1f}" y="{y + 2.5:.1f}" text-anchor="{"start" if right else "end"}"'
+    return f'{drawing}<text {place} font-size="{VALUE_FONT:g}" fill="var(--ink)">{text}</text>'
 
 
 def _tooltip(mark: Mark) -> str:
+    """Return the difference of a row in words."""
     if mark.judged is None or mark.judged.verdict.difference is None:
         return f"{mark.title}: no difference"
     difference, width = format_difference(mark.judged.verdict.difference, mark.judged.verdict.band)

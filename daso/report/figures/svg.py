@@ -16,9 +16,7 @@ from matplotlib.figure import Figure
 # Placeholder colours, replaced by CSS variables, so that one SVG suits the light and the dark page.
 INK, SOFT, RULE = "#000001", "#000002", "#000003"
 SERIES = tuple(f"#0001{index:02x}" for index in range(8))
-INSIDE, NEAR, OUTSIDE = "#000010", "#000011", "#000012"  # colours of verdicts
-_VARIABLES = {INSIDE: "--inside", NEAR: "--near", OUTSIDE: "--outside"}
-_VARIABLES |= {INK: "--ink", SOFT: "--soft", RULE: "--rule"} | {tone: f"--c{i}" for i, tone in enumerate(SERIES)}
+_VARIABLES = {INK: "--ink", SOFT: "--soft", RULE: "--rule"} | {tone: f"--c{i}" for i, tone in enumerate(SERIES)}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the font of the page
     "font.family": "sans-serif",

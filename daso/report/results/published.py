@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -13,8 +11,8 @@ from typing import Any, NamedTuple
 
 from daso.config.paper_names import paper_methods
 from daso.data.class_sizes import labeled_share, setting_kind
-from daso.data.files import read_file
 from daso.errors import DataError
+from daso.report.results.sources import read_rows, read_sources, source_of
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
@@ -22,13 +20,15 @@ TABLE_PRECEDENCE = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # t
 PUBLISHED_RUNS = 3  # seeds per published mean with a standard deviation (Oh et al. 2022, section 4.1)
 PAPER_SOURCE = "daso_paper"  # `source` of the rows of Oh et al. 2022
 CITATION = "Oh et al. 2022"
-RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # `source` in recalled.csv
+RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # numbers quoted from memory
 METRIC = "med20_top1"  # median over the last 20 evaluations
-COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
+COLUMNS = (
+    *("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "shape", "base", "addons"),
+    *("metric", "mean", "std", "doubt", "note"),
+)
+SHAPES = ("long-tailed", "uniform", "reversed", "middle", "head-tail", "gaussian", "inverse-gaussian", "natural")
 ABLATION_NOTE = "ablation: one number, no std"  # note of every row without a standard deviation
 NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
-MAX_BYTES = 2**24
-FIX = "restore it with git"
 Row = Mapping[str, str]
 
 
@@ -41,7 +41,7 @@ class Published(NamedTuple):
     note: str = ""
     doubt: str = ""  # the part quoted from memory and not confirmed; such a number gets no verdict
     printed: str = ""  # the number as printed, only for numbers in doubt, which have other numbers of digits
-    row: Row | None = None  # row of results.csv or recalled.csv
+    row: Row | None = None  # row of results.csv
 
     @property
     def table(self) -> str:
@@ -50,40 +50,27 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a file such as `reports/paper/results.csv`.
+    """Return the rows of a file such as `reports/paper/results.csv`; `sources.csv` beside it must have their sources.
 
-    Raises DataError for an unreadable file, a missing column, a wrong number of cells in a row or an invalid number.
+    Raises DataError for an unreadable file, a missing column, a wrong number of cells in a row, an invalid value or an
+    unknown source.
     """
-    try:
-        text = read_file(path, MAX_BYTES).decode()
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        rows = list(reader)
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the published numbers ({error.strerror}); {FIX}") from error
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"{path}: cannot read the published numbers ({error}); {FIX}") from error
-    columns = reader.fieldnames or ()
-    if missing := [name for name in (*COLUMNS, "mean", "std", "note") if name not in columns]:
-        raise DataError(f"{path}: missing column {', '.join(missing)}; {FIX}")
+    rows = read_rows(path, COLUMNS, _row_error)
+    sources = read_sources(path.with_name("sources.csv"))
     for number, row in enumerate(rows, start=1):
-        if wrong := _row_error(row, columns):
-            raise DataError(f"{path}: row {number}: {wrong}; {FIX}")
+        if source_of(sources, row) is None:
+            unknown = f"unknown source '{row['source']}', table '{row['table']}'"
+            raise DataError(f"{path}: row {number}: {unknown}; add it to sources.csv")
     return rows
 
 
-def read_all_published(path: Path) -> list[dict[str, str]]:
-    """Return the rows of `path` and, if it exists, of `recalled.csv` beside it: numbers quoted from memory."""
-    recalled = path.with_name("recalled.csv")
-    return [*read_published(path), *(read_published(recalled) if recalled.exists() else ())]
-
-
-def _row_error(row: Mapping[str | None, Any], columns: Sequence[str]) -> str | None:
-    if None in row or None in row.values() or len(row) != len(columns):
-        return f"expected {len(columns)} cells"
+def _row_error(row: Row) -> str | None:
     sizes = (row[name] for name in ("gamma_l", "gamma_u", "n1", "m1") if row[name] not in ("", "all"))
     for text in (*sizes, row["mean"], row["std"] or "0"):
         if not NUMBER.fullmatch(text):
             return f"expected a number, got '{text}'"
+    if row["shape"] not in SHAPES:
+        return f"shape: expected one of {', '.join(SHAPES)}, got '{row['shape']}'"
     return None
 
 
@@ -138,7 +125,7 @@ def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -
     row = next((row for row in rows if row["source"] in RECALLED and row_key(row) in keys), None)
     if row is None:
         return None
-    source = f"{RECALLED[row['source']]} ({row['doubt']})"
+    source = RECALLED[row["source"]] + (f" ({row['doubt']})" if row["doubt"] else "")
     number = (float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"])
     return Published(*number, printed_number(row), row)
 

@@ -160,19 +160,13 @@ def remainder(cells: Sequence[Cell], plan: Mapping[str, Tree], upstream: Upstrea
 
 
 def tally_line(tally: Tally) -> str:
-    """Return a tally as one line, such as `64 of 96 cells inside the band, 12 within 1 point, 20 outside`.
-
-    It ends with the number outside the band that chance alone would give.
-    """
+    """Return a tally as one line, such as `64 of 96 cells inside the band, 12 within 1 point, 20 outside`."""
     if not tally.judged:
         return "no cell has a verdict"
-    line = (
-        f"{tally.count(*INSIDE)} of {tally.judged} {_cells(tally.judged)} inside the band, {tally.count(NEAR)} {NEAR}"
-    )
-    line += f", {tally.count(*OUTSIDE)} outside"
-    if unjudged := tally.judged - tally.count(*INSIDE, NEAR, *OUTSIDE):
-        line += f", {unjudged} without published spread"
-    return f"{line} ({chance_line(tally)})" if tally.banded else line
+    inside, near, outside = tally.count(*INSIDE), tally.count(NEAR), tally.count(*OUTSIDE)
+    line = f"{inside} of {count(tally.judged, 'cell')} inside the band, {near} {NEAR}, {outside} outside"
+    unjudged = tally.judged - inside - near - outside
+    return f"{line}, {unjudged} without published spread" if unjudged else line
 
 
 def chance_line(tally: Tally) -> str:
@@ -182,5 +176,6 @@ def chance_line(tally: Tally) -> str:
     return f"{tally.outside_band} of {tally.banded} outside the band; chance alone: {expected}"
 
 
-def _cells(number: int) -> str:
-    return "cell" if number == 1 else "cells"
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, as `1 cell` or `3 cells`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""Verdicts on cells against the published numbers, coverage of a suite, and paired differences between methods.
+"""Verdicts on cells against the published numbers, and coverage of a suite.
 
 A cell gets a verdict only if the protocol is the paper's, the images are the official ones and a number is published.
 Official images that were read from files have a different order than in the archive, so a seed draws different splits.
@@ -33,11 +33,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scipy.special import stdtr  # type: ignore[import-untyped]
 
-from daso.report.results.collect import Cell, MeanStd, Tree, mean_std
+from daso.report.results.collect import Cell, MeanStd, Tree
 from daso.report.results.published import PUBLISHED_RUNS, Published
 
 STANDARD_ERRORS = 2.0
@@ -74,26 +74,20 @@ class Coverage(NamedTuple):
     stale: int
 
 
-class PairedDifference(NamedTuple):
-    """Differences in points between two methods, over seeds with the same split."""
-
-    setting: str
-    method: str
-    reference: str
-    mean: float
-    low: float
-    high: float
-    wins: int
-    ties: int
-    n: int
-
-
 def band(ours: MeanStd, published: Published) -> float | None:
     """Return two standard errors of the difference of the means, in points; None if no deviation is published."""
     if published.std is None:
         return None
-    s_p, s_o = published.std, ours.std if ours.std is not None else published.std
-    return STANDARD_ERRORS * math.sqrt(s_p**2 / PUBLISHED_RUNS + s_o**2 / ours.n)
+    return standard_error_band(ours, published.std, PUBLISHED_RUNS)
+
+
+def standard_error_band(ours: MeanStd, std: float, n: int) -> float:
+    """Return two standard errors of the difference to the mean of n runs with deviation `std`, in points.
+
+    A single run of ours borrows this deviation.
+    """
+    s_o = ours.std if ours.std is not None else std
+    return STANDARD_ERRORS * math.sqrt(std**2 / n + s_o**2 / ours.n)
 
 
 def judge(
@@ -219,32 +213,3 @@ def coverage(cells: Iterable[Cell]) -> Coverage:
     done = [cell for cell in unique if cell.status == "done"]
     counts = [sum(len(getattr(cell, name)) for cell in unique) for name in ("done", "seeds", "running", "stale")]
     return Coverage(len(done), len(unique), *counts)
-
-
-def references(methods: Sequence[Tree]) -> dict[str, str]:
-    """Return the reference of each method: its learner without add-ons if the table has it, else the first method."""
-    bare = {m["paper"]["base"]: m["name"] for m in methods if m.get("paper") and not m["paper"].get("addons")}
-    reference_of: dict[str, str] = {}
-    for method in methods:
-        reference = str(bare.get((method.get("paper") or {}).get("base"), method["name"]))
-        reference_of[method["name"]] = reference if reference != method["name"] else str(methods[0]["name"])
-    return {name: reference for name, reference in reference_of.items() if name != reference}
-
-
-def paired_difference(cell: Cell, reference: Cell) -> PairedDifference | None:
-    """Return the differences over seeds that are done in both cells and drew the same split; None without one."""
-    ours, baseline = cell.percent_by_seed("median"), reference.percent_by_seed("median")
-    common = [seed for seed in cell.seeds if seed in ours and seed in baseline]
-    seeds = [seed for seed in common if _split_digest(cell, seed) == _split_digest(reference, seed)]
-    gains = [ours[seed] - baseline[seed] for seed in seeds]
-    statistics = mean_std(gains)
-    if statistics is None:
-        return None
-    wins, ties = sum(gain > _ROUNDING for gain in gains), sum(abs(gain) <= _ROUNDING for gain in gains)
-    names = (cell.setting, cell.method, reference.method)
-    return PairedDifference(*names, statistics.mean, min(gains), max(gains), wins, ties, len(gains))
-
-
-def _split_digest(cell: Cell, seed: int) -> Any:
-    provenance = cell.done[seed]["provenance"]
-    return provenance.get("drawn_sha256", provenance.get("split_sha256"))

@@ -15,7 +15,9 @@ SUITES = {COMPARED: None, DEMONSTRATION: None, EMPTY: 0}  # suite -> number of i
 
 def pytest_collection_modifyitems(items):
     """Skip the tests of this folder without Chromium or pdftotext; fail them if CI=true."""
-    missing = [name for name, path in (("Chromium", executable()), ("pdftotext", shutil.which("pdftotext"))) if not path]
+    missing = [
+        name for name, path in (("Chromium", executable()), ("pdftotext", shutil.which("pdftotext"))) if not path
+    ]
     for item in items:
         if missing and item.get_closest_marker("browser") and os.environ.get("CI") != "true":
             item.add_marker(pytest.mark.skip(reason=f"{' and '.join(missing)} not installed"))

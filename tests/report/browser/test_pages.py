@@ -18,7 +18,9 @@ CUT_OFF = """[...document.querySelectorAll('.scroll, td, th, figcaption, .panels
     .filter(part => part.scrollWidth > part.clientWidth + 1 || part.getBoundingClientRect().right > innerWidth + 1)
     .map(part => part.innerText.slice(0, 80))"""
 # The text of all tables, except for digests and names of runs, which may be broken between any two letters.
-TEXT = """[...document.querySelectorAll('caption, tr > :not(.code, tbody .code)')].map(part => part.innerText).join(' ')"""
+TEXT = (
+    """[...document.querySelectorAll('caption, tr > :not(.code, tbody .code)')].map(part => part.innerText).join(' ')"""
+)
 SCROLL_PAST = "table => window.scrollTo(0, table.getBoundingClientRect().bottom + scrollY - 60)"
 HEADS_IN_VIEW = """box => [...box.querySelectorAll('thead th')].map(head => head.getBoundingClientRect())
     .filter(at => at.left >= 0 && at.right <= innerWidth).length"""

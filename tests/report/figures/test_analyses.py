@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from daso.report.figures import plots, plots_pseudo_labels
-from daso.report.figures.analyses import ANALYSES, analysis_results
+from daso.report.figures.analyses import ANALYSES, analysis_figures
 from daso.report.figures.figure_groups import table_data
 from daso.report.results.collect import collect
+from daso.report.tables.pseudo_labels import pseudo_label_table
 from tests.report.conftest import Project, build_suite
 
 ROOT = Path(__file__).resolve().parents[3]
 PLOTS = ("by_rank", "confusion_matrix", "over_steps")
 PSEUDO_LABEL_PLOTS = ("class_distribution", "by_frequency", "nearest_classes", "tsne")
-HEADING = "Where the pseudo-labels went"
+HEADING = "Class distribution of pseudo-labels"
 CAPTIONS = {
     "motivation": "accuracy of the final model on the test images of each class",
     "histogram": "Distribution of the pseudo-labels over classes",
@@ -77,9 +78,24 @@ def load_table(project, suite):
     return table_data(table, collect(suite, project.metrics, project.scratch), method_indices, project.runs)
 
 
+def index_table(data):
+    titles = {method["name"]: method["title"] for method in data.table["methods"]}
+    return pseudo_label_table(list(data.cells.values()), titles)
+
+
+def index_rows(data):
+    """Return the rows of the table of pseudo-labels as mappings from heading to value."""
+    table = index_table(data)
+    return [dict(zip((column.title for column in table.columns), row, strict=True)) for row in table.rows]
+
+
 def pages(project, suite, out=None):
     out = project.build(suite, out)
     return [(out / name).read_text() for name in ("index.html", "report.md")]
+
+
+def cells_html(*values):
+    return "".join(f'<td class="number">{value}</td>' for value in values)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +117,7 @@ def without_plots(monkeypatch):
 @pytest.mark.parametrize("name", ANALYSES)
 def test_each_analysis_adds_only_its_own_figure(built, without_plots, name):
     project, suite, _ = built
-    figures = analysis_results(load_table(project, suite), [name]).figures
+    figures = analysis_figures(load_table(project, suite), [name])
     assert [other for figure in figures for other, text in CAPTIONS.items() if text in figure.caption] == [name]
     assert len(figures) == 1
 
@@ -110,33 +126,37 @@ def test_page_has_the_figure_of_every_analysis(built):
     _, _, (html, markdown) = built
     text = " ".join(html.split())
     assert [name for name, caption in CAPTIONS.items() if caption in text] == list(CAPTIONS)
-    assert html.count(f"<h3>{HEADING}") == markdown.count(HEADING) == 1
+    assert html.count(f"<h3>{HEADING}") == markdown.count(f". {HEADING}") == 1
 
 
 def test_no_section_if_the_suite_lists_no_analysis(built):
     """The runs have analyses; the suite lists none."""
     project, suite, _ = built
     assert not any(HEADING in page for page in pages(project, small_suite(), project.root / "other"))
-    assert analysis_results(load_table(project, suite), ()) is None
+    assert analysis_figures(load_table(project, suite), ()) == []
 
 
 def test_no_section_if_the_runs_have_no_analysis(project):
     suite = small_suite(analyses=ANALYSES)
     project.fill(suite)
-    assert analysis_results(load_table(project, suite), list(ANALYSES)) is None
+    assert index_table(load_table(project, suite)).rows == []
+    assert all(HEADING not in page for page in pages(project, suite))
 
 
 def test_every_kind_of_pseudo_label_has_a_row(project, without_plots):
     """One row for the unlabeled images, one for the supervised model, four for FixMatch and five for DASO."""
     suite = small_suite(("supervised", "fixmatch", "fixmatch_daso"), ["tsne"])
     write_analysed_runs(project, suite)
-    rows = analysis_results(load_table(project, suite), ["tsne"]).indices
-    assert {row["setting"] for row in rows} == {"n500-m4000-l100-u100"}
-    assert [(row["method"], row["kind"]) for row in rows] == [
+    rows = index_rows(load_table(project, suite))
+    assert {row["Setting"] for row in rows} == {"n500-m4000-l100-u100"}
+    assert [(row["Method"], row["Pseudo-label"]) for row in rows] == [
         ("Unlabeled images", "true classes"),
-        ("Supervised", "final network"),
-        *(("FixMatch", kind) for kind in ("linear", "final", "final, taken", "final network")),
-        *(("FixMatch + DASO", kind) for kind in ("linear", "semantic", "blended", "blended, taken", "final network")),
+        ("Supervised", "final model"),
+        *(("FixMatch", kind) for kind in ("linear", "final", "final, above the threshold", "final model")),
+        *(
+            ("FixMatch + DASO", kind)
+            for kind in ("linear", "semantic", "blended", "blended, above the threshold", "final model")
+        ),
     ]
 
 
@@ -145,7 +165,7 @@ def test_every_row_is_in_html_and_markdown(built):
     rows = re.findall(r"^\| n500-m4000-l100-u100 \| [^|]* \| [^|]* \| 1 \| (.*) \|$", markdown, re.M)
     assert len([row for row in rows if row.startswith("12.5 | 0.0 | 0.31 | 0.77 | ")]) == 6
     assert len([row for row in rows if row.endswith(" | 50.0 | 25.0 | 50.0 | 100.0")]) == 2
-    assert html.count("<td>12.5</td><td>0.0</td><td>0.31</td><td>0.77</td>") == 6
+    assert html.count(cells_html("12.5", "0.0", "0.31", "0.77")) == 6
 
 
 def test_row_of_the_true_classes_is_in_html_and_markdown(built):
@@ -155,22 +175,22 @@ def test_row_of_the_true_classes_is_in_html_and_markdown(built):
     assert (row[:14], row[-23:]) == ("100.0 | 0.0 | ", " | 0.00 | – | – | – | –")
     (head,) = re.findall(r"^\| Setting \| Method \| Pseudo-label \| (.*) \|$", markdown, re.M)
     assert head.split(" | ").index("KL to truth") == 1 + row.split(" | ").index("0.00")
-    assert '<th scope="row">Unlabeled images</th><td>true classes</td><td>–</td><td>100.0</td>' in html
+    assert f'<th scope="row">Unlabeled images</th><td class="text">true classes</td>{cells_html("–", "100.0")}' in html
     for page in (html, markdown):
-        assert "perfect pseudo-labels have 0 of it" in " ".join(page.split())
+        assert "0 if the class frequencies are right" in " ".join(page.split())
 
 
 def test_true_classes_have_one_row_for_each_setting_if_they_are_known(project, without_plots):
     suite = build_suite(seeds=(0,)) | {"analyses": ["tsne"]}
     write_analysed_runs(project, suite)
     data = load_table(project, suite)
-    rows = [row for row in analysis_results(data, ["tsne"]).indices if row["kind"] == "true classes"]
-    assert [row["setting"] for row in rows] == [setting["name"] for setting in suite["tables"][0]["settings"]]
+    rows = [row for row in index_rows(data) if row["Pseudo-label"] == "true classes"]
+    assert [row["Setting"] for row in rows] == [setting["name"] for setting in suite["tables"][0]["settings"]]
     for metrics in (m for cell in data.cells.values() for m in cell.done.values()):
         metrics["counts"]["unlabeled"] = None
-    rows = analysis_results(data, ["tsne"]).indices
-    assert "true classes" not in {row["kind"] for row in rows}
-    assert {row["truth"] for row in rows} == {"–"}
+    rows = index_rows(data)
+    assert "true classes" not in {row["Pseudo-label"] for row in rows}
+    assert {row["KL to truth"] for row in rows} == {"–"}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +203,7 @@ def test_true_classes_have_one_row_for_each_setting_if_they_are_known(project, w
 def test_similarity_describes_how_classes_are_ranked(project, without_plots, by, descriptions, note):
     suite = small_suite()
     write_analysed_runs(project, suite, similarity={"by": by})
-    (figure,) = analysis_results(load_table(project, suite), ["similarity"]).figures
+    (figure,) = analysis_figures(load_table(project, suite), ["similarity"])
     assert [panel.note for panel in figure.panels] == [f"FixMatch + DASO, {text}" for text in descriptions]
     assert note in figure.caption
     assert ("true images" in figure.caption) == (by == "truth")
@@ -197,7 +217,7 @@ def test_tsne_marks_wrong_predictions(project, monkeypatch):
     suite = small_suite()
     tsne = {"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]}
     write_analysed_runs(project, suite, tsne=tsne)
-    analysis_results(load_table(project, suite), ["tsne"])
+    analysis_figures(load_table(project, suite), ["tsne"])
     assert calls == [([3, 1, 0, 2], [False, True, True, False])]
 
 
@@ -212,7 +232,7 @@ def test_tsne_of_100_classes_is_coloured_by_group(project):
     """There are too few colours for 100 classes."""
     suite = small_suite(analyses=["tsne"])
     write_analysed_runs(project, suite, classes=100)
-    tsne = analysis_results(load_table(project, suite), list(ANALYSES)).figures[-1]
+    tsne = analysis_figures(load_table(project, suite), list(ANALYSES))[-1]
     assert tsne.legend == [(0, "many"), (1, "medium"), (2, "few")]
 
 

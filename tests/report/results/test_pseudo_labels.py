@@ -66,7 +66,7 @@ def test_runs_without_analysis_are_left_out():
 def test_final_pseudo_labels_are_titled_blended_beside_semantic_ones():
     assert kind_title("final", ["linear", "final"]) == "final"
     assert kind_title("final", ["linear", "semantic", "final"]) == "blended"
-    assert kind_title("taken", ["linear", "semantic", "final"]) == "blended, taken"
+    assert kind_title("taken", ["linear", "semantic", "final"]) == "blended, above the threshold"
     kinds = ["linear", "debiased", "final"]
     assert [kind_title(kind, kinds) for kind in kinds[1:]] == ["debiased", "final"]
 

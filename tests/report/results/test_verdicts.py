@@ -1,10 +1,10 @@
-"""Verdicts, coverage and paired differences, against numbers computed by hand."""
+"""Verdicts and coverage, against numbers computed by hand."""
 
 import math
 
 import pytest
 
-from daso.report.results.collect import Cell, MeanStd, collect
+from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import Published
 from daso.report.results.verdicts import (
     band,
@@ -14,10 +14,8 @@ from daso.report.results.verdicts import (
     format_signed,
     in_archive_order,
     judge,
-    paired_difference,
     protocol_label,
     reasons_not_comparable,
-    references,
     remarks,
 )
 
@@ -211,42 +209,3 @@ def test_coverage_counts_a_shared_cell_once():
     shared = cell("a", (0, 1, 2))
     result = coverage([shared, shared, cell("b", (1,), running=(0,)), cell("c", stale=(2,))])
     assert result == (1, 3, 4, 9, 1, 1)
-
-
-def test_reference_is_the_learner_without_addons_or_the_first_method():
-    methods = [
-        {"name": "sup", "paper": {"base": "supervised", "addons": ""}},
-        {"name": "fm", "paper": {"base": "fixmatch", "addons": ""}},
-        {"name": "fm_daso", "paper": {"base": "fixmatch", "addons": "daso"}},
-        {"name": "ours", "paper": None},
-    ]
-    assert references(methods) == {"fm": "sup", "fm_daso": "fm", "ours": "sup"}
-    assert references(methods[:1]) == {}
-
-
-def two_cells(project, make_suite, make_metrics, levels, **provenance):
-    suite = make_suite(methods=("fixmatch", "fixmatch_daso"), settings=("n500-m4000-l100-u100",))
-    for method, row in zip(("fixmatch", "fixmatch_daso"), levels, strict=True):
-        for seed, level in enumerate(row):
-            run = f"cifar10-lt/n500-m4000-l100-u100/paper/{method}/s{seed}"
-            project.write_metrics(make_metrics(run, level, seed, **(provenance if method == "fixmatch" else {})))
-    return collect(suite, project.metrics, project.scratch)
-
-
-def test_paired_difference_of_three_seeds(project, make_suite, make_metrics):
-    """80, 81, 84 against 79, 81, 82: +1, 0, +2."""
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79, 0.81, 0.82), (0.80, 0.81, 0.84)])
-    pair = paired_difference(ours, reference)
-    assert (pair.method, pair.reference, pair.n, pair.wins, pair.ties) == ("fixmatch_daso", "fixmatch", 3, 2, 1)
-    assert (pair.mean, pair.low, pair.high) == pytest.approx((1.0, 0.0, 2.0))
-
-
-def test_only_common_seeds_with_the_same_split_are_paired(project, make_suite, make_metrics):
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80, 0.81, 0.84)])
-    assert paired_difference(ours, reference).n == 1
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], split_sha256="another")
-    assert paired_difference(ours, reference) is None
-    drawn = make_metrics("cifar10-lt/n500-m4000-l100-u100/paper/fixmatch/s0", 0.79, 0)["provenance"]["split_sha256"]
-    enlarged = {"split_sha256": "another", "drawn_sha256": drawn}
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], **enlarged)
-    assert paired_difference(ours, reference).n == 1

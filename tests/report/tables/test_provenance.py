@@ -6,7 +6,7 @@ from daso.report.tables.provenance import count_values, format_duration, format_
 def test_single_values_are_listed_and_mixed_values_counted():
     assert count_values(["a", "a"]) == ["a"]
     assert count_values(["a", "b", "a"]) == ["a (2 runs)", "b (1 run)"]
-    assert count_values([str(i) for i in range(7)]) == ["7 different ones in 7 runs, listed run by run below"]
+    assert count_values([str(i) for i in range(7)]) == ["7 different values in 7 runs, listed in the table of runs"]
 
 
 def test_mixed_devices_and_versions_are_listed(make_metrics):
