@@ -30,15 +30,17 @@ COMMANDS: dict[str, Command] = {
     # Results in drafts/, outside of the workflow.
     "train": train.train,
     "report": results.report,
+    "contradictions": results.contradictions,
     "debias": debias.debias,
     # Runs from other machines, archives, DVC.
     "bundle": train.bundle,
     "adopt": results.adopt,
     "revalidate": results.revalidate,
     "keep": results.keep,
+    "reference": results.reference,
     "publish": results.publish,
     "prune": results.prune,
-    # Called by the rules of the workflow, as `train` and `report` are.
+    # Called by the rules of the workflow, as `train`, `report` and `contradictions` are.
     "download": data.download,
     "split": data.split,
     "derive": data.derive,

@@ -108,7 +108,7 @@ def test_training_changes_weights_with_finite_losses(method):
     assert not torch.equal(run.models.student.classifier.weight, before)
     row = run.evaluate()
     assert all(value == value for name, value in row.items() if name.startswith("loss_"))  # no NaN
-    assert float(run.optimizer.param_groups[0]["lr"]) == pytest.approx(0.03)
+    assert float(run.optimizer.rate) == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,10 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         _path("--out", "folder for the report; default: drafts/reports/SUITE"),
         ("--key", {"help": "key of the report, written beside it by the workflow"}),
     ),
+    "contradictions": (
+        _path("--out", "folder for the page; default: drafts/contradictions", default=Path("drafts/contradictions")),
+        ("--key", {"help": "key of the page, written beside it by the workflow"}),
+    ),
     "list": (
         (
             "what",
@@ -125,6 +129,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ("runs", {"nargs": "*", "metavar": "RUN", "help": "finished and evaluated runs, or runs of --bundle"}),
         _path("--bundle", "folder of a trained bundle; without RUN, all of its finished runs"),
     ),
+    "reference": (("suite", {"help": "name of a suite in params/suites whose runs are all finished"}),),
     "publish": (("--suite", {"help": "stop with an error if params/pipeline.yaml names a different suite"}),),
     "debias": (
         _path("--logits", "numpy file of logits (images, classes)", required=True),

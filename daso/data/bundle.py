@@ -22,6 +22,7 @@ from PIL import Image
 
 from daso import paths
 from daso.data.files import atomic_write, checksummed, file_digest, read_checksummed, read_json
+from daso.data.records import ImageArray
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
@@ -29,7 +30,6 @@ from daso.data.validate import schema_error
 from daso.errors import DataError
 from daso.machine import cores
 from daso.paths import CONTENTS
-from daso.records import ImageArray
 
 Config = Mapping[str, Any]
 COPY = "copy the bundle again"

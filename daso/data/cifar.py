@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.data.records import ImageArray, IntArray
 from daso.errors import DataError
-from daso.records import ImageArray, IntArray
 
 SIZE = 32
 LARGEST = 2**29  # bytes of an unpacked archive; the official archives have 2**28

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.data.expansion import sampling_rates, select_pseudo_labels
+from daso.data.records import IntArray, Split
 from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
 from daso.data.validate import NUMBER, schema_error
 from daso.errors import DataError
-from daso.records import IntArray, Split
 
 
 def derive(

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from daso.data.class_sizes import Counts, class_sizes, long_tail, setting_kind
+from daso.data.records import IntArray, Split
 from daso.errors import DataError
-from daso.records import IntArray, Split
 
 
 def order_of_classes(kind: str, sizes: Sequence[int], seed: int) -> IntArray:

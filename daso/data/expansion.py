@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from daso.data.records import IntArray
 from daso.errors import DataError
-from daso.records import IntArray
 
 FloatArray = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from daso.data.folder_digest import PARTS, RAW, SortedFiles, names_below, sort_files, zip_entries
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
+from daso.data.records import ImageArray, IntArray
 from daso.errors import DataError, one_line
-from daso.records import ImageArray, IntArray
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
 LARGEST = 2**28  # bytes of the largest image file

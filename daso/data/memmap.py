@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from daso.data.records import ImageArray
 from daso.errors import DataError
-from daso.records import ImageArray
 
 
 def create_array(path: Path, shape: tuple[int, ...]) -> ImageArray:

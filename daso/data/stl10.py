@@ -12,8 +12,8 @@ from typing import IO
 import numpy as np
 
 from daso.data import cifar
+from daso.data.records import ImageArray, IntArray
 from daso.errors import DataError
-from daso.records import ImageArray, IntArray
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 SIZE = 96

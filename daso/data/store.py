@@ -20,9 +20,9 @@ from PIL import Image
 
 from daso.data.files import atomic_write, checksummed, digest, lock_folder, read_checksummed
 from daso.data.memmap import create_array, finish_array
+from daso.data.records import ImageArray, IntArray
 from daso.errors import DataError
 from daso.paths import rebuild_hint
-from daso.records import ImageArray, IntArray
 
 MANIFEST = "manifest.json"
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part

@@ -35,7 +35,8 @@ def choose_device(name: str) -> torch.device:
     training on the CPU instead would take weeks. Raises DasoError for an unknown name or an unusable device.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # Equal to `use_deterministic_algorithms(True)`, which also imports Inductor: as many seconds as torch itself.
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

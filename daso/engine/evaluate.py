@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -41,8 +43,16 @@ def embed(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> Ten
 def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Result]) -> list[Result]:
     models.student.eval()
     models.teacher.eval()
-    with torch.compiler.set_stance("force_eager"):  # these shapes are too rare to be worth a compilation
+    with _eager():
         results = [compute(images) for images in pool.batches(BATCH_SIZE)]
     models.student.train()
     models.teacher.train()
     return results
+
+
+def _eager() -> AbstractContextManager[object]:
+    """Run compiled networks eagerly: the shapes of an evaluation are too rare to be worth a compilation.
+
+    Where nothing is compiled, torch's compiler is not imported: that takes as long as importing torch itself.
+    """
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

@@ -14,9 +14,9 @@ from torch import Tensor
 from daso import machine
 from daso.augment.packed import pack
 from daso.augment.randaugment import copy_async
+from daso.data.records import ImageArray, IntArray, Split
 from daso.data.split import labels_of
 from daso.data.store import Store
-from daso.records import ImageArray, IntArray, Split
 
 MEMORY_SHARE = 0.8  # share of the free memory that images may use
 COPY_BYTES = 2**26  # image bytes copied to the device at once

@@ -14,10 +14,10 @@ import numpy as np
 
 from daso.config.resolve import copy_tree
 from daso.data.files import atomic_write, checksummed, format_json, read_json
+from daso.data.records import Split
 from daso.data.split import save_split
 from daso.data.store import write_store
 from daso.errors import DataError
-from daso.records import Split
 
 STEPS = 12  # the loader makes the batches of 8 steps at a time on a CPU, so the run has two chunks
 EVERY = 4  # steps between evaluations

@@ -42,6 +42,7 @@ def params(tmp_path, monkeypatch):
         with path.open("w") as out:
             yaml.dump(tree, out)
 
+    change("suites/quickstart.yaml", lambda tree: tree.update(protocol="digits"))
     change(
         "methods/fixmatch_daso.yaml", lambda tree: tree.update(where={"digits/*-u10": {"daso.dist_temperature": 1.5}})
     )

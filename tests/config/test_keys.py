@@ -1,10 +1,12 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from daso.config.keys import Keys
+from daso.config.keys import ENTRIES, Keys
 from daso.config.load import load
 from daso.config.resolve import parse_run, runs
 from daso.data.folder_digest import digest_folder
@@ -235,3 +237,13 @@ def test_resolved_configuration_has_its_key(params, state):
     keys = Keys(loaded, Path("code"))
     assert keys.resolved(run)["key"] == keys.train(run)
     assert len(keys.train(run)) == 16
+
+
+def test_only_training_imports_torch():
+    """An import of torch takes seconds, and the workflow starts a process for each split and each run's metrics."""
+    entries = [entry for stage, modules in ENTRIES.items() if stage != "train" for entry in modules]
+    code = f"import sys, {', '.join(entries)}; sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], check=False).returncode
+        == 0
+    )

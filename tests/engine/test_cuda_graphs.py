@@ -57,15 +57,14 @@ def test_step_resume_and_evaluation_keep_the_addresses_of_tensors():
     run, other = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
     run.advance(1)
     addresses = {name: tensor.data_ptr() for name, tensor in run.written_tensors().items()}
-    momenta = [run.optimizer.state[weight]["momentum_buffer"] for weight in run.models.student.parameters()]
     other.advance(2)
     run.evaluate()
     run.models.student.load_state_dict(other.models.student.state_dict())
     run.monitor.restore(other.monitor.state(), other.monitor.record())
     run.advance(3)
     assert {name: tensor.data_ptr() for name, tensor in run.written_tensors().items()} == addresses
-    assert [momentum.data_ptr() for momentum in momenta] == [tensor.data_ptr() for tensor in run.momentum.values()]
-    assert run.optimizer.param_groups[0]["lr"] is run.rate
+    assert run.optimizer.momentum is run.momentum
+    assert run.optimizer.rate is run.rate
 
 
 def test_run_and_restore_undoes_steps():

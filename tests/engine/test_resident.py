@@ -7,12 +7,12 @@ import torch
 
 from daso.data.bundle import write_bundle
 from daso.data.files import digest
+from daso.data.records import Split
 from daso.data.split import make_split
 from daso.data.store import Store, load_store, write_store
 from daso.engine import resident
 from daso.engine.resident import Pool, Streamed, load, load_all
 from daso.errors import DataError
-from daso.records import Split
 
 CPU = torch.device("cpu")
 SIDE = 4

@@ -10,6 +10,7 @@ import torch
 from daso.cli import main
 from daso.data import bundle
 from daso.data.files import checksummed
+from daso.data.records import Split
 from daso.engine import checkpoint
 from daso.engine.cuda_graphs import Program
 from daso.engine.environment import choose_cudnn, choose_device, cudnn_choice
@@ -17,7 +18,6 @@ from daso.engine.progress import Stop
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
 from daso.errors import CheckpointError, DasoError, DataError, DivergedError
-from daso.records import Split
 from daso.runs import bundle as bundled
 from daso.runs import train as training
 from daso.runs.train import Data, Execution, Job

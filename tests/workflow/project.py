@@ -87,7 +87,7 @@ class Project:
                 "-z",
                 *("daso", "workflow", "reports", "params", "profiles"),
             ]
-            + [*("Snakefile", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore")],
+            + [*("Snakefile", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore", "docs/fidelity.md", "pyproject.toml")],
             **{"cwd": ROOT, "capture_output": True, "text": True, "check": True},
         )
         for name in filter(None, listed.stdout.split("\0")):
@@ -236,7 +236,7 @@ def jobs(output):
         if (rule := re.search(r"^(?:local)?rule (\w+):", block)) and rule[1] not in TARGETS:
             named = dict(re.findall(r"(\w+)=([^,\s]+)", (re.search(r"wildcards: (.*)", block) or [""])[0]))
             words = {"download": ["dataset"], "split": ["seed"], "report": ["suite"]}.get(rule[1], ["method", "seed"])
-            counts[" ".join([rule[1], *(named[word] for word in words)])] += 1
+            counts[" ".join([rule[1], *(named[word] for word in words if word in named)])] += 1
     return counts
 
 

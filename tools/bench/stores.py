@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from daso.data.records import Split
 from daso.data.store import load_store, write_store
 from daso.engine.resident import Resident, load
 from daso.planning.synthetic import LABELED
-from daso.records import Split
 
 
 def make_store(folder: Path, unlabeled: int, size: int, classes: int) -> Path:

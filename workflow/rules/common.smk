@@ -38,7 +38,12 @@ from daso.config.resolve import (
     split_config,
     with_upstream,
 )
-from daso.workspace.current import REPORT_FILES, Current
+from daso.workspace.current import (
+    CONTRADICTIONS_FILES,
+    REPORT_FILES,
+    REPORT_TABLES,
+    Current,
+)
 from daso.data.files import canonical_json
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError

@@ -1,0 +1,30 @@
+"""Arrays of images and rows; numpy alone is imported, so that commands on data start without torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+ImageArray = NDArray[np.uint8]
+
+
+class Split(NamedTuple):
+    """Row numbers of a store's train part; no pixels."""
+
+    labeled: IntArray  # (N,); images that a plan added come last
+    unlabeled: IntArray  # (M,)
+    validation: IntArray  # (V,)
+    pseudo_labeled: IntArray = np.empty(0, np.int64)  # (G,) pseudo-labels of the last G labeled images
+
+    @property
+    def parts(self) -> dict[str, IntArray]:
+        """The rows of each part by name."""
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": self.validation}
+
+    @property
+    def rows(self) -> IntArray:
+        """The rows of all parts; images that a plan added occur twice, as they remain unlabeled images too."""
+        return np.concatenate(list(self.parts.values()))

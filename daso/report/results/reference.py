@@ -1,0 +1,212 @@
+"""Reference of a suite: the numbers that this project measured, and the comparison of a reproduction with them.
+
+`reports/reference/<suite>.json` holds mean, standard deviation and number of runs of each cell, their digest, and the
+device, versions, commit and keys of the runs. A reproduction has the same bytes if the digest of its numbers is equal.
+Otherwise each cell is compared by the band of a verdict, two standard errors of the difference of the means. Both sides
+have the same seeds and splits, so the band is wide for what a different version or processor changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daso.config.keys import REFERENCES
+from daso.data.files import digest, read_checksummed
+from daso.data.validate import COUNT, NUMBER, schema_error
+from daso.errors import DataError
+from daso.report.results.collect import Cell, MeanStd, Tree
+from daso.report.results.numbers import cell_numbers, numbers_text
+from daso.report.results.verdicts import standard_error_band
+
+ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
+CODE = "code or parameters"
+SCHEMA = {"numbers_sha256": str, "numbers": dict, "keys_sha256": str, "commit": str, "environment": dict}
+CELL_SCHEMA = {"mean": NUMBER, "std": NUMBER, "n": COUNT}
+_ROUNDING = 5e-4  # points; the numbers of a reference have four decimals
+
+
+class Reference(NamedTuple):
+    """Numbers of a suite as this project measured them, and how."""
+
+    numbers_sha256: str
+    cells: Mapping[tuple[str, str, str], MeanStd]  # (table, setting, method) -> accuracy in percent
+    keys_sha256: str  # digest of the keys of all runs
+    commit: str
+    environment: Mapping[str, str]  # device, precision, mode, threads and versions
+
+
+class CellDifference(NamedTuple):
+    """Difference between the mean of a complete cell and its reference, in points."""
+
+    table: str
+    setting: str
+    method: str
+    difference: float
+    band: float
+
+    @property
+    def inside(self) -> bool:
+        """True if the difference is at most the band."""
+        return abs(self.difference) <= self.band + _ROUNDING
+
+
+class Change(NamedTuple):
+    """Property in which the runs differ from those of the reference."""
+
+    name: str
+    ours: str
+    reference: str
+
+
+class ReferenceResult(NamedTuple):
+    """Comparison of the complete cells of a suite with its reference."""
+
+    same_bytes: bool
+    cells: tuple[CellDifference, ...]
+    total: int  # cells of the reference
+    changes: tuple[Change, ...]
+
+    @property
+    def outside(self) -> list[CellDifference]:
+        """The cells whose difference exceeds the band."""
+        return [cell for cell in self.cells if not cell.inside]
+
+    @property
+    def summary(self) -> str:
+        """One line of text for the report and the terminal."""
+        if self.same_bytes:
+            return f"same bytes as the reference in all {self.total} cells"
+        if not self.cells:
+            return f"none of the {self.total} cells of the reference is complete"
+        complete = f"{self.total} cells" if len(self.cells) == self.total else f"{len(self.cells)} complete cells"
+        parts = [f"{len(self.cells) - len(self.outside)} of {complete} inside the band of the reference"]
+        parts += [f"outside: {', '.join(map(_format_difference, self.outside))}"] if self.outside else []
+        changes = ", ".join(f"{name} {ours} (reference: {other})" for name, ours, other in self.changes)
+        return "; ".join([*parts, f"different bytes: {changes or 'same device, versions, code and parameters'}"])
+
+
+def _format_difference(cell: CellDifference) -> str:
+    return f"{cell.table}, {cell.setting}, {cell.method} {cell.difference:+.1f} (band ±{cell.band:.1f})"
+
+
+def compare(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
+    """Compare the complete cells of a suite with its reference."""
+    complete = [cell for cell in cells if cell.status == "done" and _names(cell) in reference.cells]
+    runs = [metrics for cell in complete for metrics in cell.done.values()]
+    same = _sha256(numbers_text(cell_numbers(cells))) == reference.numbers_sha256
+    differences = tuple(_difference(cell, reference.cells[_names(cell)]) for cell in complete)
+    return ReferenceResult(same, differences, len(reference.cells), tuple(_changes(reference, runs)) if runs else ())
+
+
+def _names(cell: Cell) -> tuple[str, str, str]:
+    return cell.table, cell.setting, cell.method
+
+
+def _difference(cell: Cell, reference: MeanStd) -> CellDifference:
+    ours = cell.mean_std()
+    assert ours is not None  # the cell is complete
+    assert reference.std is not None  # the file has one for each cell
+    band = standard_error_band(ours, reference.std, reference.n)
+    return CellDifference(*_names(cell), ours.mean - reference.mean, band)
+
+
+def _changes(reference: Reference, runs: Sequence[Tree]) -> list[Change]:
+    """Return the properties of the runs that differ from the reference's; code and parameters only for all runs."""
+    ours = _environment(runs)
+    changes = [
+        Change(name, ours.get(name, "unknown"), value)
+        for name, value in reference.environment.items()
+        if ours.get(name) != value
+    ]
+    every_run = len(runs) == sum(cell.n for cell in reference.cells.values())
+    if every_run and _keys_sha256(runs) != reference.keys_sha256:
+        changes.append(Change(CODE, f"of commit {_commit(runs)}", reference.commit))
+    return changes
+
+
+def reference_content(suite: str, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return the content of the reference of a suite whose runs are all done.
+
+    Raises DataError if a run is missing, a cell has a single run, or the runs differ in device, mode or versions.
+    """
+    where = f"suite '{suite}'"
+    if missing := [cell.run_id(seed) for cell in cells for seed in cell.seeds if seed not in cell.done]:
+        raise DataError(f"{where}: {missing[0]}: not finished; run `snakemake --config suite={suite}`")
+    if any(len(cell.seeds) < 2 for cell in cells):
+        raise DataError(f"{where}: expected at least 2 seeds for a standard deviation; add seeds")
+    runs = [metrics for cell in cells for metrics in cell.done.values()]
+    environment = _environment(runs)
+    if mixed := [name for name, value in environment.items() if " or " in value]:
+        raise DataError(f"{where}: {mixed[0]}: {environment[mixed[0]]}; train all runs on one machine")
+    numbers = cell_numbers(cells)
+    return {
+        "suite": suite,
+        "numbers_sha256": _sha256(numbers_text(numbers)),
+        "numbers": numbers,
+        "keys_sha256": _keys_sha256(runs),
+        "commit": _commit(runs),
+        "environment": environment,
+    }
+
+
+def reference_path(suite: str) -> Path:
+    """Return the file of a suite's reference."""
+    return Path(REFERENCES, f"{suite}.json")
+
+
+def read_reference(suite: str) -> Reference | None:
+    """Return the reference of a suite; None if it has none. Raises DataError for a file that is damaged or invalid."""
+    path = reference_path(suite)
+    if not path.exists():
+        return None
+    fix = f"restore it with git, or write it again with `python -m daso reference {suite}`"
+    tree = read_checksummed(path, "reference", fix)
+    if error := schema_error(tree, SCHEMA) or _content_error(tree):
+        raise DataError(f"{path}: not a reference: {error}; {fix}")
+    names = ("numbers_sha256", "keys_sha256", "commit")
+    environment = {str(name): str(value) for name, value in tree["environment"].items()}
+    return Reference(cells=_read_cells(tree["numbers"]), environment=environment, **{n: tree[n] for n in names})
+
+
+def _content_error(tree: Tree) -> str | None:
+    """Return the first error in a reference's cells or their digest; None if there is none."""
+    for table, settings in tree["numbers"].items():
+        for setting, methods in settings.items() if isinstance(settings, dict) else ():
+            if error := schema_error(methods, dict.fromkeys(methods, CELL_SCHEMA), f"numbers.{table}.{setting}"):
+                return error
+    wrong = _sha256(numbers_text(tree["numbers"])) != tree["numbers_sha256"]
+    return "numbers_sha256: not the digest of its numbers" if wrong else None
+
+
+def _read_cells(numbers: Tree) -> dict[tuple[str, str, str], MeanStd]:
+    return {
+        (table, setting, method): MeanStd(values["mean"], values["std"], values["n"])
+        for table, settings in numbers.items()
+        for setting, methods in settings.items()
+        for method, values in methods.items()
+    }
+
+
+def _environment(runs: Sequence[Tree]) -> dict[str, str]:
+    """Return device, precision, mode, threads and versions of runs; different values are joined by " or "."""
+    values: dict[str, dict[str, None]] = {}
+    for provenance in (metrics["provenance"] for metrics in runs):
+        versions = provenance.get("versions") or {}
+        for name, value in {**{name: provenance.get(name, "unknown") for name in ENVIRONMENT}, **versions}.items():
+            values.setdefault(name, {})[str(value)] = None
+    return {name: " or ".join(distinct) for name, distinct in values.items()}
+
+
+def _commit(runs: Sequence[Tree]) -> str:
+    return " or ".join(dict.fromkeys(str(metrics["provenance"].get("commit")) for metrics in runs))
+
+
+def _keys_sha256(runs: Sequence[Tree]) -> str:
+    return digest({str(metrics["run"]): metrics["key"] for metrics in runs})
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

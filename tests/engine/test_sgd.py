@@ -1,0 +1,48 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from daso.engine.sgd import SGD
+
+OPTIONS = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.05}
+
+
+@pytest.mark.parametrize("options", [OPTIONS, {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}])
+def test_equals_torch_optim_bit_for_bit(options):
+    generator = torch.Generator().manual_seed(0)
+    start = {name: torch.randn(3, 4, generator=generator) for name in ("used", "unused")}
+    ours, theirs = ({name: nn.Parameter(value.clone()) for name, value in start.items()} for _ in range(2))
+    rate = torch.tensor(0.1)
+    one = SGD(ours, rate, **options)
+    other = torch.optim.SGD(theirs.values(), lr=rate, fused=True, **options)
+    for step in range(3):
+        rate.fill_(0.1 / (step + 1))
+        gradient = torch.randn(3, 4, generator=generator)
+        one.zero_grad()
+        ours["used"].grad, theirs["used"].grad = gradient.clone(), gradient.clone()
+        one.step()
+        other.step()
+    assert not torch.equal(ours["used"], start["used"])
+    assert torch.equal(ours["used"], theirs["used"])
+    assert torch.equal(ours["unused"], start["unused"])
+    if options["momentum"]:
+        assert torch.equal(one.momentum["used"], other.state[theirs["used"]]["momentum_buffer"])
+
+
+def test_eager_training_does_not_import_the_compiler():
+    """Its import takes as long as that of torch, and the workflow starts a process for each run."""
+    code = """
+import sys
+from daso.engine.environment import choose_device
+from tests.engine.world import trainer
+choose_device("cpu")
+run = trainer()
+run.advance(2)
+run.evaluate()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

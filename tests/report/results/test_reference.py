@@ -1,0 +1,125 @@
+"""Comparison of a suite with its reference, with numbers worked out by hand.
+
+The reference of each cell is 74 and 76 % over two seeds: mean 75, deviation sqrt(2). Runs that are 2.8 or 3 points
+better have the same deviation, so the band is 2 sqrt(2 / 2 + 2 / 2) = 2 sqrt(2) = 2.83: 2.8 is inside, 3 is outside.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daso.cli import main
+from daso.config.keys import Keys
+from daso.config.load import load
+from daso.config.resolve import expand_suite, runs
+from daso.data.files import checksummed
+from daso.report.results.collect import collect
+from daso.report.results.reference import compare, read_reference
+from daso.report.suite_report import write_report
+
+FILE = Path("reports/reference/smoke.json")
+SHIFTED = ("fixmatch", "fixmatch_daso")
+
+
+@pytest.fixture
+def measure(read_params, tmp_path, monkeypatch, project, make_metrics):
+    """Return `measure(points, ...)`, which writes the metrics of the suite smoke; 0 points are the reference's."""
+    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    params = load()
+    keys = Keys(params)
+
+    def measure(points=None, key=keys.train, only=None, **provenance):
+        for run in runs(params, "smoke"):
+            if only is not None and run.method not in only:
+                continue
+            level = (74 + 2 * run.seed + (points or {}).get(run.method, 0)) / 100
+            setting = params.datasets[run.dataset]["settings"][run.setting]
+            project.write_metrics(
+                {**make_metrics(run.id, level, run.seed, setting=setting, **provenance), "key": key(run)}
+            )
+
+    return measure
+
+
+def result():
+    cells = collect(expand_suite(load(), "smoke"), Path("metrics"), Path("scratch"))
+    return compare(read_reference("smoke"), cells)
+
+
+def test_same_numbers_have_the_same_bytes(measure):
+    measure()
+    assert main(["reference", "smoke"]) == 0
+    measure(device="cpu: a different one")
+    assert result().summary == "same bytes as the reference in all 3 cells"
+    write_report("smoke", Path("out"))
+    page = Path("out/index.html").read_text()
+    assert "Reference:</strong> same bytes as the reference in all 3 cells." in page
+    assert "**Reference:** same bytes as the reference in all 3 cells." in Path("out/report.md").read_text()
+    assert json.loads(FILE.read_text())["numbers_sha256"] in page
+
+
+def test_different_numbers_are_compared_by_the_band(measure):
+    measure()
+    main(["reference", "smoke"])
+    measure({"fixmatch": 2.8, "fixmatch_daso": -3}, versions={"python": "3.11.9", "torch": "2.12.0"})
+    compared = result()
+    assert not compared.same_bytes
+    assert {cell.method: round(cell.difference, 6) for cell in compared.cells} == {
+        **{"supervised": 0, "fixmatch": 2.8, "fixmatch_daso": -3}
+    }
+    assert [round(cell.band, 3) for cell in compared.cells] == [2.828] * 3
+    assert compared.summary == (
+        "2 of 3 cells inside the band of the reference; outside: smoke, n20-m80-l20-u10r, fixmatch_daso -3.0 (band "
+        "±2.8); different bytes: torch 2.12.0 (reference: 2.11.0)"
+    )
+
+
+def test_change_of_code_is_named_with_both_commits(measure):
+    measure()
+    main(["reference", "smoke"])
+    measure({"fixmatch": 1}, key=lambda run: "another", commit="fedcba")
+    assert result().summary.endswith("different bytes: code or parameters of commit fedcba (reference: abcdef123456)")
+    measure({"fixmatch": 1})
+    assert result().summary.endswith("different bytes: same device, versions, code and parameters")
+
+
+def test_unfinished_cells_are_not_compared(measure):
+    measure()
+    main(["reference", "smoke"])
+    shutil.rmtree("metrics")
+    assert result().summary == "none of the 3 cells of the reference is complete"
+    measure(only=["supervised"], key=lambda run: "another")
+    assert result().summary.startswith("1 of 1 complete cells inside the band of the reference")
+    write_report("smoke", Path("out"))  # these runs are stale
+    assert "none of the 3 cells of the reference is complete" in Path("out/report.md").read_text()
+
+
+def test_reference_needs_all_runs_of_one_machine(measure, capsys):
+    measure(only=["supervised", "fixmatch"])
+    assert main(["reference", "smoke"]) == 1
+    assert "fixmatch_daso/s0: not finished; run `snakemake --config suite=smoke`" in capsys.readouterr().err
+    measure(only=["fixmatch_daso"], device="cpu: B")
+    assert main(["reference", "smoke"]) == 1
+    assert "device: cpu: made up or cpu: B; train all runs on one machine" in capsys.readouterr().err
+    assert not FILE.exists()
+
+
+def test_damaged_reference_is_an_error(measure, capsys):
+    measure()
+    main(["reference", "smoke"])
+    tree = json.loads(FILE.read_text())
+    tree["numbers"]["smoke"]["n20-m80-l20-u10r"]["fixmatch"]["mean"] = 99
+    FILE.write_bytes(checksummed({name: value for name, value in tree.items() if name != "sha256"}))
+    assert main(["report", "--suite", "smoke"]) == 1
+    assert f"{FILE}: not a reference: numbers_sha256: not the digest of its numbers; restore" in capsys.readouterr().err
+
+
+def test_reference_is_part_of_the_key_of_its_report_only(measure):
+    measure()
+    before = [Keys(load()).report(suite) for suite in ("smoke", "quickstart")]
+    main(["reference", "smoke"])
+    after = [Keys(load()).report(suite) for suite in ("smoke", "quickstart")]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, True]
