@@ -7,8 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: reproduce publish test endurance bench gpu-check gpu-bundle setup lint types check lock clean
 
 reproduce: setup
-	snakemake --config suite=$(SUITE)
-	@echo "Report: reports/$(SUITE)/index.html"
+	@snakemake --config suite=$(SUITE)
 
 # Record the results of `snakemake` under DVC without running anything. SUITE, if given, must be the suite named in
 # params/pipeline.yaml.

@@ -16,6 +16,7 @@ localrules:
     estimate,
     evaluate,
     report,
+    contradictions,
 
 
 rule all:

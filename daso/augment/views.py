@@ -55,7 +55,7 @@ class Augmentation:
         self.size, self.flip, self.pad, self.cutout = size, flip, pad, cutout
         self.view_size = resize or size
         self.resize: Transform = Resize(size, resize) if resize else _identity
-        after = operations == "after"
+        after = operations == "after"  # fidelity: resize
         self.resize_first, self.resize_last = (self.resize, _identity) if after else (_identity, self.resize)
         self.side = self.view_size if after else size  # side of the images that the operations receive
         self.randaugment = RandAugment(ops, self.side)

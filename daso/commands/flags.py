@@ -80,6 +80,10 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         _path("--out", "folder for the report; default: drafts/reports/SUITE"),
         ("--key", {"help": "key of the report, written beside it by the workflow"}),
     ),
+    "contradictions": (
+        _path("--out", "folder for the page; default: drafts/contradictions", default=Path("drafts/contradictions")),
+        ("--key", {"help": "key of the page, written beside it by the workflow"}),
+    ),
     "list": (
         (
             "what",
@@ -90,6 +94,9 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             },
         ),
         ("suite", {"nargs": "?", "help": "suite whose runs are listed; default: the suite in params/pipeline.yaml"}),
+    ),
+    "watch": (
+        ("suite", {"nargs": "?", "help": "name of a suite in params/suites; default: that in params/pipeline.yaml"}),
     ),
     "explain": (
         ("method", {"help": "name of a method in params/methods, or in the paper, such as fixmatch+la+daso"}),

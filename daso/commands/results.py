@@ -15,9 +15,8 @@ Args = argparse.Namespace
 
 
 def report(args: Args) -> None:
-    """Render the report of a suite from the available metrics, by default in drafts/reports/."""
+    """Render the report of a suite from the available metrics, by default in drafts/reports/, and print its results."""
     from daso.config.load import load
-    from daso.data.files import atomic_write
     from daso.report.suite_report import write_report
 
     out, key = args.out or Path("drafts/reports", args.suite), ""
@@ -26,9 +25,16 @@ def report(args: Args) -> None:
 
         key = report_key(load(), args.suite, args.key)
     write_report(args.suite, out)
-    if key:  # written last: it makes the report current
-        with atomic_write(out / "key") as file:
-            file.write(f"{key}\n".encode())
+    _write_key(out, key)
+    sys.stdout.write(f"{(out / 'summary.txt').read_text()}{out / 'index.html'}\n")
+
+
+def contradictions(args: Args) -> None:
+    """Render the page of cells for which publications print different numbers."""
+    from daso.report.contradictions import write_contradictions
+
+    write_contradictions(args.out)
+    _write_key(args.out, args.key)
 
 
 def adopt(args: Args) -> None:
@@ -83,6 +89,15 @@ def prune(args: Args) -> None:
 
     with workflow_lock.held("prune") if args.yes else nullcontext():
         _print_lines(unreferenced(delete=args.yes))
+
+
+def _write_key(folder: Path, key: str | None) -> None:
+    """Write the key of a page, if any, after the page: it makes the page current."""
+    from daso.data.files import atomic_write
+
+    if key:
+        with atomic_write(folder / "key") as file:
+            file.write(f"{key}\n".encode())
 
 
 def _print_lines(lines: Iterable[object]) -> None:

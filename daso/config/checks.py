@@ -26,6 +26,7 @@ from daso.errors import ParamsError
 # Size of the smallest labeled class of each source, including the holdout; no setting may draw more images of a class.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
 UNLABELED = ("stl10",)  # sources that have images without labels
+RESERVED = ("contradictions", "measured", "paper", "templates")  # folders of reports/ that belong to no suite
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -49,7 +50,9 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
         # The settings of a broken dataset are unknown.
         errors += _method_errors(file, tree, known if len(settings) == len(params.datasets) else None)
         errors += _plan_errors(params, file, tree)
-    for file, _, tree in sound("suite", params.suites):
+    for file, name, tree in sound("suite", params.suites):
+        if name in RESERVED:
+            errors.append(f"{file}: 'reports/{name}' is not allowed as the report of a suite; rename the file")
         errors += _suite_errors(params, settings, file, tree)
     if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
         hint = did_you_mean(params.suite, params.suites, "suites")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from daso.config.code import closure
 from daso.config.feasibility import given_options, reasons_infeasible, unknown_classes
+from daso.config.fidelity import LEDGER, method_tags
 from daso.config.paper_names import paper_methods, paper_name, same_method
 from daso.config.params import Params, Tree, components, did_you_mean
 from daso.config.registry import KINDS
@@ -20,8 +19,6 @@ from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.errors import ParamsError
 
 NO_SETTING = ("", "")
-FIDELITY = "docs/fidelity.md"
-TAG = re.compile(r"# fidelity: ([a-z-]+)")
 Row = tuple[str, ...]
 
 
@@ -80,7 +77,7 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
     rows += _stage_rows(traced, params.protocols[protocol]["steps"])
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
-    rows += [("",), (f"differences from the paper ({FIDELITY}): {', '.join(_fidelity_tags(traced.method)) or 'none'}",)]
+    rows += [("",), (f"differences from the paper ({LEDGER}): {', '.join(method_tags(traced.method)) or 'none'}",)]
     return align_columns(rows)
 
 
@@ -166,17 +163,6 @@ def _where_rows(params: Params, method: str) -> Iterator[Row]:
     if rows:
         yield from (("",), ("options that depend on the setting; --setting <dataset>/<setting> prints them for one",))
     yield from rows
-
-
-def _fidelity_tags(method: Tree) -> list[str]:
-    """Return the differences from the paper that are marked in the code of the components and of their imports."""
-    entries = [KINDS[kind][part["name"]].partition(":")[0] for kind, part in components(method)]
-    files = (
-        module_file(name)
-        for name in closure(entries)
-        if name.startswith(("daso.methods.", "daso.models.", "daso.ops."))
-    )
-    return list(dict.fromkeys(tag for file in files if file for tag in TAG.findall(file.read_text(encoding="utf-8"))))
 
 
 def _comments(file: str) -> dict[Row, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from daso import paths
 from daso.config.code import TRAIN, closure, code_digest
+from daso.config.fidelity import marks_digest
 from daso.config.params import Params, Tree
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
@@ -30,11 +31,12 @@ ENTRIES = {
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.suite_report",),
+    "contradictions": ("daso.report.contradictions",),
     "derive": ("daso.data.derive",),
     "estimate": ("daso.engine.survey",),
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
-REPORT_FILES = ("reports/templates", "reports/paper")
+REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
 ARCHIVE = "reports/measured"
 PLANS = "journal/plans"  # forecast cost of the runs of each suite
 REFERENCES = "reports/reference"  # numbers of some suites as this project measured them
@@ -113,6 +115,10 @@ class Keys:
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths]
         return self._key("report", [expand_suite(self.params, suite), self._report_files, digests], *metrics)
 
+    def contradictions(self) -> str:
+        """Return the key of the page of contradictions: published numbers, their sources and templates."""
+        return self._key("contradictions", self._digests(*((self.root, self.root / name) for name in REPORT_FILES)))
+
     def resolved(self, run: Run) -> Tree:
         """Return the content of `config.json`: a run's resolved configuration, its key and the digest of its code."""
         config = self._config(run)
@@ -154,7 +160,12 @@ class Keys:
     def _report_files(self) -> list[list[str]]:
         project = self.params.root.parent
         folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE)]
-        files = [(root, path) for root, folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        return [*self._digests(*folders), ["marks", marks_digest(self.root)]]
+
+    @staticmethod
+    def _digests(*folders: tuple[Path, Path]) -> list[list[str]]:
+        """Return path and digest of every file of the folders, each given with the folder that paths start from."""
+        files = [(root, path) for root, name in folders for path in (name, *sorted(name.rglob("*"))) if path.is_file()]
         return [
             [path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for root, path in files
         ]

@@ -80,7 +80,7 @@ def _predictions(trainer: Trainer) -> bytes:
 
 def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of `train.json`: the run, its classes, counts, speed and provenance."""
-    config, elapsed = trainer.config, trainer.elapsed
+    config, elapsed = trainer.config, trainer.time.wall
     views = 1 + len(trainer.learner.views.u) * config["method"]["unlabeled_ratio"]
     return {
         "run": config["run"],
@@ -93,6 +93,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
         },
         "speed": {
             "seconds": elapsed,
+            **({"processor_seconds": trainer.time.processor} if trainer.loader.device.type == "cpu" else {}),
             "steps_per_second": trainer.steps / elapsed,
             "images_per_second": trainer.steps * config["protocol"]["batch_size"] * views / elapsed,
             "share": {stage: seconds / elapsed for stage, seconds in trainer.stopwatch.read().items()},

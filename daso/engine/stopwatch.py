@@ -1,4 +1,4 @@
-"""Measure the time of a run by stage of a step."""
+"""Measure the time of a run: in total, and by stage of a step."""
 
 from __future__ import annotations
 
@@ -11,6 +11,29 @@ import torch
 
 STAGES = ("augmentation", "forward", "backward", "update", "evaluation")
 HEAD_START = 500_000_000  # cycles, about 0.25 s, that a device sleeps so that the host gets ahead of it
+
+
+class RunTime:
+    """Seconds since the first step of a run, summed over its resumptions: by the clock, and of processor time.
+
+    Processor time is that of all threads of this process, so a run of one thread that has a core to itself gets almost
+    as many seconds as the clock shows. A run that shares its core, or waits for the disk, gets fewer.
+    """
+
+    def __init__(self, wall: float = 0.0, processor: float = 0.0) -> None:
+        self.wall, self.processor = wall, processor
+        self._start = (0.0, 0.0)
+
+    def start(self) -> None:
+        """Start to measure; time before this call is not counted."""
+        self._start = (time.monotonic(), time.process_time())
+
+    def update(self) -> None:
+        """Add the time since `start` or the previous `update`."""
+        wall, processor = self._start
+        self.start()
+        self.wall += self._start[0] - wall
+        self.processor += self._start[1] - processor
 
 
 class Stopwatch:

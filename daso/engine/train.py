@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
 from daso.engine.resident import Pool, Resident
 from daso.engine.sgd import SGD
-from daso.engine.stopwatch import Stopwatch
+from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
@@ -69,7 +68,7 @@ class Trainer:
         compiled = Compiled(models, learner) if "compiled" in mode else None
         self.program = Program(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
-        self.t, self.elapsed, self.timer_start, self.history = 0, 0.0, 0.0, list[Row]()
+        self.t, self.time, self.history = 0, RunTime(), list[Row]()
         self.replicas = 1  # runs trained together in this process, recorded with the speed
 
     @property
@@ -122,7 +121,7 @@ class Trainer:
         The checkpoint is written to the file `scratch`, also when the run is stopped or the generator is closed.
         """
         protocol = self.config["protocol"]
-        self.timer_start = time.monotonic()
+        self.time.start()
         self.program.begin(self.loader.chunks(self.t, self.steps))
         try:
             while self.t < self.steps:
@@ -143,8 +142,7 @@ class Trainer:
 
     def save(self, scratch: Path) -> None:
         """Write the checkpoint atomically."""
-        now = time.monotonic()
-        self.elapsed, self.timer_start = self.elapsed + now - self.timer_start, now
+        self.time.update()
         checkpoint.save(scratch, self.state())
 
     def evaluate(self) -> Row:
@@ -194,7 +192,8 @@ class Trainer:
         return {
             "key": self.config["key"],
             "t": self.t,
-            "elapsed": self.elapsed,
+            "elapsed": self.time.wall,
+            "processor": self.time.processor,
             "stages": self.stopwatch.read(),
             "made_with": self.numerics_fingerprint,
             "mode": {"chosen": self.requested_mode, "ran": self.mode},
@@ -230,7 +229,8 @@ class Trainer:
             buffer.copy_(state["momentum"][name])
         self.monitor.restore(state["monitor"], state["record"])
         self.stopwatch.seconds = state["stages"]
-        self.t, self.elapsed, self.history = state["t"], state["elapsed"], state["history"]
+        self.t, self.history = state["t"], state["history"]
+        self.time = RunTime(state["elapsed"], state["processor"])
 
     def weights(self) -> dict[str, Any]:
         """Return the state dicts of networks and method: enough to predict, not to resume."""

@@ -29,7 +29,7 @@ class Views(NamedTuple):
 
     x: tuple[str, ...]
     u: tuple[str, ...]
-    operations: Literal["before", "after"] = "before"  # fidelity: resize
+    operations: Literal["before", "after"] = "before"
 
 
 class AddOn(nn.Module):

@@ -140,7 +140,7 @@ class Crt(Plan):
             raise ParamsError(
                 f"plan 'crt': steps: {self.steps} is above the {steps} steps of the protocol; lower crt.steps"
             )
-        return (Stage("", self.steps, encoder=Encoder(self.base, self.statistics)),)
+        return (Stage("", self.steps, encoder=Encoder(self.base, self.statistics)),)  # fidelity: crt-statistics
 
     def upstream(self) -> tuple[str, ...]:
         """Return the method whose encoder is loaded."""

@@ -76,7 +76,7 @@ class Network(nn.Module):
         except RuntimeError as error:
             raise CheckpointError(f"the frozen encoder is from a different network: {error}") from error
         self.encoder.requires_grad_(False)
-        self.statistics_frozen = statistics == "kept"  # fidelity: crt-statistics
+        self.statistics_frozen = statistics == "kept"
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

@@ -13,8 +13,18 @@ from daso.config.params import Params, Tree, did_you_mean
 from daso.config.resolve import Run, resolve, runs, setting_config, with_upstream
 from daso.errors import DasoError
 from daso.planning.cost import cost_lines
-from daso.planning.paper_tables import COLUMN, METRICS, Address, Table, address, format_table, method, setting, table_of
 from daso.planning.status import TO_DO, run_statuses
+from daso.report.results.paper_tables import (
+    COLUMN,
+    METRICS,
+    Address,
+    Table,
+    address,
+    format_table,
+    method,
+    setting,
+    table_of,
+)
 from daso.report.results.published import (
     CITATION,
     PUBLISHED,
@@ -118,18 +128,18 @@ def _column(params: Params, table: Table, words: str) -> str:
 
 
 def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: list[Paper]) -> Iterator[str]:
-    """Yield the published number, its note, and the number of a different table if reports compare with that one."""
+    """Yield the published number and its note, with the tables that print a different number."""
     where = f"table {selected.table}, row {selected.row}, column {selected.column} of {CITATION}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
     yield f"published: {printed_number(printed)}, {METRICS[printed['metric']]}" + (
         f" of {PUBLISHED_RUNS} runs" if printed["std"] else ""
     )
-    if printed["note"]:
-        yield f"note: {printed['note']}"
     sizes = {name: printed[name] or None for name in COLUMN[1:5]}
-    other = look_up(rows, printed["dataset"], sizes, papers[0] if papers else printed)
-    if other and other.source != f"{CITATION}, table {selected.table}" and other.mean != float(printed["mean"]):
-        yield f"reports compare with {other.source}: {other.mean}" + (f" ± {other.std}" if other.std else "")
+    paper = papers[0] if papers else printed
+    found = look_up(rows, printed["dataset"], sizes, paper, printed["metric"], selected.table)
+    note = found.note if found and found.table == selected.table else printed["note"]
+    if note:
+        yield f"note: {note}"
 
 
 def _trained(params: Params, run: Run) -> Run:

@@ -13,7 +13,7 @@ from daso.config.params import Params
 from daso.config.resolve import Run, resolve
 from daso.data.files import digest, read_checksummed, read_json
 from daso.report.results.collect import Cell
-from daso.report.tables.speed import by_environment, format_significant
+from daso.report.tables.speed import SHARED, by_environment, format_significant, machine_was_shared
 
 BENCHMARKS = Path("docs/benchmarks")
 STEPS = Path("benchmarks/steps.json")  # steps measured here by `daso plan --measure`
@@ -79,8 +79,8 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
     """Yield every measurement of a step of a run's method.
 
     Sources are finished runs of the same protocol on images of the same size in any setting, steps measured here by
-    `daso plan --measure`, and benchmarks of any machine, of which only the fastest mode counts
-    unless `every_mode`. Raises DataError if a file is damaged.
+    `daso plan --measure`, and benchmarks of any machine, of which only the fastest mode counts unless `every_mode`.
+    Runs that shared their core count only if there are no others. Raises DataError if a file is damaged.
     """
     side = params.datasets[run.dataset]["image_size"]
     same_size = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
@@ -92,8 +92,10 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
         ]
         metrics = dict(enumerate(read_checksummed(file, "metrics file") for file in sorted(files)))
         for (device, how), speeds in by_environment(Cell("", "", run.method_file, "", (), done=metrics)).items():
-            seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in speeds]
-            yield StepTime(device, how, f"{folder}/", statistics.median(seconds))
+            alone = [speed for speed in speeds if not machine_was_shared(speed)]
+            seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in alone or speeds]
+            source = f"{folder}/" if alone else f"{folder}/, {SHARED}"
+            yield StepTime(device, how, source, statistics.median(seconds))
     for entry in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
         if entry["of"] == step_digest(params, run):
             yield StepTime(entry["device"], entry["how"], str(STEPS), entry["seconds"])

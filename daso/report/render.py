@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from daso.data.files import atomic_write
 from daso.report.figures import figure_groups
 from daso.report.figures.figure_groups import TableData
+from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, Tree, collect
 from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.numbers import cell_numbers, numbers_text
-from daso.report.results.published import PUBLISHED_RUNS, read_all_published
+from daso.report.results.paper_tables import format_columns
+from daso.report.results.project import read_project, training_commits
+from daso.report.results.published import PUBLISHED_RUNS, Row, read_published
 from daso.report.results.reference import Reference, compare
+from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
-
-TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
-CELL_COLUMNS = (
-    *("run", "table", "setting", "method", "mean", "std", "n"),
-    *("published", "difference", "verdict", "state"),
+from daso.report.tables.cell_details import cell_details
+from daso.report.tables.csv_files import (
+    CELL_COLUMNS,
+    HISTORY_COLUMNS,
+    RUN_COLUMNS,
+    cell_rows,
+    format_csv,
+    format_table_csv,
+    run_rows,
 )
-HISTORY_COLUMNS = ("table", "setting", "method", "step", "mean", "std", "n")
+from daso.report.tables.differences import differences_table
+from daso.report.tables.latex import format_latex
+from daso.report.tables.text import plain_text
+
+TABLES = "tables"  # folder of the tables as CSV and LaTeX, beside the page
+TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
 
 
 def build_report(
@@ -43,48 +55,65 @@ def build_report(
     expected_keys: dict[str, str] | None = None,
     archived: Path | None = None,
     plan: Mapping[str, Tree] | None = None,
+    home: str = "../..",
+    upstream: Upstream = NO_UPSTREAM,
+    shared: Mapping[str, int] | None = None,
     reference: Reference | None = None,
 ) -> None:
-    """Write `index.html`, `report.md`, `metrics.json`, `cells.csv` and `history.csv` of a suite into `out`.
+    """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
-    (see `report.planned`), `reference` the numbers that this project measured. The same inputs give the same bytes.
-    Raises DataError for an unusable file.
+    (see `report.planned`), `home` the path from `out` to the working copy, for links. `upstream` are the runs that they
+    depend on, and `shared` the number of runs that other suites have in common with this one. `reference` are the
+    numbers that this project measured. The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
-    judged_cells = judge_cells(suite, cells, read_all_published(published))
-    method_indices = _method_indices(suite)
-    tables = [figure_groups.table_data(table, cells, method_indices, runs) for table in suite["tables"]]
+    published_rows = read_published(published)
+    judged_cells = judge_cells(suite, cells, published_rows)
+    tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     shown = [
         build_section(index, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
         for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = numbers_text(cell_numbers(cells))
-    context = _context(suite, cells, shown, method_indices) | {
+    summary = summarize(judged_cells, plan or {}, upstream, shared)
+    context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
+        "headline": build_headline(suite, summary, judged_cells),
+        "upstream_runs": summary.upstream_runs,
+        "columns_of_paper": {table["name"]: format_columns(published_rows, table) for table in suite["tables"]},
         "reference": compare(reference, cells).summary if reference else "",
+        **_origins(cells, judged_cells, published_rows, tables, home),
     }
     _write(out / "metrics.json", numbers)
-    _write(out / "cells.csv", _csv(CELL_COLUMNS, (_csv_row(judged) for judged in judged_cells)))
-    _write(out / "history.csv", _csv(HISTORY_COLUMNS, history_rows))
-    environment = _environment()
-    for name in ("report.md", "index.html"):
+    _write(out / "cells.csv", format_csv(CELL_COLUMNS, cell_rows(judged_cells, published_rows)))
+    _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
+    _write(out / "history.csv", format_csv(HISTORY_COLUMNS, history_rows))
+    environment = templates()
+    _write_tables(out / TABLES, shown)
+    for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
 
-def _method_indices(suite: Tree) -> dict[str, int]:
-    """Return the index of each method in the suite, so that a method has the same colour in every figure."""
-    names = dict.fromkeys(method["name"] for table in suite["tables"] for method in table["methods"])
-    return {name: index for index, name in enumerate(names)}
+def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
+    """Write each table as CSV and LaTeX, and delete the files of tables that no longer exist."""
+    files: dict[str, str] = {}
+    for section in sections:
+        note = f"Not comparable with published numbers: {section.label}." if section.label else ""
+        for name, table in section.tables.items():
+            files[f"table-{section.letter}-{name}.csv"] = format_table_csv(table)
+            files[f"table-{section.letter}-{name}.tex"] = format_latex(table, f"{section.name}-{name}", note)
+    for name, text in files.items():
+        _write(folder / name, text, durable=False)
+    for path in folder.glob("table-*.*"):
+        if path.name not in files:
+            path.unlink()
 
 
-def _context(
-    suite: Tree, cells: Sequence[Cell], shown: Sequence[Section], method_indices: Mapping[str, int]
-) -> dict[str, Any]:
+def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> dict[str, Any]:
     """Return the variables of the templates."""
-    titles = {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
     return {
         "suite": suite,
         "note": str(suite.get("note") or "").strip(),
@@ -92,15 +121,18 @@ def _context(
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
         "sections": shown,
-        "titles": [titles[name] for name in method_indices],
+        "by_table": {section.name: section for section in shown},
         "published_runs": PUBLISHED_RUNS,
         "near_points": f"{verdicts.NEAR_POINTS:g}",
+        "agreement_points": f"{verdicts.AGREEMENT_POINTS:g}",
+        "marks": verdicts.MARKS,
         "any_published": any(section.has_verdicts for section in shown),
     }
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """Return the Jinja environment with the templates of the report."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
@@ -111,6 +143,8 @@ def _environment() -> Environment:
     )
     environment.filters["md"] = escape_markdown
     environment.filters["code"] = mark_code
+    environment.filters["inline"] = inline_markdown
+    environment.filters["plain"] = plain_text
     return environment
 
 
@@ -127,22 +161,31 @@ def mark_code(text: str) -> Markup:
     )
 
 
-def _csv_row(judged: JudgedCell) -> dict[str, object]:
-    cell, ours, published, verdict, _ = judged
+def inline_markdown(text: str, base: str) -> Markup:
+    """Return Markdown text of one line for HTML: code in backticks, and links with targets relative to `base`."""
+    code = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\[([^\]]+)\]\(([^)]+)\)", rf'<a href="{escape(base)}\2">\1</a>', code))
+
+
+def _origins(
+    cells: Sequence[Cell],
+    judged_cells: Sequence[JudgedCell],
+    published: Sequence[Row],
+    tables: Sequence[TableData],
+    home: str,
+) -> dict[str, Any]:
+    """Return the variables of the templates that lead from numbers to their origin."""
     return {
-        **{"run": cell.run, "table": cell.table, "setting": cell.setting, "method": cell.method},
-        "mean": _four_decimals(ours.mean if ours else None),
-        "std": _four_decimals(ours.std if ours else None),
-        "n": len(cell.done),
-        "published": "" if published is None or published.doubt else published.mean,
-        "difference": _four_decimals(verdict.difference),
-        "verdict": verdict.text,
-        "state": cell.status,
+        "home": home,
+        "project": read_project(),
+        "commits": training_commits(cells),
+        "details": cell_details(judged_cells, published),
+        "section_differences": {data.table["name"]: differences_table(data.table, _done_runs(data)) for data in tables},
     }
 
 
-def _four_decimals(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _done_runs(data: TableData) -> list[Tree]:
+    return [run for cell in data.cells.values() for run in cell.done.values()]
 
 
 def _history_rows(data: TableData) -> Iterable[dict[str, object]]:
@@ -150,14 +193,6 @@ def _history_rows(data: TableData) -> Iterable[dict[str, object]]:
         yield from curves.history_rows(data.cells[name], training_curves.accuracy)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
+def _write(path: Path, text: str, *, durable: bool = True) -> None:
+    with atomic_write(path, durable=durable) as file:
         file.write(text.encode())

@@ -18,6 +18,7 @@ from daso.report.tables.measures import measures_table
 from daso.report.tables.planned import plan_table
 from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
+from daso.report.tables.ranks import ranks_table
 from daso.report.tables.speed import speed_table
 from daso.report.tables.table import Table
 
@@ -56,7 +57,8 @@ def build_section(
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
         accuracy_table(suite, table, judged_cells),
-        gains_table(table, cells, titles),
+        gains_table(table, judged_cells, titles),
+        ranks_table(table, judged_cells),
         measures_table(cells, titles),
         speed_table(cells, titles),
         plan_table(cells, plan, titles),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from daso.config.keys import ARCHIVE, Keys
 from daso.config.load import load
-from daso.config.resolve import expand_suite, runs
+from daso.config.params import Params
+from daso.config.resolve import Run, expand_suite, runs, with_upstream
+from daso.data.run_files import RESULT_FILE, load_finished_run
 from daso.report.render import build_report
 from daso.report.results.published import PUBLISHED
 from daso.report.results.reference import read_reference
+from daso.report.results.summary import Upstream
 from daso.report.tables import planned
 
 
@@ -20,7 +24,7 @@ def write_report(suite: str, out: Path) -> None:
     the working folder. Raises ParamsError for an unknown suite and DataError for an unusable file.
     """
     params = load()
-    keys = Keys(params)
+    keys, own = Keys(params), runs(params, suite)
     build_report(
         expand_suite(params, suite),
         metrics=Path("metrics"),
@@ -29,7 +33,35 @@ def write_report(suite: str, out: Path) -> None:
         archived=Path(ARCHIVE),
         published=PUBLISHED,
         out=out,
+        home=_path_from(out),
         plan=planned.read_plan(suite),
+        upstream=_upstream(params, keys, own),
+        shared=_shared(params, suite, own),
         reference=read_reference(suite),
-        expected_keys={run.id: keys.train(run) for run in runs(params, suite)},
+        expected_keys={run.id: keys.train(run) for run in own},
     )
+
+
+def _path_from(out: Path) -> str:
+    """Return the path from a report to the working folder; from reports/<suite> if it lies elsewhere."""
+    here, folder = Path.cwd(), out.resolve()
+    return "/".join([".."] * len(folder.relative_to(here).parts)) if folder.is_relative_to(here) else "../.."
+
+
+def _upstream(params: Params, keys: Keys, own: Sequence[Run]) -> Upstream:
+    """Return the runs that the runs of a suite depend on; those in its own tables are counted there."""
+    of = {run.id: [each for each in with_upstream(params, [run]) if each not in own] for run in own}
+    needed = {each for chain in of.values() for each in chain}
+    trained = [each.id for each in needed if _is_trained(each, keys.train(each))]
+    return Upstream({run: [each.id for each in chain] for run, chain in of.items() if chain}, trained)
+
+
+def _is_trained(run: Run, key: str) -> bool:
+    folder = Path("runs", run.id)
+    return (folder / RESULT_FILE).exists() and load_finished_run(folder, name=run.id).key == key
+
+
+def _shared(params: Params, suite: str, own: Sequence[Run]) -> dict[str, int]:
+    """Return the number of runs that every other suite has in common with this one."""
+    common = {other: len(set(runs(params, other)).intersection(own)) for other in params.suites if other != suite}
+    return {other: number for other, number in common.items() if number}

@@ -20,7 +20,10 @@ from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.errors import DataError
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
-REPORT_FILES = ("index.html", "report.md", "metrics.json", "cells.csv", "history.csv")
+REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
+REPORT_TABLES = "tables"  # folder with each table as CSV and LaTeX
+CONTRADICTIONS = "contradictions"  # folder of reports/ that belongs to no suite
+CONTRADICTIONS_FILES = ("index.html", "contradictions.csv")
 
 
 class Current:
@@ -90,7 +93,12 @@ class Current:
             return False
         folder = Path("reports", suite)
         key = report_key(self.keys.params, suite, self.keys.report(suite))
-        return _has_key(folder / "key", key, *(folder / name for name in REPORT_FILES))
+        return _has_key(folder / "key", key, *(folder / name for name in (*REPORT_FILES, REPORT_TABLES)))
+
+    def contradictions(self) -> bool:
+        """Return True if the page of contradictions was made from the present published numbers and code."""
+        folder = Path("reports", CONTRADICTIONS)
+        return _has_key(folder / "key", self.keys.contradictions(), *(folder / name for name in CONTRADICTIONS_FILES))
 
 
 def report_key(params: Params, suite: str, key: str) -> str:

@@ -11,6 +11,7 @@ from daso.config.load import load
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
+from daso.workspace.current import CONTRADICTIONS
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
@@ -19,7 +20,8 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
     params = load()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
-    stale_paths = sorted({*_data(named), *_run_files({run.id for run in named}), *_reports(set(params.suites))})
+    reports = _reports({*params.suites, CONTRADICTIONS})
+    stale_paths = sorted({*_data(named), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
             shutil.rmtree(path)
@@ -68,8 +70,8 @@ def _run_files(named: set[str]) -> Iterator[Path]:
                 yield path
 
 
-def _reports(suites: set[str]) -> Iterator[Path]:
-    yield from (page.parent for page in Path("reports").glob("*/index.html") if page.parent.name not in suites)
+def _reports(names: set[str]) -> Iterator[Path]:
+    yield from (page.parent for page in Path("reports").glob("*/index.html") if page.parent.name not in names)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -87,13 +87,20 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
         path = Path("metrics", f"{run.id}.json")
         if read_checksummed(path, "metrics file").get("files") != results[run.id]["files"]:
             raise DasoError(f"{path}: not the metrics of runs/{run.id}; {rebuild_hint(path)}")
-    with tempfile.TemporaryDirectory() as fresh:
-        write_report(params.suite, Path(fresh))
-        for expected in sorted(Path(fresh).iterdir()):
-            path = Path("reports", params.suite, expected.name)
-            if path.read_bytes() != expected.read_bytes():
-                raise DasoError(f"{path}: damaged: does not match the metrics of the runs; {rebuild_hint(path)}")
+    _check_report(params.suite)
     return results
+
+
+def _check_report(suite: str) -> None:
+    """Raise DasoError if a file of a suite's report differs from what its metrics give."""
+    with tempfile.TemporaryDirectory() as fresh:
+        write_report(suite, Path(fresh))
+        for expected in sorted(path for path in Path(fresh).rglob("*") if path.is_file()):
+            name = expected.relative_to(fresh)
+            path, output = Path("reports", suite, name), Path("reports", suite, name.parts[0])  # output: file or folder
+            if not path.is_file() or path.read_bytes() != expected.read_bytes():
+                hint = rebuild_hint(output, None if output == path else output)
+                raise DasoError(f"{path}: damaged: does not match the metrics of the runs; {hint}")
 
 
 def _verified_result(folder: Path) -> dict[str, Any]:

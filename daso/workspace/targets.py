@@ -8,8 +8,9 @@ from pathlib import Path
 from daso.config.params import Params, did_you_mean
 from daso.config.resolve import parse_run, suite_of
 from daso.errors import ParamsError
+from daso.workspace.current import CONTRADICTIONS
 
-RULES = ("all", "data", "splits", "runs", "metrics")  # rules without wildcards
+RULES = ("all", "data", "splits", "runs", "metrics", "contradictions")  # rules without wildcards
 
 
 def check_targets(params: Params, targets: Iterable[str]) -> None:
@@ -22,7 +23,7 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
         match Path(target).parts:
             case [_]:
                 raise ParamsError(f"{target}: unknown rule or suite{did_you_mean(target, [*RULES, *params.suites])}")
-            case ["reports", suite, *_]:
+            case ["reports", suite, *_] if suite != CONTRADICTIONS:
                 suite_of(params, suite)
             case ["data", "store", dataset, *_]:
                 _check_known("dataset", dataset, params.datasets)

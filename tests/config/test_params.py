@@ -413,6 +413,13 @@ def test_all_errors_are_collected(params):
     ]
 
 
+def test_suite_with_the_name_of_another_folder_of_reports_is_an_error(params):
+    Path("params/suites/smoke.yaml").rename("params/suites/contradictions.yaml")
+    (line,) = errors()
+    file = "params/suites/contradictions.yaml"
+    assert line == f"{file}: 'reports/contradictions' is not allowed as the report of a suite; rename the file"
+
+
 def test_errors_of_other_files_are_reported_beside_a_broken_file(params):
     Path("params/datasets/digits.yaml").write_text("title: digits\n")
     params("protocols/smoke.yaml", lambda tree: tree.update(steps="six"))

@@ -70,7 +70,11 @@ def results(project):
     contents = {}
     for folder in ("data", "runs", "metrics", "reports/tiny"):
         for path in sorted((project.path / folder).rglob("*")):
-            if path.is_file() and path.name not in ("index.html", "report.md"):
+            if (
+                path.is_file()
+                and path.name not in ("index.html", "report.md", "runs.csv")
+                and "tables" not in path.parts
+            ):
                 contents[path.relative_to(project.path).as_posix()] = path.read_bytes()
     for name in [name for name in contents if name.endswith("train.json") or re.match(r"metrics/.*json$", name)]:
         tree = json.loads(contents[name])

@@ -118,11 +118,11 @@ def test_clone_has_the_results_and_nothing_to_do(clone):
 def test_report_is_reproduced_without_training(clone, tmp_path):
     project = clone.copy(tmp_path / "project")
     report = project.path / "reports/tiny"
-    before = {path.name: path.read_bytes() for path in report.iterdir()}
-    assert {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"} < set(before)
+    before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    assert {"index.html", "report.md", "metrics.json", "cells.csv", "history.csv"} < {path.name for path in before}
     project.call("rm", "-r", "reports/tiny")
     assert jobs(project.snakemake()) == Counter(["report tiny"])
-    assert {path.name: path.read_bytes() for path in report.iterdir()} == before
+    assert {path: path.read_bytes() for path in report.rglob("*") if path.is_file()} == before
     assert "up to date" in project.dvc("status")
 
 

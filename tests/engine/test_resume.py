@@ -159,4 +159,5 @@ def test_runs_of_a_bundle_trained_together_equal_runs_trained_alone(project, who
     }
     speed = json.loads((out / "train.json").read_text())["speed"]
     assert speed["replicas"] == 2
+    assert speed["processor_seconds"] > 0
     assert (project / "bundle/runs" / other["run"] / "train.json").exists()

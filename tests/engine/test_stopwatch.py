@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from daso.engine import stopwatch
-from daso.engine.stopwatch import STAGES, Stopwatch
+from daso.engine.stopwatch import STAGES, RunTime, Stopwatch
 from tests.engine.fakes import Event, fakes  # noqa: F401 - a fixture
 from tests.engine.world import trainer
 
@@ -28,6 +28,22 @@ def test_time_between_two_steps_belongs_to_no_stage(clock):
     assert watch.read() == {"augmentation": 0, "forward": 3.0, "backward": 7.0, "update": 0, "evaluation": 0}
 
 
+def test_run_time_is_summed_over_resumptions(monkeypatch):
+    """Clock 100 to 104 to 110, then 500 to 503: 13 s. Processor 7 to 9 to 12, then 1 to 2.5: 6.5 s."""
+    wall, processor = [100.0, 104.0, 110.0, 500.0, 503.0], [7.0, 9.0, 12.0, 1.0, 2.5]
+    monkeypatch.setattr(stopwatch.time, "monotonic", lambda: wall.pop(0))
+    monkeypatch.setattr(stopwatch.time, "process_time", lambda: processor.pop(0))
+    first = RunTime()
+    first.start()
+    first.update()
+    assert (first.wall, first.processor) == (4.0, 2.0)
+    first.update()
+    resumed = RunTime(first.wall, first.processor)
+    resumed.start()
+    resumed.update()
+    assert (resumed.wall, resumed.processor) == (13.0, 6.5)
+
+
 def test_stages_outside_of_steps(clock):
     clock += [1.0, 1.5, 3.0, 7.0]
     watch = Stopwatch(torch.device("cpu"))
@@ -44,11 +60,13 @@ def test_every_stage_of_a_run_is_counted_and_none_twice(tmp_path):
     seconds = run.stopwatch.read()
     assert set(seconds) == set(STAGES)
     assert min(seconds.values()) > 0
-    assert sum(seconds.values()) < run.elapsed
+    assert sum(seconds.values()) < run.time.wall
     resumed = trainer()
     resumed.restore(tmp_path / "state.pt")
     assert resumed.stopwatch.seconds["forward"] == torch.load(tmp_path / "state.pt")["stages"]["forward"]
     assert resumed.stopwatch.seconds["forward"] > 0
+    assert (resumed.time.wall, resumed.time.processor) == (run.time.wall, run.time.processor)
+    assert run.time.processor > 0
 
 
 def test_stages_of_replays_add_up_to_their_time(fakes):  # noqa: F811

@@ -57,13 +57,15 @@ def test_text_about_a_cell(params):
     assert "cost: 3 runs, 750,000 steps, 240,000,000 images" in lines
 
 
-def test_notes_and_the_number_that_reports_compare_with(params):
+def test_notes_name_tables_that_print_a_different_number(params):
     lines = text(params, "t11 r9 c5")  # FixMatch + LA, STL10-LT
     assert lines[1].startswith("published: 63.4 ± 2.99")
     assert lines[2] == "note: Table 12 prints 64.4±1.35 for the same cell"
-    assert lines[3] == "reports compare with Oh et al. 2022, table 12: 64.4 ± 1.35"
-    assert not any(line.startswith("reports compare") for line in text(params, "t12 r3 c1"))
-    assert "reports compare with Oh et al. 2022, table 1: 76.0 ± 0.37" in text(params, "t15 r3 c1")  # L = 256
+    assert text(params, "t5 r1 c1")[1:3] == [
+        "published: 68.25, median of the last 20 evaluations",
+        "note: tables 1 and 11 print 67.8±1.13 for this cell",
+    ]
+    assert "note: default" in text(params, "t15 r3 c1")  # L = 256: 75.97, which table 1 rounds to 76.0
     assert text(params, "t5 r4 c1")[1] == "published: 75.97, median of the last 20 evaluations"
 
 

@@ -14,11 +14,11 @@ PLACE = ("cifar10-lt", "n500-m4000-l100-u100", "paper")
 pytestmark = pytest.mark.usefixtures("nowhere")
 
 
-def write_metrics(run, seconds, device="cuda: H", replicas=1, folder="metrics"):
+def write_metrics(run, seconds, device="cuda: H", replicas=1, folder="metrics", speed=None):
     """Write the metrics of a run whose steps took `seconds` each."""
     path = Path("metrics", f"{run.id}.json") if folder == "metrics" else Path(folder, run.id, "metrics.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    speed = {"steps_per_second": 1 / seconds, "replicas": replicas}
+    speed = {"steps_per_second": 1 / seconds, "replicas": replicas, **(speed or {})}
     origin = {"device": device, "precision": "bf16", "mode": "graph"}
     path.write_bytes(checksummed({"run": run.id, "key": "k", "speed": speed, "provenance": origin}))
 
@@ -51,6 +51,16 @@ def write_benchmark(method, milliseconds, steps=250_000, side=32, quick=False, n
 )
 def test_steps_and_images_of_a_run(params, method, steps, images):
     assert Work.of(params, Run(*PLACE, method, 0)) == Work(steps, steps * images)
+
+
+def test_runs_that_shared_their_core_count_only_without_others(params):
+    """44 s of processor time in 50 s are 88 % of a core, 50 s in 50 s all of it."""
+    *shared, alone = [Run(*PLACE, "fixmatch_daso", seed) for seed in range(3)]
+    for run in shared:
+        write_metrics(run, 0.5, "cpu: X", speed={"seconds": 50.0, "processor_seconds": 44.0})
+    assert dict(paces(params, alone)) == {"cpu: X, bf16, graph (metrics/, machine was shared)": 0.5}
+    write_metrics(alone, 0.1, "cpu: X", speed={"seconds": 50.0, "processor_seconds": 50.0})
+    assert dict(paces(params, alone)) == {"cpu: X, bf16, graph (metrics/)": pytest.approx(0.1)}
 
 
 def test_hours_from_a_benchmark(params):

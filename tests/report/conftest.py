@@ -14,11 +14,18 @@ from daso.report.render import build_report
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "reports" / "paper" / "results.csv"
 METHODS = {
-    "supervised": {"title": "Supervised", "paper": {"base": "supervised", "addons": ""}},
-    "fixmatch": {"title": "FixMatch", "paper": {"base": "fixmatch", "addons": ""}},
-    "fixmatch_daso": {"title": "FixMatch + DASO", "paper": {"base": "fixmatch", "addons": "daso"}},
-    "fixmatch_la": {"title": "FixMatch + LA", "paper": {"base": "fixmatch", "addons": "la"}},
+    "supervised": {"title": "Supervised", "learner": {"name": "supervised"}, "addons": []},
+    "fixmatch": {"title": "FixMatch", "learner": {"name": "fixmatch"}, "addons": []},
+    "fixmatch_daso": {"title": "FixMatch + DASO", "learner": {"name": "fixmatch"}, "addons": [{"name": "daso"}]},
+    "fixmatch_la": {
+        "title": "FixMatch + LA",
+        "learner": {"name": "fixmatch"},
+        "addons": [{"name": "logit_adjustment"}],
+    },
 }
+for _method in METHODS.values():
+    _addons = ";".join({"logit_adjustment": "la"}.get(addon["name"], addon["name"]) for addon in _method["addons"])
+    _method["paper"] = {"base": _method["learner"]["name"], "addons": _addons}
 SETTINGS = {
     "n500-m4000-l100-u100": {"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 100},
     "n1500-m3000-l100-u100r": {"n1": 1500, "m1": 3000, "gamma_l": 100, "gamma_u": 100, "reversed": True},

@@ -64,6 +64,18 @@ def test_other_suite_is_built_by_option_or_by_the_path_of_its_report(project):
     assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == expected
 
 
+def test_page_of_contradictions_is_rebuilt_only_for_other_published_numbers(project):
+    page = Counter({"contradictions": 1})
+    assert jobs(project.snakemake("contradictions")) == page
+    assert project.read("reports/contradictions/contradictions.csv").count("\n") > 1
+    assert project.planned("reports/contradictions/index.html") == NOTHING
+    assert project.planned() == NOTHING
+    sources = project.read("reports/paper/sources.csv")
+    project.write("reports/paper/sources.csv", sources.replace("SGD 0.03", "SGD 0.04"))
+    assert project.planned("reports/contradictions/index.html") == page
+    assert project.planned() == REPORT
+
+
 def test_changed_image_folder_is_read_again_and_a_missing_one_is_not(project):
     with_own_images(project)
     again = Counter(["download own", "split 0"])

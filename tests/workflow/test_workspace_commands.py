@@ -53,6 +53,7 @@ def test_archived_run_is_untracked_in_git_and_only_the_report_is_rebuilt(project
 def test_outputs_that_no_suite_refers_to_are_listed_and_deleted(project):
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=[DASO]))
     project.write("reports/gone/index.html", "")
+    project.write("reports/contradictions/index.html", "")  # belongs to no suite, but to a rule
     for path in ("store/gone/manifest.json", f"splits/digits/{SETTING}/s7.json", "splits/digits/gone/s0.json"):
         project.write(f"data/{path}", "{}")
     project.write("data/raw/archive.tar.gz", "")

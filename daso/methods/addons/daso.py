@@ -61,7 +61,7 @@ class DASO(AddOn):
             raise ParamsError(f"add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got {blend}")
         self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
         self.warmup, self.weight, self.blend = warmup, weight, blend
-        self.queue_view = "labeled_teacher" if queue_encoder == "teacher" else "labeled"
+        self.queue_view = "labeled_teacher" if queue_encoder == "teacher" else "labeled"  # fidelity: teacher-bn
         self.needs = frozenset(
             {"labeled_teacher" if queue_encoder == "teacher" else "labeled", "weak", *(("strong",) if weight else ())}
         )

@@ -53,4 +53,4 @@ class MeanTeacher(Learner):
     def teacher_outputs(self, batch: Batch, models: Models) -> dict[str, Output]:
         """Return the teacher's outputs from one pass, including the labeled images if an add-on reads that output."""
         views = {"labeled_teacher": batch.x["weak"]} if "labeled_teacher" in self.needs else {}
-        return forward_jointly(models.teacher, **views, weak=batch.u["weak2"])
+        return forward_jointly(models.teacher, **views, weak=batch.u["weak2"])  # fidelity: teacher-bn

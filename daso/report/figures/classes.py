@@ -48,8 +48,10 @@ class ClassTable(NamedTuple):
 
     @property
     def tooltips(self) -> list[str]:
-        """Return a tooltip for each class: its full name, its rank and its values."""
+        """Return a tooltip for each class: its full name, its rank and, unless there are many, its values."""
         rank, _, *headers = self.columns
+        if len(self.rows) > MAX_NAMED:  # the table has the values; as tooltips, too, they would be half of a large page
+            return [f"{name}, {rank.lower()} {number}" for number, name, *_ in self.rows]
         return [
             f"{name}, {rank.lower()} {number}: {'; '.join(map(' '.join, zip(headers, values, strict=True)))}"
             for number, name, *values in self.rows

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from daso.ops.confusion import group_names
 from daso.report.figures import plots
@@ -18,7 +21,9 @@ from daso.report.figures.classes import (
     class_table,
     format_curve,
     format_predictions,
+    shorten,
 )
+from daso.report.figures.palette import Group, Style, method_groups, method_styles
 from daso.report.figures.plots import Line
 from daso.report.results.collect import Cell, Tree
 from daso.report.results.curves import (
@@ -32,8 +37,11 @@ from daso.report.results.curves import (
     training_curves,
 )
 
-NO_BAND = "One seed a method, so no band."
-BAND = "Band: one sample standard deviation over seeds either side (cut at 0 and 100), where a method has two or more."
+NOT_COMPARABLE = "not comparable with published numbers"
+BAND = "Band: one sample standard deviation over seeds."
+SMOOTHED = f"Moving average of {plots.SMOOTHED} evaluations."
+LABEL_WIDTH = 16  # columns of a curve's label
+Measure = tuple[str, str, Callable[[Cell], Curve | None]]  # note of its panels, label of the y-axis, curve of a cell
 
 
 class Panel(NamedTuple):
@@ -43,18 +51,26 @@ class Panel(NamedTuple):
     note: str
     svg: str
     table: ClassTable | None = None  # the same numbers as a table
+    folded: bool = False  # True if the page shows it only on request
+
+
+class LegendEntry(NamedTuple):
+    """Entry of a legend; `mark` is `line`, `dotted`, `dot`, `ring`, `bar` or `outline`."""
+
+    label: str
+    colour: str
+    mark: str = "line"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels under one caption; `methods` are the indices of the methods in its legend."""
+    """Panels under one caption."""
 
     name: str
     caption: str
     panels: list[Panel]
-    methods: list[int] = field(default_factory=list)
     small: bool = False  # True if up to four panels fit in a row
-    legend: list[tuple[int, str]] = field(default_factory=list)  # style index and name of entries other than methods
+    legend: list[LegendEntry] = field(default_factory=list)  # of marks without a label in the panels
 
     @property
     def panels_with_table(self) -> list[Panel]:
@@ -69,7 +85,7 @@ class TableData:
     table: Tree
     cells: Mapping[tuple[str, str], Cell]  # by (setting, method)
     curves: Mapping[tuple[str, str], TrainingCurves]
-    method_indices: Mapping[str, int]  # method -> its index in the suite
+    tag: str = ""  # printed in every plot
 
     def cells_of(self, setting: Tree) -> list[Cell]:
         """Return the cells of one setting, in the table's order of methods."""
@@ -79,16 +95,23 @@ class TableData:
         """Return the class names of the done runs of one setting."""
         return class_names(self.cells_of(setting))
 
-    def svg_id(self, *parts: object) -> str:
-        """Return an SVG id that is unique in the page."""
-        return "-".join(str(part) for part in ("plot", self.table["name"], *parts))
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Return the methods of each panel."""
+        return method_groups(self.table["methods"])
+
+    @cached_property
+    def styles(self) -> dict[str, Style]:
+        """Return the style of each method by name."""
+        return method_styles(self.table["methods"])
 
 
-def table_data(table: Tree, cells: Sequence[Cell], method_indices: Mapping[str, int], runs: Path) -> TableData:
-    """Return a table with its cells and the histories of its done runs, read from the folder `runs`."""
+def table_data(suite: Tree, table: Tree, cells: Sequence[Cell], runs: Path) -> TableData:
+    """Return a table of a suite with its cells and the histories of its done runs, read from the folder `runs`."""
     by_name = {(cell.setting, cell.method): cell for cell in cells if cell.table == table["name"]}
     curves = {name: training_curves(cell, runs) for name, cell in by_name.items()}
-    return TableData(table, by_name, curves, method_indices)
+    tag = "" if suite["protocol"].get("comparable") else f"{suite['name']}: {NOT_COMPARABLE}"
+    return TableData(table, by_name, curves, tag)
 
 
 def table_figures(data: TableData) -> list[Figure]:
@@ -108,122 +131,161 @@ def _class_sizes(data: TableData) -> Figure:
     for i, setting in enumerate(data.table["settings"]):
         counts = class_counts(data.cells_of(setting))
         if counts:
-            unknown = unknown if "unlabeled" in counts else ", no outline where they are unknown"
+            unknown = unknown if "unlabeled" in counts else ", no outline where unknown"
             title = f"Images of each class by rank, {setting['name']}"
             columns = {f"{part.capitalize()} images": [f"{n:,}" for n in row] for part, row in counts.items()}
             classes = data.class_names(setting)
             table = class_table(classes, columns | {"Group": group_names(len(classes.names))})
-            panels.append(Panel(i, "", plots.class_sizes(counts, table, data.svg_id("sizes", i), title), table))
+            panels.append(Panel(i, "", plots.class_sizes(counts, table, title, data.tag), table))
     marks = f"labeled (filled) and unlabeled (outline{unknown}), logarithmic scale."
-    return Figure("sizes", f"Images of each class in the training split: {marks}", panels)
+    return Figure("sizes", f"Images of each class in the training split: {marks}", panels, small=len(panels) > 1)
 
 
 def _accuracy(data: TableData) -> Figure:
-    return _training_figure(
-        data,
-        "accuracy",
-        "Test accuracy of the EMA model over training steps, mean over seeds.",
-        [("", "test accuracy, %", lambda curves: curves.accuracy)],
-    )
+    caption = "Test accuracy of the evaluation model over training steps, mean over seeds."
+    measures = [("", "test accuracy, %", lambda cell: data.curves[cell.setting, cell.method].accuracy)]
+    return training_figure(data, "accuracy", caption, measures)
 
 
 def _pseudo_label_recall(data: TableData) -> Figure:
     class_numbers = {len(metrics["class_order"]) for cell in data.cells.values() for metrics in cell.done.values()}
-    tail = tail_size(max(class_numbers, default=1))
-    measures: list[tuple[str, str, Callable[[TrainingCurves], Curve | None]]] = [
-        ("all classes", "pseudo-label recall, %", lambda curves: curves.recall),
-        (f"the {tail} rarest labeled classes", "pseudo-label recall, %", lambda curves: curves.tail),
+    tail, y_label = tail_size(max(class_numbers, default=1)), "pseudo-label recall, %"
+    measures: list[Measure] = [
+        ("all classes", y_label, lambda cell: data.curves[cell.setting, cell.method].recall),
+        (f"the {tail} rarest labeled classes", y_label, lambda cell: data.curves[cell.setting, cell.method].tail),
     ]
     caption = (
-        "Recall of pseudo-labels since the evaluation before, confident or not: of the unlabeled images of a class, "
-        "the share guessed right; mean over classes, then over seeds."
+        "Recall of the pseudo-labels since the previous evaluation, whether or not above the threshold: of the "
+        "unlabeled images of a class, the share predicted correctly; mean over classes, then over seeds."
     )
-    return _training_figure(data, "pseudo", caption, measures)
+    return training_figure(data, "pseudo", caption, measures)
 
 
-def _training_figure(
-    data: TableData,
-    name: str,
-    caption: str,
-    measures: list[tuple[str, str, Callable[[TrainingCurves], Curve | None]]],
+def training_figure(
+    data: TableData, name: str, caption: str, measures: Sequence[Measure], *, small: bool = False
 ) -> Figure:
-    """Return a figure over training steps; `measures` are notes, labels of the y-axis and the curve to plot."""
+    """Return a figure over training steps. The panels of a setting share the range of their y-axis."""
     panels: list[Panel] = []
     drawn: list[Line] = []
+    small = small or len(data.groups) > 1
     for i, setting in enumerate(data.table["settings"]):
-        for j, (note, y_label, select) in enumerate(measures):
-            cells = data.cells_of(setting)
-            lines = method_lines(data, {cell.method: select(data.curves[cell.setting, cell.method]) for cell in cells})
-            if lines:
-                title = f"{y_label.capitalize()} over training steps, {setting['name']}{', ' if note else ''}{note}"
-                svg = plots.over_steps(lines, data.svg_id(name, i, j), title, y_label, full_range=bool(note))
-                panels.append(Panel(i, note, svg))
-                drawn += lines
-    return Figure(name, f"{caption} {band_note(drawn)}", panels, legend_methods(drawn))
+        by_panel = []
+        for note, y_label, curve_of in measures:
+            curves = {cell.method: curve_of(cell) for cell in data.cells_of(setting)}
+            by_panel += [(note, y_label, group, lines) for group, lines in panel_lines(data, curves)]
+        limits = plots.y_limits(plots.thin(line.curve) for *_, lines in by_panel for line in lines)
+        for note, y_label, group, lines in by_panel:
+            about = ", ".join(filter(None, (group.title, note)))
+            title = f"{y_label.capitalize()} over training steps, {', '.join(filter(None, (setting['name'], about)))}"
+            size = plots.SMALL if small else plots.WIDE
+            panels.append(Panel(i, about, plots.over_steps(lines, title, y_label, limits, size, data.tag)))
+            drawn += lines
+    smoothed = SMOOTHED if any(len(line.curve.x) > plots.MAX_POINTS for line in drawn) else ""
+    return Figure(name, " ".join(filter(None, (caption, smoothed, band_note(drawn)))), panels, small=small)
 
 
 def _class_recall(data: TableData) -> Figure:
+    caption = "Recall of the final model on the test images of each class, mean over seeds."
+    return class_figure(data, "recall", caption, {"recall, %": recall_by_rank})
+
+
+def class_figure(
+    data: TableData,
+    name: str,
+    caption: str,
+    measures: Mapping[str, Callable[[Cell], Curve | None]],
+    small: bool = False,
+) -> Figure:
+    """Return a figure of measures over class ranks; `measures` maps the label of a y-axis to the curve of a cell."""
     panels: list[Panel] = []
     drawn: list[Line] = []
+    small = small or len(data.groups) > 1
     for i, setting in enumerate(data.table["settings"]):
-        lines = method_lines(data, {cell.method: recall_by_rank(cell) for cell in data.cells_of(setting)})
-        if lines:
-            title = f"Recall of the final model on each class, {setting['name']}"
-            table = method_table(data, setting, recall_by_rank, "recall, %")
-            panels.append(Panel(i, "", plots.by_rank(lines, table, data.svg_id("recall", i), title), table))
-            drawn += lines
-    caption = f"Test recall of the final model on each class, mean over seeds. {band_note(drawn)}"
-    return Figure("recall", caption, panels, legend_methods(drawn))
+        for y_label, curve_of in measures.items():
+            curves = {cell.method: curve_of(cell) for cell in data.cells_of(setting)}
+            for group, lines in panel_lines(data, curves):
+                about = ", ".join(filter(None, (setting["name"], group.title)))
+                table = method_table(data, setting, group, curves, y_label)
+                title, size = f"{y_label.capitalize()} by class, {about}", plots.SMALL if small else plots.WIDE
+                panels.append(Panel(i, group.title, plots.by_rank(lines, table, title, y_label, size, data.tag), table))
+                drawn += lines
+    many = any(len(line.curve.x) > MAX_NAMED for line in drawn)
+    averaged = f"Moving average of {plots.RANKS} ranks; the tables have each class." if many else ""
+    return Figure(name, " ".join(filter(None, (caption, averaged, band_note(drawn)))), panels, small=small)
 
 
 def _confusion(data: TableData) -> Figure:
-    panels = confusion_panels(data, "confusion", "Confusion matrix of", confusion_matrix)
+    panels = confusion_panels(data, "Confusion matrix of", confusion_matrix)
     caption = (
-        "Of the test images of each class (rows), the percentage that the final model predicts as each class "
-        f"(columns); mean over seeds, a blank field rounds to 0.{predictions_note(panels)}"
+        "Confusion matrices of the final models on the test images: rows are true classes and add up to 100 %, columns "
+        f"are predictions; mean over seeds. An empty field rounds to 0.{confusion_note(panels)}"
     )
     return Figure("confusion", caption, panels, small=True)
 
 
-def confusion_panels(
-    data: TableData, name: str, title: str, matrix_of: Callable[[Cell], FloatArray | None]
-) -> list[Panel]:
-    """Return a panel for each cell with a confusion matrix (K, K); `title` precedes the title of the method."""
+def confusion_panels(data: TableData, title: str, matrix_of: Callable[[Cell], FloatArray | None]) -> list[Panel]:
+    """Return a panel for each cell with a confusion matrix (K, K); `title` precedes the title of the method.
+
+    The base and the most accurate method of a setting are shown, all others folded.
+    """
     panels = []
     for i, setting in enumerate(data.table["settings"]):
-        for j, (method, cell) in enumerate(zip(data.table["methods"], data.cells_of(setting), strict=True)):
+        shown = shown_methods(data, setting)
+        for method, cell in zip(data.table["methods"], data.cells_of(setting), strict=True):
             matrix = matrix_of(cell)
             if matrix is not None:
                 classes, full_title = data.class_names(setting), f"{title} {method['title']}, {setting['name']}"
                 table = class_table(classes, {"Predicted as, %": format_predictions(matrix, classes.labels)})
-                svg = plots.confusion_matrix(matrix, table, data.svg_id(name, i, j), full_title)
-                panels.append(Panel(i, str(method["title"]), svg, table))
+                folded = method["name"] not in shown
+                is_large = folded and len(matrix) > MAX_NAMED  # its tooltips and table would be larger than the page
+                svg = plots.confusion_matrix(matrix, table, full_title, tooltips=not is_large, tag=data.tag)
+                panels.append(Panel(i, str(method["title"]), svg, None if is_large else table, folded))
     return panels
 
 
-def predictions_note(panels: Sequence[Panel]) -> str:
-    """Return the caption's sentence about tables that list only the most frequent predictions; empty without one."""
+def shown_methods(data: TableData, setting: Tree) -> set[str]:
+    """Return the methods of a setting whose matrices are shown: the first base with add-ons, and the most accurate."""
+    means = {cell.method: mean.mean for cell in data.cells_of(setting) if (mean := cell.mean_std())}
+    if not means:
+        return set()
+    best = max(means, key=lambda method: means[method])
+    others = [method for method in means if method != best and "supervised" not in method]
+    base = next((m for m in others if any(group.methods[0]["name"] == m for group in data.groups)), None)
+    return {best, base or next(iter(others or means))}
+
+
+def confusion_note(panels: Sequence[Panel]) -> str:
+    """Return the sentences of a caption about panels that are folded and tables with a part of the predictions."""
     many = any(panel.table and len(panel.table.rows) > MAX_NAMED for panel in panels)
-    return f" The table has the {MAX_PREDICTIONS} most frequent predictions of each class." if many else ""
+    table = f" The tables have the {MAX_PREDICTIONS} most frequent predictions of each class." if many else ""
+    folded = " Shown: a base and the most accurate method of each setting." if any(p.folded for p in panels) else ""
+    return folded + table
 
 
-def method_table(data: TableData, setting: Tree, curve_of: Callable[[Cell], Curve | None], title: str) -> ClassTable:
-    """Return the curves of a setting's methods over class ranks as a table, a column for each method."""
-    curves = zip(data.table["methods"], map(curve_of, data.cells_of(setting)), strict=True)
-    values = {str(method["title"]): format_curve(curve) for method, curve in curves if curve}
+def method_table(
+    data: TableData, setting: Tree, group: Group, curves: Mapping[str, Curve | None], title: str
+) -> ClassTable:
+    """Return the curves of a panel's methods over class ranks as a table, a column for each method."""
+    values = {
+        str(method["title"]): format_curve(curve) for method in group.methods if (curve := curves[method["name"]])
+    }
     return class_table(data.class_names(setting), values, title)
 
 
-def method_lines(data: TableData, curves: Mapping[str, Curve | None]) -> tuple[Line, ...]:
-    """Return the curves of methods in their styles; methods without a curve are left out."""
-    return tuple(Line(data.method_indices[method], curve) for method, curve in curves.items() if curve is not None)
+def panel_lines(data: TableData, curves: Mapping[str, Curve | None]) -> list[tuple[Group, list[Line]]]:
+    """Return the lines of each panel of a setting; methods without a curve and panels without a line are left out."""
+    panels = []
+    for group in data.groups:
+        lines = [
+            Line(curve, data.styles[method["name"]], shorten(group.label(method), LABEL_WIDTH), str(method["title"]))
+            for method in group.methods
+            if (curve := curves[method["name"]]) is not None
+        ]
+        if lines:
+            panels.append((group, lines))
+    return panels
 
 
 def band_note(lines: Sequence[Line]) -> str:
-    """Return the caption's sentence about the bands of these lines."""
-    return BAND if any(line.curve.n > 1 for line in lines) else NO_BAND
-
-
-def legend_methods(lines: Sequence[Line]) -> list[int]:
-    """Return the indices of the methods in a legend of these lines."""
-    return sorted({line.style_index for line in lines})
+    """Return the caption's sentence about the bands of these lines; empty if they have none."""
+    return BAND if any(not np.isnan(line.curve.std).all() for line in lines) else ""

@@ -2,172 +2,217 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from daso.report.figures import svg
-from daso.report.figures.classes import ClassTable, count_wide, display_width
+from daso.report.figures.canvas import INK, LABEL_FONT, SOFT, Axis, Canvas, EndLabel, text_width
+from daso.report.figures.classes import ClassTable
+from daso.report.figures.palette import Style
 from daso.report.results.curves import Curve, FloatArray
 
-Size = tuple[float, float]  # width and height in inches
-WIDE = (4.1, 2.6)
-SMALL = (2.9, 2.4)
-SQUARE = (2.6, 2.6)
-NAMED_SQUARE = (3.0, 3.0)
-HEAT_COLOUR = (0.22, 0.50, 0.80)  # dark and light text are both legible on it
-PERCENT_LIMITS = (-2.0, 102.0)  # limits of the y-axis, with space for lines at 0 and 100
+Size = tuple[float, float]  # width and height in points
+WIDE, SMALL, SQUARE = (295.0, 187.0), (209.0, 165.0), 200.0
+HEAT_RGB = (56, 128, 204)  # colour of a matrix that is drawn as an image, in the light and the dark page
 FEW_CLASSES = 12  # up to this number, cells of a matrix are annotated and all ranks have ticks
-MAX_FONT_SIZE, MARGIN = 7.0, 60.0  # in points: class names on an axis; approximate space around the axes
+MAX_CELLS = 400  # a larger matrix is drawn as an image
+MAX_TICK_FONT = 7.0
+MAX_POINTS = 80  # points of a curve over training steps
+SMOOTHED = 5  # evaluations in the moving average of a curve with more points than that
+RANKS = 10  # ranks in the moving average of a curve over many classes
+LABEL_SPACE = 14.0  # points from the axes to the end of a curve's label, without its text
 
 
 class Line(NamedTuple):
-    """Curve and its style: the index of its method in the suite decides colour and dash pattern."""
+    """Curve with its style and the label at its right end; `name` is the full name, for its tooltip."""
 
-    style_index: int
     curve: Curve
+    style: Style
+    label: str = ""
+    name: str = ""
 
 
 def over_steps(
-    lines: Sequence[Line], svg_id: str, title: str, y_label: str, *, full_range: bool = False, size: Size = WIDE
+    lines: Sequence[Line], title: str, y_label: str, limits: Size | None = None, size: Size = WIDE, tag: str = ""
 ) -> str:
     """Plot means over seeds against training steps, with a band of one standard deviation for two or more seeds.
 
-    `full_range` shows 0 to 100 %, for panels that are compared with each other; otherwise the axis fits the curves.
+    `limits` are those of the y-axis, for panels that are compared with each other; otherwise the axis fits the curves.
     """
-    with svg.style():
-        figure, axes = new_panel(size, y_label, "training step")
-        for line in lines:
-            draw_line(axes, line, marker="")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.set_xlim(left=0)
-        axes.margins(x=0)
-        if full_range:
-            axes.set_ylim(*PERCENT_LIMITS)
-    return svg.to_svg(figure, svg_id, title)
+    lines = [line._replace(curve=thin(line.curve)) for line in lines]
+    low, high = limits or y_limits(line.curve for line in lines)
+    end = max(float(line.curve.x[-1]) for line in lines)
+    x = Axis(0.0, end, [(tick, format_steps(tick, end)) for tick in ticks(0.0, end, 4)], "training step")
+    canvas = Canvas(size, x, Axis(low, high, percent_ticks(low, high), y_label), right=label_space(lines))
+    for line in lines:
+        draw_line(canvas, line)
+    label_ends(canvas, lines, lambda curve: f"step {curve.x[-1]:,.0f}")
+    return canvas.svg(title, tag=tag)
 
 
 def by_rank(
     lines: Sequence[Line],
     table: ClassTable,
-    svg_id: str,
     title: str,
     y_label: str = "recall, %",
     size: Size = WIDE,
+    tag: str = "",
 ) -> str:
-    """Plot recall, or another percentage, of each class by rank, with the deviation over seeds as a band."""
-    with svg.style():
-        figure, axes = new_panel(size, y_label, table.axis_label)
-        for line in lines:
-            draw_line(axes, line, marker="o" if len(line.curve.x) <= 2 * FEW_CLASSES else "")
-        set_class_ticks(figure, axes, table)
-        axes.set_ylim(*PERCENT_LIMITS)
-    return svg.to_svg(figure, svg_id, title, table.tooltips)
+    """Plot recall, or another percentage, of each class by rank, with the deviation over seeds as a band.
 
-
-def class_sizes(counts: Mapping[str, Sequence[int]], table: ClassTable, svg_id: str, title: str) -> str:
-    """Plot the images of each class by rank on a logarithmic scale: labeled as bars, unlabeled as an outline."""
-    with svg.style():
-        figure, axes = new_panel(WIDE, "images", table.axis_label)
-        ranks = np.arange(1, max(len(row) for row in counts.values()) + 1)
-        if "unlabeled" in counts:
-            edges = np.append(ranks - 0.5, ranks[-1] + 0.5)
-            axes.stairs(counts["unlabeled"], edges, color=svg.INK, linewidth=1.1, zorder=3)
-        if "labeled" in counts:
-            axes.bar(ranks, counts["labeled"], width=0.72, color=svg.SOFT, alpha=0.5, linewidth=0)
-        axes.set_yscale("log")
-        axes.set_ylim(0.8, 1.6 * max(max(row) for row in counts.values()))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.minorticks_off()
-        set_class_ticks(figure, axes, table)
-    return svg.to_svg(figure, svg_id, title, table.tooltips)
-
-
-def confusion_matrix(shares: FloatArray, table: ClassTable, svg_id: str, title: str) -> str:
-    """Plot a confusion matrix (K, K) by class rank: rows are true classes, columns predictions, values in 0..1."""
-    classes = len(shares)
-    with svg.style({"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
-        size, label = (NAMED_SQUARE, "class") if table.ticks else (SQUARE, "rank (names: table)")
-        figure, axes = new_panel(size, f"true {label}", f"predicted {label}")
-        pixels = np.empty((classes, classes, 4))
-        pixels[..., :3], pixels[..., 3] = HEAT_COLOUR, np.clip(shares, 0.0, 1.0)
-        edges = (0.5, classes + 0.5, classes + 0.5, 0.5)
-        axes.imshow(pixels, interpolation="none", extent=edges, aspect="equal")
-        if classes <= FEW_CLASSES:
-            _annotate(axes, shares)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(min(classes, 10), integer=True, min_n_ticks=1))
-        if table.ticks:
-            set_tick_names(figure, axes, "x", table.ticks)
-            set_tick_names(figure, axes, "y", table.ticks)
-        axes.tick_params(length=0)
-    return svg.to_svg(figure, svg_id, title, table.tooltips, by_row=True)
-
-
-def new_panel(size: Size, y_label: str, x_label: str) -> tuple[Figure, Axes]:
-    """Return an empty figure of a size in inches, with a transparent background, and its axes."""
-    figure = Figure(figsize=size, layout="constrained")
-    figure.patch.set_visible(False)
-    axes = figure.add_subplot()
-    axes.patch.set_visible(False)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    return figure, axes
-
-
-def draw_line(axes: Axes, line: Line, marker: str) -> None:
-    """Draw a curve in its colour and dash pattern, with the band of its deviation."""
-    curve, tone = line.curve, svg.colour(line.style_index)
-    dashes = svg.dash_pattern(line.style_index)
-    axes.plot(
-        curve.x, curve.mean, color=tone, marker=marker, markersize=3, linestyle=(0, dashes) if dashes else "-", zorder=3
-    )
-    if not np.isnan(curve.std).all():
-        low, high = np.clip((curve.mean - curve.std, curve.mean + curve.std), 0.0, 100.0)
-        axes.fill_between(curve.x, low, high, color=tone, alpha=0.2, linewidth=0, zorder=2)
-
-
-def set_class_ticks(figure: Figure, axes: Axes, table: ClassTable) -> None:
-    """Set the ticks of an x-axis of classes: names if the table has ticks, else every rank or, of many, five ranks."""
-    classes = len(table.rows)
-    axes.set_xlim(0.4, classes + 0.6)
-    if table.ticks:
-        figure.set_figheight(figure.get_figheight() + set_tick_names(figure, axes, "x", table.ticks) / 72)
-    elif classes <= FEW_CLASSES:
-        axes.set_xticks(range(1, classes + 1))
-    else:
-        axes.set_xticks([1, *range(classes // 5, classes + 1, classes // 5)])
-
-
-def set_tick_names(figure: Figure, axes: Axes, which: Literal["x", "y"], names: Sequence[str]) -> float:
-    """Label positions 1, 2, ... of an axis with names, rotated on an x-axis that is too short for them.
-
-    Returns the points that the names take perpendicular to the axis; 0 for horizontal names below an x-axis.
+    With many classes, the lines are moving averages over ranks; the tooltips have the values of each class.
     """
-    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    spacing = (72 * figure.get_size_inches()["xy".index(which)] - MARGIN) / len(names)
-    font_size = min(MAX_FONT_SIZE, 0.9 * spacing)
-    length = 0.6 * font_size * max(map(display_width, names))
-    axis.set_ticks(range(1, len(names) + 1), names, fontsize=font_size)
-    if which == "x" and length < spacing - 3:
-        return 0.0
-    if which == "x":
-        for label in axis.get_ticklabels():
-            label.set(rotation=90, rotation_mode="anchor", ha="right", va="center")
-    # Matplotlib's font measures a wide character as 0.6 of the font size; the page draws it at full size.
-    measured = max(0.6 * len(name) for name in names)
-    drawn = max(0.6 * len(name) + 0.4 * count_wide(name) for name in names)
-    axis.labelpad += font_size * max(0.0, drawn - measured)
-    return float(length)
+    many = not table.ticks and len(table.rows) > 2 * RANKS
+    if many:
+        lines = [line._replace(curve=smooth(line.curve, RANKS)) for line in lines]
+    canvas = class_canvas(table, Axis(0.0, 100.0, percent_ticks(0.0, 100.0), y_label), size, label_space(lines))
+    for line in lines:
+        draw_line(canvas, line, dots=not many)
+    label_ends(canvas, lines, lambda curve: table.axis_label if many else f"{table.rows[-1][1]}")
+    return canvas.svg(title, table.tooltips, tag=tag)
 
 
-def _annotate(axes: Axes, shares: FloatArray) -> None:
-    """Print the percentage in every cell of a matrix that rounds to 1 or more."""
-    for row, column in np.argwhere(shares >= 0.005):
-        text = f"{100 * shares[row, column]:.0f}"
-        axes.text(column + 1, row + 1, text, ha="center", va="center", fontsize=6, color=svg.INK)
+def class_sizes(counts: Mapping[str, Sequence[int]], table: ClassTable, title: str, tag: str = "") -> str:
+    """Plot the images of each class by rank on a logarithmic scale: labeled as bars, unlabeled as an outline."""
+    top = 1.6 * max(max(row) for row in counts.values())
+    powers = [10.0**k for k in range(8) if 10**k <= top]
+    canvas = class_canvas(
+        table, Axis(0.8, top, [(power, f"{power:,.0f}") for power in powers], "images", log=True), WIDE, 8.0
+    )
+    ranks = np.arange(1.0, max(len(row) for row in counts.values()) + 1)
+    if "labeled" in counts:
+        canvas.bars(ranks, np.array(counts["labeled"], dtype=np.float64), SOFT, 0.72, 0.5)
+    if "unlabeled" in counts:
+        canvas.stairs(ranks, np.array(counts["unlabeled"], dtype=np.float64), Style(INK, 1.1))
+    return canvas.svg(title, table.tooltips, tag=tag)
+
+
+def confusion_matrix(shares: FloatArray, table: ClassTable, title: str, *, tooltips: bool = True, tag: str = "") -> str:
+    """Plot a confusion matrix (K, K) by class rank: rows are true classes, columns predictions, values in 0..1."""
+    label = "class" if table.ticks else "rank (names: table)"
+    x, y = (matrix_axis(table.ticks, len(shares), f"{which} {label}") for which in ("predicted", "true"))
+    canvas = square_canvas(shares, x._replace(rotated=bool(table.ticks)), y)
+    if shares.size > MAX_CELLS:
+        canvas.image(shares, HEAT_RGB)
+    else:
+        canvas.squares(shares)
+    if len(shares) <= FEW_CLASSES:
+        percents = [(row, column, f"{100 * share:.0f}") for (row, column), share in np.ndenumerate(shares)]
+        canvas.texts((column + 1.0, row + 1.0, text) for row, column, text in percents if text != "0")
+    return canvas.svg(title, table.tooltips if tooltips else (), by_row=True, tag=tag)
+
+
+def matrix_axis(names: Sequence[str], count: int, label: str) -> Axis:
+    """Return the axis of the rows or columns of a matrix: their names, or ranks if there are none."""
+    if names:
+        font = min(MAX_TICK_FONT, 0.9 * SQUARE / len(names))
+        return Axis(0.5, count + 0.5, list(enumerate(names, 1)), label, font=font)
+    return Axis(0.5, count + 0.5, rank_ticks(count), label)
+
+
+def square_canvas(shares: FloatArray, x: Axis, y: Axis) -> Canvas:
+    """Return the canvas of a matrix (n, m) with square cells, row 1 on top."""
+    probe = Canvas((SQUARE, SQUARE), x, y, grid=False)
+    side = (probe.right - probe.left) / max(shares.shape)
+    height = probe.top + SQUARE - probe.bottom + side * shares.shape[0]
+    return Canvas((SQUARE, height), x, y._replace(low=y.high, high=y.low), grid=False)
+
+
+def class_canvas(table: ClassTable, y: Axis, size: Size, right: float) -> Canvas:
+    """Return a canvas over the classes of a table: names on the x-axis if the table has ticks, else ranks."""
+    classes = len(table.rows)
+    x = Axis(0.4, classes + 0.6, rank_ticks(classes), table.axis_label)
+    if table.ticks:
+        spacing = (Canvas(size, x, y, right=right).right - 30.0) / classes
+        font = min(MAX_TICK_FONT, 0.9 * spacing)
+        widest = max(text_width(name, font) for name in table.ticks)
+        x = x._replace(ticks=list(enumerate(table.ticks, 1)), font=font, rotated=widest > spacing - 2)
+        size = (size[0], size[1] + (widest - font if x.rotated else 0.0))
+    return Canvas(size, x, y, right=right)
+
+
+def draw_line(canvas: Canvas, line: Line, *, dots: bool = False) -> None:
+    """Draw a curve in its style, with the band of its deviation."""
+    x, mean, std, _ = line.curve
+    if not np.isnan(std).all():
+        canvas.band(x, np.maximum(mean - std, 0.0), np.minimum(mean + std, 100.0), line.style.colour)
+    canvas.line(x, mean, line.style, dots=dots)
+
+
+def label_ends(canvas: Canvas, lines: Sequence[Line], place: Callable[[Curve], str]) -> None:
+    """Label the right ends of curves that have labels; `place` names the end in the tooltip."""
+    labels = []
+    for line in lines:
+        known = line.curve.mean[~np.isnan(line.curve.mean)]
+        if line.label and len(known):
+            tooltip = f"{line.name or line.label}: {known[-1]:.1f}, {place(line.curve)}"
+            labels.append(EndLabel(known[-1], line.label, line.style.colour, tooltip))
+    canvas.end_labels(labels)
+
+
+def label_space(lines: Sequence[Line]) -> float:
+    """Return the space that the labels of curves need to the right of the axes, in points."""
+    widest = max((text_width(line.label, LABEL_FONT) for line in lines), default=0.0)
+    return LABEL_SPACE + widest if widest else 8.0
+
+
+def thin(curve: Curve) -> Curve:
+    """Return a curve over steps with at most MAX_POINTS points, the last included; a longer one is smoothed before."""
+    if len(curve.x) <= MAX_POINTS:
+        return curve
+    smoothed = smooth(curve, SMOOTHED)
+    step = -(-len(curve.x) // MAX_POINTS)
+    chosen = slice((len(curve.x) - 1) % step, None, step)
+    return Curve(smoothed.x[chosen], smoothed.mean[chosen], smoothed.std[chosen], curve.n)
+
+
+def smooth(curve: Curve, count: int) -> Curve:
+    """Return the centred moving average over `count` points, fewer at both ends; NaN is left out."""
+    first = np.arange(len(curve.x)) - count // 2
+
+    def average(values: FloatArray) -> FloatArray:
+        sums, known = (
+            np.r_[0.0, np.cumsum(part)] for part in (np.nan_to_num(values), (~np.isnan(values)).astype(np.float64))
+        )
+        low, high = np.clip(first, 0, None), np.clip(first + count, None, len(values))
+        with np.errstate(invalid="ignore"):
+            return np.asarray((sums[high] - sums[low]) / (known[high] - known[low]))
+
+    return Curve(curve.x, average(curve.mean), average(curve.std), curve.n)
+
+
+def y_limits(curves: Iterable[Curve]) -> Size:
+    """Return the range of the y-axis in percent: means and bands, without the first tenth of training."""
+    lows, highs = [100.0], [0.0]
+    for curve in curves:
+        late = curve.x >= 0.1 * curve.x[-1]
+        std = np.nan_to_num(curve.std[late])
+        lows.append(np.nanmin(curve.mean[late] - std))
+        highs.append(np.nanmax(curve.mean[late] + std))
+    low, high = float(min(lows)), float(max(highs))
+    margin = max(0.05 * (high - low), 0.5)
+    return max(0.0, low - margin), min(100.0, high + margin)
+
+
+def ticks(low: float, high: float, count: int) -> list[float]:
+    """Return round numbers from `low` to `high`, up to about `count`."""
+    values = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(value) for value in values if low <= value <= high]
+
+
+def percent_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return ticks of an axis of percentages."""
+    return [(value, f"{value:g}") for value in ticks(low, high, 5)]
+
+
+def format_steps(steps: float, end: float) -> str:
+    """Return a number of steps for an axis up to `end`: `600`, `1,200` or `50k`."""
+    return f"{steps / 1000:g}k" if end >= 10_000 and steps else f"{steps:,.0f}"
+
+
+def rank_ticks(classes: int) -> list[tuple[float, str]]:
+    """Return the ticks of an axis of ranks: every rank, or five of many."""
+    chosen = range(1, classes + 1) if classes <= FEW_CLASSES else [1, *range(classes // 5, classes + 1, classes // 5)]
+    return [(float(rank), str(rank)) for rank in chosen]

@@ -47,17 +47,14 @@ def training_curves(cell: Cell, runs: Path) -> TrainingCurves:
 
     Raises DataError for a history that is damaged or lacks a column.
     """
-    histories = {
-        seed: _read_history(runs / cell.run_id(seed) / "history.csv", metrics) for seed, metrics in cell.done.items()
-    }
     accuracy, recall, tail = [], [], []
-    for seed, history in histories.items():
-        if history is None:
-            continue
-        order = [int(k) for k in cell.done[seed]["class_order"]]
-        accuracy.append(_mean_percent(history, ["test_top1"]))
-        recall.append(_mean_percent(history, [f"pl_recall_{k}" for k in order]))
-        tail.append(_mean_percent(history, [f"pl_recall_{k}" for k in order[-tail_size(len(order)) :]]))
+    for seed, metrics in cell.done.items():
+        names = [f"pl_recall_{k}" for k in metrics["class_order"]]
+        history = _read_history(runs / cell.run_id(seed) / "history.csv", metrics, {"step", "test_top1", *names})
+        if history is not None:
+            accuracy.append(_mean_percent(history, ["test_top1"]))
+            recall.append(_mean_percent(history, names))
+            tail.append(_mean_percent(history, names[-tail_size(len(names)) :]))
     return TrainingCurves(_over_seeds(accuracy), _over_seeds(recall), _over_seeds(tail))
 
 
@@ -88,25 +85,25 @@ def class_counts(cells: Sequence[Cell]) -> dict[str, list[int]] | None:
     return None
 
 
-def _read_history(path: Path, metrics: Tree) -> pd.DataFrame | None:
-    """Return the history of the training that gave these metrics, by step; None if the file is missing."""
+def _read_history(path: Path, metrics: Tree, columns: set[str]) -> pd.DataFrame | None:
+    """Return `columns` of the history of the training that gave these metrics; None if the file is missing."""
     if not path.is_file():
         return None
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != metrics.get("files", {}).get(path.name):
         raise DataError(f"{path}: damaged, or from another training than its metrics; {rebuild_hint(path)}")
-    history = pd.read_csv(io.BytesIO(content))
+    history = pd.read_csv(io.BytesIO(content), usecols=lambda name: name in columns)
     if "step" not in history or "test_top1" not in history:
         raise DataError(f"{path}: missing column 'step' or 'test_top1'; {rebuild_hint(path)}")
-    return history.set_index("step")
+    return history
 
 
 def _mean_percent(history: pd.DataFrame, columns: list[str]) -> pd.Series | None:
     """Return the mean over the columns in percent, by step; steps where all columns are empty are left out."""
     if any(name not in history for name in columns):
         return None
-    values = 100.0 * history[columns].astype("float64").mean(axis=1)
-    return values.dropna()
+    values = 100.0 * nan_mean_std(history[columns].to_numpy(np.float64).T)[0]
+    return pd.Series(values, index=history["step"]).dropna()
 
 
 def _over_seeds(series: Sequence[pd.Series | None]) -> Curve | None:
@@ -122,10 +119,13 @@ def _over_seeds(series: Sequence[pd.Series | None]) -> Curve | None:
 
 def nan_mean_std(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return mean and sample standard deviation over the first axis of `values` (runs, n), ignoring NaN."""
-    columns = [column[~np.isnan(column)] for column in values.T]
-    mean = [float(column.mean()) if len(column) else math.nan for column in columns]
-    std = [float(column.std(ddof=1)) if len(column) > 1 else math.nan for column in columns]
-    return np.array(mean), np.array(std)
+    known = ~np.isnan(values)
+    n = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is NaN where fewer than two runs have a value
+        mean = np.where(known, values, 0.0).sum(axis=0) / n
+        squares = np.where(known, values - mean, 0.0) ** 2
+        std = np.sqrt(squares.sum(axis=0) / np.where(n > 1, n - 1, math.nan))
+    return mean, std
 
 
 def history_rows(cell: Cell, curve: Curve | None) -> Iterator[dict[str, object]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from daso.report.results.archived import DeviceCommit, archived_reasons, by_device_and_commit
 from daso.report.results.collect import Cell, MeanStd, Tree
-from daso.report.results.published import Published, Row, look_up
+from daso.report.results.published import Published, Row, look_up_cell
 from daso.report.results.verdicts import Verdict, judge, reasons_not_comparable, remarks
 
 
@@ -30,7 +30,7 @@ def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) ->
         table = tables[cell.table]
         setting = next(s for s in table["settings"] if s["name"] == cell.setting)
         method = next(m for m in table["methods"] if m["name"] == cell.method)
-        target = look_up(published, table["dataset"]["name"], setting, method.get("paper"))
+        target = look_up_cell(published, table, setting, method)
         ours = cell.mean_std()
         runs = cell.done.values()
         verdict = judge(ours, target, reasons_not_comparable(protocol, runs), remarks(runs))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.paper_names import paper_methods
 from daso.data.class_sizes import labeled_share, setting_kind
-from daso.data.files import read_file
 from daso.errors import DataError
+from daso.report.results.sources import read_rows, read_sources, source_of
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
@@ -21,13 +20,15 @@ TABLE_PRECEDENCE = ("1", "2", "3", "4", "12", "13", "11", "14", *ABLATIONS)  # t
 PUBLISHED_RUNS = 3  # seeds per published mean with a standard deviation (Oh et al. 2022, section 4.1)
 PAPER_SOURCE = "daso_paper"  # `source` of the rows of Oh et al. 2022
 CITATION = "Oh et al. 2022"
-RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # `source` in recalled.csv
+RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # numbers quoted from memory
 METRIC = "med20_top1"  # median over the last 20 evaluations
-COLUMNS = ("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "base", "addons", "metric")
+COLUMNS = (
+    *("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "shape", "base", "addons"),
+    *("metric", "mean", "std", "doubt", "note"),
+)
+SHAPES = ("long-tailed", "uniform", "reversed", "middle", "head-tail", "gaussian", "inverse-gaussian", "natural")
 ABLATION_NOTE = "ablation: one number, no std"  # note of every row without a standard deviation
 NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
-MAX_BYTES = 2**24
-FIX = "restore it with git"
 Row = Mapping[str, str]
 
 
@@ -40,43 +41,36 @@ class Published(NamedTuple):
     note: str = ""
     doubt: str = ""  # the part quoted from memory and not confirmed; such a number gets no verdict
     printed: str = ""  # the number as printed, only for numbers in doubt, which have other numbers of digits
+    row: Row | None = None  # row of results.csv
+
+    @property
+    def table(self) -> str:
+        """Return the number of the table in the paper; empty for other sources."""
+        return self.row["table"] if self.row and self.row["source"] == PAPER_SOURCE else ""
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a file such as `reports/paper/results.csv`.
+    """Return the rows of a file such as `reports/paper/results.csv`; `sources.csv` beside it must have their sources.
 
-    Raises DataError for an unreadable file, a missing column, a wrong number of cells in a row or an invalid number.
+    Raises DataError for an unreadable file, a missing column, a wrong number of cells in a row, an invalid value or an
+    unknown source.
     """
-    try:
-        text = read_file(path, MAX_BYTES).decode()
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        rows = list(reader)
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the published numbers ({error.strerror}); {FIX}") from error
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"{path}: cannot read the published numbers ({error}); {FIX}") from error
-    columns = reader.fieldnames or ()
-    if missing := [name for name in (*COLUMNS, "mean", "std", "note") if name not in columns]:
-        raise DataError(f"{path}: missing column {', '.join(missing)}; {FIX}")
+    rows = read_rows(path, COLUMNS, _row_error)
+    sources = read_sources(path.with_name("sources.csv"))
     for number, row in enumerate(rows, start=1):
-        if wrong := _row_error(row, columns):
-            raise DataError(f"{path}: row {number}: {wrong}; {FIX}")
+        if source_of(sources, row) is None:
+            unknown = f"unknown source '{row['source']}', table '{row['table']}'"
+            raise DataError(f"{path}: row {number}: {unknown}; add it to sources.csv")
     return rows
 
 
-def read_all_published(path: Path) -> list[dict[str, str]]:
-    """Return the rows of `path` and, if it exists, of `recalled.csv` beside it: numbers quoted from memory."""
-    recalled = path.with_name("recalled.csv")
-    return [*read_published(path), *(read_published(recalled) if recalled.exists() else ())]
-
-
-def _row_error(row: Mapping[str | None, Any], columns: Sequence[str]) -> str | None:
-    if None in row or None in row.values() or len(row) != len(columns):
-        return f"expected {len(columns)} cells"
+def _row_error(row: Row) -> str | None:
     sizes = (row[name] for name in ("gamma_l", "gamma_u", "n1", "m1") if row[name] not in ("", "all"))
     for text in (*sizes, row["mean"], row["std"] or "0"):
         if not NUMBER.fullmatch(text):
             return f"expected a number, got '{text}'"
+    if row["shape"] not in SHAPES:
+        return f"shape: expected one of {', '.join(SHAPES)}, got '{row['shape']}'"
     return None
 
 
@@ -86,14 +80,15 @@ def look_up(
     setting: Mapping[str, Any],
     paper: Mapping[str, Any] | None,
     metric: str = METRIC,
+    table: str = "",
 ) -> Published | None:
     """Return the published number of (dataset, setting, method): of Oh et al. 2022, else a recalled one, else None.
 
     `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, if the unlabeled classes are
     distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
     {base, addons}, with alternative names in `also`; it is None for a method that the paper does not have. Every field
-    must match. The first table in TABLE_PRECEDENCE that has the cell counts; the note lists tables that print a
-    different number.
+    must match. The number is that of `table`, the table that is reproduced; if it lacks the cell, that of the first
+    table in TABLE_PRECEDENCE that has it. The note lists tables that print a different number.
     """
     if paper is None:
         return None
@@ -103,21 +98,36 @@ def look_up(
         for row in rows
         if row["source"] == PAPER_SOURCE and row["table"] in TABLE_PRECEDENCE and row_key(row) in keys
     ]
-    matches.sort(key=lambda row: TABLE_PRECEDENCE.index(row["table"]))
+    matches.sort(key=lambda row: (row["table"] != table, TABLE_PRECEDENCE.index(row["table"])))
     if not matches:
         return _look_up_recalled(rows, [cell_key(dataset, setting, name, "top1") for name in paper_methods(paper)])
     first = matches[0]
     std = float(first["std"]) if first["std"] else None
     note = "; ".join(_notes(first, matches[1:]))
-    return Published(float(first["mean"]), std, f"{CITATION}, table {first['table']}", note)
+    return Published(float(first["mean"]), std, f"{CITATION}, table {first['table']}", note, row=first)
+
+
+def look_up_cell(
+    rows: Iterable[Row], table: Mapping[str, Any], setting: Mapping[str, Any], method: Mapping[str, Any]
+) -> Published | None:
+    """Return the published number of a cell of a suite's table; see `look_up`.
+
+    `table` is an expanded table of a suite. Its `paper` names the table of the paper that it reproduces, and under
+    `addons` further names that its methods have in that table alone.
+    """
+    place, paper = table.get("paper") or {}, method.get("paper")
+    if paper and (name := (place.get("addons") or {}).get(method["name"])):
+        paper = {**paper, "also": [name, *paper.get("also", ())]}
+    return look_up(rows, table["dataset"]["name"], setting, paper, table=str(place.get("table", "")))
 
 
 def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -> Published | None:
     row = next((row for row in rows if row["source"] in RECALLED and row_key(row) in keys), None)
     if row is None:
         return None
-    source = f"{RECALLED[row['source']]} ({row['doubt']})"
-    return Published(float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"], printed_number(row))
+    source = RECALLED[row["source"]] + (f" ({row['doubt']})" if row["doubt"] else "")
+    number = (float(row["mean"]), float(row["std"]), source, row["note"], row["doubt"])
+    return Published(*number, printed_number(row), row)
 
 
 def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any], metric: str) -> tuple[object, ...]:
@@ -150,6 +160,7 @@ def printed_number(row: Row) -> str:
     return f"{row['mean']} ± {row['std']}" if row["std"] else row["mean"]
 
 
+@lru_cache(maxsize=4096)
 def _exact(size: object) -> Fraction | str:
     """Return a size as a fraction, so that 100 equals 100.0 and 1/100 equals 0.01; `all` and blanks stay text."""
     text = "" if size is None else str(size).strip()
@@ -175,9 +186,9 @@ def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
             yield f"tables {', '.join(tables[:-1])} and {tables[-1]} print {number} for this cell"
 
 
-def _agrees(row: Row, first: Row) -> bool:
-    """Return True if both rows print the same number; a row without a deviation is rounded to the first's digits."""
-    if row["std"]:
-        return (row["mean"], row["std"]) == (first["mean"], first["std"])
-    digits = len(first["mean"].partition(".")[2])
-    return abs(Fraction(row["mean"]) - Fraction(first["mean"])) <= Fraction(1, 2 * 10**digits)
+def _agrees(row: Row, other: Row) -> bool:
+    """Return True if two rows print the same number; without a deviation, the means are equal if rounded alike."""
+    if row["std"] and other["std"]:
+        return (row["mean"], row["std"]) == (other["mean"], other["std"])
+    digits = min(len(each["mean"].partition(".")[2]) for each in (row, other))
+    return abs(Fraction(row["mean"]) - Fraction(other["mean"])) <= Fraction(1, 2 * 10**digits)

@@ -1,4 +1,4 @@
-"""Verdicts on cells against the published numbers, coverage of a suite, and paired differences between methods.
+"""Verdicts on cells against the published numbers, and coverage of a suite.
 
 A cell gets a verdict only if the protocol is the paper's, the images are the official ones and a number is published.
 Official images that were read from files have a different order than in the archive, so a seed draws different splits.
@@ -7,14 +7,18 @@ splits". This is valid because no setting or protocol selects images by their po
 could only be judged on the archive.
 
 With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the numbers of
-runs behind the two means:
+runs behind the two means, the band is two standard errors of the difference, 2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A
+single run of ours borrows the published deviation. A published number without a deviation, as in ablations, has no
+band: neither its spread nor its number of runs is known. The first rule that applies counts:
 
-- "inside the spread": |d| <= band, the band being two standard errors of the difference,
-  2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A single run of ours uses the published deviation. A published number without
-  a deviation, as in ablations, has no band: neither its spread nor its number of runs is known.
+- "one run": |d| <= band, with a single run of ours. Our own spread is unknown, so this is weak evidence.
+- "agrees": |d| <= band, and |d| + band <= 2: the interval d +- band lies within 2 points of equality, as an equivalence
+  test demands of its interval (Schuirmann 1987).
+- "not contradicted": |d| <= band, and |d| + band > 2. The band is so wide that a difference of 2 points or more could
+  hide in it: weak evidence.
 - "within 1 point": outside the band (or no band), and |d| <= 1.
 - "no published spread": no band, and |d| > 1; the difference may or may not be due to the draw of the seeds.
-- "outside": everything else.
+- "above", "below": outside, |d| > band and |d| > 1, with the sign of d.
 - "not comparable": with the reason.
 - "not run": no run is done.
 
@@ -22,25 +26,32 @@ Standard errors are used instead of the larger deviation because the test is whe
 draw of the seeds explains, and it gets sharper with more seeds. Two standard errors are used instead of Student's
 quantile because with three runs on each side the quantile would be 2.8 to 4.3, and a noisy cell would hardly ever fail.
 The cost: if both means are equal, |t| still exceeds 2 in 12 % of cells (4 degrees of freedom) to 18 % (2, with a single
-run of ours). A large deviation widens the band, so the band is printed wherever it is used; "inside" is the absence of
-evidence for a difference, not a proof of equality.
+run of ours); `chance_outside` counts them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from daso.report.results.collect import Cell, MeanStd, Tree, mean_std
+from scipy.special import stdtr  # type: ignore[import-untyped]
+
+from daso.report.results.collect import Cell, MeanStd, Tree
 from daso.report.results.published import PUBLISHED_RUNS, Published
 
 STANDARD_ERRORS = 2.0
 NEAR_POINTS = 1.0
+AGREEMENT_POINTS = 2.0
 _ROUNDING = 1e-9  # tolerance, so that 77.0 - 76.0 is within 1 point
-INSIDE, NEAR, OUTSIDE, NO_PUBLISHED_SPREAD = "inside the spread", "within 1 point", "outside", "no published spread"
+AGREES, NOT_CONTRADICTED, ONE_RUN = "agrees", "not contradicted", "one run"
+NEAR, NO_PUBLISHED_SPREAD, ABOVE, BELOW = "within 1 point", "no published spread", "above", "below"
 NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"
+INSIDE, OUTSIDE = (AGREES, NOT_CONTRADICTED, ONE_RUN), (ABOVE, BELOW)
+JUDGED = (*INSIDE, NEAR, NO_PUBLISHED_SPREAD, *OUTSIDE)  # verdicts on a published number
+MARKS = dict(zip(JUDGED, "●○◐◆□▲▼", strict=True))  # shapes, so that a verdict can be read without its colour
 OTHER_DRAW = "another draw of the splits"
+MAX_DIGITS = 4  # of a difference; cells.csv has as many
 
 
 class Verdict(NamedTuple):
@@ -61,20 +72,6 @@ class Coverage(NamedTuple):
     runs: int
     running: int
     stale: int
-
-
-class PairedDifference(NamedTuple):
-    """Differences in points between two methods, over seeds with the same split."""
-
-    setting: str
-    method: str
-    reference: str
-    mean: float
-    low: float
-    high: float
-    wins: int
-    ties: int
-    n: int
 
 
 def band(ours: MeanStd, published: Published) -> float | None:
@@ -109,13 +106,68 @@ def judge(
     if blocking_reasons:
         return Verdict(NOT_COMPARABLE, reasons=tuple(blocking_reasons))
     difference, width = ours.mean - published.mean, band(ours, published)
-    near = abs(difference) <= NEAR_POINTS + _ROUNDING
     if width is None:
+        near = not _exceeds(abs(difference), NEAR_POINTS)
         return Verdict(NEAR if near else NO_PUBLISHED_SPREAD, difference, reasons=tuple(remarks))
     runs = "run" if ours.n == 1 else "runs"
     few = (f"{ours.n} {runs} against {PUBLISHED_RUNS} published",) if ours.n < PUBLISHED_RUNS else ()
-    text = INSIDE if abs(difference) <= width + _ROUNDING else NEAR if near else OUTSIDE
-    return Verdict(text, difference, width, (*few, *remarks))
+    return Verdict(_judge_by_band(difference, width, ours.n), difference, width, (*few, *remarks))
+
+
+def _judge_by_band(difference: float, width: float, n: int) -> str:
+    if not _exceeds(abs(difference), width):
+        if n == 1:
+            return ONE_RUN
+        return NOT_CONTRADICTED if _exceeds(abs(difference) + width, AGREEMENT_POINTS) else AGREES
+    if not _exceeds(abs(difference), NEAR_POINTS):
+        return NEAR
+    return ABOVE if difference > 0 else BELOW
+
+
+def _exceeds(one: float, other: float) -> bool:
+    return one > other + _ROUNDING
+
+
+def chance_outside(cells: Iterable[MeanStd]) -> tuple[float, float]:
+    """Return the expected number of cells outside their bands if every mean equals the published one, as a range.
+
+    `cells` are our means that have a band. The degrees of freedom of a difference of two means lie between the smaller
+    of both sides' n - 1 and the sum of both (Welch 1947), and between these |t| exceeds two standard errors in 12 to
+    18 % of cells with three runs on each side. A single run borrows the published deviation, so it has those of the
+    published mean.
+    """
+    published, least, most = PUBLISHED_RUNS - 1, 0.0, 0.0
+    for ours in cells:
+        largest, smallest = (
+            (published + ours.n - 1, min(published, ours.n - 1)) if ours.n > 1 else (published, published)
+        )
+        least += 2 * float(stdtr(largest, -STANDARD_ERRORS))
+        most += 2 * float(stdtr(smallest, -STANDARD_ERRORS))
+    return least, most
+
+
+def format_difference(difference: float, width: float | None = None) -> tuple[str, str]:
+    """Return a difference and its band as text, `+0.4` and `0.7`, the band empty without one.
+
+    Both have one digit, or as many more as it takes for the printed numbers to compare like the exact ones: with each
+    other, and with the limits of the verdicts.
+    """
+    for digits in range(1, MAX_DIGITS + 1):
+        printed = round(abs(difference), digits)
+        pairs = [(abs(difference), NEAR_POINTS, printed, NEAR_POINTS)]
+        if width is not None:
+            pairs.append((abs(difference), width, printed, round(width, digits)))
+            limit = (AGREEMENT_POINTS, printed + round(width, digits), AGREEMENT_POINTS)
+            pairs.append((abs(difference) + width, *limit))
+        if all(_exceeds(one, other) == _exceeds(first, second) for one, other, first, second in pairs):
+            break
+    return format_signed(difference, digits), "" if width is None else f"{width:.{digits}f}"
+
+
+def format_signed(points: float, digits: int = 1) -> str:
+    """Return `+0.4`, `−1.2` (with a minus sign, not a hyphen) or `0.0`."""
+    text = f"{points:+.{digits}f}"
+    return text.removeprefix("+").removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def reasons_not_comparable(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
@@ -161,32 +213,3 @@ def coverage(cells: Iterable[Cell]) -> Coverage:
     done = [cell for cell in unique if cell.status == "done"]
     counts = [sum(len(getattr(cell, name)) for cell in unique) for name in ("done", "seeds", "running", "stale")]
     return Coverage(len(done), len(unique), *counts)
-
-
-def references(methods: Sequence[Tree]) -> dict[str, str]:
-    """Return the reference of each method: its learner without add-ons if the table has it, else the first method."""
-    bare = {m["paper"]["base"]: m["name"] for m in methods if m.get("paper") and not m["paper"].get("addons")}
-    reference_of: dict[str, str] = {}
-    for method in methods:
-        reference = str(bare.get((method.get("paper") or {}).get("base"), method["name"]))
-        reference_of[method["name"]] = reference if reference != method["name"] else str(methods[0]["name"])
-    return {name: reference for name, reference in reference_of.items() if name != reference}
-
-
-def paired_difference(cell: Cell, reference: Cell) -> PairedDifference | None:
-    """Return the differences over seeds that are done in both cells and drew the same split; None without one."""
-    ours, baseline = cell.percent_by_seed("median"), reference.percent_by_seed("median")
-    common = [seed for seed in cell.seeds if seed in ours and seed in baseline]
-    seeds = [seed for seed in common if _split_digest(cell, seed) == _split_digest(reference, seed)]
-    gains = [ours[seed] - baseline[seed] for seed in seeds]
-    statistics = mean_std(gains)
-    if statistics is None:
-        return None
-    wins, ties = sum(gain > _ROUNDING for gain in gains), sum(abs(gain) <= _ROUNDING for gain in gains)
-    names = (cell.setting, cell.method, reference.method)
-    return PairedDifference(*names, statistics.mean, min(gains), max(gains), wins, ties, len(gains))
-
-
-def _split_digest(cell: Cell, seed: int) -> Any:
-    provenance = cell.done[seed]["provenance"]
-    return provenance.get("drawn_sha256", provenance.get("split_sha256"))

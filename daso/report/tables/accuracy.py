@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import count
+from string import ascii_lowercase
 
 from daso.data.class_sizes import setting_kind
 from daso.report.results.archived import DeviceCommit
-from daso.report.results.collect import Tree, format_mean_std
+from daso.report.results.collect import MeanStd, Tree, format_mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
-from daso.report.results.verdicts import INSIDE, NEAR, OUTSIDE
+from daso.report.results.ranks import best
+from daso.report.results.verdicts import MARKS, format_difference
 from daso.report.tables.table import Column, Table
-
-MARKS = {INSIDE: "●", NEAR: "◐", OUTSIDE: "○"}  # "–" for all other verdicts
 
 
 @dataclass(frozen=True)
@@ -31,24 +32,68 @@ class FormattedCell:
     verdict: str
     difference: str
     reason: str
-    archived: list[tuple[DeviceCommit, FormattedCell]]
+    archived: list[tuple[str, FormattedCell]]  # with the letter of their footnote
+    best: frozenset[str] = frozenset()  # "ours", "published": numbers that are among the best of their column
 
 
 def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
-    """Return the accuracies of a table's cells: a row for each method, a column for each setting."""
+    """Return the accuracies of a table's cells: a row for each method, a column for each setting.
+
+    A footnote for each device and commit of archived runs has a letter. A published number is marked with its table if
+    that is not the one that the suite's table reproduces.
+    """
+    groups = dict.fromkeys(group for judged in judged_cells for group, _ in judged.archived)
+    letters = dict(zip(groups, _letters(), strict=False))
+    reproduced = _reproduced(table, judged_cells)
     by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
     settings = [format_setting(setting) for setting in table["settings"]]
+    marked = {setting["name"]: _best_numbers(setting["name"], judged_cells) for setting in settings}
+
+    def formatted(setting: str, method: str) -> FormattedCell:
+        cell = _format_cell(by_name[setting, method], letters, reproduced)
+        return replace(cell, best=frozenset(part for part, methods in marked[setting].items() if method in methods))
+
     rows = [
-        [str(method["title"]), *(_format_cell(by_name[s["name"], method["name"]]) for s in table["settings"])]
+        [str(method["title"]), *(formatted(setting["name"], method["name"]) for setting in settings)]
         for method in table["methods"]
     ]
     evaluations = suite["protocol"]["evaluation"]["median_of"]
     caption = (
         f"Test accuracy in percent, median of the last {evaluations} evaluations: mean ± sample standard deviation "
-        "over n seeds."
+        "over n seeds. "
+        "Bold: the best of a column, and what is at most its deviation below."
     )
     columns = [Column("Method", "text"), *(Column(setting["name"], "text", _lines(setting)) for setting in settings)]
-    return Table("accuracy", "Accuracy", caption, columns, rows)
+    footnotes = [
+        (letter, f"archived runs, measured on {group.device} at commit {group.commit}")
+        for group, letter in letters.items()
+    ]
+    return Table("accuracy", "Accuracy", caption, columns, rows, definitions=footnotes)
+
+
+def _best_numbers(setting: str, judged_cells: Sequence[JudgedCell]) -> dict[str, set[str]]:
+    """Return the methods with the best of our numbers and of the published ones in a setting."""
+    cells = [judged for judged in judged_cells if judged.cell.setting == setting]
+    ours = {each.cell.method: each.ours for each in cells if each.ours}
+    published = {
+        each.cell.method: MeanStd(each.published.mean, each.published.std, PUBLISHED_RUNS)
+        for each in cells
+        if each.published and not each.published.doubt
+    }
+    return {"ours": best(ours), "published": best(published)}
+
+
+def _letters() -> Iterator[str]:
+    """Yield a, b, ..., z, aa, bb, ..."""
+    return (length * letter for length in count(1) for letter in ascii_lowercase)
+
+
+def _reproduced(table: Tree, judged_cells: Sequence[JudgedCell]) -> str:
+    """Return the number of the paper's table that a table reproduces, or of the only one that its numbers are from."""
+    if table.get("paper"):
+        return str(table["paper"]["table"])
+    tables = {judged.published.table for judged in judged_cells if judged.published}
+    return tables.pop() if len(tables) == 1 else ""
 
 
 def format_setting(setting: Tree) -> dict[str, str]:
@@ -85,37 +130,33 @@ def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def format_signed(points: float) -> str:
-    """Return `+0.4`, `−1.2` (with a minus sign, not a hyphen) or `0.0`."""
-    text = f"{points:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
-
-
-def _format_cell(judged: JudgedCell) -> FormattedCell:
+def _format_cell(judged: JudgedCell, letters: Mapping[DeviceCommit, str], reproduced: str) -> FormattedCell:
     cell, ours, published, verdict, archived = judged
     done, seeds = len(cell.done), len(cell.seeds)
-    count = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
+    runs = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
+    absent = "not run here" if archived else "not run"
     remarks = [f"{len(cell.running)} running"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} stale, not counted"] if cell.stale else []
-    width = "" if verdict.band is None else f" (band ±{verdict.band:.1f})"
+    difference, width = ("", "") if verdict.difference is None else format_difference(verdict.difference, verdict.band)
     return FormattedCell(
         anchor=f"{cell.table}/{cell.setting}/{cell.method}",
         status=cell.status,
         ours=format_mean_std(*ours) if ours else "",
-        count=count if ours else "not run" if cell.status == "missing" else "running",
+        count=runs if ours else absent if cell.status == "missing" else "running",
         remark=", ".join(remarks),
-        published="" if published is None else _format_published(published),
+        published="" if published is None else _format_published(published, reproduced),
         mark=MARKS.get(verdict.text, "–"),
         verdict=verdict.text,
-        difference="" if verdict.difference is None else format_signed(verdict.difference) + width,
+        difference=f"{difference} (band ±{width})" if width else difference,
         reason="; ".join(verdict.reasons),
-        archived=[(group, _format_cell(archived_cell)) for group, archived_cell in archived],
+        archived=[(letters[group], _format_cell(one, letters, reproduced)) for group, one in archived],
     )
 
 
-def _format_published(published: Published) -> str:
+def _format_published(published: Published, reproduced: str) -> str:
     """Return a published number: with two digits if it has no deviation, or as recalled with its doubt."""
     if published.doubt:
         return f"{published.printed}, {published.doubt}"
     without_std = published.std is None
-    return f"{published.mean:.2f}" if without_std else format_mean_std(published.mean, published.std, PUBLISHED_RUNS)
+    text = f"{published.mean:.2f}" if without_std else format_mean_std(published.mean, published.std, PUBLISHED_RUNS)
+    return f"{text} (table {published.table})" if published.table not in ("", reproduced) else text

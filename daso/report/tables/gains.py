@@ -1,30 +1,136 @@
-"""Table of the gains of methods over their references."""
+"""Table of the gains of methods over their references, published and ours."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from daso.report.results.collect import Cell, Tree
-from daso.report.results.verdicts import paired_difference, references
-from daso.report.tables.accuracy import format_signed
+from daso.report.results.collect import Tree
+from daso.report.results.gains import (
+    NOT_JUDGED,
+    OTHER_SIZE,
+    SAME_SIGN,
+    SAME_SIZE,
+    UNDECIDED,
+    Agreement,
+    Gain,
+    PublishedGain,
+    table_gains,
+)
+from daso.report.results.judged import JudgedCell
+from daso.report.results.verdicts import MAX_DIGITS, format_signed
 from daso.report.tables.table import Column, Table
 
+ABSENT = "–"
+NAMED = 3  # gains that the summary names
+DEFINITIONS = (
+    ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),
+    ("95 % interval", "of the gain, by Student's t, n − 1 degrees of freedom, for independent and normal differences."),
+)
+PUBLISHED_DEFINITIONS = (
+    ("Published", "difference of two means of one table ± its standard error, from both standard deviations, n = 3."),
+    ("Difference", "our gain minus the published one ± the band of two standard errors."),
+    ("Same size", "difference within the band, and the band smaller than the published gain."),
+    ("Size undecided", "difference within the band, but that of a gain of zero would be, too."),
+    ("Size not judged", "published without a standard deviation, or one seed of ours."),
+)
 
-def gains_table(table: Tree, cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
-    """Return a row for each method and setting with a paired difference to the method's reference."""
-    by_name = {(cell.setting, cell.method): cell for cell in cells}
-    rows = []
-    for setting in table["settings"]:
-        for method, reference in references(table["methods"]).items():
-            pair = paired_difference(by_name[setting["name"], method], by_name[setting["name"], reference])
-            if pair is not None:
-                interval = f"{format_signed(pair.low)} to {format_signed(pair.high)}" if pair.n > 1 else "–"
-                wins = f"{pair.wins} of {pair.n}" + (f", {pair.ties} equal" if pair.ties else "")
-                names = [pair.setting, titles[method], titles[reference]]
-                rows.append([*names, format_signed(pair.mean), interval, wins])
-    columns = [
-        *(Column("Setting", "text"), Column("Method", "text"), Column("Reference", "text")),
-        *(Column("Gain"), Column("Range"), Column("Seeds where it is better")),
+
+def gains_table(table: Tree, judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> Table:
+    """Return a row for each method and setting with a paired difference to the method's reference.
+
+    Without a comparable published gain, the columns of published gains are left out.
+    """
+    gains = table_gains(table, judged_cells)
+    compared = any(gain.published for gain in gains)
+    rows = [
+        [
+            *(gain.ours.setting, titles[gain.ours.method], titles[gain.ours.reference]),
+            *([_published(gain.published)] if compared else []),
+            *_ours(gain),
+            *(_agreement(gain) if compared else []),
+        ]
+        for gain in gains
     ]
-    caption = "Gain in median accuracy over the reference, paired by seed on the same split, in points."
-    return Table("gains", "Gains", caption, columns, rows, groups=1)
+    columns = [
+        *(Column("Setting", "text"), Column("Method", "text"), Column("Over", "text")),
+        *([Column("Published")] if compared else []),
+        *(Column("Gain"), Column("95 % interval"), Column("Range"), Column("Seeds where it is better")),
+        *([Column("Difference"), Column("Agreement", "text")] if compared else []),
+    ]
+    caption = (
+        "Gain of each method over another one, in points of median accuracy: an add-on over the method without it, an "
+        "ablation over the complete method, a learner over the first method of the table."
+    )
+    definitions = (*DEFINITIONS, *(PUBLISHED_DEFINITIONS if compared else ()))
+    return Table("gains", "Gains", caption, columns, rows, groups=1, definitions=definitions)
+
+
+def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
+    """Return the gains of a suite in one line; empty without a gain that could be compared or has an interval.
+
+    Comparable gains are counted by their agreement with the published ones. Without any, the gains with an interval
+    above or below zero are named, up to NAMED of them.
+    """
+    compared = [gain.agreement for gain in gains if gain.agreement]
+    if compared:
+        sizes = Counter(agreement.size for agreement in compared)
+        same_sign = sum(agreement.sign == SAME_SIGN for agreement in compared)
+        words = {SAME_SIZE: "same", UNDECIDED: "undecided", OTHER_SIZE: "other", NOT_JUDGED: "not judged"}
+        counts = ", ".join(f"{sizes[size]} {word}" for size, word in words.items() if sizes[size])
+        return f"{same_sign} of {len(compared)} have the sign of the published gain; size: {counts}"
+    measured = [gain.ours for gain in gains if gain.ours.interval]
+    if not measured:
+        return ""
+    certain = [ours for ours in measured if ours.interval and ours.interval[0] * ours.interval[1] > 0]
+    text = f"{len(certain)} of {len(measured)} have a 95 % interval that excludes zero"
+    named = [
+        f"{titles[ours.method]} over {titles[ours.reference]} on {ours.setting}, {_signed(ours.mean)} points "
+        f"({_range(*ours.interval)})"
+        for ours in certain[:NAMED]
+        if ours.interval
+    ]
+    return ": ".join([text, "; ".join(named)]) if named else text
+
+
+def _ours(gain: Gain) -> tuple[str, str, str, str]:
+    ours = gain.ours
+    interval = ABSENT if ours.interval is None else _range(*ours.interval)
+    wins = f"{ours.wins} of {ours.n}" + (f", {ours.ties} equal" if ours.ties else "")
+    return _signed(ours.mean), interval, ABSENT if ours.n == 1 else _range(ours.low, ours.high), wins
+
+
+def _published(published: PublishedGain | None) -> str:
+    if published is None:
+        return ABSENT
+    error = published.standard_error
+    return _signed(published.mean) + ("" if error is None else f" ± {error:.2f}")
+
+
+def _agreement(gain: Gain) -> tuple[str, str]:
+    agreement = gain.agreement
+    if agreement is None or gain.published is None:
+        return ABSENT, ABSENT
+    return _difference(agreement, gain.published), f"{agreement.sign}, {agreement.size}"
+
+
+def _difference(agreement: Agreement, published: PublishedGain) -> str:
+    """Return the difference and its band with one digit, or as many as it takes to print how the gains were judged."""
+    difference, band = agreement.difference, agreement.band
+    if band is None:
+        return _signed(difference)
+    compared = ((abs(difference), band), (abs(published.mean), band))
+    for digits in range(1, MAX_DIGITS + 1):
+        if all((one > other) == (round(one, digits) > round(other, digits)) for one, other in compared):
+            break
+    return f"{format_signed(difference, digits)} ± {band:.{digits}f}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{_signed(low)} to {_signed(high)}"
+
+
+def _signed(points: float) -> str:
+    """Return `+8.2`, with as many digits as it takes to print the sign of a gain that is not zero."""
+    digits = next((digits for digits in range(1, MAX_DIGITS) if round(points, digits)), 1 if not points else MAX_DIGITS)
+    return format_signed(points, digits)

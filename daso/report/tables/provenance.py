@@ -44,21 +44,26 @@ def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
 
 
 def runs_table(cells: Iterable[Cell]) -> Table:
-    """Return digests, device and training time of every done run."""
-    rows = [_run_row(run) for cell in cells for run in cell.done.values()]
+    """Return median accuracy, digests, device and training time of every done run."""
+    rows = [
+        [run["run"], f"{cell.percent_by_seed('median')[seed]:.1f}", *_origin(run)]
+        for cell in cells
+        for seed, run in cell.done.items()
+    ]
     columns = [
-        Column("Run", "code"),
+        *(Column("Run", "code"), Column("Median")),
         *(Column(name, "code") for name in ("Key", "Commit", "Parameters", "Split", "Data")),
         *(Column(name, "text") for name in ("Device", "Precision", "Mode")),
         Column("Time"),
     ]
-    return Table("runs", "Finished runs", "Finished runs: provenance and training time.", columns, rows)
+    caption = "Finished runs: median accuracy in percent, provenance and training time."
+    return Table("runs", "Finished runs", caption, columns, rows)
 
 
-def _run_row(run: Tree) -> list[str]:
+def _origin(run: Tree) -> list[str]:
     source, seconds = run.get("provenance", {}), _seconds(run)
     return [
-        *(run["run"], run["key"], format_value(source.get("commit"))),
+        *(run["key"], format_value(source.get("commit"))),
         *(short_digest(source.get(f"{name}_sha256")) for name in ("config", "split", "data")),
         *(format_value(source.get(name)) for name in ("device", "precision", "mode")),
         "unknown" if seconds is None else format_duration(seconds),

@@ -1,7 +1,9 @@
 """Speed of a table's runs and the shares of their time: medians over the seeds that ran in the same environment.
 
 Runs that differ in device, threads, concurrent runs, precision or mode get separate rows: a median over two machines is
-the speed of neither.
+the speed of neither. The processor time of a run on a CPU shows if it had its core to itself: a run of one thread that
+computes all the time uses 100 % of a core. Below `SHARED_BELOW`, it waited for a core that other programs used, or for
+the disk, so its speed is that of a busy machine.
 """
 
 from __future__ import annotations
@@ -12,19 +14,23 @@ from typing import NamedTuple
 
 from daso.report.results.collect import Cell, Tree
 from daso.report.tables.provenance import format_value
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import Column, Faint, Table
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
 ABSENT = "–"
+SHARED_BELOW = 90.0  # percent of a core
+SHARED = "machine was shared"
 DEFINITIONS = (
-    ("Images", "augmented views that enter the loss."),
+    ("Images/s", "augmented views that enter the loss, per second."),
     (
-        ", ".join(map(str.capitalize, (*PHASES, REST))),
-        "shares of the time in percent; the rest is saving, logging and waiting. A GPU augments in parallel with the "
-        "steps, so its shares may add up to more than 100.",
+        "Share of a core",
+        f"processor time in percent of the run's time, on a CPU; the smallest of the n runs. Below {SHARED_BELOW:g} % "
+        "the run waited for a core that other programs used, or for the disk: its row is grey, and says so.",
     ),
-    ("Memory", "peak memory in MiB: of the process on a CPU, allocated on a GPU."),
+    ("Augmentation to Evaluation", "phases, in percent of the time; on a GPU augmentation runs beside the others."),
+    ("Rest", "saving, logging and waiting, in percent of the time."),
+    ("Memory", "peak in MiB: of the process on a CPU, of the allocated memory on a GPU."),
 )
 
 
@@ -34,10 +40,12 @@ class SpeedRow(NamedTuple):
     setting: str
     method: str
     device: str  # with the number of threads if it is a CPU
-    mode: str  # precision, mode and the number of concurrent runs if more than one
+    mode: str  # precision, mode, the number of concurrent runs if more than one, and if the machine was shared
     n: str
     steps: str  # steps per second
     images: str  # images per second
+    core: str  # smallest percent of a core that a run got
+    shared: bool  # True if a run got less than SHARED_BELOW
     shares: dict[str, str]  # percent of the run's time, by phase, and the rest
     memory: str  # peak memory in MiB
 
@@ -56,12 +64,14 @@ def speed_rows(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[SpeedRo
 def speed_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
     """Return the speeds of a section's runs, grouped by setting and device."""
     rows = [
-        [r.setting, r.device, r.method, r.n, r.steps, r.images, *r.shares.values(), r.memory, r.mode]
+        (Faint if r.shared else tuple)(
+            (r.setting, r.device, r.method, r.n, r.steps, r.images, r.core, *r.shares.values(), r.memory, r.mode)
+        )
         for r in speed_rows(cells, titles)
     ]
     columns = [
         *(Column("Setting", "text"), Column("Device", "text"), Column("Method", "text")),
-        *map(Column, ("n", "Steps/s", "Images/s", *map(str.capitalize, (*PHASES, REST)), "Memory")),
+        *map(Column, ("n", "Steps/s", "Images/s", "Share of a core", *map(str.capitalize, (*PHASES, REST)), "Memory")),
         Column("Precision, mode", "text"),
     ]
     caption = (
@@ -81,6 +91,21 @@ def time_shares(speed: Tree) -> dict[str, float] | None:
         return None
     shares = {phase: 100.0 * float(measured.get(phase, 0.0)) for phase in PHASES}
     return {**shares, REST: max(0.0, 100.0 - sum(shares.values()))}
+
+
+def core_share(speed: Tree) -> float | None:
+    """Return the processor time of a run in percent of its time; None if it was not measured, as on a GPU.
+
+    Several threads can use more than 100 %. The percentage is rounded to the digit that is printed.
+    """
+    processor, seconds = speed.get("processor_seconds"), speed.get("seconds")
+    return None if processor is None or not seconds else round(100.0 * float(processor) / float(seconds), 1)
+
+
+def machine_was_shared(speed: Tree) -> bool:
+    """Return True if a run on a CPU got less than SHARED_BELOW percent of a core; False if it is unknown."""
+    share = core_share(speed)
+    return share is not None and share < SHARED_BELOW
 
 
 def by_environment(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
@@ -110,10 +135,15 @@ def mode_of(provenance: Tree, speed: Tree) -> str:
 
 def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> SpeedRow:
     shares = [run_shares for run_shares in map(time_shares, speeds) if run_shares]
+    cores = [share for share in map(core_share, speeds) if share is not None]
+    shared, (device, mode) = any(map(machine_was_shared, speeds)), environment
     return SpeedRow(
         cell.setting,
         title,
-        *environment,
+        device,
+        f"{mode}, {SHARED}" if shared else mode,
+        core=f"{min(cores):.1f}" if cores else ABSENT,
+        shared=shared,
         n=str(len(speeds)),
         steps=_median([speed.get("steps_per_second") for speed in speeds]),
         images=_median([speed.get("images_per_second") for speed in speeds]),

@@ -14,8 +14,14 @@ class Column(NamedTuple):
     """Column of a table: its heading, how its values are set, and further lines below the heading."""
 
     title: str
-    kind: Literal["text", "number", "code"] = "number"
+    kind: Literal["text", "number", "code", "markdown"] = "number"
     lines: tuple[str, ...] = ()
+
+
+class Faint(tuple[Any, ...]):
+    """Row whose numbers are in doubt; it is printed in grey, and one of its values states the doubt."""
+
+    style = "faint"
 
 
 @dataclass(frozen=True)
@@ -52,5 +58,5 @@ class Table:
             heading = ", ".join(filter(None, row[: self.groups]))
             if not parts or parts[-1][0] != heading:
                 parts.append((heading, []))
-            parts[-1][1].append(row[self.groups :])
+            parts[-1][1].append(type(row)(row[self.groups :]))  # type: ignore[call-arg]
         return parts

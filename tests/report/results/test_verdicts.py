@@ -1,20 +1,21 @@
-"""Verdicts, coverage and paired differences, against numbers computed by hand."""
+"""Verdicts and coverage, against numbers computed by hand."""
 
 import math
 
 import pytest
 
-from daso.report.results.collect import Cell, MeanStd, collect
+from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import Published
 from daso.report.results.verdicts import (
     band,
+    chance_outside,
     coverage,
+    format_difference,
+    format_signed,
     in_archive_order,
     judge,
-    paired_difference,
     protocol_label,
     reasons_not_comparable,
-    references,
     remarks,
 )
 
@@ -60,12 +61,12 @@ def test_more_seeds_narrow_the_band():
 @pytest.mark.parametrize(
     ("mean", "text"),
     [
-        (76.5, "inside the spread"),
-        (75.2, "inside the spread"),  # -0.8 against a band of 0.814
+        (76.5, "agrees"),
+        (75.2, "agrees"),  # -0.8 against a band of 0.814
         (76.9, "within 1 point"),
         (77.0, "within 1 point"),  # exactly one point, despite rounding
-        (77.1, "outside"),
-        (74.9, "outside"),
+        (77.1, "above"),
+        (74.9, "below"),
     ],
 )
 def test_verdict_depends_on_band_and_difference(mean, text):
@@ -74,11 +75,59 @@ def test_verdict_depends_on_band_and_difference(mean, text):
     assert verdict.difference == pytest.approx(mean - 76.0)
 
 
-def test_wide_band_includes_differences_above_a_point():
-    """s = 3 on both sides: 2 sqrt(9/3 + 9/3) = 4.9, so two points are inside, and the band is reported."""
-    verdict = judge(MeanStd(78.0, 3.0, 3), PAPER._replace(std=3.0))
-    assert verdict.text == "inside the spread"
-    assert verdict.band == pytest.approx(4.89898, abs=1e-5)
+@pytest.mark.parametrize(
+    ("mean", "std", "n", "text"),
+    [  # s = 3 on both sides: 2 sqrt(9/3 + 9/3) = 4.90; s = sqrt 0.96: 2 sqrt(2 * 0.96 / 3) = 1.6
+        (78.0, 3.0, 3, "not contradicted"),
+        (76.0, 3.0, 3, "not contradicted"),
+        (76.4, math.sqrt(0.96), 3, "agrees"),  # 0.4 + 1.6 = 2
+        (76.5, math.sqrt(0.96), 3, "not contradicted"),
+        (76.5, 3.0, 1, "one run"),
+        (76.5, math.sqrt(0.96), 1, "one run"),
+    ],
+)
+def test_wide_bands_and_single_runs_are_weak_evidence(mean, std, n, text):
+    """Inside the band, a cell agrees only if difference and band together are at most 2 points."""
+    verdict = judge(MeanStd(mean, None if n == 1 else std, n), PAPER._replace(std=std))
+    assert verdict.text == text
+    assert abs(verdict.difference) < verdict.band
+
+
+def test_a_single_run_outside_its_band_is_outside():
+    """The band is 2 * 0.37 * sqrt(4 / 3) = 0.854."""
+    assert [judge(MeanStd(mean, None, 1), PAPER).text for mean in (74.0, 75.1, 75.2, 78.0)] == [
+        *("below", "within 1 point", "one run", "above"),
+    ]
+
+
+def test_cells_outside_the_band_by_chance():
+    """P(|t| > 2) with u = t / sqrt(f + t^2): 1 - u for f = 2 (u^2 = 4/6), 1 - 3/2 u + 1/2 u^3 for f = 4 (u^2 = 4/8)."""
+    two, four = 1 - math.sqrt(4 / 6), 1 - 1.5 * math.sqrt(1 / 2) + 0.5 * math.sqrt(1 / 2) ** 3  # 0.1835 and 0.1161
+    assert chance_outside([MeanStd(76.0, 0.4, 3)]) == pytest.approx((four, two))
+    assert chance_outside([MeanStd(76.0, None, 1)]) == pytest.approx((two, two))
+    assert chance_outside([MeanStd(76.0, 0.4, 3)] * 96) == pytest.approx((11.15, 17.62), abs=0.01)
+    assert chance_outside([]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("difference", "width", "text"),
+    [
+        (1.04, 1.02, ("+1.04", "1.02")),  # outside, both 1.0 with one digit
+        (0.96, 1.04, ("+1.0", "1.0")),  # inside, and equal numbers are inside
+        (-0.31, 0.29, ("−0.31", "0.29")),
+        (-0.34, 0.22, ("−0.3", "0.2")),
+        (1.004, None, ("+1.004", "")),  # more than one point
+        (0.9, 1.13, ("+0.90", "1.13")),  # 2.03 together, 0.9 + 1.1 = 2.0
+        (6.57, 1.23, ("+6.6", "1.2")),
+        (-0.04, 0.6, ("0.0", "0.6")),
+    ],
+)
+def test_rounding_never_contradicts_a_verdict(difference, width, text):
+    assert format_difference(difference, width) == text
+
+
+def test_format_signed():
+    assert [format_signed(x) for x in (0.44, -1.26, 0.04, -0.04)] == ["+0.4", "−1.3", "0.0", "0.0"]
 
 
 def test_fewer_runs_than_published_are_a_reason():
@@ -137,7 +186,7 @@ def test_remark_on_another_draw_is_added_to_every_verdict(make_metrics):
     assert remarks([archive, files]) == ["another draw of the splits"]
     remark = ("another draw of the splits",)
     assert judge(MeanStd(76.5, 0.6, 3), PAPER, remarks=remark) == (
-        "inside the spread",
+        "agrees",
         0.5,
         pytest.approx(0.814, abs=1e-3),
         remark,
@@ -160,42 +209,3 @@ def test_coverage_counts_a_shared_cell_once():
     shared = cell("a", (0, 1, 2))
     result = coverage([shared, shared, cell("b", (1,), running=(0,)), cell("c", stale=(2,))])
     assert result == (1, 3, 4, 9, 1, 1)
-
-
-def test_reference_is_the_learner_without_addons_or_the_first_method():
-    methods = [
-        {"name": "sup", "paper": {"base": "supervised", "addons": ""}},
-        {"name": "fm", "paper": {"base": "fixmatch", "addons": ""}},
-        {"name": "fm_daso", "paper": {"base": "fixmatch", "addons": "daso"}},
-        {"name": "ours", "paper": None},
-    ]
-    assert references(methods) == {"fm": "sup", "fm_daso": "fm", "ours": "sup"}
-    assert references(methods[:1]) == {}
-
-
-def two_cells(project, make_suite, make_metrics, levels, **provenance):
-    suite = make_suite(methods=("fixmatch", "fixmatch_daso"), settings=("n500-m4000-l100-u100",))
-    for method, row in zip(("fixmatch", "fixmatch_daso"), levels, strict=True):
-        for seed, level in enumerate(row):
-            run = f"cifar10-lt/n500-m4000-l100-u100/paper/{method}/s{seed}"
-            project.write_metrics(make_metrics(run, level, seed, **(provenance if method == "fixmatch" else {})))
-    return collect(suite, project.metrics, project.scratch)
-
-
-def test_paired_difference_of_three_seeds(project, make_suite, make_metrics):
-    """80, 81, 84 against 79, 81, 82: +1, 0, +2."""
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79, 0.81, 0.82), (0.80, 0.81, 0.84)])
-    pair = paired_difference(ours, reference)
-    assert (pair.method, pair.reference, pair.n, pair.wins, pair.ties) == ("fixmatch_daso", "fixmatch", 3, 2, 1)
-    assert (pair.mean, pair.low, pair.high) == pytest.approx((1.0, 0.0, 2.0))
-
-
-def test_only_common_seeds_with_the_same_split_are_paired(project, make_suite, make_metrics):
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80, 0.81, 0.84)])
-    assert paired_difference(ours, reference).n == 1
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], split_sha256="another")
-    assert paired_difference(ours, reference) is None
-    drawn = make_metrics("cifar10-lt/n500-m4000-l100-u100/paper/fixmatch/s0", 0.79, 0)["provenance"]["split_sha256"]
-    enlarged = {"split_sha256": "another", "drawn_sha256": drawn}
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], **enlarged)
-    assert paired_difference(ours, reference).n == 1

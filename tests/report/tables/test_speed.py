@@ -2,8 +2,9 @@
 
 import pytest
 
+from daso.report.render import TEMPLATES, _environment
 from daso.report.results.collect import Cell
-from daso.report.tables.speed import SpeedRow, format_significant, speed_rows, time_shares
+from daso.report.tables.speed import SpeedRow, format_significant, speed_rows, speed_table, time_shares
 
 CPU = {"device": "cpu: made up", "threads": 1, "precision": "bf16", "mode": "eager"}
 GPU = {"device": "cuda: made up", "threads": 8, "precision": "bf16", "mode": "graph"}
@@ -41,6 +42,8 @@ def test_medians_of_three_seeds():
             n="3",
             steps="5.00",
             images="900",
+            core="–",
+            shared=False,
             shares=dict(zip([*SHARES, "rest"], ("8.0", "25.0", "50.0", "10.0", "5.0", "2.0"), strict=True)),
             memory="310",
         )
@@ -53,6 +56,26 @@ def test_median_of_two_seeds_is_their_mean():
     (row,) = speed_rows([cell((speed(4.0, 1, 1), CPU), (speed(9.0, 1, 1, share=other), CPU))], TITLES)
     assert (row.steps, row.shares["forward"]) == ("6.50", "30.0")
     assert (row.shares["backward"], row.shares["rest"]) == ("40.0", "7.0")
+
+
+def test_row_of_a_shared_machine_is_faint():
+    """58.5, 54 and 60 s of processor time in 60 s: 97.5, 90 and 100 % of a core, so 90; with 53.9 s 89.8, below 90."""
+    runs = [(speed(4.0, 1, 1, processor_seconds=seconds), CPU) for seconds in (58.5, 54.0, 60.0)]
+    table = speed_table([cell(*runs), cell(*runs, (speed(4.0, 1, 1, processor_seconds=53.9), CPU))], TITLES)
+    assert [column.title for column in table.columns] == [
+        *("Setting", "Device", "Method", "n", "Steps/s", "Images/s", "Share of a core"),
+        *("Augmentation", "Forward", "Backward", "Update", "Evaluation", "Rest", "Memory", "Precision, mode"),
+    ]
+    alone, shared = table.rows
+    assert (alone[6], alone[-1], hasattr(alone, "style")) == ("90.0", "bf16, eager", False)
+    assert (shared[6], shared[-1], shared.style) == ("89.8", "bf16, eager, machine was shared", "faint")
+    ((_, grouped),) = table.grouped
+    assert [getattr(row, "style", "") for row in grouped] == ["", "faint"]
+    page = _environment().get_template("macros.html.j2").module.grid(columns=table.columns[2:], groups=table.grouped)
+    (line,) = [line for line in page.splitlines() if "machine was shared" in line]
+    assert line.startswith('<tr class="faint">')
+    assert page.count('class="faint"') == 1
+    assert "tr.faint" in (TEMPLATES / "report.css").read_text()
 
 
 def test_overlapping_phases_leave_no_rest():

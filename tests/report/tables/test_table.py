@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from daso.report.render import _environment
+from daso.report.render import templates
 from daso.report.results.collect import Cell
 from daso.report.tables.measures import measures_table
 from daso.report.tables.table import NUMBERS, Column, Table
@@ -28,7 +28,7 @@ class FakeSection:
 
 
 def rendered(name, table):
-    macros = _environment().from_string(f"{{% import '{name}' as m %}}{{{{ m.table(section, '{table.name}') }}}}")
+    macros = templates().from_string(f"{{% import '{name}' as m %}}{{{{ m.table(section, '{table.name}') }}}}")
     return macros.render(section=FakeSection(table))
 
 

@@ -2,8 +2,17 @@
 
 import pytest
 
+from daso.config.resolve import expand_suite
 from daso.errors import DasoError
-from daso.planning.paper_tables import Address, address, format_table, method, table_of
+from daso.report.results.paper_tables import (
+    Address,
+    address,
+    cell_address,
+    format_columns,
+    format_table,
+    method,
+    table_of,
+)
 from daso.report.results.published import PUBLISHED, printed_number, read_published
 
 TABLES = [*map(str, range(1, 9)), *map(str, range(11, 18))]  # tables 9 and 10 have no accuracies
@@ -68,6 +77,32 @@ def test_rows_and_columns_are_numbered_as_in_the_paper(rows, place, means):
     cells = [table.cell(Address(name, str(number), str(i + 1))) for i in range(len(means))]
     assert [float(row["mean"]) for row in cells] == means
     assert {method(row) for row in cells} == {paper_name}
+
+
+@pytest.mark.parametrize(
+    ("suite", "columns"),
+    [
+        ("paper-table-1", ["table 1, columns 1 to 4", "table 1, columns 5 to 8"]),
+        ("paper-table-3", ["table 3, columns 1 and 2", "table 3, column 3", "table 3, column 4"]),
+        ("cifar10-lt-motivation", ["table 1, column 1"]),
+    ],
+)
+def test_columns_of_the_paper_that_a_suite_reproduces(rows, params, suite, columns):
+    tables = expand_suite(params, suite)["tables"]
+    assert [format_columns(rows, table) for table in tables] == [f"Oh et al. 2022, {text}" for text in columns]
+
+
+def test_columns_of_a_table_without_counterpart(rows, params):
+    """Table 6 has one column of CIFAR-10-LT, with 500 and 4,000 images."""
+    (table, *_) = expand_suite(params, "paper-table-2")["tables"]
+    assert format_columns(rows, {**table, "paper": {"table": 6}}) == "Oh et al. 2022, table 6"
+    assert format_columns(rows, {**table, "paper": None}) == ""
+
+
+def test_address_of_a_published_row(rows):
+    """FixMatch + DASO, 70.1 ± 1.81, is the sixth row and third column of table 1."""
+    (row,) = (r for r in rows if (r["source"], r["table"], r["mean"], r["std"]) == ("daso_paper", "1", "70.1", "1.81"))
+    assert cell_address(rows, row) == Address("1", "6", "3")
 
 
 def test_unknown_row_column_and_table_are_refused(rows):

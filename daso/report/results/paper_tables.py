@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daso.config.explain import Row as Line
 from daso.config.explain import align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
-from daso.report.results.published import CITATION, PAPER_SOURCE, Row, printed_number
+from daso.report.results.published import CITATION, METRIC, PAPER_SOURCE, Row, cell_key, printed_number, row_key
 
 METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
@@ -70,6 +70,36 @@ def table_of(rows: Sequence[Row], name: str) -> Table:
         for row in published
     }
     return Table(name, tuple(methods), tuple(settings), cells)
+
+
+def cell_address(rows: Sequence[Row], row: Row) -> Address:
+    """Return the address of a row of results.csv in its table of the paper."""
+    table = table_of(rows, row["table"])
+    (place,) = (place for place, cell in table.cells.items() if cell == row)
+    return Address(table.name, *map(str, place))
+
+
+def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
+    """Return the columns of the paper that a suite's table reproduces, as `Oh et al. 2022, table 1, columns 1 to 4`.
+
+    `table` is an expanded table of a suite. The text is empty if it names no table of the paper, and has no columns if
+    none of its settings is in that table.
+    """
+    if not table.get("paper"):
+        return ""
+    printed = table_of(rows, str(table["paper"]["table"]))
+    nameless = [
+        row_key({**dict(zip(COLUMN, column, strict=True)), "base": "", "addons": ""}) for column in printed.settings
+    ]
+    keys = [cell_key(table["dataset"]["name"], setting, {}, METRIC) for setting in table["settings"]]
+    numbers = sorted(nameless.index(key) + 1 for key in keys if key in nameless)
+    where = f"{CITATION}, table {printed.name}"
+    if not numbers:
+        return where
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{where}, columns {numbers[0]} to {numbers[-1]}"
+    *others, last = map(str, numbers)
+    return f"{where}, columns {', '.join(others)} and {last}" if others else f"{where}, column {last}"
 
 
 def method(row: Row) -> str:

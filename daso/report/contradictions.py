@@ -1,0 +1,69 @@
+"""Write the page of contradictions: cells that several publications print with different numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from daso.data.files import atomic_write
+from daso.report.figures.literature import disagreements
+from daso.report.render import templates
+from daso.report.results.contradictions import Cell, Survey, differing_fields, repeats, survey
+from daso.report.results.published import PUBLISHED, read_published
+from daso.report.results.sources import Sources, read_sources
+from daso.report.tables.literature import (
+    DATASETS,
+    cell_title,
+    format_csv,
+    method_title,
+    places,
+    setting_title,
+)
+
+LARGEST = 12  # cells of the figure and of the first table
+NAMED = 3  # cells named in the first lines
+
+
+def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
+    """Write `index.html` and `contradictions.csv` into `out`, from `results.csv` and the `sources.csv` beside it.
+
+    The same inputs give the same bytes. Raises DataError for an unusable file.
+    """
+    sources = read_sources(published.with_name("sources.csv"))
+    found = survey(read_published(published), sources)
+    page = templates().get_template("contradictions.html.j2").render(_context(found, sources))
+    for name, text in (("contradictions.csv", format_csv(found.cells)), ("index.html", page)):
+        with atomic_write(out / name) as file:
+            file.write(text.encode())
+
+
+def _context(found: Survey, sources: Sources) -> dict[str, Any]:
+    """Return the variables of the template."""
+    largest = found.differing[:LARGEST]
+    return {
+        "survey": found,
+        "exceeding": sum(cell.exceeds_spread for cell in found.differing),
+        "without_spread": sum(cell.spread is None for cell in found.differing),
+        "named": largest[:NAMED],
+        "largest": largest,
+        "figure": disagreements(largest, "largest", "The largest differences between publications") if largest else "",
+        "datasets": _by_dataset(found.differing),
+        "repeats": repeats(found.shared),
+        "source_rows": _used(found, sources),
+        "names": {name: (source.citation, source.link) for (name, _), source in reversed(list(sources.items()))},
+        **{"cell_title": cell_title, "method_title": method_title, "setting_title": setting_title},
+        **{"places": places, "differing_fields": differing_fields},
+    }
+
+
+def _by_dataset(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Return the cells by dataset, with its title."""
+    names = (name for name in DATASETS if any(cell.row["dataset"] == name for cell in cells))
+    return [(DATASETS[name], [cell for cell in cells if cell.row["dataset"] == name]) for name in names]
+
+
+def _used(found: Survey, sources: Sources) -> list[Any]:
+    """Return the rows of sources.csv that print a cell of two or more sources."""
+    used = {printed.source[:2] for cell in found.shared for number in cell.numbers for printed in number}
+    return [source for key, source in sources.items() if key in used]

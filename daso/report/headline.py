@@ -1,0 +1,181 @@
+"""Head of a report: the summary as text, with the figure of differences. HTML, Markdown and terminal print the text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from daso.report.figures.differences import Block, difference_blocks, drawn
+from daso.report.results.collect import Tree
+from daso.report.results.gains import table_gains
+from daso.report.results.judged import JudgedCell
+from daso.report.results.published import CITATION, PUBLISHED_RUNS
+from daso.report.results.ranks import table_ranks
+from daso.report.results.summary import Progress, Remainder, Summary, chance_line, count, tally_line
+from daso.report.results.verdicts import MARKS, OTHER_DRAW, format_difference, format_signed
+from daso.report.tables.gains import gains_line
+from daso.report.tables.provenance import format_duration
+from daso.report.tables.ranks import ranks_line
+
+
+class Line(NamedTuple):
+    """Line of the summary: what it is about, and text with commands in backticks."""
+
+    term: str
+    text: str
+
+
+class VerdictCount(NamedTuple):
+    """Number of cells with a verdict."""
+
+    mark: str
+    verdict: str
+    cells: int
+
+
+class Deviation(NamedTuple):
+    """Cell with a large difference, as printed."""
+
+    anchor: str  # id of the cell in the page
+    name: str  # method on setting
+    mark: str
+    verdict: str
+    difference: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Head of a report, as printed; parts that do not apply are empty."""
+
+    answer: str
+    chance: str  # cells outside the band, and the number that chance alone would give
+    verdicts: list[VerdictCount]
+    largest: list[Deviation]
+    lines: list[Line]
+    departures: list[Line]  # what differs from the paper
+    blocks: list[Block]
+    legend: list[tuple[str, str]]  # mark and verdict
+    elsewhere: bool  # True if the figure shows archived runs
+    progress: list[Progress]  # by column; empty for a complete suite
+
+
+def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Headline:
+    """Return the head of a suite's report."""
+    counts, titles = summary.tally.counts, _titles(suite)
+    shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
+    verdicts = {one.verdict.text for _, one in shown}
+    return Headline(
+        answer=_answer(summary, judged_cells),
+        chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
+        verdicts=[VerdictCount(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
+        largest=[_deviation(judged, titles) for judged in summary.largest],
+        lines=list(_lines(suite, summary, judged_cells)),
+        departures=list(departures(suite, judged_cells)),
+        blocks=difference_blocks(suite, judged_cells),
+        legend=[(mark, verdict) for verdict, mark in MARKS.items() if verdict in verdicts],
+        elsewhere=any(one is not judged for judged, one in shown),
+        progress=list(summary.progress) if summary.remainder.runs else [],
+    )
+
+
+def _answer(summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
+    """Return the first sentence of a report."""
+    if summary.tally.judged:
+        return tally_line(summary.tally)
+    if not any(judged.ours for judged in judged_cells):
+        return "No run of this suite is finished here"
+    numbers = [judged.published for judged in judged_cells if judged.ours and judged.published]
+    if not numbers:
+        return "No verdict: nothing is published for these cells"
+    if any(number.doubt for number in numbers):
+        return "No verdict: the published numbers are not confirmed"
+    return "No verdict: the numbers are not comparable with published ones"
+
+
+def _deviation(judged: JudgedCell, titles: Mapping[str, str]) -> Deviation:
+    cell, verdict = judged.cell, judged.verdict
+    difference, width = format_difference(verdict.difference or 0.0, verdict.band)
+    text = f"{difference} (band ±{width})" if width else difference
+    anchor = f"{cell.table}/{cell.setting}/{cell.method}"
+    return Deviation(anchor, f"{titles[cell.method]} on {cell.setting}", MARKS[verdict.text], verdict.text, text)
+
+
+def _titles(suite: Tree) -> dict[str, str]:
+    return {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
+
+
+def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:
+    if summary.mean_difference is not None:
+        text = f"{format_signed(summary.mean_difference, 2)} points over {count(summary.tally.judged, 'cell')}"
+        yield Line("Mean difference", text)
+    if gains := gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], _titles(suite)):
+        yield Line("Gains", gains)
+    if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
+        yield Line("Ranks", ranks)
+    if summary.remainder.runs:
+        yield Line("Missing", _missing(suite["name"], summary, judged_cells))
+        command = f"snakemake --config suite={suite['name']}"
+        yield Line("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
+    if summary.archived_cells:
+        text = f"{count(summary.archived_cells, 'cell')} measured elsewhere, counted in none of the numbers above"
+        if summary.archived.judged:
+            text += f"; where nothing is measured here, {tally_line(summary.archived)}"
+        yield Line("Other machines", text)
+    if summary.shared and 2 * summary.remainder.runs > _total(judged_cells):
+        names = ", ".join(f"`{name}` ({count(runs, 'run')})" for name, runs in summary.shared.items())
+        yield Line("Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}")
+
+
+def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
+    """Return the missing runs, and their device time as far as it is planned."""
+    remainder = summary.remainder
+    upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if remainder.upstream else ""
+    runs = f"{remainder.runs} of {count(_total(judged_cells), 'run')}{upstream}"
+    return f"{runs}, {_cost(suite, remainder)}"
+
+
+def _total(judged_cells: Sequence[JudgedCell]) -> int:
+    return len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.seeds})
+
+
+def _cost(suite: str, remainder: Remainder) -> str:
+    if not remainder.seconds:
+        return f"device time unknown (`python -m daso plan {suite}` forecasts it)"
+    time = f"about {format_duration(remainder.seconds)} of device time on {' and '.join(remainder.devices)}"
+    return f"{time}, without {count(remainder.unplanned, 'run')} of unknown time" if remainder.unplanned else time
+
+
+def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:
+    """Yield what differs from the paper in the runs whose numbers stand beside published ones."""
+    compared = [judged for judged in judged_cells if judged.verdict.difference is not None]
+    compared += [one for judged in judged_cells for _, one in judged.archived if one.verdict.difference is not None]
+    sources = {judged.published.source for judged in compared if judged.published}
+    if not any(source.startswith(CITATION) for source in sources):
+        return
+    runs = {judged.cell.run_id(seed): run for judged in compared for seed, run in judged.cell.done.items()}
+    of_runs = [run.get("provenance") or {} for run in runs.values()]
+    if other := _others([source.get("precision") for source in of_runs], "fp32"):
+        yield Line(
+            "Precision", f"{other}; the authors' code trains in fp32 (`docs/benchmarks/precision.md` compares both)"
+        )
+    if other := _others([source.get("mode") for source in of_runs], "eager"):
+        yield Line("Mode", f"{other}; the authors' code runs each operation eagerly")
+    yield Line(
+        "Seeds",
+        f"{', '.join(map(str, suite['seeds']))}, each with its own split; the paper has {PUBLISHED_RUNS} others",
+    )
+    if redrawn := sum(OTHER_DRAW in judged.verdict.reasons for judged in compared):
+        text = f"images read from files in {count(redrawn, 'cell')}: a seed draws other images than from the archive"
+        yield Line("Splits", text)
+    yield Line("Verdicts", "this project's own rule; the paper makes no such comparison")
+    yield Line(
+        "Code", "`docs/fidelity.md` lists every known difference between the paper, the authors' code and this one"
+    )
+
+
+def _others(values: Sequence[object], usual: str) -> str:
+    """Return the values other than the usual one with their numbers of runs; empty if there is none."""
+    counts = Counter(str(value) for value in values if value and value != usual)
+    return ", ".join(f"{value} in {runs} of {count(len(values), 'run')}" for value, runs in counts.items())

@@ -1,0 +1,66 @@
+"""Origin of each cell: values and runs of its seeds, the command that rebuilds it, and the published number's place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from daso.report.results.collect import Cell, Tree
+from daso.report.results.judged import JudgedCell
+from daso.report.results.paper_tables import cell_address
+from daso.report.results.published import CITATION, Published, Row
+
+LINKS = {"daso_paper": "https://doi.org/10.48550/arXiv.2106.05682"}  # source of a published number -> publication
+
+
+class SeedValue(NamedTuple):
+    """Accuracy of one run, as printed, and the id of the run."""
+
+    seed: str  # "s0"
+    accuracy: str
+    run: str
+
+
+class CellDetails(NamedTuple):
+    """Origin of a cell's numbers."""
+
+    done: list[SeedValue]
+    archived: list[SeedValue]
+    command: str  # trains and evaluates all runs of the cell
+    published: str  # place of the published number, "Oh et al. 2022, table 1, row 6, column 3"; empty without one
+    link: str  # its publication; empty if unknown
+
+
+def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -> dict[str, CellDetails]:
+    """Return the origin of each cell by its id in the page; `published` are the rows of `results.csv`."""
+    return {
+        f"{cell.table}/{cell.setting}/{cell.method}": CellDetails(
+            _seed_values(cell, cell.done),
+            _seed_values(cell, cell.archived),
+            rebuild_command(cell),
+            _place(target, published),
+            LINKS.get(target.row["source"], "") if target and target.row else "",
+        )
+        for cell, _, target, *_ in judged_cells
+    }
+
+
+def rebuild_command(cell: Cell) -> str:
+    """Return the command that makes the metrics of all seeds of a cell."""
+    seeds = ",".join(map(str, cell.seeds))
+    return f"snakemake metrics/{cell.run}/s{seeds if len(cell.seeds) == 1 else f'{{{seeds}}}'}.json"
+
+
+def _seed_values(cell: Cell, runs: Mapping[int, Tree]) -> list[SeedValue]:
+    percent = replace(cell, done=runs).percent_by_seed("median")
+    return [SeedValue(f"s{seed}", f"{value:.1f}", cell.run_id(seed)) for seed, value in percent.items()]
+
+
+def _place(target: Published | None, published: Sequence[Row]) -> str:
+    if target is None:
+        return ""
+    if not (target.row and target.table):
+        return target.source
+    address = cell_address(published, target.row)
+    return f"{CITATION}, table {address.table}, row {address.row}, column {address.column}"

@@ -1,0 +1,113 @@
+"""Files of numbers beside the page: `cells.csv`, `runs.csv`, `history.csv`, and each table as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from daso.report.results.collect import MEASURES, Cell
+from daso.report.results.judged import JudgedCell
+from daso.report.results.paper_tables import cell_address
+from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published, Row
+from daso.report.results.verdicts import NOT_COMPARABLE
+from daso.report.tables.provenance import format_value
+from daso.report.tables.table import Table
+
+CELL_COLUMNS = (
+    *("run", "table", "setting", "method", "mean", "std", "n"),
+    *("published", "published_std", "published_n", "source", "cell"),
+    *("difference", "band", "verdict", "not_comparable", "remarks", "device", "state"),
+)
+PROVENANCE = ("commit", "config_sha256", "split_sha256", "data_sha256", "device", "threads", "precision", "mode")
+RUN_COLUMNS = (
+    *("table", "setting", "method", "seed", "run", "state", *MEASURES),
+    *("key", *PROVENANCE, "versions", "seconds"),
+)
+PARTS = ("ours", "count", "published", "difference", "verdict")  # of a cell of the accuracy table
+HISTORY_COLUMNS = ("table", "setting", "method", "step", "mean", "std", "n")
+Values = Mapping[str, object]
+
+
+def cell_rows(judged_cells: Iterable[JudgedCell], published: Sequence[Row]) -> Iterator[Values]:
+    """Yield a row of `cells.csv` for each cell: both numbers and all that its verdict depends on.
+
+    `published` are the rows of `results.csv`. `source` and `cell` are the address that `python -m daso cell` reads.
+    A number that is in doubt is left out, as no verdict uses it.
+    """
+    for cell, ours, target, verdict, _ in judged_cells:
+        reasons = "; ".join(verdict.reasons)
+        blocked = verdict.text == NOT_COMPARABLE
+        devices = (format_value(run.get("provenance", {}).get("device")) for run in cell.done.values())
+        yield {
+            **{"run": cell.run, "table": cell.table, "setting": cell.setting, "method": cell.method},
+            "mean": four_decimals(ours.mean if ours else None),
+            "std": four_decimals(ours.std if ours else None),
+            "n": len(cell.done),
+            **_published_values(target, published),
+            "difference": four_decimals(verdict.difference),
+            "band": four_decimals(verdict.band),
+            "verdict": verdict.text,
+            "not_comparable": reasons if blocked else "",
+            "remarks": "" if blocked else reasons,
+            "device": "; ".join(dict.fromkeys(devices)),
+            "state": cell.status,
+        }
+
+
+def _published_values(target: Published | None, published: Sequence[Row]) -> Values:
+    if target is None or target.doubt:
+        return {}
+    address = cell_address(published, target.row) if target.row and target.table else None
+    return {
+        "published": target.mean,
+        "published_std": "" if target.std is None else target.std,
+        "published_n": "" if target.std is None else PUBLISHED_RUNS,
+        "source": CITATION if address else target.source,
+        "cell": f"table {address.table}, row {address.row}, column {address.column}" if address else "",
+    }
+
+
+def run_rows(cells: Iterable[Cell]) -> Iterator[Values]:
+    """Yield a row of `runs.csv` for each done run, with every measure in percent, and for each archived run."""
+    for cell in cells:
+        for state, runs in (("done", cell.done), ("archived", cell.archived)):
+            percent = {name: replace(cell, done=runs).percent_by_seed(name) for name in MEASURES}
+            for seed, run in runs.items():
+                provenance = run.get("provenance", {})
+                yield {
+                    **{"table": cell.table, "setting": cell.setting, "method": cell.method, "seed": seed},
+                    **{"run": run["run"], "state": state, "key": run["key"]},
+                    **{name: four_decimals(values.get(seed)) for name, values in percent.items()},
+                    **{name: provenance.get(name, "") for name in PROVENANCE},
+                    "versions": format_value(provenance.get("versions")),
+                    "seconds": run.get("speed", {}).get("seconds", ""),
+                }
+
+
+def format_csv(columns: Sequence[str], rows: Iterable[Values]) -> str:
+    """Return CSV with a header; a value that a row lacks is empty."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def format_table_csv(table: Table) -> str:
+    """Return a table as CSV with its printed values; a setting of the accuracy table has a column for each of PARTS."""
+    if table.name == "accuracy":
+        settings = [setting.title for setting in table.columns[1:]]
+        header = [table.columns[0].title, *(f"{setting}: {part}" for setting in settings for part in PARTS)]
+        rows = [[row[0], *(getattr(cell, part) for cell in row[1:] for part in PARTS)] for row in table.rows]
+    else:
+        header, rows = [column.title for column in table.columns], [list(row) for row in table.rows]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def four_decimals(value: float | None) -> str:
+    """Return a number with four decimals; an empty text for None."""
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,29 @@
+"""Known differences from the paper that touch the methods of a section, from docs/fidelity.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daso.config.fidelity import method_tags, read_ledger
+from daso.report.results.collect import Tree
+from daso.report.tables.table import Column, Table
+
+HEADINGS = ("Methods", "Paper", "Authors' code", "Here, and why", "Switch", "Effect")
+
+
+def differences_table(table: Tree, runs: Iterable[Tree]) -> Table:
+    """Return a row for each difference that touches a method of a suite's table, its dataset, or one of its `runs`."""
+    tags = {str(method["title"]): method_tags(method) for method in table["methods"] if "learner" in method}
+    if table["dataset"].get("augment", {}).get("resize"):
+        tags |= {title: [*own, "resize"] for title, own in tags.items()}
+    if any(run.get("provenance", {}).get("precision") == "bf16" for run in runs):
+        tags |= {title: [*own, "precision"] for title, own in tags.items()}
+    rows = []
+    for tag, difference in read_ledger().items():
+        methods = [title for title, own in tags.items() if tag in own]
+        if methods:
+            touched = "all" if len(methods) == len(tags) else ", ".join(methods)
+            rows.append([tag, touched, *difference[1:]])
+    columns = [Column("Difference", "text"), *(Column(heading, "markdown") for heading in HEADINGS)]
+    caption = f"Known differences from the paper that touch these methods: {len(rows)}"
+    return Table("differences", "Known differences from the paper", caption, columns, rows)
