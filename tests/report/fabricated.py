@@ -24,7 +24,7 @@ from daso.data.files import checksummed
 from daso.engine.analysis import class_similarity, source_summary
 from daso.ops.bias import concentration
 from daso.ops.confusion import confusion, groups, precision, recall
-from daso.report.results.published import PUBLISHED, look_up, read_all_published
+from daso.report.results.published import PUBLISHED, look_up, read_published
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "FABRICATED NUMBERS"
@@ -66,7 +66,7 @@ def fabricate(folder: Path, suite: str, limit: int | None = None, evaluations: i
     path = folder / "params/suites" / f"{suite}.yaml"
     path.write_text(re.sub(r'^title: "?(.*?)"?$', rf'title: "{MARK}. \1"', path.read_text(), count=1, flags=re.M))
     params = load(folder / "params")
-    tree, keys, published = expand_suite(params, suite), Keys(params), read_all_published(PUBLISHED)
+    tree, keys, published = expand_suite(params, suite), Keys(params), read_published(PUBLISHED)
     protocol, chosen = tree["protocol"], list(runs(params, suite))[:limit]
     last, rows = protocol["steps"], evaluations or protocol["steps"] // protocol["evaluation"]["every"]
     places = {
