@@ -12,7 +12,7 @@ from daso.data.files import checksummed
 from daso.report.results.collect import format_mean_std
 from daso.report.tables.accuracy import format_setting
 
-FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "runs.csv", "history.csv"}
+FILES = {"index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv"}
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short schedule, small encoder"}
 
