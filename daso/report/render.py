@@ -26,6 +26,7 @@ from daso.report.results.published import PUBLISHED_RUNS, Row, read_published
 from daso.report.results.reference import Reference, compare
 from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
+from daso.report.tables import alignment
 from daso.report.tables.cell_details import cell_details
 from daso.report.tables.csv_files import (
     CELL_COLUMNS,
@@ -153,6 +154,7 @@ def templates() -> Environment:
     environment.filters["code"] = mark_code
     environment.filters["inline"] = inline_markdown
     environment.filters["plain"] = plain_text
+    environment.filters |= {"ghost": alignment.ghost, "longest_tails": alignment.longest_tails}
     return environment
 
 
