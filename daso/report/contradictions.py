@@ -47,7 +47,7 @@ def _context(found: Survey, sources: Sources) -> dict[str, Any]:
         "without_spread": sum(cell.spread is None for cell in found.differing),
         "named": largest[:NAMED],
         "largest": largest,
-        "figure": disagreements(largest, "largest", "The largest differences between publications") if largest else "",
+        "figure": disagreements(largest, "The largest differences between publications") if largest else "",
         "datasets": _by_dataset(found.differing),
         "repeats": repeats(found.shared),
         "source_rows": _used(found, sources),

@@ -4,36 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from daso.report.figures import svg
-from daso.report.figures.plots import new_panel
+import numpy as np
+
+from daso.report.figures.canvas import INK, LABEL_FONT, RULE, SOFT, Axis, Canvas
+from daso.report.figures.palette import Style
+from daso.report.figures.plots import percent_ticks
 from daso.report.results.contradictions import Cell
 from daso.report.tables.literature import DATASETS, method_title, setting_title
 
-WIDTH, ROW_HEIGHT, MARGIN = 9.0, 0.36, 0.7  # inches
+WIDTH, ROW_HEIGHT, MARGIN = 648.0, 20.0, 34.0  # points
 THIRD_PARTY = "third party"  # value of `read` in sources.csv
 
 
-def disagreements(cells: Sequence[Cell], svg_id: str, title: str) -> str:
+def disagreements(cells: Sequence[Cell], title: str) -> str:
     """Plot every number of each cell against its accuracy, one row a cell; light if no source was read itself."""
-    with svg.style({"axes.grid.axis": "x"}):
-        figure, axes = new_panel((WIDTH, ROW_HEIGHT * len(cells) + MARGIN), "", "accuracy, %")
-        for y, cell in enumerate(cells, start=1):
-            high, low = (float(printed.mean) for printed in cell.extremes)
-            axes.plot((low, high), (y, y), color=svg.SOFT, linewidth=1.2, zorder=2)
-            for number in cell.numbers:
-                read = any(printed.source.read != THIRD_PARTY for printed in number)
-                face = svg.INK if read else svg.RULE
-                axes.plot(float(number[0].mean), y, "o", markersize=5, color=svg.INK, markerfacecolor=face, zorder=3)
-            axes.annotate(f"{cell.difference:.1f}", (high, y), (7, 0), textcoords="offset points", va="center")
-        axes.set_yticks(range(1, len(cells) + 1), [_label(cell) for cell in cells])
-        axes.set_ylim(len(cells) + 0.6, 0.4)
-        axes.margins(x=0.06)
-    return svg.to_svg(figure, svg_id, title, [_tooltip(cell) for cell in cells], by_row=True)
+    means = [float(number[0].mean) for cell in cells for number in cell.numbers]
+    margin = 0.06 * (max(means) - min(means)) or 1.0
+    low, high = min(means) - margin, max(means) + 2 * margin
+    rows = Axis(len(cells) + 0.6, 0.4, [(row, _label(cell)) for row, cell in enumerate(cells, 1)], "", font=LABEL_FONT)
+    canvas = Canvas(
+        (WIDTH, ROW_HEIGHT * len(cells) + MARGIN), Axis(low, high, percent_ticks(low, high), "accuracy, %"), rows
+    )
+    for row, cell in enumerate(cells, 1):
+        ends = np.array([float(printed.mean) for printed in cell.extremes])
+        canvas.line(ends, np.full(2, float(row)), Style(SOFT, 1.2))
+        for number in cell.numbers:
+            place = np.array([float(number[0].mean)]), np.array([float(row)])
+            canvas.dots(*place, INK, 2.7)
+            if all(printed.source.read == THIRD_PARTY for printed in number):
+                canvas.dots(*place, RULE, 1.9)
+    canvas.texts(
+        ((float(cell.extremes[0].mean) + 0.6 * margin, row, f"{cell.difference:.1f}") for row, cell in enumerate(cells, 1)),
+        LABEL_FONT,
+    )
+    return canvas.svg(title, [_tooltip(cell) for cell in cells], by_row=True)
 
 
 def _label(cell: Cell) -> str:
     dataset = DATASETS[cell.row["dataset"]].removesuffix(" pixels")
-    return f"{method_title(cell.row)}, {dataset}\n{setting_title(cell.row)}".strip()
+    return ", ".join(filter(None, (method_title(cell.row), dataset, setting_title(cell.row))))
 
 
 def _tooltip(cell: Cell) -> str:
