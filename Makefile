@@ -7,8 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: reproduce publish test endurance bench gpu-check gpu-bundle setup lint types check lock clean
 
 reproduce: setup
-	snakemake --config suite=$(SUITE)
-	@echo "Report: reports/$(SUITE)/index.html"
+	@snakemake --config suite=$(SUITE)
 
 # Record the results of `snakemake` under DVC without running anything. SUITE, if given, must be the suite named in
 # params/pipeline.yaml.
@@ -52,6 +51,7 @@ setup: .venv/.installed
 .venv/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "$(PYTHON) is not Python 3.11 to 3.13; name a supported one: make PYTHON=python3.12"; exit 1; }
+	@echo "installing requirements.lock in .venv: about 6 GB, a few minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@

@@ -10,7 +10,9 @@ import argparse
 import logging
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from daso.commands import data, debias, inspect, results, train
 from daso.commands.flags import OPTIONS, Option
@@ -20,6 +22,7 @@ Command = Callable[[argparse.Namespace], None]
 COMMANDS: dict[str, Command] = {
     # Read-only.
     "list": inspect.list_,
+    "watch": inspect.watch,
     "explain": inspect.explain,
     "cell": inspect.cell,
     "plan": inspect.plan,
@@ -75,10 +78,17 @@ def parser(
 ) -> argparse.ArgumentParser:
     """Return a parser with a subcommand for each command, whose docstring is its help text."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    subparsers = parser.add_subparsers(title="commands", required=True, metavar="command")
+    parser.add_argument("--version", action="version", version=f"daso {_version()}")
+    parser.set_defaults(command=lambda args: parser.print_help())
+    subparsers = parser.add_subparsers(title="commands", metavar="command")
     for name, command in commands.items():
         sub = subparsers.add_parser(name, help=(command.__doc__ or "").splitlines()[0], description=command.__doc__)
         sub.set_defaults(command=command)
         for flag, settings in options[name]:
             sub.add_argument(flag, **settings)
     return parser
+
+
+def _version() -> str:
+    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    return str(tomllib.loads(project.read_text())["project"]["version"]) if project.exists() else "of unknown version"

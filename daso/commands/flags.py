@@ -95,6 +95,9 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         ("suite", {"nargs": "?", "help": "suite whose runs are listed; default: the suite in params/pipeline.yaml"}),
     ),
+    "watch": (
+        ("suite", {"nargs": "?", "help": "name of a suite in params/suites; default: that in params/pipeline.yaml"}),
+    ),
     "explain": (
         ("method", {"help": "name of a method in params/methods, or in the paper, such as fixmatch+la+daso"}),
         ("--setting", {"default": "", "metavar": "DATASET/SETTING", "help": "show the values in this setting"}),

@@ -1,4 +1,4 @@
-"""Read-only commands: list params/ and runs, explain a method, find a published cell, forecast a suite's cost."""
+"""Read-only commands: list params/ and runs, watch runs, explain a method, find a published cell, forecast a cost."""
 
 from __future__ import annotations
 
@@ -20,6 +20,31 @@ def list_(args: Args) -> None:
     from daso.planning.status import format_list
 
     sys.stdout.write(format_list(load(), args.what, args.suite))
+
+
+def watch(args: Args) -> None:
+    """Show step, accuracy and time left of the runs of a suite that train now, until all runs are done.
+
+    On a terminal the view is renewed every two seconds; Ctrl-C ends it and not the trainings. Otherwise it is printed
+    once.
+    """
+    import time
+
+    from daso.config.load import load
+    from daso.planning.watch import INTERVAL, views
+
+    params = load()
+    shown = views(params, args.suite or params.suite)
+    if not sys.stdout.isatty():
+        sys.stdout.write(next(shown))
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        for view in shown:
+            live.update(Text(view), refresh=True)
+            time.sleep(INTERVAL)
 
 
 def explain(args: Args) -> None:

@@ -15,7 +15,7 @@ Args = argparse.Namespace
 
 
 def report(args: Args) -> None:
-    """Render the report of a suite from the available metrics, by default in drafts/reports/."""
+    """Render the report of a suite from the available metrics, by default in drafts/reports/, and print its results."""
     from daso.config.load import load
     from daso.report.suite_report import write_report
 
@@ -26,6 +26,7 @@ def report(args: Args) -> None:
         key = report_key(load(), args.suite, args.key)
     write_report(args.suite, out)
     _write_key(out, key)
+    sys.stdout.write(f"{(out / 'summary.txt').read_text()}{out / 'index.html'}\n")
 
 
 def contradictions(args: Args) -> None:

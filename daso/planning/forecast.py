@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from daso.config.explain import align_columns
 from daso.config.keys import Keys
 from daso.config.params import Params
-from daso.config.resolve import Run, runs, setting_config, upstream_runs, with_upstream
-from daso.data.class_sizes import class_sizes, setting_kind
+from daso.config.resolve import Run, runs, upstream_runs, with_upstream
 from daso.data.files import atomic_write, format_json, read_json
 from daso.engine.gpus import devices, query_gpu, slots_per_gpu
 from daso.machine import cores, cpu_bf16, processor
 from daso.planning.cost import STEPS, StepTime, Work, measured_steps, step_digest
-from daso.planning.sizes import FileSizes, file_sizes
+from daso.planning.disk import disk_lines, images_of
 from daso.planning.status import TO_DO, run_statuses
 from daso.report.tables import planned
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.speed import device_of, format_significant
-
-# Sizes of sources by kind: images of the train part, of the test part and without labels; bytes to download.
-SOURCES = {
-    "digits": (1297, 500, 0, 0),
-    "cifar10": (50_000, 10_000, 0, 170_498_071),
-    "cifar100": (50_000, 10_000, 0, 169_001_437),
-    "stl10": (5_000, 8_000, 100_000, 2_640_397_119),
-}
-ROW = 8  # bytes per image index in the file of a split
 
 
 class Machine(NamedTuple):
@@ -41,6 +29,41 @@ class Machine(NamedTuple):
     device: str
     how: str  # precision, mode
     concurrent_runs: int
+
+
+class Preview(NamedTuple):
+    """What a call of the workflow will train."""
+
+    lines: list[str]  # runs, time and disk space
+    costs: dict[str, float]  # by run id, in seconds, or in images if a method was never measured
+
+
+def preview(params: Params, keys: Keys, todo: Sequence[Run], at_once: int, *, here: bool = True) -> Preview:
+    """Return what runs need on this machine, or elsewhere if not `here`, `at_once` of them at a time.
+
+    Times come from steps on this device, else on a device of the same kind, which is then named. Raises DataError if
+    the file of a measurement is damaged.
+    """
+    if not todo:
+        return Preview([], {})
+    machine = _machine(params, todo[0].protocol)._replace(concurrent_runs=(at_once := min(at_once, len(todo))))
+    sample: dict[str, StepTime] = {}
+    for run in {run.method_file: run for run in todo}.values():
+        similar = (step for step in measured_steps(params, run) if step.device.startswith(machine.kind))
+        if step := _step_time(params, run, machine) or next(similar, None):
+            sample[run.method_file] = step
+    if here and all(run.method_file in sample for run in todo):
+        costs = {run: _seconds(params, run, sample) for run in todo}
+        time = f"about {format_duration(max(sum(costs.values()) / at_once, _longest(params, costs)))} of training"
+        if others := {step.device: None for step in sample.values() if step.device != machine.device}:
+            time += f", as measured on {' and '.join(others)}"
+    else:
+        costs = {run: float(Work.of(params, run).images) for run in todo}
+        time = "time unknown until the first run ends"
+    first = f"{_runs(len(todo))} to train, {at_once} at once: {time}"
+    return Preview(
+        [first, *disk_lines(params, keys, todo, machine.concurrent_runs)], {run.id: cost for run, cost in costs.items()}
+    )
 
 
 def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[str]:
@@ -64,7 +87,7 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
         step_times |= _measure(params, keys, [run for run in chain if run.method_file not in step_times], machine)
     yield from _table(params, chain, todo, step_times)
     yield from _hours(params, suite, chain, todo, step_times, machine)
-    yield from _disk(params, keys, todo, machine)
+    yield from disk_lines(params, keys, todo, machine.concurrent_runs)
     _write_plan(params, keys, suite, chain, todo, step_times)
 
 
@@ -114,7 +137,7 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
 
     samples = list({run.method_file: run for run in unmeasured}.values())
     at_once = slots_per_gpu() if machine.kind == "cuda" else machine.concurrent_runs
-    configs = ((keys.resolved(run), _images(params, run)) for run in samples)
+    configs = ((keys.resolved(run), images_of(params, run)) for run in samples)
     measured: dict[str, StepTime] = {}
     for run, seconds in zip(samples, seconds_at_once(configs, choose_device(machine.kind), at_once), strict=True):
         logging.info(
@@ -182,64 +205,6 @@ def _longest(params: Params, seconds: dict[Run, float]) -> float:
     return max(ends.values(), default=0.0)
 
 
-def _disk(params: Params, keys: Keys, todo: Sequence[Run], machine: Machine) -> Iterator[str]:
-    """Yield the bytes that the suite still needs and the free bytes."""
-    places = {(run.dataset, run.setting, run.seed) for run in todo}
-    stores, unknown = 0, []
-    for name in dict.fromkeys(run.dataset for run in todo):
-        source, folder = params.datasets[name]["source"], Path("data/store", name)
-        if not (folder / "manifest.json").exists() and source["kind"] in SOURCES:
-            *images, archive = SOURCES[source["kind"]]
-            stores += sum(images) * 3 * params.datasets[name]["image_size"] ** 2 + archive
-        elif not (folder / "manifest.json").exists():
-            unknown.append(name)
-    missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
-    total = {name: sum(_all_images(params, name)[:2]) for name, *_ in places}
-    splits = sum(ROW * total[name] for name, *_ in missing)
-    size: dict[tuple[str, str], FileSizes] = {}
-    for run in todo:
-        if (run.dataset, run.method) not in size:
-            size[run.dataset, run.method] = file_sizes(keys.resolved(run), _images(params, run))
-    sizes = [size[run.dataset, run.method] for run in todo]
-    largest = max((run.state for run in sizes), default=0)
-    parts = {
-        "images": stores,
-        "splits": splits,
-        "results": sum(run.results for run in sizes),
-        "TensorBoard": sum(run.events for run in sizes),
-        "checkpoints": 2 * machine.concurrent_runs * largest,  # a new one is complete before the old one is deleted
-    }
-    needed, free = sum(parts.values()), shutil.disk_usage(Path.cwd()).free
-    listed = ", ".join(f"{name} {_mb(part)}" for name, part in parts.items() if part)
-    yield f"disk: {_mb(needed)} needed{f' ({listed})' if listed else ''}, {_mb(free)} free"
-    if unknown:
-        yield f"disk: images of {', '.join(unknown)} not stored yet, size unknown"
-    if needed > free:
-        yield f"WARNING: not enough disk space: {_mb(needed - free)} more needed; free it before you start"
-
-
-def _all_images(params: Params, dataset: str) -> tuple[int, int, int]:
-    """Return the images of the train part, the test part and without labels: of the store, the source, or a default."""
-    manifest = Path("data/store", dataset, "manifest.json")
-    if manifest.exists():
-        parts = {name: part["images"] for name, part in read_json(manifest, "manifest of a store")["parts"].items()}
-        return parts["train"], parts["test"], 0
-    train, test, others, _ = SOURCES.get(params.datasets[dataset]["source"]["kind"], (10_000, 1_000, 0, 0))
-    return train, test, others
-
-
-def _images(params: Params, run: Run) -> dict[str, int]:
-    """Return the unlabeled, validation and test images of a run, from the sizes of its setting."""
-    tree = params.datasets[run.dataset]
-    setting, classes = setting_config(params, run.dataset, run.setting), tree["num_classes"]
-    train, test, others = _all_images(params, run.dataset)
-    holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
-    tail = class_sizes(setting, classes)[1]
-    rest = others if setting_kind(setting) == "others" else train - holdout
-    unlabeled = rest if tail is None else sum(tail)
-    return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}
-
-
 def _seconds(params: Params, run: Run, step_times: dict[str, StepTime]) -> float:
     return Work.of(params, run).steps * step_times[run.method_file].seconds
 
@@ -265,7 +230,3 @@ def _write_plan(
 
 def _runs(number: int) -> str:
     return f"{number} run" if number == 1 else f"{number} runs"
-
-
-def _mb(size: int) -> str:
-    return f"{format_significant(size / 1e9)} GB" if size >= 1e9 else f"{format_significant(size / 1e6)} MB"

@@ -26,6 +26,7 @@ from daso.report.results.published import PUBLISHED_RUNS, Row, read_published
 from daso.report.results.reference import Reference, compare
 from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
+from daso.report.tables import alignment
 from daso.report.tables.cell_details import cell_details
 from daso.report.tables.csv_files import (
     CELL_COLUMNS,
@@ -38,6 +39,7 @@ from daso.report.tables.csv_files import (
 )
 from daso.report.tables.differences import differences_table
 from daso.report.tables.latex import format_latex
+from daso.report.tables.text import plain_text
 
 TABLES = "tables"  # folder of the tables as CSV and LaTeX, beside the page
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "templates"
@@ -59,7 +61,7 @@ def build_report(
     shared: Mapping[str, int] | None = None,
     reference: Reference | None = None,
 ) -> None:
-    """Write `index.html`, `report.md`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
+    """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
     Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
@@ -92,7 +94,7 @@ def build_report(
     _write(out / "history.csv", format_csv(HISTORY_COLUMNS, history_rows))
     environment = templates()
     _write_tables(out / TABLES, shown)
-    for name in ("report.md", "index.html"):
+    for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
 
@@ -143,6 +145,8 @@ def templates() -> Environment:
     environment.filters["md"] = escape_markdown
     environment.filters["code"] = mark_code
     environment.filters["inline"] = inline_markdown
+    environment.filters["plain"] = plain_text
+    environment.filters |= {"ghost": alignment.ghost, "longest_tails": alignment.longest_tails}
     return environment
 
 

@@ -20,7 +20,7 @@ from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.errors import DataError
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
-REPORT_FILES = ("index.html", "report.md", "metrics.json", "cells.csv", "runs.csv", "history.csv")
+REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
 REPORT_TABLES = "tables"  # folder with each table as CSV and LaTeX
 CONTRADICTIONS = "contradictions"  # folder of reports/ that belongs to no suite
 CONTRADICTIONS_FILES = ("index.html", "contradictions.csv")

@@ -10,12 +10,12 @@ import torch
 from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.resolve import runs
+from daso.config.resolve import Run, runs
 from daso.data.files import checksummed
 from daso.data.run_files import RUN_FILES
+from daso.planning import disk, pace
 from daso.planning import forecast as module
-from daso.planning import pace
-from daso.planning.forecast import Machine, forecast
+from daso.planning.forecast import Machine, forecast, preview
 from daso.planning.sizes import FileSizes
 from daso.report.tables import planned
 
@@ -45,8 +45,8 @@ def params(chain, tmp_path, monkeypatch):
     shutil.copytree(chain, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "_machine", lambda params, protocol: CPU)
-    monkeypatch.setattr(module, "file_sizes", lambda config, images: FileSizes(2_000_000, 100_000, 3_000_000))
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000_000))
+    monkeypatch.setattr(disk, "file_sizes", lambda config, images: FileSizes(2_000_000, 100_000, 3_000_000))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000_000))
     return load()
 
 
@@ -153,7 +153,7 @@ def test_known_methods_are_summed_if_one_is_unknown(params):
 
 def test_lack_of_disk_space_is_a_warning(params, monkeypatch):
     """24.97 MB are needed."""
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000_000))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000_000))
     assert list(forecast(params, "smoke"))[-1] == (
         "WARNING: not enough disk space: 4.97 MB more needed; free it before you start"
     )
@@ -162,15 +162,15 @@ def test_lack_of_disk_space_is_a_warning(params, monkeypatch):
 def test_size_of_cifar_before_its_download(params, monkeypatch):
     """60,000 images of 3 x 1,024 bytes and an archive of 170 MB: 355 MB."""
     assert "images 355 MB" in list(forecast(params, "cifar10-lt-main"))[-2]
-    assert module._images(params, runs(params, "cifar10-lt-main")[0]).keys() == {"unlabeled", "validation", "test"}
+    assert disk.images_of(params, runs(params, "cifar10-lt-main")[0]).keys() == {"unlabeled", "validation", "test"}
 
 
 def test_number_of_images_by_kind_of_setting(params):
     """12,406 - 1,244 unlabeled images of one tail; all 50,000. These hold out no image, their dataset 5,000."""
     first, last = runs(params, "debiaspl")[0], runs(params, "debiaspl")[-1]
-    assert module._images(params, first) == {"unlabeled": 11_162, "validation": 0, "test": 10_000}
-    assert module._images(params, last) == {"unlabeled": 50_000, "validation": 0, "test": 10_000}
-    assert module._images(params, runs(params, "cifar10-lt-main")[0])["validation"] == 5000
+    assert disk.images_of(params, first) == {"unlabeled": 11_162, "validation": 0, "test": 10_000}
+    assert disk.images_of(params, last) == {"unlabeled": 50_000, "validation": 0, "test": 10_000}
+    assert disk.images_of(params, runs(params, "cifar10-lt-main")[0])["validation"] == 5000
 
 
 @pytest.mark.parametrize("protocol", ["smoke", "paper"])
@@ -191,3 +191,23 @@ def test_machine_agrees_with_the_choice_by_torch(monkeypatch, protocol):
 def test_unknown_suite_is_refused(params, capsys):
     assert main(["plan", "smok"]) == 1
     assert capsys.readouterr().err == "params/suites: unknown suite 'smok'; did you mean 'smoke'?\n"
+
+
+def test_preview_names_runs_time_and_disk(params):
+    """60 steps of 0.5 s, two runs at once: 30 s. Two runs of 2 + 0.1 MB; checkpoints of 3 MB, two at once, twice."""
+    first, second, *others = runs(params, "smoke")
+    keys = Keys(params)
+    lines, costs = preview(params, keys, [first, *others], 64)
+    assert lines[0] == "5 runs to train, 5 at once: time unknown until the first run ends"
+    assert costs.keys() == {run.id for run in (first, *others)}
+    finish(Run(*first[:4], 99), 0.5, device="cpu: another")
+    lines, costs = preview(params, keys, [first, second], 2)
+    assert lines[0] == "2 runs to train, 2 at once: about 30.0 s of training, as measured on cpu: another, 1 thread"
+    assert "results 4.00 MB, TensorBoard 0.200 MB, checkpoints 12.0 MB" in lines[1]
+    assert costs == {first.id: 30.0, second.id: 30.0}
+    finish(Run(*first[:4], 98), 1.0)
+    assert preview(params, keys, [first, second], 1).lines[0] == "2 runs to train, 1 at once: about 2.0 min of training"
+    assert (
+        preview(params, keys, [first, second], 1, here=False).lines[0].endswith("time unknown until the first run ends")
+    )
+    assert preview(params, keys, [], 1) == ([], {})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import runs
@@ -35,7 +36,7 @@ def test_every_suite_has_a_report_without_runs(workspace, suite):
     assert "<h1>" in (workspace / "out" / "index.html").read_text()
 
 
-def test_only_metrics_of_the_current_params_count(workspace, project, make_metrics):
+def test_only_metrics_of_the_current_params_count(workspace, project, make_metrics, capsys):
     params = load()
     first, second, *_ = runs(params, "smoke")
     setting = params.datasets[first.dataset]["settings"][first.setting]
@@ -43,7 +44,16 @@ def test_only_metrics_of_the_current_params_count(workspace, project, make_metri
     current["key"] = Keys(params).train(first)
     project.write_metrics(current)
     project.write_metrics(stale)
-    write_report("smoke", workspace / "out")
+    assert main(["report", "--suite", "smoke", "--out", "out"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1:5] == [
+        "Method           n20-m80-l20-u10r",
+        "Supervised       50.0 (n = 1 of 2)",
+        "FixMatch         not run",
+        "FixMatch + DASO  not run",
+    ]
+    assert "0 of 3 cells complete, 1 of 6 runs finished" in printed
+    assert printed[-1] == "out/index.html"
     assert statuses(workspace / "out")[0] == "partial"
     assert "1 stale, not counted" in (workspace / "out" / "index.html").read_text()
 
@@ -55,7 +65,7 @@ def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):
     path.write_bytes(checksummed(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))
     write_report("smoke", workspace / "out")
     assert set(statuses(workspace / "out")) == {"missing"}
-    assert "measured on cuda: Tensor Wonder, commit" in (workspace / "out" / "index.html").read_text()
+    assert "measured on cuda: Tensor Wonder at commit" in (workspace / "out" / "index.html").read_text()
 
 
 def test_unknown_suite_raises(workspace):

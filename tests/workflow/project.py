@@ -118,7 +118,7 @@ class Project:
         return Project(path)
 
     def environment(self, **more):
-        """Return variables for this Python, one thread, no GPU, and no files of DVC outside the project."""
+        """Return variables for this Python, one thread, no GPU, no files of DVC outside, and Snakemake's messages."""
         place = self.path.parent / "dvc-site"
         dvc = {f"DVC_{name}_DIR": str(place) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
         who = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -126,7 +126,10 @@ class Project:
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")
         }
         path = f"{self.programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**inherited, **dvc, **who, "PATH": path, "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", **more}
+        return {**inherited, **dvc, **who, "PATH": path, "OMP_NUM_THREADS": "1", "DASO_GPUS": "0"} | {
+            "DASO_MESSAGES": "snakemake",
+            **more,
+        }
 
     def call(self, *command, fails=False, cwd=None, **environment):
         """Run a command and return its output, both streams; it must succeed, or fail if `fails`."""

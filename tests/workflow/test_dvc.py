@@ -1,6 +1,7 @@
 """DVC with the workflow: which jobs it starts, what it records, and what a clone gets."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -80,13 +81,17 @@ def test_plots_diff_shows_curves_and_cells_of_both_revisions(changed):
     points = curves["content"]["data"]["values"]
     seen = {(point["rev"], point["method"], point["step"]) for point in points}
     assert seen == {(rev, method, step) for rev in ("HEAD~1", "workspace") for method in METHODS for step in "36"}
-    assert curves["content"]["spec"]["encoding"]["y"]["field"] == "mean"
+    band, line = curves["content"]["spec"]["layer"]
+    assert [line["encoding"]["y"]["field"], band["encoding"]["y"]["field"]] == ["mean", "low"]
     bars = cells["content"]["data"]["values"]
     named = {(bar["rev"], bar["run"]) for bar in bars}
     assert named == {(rev, f"digits/{SETTING}/tiny/{m}") for rev in ("HEAD~1", "workspace") for m in METHODS}
-    assert [cells["content"]["encoding"][axis]["field"] for axis in "xy"] == ["mean", "run"]
+    assert cells["content"]["spec"]["layer"][1]["encoding"]["x"]["field"] == "mean"
+    assert cells["content"]["spec"]["encoding"]["y"]["field"] == "method"
     assert "index.html" in changed.dvc("plots", "show", "-o", "dvc_plots")
-    assert DASO in changed.read("dvc_plots/index.html")
+    page = changed.read("dvc_plots/index.html")
+    assert DASO in page
+    assert re.findall(r"<(?:script|link)[^>]+(?:src|href)=", page) == []  # it opens without a network
 
 
 def test_fresh_clone_has_all_results_and_runs_nothing(changed, clone):

@@ -74,16 +74,6 @@ def test_queued_job_of_a_killed_call_does_not_repeat_a_finished_run(project):
     assert trained(*jobs) == [False, True]  # only the unfinished run of a group
 
 
-def test_failed_run_does_not_stop_the_others(project):
-    for method, rate in zip(METHODS, (0.02, 1e15), strict=True):
-        project.edit(f"methods/{method}.yaml", lambda tree, rate=rate: tree.update(optimizer={"lr": rate}))
-    before = project.results()
-    output = project.snakemake(fails=True)
-    assert "lower optimizer.lr" in output
-    changed = {path for path, content in project.results().items() if content != before[path]}
-    assert changed == {f"metrics/digits/{SETTING}/tiny/{METHODS[0]}/s0.json"}
-
-
 def test_shell_waits_for_a_terminated_training(project):
     """Slurm signals all processes of a job, and kills the remaining ones once the shell has exited."""
     project.edit("protocols/tiny.yaml", lambda tree: tree.update(steps=6000, checkpoint_every=10))

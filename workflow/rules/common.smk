@@ -4,6 +4,7 @@
 # daso/workspace/current.py compares it with the key computed from params/ and the code. A job with current outputs has
 # no inputs, so it does not run. Any other job has its inputs and a marker file that is newer than its outputs, so it
 # runs. Snakemake's own records are not used.
+import logging
 import os
 import sys
 import uuid
@@ -46,6 +47,8 @@ from daso.workspace.current import (
 from daso.data.files import canonical_json
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError
+from daso.planning import progress
+from daso.planning.forecast import Preview, preview
 from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
@@ -249,6 +252,45 @@ if MAIN:
         sys.exit(str(error))
 
 
+def preview_of_call():
+    """Return the runs that this call will train, and the time and disk space that they need."""
+    todo = {
+        run_of(job.wildcards)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train"
+    }
+    resources = workflow.global_resources
+    jobs = resources.get("_nodes").value  # of a cluster; None on this machine
+    slots = (
+        [jobs] if jobs else [resources.get(name).value for name in ("_cores", "gpu")]
+    )
+    ordered = [run for run in with_upstream(PARAMS, todo) if run in todo]
+    try:
+        return preview(PARAMS, KEYS, ordered, min(filter(None, slots)), here=not jobs)
+    except DasoError as error:  # readers that need the damaged file raise this too
+        return Preview([str(error)], {run.id: 1.0 for run in ordered})
+
+
+def results_of_call():
+    """Yield the results of the suites whose reports are targets of this call."""
+    targets = CALL.targets or ["all"]
+    for suite in PARAMS.suites:
+        page = Path(report_of(suite))
+        if str(page) in targets or (suite == SUITE and "all" in targets):
+            yield f"\n{page.with_name('summary.txt').read_text()}{page}"
+
+
+# Other calls, which print a list or a graph, keep Snakemake's messages.
+MESSAGES = None
+if MAIN and (CALL.dryrun or LOCK) and not CALL.verbose:
+    MESSAGES = progress.install(
+        logging.getLogger("snakemake.logging"),
+        preview_of_call,
+        results_of_call,
+        dry_run=CALL.dryrun,
+    )
+
+
 onstart:
     # All decisions are made; now the marker must be old: Snakemake fails a job with outputs older than its inputs.
     os.utime(STALE, (0, 0))
@@ -256,7 +298,11 @@ onstart:
 
 onsuccess:
     prune.finished_checkpoints()
+    if MESSAGES:
+        MESSAGES.finish(succeeded=True)
 
 
 onerror:
     prune.finished_checkpoints()
+    if MESSAGES:
+        MESSAGES.finish(succeeded=False)

@@ -13,7 +13,7 @@ rule contradictions:
         "python -m daso contradictions --out reports/contradictions --key {params.key} &> {log}"
 
 
-# Render the report of a suite.
+# Render the report of a suite. `snakemake --report` holds the outputs that are marked by report().
 rule report:
     input:
         unpack(
@@ -23,7 +23,21 @@ rule report:
             )
         ),
     output:
-        expand("reports/{{suite}}/{name}", name=REPORT_FILES),
+        report(
+            "reports/{suite}/index.html",
+            category="{suite}",
+            labels={"content": "Tables and figures of the suite"},
+        ),
+        report(
+            "reports/{suite}/cells.csv",
+            category="{suite}",
+            labels={"content": "Cells: our number, published number, verdict"},
+        ),
+        [
+            f"reports/{{suite}}/{name}"
+            for name in REPORT_FILES
+            if name not in ("index.html", "cells.csv")
+        ],
         tables=directory(f"reports/{{suite}}/{REPORT_TABLES}"),
         key="reports/{suite}/key",
     log:

@@ -1,0 +1,135 @@
+"""Pages in Chromium: accessible, within the width of a phone, without a request, and printed completely."""
+
+import re
+import subprocess
+from collections import Counter
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.report.browser import conftest
+from tests.report.browser.conftest import COMPARED, EMPTY, SUITES
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
+SHOW_ALL = "main > section { content-visibility: visible !important }"
+# Tables, captions and cells that end right of the window, or whose content is wider than they are.
+CUT_OFF = """[...document.querySelectorAll('.scroll, td, th, figcaption, .panels')]
+    .filter(part => part.scrollWidth > part.clientWidth + 1 || part.getBoundingClientRect().right > innerWidth + 1)
+    .map(part => part.innerText.slice(0, 80))"""
+# The text of all tables, except for digests and names of runs, which may be broken between any two letters.
+TEXT = (
+    """[...document.querySelectorAll('caption, tr > :not(.code, tbody .code)')].map(part => part.innerText).join(' ')"""
+)
+SCROLL_PAST = "table => window.scrollTo(0, table.getBoundingClientRect().bottom + scrollY - 60)"
+HEADS_IN_VIEW = """box => [...box.querySelectorAll('thead th')].map(head => head.getBoundingClientRect())
+    .filter(at => at.left >= 0 && at.right <= innerWidth).length"""
+BESIDE = """document.querySelector('.contents').getBoundingClientRect().right
+    < document.querySelector('main > section').getBoundingClientRect().left"""
+
+
+@pytest.fixture
+def resized(page):
+    """Return a function that gives the open page a width and a colour scheme."""
+
+    def resize(width=1440, scheme="light", media="screen"):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(media=media, color_scheme=scheme)
+        page.evaluate("window.scrollTo(0, 0)")
+        return page
+
+    return resize
+
+
+@pytest.fixture
+def unfolded(resized):
+    """Return `resized` for a page whose `details` are open and whose sections are all rendered."""
+    page = resized()
+    page.evaluate(OPEN_ALL)
+    page.add_style_tag(content=SHOW_ALL)
+    return resized
+
+
+only = lambda suite: pytest.mark.parametrize("page", [suite], indirect=True)  # noqa: E731
+EVERY = pytest.mark.parametrize("page", SUITES, indirect=True)
+
+
+@EVERY
+def test_print_holds_every_word_of_every_table(page, tmp_path):
+    """Closed parts are printed open, and no column is cut off at the edge of the sheet."""
+    page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
+    command = ["pdftotext", tmp_path / "report.pdf", "-"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    page.evaluate(OPEN_ALL)
+    assert not Counter(page.evaluate(TEXT).split()) - Counter(printed.split())
+    assert re.search(r"^2 ?/ ?\d+$", printed, re.MULTILINE)  # number of a page
+
+
+@EVERY
+def test_axe_finds_nothing(unfolded):
+    for width in (1440, 390):
+        for scheme in ("light", "dark"):
+            results = Axe().run(unfolded(width, scheme), context={"exclude": [".plot *"]})
+            assert results.violations_count == 0, f"{width} px, {scheme}: {results.generate_report()}"
+
+
+@EVERY
+def test_no_page_scrolls_sideways(unfolded):
+    widths = (390, 768, 1024, 1200, 1440)
+    assert [unfolded(width).evaluate("document.documentElement.scrollWidth") for width in widths] == list(widths)
+
+
+@EVERY
+def test_printed_tables_fit_the_sheet(unfolded):
+    assert unfolded(width=703, media="print").evaluate(CUT_OFF) == []  # 186 mm, the width of A4 between the margins
+
+
+@only(COMPARED)
+def test_page_makes_no_request(page, reports):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.reload(wait_until="networkidle")
+    assert requests == [reports[COMPARED].as_uri()]
+
+
+@only(COMPARED)
+def test_heads_of_tables_stay_in_view(resized):
+    table = resized().locator("table.measures")
+    table.evaluate(SCROLL_PAST)
+    assert table.evaluate("table => table.querySelector('thead th').getBoundingClientRect().top") == 0
+
+
+@only(COMPARED)
+def test_contents_are_beside_the_sections_from_1200_px_on(resized):
+    assert [resized(width).evaluate(BESIDE) for width in (1199, 1200)] == [False, True]
+
+
+@only(EMPTY)
+def test_phone_shows_one_setting_at_a_time(resized):
+    box = resized(width=390).locator(".scroll:has(.accuracy)")
+    assert box.evaluate(HEADS_IN_VIEW) == 2  # the head of the methods and one setting
+    box.evaluate("box => box.scrollTo({left: 150, behavior: 'instant'})")
+    assert box.evaluate(HEADS_IN_VIEW) == 2
+
+
+def test_missing_tools_skip_only_outside_of_ci(monkeypatch):
+    class Item:
+        def __init__(self):
+            self.added = []
+
+        def get_closest_marker(self, name):
+            return name == "browser"
+
+        def add_marker(self, marker):
+            self.added.append(marker.kwargs["reason"])
+
+    def reasons():
+        item = Item()
+        conftest.pytest_collection_modifyitems([item])
+        return item.added
+
+    monkeypatch.setattr(conftest, "executable", lambda: None)
+    monkeypatch.delenv("CI", raising=False)
+    assert reasons() == ["Chromium not installed"]
+    monkeypatch.setenv("CI", "true")
+    assert reasons() == []
