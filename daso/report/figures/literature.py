@@ -34,7 +34,10 @@ def disagreements(cells: Sequence[Cell], title: str) -> str:
             if all(printed.source.read == THIRD_PARTY for printed in number):
                 canvas.dots(*place, RULE, 1.9)
     canvas.texts(
-        ((float(cell.extremes[0].mean) + 0.6 * margin, row, f"{cell.difference:.1f}") for row, cell in enumerate(cells, 1)),
+        (
+            (float(cell.extremes[0].mean) + 0.6 * margin, row, f"{cell.difference:.1f}")
+            for row, cell in enumerate(cells, 1)
+        ),
         LABEL_FONT,
     )
     return canvas.svg(title, [_tooltip(cell) for cell in cells], by_row=True)
