@@ -56,10 +56,7 @@ def build_section(
     plan: Mapping[str, Tree],
     differences: Sequence[CellDifference] = (),
 ) -> Section:
-    """Return the section of table number `index`, from 0, of a suite.
-
-    `judged_cells` are the cells of the table, `differences` those of the suite to its reference.
-    """
+    """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference."""
     table, label = data.table, protocol_label(suite["protocol"])
     cells = [judged.cell for judged in judged_cells]
     with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
