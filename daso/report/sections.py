@@ -87,11 +87,7 @@ def build_section(
         has_verdicts=any(not published.doubt for _, published in with_published),
         has_archived=any(judged.archived for judged in judged_cells),
         sources=sorted({published.source for _, published in with_published}),
-        notes=[
-            f"{titles[judged.cell.method]}, {judged.cell.setting}: {published.note}"
-            for judged, published in with_published
-            if published.note
-        ],
+        notes=_notes(judged_cells, titles),
         reasons=_reasons(judged_cells, label),
         provenance=table_provenance([metrics for cell in cells for metrics in cell.done.values()]),
         missing_histories=sum(
@@ -104,6 +100,12 @@ def section_letter(index: int) -> str:
     """Return A, B, ..., Z, AA, AB, ... for 0, 1, ..."""
     first, second = divmod(index, len(ascii_uppercase))
     return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[second]
+
+
+def _notes(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> list[str]:
+    """Return the notes on published numbers, each with the method and setting of its cell."""
+    with_note = [judged for judged in judged_cells if judged.published and judged.published.note]
+    return [f"{titles[judged.cell.method]}, {judged.cell.setting}: {judged.published.note}" for judged in with_note]
 
 
 def _reasons(judged_cells: Sequence[JudgedCell], label: str) -> list[str]:
