@@ -104,8 +104,11 @@ def section_letter(index: int) -> str:
 
 def _notes(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> list[str]:
     """Return the notes on published numbers, each with the method and setting of its cell."""
-    with_note = [judged for judged in judged_cells if judged.published and judged.published.note]
-    return [f"{titles[judged.cell.method]}, {judged.cell.setting}: {judged.published.note}" for judged in with_note]
+    return [
+        f"{titles[cell.method]}, {cell.setting}: {published.note}"
+        for cell, published in ((judged.cell, judged.published) for judged in judged_cells)
+        if published and published.note
+    ]
 
 
 def _reasons(judged_cells: Sequence[JudgedCell], label: str) -> list[str]:
