@@ -12,7 +12,10 @@ from tests.report.browser.conftest import COMPARED, EMPTY, SUITES
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 OPEN = "document.querySelectorAll('{}').forEach(part => part.open = true)"
-OPEN_PRINTED, OPEN_ALL = OPEN.format("details:not(.cell)"), OPEN.format("details")  # a cell's runs are printed as a table
+OPEN_PRINTED, OPEN_ALL = (
+    OPEN.format("details:not(.cell)"),
+    OPEN.format("details"),
+)  # a cell's runs are printed as a table
 SHOW_ALL = "main > section { content-visibility: visible !important }"
 # Tables, captions and cells that end right of the window, or whose content is wider than they are.
 CUT_OFF = """[...document.querySelectorAll('.scroll, td, th, figcaption, .panels')]

@@ -53,10 +53,6 @@ def test_differences_from_the_paper_that_touch_the_methods(verdicts):
     rows = (verdicts.out / "index.html").read_text().split('<details class="ledger">')[1].split("</details>")[0]
     tags = re.findall(r'<th scope="row" class="text">([a-z-]+)</th>', rows)
     assert tags == ["teacher-bn", "confidence", "proportional-queue"]
-        "teacher-bn",
-        "confidence",
-        "proportional-queue",
-    ]
     assert "<code>fixmatch.confidence: refined</code>" in rows
 
 
