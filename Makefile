@@ -51,6 +51,7 @@ setup: .venv/.installed
 .venv/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "$(PYTHON) is not Python 3.11 to 3.13; name a supported one: make PYTHON=python3.12"; exit 1; }
+	@echo "installing requirements.lock in .venv: about 6 GB, a few minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@

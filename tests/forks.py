@@ -24,8 +24,8 @@ from pathlib import Path
 PROGRAMS = ("python", "snakemake", "dvc")
 PACKAGES = (
     *("torch", "torch._inductor.config", "torch.utils.tensorboard", "pandas", "scipy.stats", "sklearn.datasets"),
-    *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "jinja2", "PIL.Image"),
-    *("PIL.JpegImagePlugin", "PIL.ImageOps", "matplotlib.style", "jsonschema", "ruamel.yaml"),
+    *("jinja2", "PIL.Image"),
+    *("PIL.JpegImagePlugin", "PIL.ImageOps", "jsonschema", "ruamel.yaml"),
     *("snakemake.cli", "snakemake.executors.local", "snakemake.storage", "snakemake.benchmark", "smart_open"),
     *("dvc.cli.parser", "dvc.commands.repro", "dvc.data_cloud", "dvc.lock", "dvc.repo.index", "dvc.repo.plots"),
     *("networkx", "pygit2", "scmrepo.git"),

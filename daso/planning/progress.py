@@ -20,7 +20,7 @@ from daso.data.run_files import RESULT_FILE
 from daso.errors import DasoError
 from daso.planning.forecast import Preview
 
-NOTHING = "Nothing to be done"
+NOTHING, STOPPED = "Nothing to be done", "Terminating processes on user request"
 NOISE = (  # beginnings of Snakemake's messages that name no result and no fault
     *("Building DAG of jobs", "Using shell", "Select jobs", "Group jobs: inactive", "Removing output files of failed"),
     *("Shutting down", "Complete log", "Elapsed time", "Reasons:", "SLURM run ID", "Job ", "This was a dry-run"),
@@ -167,6 +167,7 @@ class Messages(logging.Handler):
         self.progress: Progress | None = None
         self.runs: dict[int, str] = {}  # job id -> run id
         self.failed: dict[str, None] = {}  # failed jobs, in order
+        self.stopped = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the lines of one message; `--quiet` suppresses the same messages as without this handler."""
@@ -183,6 +184,7 @@ class Messages(logging.Handler):
             if not self.dry_run:
                 self.finish(succeeded=True)
         elif event is None and not text.startswith(NOISE):
+            self.stopped |= text.startswith(STOPPED)
             self.default.handle(record)
 
     def write(self, *lines: str) -> None:
@@ -224,6 +226,8 @@ class Messages(logging.Handler):
             self.write(run_line(run, self.progress, accuracy(folder), now))
 
     def _job_error(self, message: Mapping[str, Any]) -> None:
+        if self.stopped:  # all jobs end with an error
+            return
         name = f"{message['rule_name']} {_main_output(message['rule_name'], message['output'])}"
         self.failed[name] = None
         if self.progress and (run := self.runs.pop(message["jobid"], None)):

@@ -66,12 +66,13 @@ def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedC
     counts, titles = summary.tally.counts, _titles(suite)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}
+    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], titles)
     return Headline(
-        answer=_answer(summary, judged_cells),
+        answer=_answer(summary, judged_cells, gains),
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[VerdictCount(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_deviation(judged, titles) for judged in summary.largest],
-        lines=list(_lines(suite, summary, judged_cells)),
+        lines=list(_lines(suite, summary, judged_cells, gains)),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
         legend=[(mark, verdict) for verdict, mark in MARKS.items() if verdict in verdicts],
@@ -80,18 +81,24 @@ def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedC
     )
 
 
-def _answer(summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
-    """Return the first sentence of a report."""
+def _answer(summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> str:
+    """Return the first sentence of a report: its tally, or, where nothing could be compared, its measured gains."""
     if summary.tally.judged:
         return tally_line(summary.tally)
     if not any(judged.ours for judged in judged_cells):
         return "No run of this suite is finished here"
+    counted, _, _ = gains.partition(": ")
+    return f"Gains: {counted}" if gains else f"No verdict: {_reason(judged_cells)}"
+
+
+def _reason(judged_cells: Sequence[JudgedCell]) -> str:
+    """Return why no cell of a suite has a verdict."""
     numbers = [judged.published for judged in judged_cells if judged.ours and judged.published]
     if not numbers:
-        return "No verdict: nothing is published for these cells"
+        return "nothing is published for these cells"
     if any(number.doubt for number in numbers):
-        return "No verdict: the published numbers are not confirmed"
-    return "No verdict: the numbers are not comparable with published ones"
+        return "the published numbers are not confirmed"
+    return "the numbers are not comparable with published ones"
 
 
 def _deviation(judged: JudgedCell, titles: Mapping[str, str]) -> Deviation:
@@ -106,12 +113,16 @@ def _titles(suite: Tree) -> dict[str, str]:
     return {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
 
 
-def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:
+def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> Iterable[Line]:
     if summary.mean_difference is not None:
         text = f"{format_signed(summary.mean_difference, 2)} points over {count(summary.tally.judged, 'cell')}"
         yield Line("Mean difference", text)
-    if gains := gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], _titles(suite)):
+    if gains and summary.tally.judged:
         yield Line("Gains", gains)
+    elif gains:
+        _, _, named = gains.partition(": ")
+        yield from [Line("Gains", named)] if named else []
+        yield Line("Verdicts", f"none, {_reason(judged_cells)}")
     if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
         yield Line("Ranks", ranks)
     if summary.remainder.runs:

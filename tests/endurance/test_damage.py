@@ -67,14 +67,10 @@ def error_line(project, argv, path):
 
 def results(project):
     """Return everything that must be reproduced exactly: all outputs except pages, times and provenance."""
-    contents = {}
+    contents, of_times = {}, {"index.html", "report.md", "runs.csv", "tables"}
     for folder in ("data", "runs", "metrics", "reports/tiny"):
         for path in sorted((project.path / folder).rglob("*")):
-            if (
-                path.is_file()
-                and path.name not in ("index.html", "report.md", "runs.csv")
-                and "tables" not in path.parts
-            ):
+            if path.is_file() and not of_times.intersection(path.parts):
                 contents[path.relative_to(project.path).as_posix()] = path.read_bytes()
     for name in [name for name in contents if name.endswith("train.json") or re.match(r"metrics/.*json$", name)]:
         tree = json.loads(contents[name])

@@ -131,12 +131,14 @@ def test_messages_of_a_call(monkeypatch):
     assert terminal.log("Finished", "job_finished", job_id=1) == f"1/2  {A}  50.0 %, 1 min left\n"
     assert terminal.log("Finished", "job_finished", job_id=2) == ""  # not a training
     assert terminal.log("Job 5 is slow", level=logging.WARNING) == "Job 5 is slow\n"
-    assert terminal.log("Terminating processes on user request") == "Terminating processes on user request\n"
     assert terminal.log("Error", "job_error", logging.ERROR, **job) == f"FAILED train {A}\n"
     assert terminal.log("Exiting because a job execution failed. Look above", level=logging.ERROR) == ""
     terminal.messages.finish(succeeded=False)
     expected = f"1 of 2 runs finished; failed: train {A}; run the same command again to continue\n"
     assert terminal.stream.getvalue().endswith(expected)
+    stopped = "Terminating processes on user request, this might take some time."
+    assert terminal.log(stopped) == f"{stopped}\n"
+    assert terminal.log("Error", "job_error", logging.ERROR, **{**job, "output": []}) == ""
 
 
 def test_results_are_printed_if_nothing_is_to_be_done_but_not_by_a_dry_run():

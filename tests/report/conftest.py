@@ -178,7 +178,12 @@ def project(tmp_path):
     return Project(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def make_project():
+    return Project
+
+
+@pytest.fixture(scope="session")
 def make_suite():
     return build_suite
 

@@ -12,7 +12,7 @@ from daso.data.files import checksummed
 from daso.report.results.collect import format_mean_std
 from daso.report.tables.accuracy import format_setting
 
-FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "runs.csv", "history.csv"}
+FILES = {"index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv"}
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short schedule, small encoder"}
 
@@ -22,14 +22,16 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.links, self.ids, self.words = [], [], [], [], []
+        self.open, self.tags, self.links, self.loaded, self.ids, self.words = [], [], [], [], [], []
         self.feed(text)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "data")]
+        self.links += [value for name, value in attrs if (tag, name) == ("a", "href")]
+        self.loaded += [value for name, value in attrs if name in ("src", "href", "action", "data") and tag != "a"]
+        self.loaded += [value for name, value in attrs if name == "xlink:href" and not value.startswith("#")]
         self.ids += [value for name, value in attrs if name == "id"]
         if tag not in VOID:
             self.open.append(tag)
@@ -54,6 +56,11 @@ def page(out):
     return Page((out / "index.html").read_text())
 
 
+def contents(out):
+    """Return the content of each file of a report, also of its tables."""
+    return {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
 def cells(out):
     with (out / "cells.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -64,10 +71,12 @@ def test_report_of_any_number_of_runs(project, make_suite, limit):
     suite = make_suite()
     project.fill(suite, limit=limit)
     out = project.build(suite)
-    assert {path.name for path in out.iterdir()} == FILES
+    assert {path.name for path in out.iterdir()} == FILES | {"tables"}
     html = page(out)
-    assert not {"script", "link", "img", "iframe"} & set(html.tags)
-    assert all(link.startswith(("#", "data:image/png;base64,")) for link in html.links)
+    assert not {"link", "img", "iframe"} & set(html.tags)
+    assert html.tags.count("script") == 1
+    assert all(link.startswith("data:image/png;base64,") for link in html.loaded)
+    assert all((out / link).exists() for link in html.links if ":" not in link and link[0] not in "#.")
     assert len(html.ids) == len(set(html.ids))
     statuses = [row["state"] for row in cells(out)]
     assert statuses.count("done") == limit // 3
@@ -85,9 +94,29 @@ def test_numbers_and_verdict_of_a_cell(project, make_suite):
     assert (row["published"], row["difference"], row["verdict"]) == ("76.0", "0.0000", "agrees")
     tree = json.loads((out / "metrics.json").read_text())
     assert tree["main"]["n500-m4000-l100-u100"]["fixmatch_daso"] == {"mean": 76.0, "n": 3, "std": 0.4}
-    text = page(out).text
-    assert "76.0 ± 0.40 n = 3 published 76.0 ± 0.37" in text
+    markdown, text = (out / "report.md").read_text(), page(out).text
+    assert "**76.0 ± 0.40**, n = 3; published 76.0 ± 0.37 (table 1); 0.0 (band ±0.6), agrees |" in markdown
+    assert "published 76.0 ± 0.37 (table 1) ● 0.0 (band ±0.6), agrees" in text
     assert "Oh et al. 2022, table 1; Oh et al. 2022, table 2" in text
+
+
+def test_summary_answers_first(project, make_suite):
+    """Published: 67.8 ± 1.13 and 76.0 ± 0.37. Ours is 76.0 ± 0.40 in every cell: FixMatch is 8.2 above."""
+    suite = make_suite(methods=("fixmatch", "fixmatch_daso"), settings=("n500-m4000-l100-u100",))
+    suite["tables"][0]["paper"] = {"table": 1}
+    project.fill(suite)
+    out = project.build(suite)
+    html, text, markdown = (out / "index.html").read_text(), page(out).text, (out / "report.md").read_text()
+    answer = "1 of 2 cells inside the band, 0 within 1 point, 1 outside."
+    assert f"Summary {answer} ● 1 agrees ▲ 1 above 1 of 2 outside the band; chance alone: 0.2 to 0.4." in text
+    assert f"**{answer}** ● 1 agrees, ▲ 1 above. 1 of 2 outside the band; chance alone: 0.2 to 0.4." in markdown
+    assert "Largest differences FixMatch on n500-m4000-l100-u100 : ▲ +8.2 (band ±1.4); FixMatch + DASO on" in text
+    assert html.index('id="summary"') < html.index('id="main"')
+    assert '<a href="#main/n500-m4000-l100-u100/fixmatch">FixMatch on' in html
+    assert html.count('<svg class="plot" role="group"') == 1
+    assert "A. CIFAR-10-LT Oh et al. 2022, table 1, column 1" in text
+    assert "## A. CIFAR-10-LT (Oh et al. 2022, table 1, column 1)" in markdown
+    assert "published 67.8 ± 1.13;" in markdown  # of the table that is reproduced, so without its number
 
 
 def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, make_suite):
@@ -101,8 +130,9 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
     assert (row["mean"], row["published"], row["difference"], row["verdict"]) == ("76.0000", "", "", "not comparable")
     text = page(out).text
     doubt = "quoted from memory, not checked against the paper"
-    assert f"76.0 ± 0.40 n = 3 published 79.2 ± 1.0, {doubt} – not comparable" in text
+    assert f"published 79.2 ± 1.0, {doubt} – not comparable" in text
     assert f"Published numbers: Wang et al. 2022 ({doubt})." in text
+    assert "No verdict: the published numbers are not confirmed." in text
     assert "behind every published mean" not in text
     assert f"published 79.2 ± 1.0, {doubt}; not comparable |" in (out / "report.md").read_text()
 
@@ -110,10 +140,11 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
 def test_ablations_are_compared_without_a_deviation(project, make_suite):
     """Published: 70.98 for blending alone (table 5), 72.96 for v = 0.5 (table 6). Ours: 76.0 and 73.5."""
     suite = make_suite(settings=("n500-m4000-l100-u100",))
+    daso = {"learner": {"name": "fixmatch"}, "addons": [{"name": "daso"}]}
     blending_alone = {"base": "fixmatch", "addons": "daso:no-align", "also": ["daso:lambda_align=0"]}
     suite["tables"][0]["methods"] = [
-        {"name": "no_align", "title": "Blending alone", "paper": blending_alone},
-        {"name": "v", "title": "v = 0.5", "paper": {"base": "fixmatch", "addons": "daso:v=0.5"}},
+        {"name": "no_align", "title": "Blending alone", "paper": blending_alone, **daso},
+        {"name": "v", "title": "v = 0.5", "paper": {"base": "fixmatch", "addons": "daso:v=0.5"}, **daso},
     ]
     project.fill(suite, lambda setting, method, seed: (0.735 if method == "v" else 0.76) + 0.004 * (seed - 1))
     out = project.build(suite)
@@ -122,10 +153,13 @@ def test_ablations_are_compared_without_a_deviation(project, make_suite):
         ("72.96", "0.5400", "within 1 point"),
     ]
     text = page(out).text
-    assert "76.0 ± 0.40 n = 3 published 70.98 – +5.0, no published spread" in text
-    assert "73.5 ± 0.40 n = 3 published 72.96 ◐ +0.5, within 1 point" in text
+    assert "published 70.98 (table 5) □ +5.0, no published spread" in text
+    assert "published 72.96 (table 6) ◆ +0.5, within 1 point" in text
     assert "Oh et al. 2022, table 5; Oh et al. 2022, table 6" in text
-    assert "published 70.98; +5.0, no published spread |" in (out / "report.md").read_text()
+    assert (
+        "**76.0 ± 0.40**, n = 3; published 70.98 (table 5); +5.0, no published spread |"
+        in (out / "report.md").read_text()
+    )
 
 
 def test_stale_and_running_seeds_are_printed(project, make_suite, run_ids):
@@ -165,21 +199,22 @@ def test_protocol_that_is_not_comparable_is_named_once_and_tagged_in_every_capti
     assert text.lower().count("short schedule, small encoder") == 1
     assert {row["verdict"] for row in cells(out)} == {"not comparable"}
     assert {row["difference"] for row in cells(out)} == {""}
-    assert "inside the spread" not in text.split('id="reading"')[0]
+    assert "agrees" not in text.split('id="reading"')[0].split("</style>")[1]
     markdown = (out / "report.md").read_text()
     assert all("(not comparable)" in line for line in markdown.splitlines() if line.startswith("### Table"))
 
 
 def test_gains_are_paired_by_seed(project, make_suite):
+    """80 less 70, 71 and 72: 9 ± 4.303 / sqrt(3)."""
     suite = make_suite(dataset="digits")
     project.fill(suite, level=lambda setting, method, seed: 0.8 if method == "fixmatch_daso" else 0.7 + 0.01 * seed)
     text = page(project.build(suite)).text
-    assert "FixMatch + DASO FixMatch +9.0 +8.0 to +10.0 3 of 3" in text
+    assert "FixMatch + DASO FixMatch +9.0 +6.5 to +11.5 +8.0 to +10.0 3 of 3" in text
     assert "no published number (6 of 6 cells)" in text
 
 
 def test_speeds_of_two_devices_are_separate_rows(project, make_suite, run_ids):
-    """Seed 0: 10 steps/s on a CPU; seeds 1 and 2: 100 and 300 on a GPU, median 200. The rest of the time is 5 %."""
+    """Seed 0: 10 steps/s on a CPU, 48 s of processor time in 60 s; seeds 1 and 2: 100 and 300 on a GPU, median 200."""
     suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
     share = {"augmentation": 0.1, "forward": 0.2, "backward": 0.4, "update": 0.15, "evaluation": 0.1}
     steps, devices = (10.0, 100.0, 300.0), ("cpu: made up", "cuda: made up", "cuda: made up")
@@ -188,18 +223,21 @@ def test_speeds_of_two_devices_are_separate_rows(project, make_suite, run_ids):
         path = project.metrics / f"{run}.json"
         tree = json.loads(path.read_text())
         tree["speed"] |= {"steps_per_second": steps[seed], "share": share, "peak_memory_mib": 512.0, "replicas": 1}
+        tree["speed"] |= {} if seed else {"processor_seconds": 48.0}
         tree["provenance"] |= {"device": devices[seed], "mode": "graph" if seed else "eager"}
         del tree["sha256"]
         path.write_bytes(checksummed(tree))
     out = project.build(suite)
     text = page(out).text
-    assert "cpu: made up, 1 thread FixMatch 1 10.0 900 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, eager" in text
-    assert "cuda: made up FixMatch 2 200 900 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, graph" in text
+    assert "cpu: made up, 1 thread FixMatch 1 10.0 900 80.0 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, eager, mach" in text
+    (grey,) = [line for line in (out / "index.html").read_text().splitlines() if '<tr class="faint">' in line]
+    assert "machine was shared" in grey
+    assert "tr.faint > * { color: var(--soft); }" in (out / "index.html").read_text()
     assert "mode eager (1 run) graph (2 runs)" in text
     markdown = (out / "report.md").read_text()
-    assert "| cuda: made up | FixMatch | 2 | 200 | 900 | 10.0 | 20.0 | 40.0 | 15.0 | 10.0 | 5.0 | 512 |" in markdown
+    assert "| cuda: made up | FixMatch | 2 | 200 | 900 | – | 10.0 | 20.0 | 40.0 | 15.0 | 10.0 | 5.0 | 512 |" in markdown
     table = markdown.split("Table A.5")[1].split("Provenance")[0]
-    assert {line.count("|") for line in table.splitlines() if line.startswith("|")} == {15}
+    assert {line.count("|") for line in table.splitlines() if line.startswith("|")} == {16}
 
 
 def test_unrecognised_images_are_not_comparable(project, make_suite, run_ids):
@@ -218,8 +256,7 @@ def test_report_is_reproducible(project, make_suite, tmp_path):
     suite = make_suite()
     project.fill(suite, limit=7)
     first, second = project.build(suite), project.build(suite, out=tmp_path / "again")
-    for name in FILES:
-        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert contents(first) == contents(second)
 
 
 def printed_digest(out):
@@ -263,7 +300,7 @@ def test_markup_is_escaped(project, make_suite):
     project.fill(suite)
     out = project.build(suite)
     html = page(out)
-    assert "script" not in html.tags
+    assert html.tags.count("script") == 1  # that of the template
     assert "<script>alert('x')</script> & | `b`" in html.text
     markdown = (out / "report.md").read_text()
     assert "<script>" not in markdown
@@ -301,11 +338,11 @@ def test_failure_leaves_the_previous_report_unchanged(project, make_suite, run_i
     suite = make_suite()
     project.fill(suite, limit=3)
     out = project.build(suite)
-    before = {name: (out / name).read_bytes() for name in FILES}
+    before = contents(out)
     next(project.metrics.rglob("*.json")).write_text("{")
     with pytest.raises(Exception, match="not a readable metrics file"):
         project.build(suite)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert contents(out) == before
 
 
 def test_format_of_numbers_and_settings():

@@ -194,7 +194,9 @@ class Canvas:
             places = [f'x="{_short(x)}" y="{self.bottom + 1.5 + self.x.font:.1f}"' for x, _ in x_at]
         below = "".join(f"<text {place}>{text}</text>" for place, (_, text) in zip(places, x_at, strict=True))
         yield f'<g text-anchor="{"end" if self.x.rotated else "middle"}"{_font(self.x.font)}>{below}</g>'
-        middle_x, middle_y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
+        half_x, half_y = (text_width(axis.label, FONT) / 2 for axis in (self.x, self.y))
+        middle_x = max(min((self.left + self.right) / 2, self.width - half_x - 1), half_x + 1)
+        middle_y = max(min((self.top + self.bottom) / 2, self.height - half_y - 1), half_y + 1)
         yield f'<text x="{middle_x:.1f}" y="{self.height - 3:.1f}" text-anchor="middle">{escape(self.x.label)}</text>'
         place = f'transform="translate(8 {middle_y:.1f})rotate(-90)" text-anchor="middle"'
         yield f"<text {place}>{escape(self.y.label)}</text>"

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from daso.report.figures import svg
-from daso.report.figures.plots import new_panel
-from daso.report.results.contradictions import Cell
-from daso.report.tables.literature import DATASETS, method_title, setting_title
+import numpy as np
 
-WIDTH, ROW_HEIGHT, MARGIN = 9.0, 0.36, 0.7  # inches
+from daso.report.figures.canvas import INK, SOFT, Axis, Canvas
+from daso.report.figures.palette import Style
+from daso.report.results.contradictions import Cell
+from daso.report.tables.literature import cell_title
+
+WIDTH, ROW_HEIGHT, MARGIN, RIGHT = 660.0, 18.0, 34.0, 8.0  # points
+VALUE_FONT, VALUE_SPACE = 8.0, 2.6  # points; accuracy from the largest number to the middle of the difference
+RULE_STYLE = Style(SOFT, 0.9)
 THIRD_PARTY = "third party"  # value of `read` in sources.csv
 
 
-def disagreements(cells: Sequence[Cell], svg_id: str, title: str) -> str:
-    """Plot every number of each cell against its accuracy, one row a cell; light if no source was read itself."""
-    with svg.style({"axes.grid.axis": "x"}):
-        figure, axes = new_panel((WIDTH, ROW_HEIGHT * len(cells) + MARGIN), "", "accuracy, %")
-        for y, cell in enumerate(cells, start=1):
-            high, low = (float(printed.mean) for printed in cell.extremes)
-            axes.plot((low, high), (y, y), color=svg.SOFT, linewidth=1.2, zorder=2)
-            for number in cell.numbers:
-                read = any(printed.source.read != THIRD_PARTY for printed in number)
-                face = svg.INK if read else svg.RULE
-                axes.plot(float(number[0].mean), y, "o", markersize=5, color=svg.INK, markerfacecolor=face, zorder=3)
-            axes.annotate(f"{cell.difference:.1f}", (high, y), (7, 0), textcoords="offset points", va="center")
-        axes.set_yticks(range(1, len(cells) + 1), [_label(cell) for cell in cells])
-        axes.set_ylim(len(cells) + 0.6, 0.4)
-        axes.margins(x=0.06)
-    return svg.to_svg(figure, svg_id, title, [_tooltip(cell) for cell in cells], by_row=True)
-
-
-def _label(cell: Cell) -> str:
-    dataset = DATASETS[cell.row["dataset"]].removesuffix(" pixels")
-    return f"{method_title(cell.row)}, {dataset}\n{setting_title(cell.row)}".strip()
+def disagreements(cells: Sequence[Cell], title: str) -> str:
+    """Plot every number of each cell against its accuracy, one row a cell; a ring if no source was read itself."""
+    numbers = [number[0].mean for cell in cells for number in cell.numbers]
+    low, high = 10 * math.floor((min(numbers) - 1) / 10), 10 * math.ceil((max(numbers) + 1) / 10)
+    x = Axis(low, high, [(tick, f"{tick}") for tick in range(low, high + 1, 10)], "accuracy, %")
+    y = Axis(len(cells) + 0.5, 0.5, [(row, cell_title(cell)) for row, cell in enumerate(cells, start=1)], "")
+    canvas = Canvas((WIDTH, ROW_HEIGHT * len(cells) + MARGIN), x, y, right=RIGHT)
+    for row, cell in enumerate(cells, start=1):
+        ends = np.array([float(printed.mean) for printed in reversed(cell.extremes)])
+        canvas.line(ends, np.full(2, float(row)), RULE_STYLE)
+        for number in cell.numbers:
+            place = np.array([float(number[0].mean)]), np.array([float(row)])
+            ring = all(printed.source.read == THIRD_PARTY for printed in number)
+            canvas.dots(*place, INK, 2.4, ring=ring)
+    differences = [(float(cell.extremes[0].mean) + VALUE_SPACE, row) for row, cell in enumerate(cells, start=1)]
+    texts = [f"{cell.difference:.1f}" for cell in cells]
+    canvas.texts(((x, y, text) for (x, y), text in zip(differences, texts, strict=True)), VALUE_FONT)
+    return canvas.svg(title, [_tooltip(cell) for cell in cells], by_row=True)
 
 
 def _tooltip(cell: Cell) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from daso.report.figures.canvas import INK, LABEL_FONT, SOFT, Axis, Canvas, EndLabel, text_width
 from daso.report.figures.classes import ClassTable
@@ -197,9 +197,11 @@ def y_limits(curves: Iterable[Curve]) -> Size:
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """Return round numbers from `low` to `high`, up to about `count`."""
-    values = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [float(value) for value in values if low <= value <= high]
+    """Return the multiples of 1, 2, 2.5 or 5 times a power of ten from `low` to `high`, at most `count` + 1."""
+    smallest = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(smallest))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= 0.999 * smallest)
+    return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def percent_ticks(low: float, high: float) -> list[tuple[float, str]]:

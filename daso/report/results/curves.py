@@ -47,14 +47,20 @@ def training_curves(cell: Cell, runs: Path) -> TrainingCurves:
 
     Raises DataError for a history that is damaged or lacks a column.
     """
-    accuracy, recall, tail = [], [], []
+    accuracy, recall, tail = list[pd.Series](), list[pd.Series](), list[pd.Series]()
     for seed, metrics in cell.done.items():
         names = [f"pl_recall_{k}" for k in metrics["class_order"]]
         history = _read_history(runs / cell.run_id(seed) / "history.csv", metrics, {"step", "test_top1", *names})
         if history is not None:
-            accuracy.append(_mean_percent(history, ["test_top1"]))
-            recall.append(_mean_percent(history, names))
-            tail.append(_mean_percent(history, names[-tail_size(len(names)) :]))
+            steps, values = history["step"], history.to_numpy(np.float64)
+            position = {name: i for i, name in enumerate(history)}
+            for curves, columns in (
+                (accuracy, ["test_top1"]),
+                (recall, names),
+                (tail, names[-tail_size(len(names)) :]),
+            ):
+                if all(name in position for name in columns):
+                    curves.append(_mean_percent(steps, values[:, [position[name] for name in columns]]))
     return TrainingCurves(_over_seeds(accuracy), _over_seeds(recall), _over_seeds(tail))
 
 
@@ -98,17 +104,14 @@ def _read_history(path: Path, metrics: Tree, columns: set[str]) -> pd.DataFrame 
     return history
 
 
-def _mean_percent(history: pd.DataFrame, columns: list[str]) -> pd.Series | None:
-    """Return the mean over the columns in percent, by step; steps where all columns are empty are left out."""
-    if any(name not in history for name in columns):
-        return None
-    values = 100.0 * nan_mean_std(history[columns].to_numpy(np.float64).T)[0]
-    return pd.Series(values, index=history["step"]).dropna()
+def _mean_percent(steps: pd.Series, values: FloatArray) -> pd.Series:
+    """Return the mean over the columns of `values` in percent, by step; rows without any value are left out."""
+    return pd.Series(100.0 * nan_mean_std(values.T)[0], index=steps).dropna()
 
 
-def _over_seeds(series: Sequence[pd.Series | None]) -> Curve | None:
+def _over_seeds(series: Sequence[pd.Series]) -> Curve | None:
     """Return mean and deviation over the steps that every run has."""
-    present = [values for values in series if values is not None and len(values)]
+    present = [values for values in series if len(values)]
     if not present:
         return None
     joined = pd.concat(present, axis=1, join="inner").sort_index()

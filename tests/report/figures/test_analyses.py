@@ -18,11 +18,11 @@ PSEUDO_LABEL_PLOTS = ("class_distribution", "by_frequency", "nearest_classes", "
 HEADING = "Class distribution of pseudo-labels"
 CAPTIONS = {
     "motivation": "accuracy of the final model on the test images of each class",
-    "histogram": "Distribution of the pseudo-labels over classes",
+    "histogram": "Distribution of pseudo-labels over classes",
     "groups": "many, medium and few classes",
-    "precision_recall": "Precision and recall of pseudo-labels of the last window",
-    "confusion": "Of the unlabeled images of each class",
-    "similarity": "Cosines of the mean features",
+    "precision_recall": "Precision and recall of the pseudo-labels of the last window by frequency",
+    "confusion": "Confusion matrices of the pseudo-labels of the last window",
+    "similarity": "Cosine similarity between the mean features",
     "tsne": "t-SNE of features",
 }
 
@@ -74,8 +74,7 @@ def small_suite(methods=("fixmatch_daso",), analyses=()):
 
 def load_table(project, suite):
     (table,) = suite["tables"]
-    method_indices = {method["name"]: index for index, method in enumerate(table["methods"])}
-    return table_data(table, collect(suite, project.metrics, project.scratch), method_indices, project.runs)
+    return table_data(suite, table, collect(suite, project.metrics, project.scratch), project.runs)
 
 
 def index_table(data):
@@ -175,7 +174,8 @@ def test_row_of_the_true_classes_is_in_html_and_markdown(built):
     assert (row[:14], row[-23:]) == ("100.0 | 0.0 | ", " | 0.00 | – | – | – | –")
     (head,) = re.findall(r"^\| Setting \| Method \| Pseudo-label \| (.*) \|$", markdown, re.M)
     assert head.split(" | ").index("KL to truth") == 1 + row.split(" | ").index("0.00")
-    assert f'<th scope="row">Unlabeled images</th><td class="text">true classes</td>{cells_html("–", "100.0")}' in html
+    kind = '<td class="text">true classes</td>'
+    assert f'<th scope="row" class="text">Unlabeled images</th>{kind}{cells_html("–", "100.0")}' in html
     for page in (html, markdown):
         assert "0 if the class frequencies are right" in " ".join(page.split())
 
@@ -196,8 +196,12 @@ def test_true_classes_have_one_row_for_each_setting_if_they_are_known(project, w
 @pytest.mark.parametrize(
     ("by", "descriptions", "note"),
     [
-        ("truth", ["over-predicted most", "under-predicted most"], "the guesses of a class over its true images"),
-        ("guesses", ["guessed most often", "guessed least often"], "the true classes have no part in it"),
+        (
+            "truth",
+            ["most over-predicted", "most under-predicted"],
+            "by the ratio of pseudo-labels to true images of a class",
+        ),
+        ("guesses", ["most often predicted", "least often predicted"], "the true classes are not used"),
     ],
 )
 def test_similarity_describes_how_classes_are_ranked(project, without_plots, by, descriptions, note):
@@ -212,13 +216,14 @@ def test_similarity_describes_how_classes_are_ranked(project, without_plots, by,
 def test_tsne_marks_wrong_predictions(project, monkeypatch):
     """Predictions of the second and third of four images are wrong; the fourth has no known class and is unmarked."""
     calls = []
-    plot = lambda x, y, style_indices, wrong, *names: calls.append((style_indices, wrong)) or ""  # noqa: E731
+    plot = lambda x, y, colours, wrong, *names: calls.append((colours, wrong)) or ""  # noqa: E731
     monkeypatch.setattr(plots_pseudo_labels, "tsne", plot)
     suite = small_suite()
     tsne = {"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]}
     write_analysed_runs(project, suite, tsne=tsne)
     analysis_figures(load_table(project, suite), ["tsne"])
-    assert calls == [([3, 1, 0, 2], [False, True, True, False])]
+    ranks = [4, 1, 0, 2]  # of the 12 colours, for ranks 4, 2, 1 and 3 of 10: 3 x 11 / 9 = 3.7 and so on
+    assert calls == [([f"var(--rank-{rank})" for rank in ranks], [False, True, True, False])]
 
 
 def test_report_is_reproducible_and_its_ids_unique(built):
@@ -233,7 +238,8 @@ def test_tsne_of_100_classes_is_coloured_by_group(project):
     suite = small_suite(analyses=["tsne"])
     write_analysed_runs(project, suite, classes=100)
     tsne = analysis_figures(load_table(project, suite), list(ANALYSES))[-1]
-    assert tsne.legend == [(0, "many"), (1, "medium"), (2, "few")]
+    colours = {"many": "var(--rank-0)", "medium": "var(--rank-6)", "few": "var(--rank-11)"}
+    assert tsne.legend == [(f"{group} classes", colour, "dot") for group, colour in colours.items()]
 
 
 def test_schema_lists_every_analysis():

@@ -22,8 +22,8 @@ XYZ = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.
 
 def read_colours():
     """Return the CSS variables of the light and the dark page as {theme: {name: hex}}."""
-    text = "".join((TEMPLATES / name).read_text() for name in ("report.css", "palette.css"))
-    dark = re.compile(r"@media \(prefers-color-scheme: dark\) \{(.*?)\n\}", re.DOTALL)
+    text = "".join((TEMPLATES / name).read_text().split("@media print")[0] for name in ("report.css", "palette.css"))
+    dark = re.compile(r"@media screen and \(prefers-color-scheme: dark\) \{(.*?)\n\}", re.DOTALL)
     declarations = r"--([\w-]+): (#[0-9a-f]{6})"
     themes = {"light": dark.sub("", text), "dark": "".join(dark.findall(text))}
     return {theme: dict(re.findall(declarations, block)) for theme, block in themes.items()}

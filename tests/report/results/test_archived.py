@@ -55,12 +55,11 @@ def test_missing_cell_shows_archived_runs(project, suite, archive):
     assert json.loads((out / "metrics.json").read_text()) == {}
     text = page(out).text
     assert "0 of 1 cells complete, 0 of 3 runs finished" in text
-    verdict = "+0.1 (band ±0.7), inside the spread; 2 runs against 3 published"
-    assert f"not run published 76.0 ± 0.37 measured on {GPU}, commit {COMMIT} : 76.1 ± 0.42 , n = 2 ● {verdict}" in text
-    assert "They count in no other number, table or figure of this report." in text
+    assert f"a archived runs, measured on {GPU} at commit {COMMIT}" in text
+    verdict = "+0.1 (band ±0.7), agrees; 2 runs against 3 published"
+    assert f"published 76.0 ± 0.37 76.1 ± 0.42 a , n = 2 ● {verdict}" in text
     assert markdown_row(out) == (
-        "| FixMatch + DASO | not run; published 76.0 ± 0.37"
-        f"<br>measured on {GPU}, commit {COMMIT}: **76.1 ± 0.42**, n = 2; {verdict} |"
+        f"| FixMatch + DASO | not run here; published 76.0 ± 0.37<br>**76.1 ± 0.42** (a), n = 2; {verdict} |"
     )
 
 
@@ -72,12 +71,13 @@ def test_archived_runs_do_not_change_the_numbers_of_current_runs(project, suite,
     out = project.build(suite)
     for name in ("metrics.json", "cells.csv", "history.csv"):
         assert (out / name).read_bytes() == (before / name).read_bytes()
-    assert "76.0 ± 0.40 n = 3 published 76.0 ± 0.37 ● 0.0 (band ±0.6), inside the spread measured on" in page(out).text
-    assert "70.0 , n = 1 ○ −6.0 (band ±0.9), outside; 1 run against 3 published" in page(out).text
-    # Without the lines of the archived run and the note on archived runs, the page is unchanged.
-    new, old = ((folder / "index.html").read_text() for folder in (out, before))
-    new = re.sub(r'<small class="measured">.*\n<small.*\n', "", new)
-    assert re.sub(r"<li>Measured on: (?s:.*?)</li>\n", "", new) == old
+    archived = "<br>**70.0** (a), n = 1; −6.0 (band ±0.9), below; 1 run against 3 published"
+    row = "| FixMatch + DASO | **76.0 ± 0.40**, n = 3; published 76.0 ± 0.37; 0.0 (band ±0.6), agrees{} |"
+    assert markdown_row(out) == row.format(archived)
+    # Without the archived run, its footnote, its note and its line in the summary, the report is unchanged.
+    new, old = ((folder / "report.md").read_text() for folder in (out, before))
+    new = re.sub(r"^- (a: archived|Archived|Other machines).*\n", "", new.replace(archived, ""), flags=re.M)
+    assert new.replace("\n", "") == old.replace("\n", "")
 
 
 def test_each_device_and_commit_has_its_own_line(project, suite, archive):
@@ -89,7 +89,9 @@ def test_each_device_and_commit_has_its_own_line(project, suite, archive):
     assert list(groups) == [(GPU, COMMIT), (GPU, "ba9876543210"), ("cuda: Old Faithful", COMMIT)]
     assert [group.mean_std() for group in groups.values()] == [(75.0, None, 1), (76.0, None, 1), (77.0, None, 1)]
     assert (cell.status, cell.mean_std(), sorted(cell.archived)) == ("missing", None, [0, 1, 2])
-    assert page(project.build(suite)).text.count("measured on cuda: ") == 3
+    out = project.build(suite)
+    assert page(out).text.count("archived runs, measured on cuda: ") == 3
+    assert re.findall(r"\*\*([\d.]+)\*\* \((.)\)", markdown_row(out)) == [("75.0", "a"), ("76.0", "b"), ("77.0", "c")]
 
 
 def test_mean_and_deviation_of_archived_seeds(project, suite, archive):
@@ -104,9 +106,9 @@ def test_reasons_against_a_comparison_are_printed(project, suite, archive):
     archive(0, 0.76, source={"kind": "image_folder"}, steps=250_000)
     images = "images neither read from the official archive nor recognised as the official ones"
     steps = "trained for 250,000 steps"
-    text = page(project.build(suite)).text
-    assert f"– not comparable; {images}; {steps}, the protocol has 1,000" in text
-    assert "inside the spread" not in text.split("How the numbers are read")[0]
+    out = project.build(suite)
+    assert f"– not comparable; {images}; {steps}, the protocol has 1,000" in page(out).text
+    assert "agrees" not in (out / "report.md").read_text().split("How the numbers are read")[0]
 
 
 @pytest.mark.parametrize("archived", [True, False], ids=["archived", "current"])
@@ -124,10 +126,10 @@ def test_verdict_on_official_images_in_another_order_has_a_remark(project, make_
             (project.metrics / run).mkdir(parents=True, exist_ok=True)
             path.rename(project.metrics / run / f"s{seed}.json")
     out = project.build(suite)
-    verdict = "−0.8 (band ±1.4), inside the spread; 2 runs against 3 published; another draw of the splits"
+    verdict = "−0.8 (band ±1.4), not contradicted; 2 runs against 3 published; another draw of the splits"
     assert verdict in page(out).text
     assert verdict in (out / "report.md").read_text()
-    assert cells(out)[0]["verdict"] == ("not run" if archived else "inside the spread")
+    assert cells(out)[0]["verdict"] == ("not run" if archived else "not contradicted")
 
 
 def test_archived_reasons(make_metrics):
@@ -142,14 +144,14 @@ def test_no_verdict_without_a_published_number(project, make_suite, archive):
     suite = make_suite(methods=("fixmatch_daso",), settings=(SETTING,), dataset="digits")
     archive(0, 0.9, run=RUN.replace("cifar10-lt", "digits"))
     row = markdown_row(project.build(suite))
-    assert row.endswith(f"not run<br>measured on {GPU}, commit {COMMIT}: **90.0**, n = 1 |")
+    assert row.endswith("not run here<br>**90.0** (a), n = 1 |")
 
 
 def test_markup_in_a_device_name_is_escaped(project, suite, archive):
     archive(0, 0.76, device="<b>GPU</b> | 2")
     out = project.build(suite)
-    assert "measured on <b>GPU</b> | 2, commit" in page(out).text
-    assert "&lt;b&gt;GPU&lt;/b&gt; \\| 2" in markdown_row(out)
+    assert "measured on <b>GPU</b> | 2 at commit" in page(out).text
+    assert "&lt;b&gt;GPU&lt;/b&gt; \\| 2" in (out / "report.md").read_text()
 
 
 def test_folder_without_archived_runs_does_not_change_the_report(project, suite, tmp_path):

@@ -2,11 +2,13 @@
 
 import pytest
 
+from daso.report.headline import build_headline
 from daso.report.results.collect import collect
 from daso.report.results.gains import Agreement, Gain, PairedDifference
 from daso.report.results.judged import judge_cells
 from daso.report.results.published import read_published
 from daso.report.results.ranks import Ranks
+from daso.report.results.summary import summarize
 from daso.report.tables.gains import gains_line, gains_table
 from daso.report.tables.ranks import ranks_line, ranks_table
 from tests.report.conftest import PUBLISHED, SHORT
@@ -22,7 +24,7 @@ LEVELS = {  # in percent, of three seeds
 
 @pytest.fixture
 def tables(project, make_suite):
-    """Return a function that returns the tables of gains and of ranks of a suite with these levels."""
+    """Return a function that returns the tables of gains and ranks of a suite with these levels, and its summary."""
 
     def build(**options):
         suite = make_suite(methods=tuple(LEVELS), settings=(SETTING,), **options)
@@ -31,7 +33,8 @@ def tables(project, make_suite):
         judged = judge_cells(suite, cells, read_published(PUBLISHED))
         (table,) = suite["tables"]
         titles = {method["name"]: method["title"] for method in table["methods"]}
-        return gains_table(table, judged, titles), ranks_table(table, judged)
+        summary = {line.term: line.text for line in build_headline(suite, summarize(judged, {}), judged).lines}
+        return gains_table(table, judged, titles), ranks_table(table, judged), summary
 
     return build
 
@@ -45,7 +48,7 @@ def test_published_and_own_gains(tables):
     published 7.5, standard error sqrt((6.0025 + 1.2769) / 3) = 1.5577, band 2 sqrt(2.4265 + 0.3333) = 3.3226.
     FixMatch gains 20 in each seed; published 20.5, standard error sqrt((0.9025 + 1.2769) / 3) = 0.8523, band 1.705.
     """
-    gains, _ = tables()
+    gains, _, summary = tables()
     assert [column.title for column in gains.columns] == [
         *("Setting", "Method", "Over", "Published", "Gain", "95 % interval", "Range", "Seeds where it is better"),
         *("Difference", "Agreement"),
@@ -55,18 +58,20 @@ def test_published_and_own_gains(tables):
     assert fixmatch[4:] == ["+20.0 to +20.0", "+20.0 to +20.0", "3 of 3", "−0.5 ± 1.7", "same sign, same size"]
     assert daso[:4] == ["FixMatch + DASO", "FixMatch", "+8.2 ± 0.69", "+8.3"]
     assert daso[4:] == ["+6.9 to +9.8", "+8.0 to +9.0", "3 of 3", "+0.1 ± 1.5", "same sign, same size"]
+    assert summary["Gains"] == "2 of 3 have the sign of the published gain; size: 2 same, 1 other"
     assert la[:4] == ["FixMatch + LA", "FixMatch", "+7.5 ± 1.56", "0.0"]
     assert la[4:] == ["−2.5 to +2.5", "−1.0 to +1.0", "1 of 3, 1 equal", "−7.5 ± 3.3", "other sign, other size"]
 
 
 def test_demonstration_has_only_own_gains(tables):
-    gains, ranks = tables(protocol=SHORT, seeds=(0,))
+    gains, ranks, summary = tables(protocol=SHORT, seeds=(0,))
     assert [column.title for column in gains.columns] == [
         *("Setting", "Method", "Over", "Gain", "95 % interval", "Range", "Seeds where it is better"),
     ]
     assert gains.rows[1][1:] == ["FixMatch + DASO", "FixMatch", "+8.0", "–", "–", "1 of 1"]
     assert len(gains.definitions) == 2
     assert ranks.rows == []
+    assert {"Gains", "Ranks"}.isdisjoint(summary)
 
 
 def gain(mean, std, agreement=None, n=3):
@@ -92,7 +97,8 @@ def test_line_of_gains():
 def test_ranks_and_kendall(tables):
     """Means 48, 68, 76.3, 68; published 47.3, 67.8, 76.0, 75.3. Of six pairs five agree, one is tied in ours:
     5 / sqrt(5 * 6) = 0.913."""
-    _, ranks = tables()
+    _, ranks, summary = tables()
+    assert summary["Ranks"].endswith(": 0.91 in 1 setting")
     assert [column.title for column in ranks.columns] == ["Method", SETTING, "Mean of settings"]
     assert [list(row) for row in ranks.rows] == [
         ["Supervised", "4 (4)", "4.0 (4.0)"],
