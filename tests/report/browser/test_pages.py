@@ -14,9 +14,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 OPEN = "document.querySelectorAll('{}').forEach(part => part.open = true)"
 # The runs of a cell are not printed in the cell: the table of runs has them.
 OPEN_PRINTED, OPEN_ALL = OPEN.format("details:not(.cell)"), OPEN.format("details")
-    OPEN.format("details:not(.cell)"),
-    OPEN.format("details"),
-)  # a cell's runs are printed as a table
 SHOW_ALL = "main > section { content-visibility: visible !important }"
 # Tables, captions and cells that end right of the window, or whose content is wider than they are.
 CUT_OFF = """[...document.querySelectorAll('.scroll, td, th, figcaption, .panels')]
