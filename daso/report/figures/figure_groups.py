@@ -134,6 +134,7 @@ def table_figures(data: TableData) -> list[Figure]:
 
 def _class_sizes(data: TableData) -> Figure:
     panels, unknown = [], ""
+    size = plots.SMALL if len(data.table["settings"]) > 1 else plots.WIDE
     for i, setting in enumerate(data.table["settings"]):
         counts = class_counts(data.cells_of(setting))
         if counts:
@@ -142,7 +143,7 @@ def _class_sizes(data: TableData) -> Figure:
             columns = {f"{part.capitalize()} images": [f"{n:,}" for n in row] for part, row in counts.items()}
             classes = data.class_names(setting)
             table = class_table(classes, columns | {"Group": group_names(len(classes.names))})
-            panels.append(Panel(i, "", plots.class_sizes(counts, table, title, data.tag), table))
+            panels.append(Panel(i, "", plots.class_sizes(counts, table, title, size, data.tag), table))
     marks = f"labeled (filled) and unlabeled (outline{unknown}), logarithmic scale."
     return Figure("sizes", f"Images of each class in the training split: {marks}", panels, small=len(panels) > 1)
 
