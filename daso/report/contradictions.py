@@ -12,10 +12,12 @@ from daso.report.render import templates
 from daso.report.results.contradictions import Cell, Survey, differing_fields, repeats, survey
 from daso.report.results.published import PUBLISHED, read_published
 from daso.report.results.sources import Sources, read_sources
+from daso.report.tables.csv_files import format_csv
 from daso.report.tables.literature import (
+    CSV_COLUMNS,
     DATASETS,
     cell_title,
-    format_csv,
+    csv_rows,
     method_title,
     places,
     setting_title,
@@ -33,7 +35,7 @@ def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
     sources = read_sources(published.with_name("sources.csv"))
     found = survey(read_published(published), sources)
     page = templates().get_template("contradictions.html.j2").render(_context(found, sources))
-    for name, text in (("contradictions.csv", format_csv(found.cells)), ("index.html", page)):
+    for name, text in (("contradictions.csv", format_csv(CSV_COLUMNS, csv_rows(found.cells))), ("index.html", page)):
         with atomic_write(out / name) as file:
             file.write(text.encode())
 

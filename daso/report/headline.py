@@ -87,7 +87,8 @@ def _answer(summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) ->
         return tally_line(summary.tally)
     if not any(judged.ours for judged in judged_cells):
         return "No run of this suite is finished here"
-    return f"Gains: {gains}" if gains else f"No verdict: {_reason(judged_cells)}"
+    counted, _, _ = gains.partition(": ")
+    return f"Gains: {counted}" if gains else f"No verdict: {_reason(judged_cells)}"
 
 
 def _reason(judged_cells: Sequence[JudgedCell]) -> str:
@@ -119,6 +120,8 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
     if gains and summary.tally.judged:
         yield Line("Gains", gains)
     elif gains:
+        _, _, named = gains.partition(": ")
+        yield from [Line("Gains", named)] if named else []
         yield Line("Verdicts", f"none, {_reason(judged_cells)}")
     if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
         yield Line("Ranks", ranks)

@@ -73,8 +73,16 @@ def build_report(
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
+    compared = compare(reference, cells) if reference else None
     shown = [
-        build_section(index, suite, data, [j for j in judged_cells if j.cell.table == data.table["name"]], plan or {})
+        build_section(
+            index,
+            suite,
+            data,
+            [judged for judged in judged_cells if judged.cell.table == data.table["name"]],
+            plan or {},
+            compared.cells if compared and not compared.same_bytes else (),
+        )
         for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
@@ -85,7 +93,7 @@ def build_report(
         "headline": build_headline(suite, summary, judged_cells),
         "upstream_runs": summary.upstream_runs,
         "columns_of_paper": {table["name"]: format_columns(published_rows, table) for table in suite["tables"]},
-        "reference": compare(reference, cells).summary if reference else "",
+        "reference": compared.summary if compared else "",
         **_origins(cells, judged_cells, published_rows, tables, home),
     }
     _write(out / "metrics.json", numbers)

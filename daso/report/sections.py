@@ -11,6 +11,7 @@ from daso.report.figures.figure_groups import Figure, TableData, table_figures
 from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.pseudo_labels import run_analyses
+from daso.report.results.reference import CellDifference
 from daso.report.results.verdicts import NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
 from daso.report.tables.gains import gains_table
@@ -19,6 +20,7 @@ from daso.report.tables.planned import plan_table
 from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
+from daso.report.tables.reference import reference_table
 from daso.report.tables.speed import speed_table
 from daso.report.tables.table import Table
 
@@ -47,9 +49,17 @@ class Section:
 
 
 def build_section(
-    index: int, suite: Tree, data: TableData, judged_cells: Sequence[JudgedCell], plan: Mapping[str, Tree]
+    index: int,
+    suite: Tree,
+    data: TableData,
+    judged_cells: Sequence[JudgedCell],
+    plan: Mapping[str, Tree],
+    differences: Sequence[CellDifference] = (),
 ) -> Section:
-    """Return the section of table number `index`, from 0, of a suite; `judged_cells` are the cells of the table."""
+    """Return the section of table number `index`, from 0, of a suite.
+
+    `judged_cells` are the cells of the table, `differences` those of the suite to its reference.
+    """
     table, label = data.table, protocol_label(suite["protocol"])
     cells = [judged.cell for judged in judged_cells]
     with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
@@ -64,6 +74,7 @@ def build_section(
         plan_table(cells, plan, titles),
         *([pseudo_label_table(cells, titles)] if analyses else []),
         runs_table(cells),
+        reference_table(table["name"], differences, titles),
     ]
     return Section(
         letter=section_letter(index),

@@ -24,7 +24,7 @@ from daso.data.files import checksummed
 from daso.engine.analysis import class_similarity, source_summary
 from daso.ops.bias import concentration
 from daso.ops.confusion import confusion, groups, precision, recall
-from daso.report.results.published import PUBLISHED, look_up, read_all_published
+from daso.report.results.published import PUBLISHED, look_up, read_published
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "FABRICATED NUMBERS"
@@ -66,7 +66,7 @@ def fabricate(folder: Path, suite: str, limit: int | None = None, evaluations: i
     path = folder / "params/suites" / f"{suite}.yaml"
     path.write_text(re.sub(r'^title: "?(.*?)"?$', rf'title: "{MARK}. \1"', path.read_text(), count=1, flags=re.M))
     params = load(folder / "params")
-    tree, keys, published = expand_suite(params, suite), Keys(params), read_all_published(PUBLISHED)
+    tree, keys, published = expand_suite(params, suite), Keys(params), read_published(PUBLISHED)
     protocol, chosen = tree["protocol"], list(runs(params, suite))[:limit]
     last, rows = protocol["steps"], evaluations or protocol["steps"] // protocol["evaluation"]["every"]
     places = {
@@ -95,7 +95,9 @@ def _write(folder: Path, run: Invented) -> None:
     seed = (
         0.01 * np.random.default_rng(run.names["seed"]).standard_normal()
     )  # the same split helps or hurts all methods
-    level = np.clip(run.level + seed + 0.004 * run.random.standard_normal(), 0.02, 0.98)
+    cell = np.random.default_rng(zlib.crc32(run.names["run"].rpartition("/")[0].encode()))
+    offset = 0.008 * cell.standard_normal()  # some methods miss the published number
+    level = np.clip(run.level + offset + seed + 0.004 * run.random.standard_normal(), 0.02, 0.98)
     history = _history(run, level)
     path = folder / "runs" / run.names["run"] / "history.csv"
     path.parent.mkdir(parents=True)

@@ -105,3 +105,19 @@ def test_differences_from_the_paper_are_those_of_the_compared_runs(suite):
     usual = dict(head(suite, judged("fixmatch", 76.1, precision="fp32", mode="eager")).departures)
     assert set(usual) == {"Seeds", "Verdicts", "Code"}
     assert head(suite, judged("fixmatch", 76.0, published=None)).departures == []
+
+
+def test_measured_gains_answer_where_nothing_is_published(suite, make_metrics):
+    """Gains of 8, 9 and 10 points on the same splits: mean 9, interval 9 ± 4.303 / sqrt 3 = 6.5 to 11.5."""
+    run = "digits/n500-m4000-l100-u100/paper"
+    cells = []
+    for method, levels in (("fixmatch", (0.70, 0.71, 0.72)), ("fixmatch_daso", (0.80, 0.80, 0.80))):
+        done = {seed: make_metrics(f"{run}/{method}/s{seed}", level, seed) for seed, level in enumerate(levels)}
+        cell = Cell("main", "n500-m4000-l100-u100", method, f"{run}/{method}", (0, 1, 2), done=done)
+        cells.append(JudgedCell(cell, cell.mean_std(), None, judge(cell.mean_std(), None)))
+    headline = head(suite, *cells)
+    assert headline.answer == "Gains: 1 of 1 have a 95 % interval that excludes zero"
+    assert lines(headline) == {
+        "Gains": "FixMatch + DASO over FixMatch on n500-m4000-l100-u100, +9.0 points (+6.5 to +11.5)",
+        "Verdicts": "none, nothing is published for these cells",
+    }

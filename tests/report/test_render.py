@@ -12,7 +12,7 @@ from daso.data.files import checksummed
 from daso.report.results.collect import format_mean_std
 from daso.report.tables.accuracy import format_setting
 
-FILES = {"index.html", "report.md", "metrics.json", "cells.csv", "runs.csv", "history.csv"}
+FILES = {"index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv"}
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 SHORT = {"name": "short", "title": "short", "comparable": False, "note": "short schedule, small encoder"}
 
@@ -230,7 +230,9 @@ def test_speeds_of_two_devices_are_separate_rows(project, make_suite, run_ids):
     out = project.build(suite)
     text = page(out).text
     assert "cpu: made up, 1 thread FixMatch 1 10.0 900 80.0 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, eager, mach" in text
-    assert "cuda: made up FixMatch 2 200 900 – 10.0 20.0 40.0 15.0 10.0 5.0 512 fp32, graph" in text
+    (grey,) = [line for line in (out / "index.html").read_text().splitlines() if '<tr class="faint">' in line]
+    assert "machine was shared" in grey
+    assert "tr.faint > * { color: var(--soft); }" in (out / "index.html").read_text()
     assert "mode eager (1 run) graph (2 runs)" in text
     markdown = (out / "report.md").read_text()
     assert "| cuda: made up | FixMatch | 2 | 200 | 900 | – | 10.0 | 20.0 | 40.0 | 15.0 | 10.0 | 5.0 | 512 |" in markdown

@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from daso.report.figures.canvas import INK, LABEL_FONT, RULE, SOFT, Axis, Canvas
+from daso.report.figures.canvas import INK, SOFT, Axis, Canvas
 from daso.report.figures.palette import Style
-from daso.report.figures.plots import percent_ticks
 from daso.report.results.contradictions import Cell
-from daso.report.tables.literature import DATASETS, method_title, setting_title
+from daso.report.tables.literature import cell_title
 
-WIDTH, ROW_HEIGHT, MARGIN = 648.0, 20.0, 34.0  # points
+WIDTH, ROW_HEIGHT, MARGIN, RIGHT = 660.0, 18.0, 34.0, 8.0  # points
+VALUE_FONT, VALUE_SPACE = 8.0, 2.6  # points; accuracy from the largest number to the middle of the difference
+RULE_STYLE = Style(SOFT, 0.9)
 THIRD_PARTY = "third party"  # value of `read` in sources.csv
 
 
 def disagreements(cells: Sequence[Cell], title: str) -> str:
-    """Plot every number of each cell against its accuracy, one row a cell; light if no source was read itself."""
-    means = [float(number[0].mean) for cell in cells for number in cell.numbers]
-    margin = 0.06 * (max(means) - min(means)) or 1.0
-    low, high = min(means) - margin, max(means) + 2 * margin
-    rows = Axis(len(cells) + 0.6, 0.4, [(row, _label(cell)) for row, cell in enumerate(cells, 1)], "", font=LABEL_FONT)
-    canvas = Canvas(
-        (WIDTH, ROW_HEIGHT * len(cells) + MARGIN), Axis(low, high, percent_ticks(low, high), "accuracy, %"), rows
-    )
-    for row, cell in enumerate(cells, 1):
-        ends = np.array([float(printed.mean) for printed in cell.extremes])
-        canvas.line(ends, np.full(2, float(row)), Style(SOFT, 1.2))
+    """Plot every number of each cell against its accuracy, one row a cell; a ring if no source was read itself."""
+    numbers = [number[0].mean for cell in cells for number in cell.numbers]
+    low, high = 10 * math.floor((min(numbers) - 1) / 10), 10 * math.ceil((max(numbers) + 1) / 10)
+    x = Axis(low, high, [(tick, f"{tick}") for tick in range(low, high + 1, 10)], "accuracy, %")
+    y = Axis(len(cells) + 0.5, 0.5, [(row, cell_title(cell)) for row, cell in enumerate(cells, start=1)], "")
+    canvas = Canvas((WIDTH, ROW_HEIGHT * len(cells) + MARGIN), x, y, right=RIGHT)
+    for row, cell in enumerate(cells, start=1):
+        ends = np.array([float(printed.mean) for printed in reversed(cell.extremes)])
+        canvas.line(ends, np.full(2, float(row)), RULE_STYLE)
         for number in cell.numbers:
             place = np.array([float(number[0].mean)]), np.array([float(row)])
-            canvas.dots(*place, INK, 2.7)
-            if all(printed.source.read == THIRD_PARTY for printed in number):
-                canvas.dots(*place, RULE, 1.9)
-    canvas.texts(
-        (
-            (float(cell.extremes[0].mean) + 0.6 * margin, row, f"{cell.difference:.1f}")
-            for row, cell in enumerate(cells, 1)
-        ),
-        LABEL_FONT,
-    )
+            ring = all(printed.source.read == THIRD_PARTY for printed in number)
+            canvas.dots(*place, INK, 2.4, ring=ring)
+    differences = [(float(cell.extremes[0].mean) + VALUE_SPACE, row) for row, cell in enumerate(cells, start=1)]
+    texts = [f"{cell.difference:.1f}" for cell in cells]
+    canvas.texts(((x, y, text) for (x, y), text in zip(differences, texts, strict=True)), VALUE_FONT)
     return canvas.svg(title, [_tooltip(cell) for cell in cells], by_row=True)
-
-
-def _label(cell: Cell) -> str:
-    dataset = DATASETS[cell.row["dataset"]].removesuffix(" pixels")
-    return ", ".join(filter(None, (method_title(cell.row), dataset, setting_title(cell.row))))
 
 
 def _tooltip(cell: Cell) -> str:

@@ -19,7 +19,7 @@ from daso.data.validate import COUNT, NUMBER, schema_error
 from daso.errors import DataError
 from daso.report.results.collect import Cell, MeanStd, Tree
 from daso.report.results.numbers import cell_numbers, numbers_text
-from daso.report.results.verdicts import standard_error_band
+from daso.report.results.verdicts import format_difference, standard_error_band
 
 ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
 CODE = "code or parameters"
@@ -44,8 +44,14 @@ class CellDifference(NamedTuple):
     table: str
     setting: str
     method: str
-    difference: float
+    ours: MeanStd
+    reference: MeanStd
     band: float
+
+    @property
+    def difference(self) -> float:
+        """Our mean minus that of the reference."""
+        return self.ours.mean - self.reference.mean
 
     @property
     def inside(self) -> bool:
@@ -89,7 +95,8 @@ class ReferenceResult(NamedTuple):
 
 
 def _format_difference(cell: CellDifference) -> str:
-    return f"{cell.table}, {cell.setting}, {cell.method} {cell.difference:+.1f} (band ±{cell.band:.1f})"
+    difference, band = format_difference(cell.difference, cell.band)
+    return f"{cell.table}, {cell.setting}, {cell.method} {difference} (band ±{band})"
 
 
 def compare(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
@@ -110,7 +117,7 @@ def _difference(cell: Cell, reference: MeanStd) -> CellDifference:
     assert ours is not None  # the cell is complete
     assert reference.std is not None  # the file has one for each cell
     band = standard_error_band(ours, reference.std, reference.n)
-    return CellDifference(*_names(cell), ours.mean - reference.mean, band)
+    return CellDifference(*_names(cell), ours, reference, band)
 
 
 def _changes(reference: Reference, runs: Sequence[Tree]) -> list[Change]:

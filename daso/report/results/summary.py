@@ -148,7 +148,7 @@ def progress(cells: Sequence[Cell]) -> list[Progress]:
 def remainder(cells: Sequence[Cell], plan: Mapping[str, Tree], upstream: Upstream = NO_UPSTREAM) -> Remainder:
     """Return the runs that are not finished, each once, with those upstream of them, and their planned device time.
 
-    Running runs count with their whole time, because the report does not know how far they are.
+    Running runs count with their whole time, because the report does not read their progress.
     """
     own = list(dict.fromkeys(cell.run_id(seed) for cell in cells for seed in cell.seeds if seed not in cell.done))
     needed = dict.fromkeys(name for run in own for name in upstream.of.get(run, ()))

@@ -10,8 +10,7 @@ from daso.report.results.collect import Cell, Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import cell_address
 from daso.report.results.published import CITATION, Published, Row
-
-LINKS = {"daso_paper": "https://doi.org/10.48550/arXiv.2106.05682"}  # source of a published number -> publication
+from daso.report.results.sources import Sources, read_sources, source_of
 
 
 class SeedValue(NamedTuple):
@@ -34,13 +33,14 @@ class CellDetails(NamedTuple):
 
 def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -> dict[str, CellDetails]:
     """Return the origin of each cell by its id in the page; `published` are the rows of `results.csv`."""
+    sources = read_sources()
     return {
         f"{cell.table}/{cell.setting}/{cell.method}": CellDetails(
             _seed_values(cell, cell.done),
             _seed_values(cell, cell.archived),
             rebuild_command(cell),
             _place(target, published),
-            LINKS.get(target.row["source"], "") if target and target.row else "",
+            _link(target, sources),
         )
         for cell, _, target, *_ in judged_cells
     }
@@ -55,6 +55,11 @@ def rebuild_command(cell: Cell) -> str:
 def _seed_values(cell: Cell, runs: Mapping[int, Tree]) -> list[SeedValue]:
     percent = replace(cell, done=runs).percent_by_seed("median")
     return [SeedValue(f"s{seed}", f"{value:.1f}", cell.run_id(seed)) for seed, value in percent.items()]
+
+
+def _link(target: Published | None, sources: Sources) -> str:
+    source = source_of(sources, target.row) if target and target.row else None
+    return source.link if source else ""
 
 
 def _place(target: Published | None, published: Sequence[Row]) -> str:

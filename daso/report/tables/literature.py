@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 
 from daso.report.results.contradictions import Cell, Printed
@@ -68,16 +66,8 @@ def places(number: Sequence[Printed]) -> list[tuple[Source, str]]:
     return [(source, _table_text([name for name in names if name.isdecimal()])) for source, names in tables.values()]
 
 
-def format_csv(cells: Iterable[Cell]) -> str:
-    """Return a CSV file with a row for each print of each cell, the largest difference first."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_csv_rows(cells))
-    return text.getvalue()
-
-
-def _csv_rows(cells: Iterable[Cell]) -> Iterator[dict[str, object]]:
+def csv_rows(cells: Iterable[Cell]) -> Iterator[dict[str, object]]:
+    """Yield a row for each print of each cell, the largest difference first."""
     for index, cell in enumerate(cells, start=1):
         fields = {name: cell.row[name] for name in CSV_COLUMNS[1:10]}
         size = {"difference": f"{cell.difference:.2f}", "spread": "" if cell.spread is None else f"{cell.spread:g}"}

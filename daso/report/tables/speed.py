@@ -26,7 +26,7 @@ DEFINITIONS = (
     (
         "Share of a core",
         f"processor time in percent of the run's time, on a CPU; the smallest of the n runs. Below {SHARED_BELOW:g} % "
-        "the run waited for a core that other programs used, or for the disk: its row is grey, and says so.",
+        "the run waited for a core that other programs used, or for the disk, and the row is grey.",
     ),
     ("Augmentation to Evaluation", "phases, in percent of the time; on a GPU augmentation runs beside the others."),
     ("Rest", "saving, logging and waiting, in percent of the time."),

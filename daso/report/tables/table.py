@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-NUMBERS = ("accuracy", "gains", "ranks", "measures", "speed", "plan", "pseudo-labels", "runs")  # Table A.1, A.2, ...
+NUMBERS = (  # Table A.1, A.2, ...
+    *("accuracy", "gains", "ranks", "measures", "speed", "plan", "pseudo-labels", "runs"),
+    "reference",
+)
 Row = Sequence[Any]
 
 

@@ -59,6 +59,7 @@ def test_same_numbers_have_the_same_bytes(measure):
     assert "Reference:</strong> same bytes as the reference in all 3 cells." in page
     assert "**Reference:** same bytes as the reference in all 3 cells." in Path("out/report.md").read_text()
     assert json.loads(FILE.read_text())["numbers_sha256"] in page
+    assert not Path("out/tables/table-A-reference.csv").exists()
 
 
 def test_different_numbers_are_compared_by_the_band(measure):
@@ -72,9 +73,16 @@ def test_different_numbers_are_compared_by_the_band(measure):
     }
     assert [round(cell.band, 3) for cell in compared.cells] == [2.828] * 3
     assert compared.summary == (
-        "2 of 3 cells inside the band of the reference; outside: smoke, n20-m80-l20-u10r, fixmatch_daso -3.0 (band "
+        "2 of 3 cells inside the band of the reference; outside: smoke, n20-m80-l20-u10r, fixmatch_daso −3.0 (band "
         "±2.8); different bytes: torch 2.12.0 (reference: 2.11.0)"
     )
+    write_report("smoke", Path("out"))
+    assert Path("out/tables/table-A-reference.csv").read_text().splitlines() == [
+        "Setting,Method,Ours,Reference,Difference,Band,Inside",
+        "n20-m80-l20-u10r,Supervised,75.0 ± 1.41,75.0 ± 1.41,0.0,±2.8,yes",
+        "n20-m80-l20-u10r,FixMatch,77.8 ± 1.41,75.0 ± 1.41,+2.8,±2.8,yes",
+        "n20-m80-l20-u10r,FixMatch + DASO,72.0 ± 1.41,75.0 ± 1.41,−3.0,±2.8,no",
+    ]
 
 
 def test_change_of_code_is_named_with_both_commits(measure):
