@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.config.feasibility import unlabeled_views
-from daso.config.keys import ARCHIVE
+from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
 from daso.config.resolve import Run, resolve
 from daso.data.files import digest, read_checksummed, read_json
 from daso.report.results.collect import Cell
-from daso.report.tables.speed import SHARED, by_environment, format_significant, machine_was_shared
+from daso.report.tables.speed import (
+    SHARED,
+    by_environment,
+    device_of,
+    format_significant,
+    machine_was_shared,
+    mode_of,
+)
 
 BENCHMARKS = Path("docs/benchmarks")
 STEPS = Path("benchmarks/steps.json")  # steps measured here by `daso plan --measure`
@@ -79,7 +86,8 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
     """Yield every measurement of a step of a run's method.
 
     Sources are finished runs of the same protocol on images of the same size in any setting, steps measured here by
-    `daso plan --measure`, and benchmarks of any machine, of which only the fastest mode counts unless `every_mode`.
+    `daso plan --measure`, references of suites of the same protocol and dataset, and benchmarks of any machine, of
+    which only the fastest mode counts unless `every_mode`.
     Runs that shared their core count only if there are no others. Raises DataError if a file is damaged.
     """
     side = params.datasets[run.dataset]["image_size"]
@@ -99,9 +107,21 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
     for entry in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
         if entry["of"] == step_digest(params, run):
             yield StepTime(entry["device"], entry["how"], str(STEPS), entry["seconds"])
+    yield from _references(params, run)
     for file in sorted(BENCHMARKS.glob("*.json")):
         modes = list(_benchmark(file, run.method_file, params.protocols[run.protocol]["steps"], side))
         yield from modes if every_mode else sorted(modes, key=lambda mode: mode.seconds)[:1]
+
+
+def _references(params: Params, run: Run) -> Iterator[StepTime]:
+    """Yield the time of a step of a run's method in each reference of a suite of its protocol and dataset."""
+    for file in sorted(Path(REFERENCES).glob("*.json")):
+        tree, suite = read_checksummed(file, "reference"), params.suites.get(file.stem)
+        if not suite or suite["protocol"] != run.protocol or {t["dataset"] for t in suite["tables"]} != {run.dataset}:
+            continue
+        if seconds := tree.get("seconds_per_step", {}).get(run.method_file):
+            environment = {**tree["environment"], "threads": int(tree["environment"]["threads"])}
+            yield StepTime(device_of(environment), mode_of(environment, {}), str(file), seconds)
 
 
 def step_digest(params: Params, run: Run) -> str:

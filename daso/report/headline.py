@@ -127,6 +127,11 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
         yield Line("Ranks", ranks)
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
+        if any(judged.cell.stale for judged in judged_cells):
+            text = (
+                f"`python -m daso revalidate {suite['name']}` keeps stale runs whose bits the present code reproduces"
+            )
+            yield Line("Stale", text)
         command = f"snakemake --config suite={suite['name']}"
         yield Line("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
     if summary.archived_cells:
@@ -143,7 +148,8 @@ def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -
     """Return the missing runs, and their device time as far as it is planned."""
     remainder = summary.remainder
     upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if remainder.upstream else ""
-    runs = f"{remainder.runs} of {count(_total(judged_cells), 'run')}{upstream}"
+    stale = len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.stale})
+    runs = f"{remainder.runs} of {count(_total(judged_cells), 'run')}{f' ({stale} stale)' if stale else ''}{upstream}"
     return f"{runs}, {_cost(suite, remainder)}"
 
 

@@ -56,10 +56,7 @@ def build_section(
     plan: Mapping[str, Tree],
     differences: Sequence[CellDifference] = (),
 ) -> Section:
-    """Return the section of table number `index`, from 0, of a suite.
-
-    `judged_cells` are the cells of the table, `differences` those of the suite to its reference.
-    """
+    """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference."""
     table, label = data.table, protocol_label(suite["protocol"])
     cells = [judged.cell for judged in judged_cells]
     with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
@@ -90,11 +87,7 @@ def build_section(
         has_verdicts=any(not published.doubt for _, published in with_published),
         has_archived=any(judged.archived for judged in judged_cells),
         sources=sorted({published.source for _, published in with_published}),
-        notes=[
-            f"{titles[judged.cell.method]}, {judged.cell.setting}: {published.note}"
-            for judged, published in with_published
-            if published.note
-        ],
+        notes=_notes(judged_cells, titles),
         reasons=_reasons(judged_cells, label),
         provenance=table_provenance([metrics for cell in cells for metrics in cell.done.values()]),
         missing_histories=sum(
@@ -107,6 +100,15 @@ def section_letter(index: int) -> str:
     """Return A, B, ..., Z, AA, AB, ... for 0, 1, ..."""
     first, second = divmod(index, len(ascii_uppercase))
     return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[second]
+
+
+def _notes(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> list[str]:
+    """Return the notes on published numbers, each with the method and setting of its cell."""
+    return [
+        f"{titles[cell.method]}, {cell.setting}: {published.note}"
+        for cell, published in ((judged.cell, judged.published) for judged in judged_cells)
+        if published and published.note
+    ]
 
 
 def _reasons(judged_cells: Sequence[JudgedCell], label: str) -> list[str]:

@@ -140,3 +140,19 @@ def test_hours_from_steps_measured_on_this_machine(params):
         {"cuda: H, bf16, graph (benchmarks/steps.json)": 0.036}
     ] * 2
     assert [dict(paces(params, one)) for one in others] == [{}] * 3
+
+
+def test_reference_of_a_suite_of_the_same_protocol_and_dataset_counts(params):
+    """A clone without runs has it; a method that the reference lacks, and other protocols, stay unmeasured."""
+    environment = {"device": "cpu: X", "threads": "1", "precision": "fp32", "mode": "eager"}
+    content = {"environment": environment, "seconds_per_step": {"fixmatch": 0.02}}
+    path = Path("reports/reference/quickstart.json")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(checksummed(content))
+    suite = params.suites["quickstart"]
+    place = ("digits", suite["tables"][0]["settings"][0], suite["protocol"])
+    assert list(paces(params, Run(*place, "fixmatch", 7))) == [
+        ("cpu: X, 1 thread, fp32, eager (reports/reference/quickstart.json)", 0.02)
+    ]
+    assert list(paces(params, Run(*place, "supervised", 0))) == []
+    assert list(paces(params, Run(*place[:2], "smoke", "fixmatch", 0))) == []

@@ -1,5 +1,7 @@
 """Head of a report: its sentences for complete, partial, empty and not comparable suites."""
 
+from dataclasses import replace
+
 import pytest
 
 from daso.report.headline import build_headline
@@ -67,6 +69,10 @@ def test_empty_report_says_what_to_type_and_how_long_it_takes(suite):
     assert (headline.verdicts, headline.blocks, headline.departures, headline.chance) == ([], [], [], "")
     unknown = lines(head(suite, *cells))["Missing"]
     assert unknown == "6 of 6 runs, device time unknown (`python -m daso plan demo` forecasts it)"
+    stale = cells[0]._replace(cell=replace(cells[0].cell, stale=(0, 2)))
+    headline = head(suite, stale, cells[1])
+    assert lines(headline)["Missing"].startswith("6 of 6 runs (2 stale), device time unknown")
+    assert lines(headline)["Stale"].startswith("`python -m daso revalidate demo` keeps stale runs")
 
 
 def test_archived_runs_are_counted_apart(suite):

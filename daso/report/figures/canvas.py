@@ -139,9 +139,12 @@ class Canvas:
 
     def texts(self, items: Iterable[tuple[float, float, str]], font: float = SMALL_FONT) -> None:
         """Print texts centred at data coordinates (x, y)."""
+        rows: dict[float, str] = {}
+        for x, y, text in items:
+            at = _number(self.at_x(x))
+            rows[y] = f'{rows.get(y, "")}<text x="{at}">{escape(text)}</text>'
         placed = "".join(
-            f'<text x="{_number(self.at_x(x))}" y="{_number(self.at_y(y) + 3.5 * font)}">{escape(text)}</text>'
-            for x, y, text in items
+            f'<g transform="translate(0 {_number(self.at_y(y) + 3.5 * font)})">{row}</g>' for y, row in rows.items()
         )
         self.marks.append(f'<g class="n" font-size="{font:g}" fill="{INK}" text-anchor="middle">{placed}</g>')
 

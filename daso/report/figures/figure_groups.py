@@ -50,8 +50,14 @@ class Panel(NamedTuple):
     setting: int
     note: str
     svg: str
-    table: ClassTable | None = None  # the same numbers as a table
+    table: ClassTable | None = None  # the same numbers as a table; the first of several panels has that of all
     folded: bool = False  # True if the page shows it only on request
+    several: bool = False  # True if the table is that of several panels
+
+    @property
+    def table_note(self) -> str:
+        """Return the note of the table: that of the panel, or none for a table of several panels."""
+        return "" if self.several else self.note
 
 
 class LegendEntry(NamedTuple):
@@ -128,6 +134,7 @@ def table_figures(data: TableData) -> list[Figure]:
 
 def _class_sizes(data: TableData) -> Figure:
     panels, unknown = [], ""
+    size = plots.SMALL if len(data.table["settings"]) > 1 else plots.WIDE
     for i, setting in enumerate(data.table["settings"]):
         counts = class_counts(data.cells_of(setting))
         if counts:
@@ -136,7 +143,7 @@ def _class_sizes(data: TableData) -> Figure:
             columns = {f"{part.capitalize()} images": [f"{n:,}" for n in row] for part, row in counts.items()}
             classes = data.class_names(setting)
             table = class_table(classes, columns | {"Group": group_names(len(classes.names))})
-            panels.append(Panel(i, "", plots.class_sizes(counts, table, title, data.tag), table))
+            panels.append(Panel(i, "", plots.class_sizes(counts, table, title, size, data.tag), table))
     marks = f"labeled (filled) and unlabeled (outline{unknown}), logarithmic scale."
     return Figure("sizes", f"Images of each class in the training split: {marks}", panels, small=len(panels) > 1)
 
@@ -203,12 +210,14 @@ def class_figure(
     for i, setting in enumerate(data.table["settings"]):
         for y_label, curve_of in measures.items():
             curves = {cell.method: curve_of(cell) for cell in data.cells_of(setting)}
+            shared: ClassTable | None = method_table(data, setting, data.table["methods"], curves, y_label)
             for group, lines in panel_lines(data, curves):
                 about = ", ".join(filter(None, (setting["name"], group.title)))
-                table = method_table(data, setting, group, curves, y_label)
+                table = method_table(data, setting, group.methods, curves, y_label)
                 title, size = f"{y_label.capitalize()} by class, {about}", plots.SMALL if small else plots.WIDE
-                panels.append(Panel(i, group.title, plots.by_rank(lines, table, title, y_label, size, data.tag), table))
-                drawn += lines
+                svg = plots.by_rank(lines, table, title, y_label, size, data.tag)
+                panels.append(Panel(i, group.title, svg, shared, several=len(data.groups) > 1))
+                drawn, shared = drawn + lines, None
     many = any(len(line.curve.x) > MAX_NAMED for line in drawn)
     averaged = f"Moving average of {plots.RANKS} ranks; the tables have each class." if many else ""
     return Figure(name, " ".join(filter(None, (caption, averaged, band_note(drawn)))), panels, small=small)
@@ -263,12 +272,10 @@ def confusion_note(panels: Sequence[Panel]) -> str:
 
 
 def method_table(
-    data: TableData, setting: Tree, group: Group, curves: Mapping[str, Curve | None], title: str
+    data: TableData, setting: Tree, methods: Sequence[Tree], curves: Mapping[str, Curve | None], title: str
 ) -> ClassTable:
-    """Return the curves of a panel's methods over class ranks as a table, a column for each method."""
-    values = {
-        str(method["title"]): format_curve(curve) for method in group.methods if (curve := curves[method["name"]])
-    }
+    """Return the curves of methods over class ranks as a table, a column for each method."""
+    values = {str(method["title"]): format_curve(curve) for method in methods if (curve := curves[method["name"]])}
     return class_table(data.class_names(setting), values, title)
 
 

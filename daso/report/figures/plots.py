@@ -74,12 +74,14 @@ def by_rank(
     return canvas.svg(title, table.tooltips, tag=tag)
 
 
-def class_sizes(counts: Mapping[str, Sequence[int]], table: ClassTable, title: str, tag: str = "") -> str:
+def class_sizes(
+    counts: Mapping[str, Sequence[int]], table: ClassTable, title: str, size: Size = WIDE, tag: str = ""
+) -> str:
     """Plot the images of each class by rank on a logarithmic scale: labeled as bars, unlabeled as an outline."""
     top = 1.6 * max(max(row) for row in counts.values())
     powers = [10.0**k for k in range(8) if 10**k <= top]
     canvas = class_canvas(
-        table, Axis(0.8, top, [(power, f"{power:,.0f}") for power in powers], "images", log=True), WIDE, 8.0
+        table, Axis(0.8, top, [(power, f"{power:,.0f}") for power in powers], "images", log=True), size, 8.0
     )
     ranks = np.arange(1.0, max(len(row) for row in counts.values()) + 1)
     if "labeled" in counts:

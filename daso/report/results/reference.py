@@ -9,6 +9,7 @@ have the same seeds and splits, so the band is wide for what a different version
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,7 +157,18 @@ def reference_content(suite: str, cells: Sequence[Cell]) -> dict[str, Any]:
         "keys_sha256": _keys_sha256(runs),
         "commit": _commit(runs),
         "environment": environment,
+        "seconds_per_step": _seconds_per_step(cells),
     }
+
+
+def _seconds_per_step(cells: Sequence[Cell]) -> dict[str, float]:
+    """Return the median seconds of a step by method, from which the duration of a first call is forecast."""
+    seconds: dict[str, list[float]] = {}
+    for cell in cells:
+        seconds.setdefault(cell.method, []).extend(
+            1 / metrics["speed"]["steps_per_second"] for metrics in cell.done.values()
+        )
+    return {method: float(f"{statistics.median(values):.3g}") for method, values in seconds.items()}
 
 
 def reference_path(suite: str) -> Path:

@@ -122,7 +122,7 @@ def test_titles_are_escaped_and_the_tag_is_in_the_plot():
 
 
 def printed(shares):
-    (group,) = re.findall(r'<g class="n".*?</g>', plots.confusion_matrix(shares, make_table(len(shares)), "t"))
+    (group,) = re.findall(r'<g class="n".*?</g></g>', plots.confusion_matrix(shares, make_table(len(shares)), "t"))
     return re.findall(r">(\d+)<", group)
 
 

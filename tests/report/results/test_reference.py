@@ -52,12 +52,15 @@ def result():
 def test_same_numbers_have_the_same_bytes(measure):
     measure()
     assert main(["reference", "smoke"]) == 0
+    steps = json.loads(FILE.read_text())["seconds_per_step"]
+    assert steps == dict.fromkeys(("supervised", *SHIFTED), 0.0599)  # of 16.7 steps per second
     measure(device="cpu: a different one")
     assert result().summary == "same bytes as the reference in all 3 cells"
     write_report("smoke", Path("out"))
     page = Path("out/index.html").read_text()
     assert "Reference:</strong> same bytes as the reference in all 3 cells." in page
     assert "**Reference:** same bytes as the reference in all 3 cells." in Path("out/report.md").read_text()
+    assert Path("out/summary.txt").read_text().endswith("\nReference: same bytes as the reference in all 3 cells\n")
     assert json.loads(FILE.read_text())["numbers_sha256"] in page
     assert not Path("out/tables/table-A-reference.csv").exists()
 
