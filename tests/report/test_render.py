@@ -184,7 +184,7 @@ def test_single_run_has_no_deviation(project, make_suite):
     assert cells(out)[0]["std"] == ""
     assert "std" not in json.loads((out / "metrics.json").read_text())["main"]["n500-m4000-l100-u100"]["fixmatch"]
     table = (out / "index.html").read_text().split('<table class="accuracy">')[1].split("</table>")[0]
-    assert [line for line in table.splitlines() if 'class="ours"' in line and "±" in line] == []
+    assert [line for line in table.splitlines() if 'class="ours' in line and "±" in line] == []
     assert "Band: one sample standard deviation" not in page(out).text
 
 
