@@ -3,14 +3,18 @@
 import re
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 
 from tests.report.browser import conftest
 from tests.report.browser.conftest import COMPARED, EMPTY, SUITES
+from tools import picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+README = Path(__file__).resolve().parents[3] / "README.md"
 OPEN = "document.querySelectorAll('{}').forEach(part => part.open = true)"
 # The runs of a cell are not printed in the cell: the table of runs has them.
 OPEN_PRINTED, OPEN_ALL = OPEN.format("details:not(.cell)"), OPEN.format("details")
@@ -142,3 +146,10 @@ def test_missing_tools_skip_only_outside_of_ci(monkeypatch):
     assert reasons() == ["Chromium not installed"]
     monkeypatch.setenv("CI", "true")
     assert reasons() == []
+
+
+def test_pictures_of_readme_are_light_and_dark_and_small(reports, tmp_path):
+    light, dark = picture.take(reports[COMPARED], tmp_path)
+    assert {path.name for path in (light, dark)} == set(re.findall(r"docs/(report-\w+\.png)", README.read_text()))
+    assert max(path.stat().st_size for path in (light, dark)) < 200_000
+    assert [Image.open(path).convert("L").getpixel((2, 2)) for path in (light, dark)] == [252, 24]  # --paper
