@@ -137,6 +137,8 @@ def test_change_of_params_changes_the_keys_that_depend_on_it(state, file, edit, 
         ("config/registry.py", {}),
         ("report/suite_report.py", REPORT),
         ("../reports/templates/page.html.j2", REPORT),
+        ("../docs/fidelity.md", REPORT),
+        ("../pyproject.toml", REPORT),
         ("data/catalog.py", {"data": {"digits"}, "split": {"0", "1"}, **of(*ALL)}),
     ],
 )
@@ -156,6 +158,12 @@ def test_archived_run_changes_only_the_key_of_the_report(state, tmp_path):
     assert changed(before, archived) == REPORT
     path.write_text('{"run": ""}')
     assert changed(archived, state()) == REPORT
+
+
+def test_mark_of_a_difference_from_the_paper_changes_only_the_key_of_the_report(state):
+    before = state()
+    state.edit("ops/losses.py", "x = 1  # fidelity: teacher-bn\n")
+    assert changed(before, state()) == REPORT
 
 
 def test_comment_changes_no_key(state):

@@ -129,7 +129,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "suites/smoke.yaml",
             lambda t: t["tables"][0].update(rows=[]),
-            "tables[0]: unknown key 'rows'; choose one of name, title, dataset, settings, methods",
+            "tables[0]: unknown key 'rows'; choose one of name, title, paper, dataset, settings, methods",
         ),
         (
             "datasets/digits.yaml",

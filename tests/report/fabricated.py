@@ -185,7 +185,9 @@ def _speed(run: Invented) -> dict[str, Any]:
 
 
 def _provenance(run: Invented) -> dict[str, Any]:
-    digests = {name: hashlib.sha256(f"{name} {run.names['run']}".encode()).hexdigest() for name in ("config", "split")}
+    split = " ".join(str(run.names[name]) for name in ("dataset", "setting", "seed"))  # the same for every method
+    texts = {"config": run.names["run"], "split": split}
+    digests = {name: hashlib.sha256(f"{name} {text}".encode()).hexdigest() for name, text in texts.items()}
     return {
         **{"commit": DIGEST[:12], "config_sha256": digests["config"], "split_sha256": digests["split"]},
         **{

@@ -55,7 +55,9 @@ def test_only_metrics_of_the_current_params_count(workspace, project, make_metri
     assert "0 of 3 cells complete, 1 of 6 runs finished" in printed
     assert printed[-1] == "out/index.html"
     assert statuses(workspace / "out")[0] == "partial"
-    assert "1 stale, not counted" in (workspace / "out" / "index.html").read_text()
+    html = (workspace / "out" / "index.html").read_text()
+    assert "1 stale, not counted" in html
+    assert f'<a href="../metrics/{first.id}.json">' in html  # from out/ to the working copy
 
 
 def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):

@@ -36,7 +36,7 @@ def test_html_prints_groups_as_headings_and_values_in_the_order_of_the_columns()
     html = rendered("macros.html.j2", SMALL)
     assert re.findall(r'<th scope="col"[^>]*>(.*?)</th>', html) == ["Method", "Steps/s", "Mode"]
     assert re.findall(r'<th colspan="3" scope="rowgroup">(.*?)</th>', html) == ["x", "y"]
-    rows = [re.findall(r">([^<>]+)</t[hd]>", row) for row in re.findall(r"<tr><th scope=\"row\">.*?</tr>", html)]
+    rows = [re.findall(r">([^<>]+)</t[hd]>", row) for row in re.findall(r"<tr><th scope=\"row\"[^>]*>.*?</tr>", html)]
     assert rows == [["FixMatch", "10", "eager"], ["DASO | A", "9", "graph"], ["FixMatch", "8", "&lt;b&gt;"]]
     assert "<b>Table B.5.</b> Speed of <code>daso</code>." in html
     assert "<dt>Steps/s</dt><dd>training steps per second.</dd>" in html
