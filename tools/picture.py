@@ -31,17 +31,16 @@ main > section:nth-of-type(2) > :not(h2, .scroll, .plates), .scroll:not(:has(.ac
 """
 
 
-def take(report: Path, out: Path) -> list[Path]:
+def take(browser: Browser, report: Path, out: Path) -> list[Path]:
     """Write `report-light.png` and `report-dark.png` of a report's page into `out`; return their paths.
 
-    Raises DasoError if the page is missing or Chromium is not installed.
+    Raises DasoError if the page is missing.
     """
     if not report.is_file():
         raise DasoError(f"{report}: missing; `make reproduce` writes the report of the suite quickstart")
-    with chromium() as browser:
-        paths = [out / f"report-{scheme}.png" for scheme in SCHEMES]
-        for path, scheme in zip(paths, SCHEMES, strict=True):
-            _screenshot(browser, report, scheme).quantize(COLOURS).save(path, optimize=True)
+    paths = [out / f"report-{scheme}.png" for scheme in SCHEMES]
+    for path, scheme in zip(paths, SCHEMES, strict=True):
+        _screenshot(browser, report, scheme).quantize(COLOURS).save(path, optimize=True)
     return paths
 
 
@@ -66,7 +65,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder of the pictures; default: {OUT}")
     args = parser.parse_args()
     try:
-        for path in take(args.report, args.out):
+        with chromium() as browser:
+            paths = take(browser, args.report, args.out)
+        for path in paths:
             sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
     except DasoError as error:
         sys.stderr.write(f"{error_line(error)}\n")
