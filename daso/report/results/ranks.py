@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from daso.report.results.collect import MeanStd, Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import NOT_COMPARABLE, NOT_RUN
@@ -61,8 +63,10 @@ def setting_ranks(judged_cells: Sequence[JudgedCell]) -> Ranks | None:
 
 
 def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Return Kendall's tau-b of two sequences in the same order (Kendall 1945); None if all values of one are equal."""
-    from scipy.stats import kendalltau  # type: ignore[import-untyped]  # takes a second to import
+    """Return Kendall's tau-b of two sequences in the same order (Kendall 1945); None if all values of one are equal.
 
-    tau = float(kendalltau(one, other, variant="b").statistic)
-    return None if math.isnan(tau) else tau
+    It is the cosine of the two vectors of signs over all pairs. `scipy.stats` takes two seconds to import.
+    """
+    a, b = (np.sign(np.subtract.outer(values, values)).ravel() for values in (one, other))
+    norm = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / norm if norm else None
