@@ -26,7 +26,13 @@ from daso.errors import ParamsError
 # Size of the smallest labeled class of each source, including the holdout; no setting may draw more images of a class.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
 UNLABELED = ("stl10",)  # sources that have images without labels
-RESERVED = ("contradictions", "measured", "paper", "templates")  # folders of reports/ that belong to no suite
+RESERVED = (
+    "contradictions",
+    "measured",
+    "paper",
+    "reference",
+    "templates",
+)  # folders of reports/ that belong to no suite
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -171,6 +177,8 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)
         for method in table["methods"]:
             yield from unknown("method", method, params.methods, where)
+        for method in table.get("paper", {}).get("addons", {}):
+            yield from unknown("method", method, table["methods"], f"{where}paper.addons: ")
 
 
 def _suite_run_errors(params: Params) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Machine(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """What a call of the workflow will train."""
+    """Runs that a call of the workflow will train, with their costs."""
 
     lines: list[str]  # runs, time and disk space
     costs: dict[str, float]  # by run id, in seconds, or in images if a method was never measured

@@ -1,4 +1,4 @@
-"""Messages of `snakemake` on the terminal: what will run, a line for each finished run, failures with their logs.
+"""Messages of `snakemake` on the terminal: jobs to run, a line for each finished run, failures with their logs.
 
 Snakemake's own messages, about 15 lines a job, are in `.snakemake/log/`; DASO_MESSAGES=snakemake prints them instead.
 """
@@ -21,11 +21,11 @@ from daso.errors import DasoError
 from daso.planning.forecast import Preview
 
 NOTHING, STOPPED = "Nothing to be done", "Terminating processes on user request"
-NOISE = (  # beginnings of Snakemake's messages that name no result and no fault
+NOISE = (  # beginnings of Snakemake's messages that report neither a result nor an error
     *("Building DAG of jobs", "Using shell", "Select jobs", "Group jobs: inactive", "Removing output files of failed"),
     *("Shutting down", "Complete log", "Elapsed time", "Reasons:", "SLURM run ID", "Job ", "This was a dry-run"),
 )
-REPEATED = (  # beginnings of errors that repeat what has been printed of a failed job
+REPEATED = (  # beginnings of errors that repeat the printed error of a failed job
     *("Exiting because a job execution failed", "WorkflowError:\nAt least one job did not complete"),
     "RuleException:\nCalledProcessError",
 )
@@ -177,7 +177,7 @@ class Messages(logging.Handler):
         if event in ("job_info", "job_finished", "job_error", "run_info"):
             getattr(self, f"_{event}")(record.__dict__)
         elif record.levelno >= logging.WARNING:
-            if event != "group_error" and not text.startswith(REPEATED):
+            if not text.startswith(REPEATED):
                 self.default.handle(record)
         elif event is None and text.startswith(NOTHING):
             self.write(text)
@@ -223,6 +223,7 @@ class Messages(logging.Handler):
             now = time.monotonic()
             folder = Path("runs", run)
             self.progress.finish(run, now, training_seconds(folder))
+            self.failed.pop(f"train {run}", None)  # an earlier attempt
             self.write(run_line(run, self.progress, accuracy(folder), now))
 
     def _job_error(self, message: Mapping[str, Any]) -> None:
@@ -232,7 +233,8 @@ class Messages(logging.Handler):
         self.failed[name] = None
         if self.progress and (run := self.runs.pop(message["jobid"], None)):
             self.progress.fail(run)
-        self.write(f"FAILED {name}", *log_lines(message["log"]))
+        why = str(message.get("rule_msg") or "").strip()  # such as the error of a cluster's queue
+        self.write(f"FAILED {name}", *([f"  {why}"] if why else []), *log_lines(message["log"]))
 
 
 def install(

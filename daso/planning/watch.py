@@ -1,4 +1,4 @@
-"""Progress of a suite's runs while they train, from the files that trainings write anyway.
+"""Progress of a suite's runs while they train, from the files that every training writes.
 
 The log of a run has a line for each evaluation, so step and accuracy are those of the last evaluation.
 """
@@ -76,7 +76,7 @@ def training(run: str, now: float) -> Training:
 
 
 def is_training(run: str) -> bool:
-    """Return True if the process that last locked this run still exists; processes of other machines count as such."""
+    """Return True if the process that last locked this run still exists, or ran on another machine."""
     try:
         holder = HOLDER.match(Path("scratch", run).with_name(f"{Path(run).name}.lock").read_text())
     except OSError:

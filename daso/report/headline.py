@@ -21,7 +21,7 @@ from daso.report.tables.ranks import ranks_line
 
 
 class Line(NamedTuple):
-    """Line of the summary: what it is about, and text with commands in backticks."""
+    """Line of the summary: its topic, and text with commands in backticks."""
 
     term: str
     text: str
@@ -122,7 +122,7 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
     elif gains:
         _, _, named = gains.partition(": ")
         yield from [Line("Gains", named)] if named else []
-        yield Line("Verdicts", f"none, {_reason(judged_cells)}")
+        yield Line("Verdicts", f"none: {_reason(judged_cells)}")
     if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
         yield Line("Ranks", ranks)
     if summary.remainder.runs:
@@ -159,13 +159,13 @@ def _total(judged_cells: Sequence[JudgedCell]) -> int:
 
 def _cost(suite: str, remainder: Remainder) -> str:
     if not remainder.seconds:
-        return f"device time unknown (`python -m daso plan {suite}` forecasts it)"
+        return f"device time unknown (`python -m daso plan {suite} --measure` forecasts it)"
     time = f"about {format_duration(remainder.seconds)} of device time on {' and '.join(remainder.devices)}"
     return f"{time}, without {count(remainder.unplanned, 'run')} of unknown time" if remainder.unplanned else time
 
 
 def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:
-    """Yield what differs from the paper in the runs whose numbers stand beside published ones."""
+    """Yield the differences from the paper in the runs whose numbers stand beside published ones."""
     compared = [judged for judged in judged_cells if judged.verdict.difference is not None]
     compared += [one for judged in judged_cells for _, one in judged.archived if one.verdict.difference is not None]
     sources = {judged.published.source for judged in compared if judged.published}
@@ -181,7 +181,8 @@ def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line
         yield Line("Mode", f"{other}; the authors' code runs each operation eagerly")
     yield Line(
         "Seeds",
-        f"{', '.join(map(str, suite['seeds']))}, each with its own split; the paper has {PUBLISHED_RUNS} others",
+        f"{', '.join(map(str, suite['seeds']))}, each with its own split; the paper's {PUBLISHED_RUNS} seeds are "
+        "others, of which one (5491305) is known",
     )
     if redrawn := sum(OTHER_DRAW in judged.verdict.reasons for judged in compared):
         text = f"images read from files in {count(redrawn, 'cell')}: a seed draws other images than from the archive"

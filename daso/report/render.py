@@ -39,6 +39,7 @@ from daso.report.tables.csv_files import (
 )
 from daso.report.tables.differences import differences_table
 from daso.report.tables.latex import format_latex
+from daso.report.tables.table import NUMBERS
 from daso.report.tables.text import plain_text
 
 TABLES = "tables"  # folder of the tables as CSV and LaTeX, beside the page
@@ -116,8 +117,9 @@ def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
             files[f"table-{section.letter}-{name}.tex"] = format_latex(table, f"{section.name}-{name}", note)
     for name, text in files.items():
         _write(folder / name, text, durable=False)
+    own = re.compile(rf"table-[A-Z]+-({'|'.join(NUMBERS)})\.(csv|tex)")
     for path in folder.glob("table-*.*"):
-        if path.name not in files:
+        if path.name not in files and own.fullmatch(path.name):
             path.unlink()
 
 

@@ -12,7 +12,7 @@ from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
-from daso.report.results.verdicts import NOT_COMPARABLE, protocol_label
+from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
@@ -27,7 +27,7 @@ from daso.report.tables.table import Table
 
 @dataclass(frozen=True)
 class Section:
-    """Section of a report: one table of a suite with all that is known of its runs."""
+    """Section of a report: one table of a suite with tables, figures and provenance of its runs."""
 
     letter: str  # A, B, ...; numbers would be taken for those of the paper's tables
     name: str
@@ -112,9 +112,15 @@ def _notes(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> lis
 
 
 def _reasons(judged_cells: Sequence[JudgedCell], label: str) -> list[str]:
-    """Return the reasons other than the protocol's label why cells are not comparable, with their numbers of cells."""
-    not_comparable = [judged.verdict.reasons for judged in judged_cells if judged.verdict.text == NOT_COMPARABLE]
-    all_reasons = [reason for reasons in not_comparable for reason in reasons if reason != label]
-    return [
-        f"{reason} ({all_reasons.count(reason)} of {len(judged_cells)} cells)" for reason in dict.fromkeys(all_reasons)
+    """Return the reasons other than the protocol's label why cells are not comparable, with their numbers of cells.
+
+    Under a protocol that is not comparable, cells without a published number need no reason of their own.
+    """
+    reasons = [
+        reason
+        for judged in judged_cells
+        if judged.verdict.text == NOT_COMPARABLE
+        for reason in judged.verdict.reasons
+        if reason != label and not (label and reason == NO_PUBLISHED_NUMBER)
     ]
+    return [f"{reason} ({reasons.count(reason)} of {len(judged_cells)} cells)" for reason in dict.fromkeys(reasons)]

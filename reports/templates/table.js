@@ -3,8 +3,8 @@
   const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
   const textOf = (cell) => (cell.querySelector("summary, button") ?? cell).innerText.replace(/\s*\n\s*/g, "; ").trim();
   const numberOf = (text) => {
-    const match = text.replace("−", "-").replace(/,(?=\d{3})/g, "").match(/^[^\w-]*(-?\d+(\.\d+)?)/);
-    return match ? Number(match[1]) : NaN;
+    const match = text.replace("−", "-").replace(/,(?=\d{3})/g, "").match(/^[^\w-]*(-?\d+(\.\d+)?)( min$| h$)?/);
+    return match ? Number(match[1]) * ({ " min": 60, " h": 3600 }[match[3]] ?? 1) : NaN;
   };
 
   // Rows are sorted below the heading of their group; rows without a number come last.

@@ -131,7 +131,8 @@ def test_messages_of_a_call(monkeypatch):
     assert terminal.log("Finished", "job_finished", job_id=1) == f"1/2  {A}  50.0 %, 1 min left\n"
     assert terminal.log("Finished", "job_finished", job_id=2) == ""  # not a training
     assert terminal.log("Job 5 is slow", level=logging.WARNING) == "Job 5 is slow\n"
-    assert terminal.log("Error", "job_error", logging.ERROR, **job) == f"FAILED train {A}\n"
+    queue = {**job, "rule_msg": "SLURM sbatch failed"}
+    assert terminal.log("Error", "job_error", logging.ERROR, **queue) == f"FAILED train {A}\n  SLURM sbatch failed\n"
     assert terminal.log("Exiting because a job execution failed. Look above", level=logging.ERROR) == ""
     terminal.messages.finish(succeeded=False)
     expected = f"1 of 2 runs finished; failed: train {A}; run the same command again to continue\n"
@@ -139,6 +140,19 @@ def test_messages_of_a_call(monkeypatch):
     stopped = "Terminating processes on user request, this might take some time."
     assert terminal.log(stopped) == f"{stopped}\n"
     assert terminal.log("Error", "job_error", logging.ERROR, **{**job, "output": []}) == ""
+
+
+def test_failed_job_that_succeeds_later_is_not_listed(monkeypatch):
+    monkeypatch.setattr(progress, "accuracy", lambda folder: 0.5)
+    terminal = Terminal()
+    job = {"jobid": 1, "rule_name": "train", "output": TRAINED, "reason": "Missing output files", "log": []}
+    terminal.log("Job stats", "run_info")
+    terminal.log(None, "job_info", **job)
+    terminal.log("Error", "job_error", logging.ERROR, **job)
+    terminal.log(None, "job_info", **job)
+    terminal.log("Finished", "job_finished", job_id=1)
+    terminal.messages.finish(succeeded=False)
+    assert "failed" not in terminal.stream.getvalue().splitlines()[-1]
 
 
 def test_results_are_printed_if_nothing_is_to_be_done_but_not_by_a_dry_run():

@@ -36,7 +36,7 @@ DIGEST = hashlib.sha256(MARK.encode()).hexdigest()
 
 
 class Invented(NamedTuple):
-    """What the invented results of a run depend on."""
+    """Inputs of the invented results of a run depend on."""
 
     names: Mapping[str, Any]  # run, dataset, setting, protocol, method, seed, key
     level: float  # accuracy of the method in the setting, 0 to 1
@@ -181,7 +181,7 @@ def _speed(run: Invented) -> dict[str, Any]:
     rate = float(run.random.uniform(20, 30))
     seconds = float(run.steps[-1]) / rate
     own = {"seconds": seconds, "steps_per_second": rate, "images_per_second": 320 * rate, "share": SHARES}
-    return {**own, "cpu_seconds": 0.97 * seconds, "peak_memory_mib": 900.0, "replicas": 1}
+    return {**own, "processor_seconds": 0.97 * seconds, "peak_memory_mib": 900.0, "replicas": 1}
 
 
 def _provenance(run: Invented) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def lines(headline):
 def test_complete_report_answers_first(suite):
     """78.0 - 76.0 = 2.0 is outside the band of 0.81; 76.1 is inside. Mean difference 1.05."""
     headline = head(suite, judged("fixmatch", 78.0), judged("fixmatch_daso", 76.1))
-    assert headline.answer == "1 of 2 cells inside the band, 0 within 1 point, 1 outside"
-    assert headline.chance == "1 of 2 outside the band; chance alone: 0.2 to 0.4."
+    assert headline.answer == "1 of 2 cells inside the band, 0 within 1 point, 1 above or below"
+    assert headline.chance == "1 of 2 differences exceed the band; chance alone: 0.2 to 0.4."
     assert headline.verdicts == [("●", "agrees", 1), ("▲", "above", 1)]
     assert headline.largest[0] == (
         *("main/n500-m4000-l100-u100/fixmatch", "FixMatch on n500-m4000-l100-u100", "▲", "above", "+2.0 (band ±0.8)"),
@@ -68,7 +68,7 @@ def test_empty_report_says_what_to_type_and_how_long_it_takes(suite):
     assert headline.progress == [("main", "n500-m4000-l100-u100", 0, 0, 6)]
     assert (headline.verdicts, headline.blocks, headline.departures, headline.chance) == ([], [], [], "")
     unknown = lines(head(suite, *cells))["Missing"]
-    assert unknown == "6 of 6 runs, device time unknown (`python -m daso plan demo` forecasts it)"
+    assert unknown == "6 of 6 runs, device time unknown (`python -m daso plan demo --measure` forecasts it)"
     stale = cells[0]._replace(cell=replace(cells[0].cell, stale=(0, 2)))
     headline = head(suite, stale, cells[1])
     assert lines(headline)["Missing"].startswith("6 of 6 runs (2 stale), device time unknown")
@@ -78,10 +78,10 @@ def test_empty_report_says_what_to_type_and_how_long_it_takes(suite):
 def test_archived_runs_are_counted_apart(suite):
     elsewhere = judged("fixmatch", 76.1)
     headline = head(suite, judged("fixmatch", archived=(("gpu", elsewhere),)), judged("fixmatch_daso", 76.1))
-    assert headline.answer == "1 of 1 cell inside the band, 0 within 1 point, 0 outside"
+    assert headline.answer == "1 of 1 cell inside the band, 0 within 1 point, 0 above or below"
     assert lines(headline)["Other machines"] == (
         "1 cell measured elsewhere, counted in none of the numbers above; where nothing is measured here, "
-        "1 of 1 cell inside the band, 0 within 1 point, 0 outside"
+        "1 of 1 cell inside the band, 0 within 1 point, 0 above or below"
     )
     assert headline.elsewhere
 
@@ -106,7 +106,10 @@ def test_differences_from_the_paper_are_those_of_the_compared_runs(suite):
     departures = dict(headline.departures)
     assert departures["Precision"].startswith("bf16 in 3 of 6 runs; the authors' code trains in fp32")
     assert departures["Mode"].startswith("graph in 3 of 6 runs;")
-    assert departures["Seeds"] == "0, 1, 2, each with its own split; the paper has 3 others"
+    assert (
+        departures["Seeds"]
+        == "0, 1, 2, each with its own split; the paper's 3 seeds are others, of which one (5491305) is known"
+    )
     assert departures["Splits"].startswith("images read from files in 1 cell:")
     usual = dict(head(suite, judged("fixmatch", 76.1, precision="fp32", mode="eager")).departures)
     assert set(usual) == {"Seeds", "Verdicts", "Code"}
@@ -122,8 +125,8 @@ def test_measured_gains_answer_where_nothing_is_published(suite, make_metrics):
         cell = Cell("main", "n500-m4000-l100-u100", method, f"{run}/{method}", (0, 1, 2), done=done)
         cells.append(JudgedCell(cell, cell.mean_std(), None, judge(cell.mean_std(), None)))
     headline = head(suite, *cells)
-    assert headline.answer == "Gains: 1 of 1 have a 95 % interval that excludes zero"
+    assert headline.answer == "Gains: 1 of 1 have a 95 % interval above zero, 0 below zero"
     assert lines(headline) == {
         "Gains": "FixMatch + DASO over FixMatch on n500-m4000-l100-u100, +9.0 points (+6.5 to +11.5)",
-        "Verdicts": "none, nothing is published for these cells",
+        "Verdicts": "none: nothing is published for these cells",
     }

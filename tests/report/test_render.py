@@ -107,9 +107,10 @@ def test_summary_answers_first(project, make_suite):
     project.fill(suite)
     out = project.build(suite)
     html, text, markdown = (out / "index.html").read_text(), page(out).text, (out / "report.md").read_text()
-    answer = "1 of 2 cells inside the band, 0 within 1 point, 1 outside."
-    assert f"Summary {answer} ● 1 agrees ▲ 1 above 1 of 2 outside the band; chance alone: 0.2 to 0.4." in text
-    assert f"**{answer}** ● 1 agrees, ▲ 1 above. 1 of 2 outside the band; chance alone: 0.2 to 0.4." in markdown
+    answer = "1 of 2 cells inside the band, 0 within 1 point, 1 above or below."
+    chance = "1 of 2 differences exceed the band; chance alone: 0.2 to 0.4."
+    assert f"Summary {answer} ● 1 agrees ▲ 1 above {chance}" in text
+    assert f"**{answer}** ● 1 agrees, ▲ 1 above. {chance}" in markdown
     assert "Largest differences FixMatch on n500-m4000-l100-u100 : ▲ +8.2 (band ±1.4); FixMatch + DASO on" in text
     assert html.index('id="summary"') < html.index('id="main"')
     assert '<a href="#main/n500-m4000-l100-u100/fixmatch">FixMatch on' in html

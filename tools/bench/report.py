@@ -1,4 +1,4 @@
-"""Weight of reports with fabricated numbers: bytes, elements, processor time, and time until something is painted."""
+"""Weight of reports with fabricated numbers: bytes, elements, processor time, and first contentful paint."""
 
 from __future__ import annotations
 

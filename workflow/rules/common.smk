@@ -273,11 +273,18 @@ def preview_of_call():
 
 def results_of_call():
     """Yield the results of the suites whose reports are targets of this call."""
+    if (
+        CALL.until or CALL.omit_from
+    ):  # the report may be none of the outputs of this call
+        return
     targets = CALL.targets or ["all"]
     for suite in PARAMS.suites:
         page = Path(report_of(suite))
-        if str(page) in targets or (suite == SUITE and "all" in targets):
-            yield f"\n{page.with_name('summary.txt').read_text()}{page}"
+        summary = page.with_name("summary.txt")
+        if (
+            str(page) in targets or (suite == SUITE and "all" in targets)
+        ) and summary.exists():
+            yield f"\n{summary.read_text(encoding='utf-8')}{page}"
 
 
 # Other calls, which print a list or a graph, keep Snakemake's messages.

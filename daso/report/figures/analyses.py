@@ -154,7 +154,7 @@ def _confusion(data: TableData) -> Figure:
     panels = confusion_panels(data, "Confusion of pseudo-labels of", matrix_of)
     caption = (
         "Confusion matrices of the pseudo-labels of the last window: rows are true classes of the unlabeled images and "
-        "add up to 100 %, columns are pseudo-labels, or predictions of the final network for a method without them; "
+        "add up to 100 %, columns are pseudo-labels, or predictions of the final model for a method without them; "
         f"mean over seeds. An empty field rounds to 0.{confusion_note(panels)}"
     )
     return Figure("pseudo-confusion", caption, panels, small=True)
@@ -175,7 +175,7 @@ def _similarity(data: TableData) -> Figure:
     notes = " ".join(RANKING_NOTES[by_truth] for by_truth in sorted(rankings))
     caption = (
         "Cosine similarity between the mean features of a class and those of its nearest classes; one row for each "
-        f"class, the most extreme on top. {notes} Features of the final network on all unlabeled images; mean over "
+        f"class, the most extreme on top. {notes} Features of the final model on all unlabeled images; mean over "
         "seeds, position by position."
     )
     return Figure("similarity", caption, panels, small=True)
@@ -206,10 +206,10 @@ def _tsne(data: TableData) -> Figure:
         title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
         svg = plots_pseudo_labels.tsne(x, y, [colours[k] for k in classes], wrong, title, data.tag)
         panels.append(Panel(i, str(method["title"]), svg))
-    known = "true class; rings are images that the final network predicts wrongly"
+    known = "true class; rings are images that the final model predicts wrongly"
     colours_note = known if truth_known else "true class where known, else predicted class; rings are wrong predictions"
     caption = (
-        "t-SNE of features of the final network for one sample of unlabeled images, the same for all methods; first "
+        "t-SNE of features of the final model for one sample of unlabeled images, the same for all methods; first "
         f"seed. Colour: {colours_note}. Distances between clusters have no meaning."
     )
     return Figure("tsne", caption, panels, small=True, legend=legend)

@@ -101,8 +101,8 @@ def format_predictions(shares: FloatArray, labels: Sequence[str]) -> list[str]:
     limit = len(labels) if len(labels) <= MAX_NAMED else MAX_PREDICTIONS
     texts = []
     for row in shares:
-        frequent = [k for k in np.argsort(-row, kind="stable")[:limit] if row[k] >= 0.005]
-        texts.append("; ".join(f"{labels[k]}: {100 * row[k]:.0f}" for k in frequent) or "–")
+        percents = [(k, f"{100 * row[k]:.0f}") for k in np.argsort(-row, kind="stable")[:limit]]
+        texts.append("; ".join(f"{labels[k]}: {percent}" for k, percent in percents if percent != "0") or "–")
     return texts
 
 

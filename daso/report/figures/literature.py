@@ -19,7 +19,7 @@ THIRD_PARTY = "third party"  # value of `read` in sources.csv
 
 
 def disagreements(cells: Sequence[Cell], title: str) -> str:
-    """Plot every number of each cell against its accuracy, one row a cell; a ring if no source was read itself."""
+    """Plot every number of each cell against its accuracy, one row a cell; a ring for one read only in other texts."""
     numbers = [number[0].mean for cell in cells for number in cell.numbers]
     low, high = 10 * math.floor((min(numbers) - 1) / 10), 10 * math.ceil((max(numbers) + 1) / 10)
     x = Axis(low, high, [(tick, f"{tick}") for tick in range(low, high + 1, 10)], "accuracy, %")

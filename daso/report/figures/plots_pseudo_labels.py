@@ -40,7 +40,7 @@ def class_distribution(
     `above_threshold` (K,) is dotted: the pseudo-labels above the threshold at the last point. `truth` (K,) is an
     outline: the true classes of the images. `y_max` is the end of the axis, equal in panels that are compared.
     """
-    y = Axis(0.0, y_max, percent_ticks(0.0, y_max), "of pseudo-labels, %")
+    y = Axis(0.0, y_max, percent_ticks(0.0, y_max), "share of pseudo-labels, %")
     canvas = class_canvas(table, y, SMALL, 8.0)
     ranks = np.arange(1.0, shares.shape[1] + 1)
     if truth is not None:

@@ -88,7 +88,8 @@ def mean_std(values: list[float]) -> MeanStd | None:
     if not values:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
-    return MeanStd(statistics.fmean(values), std, len(values))
+    mean = round(statistics.fmean(values), 9)  # equal means compare equal, whatever the order of their sums
+    return MeanStd(mean, std, len(values))
 
 
 def format_mean_std(mean: float, std: float | None, n: int) -> str:

@@ -1,4 +1,4 @@
-"""Cells that more than one publication prints: their numbers, their differences, and who repeats a number."""
+"""Cells that more than one publication prints: their numbers, their differences, and the sources that repeat them."""
 
 from __future__ import annotations
 

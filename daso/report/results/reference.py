@@ -75,6 +75,7 @@ class ReferenceResult(NamedTuple):
     cells: tuple[CellDifference, ...]
     total: int  # cells of the reference
     changes: tuple[Change, ...]
+    every_run: bool  # True if each cell has the runs of the reference
 
     @property
     def outside(self) -> list[CellDifference]:
@@ -91,6 +92,8 @@ class ReferenceResult(NamedTuple):
         complete = f"{self.total} cells" if len(self.cells) == self.total else f"{len(self.cells)} complete cells"
         parts = [f"{len(self.cells) - len(self.outside)} of {complete} inside the band of the reference"]
         parts += [f"outside: {', '.join(map(_format_difference, self.outside))}"] if self.outside else []
+        if not self.every_run:  # missing runs change the bytes as well
+            return "; ".join([*parts, "not all runs of the reference are finished"])
         changes = ", ".join(f"{name} {ours} (reference: {other})" for name, ours, other in self.changes)
         return "; ".join([*parts, f"different bytes: {changes or 'same device, versions, code and parameters'}"])
 
@@ -106,7 +109,12 @@ def compare(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
     runs = [metrics for cell in complete for metrics in cell.done.values()]
     same = _sha256(numbers_text(cell_numbers(cells))) == reference.numbers_sha256
     differences = tuple(_difference(cell, reference.cells[_names(cell)]) for cell in complete)
-    return ReferenceResult(same, differences, len(reference.cells), tuple(_changes(reference, runs)) if runs else ())
+    changes = tuple(_changes(reference, runs)) if runs else ()
+    return ReferenceResult(same, differences, len(reference.cells), changes, len(runs) == _number_of_runs(reference))
+
+
+def _number_of_runs(reference: Reference) -> int:
+    return sum(cell.n for cell in reference.cells.values())
 
 
 def _names(cell: Cell) -> tuple[str, str, str]:
@@ -129,8 +137,7 @@ def _changes(reference: Reference, runs: Sequence[Tree]) -> list[Change]:
         for name, value in reference.environment.items()
         if ours.get(name) != value
     ]
-    every_run = len(runs) == sum(cell.n for cell in reference.cells.values())
-    if every_run and _keys_sha256(runs) != reference.keys_sha256:
+    if len(runs) == _number_of_runs(reference) and _keys_sha256(runs) != reference.keys_sha256:
         changes.append(Change(CODE, f"of commit {_commit(runs)}", reference.commit))
     return changes
 

@@ -164,16 +164,16 @@ def tally_line(tally: Tally) -> str:
     if not tally.judged:
         return "no cell has a verdict"
     inside, near, outside = tally.count(*INSIDE), tally.count(NEAR), tally.count(*OUTSIDE)
-    line = f"{inside} of {count(tally.judged, 'cell')} inside the band, {near} {NEAR}, {outside} outside"
+    line = f"{inside} of {count(tally.judged, 'cell')} inside the band, {near} {NEAR}, {outside} above or below"
     unjudged = tally.judged - inside - near - outside
     return f"{line}, {unjudged} without published spread" if unjudged else line
 
 
 def chance_line(tally: Tally) -> str:
-    """Return the cells outside the band beside the number that chance alone would give, as text."""
+    """Return the number of differences that exceed the band beside that which chance alone would give, as text."""
     least, most = (f"{number:.0f}" if tally.chance[0] >= 10 else f"{number:.1f}" for number in tally.chance)
     expected = least if least == most else f"{least} to {most}"
-    return f"{tally.outside_band} of {tally.banded} outside the band; chance alone: {expected}"
+    return f"{tally.outside_band} of {tally.banded} differences exceed the band; chance alone: {expected}"
 
 
 def count(number: int, noun: str) -> str:

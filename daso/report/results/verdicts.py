@@ -8,12 +8,12 @@ could only be judged on the archive.
 
 With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the numbers of
 runs behind the two means, the band is two standard errors of the difference, 2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A
-single run of ours borrows the published deviation. A published number without a deviation, as in ablations, has no
+single run of ours uses the published deviation. A published number without a deviation, as in ablations, has no
 band: neither its spread nor its number of runs is known. The first rule that applies counts:
 
 - "one run": |d| <= band, with a single run of ours. Our own spread is unknown, so this is weak evidence.
 - "agrees": |d| <= band, and |d| + band <= 2: the interval d +- band lies within 2 points of equality, as an equivalence
-  test demands of its interval (Schuirmann 1987).
+  test requires (Schuirmann 1987).
 - "not contradicted": |d| <= band, and |d| + band > 2. The band is so wide that a difference of 2 points or more could
   hide in it: weak evidence.
 - "within 1 point": outside the band (or no band), and |d| <= 1.
@@ -50,6 +50,7 @@ NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"
 INSIDE, OUTSIDE = (AGREES, NOT_CONTRADICTED, ONE_RUN), (ABOVE, BELOW)
 JUDGED = (*INSIDE, NEAR, NO_PUBLISHED_SPREAD, *OUTSIDE)  # verdicts on a published number
 MARKS = dict(zip(JUDGED, "●○◐◆□▲▼", strict=True))  # shapes, so that a verdict can be read without its colour
+NO_PUBLISHED_NUMBER = "no published number"
 OTHER_DRAW = "another draw of the splits"
 MAX_DIGITS = 4  # of a difference; cells.csv has as many
 
@@ -100,7 +101,7 @@ def judge(
     if ours is None:
         return Verdict(NOT_RUN)
     if published is None:
-        return Verdict(NOT_COMPARABLE, reasons=("no published number",))
+        return Verdict(NOT_COMPARABLE, reasons=(NO_PUBLISHED_NUMBER,))
     if published.doubt:
         return Verdict(NOT_COMPARABLE, reasons=(published.doubt, *blocking_reasons))
     if blocking_reasons:

@@ -61,7 +61,7 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
     caption = (
         f"Test accuracy in percent, median of the last {evaluations} evaluations: mean ± sample standard deviation "
         "over n seeds. "
-        "Bold: the best of a column, and what is at most its deviation below."
+        "Bold: the best mean of a column, and means at most its standard deviation below it."
     )
     columns = [Column("Method", "text"), *(Column(setting["name"], "text", _lines(setting)) for setting in settings)]
     footnotes = [

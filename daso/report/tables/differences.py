@@ -25,5 +25,5 @@ def differences_table(table: Tree, runs: Iterable[Tree]) -> Table:
             touched = "all" if len(methods) == len(tags) else ", ".join(methods)
             rows.append([tag, touched, *difference[1:]])
     columns = [Column("Difference", "text"), *(Column(heading, "markdown") for heading in HEADINGS)]
-    caption = f"Known differences from the paper that touch these methods: {len(rows)}"
+    caption = f"Known differences from the paper that affect these methods: {len(rows)}"
     return Table("differences", "Known differences from the paper", caption, columns, rows)

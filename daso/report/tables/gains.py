@@ -25,13 +25,16 @@ ABSENT = "–"
 NAMED = 3  # gains that the summary names
 DEFINITIONS = (
     ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),
-    ("95 % interval", "of the gain, by Student's t, n − 1 degrees of freedom, for independent and normal differences."),
+    (
+        "95 % interval",
+        "of the gain, by Student's t, n − 1 degrees of freedom, assuming independent and normal differences.",
+    ),
 )
 PUBLISHED_DEFINITIONS = (
     ("Published", "difference of two means of one table ± its standard error, from both standard deviations, n = 3."),
     ("Difference", "our gain minus the published one ± the band of two standard errors."),
-    ("Same size", "difference within the band, and the band smaller than the published gain."),
-    ("Size undecided", "difference within the band, but that of a gain of zero would be, too."),
+    ("Same size", "difference within the band, and the band smaller than the absolute published gain."),
+    ("Size undecided", "difference within the band, but a gain of zero would be within it too."),
     ("Size not judged", "published without a standard deviation, or one seed of ours."),
 )
 
@@ -82,12 +85,13 @@ def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
     measured = [gain.ours for gain in gains if gain.ours.interval]
     if not measured:
         return ""
-    certain = [ours for ours in measured if ours.interval and ours.interval[0] * ours.interval[1] > 0]
-    text = f"{len(certain)} of {len(measured)} have a 95 % interval that excludes zero"
+    above = [ours for ours in measured if ours.interval and ours.interval[0] > 0]
+    below = [ours for ours in measured if ours.interval and ours.interval[1] < 0]
+    text = f"{len(above)} of {len(measured)} have a 95 % interval above zero, {len(below)} below zero"
     named = [
         f"{titles[ours.method]} over {titles[ours.reference]} on {ours.setting}, {_signed(ours.mean)} points "
         f"({_range(*ours.interval)})"
-        for ours in certain[:NAMED]
+        for ours in [*above, *below][:NAMED]
         if ours.interval
     ]
     return ": ".join([text, "; ".join(named)]) if named else text

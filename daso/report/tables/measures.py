@@ -13,7 +13,8 @@ DEFINITIONS = (
     ("Balanced", "recall of the final model, mean over classes."),
     (
         "Many, Medium, Few",
-        "its mean recall on the 30 % of classes with the most labels, the middle 40 %, and the 30 % with the fewest.",
+        "mean recall of the final model on the 30 % of classes with the most labels, the middle 40 %, and the 30 % "
+        "with the fewest.",
     ),
     ("Adjusted", "median accuracy with logits adjusted by the labeled class prior at test time."),
 )

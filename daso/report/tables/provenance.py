@@ -30,7 +30,7 @@ def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
         "parameters": [short_digest(source.get("config_sha256")) for source in sources],
         "split": [short_digest(source.get("split_sha256")) for source in sources],
         "data": [short_digest(source.get("data_sha256")) for source in sources],
-        "data source": [format_value(source.get("source")) for source in sources],
+        "data source": [_format_source(source.get("source")) for source in sources],
         "versions": [format_value(source.get("versions")) for source in sources],
         "device": [format_value(source.get("device")) for source in sources],
         "threads": [format_value(source.get("threads")) for source in sources],
@@ -81,6 +81,13 @@ def count_values(values: Sequence[str]) -> list[str]:
     if len(counts) > MAX_VALUES:
         return [f"{len(counts)} different values in {len(values)} runs, listed in the table of runs"]
     return [f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in counts.items()]
+
+
+def _format_source(source: Any) -> str:
+    """Return the source of images as text, an official archive with its checksum."""
+    if not isinstance(source, Mapping) or not source.get("md5"):
+        return format_value(source)
+    return f"official archive of {source.get('kind')} (MD5 {source['md5']})"
 
 
 def format_value(value: Any) -> str:

@@ -46,7 +46,7 @@ def pseudo_label_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Tabl
     ]
     caption = (
         "Class distribution of pseudo-labels in the last window of training, whether or not above the threshold, by "
-        "source; `final model` is its prediction on all unlabeled images. Means over seeds."
+        "source; `final model`: predictions of the final model on all unlabeled images. Means over seeds."
     )
     title = "Class distribution of pseudo-labels"
     return Table("pseudo-labels", title, caption, columns, rows, groups=1, definitions=DEFINITIONS)

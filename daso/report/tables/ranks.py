@@ -14,7 +14,10 @@ ABSENT = "–"
 DEFINITIONS = (
     ("Rank", "1 for the highest mean accuracy; the published rank, among the same methods, in parentheses."),
     ("Mean of settings", "over the settings in which the method has a rank."),
-    ("Kendall's τ", "τ-b of our means and the published ones: 1 for the same order, −1 for the reverse, 0 for none."),
+    (
+        "Kendall's τ",
+        "τ-b of our means and the published ones: 1 for the same order, −1 for the reverse, 0 for no association.",
+    ),
 )
 
 

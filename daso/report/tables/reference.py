@@ -24,6 +24,6 @@ def reference_table(table: str, cells: Iterable[CellDifference], titles: Mapping
         rows.append([cell.setting, titles[cell.method], *values, "yes" if cell.inside else "no"])
     caption = (
         "Our numbers and the reference, those that this project measured. The band is two standard errors of the "
-        "difference; both sides have the same seeds, so a difference should be well inside."
+        "difference; both sides have the same seeds, so a difference should be much smaller than the band."
     )
     return Table("reference", "Comparison with the reference", caption, COLUMNS, rows, groups=1)

@@ -1,9 +1,9 @@
 """Speed of a table's runs and the shares of their time: medians over the seeds that ran in the same environment.
 
 Runs that differ in device, threads, concurrent runs, precision or mode get separate rows: a median over two machines is
-the speed of neither. The processor time of a run on a CPU shows if it had its core to itself: a run of one thread that
-computes all the time uses 100 % of a core. Below `SHARED_BELOW`, it waited for a core that other programs used, or for
-the disk, so its speed is that of a busy machine.
+the speed of neither. The processor time of a run on a CPU shows whether other programs used its core: a run of one
+thread that computes all the time uses 100 % of a core. Below `SHARED_BELOW`, it waited for a core that other programs
+used, or for the disk, so its speed is that of a busy machine.
 """
 
 from __future__ import annotations

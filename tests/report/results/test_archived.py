@@ -108,7 +108,7 @@ def test_reasons_against_a_comparison_are_printed(project, suite, archive):
     steps = "trained for 250,000 steps"
     out = project.build(suite)
     assert f"– not comparable; {images}; {steps}, the protocol has 1,000" in page(out).text
-    assert "agrees" not in (out / "report.md").read_text().split("How the numbers are read")[0]
+    assert "agrees" not in (out / "report.md").read_text().split("## Definitions")[0]
 
 
 @pytest.mark.parametrize("archived", [True, False], ids=["archived", "current"])

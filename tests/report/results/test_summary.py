@@ -65,13 +65,13 @@ def test_same_runs_against_the_same_number_count_once(cells):
 
 def test_one_line_for_the_terminal(cells):
     """0.116 * 6 + 0.184 = 0.88 and 0.184 * 7 = 1.28; 96 * 0.116 = 11.1 and 96 * 0.184 = 17.6."""
-    line = "4 of 9 cells inside the band, 2 within 1 point, 2 outside, 1 without published spread"
+    line = "4 of 9 cells inside the band, 2 within 1 point, 2 above or below, 1 without published spread"
     assert tally_line(tally(cells)) == line
-    assert chance_line(tally(cells)) == "3 of 7 outside the band; chance alone: 0.9 to 1.3"
-    assert tally_line(tally(cells[5:6])) == "0 of 1 cell inside the band, 1 within 1 point, 0 outside"
+    assert chance_line(tally(cells)) == "3 of 7 differences exceed the band; chance alone: 0.9 to 1.3"
+    assert tally_line(tally(cells[5:6])) == "0 of 1 cell inside the band, 1 within 1 point, 0 above or below"
     assert tally_line(tally(cells[-2:])) == "no cell has a verdict"
     many = [judged(number, *CELLS[0][:2]) for number in range(96)]
-    assert chance_line(tally(many)) == "0 of 96 outside the band; chance alone: 11 to 18"
+    assert chance_line(tally(many)) == "0 of 96 differences exceed the band; chance alone: 11 to 18"
 
 
 def test_largest_deviations_and_mean_difference(cells):

@@ -81,3 +81,14 @@ def test_table_csv_has_the_printed_values(verdicts):
     with (verdicts.out / "tables/table-A-runs.csv").open(newline="") as file:
         header, first, *_ = csv.reader(file)
     assert (header[:2], first[:2]) == (["Run", "Median"], [f"cifar10-lt/{verdicts.setting}/paper/agrees/s0", "75.6"])
+
+
+def test_only_tables_of_an_earlier_report_are_deleted(project, make_suite):
+    suite = make_suite(methods=("supervised",), settings=("n500-m4000-l100-u100",))
+    folder = project.out / "tables"
+    folder.mkdir(parents=True)
+    for name in ("table-A-gains.tex", "table-1.tex"):
+        (folder / name).write_text("")
+    project.build(suite)
+    assert not (folder / "table-A-gains.tex").exists()
+    assert (folder / "table-1.tex").exists()

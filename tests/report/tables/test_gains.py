@@ -83,10 +83,10 @@ def test_line_of_gains():
     """Of 8 ± 4.303 x 1 / sqrt(3) = 8 ± 2.484 the interval excludes zero, of 2 ± 2.484 it does not."""
     titles = {"fixmatch": "FixMatch", "fixmatch_daso": "FixMatch + DASO"}
     assert gains_line([gain(8.0, 1.0), gain(2.0, 1.0)], titles) == (
-        "1 of 2 have a 95 % interval that excludes zero: "
+        "1 of 2 have a 95 % interval above zero, 0 below zero: "
         "FixMatch + DASO over FixMatch on s, +8.0 points (+5.5 to +10.5)"
     )
-    assert gains_line([gain(-2.0, 1.0)], titles) == "0 of 1 have a 95 % interval that excludes zero"
+    assert gains_line([gain(-2.0, 1.0)], titles) == "0 of 1 have a 95 % interval above zero, 0 below zero"
     judged = [("same sign", "same size"), ("same sign", "size undecided"), ("other sign", "size undecided")]
     assert gains_line([gain(8.0, 1.0), *(gain(8.0, 1.0, each) for each in judged)], titles) == (
         "2 of 3 have the sign of the published gain; size: 1 same, 2 undecided"
