@@ -12,7 +12,7 @@ from daso.config.resolve import Run, expand_suite, runs, with_upstream
 from daso.data.run_files import RESULT_FILE, load_finished_run
 from daso.report.render import build_report
 from daso.report.results.published import PUBLISHED
-from daso.report.results.reference import read_reference
+from daso.report.results.reference import Reference, read_reference
 from daso.report.results.summary import Upstream
 from daso.report.tables import planned
 
@@ -24,7 +24,7 @@ def write_report(suite: str, out: Path) -> None:
     the working folder. Raises ParamsError for an unknown suite and DataError for an unusable file.
     """
     params = load()
-    keys, own = Keys(params), runs(params, suite)
+    keys, own, reference = Keys(params), runs(params, suite), read_reference(suite)
     build_report(
         expand_suite(params, suite),
         metrics=Path("metrics"),
@@ -34,12 +34,26 @@ def write_report(suite: str, out: Path) -> None:
         published=PUBLISHED,
         out=out,
         home=_path_from(out),
-        plan=planned.read_plan(suite),
+        plan=planned.read_plan(suite) or _at_pace_of(reference, params, own),
         upstream=_upstream(params, keys, own),
         shared=_shared(params, suite, own),
-        reference=read_reference(suite),
+        reference=reference,
         expected_keys={run.id: keys.train(run) for run in own},
     )
+
+
+def _at_pace_of(reference: Reference | None, params: Params, own: Sequence[Run]) -> planned.Plan:
+    """Return the times of runs at the pace of a reference, without keys: no measured time is compared with them."""
+    if reference is None:
+        return {}
+    return {
+        run.id: {
+            "device": reference.environment["device"],
+            "seconds": seconds * params.protocols[run.protocol]["steps"],
+        }
+        for run in own
+        if (seconds := reference.seconds_per_step.get(run.method))
+    }
 
 
 def _path_from(out: Path) -> str:

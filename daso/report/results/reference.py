@@ -37,6 +37,7 @@ class Reference(NamedTuple):
     keys_sha256: str  # digest of the keys of all runs
     commit: str
     environment: Mapping[str, str]  # device, precision, mode, threads and versions
+    seconds_per_step: Mapping[str, float]  # by method
 
 
 class CellDifference(NamedTuple):
@@ -194,7 +195,9 @@ def read_reference(suite: str) -> Reference | None:
         raise DataError(f"{path}: not a reference: {error}; {fix}")
     names = ("numbers_sha256", "keys_sha256", "commit")
     environment = {str(name): str(value) for name, value in tree["environment"].items()}
-    return Reference(cells=_read_cells(tree["numbers"]), environment=environment, **{n: tree[n] for n in names})
+    seconds = dict(tree.get("seconds_per_step", {}))
+    texts = {name: tree[name] for name in names}
+    return Reference(cells=_read_cells(tree["numbers"]), environment=environment, seconds_per_step=seconds, **texts)
 
 
 def _content_error(tree: Tree) -> str | None:

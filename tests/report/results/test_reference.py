@@ -144,3 +144,12 @@ def test_incomplete_suite_is_not_said_to_have_different_bytes(measure):
         path.unlink()
     cells = "2 of 2 complete cells inside the band of the reference"
     assert result().summary == f"{cells}; not all runs of the reference are finished"
+
+
+def test_report_without_runs_has_the_time_at_the_pace_of_the_reference(measure):
+    """Six runs of 60 steps at 16.7 steps per second, 0.0599 s each: 21.6 s."""
+    measure()
+    assert main(["reference", "smoke"]) == 0
+    shutil.rmtree("metrics")
+    write_report("smoke", Path("out"))
+    assert "6 of 6 runs, about 21.6 s of device time on cpu: made up" in Path("out/report.md").read_text()
