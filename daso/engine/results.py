@@ -93,7 +93,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
         },
         "speed": {
             "seconds": elapsed,
-            **({"processor_seconds": trainer.time.processor} if trainer.loader.device.type == "cpu" else {}),
+            **({"processor_seconds": trainer.time.processor} if str(environment["device"]).startswith("cpu") else {}),
             "steps_per_second": trainer.steps / elapsed,
             "images_per_second": trainer.steps * config["protocol"]["batch_size"] * views / elapsed,
             "share": {stage: seconds / elapsed for stage, seconds in trainer.stopwatch.read().items()},

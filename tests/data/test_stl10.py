@@ -134,10 +134,10 @@ def test_workflow_from_archive_to_report(project):
         with np.load(f"runs/{run}/predictions.npz") as predictions:
             assert predictions["labels"].tolist() == list(range(10))
     assert main(["report", "--suite", "tiny", "--out", "out"]) == 0
-    assert "M1 = all, γₗ = 2, γᵤ = unknown" in Path("out/report.md").read_text()
+    assert "M₁ = all, γₗ = 2, γᵤ = unknown" in Path("out/report.md").read_text()
     page = Path("out/index.html").read_text()
     assert "Images of each class by rank, n3-l2" in page
-    assert "no outline where they are unknown" in page
+    assert "no outline where unknown" in page
     assert "seudo-label recall" not in page
 
 

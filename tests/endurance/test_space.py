@@ -252,21 +252,25 @@ def serving(folder):
         server.shutdown()
 
 
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("reason", [DISK_FULL, READ_ONLY_DISK])
 def test_unwritable_disk_keeps_the_earlier_report(reference, disk, tmp_path, reason):
     project = reference.copy(tmp_path / "project")
     small = disk(project.path / "drafts")
     report = ["python", "-m", "daso", "report", "--suite", "tiny"]
     assert call(project, *report)[0] == 0
-    before = {path.name: path.read_bytes() for path in (small.path / "reports/tiny").iterdir()}
+    before = files(small.path / "reports/tiny")
     small.fill() if reason == DISK_FULL else small.set_writable(writing=False)
     status, output = call(project, *report)
     assert status == 1
     assert_one_error(output, "drafts/reports/tiny/", reason)
-    assert {path.name: path.read_bytes() for path in (small.path / "reports/tiny").iterdir()} == before
+    assert files(small.path / "reports/tiny") == before
     small.free() if reason == DISK_FULL else small.set_writable(writing=True)
     assert call(project, *report)[0] == 0
-    assert {path.name: path.read_bytes() for path in (small.path / "reports/tiny").iterdir()} == before
+    assert files(small.path / "reports/tiny") == before
 
 
 def test_read_only_page_is_kept(reference, read_only, tmp_path):

@@ -47,7 +47,7 @@ def test_archived_run_is_untracked_in_git_and_only_the_report_is_rebuilt(project
     project.snakemake()
     assert project.planned() == Counter()
     commit = project.git("rev-parse", "--short=12", "HEAD~1").strip()  # the second commit holds the results
-    assert re.search(f"measured on cpu: .*, commit {commit}: ", project.read("reports/tiny/report.md"))
+    assert re.search(f"measured on cpu: .* at commit {commit}", project.read("reports/tiny/report.md"))
 
 
 def test_outputs_that_no_suite_refers_to_are_listed_and_deleted(project):

@@ -87,7 +87,9 @@ def test_run_of_older_code_is_archived_from_its_bundle_and_reported(key, monkeyp
     assert (KEPT / "history.csv").read_bytes() == (BUNDLE / "runs" / RUN / "history.csv").read_bytes()
     write_report("smoke", Path("out"))
     number = f"{100 * metrics['top1']['median']:.1f}"
-    assert f", commit {COMMIT}: **{number}**, n = 1" in Path("out/report.md").read_text()
+    markdown = Path("out/report.md").read_text()
+    assert f"**{number}** (a), n = 1" in markdown
+    assert f" at commit {COMMIT}" in markdown
 
 
 @pytest.mark.parametrize("name", [f"runs/{RUN}/history.csv", f"runs/{RUN}/final.pt", f"configs/{RUN}.json"])
