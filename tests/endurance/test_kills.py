@@ -85,25 +85,31 @@ def test_training_killed_at_every_point_repeats_few_steps(reference, tmp_path, n
 def test_short_stages_killed_while_writing_leave_no_partial_file(reference, tmp_path, command, most, arguments, file):
     """Kill each three times, after half of a file and before its rename: only .part files may be incomplete."""
     project = reference.copy(tmp_path / "project")
-    expected = {path: path.read_bytes() for path in (project.path / file).parent.iterdir() if path.is_file()}
+    folder = (project.path / file).parent
+    expected = files(folder)
     project.write("split.json", split_config())
     kills = Kills(project, command, tmp_path / "kills")
     for point in ("write", "rename", "write"):
-        project.call("rm", "-rf", str((project.path / file).parent))
+        project.call("rm", "-rf", str(folder))
         status, _ = call(
             project, "python", "-m", "daso", command, *arguments, **kills.environment(command, point, most, "SIGKILL")
         )
         assert kills.happened()
         assert status == -signal.SIGKILL
-        for path in (project.path / file).parent.glob("*"):
-            assert path.suffix == ".part" or path.read_bytes() == expected[path]
+        for path, content in files(folder).items():
+            assert path.suffix == ".part" or content == expected[path]
         status, output = call(project, "python", "-m", "daso", command, *arguments)
         assert status == 0, output
-        written = {path: path.read_bytes() for path in (project.path / file).parent.iterdir()}
+        written = files(folder)
         assert written == {path: expected[path] for path in written}
         assert project.path / file in written
     assert len(kills.done) == 3
     record(kills, command)
+
+
+def files(folder):
+    """Return the content of every file below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def split_config():
