@@ -145,3 +145,8 @@ def wait_until_idle(project, seconds=600):
     while working_processes(project):
         assert time.monotonic() < end, "processes are still working"
         time.sleep(0.1)
+
+
+def files(folder):
+    """Return the content of every file below a folder, by path."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

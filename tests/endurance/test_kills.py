@@ -15,6 +15,7 @@ from tests.endurance.faults import (
     assert_few_steps_are_repeated,
     background,
     call,
+    files,
     lengthen,
     results,
 )
@@ -105,11 +106,6 @@ def test_short_stages_killed_while_writing_leave_no_partial_file(reference, tmp_
         assert project.path / file in written
     assert len(kills.done) == 3
     record(kills, command)
-
-
-def files(folder):
-    """Return the content of every file below a folder."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def split_config():

@@ -12,7 +12,7 @@ import pytest
 from daso.data.download import fetch
 from daso.data.files import file_digest
 from daso.errors import DataError
-from tests.endurance.faults import PREFIX, RESULT_FILES, RUNS, call, lengthen
+from tests.endurance.faults import PREFIX, RESULT_FILES, RUNS, call, files, lengthen
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("space")]
@@ -250,10 +250,6 @@ def serving(folder):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield [f"http://127.0.0.1:{server.server_port}/images.bin"]
         server.shutdown()
-
-
-def files(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("reason", [DISK_FULL, READ_ONLY_DISK])
