@@ -38,7 +38,7 @@ REASONS = {  # beginning of Snakemake's reason -> ours; the first one counts
 }
 
 
-class Progress:
+class CallProgress:
     """Count of finished runs, and an estimate of the time that the others need.
 
     `costs` are the expected costs of training all runs by run id, in any unit. Finished runs of the same method give
@@ -85,7 +85,7 @@ class Progress:
         return sum(self.seconds[other] for other in finished) / sum(self.costs[other] for other in finished)
 
 
-def run_line(run: str, progress: Progress, accuracy: float | None, now: float) -> str:
+def run_line(run: str, progress: CallProgress, accuracy: float | None, now: float) -> str:
     """Return the line of a run that has just finished: `12/30  <run id>  80.1 %, 8 min left`."""
     done, total = len(progress.seconds), len(progress.costs)
     width = max(map(len, progress.costs))
@@ -164,7 +164,7 @@ class Messages(logging.Handler):
     ) -> None:
         super().__init__()
         self.default, self.preview, self.results, self.dry_run = default, preview, results, dry_run
-        self.progress: Progress | None = None
+        self.progress: CallProgress | None = None
         self.runs: dict[int, str] = {}  # job id -> run id
         self.failed: dict[str, None] = {}  # failed jobs, in order
         self.stopped = False
@@ -205,7 +205,7 @@ class Messages(logging.Handler):
     def _run_info(self, message: Mapping[str, Any]) -> None:
         if self.progress is None:
             preview = self.preview()
-            self.progress = Progress(preview.costs)
+            self.progress = CallProgress(preview.costs)
             self.write(*preview.lines)
         else:  # the second one ends a dry run
             self.write("", str(message["msg"]).rstrip())

@@ -13,7 +13,7 @@ from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
-from daso.report.results.summary import Progress, Remainder, Summary, chance_line, count, tally_line
+from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, count, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, format_difference, format_signed
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
@@ -35,7 +35,7 @@ class VerdictCount(NamedTuple):
     cells: int
 
 
-class Deviation(NamedTuple):
+class LargestDifference(NamedTuple):
     """Cell with a large difference, as printed."""
 
     anchor: str  # id of the cell in the page
@@ -52,13 +52,13 @@ class Headline:
     answer: str
     chance: str  # cells outside the band, and the number that chance alone would give
     verdicts: list[VerdictCount]
-    largest: list[Deviation]
+    largest: list[LargestDifference]
     lines: list[Line]
     departures: list[Line]  # what differs from the paper
     blocks: list[Block]
     legend: list[tuple[str, str]]  # mark and verdict
     elsewhere: bool  # True if the figure shows archived runs
-    progress: list[Progress]  # by column; empty for a complete suite
+    progress: list[ColumnProgress]  # by column; empty for a complete suite
 
 
 def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Headline:
@@ -71,7 +71,7 @@ def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedC
         answer=_answer(summary, judged_cells, gains),
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[VerdictCount(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
-        largest=[_deviation(judged, titles) for judged in summary.largest],
+        largest=[_largest_difference(judged, titles) for judged in summary.largest],
         lines=list(_lines(suite, summary, judged_cells, gains)),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
@@ -101,12 +101,14 @@ def _reason(judged_cells: Sequence[JudgedCell]) -> str:
     return "the numbers are not comparable with published ones"
 
 
-def _deviation(judged: JudgedCell, titles: Mapping[str, str]) -> Deviation:
+def _largest_difference(judged: JudgedCell, titles: Mapping[str, str]) -> LargestDifference:
     cell, verdict = judged.cell, judged.verdict
     difference, width = format_difference(verdict.difference or 0.0, verdict.band)
     text = f"{difference} (band ±{width})" if width else difference
     anchor = f"{cell.table}/{cell.setting}/{cell.method}"
-    return Deviation(anchor, f"{titles[cell.method]} on {cell.setting}", MARKS[verdict.text], verdict.text, text)
+    return LargestDifference(
+        anchor, f"{titles[cell.method]} on {cell.setting}", MARKS[verdict.text], verdict.text, text
+    )
 
 
 def _titles(suite: Tree) -> dict[str, str]:

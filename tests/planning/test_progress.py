@@ -9,7 +9,7 @@ import pytest
 
 from daso.planning import progress
 from daso.planning.forecast import Preview
-from daso.planning.progress import Progress, format_left, install, job_line, log_lines, run_line
+from daso.planning.progress import CallProgress, format_left, install, job_line, log_lines, run_line
 
 A, B, C = (f"digits/n1/p/{name}" for name in ("fixmatch/s0", "fixmatch/s1", "daso/s0"))
 TRAINED = [f"runs/{A}/config.json", f"runs/{A}/train.json"]
@@ -18,7 +18,7 @@ TRAINED = [f"runs/{A}/config.json", f"runs/{A}/train.json"]
 def test_time_left_follows_the_pace_of_finished_runs():
     """Two at once. After 100 s the first ends, 10 s a unit. The second has run for 100 of its 100 s, so nothing of it
     is left; the third needs 20 x 10 = 200 s, half of that with two at once, but it cannot be split: 200 s."""
-    state = Progress({A: 10.0, B: 10.0, C: 20.0})
+    state = CallProgress({A: 10.0, B: 10.0, C: 20.0})
     state.start(A, 0.0)
     state.start(B, 0.0)
     state.finish(A, 100.0)
@@ -32,7 +32,7 @@ def test_time_left_follows_the_pace_of_finished_runs():
 def test_runs_of_a_method_are_expected_to_take_as_long_as_its_finished_ones():
     """Two of fixmatch took 10 s a unit and one of daso 1 s: a further one of daso of 4 units needs 4 s."""
     further = "digits/n1/p/daso/s1"
-    state = Progress({A: 1.0, C: 4.0, further: 4.0})
+    state = CallProgress({A: 1.0, C: 4.0, further: 4.0})
     for run, seconds in ((A, 10.0), (C, 4.0)):
         state.start(run, 0.0)
         state.finish(run, seconds)
@@ -41,14 +41,14 @@ def test_runs_of_a_method_are_expected_to_take_as_long_as_its_finished_ones():
 
 def test_start_up_does_not_grow_with_the_cost_of_a_run():
     """Of 14 s, 10 s were start-up and 4 s trained 1 unit: 20 units need 10 + 80 s."""
-    state = Progress({A: 1.0, C: 20.0})
+    state = CallProgress({A: 1.0, C: 20.0})
     state.start(A, 0.0)
     state.finish(A, 14.0, training=4.0)
     assert state.seconds_left(14.0) == 90.0
 
 
 def test_failed_run_is_not_waited_for_unless_it_starts_again():
-    state = Progress({A: 1.0, B: 1.0})
+    state = CallProgress({A: 1.0, B: 1.0})
     state.start(A, 0.0)
     state.finish(A, 60.0)
     state.start(B, 60.0)
@@ -59,7 +59,7 @@ def test_failed_run_is_not_waited_for_unless_it_starts_again():
 
 
 def test_line_of_a_finished_run():
-    state = Progress({A: 1.0, B: 1.0, **{f"digits/n1/p/longer/s{seed}": 1.0 for seed in range(8)}})
+    state = CallProgress({A: 1.0, B: 1.0, **{f"digits/n1/p/longer/s{seed}": 1.0 for seed in range(8)}})
     state.start(A, 0.0)
     state.finish(A, 90.0)  # nine others of 90 s: 13.5 min
     assert run_line(A, state, 0.8012, 90.0) == " 1/10  digits/n1/p/fixmatch/s0  80.1 %, 14 min left"

@@ -1,6 +1,6 @@
-"""Gains of methods over their references: ours, paired by split; the published ones; and whether both agree.
+"""Gains of methods over their baselines: ours, paired by split; the published ones; and whether both agree.
 
-The gain of a method is its accuracy minus that of its reference (`references`), in points. Ours is the mean of the
+The gain of a method is its accuracy minus that of its baseline (`baselines`), in points. Ours is the mean of the
 differences between two runs on the same split, so the draw of the splits cancels. Its interval holds the expected gain
 with 95 % confidence if the differences are independent and normally distributed: Student's t with n - 1 degrees of
 freedom. Papers print no differences by split, so the standard error of a published gain is that of two independent
@@ -39,7 +39,7 @@ class PairedDifference(NamedTuple):
 
     setting: str
     method: str
-    reference: str
+    baseline: str
     mean: float
     std: float | None
     low: float
@@ -79,7 +79,7 @@ class Agreement(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """Gain of a method over its reference in a setting; published gain and agreement only of comparable cells."""
+    """Gain of a method over its baseline in a setting; published gain and agreement only of comparable cells."""
 
     ours: PairedDifference
     published: PublishedGain | None = None
@@ -87,31 +87,31 @@ class Gain(NamedTuple):
 
 
 def table_gains(table: Tree, judged_cells: Sequence[JudgedCell]) -> list[Gain]:
-    """Return the gains of a table's methods with a paired difference to their references, by setting and method."""
+    """Return the gains of a table's methods with a paired difference to their baselines, by setting and method."""
     cells = [judged for judged in judged_cells if judged.cell.table == table["name"]]
     by_name = {(judged.cell.setting, judged.cell.method): judged for judged in cells}
     pairs = [
-        (by_name[setting["name"], method], by_name[setting["name"], reference])
+        (by_name[setting["name"], method], by_name[setting["name"], baseline])
         for setting in table["settings"]
-        for method, reference in references(table["methods"]).items()
+        for method, baseline in baselines(table["methods"]).items()
     ]
     gains = []
-    for method, reference in pairs:
-        ours = paired_difference(method.cell, reference.cell)
+    for method, baseline in pairs:
+        ours = paired_difference(method.cell, baseline.cell)
         if ours is not None:
-            published = _comparable_gain(method, reference)
+            published = _comparable_gain(method, baseline)
             gains.append(Gain(ours, published, None if published is None else agreement(ours, published)))
     return gains
 
 
-def _comparable_gain(method: JudgedCell, reference: JudgedCell) -> PublishedGain | None:
-    if NOT_COMPARABLE in (method.verdict.text, reference.verdict.text):
+def _comparable_gain(method: JudgedCell, baseline: JudgedCell) -> PublishedGain | None:
+    if NOT_COMPARABLE in (method.verdict.text, baseline.verdict.text):
         return None
-    return published_gain(method.published, reference.published)
+    return published_gain(method.published, baseline.published)
 
 
-def references(methods: Sequence[Tree]) -> dict[str, str]:
-    """Return the reference of each method of a table, by name; a method without one is left out.
+def baselines(methods: Sequence[Tree]) -> dict[str, str]:
+    """Return the baseline of each method of a table, by name; a method without one is left out.
 
     - An ablation: the complete method.
     - A method with add-ons: the method with the same learner and a part of them. Of several, it is X if the paper names
@@ -119,15 +119,15 @@ def references(methods: Sequence[Tree]) -> dict[str, str]:
     - Any other method, such as FixMatch alone: the first method of the table, unless that is an ablation.
     """
     names = [str(method["name"]) for method in methods]
-    baseline = "" if methods[0].get("of") else names[0]
-    reference_of: dict[str, str] = {}
+    first = "" if methods[0].get("of") else names[0]
+    baseline_of: dict[str, str] = {}
     for method in methods:
         name, parts = str(method["name"]), _with_fewer_addons(method, methods)
         if method.get("of"):
-            reference_of[name] = str(method["of"])
+            baseline_of[name] = str(method["of"])
         else:
-            reference_of[name] = max(parts, key=parts.__getitem__) if parts else baseline
-    return {name: other for name, other in reference_of.items() if other in names and other != name}
+            baseline_of[name] = max(parts, key=parts.__getitem__) if parts else first
+    return {name: other for name, other in baseline_of.items() if other in names and other != name}
 
 
 def _with_fewer_addons(method: Tree, methods: Sequence[Tree]) -> dict[str, tuple[bool, int, bool]]:
@@ -155,28 +155,28 @@ def _published_addons(method: Tree) -> list[str]:
     return [name for name in str((method.get("paper") or {}).get("addons") or "").split(";") if name]
 
 
-def paired_difference(cell: Cell, reference: Cell) -> PairedDifference | None:
+def paired_difference(cell: Cell, baseline: Cell) -> PairedDifference | None:
     """Return the differences over seeds that are done in both cells and drew the same split; None without one."""
-    ours, baseline = cell.percent_by_seed("median"), reference.percent_by_seed("median")
-    common = [seed for seed in cell.seeds if seed in ours and seed in baseline]
-    seeds = [seed for seed in common if _split_digest(cell, seed) == _split_digest(reference, seed)]
-    gains = [ours[seed] - baseline[seed] for seed in seeds]
+    ours, theirs = cell.percent_by_seed("median"), baseline.percent_by_seed("median")
+    common = [seed for seed in cell.seeds if seed in ours and seed in theirs]
+    seeds = [seed for seed in common if _split_digest(cell, seed) == _split_digest(baseline, seed)]
+    gains = [ours[seed] - theirs[seed] for seed in seeds]
     statistics = mean_std(gains)
     if statistics is None:
         return None
     wins, ties = sum(gain > _ROUNDING for gain in gains), sum(abs(gain) <= _ROUNDING for gain in gains)
-    names = (cell.setting, cell.method, reference.method)
+    names = (cell.setting, cell.method, baseline.method)
     return PairedDifference(*names, statistics.mean, statistics.std, min(gains), max(gains), wins, ties, len(gains))
 
 
-def published_gain(method: Published | None, reference: Published | None) -> PublishedGain | None:
+def published_gain(method: Published | None, baseline: Published | None) -> PublishedGain | None:
     """Return the published gain of a method; None if a number is unpublished, in doubt or of a different table."""
-    if method is None or reference is None or method.doubt or reference.doubt or method.source != reference.source:
+    if method is None or baseline is None or method.doubt or baseline.doubt or method.source != baseline.source:
         return None
     error = None
-    if method.std is not None and reference.std is not None:
-        error = math.sqrt((method.std**2 + reference.std**2) / PUBLISHED_RUNS)
-    return PublishedGain(method.mean - reference.mean, error)
+    if method.std is not None and baseline.std is not None:
+        error = math.sqrt((method.std**2 + baseline.std**2) / PUBLISHED_RUNS)
+    return PublishedGain(method.mean - baseline.mean, error)
 
 
 def agreement(ours: PairedDifference, published: PublishedGain) -> Agreement:

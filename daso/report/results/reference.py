@@ -52,12 +52,12 @@ class CellDifference(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """Our mean minus that of the reference."""
+        """Return our mean minus that of the reference."""
         return self.ours.mean - self.reference.mean
 
     @property
     def inside(self) -> bool:
-        """True if the difference is at most the band."""
+        """Return True if the difference is at most the band."""
         return abs(self.difference) <= self.band + _ROUNDING
 
 
@@ -80,12 +80,12 @@ class ReferenceResult(NamedTuple):
 
     @property
     def outside(self) -> list[CellDifference]:
-        """The cells whose difference exceeds the band."""
+        """Return the cells whose difference exceeds the band."""
         return [cell for cell in self.cells if not cell.inside]
 
     @property
     def summary(self) -> str:
-        """One line of text for the report and the terminal."""
+        """Return one line of text for the report and the terminal."""
         if self.same_bytes:
             return f"same bytes as the reference in all {self.total} cells"
         if not self.cells:

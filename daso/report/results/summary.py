@@ -1,4 +1,4 @@
-"""Answer of a report in a few numbers: verdicts counted, largest deviations, runs that are missing and their cost."""
+"""Answer of a report in a few numbers: verdicts counted, largest differences, missing runs and their cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daso.report.results.collect import Cell, Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, NOT_COMPARABLE, OUTSIDE, chance_outside
 
-LARGEST = 3  # deviations that a summary names
+LARGEST = 3  # differences that a summary names
 
 
 class Tally(NamedTuple):
@@ -33,7 +33,7 @@ class Tally(NamedTuple):
         return sum(self.counts[verdict] for verdict in verdicts)
 
 
-class Progress(NamedTuple):
+class ColumnProgress(NamedTuple):
     """Runs of one column of a table by state; a run with a checkpoint is running, a stale one is missing."""
 
     table: str
@@ -77,7 +77,7 @@ class Summary:
     archived_cells: int  # cells that have archived runs
     largest: Sequence[JudgedCell]
     mean_difference: float | None
-    progress: Sequence[Progress]
+    progress: Sequence[ColumnProgress]
     remainder: Remainder
     upstream_runs: int
     shared: Mapping[str, int] = field(default_factory=dict)  # other suite -> runs that it shares with this one
@@ -102,7 +102,7 @@ def summarize(
         archived_cells=len({each.cell.run for each in archived}),
         largest=order[:LARGEST],
         mean_difference=sum(differences) / len(differences) if differences else None,
-        progress=progress(cells),
+        progress=column_progress(cells),
         remainder=remainder(cells, plan, upstream),
         upstream_runs=upstream.total,
         shared=shared or {},
@@ -132,7 +132,7 @@ def _distinct(judged_cells: Iterable[JudgedCell]) -> list[JudgedCell]:
     return list(by_comparison.values())
 
 
-def progress(cells: Sequence[Cell]) -> list[Progress]:
+def column_progress(cells: Sequence[Cell]) -> list[ColumnProgress]:
     """Return the runs by state of every column, in the order of the tables."""
     columns: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
@@ -141,7 +141,7 @@ def progress(cells: Sequence[Cell]) -> list[Progress]:
     for (table, setting), column in columns.items():
         done, running = sum(len(cell.done) for cell in column), sum(len(cell.running) for cell in column)
         missing = sum(len(cell.seeds) for cell in column) - done - running
-        counted.append(Progress(table, setting, done, running, missing))
+        counted.append(ColumnProgress(table, setting, done, running, missing))
     return counted
 
 
@@ -160,7 +160,7 @@ def remainder(cells: Sequence[Cell], plan: Mapping[str, Tree], upstream: Upstrea
 
 
 def tally_line(tally: Tally) -> str:
-    """Return a tally as one line, such as `64 of 96 cells inside the band, 12 within 1 point, 20 outside`."""
+    """Return a tally as one line, such as `64 of 96 cells inside the band, 12 within 1 point, 20 above or below`."""
     if not tally.judged:
         return "no cell has a verdict"
     inside, near, outside = tally.count(*INSIDE), tally.count(NEAR), tally.count(*OUTSIDE)

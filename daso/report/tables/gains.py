@@ -1,4 +1,4 @@
-"""Table of the gains of methods over their references, published and ours."""
+"""Table of the gains of methods over their baselines, published and ours."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PUBLISHED_DEFINITIONS = (
 
 
 def gains_table(table: Tree, judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> Table:
-    """Return a row for each method and setting with a paired difference to the method's reference.
+    """Return a row for each method and setting with a paired difference to the method's baseline.
 
     Without a comparable published gain, the columns of published gains are left out.
     """
@@ -48,7 +48,7 @@ def gains_table(table: Tree, judged_cells: Sequence[JudgedCell], titles: Mapping
     compared = any(gain.published for gain in gains)
     rows = [
         [
-            *(gain.ours.setting, titles[gain.ours.method], titles[gain.ours.reference]),
+            *(gain.ours.setting, titles[gain.ours.method], titles[gain.ours.baseline]),
             *([_published(gain.published)] if compared else []),
             *_ours(gain),
             *(_agreement(gain) if compared else []),
@@ -89,7 +89,7 @@ def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
     below = [ours for ours in measured if ours.interval and ours.interval[1] < 0]
     text = f"{len(above)} of {len(measured)} have a 95 % interval above zero, {len(below)} below zero"
     named = [
-        f"{titles[ours.method]} over {titles[ours.reference]} on {ours.setting}, {_signed(ours.mean)} points "
+        f"{titles[ours.method]} over {titles[ours.baseline]} on {ours.setting}, {_signed(ours.mean)} points "
         f"({_range(*ours.interval)})"
         for ours in [*above, *below][:NAMED]
         if ours.interval

@@ -1,4 +1,4 @@
-"""Gains of methods over their references, against numbers computed by hand."""
+"""Gains of methods over their baselines, against numbers computed by hand."""
 
 import math
 
@@ -10,9 +10,9 @@ from daso.report.results.gains import (
     PairedDifference,
     PublishedGain,
     agreement,
+    baselines,
     paired_difference,
     published_gain,
-    references,
     table_gains,
 )
 from daso.report.results.judged import judge_cells
@@ -34,24 +34,24 @@ def two_cells(project, make_suite, make_metrics, levels, **provenance):
 def test_paired_difference_of_three_seeds(project, make_suite, make_metrics):
     """80, 81, 84 against 79, 81, 82: +1, 0, +2. Mean 1, deviation 1; t with two degrees of freedom is 4.303:
     1 ± 4.303 / sqrt(3) = 1 ± 2.484."""
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79, 0.81, 0.82), (0.80, 0.81, 0.84)])
-    pair = paired_difference(ours, reference)
-    assert (pair.method, pair.reference, pair.n, pair.wins, pair.ties) == ("fixmatch_daso", "fixmatch", 3, 2, 1)
+    baseline, ours = two_cells(project, make_suite, make_metrics, [(0.79, 0.81, 0.82), (0.80, 0.81, 0.84)])
+    pair = paired_difference(ours, baseline)
+    assert (pair.method, pair.baseline, pair.n, pair.wins, pair.ties) == ("fixmatch_daso", "fixmatch", 3, 2, 1)
     assert (pair.mean, pair.std, pair.low, pair.high) == pytest.approx((1.0, 1.0, 0.0, 2.0))
     assert pair.interval == pytest.approx((-1.484, 3.484), abs=1e-3)
 
 
 def test_single_seed_has_no_interval(project, make_suite, make_metrics):
     """Only common seeds with the same split are paired; an enlarged split counts as the split that was drawn."""
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80, 0.81, 0.84)])
-    pair = paired_difference(ours, reference)
+    baseline, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80, 0.81, 0.84)])
+    pair = paired_difference(ours, baseline)
     assert (pair.n, pair.std, pair.standard_error, pair.interval) == (1, None, None, None)
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], split_sha256="another")
-    assert paired_difference(ours, reference) is None
+    baseline, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], split_sha256="another")
+    assert paired_difference(ours, baseline) is None
     drawn = make_metrics(f"cifar10-lt/{SETTING}/paper/fixmatch/s0", 0.79, 0)["provenance"]["split_sha256"]
     enlarged = {"split_sha256": "another", "drawn_sha256": drawn}
-    reference, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], **enlarged)
-    assert paired_difference(ours, reference).n == 1
+    baseline, ours = two_cells(project, make_suite, make_metrics, [(0.79,), (0.80,)], **enlarged)
+    assert paired_difference(ours, baseline).n == 1
 
 
 def test_published_gain_and_its_standard_error():
@@ -124,18 +124,18 @@ def test_size_of_a_published_gain_without_a_spread_is_not_judged():
         ),
     ],
 )
-def test_references_of_suites(params, suite, table, expected):
+def test_baselines_of_suites(params, suite, table, expected):
     """X + DASO over X; without a name in the paper, the method with most of the add-ons; an ablation over all of it."""
-    assert references(expand_suite(params, suite)["tables"][table]["methods"]) == expected
+    assert baselines(expand_suite(params, suite)["tables"][table]["methods"]) == expected
 
 
-def test_no_reference_among_ablations_alone(params):
+def test_no_baseline_among_ablations_alone(params):
     """`temperatures` of `zoo` has neither the complete method nor FixMatch; in `t-dist-cifar10` DASO has none."""
     tables = {
         table["name"]: table for name in ("zoo", "paper-ablations") for table in expand_suite(params, name)["tables"]
     }
-    assert references(tables["temperatures"]["methods"]) == {}
-    assert "fixmatch_daso" not in references(tables["t-dist-cifar10"]["methods"])
+    assert baselines(tables["temperatures"]["methods"]) == {}
+    assert "fixmatch_daso" not in baselines(tables["t-dist-cifar10"]["methods"])
 
 
 def test_gains_of_a_table_are_compared_only_if_both_cells_are(project, make_suite):
@@ -148,7 +148,7 @@ def test_gains_of_a_table_are_compared_only_if_both_cells_are(project, make_suit
     project.fill(suite, level=lambda setting, method, seed: levels[method] + 0.001 * seed)
     cells, published = collect(suite, project.metrics, project.scratch), read_published(PUBLISHED)
     fixmatch, daso = table_gains(suite["tables"][0], judge_cells(suite, cells, published))
-    assert (fixmatch.ours.reference, daso.ours.reference) == ("supervised", "fixmatch")
+    assert (fixmatch.ours.baseline, daso.ours.baseline) == ("supervised", "fixmatch")
     assert (fixmatch.ours.mean, daso.ours.mean) == pytest.approx((16.0, 10.0))
     assert (fixmatch.published.mean, daso.published.mean) == pytest.approx((20.5, 8.2))
     assert daso.agreement == ("same sign", "other size", pytest.approx(1.8), pytest.approx(1.37298, abs=1e-4))
