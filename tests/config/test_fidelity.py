@@ -7,7 +7,7 @@ METHODS = PARAMS.methods
 BY_RUN = {"precision", "resize"}  # of the device and the dataset, whatever the method
 
 
-def test_rows_that_touch_a_method():
+def test_tags_of_a_method_are_those_of_its_classes():
     """DASO and SimMatch both import daso/methods/memory.py; the mark `bank-axis` is in the class that DASO lacks."""
     assert fidelity.method_tags(METHODS["supervised"]) == []
     assert fidelity.method_tags(METHODS["fixmatch_daso"]) == ["teacher-bn", "confidence", "proportional-queue"]
@@ -16,12 +16,12 @@ def test_rows_that_touch_a_method():
     assert "crt-statistics" not in fidelity.method_tags(METHODS["fixmatch_crest"])
 
 
-def test_every_row_of_a_method_touches_one():
+def test_every_tag_of_the_ledger_belongs_to_a_method_or_to_all_runs():
     tags = {tag for method in METHODS.values() for tag in fidelity.method_tags(method)}
     assert tags == set(fidelity.read_ledger()) - BY_RUN
 
 
-def test_rows_are_read_by_column():
+def test_ledger_rows_are_read_by_column():
     row = fidelity.read_ledger()["cb-start"]
     assert row.paper.startswith("reports class-balanced weights")
     assert row.here == "as the authors' code: `class_balanced.start: 0.8` of the run"

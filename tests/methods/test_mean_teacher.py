@@ -121,7 +121,7 @@ def test_ramp_of_the_papers_protocol(env):
     assert ramp[[0, 50_000, 100_000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
 
 
-def test_forward_passes(env, batch, models, forwards):
+def test_each_network_runs_once_per_step(env, batch, models, forwards):
     """One pass of each network; the teacher's includes the labeled images if DASO's queue stores its features."""
     x, u, second = (part[:, 0, 0].tolist() for part in (batch.x["weak"], batch.u["weak"], batch.u["weak2"]))
     student = ("student", x + u, True)

@@ -94,7 +94,7 @@ def test_mixing_weights_are_indexed_by_step_and_drawn_from_the_seed(env, mixed_b
     assert not torch.equal(tables[0], tables[2])
 
 
-def test_forward_passes(env, mixed_batch, models, forwards):
+def test_weak_views_and_mixed_chunks_are_forwarded_separately(env, mixed_batch, models, forwards):
     """Two weak views without gradient; then three chunks, each with an image of every part, or one joint pass."""
     learner = mixmatch(env)
     learner.mix.fill_(1.0)

@@ -54,7 +54,7 @@ def test_ramp_of_the_papers_protocol(env):
     assert ramp[[0, 50_000, 100_000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
 
 
-def test_one_forward_pass(env, batch, models, forwards):
+def test_labeled_and_unlabeled_images_share_one_forward_pass(env, batch, models, forwards):
     pseudo_label(env).step(batch, models)
     rows = torch.cat([batch.x["weak"], batch.u["weak"]])[:, 0, 0].tolist()
     assert forwards == [("student", rows, True)]

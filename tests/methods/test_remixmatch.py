@@ -125,7 +125,7 @@ def test_mixing_weights_are_drawn_from_the_seed(env):
     assert (2 * tables[0] - 1).square().mean().item() == pytest.approx(0.4, abs=0.01)
 
 
-def test_forward_passes(env, mixed_batch, models, forwards):
+def test_views_and_mixed_chunks_are_forwarded_separately(env, mixed_batch, models, forwards):
     """Weak view without gradient; four chunks, each with images of other parts; strong view; rotated strong view."""
     learner = remixmatch(env)
     learner.mix.fill_(1.0)

@@ -55,11 +55,11 @@ def test_terms_are_sorted_by_time_and_contain_all_flops():
         ("aten::addcmul", REST),
     ],
 )
-def test_term_of_operator(operator, term):
+def test_operators_are_assigned_to_terms(operator, term):
     assert term_of(operator) == term
 
 
-def test_gaps_by_hand():
+def test_gaps_are_the_time_without_kernels():
     """From 0 to 10, the intervals 0 to 4, 6 to 9 and 9.5 to 10 are covered: 7.5 of 10, in any order and overlapping."""
     assert gaps([(6.0, 9.0), (0.0, 4.0), (2.0, 3.0), (8.5, 9.0), (9.5, 10.0)]) == pytest.approx(0.25)
     assert gaps([(0.0, 1.0), (1.0, 2.0)]) == 0.0
