@@ -123,7 +123,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
         **{name: rows.tolist() for name, rows in split.parts.items()},
     }
     if len(split.pseudo_labeled):
-        tree["guessed"] = split.pseudo_labeled.tolist()
+        tree["pseudo_labeled"] = split.pseudo_labeled.tolist()
     tree[CHECKSUM] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical_json(tree[name])}' for name in sorted(tree))
     with atomic_write(out) as file:
@@ -141,11 +141,11 @@ def load_split(path: Path) -> SavedSplit:
         counts={name: tuple(tree["counts"][name]) for name in PARTS},
         split=Split(
             **{name: np.array(tree[name], np.int64) for name in PARTS},
-            pseudo_labeled=np.array(tree.get("guessed", []), np.int64),
+            pseudo_labeled=np.array(tree.get("pseudo_labeled", []), np.int64),
         ),
         sha256=checksum,
         drawn_sha256=tree.get("drawn_sha256", checksum),
-        derivation=tree.get("way"),
+        derivation=tree.get("derivation"),
     )
 
 

@@ -105,10 +105,10 @@ def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
     """Compare the most and the least predicted classes with their nearest classes, by cosines of class means (K, D).
 
     The classes are ordered by the counts (K + 1, K); "by" names the order: "truth", predictions per true image, or
-    "guesses", the number of predictions, if no true class is known.
+    "pseudo_labels", the number of predictions, if no true class is known.
     """
     cosines, known = similarity(means.astype(np.float64)), counts[:-1]
-    result: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
+    result: dict[str, Any] = {"by": "truth" if known.any() else "pseudo_labels"}
     few = min(EXTREME_CLASSES, max(1, len(known) // 2))  # so that no class is in both groups
     ends = most_and_least_predicted(_prediction_rank(known) if known.any() else counts.sum(0), few)
     for name, classes in zip(("most", "least"), ends, strict=True):
@@ -132,15 +132,15 @@ def _tsne_sample(arrays: Arrays) -> dict[str, Any] | None:
     if len(features) < MIN_TSNE_IMAGES or not np.isfinite(features).all():
         return None
     points = tsne(features)
-    labels = {name: arrays[f"sample_{name}"][:TSNE_IMAGES].tolist() for name in ("labels", "guesses")}
+    labels = {name: arrays[f"sample_{name}"][:TSNE_IMAGES].tolist() for name in ("labels", "pseudo_labels")}
     return {"x": np.round(points[:, 0], 1).tolist(), "y": np.round(points[:, 1], 1).tolist(), **labels}
 
 
-def _never_predicted(counts: IntArray) -> float:
+def _unpredicted(counts: IntArray) -> float:
     return float((counts == 0).sum())
 
 
-INDICES = {"imbalance": imbalance, "never": _never_predicted, "divergence": divergence, "evenness": evenness}
+INDICES = {"imbalance": imbalance, "unpredicted": _unpredicted, "divergence": divergence, "evenness": evenness}
 
 
 def _round(value: float | None) -> float | None:

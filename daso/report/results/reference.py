@@ -186,7 +186,7 @@ def read_reference(suite: str) -> Reference | None:
     path = reference_path(suite)
     if not path.exists():
         return None
-    fix = f"restore it with git, or write it again with `python -m daso reference {suite}`"
+    fix = f"restore it with git, or write it again with `daso reference {suite}`"
     tree = read_checksummed(path, "reference", fix)
     names = ("numbers_sha256", "keys_sha256", "commit", "environment", "seconds_per_step")
     return Reference(cells=_read_cells(tree["numbers"]), **{name: tree[name] for name in names})
