@@ -30,12 +30,6 @@ def accepts(*argv):
     return status == 0
 
 
-def expect_success(*argv):
-    """Run a command that must succeed, because such input is documented as valid."""
-    status, output = call(*argv)
-    assert status == 0, output
-
-
 def assert_readable(output):
     """Assert that errors are readable text: no traceback, no control characters, few lines of moderate length."""
     lines = output.split("\n")[:-1]
