@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.data.run_files import FinishedRun
-from daso.errors import DataError
 from daso.ops.bias import (
     concentration,
     divergence,
@@ -24,7 +23,6 @@ from daso.ops.bias import (
 )
 from daso.ops.confusion import IntArray, groups, precision, recall
 from daso.ops.tsne import tsne
-from daso.paths import rebuild_hint
 
 MAX_POINTS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
@@ -47,9 +45,6 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
         return None
     names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]
     arrays: Arrays = dict(zip(names, run.arrays(*names), strict=True))
-    if wrong := _shape_error(arrays, len(class_order)):
-        path = run.folder / "predictions.npz"
-        raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}")
     kinds = [name.removeprefix("last_") for name in names if name.startswith("last_")]
     of = "final" if "final" in kinds else MODEL
     counts = arrays["last_final" if of == "final" else "final_counts"]
