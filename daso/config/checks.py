@@ -209,8 +209,8 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
     yield from reasons_infeasible(params, run, config)
     for upstream in upstream_runs(params, run) if "estimate" in config["plan"] else ():
         if not resolve(params, upstream)["plan"].get("survey"):
-            file = params.file("method", run.method_file)
-            yield f"{file}: plan 'prior': expected a method with plan 'survey', got '{upstream.method}'; name one"
+            file, plan = params.file("method", run.method_file), params.methods[run.method_file]["plan"]["name"]
+            yield f"{file}: plan '{plan}': expected a method with plan 'survey', got '{upstream.method}'; name one"
     if steps % every:
         yield (
             f"{protocol}: evaluation.every: {every} does not divide the {steps} steps of '{run.method}'; "
