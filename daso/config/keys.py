@@ -33,7 +33,7 @@ ENTRIES = {
     "report": ("daso.report.suite_report",),
     "contradictions": ("daso.report.contradictions",),
     "derive": ("daso.data.derive",),
-    "estimate": ("daso.engine.survey",),
+    "estimate": ("daso.engine.estimate",),
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
 REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
