@@ -33,7 +33,7 @@ from daso.paths import CONTENTS
 
 Config = Mapping[str, Any]
 COPY = "copy the bundle again"
-NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `python -m daso bundle <run ids>`"
+NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `daso bundle <run ids>`"
 
 
 class BundledRun(NamedTuple):

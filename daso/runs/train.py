@@ -85,7 +85,7 @@ def train(jobs: Sequence[Job], execution: Execution) -> None:
         )
     for job in jobs:
         if problem := config_error(job.config):
-            raise DasoError(f"not a run's configuration: {problem}; `python -m daso resolve` prints one")
+            raise DasoError(f"not a run's configuration: {problem}; `daso resolve` prints one")
         check_code(job.config)
     with _explain_out_of_memory("images", execution):
         data = _load(jobs, execution.device)
