@@ -59,6 +59,7 @@ class Keys:
     def data(self, dataset: str) -> str:
         """Return the key of a dataset's store; for an image folder it depends on the images, not on the path."""
         config, listings = data_config(self.params, dataset), self._listing(dataset)
+        config.pop("images", None)  # only checked
         if listings:
             source = {name: value for name, value in config["source"].items() if name not in LOCATION_OPTIONS}
             config = {**config, "source": source}

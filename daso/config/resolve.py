@@ -128,9 +128,9 @@ def expand_suite(params: Params, suite: str) -> Tree:
 
 
 def data_config(params: Params, dataset: str) -> Tree:
-    """Return the configuration of a dataset's store."""
-    tree = params.datasets[dataset]
-    return {"dataset": dataset, **{key: tree[key] for key in ("source", "num_classes", "image_size")}}
+    """Return the configuration of a dataset's store, with the numbers of images that it is checked against."""
+    keys, tree = ("source", "num_classes", "image_size", "images"), params.datasets[dataset]
+    return {"dataset": dataset, **{key: tree[key] for key in keys if key in tree}}
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
