@@ -23,13 +23,10 @@ from daso.ops.bias import (
     similarity,
 )
 from daso.ops.confusion import IntArray, groups, precision, recall
-from daso.ops.tsne import tsne
 from daso.paths import rebuild_hint
 
 MAX_POINTS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
-TSNE_IMAGES = 200  # images in the t-SNE, which then takes 0.1 s
-MIN_TSNE_IMAGES = 10  # fewer give no t-SNE
 MODEL = "model"  # the final network's predictions on all unlabeled images, beside the pseudo-labels counted in steps
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -40,12 +37,12 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
     "steps" (P,): where the merged windows end, 20 at most; "sources": `source_summary` of each kind of pseudo-label;
     "of": the kind that "confusion" (K, K) and "errors" describe, where "errors" are the shares of a class's errors that
     go to the commonest wrong class and to the two commonest, both None where no true label is known; "similarity": see
-    `class_similarity`; "tsne": see `_tsne_sample`.
+    `class_similarity`.
     """
     saved = run.array_names()
     if "final_counts" not in saved:
         return None
-    names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]
+    names = [name for name in saved if name.startswith(("steps", "truth", "window_", "last_", "final_", "class_"))]
     arrays: Arrays = dict(zip(names, run.arrays(*names), strict=True))
     if wrong := _shape_error(arrays, len(class_order)):
         path = run.folder / "predictions.npz"
@@ -65,7 +62,6 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
         "confusion": known.tolist() if known.any() else None,
         "errors": {f"top{n}": _rounded(concentration(known, n)) for n in (1, 2)} if known.any() else None,
         "similarity": class_similarity(arrays["class_features"], counts),
-        "tsne": _tsne_sample(arrays),
     }
 
 
@@ -131,21 +127,10 @@ def _prediction_rank(counts: IntArray) -> IntArray:
     return np.unique(counts.sum(0) / np.maximum(counts.sum(1), 1), return_inverse=True)[1]
 
 
-def _tsne_sample(arrays: Arrays) -> dict[str, Any] | None:
-    """Return the t-SNE of up to 200 unlabeled images, with true classes (-1 if unknown) and the final predictions."""
-    features = arrays["sample_features"].astype(np.float64)[:TSNE_IMAGES]
-    if len(features) < MIN_TSNE_IMAGES or not np.isfinite(features).all():
-        return None
-    points = tsne(features)
-    labels = {name: arrays[f"sample_{name}"][:TSNE_IMAGES].tolist() for name in ("labels", "guesses")}
-    return {"x": np.round(points[:, 0], 1).tolist(), "y": np.round(points[:, 1], 1).tolist(), **labels}
-
-
 def _shape_error(arrays: Arrays, classes: int) -> str | None:
     """Return an error for the first array whose shape does not fit the number of classes, None if all fit."""
-    images, points = len(arrays["sample_labels"]), len(arrays.get("steps", ()))
+    points = len(arrays.get("steps", ()))
     shapes = {"final_counts": (classes + 1, classes), "steps": (points,), "truth": (points, classes)}
-    shapes |= {"sample_labels": (images,), "sample_guesses": (images,)}
     shapes |= {name: (classes + 1, classes) for name in arrays if name.startswith("last_")}
     shapes |= {name: (points, 2, classes) for name in arrays if name.startswith("window_")}
     wrong = (name for name, shape in shapes.items() if name in arrays and arrays[name].shape != shape)

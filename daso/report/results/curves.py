@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from daso.data.run_files import FinishedRun
 from daso.errors import DataError
 from daso.paths import rebuild_hint
 from daso.report.results.collect import Cell, Tree
@@ -95,9 +95,7 @@ def _read_history(path: Path, metrics: Tree, columns: set[str]) -> pd.DataFrame 
     """Return `columns` of the history of the training that gave these metrics; None if the file is missing."""
     if not path.is_file():
         return None
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != metrics.get("files", {}).get(path.name):
-        raise DataError(f"{path}: damaged, or from another training than its metrics; {rebuild_hint(path)}")
+    content = FinishedRun(path.parent, metrics).read(path.name)
     history = pd.read_csv(io.BytesIO(content), usecols=lambda name: name in columns)
     if "step" not in history or "test_top1" not in history:
         raise DataError(f"{path}: missing column 'step' or 'test_top1'; {rebuild_hint(path)}")
