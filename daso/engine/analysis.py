@@ -42,7 +42,7 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
     saved = run.array_names()
     if "final_counts" not in saved:
         return None
-    names = [name for name in saved if name.startswith(("steps", "truth", "window_", "last_", "final_", "class_"))]
+    names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]
     arrays: Arrays = dict(zip(names, run.arrays(*names), strict=True))
     if wrong := _shape_error(arrays, len(class_order)):
         path = run.folder / "predictions.npz"
@@ -106,10 +106,10 @@ def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
     """Compare the most and the least predicted classes with their nearest classes, by cosines of class means (K, D).
 
     The classes are ordered by the counts (K + 1, K); "by" names the order: "truth", predictions per true image, or
-    "guesses", the number of predictions, if no true class is known.
+    "pseudo_labels", the number of predictions, if no true class is known.
     """
     cosines, known = similarity(means.astype(np.float64)), counts[:-1]
-    result: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
+    result: dict[str, Any] = {"by": "truth" if known.any() else "pseudo_labels"}
     few = min(EXTREME_CLASSES, max(1, len(known) // 2))  # so that no class is in both groups
     ends = most_and_least_predicted(_prediction_rank(known) if known.any() else counts.sum(0), few)
     for name, classes in zip(("most", "least"), ends, strict=True):
@@ -137,11 +137,11 @@ def _shape_error(arrays: Arrays, classes: int) -> str | None:
     return next((f"{name}: expected shape {shapes[name]}, got {arrays[name].shape}" for name in wrong), None)
 
 
-def _never_predicted(counts: IntArray) -> float:
+def _unpredicted(counts: IntArray) -> float:
     return float((counts == 0).sum())
 
 
-INDICES = {"imbalance": imbalance, "never": _never_predicted, "divergence": divergence, "evenness": evenness}
+INDICES = {"imbalance": imbalance, "unpredicted": _unpredicted, "divergence": divergence, "evenness": evenness}
 
 
 def _round(value: float | None) -> float | None:

@@ -34,7 +34,7 @@ def embed_cell(cell: Cell, runs: Path) -> Embedding | None:
         folder = runs / cell.run_id(seed)
         if not (folder / "predictions.npz").is_file():
             return None
-        arrays = FinishedRun(folder, metrics).arrays("sample_features", "sample_labels", "sample_guesses")
+        arrays = FinishedRun(folder, metrics).arrays("sample_features", "sample_labels", "sample_pseudo_labels")
         return embed(*(array[:IMAGES] for array in arrays))
     return None
 
