@@ -22,7 +22,7 @@ from daso.ops.bias import (
     neighbours,
     similarity,
 )
-from daso.ops.confusion import IntArray, groups, precision, recall
+from daso.ops.confusion import IntArray, groups, precision, recall, row_shares
 from daso.paths import rebuild_hint
 
 MAX_POINTS = 20  # points of a curve over training
@@ -94,8 +94,7 @@ def source_summary(
     }
     if windows is None or truth is None:
         return result | {"histogram": None, "groups": None}
-    shares = windows[:, 0] / np.maximum(windows[:, 0].sum(1, keepdims=True), 1)
-    result["histogram"] = [_rounded(row) for row in shares]
+    result["histogram"] = [_rounded(row) for row in row_shares(windows[:, 0])]
     recalls = np.divide(windows[:, 1], truth, out=np.full(truth.shape, np.nan), where=truth > 0)
     rows = [groups(row, class_order) for row in recalls]
     result["groups"] = {name: [_round(row[name]) for row in rows] for name in rows[0]} if truth.any() else None

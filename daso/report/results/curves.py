@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from daso.data.run_files import FinishedRun
 from daso.errors import DataError
+from daso.ops.confusion import row_shares
 from daso.paths import rebuild_hint
 from daso.report.results.collect import Cell, Tree
 
@@ -75,11 +76,12 @@ def recall_by_rank(cell: Cell) -> Curve | None:
 
 def confusion_matrix(cell: Cell) -> FloatArray | None:
     """Return the confusion matrix (K, K) by class rank, rows = true classes that sum to 1, mean over the runs."""
-    matrices = []
-    for metrics in cell.done.values():
-        order = list(metrics["class_order"])
-        counts = np.array(metrics["confusion"], dtype=np.float64)[np.ix_(order, order)]
-        matrices.append(counts / np.maximum(counts.sum(1, keepdims=True), 1.0))
+    return mean_confusion((metrics["confusion"], metrics["class_order"]) for metrics in cell.done.values())
+
+
+def mean_confusion(runs: Iterable[tuple[Sequence[Sequence[int]], Sequence[int]]]) -> FloatArray | None:
+    """Return the mean over runs, each given by its confusion counts and class order, as in `confusion_matrix`."""
+    matrices = [row_shares(np.array(counts)[np.ix_(order, order)]) for counts, order in runs]
     return np.mean(matrices, axis=0) if matrices else None
 
 
