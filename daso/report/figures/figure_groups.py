@@ -126,14 +126,8 @@ def table_data(suite: Tree, table: Tree, cells: Sequence[Cell], runs: Path) -> T
 
 def table_figures(data: TableData) -> list[Figure]:
     """Return the standard figures of a table; figures without a panel are left out."""
-    figures = [
-        _class_sizes(data),
-        _accuracy(data),
-        _pseudo_label_recall(data),
-        _class_recall(data),
-        _confusion(data),
-    ]
-    return [figure for figure in figures if figure.panels]
+    draws = (_class_sizes, _accuracy, _pseudo_label_recall, _class_recall, _confusion)
+    return [figure for draw in draws if (figure := draw(data)).panels]
 
 
 def _class_sizes(data: TableData) -> Figure:
