@@ -253,8 +253,8 @@ def test_plan_names_upstream_runs():
 
 
 def test_encoder_and_estimate_come_from_upstream_runs():
-    project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
-    crt = resolve(project, parse_run(project, run_id("supervised_crt")))
+    run_id = "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
+    crt = resolve(PARAMS, parse_run(PARAMS, run_id("supervised_crt")))
     assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "frozen"}}
     assert crt["protocol"]["steps"] == 100_000
     darp = resolve(PARAMS, parse_run(PARAMS, run_id("fixmatch_darp")))

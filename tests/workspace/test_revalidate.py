@@ -151,7 +151,7 @@ def test_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
     assert refusal().startswith(
-        f"{FOLDER}/history.csv: damaged or from a different run: checksum differs from train.json; "
+        f"{FOLDER}/history.csv: damaged or from a different run: its checksum differs from the recorded one; "
     )
 
 
