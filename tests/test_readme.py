@@ -99,8 +99,8 @@ def test_results_equal_the_reference_of_quickstart(params):
     assert table_rows("Results") == rows
 
 
-def test_citation_is_a_valid_cff_file():
-    """Required fields of CFF 1.2.0; every reference has a type, a title and authors."""
+def test_citation_is_a_valid_cff_file_and_has_every_paper_of_a_method():
+    """Required fields of CFF 1.2.0; papers as `(Oh et al. 2022` in the components' code and in params/methods/."""
     tree = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
     assert tree["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= tree.keys()
@@ -108,3 +108,12 @@ def test_citation_is_a_valid_cff_file():
         assert {"type", "title", "authors", "year"} <= reference.keys()
         assert reference["type"] in ("conference-paper", "article")
         assert all({"family-names", "given-names"} == author.keys() for author in reference["authors"])
+    first = {(reference["authors"][0]["family-names"], reference["year"]) for reference in tree["references"]}
+    files = [*(ROOT / "daso/methods").rglob("*.py"), *(ROOT / "params/methods").glob("*.yaml")]
+    cited = [
+        paper
+        for path in files
+        for paper in re.findall(r"\((\w+)(?: et al\.| and \w+)? (20\d\d)", path.read_text())
+    ]
+    assert len(cited) > 50
+    assert {(name, int(year)) for name, year in cited} <= first
