@@ -111,9 +111,7 @@ def test_citation_is_a_valid_cff_file_and_has_every_paper_of_a_method():
     first = {(reference["authors"][0]["family-names"], reference["year"]) for reference in tree["references"]}
     files = [*(ROOT / "daso/methods").rglob("*.py"), *(ROOT / "params/methods").glob("*.yaml")]
     cited = [
-        paper
-        for path in files
-        for paper in re.findall(r"\((\w+)(?: et al\.| and \w+)? (20\d\d)", path.read_text())
+        paper for path in files for paper in re.findall(r"\((\w+)(?: et al\.| and \w+)? (20\d\d)", path.read_text())
     ]
     assert len(cited) > 50
     assert {(name, int(year)) for name, year in cited} <= first

@@ -106,7 +106,7 @@ def test_output_equals_the_examples_of_the_page(capsys, monkeypatch, tmp_path):
     for name in ("params", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    samples = re.findall(r"^\$ (?:python -m )?daso (.*)\n((?:.+\n)+)", (ROOT / "docs/running.md").read_text(), re.MULTILINE)
+    samples = re.findall(r"^\$ daso (.*)\n((?:.+\n)+)", (ROOT / "docs/running.md").read_text(), re.MULTILINE)
     assert [words.split()[0] for words, _ in samples] == ["list", "explain", "cell"]
     for words, lines in samples:
         assert main(shlex.split(words)) == 0
