@@ -188,6 +188,19 @@ def test_links_lead_to_files_and_headings(page):
             assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_quoted_paths_of_the_repository_exist(page):
+    """`E` stands for the folder of endurance tests; names of examples and outputs are exempt."""
+    examples = ("photos", "reports/quickstart", "reports/contradictions", "reports/cifar10-lt-main", "reports/bias")
+    spans = re.findall(r"`([^`\n<{*]+)`", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL))
+    folders = r"(?:daso|docs|params|profiles|reports|tests|tools|workflow|E)"
+    paths = {path for span in spans for path in re.findall(rf"(?:^|(?<= )){folders}/[\w./-]*", span)}
+    places = {path: ROOT / path.replace("E/", "tests/endurance/", 1).rstrip(".") for path in paths}
+    assert {
+        path for path, place in places.items() if not place.exists() and not any(e in path for e in examples)
+    } == set()
+
+
 def test_index_lists_every_page():
     index = (ROOT / "docs/README.md").read_text()
     assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= set(

@@ -38,7 +38,7 @@ def table_rows(heading):
 
 def test_number_of_reproduced_cells(params):
     """Reproduced: verdict `agrees` on archived runs; cells of a published mean with a spread count, once per table."""
-    published, with_spread, reproduced = read_published(PUBLISHED), 0, 0
+    published, with_spread, measured, reproduced = read_published(PUBLISHED), 0, 0, 0
     for name in (name for name in params.suites if name.startswith("paper-table-")):
         suite = expand_suite(params, name)
         nothing = ROOT / "no such folder"  # runs of this working copy do not count
@@ -46,8 +46,10 @@ def test_number_of_reproduced_cells(params):
         for judged in judge_cells(suite, cells, published):
             if judged.published and judged.published.std is not None:
                 with_spread += 1
+                measured += bool(judged.archived)
                 reproduced += any(archived.verdict.text == AGREES for _, archived in judged.archived)
     assert f"**Published cells reproduced at full schedule: {reproduced} of {with_spread}.**" in README
+    assert ("No published cell is measured yet" in README) == (measured == 0)
     assert f"{with_spread} cells are those of the paper's tables 1 to 3 and 11 to 14" in " ".join(README.split())
 
 
