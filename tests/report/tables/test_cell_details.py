@@ -51,7 +51,7 @@ def test_differences_from_the_paper_that_touch_the_methods(verdicts):
     text = page(verdicts.out).text
     assert "Known differences from the paper that affect these methods: 3" in text
     rows = (verdicts.out / "index.html").read_text().split('<details class="ledger">')[1].split("</details>")[0]
-    tags = re.findall(r'<th scope="row" class="markdown"><a href="[./]*/docs/fidelity.md#[a-z-]+">([a-z-]+)</a></th>', rows)
+    tags = re.findall(r'<th scope="row" class="markdown"><a href="[./]*/docs/fidelity.md#([a-z-]+)">\1</a></th>', rows)
     assert tags == ["teacher-bn", "confidence", "proportional-queue"]
     assert "<code>fixmatch.confidence: refined</code>" in rows
 
