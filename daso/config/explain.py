@@ -77,7 +77,9 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
     rows += _stage_rows(traced, params.protocols[protocol]["steps"])
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
-    rows += [("",), (f"differences from the paper ({LEDGER}): {', '.join(method_tags(traced.method)) or 'none'}",)]
+    tags = method_tags(traced.method)
+    rows += [("",), ("known differences from the papers" + ("" if tags else ": none"),)]
+    rows += [(f"{LEDGER}#{tag}",) for tag in tags]
     return align_columns(rows)
 
 
