@@ -20,4 +20,4 @@ def test_page_has_options_settings_differences_and_ablations():
     assert "| FixMatch + DASO, T_proto = 0.02 | `daso.proto_temperature` 0.02 |" in section
     assert "(Oh et al. 2022, section 3)" in section
     assert "\n## fixmatch_daso_tproto_0_02\n" not in text
-    assert "plan [`crest`](../daso/methods/plans.py): The most confident pseudo-labels" in text
+    assert "plan [`crest`](../daso/methods/plans.py): CReST: the most confident pseudo-labels" in text
