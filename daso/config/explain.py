@@ -89,7 +89,7 @@ def _component_rows(kind: str, part: Tree, sources: Mapping[str, OptionSource], 
     `default` is the source of options that `sources` lacks.
     """
     name, spec = part["name"], KINDS[kind][part["name"]]
-    module = str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
+    module = source_file(spec)
     yield ("",)
     comments = _comments(default.file)
     comment = next((text for path, text in comments.items() if path in ((name,), (name, "name"))), "")
@@ -193,6 +193,11 @@ def _parse_comments(text: str) -> dict[Row, str]:
 
     walk(tree, ())
     return comments
+
+
+def source_file(spec: str) -> str:
+    """Return the file of "module:Class", relative to the root of the project."""
+    return str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
 
 
 def format_value(value: object) -> str:
