@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,10 +22,10 @@ RUN_FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
 
 
 class FinishedRun(NamedTuple):
-    """A finished run: its folder and the content of `train.json`."""
+    """A finished run: its folder and the content of `train.json`, or its metrics, which record the same digests."""
 
     folder: Path
-    result: dict[str, Any]
+    result: Mapping[str, Any]
 
     @property
     def key(self) -> str:
@@ -61,9 +62,8 @@ class FinishedRun(NamedTuple):
         except OSError as error:
             raise DataError(f"{path}: not readable ({error.strerror}); {rebuild_hint(path)}") from error
         if hashlib.sha256(content).hexdigest() != self.result.get("files", {}).get(name):
-            raise DataError(
-                f"{path}: damaged or from a different run: checksum differs from {RESULT_FILE}; {rebuild_hint(path)}"
-            )
+            wrong = "damaged or from a different run: its checksum differs from the recorded one"
+            raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}")
         return content
 
 

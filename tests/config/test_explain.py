@@ -99,8 +99,10 @@ def test_explain_prints_one_line_for_each_option(params):
     assert row(text, "optimizer.lr") == ["0.03", "params/protocols/digits.yaml"]
     assert row(text, "setting.gamma_u") == ["10", "params/datasets/digits.yaml"]
     assert row(text, "setting.reversed") == ["false", "default"]
-    assert text.splitlines()[-1].startswith("differences from the paper (docs/fidelity.md): ")
-    assert "proportional-queue" in text.splitlines()[-1]
+    assert text.splitlines()[-4:] == [
+        "known differences from the papers",
+        *(f"docs/fidelity.md#{tag}" for tag in ("teacher-bn", "confidence", "proportional-queue")),
+    ]
 
 
 def test_explain_prints_the_comment_beside_a_value():

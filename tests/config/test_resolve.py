@@ -282,9 +282,7 @@ def test_missing_estimate_is_an_error_before_training():
         project = deepcopy(PARAMS)
         project.methods["fixmatch_darp"].pop("plan")
         project.methods["fixmatch_darp"] |= {"plan": plan} if plan else {}
-        with pytest.raises(
-            ParamsError, match="prior 'estimated' requires an estimate, which this method's plan does not"
-        ):
+        with pytest.raises(ParamsError, match="darp.estimate: missing estimate of class sizes, which this method's"):
             parse_run(project, run)
     project = deepcopy(PARAMS)
     project.methods["fixmatch_darp"]["plan"] = {"name": "prior", "by": "supervised"}

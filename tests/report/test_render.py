@@ -275,7 +275,7 @@ def printed_digest(out):
 
 def test_digest_of_the_numbers_is_printed(project, make_suite, run_ids, tmp_path):
     """The digest is that of metrics.json; it depends on accuracies, not on times or commits."""
-    suite = make_suite()
+    suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
     project.fill(suite)
     first = project.build(suite)
     digest = printed_digest(first)

@@ -17,7 +17,7 @@ from daso.data.catalog import make_store
 from daso.data.files import checksummed, format_json
 from daso.data.split import load_split, make_split
 from daso.engine import journal
-from daso.engine.survey import survey_result
+from daso.engine.estimate import survey_result
 from daso.errors import DasoError, DataError
 from daso.planning.status import run_statuses
 from daso.workspace import revalidate as module
@@ -151,7 +151,7 @@ def test_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
     assert refusal().startswith(
-        f"{FOLDER}/history.csv: damaged or from a different run: checksum differs from train.json; "
+        f"{FOLDER}/history.csv: damaged or from a different run: its checksum differs from the recorded one; "
     )
 
 
