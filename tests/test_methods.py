@@ -22,8 +22,9 @@ from daso.engine.round_robin import advance_together
 from daso.engine.train import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
-from tests.covering import changes_text_or_disables, covering
+from tests.covering import covering
 from tests.engine.world import batches
+from tools.gpu.prepare import changes_text_or_disables
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = load(ROOT / "params")
