@@ -203,7 +203,7 @@ def test_a_step_has_no_host_device_synchronization(recipe):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
         for t in {run.learner.set_phase(t): t for t in range(6)}.values():  # a step of each phase
             run.learner.set_phase(t)
-            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.step_index)))
+            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.runner.step_index)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
 
@@ -230,7 +230,7 @@ def test_compilation_gives_a_fixed_number_of_graphs_and_the_bits_of_eager(recipe
         return graph.forward
 
     torch._dynamo.reset()
-    run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
+    run.runner.mode, run.runner.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
     run.advance(4)
     first = len(graphs)
     run.evaluate()

@@ -113,8 +113,7 @@ def _machine(params: Params, protocol: str) -> Machine:
 def _machine_by_torch(precision: str, concurrent_runs: int) -> Machine:
     import torch
 
-    from daso.engine.cuda_graphs import choose_mode
-    from daso.engine.environment import choose_device, choose_precision, describe
+    from daso.engine.environment import choose_device, choose_mode, choose_precision, describe
 
     device = choose_device("auto" if devices() else "cpu")
     if device.type == "cpu":

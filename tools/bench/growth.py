@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from daso.engine.cuda_graphs import choose_mode
+from daso.engine.environment import choose_mode
 from daso.planning.synthetic import Config, with_changes
 from tools.bench import stores
 from tools.bench.contenders import engine_name

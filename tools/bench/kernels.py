@@ -23,12 +23,12 @@ class Kernel(NamedTuple):
 def profiled_kernels(run: Trainer, steps: int) -> list[Kernel]:
     """Run the next steps, all of one chunk that is prepared before, and return their kernels."""
     device = run.loader.device
-    run.program.begin(islice(run.loader.chunks(run.t, run.t + steps), 1))
+    run.runner.begin(islice(run.loader.chunks(run.t, run.t + steps), 1))
     synchronize(device)
     on_cuda = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]) as profiler:
         for _ in range(steps):
-            run.program.run_step(run.learner.set_phase(run.t))
+            run.runner.run_step(run.learner.set_phase(run.t))
             run.t += 1
         synchronize(device)
     events: list[Any] = profiler.events()

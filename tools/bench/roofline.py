@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from daso.engine.cuda_graphs import choose_mode
+from daso.engine.environment import choose_mode
 from daso.engine.loader import CHUNK_STEPS
 from daso.engine.train import Trainer
 from daso.planning.synthetic import WARMUP, all_parts_active, seconds_per_unit, trainer
@@ -39,7 +39,7 @@ def measure(bench: Bench) -> Section:
     eager = trainer(all_parts_active(bench.config, bench.precisions[-1]), bench.device, "eager")
     eager.advance(WARMUP)
     work = flops(eager)
-    eager.program.close()
+    eager.runner.close()
     ceilings = {precision: 2 * side**3 / spread(times[precision]).median for precision in bench.precisions}
     tables = [
         _machine_table(bench, times, side, length),
@@ -119,5 +119,5 @@ def _targets(bench: Bench, mode: str) -> list[Target]:
     run = trainer(all_parts_active(bench.config, bench.precisions[-1]), bench.device, mode)
     run.advance(2 * CHUNK_STEPS["cuda"])
     idle = kernels.idle(kernels.profiled_kernels(run, PROFILED))
-    run.program.close()
+    run.runner.close()
     return [Target("GPU idle within a step", "at most", 10, 100 * idle, "%")]

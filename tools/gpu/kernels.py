@@ -44,7 +44,7 @@ def main(mode: str, precision: str) -> None:
         run = trainer(wide_config(precision=precision), DEVICE, mode_of(mode))
         run.advance(size(CHUNK_STEPS["cuda"] + 8, 2))
         row |= summary(profiled_kernels(run, STEPS), f"{mode} {precision}")
-        run.program.close()
+        run.runner.close()
 
 
 def summary(kernels: Sequence[Kernel], title: str) -> results.Row:
