@@ -14,7 +14,7 @@ from daso.report.results.judged import JudgedCell
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
 from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, count, tally_line
-from daso.report.results.verdicts import MARKS, OTHER_DRAW, format_difference, format_signed
+from daso.report.results.verdicts import MARKS, OTHER_DRAW, difference_and_band, format_signed
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.ranks import ranks_line
@@ -103,12 +103,9 @@ def _reason(judged_cells: Sequence[JudgedCell]) -> str:
 
 def _largest_difference(judged: JudgedCell, titles: Mapping[str, str]) -> LargestDifference:
     cell, verdict = judged.cell, judged.verdict
-    difference, width = format_difference(verdict.difference or 0.0, verdict.band)
-    text = f"{difference} (band ±{width})" if width else difference
-    anchor = f"{cell.table}/{cell.setting}/{cell.method}"
-    return LargestDifference(
-        anchor, f"{titles[cell.method]} on {cell.setting}", MARKS[verdict.text], verdict.text, text
-    )
+    name = f"{titles[cell.method]} on {cell.setting}"
+    text = difference_and_band(verdict.difference or 0.0, verdict.band)
+    return LargestDifference(cell.anchor, name, MARKS[verdict.text], verdict.text, text)
 
 
 def _titles(suite: Tree) -> dict[str, str]:

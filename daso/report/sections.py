@@ -38,7 +38,6 @@ class Section:
     tables: Mapping[str, Table]  # by name; tables without a row are left out
     figures: list[Figure]
     analyses: list[Figure]  # figures of the analyses listed by the suite
-    has_published: bool
     has_verdicts: bool  # True if a published number is confirmed
     has_archived: bool
     sources: list[str]
@@ -59,7 +58,7 @@ def build_section(
     """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference."""
     table, label = data.table, protocol_label(suite["protocol"])
     cells = [judged.cell for judged in judged_cells]
-    with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
+    numbers = [judged.published for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
@@ -83,10 +82,9 @@ def build_section(
         tables={table.name: table for table in tables if table.rows},
         figures=table_figures(data),
         analyses=analysis_figures(data, analyses),
-        has_published=bool(with_published),
-        has_verdicts=any(not published.doubt for _, published in with_published),
+        has_verdicts=any(not published.doubt for published in numbers),
         has_archived=any(judged.archived for judged in judged_cells),
-        sources=sorted({published.source for _, published in with_published}),
+        sources=sorted({published.source for published in numbers}),
         notes=_notes(judged_cells, titles),
         reasons=_reasons(judged_cells, label),
         provenance=table_provenance([metrics for cell in cells for metrics in cell.done.values()]),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from daso.report.results.collect import Cell, Tree
 from daso.report.results.judged import JudgedCell
-from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, NOT_COMPARABLE, OUTSIDE, chance_outside
+from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, OUTSIDE, chance_outside
 
 LARGEST = 3  # differences that a summary names
 
@@ -21,7 +21,6 @@ class Tally(NamedTuple):
     banded: int  # cells with a band
     outside_band: int  # of these, cells outside it, within 1 point or not
     chance: tuple[float, float]  # expected number outside the band if every mean equals the published one
-    not_comparable: int
 
     @property
     def judged(self) -> int:
@@ -119,7 +118,6 @@ def tally(judged_cells: Iterable[JudgedCell]) -> Tally:
         banded=len(banded),
         outside_band=sum(each.verdict.text not in INSIDE for each in banded),
         chance=chance_outside(each.ours for each in banded if each.ours),
-        not_comparable=counts[NOT_COMPARABLE],
     )
 
 

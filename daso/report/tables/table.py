@@ -10,6 +10,7 @@ NUMBERS = (  # Table A.1, A.2, ...
     *("accuracy", "gains", "ranks", "measures", "speed", "plan", "pseudo-labels", "runs"),
     "reference",
 )
+ABSENT = "–"  # value that is not known
 Row = Sequence[Any]
 
 
