@@ -52,7 +52,7 @@ def test_tally_counts_verdicts_and_cells_outside_the_band(cells):
         **{"agrees": 2, "not contradicted": 1, "one run": 1, "within 1 point": 2, "no published spread": 1},
         **{"above": 1, "below": 1},
     }
-    assert (counted.judged, counted.banded, counted.outside_band, counted.not_comparable) == (9, 7, 3, 1)
+    assert (counted.judged, counted.banded, counted.outside_band) == (9, 7, 3)
     assert counted.chance == pytest.approx((6 * four + two, 7 * two))
 
 
