@@ -1,4 +1,4 @@
-# Start with `make reproduce` or `make test`. Targets that run code first install requirements.lock in .venv.
+# Start with `make reproduce` or `make test`. Targets that run code first install requirements.lock and the project in .venv.
 PYTHON ?= python3
 SUITE ?= quickstart
 unexport PIP_USER # a virtual environment has no user site
@@ -54,6 +54,7 @@ setup: .venv/.installed
 	@echo "installing requirements.lock in .venv: about 6 GB, a few minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 lint:

@@ -1,4 +1,4 @@
-"""Command line: `python -m daso <command>`.
+"""Command line: `daso <command>`.
 
 Commands that train read resolved JSON, so that they run where no YAML reader is installed; every command imports its
 modules when it is called.
@@ -50,8 +50,14 @@ COMMANDS: dict[str, Command] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command of `python -m daso`; return the exit status."""
-    return execute(parser("python -m daso", "Class-imbalanced semi-supervised learning.", COMMANDS, OPTIONS), argv)
+    """Run one command of `daso`; return the exit status."""
+    if (here := Path("daso").resolve()) != (code := Path(__file__).resolve().parent) and (here / "cli.py").exists():
+        sys.stderr.write(
+            f"daso: this folder, {here.parent}, is not the working copy that is installed, {code.parent}; "
+            "run `python -m daso` here, or install it: `pip install --no-deps --no-build-isolation -e .`\n"
+        )
+        return 1
+    return execute(parser("daso", "Class-imbalanced semi-supervised learning.", COMMANDS, OPTIONS), argv)
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:

@@ -162,11 +162,7 @@ def configuration(path: Path, find_error: Callable[[dict[str, Any]], str | None]
     except (OSError, ValueError, RecursionError) as error:
         raise DasoError(f"{path}: not a readable JSON configuration ({error})") from error
     if not isinstance(tree, dict):
-        raise DasoError(
-            f"{path}: expected a configuration, got a {type(tree).__name__}; `python -m daso resolve` prints one"
-        )
+        raise DasoError(f"{path}: expected a configuration, got a {type(tree).__name__}; `daso resolve` prints one")
     if problem := find_error(tree):
-        raise DasoError(
-            f"{path}: not a configuration of this command: {problem}; `python -m daso resolve` prints a run's"
-        )
+        raise DasoError(f"{path}: not a configuration of this command: {problem}; `daso resolve` prints a run's")
     return tree

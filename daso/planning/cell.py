@@ -121,9 +121,7 @@ def _column(params: Params, table: Table, words: str) -> str:
         if match(params, table.cells[1, column]).settings == [name] and fields[0] == dataset
     ]
     if not numbers:
-        raise DasoError(
-            f"table {table.name}: unknown column '{words}'; `python -m daso cell t{table.name}` lists its columns"
-        )
+        raise DasoError(f"table {table.name}: unknown column '{words}'; `daso cell t{table.name}` lists its columns")
     return str(numbers[0])
 
 

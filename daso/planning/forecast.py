@@ -184,7 +184,7 @@ def _hours(
         methods = "1 method" if count == 1 else f"{count} methods"
         yield (
             f"unknown: {_runs(len(unknown))} of {methods} not measured on this device yet; "
-            f"`python -m daso plan {suite} --measure` measures some steps"
+            f"`daso plan {suite} --measure` measures some steps"
         )
     if known:
         others = "of the other methods, " if unknown else ""

@@ -127,9 +127,7 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
         if any(judged.cell.stale for judged in judged_cells):
-            text = (
-                f"`python -m daso revalidate {suite['name']}` keeps stale runs whose bits the present code reproduces"
-            )
+            text = f"`daso revalidate {suite['name']}` keeps stale runs whose bits the present code reproduces"
             yield Line("Stale", text)
         command = f"snakemake --config suite={suite['name']}"
         yield Line("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
@@ -158,7 +156,7 @@ def _total(judged_cells: Sequence[JudgedCell]) -> int:
 
 def _cost(suite: str, remainder: Remainder) -> str:
     if not remainder.seconds:
-        return f"device time unknown (`python -m daso plan {suite} --measure` forecasts it)"
+        return f"device time unknown (`daso plan {suite} --measure` forecasts it)"
     time = f"about {format_duration(remainder.seconds)} of device time on {' and '.join(remainder.devices)}"
     return f"{time}, without {count(remainder.unplanned, 'run')} of unknown time" if remainder.unplanned else time
 

@@ -70,7 +70,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
             problem = "not finished; train it" if name in packed else "not in this bundle; pack it"
             raise DataError(f"{bundle}: {name}: {problem}, or name one of {', '.join(done) or 'a different bundle'}")
     if not chosen:
-        raise DataError(f"{bundle}: contains no finished run; train it with `python -m daso train --bundle {bundle}`")
+        raise DataError(f"{bundle}: contains no finished run; train it with `daso train --bundle {bundle}`")
     evaluated = {name: _evaluate(bundle, packed[name]) for name in chosen}
     return [_write(name, history, metrics) for name, (history, metrics) in evaluated.items()]
 
@@ -82,7 +82,7 @@ def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
     finished = load_finished_run(folder, name=name)
     contents = {file: finished.read(file) for file in RUN_FILES}
     trained = finished.result.get("provenance", {})
-    fix = f"delete {folder} and run `python -m daso train --bundle {bundle}` again"
+    fix = f"delete {folder} and run `daso train --bundle {bundle}` again"
     if (finished.key, finished.config, trained.get("config_sha256")) != (key, run.config, digest(run.config)):
         raise DataError(f"{folder}: trained with key {finished.key}, but the bundle was packed with {key}; {fix}")
     check_split(run.inputs["split"], load_store(run.store), run.config["split_config_sha256"])

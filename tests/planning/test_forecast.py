@@ -85,8 +85,7 @@ def test_forecast_without_any_measurement(params):
         "supervised     2     2      unknown\n"
         "fixmatch       2     2      unknown\n"
         "fixmatch_daso  2     2      unknown",
-        "unknown: 6 runs of 3 methods not measured on this device yet; "
-        "`python -m daso plan smoke --measure` measures some steps",
+        "unknown: 6 runs of 3 methods not measured on this device yet; `daso plan smoke --measure` measures some steps",
         "disk: 25.0 MB needed (images 0.345 MB, splits 0.0288 MB, results 12.0 MB, TensorBoard 0.600 MB, "
         "checkpoints 12.0 MB), 100 MB free",
     ]

@@ -68,11 +68,11 @@ def test_empty_report_says_what_to_type_and_how_long_it_takes(suite):
     assert headline.progress == [("main", "n500-m4000-l100-u100", 0, 0, 6)]
     assert (headline.verdicts, headline.blocks, headline.departures, headline.chance) == ([], [], [], "")
     unknown = lines(head(suite, *cells))["Missing"]
-    assert unknown == "6 of 6 runs, device time unknown (`python -m daso plan demo --measure` forecasts it)"
+    assert unknown == "6 of 6 runs, device time unknown (`daso plan demo --measure` forecasts it)"
     stale = cells[0]._replace(cell=replace(cells[0].cell, stale=(0, 2)))
     headline = head(suite, stale, cells[1])
     assert lines(headline)["Missing"].startswith("6 of 6 runs (2 stale), device time unknown")
-    assert lines(headline)["Stale"].startswith("`python -m daso revalidate demo` keeps stale runs")
+    assert lines(headline)["Stale"].startswith("`daso revalidate demo` keeps stale runs")
 
 
 def test_archived_runs_are_counted_apart(suite):

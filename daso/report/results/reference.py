@@ -185,7 +185,7 @@ def read_reference(suite: str) -> Reference | None:
     path = reference_path(suite)
     if not path.exists():
         return None
-    fix = f"restore it with git, or write it again with `python -m daso reference {suite}`"
+    fix = f"restore it with git, or write it again with `daso reference {suite}`"
     tree = read_checksummed(path, "reference", fix)
     if error := schema_error(tree, SCHEMA) or _content_error(tree):
         raise DataError(f"{path}: not a reference: {error}; {fix}")

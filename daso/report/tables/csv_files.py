@@ -33,7 +33,7 @@ Values = dict[str, object]
 def cell_rows(judged_cells: Iterable[JudgedCell], published: Sequence[Row]) -> Iterator[Values]:
     """Yield a row of `cells.csv` for each cell: both numbers and all that its verdict depends on.
 
-    `published` are the rows of `results.csv`. `source` and `cell` are the address that `python -m daso cell` reads.
+    `published` are the rows of `results.csv`. `source` and `cell` are the address that `daso cell` reads.
     A number that is in doubt is left out, as no verdict uses it.
     """
     for cell, ours, target, verdict, _ in judged_cells:

@@ -52,7 +52,7 @@ def plan_table(cells: Iterable[Cell], plan: Mapping[str, Tree], titles: Mapping[
         *(Column("Device", "text"), Column("Method", "text")),
         *map(Column, ("n", "Planned", "Measured", "Measured/planned")),
     ]
-    caption = "Device time that `python -m daso plan` forecast for the n runs, and the time from first to last step."
+    caption = "Device time that `daso plan` forecast for the n runs, and the time from first to last step."
     return Table("plan", "Planned and measured time", caption, columns, rows, groups=1)
 
 
