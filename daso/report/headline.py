@@ -142,7 +142,7 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
 
 
 def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
-    """Return the missing runs, and their device time as far as it is planned."""
+    """Return the missing runs, and their device time as far as it is forecast."""
     remainder = summary.remainder
     upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if remainder.upstream else ""
     stale = len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.stale})
@@ -158,7 +158,7 @@ def _cost(suite: str, remainder: Remainder) -> str:
     if not remainder.seconds:
         return f"device time unknown (`daso plan {suite} --measure` forecasts it)"
     time = f"about {format_duration(remainder.seconds)} of device time on {' and '.join(remainder.devices)}"
-    return f"{time}, without {count(remainder.unplanned, 'run')} of unknown time" if remainder.unplanned else time
+    return f"{time}, without {count(remainder.unknown, 'run')} of unknown time" if remainder.unknown else time
 
 
 def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:

@@ -14,9 +14,9 @@ from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
+from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
-from daso.report.tables.planned import plan_table
 from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
@@ -52,7 +52,7 @@ def build_section(
     suite: Tree,
     data: TableData,
     judged_cells: Sequence[JudgedCell],
-    plan: Mapping[str, Tree],
+    forecast: Mapping[str, Tree],
     differences: Sequence[CellDifference] = (),
 ) -> Section:
     """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference."""
@@ -67,7 +67,7 @@ def build_section(
         ranks_table(table, judged_cells),
         measures_table(cells, titles),
         speed_table(cells, titles),
-        plan_table(cells, plan, titles),
+        forecast_table(cells, forecast, titles),
         *([pseudo_label_table(cells, titles)] if analyses else []),
         runs_table(cells),
         reference_table(table["name"], differences, titles),
