@@ -18,14 +18,13 @@ def report(args: Args) -> None:
     """Render the report of a suite from the available metrics, by default in drafts/reports/, and print its results."""
     from daso.config.load import load
     from daso.report.suite_report import write_report
+    from daso.workspace.current import report_key, tables_digest
 
     out, key = args.out or Path("drafts/reports", args.suite), ""
     if args.key:  # computed before the metrics are read, so that a concurrent change makes the report stale
-        from daso.workspace.current import report_key
-
         key = report_key(load(), args.suite, args.key)
     write_report(args.suite, out)
-    _write_key(out, key)
+    _write_key(out, f"{key} {tables_digest(out)}" if key else "")
     sys.stdout.write(f"{(out / 'summary.txt').read_text()}{out / 'index.html'}\n")
 
 

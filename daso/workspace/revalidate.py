@@ -38,7 +38,7 @@ from daso.workspace.current import Current
 # does not compare them, so they must be unchanged for a run on CUDA or in a compiled mode.
 UNCOMPARED = (
     *(f"daso.engine.{name}" for name in ("compiled", "cuda_graphs", "environment", "loader", "resident")),
-    *("daso.augment.randaugment", "daso.augment.views", "daso.ops.rows"),
+    *("daso.engine.step_runner", "daso.augment.randaugment", "daso.augment.views", "daso.ops.rows"),
 )
 Compared = dict[str, dict[str, Any]]  # digest of a short run and both codes -> record of the comparison
 
