@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from daso.config import fidelity
-from daso.config.load import load
+from tests.repository import PARAMS
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = load(ROOT / "params").methods
+METHODS = PARAMS.methods
 BY_RUN = {"precision", "resize"}  # of the device and the dataset, whatever the method
 
 
