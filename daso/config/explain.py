@@ -84,16 +84,15 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
 
 
 def _component_rows(kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource) -> Iterator[Row]:
-    """Yield a line for a component and one for each option, in the order of its constructor.
+    """Yield a component, its summary, and a line for each option in the order of its constructor.
 
     `default` is the source of options that `sources` lacks.
     """
     name, spec = part["name"], KINDS[kind][part["name"]]
     module = source_file(spec)
-    yield ("",)
     comments = _comments(default.file)
-    comment = next((text for path, text in comments.items() if path in ((name,), (name, "name"))), "")
-    yield (f"{kind} {name}: {summary(spec)} ({module}){comment}",)
+    comment = comments.get((name,), comments.get((name, "name"), ""))
+    yield from (("",), (f"{kind} {name} ({module}){comment}",), (summary(spec),))
     own, rest = given_options(part), defaults(spec)
     for option in options(spec):
         key = f"{name}.{option}"
