@@ -2,93 +2,130 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
+import click
+
+from daso.commands.options import PATH, RUN_ID, examples, files_of, run_ids
 from daso.errors import DasoError
 
-Args = argparse.Namespace
 
-
-def report(args: Args) -> None:
-    """Render the report of a suite from the available metrics, by default in drafts/reports/, and print its results."""
+@click.command(epilog=examples("daso report --suite quickstart"))
+@click.option("--suite", required=True, help="Name of a suite in params/suites.", shell_complete=files_of("suites"))
+@click.option("--out", type=PATH, help="Folder for the report; default: drafts/reports/SUITE.")
+@click.option("--key", help="Key of the report, written beside it by the workflow.")
+def report(suite: str, out: Path | None, key: str | None) -> None:
+    """Render the report of a suite from the available metrics, and print its results."""
     from daso.config.load import load
     from daso.report.suite_report import write_report
 
-    out, key = args.out or Path("drafts/reports", args.suite), ""
-    if args.key:  # computed before the metrics are read, so that a concurrent change makes the report stale
+    out = out or Path("drafts/reports", suite)
+    if key:  # computed before the metrics are read, so that a concurrent change makes the report stale
         from daso.workspace.current import report_key
 
-        key = report_key(load(), args.suite, args.key)
-    write_report(args.suite, out)
+        key = report_key(load(), suite, key)
+    write_report(suite, out)
     _write_key(out, key)
     sys.stdout.write(f"{(out / 'summary.txt').read_text()}{out / 'index.html'}\n")
 
 
-def contradictions(args: Args) -> None:
+@click.command(epilog=examples("daso contradictions"))
+@click.option("--out", type=PATH, default=Path("drafts/contradictions"), show_default=True, help="Folder for the page.")
+@click.option("--key", help="Key of the page, written beside it by the workflow.")
+def contradictions(out: Path, key: str | None) -> None:
     """Render the page of cells for which publications print different numbers."""
     from daso.report.contradictions import write_contradictions
 
-    write_contradictions(args.out)
-    _write_key(args.out, args.key)
+    write_contradictions(out)
+    _write_key(out, key)
+    sys.stdout.write(f"{out / 'index.html'}\n")
 
 
-def adopt(args: Args) -> None:
+@click.command(epilog=examples("daso adopt bundles/daso"))
+@click.argument("bundle", type=PATH, help="Folder of the trained bundle.")
+def adopt(bundle: Path) -> None:
     """Copy the finished runs of a trained bundle into runs/."""
     from daso.workspace import workflow_lock
     from daso.workspace.adopt import adopt_bundle
 
     with workflow_lock.held("adopt"):
-        for run in adopt_bundle(args.bundle):
+        for run in adopt_bundle(bundle):
             logging.info("%s: adopted", run)
 
 
-def revalidate(args: Args) -> None:
+@click.command(epilog=examples("daso revalidate smoke"))
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[RUN_OR_SUITE]...",
+    help="Runs and suites; default: the suite in params/pipeline.yaml.",
+    shell_complete=lambda *start: [*files_of("suites")(*start), *run_ids(*start)],
+)
+def revalidate(names: tuple[str, ...]) -> None:
     """Keep stale runs if the present code reproduces the bits of the code that trained them."""
     from daso.workspace import workflow_lock
     from daso.workspace.revalidate import revalidate
 
     with workflow_lock.held("revalidate"):
-        _print_lines(revalidate(args.names))
+        _print_lines(revalidate(names))
 
 
-def keep(args: Args) -> None:
-    """Archive metrics and history of runs in reports/measured/, for Git and later reports."""
+@click.command(epilog=examples("daso keep --bundle bundles/daso"))
+@click.argument(
+    "runs",
+    nargs=-1,
+    metavar="[RUN]...",
+    help=f"{RUN_ID}, evaluated; with --bundle, some of its runs.",
+    shell_complete=run_ids,
+)
+@click.option("--bundle", type=PATH, help="Folder of a trained bundle; without RUN, all of its finished runs.")
+def keep(runs: tuple[str, ...], bundle: Path | None) -> None:
+    """Copy metrics and history of runs to reports/measured/, for Git and later reports."""
     from daso.workspace.archive import keep, keep_bundle
 
-    if not (args.runs or args.bundle):
+    if not (runs or bundle):
         raise DasoError("keep: expected runs or a --bundle of finished runs, got neither; name them")
-    for folder in keep_bundle(args.bundle, args.runs) if args.bundle else map(keep, args.runs):
+    for folder in keep_bundle(bundle, runs) if bundle else map(keep, runs):
         logging.info("%s: kept", folder)
 
 
-def reference(args: Args) -> None:
+@click.command(epilog=examples("daso reference quickstart"))
+@click.argument("suite", help="Name of a suite whose runs are all finished.", shell_complete=files_of("suites"))
+def reference(suite: str) -> None:
     """Write the numbers of a finished suite to reports/reference/, for Git and for comparison with later reports."""
     from daso.workspace.reference import write_reference
 
-    logging.info("%s: written", write_reference(args.suite))
+    logging.info("%s: written", write_reference(suite))
 
 
-def publish(args: Args) -> None:
+@click.command(epilog=examples("daso publish"))
+@click.option(
+    "--suite",
+    help="Stop with an error if params/pipeline.yaml names a different suite.",
+    shell_complete=files_of("suites"),
+)
+def publish(suite: str | None) -> None:
     """Record the results of the finished default suite in DVC and push them."""
     from daso.workspace import workflow_lock
     from daso.workspace.publish import publish
 
     with workflow_lock.held("publish"):
-        _print_lines(publish(args.suite))
+        _print_lines(publish(suite))
 
 
-def prune(args: Args) -> None:
+@click.command(epilog=examples("daso prune", "daso prune --yes"))
+@click.option("--yes", is_flag=True, help="Delete the listed files; default: list them only.")
+def prune(yes: bool) -> None:
     """List, or delete with --yes, the files that no suite refers to."""
     from daso.workspace import workflow_lock
     from daso.workspace.prune import unreferenced
 
-    with workflow_lock.held("prune") if args.yes else nullcontext():
-        _print_lines(unreferenced(delete=args.yes))
+    with workflow_lock.held("prune") if yes else nullcontext():
+        _print_lines(unreferenced(delete=yes))
 
 
 def _write_key(folder: Path, key: str | None) -> None:
