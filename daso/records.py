@@ -48,7 +48,7 @@ class Role(Enum):
     """Purpose for which logits are adjusted."""
 
     SUPERVISED = "supervised"
-    PSEUDO_LABEL = "guess"  # value that params/ and finished runs use
+    PSEUDO_LABEL = "pseudo_label"
     CONSISTENCY = "consistency"
     EVAL = "eval"
 

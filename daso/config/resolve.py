@@ -282,7 +282,7 @@ def _plan_config(run: Run, stage: Stage) -> Tree:
     if stage.survey:
         plan["survey"] = True
     if stage.name:
-        plan["answers"] = True  # predictions for the unlabeled images
+        plan["predictions"] = True  # predictions for the unlabeled images
     return plan
 
 

@@ -112,7 +112,7 @@ def mismatched_inputs(run: FinishedRun, inputs: Mapping[str, Path]) -> list[str]
     trained = run.result.get("provenance", {})
     digests = {"split": load_split(inputs["split"]).sha256}
     digests |= {name: file_digest(path, "sha256") for name, path in inputs.items() if name != "split"}
-    trained_with = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
+    trained_with = {"split": trained.get("split_sha256"), **trained.get("upstream", {})}
     return [
         f"{run.folder}: trained with a different {name} than {path}, from a different source or for a different run"
         for name, path in inputs.items()

@@ -49,7 +49,7 @@ def derive(
         raise DataError(f"{out}: {error}") from error
     inherited = ("dataset", "setting", "seed", "config_sha256", "source_sha256", "class_order")
     head = {name: getattr(saved, name) for name in inherited}
-    return save_split({**head, "drawn_sha256": saved.sha256, "way": dict(options)}, split, labels, out)
+    return save_split({**head, "drawn_sha256": saved.sha256, "derivation": dict(options)}, split, labels, out)
 
 
 def expand(split: Split, counts: Sequence[int], logits: NDArray[np.float32], exponent: float) -> Split:

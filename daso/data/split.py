@@ -128,7 +128,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
         **{name: rows.tolist() for name, rows in split.parts.items()},
     }
     if len(split.pseudo_labeled):
-        tree["guessed"] = split.pseudo_labeled.tolist()
+        tree["pseudo_labeled"] = split.pseudo_labeled.tolist()
     tree[CHECKSUM] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical_json(tree[name])}' for name in sorted(tree))
     with atomic_write(out) as file:
@@ -140,7 +140,8 @@ def load_split(path: Path) -> SavedSplit:
     """Load a split; raises DataError if the file is missing or damaged."""
     tree = read_checksummed(path, "split")
     checksum = tree.pop(CHECKSUM)
-    if mismatch := schema_error(tree, SCHEMA) or schema_error(tree.get("guessed", []), [COUNT], "guessed"):
+    pseudo_labeled = tree.get("pseudo_labeled", [])
+    if mismatch := schema_error(tree, SCHEMA) or schema_error(pseudo_labeled, [COUNT], "pseudo_labeled"):
         raise DataError(f"{path}: not a split ({mismatch}); {rebuild_hint(path)}")
     try:
         return SavedSplit(
@@ -153,11 +154,11 @@ def load_split(path: Path) -> SavedSplit:
             counts={name: tuple(tree["counts"][name]) for name in PARTS},
             split=Split(
                 **{name: np.array(tree[name], np.int64) for name in PARTS},
-                pseudo_labeled=np.array(tree.get("guessed", []), np.int64),
+                pseudo_labeled=np.array(pseudo_labeled, np.int64),
             ),
             sha256=checksum,
             drawn_sha256=tree.get("drawn_sha256", checksum),
-            derivation=tree.get("way"),
+            derivation=tree.get("derivation"),
         )
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a split ({error!r}); {rebuild_hint(path)}") from error

@@ -110,10 +110,10 @@ def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
     """Compare the most and the least predicted classes with their nearest classes, by cosines of class means (K, D).
 
     The classes are ordered by the counts (K + 1, K); "by" names the order: "truth", predictions per true image, or
-    "guesses", the number of predictions, if no true class is known.
+    "pseudo_labels", the number of predictions, if no true class is known.
     """
     cosines, known = similarity(means.astype(np.float64)), counts[:-1]
-    result: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
+    result: dict[str, Any] = {"by": "truth" if known.any() else "pseudo_labels"}
     few = min(EXTREME_CLASSES, max(1, len(known) // 2))  # so that no class is in both groups
     ends = most_and_least_predicted(_prediction_rank(known) if known.any() else counts.sum(0), few)
     for name, classes in zip(("most", "least"), ends, strict=True):
@@ -137,7 +137,7 @@ def _tsne_sample(arrays: Arrays) -> dict[str, Any] | None:
     if len(features) < MIN_TSNE_IMAGES or not np.isfinite(features).all():
         return None
     points = tsne(features)
-    labels = {name: arrays[f"sample_{name}"][:TSNE_IMAGES].tolist() for name in ("labels", "guesses")}
+    labels = {name: arrays[f"sample_{name}"][:TSNE_IMAGES].tolist() for name in ("labels", "pseudo_labels")}
     return {"x": np.round(points[:, 0], 1).tolist(), "y": np.round(points[:, 1], 1).tolist(), **labels}
 
 
@@ -145,18 +145,18 @@ def _shape_error(arrays: Arrays, classes: int) -> str | None:
     """Return an error for the first array whose shape does not fit the number of classes, None if all fit."""
     images, points = len(arrays["sample_labels"]), len(arrays.get("steps", ()))
     shapes = {"final_counts": (classes + 1, classes), "steps": (points,), "truth": (points, classes)}
-    shapes |= {"sample_labels": (images,), "sample_guesses": (images,)}
+    shapes |= {"sample_labels": (images,), "sample_pseudo_labels": (images,)}
     shapes |= {name: (classes + 1, classes) for name in arrays if name.startswith("last_")}
     shapes |= {name: (points, 2, classes) for name in arrays if name.startswith("window_")}
     wrong = (name for name, shape in shapes.items() if name in arrays and arrays[name].shape != shape)
     return next((f"{name}: expected shape {shapes[name]}, got {arrays[name].shape}" for name in wrong), None)
 
 
-def _never_predicted(counts: IntArray) -> float:
+def _unpredicted(counts: IntArray) -> float:
     return float((counts == 0).sum())
 
 
-INDICES = {"imbalance": imbalance, "never": _never_predicted, "divergence": divergence, "evenness": evenness}
+INDICES = {"imbalance": imbalance, "unpredicted": _unpredicted, "divergence": divergence, "evenness": evenness}
 
 
 def _round(value: float | None) -> float | None:

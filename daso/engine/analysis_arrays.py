@@ -23,8 +23,8 @@ def analysis_arrays(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:
 
     "final_counts" (K + 1, K): rows are true classes, the last row images of unknown class; "class_features" (K, D):
     mean features of each class, by pseudo-label where the class is unknown; "sample_features" (n, D), "sample_labels"
-    and "sample_guesses" (n,): features, classes and pseudo-labels of a sample of the unlabeled images, equal in all
-    runs of a split and in the order drawn, so that its first images are a random sample too.
+    and "sample_pseudo_labels" (n,): features, classes and pseudo-labels of a sample of the unlabeled images, equal in
+    all runs of a split and in the order drawn, so that its first images are a random sample too.
     """
     pool, classes = trainer.data.unlabeled, trainer.config["dataset"]["num_classes"]
     labels, features = pool.labels.cpu().numpy(), trainer.embed(pool).numpy()
@@ -37,7 +37,7 @@ def analysis_arrays(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:
         ),
         "sample_features": features[rows].astype(np.float16),
         "sample_labels": labels[rows],
-        "sample_guesses": pseudo_labels[rows],
+        "sample_pseudo_labels": pseudo_labels[rows],
     }
 
 

@@ -14,7 +14,7 @@ from daso.ops.estimation import mean_sizes
 
 
 def survey_result(run: Path, key: str, run_key: str | None = None) -> dict[str, Any]:
-    """Return the estimate of the finished survey in a folder: {run, key, sizes (K,), trusted, evaluations}.
+    """Return the estimate of the finished survey in a folder: {run, key, sizes (K,), reliable, evaluations}.
 
     `key` is the key of the estimate, `run_key` the key of the run. Raises DataError if the run is damaged or has a
     different key; EstimateError if it is not a survey or none of its evaluations has reliable sizes.
@@ -30,5 +30,5 @@ def survey_result(run: Path, key: str, run_key: str | None = None) -> dict[str, 
         sizes = mean_sizes(estimates)
     except EstimateError as error:
         raise EstimateError(f"{run}: {error}") from error
-    trusted = sum(sizes is not None for sizes in estimates)
-    return {"run": config["run"], "key": key, "sizes": sizes.tolist(), "trusted": trusted, "evaluations": len(rows)}
+    reliable = sum(sizes is not None for sizes in estimates)
+    return {"run": config["run"], "key": key, "sizes": sizes.tolist(), "reliable": reliable, "evaluations": len(rows)}

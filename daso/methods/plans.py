@@ -36,7 +36,7 @@ class Encoder(NamedTuple):
     """Frozen encoder, loaded from a different method's run: `models.network`."""
 
     of: str
-    statistics: Literal["kept", "batch"]  # statistics that its batch norms use in training
+    statistics: Literal["frozen", "batch"]  # statistics that its batch norms use in training
 
 
 class Estimate(NamedTuple):
@@ -129,7 +129,7 @@ class Crt(Plan):
     the row of `base` in a table, so it is trained once.
     """
 
-    def __init__(self, *, base: str, steps: int, statistics: Literal["kept", "batch"]) -> None:
+    def __init__(self, *, base: str, steps: int, statistics: Literal["frozen", "batch"]) -> None:
         if steps < 1:
             raise ParamsError(f"plan 'crt': steps: expected 1 or more, got {steps}")
         self.base, self.steps, self.statistics = base, steps, statistics

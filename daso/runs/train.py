@@ -186,7 +186,7 @@ def _fit(trainer: Trainer, job: Job, data: Data, execution: Execution, stop: Sto
     events = Path("logs/tensorboard", run)
     with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
         yield from trainer.fit(scratch=own_checkpoint, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-    environment = describe(execution.device) | {"lent": dict(data.upstream.digests)}
+    environment = describe(execution.device) | {"upstream": dict(data.upstream.digests)}
     environment |= {"cudnn": trainer.cudnn} if trainer.cudnn else {}
     reconcile = partial(journal.reconcile, job.journal) if job.journal else dict
     write_run(job.out, trainer, data.split, data.store, environment, reconcile)

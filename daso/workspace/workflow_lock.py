@@ -16,8 +16,8 @@ from typing import IO
 
 from daso.data.files import wait_for_lock
 
-FILE = Path(".snakemake/turn.lock")
-HOLDER = "DASO_TURN"  # process id of the holder; a `snakemake` started by the holder does not wait
+FILE = Path(".snakemake/workflow.lock")
+HOLDER = "DASO_WORKFLOW_LOCK"  # process id of the holder; a `snakemake` started by the holder does not wait
 GRAPHS = ("dag", "rulegraph", "filegraph", "d3dag", "report")
 READ_ONLY = (  # options of calls that change no output
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),

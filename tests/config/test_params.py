@@ -230,12 +230,12 @@ def test_numbers_follow_yaml_1_2(params):
         ),
         (
             "methods/fixmatch.yaml",
-            lambda t: t.update(plan={"name": "crt", "base": "supervisd", "steps": 20, "statistics": "kept"}),
+            lambda t: t.update(plan={"name": "crt", "base": "supervisd", "steps": 20, "statistics": "frozen"}),
             "plan 'crt': unknown method 'supervisd'; did you mean 'supervised'?",
         ),
         (
             "methods/fixmatch.yaml",
-            lambda t: t.update(plan={"name": "crt", "base": "fixmatch", "steps": 20, "statistics": "kept"}),
+            lambda t: t.update(plan={"name": "crt", "base": "fixmatch", "steps": 20, "statistics": "frozen"}),
             "plan 'crt': 'fixmatch' itself depends on another method; name one that does not",
         ),
         (

@@ -91,10 +91,10 @@ def test_plan_of_each_stage():
     def plan(run):
         return resolved(f"{run}/s0", OWN)["plan"]
 
-    assert plan(f"{MATCHED}/fixmatch_crest.g1") == {"answers": True}
+    assert plan(f"{MATCHED}/fixmatch_crest.g1") == {"predictions": True}
     assert plan(f"{MATCHED}/fixmatch_crest") == {"split": {"of": f"{MATCHED}/fixmatch_crest.g1/s0", "exponent": 1 / 3}}
     assert plan(f"{MATCHED}/supervised_survey") == {"split": {"held_out": 10}, "survey": True}
-    base = {"of": f"{MATCHED}/supervised/s0", "statistics": "kept"}
+    base = {"of": f"{MATCHED}/supervised/s0", "statistics": "frozen"}
     assert plan(f"{MATCHED}/supervised_crt") == {"encoder": base}
     survey = {"of": f"{REVERSED}/supervised_survey/s0", "into": "darp.estimate"}
     assert plan(f"{REVERSED}/fixmatch_darp") == {"estimate": survey}
@@ -242,7 +242,7 @@ def test_plan_names_upstream_runs():
         None,
         *({"of": run_id(stage), "exponent": 1 / 3} for stage in stages[:-1]),
     ]
-    assert [config["plan"].get("answers") for config in configs] == [True] * 4 + [None]
+    assert [config["plan"].get("predictions") for config in configs] == [True] * 4 + [None]
     assert [config["seed"] for config in configs] == [1] * 5
     assert len({config["draw_seed"] for config in configs}) == 5
     assert configs[-1]["draw_seed"] == 1
@@ -255,7 +255,7 @@ def test_plan_names_upstream_runs():
 def test_encoder_and_estimate_come_from_upstream_runs():
     project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
     crt = resolve(project, parse_run(project, run_id("supervised_crt")))
-    assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "kept"}}
+    assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "frozen"}}
     assert crt["protocol"]["steps"] == 100_000
     darp = resolve(project, parse_run(project, run_id("fixmatch_darp")))
     assert darp["plan"] == {"estimate": {"of": run_id("supervised_survey"), "into": "darp.estimate"}}
@@ -272,7 +272,7 @@ def test_run_that_depends_on_itself_is_an_error(params):
 
 
 def crt_plan(base):
-    return {"name": "crt", "base": base, "steps": 20, "statistics": "kept"}
+    return {"name": "crt", "base": base, "steps": 20, "statistics": "frozen"}
 
 
 def test_missing_estimate_is_an_error_before_training():

@@ -19,7 +19,7 @@ def test_counts_means_and_a_sample():
     assert arrays["sample_features"].dtype == np.float16
     rows = [int(np.abs(features - row).sum(1).argmin()) for row in arrays["sample_features"].astype(np.float32)]
     assert arrays["sample_labels"].tolist() == [row % 2 for row in rows]
-    assert sorted(arrays["sample_guesses"].tolist()) == sorted(PREDICTED.tolist())
+    assert sorted(arrays["sample_pseudo_labels"].tolist()) == sorted(PREDICTED.tolist())
     assert arrays["sample_labels"].tolist() != [0, 1] * 8  # in the order drawn
     assert arrays["steps"].tolist() == [2]
     assert arrays["truth"].sum() == arrays["window_final"][0, 0].sum() == 2 * 8

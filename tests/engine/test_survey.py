@@ -24,7 +24,7 @@ def test_sizes_are_the_mean_over_reliable_evaluations(tmp_path):
         "run": "d/s/p/m/s0",
         "key": "k",
         "sizes": [10, 4, 2],
-        "trusted": 2,
+        "reliable": 2,
         "evaluations": 3,
     }
 

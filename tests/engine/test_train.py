@@ -211,7 +211,7 @@ def test_weights_batches_and_mixing_depend_on_the_draw_seed():
     assert not any(one == other for one, other in zip(start(0, 5), start(0, 6), strict=True))
 
 
-@pytest.mark.parametrize("statistics", ["kept", "batch"])
+@pytest.mark.parametrize("statistics", ["frozen", "batch"])
 def test_a_frozen_encoder_of_an_upstream_run_stays_unchanged(statistics):
     weights = trainer(seed=7).models.student.state_dict()
     config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}

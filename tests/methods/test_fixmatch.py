@@ -56,7 +56,7 @@ def test_confidence_equal_to_the_threshold_counts(env, batch, models):
 
 @pytest.mark.parametrize(
     ("role", "first", "mask", "consistency"),
-    [("guess", 0.873874, [False, False, True], 0.517148), ("consistency", 0.97, [True, False, True], 0.638136)],
+    [("pseudo_label", 0.873874, [False, False, True], 0.517148), ("consistency", 0.97, [True, False, True], 0.638136)],
 )
 def test_logits_are_adjusted_by_role(env, batch, models, role, first, mask, consistency):
     """Pseudo-labels are divided by pi = (.7, .2, .1), and log pi is added to the strong logits.

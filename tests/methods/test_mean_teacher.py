@@ -183,12 +183,12 @@ def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
 
 def test_logits_are_adjusted_by_role(env, batch, models):
     losses, step = mean_teacher(env).step(batch, models)
-    for role in ("supervised", "guess", "consistency"):
+    for role in ("supervised", "pseudo_label", "consistency"):
         la = LogitAdjustment(env, tau=1.0, roles=[role])
         adjusted, adjusted_step = mean_teacher(env, la).step(batch, models)
         assert (adjusted["supervised"] != losses["supervised"]) == (role == "supervised")
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
-        assert torch.equal(adjusted_step.targets, step.targets) == (role != "guess")
+        assert torch.equal(adjusted_step.targets, step.targets) == (role != "pseudo_label")
 
 
 @pytest.mark.parametrize("changes", [{"weight": -1.0}, {"ramp_up": 0.0}, {"ramp_up": 1.5}])

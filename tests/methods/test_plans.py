@@ -22,8 +22,8 @@ def test_crest_without_last_temperature_changes_no_option():
 
 
 def test_crt_loads_the_encoder_of_its_base():
-    plan = Crt(base="supervised", steps=100_000, statistics="kept")
-    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "kept")),)
+    plan = Crt(base="supervised", steps=100_000, statistics="frozen")
+    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "frozen")),)
     assert plan.upstream() == ("supervised",)
 
 
@@ -70,10 +70,10 @@ def test_options_and_bounds_can_be_read_from_the_source():
             "which this method lacks or disables",
         ),
         (
-            lambda: Crt(base="supervised", steps=11, statistics="kept").stages(10, {}),
+            lambda: Crt(base="supervised", steps=11, statistics="frozen").stages(10, {}),
             "steps: 11 is above the 10 steps of the protocol",
         ),
-        (lambda: Crt(base="supervised", steps=0, statistics="kept"), "steps: expected 1 or more, got 0"),
+        (lambda: Crt(base="supervised", steps=0, statistics="frozen"), "steps: expected 1 or more, got 0"),
         (lambda: Survey(held_out=0), "held_out: expected 1 image of each class or more, got 0"),
     ],
 )

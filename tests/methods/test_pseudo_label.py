@@ -86,13 +86,13 @@ def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
 def test_logits_are_adjusted_by_role(env, batch, models):
     """log (.7, .2, .1) is subtracted from the pseudo-label's logits of the fourth image, (1.1, .9, -2): class 1."""
     losses, step = pseudo_label(env, threshold=0.5).step(batch, models)
-    for role in ("supervised", "guess", "consistency"):
+    for role in ("supervised", "pseudo_label", "consistency"):
         la = LogitAdjustment(env, tau=1.0, roles=[role])
         adjusted, adjusted_step = pseudo_label(env, la, threshold=0.5).step(batch, models)
         assert (adjusted["supervised"] != losses["supervised"]) == (role == "supervised")
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
-        assert adjusted_step.targets.argmax(-1).tolist() == [0, 1, 2, int(role == "guess"), 1]
-        assert torch.equal(adjusted_step.targets, step.targets) == (role != "guess")
+        assert adjusted_step.targets.argmax(-1).tolist() == [0, 1, 2, int(role == "pseudo_label"), 1]
+        assert torch.equal(adjusted_step.targets, step.targets) == (role != "pseudo_label")
 
 
 @pytest.mark.parametrize(

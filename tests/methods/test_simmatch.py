@@ -267,7 +267,11 @@ def test_one_forward_pass_of_the_teacher(env, batch, models, forwards, keys):
 def test_logits_are_adjusted_by_role(env, batch, models):
     """Adjusted pseudo-labels change the consistency and the instance loss."""
     losses, _ = simmatch(env).step(batch, models)
-    changed = {"supervised": ["supervised"], "consistency": ["consistency"], "guess": ["consistency", "instance"]}
+    changed = {
+        "supervised": ["supervised"],
+        "consistency": ["consistency"],
+        "pseudo_label": ["consistency", "instance"],
+    }
     for role, names in changed.items():
         adjusted, _ = simmatch(env, LogitAdjustment(env, tau=1.0, roles=[role])).step(batch, models)
         assert [name for name in losses if adjusted[name] != losses[name]] == names

@@ -157,7 +157,11 @@ def _analysis(run: Invented, recalls: np.ndarray) -> dict[str, Any]:
     known, order = table[:-1], list(range(run.classes))
     windows = np.repeat(np.stack([known.sum(0), known.diagonal()])[None], WINDOWS, 0)
     truth = np.repeat(known.sum(1)[None], WINDOWS, 0)
-    kinds = ("linear", "semantic", "final", "taken") if "daso" in run.names["method"] else ("final", "taken")
+    kinds = (
+        ("linear", "semantic", "final", "above_threshold")
+        if "daso" in run.names["method"]
+        else ("final", "above_threshold")
+    )
     summary = source_summary(table, order, windows, truth)
     sources = dict.fromkeys(kinds if run.has_pseudo_labels else (), summary)
     labels = np.repeat(np.arange(10) % run.classes, IMAGES // 10)
@@ -172,7 +176,7 @@ def _analysis(run: Invented, recalls: np.ndarray) -> dict[str, Any]:
                 axis: (labels % (3 + i) + run.random.standard_normal(IMAGES)).round(1).tolist()
                 for i, axis in enumerate("xy")
             },
-            **{"labels": labels.tolist(), "guesses": labels.tolist()},
+            **{"labels": labels.tolist(), "pseudo_labels": labels.tolist()},
         },
     }
 

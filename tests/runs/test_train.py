@@ -223,7 +223,7 @@ def test_unknown_device_is_refused(name):
 
 
 PLAN = {
-    "encoder": {"of": "d/s/p/base/s0", "key": "e1", "statistics": "kept"},
+    "encoder": {"of": "d/s/p/base/s0", "key": "e1", "statistics": "frozen"},
     "estimate": {"of": "d/s/p/survey/s0", "key": "k1", "into": "darp.estimate"},
 }
 

@@ -130,7 +130,7 @@ def test_run_with_a_plan_is_archived_with_the_digest_of_its_upstream_file(key):
     encoder = BOTH / "runs" / RUN / "final.pt"
     assert keep_bundle(BOTH) == [KEPT, Path("reports/measured", CRT)]
     metrics = json.loads(Path("reports/measured", CRT, "metrics.json").read_text())
-    assert metrics["provenance"]["lent"] == {"encoder": file_digest(encoder, "sha256")}
+    assert metrics["provenance"]["upstream"] == {"encoder": file_digest(encoder, "sha256")}
     assert (metrics["run"], metrics["provenance"]["commit"]) == (CRT, COMMIT)
 
 

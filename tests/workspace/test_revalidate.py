@@ -249,7 +249,7 @@ def test_estimate_is_kept_if_the_present_code_gives_the_same_bytes(project, same
     }
     made = {"commit": "c", "device": "cpu: X", "mode": "eager", "precision": "fp32"}
     finish(folder, files, run=run.id, key=keys.train(run), speed=SPEED, provenance=made)
-    estimate = survey_result(folder, "0" * 16) | ({} if same else {"trusted": 0})
+    estimate = survey_result(folder, "0" * 16) | ({} if same else {"reliable": 0})
     (folder / "estimate.json").write_bytes(checksummed(estimate))
     now = keys.estimate(run)
     module._keep_estimate(load(), run)

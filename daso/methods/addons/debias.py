@@ -24,7 +24,7 @@ class Debias(AddOn):
     """
 
     needs = frozenset({"weak"})
-    adjusts = frozenset({"guess", "consistency"})
+    adjusts = frozenset({"pseudo_label", "consistency"})
     mean: Tensor
 
     def __init__(

@@ -24,7 +24,7 @@ class LogitAdjustment(AddOn):
     drawn_log_prior: Tensor
 
     def __init__(
-        self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "guess", "consistency", "eval"]]
+        self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "pseudo_label", "consistency", "eval"]]
     ) -> None:
         super().__init__()
         self.tau, self.adjusts = tau, frozenset(roles)

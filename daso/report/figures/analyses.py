@@ -197,7 +197,7 @@ def _tsne(data: TableData) -> Figure:
         embedding = runs[0].analysis["tsne"]
         if embedding is None:
             continue
-        predictions, labels = np.array(embedding["guesses"]), np.array(embedding["labels"])
+        predictions, labels = np.array(embedding["pseudo_labels"]), np.array(embedding["labels"])
         truth_known &= bool((labels >= 0).all())
         classes = np.where(labels < 0, predictions, labels)
         colours, legend = _class_colours(runs[0])

@@ -16,7 +16,7 @@ from daso.report.figures.classes import merge_names
 from daso.report.results.collect import Cell, Tree, mean_std
 from daso.report.results.curves import Curve, FloatArray, nan_mean_std
 
-FINAL, ABOVE_THRESHOLD, MODEL = "final", "taken", "model"  # kinds of pseudo-labels, keys of an analysis' `sources`
+FINAL, ABOVE_THRESHOLD, MODEL = "final", "above_threshold", "model"  # kinds: keys of an analysis' `sources`
 MAX_POINTS = 6  # points of training shown in one panel
 INFINITE = "∞"
 
@@ -173,7 +173,7 @@ def true_indices(runs: Iterable[RunAnalysis]) -> dict[str, str] | None:
     ratio = imbalance(counts)
     return {
         "imbalance": _format_mean([ratio], 1) if np.isfinite(ratio) else INFINITE,
-        "never": _format_mean([(counts == 0).sum()], 1),
+        "unpredicted": _format_mean([(counts == 0).sum()], 1),
         "divergence": _format_mean([divergence(counts)]),
         "evenness": _format_mean([evenness(counts)]),
         "truth": _format_mean([0]),
@@ -192,7 +192,7 @@ def indices(runs: Sequence[RunAnalysis], kind: str, confused_kind: str) -> dict[
     row["imbalance"] = INFINITE if None in imbalances else _format_mean(imbalances, 1)
     divergences = [_kl_divergence(run.analysis["sources"][kind]["counts"], _unlabeled_counts(run)) for run in runs]
     row["truth"] = INFINITE if np.inf in divergences else _format_mean(divergences)
-    row["never"] = _format_mean([source["indices"]["never"] for source in sources], 1)
+    row["unpredicted"] = _format_mean([source["indices"]["unpredicted"] for source in sources], 1)
     for measure in ("recall", "precision"):
         row[measure] = _format_mean([_mean_percent(source[measure]) for source in sources], 1)
     for top in ("top1", "top2"):

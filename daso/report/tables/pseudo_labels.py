@@ -10,7 +10,7 @@ from daso.report.tables.table import Column, Table
 
 INDICES = {  # heading -> name of the index
     "Max/min": "imbalance",
-    "Unpredicted": "never",
+    "Unpredicted": "unpredicted",
     "KL to uniform": "divergence",
     "Entropy": "evenness",
     "KL to truth": "truth",

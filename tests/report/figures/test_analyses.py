@@ -33,7 +33,7 @@ def make_analysis(classes, kinds):
     shares = noise.random((3, classes))
     source = {
         "counts": noise.integers(1, 99, classes).tolist(),
-        "indices": {"imbalance": 12.5, "never": 0, "divergence": 0.31, "evenness": 0.77},
+        "indices": {"imbalance": 12.5, "unpredicted": 0, "divergence": 0.31, "evenness": 0.77},
         "recall": [0.5] * classes,
         "precision": [None] + [0.25] * (classes - 1),
         "histogram": shares.tolist(),
@@ -49,7 +49,11 @@ def make_analysis(classes, kinds):
         "confusion": noise.integers(0, 9, (classes, classes)).tolist(),
         "errors": {"top1": [0.5] * classes, "top2": [1.0] * classes},
         "similarity": {"by": "truth", "most": rows, "least": rows},
-        "tsne": {"x": noise.random(20).tolist(), "y": noise.random(20).tolist(), "labels": labels, "guesses": labels},
+        "tsne": {
+            **dict(zip("xy", noise.random((2, 20)).tolist(), strict=True)),
+            "labels": labels,
+            "pseudo_labels": labels,
+        },
     }
 
 
@@ -58,8 +62,8 @@ def write_analysed_runs(project, suite, classes=10, **changes):
     project.fill(suite, classes=classes)
     for path in project.metrics.rglob("*.json"):
         tree = json.loads(path.read_text())
-        kinds = {"supervised": [], "fixmatch": ["linear", "final", "taken"]}
-        kinds["fixmatch_daso"] = ["linear", "semantic", "final", "taken"]
+        kinds = {"supervised": [], "fixmatch": ["linear", "final", "above_threshold"]}
+        kinds["fixmatch_daso"] = ["linear", "semantic", "final", "above_threshold"]
         tree.pop("sha256", None)
         analysis = make_analysis(classes, kinds[tree["method"]])
         analysis |= {part: analysis[part] | change for part, change in changes.items()}
@@ -201,7 +205,7 @@ def test_true_classes_have_one_row_for_each_setting_if_they_are_known(project, w
             ["most over-predicted", "most under-predicted"],
             "by the ratio of pseudo-labels to true images of a class",
         ),
-        ("guesses", ["most often predicted", "least often predicted"], "the true classes are not used"),
+        ("pseudo_labels", ["most often predicted", "least often predicted"], "the true classes are not used"),
     ],
 )
 def test_similarity_describes_how_classes_are_ranked(project, without_plots, by, descriptions, note):
@@ -219,7 +223,7 @@ def test_tsne_marks_wrong_predictions(project, monkeypatch):
     plot = lambda x, y, colours, wrong, *names: calls.append((colours, wrong)) or ""  # noqa: E731
     monkeypatch.setattr(plots_pseudo_labels, "tsne", plot)
     suite = small_suite()
-    tsne = {"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]}
+    tsne = {"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "pseudo_labels": [3, 0, 1, 2]}
     write_analysed_runs(project, suite, tsne=tsne)
     analysis_figures(load_table(project, suite), ["tsne"])
     ranks = [4, 1, 0, 2]  # of the 12 colours, for ranks 4, 2, 1 and 3 of 10: 3 x 11 / 9 = 3.7 and so on
