@@ -19,7 +19,7 @@ from daso.commands import data, debias, inspect, results, train
 from daso.errors import DasoError, error_line
 
 PANELS: dict[str, list[click.Command]] = {
-    "Run": [train.resolve, inspect.plan, train.train, inspect.watch, train.bundle],
+    "Run": [train.train, inspect.plan, inspect.watch, train.resolve, train.bundle],
     "Look": [inspect.list_, inspect.explain, inspect.cell],
     "Results": [
         results.report,

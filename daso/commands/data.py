@@ -79,7 +79,7 @@ def split(config: Path | None, store: Path, out: Path | None, check: Path | None
 @click.option("--run", type=PATH, help="Folder of the upstream run whose pseudo-labels become labels.")
 @click.option("--out", type=PATH, required=True, help="File for the derived split.")
 def derive(config: Path, store: Path, split: Path, run: Path | None, out: Path) -> None:
-    """Derive the split that one stage of a plan trains on from the drawn split."""
+    """Derive the split of a stage of a plan from the drawn split."""
     from daso.data.derive import derive
     from daso.data.store import load_store
 
@@ -97,7 +97,7 @@ def derive(config: Path, store: Path, split: Path, run: Path | None, out: Path) 
 @click.option("--key", required=True, help="Key of the estimate, written into it.")
 @click.option("--out", type=PATH, required=True, help="File for the estimate.")
 def estimate(run: Path, run_key: str | None, key: str, out: Path) -> None:
-    """Write the class sizes of the unlabeled images that a finished survey run estimated."""
+    """Write the class sizes that a finished survey run estimated."""
     from daso.data.files import atomic_write, checksummed
     from daso.engine.survey import survey_result
 

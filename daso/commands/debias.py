@@ -20,7 +20,10 @@ from daso.commands.options import PATH, examples, reject
 def debias(
     logits: Path, labels: Path | None, out: Path, strength: float, momentum: float | None, seed: int | None
 ) -> None:
-    """Debias saved logits by their mean prediction; write probabilities and an analysis."""
+    """Debias saved logits by their mean prediction.
+
+    Writes probabilities and an analysis.
+    """
     from daso.zero_shot import debias_file, summary
 
     if momentum is None:

@@ -33,7 +33,7 @@ def _listable(context: click.Context, parameter: click.Parameter, start: str) ->
 )
 @suite_argument
 def list_(what: str, suite: str | None) -> None:
-    """List methods, datasets, settings, suites, protocols, or runs and their status.
+    """List methods, datasets, settings, suites or runs by status.
 
     `list runs` lists the runs of the default suite, `list runs smoke` or `list smoke` those of the suite smoke. A run
     is done, stale (params/ or code have changed since), running, damaged or missing.
@@ -47,10 +47,10 @@ def list_(what: str, suite: str | None) -> None:
 @click.command(epilog=examples("daso watch smoke"))
 @suite_argument
 def watch(suite: str | None) -> None:
-    """Show step, accuracy and time left of the runs of a suite that train now, until all runs are done.
+    """Show step, accuracy and time left of the runs in training.
 
-    On a terminal the view is renewed every two seconds; Ctrl-C ends it and not the trainings. Otherwise it is printed
-    once.
+    The view ends when all runs of the suite are done. On a terminal it is renewed every two seconds; Ctrl-C ends it
+    and not the trainings. Otherwise it is printed once.
     """
     import time
 
@@ -86,7 +86,7 @@ def watch(suite: str | None) -> None:
     shell_complete=files_of("protocols"),
 )
 def explain(method: str, setting: str, protocol: str) -> None:
-    """Print a method: each option, its value, and the file that sets it.
+    """Print the options of a method, and the file that sets each.
 
     The name is a file name in params/methods, or the paper's name with add-ons in any order: fixmatch+la+daso,
     remixmatch+crest+.
@@ -107,11 +107,12 @@ def explain(method: str, setting: str, protocol: str) -> None:
 @click.option("--row", default="", help="Number of the row, or the paper's name of its method; with --table.")
 @click.option("--setting", default="", metavar="DATASET/SETTING", help="Setting or number of the column; with --table.")
 def cell(words: tuple[str, ...], table: str, row: str, setting: str) -> None:
-    """Print the runs behind a cell of a table of Oh et al. 2022: status, command, cost.
+    """Print the runs behind a cell of a table of Oh et al. 2022.
 
-    A cell is written "table 1, row 6, column 3" or t1 r6 c3; "table 1" prints the table with numbered rows and columns.
-    Rows are methods, from top to bottom, and columns settings, from left to right; both are counted from 1 without
-    headings. Table 4 has two columns for each setting: the last evaluation and the median.
+    Each is printed with its status, command and cost. A cell is written "table 1, row 6, column 3" or t1 r6 c3;
+    "table 1" prints the table with numbered rows and columns. Rows are methods, from top to bottom, and columns
+    settings, from left to right; both are counted from 1 without headings. Table 4 has two columns for each setting:
+    the last evaluation and the median.
     """
     from daso.config.load import load
     from daso.planning.cell import cell
@@ -127,11 +128,11 @@ def cell(words: tuple[str, ...], table: str, row: str, setting: str) -> None:
 @suite_argument
 @click.option("--measure", is_flag=True, help="Time some steps of each method not measured on this device yet.")
 def plan(suite: str | None, measure: bool) -> None:
-    """Forecast the needs of a suite on this machine: runs, device-hours, time, disk space.
+    """Forecast the time and disk space that a suite needs here.
 
-    The time of a step is measured by finished runs on this device; --measure times some steps of the methods without
-    such runs. The expected times of unfinished runs are saved in journal/plans/; the suite's report compares them with
-    the measured times.
+    The forecast counts the missing runs of the suite. The time of a step is measured by finished runs on this device;
+    --measure times some steps of the methods without such runs. The expected times of unfinished runs are saved in
+    journal/plans/; the suite's report compares them with the measured times.
     """
     from daso.config.load import load
     from daso.planning.forecast import forecast

@@ -19,7 +19,7 @@ from daso.errors import DasoError
 @click.option("--out", type=PATH, help="Folder for the report; default: drafts/reports/SUITE.")
 @click.option("--key", help="Key of the report, written beside it by the workflow.")
 def report(suite: str, out: Path | None, key: str | None) -> None:
-    """Render the report of a suite from the available metrics, and print its results."""
+    """Write the report of a suite, and print its numbers."""
     from daso.config.load import load
     from daso.report.suite_report import write_report
 
@@ -30,19 +30,22 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
         key = report_key(load(), suite, key)
     write_report(suite, out)
     _write_key(out, key)
-    sys.stdout.write(f"{(out / 'summary.txt').read_text()}{out / 'index.html'}\n")
+    sys.stdout.write(
+        f"{(out / 'summary.txt').read_text()}written: {out / 'index.html'}; "
+        "report.md, metrics.json, CSV files and tables/ are beside it\n"
+    )
 
 
 @click.command(epilog=examples("daso contradictions"))
 @click.option("--out", type=PATH, default=Path("drafts/contradictions"), show_default=True, help="Folder for the page.")
 @click.option("--key", help="Key of the page, written beside it by the workflow.")
 def contradictions(out: Path, key: str | None) -> None:
-    """Render the page of cells for which publications print different numbers."""
+    """Render the page of cells whose published numbers differ."""
     from daso.report.contradictions import write_contradictions
 
     write_contradictions(out)
     _write_key(out, key)
-    sys.stdout.write(f"{out / 'index.html'}\n")
+    sys.stdout.write(f"written: {out / 'index.html'}\n")
 
 
 @click.command(epilog=examples("daso adopt bundles/daso"))
@@ -66,12 +69,16 @@ def adopt(bundle: Path) -> None:
     shell_complete=lambda *start: [*files_of("suites")(*start), *run_ids(*start)],
 )
 def revalidate(names: tuple[str, ...]) -> None:
-    """Keep stale runs if the present code reproduces the bits of the code that trained them."""
+    """Mark stale runs as current if their bits are reproduced.
+
+    Only code may have changed since: 12 steps are trained on the CPU with both versions and compared bit for bit.
+    """
     from daso.workspace import workflow_lock
     from daso.workspace.revalidate import revalidate
 
     with workflow_lock.held("revalidate"):
-        _print_lines(revalidate(names))
+        kept = _print_lines(revalidate(names))
+    logging.info("%d runs kept%s", kept, "" if kept else "; no finished run is stale")
 
 
 @click.command(epilog=examples("daso keep --bundle bundles/daso"))
@@ -84,7 +91,7 @@ def revalidate(names: tuple[str, ...]) -> None:
 )
 @click.option("--bundle", type=PATH, help="Folder of a trained bundle; without RUN, all of its finished runs.")
 def keep(runs: tuple[str, ...], bundle: Path | None) -> None:
-    """Copy metrics and history of runs to reports/measured/, for Git and later reports."""
+    """Keep metrics and history of runs in reports/measured/."""
     from daso.workspace.archive import keep, keep_bundle
 
     if not (runs or bundle):
@@ -96,7 +103,10 @@ def keep(runs: tuple[str, ...], bundle: Path | None) -> None:
 @click.command(epilog=examples("daso reference quickstart"))
 @click.argument("suite", help="Name of a suite whose runs are all finished.", shell_complete=files_of("suites"))
 def reference(suite: str) -> None:
-    """Write the numbers of a finished suite to reports/reference/, for Git and for comparison with later reports."""
+    """Write the numbers of a finished suite to reports/reference/.
+
+    Later reports of the suite are compared with them.
+    """
     from daso.workspace.reference import write_reference
 
     logging.info("%s: written", write_reference(suite))
@@ -109,7 +119,7 @@ def reference(suite: str) -> None:
     shell_complete=files_of("suites"),
 )
 def publish(suite: str | None) -> None:
-    """Record the results of the finished default suite in DVC and push them."""
+    """Record the default suite's results in DVC and push them."""
     from daso.workspace import workflow_lock
     from daso.workspace.publish import publish
 
@@ -120,12 +130,16 @@ def publish(suite: str | None) -> None:
 @click.command(epilog=examples("daso prune", "daso prune --yes"))
 @click.option("--yes", is_flag=True, help="Delete the listed files; default: list them only.")
 def prune(yes: bool) -> None:
-    """List, or delete with --yes, the files that no suite refers to."""
+    """List, or delete with --yes, files that no suite refers to."""
     from daso.workspace import workflow_lock
     from daso.workspace.prune import unreferenced
 
     with workflow_lock.held("prune") if yes else nullcontext():
-        _print_lines(unreferenced(delete=yes))
+        paths = _print_lines(unreferenced(delete=yes))
+    if paths:
+        logging.info("%d paths %s", paths, "deleted" if yes else "to delete; `daso prune --yes` deletes them")
+    else:
+        logging.info("nothing to delete")
 
 
 def _write_key(folder: Path, key: str | None) -> None:
@@ -137,8 +151,11 @@ def _write_key(folder: Path, key: str | None) -> None:
             file.write(f"{key}\n".encode())
 
 
-def _print_lines(lines: Iterable[object]) -> None:
-    """Print each line as soon as it is known."""
+def _print_lines(lines: Iterable[object]) -> int:
+    """Print each line as soon as it is known; return their number."""
+    count = 0
     for line in lines:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+        count += 1
+    return count

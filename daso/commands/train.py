@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -79,9 +80,8 @@ def train(
         from daso.runs.train import Execution, train
 
         choose_cudnn(cudnn)
-        execution = Execution(
-            choose_device(device), mode, 1 if replicas is None else replicas, resume, bool(bundle), managed
-        )
+        at_once = 1 if replicas is None else replicas
+        execution = Execution(choose_device(device), mode, at_once, resume, bool(bundle), managed)
         if bundle:
             from daso.data.bundle import read_contents
             from daso.runs.bundle import train_bundle
@@ -140,9 +140,9 @@ def resolve(run: str) -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", help=f"{RUN_ID}.", shell_complete=run_ids)
 @click.option("--out", type=PATH, default=Path("bundles/bundle"), show_default=True, help="Folder for the bundle.")
 def bundle(runs: tuple[str, ...], out: Path) -> None:
-    """Pack runs into a folder that can be trained on a machine without Snakemake and DVC.
+    """Pack runs into a folder that another machine can train.
 
-    Upstream runs are packed too, unless they are done.
+    That machine needs neither Snakemake nor DVC. Upstream runs are packed too, unless they are done.
     """
     from daso.config.checks import check_run
     from daso.config.keys import Keys
@@ -160,7 +160,7 @@ def bundle(runs: tuple[str, ...], out: Path) -> None:
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
     write_bundle(out, packed, commit=code_commit())
-    sys.stdout.write("".join(f"{out}: {run['run']}\n" for run in packed))
+    logging.info("%s: %d runs packed: %s", out, len(packed), ", ".join(run["run"] for run in packed))
 
 
 def resolved_run(run: str) -> dict[str, Any]:
