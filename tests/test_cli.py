@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from daso import cli
 from daso.cli import PANELS, daso, main
+from daso.errors import DasoError
 from tools.bench.__main__ import bench
 
 RUN = "digits/n20-m80-l20-u10r/smoke/supervised/s0"
@@ -45,9 +46,9 @@ def test_help_groups_the_commands_in_panels(capsys):
     [
         ("trian", "daso [OPTIONS] COMMAND [ARGS]...", "No such command 'trian'. Did you mean 'train'?"),
         (
-            "train RUN --replica 2",
+            "train --bundel x",
             "daso train [OPTIONS] [RUN]",
-            "No such option '--replica'. Did you mean '--replicas'?",
+            "No such option '--bundel'. Did you mean '--bundle'?",
         ),
         ("resolve", "daso resolve [OPTIONS] RUN", "Missing argument 'RUN'."),
         (
@@ -81,7 +82,7 @@ def test_misuse_prints_usage_and_one_error(capsys, words, usage, error):
     assert capsys.readouterr() == ("", expected)
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (OSError("no"), 1), (BrokenPipeError, 141)])
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (DasoError("x"), 1), (BrokenPipeError, 141)])
 def test_exit_status(error, status, monkeypatch, capfd):
     def fail(**arguments):
         raise error

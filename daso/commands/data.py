@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from daso import paths
-from daso.commands.options import PATH, STORE, configuration, examples, files_of, reject
+from daso.commands.options import PATH, STORE, command, configuration, files_of, reject
 from daso.errors import DasoError
 
 
-@click.command(epilog=examples("daso download digits --out data/store/digits"))
+@command("daso download digits --out data/store/digits")
 @click.argument(
     "dataset", required=False, help="Name of a dataset in params/datasets.", shell_complete=files_of("datasets")
 )
@@ -32,9 +32,7 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
-@click.command(
-    epilog=examples("daso split --check data/splits/digits/n20-m80-l20-u10r/s0.json --store data/store/digits")
-)
+@command("daso split --check data/splits/digits/n20-m80-l20-u10r/s0.json --store data/store/digits")
 @click.option(
     "--config",
     type=PATH,
@@ -68,11 +66,7 @@ def split(config: Path | None, store: Path, out: Path | None, check: Path | None
     make_split(configuration(config, find_error), load_store(store), out)
 
 
-@click.command(
-    epilog=examples(
-        "daso derive --config options.json --store data/store/digits --split drawn.json --run runs/RUN --out split.json"
-    )
-)
+@command("daso derive --config options.json --store STORE --split drawn.json --run runs/RUN --out split.json")
 @click.option("--config", type=PATH, required=True, help="Options of the derived split (JSON; - is stdin).")
 @click.option("--store", type=PATH, required=True, help=STORE)
 @click.option("--split", type=PATH, required=True, help="File of the drawn split.")
@@ -89,9 +83,7 @@ def derive(config: Path, store: Path, split: Path, run: Path | None, out: Path) 
     )
 
 
-@click.command(
-    epilog=examples("daso estimate --run runs/RUN --run-key KEY --key ESTIMATE_KEY --out runs/RUN/estimate.json")
-)
+@command("daso estimate --run runs/RUN --run-key KEY --key ESTIMATE_KEY --out runs/RUN/estimate.json")
 @click.option("--run", type=PATH, required=True, help="Folder of the finished survey.")
 @click.option("--run-key", help="Key that the run must have; default: any.")
 @click.option("--key", required=True, help="Key of the estimate, written into it.")

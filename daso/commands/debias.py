@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from daso.commands.options import PATH, examples, reject
+from daso.commands.options import PATH, command, reject
 
 
-@click.command(epilog=examples("daso debias --logits logits.npy --labels labels.npy"))
+@command("daso debias --logits logits.npy --labels labels.npy")
 @click.option("--logits", type=PATH, required=True, help="NumPy file of logits (images, classes).")
 @click.option("--labels", type=PATH, help="NumPy file of true classes (images,), to compute the accuracy.")
 @click.option("--out", type=PATH, default=Path("drafts/debias"), show_default=True, help="Folder for the results.")

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from daso.commands.options import examples, files_of, reject
+from daso.commands.options import command, files_of, reject
 from daso.errors import DasoError
 
 suite_argument = click.argument(
@@ -24,7 +24,7 @@ def _listable(context: click.Context, parameter: click.Parameter, start: str) ->
     return [*(name for name in (*KINDS, "runs") if name.startswith(start)), *suites]
 
 
-@click.command("list", epilog=examples("daso list methods", "daso list runs smoke"))
+@command("daso list methods", "daso list runs smoke", name="list")
 @click.argument(
     "what",
     default="runs",
@@ -44,7 +44,7 @@ def list_(what: str, suite: str | None) -> None:
     sys.stdout.write(format_list(load(), what, suite))
 
 
-@click.command(epilog=examples("daso watch smoke"))
+@command("daso watch smoke")
 @suite_argument
 def watch(suite: str | None) -> None:
     """Show step, accuracy and time left of the runs in training.
@@ -71,7 +71,7 @@ def watch(suite: str | None) -> None:
             time.sleep(INTERVAL)
 
 
-@click.command(epilog=examples("daso explain fixmatch+la+daso --setting cifar10-lt/n500-m4000-l100-u100"))
+@command("daso explain fixmatch+la+daso --setting cifar10-lt/n500-m4000-l100-u100")
 @click.argument(
     "method",
     help="Name of a method in params/methods, or in the paper, such as fixmatch+la+daso.",
@@ -101,7 +101,7 @@ def explain(method: str, setting: str, protocol: str) -> None:
         raise DasoError(*reasons)
 
 
-@click.command(epilog=examples('daso cell "table 1, row 6, column 3"', "daso cell --table 1 --row fixmatch+daso"))
+@command('daso cell "table 1, row 6, column 3"', "daso cell --table 1 --row fixmatch+daso")
 @click.argument("words", nargs=-1, metavar="[CELL]", help="Such as t1 r6 c3; t1 alone prints the table.")
 @click.option("--table", default="", help="Number of the table, instead of CELL.")
 @click.option("--row", default="", help="Number of the row, or the paper's name of its method; with --table.")
@@ -124,7 +124,7 @@ def cell(words: tuple[str, ...], table: str, row: str, setting: str) -> None:
         sys.stdout.write(text)
 
 
-@click.command(epilog=examples("daso plan smoke --measure"))
+@command("daso plan smoke --measure")
 @suite_argument
 @click.option("--measure", is_flag=True, help="Time some steps of each method not measured on this device yet.")
 def plan(suite: str | None, measure: bool) -> None:

@@ -23,9 +23,10 @@ Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 
 
-def examples(*commands: str) -> str:
-    """Return the end of a command's help: one or more complete calls."""
-    return "\n  ".join(("\b\nExample:" if len(commands) == 1 else "\b\nExamples:", *commands))
+def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], click.Command]:
+    """Return a decorator that makes a command, whose help is the docstring, ending with these examples."""
+    heading = "Example:" if len(examples) == 1 else "Examples:"
+    return click.command(name, epilog="\n  ".join((f"\b\n{heading}", *examples)))
 
 
 def files_of(kind: str) -> Completion:

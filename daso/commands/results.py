@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from daso.commands.options import PATH, RUN_ID, examples, files_of, run_ids
+from daso.commands.options import PATH, RUN_ID, command, files_of, run_ids
 from daso.errors import DasoError
 
 
-@click.command(epilog=examples("daso report --suite quickstart"))
+@command("daso report --suite quickstart")
 @click.option("--suite", required=True, help="Name of a suite in params/suites.", shell_complete=files_of("suites"))
 @click.option("--out", type=PATH, help="Folder for the report; default: drafts/reports/SUITE.")
 @click.option("--key", help="Key of the report, written beside it by the workflow.")
@@ -36,7 +36,7 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
     )
 
 
-@click.command(epilog=examples("daso contradictions"))
+@command("daso contradictions")
 @click.option("--out", type=PATH, default=Path("drafts/contradictions"), show_default=True, help="Folder for the page.")
 @click.option("--key", help="Key of the page, written beside it by the workflow.")
 def contradictions(out: Path, key: str | None) -> None:
@@ -48,7 +48,7 @@ def contradictions(out: Path, key: str | None) -> None:
     sys.stdout.write(f"written: {out / 'index.html'}\n")
 
 
-@click.command(epilog=examples("daso adopt bundles/daso"))
+@command("daso adopt bundles/daso")
 @click.argument("bundle", type=PATH, help="Folder of the trained bundle.")
 def adopt(bundle: Path) -> None:
     """Copy the finished runs of a trained bundle into runs/."""
@@ -60,7 +60,7 @@ def adopt(bundle: Path) -> None:
             logging.info("%s: adopted", run)
 
 
-@click.command(epilog=examples("daso revalidate smoke"))
+@command("daso revalidate smoke")
 @click.argument(
     "names",
     nargs=-1,
@@ -81,7 +81,7 @@ def revalidate(names: tuple[str, ...]) -> None:
     logging.info("%d runs kept%s", kept, "" if kept else "; no finished run is stale")
 
 
-@click.command(epilog=examples("daso keep --bundle bundles/daso"))
+@command("daso keep --bundle bundles/daso")
 @click.argument(
     "runs",
     nargs=-1,
@@ -100,7 +100,7 @@ def keep(runs: tuple[str, ...], bundle: Path | None) -> None:
         logging.info("%s: kept", folder)
 
 
-@click.command(epilog=examples("daso reference quickstart"))
+@command("daso reference quickstart")
 @click.argument("suite", help="Name of a suite whose runs are all finished.", shell_complete=files_of("suites"))
 def reference(suite: str) -> None:
     """Write the numbers of a finished suite to reports/reference/.
@@ -112,7 +112,7 @@ def reference(suite: str) -> None:
     logging.info("%s: written", write_reference(suite))
 
 
-@click.command(epilog=examples("daso publish"))
+@command("daso publish")
 @click.option(
     "--suite",
     help="Stop with an error if params/pipeline.yaml names a different suite.",
@@ -127,7 +127,7 @@ def publish(suite: str | None) -> None:
         _print_lines(publish(suite))
 
 
-@click.command(epilog=examples("daso prune", "daso prune --yes"))
+@command("daso prune", "daso prune --yes")
 @click.option("--yes", is_flag=True, help="Delete the listed files; default: list them only.")
 def prune(yes: bool) -> None:
     """List, or delete with --yes, files that no suite refers to."""

@@ -19,9 +19,9 @@ from daso.commands.options import (
     PATH,
     RUN_ID,
     STORE,
+    command,
     configuration,
     device,
-    examples,
     reject,
     run_ids,
 )
@@ -31,11 +31,8 @@ if TYPE_CHECKING:
     from daso.runs.train import Job
 
 
-@click.command(
-    epilog=examples(
-        "daso train digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0",
-        "daso train --bundle bundles/daso --replicas 2",
-    )
+@command(
+    "daso train digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0", "daso train --bundle bundles/daso --replicas 2"
 )
 @click.argument("run", required=False, help=f"{RUN_ID}; the results go to drafts/RUN.", shell_complete=run_ids)
 @click.option("--config", type=PATH, help="Resolved configuration of a run (JSON) instead of its name.")
@@ -113,7 +110,7 @@ def _job(run: str | None, config_path: Path | None, given: Mapping[str, Path | N
     return Job(config, **paths)
 
 
-@click.command(epilog=examples("daso evaluate --run drafts/RUN --out metrics.json"))
+@command("daso evaluate --run drafts/RUN --out metrics.json")
 @click.option("--run", type=PATH, required=True, help="Folder of the finished run.")
 @click.option("--run-key", help="Key that the run must have; default: any.")
 @click.option("--out", type=PATH, required=True, help="File for the metrics.")
@@ -127,16 +124,14 @@ def evaluate(run: Path, run_key: str | None, out: Path) -> None:
         file.write(checksummed(metrics))
 
 
-@click.command(epilog=examples("daso resolve digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0"))
+@command("daso resolve digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0")
 @click.argument("run", help=f"{RUN_ID}.", shell_complete=run_ids)
 def resolve(run: str) -> None:
     """Print the resolved configuration of a run."""
     sys.stdout.write(json.dumps(resolved_run(run), indent=1, sort_keys=True) + "\n")
 
 
-@click.command(
-    epilog=examples("daso bundle cifar10-lt/n1500-m3000-l100-u100/paper/fixmatch_daso/s0 --out bundles/daso")
-)
+@command("daso bundle cifar10-lt/n1500-m3000-l100-u100/paper/fixmatch_daso/s0 --out bundles/daso")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", help=f"{RUN_ID}.", shell_complete=run_ids)
 @click.option("--out", type=PATH, default=Path("bundles/bundle"), show_default=True, help="Folder for the bundle.")
 def bundle(runs: tuple[str, ...], out: Path) -> None:

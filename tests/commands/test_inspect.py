@@ -23,7 +23,6 @@ def root_folder(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("", "Usage: daso"),
         ("list methods", "fixmatch_daso"),
         ("list settings", "stl10-lt/n150-l10"),
         ("list smoke", "digits/n20-m80-l20-u10r/smoke/supervised/s0"),

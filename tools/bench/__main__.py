@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from daso.cli import Commands
-from daso.commands.options import EXISTING_FILE, MODES, PATH, configuration, device, examples, files_of
+from daso.commands.options import EXISTING_FILE, MODES, PATH, command, configuration, device, files_of
 from daso.commands.train import resolved_run
 from daso.machine import cores
 
@@ -30,7 +30,7 @@ class CommaSeparated(click.ParamType[list[str]]):
 WORDS = CommaSeparated()
 
 
-@click.command(epilog=examples("python -m tools.bench speed --quick --out drafts/bench"))
+@command("python -m tools.bench speed --quick --out drafts/bench")
 @click.option(
     "--config",
     type=EXISTING_FILE,
@@ -46,7 +46,7 @@ WORDS = CommaSeparated()
 @click.option("--quick", is_flag=True, help="Tiny sizes: only test that everything runs, measure nothing.")
 @device
 def speed(config: tuple[Path, ...], out: Path, parts: list[str], repeats: int | None, device: str, **how: Any) -> None:
-    """Compare the engine's speed with PyTorch, Pillow and torchvision.
+    """Compare the engine with PyTorch, Pillow and torchvision.
 
     Writes a page and JSON to --out.
     """
@@ -58,7 +58,7 @@ def speed(config: tuple[Path, ...], out: Path, parts: list[str], repeats: int | 
     run(configs, out, device, parts, repeats or REPEATS, command=command, **how)
 
 
-@click.command(epilog=examples("python -m tools.bench parity quickstart --seeds 5"))
+@command("python -m tools.bench parity quickstart --seeds 5")
 @click.argument("suite", help="Name of a suite.", shell_complete=files_of("suites"))
 @click.option("--methods", type=WORDS, help="Methods of the suite; default: all.")
 @click.option("--settings", type=WORDS, help="Settings of the suite; default: all.")
@@ -87,7 +87,7 @@ def parity(suite: str, **options: Any) -> None:
     run(suite, **options)
 
 
-@click.command(epilog=examples("python -m tools.bench report"))
+@command("python -m tools.bench report")
 def report() -> None:
     """Print size, processor time and first paint of reports.
 
