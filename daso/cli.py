@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,6 +39,7 @@ COMPLETION = {  # start-up file of each shell, and the line to be added
     "zsh": ("~/.zshrc", 'eval "$(_DASO_COMPLETE=zsh_source daso)"'),
     "fish": ("~/.config/fish/config.fish", "_DASO_COMPLETE=fish_source daso | source"),
 }
+EAGER: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
 
 
 class Commands(click.Group):
@@ -118,18 +119,21 @@ def _install_completion(ctx: click.Context, option: click.Parameter, wanted: boo
     ctx.exit()
 
 
-def _version() -> str:
-    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
-    return str(tomllib.loads(project.read_text())["project"]["version"]) if project.exists() else "of unknown version"
+def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from daso.report.results.project import read_project
+
+        click.echo(f"daso {read_project().version}")
+        ctx.exit()
 
 
-daso = Commands(PANELS, help="Class-imbalanced semi-supervised learning: train, evaluate and report runs.")
-daso = click.version_option(_version(), message="daso %(version)s")(daso)
-daso = click.option(
+@click.group(cls=Commands, panels=PANELS)
+@click.option("--version", **EAGER, callback=_print_version, help="Print the version and exit.")
+@click.option(
     "--install-completion",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
+    **EAGER,
     callback=_install_completion,
     help="Add completion by the TAB key to the start-up file of $SHELL, and exit.",
-)(daso)
+)
+def daso() -> None:
+    """Class-imbalanced semi-supervised learning: train, evaluate and report runs."""

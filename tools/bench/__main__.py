@@ -99,7 +99,9 @@ def report() -> None:
         print(line, flush=True)
 
 
-bench = Commands({"Benchmarks": [speed, parity, report]}, help="Benchmarks of speed, precision and reports.")
+@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report]})
+def bench() -> None:
+    """Benchmarks of speed, precision and reports."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
