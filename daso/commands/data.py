@@ -91,7 +91,7 @@ def derive(config: Path, store: Path, split: Path, run: Path | None, out: Path) 
 def estimate(run: Path, run_key: str | None, key: str, out: Path) -> None:
     """Write the class sizes that a finished survey run estimated."""
     from daso.data.files import atomic_write, checksummed
-    from daso.engine.survey import survey_result
+    from daso.engine.estimate import survey_result
 
     survey = survey_result(run, key, run_key)
     with atomic_write(out) as file:
