@@ -56,7 +56,7 @@ def test_only_metrics_of_the_current_params_count(workspace, project, make_metri
         "FixMatch + DASO  not run",
     ]
     assert "0 of 3 cells complete, 1 of 6 runs finished" in printed
-    assert printed[-1] == "out/index.html"
+    assert printed[-1].startswith("written: out/index.html; ")
     assert statuses(workspace / "out")[0] == "partial"
     html = (workspace / "out" / "index.html").read_text()
     assert "1 stale, not counted" in html

@@ -21,7 +21,7 @@ from daso.config.resolve import parse_run
 from daso.engine.environment import code_commit
 
 SETTING = "cifar10-lt/n1500-m3000-l100-u100/paper"
-PRESENT = ("torch", "torchvision", "pandas", "scikit-learn", "tqdm", "tensorboard", "pytest", "pip")
+PRESENT = ("torch", "torchvision", "pandas", "scikit-learn", "tqdm", "tensorboard", "click", "pytest", "pip")
 NOT_RELIED_ON = {"jinja2"}  # a requirement of torch that a machine's own build of torch may lack
 
 
