@@ -181,7 +181,7 @@ def test_permuting_the_classes_permutes_the_predictions(method):
         assert torch.allclose(first, second[:, names], atol=1e-4)
 
 
-def test_a_step_has_no_host_device_synchronization(recipe):
+def test_step_has_no_host_device_synchronization(recipe):
     """With fake tensors, which have shapes and no values, any `.item()` or value-dependent shape is an error.
 
     The whole step runs with them, from the selection of its batch to the monitor.

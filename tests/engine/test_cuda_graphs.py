@@ -113,7 +113,7 @@ def test_steps_do_not_depend_on_the_length_of_chunks():
     ("name", "device", "mode"),
     [("auto", "cpu", "eager"), ("auto", "cuda", "graph"), ("compiled", "cpu", "compiled"), ("eager", "cuda", "eager")],
 )
-def test_choice_of_mode(name, device, mode):
+def test_auto_mode_is_graph_on_cuda_and_eager_on_the_cpu(name, device, mode):
     assert choose_mode(name, torch.device(device)) == mode
 
 
@@ -248,7 +248,7 @@ def test_first_error_is_raised_although_closing_another_run_fails():
     assert closed == ["a", "b", "c"]
 
 
-def test_a_closed_run_is_freed_without_the_garbage_collector():
+def test_closed_run_is_freed_without_the_garbage_collector():
     """Otherwise the memory of its graphs would stay in use."""
     run = trainer()
     run.advance(2)
@@ -313,7 +313,7 @@ class TestOnAGpu:
         torch.cuda.synchronize()
         assert all(same(bits(one), bits(two)) for one, two in zip(alone, together, strict=True))
 
-    def test_an_evaluation_between_two_steps_changes_nothing(self):
+    def test_evaluation_between_two_steps_changes_nothing(self):
         plain, evaluated = self.run("graph"), self.run("graph")
         plain.advance(6)
         evaluated.advance(3)

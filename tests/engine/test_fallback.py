@@ -36,7 +36,7 @@ def test_replays_give_the_bits_of_eager_steps(fakes, eager):  # noqa: F811
 
 
 @pytest.mark.parametrize(("failing", "replays"), [(0, 0), (1, 1)], ids=["first phase", "second phase"])
-def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing, replays):  # noqa: F811
+def test_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing, replays):  # noqa: F811
     run = fakes.on_cuda(two_phases())
     fakes.failing = failing
     assert gc.isenabled()
@@ -53,7 +53,7 @@ def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing
 
 @pytest.mark.parametrize("after_end", [False, True], ids=["before its end", "after its end"])
 @pytest.mark.parametrize("failing", [0, 1], ids=["first phase", "second phase"])
-def test_a_failed_capture_leaves_no_memory_in_use(fakes, failing, after_end):  # noqa: F811
+def test_failed_capture_leaves_no_memory_in_use(fakes, failing, after_end):  # noqa: F811
     """The allocator serves no pool and none is in use; otherwise torch would free no memory afterwards."""
     run = fakes.on_cuda(two_phases())
     pool, fakes.failing, fakes.fails_after_end = run.runner.pool, failing, after_end
@@ -80,7 +80,7 @@ def test_captures_use_streams_of_high_priority(monkeypatch):
     assert streams == [{"priority": -1}]
 
 
-def test_a_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog):  # noqa: F811
+def test_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog):  # noqa: F811
     first = fakes.on_cuda(trainer(method=WITH_DASO))
     fakes.failing = 0
     first.advance(3)
@@ -101,7 +101,7 @@ def test_garbage_collection_is_off_during_a_capture(fakes, monkeypatch):  # noqa
     assert enabled == [False, True, True]  # the capture, then two replays
 
 
-def test_a_closed_program_can_be_closed_again_and_runs_no_step():
+def test_closed_program_can_be_closed_again_and_runs_no_step():
     run = trainer()
     run.advance(1)
     run.runner.close()
@@ -141,7 +141,7 @@ def test_compiled_functions_give_the_bits_of_eager_and_compile_for_two_shapes_on
     assert torch._inductor.config.deterministic
 
 
-def test_a_failed_compilation_falls_back_to_eager(caplog):
+def test_failed_compilation_falls_back_to_eager(caplog):
     def broken(graph, inputs):
         raise OSError("no C++ compiler")
 
@@ -170,7 +170,7 @@ class Sharpen(AddOn):
         return probs / probs.sum(-1, keepdim=True), ()
 
 
-def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes, caplog):  # noqa: F811
+def test_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes, caplog):  # noqa: F811
     """The first phase is compiled and captured; when the second fails, both are captured again, uncompiled."""
     failed = []
 

@@ -47,7 +47,7 @@ def test_random_data_have_all_classes_and_all_colours():
     assert [int((pixels >> shift & 0xFF).amax()) for shift in (0, 8, 16, 24)] == [255, 255, 255, 0]
 
 
-def test_seconds_per_unit(monkeypatch):
+def test_seconds_are_divided_by_units(monkeypatch):
     now = iter([10.0, 16.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
     assert seconds_per_unit(lambda: None, 3, CPU) == 2.0

@@ -42,7 +42,7 @@ def cells(section, table=0):
     return {row[0]: row[1:] for row in section["tables"][table]["rows"]}
 
 
-def test_augmentation(tmp_path):
+def test_benchmark_measures_augmentation(tmp_path):
     section = measured(tmp_path, "augmentation")["augmentation"]
     assert [table["title"] for table in section["tables"]] == ["Weak views", "Strong views", "The data path of a step"]
     for table in section["tables"]:
@@ -50,7 +50,7 @@ def test_augmentation(tmp_path):
     assert len(section["targets"]) == 3
 
 
-def test_steps(tmp_path):
+def test_benchmark_measures_steps(tmp_path):
     section = measured(tmp_path, "steps")["steps"]
     assert [table["title"] for table in section["tables"]] == ["Steps of fixmatch", "Steps of fixmatch_daso"]
     rows = cells(section)
@@ -77,7 +77,7 @@ def test_failed_contender_is_reported_and_the_others_are_measured(monkeypatch):
     assert len(ready) >= 2
 
 
-def test_ceiling(tmp_path):
+def test_benchmark_measures_the_roofline(tmp_path):
     section = measured(tmp_path, "ceiling")["ceiling"]
     assert [table["title"] for table in section["tables"]] == ["The machine", "The step against it"]
     reached = cells(section)["product of two 64 x 64 matrices, fp32"]
@@ -88,7 +88,7 @@ def test_ceiling(tmp_path):
 @pytest.mark.slow
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.usefixtures("quick_python")
-def test_replicas(tmp_path):
+def test_benchmark_measures_replicas(tmp_path):
     section = measured(tmp_path, "replicas")["replicas"]
     rows = cells(section)
     assert list(rows) == ["1 run in one process", "2 runs in one process", "1 process of one thread",
@@ -99,7 +99,7 @@ def test_replicas(tmp_path):
 @pytest.mark.slow
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.usefixtures("quick_python")
-def test_memory(tmp_path):
+def test_benchmark_measures_memory(tmp_path):
     section = measured(tmp_path, "memory", configs=((DASO,),))["memory"]
     for peak, before, images in cells(section).values():
         assert peak > before > 0
@@ -109,7 +109,7 @@ def test_memory(tmp_path):
 @pytest.mark.slow
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.usefixtures("quick_python")
-def test_growth(tmp_path):
+def test_benchmark_measures_growth_with_the_number_of_images(tmp_path):
     section = measured(tmp_path, "growth")["growth"]
     rows = cells(section)
     assert list(rows) == ["1,000 resident", "1,000 streamed", "2,000 resident", "2,000 streamed"]
