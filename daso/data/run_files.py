@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +26,7 @@ class FinishedRun(NamedTuple):
     """A finished run: its folder and the content of `train.json`, or its metrics, which record the same digests."""
 
     folder: Path
-    result: Mapping[str, Any]
+    result: dict[str, Any]
 
     @property
     def key(self) -> str:

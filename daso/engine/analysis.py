@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daso.aliases import IntArray
 from daso.data.run_files import FinishedRun
 from daso.errors import DataError
 from daso.ops.bias import (
@@ -22,7 +23,7 @@ from daso.ops.bias import (
     neighbours,
     similarity,
 )
-from daso.ops.confusion import IntArray, groups, precision, recall, row_shares
+from daso.ops.confusion import groups, precision, recall, row_shares
 from daso.paths import rebuild_hint
 
 MAX_POINTS = 20  # points of a curve over training

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from daso.aliases import FloatArray, IntArray
 from daso.data.run_files import RESULT_FILE, FinishedRun, load_finished_run
 from daso.data.validate import COUNT, NUMBER, schema_error
 from daso.engine.analysis import analyse
 from daso.errors import DataError
-from daso.ops.confusion import FloatArray, IntArray, confusion, groups, precision, recall
+from daso.ops.confusion import confusion, groups, precision, recall
 from daso.paths import rebuild_hint
 
 NAME_SCHEMA = {"name": str}

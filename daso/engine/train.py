@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from daso.aliases import IntArray
 from daso.engine import checkpoint
 from daso.engine.compiled import Compiled
 from daso.engine.cuda_graphs import Program
@@ -26,12 +27,12 @@ from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import update_teacher
-from daso.ops.confusion import IntArray, confusion, recall, top1
+from daso.ops.confusion import confusion, recall, top1
 from daso.ops.estimation import class_sizes, soft_confusion
 from daso.ops.schedules import at, learning_rate, teacher_decay
 from daso.records import Batch
 
-Row = dict[str, Any]
+HistoryRow = dict[str, Any]
 
 
 class Trainer:
@@ -68,7 +69,7 @@ class Trainer:
         compiled = Compiled(models, learner) if "compiled" in mode else None
         self.program = Program(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
-        self.t, self.time, self.history = 0, RunTime(), list[Row]()
+        self.t, self.time, self.history = 0, RunTime(), list[HistoryRow]()
         self.replicas = 1  # runs trained together in this process, recorded with the speed
 
     @property
@@ -114,7 +115,7 @@ class Trainer:
                 yield self.t
 
     def fit(
-        self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]
+        self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[HistoryRow], None]
     ) -> Generator[int, None, None]:
         """Train to the last step, with evaluations and checkpoints; yield the step after each chunk.
 
@@ -145,12 +146,12 @@ class Trainer:
         self.time.update()
         checkpoint.save(scratch, self.state())
 
-    def evaluate(self) -> Row:
+    def evaluate(self) -> HistoryRow:
         """Return one row of the history: the window's means, then accuracies on validation and test images.
 
         Raises DivergedError if a loss is not finite.
         """
-        row: Row = {"step": self.t} | self.monitor.drain()
+        row: HistoryRow = {"step": self.t} | self.monitor.drain()
         for name, value in row.items():
             if name.startswith("loss_") and not math.isfinite(value):
                 raise DivergedError(f"{self.config['run']}: {name} is {value} at step {self.t}; lower optimizer.lr")
@@ -174,7 +175,7 @@ class Trainer:
         """Return features (n, D) of the evaluation model, on the CPU."""
         return embed(self.learner, self.models, pool, self.loader.prepare_for_evaluation)
 
-    def survey(self) -> Row:
+    def survey(self) -> HistoryRow:
         """Estimate the sizes of the unlabeled classes from the errors on held-out images; None if it is unreliable."""
         held_out, unlabeled = self.data.validation, self.data.unlabeled
         held_out_probs, unlabeled_probs = (

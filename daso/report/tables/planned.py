@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.aliases import Tree
 from daso.config.keys import PLANS
 from daso.data.files import atomic_write, format_json, read_json
-from daso.report.results.collect import Cell, Tree
+from daso.report.results.collect import Cell
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.speed import device_of, format_significant
 from daso.report.tables.table import Column, Table
