@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from daso.aliases import IntArray
 from daso.data.run_files import FinishedRun
-from daso.errors import DataError
 from daso.ops.bias import (
     concentration,
     divergence,
@@ -24,7 +23,6 @@ from daso.ops.bias import (
     similarity,
 )
 from daso.ops.confusion import groups, precision, recall, row_shares
-from daso.paths import rebuild_hint
 
 MAX_POINTS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
@@ -45,9 +43,6 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
         return None
     names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]
     arrays: Arrays = dict(zip(names, run.arrays(*names), strict=True))
-    if wrong := _shape_error(arrays, len(class_order)):
-        path = run.folder / "predictions.npz"
-        raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}")
     kinds = [name.removeprefix("last_") for name in names if name.startswith("last_")]
     of = "final" if "final" in kinds else MODEL
     counts = arrays["last_final" if of == "final" else "final_counts"]
@@ -125,16 +120,6 @@ def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
 def _prediction_rank(counts: IntArray) -> IntArray:
     """Rank classes (K,) by predictions per true image (at least one image is assumed); equal values share a rank."""
     return np.unique(counts.sum(0) / np.maximum(counts.sum(1), 1), return_inverse=True)[1]
-
-
-def _shape_error(arrays: Arrays, classes: int) -> str | None:
-    """Return an error for the first array whose shape does not fit the number of classes, None if all fit."""
-    points = len(arrays.get("steps", ()))
-    shapes = {"final_counts": (classes + 1, classes), "steps": (points,), "truth": (points, classes)}
-    shapes |= {name: (classes + 1, classes) for name in arrays if name.startswith("last_")}
-    shapes |= {name: (points, 2, classes) for name in arrays if name.startswith("window_")}
-    wrong = (name for name, shape in shapes.items() if name in arrays and arrays[name].shape != shape)
-    return next((f"{name}: expected shape {shapes[name]}, got {arrays[name].shape}" for name in wrong), None)
 
 
 def _unpredicted(counts: IntArray) -> float:

@@ -101,6 +101,7 @@ def test_run_planned_with_other_code_is_an_error():
         "code": "0" * 64,
         "method": {"learner": {"name": "supervised"}, "addons": []},
         "protocol": {"network": {"name": "small_convnet"}},
+        "plan": {},
     }
     with pytest.raises(DasoError, match="some/run: resolved with code 0000"):
         check_code(config)

@@ -1,11 +1,9 @@
 """Differences from the paper that touch a method."""
 
-from pathlib import Path
-
 from daso.config import fidelity
-from daso.config.load import load
+from tests.repository import PARAMS
 
-METHODS = load(Path(__file__).resolve().parents[2] / "params").methods
+METHODS = PARAMS.methods
 BY_RUN = {"precision", "resize"}  # of the device and the dataset, whatever the method
 
 

@@ -66,6 +66,7 @@ class DARP(AddOn):
                 "add-on 'darp': prior 'true_counts' needs the classes of the unlabeled images, which are not known "
                 "here; set prior 'given' and estimate: [...], or prior 'estimated' with a plan, or prior 'labeled'"
             )
+        self.plan_options = {"class_sizes": "estimate"} if prior == "estimated" else {}
         counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts}.get(prior, estimate)
         if len(counts) != env.num_classes:
             raise ParamsError(

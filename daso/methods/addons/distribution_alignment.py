@@ -54,6 +54,7 @@ class DistributionAlignment(AddOn):
                 f"0 or more and one above 0, got {prior}; correct the list, or set prior 'labeled'"
             )
         self.enabled = enabled
+        self.plan_options = {"alignment_temperature": "temperature"} if enabled else {}
         labeled = env.drawn_counts or env.counts  # without pseudo-labels that a plan added, which may be biased
         named = {"labeled": labeled, "unlabeled": env.unlabeled_counts, "uniform": (1,) * env.num_classes}
         counts = named[prior] if isinstance(prior, str) else prior
