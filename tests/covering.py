@@ -1,6 +1,7 @@
 """Choose few methods that together have all traits of the others."""
 
-from daso.config.params import Tree, components
+from daso.aliases import Tree
+from daso.config.params import components
 
 
 def traits(method: Tree) -> set[tuple]:

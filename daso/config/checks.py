@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
+from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.params import (
     NAME,
     Params,
-    Tree,
     close_match,
     components,
     did_you_mean,

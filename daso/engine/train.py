@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from daso.aliases import IntArray
 from daso.engine import checkpoint
 from daso.engine.compiled import Compiled
 from daso.engine.environment import cudnn_choice, numerics_fingerprint
@@ -26,11 +27,11 @@ from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import update_teacher
-from daso.ops.confusion import IntArray, confusion, recall, top1
+from daso.ops.confusion import confusion, recall, top1
 from daso.ops.schedules import at, learning_rate, teacher_decay
 from daso.records import Batch
 
-Row = dict[str, Any]
+HistoryRow = dict[str, Any]
 
 
 class Trainer:
@@ -44,7 +45,7 @@ class Trainer:
         models: Models,
         device: torch.device,
         mode: str,
-        extra_columns: Sequence[Callable[[Trainer], Row]] = (),  # further columns of an evaluation
+        extra_columns: Sequence[Callable[[Trainer], HistoryRow]] = (),  # further columns of an evaluation
     ) -> None:
         self.extra_columns = extra_columns
         self.config, self.data, self.learner, self.models, self.requested_mode = config, data, learner, models, mode
@@ -69,7 +70,7 @@ class Trainer:
         compiled = Compiled(models, learner) if "compiled" in mode else None
         self.runner = StepRunner(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
-        self.t, self.time, self.history = 0, RunTime(), list[Row]()
+        self.t, self.time, self.history = 0, RunTime(), list[HistoryRow]()
         self.replicas = 1  # runs trained together in this process, recorded with the speed
 
     @property
@@ -115,7 +116,7 @@ class Trainer:
                 yield self.t
 
     def fit(
-        self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]
+        self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[HistoryRow], None]
     ) -> Generator[int, None, None]:
         """Train to the last step, with evaluations and checkpoints; yield the step after each chunk.
 
@@ -146,12 +147,12 @@ class Trainer:
         self.time.update()
         checkpoint.save(scratch, self.state())
 
-    def evaluate(self) -> Row:
+    def evaluate(self) -> HistoryRow:
         """Return one row of the history: the window's means, then accuracies on validation and test images.
 
         Raises DivergedError if a loss is not finite.
         """
-        row: Row = {"step": self.t} | self.monitor.drain()
+        row: HistoryRow = {"step": self.t} | self.monitor.drain()
         for name, value in row.items():
             if name.startswith("loss_") and not math.isfinite(value):
                 raise DivergedError(f"{self.config['run']}: {name} is {value} at step {self.t}; lower optimizer.lr")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from daso.aliases import Tree
 from daso.report.figures.differences import Block, difference_blocks, drawn
-from daso.report.results.collect import Tree
 from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import CITATION, PUBLISHED_RUNS

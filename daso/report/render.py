@@ -12,18 +12,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from daso.aliases import Tree
 from daso.data.files import atomic_write
 from daso.report.figures import figure_groups
 from daso.report.figures.figure_groups import TableData
 from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
-from daso.report.results.collect import Cell, Tree, collect
+from daso.report.results.collect import Cell, collect
 from daso.report.results.judged import JudgedCell, judge_cells
 from daso.report.results.numbers import cell_numbers, numbers_text
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.project import read_project, training_commits
-from daso.report.results.published import PUBLISHED_RUNS, Row, read_published
+from daso.report.results.published import PUBLISHED_RUNS, read_published
 from daso.report.results.reference import Reference, compare
+from daso.report.results.sources import Row
 from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
 from daso.report.tables import alignment

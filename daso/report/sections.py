@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
+from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
-from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+from daso.aliases import Tree
 from daso.config.checks import check_run
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.params import Tree, components
+from daso.config.params import components
 from daso.config.resolve import parse_run
 from daso.engine.environment import code_commit
 

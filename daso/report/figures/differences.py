@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daso.aliases import Tree
 from daso.report.figures.classes import display_width
-from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import (
     ABOVE,

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.aliases import Tree
 from daso.config.keys import REFERENCES
 from daso.data.files import digest, read_checksummed
 from daso.errors import DataError
-from daso.report.results.collect import Cell, MeanStd, Tree
+from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.numbers import cell_numbers, numbers_text
 from daso.report.results.verdicts import difference_and_band, standard_error_band
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from daso.report.results.collect import Cell, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, OUTSIDE, chance_outside
 

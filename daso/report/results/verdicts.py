@@ -37,7 +37,8 @@ from typing import NamedTuple
 
 from scipy.special import stdtr  # type: ignore[import-untyped]
 
-from daso.report.results.collect import Cell, MeanStd, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import PUBLISHED_RUNS, Published
 
 STANDARD_ERRORS = 2.0

@@ -8,9 +8,10 @@ from fractions import Fraction
 from itertools import count
 from string import ascii_lowercase
 
+from daso.aliases import Tree
 from daso.data.class_sizes import setting_kind
 from daso.report.results.archived import DeviceCommit
-from daso.report.results.collect import MeanStd, Tree, format_mean_std
+from daso.report.results.collect import MeanStd, format_mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.results.ranks import best

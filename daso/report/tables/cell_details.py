@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from daso.report.results.collect import Cell, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import cell_address
-from daso.report.results.published import CITATION, Published, Row
-from daso.report.results.sources import Sources, read_sources, source_of
+from daso.report.results.published import CITATION, Published
+from daso.report.results.sources import Row, Sources, read_sources, source_of
 
 
 class SeedValue(NamedTuple):

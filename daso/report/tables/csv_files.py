@@ -10,7 +10,8 @@ import pandas as pd
 from daso.report.results.collect import MEASURES, Cell
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import cell_address
-from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published, Row
+from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published
+from daso.report.results.sources import Row
 from daso.report.results.verdicts import NOT_COMPARABLE
 from daso.report.tables.provenance import format_value
 from daso.report.tables.table import Table

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from daso.aliases import Tree
 from daso.config.keys import PLANS
 from daso.data.files import atomic_write, format_json, read_json
-from daso.report.results.collect import Cell, Tree
+from daso.report.results.collect import Cell
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.speed import device_of, format_significant
-from daso.report.tables.table import ABSENT, Column, Row, Table
+from daso.report.tables.table import ABSENT, Column, Table, TableRow
 
 Forecast = dict[str, dict[str, Any]]  # run id -> key, device, how, seconds_per_step, seconds
 
@@ -56,7 +57,7 @@ def forecast_table(cells: Iterable[Cell], forecast: Mapping[str, Tree], titles: 
     return Table("forecast", "Forecast and measured time", caption, columns, rows, groups=1)
 
 
-def _row(device: str, method: str, same_device: bool, times: Sequence[tuple[float, float]]) -> Row:
+def _row(device: str, method: str, same_device: bool, times: Sequence[tuple[float, float]]) -> TableRow:
     """Return the sums of the runs' times, and measured / forecast, a dash if the devices differ."""
     expected, measured = (sum(column) for column in zip(*times, strict=True))
     ratio = format_significant(measured / expected) if same_device else ABSENT

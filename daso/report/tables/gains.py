@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from daso.report.results.collect import Tree
+from daso.aliases import Tree
 from daso.report.results.gains import (
     NOT_JUDGED,
     OTHER_SIZE,

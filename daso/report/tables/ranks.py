@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from daso.report.results.collect import Tree
+from daso.aliases import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.ranks import Ranks, table_ranks
 from daso.report.tables.table import ABSENT, Column, Table

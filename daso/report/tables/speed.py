@@ -11,9 +11,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from daso.report.results.collect import Cell, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell
 from daso.report.tables.provenance import format_value
-from daso.report.tables.table import ABSENT, Column, Faint, Row, Table
+from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
@@ -105,7 +106,7 @@ def mode_of(provenance: Tree, speed: Tree) -> str:
     return ", ".join([*words, *([f"{replicas} at once"] if replicas > 1 else [])])
 
 
-def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> Row:
+def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> TableRow:
     """Return the row of one environment, with a dash for what was not measured; grey if the machine was shared."""
     device, mode = environment
     cores = [share for share in map(core_share, speeds) if share is not None]

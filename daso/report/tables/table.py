@@ -11,7 +11,7 @@ NUMBERS = (  # Table A.1, A.2, ...
     "reference",
 )
 ABSENT = "–"  # value that is not known
-Row = Sequence[Any]
+TableRow = Sequence[Any]
 
 
 class Column(NamedTuple):
@@ -40,7 +40,7 @@ class Table:
     title: str
     caption: str
     columns: Sequence[Column]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     groups: int = 0
     definitions: Sequence[tuple[str, str]] = ()
 
@@ -55,9 +55,9 @@ class Table:
         return NUMBERS.index(self.name) + 1
 
     @property
-    def grouped(self) -> list[tuple[str, list[Row]]]:
+    def grouped(self) -> list[tuple[str, list[TableRow]]]:
         """Return the rows by heading, without the values of the heading; one empty heading without groups."""
-        parts: list[tuple[str, list[Row]]] = []
+        parts: list[tuple[str, list[TableRow]]] = []
         for row in self.rows:
             heading = ", ".join(filter(None, row[: self.groups]))
             if not parts or parts[-1][0] != heading:
