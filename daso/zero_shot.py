@@ -114,7 +114,7 @@ def summary(result: dict[str, Any]) -> str:
 
 def _measures(probs: FloatArray, labels: IntArray | None) -> dict[str, Any]:
     predictions, classes = probs.argmax(1), probs.shape[1]
-    counts = bias.histogram(predictions, classes)
+    counts = np.bincount(predictions, minlength=classes)
     measures = {
         "histogram": counts.tolist(),
         "imbalance": _rounded(bias.imbalance(counts)),

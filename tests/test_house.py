@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "daso").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
 # A folder or loose module imports only from earlier layers in this list; modules of the first may import each other.
 LAYERS = [
-    {"errors", "draw", "records", "paths", "machine"},
+    {"errors", "draw", "records", "paths", "machine", "locks"},
     {"ops", "data", "models"},
     {"augment", "methods", "zero_shot"},
     {"engine"},
@@ -142,10 +142,9 @@ def test_no_symbolic_link_is_tracked():
     assert not [line for line in files.splitlines() if line.startswith("120000")]
 
 
-def test_every_fidelity_tag_has_a_row_in_the_ledger():
+def test_every_fidelity_tag_has_a_section():
     tags = {tag for path in SOURCES for tag in re.findall(r"# fidelity: ([a-z-]+)", path.read_text())}
-    rows = set(re.findall(r"^\| ([a-z][a-z-]+) \|", (ROOT / "docs/fidelity.md").read_text(), re.MULTILINE)) - {"tag"}
-    assert tags == rows
+    assert tags == set(re.findall(r"^### ([a-z-]+)$", (ROOT / "docs/fidelity.md").read_text(), re.MULTILINE))
 
 
 def test_no_banned_phrase_is_used():

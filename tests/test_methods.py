@@ -5,7 +5,6 @@ Properties that depend on the code alone are tested for recipes, and for ablatio
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from torch.utils._pytree import tree_map
 
 from daso.config.build import Upstream, build
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.resolve import Run
 from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
 from daso.engine.resident import Pool, Resident
@@ -24,10 +22,9 @@ from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
 from tests.covering import covering
 from tests.engine.world import batches
+from tests.repository import PARAMS
 from tools.gpu.prepare import changes_text_or_disables
 
-ROOT = Path(__file__).resolve().parents[1]
-PARAMS = load(ROOT / "params")
 KEYS = Keys(PARAMS)
 CPU = torch.device("cpu")
 COUNTS = [20, 14, 10, 7, 5, 3, 2, 2, 1, 1]

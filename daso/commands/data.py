@@ -67,7 +67,7 @@ def derive(args: Args) -> None:
 def estimate(args: Args) -> None:
     """Write the class sizes of the unlabeled images that a finished survey run estimated."""
     from daso.data.files import atomic_write, checksummed
-    from daso.engine.survey import survey_result
+    from daso.engine.estimate import survey_result
 
     survey = survey_result(args.run, args.key, args.trained)
     with atomic_write(args.out) as file:

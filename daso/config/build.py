@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, load
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
@@ -75,7 +75,8 @@ def build(
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
-    return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
+    columns = [load(spec) for spec in evaluations_of(config["plan"])]
+    return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device), columns)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:

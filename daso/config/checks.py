@@ -23,9 +23,6 @@ from daso.config.signature import Option, constructor_errors, options
 from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError
 
-# Size of the smallest labeled class of each source, including the holdout; no setting may draw more images of a class.
-CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
-UNLABELED = ("stl10",)  # sources that have images without labels
 RESERVED = (
     "contradictions",
     "measured",
@@ -88,7 +85,7 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
 
 
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
-    sizes, source = tree["settings"][name], tree["source"]["kind"]
+    sizes, source, images = tree["settings"][name], tree["source"]["kind"], tree.get("images", {})
     held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
     if not NAME.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
@@ -102,12 +99,12 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
         yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n}"
-    if kind == "others" and source not in UNLABELED:
+    if kind == "others" and not images.get("unlabeled"):
         yield (
             f"{where}.m1: 'all' is not allowed with source '{source}', which has no images without labels; "
             "set a number, or 'train' for all images that are not held out"
         )
-    size, need = CLASS_SIZES.get(source), required_images(sizes) + held
+    size, need = images.get("smallest_class"), required_images(sizes) + held
     if size is not None and need > size:
         fix = {"tails": "lower n1 or m1", "share": "lower n or set holdout: 0"}.get(kind, "lower n1")
         yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
@@ -216,8 +213,8 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
     yield from reasons_infeasible(params, run, config)
     for upstream in upstream_runs(params, run) if "estimate" in config["plan"] else ():
         if not resolve(params, upstream)["plan"].get("survey"):
-            file = params.file("method", run.method_file)
-            yield f"{file}: plan 'prior': expected a method with plan 'survey', got '{upstream.method}'; name one"
+            file, plan = params.file("method", run.method_file), params.methods[run.method_file]["plan"]["name"]
+            yield f"{file}: plan '{plan}': expected a method with plan 'survey', got '{upstream.method}'; name one"
     if steps % every:
         yield (
             f"{protocol}: evaluation.every: {every} does not divide the {steps} steps of '{run.method}'; "

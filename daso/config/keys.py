@@ -33,7 +33,7 @@ ENTRIES = {
     "report": ("daso.report.suite_report",),
     "contradictions": ("daso.report.contradictions",),
     "derive": ("daso.data.derive",),
-    "estimate": ("daso.engine.survey",),
+    "estimate": ("daso.engine.estimate",),
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
 REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
@@ -59,6 +59,7 @@ class Keys:
     def data(self, dataset: str) -> str:
         """Return the key of a dataset's store; for an image folder it depends on the images, not on the path."""
         config, listings = data_config(self.params, dataset), self._listing(dataset)
+        config.pop("images", None)  # only checked
         if listings:
             source = {name: value for name, value in config["source"].items() if name not in LOCATION_OPTIONS}
             config = {**config, "source": source}

@@ -80,6 +80,8 @@ OFFICIAL = {
 
 def config_error(config: Mapping[str, Any]) -> str | None:
     """Return the first error in the resolved configuration of a dataset; None if it is valid."""
+    if error := schema_error(config.get("images", {}), dict, "images"):
+        return error
     official = schema_error(config, SCHEMA) is None and config["source"]["kind"] in OFFICIAL
     return schema_error(config, {**SCHEMA, "source": ARCHIVE_SCHEMA} if official else SCHEMA)
 
@@ -95,10 +97,10 @@ def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> 
 
 
 def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve = in_memory) -> Source:
-    """Load the images of a dataset; `config` has dataset, source {kind, ...}, num_classes and image_size.
+    """Load the images of a dataset; `config` has dataset, source {kind, ...}, num_classes, image_size, maybe images.
 
     Images that are read one by one are written into the array that `reserve` returns for a part and its shape. Raises
-    DataError if the source is unavailable, or if its number of classes or its image size differs from `config`.
+    DataError if the source is unavailable, or if its numbers of classes, images or pixels differ from `config`.
     """
     kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
     if kind not in KINDS:
@@ -111,7 +113,23 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
             f"{where}: image_size is {config['image_size']}, but the source has images of {size} pixels; "
             f"set it to {size}"
         )
+    for name, count in _count_images(loaded).items():
+        if (expected := config.get("images", {}).get(name, count)) != count:
+            raise DataError(f"{where}: images.{name} is {expected}, but the source has {count}; correct one of them")
     return loaded
+
+
+def _count_images(source: Source) -> dict[str, int]:
+    """Return the numbers of images that a dataset's params file lists under `images`."""
+    labels, test = (source.parts[part][1] for part in ("train", "test"))
+    sizes = np.bincount(labels[labels >= 0], minlength=len(source.classes))
+    train = int(sizes.sum())
+    return {
+        "train": train,
+        "unlabeled": len(labels) - train,
+        "test": len(test),
+        "smallest_class": int(sizes.min()),
+    }
 
 
 def _check_num_classes(config: Mapping[str, Any], classes: tuple[str, ...]) -> None:

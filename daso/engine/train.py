@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import update_teacher
 from daso.ops.confusion import IntArray, confusion, recall, top1
-from daso.ops.estimation import class_sizes, soft_confusion
 from daso.ops.schedules import at, learning_rate, teacher_decay
 from daso.records import Batch
 
@@ -45,7 +44,9 @@ class Trainer:
         models: Models,
         device: torch.device,
         mode: str,
+        extra_columns: Sequence[Callable[[Trainer], Row]] = (),  # further columns of an evaluation
     ) -> None:
+        self.extra_columns = extra_columns
         self.config, self.data, self.learner, self.models, self.requested_mode = config, data, learner, models, mode
         protocol, optim = config["protocol"], config["optimizer"]
         self.steps: int = protocol["steps"]
@@ -162,8 +163,8 @@ class Trainer:
         row["test_top1"] = top1(counts)
         row["test_balanced"] = float(np.nanmean(recalls))
         row["test_top1_la"] = top1(self._confusion(self.data.test, unadjusted - self.log_prior))
-        if self.config["plan"].get("survey"):
-            row |= self.survey()
+        for columns in self.extra_columns:
+            row |= columns(self)
         return row | {f"test_recall_{k}": None if np.isnan(value) else float(value) for k, value in enumerate(recalls)}
 
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
@@ -173,15 +174,6 @@ class Trainer:
     def embed(self, pool: Pool) -> Tensor:
         """Return features (n, D) of the evaluation model, on the CPU."""
         return embed(self.learner, self.models, pool, self.loader.prepare_for_evaluation)
-
-    def survey(self) -> Row:
-        """Estimate the sizes of the unlabeled classes from the errors on held-out images; None if it is unreliable."""
-        held_out, unlabeled = self.data.validation, self.data.unlabeled
-        held_out_probs, unlabeled_probs = (
-            self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled)
-        )
-        sizes = class_sizes(soft_confusion(held_out_probs, held_out.labels.cpu().numpy()), unlabeled_probs.sum(0))
-        return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(held_out_probs.shape[1])}
 
     @staticmethod
     def _confusion(pool: Pool, logits: Tensor) -> IntArray:

@@ -22,6 +22,12 @@ def confusion(truth: IntArray, predicted: IntArray, num_classes: int, *, unknown
     return counts.reshape(rows, num_classes).astype(np.int64)
 
 
+def row_shares(counts: IntArray) -> FloatArray:
+    """Return counts (..., K) as shares of their sum over the last axis; all zero where it is zero."""
+    shares: FloatArray = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+    return shares
+
+
 def recall(counts: IntArray) -> FloatArray:
     """Return the recall of each class (K,); NaN for an absent class."""
     return _ratio(counts.diagonal(), counts.sum(1))

@@ -49,7 +49,7 @@ class Section:
     notes: list[str]
     reasons: list[str]
     provenance: list[ProvenanceEntry]
-    missing_histories: int
+    missing: list[str]  # files of finished runs that are missing, and what lacks them
 
 
 def build_section(
@@ -100,9 +100,7 @@ def build_section(
         notes=_notes(judged_cells, titles),
         reasons=_reasons(judged_cells, label),
         provenance=table_provenance(runs),
-        missing_histories=sum(
-            len(data.cells[name].done) > 0 and training.accuracy is None for name, training in data.curves.items()
-        ),
+        missing=_missing(data, analyses),
     )
 
 
@@ -110,6 +108,22 @@ def section_letter(index: int) -> str:
     """Return A, B, ..., Z, AA, AB, ... for 0, 1, ..."""
     first, second = divmod(index, len(ascii_uppercase))
     return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[second]
+
+
+def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
+    """Return a sentence for each file that the figures need and that finished runs lack, with the number of cells."""
+    done = [name for name, cell in data.cells.items() if cell.done]
+    without = {
+        "history; the curves lack them": [name for name in done if data.curves[name].accuracy is None],
+        "file of predictions; the t-SNE lacks them": [
+            name for name in done if "tsne" in analyses and data.embeddings[name] is None
+        ],
+    }
+    return [
+        f"{len(cells)} {'cell has' if len(cells) == 1 else 'cells have'} finished runs without a {file}"
+        for file, cells in without.items()
+        if cells
+    ]
 
 
 def _notes(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> list[str]:

@@ -28,7 +28,7 @@ from daso.data.files import checksummed, digest, read_checksummed, read_json
 from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.engine.environment import code_commit
-from daso.engine.survey import survey_result
+from daso.engine.estimate import survey_result
 from daso.errors import DasoError, DataError
 from daso.runs import short_run
 from daso.workspace.archive import COMMIT

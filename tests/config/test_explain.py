@@ -1,6 +1,6 @@
 """Options with their values and sources, compared with the files that set them."""
 
-from pathlib import Path
+from copy import deepcopy
 
 import pytest
 
@@ -9,15 +9,15 @@ from daso.config.load import load
 from daso.config.paper_names import paper_name, same_method
 from daso.config.resolve import OptionSource, Run, trace_options
 from daso.errors import ParamsError
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 DASO = "params/methods/fixmatch_daso.yaml"
 MATCHED, REVERSED = "digits/n20-m80-l20-u10", "digits/n20-m80-l20-u10r"
 
 
 @pytest.fixture(scope="module")
 def project():
-    return load(ROOT / "params")
+    return PARAMS
 
 
 def row(text, key):
@@ -99,17 +99,19 @@ def test_explain_prints_one_line_for_each_option(params):
     assert row(text, "optimizer.lr") == ["0.03", "params/protocols/digits.yaml"]
     assert row(text, "setting.gamma_u") == ["10", "params/datasets/digits.yaml"]
     assert row(text, "setting.reversed") == ["false", "default"]
-    assert text.splitlines()[-1].startswith("differences from the paper (docs/fidelity.md): ")
-    assert "proportional-queue" in text.splitlines()[-1]
+    assert text.splitlines()[-4:] == [
+        "known differences from the papers",
+        *(f"docs/fidelity.md#{tag}" for tag in ("teacher-bn", "confidence", "proportional-queue")),
+    ]
 
 
 def test_explain_prints_the_comment_beside_a_value():
-    text = explain(load(ROOT / "params"), "usadtm")
+    text = explain(PARAMS, "usadtm")
     assert row(text, "usadtm.queue_factor")[-1] == "# authors' code"
     assert row(text, "usadtm.weight")[-1].endswith("usadtm.yaml")
-    text = explain(load(ROOT / "params"), "remixmatch_daso")
+    text = explain(PARAMS, "remixmatch_daso")
     assert "(daso/methods/addons/daso.py)  # after sharpening: the blend is not sharpened" in text
-    text = explain(load(ROOT / "params"), "supervised_ldam_drw")
+    text = explain(PARAMS, "supervised_ldam_drw")
     assert "(daso/methods/addons/ldam.py)  # from step 200,000 of 250,000 on" in text
     assert row(text, "ldam.start")[-1].endswith(".yaml")  # the comment may refer to any value on the line
 
@@ -154,7 +156,7 @@ def test_explain_reports_unknown_classes_of_unlabeled_images(project):
 
 
 def test_incompatibilities_with_a_setting():
-    project = load(ROOT / "params")
+    project = deepcopy(PARAMS)
     place = "stl10-lt/n150-l10"
     assert incompatibilities(project, "fixmatch_darp", "paper", place) == []
     project.methods["fixmatch_darp"]["where"].clear()

@@ -1,6 +1,6 @@
 """Checks of a run before any data exist, compared with the later split and the built components."""
 
-from pathlib import Path
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -22,16 +22,15 @@ from daso.config.signature import attribute
 from daso.data.draw_split import draw
 from daso.errors import ParamsError
 from daso.records import Env
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-PARAMS = load(ROOT / "params")
 STL = {"n1": 150, "m1": "all", "gamma_l": 10}
 
 
 @pytest.fixture
 def stl():
     """Return the project's params with a dataset `blind` whose unlabeled classes are unknown."""
-    params = load(ROOT / "params")
+    params = deepcopy(PARAMS)
     params.datasets["blind"] = {**params.datasets["cifar10-lt"], "settings": {"n150-l10": STL}}
     return params
 

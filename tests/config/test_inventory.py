@@ -1,17 +1,13 @@
-from pathlib import Path
-
 import pytest
 
 from daso.config.inventory import KINDS, describe_setting, inventory
-from daso.config.load import load
 from daso.errors import ParamsError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.repository import PARAMS, ROOT
 
 
 @pytest.fixture(scope="module")
 def project():
-    return load(ROOT / "params")
+    return PARAMS
 
 
 def line(text, name):

@@ -8,8 +8,7 @@ from ruamel.yaml import YAML
 
 from daso.config.load import load
 from daso.errors import ParamsError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.repository import PARAMS, ROOT
 
 
 def errors():
@@ -93,7 +92,7 @@ def edit(folder, file, change):
 
 
 def test_params_of_the_project_load():
-    assert "quickstart" in load(ROOT / "params").suites
+    assert "quickstart" in PARAMS.suites
 
 
 def test_numbers_follow_yaml_1_2(params):

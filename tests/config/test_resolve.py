@@ -1,4 +1,5 @@
 import hashlib
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from daso.config.params import read_params
 from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_upstream
 from daso.data.files import canonical_json
 from daso.errors import ParamsError
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 REVERSED = "digits/n20-m80-l20-u10r/digits"
 MATCHED = "digits/n20-m80-l20-u10/digits"
 OWN = Path(__file__).resolve().parents[2] / "params"  # params of the project
@@ -224,8 +225,7 @@ def test_equal_values_have_the_same_canonical_json():
 
 def test_zoo_has_every_method():
     """Exceptions: the survey that DARP depends on, which is in no table, and DARP with the authors' estimates."""
-    project = load(ROOT / "params")
-    assert {run.method_file for run in runs(project, "zoo")} == project.methods.keys() - {
+    assert {run.method_file for run in runs(PARAMS, "zoo")} == PARAMS.methods.keys() - {
         "supervised_survey",
         "fixmatch_darp_shipped",
     }
@@ -233,9 +233,9 @@ def test_zoo_has_every_method():
 
 def test_plan_names_upstream_runs():
     """CReST+ with the paper's budget: 5 x 50,000 steps, temperatures 1 to 0.5, different draw seeds of the stages."""
-    project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
+    run_id = "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
     stages = [f"fixmatch_crest_plus.g{g}" for g in (1, 2, 3, 4)] + ["fixmatch_crest_plus"]
-    configs = [resolve(project, parse_run(project, run_id(stage))) for stage in stages]
+    configs = [resolve(PARAMS, parse_run(PARAMS, run_id(stage))) for stage in stages]
     assert [config["protocol"]["steps"] for config in configs] == [50_000] * 5
     assert [config["method"]["addons"][0]["temperature"] for config in configs] == [1, 0.875, 0.75, 0.625, 0.5]
     assert [config["plan"].get("split") for config in configs] == [
@@ -246,20 +246,20 @@ def test_plan_names_upstream_runs():
     assert [config["seed"] for config in configs] == [1] * 5
     assert len({config["draw_seed"] for config in configs}) == 5
     assert configs[-1]["draw_seed"] == 1
-    last = parse_run(project, run_id(stages[-1]))
-    assert [run.method for run in with_upstream(project, [last])] == stages
+    last = parse_run(PARAMS, run_id(stages[-1]))
+    assert [run.method for run in with_upstream(PARAMS, [last])] == stages
     with pytest.raises(ParamsError, match="unknown stage 'g5' of 'fixmatch_crest_plus'; choose one of g1, g2, g3, g4"):
-        parse_run(project, run_id("fixmatch_crest_plus.g5"))
+        parse_run(PARAMS, run_id("fixmatch_crest_plus.g5"))
 
 
 def test_encoder_and_estimate_come_from_upstream_runs():
-    project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
-    crt = resolve(project, parse_run(project, run_id("supervised_crt")))
+    run_id = "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
+    crt = resolve(PARAMS, parse_run(PARAMS, run_id("supervised_crt")))
     assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "frozen"}}
     assert crt["protocol"]["steps"] == 100_000
-    darp = resolve(project, parse_run(project, run_id("fixmatch_darp")))
+    darp = resolve(PARAMS, parse_run(PARAMS, run_id("fixmatch_darp")))
     assert darp["plan"] == {"estimate": {"of": run_id("supervised_survey"), "into": "darp.estimate"}}
-    survey = resolve(project, parse_run(project, run_id("supervised_survey")))
+    survey = resolve(PARAMS, parse_run(PARAMS, run_id("supervised_survey")))
     assert survey["plan"] == {"split": {"held_out": 10}, "survey": True}
 
 
@@ -279,14 +279,12 @@ def test_missing_estimate_is_an_error_before_training():
     """The method has no plan, a different plan, or a plan that names a method without a survey."""
     run = "cifar10-lt/n500-m4000-l100-u1/paper/fixmatch_darp/s0"
     for plan in (None, {"name": "survey", "held_out": 10}):
-        project = load(ROOT / "params")
+        project = deepcopy(PARAMS)
         project.methods["fixmatch_darp"].pop("plan")
         project.methods["fixmatch_darp"] |= {"plan": plan} if plan else {}
-        with pytest.raises(
-            ParamsError, match="prior 'estimated' requires an estimate, which this method's plan does not"
-        ):
+        with pytest.raises(ParamsError, match="darp.estimate: missing estimate of class sizes, which this method's"):
             parse_run(project, run)
-    project = load(ROOT / "params")
+    project = deepcopy(PARAMS)
     project.methods["fixmatch_darp"]["plan"] = {"name": "prior", "by": "supervised"}
     with pytest.raises(
         ParamsError, match="plan 'prior': expected a method with plan 'survey', got 'supervised'; name one"

@@ -1,12 +1,8 @@
 """Errors of resolved configurations that `resolve` did not write."""
 
-from pathlib import Path
-
-from daso.config.load import load
 from daso.config.resolve import Run, resolve
 from daso.config.validate import config_error
-
-PARAMS = load(Path(__file__).resolve().parents[2] / "params")
+from tests.repository import PARAMS
 
 
 def test_unknown_annealing_is_an_error():

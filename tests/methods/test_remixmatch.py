@@ -1,10 +1,7 @@
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
-from daso.config.load import load
 from daso.config.resolve import Run, resolve
 from daso.errors import ParamsError
 from daso.methods.addons.daso import DASO
@@ -12,6 +9,7 @@ from daso.methods.addons.distribution_alignment import DistributionAlignment
 from daso.methods.addons.sharpen import Sharpen
 from daso.methods.base import AddOn
 from daso.methods.learners.remixmatch import ReMixMatch
+from tests.repository import PARAMS
 
 OPTIONS = {"alpha": 0.75, "weight": 1.5, "premix_weight": 0.5, "rotation_weight": 0.5, "ramp_up": 0.016}
 PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
@@ -198,9 +196,9 @@ def test_daso_counts_blended_pseudo_labels(env, mixed_batch, models):
 )
 def test_params_enable_alignment_for_equal_class_distributions(setting, alone, with_daso, dist_temperature):
     """The add-ons align, then sharpen, then blend; alignment is for labeled and unlabeled sets distributed alike."""
-    params, names = load(Path(__file__).parents[2] / "params"), ["distribution_alignment", "sharpen", "daso"]
+    names = ["distribution_alignment", "sharpen", "daso"]
     for method, enabled in (("remixmatch", alone), ("remixmatch_daso", with_daso)):
-        addons = resolve(params, Run(*setting.split("/"), "paper", method, 0))["method"]["addons"]
+        addons = resolve(PARAMS, Run(*setting.split("/"), "paper", method, 0))["method"]["addons"]
         assert [addon["name"] for addon in addons] == names[: len(addons)]
         assert addons[0]["enabled"] is enabled
     assert addons[2]["dist_temperature"] == dist_temperature

@@ -1,11 +1,11 @@
 """Runs of published cells, against cells looked up by eye in the paper and in params/."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.resolve import runs, setting_config
 from daso.data.run_files import RUN_FILES
 from daso.errors import DasoError, ParamsError
@@ -13,8 +13,8 @@ from daso.planning.cell import cell, match
 from daso.planning.status import format_list
 from daso.report.results.published import PAPER_SOURCE, PUBLISHED, TABLE_PRECEDENCE, look_up, read_published
 from tests.finished import finish
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("nowhere")
 
 
@@ -109,7 +109,7 @@ def test_dataset_missing_in_params_is_reported_after_the_published_number(params
 
 
 def test_method_and_setting_missing_in_params_are_reported(params):
-    few = load(ROOT / "params")
+    few = deepcopy(PARAMS)
     del few.methods["fixmatch_daso"], few.datasets["cifar10-lt"]["settings"]["n500-m4000-l150-u150"]
     message = (
         r"missing setting of .*datasets/cifar10-lt.yaml with cifar10-lt, N1 500, M1 4000, gamma_l 150, gamma_u 150; "

@@ -76,8 +76,8 @@ def finish(run, seconds=0.05, device="cpu: made up"):
 
 
 def test_forecast_without_any_measurement(params):
-    """Digits: 1,797 images of 3 x 64 bytes, 0.345 MB; two splits of 8 bytes per row, 0.0288 MB; six runs of 2 + 0.1 MB;
-    checkpoints of 3 MB, two at once, twice: 12 MB."""
+    """Digits: 1,797 images of 3 x 64 bytes, 0.345 MB; two splits of 8 bytes for each of 1,297 training images,
+    0.0208 MB; six runs of 2 + 0.1 MB; checkpoints of 3 MB, two at once, twice: 12 MB."""
     assert list(forecast(params, "smoke")) == [
         "smoke: 6 runs: 0 done, 0 stale, 0 running, 6 missing",
         "device: cpu: made up, 1 thread, fp32, eager, 2 runs at once",
@@ -86,7 +86,7 @@ def test_forecast_without_any_measurement(params):
         "fixmatch       2     2      unknown\n"
         "fixmatch_daso  2     2      unknown",
         "unknown: 6 runs of 3 methods not measured on this device yet; `daso plan smoke --measure` measures some steps",
-        "disk: 25.0 MB needed (images 0.345 MB, splits 0.0288 MB, results 12.0 MB, TensorBoard 0.600 MB, "
+        "disk: 25.0 MB needed (images 0.345 MB, splits 0.0208 MB, results 12.0 MB, TensorBoard 0.600 MB, "
         "checkpoints 12.0 MB), 100 MB free",
     ]
     assert forecasts.read_forecast("smoke") == {}
@@ -170,6 +170,20 @@ def test_number_of_images_by_kind_of_setting(params):
     assert disk.images_of(params, first) == {"unlabeled": 11_162, "validation": 0, "test": 10_000}
     assert disk.images_of(params, last) == {"unlabeled": 50_000, "validation": 0, "test": 10_000}
     assert disk.images_of(params, runs(params, "cifar10-lt-main")[0])["validation"] == 5000
+
+
+def test_number_of_images_of_a_folder_is_that_of_its_store_and_assumed_before(params):
+    params.datasets["digits"].pop("images")
+    run = Run("digits", "n4-m80-l1-u1", "smoke", "fixmatch", 0)
+    assert disk.images_of(params, run)["test"] == 1000
+    Path("data/store/digits").mkdir(parents=True)
+    Path("data/store/digits/manifest.json").write_text('{"parts": {"train": {"images": 90}, "test": {"images": 7}}}')
+    assert disk.images_of(params, run)["test"] == 7
+
+
+def test_stl10_has_100_000_unlabeled_images(params):
+    run = Run("stl10-lt", "n150-l10", "paper", "fixmatch", 0)
+    assert disk.images_of(params, run) == {"unlabeled": 100_000, "validation": 500, "test": 8000}
 
 
 @pytest.mark.parametrize("protocol", ["smoke", "paper"])

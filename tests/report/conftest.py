@@ -2,16 +2,14 @@
 
 import copy
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from daso.config.load import load
 from daso.data.files import checksummed
 from daso.report.render import build_report
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "reports" / "paper" / "results.csv"
 METHODS = {
     "supervised": {"title": "Supervised", "learner": {"name": "supervised"}, "addons": []},
@@ -201,7 +199,7 @@ def run_ids():
 @pytest.fixture(scope="session")
 def params():
     """Return the parameters in params/."""
-    return load(ROOT / "params")
+    return PARAMS
 
 
 @pytest.fixture

@@ -8,17 +8,15 @@ import torch
 
 from daso.config.code import RESULT_NEUTRAL
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
 from daso.config.signature import module_file
 from daso.engine.compiled import Compiled
 from daso.workspace.revalidate import UNCOMPARED
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.engine.world import trainer
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = f"{ROOT / 'daso'}/"
-PARAMS = load(ROOT / "params")
 BY_DEVICE = re.compile(
     r"device\.type (==|!=|not in)|\[[\w.]*device\.type\]|use_deterministic_algorithms\(|^ *torch\.backends\.\S+ = ",
     re.MULTILINE,

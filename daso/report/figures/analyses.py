@@ -194,17 +194,15 @@ def _nearest_table(runs: Sequence[RunAnalysis], end: str, cosines: FloatArray) -
 def _tsne(data: TableData) -> Figure:
     panels, legend, truth_known = [], list[LegendEntry](), True
     for i, method, cell, runs in _analysed_cells(data):
-        embedding = runs[0].analysis["tsne"]
-        if embedding is None:
+        embedding = data.embeddings[cell.setting, cell.method]
+        if embedding is None or not len(embedding.points):
             continue
-        predictions, labels = np.array(embedding["pseudo_labels"]), np.array(embedding["labels"])
-        truth_known &= bool((labels >= 0).all())
-        classes = np.where(labels < 0, predictions, labels)
+        truth_known &= bool((embedding.labels >= 0).all())
+        classes = np.where(embedding.labels < 0, embedding.predictions, embedding.labels)
         colours, legend = _class_colours(runs[0])
-        x, y = np.array(embedding["x"]), np.array(embedding["y"])
-        wrong = (classes != predictions).tolist()
+        wrong = classes != embedding.predictions
         title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
-        svg = plots_pseudo_labels.tsne(x, y, [colours[k] for k in classes], wrong, title, data.tag)
+        svg = plots_pseudo_labels.tsne(embedding.points, [colours[k] for k in classes], wrong, title, data.tag)
         panels.append(Panel(i, str(method["title"]), svg))
     known = "true class; rings are images that the final model predicts wrongly"
     colours_note = known if truth_known else "true class where known, else predicted class; rings are wrong predictions"

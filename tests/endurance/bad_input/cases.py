@@ -131,6 +131,15 @@ def readers():
     yield TRAINED / "config.json", EVALUATE
     yield METRICS, REPORT
     yield METRICS, ("keep", RUN)
+    yield from readers_of_given_files()
+    yield (
+        Path("recipe.json"),
+        ("derive", "--config", "recipe.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
+    )
+
+
+def readers_of_given_files():
+    """Yield each JSON file that may come from a different machine or a user, together with its command."""
     yield Path("bundle/bundle.json"), ("train", "--bundle", "bundle")
     yield Path(f"bundle/configs/{RUN}.json"), ("train", "--bundle", "bundle")
     yield Path("data.json"), ("download", "--config", "data.json", "--out", "out")
@@ -138,8 +147,4 @@ def readers():
     yield (
         Path("config.json"),
         ("train", "--config", "config.json", "--store", STORE, "--split", SPLIT, "--out", "out", "--scratch", "s"),
-    )
-    yield (
-        Path("recipe.json"),
-        ("derive", "--config", "recipe.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
     )

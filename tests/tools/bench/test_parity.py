@@ -17,13 +17,12 @@ from daso.data.run_files import load_finished_run
 from daso.data.split import load_split
 from daso.errors import DasoError
 from tests.finished import finish
+from tests.repository import PARAMS, ROOT
 from tools.bench import parity
 from tools.bench.__main__ import main
 from tools.bench.parity import with_precision
 from tools.bench.parity_page import Outcome, Pair, Setup, markdown, section
 
-ROOT = Path(__file__).resolve().parents[3]
-PARAMS = load(ROOT / "params")
 SETTING = "n20-m80-l20-u10r"
 SMOKE = Run("digits", SETTING, "smoke", "fixmatch", 0)
 ORIGIN = {"commit": "c", "device": "cpu: made up", "threads": 1, "mode": "eager", "versions": {"torch": "9.9"}}

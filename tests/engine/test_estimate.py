@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from daso.engine.survey import survey_result
+from daso.engine.estimate import survey_result
 from daso.errors import DataError, EstimateError
 from tests.finished import finish
 
