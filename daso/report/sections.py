@@ -10,10 +10,13 @@ from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
 from daso.report.results.judged import JudgedCell
+from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
+from daso.report.results.published import Row
 from daso.report.results.reference import CellDifference
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
+from daso.report.tables.differences import differences_table
 from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
@@ -32,10 +35,12 @@ class Section:
     letter: str  # A, B, ...; numbers would be taken for those of the paper's tables
     name: str
     title: str
+    paper: str  # columns of the paper that it reproduces; empty if it names no table of the paper
     dataset: str
     label: str  # label of a protocol that is not comparable; empty for the paper's protocol
     settings: list[dict[str, str]]
     tables: Mapping[str, Table]  # by name; tables without a row are left out
+    fidelity: Table  # known differences from the paper
     figures: list[Figure]
     analyses: list[Figure]  # figures of the analyses listed by the suite
     has_verdicts: bool  # True if a published number is confirmed
@@ -53,11 +58,16 @@ def build_section(
     data: TableData,
     judged_cells: Sequence[JudgedCell],
     forecast: Mapping[str, Tree],
+    published: Sequence[Row],
     differences: Sequence[CellDifference] = (),
 ) -> Section:
-    """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference."""
+    """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference.
+
+    `published` are the rows of `results.csv`.
+    """
     table, label = data.table, protocol_label(suite["protocol"])
     cells = [judged.cell for judged in judged_cells]
+    runs = [metrics for cell in cells for metrics in cell.done.values()]
     numbers = [judged.published for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
@@ -76,10 +86,12 @@ def build_section(
         letter=section_letter(index),
         name=table["name"],
         title=str(table["title"]),
+        paper=format_columns(published, table),
         dataset=str(table["dataset"].get("title", table["dataset"]["name"])),
         label=label,
         settings=[format_setting(setting) for setting in table["settings"]],
         tables={table.name: table for table in tables if table.rows},
+        fidelity=differences_table(table, runs),
         figures=table_figures(data),
         analyses=analysis_figures(data, analyses),
         has_verdicts=any(not published.doubt for published in numbers),
@@ -87,7 +99,7 @@ def build_section(
         sources=sorted({published.source for published in numbers}),
         notes=_notes(judged_cells, titles),
         reasons=_reasons(judged_cells, label),
-        provenance=table_provenance([metrics for cell in cells for metrics in cell.done.values()]),
+        provenance=table_provenance(runs),
         missing=_missing(data, analyses),
     )
 

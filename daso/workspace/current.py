@@ -112,7 +112,7 @@ def report_key(params: Params, suite: str, key: str) -> str:
 
 def tables_digest(report: Path) -> str:
     """Return the last part of a report's key file: a digest of the names of its tables' files."""
-    return digest(sorted(path.name for path in (report / REPORT_TABLES).glob("*")))[:16]
+    return digest(sorted(path.name for path in (report / REPORT_TABLES).glob("table-*")))[:16]
 
 
 def _checksum(path: Path) -> str:
