@@ -56,7 +56,7 @@ def build_report(
     out: Path,
     expected_keys: dict[str, str] | None = None,
     archived: Path | None = None,
-    plan: Mapping[str, Tree] | None = None,
+    forecast: Mapping[str, Tree] | None = None,
     home: str = "../..",
     upstream: Upstream = NO_UPSTREAM,
     shared: Mapping[str, int] | None = None,
@@ -65,10 +65,11 @@ def build_report(
     """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
-    Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
-    (see `report.planned`), `home` the path from `out` to the working copy, for links. `upstream` are the runs that they
-    depend on, and `shared` the number of runs that other suites have in common with this one. `reference` are the
-    numbers that this project measured. The same inputs give the same bytes. Raises DataError for an unusable file.
+    Any number of runs may be missing. `archived` is the folder of archived runs, `forecast` the expected times of the
+    runs (see `report.tables.forecasts`), `home` the path from `out` to the working copy, for links. `upstream` are the
+    runs that they depend on, and `shared` the number of runs that other suites have in common with this one.
+    `reference` are the numbers that this project measured. The same inputs give the same bytes. Raises DataError for an
+    unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
@@ -81,14 +82,14 @@ def build_report(
             suite,
             data,
             [judged for judged in judged_cells if judged.cell.table == data.table["name"]],
-            plan or {},
+            forecast or {},
             compared.cells if compared and not compared.same_bytes else (),
         )
         for index, data in enumerate(tables)
     ]
     history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = numbers_text(cell_numbers(cells))
-    summary = summarize(judged_cells, plan or {}, upstream, shared)
+    summary = summarize(judged_cells, forecast or {}, upstream, shared)
     context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
         "headline": build_headline(suite, summary, judged_cells),

@@ -14,9 +14,9 @@ from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
+from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
-from daso.report.tables.planned import plan_table
 from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
@@ -38,7 +38,6 @@ class Section:
     tables: Mapping[str, Table]  # by name; tables without a row are left out
     figures: list[Figure]
     analyses: list[Figure]  # figures of the analyses listed by the suite
-    has_published: bool
     has_verdicts: bool  # True if a published number is confirmed
     has_archived: bool
     sources: list[str]
@@ -53,13 +52,13 @@ def build_section(
     suite: Tree,
     data: TableData,
     judged_cells: Sequence[JudgedCell],
-    plan: Mapping[str, Tree],
+    forecast: Mapping[str, Tree],
     differences: Sequence[CellDifference] = (),
 ) -> Section:
     """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference."""
     table, label = data.table, protocol_label(suite["protocol"])
     cells = [judged.cell for judged in judged_cells]
-    with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
+    numbers = [judged.published for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
@@ -68,7 +67,7 @@ def build_section(
         ranks_table(table, judged_cells),
         measures_table(cells, titles),
         speed_table(cells, titles),
-        plan_table(cells, plan, titles),
+        forecast_table(cells, forecast, titles),
         *([pseudo_label_table(cells, titles)] if analyses else []),
         runs_table(cells),
         reference_table(table["name"], differences, titles),
@@ -83,10 +82,9 @@ def build_section(
         tables={table.name: table for table in tables if table.rows},
         figures=table_figures(data),
         analyses=analysis_figures(data, analyses),
-        has_published=bool(with_published),
-        has_verdicts=any(not published.doubt for _, published in with_published),
+        has_verdicts=any(not published.doubt for published in numbers),
         has_archived=any(judged.archived for judged in judged_cells),
-        sources=sorted({published.source for _, published in with_published}),
+        sources=sorted({published.source for published in numbers}),
         notes=_notes(judged_cells, titles),
         reasons=_reasons(judged_cells, label),
         provenance=table_provenance([metrics for cell in cells for metrics in cell.done.values()]),

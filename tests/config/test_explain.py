@@ -48,7 +48,7 @@ def test_methods_by_their_names_in_the_paper(project, words, name):
 
 
 @pytest.mark.parametrize("words", ["fixmatch+dasso", "fixmatch+daso+la+cb", "fixmatch+", "+fixmatch", "", "daso"])
-def test_unknown_methods(project, words):
+def test_unknown_method_is_an_error(project, words):
     with pytest.raises(ParamsError, match=f"unknown method '{words}'".replace("+", r"\+")):
         find_method(project, words)
 
@@ -188,7 +188,7 @@ def test_every_method_can_be_explained(project):
             assert line == line.rstrip()
 
 
-def test_columns_are_aligned():
+def test_align_columns_pads_all_but_the_last_column():
     assert align_columns([("a", "bb", "c"), ("a line of its own",), ("dd", "", "e f")]) == (
         "a   bb  c\na line of its own\ndd      e f\n"
     )

@@ -255,7 +255,7 @@ def test_encrypted_zip_is_refused(photos):
         read_image_folder(path, 8)
 
 
-def test_sort_files():
+def test_sort_files_finds_parts_below_a_top_folder():
     """Parts may be below one top folder; upper-case suffixes equal lower-case ones."""
     listed = sort_files(["top/train/a/1.PNG", "top/test/a/x", "top/train/a/2.Cr2", "top/readme.md", "Thumbs.db"])
     assert listed.images == {"train": {"a": ["top/train/a/1.PNG"]}, "test": {"a": ["top/test/a/x"]}}
