@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from daso.aliases import Tree
 from daso.config.explain import format_value, source_file
 from daso.config.feasibility import given_options
 from daso.config.fidelity import method_tags
 from daso.config.load import load
-from daso.config.params import Params, Tree, components
+from daso.config.params import Params, components
 from daso.config.registry import KINDS
 from daso.config.signature import ROOT, defaults, options, summary
 

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from daso.aliases import Tree
 from daso.config.code import imports_of
-from daso.config.params import Tree, components
+from daso.config.params import components
 from daso.config.registry import KINDS
 from daso.config.signature import ROOT, module_file
 from daso.data.files import digest

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daso.aliases import IntArray
 from daso.data.expansion import sampling_rates, select_pseudo_labels
-from daso.data.records import IntArray, Split
+from daso.data.records import Split
 from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +24,7 @@ class FinishedRun(NamedTuple):
     """A finished run: its folder and the content of `train.json`, or its metrics, which record the same digests."""
 
     folder: Path
-    result: Mapping[str, Any]
+    result: dict[str, Any]
 
     @property
     def key(self) -> str:

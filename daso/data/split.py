@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
-from daso.data.records import IntArray, Split
+from daso.data.records import Split
 from daso.data.store import Store
 from daso.data.validate import COUNT, Number, OneOf
 from daso.errors import DataError

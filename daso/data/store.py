@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from daso.aliases import ImageArray, IntArray
 from daso.data.files import atomic_write, checksummed, digest, read_checksummed
 from daso.data.memmap import create_array, finish_array
-from daso.data.records import ImageArray, IntArray
 from daso.errors import DataError
 from daso.locks import lock_folder
 from daso.paths import rebuild_hint

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daso.aliases import IntArray
 from daso.data.run_files import FinishedRun
 from daso.ops.bias import (
     concentration,
@@ -21,7 +22,7 @@ from daso.ops.bias import (
     neighbours,
     similarity,
 )
-from daso.ops.confusion import IntArray, groups, precision, recall, row_shares
+from daso.ops.confusion import groups, precision, recall, row_shares
 
 MAX_POINTS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each

@@ -9,14 +9,13 @@ everything changes no byte, every result has been reproduced.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daso.aliases import Tree
 from daso.data.files import CHECKSUM, atomic_write, checksummed, read_checksummed
 from daso.errors import DataError
 
-Tree = Mapping[str, Any]
 FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # Parts of the environment that bits depend on. The commit is not included, as the key covers the code.

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from daso.aliases import FloatArray
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.analysis import analyse
-from daso.ops.confusion import FloatArray, confusion, groups, precision, recall
+from daso.ops.confusion import confusion, groups, precision, recall
 
 
 def summarise(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from daso.ops.confusion import FloatArray, IntArray, row_shares
+from daso.aliases import FloatArray, IntArray
+from daso.ops.confusion import row_shares
 
 
 def imbalance(counts: IntArray) -> float:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def _todo() -> str:
     return ", ".join(f"{rule} {number}" for rule, number in counts.items()) or "some jobs"
 
 
-def _verified_results(params: Params) -> dict[str, Mapping[str, Any]]:
+def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
     """Return the result of each run of the suite and of its upstream runs; raise DasoError if any file is damaged.
 
     A key identifies what a file was made from; it does not show damage.
@@ -103,7 +103,7 @@ def _check_report(suite: str) -> None:
                 raise DasoError(f"{path}: damaged: does not match the metrics of the runs; {hint}")
 
 
-def _verified_result(folder: Path) -> Mapping[str, Any]:
+def _verified_result(folder: Path) -> dict[str, Any]:
     """Return the result of a finished run; raise DasoError if a file is missing or damaged."""
     result = load_finished_run(folder).result
     for name, digest in result["files"].items():

@@ -93,6 +93,8 @@ def test_explain_prints_one_line_for_each_option(params):
     assert row(text, "daso.queue_length") == ["64", "params/protocols/digits.yaml, overrides"]
     assert row(text, "daso.queue_encoder") == ["teacher", "daso/methods/addons/daso.py, default"]
     assert row(text, "fixmatch.threshold") == ["0.95", DASO]
+    heading = text.splitlines().index("add-on daso (daso/methods/addons/daso.py)")
+    assert text.splitlines()[heading + 1].endswith("(Oh et al. 2022, section 3).")
     assert row(text, "small_convnet.channels") == ["[16, 32, 64]", "params/protocols/digits.yaml"]
     assert row(text, "steps") == ["1200", "params/protocols/digits.yaml"]
     assert row(text, "unlabeled_ratio") == ["2", DASO]

@@ -11,7 +11,7 @@ METHODS = PARAMS.methods
 BY_RUN = {"precision", "resize"}  # of the device and the dataset, whatever the method
 
 
-def test_differences_that_touch_a_method():
+def test_tags_of_a_method_are_those_of_its_classes():
     """DASO and SimMatch both import daso/methods/memory.py; the mark `bank-axis` is in the class that DASO lacks."""
     assert fidelity.method_tags(METHODS["supervised"]) == []
     assert fidelity.method_tags(METHODS["fixmatch_daso"]) == ["teacher-bn", "confidence", "proportional-queue"]
@@ -20,7 +20,7 @@ def test_differences_that_touch_a_method():
     assert "crt-statistics" not in fidelity.method_tags(METHODS["fixmatch_crest"])
 
 
-def test_every_difference_touches_a_method():
+def test_every_tag_of_the_ledger_belongs_to_a_method_or_to_all_runs():
     tags = {tag for method in METHODS.values() for tag in fidelity.method_tags(method)}
     assert tags == set(fidelity.read_ledger()) - BY_RUN
 

@@ -27,9 +27,9 @@ def judged(method, mean=None, n=3, published=PAPER, archived=(), **provenance):
     return JudgedCell(cell, ours, published, judge(ours, published, remarks=provenance.get("remarks", ())), archived)
 
 
-def head(suite, *cells, plan=None, **arguments):
+def head(suite, *cells, forecast=None, **arguments):
     cells = (*cells, *([judged("fixmatch_daso")] if len(cells) == 1 else []))
-    return build_headline(suite, summarize(cells, plan or {}, **arguments), cells)
+    return build_headline(suite, summarize(cells, forecast or {}, **arguments), cells)
 
 
 def lines(headline):
@@ -51,12 +51,12 @@ def test_complete_report_begins_with_verdicts_and_mean_difference(suite):
 
 
 def test_report_without_runs_begins_with_its_command_and_duration(suite):
-    """Six runs and six upstream runs; eleven of the twelve are planned, at one hour each."""
+    """Six runs and six upstream runs; eleven of the twelve are forecast, at one hour each."""
     cells = [judged("fixmatch"), judged("fixmatch_daso")]
     runs = [each.cell.run_id(seed) for each in cells for seed in range(3)]
     upstream = Upstream({run: [f"{run}/g1"] for run in runs})
-    plan = {run: {"device": "cuda: GPU", "seconds": 3600.0} for run in [*runs, *(f"{run}/g1" for run in runs)][1:]}
-    headline = head(suite, *cells, plan=plan, upstream=upstream, shared={"other": 3})
+    forecast = {run: {"device": "cuda: GPU", "seconds": 3600.0} for run in [*runs, *(f"{run}/g1" for run in runs)][1:]}
+    headline = head(suite, *cells, forecast=forecast, upstream=upstream, shared={"other": 3})
     assert headline.answer == "No run of this suite is finished here"
     assert lines(headline) == {
         "Missing": "6 of 6 runs and 6 of 6 upstream runs, about 11.0 h of device time on cuda: GPU, "

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray, Tree
 from daso.ops.confusion import GROUPS, group_names
 from daso.report.figures import plots_pseudo_labels
 from daso.report.figures.classes import ClassTable, class_table, format_curve, tick_names
@@ -26,8 +27,8 @@ from daso.report.figures.figure_groups import (
 from daso.report.figures.palette import Style, kind_style, rank_colours
 from daso.report.figures.plots import FEW_CLASSES, Line
 from daso.report.results import pseudo_labels
-from daso.report.results.collect import Cell, Tree
-from daso.report.results.curves import Curve, FloatArray, recall_by_rank
+from daso.report.results.collect import Cell
+from daso.report.results.curves import Curve, recall_by_rank
 from daso.report.results.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
 
 EXTREMES = {  # titles; True if classes are ranked relative to their true images

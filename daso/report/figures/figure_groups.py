@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray, Tree
 from daso.ops.confusion import group_names
 from daso.report.figures import plots
 from daso.report.figures.classes import (
@@ -25,10 +26,9 @@ from daso.report.figures.classes import (
 )
 from daso.report.figures.palette import Group, Style, method_groups, method_styles
 from daso.report.figures.plots import Line
-from daso.report.results.collect import Cell, Tree
+from daso.report.results.collect import Cell
 from daso.report.results.curves import (
     Curve,
-    FloatArray,
     TrainingCurves,
     class_counts,
     confusion_matrix,

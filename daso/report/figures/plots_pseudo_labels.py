@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from daso.aliases import FloatArray
 from daso.report.figures.canvas import INK, SOFT, Axis, Canvas
 from daso.report.figures.classes import ClassTable
 from daso.report.figures.palette import Style
@@ -21,7 +22,7 @@ from daso.report.figures.plots import (
     percent_ticks,
     square_canvas,
 )
-from daso.report.results.curves import Curve, FloatArray
+from daso.report.results.curves import Curve
 
 ABOVE_THRESHOLD = Style(INK, 1.1, "1 1.6")
 

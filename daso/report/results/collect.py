@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.aliases import Tree
 from daso.data.files import read_checksummed
 from daso.errors import DataError
 from daso.paths import rebuild_hint
 
-Tree = Mapping[str, Any]
 MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics of a run; fractions 0..1
     "median": ("top1", "median"),
     "last": ("top1", "last"),
@@ -55,6 +55,11 @@ class Cell:
         if self.done:
             return "partial"
         return "running" if self.running else "missing"
+
+    @property
+    def anchor(self) -> str:
+        """Return the id of the cell in the page."""
+        return f"{self.table}/{self.setting}/{self.method}"
 
     def run_id(self, seed: int) -> str:
         """Return the id of the run with this seed."""

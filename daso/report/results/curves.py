@@ -10,13 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from daso.aliases import FloatArray, Tree
 from daso.data.run_files import FinishedRun
 from daso.ops.confusion import row_shares
-from daso.report.results.collect import Cell, Tree
-
-FloatArray = NDArray[np.float64]
+from daso.report.results.collect import Cell
 
 
 class Curve(NamedTuple):

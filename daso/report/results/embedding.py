@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray, IntArray
 from daso.data.run_files import FinishedRun
-from daso.ops.confusion import IntArray
 from daso.report.results.collect import Cell
-from daso.report.results.curves import FloatArray
 
 IMAGES = 200  # the first images of the sample, which is in random order; their t-SNE takes one or two seconds
 MIN_IMAGES = 10  # fewer have no t-SNE

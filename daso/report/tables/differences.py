@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from daso.aliases import Tree
 from daso.config.fidelity import method_tags, read_ledger
-from daso.report.results.collect import Tree
 from daso.report.tables.table import Column, Table
 
 HEADINGS = ("Difference", "Methods", "Paper", "Authors' code", "Here", "Switch or effect")

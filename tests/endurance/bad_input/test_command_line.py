@@ -29,7 +29,7 @@ BAD_ARGUMENTS = [
     *(("train", "--bundle", value) for value in ("nowhere", "params", "params/pipeline.yaml", "a\nb")),
     *(("train", RUN, "--device", value) for value in ("gpu", "cuda:99", "cuda:-1", "cuda:x", "", "meta")),
     *(("train", RUN, "--device", "cpu", "--mode", value) for value in ("", "fast", "graph")),
-    *(("train", RUN, "--device", "cpu", "--replicas", value) for value in ("0", "-3")),
+    *(("train", "--bundle", "bundle", "--device", "cpu", "--replicas", value) for value in ("0", "-3")),
     *(("download", value, "--out", "out") for value in ("", "digit", "../digits", "a\nb")),
     *(("adopt", value) for value in BAD_PATHS),
     *(("bundle", RUN, "--out", value) for value in BAD_PATHS),
