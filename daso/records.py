@@ -1,4 +1,4 @@
-"""Records that all folders share: tuples of tensors and numbers, without behaviour."""
+"""Records of tensors and numbers that all folders share, without behaviour; torch is imported."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
+from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.params import (
     NAME,
     Params,
-    Tree,
     close_match,
     components,
     did_you_mean,
@@ -30,6 +30,11 @@ RESERVED = (
     "reference",
     "templates",
 )  # folders of reports/ that belong to no suite
+
+
+PAGE_IDS = (  # of a report's page; a table's name is an id too
+    *("contents", "reading", "reference", "summary", "summary-fig-differences", "summary-progress"),
+)
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -170,6 +175,8 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield f"{file}: {where}{invalid_name(table['name'])}"
         if names.count(table["name"]) > 1:
             yield f"{file}: {where}duplicate name; rename one of the tables"
+        if table["name"] in PAGE_IDS:
+            yield f"{file}: {where}the name of another section of the report's page; rename the table"
         yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)

@@ -39,6 +39,7 @@ RESULT_NEUTRAL = frozenset(
     for name in (
         "errors",
         "paths",
+        "locks",
         "machine",
         "engine.gpus",
         "engine.stopwatch",

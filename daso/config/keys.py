@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 
 from daso import paths
+from daso.aliases import Tree
 from daso.config.code import TRAIN, closure, code_digest
 from daso.config.fidelity import marks_digest
-from daso.config.params import Params, Tree
+from daso.config.params import Params
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
 from daso.config.signature import ROOT

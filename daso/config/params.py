@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from daso.aliases import Tree
 from daso.config.signature import ROOT
 from daso.data.files import read_file
 from daso.errors import ParamsError
@@ -26,7 +27,6 @@ MAX_VALUES = 10_000  # values of one file, with aliases expanded
 MAX_DEPTH = 20  # nested levels of one file
 NUMBER_LIMIT = 2**53  # every reader of JSON and YAML represents smaller integers exactly
 NAME = re.compile(r"[a-z0-9_-]+")
-Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)

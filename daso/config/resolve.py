@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, cast
 
-from daso.config.params import Params, Tree, components, did_you_mean, set_option
+from daso.aliases import Tree
+from daso.config.params import Params, components, did_you_mean, set_option
 from daso.config.registry import ADDONS, PLANS, load
 from daso.config.signature import attribute
 from daso.data.files import digest

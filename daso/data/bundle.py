@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from daso import paths
+from daso.aliases import ImageArray
 from daso.data.files import atomic_write, checksummed, file_digest, read_checksummed, read_json
-from daso.data.records import ImageArray
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store

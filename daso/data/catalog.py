@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import ImageArray, IntArray
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
-from daso.data.records import ImageArray, IntArray
 from daso.data.store import Store, Writer
 from daso.data.validate import Number, schema_error
 from daso.errors import DataError

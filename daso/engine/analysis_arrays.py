@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from daso.aliases import IntArray
 from daso.draw import Draw
 from daso.engine.monitor import Monitor
 from daso.engine.train import Trainer
 from daso.ops.bias import class_means
-from daso.ops.confusion import IntArray, confusion
+from daso.ops.confusion import confusion
 
 SAMPLE = 500  # unlabeled images whose features are kept
 Arrays = dict[str, NDArray[Any]]

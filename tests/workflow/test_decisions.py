@@ -125,6 +125,7 @@ EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
         (f"metrics/{RUN}.key", EVALUATED),
         ("reports/tiny/report.md", REPORT),
         ("reports/tiny/key", REPORT),
+        ("reports/tiny/tables/table-A-measures.csv", REPORT),
     ],
 )
 def test_only_deleted_outputs_that_are_needed_are_rebuilt(project, gone, again):
@@ -240,7 +241,7 @@ def test_run_with_a_changed_file_is_not_evaluated(project):
     project.call("rm", f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json")
     output = project.snakemake(fails=True)
     (line,) = {line for line in output.splitlines() if line.startswith(f"{run}/config.json: ")}
-    assert "checksum differs from train.json" in line
+    assert "checksum differs from the recorded one" in line
     assert f"run `snakemake {run}/config.json`" in line
     assert "Traceback" not in output
     assert not (project.path / f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json").exists()

@@ -24,10 +24,9 @@ from daso.workspace import revalidate as module
 from daso.workspace.revalidate import UNCOMPARED, revalidate
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.finished import finish
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = f"{ROOT / 'daso'}/"
-PARAMS = load(ROOT / "params")
 RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
 FOLDER = f"runs/{RUN.id}"
 AGAIN = f"train it again with `snakemake {FOLDER}/train.json`"
@@ -152,7 +151,7 @@ def test_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
     assert refusal().startswith(
-        f"{FOLDER}/history.csv: damaged or from a different run: checksum differs from train.json; "
+        f"{FOLDER}/history.csv: damaged or from a different run: its checksum differs from the recorded one; "
     )
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.aliases import Tree
 from daso.data.files import read_checksummed
-from daso.data.validate import COUNT, NUMBER, OneOf, schema_error
 from daso.errors import DataError
 from daso.paths import rebuild_hint
 
-Tree = Mapping[str, Any]
 MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics of a run; fractions 0..1
     "median": ("top1", "median"),
     "last": ("top1", "last"),
@@ -23,18 +22,6 @@ MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics o
     "medium": ("groups", "medium"),
     "few": ("groups", "few"),
     "adjusted": ("top1_la", "median"),
-}
-
-
-FRACTION = OneOf((NUMBER, None))
-SCHEMA = {
-    **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [FRACTION], "precision": [FRACTION]},
-    **{"class_order": [COUNT], "classes": [str], "confusion": [[COUNT]], "provenance": dict},
-    "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
-    "top1": {"median": NUMBER, "last": NUMBER, "best": FRACTION},
-    "top1_la": {"median": NUMBER, "last": NUMBER},
-    "groups": {"many": FRACTION, "medium": FRACTION, "few": FRACTION},
-    "speed": {"seconds": NUMBER, "steps_per_second": NUMBER},
 }
 
 
@@ -68,6 +55,11 @@ class Cell:
         if self.done:
             return "partial"
         return "running" if self.running else "missing"
+
+    @property
+    def anchor(self) -> str:
+        """Return the id of the cell in the page."""
+        return f"{self.table}/{self.setting}/{self.method}"
 
     def run_id(self, seed: int) -> str:
         """Return the id of the run with this seed."""
@@ -108,7 +100,7 @@ def collect(
 
     `expected_keys` maps a run id to the key that its metrics must have; metrics with a different key are stale: listed,
     never counted. `archived` is the folder of archived runs, which may have any key. Raises DataError for metrics that
-    are unreadable, invalid or from a different run.
+    are damaged or from a different run.
     """
     cells = list(_cells(suite, metrics, scratch, expected_keys or {}))
     return [replace(cell, archived=_read_archived(cell, archived)) for cell in cells] if archived else cells
@@ -150,26 +142,14 @@ def _read_archived(cell: Cell, folder: Path) -> dict[int, Tree]:
 def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
     """Return the metrics of a run; None if the file is missing.
 
-    Raises DataError, with the hint `fix`, for a file that is damaged, invalid or from a different run.
+    Raises DataError, with the hint `fix`, for a file that is damaged or from a different run.
     """
     if not path.exists():
         return None
     tree = read_checksummed(path, "metrics file", fix)
-    if tree.get("run") != run or "key" not in tree:
+    if tree.get("run") != run:
         raise DataError(f"{path}: not the metrics of {run}; {fix or rebuild_hint(path)}")
-    error = schema_error(tree, SCHEMA) or schema_error(tree.get("files", {}), dict, "files") or _class_error(tree)
-    if error:
-        raise DataError(f"{path}: not the metrics of a run: {error}; {fix or rebuild_hint(path)}")
     return tree
-
-
-def _class_error(tree: Tree) -> str | None:
-    classes = len(tree["recall"])
-    if sorted(tree["class_order"]) != list(range(classes)):
-        return f"class_order: expected each of the {classes} classes once"
-    if len(tree["classes"]) != classes:
-        return f"classes: expected {classes} names, got {len(tree['classes'])}"
-    return None
 
 
 def _get(tree: Any, keys: tuple[str, ...]) -> Any:

@@ -36,7 +36,6 @@ def analysis(counts, recall, few=(0.1, 0.2), **indices):
         "confusion": [[4, 0, 0], [1, 3, 0], [0, 2, 2]],
         "errors": {"top1": [None, 1.0, 0.5], "top2": [None, 1.0, 1.0]},
         "similarity": {"most": {"cosine": [[0.5, None]]}, "least": {"cosine": [[0.9, 0.1]]}},
-        "tsne": None,
     }
 
 
