@@ -138,15 +138,16 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
 
 
 def _ablation_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
-    """Yield the errors of an ablation that its base does not have."""
+    """Yield the errors of an ablation; those of its components only if its base, which most are from, has none."""
     names = [part["name"] for _, part in components(tree)]
     errors = [line for key, value in tree["change"].items() for line in _change_errors(key, value, names)]
     yield from (f"{file}: change: {line}" for line in errors)
-    if not errors:
-        base = params.methods[tree["of"]]
-        known = {line for kind, part in components(base) for line in _component_errors(file, kind, part)}
-        lines = (line for kind, part in components(tree) for line in _component_errors(file, kind, part))
-        yield from (line for line in lines if line not in known)
+    of_base, own = (
+        [line for kind, part in components(method) for line in _component_errors(file, kind, part)]
+        for method in (params.methods[tree["of"]], tree)
+    )
+    if not errors and not of_base:
+        yield from own
 
 
 def _plan_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:

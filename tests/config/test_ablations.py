@@ -210,6 +210,13 @@ def test_errors_of_the_base_are_reported_only_for_the_base(write, params):
     assert errors() == ["params/methods/fixmatch_daso.yaml: unknown key 'addon'; did you mean 'addons'?"]
 
 
+def test_wrong_value_of_the_base_is_one_line_also_if_its_error_has_a_value_of_the_ablation(write, params):
+    write(change="{daso.queue_length: 128}")
+    params("methods/fixmatch_daso.yaml", lambda tree: tree["addons"][0].update(period=0))
+    (error,) = errors()
+    assert error.startswith("params/methods/fixmatch_daso.yaml: add-on 'daso': ")
+
+
 def test_change_that_conflicts_with_a_protocol_is_reported_for_the_ablation(write):
     """A period of 200 steps fits the base's warm-up of 5,000 steps, but not the protocol's 20."""
     write(change="{daso.period: 200}")
