@@ -4,7 +4,7 @@ SUITE ?= quickstart
 unexport PIP_USER # a virtual environment has no user site
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce publish test endurance bench gpu-check gpu-bundle setup lint types check lock clean
+.PHONY: reproduce publish test quick endurance bench gpu-check gpu-bundle setup lint types check lock clean
 
 reproduce: setup
 	@snakemake --config suite=$(SUITE)
@@ -15,6 +15,11 @@ publish: setup
 	python -m daso publish $(if $(filter file,$(origin SUITE)),,--suite $(SUITE))
 
 test: setup lint types check
+
+# Rules of the code, losses, methods and params: about a minute.
+quick: setup
+	OMP_NUM_THREADS=1 python -m pytest -q -m "not slow and not endurance" \
+	  tests/test_house.py tests/ops tests/methods tests/config
 
 # Tests that kill processes, fill disks, damage files, and start servers and a cluster: docs/reliability.md.
 endurance: setup
@@ -29,8 +34,8 @@ gpu-check: setup
 	python -m tools.gpu.prepare .gpu
 	python -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --abi cp312 --abi none \
 	  --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform any -d .gpu/wheels \
-	  ruamel.yaml jsonschema jsonschema-specifications referencing rpds-py jinja2 markupsafe \
-	  || echo "no wheels: the check leaves out the tests that read params/"
+	  click ruamel.yaml jsonschema jsonschema-specifications referencing rpds-py jinja2 markupsafe \
+	  || echo "no wheels: the check leaves out the tests that read params/, and training needs click there"
 	DRY=1 STAGES="1 2 3" PYTHON=python bash tools/gpu/check.sh
 	du -sh .gpu
 

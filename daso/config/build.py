@@ -10,8 +10,7 @@ from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, load
-from daso.engine.cuda_graphs import choose_mode
-from daso.engine.environment import choose_precision
+from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
 from daso.errors import ParamsError
@@ -44,7 +43,7 @@ def build(
     mode: str = "auto",
     upstream: Upstream = NO_UPSTREAM,
 ) -> Trainer:
-    """Return the run of a configuration at its first step; `mode` is one of `engine.cuda_graphs`.
+    """Return the run of a configuration at its first step; `mode` is one of `engine.environment`.
 
     Raises ParamsError if a component rejects its options, DasoError if the device does not support the mode.
     """

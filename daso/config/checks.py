@@ -32,6 +32,11 @@ RESERVED = (
 )  # folders of reports/ that belong to no suite
 
 
+PAGE_IDS = (  # of a report's page; a table's name is an id too
+    *("contents", "reading", "reference", "summary", "summary-fig-differences", "summary-progress"),
+)
+
+
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     """Return the errors of all files except the `broken` ones, whose structure is wrong, one line each."""
 
@@ -169,6 +174,8 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield f"{file}: {where}{invalid_name(table['name'])}"
         if names.count(table["name"]) > 1:
             yield f"{file}: {where}duplicate name; rename one of the tables"
+        if table["name"] in PAGE_IDS:
+            yield f"{file}: {where}the name of another section of the report's page; rename the table"
         yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)

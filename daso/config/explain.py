@@ -78,23 +78,24 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
     rows += _stage_rows(traced, params.protocols[protocol]["steps"])
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
-    rows += [("",), (f"differences from the paper ({LEDGER}): {', '.join(method_tags(traced.method)) or 'none'}",)]
+    tags = method_tags(traced.method)
+    rows += [("",), ("known differences from the papers" + ("" if tags else ": none"),)]
+    rows += [(f"{LEDGER}#{tag}",) for tag in tags]
     return align_columns(rows)
 
 
 def _component_rows(
     kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource
 ) -> Iterator[Line]:
-    """Yield a line for a component and one for each option, in the order of its constructor.
+    """Yield a component, its summary, and a line for each option in the order of its constructor.
 
     `default` is the source of options that `sources` lacks.
     """
     name, spec = part["name"], KINDS[kind][part["name"]]
-    module = str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
-    yield ("",)
+    module = source_file(spec)
     comments = _comments(default.file)
-    comment = next((text for path, text in comments.items() if path in ((name,), (name, "name"))), "")
-    yield (f"{kind} {name}: {summary(spec)} ({module}){comment}",)
+    comment = comments.get((name,), comments.get((name, "name"), ""))
+    yield from (("",), (f"{kind} {name} ({module}){comment}",), (summary(spec),))
     own, rest = given_options(part), defaults(spec)
     for option in options(spec):
         key = f"{name}.{option}"
@@ -194,6 +195,11 @@ def _parse_comments(text: str) -> dict[tuple[str, ...], str]:
 
     walk(tree, ())
     return comments
+
+
+def source_file(spec: str) -> str:
+    """Return the file of "module:Class", relative to the root of the project."""
+    return str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
 
 
 def format_value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Training loop, Trainer.fit -> Program.run_step -> Trainer.training_step, with evaluations and checkpoints."""
+"""Training loop, Trainer.fit -> StepRunner.run_step -> Trainer.training_step, with evaluations and checkpoints."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from daso.aliases import IntArray
 from daso.engine import checkpoint
 from daso.engine.compiled import Compiled
-from daso.engine.cuda_graphs import Program
 from daso.engine.environment import cudnn_choice, numerics_fingerprint
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
 from daso.engine.resident import Pool, Resident
 from daso.engine.sgd import SGD
+from daso.engine.step_runner import StepRunner
 from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
@@ -68,7 +68,7 @@ class Trainer:
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None
-        self.program = Program(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
+        self.runner = StepRunner(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
         self.t, self.time, self.history = 0, RunTime(), list[HistoryRow]()
         self.replicas = 1  # runs trained together in this process, recorded with the speed
@@ -76,7 +76,7 @@ class Trainer:
     @property
     def mode(self) -> str:
         """Mode in which steps run: the requested one, or a simpler one after a failed capture or compilation."""
-        return self.program.mode
+        return self.runner.mode
 
     @property
     def numerics_fingerprint(self) -> str:
@@ -108,9 +108,9 @@ class Trainer:
 
     def advance_by_chunks(self, end: int) -> Generator[int, None, None]:
         """Train as `advance` does, and yield the step after each chunk, so that several runs can alternate."""
-        self.program.begin(self.loader.chunks(self.t, end))
+        self.runner.begin(self.loader.chunks(self.t, end))
         while self.t < end:
-            chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
+            chunk_ended = self.runner.run_step(self.learner.set_phase(self.t))
             self.t += 1
             if chunk_ended:
                 yield self.t
@@ -124,10 +124,10 @@ class Trainer:
         """
         protocol = self.config["protocol"]
         self.time.start()
-        self.program.begin(self.loader.chunks(self.t, self.steps))
+        self.runner.begin(self.loader.chunks(self.t, self.steps))
         try:
             while self.t < self.steps:
-                chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
+                chunk_ended = self.runner.run_step(self.learner.set_phase(self.t))
                 self.t += 1
                 if self.t % protocol["evaluation"]["every"] == 0 or self.t == self.steps:
                     with self.stopwatch.measure_host("evaluation"):
@@ -206,7 +206,7 @@ class Trainer:
                 f"{path}: {', '.join(sorted(missing))} missing; resume from a checkpoint in scratch/ instead"
             )
         if state["mode"]["chosen"] == self.requested_mode:  # a mode that has failed is not tried again
-            self.program.switch_mode(state["mode"]["ran"])
+            self.runner.switch_mode(state["mode"]["ran"])
         if state["made_with"] != self.numerics_fingerprint:
             logging.warning("%s: made with %s, continued with %s", path, state["made_with"], self.numerics_fingerprint)
         if state["cudnn"] == "tuned" and self.cudnn:  # a run that was tuned in any step is recorded as tuned

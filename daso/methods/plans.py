@@ -71,7 +71,7 @@ class Plan:
 
 
 class Crest(Plan):
-    """The most confident pseudo-labels of each generation become labels of the next (Wei et al. 2021, section 3.3).
+    """CReST: the most confident pseudo-labels of a generation become labels of the next (Wei et al. 2021, section 3.3).
 
     The generations share the protocol's steps equally. `exponent` is alpha of `data.expansion.sampling_rates`.
     With `last_temperature` below 1 this is CReST+: distribution alignment changes from one generation to the next by
@@ -119,7 +119,7 @@ class Crest(Plan):
 
 
 class Crt(Plan):
-    """Classifier retraining: freeze a trained encoder, train a new classifier for `steps` (Kang et al. 2020, sec. 4.1).
+    """cRT: a new classifier, trained for `steps` on a frozen trained encoder (Kang et al. 2020, section 4.1).
 
     The encoder is loaded from the run of the method `base`, which trains for the protocol's steps; that run also fills
     the row of `base` in a table, so it is trained once.
@@ -144,7 +144,7 @@ class Crt(Plan):
 
 
 class Survey(Plan):
-    """Estimate the sizes of the unlabeled classes with this method's network (Kim et al. 2020, supplement).
+    """Estimate of the unlabeled class sizes by this method's network (Kim et al. 2020, supplement).
 
     `held_out` labeled images of each class are left out of training and give the network's confusion matrix.
     """

@@ -162,7 +162,7 @@ def _run(
             if execution.skip_busy and (job.out / "train.json").exists():  # trained by another process meanwhile
                 return
             trainer = build(config, data.resident, execution.device, execution.mode, data.upstream)
-            with closing(trainer.program):  # also if the run diverges or is stopped: CUDA graphs take GiB
+            with closing(trainer.runner):  # also if the run diverges or is stopped: CUDA graphs take GiB
                 yield from _fit(trainer, job, data, execution, stop)
     except DivergedError as error:
         logging.error("%s", error)

@@ -48,7 +48,7 @@ def test_methods_by_their_names_in_the_paper(project, words, name):
 
 
 @pytest.mark.parametrize("words", ["fixmatch+dasso", "fixmatch+daso+la+cb", "fixmatch+", "+fixmatch", "", "daso"])
-def test_unknown_methods(project, words):
+def test_unknown_method_is_an_error(project, words):
     with pytest.raises(ParamsError, match=f"unknown method '{words}'".replace("+", r"\+")):
         find_method(project, words)
 
@@ -93,14 +93,18 @@ def test_explain_prints_one_line_for_each_option(params):
     assert row(text, "daso.queue_length") == ["64", "params/protocols/digits.yaml, overrides"]
     assert row(text, "daso.queue_encoder") == ["teacher", "daso/methods/addons/daso.py, default"]
     assert row(text, "fixmatch.threshold") == ["0.95", DASO]
+    heading = text.splitlines().index("add-on daso (daso/methods/addons/daso.py)")
+    assert text.splitlines()[heading + 1].endswith("(Oh et al. 2022, section 3).")
     assert row(text, "small_convnet.channels") == ["[16, 32, 64]", "params/protocols/digits.yaml"]
     assert row(text, "steps") == ["1200", "params/protocols/digits.yaml"]
     assert row(text, "unlabeled_ratio") == ["2", DASO]
     assert row(text, "optimizer.lr") == ["0.03", "params/protocols/digits.yaml"]
     assert row(text, "setting.gamma_u") == ["10", "params/datasets/digits.yaml"]
     assert row(text, "setting.reversed") == ["false", "default"]
-    assert text.splitlines()[-1].startswith("differences from the paper (docs/fidelity.md): ")
-    assert "proportional-queue" in text.splitlines()[-1]
+    assert text.splitlines()[-4:] == [
+        "known differences from the papers",
+        *(f"docs/fidelity.md#{tag}" for tag in ("teacher-bn", "confidence", "proportional-queue")),
+    ]
 
 
 def test_explain_prints_the_comment_beside_a_value():
@@ -184,7 +188,7 @@ def test_every_method_can_be_explained(project):
             assert line == line.rstrip()
 
 
-def test_columns_are_aligned():
+def test_align_columns_pads_all_but_the_last_column():
     assert align_columns([("a", "bb", "c"), ("a line of its own",), ("dd", "", "e f")]) == (
         "a   bb  c\na line of its own\ndd      e f\n"
     )

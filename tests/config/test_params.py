@@ -127,6 +127,11 @@ def test_numbers_follow_yaml_1_2(params):
         ("suites/smoke.yaml", lambda t: t.update(seeds=[0, 0]), "seeds: duplicate 0; list it once"),
         (
             "suites/smoke.yaml",
+            lambda t: t["tables"][0].update(name="summary"),
+            "table 'summary': the name of another section of the report's page; rename the table",
+        ),
+        (
+            "suites/smoke.yaml",
             lambda t: t["tables"][0].update(rows=[]),
             "tables[0]: unknown key 'rows'; choose one of name, title, paper, dataset, settings, methods",
         ),

@@ -34,7 +34,7 @@ def addon(config):
     return only
 
 
-def test_resolved_configuration_holds_exactly_what_a_run_uses(params):
+def test_resolved_configuration_holds_no_option_that_a_run_does_not_use(params):
     assert resolved(f"{REVERSED}/fixmatch/s3") == {
         "run": f"{REVERSED}/fixmatch/s3",
         "dataset": {
@@ -86,7 +86,7 @@ def test_each_generation_has_its_own_draw_seed():
     assert seeds == {"/s3": 3, ".g1/s0": 0x386C31BF, ".g1/s1": 0x30957243}
 
 
-def test_plan_of_each_stage():
+def test_each_stage_has_its_own_plan():
     """Each generation saves predictions for the next one; the survey holds out ten images of each class."""
 
     def plan(run):
@@ -141,7 +141,7 @@ def test_unlabeled_ratio_of_a_protocol_applies_to_all_methods_with_unlabeled_ima
     ("place", "protocol", "width", "decay"),
     [("cifar10/n4", "fixmatch", 2, 0.0005), ("cifar100/n4", "fixmatch-wide", 8, 0.001)],
 )
-def test_protocols_of_fixmatch(place, protocol, width, decay):
+def test_protocols_of_fixmatch_have_the_papers_schedule(place, protocol, width, decay):
     """2^20 steps of 64 and 7 x 64 images at .03 cos(7 pi t / 16 S), for supervised learning too (Sohn et al. 2020)."""
     for method, ratio in (("fixmatch", 7), ("supervised", 0)):
         config = resolved(f"{place}/{protocol}/{method}/s0", OWN)
@@ -207,7 +207,7 @@ def test_runs_shared_by_tables_are_listed_once(params):
         (f"{MATCHED}/fixmtch/s0", "unknown method 'fixmtch'; did you mean 'fixmatch'"),
     ],
 )
-def test_invalid_run_ids(params, run, message):
+def test_invalid_run_ids_are_errors(params, run, message):
     with pytest.raises(ParamsError) as raised:
         parse_run(load(), run)
     assert message in str(raised.value)

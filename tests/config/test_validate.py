@@ -5,7 +5,7 @@ from daso.config.validate import config_error
 from tests.repository import PARAMS
 
 
-def test_unknown_annealing_is_an_error():
+def test_unknown_learning_rate_schedule_is_an_error():
     config = {**resolve(PARAMS, Run("cifar10", "n4", "fixmatch", "fixmatch", 0)), "key": "k"}
     assert config_error(config) is None
     for word in ("cosin", 1, ["cosine"]):

@@ -26,7 +26,7 @@ def dataset(name: str) -> dict:
     return YAML(typ="safe").load(ROOT / f"params/datasets/{name}.yaml")
 
 
-def test_pixels_and_counts_of_the_digits():
+def test_digits_have_pixels_up_to_255_and_known_class_counts():
     """The first row of the first image holds 5, 13, 9 and 1; times 255 / 16: 79.7, 207.2, 143.4 and 15.9."""
     source = load_source(DIGITS)
     images, labels = source.parts["train"]
@@ -57,7 +57,7 @@ def test_digits_keep_the_order_of_the_file():
         assert (source.parts[part][1] == bunch.target[rows]).all()
 
 
-def test_mean_and_std_of_the_digits():
+def test_params_have_the_mean_and_std_of_the_digits():
     pixels = load_source(DIGITS).parts["train"][0] / 255
     tree = dataset("digits")
     assert tree["mean"] == pytest.approx(pixels.mean((0, 2, 3)), abs=5e-5)
@@ -275,7 +275,7 @@ def test_image_files_of_other_classes_are_refused_for_cifar(cifar, cifar_files, 
         load_source(cifar[0])
 
 
-def test_own_image_folder(save_image, tmp_path, monkeypatch):
+def test_store_of_an_own_image_folder(save_image, tmp_path, monkeypatch):
     for name in ("own", "other"):
         for part in ("train", "test"):
             for class_name in ("cat", "dog"):

@@ -80,7 +80,7 @@ def test_hold_out_falls_back_to_the_validation_part():
         hold_out(split, LABELS, 3, 3)
 
 
-def test_saved_expansion_is_checked_like_a_drawn_split(store, drawn, tmp_path):
+def test_expansion_is_saved_with_its_derivation(store, drawn, tmp_path):
     base = check_split(drawn, store)
     assert base.counts == {"labeled": (4, 2, 1), "unlabeled": (4, 4, 4), "validation": (2, 2, 2)}
     logits = np.roll(np.eye(3), 1, axis=1)[LABELS[base.split.unlabeled]]  # class 0 is predicted as 1, 1 as 2, 2 as 0
@@ -100,7 +100,7 @@ def test_saved_expansion_is_checked_like_a_drawn_split(store, drawn, tmp_path):
     assert derived.drawn_sha256 == base.sha256
 
 
-def test_saved_hold_out(store, drawn, tmp_path):
+def test_hold_out_is_saved_as_validation_part(store, drawn, tmp_path):
     derived = derive({"held_out": 2}, drawn, store, tmp_path / "split.json")
     assert derived.counts["validation"] == (2, 2, 2)
     assert len(derived.split.pseudo_labeled) == 0

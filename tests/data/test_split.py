@@ -152,7 +152,7 @@ def natural(fraction: float = 0.2, **changes) -> dict:
     return config(**{**base, "class_order": "size", **changes})
 
 
-def test_natural_class_sizes(photos, tmp_path):
+def test_natural_setting_keeps_class_sizes_and_labels_a_share(photos, tmp_path):
     """10 per class are held out, but less than half: 9 // 2 of 10 and 17 // 2 of 18. Of the other 20, 110, 6, 50 and
     10 images a fifth is labeled: 4, 22, 1.2, 10 and 2."""
     saved = make_split(natural(), photos, tmp_path / "s.json")

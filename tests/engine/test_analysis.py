@@ -85,7 +85,7 @@ def test_without_true_labels_there_are_histograms_and_no_recall(tmp_path):
     assert (result["confusion"], result["errors"]) == (None, None)
 
 
-def test_a_run_without_pseudo_labels_is_analysed_by_its_final_network_alone(tmp_path):
+def test_run_without_pseudo_labels_is_analysed_by_its_final_network_alone(tmp_path):
     saved = {name: array for name, array in arrays().items() if "window" not in name and "last" not in name}
     del saved["steps"], saved["truth"]
     result = analyse(run(tmp_path, saved), ORDER)
@@ -93,7 +93,7 @@ def test_a_run_without_pseudo_labels_is_analysed_by_its_final_network_alone(tmp_
     assert result["confusion"] == COUNTS[:4]
 
 
-def test_a_class_that_is_never_predicted_makes_the_imbalance_undefined(tmp_path):
+def test_class_that_is_never_predicted_makes_the_imbalance_undefined(tmp_path):
     table = np.array([[3, 1, 0, 0]] * 5)
     result = analyse(run(tmp_path, arrays(last_final=table)), ORDER)
     assert result["sources"]["final"]["indices"]["imbalance"] is None
@@ -120,5 +120,5 @@ def test_similarity_of_the_most_over_and_under_predicted_classes():
     assert (result["most"]["classes"], result["least"]["classes"]) == ([1, 2], [0, 3])
 
 
-def test_a_run_without_saved_counts_has_no_analysis(tmp_path):
+def test_run_without_saved_counts_has_no_analysis(tmp_path):
     assert analyse(run(tmp_path, {"logits": np.zeros((1, 4)), "labels": np.zeros(1, int)}), ORDER) is None

@@ -70,7 +70,7 @@ def test_pseudo_labels_are_counted_by_kind():
     assert monitor.last["above_threshold"].tolist() == [[0, 0, 0], [0, 2, 0], [0, 2, 0], [0, 0, 2]]
 
 
-def test_a_restored_monitor_continues_the_window_and_keeps_earlier_ones():
+def test_restored_monitor_continues_the_window_and_keeps_earlier_ones():
     """Two windows, saved in the middle of the second and continued by a new monitor."""
     first, second = Monitor(TRUTH, 3), Monitor(TRUTH, 3)
     add(first, {"a": torch.tensor(8.0)}, step([0, 1], [True, False]))

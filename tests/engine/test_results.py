@@ -24,7 +24,7 @@ def test_logits_of_unlabeled_images_are_saved_if_another_run_needs_them(plan, na
         assert [saved[name].tolist() for name in names] == [unlabeled.tolist()] * len(names)
 
 
-def test_a_run_without_unlabeled_images_saves_empty_arrays():
+def test_run_without_unlabeled_images_saves_empty_arrays():
     """Two classes, four features; the test images are predicted."""
     data = Resident(pool([0] * 6 + [1] * 3, 0), pool([], 100), pool([0, 1], 200), pool([0, 0, 1], 210))
     run = build({**CONFIG, "method": SUPERVISED, "plan": {"predictions": True}}, data, CPU)

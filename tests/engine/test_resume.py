@@ -63,7 +63,7 @@ def whole(project, programs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_a_killed_and_resumed_run_has_the_files_of_a_whole_run(project, whole, programs, number):
+def test_killed_and_resumed_run_has_the_files_of_a_whole_run(project, whole, programs, number):
     """Kill a real process after its first checkpoint, again after it has resumed, then let it end."""
     name = number.name
     seen: set[int] = set()
@@ -95,7 +95,7 @@ def wait_for_checkpoint(scratch: Path, process: subprocess.Popen[bytes], seen: s
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_another_configuration_is_refused(project, whole, tmp_path, programs):
+def test_checkpoint_of_another_configuration_is_refused(project, whole, tmp_path, programs):
     config = json.loads((project / "config.json").read_text())
     other = copy.deepcopy(config) | {"key": "0" * 16}
     (tmp_path / "other.json").write_text(json.dumps(other))

@@ -39,7 +39,7 @@ def test_only_confident_pseudo_labels_count(env, batch, models):
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
 
 
-def test_weight_of_the_unlabeled_loss(env, batch, models):
+def test_weight_scales_the_unlabeled_loss(env, batch, models):
     """Twice the .700963 above; the labeled loss is log 3, for uniform predictions."""
     losses, _ = run_step(FixMatch(env, threshold=0.95, weight=2.0), batch, models)
     assert losses["consistency"].item() == pytest.approx(1.401926, abs=1e-5)

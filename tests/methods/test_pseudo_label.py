@@ -49,12 +49,7 @@ def test_only_unlabeled_loss_is_ramped_up(env, batch, models, t, ramp_factor):
     assert losses["consistency"].item() == pytest.approx(ramp_factor * 0.013860, abs=1e-6)
 
 
-def test_ramp_of_the_papers_protocol(env):
-    ramp = pseudo_label(env._replace(steps=250_000)).ramp
-    assert ramp[[0, 50_000, 100_000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
-
-
-def test_one_forward_pass(env, batch, models, forwards):
+def test_labeled_and_unlabeled_images_share_one_forward_pass(env, batch, models, forwards):
     pseudo_label(env).step(batch, models)
     rows = torch.cat([batch.x["weak"], batch.u["weak"]])[:, 0, 0].tolist()
     assert forwards == [("student", rows, True)]

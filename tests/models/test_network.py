@@ -56,7 +56,7 @@ def test_only_the_encoder_computes_in_bf16(encoder):
     assert {tensor.dtype for tensor in half.state_dict().values()} == {torch.float32, torch.int64}
 
 
-def test_a_head_of_two_layers():
+def test_head_of_two_layers():
     """(1, -2) + (0, 1) = (1, -1); ReLU gives (1, 0); the output layer, without ReLU, gives -1 + 0 + .5 = -.5."""
     network = Network(SmallConvNet(channels=[2], strides=[1]), 10, {"projection": (2, 1), "rotation": 4})
     head = network.heads["projection"]
@@ -121,7 +121,7 @@ def test_loading_a_frozen_encoder_keeps_the_classifier_and_its_training():
 
 
 @pytest.mark.parametrize(("statistics", "frozen"), [("frozen", True), ("batch", False)])
-def test_a_training_forward_changes_a_frozen_encoder_in_its_statistics_at_most(statistics, frozen):
+def test_training_forward_changes_a_frozen_encoder_in_its_statistics_at_most(statistics, frozen):
     """This holds also after an evaluation, when the network returns to training mode."""
     network = small(0)
     network.freeze_encoder(small(1).state_dict(), statistics)
@@ -147,6 +147,6 @@ def test_statistics_are_frozen_at_once(training):
     assert network.training == network.classifier.training == training
 
 
-def test_the_encoder_of_another_architecture_is_refused():
+def test_encoder_of_another_architecture_is_refused():
     with pytest.raises(CheckpointError, match="from a different network"):
         small(0).freeze_encoder(small(0, channels=(4, 8)).state_dict(), "frozen")

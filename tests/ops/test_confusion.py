@@ -8,7 +8,7 @@ TRUTH = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
 PREDICTED = np.array([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
 
 
-def test_recall_and_precision():
+def test_recall_and_precision_by_class():
     """Class 0: recall 3 of 4, precision 3 of 6; class 1: 2 of 3 and 2 of 4; class 2 is never predicted."""
     counts = confusion(TRUTH, PREDICTED, 3)
     assert counts.tolist() == [[3, 1, 0], [1, 2, 0], [2, 1, 0]]

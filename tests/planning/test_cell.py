@@ -38,14 +38,14 @@ def text(params, *words, **options):
         ("t13 r3 c2", "cifar10-lt/n500-m4000-l150-u150/paper/remixmatch_crest_plus"),
     ],
 )
-def test_runs_of_a_cell(params, words, run):
+def test_address_selects_the_runs_of_a_cell(params, words, run):
     lines = text(params, words)
     own = [line.split() for line in lines if line.startswith("run ") and "upstream run" not in line]
     assert own == [["run", f"{run}/s{seed}", "missing"] for seed in range(3)]
     assert f"command: snakemake metrics/{run}/s{{0,1,2}}.json" in lines
 
 
-def test_text_about_a_cell(params):
+def test_cell_prints_published_number_suites_and_cost(params):
     lines = text(params, "table 1, row 6, column 2")
     assert lines[:2] == [
         "table 1, row 6, column 2 of Oh et al. 2022: fixmatch+daso on cifar10-lt, N1 1500, M1 3000, gamma_l 100, "
@@ -78,7 +78,7 @@ def test_status_of_runs_and_upstream_runs(params):
     assert [words[1:] for words in lines[3:5]] == [["missing", "upstream", "run"], ["missing"]]
 
 
-def test_names_instead_of_numbers(params):
+def test_cell_may_be_addressed_by_names(params):
     first = text(params, "table 1, row 6, column 3")
     place = "cifar10-lt/n500-m4000-l150-u150"
     assert text(params, "table 1", row="FixMatch+DASO", column=place) == first
@@ -119,7 +119,7 @@ def test_method_and_setting_missing_in_params_are_reported(params):
         text(few, "table 1, row 6, column 3")
 
 
-def test_match_is_the_inverse_of_the_look_up_of_reports(params):
+def test_cell_and_report_look_up_the_same_number(params):
     """For every cell whose dataset, setting and method are in params/, a report looks up the same number."""
     rows = read_published(PUBLISHED)
     matched = 0
@@ -137,7 +137,7 @@ def test_match_is_the_inverse_of_the_look_up_of_reports(params):
     assert matched > 200
 
 
-def test_status_of_runs(params, caplog):
+def test_list_prints_the_status_of_each_run(params, caplog):
     """The files of a done, a stale, a running and a damaged run are made up."""
     own = runs(params, "smoke")[:5]
     keys = Keys(params)

@@ -17,7 +17,7 @@ from daso.planning import disk, pace
 from daso.planning import forecast as module
 from daso.planning.forecast import Machine, forecast, preview
 from daso.planning.sizes import FileSizes
-from daso.report.tables import planned
+from daso.report.tables import forecasts
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = Machine("cpu", "cpu: made up, 1 thread", "fp32, eager", 2)
@@ -89,7 +89,7 @@ def test_forecast_without_any_measurement(params):
         "disk: 25.0 MB needed (images 0.345 MB, splits 0.0208 MB, results 12.0 MB, TensorBoard 0.600 MB, "
         "checkpoints 12.0 MB), 100 MB free",
     ]
-    assert planned.read_plan("smoke") == {}
+    assert forecasts.read_forecast("smoke") == {}
 
 
 def test_measured_steps_are_recorded_and_reused(params, monkeypatch):
@@ -104,7 +104,7 @@ def test_measured_steps_are_recorded_and_reused(params, monkeypatch):
     ]
     assert list(forecast(params, "smoke", measure=True)) == first
     assert len(measured) == 3
-    plan = planned.read_plan("smoke")
+    plan = forecasts.read_forecast("smoke")
     assert {run.id: plan[run.id]["seconds"] for run in runs(params, "smoke") if run.seed == 0} == {
         f"digits/n20-m80-l20-u10r/smoke/{method}/s0": seconds
         for method, seconds in (("supervised", 30.0), ("fixmatch", 60.0), ("fixmatch_daso", 90.0))
@@ -121,7 +121,7 @@ def test_done_runs_keep_their_planned_times(params, monkeypatch):
     assert lines[0] == "smoke: 6 runs: 1 done, 0 stale, 0 running, 5 missing"
     assert "supervised     2     1      50.0         6.0 s     metrics/" in lines[2]
     assert lines[3] == "device time: 5.1 min in total, 5.0 min to do"  # 306 s and 303 s
-    plan = planned.read_plan("smoke")
+    plan = forecasts.read_forecast("smoke")
     assert (plan[done.id]["seconds"], plan[other.id]["seconds"]) == (30.0, 3.0)
 
 

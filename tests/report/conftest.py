@@ -164,10 +164,10 @@ class Project:
             if limit is None or index < limit:
                 self.write_run(run, level(setting["name"], method["name"], seed), seed, setting, classes)
 
-    def build(self, suite, out=None, expected_keys=None, plan=None):
+    def build(self, suite, out=None, expected_keys=None, forecast=None):
         out = out or self.out
         folders = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "archived")}
-        build_report(suite, **folders, published=PUBLISHED, out=out, expected_keys=expected_keys, plan=plan)
+        build_report(suite, **folders, published=PUBLISHED, out=out, expected_keys=expected_keys, forecast=forecast)
         return out
 
 

@@ -134,6 +134,7 @@ EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
         (f"metrics/{RUN}.key", EVALUATED),
         ("reports/tiny/report.md", REPORT),
         ("reports/tiny/key", REPORT),
+        ("reports/tiny/tables/table-A-measures.csv", REPORT),
     ],
 )
 def test_only_deleted_outputs_that_are_needed_are_rebuilt(project, gone, again):

@@ -48,7 +48,7 @@ def test_stages_run_once_and_in_order(generations):
     listed = generations.call("python", "-m", "daso", "list").splitlines()
     assert {line.split("\t")[1] for line in listed} == {"done"}
     assert [line.split("/")[3] for line in listed][-3:] == list(stages)
-    assert generations.call("python", "-m", "daso", "prune") == ""
+    assert generations.call("python", "-m", "daso", "prune") == "nothing to delete\n"
 
 
 def test_generation_trains_on_its_derived_split(generations):

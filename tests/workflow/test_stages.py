@@ -19,7 +19,7 @@ EXEMPT = {
         "daso.__main__",
         "daso.cli",
         "daso.commands",
-        "daso.commands.flags",
+        "daso.commands.options",
         "daso.commands.data",
         "daso.commands.debias",
         "daso.commands.inspect",

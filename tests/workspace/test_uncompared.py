@@ -50,11 +50,11 @@ def test_uncompared_modules_are_listed(fakes, tmp_path):  # noqa: F811
         run.advance(3)
         run.evaluate()
         run.save(tmp_path / "state.pt")
-        run.program.close()
+        run.runner.close()
 
     def compiled():
         run = trainer()
-        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
+        run.runner.mode, run.runner.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
         train(run)
 
     eager = functions(lambda: train(trainer()))

@@ -90,8 +90,10 @@ stage_4() { # train one bundle until the budget is spent; its checkpoints are re
 
 {
   check 40 device device
-  if ls "$GPU_CHECK_FOLDER"/wheels/*.whl >/dev/null 2>&1 && "$PY" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))'; then
-    part 30 wheels "$PY" -m pip install -q --no-index --no-deps --target "$GPU_CHECK_WORK/site" "$GPU_CHECK_FOLDER"/wheels/*.whl
+  wheels='*-none-any.whl' # without compiled ones, except for the Python that they were compiled for
+  "$PY" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' && wheels='*.whl'
+  if ls "$GPU_CHECK_FOLDER"/wheels/$wheels >/dev/null 2>&1; then
+    part 30 wheels "$PY" -m pip install -q --no-index --no-deps --target "$GPU_CHECK_WORK/site" "$GPU_CHECK_FOLDER"/wheels/$wheels
     PYTHONPATH=$PYTHONPATH:$GPU_CHECK_WORK/site
   fi
   for stage in $STAGES; do

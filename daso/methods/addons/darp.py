@@ -16,7 +16,7 @@ from daso.records import Env, Step
 
 
 class DARP(AddOn):
-    """Joint refinement of all pseudo-labels to the assumed sizes of the unlabeled classes (Kim et al. 2020).
+    """DARP: joint refinement of all pseudo-labels to the assumed sizes of the classes (Kim et al. 2020).
 
     A table holds the latest pseudo-label of each unlabeled image. After the share `start` of the run's steps it is
     refined every `period` steps by `sweeps` of the solver, which keeps the largest entries of each class: `alpha` times

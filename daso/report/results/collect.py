@@ -56,6 +56,11 @@ class Cell:
             return "partial"
         return "running" if self.running else "missing"
 
+    @property
+    def anchor(self) -> str:
+        """Return the id of the cell in the page."""
+        return f"{self.table}/{self.setting}/{self.method}"
+
     def run_id(self, seed: int) -> str:
         """Return the id of the run with this seed."""
         return f"{self.run}/s{seed}"

@@ -20,7 +20,7 @@ from daso.data.files import digest, read_checksummed
 from daso.errors import DataError
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.numbers import cell_numbers, numbers_text
-from daso.report.results.verdicts import format_difference, standard_error_band
+from daso.report.results.verdicts import difference_and_band, standard_error_band
 
 ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
 CODE = "code or parameters"
@@ -90,16 +90,12 @@ class ReferenceResult(NamedTuple):
             return f"none of the {self.total} cells of the reference is complete"
         complete = f"{self.total} cells" if len(self.cells) == self.total else f"{len(self.cells)} complete cells"
         parts = [f"{len(self.cells) - len(self.outside)} of {complete} inside the band of the reference"]
-        parts += [f"outside: {', '.join(map(_format_difference, self.outside))}"] if self.outside else []
+        outside = [f"{', '.join(one[:3])} {difference_and_band(one.difference, one.band)}" for one in self.outside]
+        parts += [f"outside: {', '.join(outside)}"] if outside else []
         if not self.every_run:  # missing runs change the bytes as well
             return "; ".join([*parts, "not all runs of the reference are finished"])
         changes = ", ".join(f"{name} {ours} (reference: {other})" for name, ours, other in self.changes)
         return "; ".join([*parts, f"different bytes: {changes or 'same device, versions, code and parameters'}"])
-
-
-def _format_difference(cell: CellDifference) -> str:
-    difference, band = format_difference(cell.difference, cell.band)
-    return f"{cell.table}, {cell.setting}, {cell.method} {difference} (band ±{band})"
 
 
 def compare(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:

@@ -166,6 +166,12 @@ def format_difference(difference: float, width: float | None = None) -> tuple[st
     return format_signed(difference, digits), "" if width is None else f"{width:.{digits}f}"
 
 
+def difference_and_band(difference: float, width: float | None) -> str:
+    """Return `+0.4 (band ±0.7)`, or the difference alone without a band."""
+    text, band_text = format_difference(difference, width)
+    return f"{text} (band ±{band_text})" if band_text else text
+
+
 def format_signed(points: float, digits: int = 1) -> str:
     """Return `+0.4`, `−1.2` (with a minus sign, not a hyphen) or `0.0`."""
     text = f"{points:+.{digits}f}"

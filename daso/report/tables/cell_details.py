@@ -36,7 +36,7 @@ def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -
     """Return the origin of each cell by its id in the page; `published` are the rows of `results.csv`."""
     sources = read_sources()
     return {
-        f"{cell.table}/{cell.setting}/{cell.method}": CellDetails(
+        cell.anchor: CellDetails(
             _seed_values(cell, cell.done),
             _seed_values(cell, cell.archived),
             rebuild_command(cell),

@@ -19,9 +19,8 @@ from daso.report.results.gains import (
 )
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import MAX_DIGITS, format_signed
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import ABSENT, Column, Table
 
-ABSENT = "–"
 NAMED = 3  # gains that the summary names
 DEFINITIONS = (
     ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 NUMBERS = (  # Table A.1, A.2, ...
-    *("accuracy", "gains", "ranks", "measures", "speed", "plan", "pseudo-labels", "runs"),
+    *("accuracy", "gains", "ranks", "measures", "speed", "forecast", "pseudo-labels", "runs"),
     "reference",
 )
+ABSENT = "–"  # value that is not known
 TableRow = Sequence[Any]
 
 

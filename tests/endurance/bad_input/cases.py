@@ -6,7 +6,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from tests.endurance.bad_input.checker import Checker
 from tests.workflow.project import SETTING
 
 RUN = f"digits/{SETTING}/tiny/supervised/s0"
@@ -16,8 +15,6 @@ CHECK = ("split", "--check", SPLIT, "--store", STORE)
 LIST = ("list", "runs")
 REPORT = ("report", "--suite", "tiny", "--out", "out")
 EVALUATE = ("evaluate", "--run", TRAINED, "--out", "out.json")
-CHECKER = Checker()
-TESTED = set()
 FILES = {
     "dataset": "params/datasets/digits.yaml",
     "method": "params/methods/supervised.yaml",

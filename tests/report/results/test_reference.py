@@ -136,7 +136,7 @@ def test_reference_is_part_of_the_key_of_its_report_only(measure):
     assert [old == new for old, new in zip(before, after, strict=True)] == [False, True]
 
 
-def test_incomplete_suite_is_not_said_to_have_different_bytes(measure):
+def test_incomplete_suite_is_unfinished_and_not_different(measure):
     """The runs of the reference, without those of one of three methods."""
     measure()
     assert main(["reference", "smoke"]) == 0

@@ -132,7 +132,7 @@ def test_page_has_command_budget_provenance_and_rows():
     assert row in page
 
 
-def test_page_shows_a_reduced_check():
+def test_page_names_reduced_steps_seeds_and_margin():
     shortened = setup(methods=["a", "b"], settings=["s"], steps=20, margin=0.5, seeds=1, jobs=1)
     page = markdown({"suites": {"demo": section(shortened, DEMO, [pair("a", 0, 80.0, 79.0)])}})
     assert "demo --methods a,b --settings s --seeds 1 --variants bf16 --margin 0.5 --steps 20 --jobs 1" in page
