@@ -64,6 +64,15 @@ def test_other_suite_is_built_by_option_or_by_the_path_of_its_report(project):
     assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == expected
 
 
+def test_only_a_report_with_a_tsne_reads_predictions(project):
+    suite = project.read("params/suites/tiny.yaml")
+    for name, analyses, reads in (("groups", "[groups]", False), ("tsne", "[groups, tsne]", True)):
+        project.write(f"params/suites/{name}.yaml", f"{suite}analyses: {analyses}\n")
+        planned = project.snakemake("-n", f"reports/{name}/index.html")
+        assert "history.csv" in planned
+        assert (f"runs/{RUN}/predictions.npz" in planned) == reads
+
+
 def test_page_of_contradictions_is_rebuilt_only_for_other_published_numbers(project):
     page = Counter({"contradictions": 1})
     assert jobs(project.snakemake("contradictions")) == page
