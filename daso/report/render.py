@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,6 @@ def build_report(
         )
         for index, data in enumerate(tables)
     ]
-    history_rows = [
-        row
-        for data in tables
-        for name, training in data.curves.items()
-        for row in curves.history_rows(data.cells[name], training.accuracy)
-    ]
     numbers = numbers_text(cell_numbers(cells))
     summary = summarize(judged_cells, forecast or {}, upstream, shared)
     context = _context(suite, cells, shown) | {
@@ -107,11 +101,17 @@ def build_report(
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", format_csv(CELL_COLUMNS, cell_rows(judged_cells, published_rows)))
     _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
-    _write(out / "history.csv", format_csv(HISTORY_COLUMNS, history_rows))
+    _write(out / "history.csv", format_csv(HISTORY_COLUMNS, _history_rows(tables)))
     environment = templates()
     _write_tables(out / TABLES, shown)
     for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
+
+
+def _history_rows(tables: Sequence[figure_groups.TableData]) -> Iterator[dict[str, object]]:
+    for data in tables:
+        for name, training in data.curves.items():
+            yield from curves.history_rows(data.cells[name], training.accuracy)
 
 
 def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
