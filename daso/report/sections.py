@@ -12,8 +12,8 @@ from daso.report.figures.figure_groups import Figure, TableData, table_figures
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
-from daso.report.results.published import Row
 from daso.report.results.reference import CellDifference
+from daso.report.results.sources import Row
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
 from daso.report.tables.differences import differences_table
