@@ -252,17 +252,6 @@ def test_plan_names_upstream_runs():
         parse_run(PARAMS, run_id("fixmatch_crest_plus.g5"))
 
 
-def test_encoder_and_estimate_come_from_upstream_runs():
-    run_id = "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
-    crt = resolve(PARAMS, parse_run(PARAMS, run_id("supervised_crt")))
-    assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "frozen"}}
-    assert crt["protocol"]["steps"] == 100_000
-    darp = resolve(PARAMS, parse_run(PARAMS, run_id("fixmatch_darp")))
-    assert darp["plan"] == {"estimate": {"of": run_id("supervised_survey"), "into": "darp.estimate"}}
-    survey = resolve(PARAMS, parse_run(PARAMS, run_id("supervised_survey")))
-    assert survey["plan"] == {"split": {"held_out": 10}, "survey": True}
-
-
 def test_run_that_depends_on_itself_is_an_error(params):
     params("methods/fixmatch.yaml", lambda tree: tree.update(plan=crt_plan("supervised")))
     params("protocols/digits.yaml", lambda tree: tree["overrides"].update({"crt.base": "fixmatch"}))
