@@ -19,10 +19,7 @@ def config(**changes) -> dict:
 @pytest.fixture
 def store(tmp_path):
     labels = np.arange(90) % 3
-    images = np.zeros((90, 3, 2, 2), np.uint8)
-    return write_store(
-        tmp_path / "store", "toy", ["a", "b", "c"], {"train": (images, labels), "test": (images, labels)}, {}
-    )
+    return store_of(tmp_path / "store", labels, labels, ["a", "b", "c"])
 
 
 def test_saved_split_is_loaded_unchanged(store, tmp_path):
@@ -193,8 +190,7 @@ def test_class_without_an_image_is_refused(tmp_path):
 def test_images_without_a_label_are_never_drawn(tmp_path):
     labels = np.arange(90) % 3
     labels[::9] = -1  # all images of class 0
-    images = np.zeros((90, 3, 2, 2), np.uint8)
-    store = write_store(tmp_path / "s", "toy", list("abc"), {"train": (images, labels), "test": (images, labels)}, {})
+    store = store_of(tmp_path / "s", labels, labels, list("abc"))
     saved = make_split(config(setting=setting(5, 8, 1, 1)), store, tmp_path / "s.json")
     assert (labels[np.concatenate(saved.split)] >= 0).all()
 

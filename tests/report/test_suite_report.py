@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from daso.report.render import TEMPLATES
 from daso.report.suite_report import write_report
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
-
-
-@pytest.fixture
-def workspace(read_params, tmp_path, monkeypatch):
-    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def statuses(out):

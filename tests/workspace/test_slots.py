@@ -7,11 +7,7 @@ import pytest
 from daso.engine import gpus
 from daso.workspace import slots
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch):
-    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "DASO_SLOTS", "DASO_PACK", "SLURM_JOB_ID"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_gpus")
 
 
 @pytest.mark.parametrize(
