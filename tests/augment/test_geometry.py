@@ -19,13 +19,6 @@ def test_flip_crop_equals_flip_reflect_pad_crop_in_pillow(photo_tiles, pillow, s
         assert torch.equal(actual, pillow.packed(pillow.flip_crop(pillow.image(image), *case, pad))), case
 
 
-def test_flip_crop_of_one_row_by_hand():
-    """Row 0 1 2 3 flipped is 3 2 1 0; padded by 2: 1 2 3 2 1 0 1 2; from 4 on: 1 0 1 2."""
-    image = torch.arange(4, dtype=torch.int32).expand(1, 4, 4)
-    result = geometry.flip_crop(image, torch.tensor([[1], [2], [4]], dtype=torch.int32), 2)
-    assert result[0, 0].tolist() == [1, 0, 1, 2]
-
-
 def filled(x, y, size=32, side=16):
     """Return the pixels of a black image that Cutout fills."""
     boxes = geometry.cutout_boxes(torch.tensor([[x, y]], dtype=torch.float64), size, side)
@@ -62,13 +55,6 @@ def test_cutout_equals_a_rectangle_in_pillow(photo_tiles, pillow, size, side):
     result = geometry.cutout(images, geometry.cutout_boxes(centres, size, side))
     for image, (x, y), actual in zip(images, centres.tolist(), result, strict=True):
         assert torch.equal(actual, pillow.packed(pillow.cutout(pillow.image(image), x, y, side)))
-
-
-def test_translation_by_hand():
-    """Target pixel x shows source pixel x + 2: row 1 2 3 4 becomes 3 4 0 0."""
-    table = geometry.warp_maps([geometry.translate_x(2, 4)], 4)
-    image = torch.arange(1, 5, dtype=torch.int32).expand(1, 4, 4)
-    assert geometry.warp(image, torch.zeros(1, dtype=torch.int32), table)[0, 1].tolist() == [3, 4, 0, 0]
 
 
 def test_warp_maps_index_pixels_of_the_image():

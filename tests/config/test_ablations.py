@@ -118,12 +118,6 @@ def test_change_applies_under_every_protocol(write):
     assert (addon["queue_length"], addon["warmup"], addon["dist_temperature"]) == (128, 120, 1.5)
 
 
-def test_change_of_the_optimizer(write):
-    write(change="{optimizer.lr: 0.5}")
-    optimizer = configuration(f"{MATCHED}/short/s0")["optimizer"]
-    assert optimizer == configuration(f"{MATCHED}/fixmatch_daso/s0")["optimizer"] | {"lr": 0.5}
-
-
 def test_plan_changes_options_after_the_ablation():
     """CReST+ sets the temperature of every stage, whatever the ablation sets; here the last stage has 0.6."""
     loaded = deepcopy(PARAMS)

@@ -162,14 +162,6 @@ def test_aspect_ratio_is_not_kept(save_image, folder):
     assert read_image_folder(folder, 4).parts["train"][0][0, 0, 0].tolist() == [0, 25, 175, 200]
 
 
-def test_class_without_test_images_is_kept(folder):
-    shutil.rmtree(folder / "test/cat")
-    read = read_image_folder(folder, 4)
-    assert read.classes == ("cat", "dog")
-    assert read.parts["test"][1].tolist() == [1]
-    assert read.parts["test"][0].shape == (1, 3, 4, 4)
-
-
 def test_empty_class_and_folder_named_like_an_image_are_skipped(folder):
     expected = read_image_folder(folder, 4)
     for name in ("train/cow", "test/cow", "train/cat/x.png"):

@@ -101,20 +101,6 @@ def test_changed_run_ignores_the_old_checkpoint(killed, tmp_path):
     assert "resumes" not in project.read(LOG)
 
 
-def test_interrupt_saves_a_checkpoint_and_the_next_call_resumes(killed, finished, tmp_path):
-    project = killed.copy(tmp_path / "project")
-    with started(project) as process:
-        log = project.path / LOG
-        wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
-        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C
-        process.communicate(timeout=600)
-        assert process.returncode != 0
-    assert len(checkpoints(project)) == 1
-    project.call(*TRAIN)
-    assert "resumes at step" in project.read(LOG)
-    assert results(project) == finished
-
-
 def test_next_call_waits_for_an_orphaned_training(killed, finished, tmp_path):
     """Snakemake is killed and its training continues; the next call waits for it and repeats none of its steps."""
     project = killed.copy(tmp_path / "project")

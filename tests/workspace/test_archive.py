@@ -8,7 +8,7 @@ import pytest
 
 from daso.cli import main
 from daso.data.files import checksummed
-from daso.errors import DataError, ParamsError
+from daso.errors import DataError
 from daso.workspace.archive import keep
 from tests.finished import finish
 
@@ -87,11 +87,6 @@ def test_missing_file_is_refused(path):
     with pytest.raises(DataError, match=f"{path}: missing; create it with `snakemake {path}`, or `dvc pull` it"):
         keep(RUN)
     assert not KEPT.exists()
-
-
-def test_unknown_run_is_refused():
-    with pytest.raises(ParamsError, match="unknown method 'fixmatc'; did you mean 'fixmatch'"):
-        keep(RUN.replace("fixmatch", "fixmatc"))
 
 
 def test_command_prints_one_line(capsys):

@@ -1,7 +1,5 @@
 """Workflow lock: commands that change outputs of Snakemake wait for each other."""
 
-import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -67,12 +65,3 @@ def test_only_the_snakemake_that_the_holder_calls_does_not_wait(folder):
             assert other.poll() is None
             other.kill()
     assert workflow_lock.HOLDER not in os.environ
-
-
-def test_file_system_without_locks_is_reported_and_used(folder, monkeypatch, capsys):
-    def no_locks(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    with workflow_lock.held("publish"):
-        assert "this file system has no locks" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from daso.data.files import checksummed
 from daso.errors import DataError
-from daso.report.results.archived import archived_reasons, by_device_and_commit
+from daso.report.results.archived import by_device_and_commit
 from daso.report.results.collect import collect
 from tests.report.test_render import FILES, cells, page
 
@@ -121,14 +121,6 @@ def test_verdict_on_official_images_in_another_order_has_a_remark(project, make_
     assert verdict in page(out).text
     assert verdict in (out / "report.md").read_text()
     assert cells(out)[0]["verdict"] == ("not run" if archived else "not contradicted")
-
-
-def test_archived_runs_of_other_budgets_or_images_have_reasons(make_metrics):
-    run = make_metrics(f"{RUN}/s0")
-    paper = {"comparable": True, "steps": 1000}
-    assert archived_reasons(paper, [run]) == []
-    assert archived_reasons({**paper, "steps": 60}, [run, run]) == ["trained for 1,000 steps, the protocol has 60"]
-    assert archived_reasons({"comparable": False, "note": "short", "steps": 1000}, [run]) == ["short"]
 
 
 def test_no_verdict_without_a_published_number(project, make_suite, archive):
