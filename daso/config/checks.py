@@ -19,7 +19,7 @@ from daso.config.params import (
 )
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
-from daso.config.signature import Option, constructor_errors, options
+from daso.config.signature import constructor_errors, option_errors
 from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError
 
@@ -232,28 +232,13 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     if name not in known:
         yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
+    own, spec = given_options(part), known[name]
     try:
-        allowed = options(known[name])
+        errors = [f"{kind} '{name}': {line}" for line in option_errors(spec, own)]
     except ParamsError as error:
         yield str(error)
         return
-    own, where = given_options(part), f"{kind} '{name}'"
-    errors = [line for key, value in own.items() for line in _option_errors(where, key, value, allowed)]
-    errors += (
-        f"{where}: missing option '{key}'; set it to {option.type}"
-        for key, option in allowed.items()
-        if option.required and key not in own
-    )
-    yield from (
-        f"{file}: {message}" for message in errors or (message for message, _ in constructor_errors(known[name], own))
-    )
-
-
-def _option_errors(where: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
-    if key not in allowed:
-        yield f"{where}: unknown option '{key}'{did_you_mean(key, allowed)}"
-    elif not allowed[key].type.accepts(value):
-        yield f"{where}: {key}: expected {allowed[key].type}, got {format_value(value)}"
+    yield from (f"{file}: {line}" for line in errors or (line for line, _ in constructor_errors(spec, own)))
 
 
 OPTIMIZER_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor", "anneal")
@@ -277,6 +262,8 @@ def _change_errors(key: str, value: object, present: list[str] | None = None) ->
     else:
         kind, spec = specs[component]
         try:
-            yield from _option_errors(f"{kind} '{component}'", option, value, options(spec))
+            yield from (
+                f"{kind} '{component}': {line}" for line in option_errors(spec, {option: value}, complete=False)
+            )
         except ParamsError as error:
             yield str(error)

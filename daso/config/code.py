@@ -38,6 +38,7 @@ RESULT_NEUTRAL = frozenset(
     f"daso.{name}"
     for name in (
         "errors",
+        "schema",
         "paths",
         "machine",
         "engine.gpus",

@@ -1,4 +1,4 @@
-"""Check the parts of a resolved configuration that a run reads itself; components check their own options."""
+"""Check a resolved configuration: the parts that a run reads itself, and the options of its components."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from daso.config.feasibility import given_options
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
+from daso.config.signature import option_errors
 from daso.data.validate import COUNT, NUMBER, Number, OneOf, schema_error
 
 POSITIVE, MAX_COUNT = Number(1, whole=True), 10**9
@@ -55,4 +57,6 @@ def config_error(config: Mapping[str, Any]) -> str | None:
     for kind, component, known in [*components, *(("add-on", addon, ADDONS) for addon in method["addons"])]:
         if component["name"] not in known:
             return f"unknown {kind} '{component['name']}'"
+        if error := next(option_errors(known[component["name"]], given_options(component)), None):
+            return f"{kind} '{component['name']}': {error}"
     return None
