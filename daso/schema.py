@@ -203,8 +203,10 @@ def _type_problem(value: object, base: Any) -> tuple[str, str] | None:
         if any(value == choice and type(value) is type(choice) for choice in choices):
             return None
         return f"expected {describe(base)}, got {format_value(value)}", close_match(value, choices)
+    if base is Any:
+        return None
     name, kind = _kind(base)
-    matches = isinstance(value, kind) and (kind in (bool, object) or not isinstance(value, bool))
+    matches = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not matches or (isinstance(value, float) and not math.isfinite(value)):
         return f"expected {name}, got {format_value(value)}", ""
     if isinstance(value, int | float) and abs(value) >= NUMBER_LIMIT:

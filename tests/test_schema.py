@@ -55,7 +55,7 @@ def lines(value, annotation, closed=True):
         (tuple[float, ...], [[1, 0.5]], [["x"]]),
         (int | None, [1, None], ["1"]),
         (dict[str, int], [{}, {"a": 1}], [{"a": "1"}, {1: 1}, []]),
-        (Any, [1, None, [], True], []),
+        (Any, [1, None, [], True, 1e30], []),
         (schema.Probability, [0, 1, 0.5], [-1e-9, 1 + 1e-9]),
         (schema.PositiveShare, [1, 1e-9], [0, 1 + 1e-9]),
         (schema.ShareBelowOne, [0, 1 - 1e-9], [-1e-9, 1]),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daso import paths
 from daso.commands.flags import configuration
-from daso.errors import DasoError
+from daso.errors import DasoError, did_you_mean
 
 Args = argparse.Namespace
 
@@ -36,13 +35,11 @@ def split(args: Args) -> None:
     split in data/splits/ is checked against params/ if --config is not given.
     """
     from daso.data.files import digest
-    from daso.data.split import CONFIG_SCHEMA, check_split, make_split
+    from daso.data.split import check_split, config_error, make_split
     from daso.data.store import load_store
-    from daso.data.validate import schema_error
 
-    find_error = partial(schema_error, schema=CONFIG_SCHEMA)
     if args.check:
-        expected = digest(configuration(args.config, find_error)) if args.config else _config_digest(args.check)
+        expected = digest(configuration(args.config, config_error)) if args.config else _config_digest(args.check)
         saved = check_split(args.check, load_store(args.store), expected)
         logging.info("%s: disjoint parts, correct counts and checksum (sha256 %s)", args.check, saved.sha256[:16])
         return
@@ -50,7 +47,7 @@ def split(args: Args) -> None:
         raise DasoError(
             "split: missing options; give --config and --out to draw a split, or --check to check a saved one"
         )
-    make_split(configuration(args.config, find_error), load_store(args.store), args.out)
+    make_split(configuration(args.config, config_error), load_store(args.store), args.out)
 
 
 def derive(args: Args) -> None:
@@ -89,7 +86,6 @@ def _config_digest(path: Path) -> str | None:
 
 def _resolved_data(dataset: str) -> dict[str, Any]:
     from daso.config.load import load
-    from daso.config.params import did_you_mean
     from daso.config.resolve import data_config
 
     params = load()

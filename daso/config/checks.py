@@ -10,21 +10,20 @@ from daso.config.params import (
     NAME,
     Params,
     Tree,
-    close_match,
     components,
-    did_you_mean,
-    format_value,
     invalid_name,
-    optimizer_errors,
 )
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
+from daso.config.schemas import Optimizer
 from daso.config.signature import constructor_errors, option_errors
 from daso.data.class_sizes import required_images, setting_kind
-from daso.errors import ParamsError
+from daso.errors import ParamsError, close_match, did_you_mean
+from daso.schema import format_value, mismatches, record_fields
 
 # Size of the smallest labeled class of each source, including the holdout; no setting may draw more images of a class.
 CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
+OPTIMIZER = record_fields(Optimizer)
 UNLABELED = ("stl10",)  # sources that have images without labels
 RESERVED = (
     "contradictions",
@@ -125,6 +124,8 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
     """Yield the errors of a method except in its plan; `known` lists every <dataset>/<setting>, None if unknown."""
     for kind, part in components(tree):
         yield from _component_errors(file, kind, part) if kind != "plan" else ()
+    for key, value in tree.get("optimizer", {}).items():
+        yield from (f"{file}: {message}" for message in _change_errors(f"optimizer.{key}", value))
     names = [part["name"] for _, part in components(tree)]
     for name in {name for name in names if names.count(name) > 1}:
         yield f"{file}: duplicate component '{name}'; list it once"
@@ -241,9 +242,6 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     yield from (f"{file}: {line}" for line in errors or (line for line, _ in constructor_errors(spec, own)))
 
 
-OPTIMIZER_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor", "anneal")
-
-
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
     """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
     component, _, option = key.partition(".")
@@ -251,10 +249,10 @@ def _change_errors(key: str, value: object, present: list[str] | None = None) ->
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"
     elif component == "optimizer":
-        if option not in OPTIMIZER_OPTIONS:
-            yield f"optimizer: unknown option '{option}'{did_you_mean(option, OPTIMIZER_OPTIONS)}"
+        if option not in OPTIMIZER:
+            yield f"optimizer: unknown option '{option}'{did_you_mean(option, OPTIMIZER)}"
         else:
-            yield from (f"optimizer.{message}" for message in optimizer_errors({option: value}))
+            yield from map(str, mismatches(value, OPTIMIZER[option][0], key))
     elif component not in specs:
         yield f"unknown learner, add-on or plan '{component}'{did_you_mean(component, [*specs, 'optimizer'])}"
     elif present is not None and component not in present:

@@ -44,7 +44,7 @@ RESULT_NEUTRAL = frozenset(
         "engine.gpus",
         "engine.stopwatch",
         "config.compatibility",
-        "data.validate",
+        "data.schemas",
     )
 )
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from daso.config.explain import Row, align_columns
 from daso.config.feasibility import setting_sizes, unknown_classes
-from daso.config.params import Params, Tree, components, did_you_mean
+from daso.config.params import Params, Tree, components
 from daso.config.resolve import runs, with_upstream
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind
-from daso.errors import ParamsError
+from daso.errors import ParamsError, did_you_mean
 
 
 def inventory(params: Params, kind: str) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from daso.config.params import Params, Tree, components, did_you_mean, set_option
+from daso.config.params import Params, Tree, components, set_option
 from daso.config.registry import PLANS, load
 from daso.data.files import digest
-from daso.errors import ParamsError
+from daso.errors import ParamsError, did_you_mean
 from daso.methods.plans import Expanded, HeldOut, Plan, Stage, needs_estimate
 
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
 from daso.data.records import ImageArray, IntArray
+from daso.data.schemas import Archive, ImageSize, NumClasses
 from daso.data.store import Store, Writer
-from daso.data.validate import Number, schema_error
 from daso.errors import DataError
+from daso.schema import schema_error
 
 CACHE = Path("data/raw")  # downloaded archives; kept, since they are not an output of the workflow
 DIGITS_TEST = 50  # test images per class
@@ -27,11 +28,15 @@ DIGITS_TEST = 50  # test images per class
 Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
 
 
-ARCHIVE_SCHEMA = {"kind": str, "urls": [str], "md5": str}
-SCHEMA = {
-    **{"dataset": str, "source": {"kind": str}},
-    **{"num_classes": Number(2, 10_000, whole=True), "image_size": Number(4, 10_000, whole=True)},
-}
+class _Kind(TypedDict):
+    kind: str
+
+
+class _DataConfig(TypedDict):
+    dataset: str
+    source: _Kind
+    num_classes: NumClasses
+    image_size: ImageSize
 
 
 class Source(NamedTuple):
@@ -80,8 +85,9 @@ OFFICIAL = {
 
 def config_error(config: Mapping[str, Any]) -> str | None:
     """Return the first error in the resolved configuration of a dataset; None if it is valid."""
-    official = schema_error(config, SCHEMA) is None and config["source"]["kind"] in OFFICIAL
-    return schema_error(config, {**SCHEMA, "source": ARCHIVE_SCHEMA} if official else SCHEMA)
+    error = schema_error(config, _DataConfig)
+    official = error is None and config["source"]["kind"] in OFFICIAL
+    return schema_error(config["source"], Archive, "source") if official else error
 
 
 def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:

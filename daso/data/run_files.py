@@ -7,18 +7,20 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from daso.data.files import read_checksummed
-from daso.data.validate import COUNT, schema_error
 from daso.errors import DataError
 from daso.paths import rebuild_hint
+from daso.schema import NonNegativeInt, schema_error
 
 if TYPE_CHECKING:  # numpy is imported only where an array is read
     from numpy.typing import NDArray
 
 RESULT_FILE = "train.json"  # written last, with the digests of the other files
-SCHEMA = {"key": str, "files": dict}
+_Result = TypedDict("_Result", {"key": str, "files": dict[str, Any]})
+_Dataset = TypedDict("_Dataset", {"num_classes": NonNegativeInt})
+_Config = TypedDict("_Config", {"run": str, "dataset": _Dataset})
 RUN_FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
 
 
@@ -41,7 +43,7 @@ class FinishedRun(NamedTuple):
             tree: dict[str, Any] = json.loads(self.read(path.name))
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: not the configuration of a run ({error}); {rebuild_hint(path)}") from error
-        if mismatch := schema_error(tree, {"run": str, "dataset": {"num_classes": COUNT}}):
+        if mismatch := schema_error(tree, _Config):
             raise DataError(f"{path}: not the configuration of a run ({mismatch}); {rebuild_hint(path)}")
         return tree
 
@@ -89,7 +91,7 @@ def load_finished_run(folder: Path, key: str | None = None, name: str | None = N
     """Load the finished run of a folder; raises DataError if it is missing or its key or name differs."""
     path = folder / RESULT_FILE
     run = FinishedRun(folder, read_checksummed(path, "result of a run"))
-    if mismatch := schema_error(run.result, SCHEMA):
+    if mismatch := schema_error(run.result, _Result):
         raise DataError(f"{path}: not the result of a run ({mismatch}); {rebuild_hint(path)}")
     if name not in (None, run.result.get("run")):
         raise DataError(f"{path}: expected the result of {name}, got {run.result.get('run')}; {rebuild_hint(path)}")

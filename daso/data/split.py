@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
@@ -12,31 +12,45 @@ from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
 from daso.data.records import IntArray, Split
+from daso.data.schemas import ClassOrder, NumClasses, Seed, Setting
 from daso.data.store import Store
-from daso.data.validate import COUNT, Number, OneOf, schema_error
 from daso.errors import DataError
 from daso.paths import rebuild_hint
+from daso.schema import NonNegativeInt, schema_error
 
 PARTS = ("labeled", "unlabeled", "validation")
-ROW = Number(-(2**62), 2**62, whole=True)
-HEAD_SCHEMA = {"dataset": str, "seed": Number(0, 2**32 - 1, whole=True)}
-SCHEMA = {
-    **{**HEAD_SCHEMA, "setting": str, "config_sha256": str, "source_sha256": str, "class_order": [COUNT]},
-    **{"counts": {name: [COUNT] for name in PARTS}, **{name: [ROW] for name in PARTS}},
-}
-TAIL_SCHEMA = {"name": str, "n1": Number(1, whole=True), "gamma_l": Number(1)}
-CONFIG_SCHEMA = {
-    **{**HEAD_SCHEMA, "num_classes": Number(2, whole=True), "holdout": COUNT, "class_order": str},
-    "setting": OneOf(
-        (
-            {**TAIL_SCHEMA, "m1": COUNT, "gamma_u": Number(1), "reversed": bool},
-            {**TAIL_SCHEMA, "m1": "all"},
-            {**TAIL_SCHEMA, "m1": "train"},
-            {"name": str, "n": Number(1, whole=True), "gamma": Number(1), "share": Number(0, 1)},
-            {"name": str, "labeled": Number(0, 1)},
-        )
-    ),
-}
+
+
+class _Head(TypedDict):
+    dataset: str
+    seed: Seed
+
+
+class _Counts(TypedDict):
+    labeled: list[NonNegativeInt]
+    unlabeled: list[NonNegativeInt]
+    validation: list[NonNegativeInt]
+
+
+class _SplitFile(_Head):
+    setting: str
+    config_sha256: str
+    source_sha256: str
+    class_order: list[NonNegativeInt]
+    counts: _Counts
+    labeled: list[int]
+    unlabeled: list[int]
+    validation: list[int]
+    guessed: NotRequired[list[NonNegativeInt]]
+
+
+class SplitConfig(_Head):
+    """Resolved configuration of a split."""
+
+    num_classes: NumClasses
+    holdout: NonNegativeInt
+    class_order: ClassOrder
+    setting: Setting
 
 
 class SavedSplit(NamedTuple):
@@ -53,6 +67,11 @@ class SavedSplit(NamedTuple):
     sha256: str  # checksum over all other fields of the file
     drawn_sha256: str  # `sha256` of the drawn split: this one, or the split from which a plan derived it
     derivation: Mapping[str, Any] | None = None  # options of the derivation, see `derive`; None for a drawn split
+
+
+def config_error(config: Mapping[str, Any]) -> str | None:
+    """Return the first error in the resolved configuration of a split; None if it is valid."""
+    return schema_error(config, SplitConfig) or schema_error(config["setting"].get("name"), str, "setting.name")
 
 
 def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequence[int]) -> None:
@@ -140,7 +159,7 @@ def load_split(path: Path) -> SavedSplit:
     """Load a split; raises DataError if the file is missing or damaged."""
     tree = read_checksummed(path, "split")
     checksum = tree.pop(CHECKSUM)
-    if mismatch := schema_error(tree, SCHEMA) or schema_error(tree.get("guessed", []), [COUNT], "guessed"):
+    if mismatch := schema_error(tree, _SplitFile):
         raise DataError(f"{path}: not a split ({mismatch}); {rebuild_hint(path)}")
     try:
         return SavedSplit(

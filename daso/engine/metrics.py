@@ -6,26 +6,43 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from daso.data.run_files import RESULT_FILE, FinishedRun, load_finished_run
-from daso.data.validate import COUNT, NUMBER, schema_error
 from daso.engine.analysis import analyse
 from daso.errors import DataError
 from daso.ops.confusion import FloatArray, IntArray, confusion, groups, precision, recall
 from daso.paths import rebuild_hint
+from daso.schema import NonNegativeInt, schema_error
 
-NAME_SCHEMA = {"name": str}
-RESULT_SCHEMA = {
-    **{"class_order": [COUNT], "classes": list, "counts": dict, "provenance": dict},
-    "speed": {"steps_per_second": NUMBER},
-}
-CONFIG_SCHEMA = {
-    **{"run": str, "key": str, "seed": COUNT, "setting": NAME_SCHEMA, "method": NAME_SCHEMA, "dataset": NAME_SCHEMA},
-    "protocol": {"name": str, "steps": COUNT, "evaluation": {"median_of": COUNT}},
-}
+_Name = TypedDict("_Name", {"name": str})
+_Speed = TypedDict("_Speed", {"steps_per_second": float})
+_Evaluation = TypedDict("_Evaluation", {"median_of": NonNegativeInt})
+
+
+class _Result(TypedDict):
+    class_order: list[NonNegativeInt]
+    classes: list[Any]
+    counts: dict[str, Any]
+    provenance: dict[str, Any]
+    speed: _Speed
+
+
+class _Protocol(_Name):
+    steps: NonNegativeInt
+    evaluation: _Evaluation
+
+
+class _Config(TypedDict):
+    run: str
+    key: str
+    seed: NonNegativeInt
+    setting: _Name
+    method: _Name
+    dataset: _Name
+    protocol: _Protocol
 
 
 def summarise(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:
@@ -59,7 +76,7 @@ def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
     """Compute all metrics of the finished run in a folder; raises DataError if it is damaged or has a different key."""
     run = load_finished_run(folder, key)
     config, result = run.config, run.result
-    for name, tree, schema in ((RESULT_FILE, result, RESULT_SCHEMA), ("config.json", config, CONFIG_SCHEMA)):
+    for name, tree, schema in ((RESULT_FILE, result, _Result), ("config.json", config, _Config)):
         if wrong := schema_error(tree, schema):
             raise DataError(f"{folder / name}: not of a run: {wrong}; {rebuild_hint(folder / name)}")
     history, median_of = read_history(run, ("test_top1", "test_top1_la")), config["protocol"]["evaluation"]["median_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from daso.config.keys import ARCHIVE
 from daso.config.load import load
@@ -15,12 +15,13 @@ from daso.data.files import atomic_write, checksummed, digest, read_checksummed
 from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.data.split import check_split
 from daso.data.store import load_store
-from daso.data.validate import schema_error
 from daso.engine import journal
 from daso.engine.metrics import run_metrics
 from daso.errors import DataError
 from daso.paths import rebuild_hint
+from daso.schema import schema_error
 
+_Metrics = TypedDict("_Metrics", {"provenance": dict[str, Any]})
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -36,7 +37,7 @@ def keep(name: str) -> Path:
         if not path.exists():
             raise DataError(f"{path}: missing; create it with `snakemake {path}`, or `dvc pull` it")
     content, trained = read_checksummed(metrics, "metrics file"), load_finished_run(source, name=run)
-    if problem := schema_error(content, {"provenance": dict}):
+    if problem := schema_error(content, _Metrics):
         raise DataError(f"{metrics}: not the metrics of a run: {problem}; {rebuild_hint(metrics)}")
     if (content.get("run"), content.get("files")) != (run, trained.result.get("files")):
         raise DataError(f"{metrics}: not the metrics of {source}; {rebuild_hint(metrics)}")

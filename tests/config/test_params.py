@@ -426,7 +426,7 @@ def test_errors_of_other_files_are_reported_beside_a_broken_file(params):
     params("methods/fixmatch.yaml", lambda tree: tree["learner"].update(wieght=1))
     params("suites/smoke.yaml", lambda tree: tree["tables"][0]["methods"].append("fixmtch"))
     lines = errors()
-    assert lines[0] == "params/datasets/digits.yaml: missing key 'source'; add it"
+    assert lines[0] == "params/datasets/digits.yaml: missing key 'num_classes'; add it"
     assert lines[-3:] == [
         "params/protocols/smoke.yaml: steps: expected an integer, got 'six'",
         "params/methods/fixmatch.yaml: learner 'fixmatch': unknown option 'wieght'; did you mean 'weight'?",

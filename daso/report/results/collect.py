@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from daso.data.files import read_checksummed
-from daso.data.validate import COUNT, NUMBER, OneOf, schema_error
 from daso.errors import DataError
 from daso.paths import rebuild_hint
+from daso.schema import NonNegativeInt, schema_error
 
 Tree = Mapping[str, Any]
 MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics of a run; fractions 0..1
@@ -26,16 +26,29 @@ MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics o
 }
 
 
-FRACTION = OneOf((NUMBER, None))
-SCHEMA = {
-    **{"key": str, "steps": COUNT, "balanced_accuracy": NUMBER, "recall": [FRACTION], "precision": [FRACTION]},
-    **{"class_order": [COUNT], "classes": [str], "confusion": [[COUNT]], "provenance": dict},
-    "counts": {"labeled": [COUNT], "unlabeled": OneOf(([COUNT], None))},
-    "top1": {"median": NUMBER, "last": NUMBER, "best": FRACTION},
-    "top1_la": {"median": NUMBER, "last": NUMBER},
-    "groups": {"many": FRACTION, "medium": FRACTION, "few": FRACTION},
-    "speed": {"seconds": NUMBER, "steps_per_second": NUMBER},
-}
+_Counts = TypedDict("_Counts", {"labeled": list[NonNegativeInt], "unlabeled": list[NonNegativeInt] | None})
+_Top1 = TypedDict("_Top1", {"median": float, "last": float, "best": float | None})
+_Adjusted = TypedDict("_Adjusted", {"median": float, "last": float})
+_Groups = TypedDict("_Groups", {"many": float | None, "medium": float | None, "few": float | None})
+_Speed = TypedDict("_Speed", {"seconds": float, "steps_per_second": float})
+
+
+class _Metrics(TypedDict):
+    key: str
+    steps: NonNegativeInt
+    balanced_accuracy: float
+    recall: list[float | None]
+    precision: list[float | None]
+    class_order: list[NonNegativeInt]
+    classes: list[str]
+    confusion: list[list[NonNegativeInt]]
+    provenance: dict[str, Any]
+    counts: _Counts
+    top1: _Top1
+    top1_la: _Adjusted
+    groups: _Groups
+    speed: _Speed
+    files: NotRequired[dict[str, Any]]
 
 
 class MeanStd(NamedTuple):
@@ -157,7 +170,7 @@ def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
     tree = read_checksummed(path, "metrics file", fix)
     if tree.get("run") != run or "key" not in tree:
         raise DataError(f"{path}: not the metrics of {run}; {fix or rebuild_hint(path)}")
-    error = schema_error(tree, SCHEMA) or schema_error(tree.get("files", {}), dict, "files") or _class_error(tree)
+    error = schema_error(tree, _Metrics) or _class_error(tree)
     if error:
         raise DataError(f"{path}: not the metrics of a run: {error}; {fix or rebuild_hint(path)}")
     return tree
