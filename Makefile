@@ -1,10 +1,10 @@
-# Start with `make reproduce` or `make test`. Targets that run code first install requirements.lock in .venv.
+# Start with `make reproduce` or `make test`. Targets that run code first install requirements.lock and the project in .venv.
 PYTHON ?= python3
 SUITE ?= quickstart
 unexport PIP_USER # a virtual environment has no user site
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce publish test endurance bench gpu-check gpu-bundle setup lint types check lock clean
+.PHONY: reproduce publish test quick endurance bench gpu-check gpu-bundle setup lint types check lock clean
 
 reproduce: setup
 	@snakemake --config suite=$(SUITE)
@@ -15,6 +15,11 @@ publish: setup
 	python -m daso publish $(if $(filter file,$(origin SUITE)),,--suite $(SUITE))
 
 test: setup lint types check
+
+# Rules of the code, losses, methods and params: about a minute.
+quick: setup
+	OMP_NUM_THREADS=1 python -m pytest -q -m "not slow and not endurance" \
+	  tests/test_house.py tests/ops tests/methods tests/config
 
 # Tests that kill processes, fill disks, damage files, and start servers and a cluster: docs/reliability.md.
 endurance: setup
@@ -29,8 +34,8 @@ gpu-check: setup
 	python -m tools.gpu.prepare .gpu
 	python -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --abi cp312 --abi none \
 	  --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform any -d .gpu/wheels \
-	  ruamel.yaml jinja2 markupsafe \
-	  || echo "no wheels: the check leaves out the tests that read params/"
+	  click ruamel.yaml jinja2 markupsafe \
+	  || echo "no wheels: the check leaves out the tests that read params/, and training needs click there"
 	DRY=1 STAGES="1 2 3" PYTHON=python bash tools/gpu/check.sh
 	du -sh .gpu
 
@@ -54,6 +59,7 @@ setup: .venv/.installed
 	@echo "installing requirements.lock in .venv: about 6 GB, a few minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 lint:

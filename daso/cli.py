@@ -1,4 +1,4 @@
-"""Command line: `python -m daso <command>`.
+"""Command line: `daso <command>`.
 
 Commands that train read resolved JSON, so that they run where no YAML reader is installed; every command imports its
 modules when it is called.
@@ -6,89 +6,134 @@ modules when it is called.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import click
 
 from daso.commands import data, debias, inspect, results, train
-from daso.commands.flags import OPTIONS, Option
 from daso.errors import DasoError, error_line
 
-Command = Callable[[argparse.Namespace], None]
-COMMANDS: dict[str, Command] = {
-    # Read-only.
-    "list": inspect.list_,
-    "watch": inspect.watch,
-    "explain": inspect.explain,
-    "cell": inspect.cell,
-    "plan": inspect.plan,
-    "resolve": train.resolve,
-    # Results in drafts/, outside of the workflow.
-    "train": train.train,
-    "report": results.report,
-    "contradictions": results.contradictions,
-    "debias": debias.debias,
-    # Runs from other machines, archives, DVC.
-    "bundle": train.bundle,
-    "adopt": results.adopt,
-    "revalidate": results.revalidate,
-    "keep": results.keep,
-    "reference": results.reference,
-    "publish": results.publish,
-    "prune": results.prune,
-    # Called by the rules of the workflow, as `train`, `report` and `contradictions` are.
-    "download": data.download,
-    "split": data.split,
-    "derive": data.derive,
-    "estimate": data.estimate,
-    "evaluate": train.evaluate,
+PANELS: dict[str, list[click.Command]] = {
+    "Run": [train.train, inspect.plan, inspect.watch, train.resolve, train.bundle],
+    "Look": [inspect.list_, inspect.explain, inspect.cell],
+    "Results": [
+        results.report,
+        results.contradictions,
+        results.adopt,
+        results.revalidate,
+        results.keep,
+        results.reference,
+        results.publish,
+        results.prune,
+    ],
+    "Data": [data.download, data.split, debias.debias],
+    "Called by the workflow": [data.derive, data.estimate, train.evaluate],
 }
+COMPLETION = {  # start-up file of each shell, and the line to be added
+    "bash": ("~/.bashrc", 'eval "$(_DASO_COMPLETE=bash_source daso)"'),
+    "zsh": ("~/.zshrc", 'eval "$(_DASO_COMPLETE=zsh_source daso)"'),
+    "fish": ("~/.config/fish/config.fish", "_DASO_COMPLETE=fish_source daso | source"),
+}
+EAGER: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
+
+
+class Commands(click.Group):
+    """Commands under headings; errors that a user can fix are one line on stderr."""
+
+    def __init__(self, panels: Mapping[str, Sequence[click.Command]], **settings: object) -> None:
+        super().__init__(
+            commands=[command for panel in panels.values() for command in panel],
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+            **settings,  # type: ignore[arg-type]
+        )
+        self.panels = panels
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help if there are no arguments."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each panel."""
+        width = max(map(len, self.commands))
+        for title, commands in self.panels.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{each.name:{width}}", (each.help or "").split("\n")[0]) for each in commands])
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run a command; exit with status 1 after a printed error, 130 after Ctrl-C, 141 after a closed pipe."""
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        try:
+            _check_working_copy()
+            super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of the pipe, such as `head`, has closed it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(141)
+        except (DasoError, OSError) as error:
+            sys.stderr.write(f"{error_line(error)}\n")
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+    def run(self, name: str, argv: Sequence[str] | None = None) -> int:
+        """Run the command that the arguments name; return the exit status."""
+        try:
+            self.main(argv, name)
+        except SystemExit as status:
+            return int(status.code or 0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command of `python -m daso`; return the exit status."""
-    return execute(parser("python -m daso", "Class-imbalanced semi-supervised learning.", COMMANDS, OPTIONS), argv)
+    """Run one command of `daso`; return the exit status."""
+    return daso.run("daso", argv)
 
 
-def execute(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Run the command that `parser` reads and return the exit status; print an error that a user can fix on stderr."""
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        command: Command = args.command
-        command(args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the pipe, such as `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (DasoError, OSError) as error:
-        sys.stderr.write(f"{error_line(error)}\n")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def _check_working_copy() -> None:
+    """Raise DasoError if the code of another working copy than the current folder runs."""
+    here, code = Path("daso").resolve(), Path(__file__).resolve().parent
+    if here != code and (here / "cli.py").exists():
+        raise DasoError(
+            f"daso: this folder, {here.parent}, is not the working copy that is installed, {code.parent}; "
+            "run `python -m daso` here, or install it: `pip install --no-deps --no-build-isolation -e .`"
+        )
 
 
-def parser(
-    prog: str, description: str, commands: Mapping[str, Command], options: Mapping[str, Sequence[Option]]
-) -> argparse.ArgumentParser:
-    """Return a parser with a subcommand for each command, whose docstring is its help text."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("--version", action="version", version=f"daso {_version()}")
-    parser.set_defaults(command=lambda args: parser.print_help())
-    subparsers = parser.add_subparsers(title="commands", metavar="command")
-    for name, command in commands.items():
-        sub = subparsers.add_parser(name, help=(command.__doc__ or "").splitlines()[0], description=command.__doc__)
-        sub.set_defaults(command=command)
-        for flag, settings in options[name]:
-            sub.add_argument(flag, **settings)
-    return parser
+def _install_completion(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Add the completion of commands, options, run ids and names to the start-up file of the user's shell."""
+    if not wanted:
+        return
+    shell = Path(os.environ.get("SHELL", "")).name
+    if shell not in COMPLETION:
+        raise click.UsageError(f"$SHELL: completion needs {', '.join(COMPLETION)}, got '{shell}'", ctx)
+    file, line = Path(COMPLETION[shell][0]).expanduser(), COMPLETION[shell][1]
+    if not file.exists() or line not in file.read_text():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as text:
+            text.write(f"\n{line}\n")
+    click.echo(f"{file}: completion of daso is installed; start a new shell")
+    ctx.exit()
 
 
-def _version() -> str:
-    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
-    return str(tomllib.loads(project.read_text())["project"]["version"]) if project.exists() else "of unknown version"
+def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from daso.report.results.project import read_project
+
+        click.echo(f"daso {read_project().version}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, panels=PANELS)
+@click.option("--version", **EAGER, callback=_print_version, help="Print the version and exit.")
+@click.option(
+    "--install-completion",
+    **EAGER,
+    callback=_install_completion,
+    help="Add completion by the TAB key to the start-up file of $SHELL, and exit.",
+)
+def daso() -> None:
+    """Class-imbalanced semi-supervised learning: train, evaluate and report runs."""

@@ -70,7 +70,7 @@ def did_you_mean(word: object, known: Iterable[object], kind: str = "") -> str:
     words = [str(item) for item in known]
     if match := close_match(word, words):
         return match
-    listing = f"; `python -m daso list {kind}` lists them" if words and kind else ""
+    listing = f"; `daso list {kind}` lists them" if words and kind else ""
     return f"; choose one of {', '.join(words)}" if 0 < len(words) <= 12 else listing
 
 

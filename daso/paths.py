@@ -62,8 +62,8 @@ def rebuild_hint(path: Path, delete: Path | str | None = None) -> str:
     if path.parts[:1] and path.parts[0] in WORKFLOW:
         return f"delete {delete or 'it'} and run `snakemake {path}` again"
     if path.parts[:1] == (DRAFTS,) and len(path.parts) == 7:  # drafts/<the five of a run id>/<file>
-        return f"delete {path.parent} and run `python -m daso train {path.parent.relative_to(DRAFTS)}` again"
+        return f"delete {path.parent} and run `daso train {path.parent.relative_to(DRAFTS)}` again"
     for folder in path.parents:
         if (folder / CONTENTS).is_file():
-            return f"delete {path.parent} and run `python -m daso train --bundle {folder}` again"
+            return f"delete {path.parent} and run `daso train --bundle {folder}` again"
     return f"delete {delete or 'it'} and create it again"

@@ -1,4 +1,4 @@
-"""Records that all folders share: tuples of tensors and numbers, without behaviour."""
+"""Records of tensors and numbers that all folders share, without behaviour; torch is imported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Role(Enum):
     """Purpose for which logits are adjusted."""
 
     SUPERVISED = "supervised"
-    PSEUDO_LABEL = "guess"  # value that params/ and finished runs use
+    PSEUDO_LABEL = "pseudo_label"
     CONSISTENCY = "consistency"
     EVAL = "eval"
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from daso.aliases import FloatArray, IntArray
 from daso.data.files import atomic_write, format_json
 from daso.errors import DataError, ParamsError
 from daso.ops import bias
-from daso.ops.confusion import FloatArray, IntArray, confusion, precision, recall, top1
+from daso.ops.confusion import confusion, precision, recall, top1
 from daso.ops.distributions import debiased
 
 LARGEST = 1000  # upper bound of the strength; far above it, the logits have no effect
@@ -114,7 +115,7 @@ def summary(result: dict[str, Any]) -> str:
 
 def _measures(probs: FloatArray, labels: IntArray | None) -> dict[str, Any]:
     predictions, classes = probs.argmax(1), probs.shape[1]
-    counts = bias.histogram(predictions, classes)
+    counts = np.bincount(predictions, minlength=classes)
     measures = {
         "histogram": counts.tolist(),
         "imbalance": _rounded(bias.imbalance(counts)),

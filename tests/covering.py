@@ -1,17 +1,7 @@
 """Choose few methods that together have all traits of the others."""
 
-from daso.config.params import Tree, components
-
-
-def changes_text_or_disables(methods: dict[str, Tree], name: str) -> bool:
-    """Return True for a complete method, or an ablation that changes a text option or sets one to zero or nothing."""
-    method = methods[name]
-    base = methods.get(method.get("of"), {})
-    before = (
-        {f"{part['name']}.{key}": value for _, part in components(base) for key, value in part.items()} if base else {}
-    )
-    values = (value for key, value in method.get("change", {}).items() for value in (value, before.get(key)))
-    return not base or any(isinstance(value, str) or not value for value in values)
+from daso.aliases import Tree
+from daso.config.params import components
 
 
 def traits(method: Tree) -> set[tuple]:

@@ -5,7 +5,6 @@ Properties that depend on the code alone are tested for recipes, and for ablatio
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from torch.utils._pytree import tree_map
 
 from daso.config.build import Upstream, build
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.resolve import Run
 from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
 from daso.engine.resident import Pool, Resident
@@ -22,11 +20,11 @@ from daso.engine.round_robin import advance_together
 from daso.engine.train import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
-from tests.covering import changes_text_or_disables, covering
+from tests.covering import covering
 from tests.engine.world import batches
+from tests.repository import PARAMS
+from tools.gpu.prepare import changes_text_or_disables
 
-ROOT = Path(__file__).resolve().parents[1]
-PARAMS = load(ROOT / "params")
 KEYS = Keys(PARAMS)
 CPU = torch.device("cpu")
 COUNTS = [20, 14, 10, 7, 5, 3, 2, 2, 1, 1]
@@ -183,7 +181,7 @@ def test_permuting_the_classes_permutes_the_predictions(method):
         assert torch.allclose(first, second[:, names], atol=1e-4)
 
 
-def test_a_step_has_no_host_device_synchronization(recipe):
+def test_step_has_no_host_device_synchronization(recipe):
     """With fake tensors, which have shapes and no values, any `.item()` or value-dependent shape is an error.
 
     The whole step runs with them, from the selection of its batch to the monitor.
@@ -202,7 +200,7 @@ def test_a_step_has_no_host_device_synchronization(recipe):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
         for t in {run.learner.set_phase(t): t for t in range(6)}.values():  # a step of each phase
             run.learner.set_phase(t)
-            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.program.step_index)))
+            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.runner.step_index)))
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
 
@@ -229,7 +227,7 @@ def test_compilation_gives_a_fixed_number_of_graphs_and_the_bits_of_eager(recipe
         return graph.forward
 
     torch._dynamo.reset()
-    run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
+    run.runner.mode, run.runner.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
     run.advance(4)
     first = len(graphs)
     run.evaluate()

@@ -95,7 +95,7 @@ def test_values_that_an_annotation_accepts(annotation, good, bad):
         ("x" * 99, int, f"expected an integer, got '{'x' * 56}..."),
     ],
 )
-def test_a_mismatch_is_one_line_with_a_fix(value, annotation, expected):
+def test_mismatch_is_one_line_with_a_fix(value, annotation, expected):
     assert lines(value, annotation) == [expected]
 
 

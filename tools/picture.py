@@ -1,4 +1,4 @@
-"""Picture of a report for README, light and dark: its title, its answer, one accuracy table and one figure."""
+"""Picture of a report for README, light and dark: title, answer, one accuracy table, recall of pseudo-labels."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ REPORT, OUT = Path("reports/quickstart/index.html"), Path("docs")
 SCHEMES = ("light", "dark")
 WIDTH, HEIGHT, SCALE = 1120, 1250, 1.35  # CSS pixels, at most this height; device pixels of each
 COLOURS = 96  # of the palette, for a small file
-# The figure of the differences is in the summary; without it, the first figure of the section with curves is shown.
+# A report with published numbers shows their differences, in the summary; others show the recall of pseudo-labels.
 CROP = """
 main { padding: 1.6rem 1.6rem 1.2rem !important; }
 main > section { content-visibility: visible !important; margin-top: 1rem !important; padding-top: .8rem !important; }
-header details, header > p:not(.kicker, .sub), .contents, .up, .files, .notes, details:not(.cell), footer,
+header details, header > :not(.kicker, h1, .sub), .contents, .up, .files, .notes, details:not(.cell), footer,
 #summary :is(h2, h3, .facts), #summary > p:not(.answer, #reference), main > section:nth-of-type(n + 3),
 main > section:nth-of-type(2) > :not(h2, .scroll, .plates), .scroll:not(:has(.accuracy)),
-.plates > figure:not([id$=accuracy]), main:has(#summary-fig-differences) .plates { display: none !important; }
+.plates > figure:not([id$=fig-pseudo]), main:has(#summary-fig-differences) .plates { display: none !important; }
 """
 
 

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 from typing import Any
 
+import click
+
 from daso import paths
-from daso.commands.flags import configuration
+from daso.commands.options import PATH, STORE, command, configuration, files_of, reject
 from daso.errors import DasoError, did_you_mean
 
-Args = argparse.Namespace
 
-
-def download(args: Args) -> None:
+@command("daso download digits --out data/store/digits")
+@click.argument(
+    "dataset", required=False, help="Name of a dataset in params/datasets.", shell_complete=files_of("datasets")
+)
+@click.option("--config", type=PATH, help="Resolved configuration of a dataset (JSON; - is stdin) instead of a name.")
+@click.option("--out", type=PATH, required=True, help="Folder for the images.")
+def download(dataset: str | None, config: Path | None, out: Path) -> None:
     """Download or read a dataset, verify it and store its images."""
     from daso.data.catalog import config_error, make_store
 
-    if bool(args.dataset) == bool(args.config):
+    if bool(dataset) == bool(config):
         raise DasoError(
             "download: expected either a dataset of params/datasets or its resolved --config; give one of them"
         )
-    store = make_store(
-        configuration(args.config, config_error) if args.config else _resolved_data(args.dataset), args.out
-    )
+    store = make_store(configuration(config, config_error) if config else _resolved_data(str(dataset)), out)
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
-def split(args: Args) -> None:
+@command("daso split --check data/splits/digits/n20-m80-l20-u10r/s0.json --store data/store/digits")
+@click.option(
+    "--config",
+    type=PATH,
+    help="Configuration of the split (JSON; - is stdin); with --check, the expected configuration.",
+)
+@click.option("--store", type=PATH, required=True, help=STORE)
+@click.option("--out", type=PATH, help="File for the drawn split.")
+@click.option("--check", type=PATH, help="File of a saved split to check; draws nothing.")
+def split(config: Path | None, store: Path, out: Path | None, check: Path | None) -> None:
     """Draw a split and save it, or check a saved split.
 
     --check verifies that the file is undamaged and fits the images of --store, and that it was drawn by --config; a
@@ -38,36 +50,48 @@ def split(args: Args) -> None:
     from daso.data.split import check_split, config_error, make_split
     from daso.data.store import load_store
 
-    if args.check:
-        expected = digest(configuration(args.config, config_error)) if args.config else _config_digest(args.check)
-        saved = check_split(args.check, load_store(args.store), expected)
-        logging.info("%s: disjoint parts, correct counts and checksum (sha256 %s)", args.check, saved.sha256[:16])
+    if check:
+        reject({"--out": out}, "with --check, which draws nothing; leave it out")
+        expected = digest(configuration(config, config_error)) if config else _config_digest(check)
+        saved = check_split(check, load_store(store), expected)
+        logging.info("%s: disjoint parts, correct counts and checksum (sha256 %s)", check, saved.sha256[:16])
         return
-    if not (args.config and args.out):
+    if not (config and out):
         raise DasoError(
             "split: missing options; give --config and --out to draw a split, or --check to check a saved one"
         )
-    make_split(configuration(args.config, config_error), load_store(args.store), args.out)
+    make_split(configuration(config, config_error), load_store(store), out)
 
 
-def derive(args: Args) -> None:
-    """Derive the split that one stage of a plan trains on from the drawn split."""
+@command("daso derive --config options.json --store STORE --split drawn.json --run runs/RUN --out split.json")
+@click.option("--config", type=PATH, required=True, help="Options of the derived split (JSON; - is stdin).")
+@click.option("--store", type=PATH, required=True, help=STORE)
+@click.option("--split", type=PATH, required=True, help="File of the drawn split.")
+@click.option("--run", type=PATH, help="Folder of the upstream run whose pseudo-labels become labels.")
+@click.option("--out", type=PATH, required=True, help="File for the derived split.")
+def derive(config: Path, store: Path, split: Path, run: Path | None, out: Path) -> None:
+    """Derive the split of a stage of a plan from the drawn split."""
     from daso.data.derive import derive
     from daso.data.store import load_store
 
-    saved = derive(configuration(args.config), args.split, load_store(args.store), args.out, args.run)
+    saved = derive(configuration(config), split, load_store(store), out, run)
     logging.info(
-        "%s: %d labeled images, %d of them with pseudo-labels", args.out, *map(len, (saved.split[0], saved.split[3]))
+        "%s: %d labeled images, %d of them with pseudo-labels", out, *map(len, (saved.split[0], saved.split[3]))
     )
 
 
-def estimate(args: Args) -> None:
-    """Write the class sizes of the unlabeled images that a finished survey run estimated."""
+@command("daso estimate --run runs/RUN --run-key KEY --key ESTIMATE_KEY --out runs/RUN/estimate.json")
+@click.option("--run", type=PATH, required=True, help="Folder of the finished survey.")
+@click.option("--run-key", help="Key that the run must have; default: any.")
+@click.option("--key", required=True, help="Key of the estimate, written into it.")
+@click.option("--out", type=PATH, required=True, help="File for the estimate.")
+def estimate(run: Path, run_key: str | None, key: str, out: Path) -> None:
+    """Write the class sizes that a finished survey run estimated."""
     from daso.data.files import atomic_write, checksummed
-    from daso.engine.survey import survey_result
+    from daso.engine.estimate import survey_result
 
-    survey = survey_result(args.run, args.key, args.trained)
-    with atomic_write(args.out) as file:
+    survey = survey_result(run, key, run_key)
+    with atomic_write(out) as file:
         file.write(checksummed(survey))
 
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from pathlib import Path
 
-Args = argparse.Namespace
+import click
+
+from daso.commands.options import PATH, command, reject
 
 
-def debias(args: Args) -> None:
-    """Debias saved logits by their mean prediction; write probabilities and an analysis."""
+@command("daso debias --logits logits.npy --labels labels.npy")
+@click.option("--logits", type=PATH, required=True, help="NumPy file of logits (images, classes).")
+@click.option("--labels", type=PATH, help="NumPy file of true classes (images,), to compute the accuracy.")
+@click.option("--out", type=PATH, default=Path("drafts/debias"), show_default=True, help="Folder for the results.")
+@click.option("--strength", type=float, default=0.4, show_default=True, help="lambda of Wang et al. 2022.")
+@click.option("--momentum", type=float, help="Momentum of a running mean prediction; default: mean over all images.")
+@click.option("--seed", type=int, help="Seed of the image order in the running mean; default: 0.")
+def debias(
+    logits: Path, labels: Path | None, out: Path, strength: float, momentum: float | None, seed: int | None
+) -> None:
+    """Debias saved logits by their mean prediction.
+
+    Writes probabilities and an analysis.
+    """
     from daso.zero_shot import debias_file, summary
 
-    analysis = debias_file(args.logits, args.labels, args.out, args.strength, args.momentum, args.seed)
+    if momentum is None:
+        reject({"--seed": seed}, "without --momentum, since the mean over all images draws nothing; leave it out")
+    analysis = debias_file(logits, labels, out, strength, momentum, seed or 0)
     sys.stdout.write(f"{summary(analysis)}\n")

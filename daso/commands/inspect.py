@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
+import click
+
+from daso.commands.options import command, files_of, reject
 from daso.errors import DasoError
 
-Args = argparse.Namespace
+suite_argument = click.argument(
+    "suite",
+    required=False,
+    help="Name of a suite; default: the suite in params/pipeline.yaml.",
+    shell_complete=files_of("suites"),
+)
 
 
-def list_(args: Args) -> None:
-    """List methods, datasets, settings, suites, protocols, or runs and their status.
+def _listable(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
+    from daso.config.inventory import KINDS
+
+    suites = files_of("suites")(context, parameter, start)
+    return [*(name for name in (*KINDS, "runs") if name.startswith(start)), *suites]
+
+
+@command("daso list methods", "daso list runs smoke", name="list")
+@click.argument(
+    "what",
+    default="runs",
+    help="methods, datasets, settings, suites, protocols, runs, or a suite, whose runs are listed; default: runs.",
+    shell_complete=_listable,
+)
+@suite_argument
+def list_(what: str, suite: str | None) -> None:
+    """List methods, datasets, settings, suites or runs by status.
 
     `list runs` lists the runs of the default suite, `list runs smoke` or `list smoke` those of the suite smoke. A run
     is done, stale (params/ or code have changed since), running, damaged or missing.
@@ -19,14 +41,16 @@ def list_(args: Args) -> None:
     from daso.config.load import load
     from daso.planning.status import format_list
 
-    sys.stdout.write(format_list(load(), args.what, args.suite))
+    sys.stdout.write(format_list(load(), what, suite))
 
 
-def watch(args: Args) -> None:
-    """Show step, accuracy and time left of the runs of a suite that train now, until all runs are done.
+@command("daso watch smoke")
+@suite_argument
+def watch(suite: str | None) -> None:
+    """Show step, accuracy and time left of the runs in training.
 
-    On a terminal the view is renewed every two seconds; Ctrl-C ends it and not the trainings. Otherwise it is printed
-    once.
+    The view ends when all runs of the suite are done. On a terminal it is renewed every two seconds; Ctrl-C ends it
+    and not the trainings. Otherwise it is printed once.
     """
     import time
 
@@ -34,7 +58,7 @@ def watch(args: Args) -> None:
     from daso.planning.watch import INTERVAL, views
 
     params = load()
-    shown = views(params, args.suite or params.suite)
+    shown = views(params, suite or params.suite)
     if not sys.stdout.isatty():
         sys.stdout.write(next(shown))
         return
@@ -47,8 +71,22 @@ def watch(args: Args) -> None:
             time.sleep(INTERVAL)
 
 
-def explain(args: Args) -> None:
-    """Print a method: each option, its value, and the file that sets it.
+@command("daso explain fixmatch+la+daso --setting cifar10-lt/n500-m4000-l100-u100")
+@click.argument(
+    "method",
+    help="Name of a method in params/methods, or in the paper, such as fixmatch+la+daso.",
+    shell_complete=files_of("methods"),
+)
+@click.option("--setting", default="", metavar="DATASET/SETTING", help="Show the values in this setting.")
+@click.option(
+    "--protocol",
+    default="paper",
+    show_default=True,
+    help="Name of a protocol in params/protocols.",
+    shell_complete=files_of("protocols"),
+)
+def explain(method: str, setting: str, protocol: str) -> None:
+    """Print the options of a method, and the file that sets each.
 
     The name is a file name in params/methods, or the paper's name with add-ons in any order: fixmatch+la+daso,
     remixmatch+crest+.
@@ -57,36 +95,48 @@ def explain(args: Args) -> None:
     from daso.config.load import load
 
     params = load()
-    method = find_method(params, args.method)
-    sys.stdout.write(explain(params, method, args.protocol, args.setting))
-    if args.setting and (reasons := incompatibilities(params, method, args.protocol, args.setting)):
+    method = find_method(params, method)
+    sys.stdout.write(explain(params, method, protocol, setting))
+    if setting and (reasons := incompatibilities(params, method, protocol, setting)):
         raise DasoError(*reasons)
 
 
-def cell(args: Args) -> None:
-    """Print the runs behind a cell of a table of Oh et al. 2022: status, command, cost.
+@command('daso cell "table 1, row 6, column 3"', "daso cell --table 1 --row fixmatch+daso")
+@click.argument("words", nargs=-1, metavar="[CELL]", help="Such as t1 r6 c3; t1 alone prints the table.")
+@click.option("--table", default="", help="Number of the table, instead of CELL.")
+@click.option("--row", default="", help="Number of the row, or the paper's name of its method; with --table.")
+@click.option("--setting", default="", metavar="DATASET/SETTING", help="Setting or number of the column; with --table.")
+def cell(words: tuple[str, ...], table: str, row: str, setting: str) -> None:
+    """Print the runs behind a cell of a table of Oh et al. 2022.
 
-    A cell is written "table 1, row 6, column 3" or t1 r6 c3; "table 1" prints the table with numbered rows and columns.
-    Rows are methods, from top to bottom, and columns settings, from left to right; both are counted from 1 without
-    headings. Table 4 has two columns for each setting: the last evaluation and the median.
+    Each is printed with its status, command and cost. A cell is written "table 1, row 6, column 3" or t1 r6 c3;
+    "table 1" prints the table with numbered rows and columns. Rows are methods, from top to bottom, and columns
+    settings, from left to right; both are counted from 1 without headings. Table 4 has two columns for each setting:
+    the last evaluation and the median.
     """
     from daso.config.load import load
     from daso.planning.cell import cell
 
-    for text in cell(load(), " ".join(args.words) or f"table {args.table}", args.row, args.setting):
+    if words:
+        given = {"--table": table, "--row": row, "--setting": setting}
+        reject({name: value or None for name, value in given.items()}, "with CELL; give one of both")
+    for text in cell(load(), " ".join(words) or f"table {table}", row, setting):
         sys.stdout.write(text)
 
 
-def plan(args: Args) -> None:
-    """Forecast the needs of a suite on this machine: runs, device-hours, time, disk space.
+@command("daso plan smoke --measure")
+@suite_argument
+@click.option("--measure", is_flag=True, help="Time some steps of each method not measured on this device yet.")
+def plan(suite: str | None, measure: bool) -> None:
+    """Forecast the time and disk space that a suite needs here.
 
-    The time of a step is measured by finished runs on this device; --measure times some steps of the methods without
-    such runs. The expected times of unfinished runs are saved in journal/plans/; the suite's report compares them with
-    the measured times.
+    The forecast counts the missing runs of the suite. The time of a step is measured by finished runs on this device;
+    --measure times some steps of the methods without such runs. The expected times of unfinished runs are saved in
+    journal/plans/; the suite's report compares them with the measured times.
     """
     from daso.config.load import load
     from daso.planning.forecast import forecast
 
     params = load()
-    for line in forecast(params, args.suite or params.suite, measure=args.measure):
+    for line in forecast(params, suite or params.suite, measure=measure):
         sys.stdout.write(f"{line}\n")

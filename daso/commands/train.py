@@ -2,86 +2,142 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import logging
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daso.commands.flags import configuration
+import click
+
+from daso.commands.options import (
+    EXISTING_FILE,
+    MODES,
+    PATH,
+    RUN_ID,
+    STORE,
+    command,
+    configuration,
+    device,
+    reject,
+    run_ids,
+)
 from daso.errors import DasoError
 
 if TYPE_CHECKING:
     from daso.runs.train import Job
 
-Args = argparse.Namespace
-JOB_PATHS = ("store", "split", "out", "scratch", "encoder", "estimate", "journal")
 
-
-def train(args: Args) -> None:
+@command(
+    "daso train digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0", "daso train --bundle bundles/daso --replicas 2"
+)
+@click.argument("run", required=False, help=f"{RUN_ID}; the results go to drafts/RUN.", shell_complete=run_ids)
+@click.option("--config", type=PATH, help="Resolved configuration of a run (JSON) instead of its name.")
+@click.option("--store", type=PATH, help=STORE)
+@click.option("--split", type=PATH, help="File of the split.")
+@click.option("--out", type=PATH, help="Folder for the results.")
+@click.option("--scratch", type=PATH, help="Folder for the checkpoint.")
+@click.option("--resume", type=EXISTING_FILE, help="Checkpoint to start from; default: the one in --scratch, if any.")
+@click.option("--encoder", type=PATH, help="final.pt of the upstream run whose encoder is loaded.")
+@click.option("--estimate", type=PATH, help="Class sizes estimated by the upstream run, estimate.json.")
+@click.option("--journal", type=PATH, help="File that records commit, device, versions and speed of the run.")
+@click.option("--bundle", type=PATH, help="Folder of packed runs: train the unfinished ones.")
+@device
+@click.option("--mode", default="auto", show_default=True, help=f"{MODES}.")
+@click.option("--cudnn", help="heuristic, or tuned (may be faster; bits may differ between runs); default: DASO_CUDNN.")
+@click.option("--replicas", type=int, help="Runs of a bundle trained at once on the device; default: 1.")
+@click.option("--managed", is_flag=True, help="Set by the workflow, which deletes the checkpoint afterwards.")
+def train(
+    run: str | None,
+    config: Path | None,
+    bundle: Path | None,
+    device: str,
+    mode: str,
+    cudnn: str | None,
+    resume: Path | None,
+    replicas: int | None,
+    managed: bool,
+    **paths: Path | None,
+) -> None:
     """Train a run, from its checkpoint if there is one.
 
     The results of a run given by its name alone go to drafts/; only the workflow and `adopt` write to runs/.
     """
     from daso.engine.lock import device_slot
 
-    with device_slot() if args.device in ("auto", "cuda") else nullcontext():
+    if bundle:
+        reject({"RUN": run, "--config": config, **{f"--{name}": path for name, path in paths.items()}}, "with --bundle")
+    else:
+        reject({"--replicas": replicas}, "without --bundle; leave it out")
+    with device_slot() if device in ("auto", "cuda") else nullcontext():
         from daso.engine.environment import choose_cudnn, choose_device
         from daso.runs.train import Execution, train
 
-        device = choose_device(args.device)
-        choose_cudnn(args.cudnn)
-        execution = Execution(device, args.mode, args.replicas, args.resume, bool(args.bundle), args.managed)
-        if args.bundle:
+        choose_cudnn(cudnn)
+        at_once = 1 if replicas is None else replicas
+        execution = Execution(choose_device(device), mode, at_once, resume, bool(bundle), managed)
+        if bundle:
             from daso.data.bundle import read_contents
             from daso.runs.bundle import train_bundle
 
-            os.environ.setdefault("DASO_COMMIT", read_contents(args.bundle)["commit"])
-            train_bundle(args.bundle, execution)
+            os.environ.setdefault("DASO_COMMIT", read_contents(bundle)["commit"])
+            train_bundle(bundle, execution)
         else:
-            train([_job(args)], execution)
+            train([_job(run, config, paths)], execution)
 
 
-def _job(args: Args) -> Job:
+def _job(run: str | None, config_path: Path | None, given: Mapping[str, Path | None]) -> Job:
     """Return the run of the arguments and its paths."""
     from daso.config.validate import config_error
     from daso.paths import require_inputs
     from daso.runs.train import Job
 
-    config = resolved_run(args.run) if args.run else None
+    config = resolved_run(run) if run else None
     paths: dict[str, Path] = {}
-    if config:
-        paths = require_inputs(args.run, config["plan"])
-        paths |= {"out": Path("drafts", args.run), "scratch": Path("drafts/scratch", args.run)}
-    paths |= {name: path for name in JOB_PATHS if (path := getattr(args, name))}
-    if {"store", "split", "out", "scratch"} - paths.keys() or bool(args.run) == bool(args.config):
+    if run and config:
+        paths = require_inputs(run, config["plan"])
+        paths |= {"out": Path("drafts", run), "scratch": Path("drafts/scratch", run)}
+    paths |= {name: path for name, path in given.items() if path}
+    if config_path:
+        config = configuration(config_path, config_error)
+    if config is None or {"store", "split", "out", "scratch"} - paths.keys() or (run and config_path):
         raise DasoError(
             "train: expected a run, or --config, --store, --split, --out and --scratch, or --bundle; give one of these"
         )
-    return Job(config or configuration(args.config, config_error), **paths)
+    return Job(config, **paths)
 
 
-def evaluate(args: Args) -> None:
+@command("daso evaluate --run drafts/RUN --out metrics.json")
+@click.option("--run", type=PATH, required=True, help="Folder of the finished run.")
+@click.option("--run-key", help="Key that the run must have; default: any.")
+@click.option("--out", type=PATH, required=True, help="File for the metrics.")
+def evaluate(run: Path, run_key: str | None, out: Path) -> None:
     """Write the metrics of a finished run."""
     from daso.data.files import atomic_write, checksummed
     from daso.engine.metrics import run_metrics
 
-    metrics = run_metrics(args.run, args.key)
-    with atomic_write(args.out) as file:
+    metrics = run_metrics(run, run_key)
+    with atomic_write(out) as file:
         file.write(checksummed(metrics))
 
 
-def resolve(args: Args) -> None:
+@command("daso resolve digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0")
+@click.argument("run", help=f"{RUN_ID}.", shell_complete=run_ids)
+def resolve(run: str) -> None:
     """Print the resolved configuration of a run."""
-    sys.stdout.write(json.dumps(resolved_run(args.run), indent=1, sort_keys=True) + "\n")
+    sys.stdout.write(json.dumps(resolved_run(run), indent=1, sort_keys=True) + "\n")
 
 
-def bundle(args: Args) -> None:
-    """Pack runs into a folder that can be trained on a machine without Snakemake and DVC.
+@command("daso bundle cifar10-lt/n1500-m3000-l100-u100/paper/fixmatch_daso/s0 --out bundles/daso")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", help=f"{RUN_ID}.", shell_complete=run_ids)
+@click.option("--out", type=PATH, default=Path("bundles/bundle"), show_default=True, help="Folder for the bundle.")
+def bundle(runs: tuple[str, ...], out: Path) -> None:
+    """Pack runs into a folder that another machine can train.
 
-    Upstream runs are packed too, unless they are done.
+    That machine needs neither Snakemake nor DVC. Upstream runs are packed too, unless they are done.
     """
     from daso.config.checks import check_run
     from daso.config.keys import Keys
@@ -92,13 +148,14 @@ def bundle(args: Args) -> None:
     from daso.planning.status import run_statuses
 
     params = load()
-    keys, named = Keys(params), [parse_run(params, run) for run in args.runs]
+    keys, named = Keys(params), [parse_run(params, run) for run in runs]
     for run in named:
         check_run(params, run)
     chain = with_upstream(params, named)
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
-    write_bundle(args.out, packed, commit=code_commit())
+    write_bundle(out, packed, commit=code_commit())
+    logging.info("%s: %d runs packed: %s", out, len(packed), ", ".join(run["run"] for run in packed))
 
 
 def resolved_run(run: str) -> dict[str, Any]:

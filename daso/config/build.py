@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
-from daso.engine.cuda_graphs import choose_mode
-from daso.engine.environment import choose_precision
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, load
+from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
 from daso.errors import ParamsError
@@ -44,7 +43,7 @@ def build(
     mode: str = "auto",
     upstream: Upstream = NO_UPSTREAM,
 ) -> Trainer:
-    """Return the run of a configuration at its first step; `mode` is one of `engine.cuda_graphs`.
+    """Return the run of a configuration at its first step; `mode` is one of `engine.environment`.
 
     Raises ParamsError if a component rejects its options, DasoError if the device does not support the mode.
     """
@@ -76,7 +75,8 @@ def build(
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
-    return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device))
+    columns = [load(spec) for spec in evaluations_of(config["plan"])]
+    return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device), columns)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:

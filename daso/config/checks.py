@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
+from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.params import (
     NAME,
     Params,
-    Tree,
     components,
     invalid_name,
 )
@@ -21,10 +21,7 @@ from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
 
-# Size of the smallest labeled class of each source, including the holdout; no setting may draw more images of a class.
-CLASS_SIZES = {"digits": 124, "cifar10": 5000, "cifar100": 500, "stl10": 500}
 OPTIMIZER = record_fields(Optimizer)
-UNLABELED = ("stl10",)  # sources that have images without labels
 RESERVED = (
     "contradictions",
     "measured",
@@ -32,6 +29,11 @@ RESERVED = (
     "reference",
     "templates",
 )  # folders of reports/ that belong to no suite
+
+
+PAGE_IDS = (  # of a report's page; a table's name is an id too
+    *("contents", "reading", "reference", "summary", "summary-fig-differences", "summary-progress"),
+)
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
@@ -82,7 +84,7 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
 
 
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
-    sizes, source = tree["settings"][name], tree["source"]["kind"]
+    sizes, source, images = tree["settings"][name], tree["source"]["kind"], tree.get("images", {})
     held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
     if not NAME.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
@@ -96,12 +98,12 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
         yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n}"
-    if kind == "others" and source not in UNLABELED:
+    if kind == "others" and not images.get("unlabeled"):
         yield (
             f"{where}.m1: 'all' is not allowed with source '{source}', which has no images without labels; "
             "set a number, or 'train' for all images that are not held out"
         )
-    size, need = CLASS_SIZES.get(source), required_images(sizes) + held
+    size, need = images.get("smallest_class"), required_images(sizes) + held
     if size is not None and need > size:
         fix = {"tails": "lower n1 or m1", "share": "lower n or set holdout: 0"}.get(kind, "lower n1")
         yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
@@ -137,15 +139,16 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
 
 
 def _ablation_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
-    """Yield the errors of an ablation that its base does not have."""
+    """Yield the errors of an ablation; those of its components only if its base, which most are from, has none."""
     names = [part["name"] for _, part in components(tree)]
     errors = [line for key, value in tree["change"].items() for line in _change_errors(key, value, names)]
     yield from (f"{file}: change: {line}" for line in errors)
-    if not errors:
-        base = params.methods[tree["of"]]
-        known = {line for kind, part in components(base) for line in _component_errors(file, kind, part)}
-        lines = (line for kind, part in components(tree) for line in _component_errors(file, kind, part))
-        yield from (line for line in lines if line not in known)
+    of_base, own = (
+        [line for kind, part in components(method) for line in _component_errors(file, kind, part)]
+        for method in (params.methods[tree["of"]], tree)
+    )
+    if not errors and not of_base:
+        yield from own
 
 
 def _plan_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
@@ -173,6 +176,8 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield f"{file}: {where}{invalid_name(table['name'])}"
         if names.count(table["name"]) > 1:
             yield f"{file}: {where}duplicate name; rename one of the tables"
+        if table["name"] in PAGE_IDS:
+            yield f"{file}: {where}the name of another section of the report's page; rename the table"
         yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)
@@ -210,8 +215,8 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
     yield from reasons_infeasible(params, run, config)
     for upstream in upstream_runs(params, run) if "estimate" in config["plan"] else ():
         if not resolve(params, upstream)["plan"].get("survey"):
-            file = params.file("method", run.method_file)
-            yield f"{file}: plan 'prior': expected a method with plan 'survey', got '{upstream.method}'; name one"
+            file, plan = params.file("method", run.method_file), params.methods[run.method_file]["plan"]["name"]
+            yield f"{file}: plan '{plan}': expected a method with plan 'survey', got '{upstream.method}'; name one"
     if steps % every:
         yield (
             f"{protocol}: evaluation.every: {every} does not divide the {steps} steps of '{run.method}'; "

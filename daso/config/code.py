@@ -40,6 +40,7 @@ RESULT_NEUTRAL = frozenset(
         "errors",
         "schema",
         "paths",
+        "locks",
         "machine",
         "engine.gpus",
         "engine.stopwatch",
@@ -193,5 +194,5 @@ def check_code(config: Mapping[str, Any]) -> None:
     if (resolved := config.get("code")) != present:
         raise DasoError(
             f"{config['run']}: resolved with code {resolved}, but the code is now {present}; resolve it again with "
-            "`snakemake` or `python -m daso bundle`, or check out the code that it was resolved with"
+            "`snakemake` or `daso bundle`, or check out the code that it was resolved with"
         )

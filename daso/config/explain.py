@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible, unknown_classes
 from daso.config.fidelity import LEDGER, method_tags
 from daso.config.paper_names import paper_methods, paper_name, same_method
-from daso.config.params import Params, Tree, components
+from daso.config.params import Params, components
 from daso.config.registry import KINDS
 from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, stages_of, trace_options
 from daso.config.signature import ROOT, defaults, module_file, options, summary
@@ -19,7 +20,7 @@ from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.errors import ParamsError, did_you_mean
 
 NO_SETTING = ("", "")
-Row = tuple[str, ...]
+Line = tuple[str, ...]
 
 
 def find_method(params: Params, name: str) -> str:
@@ -71,27 +72,30 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     )
     tree, file = params.methods[method], params.file("method", method)
     base = params.file("method", tree.get("of", method))
-    rows: list[Row] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
+    rows: list[Line] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
     for kind, part in components(traced.method):
         rows += _component_rows(kind, part, traced.sources, OptionSource(base))
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
     rows += _stage_rows(traced, params.protocols[protocol]["steps"])
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
-    rows += [("",), (f"differences from the paper ({LEDGER}): {', '.join(method_tags(traced.method)) or 'none'}",)]
+    tags = method_tags(traced.method)
+    rows += [("",), ("known differences from the papers" + ("" if tags else ": none"),)]
+    rows += [(f"{LEDGER}#{tag}",) for tag in tags]
     return align_columns(rows)
 
 
-def _component_rows(kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource) -> Iterator[Row]:
-    """Yield a line for a component and one for each option, in the order of its constructor.
+def _component_rows(
+    kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource
+) -> Iterator[Line]:
+    """Yield a component, its summary, and a line for each option in the order of its constructor.
 
     `default` is the source of options that `sources` lacks.
     """
     name, spec = part["name"], KINDS[kind][part["name"]]
-    module = str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
-    yield ("",)
+    module = source_file(spec)
     comments = _comments(default.file)
-    comment = next((text for path, text in comments.items() if path in ((name,), (name, "name"))), "")
-    yield (f"{kind} {name}: {summary(spec)} ({module}){comment}",)
+    comment = comments.get((name,), comments.get((name, "name"), ""))
+    yield from (("",), (f"{kind} {name} ({module}){comment}",), (summary(spec),))
     own, rest = given_options(part), defaults(spec)
     for option in options(spec):
         key = f"{name}.{option}"
@@ -101,7 +105,7 @@ def _component_rows(kind: str, part: Tree, sources: Mapping[str, OptionSource], 
             yield key, format_value(rest[option]), f"{module}, default"
 
 
-def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: OptionSource) -> Iterator[Row]:
+def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: OptionSource) -> Iterator[Line]:
     """Yield a line for each option of the protocol; `method` is the source of the options that the method sets."""
     tree, source = params.protocols[protocol], OptionSource(params.file("protocol", protocol))
     yield from _component_rows("network", tree["network"], {}, source)
@@ -118,7 +122,7 @@ def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: 
     yield from (_row(key, tree[key], source) for key in ("precision", "checkpoint_every"))
 
 
-def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[Row]:
+def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[Line]:
     """Yield the stages of a plan and the methods that the last one depends on."""
     stages = stages_of(traced.method, steps)
     if len(stages) > 1:
@@ -131,13 +135,13 @@ def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[Row]:
             yield f"{result} from", upstream.of, "its run in the same setting is trained first"
 
 
-def _row(key: str, value: object, source: OptionSource) -> Row:
+def _row(key: str, value: object, source: OptionSource) -> Line:
     """Return an option, its value, the source of the value and the comment beside it."""
     path = (*source.block, key) if source.block else tuple(key.split("."))
     return key, format_value(value), str(source) + _comments(source.file).get(path, "")
 
 
-def _setting_rows(params: Params, setting: str) -> Iterator[Row]:
+def _setting_rows(params: Params, setting: str) -> Iterator[Line]:
     """Yield the values of a <dataset>/<setting>."""
     dataset, name = split_setting(params, setting)
     tree, file = setting_config(params, dataset, name), params.file("dataset", dataset)
@@ -150,7 +154,7 @@ def _setting_rows(params: Params, setting: str) -> Iterator[Row]:
         yield (UNKNOWN_CLASSES_NOTE,)
 
 
-def _where_rows(params: Params, method: str) -> Iterator[Row]:
+def _where_rows(params: Params, method: str) -> Iterator[Line]:
     """Yield the options in `where`, except those that an ablation sets in every setting."""
     tree = params.methods[method]
     file, fixed = params.file("method", tree.get("of", method)), tree.get("change", {})
@@ -165,20 +169,20 @@ def _where_rows(params: Params, method: str) -> Iterator[Row]:
     yield from rows
 
 
-def _comments(file: str) -> dict[Row, str]:
+def _comments(file: str) -> dict[tuple[str, ...], str]:
     """Return the comments beside the values of a file, by component and option, or by the path of keys."""
     return _parse_comments(Path(file).read_text(encoding="utf-8"))
 
 
 @cache
-def _parse_comments(text: str) -> dict[Row, str]:
+def _parse_comments(text: str) -> dict[tuple[str, ...], str]:
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     tree = YAML().load(text)
-    comments: dict[Row, str] = {}
+    comments: dict[tuple[str, ...], str] = {}
 
-    def walk(node: Any, path: Row) -> None:
+    def walk(node: Any, path: tuple[str, ...]) -> None:
         mapping = isinstance(node, CommentedMap)
         for key, value in node.items() if mapping else enumerate(node):
             tokens = node.ca.items.get(key, [])[2 if mapping else 0 :][:1]  # the comment on the line of the value
@@ -193,12 +197,17 @@ def _parse_comments(text: str) -> dict[Row, str]:
     return comments
 
 
+def source_file(spec: str) -> str:
+    """Return the file of "module:Class", relative to the root of the project."""
+    return str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
+
+
 def format_value(value: object) -> str:
     """Format a value as YAML on one line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def align_columns(rows: Sequence[Row]) -> str:
+def align_columns(rows: Sequence[Line]) -> str:
     """Format rows of cells as lines with aligned columns; a row of one cell may have any width."""
     widths: dict[int, int] = {}
     for row in rows:

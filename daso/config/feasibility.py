@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from daso.aliases import Tree
 from daso.config.compatibility import incompatibilities, no_unlabeled
-from daso.config.params import Params, Tree, components
+from daso.config.params import Params, components
 from daso.config.registry import ADDONS, KINDS, LEARNERS
 from daso.config.resolve import Run
 from daso.config.signature import attribute, constructor_errors

@@ -1,7 +1,7 @@
-"""Known differences from the paper: the rows of docs/fidelity.md, and the methods whose code they touch.
+"""Known differences from the papers: the sections of docs/fidelity.md, and the methods whose code they touch.
 
-A row with a tag is marked `# fidelity: <tag>` at the line of code that implements it. A row touches a method if the
-mark is in one of the method's components, or in a function or class that a component imports.
+A section headed by a tag is marked `# fidelity: <tag>` at the line of code that implements it. It touches a method if
+the mark is in one of the method's components, or in a function or class that a component imports.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from daso.aliases import Tree
 from daso.config.code import imports_of
-from daso.config.params import Tree, components
+from daso.config.params import components
 from daso.config.registry import KINDS
 from daso.config.signature import ROOT, module_file
 from daso.data.files import digest
 
 LEDGER = "docs/fidelity.md"
 TAG = re.compile(r"# fidelity: ([a-z-]+)")
-ROW = re.compile(r"^\| ([a-z][a-z-]*) \|(.*)\|$", re.MULTILINE)
+SECTION = re.compile(r"^### ([a-z-]+)\n(.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class Difference(NamedTuple):
-    """Row of docs/fidelity.md, as Markdown."""
+    """Section of docs/fidelity.md, as Markdown."""
 
-    tag: str
     paper: str
     authors: str  # the authors' code
     here: str
-    switch: str
-    effect: str
+    switch: str = ""  # the option that selects the alternative, or the size of the difference
 
 
 @cache
 def read_ledger() -> dict[str, Difference]:
-    """Return the rows of docs/fidelity.md that have a tag, by tag and in their order."""
-    rows = ROW.findall((ROOT / LEDGER).read_text(encoding="utf-8"))
-    fields = ((tag, *(cell.strip() for cell in cells.split(" | "))) for tag, cells in rows if tag != "tag")
-    return {row[0]: Difference(*row) for row in fields}
+    """Return the sections of docs/fidelity.md that are headed by a tag, by tag and in their order."""
+    ledger: dict[str, Difference] = {}
+    for tag, text in SECTION.findall((ROOT / LEDGER).read_text(encoding="utf-8")):
+        lines = [" ".join(line.split()) for line in text.split("\n- ")[1:]]
+        ledger[tag] = Difference(*(line.partition(": ")[2] for line in lines))
+    return ledger
 
 
 def method_tags(method: Tree) -> list[str]:

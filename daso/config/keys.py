@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 
 from daso import paths
+from daso.aliases import Tree
 from daso.config.code import TRAIN, closure, code_digest
 from daso.config.fidelity import marks_digest
-from daso.config.params import Params, Tree
+from daso.config.params import Params
 from daso.config.registry import specs_of
 from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
 from daso.config.signature import ROOT
@@ -33,7 +34,7 @@ ENTRIES = {
     "report": ("daso.report.suite_report",),
     "contradictions": ("daso.report.contradictions",),
     "derive": ("daso.data.derive",),
-    "estimate": ("daso.engine.survey",),
+    "estimate": ("daso.engine.estimate",),
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
 REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
@@ -59,6 +60,7 @@ class Keys:
     def data(self, dataset: str) -> str:
         """Return the key of a dataset's store; for an image folder it depends on the images, not on the path."""
         config, listings = data_config(self.params, dataset), self._listing(dataset)
+        config.pop("images", None)  # only checked
         if listings:
             source = {name: value for name, value in config["source"].items() if name not in LOCATION_OPTIONS}
             config = {**config, "source": source}

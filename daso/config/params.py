@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daso.aliases import Tree
 from daso.config.schemas import SCHEMAS
 from daso.data.files import read_file
 from daso.errors import ParamsError, did_you_mean
@@ -20,7 +21,6 @@ from daso.schema import mismatches
 KINDS = ("dataset", "protocol", "method", "suite")
 MAX_BYTES = 2**18  # largest file of params/
 NAME = re.compile(r"[a-z0-9_-]+")
-Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -40,17 +40,24 @@ PLANS = {
     "prior": "daso.methods.plans:Prior",
     "survey": "daso.methods.plans:Survey",
 }
+EVALUATIONS = {"survey": "daso.engine.survey:class_size_columns"}  # part of a plan -> function of further columns
 KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS, "plan": PLANS}
 
 
 def specs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the "module:Class" of every component of a resolved configuration."""
+    """Return the "module:Class" of every component of a resolved configuration, and the functions of its plan."""
     method = config["method"]
     addons = (ADDONS[addon["name"]] for addon in method["addons"])
-    return (LEARNERS[method["learner"]["name"]], *addons, NETWORKS[config["protocol"]["network"]["name"]])
+    network = NETWORKS[config["protocol"]["network"]["name"]]
+    return (LEARNERS[method["learner"]["name"]], *addons, network, *evaluations_of(config["plan"]))
+
+
+def evaluations_of(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the "module:function" of the further columns that the evaluations of a plan's run have."""
+    return tuple(spec for part, spec in EVALUATIONS.items() if plan.get(part))
 
 
 def load(spec: str) -> Any:
-    """Import and return the class of "module:Class"."""
+    """Import and return the class of "module:Class", or the function of "module:function"."""
     module, name = spec.split(":")
     return getattr(import_module(module), name)

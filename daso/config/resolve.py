@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from daso.config.params import Params, Tree, components, set_option
-from daso.config.registry import PLANS, load
+from daso.aliases import Tree
+from daso.config.params import Params, components, set_option
+from daso.config.registry import ADDONS, PLANS, load
+from daso.config.signature import attribute
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
-from daso.methods.plans import Expanded, HeldOut, Plan, Stage, needs_estimate
+from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, Stage
 
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator
 
@@ -127,9 +129,9 @@ def expand_suite(params: Params, suite: str) -> Tree:
 
 
 def data_config(params: Params, dataset: str) -> Tree:
-    """Return the configuration of a dataset's store."""
-    tree = params.datasets[dataset]
-    return {"dataset": dataset, **{key: tree[key] for key in ("source", "num_classes", "image_size")}}
+    """Return the configuration of a dataset's store, with the numbers of images that it is checked against."""
+    keys, tree = ("source", "num_classes", "image_size", "images"), params.datasets[dataset]
+    return {"dataset": dataset, **{key: tree[key] for key in keys if key in tree}}
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
@@ -240,20 +242,21 @@ def plan_of(method: Tree) -> Plan:
 
 def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
     """Return the stages of a method whose options are all set, under a protocol of `steps` steps."""
-    components = (method["learner"], *method["addons"])
-    options = {
-        f"{component['name']}.{key}": value
-        for component in components
-        for key, value in component.items()
-        if key != "name"
-    }
+    options = _plan_options(method)
     stages = plan_of(method).stages(steps, options)
-    if needs_estimate(options) and not stages[-1].estimate:
+    if CLASS_SIZES in options and not stages[-1].estimate:
         raise ParamsError(
-            "add-on 'darp': prior 'estimated' requires an estimate, which this method's plan does not make; set "
-            "plan: {name: prior, by: supervised_survey}, or give the sizes with prior 'given'"
+            f"{options[CLASS_SIZES]}: missing estimate of class sizes, which this method's plan does not make; set "
+            "plan: {name: prior, by: supervised_survey}, or give the sizes"
         )
     return stages
+
+
+def _plan_options(method: Tree) -> dict[str, str]:
+    """Return the options that a plan may set, "component.option" by content, as the add-ons declare them."""
+    declared = ((part["name"], attribute(ADDONS[part["name"]], "plan_options", part, {})) for part in method["addons"])
+    named = ((name, cast(dict[str, str], options)) for name, options in declared)
+    return {content: f"{name}.{option}" for name, options in named for content, option in options.items()}
 
 
 def _find_stage(run: Run, method: Tree, steps: int) -> Stage:
@@ -282,7 +285,7 @@ def _plan_config(run: Run, stage: Stage) -> Tree:
     if stage.survey:
         plan["survey"] = True
     if stage.name:
-        plan["answers"] = True  # predictions for the unlabeled images
+        plan["predictions"] = True  # predictions for the unlabeled images
     return plan
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from daso.data.schemas import ClassOrder, Expanded, ImageSize, NumClasses, Seed, Setting, Source, Upstream
+from daso.data.schemas import ClassOrder, Expanded, ImageCounts, ImageSize, NumClasses, Seed, Setting, Source, Upstream
 from daso.schema import (
     OPEN,
     Interval,
@@ -62,6 +62,8 @@ class Dataset(Images):
 
     title: str
     source: Source
+    images: NotRequired[ImageCounts]
+    download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder
     settings: Annotated[dict[str, Setting], Length(1)]

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from daso import paths
+from daso.aliases import ImageArray
 from daso.data.files import atomic_write, checksummed, file_digest, read_checksummed, read_json
-from daso.data.records import ImageArray
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
@@ -34,7 +34,7 @@ from daso.schema import schema_error
 Config = Mapping[str, Any]
 _Contents = TypedDict("_Contents", {"commit": str, "files": dict[str, Any]})
 COPY = "copy the bundle again"
-NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `python -m daso bundle <run ids>`"
+NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `daso bundle <run ids>`"
 
 
 class BundledRun(NamedTuple):
@@ -113,7 +113,7 @@ def mismatched_inputs(run: FinishedRun, inputs: Mapping[str, Path]) -> list[str]
     trained = run.result.get("provenance", {})
     digests = {"split": load_split(inputs["split"]).sha256}
     digests |= {name: file_digest(path, "sha256") for name, path in inputs.items() if name != "split"}
-    trained_with = {"split": trained.get("split_sha256"), **trained.get("lent", {})}
+    trained_with = {"split": trained.get("split_sha256"), **trained.get("upstream", {})}
     return [
         f"{run.folder}: trained with a different {name} than {path}, from a different source or for a different run"
         for name, path in inputs.items()

@@ -7,16 +7,16 @@ import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import ImageArray, IntArray
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
-from daso.data.records import ImageArray, IntArray
-from daso.data.schemas import Archive, ImageSize, NumClasses
+from daso.data.schemas import Archive, DataConfig
 from daso.data.store import Store, Writer
 from daso.errors import DataError
 from daso.schema import schema_error
@@ -26,17 +26,6 @@ DIGITS_TEST = 50  # test images per class
 
 
 Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
-
-
-class _Kind(TypedDict):
-    kind: str
-
-
-class _DataConfig(TypedDict):
-    dataset: str
-    source: _Kind
-    num_classes: NumClasses
-    image_size: ImageSize
 
 
 class Source(NamedTuple):
@@ -85,7 +74,7 @@ OFFICIAL = {
 
 def config_error(config: Mapping[str, Any]) -> str | None:
     """Return the first error in the resolved configuration of a dataset; None if it is valid."""
-    error = schema_error(config, _DataConfig)
+    error = schema_error(config, DataConfig)
     official = error is None and config["source"]["kind"] in OFFICIAL
     return schema_error(config["source"], Archive, "source") if official else error
 
@@ -101,10 +90,10 @@ def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> 
 
 
 def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve = in_memory) -> Source:
-    """Load the images of a dataset; `config` has dataset, source {kind, ...}, num_classes and image_size.
+    """Load the images of a dataset; `config` has dataset, source {kind, ...}, num_classes, image_size, maybe images.
 
     Images that are read one by one are written into the array that `reserve` returns for a part and its shape. Raises
-    DataError if the source is unavailable, or if its number of classes or its image size differs from `config`.
+    DataError if the source is unavailable, or if its numbers of classes, images or pixels differ from `config`.
     """
     kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
     if kind not in KINDS:
@@ -117,7 +106,23 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
             f"{where}: image_size is {config['image_size']}, but the source has images of {size} pixels; "
             f"set it to {size}"
         )
+    for name, count in _count_images(loaded).items():
+        if (expected := config.get("images", {}).get(name, count)) != count:
+            raise DataError(f"{where}: images.{name} is {expected}, but the source has {count}; correct one of them")
     return loaded
+
+
+def _count_images(source: Source) -> dict[str, int]:
+    """Return the numbers of images that a dataset's params file lists under `images`."""
+    labels, test = (source.parts[part][1] for part in ("train", "test"))
+    sizes = np.bincount(labels[labels >= 0], minlength=len(source.classes))
+    train = int(sizes.sum())
+    return {
+        "train": train,
+        "unlabeled": len(labels) - train,
+        "test": len(test),
+        "smallest_class": int(sizes.min()),
+    }
 
 
 def _check_num_classes(config: Mapping[str, Any], classes: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.data.records import ImageArray, IntArray
+from daso.aliases import ImageArray, IntArray
 from daso.errors import DataError
 
 SIZE = 32

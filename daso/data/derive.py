@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daso.aliases import IntArray
 from daso.data.expansion import sampling_rates, select_pseudo_labels
-from daso.data.records import IntArray, Split
+from daso.data.records import Split
 from daso.data.run_files import load_finished_run
 from daso.data.schemas import Expanded
 from daso.data.split import SavedSplit, check_split, save_split
@@ -50,7 +51,7 @@ def derive(
         raise DataError(f"{out}: {error}") from error
     inherited = ("dataset", "setting", "seed", "config_sha256", "source_sha256", "class_order")
     head = {name: getattr(saved, name) for name in inherited}
-    return save_split({**head, "drawn_sha256": saved.sha256, "way": dict(options)}, split, labels, out)
+    return save_split({**head, "drawn_sha256": saved.sha256, "derivation": dict(options)}, split, labels, out)
 
 
 def expand(split: Split, counts: Sequence[int], logits: NDArray[np.float32], exponent: float) -> Split:
@@ -91,6 +92,4 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
 def _logits(run: Path, key: str) -> NDArray[np.float32]:
     """Load a finished run's logits of its unlabeled images (M, K)."""
     (logits,) = load_finished_run(run, key).arrays("unlabeled")
-    if logits.ndim != 2:
-        raise DataError(f"{run}/predictions.npz: unlabeled: expected shape (M, K), got {logits.shape}; train it again")
     return logits

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tqdm import tqdm
 
-from daso.data.files import file_digest, lock_folder
+from daso.data.files import file_digest
 from daso.errors import DataError, one_line
+from daso.locks import lock_folder
 
 CHUNK = 1 << 18  # bytes
 MAX_FAILURES = 3  # number of consecutive requests without a new byte after which the next mirror is tried

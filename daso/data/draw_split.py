@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, class_sizes, long_tail, setting_kind
-from daso.data.records import IntArray, Split
+from daso.data.records import Split
 from daso.errors import DataError
 
 

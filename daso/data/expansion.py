@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from daso.data.records import IntArray
+from daso.aliases import FloatArray, IntArray
 from daso.errors import DataError
-
-FloatArray = NDArray[np.float64]
 
 
 def sampling_rates(counts: Sequence[int], exponent: float) -> FloatArray:

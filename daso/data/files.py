@@ -1,20 +1,19 @@
-"""Atomic writes, JSON files with a checksum, digests and folder locks."""
+"""Atomic writes, JSON files with a checksum, and digests."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from daso.errors import DataError
+from daso.locks import open_exclusive
 from daso.paths import create_hint, rebuild_hint
 
 CHECKSUM = "sha256"  # the field that holds the checksum of all other fields
@@ -31,7 +30,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     partial = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _open_exclusive(partial) as file:
+        with open_exclusive(partial) as file:
             try:
                 yield file
                 file.flush()
@@ -63,54 +62,6 @@ def _sync_folder(folder: Path) -> None:
 def _reason(error: OSError) -> str:
     """Return why a write failed; numpy's error for a short write lacks the reason, which is most likely a full disk."""
     return error.strerror or f"{os.strerror(errno.ENOSPC)}? {error}"
-
-
-def _open_exclusive(partial: Path) -> IO[bytes]:
-    """Open an empty file for writing, locked; wait while another process writes it."""
-    while True:
-        file = partial.open("ab")
-        with suppress(OSError):  # the file system may lack locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):  # the other process may have renamed the file meanwhile
-            if os.path.samestat(os.fstat(file.fileno()), partial.stat()):
-                file.truncate(0)
-                return file
-        file.close()
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is created if missing; wait while another process holds it.
-
-    The kernel frees the lock when its holder dies. If the file system has no locks for folders, nothing is locked.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        wait_for_lock(
-            handle,
-            lambda: f"{folder}: waiting for another process that writes here",
-            f"{folder}: this file system has no locks; let one process at a time write here",
-        )
-        yield
-    finally:
-        os.close(handle)
-
-
-def wait_for_lock(handle: int, busy: Callable[[], str], unsupported: str) -> bool:
-    """Lock an open file or folder and return True; False if the file system has no locks.
-
-    Print the line `busy()` before waiting for another process, the line `unsupported` if there are no locks.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        sys.stderr.write(f"{busy()}\n")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:
-        sys.stderr.write(f"{unsupported}\n")
-        return False
-    return True
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:

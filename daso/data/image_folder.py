@@ -16,9 +16,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from daso.aliases import ImageArray, IntArray
 from daso.data.folder_digest import PARTS, RAW, SortedFiles, names_below, sort_files, zip_entries
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
-from daso.data.records import ImageArray, IntArray
 from daso.errors import DataError, one_line
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daso.data.records import ImageArray
+from daso.aliases import ImageArray
 from daso.errors import DataError
 
 

@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from daso.data.records import ImageArray
+from daso.aliases import ImageArray
 
 LARGEST = 2**28  # pixels of the largest image that is read
 WHOLE = 89_478_485  # pixels of the largest image decoded at full size; larger images are reduced to save memory

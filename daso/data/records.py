@@ -1,14 +1,12 @@
-"""Arrays of images and rows; numpy alone is imported, so that commands on data start without torch."""
+"""Rows of a split, without torch; records of tensors are in `daso.records`."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
-ImageArray = NDArray[np.uint8]
+from daso.aliases import IntArray
 
 
 class Split(NamedTuple):

@@ -77,6 +77,42 @@ class Natural(TypedDict):
 Setting = Tails | Others | Share | Natural
 
 
+class SplitConfig(TypedDict):
+    """Resolved configuration of a split."""
+
+    dataset: str
+    seed: Seed
+    num_classes: NumClasses
+    holdout: NonNegativeInt
+    class_order: ClassOrder
+    setting: Setting
+
+
+class ImageCounts(TypedDict):
+    """Numbers of a source's images that are known before they are read."""
+
+    train: PositiveInt
+    unlabeled: NonNegativeInt
+    test: PositiveInt
+    smallest_class: PositiveInt
+
+
+class Kind(TypedDict):
+    """Source of a kind that this code may not know."""
+
+    kind: str
+
+
+class DataConfig(TypedDict):
+    """Resolved configuration of a store."""
+
+    dataset: str
+    source: Kind
+    images: NotRequired[ImageCounts]
+    num_classes: NumClasses
+    image_size: ImageSize
+
+
 class Upstream(TypedDict):
     """Upstream run and its key."""
 

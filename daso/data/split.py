@@ -4,53 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
-from daso.data.records import IntArray, Split
-from daso.data.schemas import ClassOrder, NumClasses, Seed, Setting
+from daso.data.records import Split
+from daso.data.schemas import SplitConfig
 from daso.data.store import Store
 from daso.errors import DataError
 from daso.paths import rebuild_hint
-from daso.schema import NonNegativeInt, schema_error
+from daso.schema import schema_error
 
 PARTS = ("labeled", "unlabeled", "validation")
-
-
-class _Head(TypedDict):
-    dataset: str
-    seed: Seed
-
-
-class _Counts(TypedDict):
-    labeled: list[NonNegativeInt]
-    unlabeled: list[NonNegativeInt]
-    validation: list[NonNegativeInt]
-
-
-class _SplitFile(_Head):
-    setting: str
-    config_sha256: str
-    source_sha256: str
-    class_order: list[NonNegativeInt]
-    counts: _Counts
-    labeled: list[int]
-    unlabeled: list[int]
-    validation: list[int]
-    guessed: NotRequired[list[NonNegativeInt]]
-
-
-class SplitConfig(_Head):
-    """Resolved configuration of a split."""
-
-    num_classes: NumClasses
-    holdout: NonNegativeInt
-    class_order: ClassOrder
-    setting: Setting
 
 
 class SavedSplit(NamedTuple):
@@ -147,7 +116,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
         **{name: rows.tolist() for name, rows in split.parts.items()},
     }
     if len(split.pseudo_labeled):
-        tree["guessed"] = split.pseudo_labeled.tolist()
+        tree["pseudo_labeled"] = split.pseudo_labeled.tolist()
     tree[CHECKSUM] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical_json(tree[name])}' for name in sorted(tree))
     with atomic_write(out) as file:
@@ -159,36 +128,26 @@ def load_split(path: Path) -> SavedSplit:
     """Load a split; raises DataError if the file is missing or damaged."""
     tree = read_checksummed(path, "split")
     checksum = tree.pop(CHECKSUM)
-    if mismatch := schema_error(tree, _SplitFile):
-        raise DataError(f"{path}: not a split ({mismatch}); {rebuild_hint(path)}")
-    try:
-        return SavedSplit(
-            dataset=tree["dataset"],
-            setting=tree["setting"],
-            seed=tree["seed"],
-            config_sha256=tree["config_sha256"],
-            source_sha256=tree["source_sha256"],
-            class_order=tuple(tree["class_order"]),
-            counts={name: tuple(tree["counts"][name]) for name in PARTS},
-            split=Split(
-                **{name: np.array(tree[name], np.int64) for name in PARTS},
-                pseudo_labeled=np.array(tree.get("guessed", []), np.int64),
-            ),
-            sha256=checksum,
-            drawn_sha256=tree.get("drawn_sha256", checksum),
-            derivation=tree.get("way"),
-        )
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: not a split ({error!r}); {rebuild_hint(path)}") from error
+    return SavedSplit(
+        **{name: tree[name] for name in ("dataset", "setting", "seed", "config_sha256", "source_sha256")},
+        class_order=tuple(tree["class_order"]),
+        counts={name: tuple(tree["counts"][name]) for name in PARTS},
+        split=Split(
+            **{name: np.array(tree[name], np.int64) for name in PARTS},
+            pseudo_labeled=np.array(tree.get("pseudo_labeled", []), np.int64),
+        ),
+        sha256=checksum,
+        drawn_sha256=tree.get("drawn_sha256", checksum),
+        derivation=tree.get("derivation"),
+    )
 
 
 def check_split(path: Path, store: Store, config_sha256: str | None = None) -> SavedSplit:
-    """Load a split and check it against its store and, if given, the digest of its configuration.
+    """Load a split and check that it was drawn from a store and, if given, with the configuration of a digest.
 
-    Raises DataError for the first of: checksum mismatch, different configuration, different source, row out of range,
-    duplicate row, counts that differ from the store's labels.
+    Raises DataError for a damaged file, different configuration or different source.
     """
-    saved, labels = load_split(path), store.labels("train")
+    saved = load_split(path)
     if config_sha256 not in (None, saved.config_sha256):
         delete = None if saved.derivation is None else "it and the split it was derived from"
         raise DataError(
@@ -200,27 +159,6 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
             f"{path}: drawn from data with SHA-256 {saved.source_sha256[:16]}, but {store.folder} has "
             f"{store.sha256[:16]}; draw the split again, or give the store it was drawn from"
         )
-    if sorted(saved.class_order) != list(range(len(store.classes))):
-        raise DataError(f"{path}: class_order must list each of the {len(store.classes)} classes once")
-    split, rows = saved.split, saved.split.rows
-    if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
-        outside = rows.min() if rows.min() < 0 else rows.max()
-        raise DataError(f"{path}: row {outside} is out of range, the train part has {len(labels)} images")
-    added = split.labeled[len(split.labeled) - len(split.pseudo_labeled) :]  # these are unlabeled images too
-    if np.isin(split.labeled, split.unlabeled).all():  # allowed for all labeled images (m1: train), not for some
-        added = split.labeled
-    once = [split.labeled, split.unlabeled[~np.isin(split.unlabeled, added)], split.validation]
-    seen, times = np.unique(np.concatenate(once), return_counts=True)
-    if (times > 1).any():
-        row = int(seen[times > 1][0])
-        parts = [name for name, part in split.parts.items() for _ in range(int((part == row).sum()))]
-        raise DataError(f"{path}: duplicate row {row} ({', '.join(parts)}); draw the split again")
-    for name in split.parts:
-        counts = _per_class(labels_of(split, name, labels), len(store.classes))
-        if counts != saved.counts[name]:
-            raise DataError(
-                f"{path}: {name} images by class: expected {saved.counts[name]}, got {counts}; draw the split again"
-            )
     return saved
 
 

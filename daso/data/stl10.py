@@ -11,8 +11,8 @@ from typing import IO
 
 import numpy as np
 
+from daso.aliases import ImageArray, IntArray
 from daso.data import cifar
-from daso.data.records import ImageArray, IntArray
 from daso.errors import DataError
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daso.aliases import IntArray
 from daso.data.run_files import FinishedRun
-from daso.errors import DataError
 from daso.ops.bias import (
     concentration,
     divergence,
@@ -22,14 +22,10 @@ from daso.ops.bias import (
     neighbours,
     similarity,
 )
-from daso.ops.confusion import IntArray, groups, precision, recall
-from daso.ops.tsne import tsne
-from daso.paths import rebuild_hint
+from daso.ops.confusion import groups, precision, recall, row_shares
 
 MAX_POINTS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
-TSNE_IMAGES = 200  # images in the t-SNE, which then takes 0.1 s
-MIN_TSNE_IMAGES = 10  # fewer give no t-SNE
 MODEL = "model"  # the final network's predictions on all unlabeled images, beside the pseudo-labels counted in steps
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -40,16 +36,13 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
     "steps" (P,): where the merged windows end, 20 at most; "sources": `source_summary` of each kind of pseudo-label;
     "of": the kind that "confusion" (K, K) and "errors" describe, where "errors" are the shares of a class's errors that
     go to the commonest wrong class and to the two commonest, both None where no true label is known; "similarity": see
-    `class_similarity`; "tsne": see `_tsne_sample`.
+    `class_similarity`.
     """
     saved = run.array_names()
     if "final_counts" not in saved:
         return None
     names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]
     arrays: Arrays = dict(zip(names, run.arrays(*names), strict=True))
-    if wrong := _shape_error(arrays, len(class_order)):
-        path = run.folder / "predictions.npz"
-        raise DataError(f"{path}: {wrong}; {rebuild_hint(path)}")
     kinds = [name.removeprefix("last_") for name in names if name.startswith("last_")]
     of = "final" if "final" in kinds else MODEL
     counts = arrays["last_final" if of == "final" else "final_counts"]
@@ -65,7 +58,6 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
         "confusion": known.tolist() if known.any() else None,
         "errors": {f"top{n}": _rounded(concentration(known, n)) for n in (1, 2)} if known.any() else None,
         "similarity": class_similarity(arrays["class_features"], counts),
-        "tsne": _tsne_sample(arrays),
     }
 
 
@@ -98,8 +90,7 @@ def source_summary(
     }
     if windows is None or truth is None:
         return result | {"histogram": None, "groups": None}
-    shares = windows[:, 0] / np.maximum(windows[:, 0].sum(1, keepdims=True), 1)
-    result["histogram"] = [_rounded(row) for row in shares]
+    result["histogram"] = [_rounded(row) for row in row_shares(windows[:, 0])]
     recalls = np.divide(windows[:, 1], truth, out=np.full(truth.shape, np.nan), where=truth > 0)
     rows = [groups(row, class_order) for row in recalls]
     result["groups"] = {name: [_round(row[name]) for row in rows] for name in rows[0]} if truth.any() else None
@@ -110,10 +101,10 @@ def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
     """Compare the most and the least predicted classes with their nearest classes, by cosines of class means (K, D).
 
     The classes are ordered by the counts (K + 1, K); "by" names the order: "truth", predictions per true image, or
-    "guesses", the number of predictions, if no true class is known.
+    "pseudo_labels", the number of predictions, if no true class is known.
     """
     cosines, known = similarity(means.astype(np.float64)), counts[:-1]
-    result: dict[str, Any] = {"by": "truth" if known.any() else "guesses"}
+    result: dict[str, Any] = {"by": "truth" if known.any() else "pseudo_labels"}
     few = min(EXTREME_CLASSES, max(1, len(known) // 2))  # so that no class is in both groups
     ends = most_and_least_predicted(_prediction_rank(known) if known.any() else counts.sum(0), few)
     for name, classes in zip(("most", "least"), ends, strict=True):
@@ -131,32 +122,11 @@ def _prediction_rank(counts: IntArray) -> IntArray:
     return np.unique(counts.sum(0) / np.maximum(counts.sum(1), 1), return_inverse=True)[1]
 
 
-def _tsne_sample(arrays: Arrays) -> dict[str, Any] | None:
-    """Return the t-SNE of up to 200 unlabeled images, with true classes (-1 if unknown) and the final predictions."""
-    features = arrays["sample_features"].astype(np.float64)[:TSNE_IMAGES]
-    if len(features) < MIN_TSNE_IMAGES or not np.isfinite(features).all():
-        return None
-    points = tsne(features)
-    labels = {name: arrays[f"sample_{name}"][:TSNE_IMAGES].tolist() for name in ("labels", "guesses")}
-    return {"x": np.round(points[:, 0], 1).tolist(), "y": np.round(points[:, 1], 1).tolist(), **labels}
-
-
-def _shape_error(arrays: Arrays, classes: int) -> str | None:
-    """Return an error for the first array whose shape does not fit the number of classes, None if all fit."""
-    images, points = len(arrays["sample_labels"]), len(arrays.get("steps", ()))
-    shapes = {"final_counts": (classes + 1, classes), "steps": (points,), "truth": (points, classes)}
-    shapes |= {"sample_labels": (images,), "sample_guesses": (images,)}
-    shapes |= {name: (classes + 1, classes) for name in arrays if name.startswith("last_")}
-    shapes |= {name: (points, 2, classes) for name in arrays if name.startswith("window_")}
-    wrong = (name for name, shape in shapes.items() if name in arrays and arrays[name].shape != shape)
-    return next((f"{name}: expected shape {shapes[name]}, got {arrays[name].shape}" for name in wrong), None)
-
-
-def _never_predicted(counts: IntArray) -> float:
+def _unpredicted(counts: IntArray) -> float:
     return float((counts == 0).sum())
 
 
-INDICES = {"imbalance": imbalance, "never": _never_predicted, "divergence": divergence, "evenness": evenness}
+INDICES = {"imbalance": imbalance, "unpredicted": _unpredicted, "divergence": divergence, "evenness": evenness}
 
 
 def _round(value: float | None) -> float | None:

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from daso.aliases import IntArray
 from daso.draw import Draw
 from daso.engine.monitor import Monitor
 from daso.engine.train import Trainer
 from daso.ops.bias import class_means
-from daso.ops.confusion import IntArray, confusion
+from daso.ops.confusion import confusion
 
 SAMPLE = 500  # unlabeled images whose features are kept
 Arrays = dict[str, NDArray[Any]]
@@ -23,8 +24,8 @@ def analysis_arrays(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:
 
     "final_counts" (K + 1, K): rows are true classes, the last row images of unknown class; "class_features" (K, D):
     mean features of each class, by pseudo-label where the class is unknown; "sample_features" (n, D), "sample_labels"
-    and "sample_guesses" (n,): features, classes and pseudo-labels of a sample of the unlabeled images, equal in all
-    runs of a split and in the order drawn, so that its first images are a random sample too.
+    and "sample_pseudo_labels" (n,): features, classes and pseudo-labels of a sample of the unlabeled images, equal in
+    all runs of a split and in the order drawn, so that its first images are a random sample too.
     """
     pool, classes = trainer.data.unlabeled, trainer.config["dataset"]["num_classes"]
     labels, features = pool.labels.cpu().numpy(), trainer.embed(pool).numpy()
@@ -37,7 +38,7 @@ def analysis_arrays(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:
         ),
         "sample_features": features[rows].astype(np.float16),
         "sample_labels": labels[rows],
-        "sample_guesses": pseudo_labels[rows],
+        "sample_pseudo_labels": pseudo_labels[rows],
     }
 
 

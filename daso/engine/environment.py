@@ -1,4 +1,4 @@
-"""Choose device, precision and cuDNN's convolutions; describe the environment of a run (not part of its key)."""
+"""Choose device, precision, mode and cuDNN's convolutions; describe the environment of a run (not part of its key)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ CPU_HINT = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
 # Memory errors of CUDA and its libraries that are not torch's OutOfMemoryError; free memory in torch's error message.
 NO_MEMORY = re.compile(r"CUDA error: out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
 FREE = r"has a total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free"
+MODES = ("eager", "compiled", "graph", "compiled_graph")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
@@ -147,6 +148,20 @@ def choose_precision(name: Precision | Literal["auto"], device: torch.device) ->
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     capabilities = torch.cpu.get_capabilities()
     return "bf16" if any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
+
+
+def choose_mode(name: str, device: torch.device) -> str:
+    """Return the mode of a name; `auto` is graph on CUDA and eager on a CPU, where compiling costs more than it gains.
+
+    Raises DasoError for an unknown mode or one that the device does not support.
+    """
+    if name == "auto":
+        return "graph" if device.type == "cuda" else "eager"
+    if name not in MODES:
+        raise DasoError(f"unknown mode '{name}'; choose one of auto, {', '.join(MODES)}")
+    if "graph" in name and device.type != "cuda":
+        raise DasoError(f"mode '{name}' needs a CUDA device; on a CPU choose eager or compiled")
+    return name
 
 
 def peak_memory(device: torch.device) -> float:

@@ -9,39 +9,18 @@ everything changes no byte, every result has been reproduced.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
+from daso.aliases import Tree
 from daso.data.files import CHECKSUM, atomic_write, checksummed, read_checksummed
 from daso.errors import DataError
-from daso.schema import NonNegative, schema_error
 
-Tree = Mapping[str, Any]
 FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # Parts of the environment that bits depend on. The commit is not included, as the key covers the code.
 ENVIRONMENT = ("device", "mode", "precision", "threads", "versions", "cudnn")
 REVALIDATED = "revalidated"  # records of later code that gives the run the same bits
-_Results = TypedDict("_Results", {"final.pt": str, "history.csv": str, "predictions.npz": str})
-_Environment = TypedDict("_Environment", {"commit": str})
-_Later = TypedDict("_Later", {"keys": dict[str, Any]})
-
-
-class _Speed(TypedDict):
-    seconds: NonNegative
-    steps_per_second: NonNegative
-    images_per_second: NonNegative
-    share: dict[str, Any]
-
-
-class _Entry(TypedDict):
-    run: str
-    key: str
-    results: _Results
-    environment: _Environment
-    speed: _Speed
-    revalidated: NotRequired[list[_Later]]
 
 
 def entry_path(run: str) -> Path:
@@ -144,7 +123,5 @@ def _read(path: Path) -> dict[str, Any]:
 def _load_valid(path: Path, fix: str) -> dict[str, Any]:
     """Return the entry in a file; raises DataError if it is damaged or has a merge conflict."""
     entry = read_checksummed(path, "entry of the journal", fix)
-    if wrong := schema_error(entry, _Entry):
-        raise DataError(f"{path}: not an entry of the journal ({wrong}); {fix}")
     del entry[CHECKSUM]
     return entry

@@ -1,8 +1,7 @@
-"""File locks, which the kernel releases when their holder exits: one for each run, one for each slot of a GPU."""
+"""Locks of a training: one for each run, one for each slot of a GPU."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sys
@@ -15,27 +14,19 @@ from typing import IO
 
 from daso.engine.gpus import devices, integer_variable, slots_per_gpu
 from daso.errors import BusyError
+from daso.locks import try_lock, write_holder
 
 POLL = 0.5  # seconds between two attempts
 
 
 def _acquire(path: Path) -> IO[str] | None:
-    """Lock a file and return it open, or None if another process holds the lock; closing the file releases it.
-
-    If the file system has no locks, a warning is logged and the file is opened without a lock.
-    """
+    """Lock a file and return it open, or None if another process holds the lock; closing the file releases it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    except OSError as error:
-        logging.warning(
-            "%s: this file system has no locks (%s); let one process at a time use this file", path, error.strerror
-        )
-    return file
+    if try_lock(file, path):
+        return file
+    file.close()
+    return None
 
 
 @contextmanager
@@ -55,9 +46,7 @@ def run_lock(scratch: Path, keep_waiting: Callable[[], bool] = lambda: False) ->
             logged = True
         time.sleep(POLL)
     with file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
-        file.flush()
+        write_holder(file)
         yield
 
 

@@ -12,16 +12,17 @@ from torch import Tensor
 from daso.ops.confusion import precision, recall
 from daso.records import Losses, Step
 
-FINAL, ABOVE_THRESHOLD, TABLE = "final", "taken", "table_"
+FINAL, ABOVE_THRESHOLD, TABLE = "final", "above_threshold", "table_"
 
 
 class Monitor:
     """Sums of losses, mask rate and pseudo-label counts over a window: the steps since the last evaluation.
 
     Each kind of pseudo-label has a table (K + 1, K) of image counts: rows are true classes, the last row is for images
-    of unknown class; columns are predicted classes. The kind "taken" is the final pseudo-labels above the threshold.
-    `windows` holds the counts of each class for every window that has ended, `last` the tables of the latest one. Sums
-    keep their addresses, as a captured step writes to them; the tables are views of one tensor, filled by one product.
+    of unknown class; columns are predicted classes. The kind "above_threshold" counts the final ones
+    above the threshold. `windows` holds the counts of each class for every window that has ended, `last` the tables of
+    the latest one. Sums keep their addresses, as a captured step writes to them; the tables are views of one tensor,
+    filled by one product.
     """
 
     def __init__(self, truth: Tensor, num_classes: int) -> None:

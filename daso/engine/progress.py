@@ -13,8 +13,6 @@ from tqdm import tqdm
 
 from daso.errors import StoppedError
 
-Row = dict[str, Any]
-
 
 class Stop:
     """Context that records SIGINT and SIGTERM instead of ending the process; `signal` is the last one received."""
@@ -61,7 +59,7 @@ class Progress:
             name = signal.Signals(self.stop.signal).name
             raise StoppedError(f"{self.run}: stopped at step {t} by {name}; run again to resume")
 
-    def on_evaluation(self, row: Row) -> None:
+    def on_evaluation(self, row: dict[str, Any]) -> None:
         """Print one line and write one set of events."""
         losses = {name.removeprefix("loss_"): value for name, value in row.items() if name.startswith("loss_")}
         line = f"{self.run} step {row['step']}/{self.steps} test {row['test_top1']:.4f}"

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from daso import machine
+from daso.aliases import ImageArray, IntArray
 from daso.augment.packed import pack
 from daso.augment.randaugment import copy_async
-from daso.data.records import ImageArray, IntArray, Split
+from daso.data.records import Split
 from daso.data.split import labels_of
 from daso.data.store import Store
 

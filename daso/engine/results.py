@@ -72,7 +72,7 @@ def _predictions(trainer: Trainer) -> bytes:
         "labels": trainer.data.test.labels.cpu().numpy(),
         **analysis_arrays(trainer, unadjusted.argmax(1)),
     }
-    if trainer.config["plan"].get("answers"):
+    if trainer.config["plan"].get("predictions"):
         arrays["unlabeled"] = unadjusted
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()

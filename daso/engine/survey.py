@@ -1,34 +1,20 @@
-"""Combine the evaluations of a survey into one estimate of the unlabeled classes' sizes; only numpy is used."""
+"""Estimate the sizes of the unlabeled classes in an evaluation of a survey (Kim et al. 2020, supplement)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from daso.ops.estimation import class_sizes, soft_confusion
 
-from daso.data.run_files import load_finished_run
-from daso.engine.metrics import read_history
-from daso.errors import EstimateError
-from daso.ops.estimation import mean_sizes
+if TYPE_CHECKING:
+    from daso.engine.train import Trainer
 
 
-def survey_result(run: Path, key: str, run_key: str | None = None) -> dict[str, Any]:
-    """Return the estimate of the finished survey in a folder: {run, key, sizes (K,), trusted, evaluations}.
-
-    `key` is the key of the estimate, `run_key` the key of the run. Raises DataError if the run is damaged or has a
-    different key; EstimateError if it is not a survey or none of its evaluations has reliable sizes.
-    """
-    survey = load_finished_run(run, run_key)
-    config, history = survey.config, read_history(survey)
-    classes = range(config["dataset"]["num_classes"])
-    if "size_0" not in history[0]:
-        raise EstimateError(f"{run}: not a survey of unlabeled classes; name a run of a method whose plan is a survey")
-    rows = [np.array([row[f"size_{k}"] for k in classes]) for row in history]
-    estimates = [None if np.isnan(sizes).any() else sizes for sizes in rows]
-    try:
-        sizes = mean_sizes(estimates)
-    except EstimateError as error:
-        raise EstimateError(f"{run}: {error}") from error
-    trusted = sum(sizes is not None for sizes in estimates)
-    return {"run": config["run"], "key": key, "sizes": sizes.tolist(), "trusted": trusted, "evaluations": len(rows)}
+def class_size_columns(trainer: Trainer) -> dict[str, Any]:
+    """Return "size_0", "size_1", ..., estimated from the errors on held-out images; all None if it is unreliable."""
+    held_out, unlabeled = trainer.data.validation, trainer.data.unlabeled
+    held_out_probs, unlabeled_probs = (
+        trainer.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled)
+    )
+    sizes = class_sizes(soft_confusion(held_out_probs, held_out.labels.cpu().numpy()), unlabeled_probs.sum(0))
+    return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(held_out_probs.shape[1])}

@@ -1,10 +1,10 @@
-"""Training loop, Trainer.fit -> Program.run_step -> Trainer.training_step, with evaluations and checkpoints."""
+"""Training loop, Trainer.fit -> StepRunner.run_step -> Trainer.training_step, with evaluations and checkpoints."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from daso.aliases import IntArray
 from daso.engine import checkpoint
 from daso.engine.compiled import Compiled
-from daso.engine.cuda_graphs import Program
 from daso.engine.environment import cudnn_choice, numerics_fingerprint
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
 from daso.engine.resident import Pool, Resident
 from daso.engine.sgd import SGD
+from daso.engine.step_runner import StepRunner
 from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import update_teacher
-from daso.ops.confusion import IntArray, confusion, recall, top1
-from daso.ops.estimation import class_sizes, soft_confusion
+from daso.ops.confusion import confusion, recall, top1
 from daso.ops.schedules import at, learning_rate, teacher_decay
 from daso.records import Batch
 
-Row = dict[str, Any]
+HistoryRow = dict[str, Any]
 
 
 class Trainer:
@@ -45,7 +45,9 @@ class Trainer:
         models: Models,
         device: torch.device,
         mode: str,
+        extra_columns: Sequence[Callable[[Trainer], HistoryRow]] = (),  # further columns of an evaluation
     ) -> None:
+        self.extra_columns = extra_columns
         self.config, self.data, self.learner, self.models, self.requested_mode = config, data, learner, models, mode
         protocol, optim = config["protocol"], config["optimizer"]
         self.steps: int = protocol["steps"]
@@ -66,15 +68,15 @@ class Trainer:
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None
-        self.program = Program(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
+        self.runner = StepRunner(self.training_step, self.written_tensors, self.loader, self.stopwatch, mode, compiled)
         self.cudnn = cudnn_choice(device)  # None on a CPU
-        self.t, self.time, self.history = 0, RunTime(), list[Row]()
+        self.t, self.time, self.history = 0, RunTime(), list[HistoryRow]()
         self.replicas = 1  # runs trained together in this process, recorded with the speed
 
     @property
     def mode(self) -> str:
         """Mode in which steps run: the requested one, or a simpler one after a failed capture or compilation."""
-        return self.program.mode
+        return self.runner.mode
 
     @property
     def numerics_fingerprint(self) -> str:
@@ -106,15 +108,15 @@ class Trainer:
 
     def advance_by_chunks(self, end: int) -> Generator[int, None, None]:
         """Train as `advance` does, and yield the step after each chunk, so that several runs can alternate."""
-        self.program.begin(self.loader.chunks(self.t, end))
+        self.runner.begin(self.loader.chunks(self.t, end))
         while self.t < end:
-            chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
+            chunk_ended = self.runner.run_step(self.learner.set_phase(self.t))
             self.t += 1
             if chunk_ended:
                 yield self.t
 
     def fit(
-        self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[Row], None]
+        self, *, scratch: Path, on_step: Callable[[int], None], on_evaluation: Callable[[HistoryRow], None]
     ) -> Generator[int, None, None]:
         """Train to the last step, with evaluations and checkpoints; yield the step after each chunk.
 
@@ -122,10 +124,10 @@ class Trainer:
         """
         protocol = self.config["protocol"]
         self.time.start()
-        self.program.begin(self.loader.chunks(self.t, self.steps))
+        self.runner.begin(self.loader.chunks(self.t, self.steps))
         try:
             while self.t < self.steps:
-                chunk_ended = self.program.run_step(self.learner.set_phase(self.t))
+                chunk_ended = self.runner.run_step(self.learner.set_phase(self.t))
                 self.t += 1
                 if self.t % protocol["evaluation"]["every"] == 0 or self.t == self.steps:
                     with self.stopwatch.measure_host("evaluation"):
@@ -145,12 +147,12 @@ class Trainer:
         self.time.update()
         checkpoint.save(scratch, self.state())
 
-    def evaluate(self) -> Row:
+    def evaluate(self) -> HistoryRow:
         """Return one row of the history: the window's means, then accuracies on validation and test images.
 
         Raises DivergedError if a loss is not finite.
         """
-        row: Row = {"step": self.t} | self.monitor.drain()
+        row: HistoryRow = {"step": self.t} | self.monitor.drain()
         for name, value in row.items():
             if name.startswith("loss_") and not math.isfinite(value):
                 raise DivergedError(f"{self.config['run']}: {name} is {value} at step {self.t}; lower optimizer.lr")
@@ -162,8 +164,8 @@ class Trainer:
         row["test_top1"] = top1(counts)
         row["test_balanced"] = float(np.nanmean(recalls))
         row["test_top1_la"] = top1(self._confusion(self.data.test, unadjusted - self.log_prior))
-        if self.config["plan"].get("survey"):
-            row |= self.survey()
+        for columns in self.extra_columns:
+            row |= columns(self)
         return row | {f"test_recall_{k}": None if np.isnan(value) else float(value) for k, value in enumerate(recalls)}
 
     def predict(self, pool: Pool) -> tuple[Tensor, Tensor]:
@@ -173,15 +175,6 @@ class Trainer:
     def embed(self, pool: Pool) -> Tensor:
         """Return features (n, D) of the evaluation model, on the CPU."""
         return embed(self.learner, self.models, pool, self.loader.prepare_for_evaluation)
-
-    def survey(self) -> Row:
-        """Estimate the sizes of the unlabeled classes from the errors on held-out images; None if it is unreliable."""
-        held_out, unlabeled = self.data.validation, self.data.unlabeled
-        held_out_probs, unlabeled_probs = (
-            self.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled)
-        )
-        sizes = class_sizes(soft_confusion(held_out_probs, held_out.labels.cpu().numpy()), unlabeled_probs.sum(0))
-        return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(held_out_probs.shape[1])}
 
     @staticmethod
     def _confusion(pool: Pool, logits: Tensor) -> IntArray:
@@ -213,7 +206,7 @@ class Trainer:
                 f"{path}: {', '.join(sorted(missing))} missing; resume from a checkpoint in scratch/ instead"
             )
         if state["mode"]["chosen"] == self.requested_mode:  # a mode that has failed is not tried again
-            self.program.switch_mode(state["mode"]["ran"])
+            self.runner.switch_mode(state["mode"]["ran"])
         if state["made_with"] != self.numerics_fingerprint:
             logging.warning("%s: made with %s, continued with %s", path, state["made_with"], self.numerics_fingerprint)
         if state["cudnn"] == "tuned" and self.cudnn:  # a run that was tuned in any step is recorded as tuned

@@ -39,6 +39,7 @@ class AddOn(nn.Module):
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
+    plan_options: Mapping[str, str] = {}  # options that a plan sets, by content; see `methods.plans`
     current_phase: Hashable = None  # phase of the current step, set by Learner.set_phase
 
     def phase(self, t: int) -> Hashable:

@@ -12,12 +12,8 @@ from typing import Annotated, Literal, NamedTuple
 from daso.errors import ParamsError
 from daso.schema import Interval, NonNegative, PositiveInt, PositiveShare
 
-ALIGNMENT = "distribution_alignment.temperature"
-
-
-def needs_estimate(options: Mapping[str, object]) -> bool:
-    """Return True if a method with these options requires an estimate of the unlabeled classes' sizes."""
-    return options.get("darp.prior") == "estimated"
+# Contents of options that plans set; an add-on names its options in `AddOn.plan_options`.
+CLASS_SIZES, ALIGNMENT_TEMPERATURE = "class_sizes", "alignment_temperature"
 
 
 class Expanded(NamedTuple):
@@ -37,7 +33,7 @@ class Encoder(NamedTuple):
     """Frozen encoder, loaded from a different method's run: `models.network`."""
 
     of: str
-    statistics: Literal["kept", "batch"]  # statistics that its batch norms use in training
+    statistics: Literal["frozen", "batch"]  # statistics that its batch norms use in training
 
 
 class Estimate(NamedTuple):
@@ -62,9 +58,10 @@ class Stage(NamedTuple):
 class Plan:
     """Stages of a method; by default only the method's own run."""
 
-    def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
-        """Return the stages in order, for a protocol's `steps` and the method's options by "component.option".
+    def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
+        """Return the stages in order, for a protocol's `steps`.
 
+        `options` are the method's options that a plan may set, "component.option" by content (`AddOn.plan_options`).
         Raises ParamsError if the stages are impossible with these steps or options.
         """
         return (Stage("", steps),)
@@ -75,7 +72,7 @@ class Plan:
 
 
 class Crest(Plan):
-    """The most confident pseudo-labels of each generation become labels of the next (Wei et al. 2021, section 3.3).
+    """CReST: the most confident pseudo-labels of a generation become labels of the next (Wei et al. 2021, section 3.3).
 
     The generations share the protocol's steps equally. `exponent` is alpha of `data.expansion.sampling_rates`.
     With `last_temperature` below 1 this is CReST+: distribution alignment changes from one generation to the next by
@@ -91,16 +88,15 @@ class Crest(Plan):
     ) -> None:
         self.generations, self.exponent, self.last_temperature = generations, exponent, last_temperature
 
-    def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
+    def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
         """Return the generations "g1", "g2", ..., "".
 
         Raises ParamsError if `steps` is not divisible by their number, or alignment is missing with last_temperature.
         """
-        aligned = ALIGNMENT in options and options.get("distribution_alignment.enabled", True)
-        if self.last_temperature < 1 and not aligned:
+        if self.last_temperature < 1 and ALIGNMENT_TEMPERATURE not in options:
             raise ParamsError(
-                f"plan 'crest': last_temperature {self.last_temperature} requires the add-on distribution_alignment, "
-                "which this method lacks or disables; add it, or remove last_temperature"
+                f"plan 'crest': last_temperature {self.last_temperature} requires distribution alignment, which this "
+                "method lacks or disables; add it, or remove last_temperature"
             )
         if steps % self.generations:
             raise ParamsError(
@@ -110,28 +106,28 @@ class Crest(Plan):
         names = [*(f"g{g + 1}" for g in range(self.generations - 1)), ""]
         splits = [None, *(Expanded(name, self.exponent) for name in names[:-1])]
         return tuple(
-            Stage(name, steps // self.generations, self._changes(g), split)
+            Stage(name, steps // self.generations, self._changes(g, options), split)
             for g, (name, split) in enumerate(zip(names, splits, strict=True))
         )
 
-    def _changes(self, g: int) -> dict[str, object]:
+    def _changes(self, g: int, options: Mapping[str, str]) -> dict[str, object]:
         if self.last_temperature == 1:
             return {}
         f = g / (self.generations - 1)
-        return {ALIGNMENT: 1 - f + f * self.last_temperature}
+        return {options[ALIGNMENT_TEMPERATURE]: 1 - f + f * self.last_temperature}
 
 
 class Crt(Plan):
-    """Classifier retraining: freeze a trained encoder, train a new classifier for `steps` (Kang et al. 2020, sec. 4.1).
+    """cRT: a new classifier, trained for `steps` on a frozen trained encoder (Kang et al. 2020, section 4.1).
 
     The encoder is loaded from the run of the method `base`, which trains for the protocol's steps; that run also fills
     the row of `base` in a table, so it is trained once.
     """
 
-    def __init__(self, *, base: str, steps: PositiveInt, statistics: Literal["kept", "batch"]) -> None:
+    def __init__(self, *, base: str, steps: PositiveInt, statistics: Literal["frozen", "batch"]) -> None:
         self.base, self.steps, self.statistics = base, steps, statistics
 
-    def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
+    def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
         """Return the method's own run with the frozen encoder; raises ParamsError if it is longer than the protocol."""
         if self.steps > steps:
             raise ParamsError(
@@ -145,7 +141,7 @@ class Crt(Plan):
 
 
 class Survey(Plan):
-    """Estimate the sizes of the unlabeled classes with this method's network (Kim et al. 2020, supplement).
+    """Estimate of the unlabeled class sizes by this method's network (Kim et al. 2020, supplement).
 
     `held_out` labeled images of each class are left out of training and give the network's confusion matrix.
     """
@@ -153,13 +149,13 @@ class Survey(Plan):
     def __init__(self, *, held_out: PositiveInt) -> None:
         self.held_out = held_out
 
-    def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
+    def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
         """Return the method's own run, on the split without the held-out images."""
         return (Stage("", steps, split=HeldOut(self.held_out), survey=True),)
 
 
 class Prior(Plan):
-    """DARP's class sizes are loaded from a survey if its prior is `estimated` (Kim et al. 2020).
+    """Class sizes that an add-on requires are loaded from a survey, as DARP's (Kim et al. 2020).
 
     `by` is the method of the survey; one run of it serves all methods of its setting and seed.
     """
@@ -167,9 +163,9 @@ class Prior(Plan):
     def __init__(self, *, by: str) -> None:
         self.by = by
 
-    def stages(self, steps: int, options: Mapping[str, object]) -> tuple[Stage, ...]:
-        """Return the method's own run, with an estimate if an option requires one."""
-        estimate = Estimate(self.by, "darp.estimate") if needs_estimate(options) else None
+    def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
+        """Return the method's own run, with an estimate if an add-on requires class sizes."""
+        estimate = Estimate(self.by, options[CLASS_SIZES]) if CLASS_SIZES in options else None
         return (Stage("", steps, estimate=estimate),)
 
     def upstream(self) -> tuple[str, ...]:

@@ -64,10 +64,10 @@ class Network(nn.Module):
             )
         return features
 
-    def freeze_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["kept", "batch"]) -> None:
+    def freeze_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["frozen", "batch"]) -> None:
         """Load the encoder of a different network's state dict and freeze it; classifier and heads stay unchanged.
 
-        In training its batch norms use their running statistics and leave them unchanged (`kept`), or use the batch's
+        In training its batch norms use their running statistics and leave them unchanged (`frozen`), or use the batch's
         statistics and update the running ones (`batch`). Raises CheckpointError if the architectures differ.
         """
         encoder = {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
@@ -76,11 +76,11 @@ class Network(nn.Module):
         except RuntimeError as error:
             raise CheckpointError(f"the frozen encoder is from a different network: {error}") from error
         self.encoder.requires_grad_(False)
-        self.statistics_frozen = statistics == "kept"
+        self.statistics_frozen = statistics == "frozen"
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode as `nn.Module.train` does, but keep a frozen encoder with kept statistics in evaluation mode."""
+        """Set the mode as `nn.Module.train` does, but an encoder with frozen statistics stays in evaluation mode."""
         super().train(mode)
         self.encoder.train(mode and not self.statistics_frozen)
         return self

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from daso.ops.confusion import FloatArray, IntArray
-
-
-def histogram(predictions: IntArray, num_classes: int) -> IntArray:
-    """Count the predictions (n,) of each class: (K,)."""
-    return np.bincount(predictions, minlength=num_classes).astype(np.int64)
+from daso.aliases import FloatArray, IntArray
+from daso.ops.confusion import row_shares
 
 
 def imbalance(counts: IntArray) -> float:
@@ -22,21 +18,22 @@ def imbalance(counts: IntArray) -> float:
     return largest / smallest if smallest else np.inf if largest else 1.0
 
 
-def divergence(counts: IntArray) -> float:
-    """Return KL(shares || uniform) in nats: 0 for equal counts, log K for a single class, NaN if all are zero."""
-    return float(np.log(len(counts)) - _entropy(counts))
+def divergence(counts: IntArray, truth: IntArray | None = None) -> float:
+    """Return KL(shares of `counts` || shares of `truth`, by default uniform) in nats; NaN if all counts are zero.
+
+    It is 0 for equal shares, and infinite if a class is counted that is not in `truth`.
+    """
+    counted = counts > 0
+    if not counted.any():
+        return np.nan
+    p = row_shares(counts)[counted]
+    q = row_shares(np.ones_like(counts) if truth is None else truth)[counted]
+    return float((p * np.log(p / q)).sum()) if q.all() else np.inf
 
 
 def evenness(counts: IntArray) -> float:
     """Return the entropy of the shares over its largest value, log K: 1 for equal counts, NaN if all are zero."""
-    return float(_entropy(counts) / np.log(len(counts)))
-
-
-def row_shares(counts: IntArray) -> FloatArray:
-    """Return each true class's shares of predictions by class (K, K), rows sum to one; NaN for an absent class."""
-    totals = counts.sum(1, keepdims=True)
-    shares: FloatArray = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    return shares
+    return float(1 - divergence(counts) / np.log(len(counts)))
 
 
 def concentration(counts: IntArray, top: int) -> FloatArray:
@@ -78,10 +75,3 @@ def neighbours(similarities: FloatArray, classes: IntArray, number: int) -> tupl
     order = np.argsort(-np.where(np.isnan(similarities), -np.inf, similarities), axis=1, kind="stable")[classes]
     others = np.array([[k for k in row if k != own][:number] for own, row in zip(classes, order, strict=True)])
     return others, np.take_along_axis(similarities[classes], others, axis=1)
-
-
-def _entropy(counts: IntArray) -> float:
-    if not counts.sum():
-        return np.nan
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum())

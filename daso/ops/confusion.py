@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
+from daso.aliases import FloatArray, IntArray
+
 GROUPS = ("many", "medium", "few")
 
 
@@ -20,6 +19,12 @@ def confusion(truth: IntArray, predicted: IntArray, num_classes: int, *, unknown
     rows = num_classes + unknown
     counts = np.bincount(truth * num_classes + predicted, minlength=rows * num_classes)
     return counts.reshape(rows, num_classes).astype(np.int64)
+
+
+def row_shares(counts: IntArray) -> FloatArray:
+    """Return counts (..., K) as shares of their sum over the last axis; all zero where it is zero."""
+    shares: FloatArray = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+    return shares
 
 
 def recall(counts: IntArray) -> FloatArray:

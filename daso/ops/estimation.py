@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from daso.aliases import FloatArray, IntArray
 from daso.errors import EstimateError
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 CONDITION = 100.0  # a confusion matrix with a larger condition number amplifies errors of the masses too much
 
 

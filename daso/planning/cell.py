@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from daso.config.explain import Row as Line
-from daso.config.explain import align_columns, split_setting
+from daso.aliases import Tree
+from daso.config.explain import Line, align_columns, split_setting
 from daso.config.keys import Keys
 from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
-from daso.config.params import Params, Tree
+from daso.config.params import Params
 from daso.config.resolve import Run, resolve, runs, setting_config, with_upstream
 from daso.errors import DasoError, did_you_mean
 from daso.planning.cost import cost_lines
@@ -29,13 +29,13 @@ from daso.report.results.published import (
     CITATION,
     PUBLISHED,
     PUBLISHED_RUNS,
-    Row,
     cell_key,
     look_up,
     printed_number,
     read_published,
     row_key,
 )
+from daso.report.results.sources import Row
 
 PROTOCOL = "paper"
 
@@ -121,9 +121,7 @@ def _column(params: Params, table: Table, words: str) -> str:
         if match(params, table.cells[1, column]).settings == [name] and fields[0] == dataset
     ]
     if not numbers:
-        raise DasoError(
-            f"table {table.name}: unknown column '{words}'; `python -m daso cell t{table.name}` lists its columns"
-        )
+        raise DasoError(f"table {table.name}: unknown column '{words}'; `daso cell t{table.name}` lists its columns")
     return str(numbers[0])
 
 

@@ -47,7 +47,7 @@ def cost_lines(params: Params, runs: Sequence[Run], todo: Sequence[Run]) -> Iter
     work = [Work.of(params, run) for run in runs]
     steps, images = (sum(column) for column in zip(*work, strict=True))
     yield f"{len(runs)} runs, {steps:,} steps, {images:,} images"
-    by_method = {run.method_file: dict(paces(params, run)) for run in runs}
+    by_method = {run.method_file: {str(one): one.seconds for one in measured_steps(params, run)} for run in runs}
     if unmeasured := [method_file for method_file, seconds in by_method.items() if not seconds]:
         yield f"device-hours unknown: steps of {' and '.join(unmeasured)} not measured on images of this size"
         return
@@ -75,11 +75,6 @@ class StepTime(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.device}, {self.how} ({self.source})"
-
-
-def paces(params: Params, run: Run) -> Iterator[tuple[str, float]]:
-    """Yield environment and seconds of a step for each measurement of a run's method; see `measured_steps`."""
-    return ((str(one), one.seconds) for one in measured_steps(params, run))
 
 
 def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Iterator[StepTime]:

@@ -14,13 +14,8 @@ from daso.data.files import read_json
 from daso.planning.sizes import file_sizes
 from daso.report.tables.speed import format_significant
 
-# Sizes of sources by kind: images of the train part, of the test part and without labels; bytes to download.
-SOURCES = {
-    "digits": (1297, 500, 0, 0),
-    "cifar10": (50_000, 10_000, 0, 170_498_071),
-    "cifar100": (50_000, 10_000, 0, 169_001_437),
-    "stl10": (5_000, 8_000, 100_000, 2_640_397_119),
-}
+IMAGES = ("train", "unlabeled", "test")
+UNKNOWN = {"train": 10_000, "unlabeled": 0, "test": 1_000}  # assumed for an image folder before it is read
 ROW = 8  # bytes per image index in the file of a split
 
 
@@ -29,15 +24,15 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
     places = {(run.dataset, run.setting, run.seed) for run in todo}
     stores, unknown = 0, []
     for name in dict.fromkeys(run.dataset for run in todo):
-        source, folder = params.datasets[name]["source"], Path("data/store", name)
-        if not (folder / "manifest.json").exists() and source["kind"] in SOURCES:
-            *images, archive = SOURCES[source["kind"]]
-            stores += sum(images) * 3 * params.datasets[name]["image_size"] ** 2 + archive
-        elif not (folder / "manifest.json").exists():
+        tree, stored = params.datasets[name], Path("data/store", name, "manifest.json").exists()
+        if not stored and "images" in tree:
+            images = sum(tree["images"][part] for part in IMAGES)
+            stores += images * 3 * tree["image_size"] ** 2 + tree.get("download_bytes", 0)
+        elif not stored:
             unknown.append(name)
     missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
-    total = {name: sum(_all_images(params, name)[:2]) for name, *_ in places}
-    splits = sum(ROW * total[name] for name, *_ in missing)
+    rows = {name: sum(_all_images(params, name)[part] for part in ("train", "unlabeled")) for name, *_ in places}
+    splits = sum(ROW * rows[name] for name, *_ in missing)
     samples = {(run.dataset, run.method): run for run in reversed(todo)}
     size = {names: file_sizes(keys.resolved(run), images_of(params, run)) for names, run in samples.items()}
     sizes = [size[run.dataset, run.method] for run in todo]
@@ -58,26 +53,25 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
         yield f"WARNING: not enough disk space: {_mb(needed - free)} more needed; free it before you start"
 
 
-def _all_images(params: Params, dataset: str) -> tuple[int, int, int]:
-    """Return the images of the train part, the test part and without labels: of the store, the source, or a default."""
-    manifest = Path("data/store", dataset, "manifest.json")
-    if manifest.exists():
-        parts = {name: part["images"] for name, part in read_json(manifest, "manifest of a store")["parts"].items()}
-        return parts["train"], parts["test"], 0
-    train, test, others, _ = SOURCES.get(params.datasets[dataset]["source"]["kind"], (10_000, 1_000, 0, 0))
-    return train, test, others
+def _all_images(params: Params, dataset: str) -> dict[str, int]:
+    """Return the numbers of images by IMAGES: of the params file, else of the store, else a default."""
+    manifest, known = Path("data/store", dataset, "manifest.json"), params.datasets[dataset].get("images", {})
+    if not known and manifest.exists():
+        parts = read_json(manifest, "manifest of a store")["parts"]
+        known = {name: part["images"] for name, part in parts.items()}
+    return {**UNKNOWN, **known}
 
 
 def images_of(params: Params, run: Run) -> dict[str, int]:
     """Return the unlabeled, validation and test images of a run, from the sizes of its setting."""
     tree = params.datasets[run.dataset]
     setting, classes = setting_config(params, run.dataset, run.setting), tree["num_classes"]
-    train, test, others = _all_images(params, run.dataset)
+    images = _all_images(params, run.dataset)
     holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
     tail = class_sizes(setting, classes)[1]
-    rest = others if setting_kind(setting) == "others" else train - holdout
+    rest = images["unlabeled"] if setting_kind(setting) == "others" else images["train"] - holdout
     unlabeled = rest if tail is None else sum(tail)
-    return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": test}
+    return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": images["test"]}
 
 
 def _mb(size: int) -> str:

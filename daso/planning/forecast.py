@@ -17,7 +17,7 @@ from daso.machine import cores, cpu_bf16, processor
 from daso.planning.cost import STEPS, StepTime, Work, measured_steps, step_digest
 from daso.planning.disk import disk_lines, images_of
 from daso.planning.status import TO_DO, run_statuses
-from daso.report.tables import planned
+from daso.report.tables import forecasts
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.speed import device_of, format_significant
 
@@ -88,7 +88,7 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
     yield from _table(params, chain, todo, step_times)
     yield from _hours(params, suite, chain, todo, step_times, machine)
     yield from disk_lines(params, keys, todo, machine.concurrent_runs)
-    _write_plan(params, keys, suite, chain, todo, step_times)
+    _write_forecast(params, keys, suite, chain, todo, step_times)
 
 
 def _machine(params: Params, protocol: str) -> Machine:
@@ -113,8 +113,7 @@ def _machine(params: Params, protocol: str) -> Machine:
 def _machine_by_torch(precision: str, concurrent_runs: int) -> Machine:
     import torch
 
-    from daso.engine.cuda_graphs import choose_mode
-    from daso.engine.environment import choose_device, choose_precision, describe
+    from daso.engine.environment import choose_device, choose_mode, choose_precision, describe
 
     device = choose_device("auto" if devices() else "cpu")
     if device.type == "cpu":
@@ -185,7 +184,7 @@ def _hours(
         methods = "1 method" if count == 1 else f"{count} methods"
         yield (
             f"unknown: {_runs(len(unknown))} of {methods} not measured on this device yet; "
-            f"`python -m daso plan {suite} --measure` measures some steps"
+            f"`daso plan {suite} --measure` measures some steps"
         )
     if known:
         others = "of the other methods, " if unknown else ""
@@ -213,19 +212,19 @@ def _time(params: Params, runs: Sequence[Run], step_times: dict[str, StepTime]) 
     return format_duration(sum(_seconds(params, run, step_times) for run in runs))
 
 
-def _write_plan(
+def _write_forecast(
     params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]
 ) -> None:
-    """Write the expected times of the runs to do; the times of done runs stay as they were planned."""
-    before = planned.read_plan(suite)
-    plan = {run.id: before[run.id] for run in chain if run.id in before and run not in todo}
+    """Write the expected times of the runs to do; the times of done runs stay as they were forecast."""
+    before = forecasts.read_forecast(suite)
+    expected = {run.id: before[run.id] for run in chain if run.id in before and run not in todo}
     for run in (run for run in todo if run.method_file in step_times):
         step = step_times[run.method_file]
         seconds = round(_seconds(params, run, step_times), 3)
-        plan[run.id] = {"key": keys.train(run), "device": step.device, "how": step.how}
-        plan[run.id] |= {"seconds_per_step": step.seconds, "seconds": seconds}
-    if plan:
-        planned.write_plan(suite, plan)
+        expected[run.id] = {"key": keys.train(run), "device": step.device, "how": step.how}
+        expected[run.id] |= {"seconds_per_step": step.seconds, "seconds": seconds}
+    if expected:
+        forecasts.write_forecast(suite, expected)
 
 
 def _runs(number: int) -> str:

@@ -10,8 +10,7 @@ from threading import Barrier
 
 import torch
 
-from daso.engine.cuda_graphs import choose_mode
-from daso.engine.environment import choose_device, choose_precision
+from daso.engine.environment import choose_device, choose_mode, choose_precision
 from daso.planning.synthetic import WARMUP, Config, advance, all_parts_active, random_data, seconds_per_unit, trainer
 
 SECONDS = 2.0  # total time of the measured steps
@@ -67,6 +66,6 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     evaluation = (
         seconds_per_unit(run.evaluate, 1, device) * (images["validation"] + images["test"]) / sum(evaluated.values())
     )
-    run.program.close()
+    run.runner.close()
     every: int = config["protocol"]["evaluation"]["every"]
     return pace + evaluation / every

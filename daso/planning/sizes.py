@@ -42,7 +42,7 @@ def file_sizes(config: Config, images: Mapping[str, int]) -> FileSizes:
     trainable = network.heads + (0 if "encoder" in plan else network.encoder)
     networks = 2 * 4 * (network.encoder + network.statistics + network.heads)
     weights = networks + _memory_bytes(config, network.features, images["unlabeled"])
-    predicted = images["test"] + (images["unlabeled"] if plan.get("answers") else 0)
+    predicted = images["test"] + (images["unlabeled"] if plan.get("predictions") else 0)
     predictions = 4 * classes * predicted + 8 * images["test"]
     columns = 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)  # approximately
     numbers = columns * (protocol["steps"] // protocol["evaluation"]["every"])

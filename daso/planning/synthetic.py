@@ -30,15 +30,11 @@ def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
     return changed
 
 
-def with_daso_options(config: Config, **options: Any) -> Config:
-    """Return a copy with changed options of its add-on DASO, if it has one."""
-    addons = [{**one, **options} if one["name"] == "daso" else one for one in config["method"]["addons"]]
-    return with_changes(config, {"method.addons": addons})
-
-
 def all_parts_active(config: Config, precision: str = "fp32") -> Config:
     """Return a copy whose method has all parts active from the third step on, as in most of a run, in a precision."""
-    return with_daso_options(with_changes(config, {"protocol.precision": precision}), period=2, warmup=WARMUP)
+    early = {"period": 2, "warmup": WARMUP}
+    addons = [{**one, **early} if one["name"] == "daso" else one for one in config["method"]["addons"]]
+    return with_changes(config, {"protocol.precision": precision, "method.addons": addons})
 
 
 def random_data(

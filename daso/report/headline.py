@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from daso.aliases import Tree
 from daso.report.figures.differences import Block, difference_blocks, drawn
-from daso.report.results.collect import Tree
 from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
 from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, count, tally_line
-from daso.report.results.verdicts import MARKS, OTHER_DRAW, format_difference, format_signed
+from daso.report.results.verdicts import MARKS, OTHER_DRAW, difference_and_band, format_signed
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.ranks import ranks_line
@@ -103,12 +103,9 @@ def _reason(judged_cells: Sequence[JudgedCell]) -> str:
 
 def _largest_difference(judged: JudgedCell, titles: Mapping[str, str]) -> LargestDifference:
     cell, verdict = judged.cell, judged.verdict
-    difference, width = format_difference(verdict.difference or 0.0, verdict.band)
-    text = f"{difference} (band ±{width})" if width else difference
-    anchor = f"{cell.table}/{cell.setting}/{cell.method}"
-    return LargestDifference(
-        anchor, f"{titles[cell.method]} on {cell.setting}", MARKS[verdict.text], verdict.text, text
-    )
+    name = f"{titles[cell.method]} on {cell.setting}"
+    text = difference_and_band(verdict.difference or 0.0, verdict.band)
+    return LargestDifference(cell.anchor, name, MARKS[verdict.text], verdict.text, text)
 
 
 def _titles(suite: Tree) -> dict[str, str]:
@@ -130,9 +127,7 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
         if any(judged.cell.stale for judged in judged_cells):
-            text = (
-                f"`python -m daso revalidate {suite['name']}` keeps stale runs whose bits the present code reproduces"
-            )
+            text = f"`daso revalidate {suite['name']}` keeps stale runs whose bits the present code reproduces"
             yield Line("Stale", text)
         command = f"snakemake --config suite={suite['name']}"
         yield Line("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
@@ -147,7 +142,7 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
 
 
 def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
-    """Return the missing runs, and their device time as far as it is planned."""
+    """Return the missing runs, and their device time as far as it is forecast."""
     remainder = summary.remainder
     upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if remainder.upstream else ""
     stale = len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.stale})
@@ -161,9 +156,9 @@ def _total(judged_cells: Sequence[JudgedCell]) -> int:
 
 def _cost(suite: str, remainder: Remainder) -> str:
     if not remainder.seconds:
-        return f"device time unknown (`python -m daso plan {suite} --measure` forecasts it)"
+        return f"device time unknown (`daso plan {suite} --measure` forecasts it)"
     time = f"about {format_duration(remainder.seconds)} of device time on {' and '.join(remainder.devices)}"
-    return f"{time}, without {count(remainder.unplanned, 'run')} of unknown time" if remainder.unplanned else time
+    return f"{time}, without {count(remainder.unknown, 'run')} of unknown time" if remainder.unknown else time
 
 
 def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:

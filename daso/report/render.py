@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from daso.aliases import Tree
 from daso.data.files import atomic_write
 from daso.report.figures import figure_groups
-from daso.report.figures.figure_groups import TableData
 from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
-from daso.report.results.collect import Cell, Tree, collect
-from daso.report.results.judged import JudgedCell, judge_cells
+from daso.report.results.collect import Cell, collect
+from daso.report.results.judged import judge_cells
 from daso.report.results.numbers import cell_numbers, numbers_text
-from daso.report.results.paper_tables import format_columns
 from daso.report.results.project import read_project, training_commits
-from daso.report.results.published import PUBLISHED_RUNS, Row, read_published
+from daso.report.results.published import PUBLISHED_RUNS, read_published
 from daso.report.results.reference import Reference, compare
 from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
 from daso.report.sections import Section, build_section
@@ -37,7 +36,6 @@ from daso.report.tables.csv_files import (
     format_table_csv,
     run_rows,
 )
-from daso.report.tables.differences import differences_table
 from daso.report.tables.latex import format_latex
 from daso.report.tables.table import NUMBERS
 from daso.report.tables.text import plain_text
@@ -56,7 +54,7 @@ def build_report(
     out: Path,
     expected_keys: dict[str, str] | None = None,
     archived: Path | None = None,
-    plan: Mapping[str, Tree] | None = None,
+    forecast: Mapping[str, Tree] | None = None,
     home: str = "../..",
     upstream: Upstream = NO_UPSTREAM,
     shared: Mapping[str, int] | None = None,
@@ -65,10 +63,11 @@ def build_report(
     """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
-    Any number of runs may be missing. `archived` is the folder of archived runs, `plan` the planned times of the runs
-    (see `report.planned`), `home` the path from `out` to the working copy, for links. `upstream` are the runs that they
-    depend on, and `shared` the number of runs that other suites have in common with this one. `reference` are the
-    numbers that this project measured. The same inputs give the same bytes. Raises DataError for an unusable file.
+    Any number of runs may be missing. `archived` is the folder of archived runs, `forecast` the expected times of the
+    runs (see `report.tables.forecasts`), `home` the path from `out` to the working copy, for links. `upstream` are the
+    runs that they depend on, and `shared` the number of runs that other suites have in common with this one.
+    `reference` are the numbers that this project measured. The same inputs give the same bytes. Raises DataError for an
+    unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
@@ -81,30 +80,38 @@ def build_report(
             suite,
             data,
             [judged for judged in judged_cells if judged.cell.table == data.table["name"]],
-            plan or {},
+            forecast or {},
+            published_rows,
             compared.cells if compared and not compared.same_bytes else (),
         )
         for index, data in enumerate(tables)
     ]
-    history_rows = [row for data in tables for row in _history_rows(data)]
     numbers = numbers_text(cell_numbers(cells))
-    summary = summarize(judged_cells, plan or {}, upstream, shared)
+    summary = summarize(judged_cells, forecast or {}, upstream, shared)
     context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
         "headline": build_headline(suite, summary, judged_cells),
         "upstream_runs": summary.upstream_runs,
-        "columns_of_paper": {table["name"]: format_columns(published_rows, table) for table in suite["tables"]},
         "reference": compared.summary if compared else "",
-        **_origins(cells, judged_cells, published_rows, tables, home),
+        "home": home,
+        "project": read_project(),
+        "commits": training_commits(cells),
+        "details": cell_details(judged_cells, published_rows),
     }
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", format_csv(CELL_COLUMNS, cell_rows(judged_cells, published_rows)))
     _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
-    _write(out / "history.csv", format_csv(HISTORY_COLUMNS, history_rows))
+    _write(out / "history.csv", format_csv(HISTORY_COLUMNS, _history_rows(tables)))
     environment = templates()
     _write_tables(out / TABLES, shown)
     for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
+
+
+def _history_rows(tables: Sequence[figure_groups.TableData]) -> Iterator[dict[str, object]]:
+    for data in tables:
+        for name, training in data.curves.items():
+            yield from curves.history_rows(data.cells[name], training.accuracy)
 
 
 def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
@@ -177,32 +184,6 @@ def inline_markdown(text: str, base: str) -> Markup:
     """Return Markdown text of one line for HTML: code in backticks, and links with targets relative to `base`."""
     code = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\[([^\]]+)\]\(([^)]+)\)", rf'<a href="{escape(base)}\2">\1</a>', code))
-
-
-def _origins(
-    cells: Sequence[Cell],
-    judged_cells: Sequence[JudgedCell],
-    published: Sequence[Row],
-    tables: Sequence[TableData],
-    home: str,
-) -> dict[str, Any]:
-    """Return the variables of the templates that lead from numbers to their origin."""
-    return {
-        "home": home,
-        "project": read_project(),
-        "commits": training_commits(cells),
-        "details": cell_details(judged_cells, published),
-        "section_differences": {data.table["name"]: differences_table(data.table, _done_runs(data)) for data in tables},
-    }
-
-
-def _done_runs(data: TableData) -> list[Tree]:
-    return [run for cell in data.cells.values() for run in cell.done.values()]
-
-
-def _history_rows(data: TableData) -> Iterable[dict[str, object]]:
-    for name, training_curves in data.curves.items():
-        yield from curves.history_rows(data.cells[name], training_curves.accuracy)
 
 
 def _write(path: Path, text: str, *, durable: bool = True) -> None:

@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
+from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
-from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
+from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
+from daso.report.results.sources import Row
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
+from daso.report.tables.differences import differences_table
+from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
-from daso.report.tables.planned import plan_table
 from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
@@ -32,20 +35,21 @@ class Section:
     letter: str  # A, B, ...; numbers would be taken for those of the paper's tables
     name: str
     title: str
+    paper: str  # columns of the paper that it reproduces; empty if it names no table of the paper
     dataset: str
     label: str  # label of a protocol that is not comparable; empty for the paper's protocol
     settings: list[dict[str, str]]
     tables: Mapping[str, Table]  # by name; tables without a row are left out
+    fidelity: Table  # known differences from the paper
     figures: list[Figure]
     analyses: list[Figure]  # figures of the analyses listed by the suite
-    has_published: bool
     has_verdicts: bool  # True if a published number is confirmed
     has_archived: bool
     sources: list[str]
     notes: list[str]
     reasons: list[str]
     provenance: list[ProvenanceEntry]
-    missing_histories: int
+    missing: list[str]  # files of finished runs that are missing, and what lacks them
 
 
 def build_section(
@@ -53,13 +57,18 @@ def build_section(
     suite: Tree,
     data: TableData,
     judged_cells: Sequence[JudgedCell],
-    plan: Mapping[str, Tree],
+    forecast: Mapping[str, Tree],
+    published: Sequence[Row],
     differences: Sequence[CellDifference] = (),
 ) -> Section:
-    """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference."""
+    """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference.
+
+    `published` are the rows of `results.csv`.
+    """
     table, label = data.table, protocol_label(suite["protocol"])
     cells = [judged.cell for judged in judged_cells]
-    with_published = [(judged, judged.published) for judged in judged_cells if judged.published]
+    runs = [metrics for cell in cells for metrics in cell.done.values()]
+    numbers = [judged.published for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
@@ -68,7 +77,7 @@ def build_section(
         ranks_table(table, judged_cells),
         measures_table(cells, titles),
         speed_table(cells, titles),
-        plan_table(cells, plan, titles),
+        forecast_table(cells, forecast, titles),
         *([pseudo_label_table(cells, titles)] if analyses else []),
         runs_table(cells),
         reference_table(table["name"], differences, titles),
@@ -77,22 +86,21 @@ def build_section(
         letter=section_letter(index),
         name=table["name"],
         title=str(table["title"]),
+        paper=format_columns(published, table),
         dataset=str(table["dataset"].get("title", table["dataset"]["name"])),
         label=label,
         settings=[format_setting(setting) for setting in table["settings"]],
         tables={table.name: table for table in tables if table.rows},
+        fidelity=differences_table(table, runs),
         figures=table_figures(data),
         analyses=analysis_figures(data, analyses),
-        has_published=bool(with_published),
-        has_verdicts=any(not published.doubt for _, published in with_published),
+        has_verdicts=any(not published.doubt for published in numbers),
         has_archived=any(judged.archived for judged in judged_cells),
-        sources=sorted({published.source for _, published in with_published}),
+        sources=sorted({published.source for published in numbers}),
         notes=_notes(judged_cells, titles),
         reasons=_reasons(judged_cells, label),
-        provenance=table_provenance([metrics for cell in cells for metrics in cell.done.values()]),
-        missing_histories=sum(
-            len(data.cells[name].done) > 0 and training.accuracy is None for name, training in data.curves.items()
-        ),
+        provenance=table_provenance(runs),
+        missing=_missing(data, analyses),
     )
 
 
@@ -100,6 +108,22 @@ def section_letter(index: int) -> str:
     """Return A, B, ..., Z, AA, AB, ... for 0, 1, ..."""
     first, second = divmod(index, len(ascii_uppercase))
     return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[second]
+
+
+def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
+    """Return a sentence for each file that the figures need and that finished runs lack, with the number of cells."""
+    done = [name for name, cell in data.cells.items() if cell.done]
+    without = {
+        "history; the curves lack them": [name for name in done if data.curves[name].accuracy is None],
+        "file of predictions; the t-SNE lacks them": [
+            name for name in done if "tsne" in analyses and data.embeddings[name] is None
+        ],
+    }
+    return [
+        f"{len(cells)} {'cell has' if len(cells) == 1 else 'cells have'} finished runs without a {file}"
+        for file, cells in without.items()
+        if cells
+    ]
 
 
 def _notes(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> list[str]:

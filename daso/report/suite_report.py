@@ -14,7 +14,7 @@ from daso.report.render import build_report
 from daso.report.results.published import PUBLISHED
 from daso.report.results.reference import Reference, read_reference
 from daso.report.results.summary import Upstream
-from daso.report.tables import planned
+from daso.report.tables import forecasts
 
 
 def write_report(suite: str, out: Path) -> None:
@@ -34,7 +34,7 @@ def write_report(suite: str, out: Path) -> None:
         published=PUBLISHED,
         out=out,
         home=_path_from(out),
-        plan=planned.read_plan(suite) or _at_pace_of(reference, params, own),
+        forecast=forecasts.read_forecast(suite) or _at_pace_of(reference, params, own),
         upstream=_upstream(params, keys, own),
         shared=_shared(params, suite, own),
         reference=reference,
@@ -42,7 +42,7 @@ def write_report(suite: str, out: Path) -> None:
     )
 
 
-def _at_pace_of(reference: Reference | None, params: Params, own: Sequence[Run]) -> planned.Plan:
+def _at_pace_of(reference: Reference | None, params: Params, own: Sequence[Run]) -> forecasts.Forecast:
     """Return the times of runs at the pace of a reference, without keys: no measured time is compared with them."""
     if reference is None:
         return {}

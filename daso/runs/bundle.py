@@ -8,7 +8,7 @@ from daso.data.bundle import BundledRun, read_bundle
 from daso.data.derive import derive
 from daso.data.files import atomic_write, checksummed
 from daso.data.store import load_store
-from daso.engine.survey import survey_result
+from daso.engine.estimate import survey_result
 from daso.errors import DataError, DivergedError
 from daso.runs.train import Execution, Job, train
 

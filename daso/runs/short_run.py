@@ -111,14 +111,14 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     head = {"dataset": dataset["name"], "setting": config["setting"]["name"], "seed": 0, "config_sha256": NAME}
     head |= {"source_sha256": store.sha256, "class_order": list(range(k))}
     if "split" in plan:
-        head |= {"drawn_sha256": NAME, "way": plan["split"]}
+        head |= {"drawn_sha256": NAME, "derivation": plan["split"]}
     save_split(head, Split(labeled, rows[first:last], rows[last:], pseudo_labeled), labels, folder / "split.json")
     paths = {"store": folder / "store", "split": folder / "split.json"}
     if "encoder" in plan:
         paths["encoder"] = Path("runs", plan["encoder"]["of"], "final.pt").absolute()
     if "estimate" in plan:
         paths["estimate"] = folder / "estimate.json"
-        estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"].tolist(), "trusted": 1, "evaluations": 1}
+        estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"].tolist(), "reliable": 1, "evaluations": 1}
         with atomic_write(paths["estimate"]) as file:
             file.write(checksummed(estimate))
     return paths

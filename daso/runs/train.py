@@ -85,7 +85,7 @@ def train(jobs: Sequence[Job], execution: Execution) -> None:
         )
     for job in jobs:
         if problem := config_error(job.config):
-            raise DasoError(f"not a run's configuration: {problem}; `python -m daso resolve` prints one")
+            raise DasoError(f"not a run's configuration: {problem}; `daso resolve` prints one")
         check_code(job.config)
     with _explain_out_of_memory("images", execution):
         data = _load(jobs, execution.device)
@@ -162,7 +162,7 @@ def _run(
             if execution.skip_busy and (job.out / "train.json").exists():  # trained by another process meanwhile
                 return
             trainer = build(config, data.resident, execution.device, execution.mode, data.upstream)
-            with closing(trainer.program):  # also if the run diverges or is stopped: CUDA graphs take GiB
+            with closing(trainer.runner):  # also if the run diverges or is stopped: CUDA graphs take GiB
                 yield from _fit(trainer, job, data, execution, stop)
     except DivergedError as error:
         logging.error("%s", error)
@@ -186,7 +186,7 @@ def _fit(trainer: Trainer, job: Job, data: Data, execution: Execution, stop: Sto
     events = Path("logs/tensorboard", run)
     with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
         yield from trainer.fit(scratch=own_checkpoint, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-    environment = describe(execution.device) | {"lent": dict(data.upstream.digests)}
+    environment = describe(execution.device) | {"upstream": dict(data.upstream.digests)}
     environment |= {"cudnn": trainer.cudnn} if trainer.cudnn else {}
     reconcile = partial(journal.reconcile, job.journal) if job.journal else dict
     write_run(job.out, trainer, data.split, data.store, environment, reconcile)

@@ -26,7 +26,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
     """
     results = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
     if not results:
-        no_run = f"contains no finished run; train it with `python -m daso train --bundle {bundle}`"
+        no_run = f"contains no finished run; train it with `daso train --bundle {bundle}`"
         raise DataError(f"{bundle}: {no_run if (bundle / CONTENTS).exists() else NOT_A_BUNDLE}")
     params = load()
     runs = {
@@ -59,7 +59,7 @@ def _other_key(keys: Keys, run: Run, finished: FinishedRun, bundle: Path) -> lis
         return []
     return [
         f"{finished.folder}: trained with key {trained}, but params/ and code now give {now}; keep its numbers for "
-        f"reports with `python -m daso keep --bundle {bundle}`, or adopt it at the commit that it was trained from"
+        f"reports with `daso keep --bundle {bundle}`, or adopt it at the commit that it was trained from"
     ]
 
 

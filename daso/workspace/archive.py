@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from daso.config.keys import ARCHIVE
 from daso.config.load import load
@@ -19,9 +19,7 @@ from daso.engine import journal
 from daso.engine.metrics import run_metrics
 from daso.errors import DataError
 from daso.paths import rebuild_hint
-from daso.schema import schema_error
 
-_Metrics = TypedDict("_Metrics", {"provenance": dict[str, Any]})
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -37,8 +35,6 @@ def keep(name: str) -> Path:
         if not path.exists():
             raise DataError(f"{path}: missing; create it with `snakemake {path}`, or `dvc pull` it")
     content, trained = read_checksummed(metrics, "metrics file"), load_finished_run(source, name=run)
-    if problem := schema_error(content, _Metrics):
-        raise DataError(f"{metrics}: not the metrics of a run: {problem}; {rebuild_hint(metrics)}")
     if (content.get("run"), content.get("files")) != (run, trained.result.get("files")):
         raise DataError(f"{metrics}: not the metrics of {source}; {rebuild_hint(metrics)}")
     history = trained.read("history.csv")
@@ -71,7 +67,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
             problem = "not finished; train it" if name in packed else "not in this bundle; pack it"
             raise DataError(f"{bundle}: {name}: {problem}, or name one of {', '.join(done) or 'a different bundle'}")
     if not chosen:
-        raise DataError(f"{bundle}: contains no finished run; train it with `python -m daso train --bundle {bundle}`")
+        raise DataError(f"{bundle}: contains no finished run; train it with `daso train --bundle {bundle}`")
     evaluated = {name: _evaluate(bundle, packed[name]) for name in chosen}
     return [_write(name, history, metrics) for name, (history, metrics) in evaluated.items()]
 
@@ -83,7 +79,7 @@ def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
     finished = load_finished_run(folder, name=name)
     contents = {file: finished.read(file) for file in RUN_FILES}
     trained = finished.result.get("provenance", {})
-    fix = f"delete {folder} and run `python -m daso train --bundle {bundle}` again"
+    fix = f"delete {folder} and run `daso train --bundle {bundle}` again"
     if (finished.key, finished.config, trained.get("config_sha256")) != (key, run.config, digest(run.config)):
         raise DataError(f"{folder}: trained with key {finished.key}, but the bundle was packed with {key}; {fix}")
     check_split(run.inputs["split"], load_store(run.store), run.config["split_config_sha256"])

@@ -93,7 +93,7 @@ class Current:
             return False
         folder = Path("reports", suite)
         key = report_key(self.keys.params, suite, self.keys.report(suite))
-        return _has_key(folder / "key", key, *(folder / name for name in (*REPORT_FILES, REPORT_TABLES)))
+        return _has_key(folder / "key", f"{key} {tables_digest(folder)}", *(folder / name for name in REPORT_FILES))
 
     def contradictions(self) -> bool:
         """Return True if the page of contradictions was made from the present published numbers and code."""
@@ -102,12 +102,17 @@ class Current:
 
 
 def report_key(params: Params, suite: str, key: str) -> str:
-    """Return the content of a report's key file: its key, and a digest of the checksums of its runs' metrics.
+    """Return the first part of a report's key file: its key, and a digest of the checksums of its runs' metrics.
 
     The metrics of a run may change under the same key, for example if it is trained again on a different device.
     """
     checksums = [_checksum(Path("metrics", f"{run.id}.json")) for run in runs(params, suite)]
     return f"{key} {digest(checksums)[:16]}"
+
+
+def tables_digest(report: Path) -> str:
+    """Return the last part of a report's key file: a digest of the names of its tables' files."""
+    return digest(sorted(path.name for path in (report / REPORT_TABLES).glob("table-*")))[:16]
 
 
 def _checksum(path: Path) -> str:

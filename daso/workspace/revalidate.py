@@ -28,8 +28,8 @@ from daso.data.files import checksummed, digest, read_checksummed, read_json
 from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.engine.environment import code_commit
-from daso.engine.survey import survey_result
-from daso.errors import DasoError, DataError
+from daso.engine.estimate import survey_result
+from daso.errors import DasoError, DataError, ParamsError, did_you_mean
 from daso.runs import short_run
 from daso.workspace.archive import COMMIT
 from daso.workspace.current import Current
@@ -38,7 +38,7 @@ from daso.workspace.current import Current
 # does not compare them, so they must be unchanged for a run on CUDA or in a compiled mode.
 UNCOMPARED = (
     *(f"daso.engine.{name}" for name in ("compiled", "cuda_graphs", "environment", "loader", "resident")),
-    *("daso.augment.randaugment", "daso.augment.views", "daso.ops.rows"),
+    *("daso.engine.step_runner", "daso.augment.randaugment", "daso.augment.views", "daso.ops.rows"),
 )
 Compared = dict[str, dict[str, Any]]  # digest of a short run and both codes -> record of the comparison
 
@@ -51,6 +51,8 @@ def revalidate(names: Sequence[str]) -> Iterator[str]:
     """
     params, compared, refused = load(), Compared(), list[str]()
     for name in names:
+        if "/" not in name and name not in params.suites:
+            raise ParamsError(f"{name}: neither a run nor a suite{did_you_mean(name, params.suites, 'suites')}")
         if name not in params.suites and not Path("runs", parse_run(params, name).id, RESULT_FILE).exists():
             raise DataError(f"{name}: not finished, so there is nothing to revalidate; train it with `snakemake`")
     for run in with_upstream(params, _runs(params, names or [params.suite])):

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from daso.data.files import wait_for_lock
+from daso.locks import wait_for_lock, write_holder
 
-FILE = Path(".snakemake/turn.lock")
-HOLDER = "DASO_TURN"  # process id of the holder; a `snakemake` started by the holder does not wait
+FILE = Path(".snakemake/workflow.lock")
+HOLDER = "DASO_WORKFLOW_LOCK"  # process id of the holder; a `snakemake` started by the holder does not wait
 GRAPHS = ("dag", "rulegraph", "filegraph", "d3dag", "report")
 READ_ONLY = (  # options of calls that change no output
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
@@ -70,13 +70,8 @@ def held(command: str) -> Iterator[None]:
 def _lock(call: str) -> IO[str]:
     FILE.parent.mkdir(exist_ok=True)
     file = FILE.open("a+")
-    locked = wait_for_lock(
-        file.fileno(),
-        lambda: f"waiting for another call in this folder ({FILE.read_text().strip() or 'just started'})",
-        f"{FILE}: this file system has no locks; run one call at a time in this folder",
+    wait_for_lock(
+        file, FILE, lambda: f"waiting for another call in this folder ({FILE.read_text().strip() or 'just started'})"
     )
-    if locked:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}: {call}\n")
-        file.flush()
+    write_holder(file, call)
     return file

@@ -63,7 +63,7 @@ def test_equalize_by_hand():
 
 
 @pytest.mark.parametrize("name", ["equalize", "autocontrast"])
-def test_a_flat_image_is_unchanged(name):
+def test_flat_image_is_unchanged(name):
     assert apply(name, grey([[7] * 32] * 32), 0.0) == [[7] * 32] * 32
 
 
@@ -78,7 +78,7 @@ def test_factor_one_keeps_the_image(name, digits):
     [("autocontrast", 0), ("brightness", 0.5), ("color", 0.5), ("contrast", 0.5), ("equalize", 0), ("posterize", 4)]
     + [("sharpness", 0.5), ("solarize", 128)],
 )
-def test_the_fourth_byte_stays_zero_and_the_argument_unchanged(name, value, odd_images):
+def test_fourth_byte_stays_zero_and_the_argument_unchanged(name, value, odd_images):
     images = pack(odd_images)
     before = images.clone()
     result = getattr(photometric, name)(images, torch.full((len(images),), float(value)))

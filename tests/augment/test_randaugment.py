@@ -55,7 +55,7 @@ def test_odd_images_equal_pillow(odd_images, reference, pillow):
     assert not differing(odd_images[:157], reference, pillow, repeat=10)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_every_odd_image_equals_pillow_in_every_case(odd_images, reference, pillow):
     for shift in range(0, len(odd_images), 2):
         assert not differing(odd_images.roll(shift, 0)[:157], reference, pillow)

@@ -26,7 +26,7 @@ def test_resize_of_extreme_values_equals_pillow(odd_images, pillow):
         assert torch.equal(after, pillow.packed(expected))
 
 
-def test_taps_of_a_third_by_hand():
+def test_antialiasing_weights_of_a_reduction_to_a_third():
     """96 / 32 = 3: target 1 has its centre at 4.5 and reaches from 1.5 to 7.5, over centres 2.5, ..., 6.5.
 
     Their heights are 1/3, 2/3, 1, 2/3, 1/3, sum 3. Target 0 lacks the first of the five: 2/3, 1, 2/3, 1/3, sum 8/3.

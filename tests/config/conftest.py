@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGITS = """\
 title: handwritten digits
 source: {kind: digits}
+images: {train: 1297, unlabeled: 0, test: 500, smallest_class: 124}
 num_classes: 10
 image_size: 8
 mean: [0.3, 0.3, 0.3]

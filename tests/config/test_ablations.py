@@ -1,5 +1,6 @@
 """Ablations: methods that change some options of a base method."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import expand_suite, parse_run, resolve
 from daso.errors import ParamsError
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 # Changes to the complete method in tables 5 to 8 and 15 to 17 of Oh et al. 2022.
 CHANGES = {
     "no_align": {"weight": 0.0},
@@ -72,16 +73,15 @@ def options(run):
 )
 def test_ablations_of_the_paper(place, temperature):
     """Each ablation is the setting's complete method, with T_dist 1.5 or 0.3, except for the change in its table."""
-    loaded = load(ROOT / "params")
     complete = {
         **{"name": "daso", "proto_temperature": 0.05, "dist_temperature": temperature, "queue_length": 256},
         **{"queue_capacity": "equal", "queue_encoder": "teacher", "period": 100, "warmup": 5000, "weight": 1.0},
         "blend": "distribution",
     }
-    published = {name for name, tree in loaded.methods.items() if "of" in tree and "paper" in tree}
+    published = {name for name, tree in PARAMS.methods.items() if "of" in tree and "paper" in tree}
     assert published == {f"fixmatch_daso_{name}" for name in CHANGES}
     for name, change in CHANGES.items():
-        config = resolve(loaded, parse_run(loaded, f"{place}/paper/fixmatch_daso_{name}/s0"))
+        config = resolve(PARAMS, parse_run(PARAMS, f"{place}/paper/fixmatch_daso_{name}/s0"))
         assert config["method"]["addons"] == [complete | change], name
 
 
@@ -127,7 +127,7 @@ def test_change_of_the_optimizer(write):
 
 def test_plan_changes_options_after_the_ablation():
     """CReST+ sets the temperature of every stage, whatever the ablation sets; here the last stage has 0.6."""
-    loaded = load(ROOT / "params")
+    loaded = deepcopy(PARAMS)
     loaded.methods["warm"] = loaded.methods["fixmatch_crest_plus"] | {
         "of": "fixmatch_crest_plus",
         "change": {"distribution_alignment.temperature": 0.9, "crest.last_temperature": 0.6},
@@ -208,6 +208,13 @@ def test_errors_of_the_base_are_reported_only_for_the_base(write, params):
     assert error.startswith("params/methods/fixmatch_daso.yaml: add-on 'daso': unknown option 'proto_temp'")
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(addon=1))
     assert errors() == ["params/methods/fixmatch_daso.yaml: unknown key 'addon'; did you mean 'addons'?"]
+
+
+def test_wrong_value_of_the_base_is_one_line_also_if_its_error_has_a_value_of_the_ablation(write, params):
+    write(change="{daso.queue_length: 128}")
+    params("methods/fixmatch_daso.yaml", lambda tree: tree["addons"][0].update(period=0))
+    (error,) = errors()
+    assert error.startswith("params/methods/fixmatch_daso.yaml: add-on 'daso': ")
 
 
 def test_change_that_conflicts_with_a_protocol_is_reported_for_the_ablation(write):

@@ -101,6 +101,7 @@ def test_run_planned_with_other_code_is_an_error():
         "code": "0" * 64,
         "method": {"learner": {"name": "supervised"}, "addons": []},
         "protocol": {"network": {"name": "small_convnet"}},
+        "plan": {},
     }
     with pytest.raises(DasoError, match="some/run: resolved with code 0000"):
         check_code(config)
@@ -111,7 +112,7 @@ def test_run_planned_with_other_code_is_an_error():
 def test_modules_outside_the_keys_compute_nothing():
     """They import no array library, except torch for CUDA events in the stopwatch, and no module that does."""
     assert {name.removeprefix("daso.") for name in RESULT_NEUTRAL} == {
-        *{"errors", "schema", "paths", "machine"},  # messages, paths, cores and memory
+        *{"errors", "schema", "paths", "locks", "machine"},  # messages, checks, paths, locks, cores and memory
         *{"engine.gpus", "engine.stopwatch"},  # available GPUs, seconds
         *{"config.compatibility", "data.schemas"},  # checks that raise
     }

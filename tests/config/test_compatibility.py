@@ -26,13 +26,13 @@ PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
             1,
             ["add-on 'One' reads strong, weak, which learner 'Some' does not produce"],
         ),
-        (PAIR, ("weak",), [("One", NONE, frozenset({"guess"})), ("Two", NONE, frozenset({"eval"}))], 2, []),
+        (PAIR, ("weak",), [("One", NONE, frozenset({"pseudo_label"})), ("Two", NONE, frozenset({"eval"}))], 2, []),
         (
             PAIR,
             ("weak",),
-            [("One", NONE, frozenset({"guess", "eval"})), ("Two", NONE, frozenset({"guess"}))],
+            [("One", NONE, frozenset({"pseudo_label", "eval"})), ("Two", NONE, frozenset({"pseudo_label"}))],
             2,
-            ["add-ons 'One' and 'Two' both adjust the logits of role 'guess'; remove one"],
+            ["add-ons 'One' and 'Two' both adjust the logits of role 'pseudo_label'; remove one"],
         ),
         (
             PAIR,

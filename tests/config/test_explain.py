@@ -1,6 +1,6 @@
 """Options with their values and sources, compared with the files that set them."""
 
-from pathlib import Path
+from copy import deepcopy
 
 import pytest
 
@@ -9,15 +9,15 @@ from daso.config.load import load
 from daso.config.paper_names import paper_name, same_method
 from daso.config.resolve import OptionSource, Run, trace_options
 from daso.errors import ParamsError
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 DASO = "params/methods/fixmatch_daso.yaml"
 MATCHED, REVERSED = "digits/n20-m80-l20-u10", "digits/n20-m80-l20-u10r"
 
 
 @pytest.fixture(scope="module")
 def project():
-    return load(ROOT / "params")
+    return PARAMS
 
 
 def row(text, key):
@@ -48,7 +48,7 @@ def test_methods_by_their_names_in_the_paper(project, words, name):
 
 
 @pytest.mark.parametrize("words", ["fixmatch+dasso", "fixmatch+daso+la+cb", "fixmatch+", "+fixmatch", "", "daso"])
-def test_unknown_methods(project, words):
+def test_unknown_method_is_an_error(project, words):
     with pytest.raises(ParamsError, match=f"unknown method '{words}'".replace("+", r"\+")):
         find_method(project, words)
 
@@ -93,23 +93,27 @@ def test_explain_prints_one_line_for_each_option(params):
     assert row(text, "daso.queue_length") == ["64", "params/protocols/digits.yaml, overrides"]
     assert row(text, "daso.queue_encoder") == ["teacher", "daso/methods/addons/daso.py, default"]
     assert row(text, "fixmatch.threshold") == ["0.95", DASO]
+    heading = text.splitlines().index("add-on daso (daso/methods/addons/daso.py)")
+    assert text.splitlines()[heading + 1].endswith("(Oh et al. 2022, section 3).")
     assert row(text, "small_convnet.channels") == ["[16, 32, 64]", "params/protocols/digits.yaml"]
     assert row(text, "steps") == ["1200", "params/protocols/digits.yaml"]
     assert row(text, "unlabeled_ratio") == ["2", DASO]
     assert row(text, "optimizer.lr") == ["0.03", "params/protocols/digits.yaml"]
     assert row(text, "setting.gamma_u") == ["10", "params/datasets/digits.yaml"]
     assert row(text, "setting.reversed") == ["false", "default"]
-    assert text.splitlines()[-1].startswith("differences from the paper (docs/fidelity.md): ")
-    assert "proportional-queue" in text.splitlines()[-1]
+    assert text.splitlines()[-4:] == [
+        "known differences from the papers",
+        *(f"docs/fidelity.md#{tag}" for tag in ("teacher-bn", "confidence", "proportional-queue")),
+    ]
 
 
 def test_explain_prints_the_comment_beside_a_value():
-    text = explain(load(ROOT / "params"), "usadtm")
+    text = explain(PARAMS, "usadtm")
     assert row(text, "usadtm.queue_factor")[-1] == "# authors' code"
     assert row(text, "usadtm.weight")[-1].endswith("usadtm.yaml")
-    text = explain(load(ROOT / "params"), "remixmatch_daso")
+    text = explain(PARAMS, "remixmatch_daso")
     assert "(daso/methods/addons/daso.py)  # after sharpening: the blend is not sharpened" in text
-    text = explain(load(ROOT / "params"), "supervised_ldam_drw")
+    text = explain(PARAMS, "supervised_ldam_drw")
     assert "(daso/methods/addons/ldam.py)  # from step 200,000 of 250,000 on" in text
     assert row(text, "ldam.start")[-1].endswith(".yaml")  # the comment may refer to any value on the line
 
@@ -154,7 +158,7 @@ def test_explain_reports_unknown_classes_of_unlabeled_images(project):
 
 
 def test_incompatibilities_with_a_setting():
-    project = load(ROOT / "params")
+    project = deepcopy(PARAMS)
     place = "stl10-lt/n150-l10"
     assert incompatibilities(project, "fixmatch_darp", "paper", place) == []
     project.methods["fixmatch_darp"]["where"].clear()
@@ -184,7 +188,7 @@ def test_every_method_can_be_explained(project):
             assert line == line.rstrip()
 
 
-def test_columns_are_aligned():
+def test_align_columns_pads_all_but_the_last_column():
     assert align_columns([("a", "bb", "c"), ("a line of its own",), ("dd", "", "e f")]) == (
         "a   bb  c\na line of its own\ndd      e f\n"
     )

@@ -1,6 +1,6 @@
 """Checks of a run before any data exist, compared with the later split and the built components."""
 
-from pathlib import Path
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -22,16 +22,15 @@ from daso.config.signature import attribute
 from daso.data.draw_split import draw
 from daso.errors import ParamsError
 from daso.records import Env
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-PARAMS = load(ROOT / "params")
 STL = {"n1": 150, "m1": "all", "gamma_l": 10}
 
 
 @pytest.fixture
 def stl():
     """Return the project's params with a dataset `blind` whose unlabeled classes are unknown."""
-    params = load(ROOT / "params")
+    params = deepcopy(PARAMS)
     params.datasets["blind"] = {**params.datasets["cifar10-lt"], "settings": {"n150-l10": STL}}
     return params
 
@@ -52,7 +51,7 @@ def test_sizes_equal_those_of_the_split(reversed_):
     assert (images["labeled"], images["unlabeled"]) == (len(split.labeled), len(split.unlabeled))
 
 
-def test_sizes_by_hand():
+def test_class_sizes_of_a_setting_are_rounded_down():
     """500 / 100^(r / 9) labeled and 4,000 unlabeled images; STL-10 has only labeled sizes, natural sizes have none."""
     images = setting_sizes({"n1": 500, "m1": 4000, "gamma_l": 100, "gamma_u": 1}, 10)
     assert images["counts"] == (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
@@ -70,7 +69,7 @@ def test_sizes_by_hand():
     }
 
 
-def test_known_fields_are_fields_of_env():
+def test_fields_known_before_training_are_fields_of_env():
     config = resolve(PARAMS, Run("cifar10-lt", "n500-m4000-l100-u100", "paper", "fixmatch", 0))
     known = known_env(config)
     assert known.keys() <= set(Env._fields)
@@ -178,7 +177,7 @@ def test_attributes_read_from_source_equal_those_of_the_objects(method):
             assert attribute(ADDONS[part["name"]], "needs", given_options(part), frozenset()) == built.needs
 
 
-def test_unknown_classes():
+def test_settings_with_unknown_unlabeled_classes_are_recognised():
     assert unknown_classes(STL)
     assert not unknown_classes({"n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10})
     assert not unknown_classes({"n1": 4, "m1": "train", "gamma_l": 1})

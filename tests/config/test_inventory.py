@@ -1,17 +1,13 @@
-from pathlib import Path
-
 import pytest
 
 from daso.config.inventory import KINDS, describe_setting, inventory
-from daso.config.load import load
 from daso.errors import ParamsError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.repository import PARAMS, ROOT
 
 
 @pytest.fixture(scope="module")
 def project():
-    return load(ROOT / "params")
+    return PARAMS
 
 
 def line(text, name):
@@ -19,7 +15,7 @@ def line(text, name):
     return [cell.strip() for cell in match.split("  ") if cell.strip()]
 
 
-def test_methods_with_their_components(project):
+def test_list_names_the_components_of_methods(project):
     text = inventory(project, "methods")
     assert line(text, "fixmatch_la_daso") == [
         "fixmatch_la_daso",
@@ -30,7 +26,7 @@ def test_methods_with_their_components(project):
     assert len(text.splitlines()) == len(list((ROOT / "params/methods").glob("*.yaml")))
 
 
-def test_settings_in_words(project):
+def test_list_describes_settings_by_their_class_sizes(project):
     """500 to 500 / 100 = 5 labeled images and 4,000 to 40 unlabeled ones; 450 / 20 = 22.5 is rounded down."""
     text = inventory(project, "settings")
     labeled, unlabeled = line(text, "cifar10-lt/n500-m4000-l100-u100r")[1:]
@@ -54,7 +50,7 @@ def test_settings_in_words(project):
     )
 
 
-def test_datasets_suites_and_protocols(project):
+def test_list_describes_datasets_suites_and_protocols(project):
     assert line(inventory(project, "datasets"), "stl10-lt")[1:3] == [
         "stl10",
         "10 classes, 96 x 96 pixels, 4 settings",
@@ -69,7 +65,7 @@ def test_datasets_suites_and_protocols(project):
     assert line(inventory(project, "protocols"), "smoke")[3] == "not compared with published numbers"
 
 
-def test_unknown_kind(project):
+def test_unknown_kind_suggests_the_closest_name(project):
     with pytest.raises(ParamsError, match="unknown kind 'method'; did you mean 'methods'"):
         inventory(project, "method")
     assert list(KINDS) == ["methods", "datasets", "settings", "suites", "protocols"]

@@ -8,10 +8,12 @@ import pytest
 
 from daso.config.keys import ENTRIES, Keys
 from daso.config.load import load
-from daso.config.resolve import parse_run, runs
+from daso.config.registry import specs_of
+from daso.config.resolve import parse_run, resolve, runs
 from daso.data.folder_digest import digest_folder
 from daso.errors import DataError
 
+ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     "data/catalog.py": "",
     "data/split.py": "",
@@ -251,7 +253,12 @@ def test_only_training_imports_torch():
     """An import of torch takes seconds, and the workflow starts a process for each split and each run's metrics."""
     entries = [entry for stage, modules in ENTRIES.items() if stage != "train" for entry in modules]
     code = f"import sys, {', '.join(entries)}; sys.exit('torch' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], check=False).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_only_the_key_of_a_survey_covers_the_estimate_of_class_sizes():
+    loaded = load(ROOT / "params")
+    for method, covered in (("supervised", False), ("supervised_survey", True)):
+        config = resolve(loaded, parse_run(loaded, f"digits/n20-m80-l20-u10r/digits/{method}/s0"))
+        modules = Keys(loaded).modules("train", specs_of(config))
+        assert ("daso.engine.survey" in modules, "daso.ops.estimation" in modules) == (covered, covered)

@@ -8,8 +8,7 @@ from ruamel.yaml import YAML
 
 from daso.config.load import load
 from daso.errors import ParamsError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.repository import PARAMS, ROOT
 
 
 def errors():
@@ -93,7 +92,7 @@ def edit(folder, file, change):
 
 
 def test_params_of_the_project_load():
-    assert "quickstart" in load(ROOT / "params").suites
+    assert "quickstart" in PARAMS.suites
 
 
 def test_numbers_follow_yaml_1_2(params):
@@ -126,6 +125,11 @@ def test_numbers_follow_yaml_1_2(params):
             "tsne, got 'histogramm'; did you mean 'histogram'?",
         ),
         ("suites/smoke.yaml", lambda t: t.update(seeds=[0, 0]), "seeds: duplicate 0; list it once"),
+        (
+            "suites/smoke.yaml",
+            lambda t: t["tables"][0].update(name="summary"),
+            "table 'summary': the name of another section of the report's page; rename the table",
+        ),
         (
             "suites/smoke.yaml",
             lambda t: t["tables"][0].update(rows=[]),
@@ -230,12 +234,12 @@ def test_numbers_follow_yaml_1_2(params):
         ),
         (
             "methods/fixmatch.yaml",
-            lambda t: t.update(plan={"name": "crt", "base": "supervisd", "steps": 20, "statistics": "kept"}),
+            lambda t: t.update(plan={"name": "crt", "base": "supervisd", "steps": 20, "statistics": "frozen"}),
             "plan 'crt': unknown method 'supervisd'; did you mean 'supervised'?",
         ),
         (
             "methods/fixmatch.yaml",
-            lambda t: t.update(plan={"name": "crt", "base": "fixmatch", "steps": 20, "statistics": "kept"}),
+            lambda t: t.update(plan={"name": "crt", "base": "fixmatch", "steps": 20, "statistics": "frozen"}),
             "plan 'crt': 'fixmatch' itself depends on another method; name one that does not",
         ),
         (

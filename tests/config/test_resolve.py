@@ -1,4 +1,5 @@
 import hashlib
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from daso.config.params import read_params
 from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_upstream
 from daso.data.files import canonical_json
 from daso.errors import ParamsError
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 REVERSED = "digits/n20-m80-l20-u10r/digits"
 MATCHED = "digits/n20-m80-l20-u10/digits"
 OWN = Path(__file__).resolve().parents[2] / "params"  # params of the project
@@ -33,7 +34,7 @@ def addon(config):
     return only
 
 
-def test_resolved_configuration_holds_exactly_what_a_run_uses(params):
+def test_resolved_configuration_holds_no_option_that_a_run_does_not_use(params):
     assert resolved(f"{REVERSED}/fixmatch/s3") == {
         "run": f"{REVERSED}/fixmatch/s3",
         "dataset": {
@@ -85,16 +86,16 @@ def test_each_generation_has_its_own_draw_seed():
     assert seeds == {"/s3": 3, ".g1/s0": 0x386C31BF, ".g1/s1": 0x30957243}
 
 
-def test_plan_of_each_stage():
+def test_each_stage_has_its_own_plan():
     """Each generation saves predictions for the next one; the survey holds out ten images of each class."""
 
     def plan(run):
         return resolved(f"{run}/s0", OWN)["plan"]
 
-    assert plan(f"{MATCHED}/fixmatch_crest.g1") == {"answers": True}
+    assert plan(f"{MATCHED}/fixmatch_crest.g1") == {"predictions": True}
     assert plan(f"{MATCHED}/fixmatch_crest") == {"split": {"of": f"{MATCHED}/fixmatch_crest.g1/s0", "exponent": 1 / 3}}
     assert plan(f"{MATCHED}/supervised_survey") == {"split": {"held_out": 10}, "survey": True}
-    base = {"of": f"{MATCHED}/supervised/s0", "statistics": "kept"}
+    base = {"of": f"{MATCHED}/supervised/s0", "statistics": "frozen"}
     assert plan(f"{MATCHED}/supervised_crt") == {"encoder": base}
     survey = {"of": f"{REVERSED}/supervised_survey/s0", "into": "darp.estimate"}
     assert plan(f"{REVERSED}/fixmatch_darp") == {"estimate": survey}
@@ -140,7 +141,7 @@ def test_unlabeled_ratio_of_a_protocol_applies_to_all_methods_with_unlabeled_ima
     ("place", "protocol", "width", "decay"),
     [("cifar10/n4", "fixmatch", 2, 0.0005), ("cifar100/n4", "fixmatch-wide", 8, 0.001)],
 )
-def test_protocols_of_fixmatch(place, protocol, width, decay):
+def test_protocols_of_fixmatch_have_the_papers_schedule(place, protocol, width, decay):
     """2^20 steps of 64 and 7 x 64 images at .03 cos(7 pi t / 16 S), for supervised learning too (Sohn et al. 2020)."""
     for method, ratio in (("fixmatch", 7), ("supervised", 0)):
         config = resolved(f"{place}/{protocol}/{method}/s0", OWN)
@@ -206,7 +207,7 @@ def test_runs_shared_by_tables_are_listed_once(params):
         (f"{MATCHED}/fixmtch/s0", "unknown method 'fixmtch'; did you mean 'fixmatch'"),
     ],
 )
-def test_invalid_run_ids(params, run, message):
+def test_invalid_run_ids_are_errors(params, run, message):
     with pytest.raises(ParamsError) as raised:
         parse_run(load(), run)
     assert message in str(raised.value)
@@ -224,8 +225,7 @@ def test_equal_values_have_the_same_canonical_json():
 
 def test_zoo_has_every_method():
     """Exceptions: the survey that DARP depends on, which is in no table, and DARP with the authors' estimates."""
-    project = load(ROOT / "params")
-    assert {run.method_file for run in runs(project, "zoo")} == project.methods.keys() - {
+    assert {run.method_file for run in runs(PARAMS, "zoo")} == PARAMS.methods.keys() - {
         "supervised_survey",
         "fixmatch_darp_shipped",
     }
@@ -233,33 +233,33 @@ def test_zoo_has_every_method():
 
 def test_plan_names_upstream_runs():
     """CReST+ with the paper's budget: 5 x 50,000 steps, temperatures 1 to 0.5, different draw seeds of the stages."""
-    project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
+    run_id = "cifar10-lt/n500-m4000-l100-u100/paper/{}/s1".format
     stages = [f"fixmatch_crest_plus.g{g}" for g in (1, 2, 3, 4)] + ["fixmatch_crest_plus"]
-    configs = [resolve(project, parse_run(project, run_id(stage))) for stage in stages]
+    configs = [resolve(PARAMS, parse_run(PARAMS, run_id(stage))) for stage in stages]
     assert [config["protocol"]["steps"] for config in configs] == [50_000] * 5
     assert [config["method"]["addons"][0]["temperature"] for config in configs] == [1, 0.875, 0.75, 0.625, 0.5]
     assert [config["plan"].get("split") for config in configs] == [
         None,
         *({"of": run_id(stage), "exponent": 1 / 3} for stage in stages[:-1]),
     ]
-    assert [config["plan"].get("answers") for config in configs] == [True] * 4 + [None]
+    assert [config["plan"].get("predictions") for config in configs] == [True] * 4 + [None]
     assert [config["seed"] for config in configs] == [1] * 5
     assert len({config["draw_seed"] for config in configs}) == 5
     assert configs[-1]["draw_seed"] == 1
-    last = parse_run(project, run_id(stages[-1]))
-    assert [run.method for run in with_upstream(project, [last])] == stages
+    last = parse_run(PARAMS, run_id(stages[-1]))
+    assert [run.method for run in with_upstream(PARAMS, [last])] == stages
     with pytest.raises(ParamsError, match="unknown stage 'g5' of 'fixmatch_crest_plus'; choose one of g1, g2, g3, g4"):
-        parse_run(project, run_id("fixmatch_crest_plus.g5"))
+        parse_run(PARAMS, run_id("fixmatch_crest_plus.g5"))
 
 
 def test_encoder_and_estimate_come_from_upstream_runs():
-    project, run_id = load(ROOT / "params"), "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
-    crt = resolve(project, parse_run(project, run_id("supervised_crt")))
-    assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "kept"}}
+    run_id = "cifar10-lt/n500-m4000-l100-u1/paper/{}/s0".format
+    crt = resolve(PARAMS, parse_run(PARAMS, run_id("supervised_crt")))
+    assert crt["plan"] == {"encoder": {"of": run_id("supervised"), "statistics": "frozen"}}
     assert crt["protocol"]["steps"] == 100_000
-    darp = resolve(project, parse_run(project, run_id("fixmatch_darp")))
+    darp = resolve(PARAMS, parse_run(PARAMS, run_id("fixmatch_darp")))
     assert darp["plan"] == {"estimate": {"of": run_id("supervised_survey"), "into": "darp.estimate"}}
-    survey = resolve(project, parse_run(project, run_id("supervised_survey")))
+    survey = resolve(PARAMS, parse_run(PARAMS, run_id("supervised_survey")))
     assert survey["plan"] == {"split": {"held_out": 10}, "survey": True}
 
 
@@ -272,21 +272,19 @@ def test_run_that_depends_on_itself_is_an_error(params):
 
 
 def crt_plan(base):
-    return {"name": "crt", "base": base, "steps": 20, "statistics": "kept"}
+    return {"name": "crt", "base": base, "steps": 20, "statistics": "frozen"}
 
 
 def test_missing_estimate_is_an_error_before_training():
     """The method has no plan, a different plan, or a plan that names a method without a survey."""
     run = "cifar10-lt/n500-m4000-l100-u1/paper/fixmatch_darp/s0"
     for plan in (None, {"name": "survey", "held_out": 10}):
-        project = load(ROOT / "params")
+        project = deepcopy(PARAMS)
         project.methods["fixmatch_darp"].pop("plan")
         project.methods["fixmatch_darp"] |= {"plan": plan} if plan else {}
-        with pytest.raises(
-            ParamsError, match="prior 'estimated' requires an estimate, which this method's plan does not"
-        ):
+        with pytest.raises(ParamsError, match="darp.estimate: missing estimate of class sizes, which this method's"):
             parse_run(project, run)
-    project = load(ROOT / "params")
+    project = deepcopy(PARAMS)
     project.methods["fixmatch_darp"]["plan"] = {"name": "prior", "by": "supervised"}
     with pytest.raises(
         ParamsError, match="plan 'prior': expected a method with plan 'survey', got 'supervised'; name one"

@@ -1,15 +1,11 @@
 """Errors of resolved configurations that `resolve` did not write."""
 
-from pathlib import Path
-
-from daso.config.load import load
 from daso.config.resolve import Run, resolve
 from daso.config.validate import config_error
+from tests.repository import PARAMS
 
-PARAMS = load(Path(__file__).resolve().parents[2] / "params")
 
-
-def test_unknown_annealing_is_an_error():
+def test_unknown_learning_rate_schedule_is_an_error():
     config = {**resolve(PARAMS, Run("cifar10", "n4", "fixmatch", "fixmatch", 0)), "key": "k"}
     assert config_error(config) is None
     for word in ("cosin", 1, ["cosine"]):

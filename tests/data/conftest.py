@@ -199,6 +199,7 @@ def cifar10_store(cifar10_zip, tmp_path_factory):
     """Make the store of all of CIFAR-10 from image files that the environment variable names."""
     source = {"kind": "cifar10", "md5": "0" * 32, "urls": [], "override": "DASO_CIFAR10"}
     config = {"dataset": "cifar10-lt", "source": source, "num_classes": 10, "image_size": 32}
+    config["images"] = {"train": 50_000, "unlabeled": 0, "test": 10_000, "smallest_class": 5000}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DASO_CIFAR10", str(cifar10_zip))
         return make_store(config, tmp_path_factory.mktemp("cifar10") / "store")

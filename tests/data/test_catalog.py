@@ -26,7 +26,7 @@ def dataset(name: str) -> dict:
     return YAML(typ="safe").load(ROOT / f"params/datasets/{name}.yaml")
 
 
-def test_pixels_and_counts_of_the_digits():
+def test_digits_have_pixels_up_to_255_and_known_class_counts():
     """The first row of the first image holds 5, 13, 9 and 1; times 255 / 16: 79.7, 207.2, 143.4 and 15.9."""
     source = load_source(DIGITS)
     images, labels = source.parts["train"]
@@ -57,7 +57,7 @@ def test_digits_keep_the_order_of_the_file():
         assert (source.parts[part][1] == bunch.target[rows]).all()
 
 
-def test_mean_and_std_of_the_digits():
+def test_params_have_the_mean_and_std_of_the_digits():
     pixels = load_source(DIGITS).parts["train"][0] / 255
     tree = dataset("digits")
     assert tree["mean"] == pytest.approx(pixels.mean((0, 2, 3)), abs=5e-5)
@@ -69,6 +69,7 @@ def test_settings_are_named_after_their_numbers_and_fit_the_classes():
     sizes |= {"cifar10": 5000, "cifar100": 500}
     for name, size in sizes.items():
         tree = dataset(name)
+        assert tree["images"]["smallest_class"] == size
         for setting, n in tree["settings"].items():
             reverse = "r" if n.get("reversed") else ""
             if "share" in n:
@@ -108,6 +109,15 @@ def test_params_that_contradict_the_source_are_refused():
         load_source(DIGITS | {"num_classes": 9})
     with pytest.raises(DataError, match="image_size is 28, but the source has images of 8 pixels"):
         load_source(DIGITS | {"image_size": 28})
+    with pytest.raises(DataError, match=r"digits\.yaml: images\.train is 1298, but the source has 1297; correct one"):
+        load_source(DIGITS | {"images": {"train": 1298}})
+
+
+def test_numbers_of_images_in_params_are_those_of_the_digits():
+    """Of 1,797 images, 50 of each class are for testing."""
+    images = dataset("digits")["images"]
+    assert images == {"train": 1297, "unlabeled": 0, "test": 500, "smallest_class": 124}
+    load_source(DIGITS | {"images": images})
     with pytest.raises(DataError, match="unknown source 'digit'; choose one of digits, cifar10, cifar100, stl10, im"):
         load_source(DIGITS | {"source": {"kind": "digit"}})
 
@@ -214,6 +224,7 @@ def test_stl10_does_not_accept_image_files(serve, tiny_stl10, tmp_path, monkeypa
     tree = dataset("stl10-lt")
     source = tree["source"] | {"md5": tiny_stl10.md5, "urls": []}
     config = {"dataset": "stl10-lt", "source": source, "num_classes": 10, "image_size": 96}
+    config["images"] = {"train": 60, "unlabeled": 7, "test": 10, "smallest_class": 6}
     monkeypatch.setenv("DASO_STL10", str(tmp_path))
     error = r": not a regular file; set DASO_STL10 to a URL or to the official stl10_binary\.tar\.gz$"
     with pytest.raises(DataError, match=error):
@@ -222,6 +233,8 @@ def test_stl10_does_not_accept_image_files(serve, tiny_stl10, tmp_path, monkeypa
     monkeypatch.setenv("DASO_STL10", str(tmp_path / "mine"))
     loaded = load_source(config, tmp_path)
     assert loaded.parts["train"][0].shape == (67, 3, 96, 96)
+    with pytest.raises(DataError, match="images.unlabeled is 8, but the source has 7"):
+        load_source(config | {"images": {"unlabeled": 8}}, tmp_path)
     assert loaded.source == {"kind": "stl10", "origin": "stl10_binary.tar.gz", "md5": tiny_stl10.md5}
 
 
@@ -262,7 +275,7 @@ def test_image_files_of_other_classes_are_refused_for_cifar(cifar, cifar_files, 
         load_source(cifar[0])
 
 
-def test_own_image_folder(save_image, tmp_path, monkeypatch):
+def test_store_of_an_own_image_folder(save_image, tmp_path, monkeypatch):
     for name in ("own", "other"):
         for part in ("train", "test"):
             for class_name in ("cat", "dog"):

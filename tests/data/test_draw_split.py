@@ -146,7 +146,7 @@ def test_m1_train_with_a_hold_out():
     assert np.bincount(ranks[split.labeled]).tolist() == [2, 2, 2]
 
 
-def test_order_of_classes():
+def test_order_of_classes_is_native_by_seed_or_by_size():
     assert order_of_classes("native", [7, 9, 7, 8], 3).tolist() == [0, 1, 2, 3]
     assert order_of_classes("seed", [7, 9, 7, 8], 3).tolist() == np.random.RandomState(3).permutation(4).tolist()
     assert order_of_classes("size", [7, 9, 7, 8], 3).tolist() == [1, 3, 0, 2]
@@ -154,7 +154,7 @@ def test_order_of_classes():
         order_of_classes("sede", [7, 9, 7, 8], 3)
 
 
-def test_draw_natural():
+def test_draw_natural_holds_out_first_rows_and_labels_the_next():
     """Every class is shuffled once; the first rows are held out, the next are labeled."""
     random, first, second = np.random.RandomState(3), np.arange(7), np.arange(7, 10)
     random.shuffle(first)

@@ -106,13 +106,24 @@ def test_images_are_resized_with_antialiasing(save_image, folder, tmp_path):
         ("RGBA", (10, 20, 30, 255), [10, 20, 30]),
         ("RGBA", (0, 100, 255, 51), [204, 224, 255]),  # a fifth of the color, four fifths of 255
         ("LA", (0, 51), [204] * 3),
+        ("CMYK", (0, 255, 255, 0), [255, 0, 0]),
     ],
 )
 def test_every_mode_becomes_rgb(save_image, folder, mode, color, pixel):
-    save_image("own/train/cat/a.png", color, mode=mode)
+    save_image("own/train/cat/a.tif" if mode == "CMYK" else "own/train/cat/a.png", color, mode=mode)
+    if mode == "CMYK":
+        (folder / "train/cat/a.png").unlink()
     if mode == "I;16":  # white in the other part scales all images
         save_image("own/test/cat/white.png", 65535, mode=mode)
     assert read_image_folder(folder, 4).parts["train"][0][0, :, 0, 0].tolist() == pixel
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_first_frame_of_an_animation_is_read(folder, suffix):
+    frames = [Image.new("RGB", (4, 4), color) for color in (RED, GREEN)]
+    options = {"save_all": True, "append_images": frames[1:], "duration": 50, "lossless": True}
+    frames[0].save(folder / f"train/cat/0.{suffix}", **options)
+    assert read_image_folder(folder, 4).parts["train"][0][0, :, 2, 2].tolist() == list(RED)
 
 
 def test_palette_with_a_transparent_color(folder):
@@ -173,6 +184,13 @@ def test_class_without_test_images_is_kept(folder):
     assert read.classes == ("cat", "dog")
     assert read.parts["test"][1].tolist() == [1]
     assert read.parts["test"][0].shape == (1, 3, 4, 4)
+
+
+def test_empty_class_and_folder_named_like_an_image_are_skipped(folder):
+    expected = read_image_folder(folder, 4)
+    for name in ("train/cow", "test/cow", "train/cat/x.png"):
+        (folder / name).mkdir()
+    assert equal(read_image_folder(folder, 4), expected)
 
 
 def test_circular_link_is_not_followed(folder):

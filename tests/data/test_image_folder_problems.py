@@ -255,7 +255,7 @@ def test_encrypted_zip_is_refused(photos):
         read_image_folder(path, 8)
 
 
-def test_sort_files():
+def test_sort_files_finds_parts_below_a_top_folder():
     """Parts may be below one top folder; upper-case suffixes equal lower-case ones."""
     listed = sort_files(["top/train/a/1.PNG", "top/test/a/x", "top/train/a/2.Cr2", "top/readme.md", "Thumbs.db"])
     assert listed.images == {"train": {"a": ["top/train/a/1.PNG"]}, "test": {"a": ["top/test/a/x"]}}
@@ -265,10 +265,10 @@ def test_sort_files():
     }
 
 
-def test_script_of_contributing_moves_test_images_once(tmp_path):
+def test_script_of_the_data_page_moves_test_images_once(tmp_path):
     """Of 12 photos the fifth and the tenth are moved, of 4 none (no empty folder); a second run moves nothing."""
-    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-    script = re.search(r"\*\*1\. The images\*\*.*?```sh\n(.*?)```", text, re.DOTALL)[1]
+    text = (Path(__file__).parents[2] / "docs/own_data.md").read_text()
+    script = re.search(r"## 1\. The images.*?```sh\n(.*?)```", text, re.DOTALL)[1]
     for name, n in (("rare", 4), ("red rose", 12)):
         (tmp_path / "photos/train" / name).mkdir(parents=True)
         for i in range(n):

@@ -1,7 +1,5 @@
 """Split files: content, and detection of every kind of error."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -111,19 +109,6 @@ def test_labeled_images_may_be_unlabeled_images_too(store, tmp_path):
     assert saved.counts == {"labeled": (2, 2, 2), "unlabeled": (30, 30, 30), "validation": (0, 0, 0)}
 
 
-@pytest.mark.parametrize(("part", "take"), [("unlabeled", 1), ("validation", 6), ("labeled", 1)])
-def test_duplicate_rows_are_refused(store, tmp_path, part, take):
-    """One labeled row among the unlabeled, all labeled rows among the held-out ones, or a duplicate labeled row."""
-    make_split(config(setting=SHARE, holdout=0), store, tmp_path / "s.json")
-    tree = json.loads((tmp_path / "s.json").read_text())
-    tree.pop("sha256")
-    tree[part] += tree["labeled"][:take]
-    tree["sha256"] = digest(tree)
-    (tmp_path / "s.json").write_text(json.dumps(tree))
-    with pytest.raises(DataError, match="duplicate row"):
-        check_split(tmp_path / "s.json", store)
-
-
 def test_share_of_the_images_of_a_store(store, tmp_path):
     """The tail of 30 images per class is (30, 15, 7); a fifth of it is 6, 3 and 1.4, rounded up."""
     saved = make_split(config(setting=SHARE, holdout=0), store, tmp_path / "s.json")
@@ -167,7 +152,7 @@ def natural(fraction: float = 0.2, **changes) -> dict:
     return config(**{**base, "class_order": "size", **changes})
 
 
-def test_natural_class_sizes(photos, tmp_path):
+def test_natural_setting_keeps_class_sizes_and_labels_a_share(photos, tmp_path):
     """10 per class are held out, but less than half: 9 // 2 of 10 and 17 // 2 of 18. Of the other 20, 110, 6, 50 and
     10 images a fifth is labeled: 4, 22, 1.2, 10 and 2."""
     saved = make_split(natural(), photos, tmp_path / "s.json")
@@ -226,34 +211,6 @@ def test_images_without_a_label_are_never_drawn(tmp_path):
     assert (labels[np.concatenate(saved.split)] >= 0).all()
 
 
-def change(path, **changes):
-    """Edit a split file and update its checksum."""
-    tree = {**json.loads(path.read_text()), **changes}
-    tree["sha256"] = digest({name: value for name, value in tree.items() if name != "sha256"})
-    path.write_text(json.dumps(tree))
-
-
-def test_every_inconsistency_is_detected(store, tmp_path):
-    path = tmp_path / "s.json"
-
-    def refused(match: str, **changes) -> None:
-        make_split(config(), store, path)
-        change(path, **changes)
-        with pytest.raises(DataError, match=match):
-            check_split(path, store)
-
-    split = make_split(config(), store, path).split
-    labeled, validation = split.labeled.tolist(), split.validation.tolist()
-    refused("drawn from data with SHA-256 000", source_sha256="0" * 64)
-    refused("row 90 is out of range, the train part has 90 images", labeled=[90, *labeled[1:]])
-    refused("row -1 is out of range", labeled=[-1, *labeled[1:]])
-    refused(r"duplicate row 6 \(labeled, validation\)", labeled=[6, *labeled[1:]])
-    refused(r"duplicate row 84 \(validation, validation\)", validation=[84, *validation[1:]])
-    refused(r"labeled images by class: expected \(9, 3, 1\), got \(8, 4, 1\)", labeled=[1, *labeled[1:]])
-    refused("class_order must list each of the 3 classes once", class_order=[0, 1, 1])
-    refused("not a split", labeled="none")
-
-
 def test_damaged_or_missing_file_is_refused(store, tmp_path):
     path = tmp_path / "s.json"
     make_split(config(), store, path)
@@ -265,3 +222,14 @@ def test_damaged_or_missing_file_is_refused(store, tmp_path):
         load_split(path)
     with pytest.raises(DataError, match=r"absent\.json: missing split"):
         load_split(tmp_path / "absent.json")
+
+
+def test_split_of_different_data_or_configuration_is_refused(store, tmp_path):
+    path = tmp_path / "s.json"
+    make_split(config(), store, path)
+    other = store_of(tmp_path / "other", np.arange(90) % 3, [0], "abc")
+    with pytest.raises(DataError, match=f"drawn from data with SHA-256 {store.sha256[:16]}, but .*other has"):
+        check_split(path, other)
+    check_split(path, store, digest(config()))
+    with pytest.raises(DataError, match=r"drawn with a different configuration \(setting x, seed 0\) than expected"):
+        check_split(path, store, digest(config(seed=1)))

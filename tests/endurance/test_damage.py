@@ -172,7 +172,7 @@ def test_damaged_bundle_is_not_trained_and_its_damaged_results_are_not_adopted(i
         content = path.read_bytes()
         path.write_bytes(damaged(content, b"", rng.choice(("bit", "cut")), rng))
         line = error_line(project, (*DASO, "adopt", "bundle"), path.relative_to(project.path).as_posix())
-        assert line.endswith(f"delete bundle/runs/{RUN} and run `python -m daso train --bundle bundle` again")
+        assert line.endswith(f"delete bundle/runs/{RUN} and run `daso train --bundle bundle` again")
         path.write_bytes(content)
     project.call(*DASO, "adopt", "bundle")
     assert (project.path / "runs" / RUN / "final.pt").read_bytes() == path.with_name("final.pt").read_bytes()

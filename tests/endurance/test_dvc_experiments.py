@@ -97,7 +97,7 @@ def test_table_has_params_and_metrics_of_each_experiment(explored):
     explored.dvc("checkout")
 
 
-def test_table_as_csv(explored):
+def test_experiments_are_exported_as_csv(explored):
     rows = {row["Experiment"]: row for row in csv.DictReader(io.StringIO(explored.dvc("exp", "show", "--csv")))}
     (weight,) = [column for column in rows["half"] if column.endswith("learner.weight")]
     (mean,) = [column for column in rows["half"] if column.endswith(f"{DASO}.mean")]

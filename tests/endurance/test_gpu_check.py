@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.errors import DasoError
 from daso.planning.cost import measured_steps
+from tests.repository import PARAMS, ROOT
 from tests.workflow.project import METHODS, SETTING, Project
 from tools.gpu.fits import fit
 from tools.gpu.record import record
 from tools.gpu.summary import failures
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("gpu check")]
-ROOT = Path(__file__).resolve().parents[2]
 RUN = "cifar10-lt/n500-m4000-l100-u100/paper/{}/s0"
 GPU = {"dry": False, "device": "cuda: Made Up 9000", "cores": 16}
 
@@ -85,32 +84,31 @@ def test_recorded_paces_are_read_and_limit_a_bundle(results, tmp_path, monkeypat
     rows = [row | pace if row["kind"] == "pace" else row for row in tree["results"]]
     file = tmp_path / "gpu_check.json"
     file.write_text(json.dumps({"device": tree["device"] | GPU, "parts": [], "results": rows}))
-    params, run = load(ROOT / "params"), RUN.format("fixmatch_daso")
+    run = RUN.format("fixmatch_daso")
     monkeypatch.chdir(tmp_path)
     page = record(file, Path("docs/benchmarks"))
     assert page.name == "made-up-9000-16-cores.md"
     assert f"Measured on {tree['device']['date']}" in page.read_text()
-    modes = measured_steps(params, parse_run(params, run), every_mode=True)
+    modes = measured_steps(PARAMS, parse_run(PARAMS, run), every_mode=True)
     paces = {one.how: one.seconds for one in modes if one.device == GPU["device"]}
     assert paces == {"graph, bf16": pytest.approx(0.0041), "graph, bf16, 2 at once": pytest.approx(0.0041)}
-    runs = [parse_run(params, run)]
-    assert fit(params, runs, 1090.0, 2, unknown=False).startswith("1 runs take 1,025 s of 1030 s: fixmatch_daso 4.1 ms")
+    runs = [parse_run(PARAMS, run)]
+    assert fit(PARAMS, runs, 1090.0, 2, unknown=False).startswith("1 runs take 1,025 s of 1030 s: fixmatch_daso 4.1 ms")
     with pytest.raises(
         DasoError, match=r"take 1,025 s, but 1020 s are available: fixmatch_daso 4.1 ms per step on cuda: Made Up"
     ):
-        fit(params, runs, 1080.0, 2, unknown=False)
+        fit(PARAMS, runs, 1080.0, 2, unknown=False)
 
 
 def test_unknown_pace_needs_a_flag(tmp_path, monkeypatch):
     """Two runs of 250,000 steps fit 450 s, 60 s of them reserved, at 0.78 ms per step."""
-    params = load(ROOT / "params")
-    runs = [parse_run(params, RUN.format(method)) for method in ("supervised", "supervised_la")]
+    runs = [parse_run(PARAMS, RUN.format(method)) for method in ("supervised", "supervised_la")]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         DasoError, match=r"supervised, supervised_la: no pace of a GPU .* at 0.78 ms per step or faster"
     ):
-        fit(params, runs, 450.0, 2, unknown=False)
-    assert "at 0.78 ms per step" in fit(params, runs, 450.0, 2, unknown=True)
+        fit(PARAMS, runs, 450.0, 2, unknown=False)
+    assert "at 0.78 ms per step" in fit(PARAMS, runs, 450.0, 2, unknown=True)
 
 
 def test_failures_are_named(monkeypatch):

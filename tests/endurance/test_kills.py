@@ -19,7 +19,6 @@ from tests.endurance.faults import (
     lengthen,
     results,
 )
-from tests.workflow.project import ROOT
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("kills")]
 RUN = RUNS[1]
@@ -110,11 +109,11 @@ def test_short_stages_killed_while_writing_leave_no_partial_file(reference, tmp_
 
 def split_config():
     """Return the resolved configuration of the split, as the workflow passes it."""
-    from daso.config.load import load
     from daso.config.resolve import split_config
     from daso.data.files import canonical_json
+    from tests.repository import PARAMS
 
-    return canonical_json(split_config(load(ROOT / "params"), "digits", SPLIT.split("/")[3], 0))
+    return canonical_json(split_config(PARAMS, "digits", SPLIT.split("/")[3], 0))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

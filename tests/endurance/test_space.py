@@ -269,22 +269,6 @@ def test_unwritable_disk_keeps_the_earlier_report(reference, disk, tmp_path, rea
     assert files(small.path / "reports/tiny") == before
 
 
-def test_read_only_page_is_kept(reference, read_only, tmp_path):
-    project = reference.copy(tmp_path / "project")
-    report = ["python", "-m", "daso", "report", "--suite", "tiny"]
-    assert call(project, *report)[0] == 0
-    page = project.path / "drafts/reports/tiny/index.html"
-    before = page.read_bytes()
-    read_only(page)
-    status, output = call(project, *report)
-    assert status == 1
-    assert_one_error(output, "drafts/reports/tiny/index.html", READ_ONLY_FILE)
-    assert page.read_bytes() == before
-    read_only(page, writing=True)
-    assert call(project, *report)[0] == 0
-    assert page.read_bytes() == before
-
-
 def test_suite_resumes_when_there_is_room_again(reference, disk, tmp_path):
     project = reference.copy(tmp_path / "project")
     project.edit(f"methods/{METHODS[1]}.yaml", lambda tree: tree["learner"].update(weight=0.5))

@@ -98,18 +98,18 @@ class Fakes:
 
     def on_cuda(self, run, mode="graph"):
         """Make a CPU run behave as on CUDA, and return it; only one run at a time."""
-        program, fakes = run.program, self
-        run.stopwatch.on_cpu, run.requested_mode, program.mode, program.loader = (
+        runner, fakes = run.runner, self
+        run.stopwatch.on_cpu, run.requested_mode, runner.mode, runner.loader = (
             False,
             mode,
             mode,
-            OnCuda(program.loader),
+            OnCuda(runner.loader),
         )
-        program.uses_graphs, program.capture_stream, program.stages_sampled = True, Stream(), False
-        program.pool = torch.cuda.graph_pool_handle()
+        runner.uses_graphs, runner.capture_stream, runner.stages_sampled = True, Stream(), False
+        runner.pool = torch.cuda.graph_pool_handle()
 
         def written_tensors():
-            return {**run.written_tensors(), "step_index": program.step_index, "rate": run.rate}
+            return {**run.written_tensors(), "step_index": runner.step_index, "rate": run.rate}
 
         class Graph:
             pool = None  # set when the capture ends
@@ -122,11 +122,11 @@ class Fakes:
                 fakes.replays += 1
                 for addon, current_phase in zip(run.learner.chain, self.current_phase, strict=True):
                     addon.current_phase = current_phase
-                program._run_and_advance()
+                runner._run_and_advance()
 
         @contextmanager
         def graph(graph, pool, stream):
-            assert (pool, stream) == (program.pool, program.capture_stream)
+            assert (pool, stream) == (runner.pool, runner.capture_stream)
             fakes.served.append(pool)
             fakes.uses[pool] += 1
             before, graph.current_phase = (

@@ -19,7 +19,7 @@ def test_counts_means_and_a_sample():
     assert arrays["sample_features"].dtype == np.float16
     rows = [int(np.abs(features - row).sum(1).argmin()) for row in arrays["sample_features"].astype(np.float32)]
     assert arrays["sample_labels"].tolist() == [row % 2 for row in rows]
-    assert sorted(arrays["sample_guesses"].tolist()) == sorted(PREDICTED.tolist())
+    assert sorted(arrays["sample_pseudo_labels"].tolist()) == sorted(PREDICTED.tolist())
     assert arrays["sample_labels"].tolist() != [0, 1] * 8  # in the order drawn
     assert arrays["steps"].tolist() == [2]
     assert arrays["truth"].sum() == arrays["window_final"][0, 0].sum() == 2 * 8
@@ -49,7 +49,7 @@ def test_pseudo_labels_are_counted_before_the_method_updates_its_state(monkeypat
     assert order == ["pseudo_labels", "commit"]
 
 
-def test_a_supervised_run_has_no_windows():
+def test_supervised_run_has_no_windows():
     run = trainer(method=SUPERVISED)
     run.advance(2)
     run.monitor.drain()
@@ -69,7 +69,7 @@ def test_features_are_of_the_evaluation_model():
         assert torch.allclose(run.embed(run.data.test), expected, atol=1e-6)
 
 
-def test_a_resumed_run_has_the_windows_of_a_whole_run(tmp_path):
+def test_resumed_run_has_the_windows_of_a_whole_run(tmp_path):
     """Three windows of two steps each; stopped after a window and a half."""
     whole, first, second = trainer(), trainer(), trainer()
     options = {"scratch": tmp_path / "end.pt", "on_step": lambda t: None, "on_evaluation": lambda row: None}

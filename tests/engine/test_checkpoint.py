@@ -23,14 +23,14 @@ def test_equal_states_give_equal_bytes(tmp_path):
     assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
+def test_checkpoint_of_another_configuration_is_refused(tmp_path):
     checkpoint.save(tmp_path / "state.pt", {"key": "a"})
     with pytest.raises(CheckpointError, match="belongs to configuration a, this run is b"):
         checkpoint.load(tmp_path / "state.pt", "b")
 
 
 @pytest.mark.parametrize("length", [0, 10, 64, 200])
-def test_a_truncated_file_is_refused(tmp_path, length):
+def test_truncated_file_is_refused(tmp_path, length):
     checkpoint.save(tmp_path / "state.pt", {"key": "a", "w": torch.ones(100)})
     content = (tmp_path / "state.pt").read_bytes()
     (tmp_path / "state.pt").write_bytes(content[:length])
@@ -77,7 +77,7 @@ def test_loading_executes_no_code(tmp_path):
 
 
 @pytest.mark.parametrize("state", [[1], "text", {"key": None}])
-def test_a_state_without_a_key_is_refused(tmp_path, state):
+def test_state_without_a_key_is_refused(tmp_path, state):
     checkpoint.save(tmp_path / "state.pt", state)
     with pytest.raises(CheckpointError, match="belongs to configuration None, this run is a"):
         checkpoint.load(tmp_path / "state.pt", "a")

@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from daso.engine.cuda_graphs import choose_mode
+from daso.engine.environment import choose_mode
 from daso.engine.round_robin import advance_together, round_robin
 from daso.errors import DasoError, StoppedError
 from daso.methods.base import AddOn
@@ -71,14 +71,14 @@ def test_run_and_restore_undoes_steps():
     """Three steps are undone bit for bit, tensors created by them are zero, and further steps equal a plain run's."""
     plain, run = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
     plain.advance(3)
-    run.program.begin(run.loader.chunks(0, 3))
+    run.runner.begin(run.loader.chunks(0, 3))
     before = bits(run)
-    run.program._run_and_restore(lambda: run.program._repeat_current_step(3))
+    run.runner._run_and_restore(lambda: run.runner._repeat_current_step(3))
     after = bits(run)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert {float(after[name].abs().max()) for name in after.keys() - before.keys()} == {0.0}
     for t in range(3):
-        run.program.run_step(run.learner.set_phase(t))
+        run.runner.run_step(run.learner.set_phase(t))
     assert same(bits(run), bits(plain))
 
 
@@ -86,14 +86,14 @@ def test_chunks_for_graphs_are_loaded_to_the_same_memory():
     """A shorter chunk is copied to the start of the same memory."""
     plain, run = trainer(), trainer()
     plain.advance(5)
-    run.program.uses_graphs = True  # only `_load` reads it
+    run.runner.uses_graphs = True  # only `_load` reads it
     for start, end in ((0, 2), (2, 5)):
         for chunk in run.loader.chunks(start, end):
-            run.program._load(chunk)
-            assert {len(tensor) for tensor in run.program.chunk.tensors()} == {run.loader.chunk}
-            address = run.program.chunk.u["strong"].data_ptr()
+            run.runner._load(chunk)
+            assert {len(tensor) for tensor in run.runner.chunk.tensors()} == {run.loader.chunk}
+            address = run.runner.chunk.u["strong"].data_ptr()
             for _ in chunk.t:
-                run.program._run_and_advance()
+                run.runner._run_and_advance()
         if start == 0:
             first = address
     assert address == first
@@ -113,7 +113,7 @@ def test_steps_do_not_depend_on_the_length_of_chunks():
     ("name", "device", "mode"),
     [("auto", "cpu", "eager"), ("auto", "cuda", "graph"), ("compiled", "cpu", "compiled"), ("eager", "cuda", "eager")],
 )
-def test_choice_of_mode(name, device, mode):
+def test_auto_mode_is_graph_on_cuda_and_eager_on_the_cpu(name, device, mode):
     assert choose_mode(name, torch.device(device)) == mode
 
 
@@ -170,8 +170,8 @@ def test_each_step_runs_in_its_phase():
     run, addon = trainer(), Parity()
     run.learner.addons.append(addon)
     phases = []
-    run_step = run.program.run_step
-    run.program.run_step = lambda phase: (phases.append(phase), run_step(phase))[1]
+    run_step = run.runner.run_step
+    run.runner.run_step = lambda phase: (phases.append(phase), run_step(phase))[1]
     run.advance(3)
     assert addon.seen == [(0, "even"), (1, "odd"), (2, "even")]
     assert phases == [("even",), ("odd",), ("even",)]
@@ -248,11 +248,11 @@ def test_first_error_is_raised_although_closing_another_run_fails():
     assert closed == ["a", "b", "c"]
 
 
-def test_a_closed_run_is_freed_without_the_garbage_collector():
+def test_closed_run_is_freed_without_the_garbage_collector():
     """Otherwise the memory of its graphs would stay in use."""
     run = trainer()
     run.advance(2)
-    run.program.close()
+    run.runner.close()
     reference = weakref.ref(run)
     gc.disable()
     try:
@@ -313,7 +313,7 @@ class TestOnAGpu:
         torch.cuda.synchronize()
         assert all(same(bits(one), bits(two)) for one, two in zip(alone, together, strict=True))
 
-    def test_an_evaluation_between_two_steps_changes_nothing(self):
+    def test_evaluation_between_two_steps_changes_nothing(self):
         plain, evaluated = self.run("graph"), self.run("graph")
         plain.advance(6)
         evaluated.advance(3)

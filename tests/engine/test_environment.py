@@ -83,7 +83,7 @@ def error_of(name="auto"):
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
-def test_a_chosen_gpu_has_an_index(cuda, name):
+def test_chosen_gpu_has_an_index(cuda, name):
     """With an index the device equals its tensors' device; torch's set_device requires an index."""
     assert choose_device(name) == torch.device("cuda", 0)
     assert cuda.current == [0]
@@ -91,7 +91,7 @@ def test_a_chosen_gpu_has_an_index(cuda, name):
     assert not (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
 
 
-def test_a_gpu_is_chosen_by_index(cuda):
+def test_gpu_is_chosen_by_index(cuda):
     cuda.set_gpus(2)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
     assert cuda.current == [1]
@@ -101,7 +101,7 @@ def test_a_gpu_is_chosen_by_index(cuda):
     )
 
 
-def test_the_cpu_is_chosen_without_gpus_or_on_request(cuda):
+def test_cpu_is_chosen_without_gpus_or_on_request(cuda):
     assert choose_device("cpu") == torch.device("cpu")
     cuda.set("DASO_GPUS", "0")
     assert choose_device("auto") == torch.device("cpu")
@@ -115,7 +115,7 @@ def test_the_cpu_is_chosen_without_gpus_or_on_request(cuda):
     assert cuda.current == []
 
 
-def test_a_driver_that_is_too_old_is_an_error_in_one_line(cuda):
+def test_driver_that_is_too_old_is_an_error_in_one_line(cuda):
     cuda.set_gpus(0, error=OLD_DRIVER)
     cuda.add_device_files(1, driver="570.86.10")
     assert error_of() == error_of("cuda")
@@ -126,7 +126,7 @@ def test_a_driver_that_is_too_old_is_an_error_in_one_line(cuda):
     )
 
 
-def test_a_build_of_torch_without_cuda_is_an_error(cuda, monkeypatch):
+def test_build_of_torch_without_cuda_is_an_error(cuda, monkeypatch):
     cuda.set_gpus(0)
     cuda.add_device_files(1)
     monkeypatch.setattr(torch.version, "cuda", None)
@@ -145,7 +145,7 @@ def test_a_build_of_torch_without_cuda_is_an_error(cuda, monkeypatch):
     ],
     ids=str,
 )
-def test_a_gpu_that_only_the_environment_lists_is_an_error(cuda, variables):
+def test_gpu_that_only_the_environment_lists_is_an_error(cuda, variables):
     cuda.set_gpus(0)
     for name, value in variables.items():
         cuda.set(name, value)
@@ -164,7 +164,7 @@ def test_torchs_warning_about_the_driver_is_not_printed(cuda, monkeypatch):
     assert choose_device("auto") == torch.device("cpu")  # pytest would raise a warning as an error
 
 
-def test_a_gpu_older_than_the_build_is_an_error_in_one_line(cuda, monkeypatch):
+def test_gpu_older_than_the_build_is_an_error_in_one_line(cuda, monkeypatch):
     cuda.set_gpus(1, capability=(7, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100-SXM2-16GB")
     assert error_of() == (
@@ -173,7 +173,7 @@ def test_a_gpu_older_than_the_build_is_an_error_in_one_line(cuda, monkeypatch):
     )
 
 
-def test_a_gpu_in_use_by_another_process_is_an_error(cuda, monkeypatch):
+def test_gpu_in_use_by_another_process_is_an_error(cuda, monkeypatch):
     def busy(index):
         raise torch.AcceleratorError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nSearch for it")
 
@@ -217,7 +217,7 @@ def test_out_of_memory_as_the_cause_of_a_capture_error():
     assert out_of_memory(error.value) == "out of GPU memory: 2.00 GiB needed, 1.25 GiB of 79.11 GiB free"
 
 
-def test_an_unknown_commit_is_logged_with_its_reason(tmp_path, monkeypatch, caplog):
+def test_unknown_commit_is_logged_with_its_reason(tmp_path, monkeypatch, caplog):
     """Cases: a checkout of a different owner, simulated by git's own test variable; no git; DASO_COMMIT."""
     monkeypatch.delenv("DASO_COMMIT", raising=False)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")

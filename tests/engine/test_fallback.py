@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
-from daso.engine.cuda_graphs import Program
+from daso.engine.step_runner import StepRunner
 from daso.methods.base import AddOn
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.engine.test_cuda_graphs import WITH_DASO, Parity, bits, same
@@ -36,7 +36,7 @@ def test_replays_give_the_bits_of_eager_steps(fakes, eager):  # noqa: F811
 
 
 @pytest.mark.parametrize(("failing", "replays"), [(0, 0), (1, 1)], ids=["first phase", "second phase"])
-def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing, replays):  # noqa: F811
+def test_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing, replays):  # noqa: F811
     run = fakes.on_cuda(two_phases())
     fakes.failing = failing
     assert gc.isenabled()
@@ -53,10 +53,10 @@ def test_a_failed_capture_falls_back_to_eager_once(fakes, eager, caplog, failing
 
 @pytest.mark.parametrize("after_end", [False, True], ids=["before its end", "after its end"])
 @pytest.mark.parametrize("failing", [0, 1], ids=["first phase", "second phase"])
-def test_a_failed_capture_leaves_no_memory_in_use(fakes, failing, after_end):  # noqa: F811
+def test_failed_capture_leaves_no_memory_in_use(fakes, failing, after_end):  # noqa: F811
     """The allocator serves no pool and none is in use; otherwise torch would free no memory afterwards."""
     run = fakes.on_cuda(two_phases())
-    pool, fakes.failing, fakes.fails_after_end = run.program.pool, failing, after_end
+    pool, fakes.failing, fakes.fails_after_end = run.runner.pool, failing, after_end
     run.advance(6)
     fakes.error = None  # its traceback refers to the graph
     gc.collect()
@@ -76,11 +76,11 @@ def test_captures_use_streams_of_high_priority(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda device, **options: streams.append(options))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
     run = trainer()
-    Program(run.training_step, run.written_tensors, run.loader, run.stopwatch, "graph")
+    StepRunner(run.training_step, run.written_tensors, run.loader, run.stopwatch, "graph")
     assert streams == [{"priority": -1}]
 
 
-def test_a_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog):  # noqa: F811
+def test_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog):  # noqa: F811
     first = fakes.on_cuda(trainer(method=WITH_DASO))
     fakes.failing = 0
     first.advance(3)
@@ -88,26 +88,26 @@ def test_a_resumed_run_keeps_the_mode_of_its_fallback(fakes, tmp_path, caplog): 
     caplog.clear()
     second = fakes.on_cuda(trainer(method=WITH_DASO))
     second.restore(tmp_path / "state.pt")
-    assert (second.mode, second.program.uses_graphs, caplog.records) == ("eager", False, [])
+    assert (second.mode, second.runner.uses_graphs, caplog.records) == ("eager", False, [])
     second.advance(6)
     assert fakes.captures == 1
 
 
 def test_garbage_collection_is_off_during_a_capture(fakes, monkeypatch):  # noqa: F811
     run, enabled = fakes.on_cuda(trainer(method=SUPERVISED)), []
-    run_and_advance = run.program._run_and_advance
-    monkeypatch.setattr(run.program, "_run_and_advance", lambda: (enabled.append(gc.isenabled()), run_and_advance()))
+    run_and_advance = run.runner._run_and_advance
+    monkeypatch.setattr(run.runner, "_run_and_advance", lambda: (enabled.append(gc.isenabled()), run_and_advance()))
     run.advance(2)
     assert enabled == [False, True, True]  # the capture, then two replays
 
 
-def test_a_closed_program_can_be_closed_again_and_runs_no_step():
+def test_closed_program_can_be_closed_again_and_runs_no_step():
     run = trainer()
     run.advance(1)
-    run.program.close()
-    run.program.close()
-    with pytest.raises(RuntimeError, match="program of this run is closed"):
-        run.program.step(None)
+    run.runner.close()
+    run.runner.close()
+    with pytest.raises(RuntimeError, match="step runner of this run is closed"):
+        run.runner.step(None)
 
 
 def test_compiled_functions_give_the_bits_of_eager_and_compile_for_two_shapes_only():
@@ -127,12 +127,12 @@ def test_compiled_functions_give_the_bits_of_eager_and_compile_for_two_shapes_on
     counts = []
     for _ in range(12):
         run = trainer(method=WITH_DASO)
-        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
+        run.runner.mode, run.runner.compiled = "compiled", Compiled(run.models, run.learner, backend=keep)
         run.advance(4)
         assert (run.mode, same(bits(run), bits(plain))) == ("compiled", True)
         run.evaluate()
         counts.append(len(shapes))
-        run.program.close()
+        run.runner.close()
     assert counts[0] > 0
     assert counts[-1] == counts[1]
     images = {shape for shape in shapes if shape[2:] == (4, 4)}
@@ -141,17 +141,17 @@ def test_compiled_functions_give_the_bits_of_eager_and_compile_for_two_shapes_on
     assert torch._inductor.config.deterministic
 
 
-def test_a_failed_compilation_falls_back_to_eager(caplog):
+def test_failed_compilation_falls_back_to_eager(caplog):
     def broken(graph, inputs):
         raise OSError("no C++ compiler")
 
     torch._dynamo.reset()
     plain, run = trainer(method=WITH_DASO), trainer(method=WITH_DASO)
-    run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend=broken)
+    run.runner.mode, run.runner.compiled = "compiled", Compiled(run.models, run.learner, backend=broken)
     plain.advance(4)
     run.advance(4)
     assert same(bits(run), bits(plain))
-    assert (run.mode, run.program.compiled) == ("eager", None)
+    assert (run.mode, run.runner.compiled) == ("eager", None)
     assert not set(COMPILED_FUNCTIONS) & vars(run.learner).keys()
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith("mode compiled: a step cannot be compiled, continuing in mode eager: ")
@@ -170,12 +170,12 @@ class Sharpen(AddOn):
         return probs / probs.sum(-1, keepdim=True), ()
 
 
-def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes, caplog):  # noqa: F811
+def test_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes, caplog):  # noqa: F811
     """The first phase is compiled and captured; when the second fails, both are captured again, uncompiled."""
     failed = []
 
     def compile_first_phase(graph, inputs):
-        if run.program.compiled_phases:
+        if run.runner.compiled_phases:
             failed.append(run.t)
             raise OSError("C++ compiler removed")
         return graph.forward
@@ -185,15 +185,15 @@ def test_a_compilation_that_fails_in_a_later_phase_ends_it_for_all_phases(fakes,
     for trained in (plain, run):
         trained.learner.addons.append(Sharpen())
     plain.advance(6)
-    run.program.compiled = Compiled(run.models, run.learner, backend=compile_first_phase)
-    first = run.program.pool
+    run.runner.compiled = Compiled(run.models, run.learner, backend=compile_first_phase)
+    first = run.runner.pool
     run.advance(6)
     gc.collect()
     assert failed == [1]  # step 0 was a replay in the first phase
     assert same(bits(run), bits(plain))
-    assert (run.mode, run.program.compiled, fakes.captures, fakes.replays) == ("graph", None, 3, 6)
+    assert (run.mode, run.runner.compiled, fakes.captures, fakes.replays) == ("graph", None, 3, 6)
     assert not set(COMPILED_FUNCTIONS) & vars(run.learner).keys()
-    assert fakes.uses == {first: 0, run.program.pool: 2}
+    assert fakes.uses == {first: 0, run.runner.pool: 2}
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.startswith("mode compiled_graph: a step cannot be compiled, continuing in mode graph: ")
     assert "C++ compiler removed" in line

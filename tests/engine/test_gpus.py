@@ -92,7 +92,7 @@ def test_gpus_by_nvidia_smi(machine, nvidia_smi):
     assert devices() == ["0"]
 
 
-def test_a_limit_above_the_number_of_gpus_is_refused(machine, monkeypatch):
+def test_limit_above_the_number_of_gpus_is_refused(machine, monkeypatch):
     make(machine, "dev/nvidia0")
     monkeypatch.setenv("DASO_GPUS", "1")
     assert devices() == ["0"]
@@ -101,14 +101,14 @@ def test_a_limit_above_the_number_of_gpus_is_refused(machine, monkeypatch):
         devices()
 
 
-def test_a_limit_that_is_not_an_integer_is_refused(monkeypatch):
+def test_limit_that_is_not_an_integer_is_refused(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "two")
     with pytest.raises(DasoError, match="^DASO_GPUS: expected an integer from 0 to 9,999, got 'two'$"):
         devices()
 
 
 @pytest.mark.parametrize("version", ["550.127.05", "470.57.2", "580.65"])
-def test_driver_version(machine, nvidia_smi, version):
+def test_driver_version_is_read_from_proc_or_nvidia_smi(machine, nvidia_smi, version):
     assert driver() is None
     nvidia_smi(f"{version}\n")
     assert driver() == version

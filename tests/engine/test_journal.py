@@ -40,7 +40,7 @@ def path(tmp_path):
     return path
 
 
-def test_an_entry_holds_results_speed_and_environment(path):
+def test_entry_holds_results_speed_and_environment(path):
     entry = json.loads(path.read_text())
     assert path.read_bytes() == checksummed(entry)
     del entry["sha256"]
@@ -55,13 +55,13 @@ def test_an_entry_holds_results_speed_and_environment(path):
     }
 
 
-def test_a_bit_identical_rerun_leaves_the_entry_unchanged(path):
+def test_bit_identical_rerun_leaves_the_entry_unchanged(path):
     before = path.read_bytes()
     assert journal.reconcile(path, result()) == RESULT
     assert path.read_bytes() == before
 
 
-def test_a_rerun_keeps_its_own_data_provenance_and_counts(path):
+def test_rerun_keeps_its_own_data_provenance_and_counts(path):
     written = journal.reconcile(path, result(**{"provenance/split_sha256": "s1", "counts": {"labeled": [3, 1]}}))
     assert written["provenance"] == {**RESULT["provenance"], "split_sha256": "s1"}
     assert written["counts"] == {"labeled": [3, 1]}
@@ -89,40 +89,20 @@ def test_another_result_or_environment_replaces_the_entry(path, name, value):
 
 
 @pytest.mark.parametrize("text", ["", "<<<<<<< ours\n{}", "[]", '{"run": "d/s/p/m/s0"}', '{"environment": []}'])
-def test_a_damaged_or_incomplete_entry_is_replaced(path, text):
+def test_damaged_or_incomplete_entry_is_replaced(path, text):
     path.write_text(text)
     assert journal.reconcile(path, result()) == result()
     assert json.loads(path.read_text())["speed"]["seconds"] == 70.0
 
 
-def test_a_recorded_result_replaces_the_entry(path):
+def test_recorded_result_replaces_the_entry(path):
     """An adopted result may have the same bytes and other seconds; the entry then equals its `train.json`."""
     journal.record_result(path, result())
     assert path.read_bytes() == checksummed(journal.make_entry(result()))
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("speed/steps_per_second", value) for value in ("x", None, True, -1.0, [4.0])),
-        *(("speed", value) for value in ({}, None, "fast")),
-        *(("environment/commit", value) for value in (None, 7)),
-        ("results", ["f0", "h0", "p0"]),
-    ],
-)
-def test_an_entry_that_violates_the_schema_is_replaced(path, name, value, caplog):
-    """This holds even if its checksum is right; its values would otherwise make `train.json` unreadable."""
-    tree = json.loads(path.read_text())
-    *parent, key = name.split("/")
-    (tree[parent[0]] if parent else tree)[key] = value
-    path.write_bytes(checksummed(tree))
-    assert journal.reconcile(path, result()) == result()
-    assert f"{path}: not an entry of the journal ({parent[0] if parent else key}" in caplog.text
-    assert path.read_bytes() == checksummed(journal.make_entry(result()))
-
-
 @pytest.mark.parametrize(("old", "new"), [("4.0", "4.1"), ("10.0", '"x"'), ("aaa", "aab")])
-def test_an_entry_with_a_wrong_checksum_is_replaced(path, old, new):
+def test_entry_with_a_wrong_checksum_is_replaced(path, old, new):
     """The result then keeps its own commit and speed."""
     text = path.read_text()
     assert text.count(old) == 1

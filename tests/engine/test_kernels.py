@@ -33,7 +33,7 @@ def deterministic():
     torch.use_deterministic_algorithms(False)
 
 
-def test_table_of_kernels(deterministic):
+def test_kernels_are_counted_by_operation(deterministic):
     """By hand: 1 for a sum, 0 for a view, 13 for a sorted write, 3 for a convolution with its backward."""
     x, index = torch.zeros(4, 3), torch.tensor([1, 2])
     image, weight = torch.zeros(1, 2, 4, 4, requires_grad=True), torch.zeros(2, 2, 3, 3, requires_grad=True)

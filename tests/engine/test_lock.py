@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -47,7 +48,7 @@ HOLD_RUN = """
 """
 
 
-def test_a_locked_run_cannot_be_locked_again_until_it_is_released(tmp_path):
+def test_locked_run_cannot_be_locked_again_until_it_is_released(tmp_path):
     scratch = tmp_path / "scratch" / "digits" / "s0"
     with (
         run_lock(scratch),
@@ -59,7 +60,7 @@ def test_a_locked_run_cannot_be_locked_again_until_it_is_released(tmp_path):
         pass
 
 
-def test_a_killed_process_releases_its_run(tmp_path):
+def test_killed_process_releases_its_run(tmp_path):
     scratch = tmp_path / "s0"
     with another_process(HOLD_RUN.format(scratch=str(scratch))) as process:
         with pytest.raises(BusyError), run_lock(scratch):
@@ -70,7 +71,7 @@ def test_a_killed_process_releases_its_run(tmp_path):
             pass
 
 
-def test_a_waiting_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
+def test_waiting_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
     scratch, attempts = tmp_path / "s0", []
     with another_process(HOLD_RUN.format(scratch=str(scratch))) as process:
 
@@ -87,15 +88,15 @@ def test_a_waiting_process_gets_the_run_when_its_holder_ends(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_on_a_file_system_without_locks_a_warning_is_logged(tmp_path, monkeypatch, caplog, number):
+def test_on_a_file_system_without_locks_a_warning_is_printed(tmp_path, monkeypatch, capsys, number):
     """The run is trained without waiting, as a folder shared by machines may have no locks."""
 
     def flock(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with run_lock(tmp_path / "s0", keep_waiting=lambda: pytest.fail("waits")):
-        assert f"s0.lock: this file system has no locks ({os.strerror(number)})" in caplog.text
+        assert f"s0.lock: this file system has no locks ({os.strerror(number)})" in capsys.readouterr().err
 
 
 def test_without_gpus_there_is_no_slot():
@@ -104,7 +105,7 @@ def test_without_gpus_there_is_no_slot():
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
-def test_a_held_slot_is_the_only_visible_gpu(monkeypatch):
+def test_held_slot_is_the_only_visible_gpu(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
     with device_slot() as name:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "0"
@@ -117,7 +118,7 @@ def test_a_held_slot_is_the_only_visible_gpu(monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"
 
 
-def test_a_gpu_is_held_once_and_no_free_slot_is_an_error(monkeypatch):
+def test_gpu_is_held_once_and_no_free_slot_is_an_error(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "2")
     (first, held), (second, other) = (lock._take_free_slot(["0", "1"], 0) for _ in range(2))
     assert (first, second) == ("0", "1")
@@ -138,7 +139,7 @@ def test_every_gpu_is_used_before_one_is_shared(monkeypatch):
         file.close()
 
 
-def test_a_limit_of_zero_hides_all_gpus(monkeypatch):
+def test_limit_of_zero_hides_all_gpus(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     with device_slot() as name:
@@ -147,7 +148,7 @@ def test_a_limit_of_zero_hides_all_gpus(monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
 
 
-def test_a_slurm_job_keeps_its_gpus(monkeypatch):
+def test_slurm_job_keeps_its_gpus(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     with device_slot() as name:

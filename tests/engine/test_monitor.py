@@ -61,16 +61,16 @@ def test_pseudo_labels_are_counted_by_kind():
     (window,) = monitor.windows
     assert int(window["steps"]) == 2
     assert window["truth"].tolist() == [2, 4, 2]
-    assert {name: window[name].tolist() for name in ("linear", "final", "taken")} == {
+    assert {name: window[name].tolist() for name in ("linear", "final", "above_threshold")} == {
         "linear": [[0, 0, 10], [0, 0, 2]],
         "final": [[4, 4, 2], [2, 2, 0]],
-        "taken": [[0, 4, 2], [0, 2, 0]],
+        "above_threshold": [[0, 4, 2], [0, 2, 0]],
     }
     assert monitor.last["final"].tolist() == [[2, 0, 0], [2, 2, 0], [0, 2, 0], [0, 0, 2]]
-    assert monitor.last["taken"].tolist() == [[0, 0, 0], [0, 2, 0], [0, 2, 0], [0, 0, 2]]
+    assert monitor.last["above_threshold"].tolist() == [[0, 0, 0], [0, 2, 0], [0, 2, 0], [0, 0, 2]]
 
 
-def test_a_restored_monitor_continues_the_window_and_keeps_earlier_ones():
+def test_restored_monitor_continues_the_window_and_keeps_earlier_ones():
     """Two windows, saved in the middle of the second and continued by a new monitor."""
     first, second = Monitor(TRUTH, 3), Monitor(TRUTH, 3)
     add(first, {"a": torch.tensor(8.0)}, step([0, 1], [True, False]))
@@ -84,4 +84,4 @@ def test_a_restored_monitor_continues_the_window_and_keeps_earlier_ones():
         [[2, 0, 0], [2, 0, 0]],
         [[1, 1, 0], [0, 0, 0]],
     ]
-    assert second.last["taken"].tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert second.last["above_threshold"].tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]

@@ -108,7 +108,7 @@ def test_parts_of_a_split_may_be_empty(store, memory):
     assert torch.equal(all_of(data.labeled), packed(TRAIN[[7]]))
 
 
-def test_a_pool_without_rows_has_all_images():
+def test_pool_without_rows_has_all_images():
     images = torch.arange(3 * 4, dtype=torch.int32).view(3, 2, 2)
     pool = Pool(images, torch.tensor([1, 0, 1]))
     assert len(pool) == 3
@@ -247,7 +247,7 @@ def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
     assert len(loaded[0].labeled.images) == len(store.available_rows("train"))
 
 
-def test_a_split_with_rows_outside_of_a_bundle_is_refused(tmp_path):
+def test_split_with_rows_outside_of_a_bundle_is_refused(tmp_path):
     store, splits, whole = bundled(tmp_path)
     (absent, *_) = sorted(set(range(40)) - set(store.available_rows("train").tolist()))
     with pytest.raises(DataError, match=f"row {absent} is missing in this bundle"):

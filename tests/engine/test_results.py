@@ -10,7 +10,7 @@ from daso.engine.results import _predictions
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool, trainer
 
 
-@pytest.mark.parametrize(("plan", "names"), [({}, []), ({"answers": True}, ["unlabeled"])])
+@pytest.mark.parametrize(("plan", "names"), [({}, []), ({"predictions": True}, ["unlabeled"])])
 def test_logits_of_unlabeled_images_are_saved_if_another_run_needs_them(plan, names):
     """Add-ons adjust the logits of test images, not the logits of unlabeled images."""
     run = trainer(plan=plan)
@@ -24,10 +24,10 @@ def test_logits_of_unlabeled_images_are_saved_if_another_run_needs_them(plan, na
         assert [saved[name].tolist() for name in names] == [unlabeled.tolist()] * len(names)
 
 
-def test_a_run_without_unlabeled_images_saves_empty_arrays():
+def test_run_without_unlabeled_images_saves_empty_arrays():
     """Two classes, four features; the test images are predicted."""
     data = Resident(pool([0] * 6 + [1] * 3, 0), pool([], 100), pool([0, 1], 200), pool([0, 0, 1], 210))
-    run = build({**CONFIG, "method": SUPERVISED, "plan": {"answers": True}}, data, CPU)
+    run = build({**CONFIG, "method": SUPERVISED, "plan": {"predictions": True}}, data, CPU)
     with np.load(io.BytesIO(_predictions(run))) as saved:
         assert saved["logits"].shape == (3, 2)
         assert saved["unlabeled"].shape == (0, 2)
@@ -44,5 +44,5 @@ def test_analysis_arrays_use_unadjusted_predictions():
         network.classifier.bias.data = torch.tensor([1.0, 0.0])
     with np.load(io.BytesIO(_predictions(run))) as saved:
         assert saved["final_counts"].tolist() == [[8, 0], [8, 0], [0, 0]]
-        assert set(saved["sample_guesses"].tolist()) == {0}
+        assert set(saved["sample_pseudo_labels"].tolist()) == {0}
         assert saved["logits"].argmax(1).tolist() == [1, 1, 1]

@@ -13,13 +13,12 @@ import torch
 
 from daso import paths
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.data.catalog import make_store
 from daso.data.split import make_split
+from tests.repository import PARAMS, ROOT
 
 pytestmark = pytest.mark.xdist_group("workflow")
-ROOT = Path(__file__).resolve().parents[2]
 RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch_la_daso/s0"
 
 
@@ -28,7 +27,7 @@ def project(tmp_path_factory):
     """Return a folder with the digits, a split of them and the configuration of a run."""
     from daso.config.resolve import data_config, split_config
 
-    folder, params = tmp_path_factory.mktemp("project"), load(ROOT / "params")
+    folder, params = tmp_path_factory.mktemp("project"), PARAMS
     run = parse_run(params, RUN)
     store = make_store(data_config(params, run.dataset), folder / paths.store(RUN))
     make_split(split_config(params, run.dataset, run.setting, run.seed), store, folder / paths.drawn_split(RUN))
@@ -64,7 +63,7 @@ def whole(project, programs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_a_killed_and_resumed_run_has_the_files_of_a_whole_run(project, whole, programs, number):
+def test_killed_and_resumed_run_has_the_files_of_a_whole_run(project, whole, programs, number):
     """Kill a real process after its first checkpoint, again after it has resumed, then let it end."""
     name = number.name
     seen: set[int] = set()
@@ -96,7 +95,7 @@ def wait_for_checkpoint(scratch: Path, process: subprocess.Popen[bytes], seen: s
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_another_configuration_is_refused(project, whole, tmp_path, programs):
+def test_checkpoint_of_another_configuration_is_refused(project, whole, tmp_path, programs):
     config = json.loads((project / "config.json").read_text())
     other = copy.deepcopy(config) | {"key": "0" * 16}
     (tmp_path / "other.json").write_text(json.dumps(other))
@@ -141,7 +140,7 @@ def test_runs_of_a_bundle_trained_together_equal_runs_trained_alone(project, who
     """Two runs in one process, stopped and resumed."""
     from daso.data.bundle import write_bundle
 
-    config, params = json.loads((project / "config.json").read_text()), load(ROOT / "params")
+    config, params = json.loads((project / "config.json").read_text()), PARAMS
     other = Keys(params).resolved(parse_run(params, RUN.replace("fixmatch_la", "fixmatch")))
     write_bundle(project / "bundle", [config, other], project)
     train = [sys.executable, "-m", "daso", "train", f"--bundle={project / 'bundle'}", "--replicas=2"]

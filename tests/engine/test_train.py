@@ -66,7 +66,7 @@ def test_updates_are_nesterov_sgd_with_the_schedule_on_every_parameter():
     assert "encoder.layers.1.bias" in names  # weight decay and momentum apply to batch norm and biases too
 
 
-def test_the_teacher_is_averaged_with_the_decay_of_the_step():
+def test_teacher_is_averaged_with_the_decay_of_the_step():
     """Decay min(1 - 1/(t+1), .9): 0 (a copy) in step 0, 1/2 in step 1, 2/3 in step 2."""
     run = trainer()
     for t, batch in enumerate(batches(run, 0, 3)):
@@ -117,7 +117,7 @@ def test_only_remixmatch_resizes_before_the_operations(name):
     assert {images.shape[2:] for images in (*chunk.x.values(), *chunk.u.values())} == {(3, 2, 2)}
 
 
-def test_history_checkpoints_and_callbacks(tmp_path):
+def test_fit_calls_back_and_saves_at_its_intervals(tmp_path):
     run, steps, rows = trainer(), [], []
     list(run.fit(scratch=tmp_path / "state.pt", on_step=steps.append, on_evaluation=rows.append))
     assert steps == [1, 2, 3, 4, 5, 6]
@@ -186,7 +186,7 @@ def with_predictions(run, unlabeled):
 
 
 @pytest.mark.parametrize(("unlabeled", "sizes"), [([0.675, 0.325], [12, 4]), ([0.9, 0.1], [None, None])])
-def test_a_survey_estimates_sizes_in_every_evaluation(unlabeled, sizes):
+def test_survey_estimates_sizes_in_every_evaluation(unlabeled, sizes):
     """12 and 4 images have the mass .8 * 12 + .3 * 4 = 10.8 and .2 * 12 + .7 * 4 = 5.2: sixteenths .675 and .325.
 
     Sixteen predictions (.9, .1) would give (.7 * 14.4 - .3 * 1.6) / .5 = 19.2 images of class 0 and -3.2 of class 1, so
@@ -211,8 +211,8 @@ def test_weights_batches_and_mixing_depend_on_the_draw_seed():
     assert not any(one == other for one, other in zip(start(0, 5), start(0, 6), strict=True))
 
 
-@pytest.mark.parametrize("statistics", ["kept", "batch"])
-def test_a_frozen_encoder_of_an_upstream_run_stays_unchanged(statistics):
+@pytest.mark.parametrize("statistics", ["frozen", "batch"])
+def test_frozen_encoder_of_an_upstream_run_stays_unchanged(statistics):
     weights = trainer(seed=7).models.student.state_dict()
     config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}
     run = build(config, trainer().data, CPU, upstream=Upstream(weights, {}))
@@ -235,7 +235,7 @@ def test_cosine_annealing_of_the_learning_rate():
     assert constant.rates[[2, half]].tolist() == pytest.approx([0.1, 0.1])
 
 
-def test_a_diverged_run_is_an_error():
+def test_diverged_run_is_an_error():
     run = trainer(optimizer=CONFIG["optimizer"] | {"lr": 1e30, "warmup": 0, "milestones": []})
     with pytest.raises(DivergedError, match="loss_supervised is nan"):
         for batch in batches(run, 0, 6):
@@ -243,7 +243,7 @@ def test_a_diverged_run_is_an_error():
         run.evaluate()
 
 
-def test_a_checkpoint_without_optimizer_state_cannot_be_resumed(tmp_path):
+def test_checkpoint_without_optimizer_state_cannot_be_resumed(tmp_path):
     from daso.engine import checkpoint
 
     run = trainer()

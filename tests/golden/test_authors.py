@@ -9,7 +9,7 @@ from tests.golden import trajectories
 from tests.golden.trajectories import INPUTS, RECORD, RUNS, authors_quantities, project_quantities
 
 TOLERANCE = 1e-9
-REFINED = 1e-3  # tolerance of DARP's tables; the authors' solver stops at 0.1 in nu: docs/fidelity.md, row darp-solver
+REFINED = 1e-3  # tolerance of DARP's tables; the authors' solver stops at 0.1 in nu: docs/fidelity.md#darp-solver
 
 
 def differences(computed: np.ndarray, recorded: np.ndarray) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Fixtures small enough for computations by hand: the "images" are two-dimensional features."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from daso.draw import Draw
+from daso.methods.addons.daso import DASO
 from daso.methods.base import AddOn
 from daso.models.network import Encoder, Models, Network
 from daso.records import Batch, Env, Role, Step
@@ -66,6 +69,15 @@ def batch() -> Batch:
         u_index=torch.arange(5),
         draw=Draw(0, "step", torch.tensor(500)),
     )
+
+
+def daso(env: Env, **changes: Any) -> DASO:
+    """Return DASO without alignment, with fixed prototypes and a published histogram of (6, 3, 1)."""
+    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
+    addon = DASO(env, **(options | {"weight": 0.0} | changes))
+    addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
+    addon.queue.prototypes = lambda queue: torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
+    return addon
 
 
 class FixedDraw(Draw):

@@ -16,13 +16,13 @@ def make_step(batch, weak, strong):
 
 
 @pytest.mark.parametrize(("group", "expected"), [("likeliest", 0.464198), ("unlikeliest", 0.327843)])
-def test_loss_of_four_images(env, batch, group, expected):
+def test_loss_is_the_mean_over_images(env, batch, group, expected):
     """Groups 0 0 1 2, losses .294968 .80632 .072872 .682634; by the unlikeliest class, the first of ties, 2 2 0 0."""
     losses = CLD(env, weight=0.5, temperature=0.07, group=group).losses(make_step(batch, WEAK, STRONG), (), None)
     assert losses["cld"].item() == pytest.approx(0.5 * expected, abs=1e-5)
 
 
-def test_groups(env):
+def test_images_are_grouped_by_likeliest_or_unlikeliest_class(env):
     likeliest, unlikeliest = (CLD(env, weight=1.0, temperature=1.0, group=g) for g in ("likeliest", "unlikeliest"))
     assert likeliest.groups(torch.tensor(WEAK)).tolist() == [0, 0, 1, 2]
     assert unlikeliest.groups(torch.tensor(WEAK)).tolist() == [2, 2, 0, 0]

@@ -1,10 +1,8 @@
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
 
-from daso.config.load import load
 from daso.config.registry import ADDONS
 from daso.config.resolve import Run, resolve
 from daso.config.signature import constructor_errors
@@ -15,11 +13,10 @@ from daso.records import Env, Step
 from daso.report.results.published import look_up, read_published
 from tests.methods.conftest import as_images
 from tests.ops.test_transport import PROBS, REFINED
+from tests.repository import PARAMS, ROOT
 
 OPTIONS = {"start": 0.4, "period": 10, "alpha": 2.0, "sweeps": 10, "prior": "true_counts"}
 ROWS = torch.tensor([4, 0, 5, 2, 1, 3])  # index of image i of a batch in the unlabeled set
-ROOT = Path(__file__).resolve().parents[2]
-PARAMS = load(ROOT / "params")
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_prototypes_include_the_current_batch_during_warmup(env, batch, models):
     assert prototypes.tolist() == [[2, 0], [0, 1], [0, 0]]
 
 
-def test_queue_options(env, batch, models):
+def test_queue_options_select_encoder_and_capacity(env, batch, models):
     addon = DASO(env, **(OPTIONS | {"queue_encoder": "student", "queue_capacity": "proportional"}))
     assert addon.needs == {"labeled", "weak", "strong"}
     assert addon.queue.capacity.tolist() == [35, 10, 5]  # five times the labeled counts
@@ -173,7 +173,7 @@ def test_warmup_shorter_than_period_raises(env):
     DASO(env, **(OPTIONS | {"warmup": 10}))  # equal is allowed
 
 
-def test_pseudo_labels_by_name(env, batch, models):
+def test_pseudo_labels_of_both_classifiers_are_returned_by_name(env, batch, models):
     """The final pseudo-labels are the mean of linear and semantic ones with a blend of .5."""
     learner = FixMatch(env, [daso(env, blend=0.5)], threshold=0.95, weight=1.0)
     _, step = learner.step(batch._replace(t=torch.tensor(500)), models)

@@ -39,7 +39,7 @@ def test_only_confident_pseudo_labels_count(env, batch, models):
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
 
 
-def test_weight_of_the_unlabeled_loss(env, batch, models):
+def test_weight_scales_the_unlabeled_loss(env, batch, models):
     """Twice the .700963 above; the labeled loss is log 3, for uniform predictions."""
     losses, _ = run_step(FixMatch(env, threshold=0.95, weight=2.0), batch, models)
     assert losses["consistency"].item() == pytest.approx(1.401926, abs=1e-5)
@@ -56,7 +56,7 @@ def test_confidence_equal_to_the_threshold_counts(env, batch, models):
 
 @pytest.mark.parametrize(
     ("role", "first", "mask", "consistency"),
-    [("guess", 0.873874, [False, False, True], 0.517148), ("consistency", 0.97, [True, False, True], 0.638136)],
+    [("pseudo_label", 0.873874, [False, False, True], 0.517148), ("consistency", 0.97, [True, False, True], 0.638136)],
 )
 def test_logits_are_adjusted_by_role(env, batch, models, role, first, mask, consistency):
     """Pseudo-labels are divided by pi = (.7, .2, .1), and log pi is added to the strong logits.

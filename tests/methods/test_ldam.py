@@ -34,7 +34,7 @@ def test_labeled_loss_before_and_after_start(env, batch, models, t, loss):
     assert losses["supervised"].item() == pytest.approx(loss, abs=1e-6)
 
 
-def test_other_roles_are_unchanged(env, batch):
+def test_margins_apply_to_the_supervised_role_alone(env, batch):
     addon, step = LDAM(env, **OPTIONS), Step(batch, {})
     logits, weights = torch.tensor([[2.0, 0, -2], [0, 1, -1]]), torch.ones(2)
     for role in (Role.PSEUDO_LABEL, Role.CONSISTENCY, Role.EVAL):

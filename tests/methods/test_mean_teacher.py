@@ -2,27 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from daso.methods.addons.daso import DASO
 from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.learners.mean_teacher import MeanTeacher
 from daso.records import Output
+from tests.methods.conftest import daso
 
 OPTIONS = {"weight": 50.0, "ramp_up": 0.4}
-PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
 SECOND = torch.tensor([[3.0, 1], [0.5, 2], [-1, -2], [1.2, 0.8], [0.4, 1.5]])
 
 
 def mean_teacher(env, *addons, **changes):
     return MeanTeacher(env, addons, **(OPTIONS | changes))
-
-
-def daso(env, **changes):
-    """Return DASO without alignment, with PROTOTYPES and a published histogram of (6, 3, 1)."""
-    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
-    addon = DASO(env, **(options | {"weight": 0.0} | changes))
-    addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
-    addon.queue.prototypes = lambda queue: PROTOTYPES
-    return addon
 
 
 @pytest.fixture
@@ -115,12 +105,7 @@ def test_only_unlabeled_loss_is_ramped_up(env, batch, models, t, ramp_factor):
     assert losses["consistency"].item() == pytest.approx(ramp_factor * 1.530587, abs=1e-5)
 
 
-def test_ramp_of_the_papers_protocol(env):
-    ramp = mean_teacher(env._replace(steps=250_000)).ramp
-    assert ramp[[0, 50_000, 100_000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
-
-
-def test_forward_passes(env, batch, models, forwards):
+def test_each_network_runs_once_per_step(env, batch, models, forwards):
     """One pass of each network; the teacher's includes the labeled images if DASO's queue stores its features."""
     x, u, second = (part[:, 0, 0].tolist() for part in (batch.x["weak"], batch.u["weak"], batch.u["weak2"]))
     student = ("student", x + u, True)
@@ -182,9 +167,9 @@ def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
 
 def test_logits_are_adjusted_by_role(env, batch, models):
     losses, step = mean_teacher(env).step(batch, models)
-    for role in ("supervised", "guess", "consistency"):
+    for role in ("supervised", "pseudo_label", "consistency"):
         la = LogitAdjustment(env, tau=1.0, roles=[role])
         adjusted, adjusted_step = mean_teacher(env, la).step(batch, models)
         assert (adjusted["supervised"] != losses["supervised"]) == (role == "supervised")
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
-        assert torch.equal(adjusted_step.targets, step.targets) == (role != "guess")
+        assert torch.equal(adjusted_step.targets, step.targets) == (role != "pseudo_label")

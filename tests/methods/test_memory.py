@@ -26,7 +26,7 @@ def test_batch_is_pushed_in_order():
     assert push(batched, values, labels) == one_by_one == pytest.approx([17 / 3, 25])
 
 
-def test_unequal_capacities():
+def test_classes_may_have_unequal_queue_capacities():
     """Class 1 holds one feature, so its mean is the last one pushed."""
     queue = ClassQueue([4, 1], 1, batch_size=5)
     assert push(queue, [1.0, 2.0, 7.0, 8.0, 9.0], [0, 0, 1, 1, 1]) == pytest.approx([1.5, 9])
@@ -84,7 +84,7 @@ def test_histogram_publishes_at_the_end_of_each_window_but_the_last():
         assert bool(histogram.published.any()) is published
 
 
-def test_recent_mean():
+def test_recent_mean_is_over_the_last_values():
     """Length 3: of 1, 2, 3, 10, 20 the last are 3, 10, 20 with mean 11."""
     recent, means = RecentMean(3, 2), []
     for value in (1.0, 2.0, 3.0, 10.0, 20.0):

@@ -2,13 +2,12 @@ import pytest
 import torch
 
 from daso.draw import Draw
-from daso.methods.addons.daso import DASO
 from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.addons.sharpen import Sharpen
 from daso.methods.learners.mixmatch import MixMatch
+from tests.methods.conftest import daso
 
 OPTIONS = {"alpha": 0.5, "weight": 100.0, "ramp_up": 0.016}
-PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
 
 
 def mixmatch(env, *addons, **changes):
@@ -16,15 +15,6 @@ def mixmatch(env, *addons, **changes):
     learner = MixMatch(env, addons, **(OPTIONS | changes))
     learner.mix.fill_(0.75)
     return learner
-
-
-def daso(env, **changes):
-    """Return DASO without alignment, with PROTOTYPES and a published histogram of (6, 3, 1)."""
-    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
-    addon = DASO(env, **(options | {"weight": 0.0} | changes))
-    addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
-    addon.queue.prototypes = lambda queue: PROTOTYPES
-    return addon
 
 
 @pytest.mark.parametrize("batches", ["interleave", "joint"])
@@ -77,11 +67,6 @@ def test_only_unlabeled_loss_is_ramped_up(env, mixed_batch, models, t, ramp_fact
     assert losses["consistency"].item() == pytest.approx(ramp_factor * 1.319257, abs=1e-4)
 
 
-def test_ramp_of_the_papers_protocol(env):
-    ramp = MixMatch(env._replace(steps=250_000), **OPTIONS).ramp
-    assert ramp[[0, 2000, 4000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
-
-
 def test_mixing_weights_are_indexed_by_step_and_drawn_from_the_seed(env, mixed_batch, models):
     """With weight one nothing is mixed: the labeled loss is (.142932 + .407606 + .024745) / 3."""
     learner = mixmatch(env)
@@ -93,7 +78,7 @@ def test_mixing_weights_are_indexed_by_step_and_drawn_from_the_seed(env, mixed_b
     assert not torch.equal(tables[0], tables[2])
 
 
-def test_forward_passes(env, mixed_batch, models, forwards):
+def test_weak_views_and_mixed_chunks_are_forwarded_separately(env, mixed_batch, models, forwards):
     """Two weak views without gradient; then three chunks, each with an image of every part, or one joint pass."""
     learner = mixmatch(env)
     learner.mix.fill_(1.0)

@@ -1,11 +1,11 @@
 import pytest
 
-from daso.config.registry import PLANS, load
-from daso.config.signature import options
+from daso.config.registry import ADDONS, PLANS, load
+from daso.config.signature import attribute, options
 from daso.errors import ParamsError
 from daso.methods.plans import Crest, Crt, Encoder, Estimate, Expanded, HeldOut, Plan, Prior, Stage, Survey
 
-ALIGNED = {"distribution_alignment.temperature": 1.0}
+ALIGNED = {"alignment_temperature": "distribution_alignment.temperature"}
 
 
 def test_crest_plus_lowers_temperature_as_in_the_paper():
@@ -22,8 +22,8 @@ def test_crest_without_last_temperature_changes_no_option():
 
 
 def test_crt_loads_the_encoder_of_its_base():
-    plan = Crt(base="supervised", steps=100_000, statistics="kept")
-    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "kept")),)
+    plan = Crt(base="supervised", steps=100_000, statistics="frozen")
+    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "frozen")),)
     assert plan.upstream() == ("supervised",)
 
 
@@ -31,13 +31,25 @@ def test_survey_holds_out_images():
     assert Survey(held_out=10).stages(500, {}) == (Stage("", 500, split=HeldOut(10), survey=True),)
 
 
-def test_prior_loads_an_estimate_only_for_prior_estimated():
+def test_prior_loads_an_estimate_only_if_an_addon_requires_class_sizes():
     plan = Prior(by="supervised_survey")
-    (estimated,), (true_counts,) = (plan.stages(500, {"darp.prior": prior}) for prior in ("estimated", "true_counts"))
+    (estimated,) = plan.stages(500, {"class_sizes": "darp.estimate"})
     assert estimated == Stage("", 500, estimate=Estimate("supervised_survey", "darp.estimate"))
-    assert true_counts == Stage("", 500)
-    for darp in ({"darp.prior": "labeled"}, {"darp.prior": "given"}, {}):
-        assert plan.stages(500, darp) == (Stage("", 500),)
+    assert plan.stages(500, ALIGNED) == (Stage("", 500),)
+
+
+@pytest.mark.parametrize(
+    ("addon", "given", "expected"),
+    [
+        ("darp", {"prior": "estimated"}, {"class_sizes": "estimate"}),
+        *(("darp", {"prior": prior}, {}) for prior in ("true_counts", "labeled", "given")),
+        ("distribution_alignment", {}, {"alignment_temperature": "temperature"}),
+        ("distribution_alignment", {"enabled": False}, {}),
+        ("daso", {}, {}),
+    ],
+)
+def test_addons_declare_the_options_that_plans_set(addon, given, expected):
+    assert attribute(ADDONS[addon], "plan_options", given, {}) == expected
 
 
 def test_options_can_be_read_from_the_source():
@@ -55,16 +67,10 @@ def test_options_can_be_read_from_the_source():
         (lambda: Crest(generations=3, exponent=1.0).stages(10, {}), "10 steps are not divisible by 3 generations"),
         (
             lambda: Crest(generations=2, exponent=1.0, last_temperature=0.5).stages(10, {}),
-            "last_temperature 0.5 requires the add-on distribution_alignment, which this method lacks or disables",
+            "last_temperature 0.5 requires distribution alignment, which this method lacks or disables",
         ),
         (
-            lambda: Crest(generations=2, exponent=1.0, last_temperature=0.5).stages(
-                10, {**ALIGNED, "distribution_alignment.enabled": False}
-            ),
-            "which this method lacks or disables",
-        ),
-        (
-            lambda: Crt(base="supervised", steps=11, statistics="kept").stages(10, {}),
+            lambda: Crt(base="supervised", steps=11, statistics="frozen").stages(10, {}),
             "steps: 11 is above the 10 steps of the protocol",
         ),
     ],

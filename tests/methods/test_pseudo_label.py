@@ -48,12 +48,7 @@ def test_only_unlabeled_loss_is_ramped_up(env, batch, models, t, ramp_factor):
     assert losses["consistency"].item() == pytest.approx(ramp_factor * 0.013860, abs=1e-6)
 
 
-def test_ramp_of_the_papers_protocol(env):
-    ramp = pseudo_label(env._replace(steps=250_000)).ramp
-    assert ramp[[0, 50_000, 100_000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
-
-
-def test_one_forward_pass(env, batch, models, forwards):
+def test_labeled_and_unlabeled_images_share_one_forward_pass(env, batch, models, forwards):
     pseudo_label(env).step(batch, models)
     rows = torch.cat([batch.x["weak"], batch.u["weak"]])[:, 0, 0].tolist()
     assert forwards == [("student", rows, True)]
@@ -85,10 +80,10 @@ def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
 def test_logits_are_adjusted_by_role(env, batch, models):
     """log (.7, .2, .1) is subtracted from the pseudo-label's logits of the fourth image, (1.1, .9, -2): class 1."""
     losses, step = pseudo_label(env, threshold=0.5).step(batch, models)
-    for role in ("supervised", "guess", "consistency"):
+    for role in ("supervised", "pseudo_label", "consistency"):
         la = LogitAdjustment(env, tau=1.0, roles=[role])
         adjusted, adjusted_step = pseudo_label(env, la, threshold=0.5).step(batch, models)
         assert (adjusted["supervised"] != losses["supervised"]) == (role == "supervised")
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
-        assert adjusted_step.targets.argmax(-1).tolist() == [0, 1, 2, int(role == "guess"), 1]
-        assert torch.equal(adjusted_step.targets, step.targets) == (role != "guess")
+        assert adjusted_step.targets.argmax(-1).tolist() == [0, 1, 2, int(role == "pseudo_label"), 1]
+        assert torch.equal(adjusted_step.targets, step.targets) == (role != "pseudo_label")

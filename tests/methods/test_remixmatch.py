@@ -1,24 +1,21 @@
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
-from daso.config.load import load
 from daso.config.resolve import Run, resolve
-from daso.methods.addons.daso import DASO
 from daso.methods.addons.distribution_alignment import DistributionAlignment
 from daso.methods.addons.sharpen import Sharpen
 from daso.methods.base import AddOn
 from daso.methods.learners.remixmatch import ReMixMatch
+from tests.methods.conftest import daso
+from tests.repository import PARAMS
 
 OPTIONS = {"alpha": 0.75, "weight": 1.5, "premix_weight": 0.5, "rotation_weight": 0.5, "ramp_up": 0.016}
-PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
 MAKE = {
     "alignment": lambda env: DistributionAlignment(env, window=128, temperature=1.0),
     "sharpen": lambda env: Sharpen(env, temperature=0.5),
-    "daso": lambda env: daso(env),
-    "blend": lambda env: daso(env, weight=0.0),
+    "daso": lambda env: daso(env, weight=1.0),
+    "blend": daso,
     "reader": lambda env: Reader(),
 }
 
@@ -34,15 +31,6 @@ def remixmatch(env, *addons, **changes):
     learner = ReMixMatch(env, [MAKE[name](env) for name in addons], **(OPTIONS | changes))
     learner.mix.fill_(0.75)
     return learner
-
-
-def daso(env, **changes):
-    """Return DASO with PROTOTYPES and a published histogram of (6, 3, 1)."""
-    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
-    addon = DASO(env, **(options | {"weight": 1.0} | changes))
-    addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
-    addon.queue.prototypes = lambda queue: PROTOTYPES
-    return addon
 
 
 @pytest.fixture
@@ -113,11 +101,6 @@ def test_only_losses_with_pseudo_labels_are_ramped_up(env, mixed_batch, models, 
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected, abs=2e-5)
 
 
-def test_ramp_of_the_papers_protocol(env):
-    ramp = ReMixMatch(env._replace(steps=250_000), **OPTIONS).ramp
-    assert ramp[[0, 2000, 4000, 249_999]].tolist() == pytest.approx([0, 0.5, 1, 1])
-
-
 def test_mixing_weights_are_drawn_from_the_seed(env):
     """The mean of (2 w - 1)^2 is 1 / (2 alpha + 1), .4 for alpha .75."""
     tables = [ReMixMatch(env._replace(seed=seed, steps=50_000), **OPTIONS).mix for seed in (0, 0, 1)]
@@ -126,7 +109,7 @@ def test_mixing_weights_are_drawn_from_the_seed(env):
     assert (2 * tables[0] - 1).square().mean().item() == pytest.approx(0.4, abs=0.01)
 
 
-def test_forward_passes(env, mixed_batch, models, forwards):
+def test_views_and_mixed_chunks_are_forwarded_separately(env, mixed_batch, models, forwards):
     """Weak view without gradient; four chunks, each with images of other parts; strong view; rotated strong view."""
     learner = remixmatch(env)
     learner.mix.fill_(1.0)
@@ -197,9 +180,9 @@ def test_daso_counts_blended_pseudo_labels(env, mixed_batch, models):
 )
 def test_params_enable_alignment_for_equal_class_distributions(setting, alone, with_daso, dist_temperature):
     """The add-ons align, then sharpen, then blend; alignment is for labeled and unlabeled sets distributed alike."""
-    params, names = load(Path(__file__).parents[2] / "params"), ["distribution_alignment", "sharpen", "daso"]
+    names = ["distribution_alignment", "sharpen", "daso"]
     for method, enabled in (("remixmatch", alone), ("remixmatch_daso", with_daso)):
-        addons = resolve(params, Run(*setting.split("/"), "paper", method, 0))["method"]["addons"]
+        addons = resolve(PARAMS, Run(*setting.split("/"), "paper", method, 0))["method"]["addons"]
         assert [addon["name"] for addon in addons] == names[: len(addons)]
         assert addons[0]["enabled"] is enabled
     assert addons[2]["dist_temperature"] == dist_temperature

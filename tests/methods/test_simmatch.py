@@ -117,7 +117,7 @@ def test_losses_of_a_step(env, batch, models, temperature, targets, consistency,
         ({"alpha": 1.0, "instance_weight": 0.0, "threshold": 0.5}, 500, 0.767333, 0.0),  # FixMatch with soft targets
     ],
 )
-def test_options(env, batch, models, changes, t, consistency, instance):
+def test_confidence_and_weight_options_change_the_losses(env, batch, models, changes, t, consistency, instance):
     """Soft cross-entropies are .909794 .654618 with smoothed pseudo-labels, .892665 .642002 with unsmoothed ones."""
     losses, _ = run_step(simmatch(env, **changes), batch, models, t=t)
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-5)
@@ -267,7 +267,11 @@ def test_one_forward_pass_of_the_teacher(env, batch, models, forwards, keys):
 def test_logits_are_adjusted_by_role(env, batch, models):
     """Adjusted pseudo-labels change the consistency and the instance loss."""
     losses, _ = simmatch(env).step(batch, models)
-    changed = {"supervised": ["supervised"], "consistency": ["consistency"], "guess": ["consistency", "instance"]}
+    changed = {
+        "supervised": ["supervised"],
+        "consistency": ["consistency"],
+        "pseudo_label": ["consistency", "instance"],
+    }
     for role, names in changed.items():
         adjusted, _ = simmatch(env, LogitAdjustment(env, tau=1.0, roles=[role])).step(batch, models)
         assert [name for name in losses if adjusted[name] != losses[name]] == names
@@ -282,7 +286,7 @@ def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
     assert step.mask.int().tolist() == [1, 0]
 
 
-def test_pseudo_labels_by_name(env, batch, models):
+def test_pseudo_labels_of_every_origin_are_returned_by_name(env, batch, models):
     """The numbers equal `test_losses_of_a_step` at temperature 1; DASO adds its own losses."""
     options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 4, "period": 1, "warmup": 501}
     learner = simmatch(env, DASO(env, **options, weight=1.0))

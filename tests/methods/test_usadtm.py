@@ -63,7 +63,7 @@ def test_cosine_equal_to_the_threshold_counts(env, batch, models):
     assert step.mask.int().tolist() == [1, 1, 1, 0, 1]
 
 
-def test_clustering_weight(env, batch, models):
+def test_clustering_weight_scales_the_clustering_loss(env, batch, models):
     losses, _ = usadtm(env, clustering_weight=0.4).step(batch._replace(t=torch.tensor(0)), models)
     assert losses["clustering"].item() == pytest.approx(-0.157151, abs=1e-6)
 
@@ -87,7 +87,7 @@ def test_queues_fill_during_warmup(env, batch, models):
     assert learner.queue.size.tolist() == [2, 2, 1]
 
 
-def test_one_forward_pass(env, batch, models, forwards):
+def test_all_views_share_one_forward_pass(env, batch, models, forwards):
     """The features in the queues are the student's, from the same pass."""
     usadtm(env).step(batch, models)
     parts = (batch.x["weak"], batch.u["plain"], batch.u["weak"], batch.u["strong"])

@@ -56,7 +56,7 @@ def test_only_the_encoder_computes_in_bf16(encoder):
     assert {tensor.dtype for tensor in half.state_dict().values()} == {torch.float32, torch.int64}
 
 
-def test_a_head_of_two_layers():
+def test_head_of_two_layers():
     """(1, -2) + (0, 1) = (1, -1); ReLU gives (1, 0); the output layer, without ReLU, gives -1 + 0 + .5 = -.5."""
     network = Network(SmallConvNet(channels=[2], strides=[1]), 10, {"projection": (2, 1), "rotation": 4})
     head = network.heads["projection"]
@@ -112,7 +112,7 @@ def small(seed, channels=(4, 6)):
 def test_loading_a_frozen_encoder_keeps_the_classifier_and_its_training():
     upstream, network = small(0), small(1)
     before = network.classifier.weight.clone()
-    network.freeze_encoder(upstream.state_dict(), "kept")
+    network.freeze_encoder(upstream.state_dict(), "frozen")
     pairs = zip(network.encoder.parameters(), upstream.encoder.parameters(), strict=True)
     assert all(torch.equal(*weights) for weights in pairs)
     assert torch.equal(network.classifier.weight, before)
@@ -120,8 +120,8 @@ def test_loading_a_frozen_encoder_keeps_the_classifier_and_its_training():
     assert trainable == ["classifier.weight", "classifier.bias"]
 
 
-@pytest.mark.parametrize(("statistics", "frozen"), [("kept", True), ("batch", False)])
-def test_a_training_forward_changes_a_frozen_encoder_in_its_statistics_at_most(statistics, frozen):
+@pytest.mark.parametrize(("statistics", "frozen"), [("frozen", True), ("batch", False)])
+def test_training_forward_changes_a_frozen_encoder_in_its_statistics_at_most(statistics, frozen):
     """This holds also after an evaluation, when the network returns to training mode."""
     network = small(0)
     network.freeze_encoder(small(1).state_dict(), statistics)
@@ -142,11 +142,11 @@ def test_statistics_are_frozen_at_once(training):
     """No call of `train` or `eval` is needed; the rest of the network stays in its mode."""
     network = small(0)
     network.train(training)
-    network.freeze_encoder(small(1).state_dict(), "kept")
+    network.freeze_encoder(small(1).state_dict(), "frozen")
     assert not any(module.training for module in network.encoder.modules())
     assert network.training == network.classifier.training == training
 
 
-def test_the_encoder_of_another_architecture_is_refused():
+def test_encoder_of_another_architecture_is_refused():
     with pytest.raises(CheckpointError, match="from a different network"):
-        small(0).freeze_encoder(small(0, channels=(4, 8)).state_dict(), "kept")
+        small(0).freeze_encoder(small(0, channels=(4, 8)).state_dict(), "frozen")

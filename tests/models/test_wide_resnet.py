@@ -11,7 +11,7 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_parameter_counts():
+def test_parameter_counts_of_encoder_and_heads():
     encoder = WideResNet(depth=28, width=2)
     assert parameters(encoder) == 1_466_320
     assert parameters(Network(encoder, 10, {})) == 1_467_610
@@ -20,7 +20,7 @@ def test_parameter_counts():
     assert parameters(Network(encoder, 10, {"rotation": 4})) == 1_467_610 + 516
 
 
-def test_layers():
+def test_wide_resnet_28_has_28_convolutions():
     modules = list(WideResNet(depth=28, width=2).modules())
     assert sum(isinstance(m, nn.Conv2d) for m in modules) == 28
     norms = [m for m in modules if isinstance(m, nn.BatchNorm2d)]
@@ -54,7 +54,7 @@ def test_impossible_depth_is_refused():
 
 
 @pytest.mark.parametrize("activate_shortcut", [True, False])
-def test_a_block_by_hand(activate_shortcut):
+def test_shortcut_reads_the_input_before_or_after_its_activation(activate_shortcut):
     """One pixel of -1. norm1 and norm2 are the identity (eval mode, but for eps), and LeakyReLU maps -1 to -.1. The
     centre weights of the convolutions are 2 and 3, the weight of the shortcut is 5: 3 * lrelu(2 * -.1) = 3 * -.02 =
     -.06, plus 5 * -.1 or 5 * -1."""

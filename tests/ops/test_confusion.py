@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from daso.ops.confusion import confusion, groups, precision, recall, top1
+from daso.ops.confusion import confusion, groups, precision, recall, row_shares, top1
 
 # Four, three and three images of the classes 0, 1, 2; class 2 is never predicted.
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
 PREDICTED = np.array([0, 0, 0, 1, 0, 1, 1, 0, 0, 1])
 
 
-def test_recall_and_precision():
+def test_recall_and_precision_by_class():
     """Class 0: recall 3 of 4, precision 3 of 6; class 1: 2 of 3 and 2 of 4; class 2 is never predicted."""
     counts = confusion(TRUTH, PREDICTED, 3)
     assert counts.tolist() == [[3, 1, 0], [1, 2, 0], [2, 1, 0]]
@@ -16,6 +16,10 @@ def test_recall_and_precision():
     assert precision(counts)[:2].tolist() == pytest.approx([0.5, 0.5])
     assert np.isnan(precision(counts)[2])
     assert top1(counts) == pytest.approx(0.5)
+
+
+def test_row_shares_are_zero_for_an_absent_class():
+    assert row_shares(np.array([[3, 1], [0, 0]])).tolist() == [[0.75, 0.25], [0, 0]]
 
 
 def test_images_of_unknown_class_are_counted_in_the_last_row():

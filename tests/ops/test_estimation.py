@@ -18,7 +18,7 @@ def test_class_sizes_solve_the_confusion_matrix():
     assert sizes.sum() == pytest.approx(1000)
 
 
-def test_soft_confusion():
+def test_soft_confusion_averages_predictions_by_class():
     """Predictions (.9, .1) and (.5, .5) for two images of class 0, (.2, .8) for one of class 1."""
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]], dtype=np.float32)
     assert soft_confusion(probs, np.array([0, 1, 0])) == pytest.approx(np.array([[0.7, 0.2], [0.3, 0.8]]))
@@ -38,7 +38,7 @@ def test_unreliable_estimates_are_none():
     assert class_sizes(CONFUSION, np.array([0.0, 0, 0])).tolist() == [0, 0, 0]  # a size may be zero
 
 
-def test_mean_of_the_reliable_estimates():
+def test_unreliable_estimates_are_left_out_of_the_mean():
     """(600, 300, 100) and (842.105263, 105.263158, 52.631579); a third estimate has a size below zero."""
     masses = [MASS, np.array([95.0, 5, 0]), np.array([700.0, 200, 100])]
     mean = mean_sizes([class_sizes(CONFUSION, mass) for mass in masses])

@@ -45,7 +45,7 @@ def test_mixing_weights_depend_on_seed_and_step():
     assert not torch.equal(mixing_weights(0.75, Draw(1, "mix", torch.arange(50))), table)
 
 
-def test_mixup():
+def test_mixup_weights_image_and_partner():
     """3/4 of a row and 1/4 of its partner: .75 * 0 + .25 * 8 = 2, .75 * 4 + .25 * 0 = 3, .75 * 8 + .25 * 4 = 7."""
     images = torch.tensor([0.0, 4, 8])[:, None, None, None].expand(3, 3, 2, 2)
     mixed, labels = mixup(images, torch.eye(3), torch.tensor(0.75), FixedDraw(*DRAW))
@@ -54,7 +54,7 @@ def test_mixup():
     assert labels.tolist() == [[0.75, 0, 0.25], [0.25, 0.75, 0], [0, 0.25, 0.75]]
 
 
-def test_interleave():
+def test_interleave_exchanges_groups_with_the_first_chunk():
     """Chunks of 8 in groups bounded by 0 2 5 8; group i of the first is exchanged with group i of chunk i."""
     rows = torch.arange(24)
     mixed = interleave(rows, 8)
@@ -74,7 +74,7 @@ def test_interleave_groups_of_the_papers_batches(n, bounds):
     assert source.diff().ge(0).all()
 
 
-def test_rotation():
+def test_rotation_turns_counterclockwise():
     """The top row is the right column after one turn, the reversed lower row after two, the left column after three."""
     images = torch.tensor([[1.0, 2], [3, 4]]).expand(64, 3, 2, 2)
     rotated, turns = rotate(images, DRAW)

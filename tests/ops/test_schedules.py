@@ -4,7 +4,7 @@ import torch
 from daso.ops.schedules import learning_rate, ramp, teacher_decay
 
 
-def test_supervised_learning_rate():
+def test_learning_rate_warms_up_and_falls_at_milestones():
     """Warm-up 0.1 t / 6250, then a factor of 1/100 at 199,999 and again at 225,000."""
     rate = learning_rate(250_000, lr=0.1, warmup=6250, milestones=[199_999, 225_000], factor=0.01)
     expected = {0: 0, 1: 1.6e-5, 3125: 0.05, 6250: 0.1, 199_998: 0.1, 199_999: 1e-3, 224_999: 1e-3, 225_000: 1e-5}
@@ -12,12 +12,12 @@ def test_supervised_learning_rate():
         assert rate[t].item() == pytest.approx(value, rel=1e-6), t
 
 
-def test_constant_learning_rate():
+def test_learning_rate_without_milestones_is_constant():
     rate = learning_rate(1000, lr=0.03, warmup=0, milestones=[], factor=1.0)
     assert torch.equal(rate, torch.full((1000,), 0.03))
 
 
-def test_cosine_learning_rate():
+def test_cosine_learning_rate_falls_to_the_cosine_of_seven_sixteenths_of_pi():
     """.03 cos(7 pi / 32) = .03 * .7730105 after half of 2^20 steps, .03 cos(7 pi / 16) = .03 * .1950903 at the end."""
     rate = learning_rate(2**20, lr=0.03, warmup=0, milestones=[], factor=1.0, anneal="cosine")
     assert [rate[t].item() for t in (0, 2**19)] == pytest.approx([0.03, 0.02319031], abs=1e-8)
@@ -44,14 +44,14 @@ def test_warm_up_alone_and_milestone_on_a_cosine():
     assert rate[4].item() == pytest.approx(0.007730105)
 
 
-def test_teacher_decay():
+def test_teacher_decay_is_one_minus_one_over_t_up_to_its_maximum():
     decay = teacher_decay(2000, 0.999)
     expected = {0: 0, 1: 0.5, 2: 2 / 3, 9: 0.9, 99: 0.99, 998: 998 / 999, 999: 0.999, 1500: 0.999}
     for t, value in expected.items():
         assert decay[t].item() == pytest.approx(value, abs=1e-6), t
 
 
-def test_ramps():
+def test_ramp_is_linear_or_exponential():
     """Over 40 % of 250,000 steps: linear .5 at 50,000, exponential exp(-5) = .006738 at the start."""
     linear, exponential = (ramp(250_000, 0.4 * 250_000, shape) for shape in ("linear", "exponential"))
     assert [linear[t].item() for t in (0, 50_000, 100_000, 249_999)] == pytest.approx([0, 0.5, 1, 1])

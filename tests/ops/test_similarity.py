@@ -5,7 +5,7 @@ from daso.ops.losses import soft_cross_entropy
 from daso.ops.similarity import cosine, nearest
 
 
-def test_cosine_and_its_softmax():
+def test_cosines_and_their_softmax_at_two_temperatures():
     """(3, 4) and the axes: .6 and .8; a zero prototype gives 0."""
     prototypes = torch.tensor([[1.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]])
     similarity = cosine(torch.tensor([[3.0, 4, 0, 0]]), prototypes)
@@ -14,7 +14,7 @@ def test_cosine_and_its_softmax():
     assert similarity.softmax(-1)[0].tolist() == pytest.approx([0.360983, 0.440905, 0.198112], abs=1e-6)
 
 
-def test_alignment_of_one_image():
+def test_alignment_is_the_cross_entropy_of_similarities():
     prototypes = torch.tensor([[1.0, 0], [0.6, 0.8], [0, 1]])
     weak = cosine(torch.tensor([[2.0, 1]]), prototypes) / 0.05
     strong = cosine(torch.tensor([[1.0, 1]]), prototypes) / 0.05
@@ -23,7 +23,7 @@ def test_alignment_of_one_image():
     assert soft_cross_entropy(strong, weak.softmax(-1)).item() == pytest.approx(2.835574, abs=1e-4)
 
 
-def test_nearest():
+def test_nearest_prototype_is_by_distance_not_by_cosine():
     """(1.1, .9) has the distances 1.1045 to (1, 2) and 1.9026 to (3, 1), though the cosine with (3, 1) is larger."""
     anchors = torch.tensor([[3.0, 1], [1, 2], [-1, -1]])
     features = torch.tensor([[1.1, 0.9], [4, 0.5], [-0.5, -2]])

@@ -31,7 +31,7 @@ def problem(rows, classes, seed, scale=3.0, imbalance=20.0):
     return probs, rows * sizes / sizes.sum()
 
 
-def test_pruning():
+def test_pruning_keeps_the_most_confident_rows_of_each_class():
     """Class 0 keeps all six rows, class 1 the rows 1 to 4, class 2 the rows 3 and 5.
 
     Their sums are 3.6, 1.15 and .57, so they are multiplied by .833333, 1.739130 and 1.754385: row 3 becomes .458333,
@@ -52,14 +52,14 @@ def test_pruning_keeps_first_of_ties_and_leaves_no_row_zero():
     assert rows[2:].tolist() == [[0.5, 0.5]] * 2
 
 
-def test_three_classes():
+def test_refined_table_of_three_classes():
     x = refine_table(PROBS, TOTALS, KEPT, sweeps=10)
     assert x.flatten().tolist() == pytest.approx(np.ravel(REFINED), abs=1e-5)
     assert x.sum(0).tolist() == pytest.approx([3, 2, 1], abs=1e-5)
     assert x.sum(1).tolist() == pytest.approx([1.0] * 6, abs=1e-12)
 
 
-def test_two_classes():
+def test_refined_table_of_two_classes():
     """Class 0 is multiplied by 2/3, class 1 by 2."""
     probs = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     totals, kept = torch.tensor([2.0, 2.0]).double(), torch.tensor([4, 4])
@@ -127,7 +127,7 @@ def test_columns_are_solved_from_any_start(scale, start):
     assert sums.tolist() == pytest.approx(targets.tolist(), abs=1e-9)
 
 
-def test_extreme_tables():
+def test_extreme_tables_stay_finite_distributions():
     """Cases: classes of probability zero or total zero, and totals that do not sum to the number of rows."""
     one_hot = torch.zeros(100, 4)
     one_hot[:, 0] = 1

@@ -1,11 +1,11 @@
 """Runs of published cells, against cells looked up by eye in the paper and in params/."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.resolve import runs, setting_config
 from daso.data.run_files import RUN_FILES
 from daso.errors import DasoError, ParamsError
@@ -13,8 +13,8 @@ from daso.planning.cell import cell, match
 from daso.planning.status import format_list
 from daso.report.results.published import PAPER_SOURCE, PUBLISHED, TABLE_PRECEDENCE, look_up, read_published
 from tests.finished import finish
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("nowhere")
 
 
@@ -38,14 +38,14 @@ def text(params, *words, **options):
         ("t13 r3 c2", "cifar10-lt/n500-m4000-l150-u150/paper/remixmatch_crest_plus"),
     ],
 )
-def test_runs_of_a_cell(params, words, run):
+def test_address_selects_the_runs_of_a_cell(params, words, run):
     lines = text(params, words)
     own = [line.split() for line in lines if line.startswith("run ") and "upstream run" not in line]
     assert own == [["run", f"{run}/s{seed}", "missing"] for seed in range(3)]
     assert f"command: snakemake metrics/{run}/s{{0,1,2}}.json" in lines
 
 
-def test_text_about_a_cell(params):
+def test_cell_prints_published_number_suites_and_cost(params):
     lines = text(params, "table 1, row 6, column 2")
     assert lines[:2] == [
         "table 1, row 6, column 2 of Oh et al. 2022: fixmatch+daso on cifar10-lt, N1 1500, M1 3000, gamma_l 100, "
@@ -78,7 +78,7 @@ def test_status_of_runs_and_upstream_runs(params):
     assert [words[1:] for words in lines[3:5]] == [["missing", "upstream", "run"], ["missing"]]
 
 
-def test_names_instead_of_numbers(params):
+def test_cell_may_be_addressed_by_names(params):
     first = text(params, "table 1, row 6, column 3")
     place = "cifar10-lt/n500-m4000-l150-u150"
     assert text(params, "table 1", row="FixMatch+DASO", column=place) == first
@@ -109,7 +109,7 @@ def test_dataset_missing_in_params_is_reported_after_the_published_number(params
 
 
 def test_method_and_setting_missing_in_params_are_reported(params):
-    few = load(ROOT / "params")
+    few = deepcopy(PARAMS)
     del few.methods["fixmatch_daso"], few.datasets["cifar10-lt"]["settings"]["n500-m4000-l150-u150"]
     message = (
         r"missing setting of .*datasets/cifar10-lt.yaml with cifar10-lt, N1 500, M1 4000, gamma_l 150, gamma_u 150; "
@@ -119,7 +119,7 @@ def test_method_and_setting_missing_in_params_are_reported(params):
         text(few, "table 1, row 6, column 3")
 
 
-def test_match_is_the_inverse_of_the_look_up_of_reports(params):
+def test_cell_and_report_look_up_the_same_number(params):
     """For every cell whose dataset, setting and method are in params/, a report looks up the same number."""
     rows = read_published(PUBLISHED)
     matched = 0
@@ -137,7 +137,7 @@ def test_match_is_the_inverse_of_the_look_up_of_reports(params):
     assert matched > 200
 
 
-def test_status_of_runs(params, caplog):
+def test_list_prints_the_status_of_each_run(params, caplog):
     """The files of a done, a stale, a running and a damaged run are made up."""
     own = runs(params, "smoke")[:5]
     keys = Keys(params)

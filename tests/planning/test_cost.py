@@ -7,11 +7,16 @@ import pytest
 
 from daso.config.resolve import Run, with_upstream
 from daso.data.files import checksummed
-from daso.planning.cost import STEPS, Work, cost_lines, paces, step_digest
+from daso.planning.cost import STEPS, Work, cost_lines, measured_steps, step_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ("cifar10-lt", "n500-m4000-l100-u100", "paper")
 pytestmark = pytest.mark.usefixtures("nowhere")
+
+
+def paces(params, run):
+    """Return the seconds of a step by environment."""
+    return {str(one): one.seconds for one in measured_steps(params, run)}
 
 
 def write_metrics(run, seconds, device="cuda: H", replicas=1, folder="metrics", speed=None):
@@ -58,9 +63,9 @@ def test_runs_that_shared_their_core_count_only_without_others(params):
     *shared, alone = [Run(*PLACE, "fixmatch_daso", seed) for seed in range(3)]
     for run in shared:
         write_metrics(run, 0.5, "cpu: X", speed={"seconds": 50.0, "processor_seconds": 44.0})
-    assert dict(paces(params, alone)) == {"cpu: X, bf16, graph (metrics/, machine was shared)": 0.5}
+    assert paces(params, alone) == {"cpu: X, bf16, graph (metrics/, machine was shared)": 0.5}
     write_metrics(alone, 0.1, "cpu: X", speed={"seconds": 50.0, "processor_seconds": 50.0})
-    assert dict(paces(params, alone)) == {"cpu: X, bf16, graph (metrics/)": pytest.approx(0.1)}
+    assert paces(params, alone) == {"cpu: X, bf16, graph (metrics/)": pytest.approx(0.1)}
 
 
 def test_hours_from_a_benchmark(params):
@@ -86,7 +91,7 @@ def test_benchmark_of_a_different_method_or_size_is_ignored(params, changes):
 def test_hours_from_the_committed_benchmark(params, monkeypatch):
     """Its column of hours has 94.25."""
     monkeypatch.chdir(ROOT)
-    benchmarks = dict(paces(params, Run(*PLACE, "fixmatch_daso", 0)))
+    benchmarks = paces(params, Run(*PLACE, "fixmatch_daso", 0))
     (seconds,) = (value for name, value in benchmarks.items() if "amd-epyc-2-cores.json" in name)
     assert seconds * 250_000 / 3600 == pytest.approx(94.25, abs=0.01)
 
@@ -99,7 +104,7 @@ def test_hours_from_finished_runs(params):
     write_metrics(Run(*PLACE, "fixmatch", 2), 0.08, device="cuda: K", replicas=4, folder="reports/measured")
     write_metrics(Run("stl10-lt", "n150-l10", "paper", "fixmatch", 0), 9.0)  # larger images
     write_metrics(Run("cifar10-lt", "n500-m4000-l100-u100", "glimpse", "fixmatch", 0), 9.0)
-    assert dict(paces(params, Run(*PLACE, "fixmatch", 0))) == {
+    assert paces(params, Run(*PLACE, "fixmatch", 0)) == {
         "cuda: H, bf16, graph (metrics/)": pytest.approx(0.012),
         "cuda: K, bf16, graph, 4 at once (reports/measured/)": pytest.approx(0.02),
     }
@@ -136,10 +141,8 @@ def test_hours_from_steps_measured_on_this_machine(params):
     same_steps = [run._replace(seed=1), run._replace(setting="n1500-m3000-l150-u150")]
     others = [run._replace(method="fixmatch_la"), run._replace(protocol="glimpse")]
     others.append(Run("cifar100-lt", "n50-m400-l10-u10", "paper", "fixmatch", 0))
-    assert [dict(paces(params, one)) for one in same_steps] == [
-        {"cuda: H, bf16, graph (benchmarks/steps.json)": 0.036}
-    ] * 2
-    assert [dict(paces(params, one)) for one in others] == [{}] * 3
+    assert [paces(params, one) for one in same_steps] == [{"cuda: H, bf16, graph (benchmarks/steps.json)": 0.036}] * 2
+    assert [paces(params, one) for one in others] == [{}] * 3
 
 
 def test_reference_of_a_suite_of_the_same_protocol_and_dataset_counts(params):
@@ -151,8 +154,8 @@ def test_reference_of_a_suite_of_the_same_protocol_and_dataset_counts(params):
     path.write_bytes(checksummed(content))
     suite = params.suites["quickstart"]
     place = ("digits", suite["tables"][0]["settings"][0], suite["protocol"])
-    assert list(paces(params, Run(*place, "fixmatch", 7))) == [
-        ("cpu: X, 1 thread, fp32, eager (reports/reference/quickstart.json)", 0.02)
-    ]
-    assert list(paces(params, Run(*place, "supervised", 0))) == []
-    assert list(paces(params, Run(*place[:2], "smoke", "fixmatch", 0))) == []
+    assert paces(params, Run(*place, "fixmatch", 7)) == {
+        "cpu: X, 1 thread, fp32, eager (reports/reference/quickstart.json)": 0.02
+    }
+    assert paces(params, Run(*place, "supervised", 0)) == {}
+    assert paces(params, Run(*place[:2], "smoke", "fixmatch", 0)) == {}

@@ -17,7 +17,7 @@ from daso.planning import disk, pace
 from daso.planning import forecast as module
 from daso.planning.forecast import Machine, forecast, preview
 from daso.planning.sizes import FileSizes
-from daso.report.tables import planned
+from daso.report.tables import forecasts
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = Machine("cpu", "cpu: made up, 1 thread", "fp32, eager", 2)
@@ -76,8 +76,8 @@ def finish(run, seconds=0.05, device="cpu: made up"):
 
 
 def test_forecast_without_any_measurement(params):
-    """Digits: 1,797 images of 3 x 64 bytes, 0.345 MB; two splits of 8 bytes per row, 0.0288 MB; six runs of 2 + 0.1 MB;
-    checkpoints of 3 MB, two at once, twice: 12 MB."""
+    """Digits: 1,797 images of 3 x 64 bytes, 0.345 MB; two splits of 8 bytes for each of 1,297 training images,
+    0.0208 MB; six runs of 2 + 0.1 MB; checkpoints of 3 MB, two at once, twice: 12 MB."""
     assert list(forecast(params, "smoke")) == [
         "smoke: 6 runs: 0 done, 0 stale, 0 running, 6 missing",
         "device: cpu: made up, 1 thread, fp32, eager, 2 runs at once",
@@ -85,12 +85,11 @@ def test_forecast_without_any_measurement(params):
         "supervised     2     2      unknown\n"
         "fixmatch       2     2      unknown\n"
         "fixmatch_daso  2     2      unknown",
-        "unknown: 6 runs of 3 methods not measured on this device yet; "
-        "`python -m daso plan smoke --measure` measures some steps",
-        "disk: 25.0 MB needed (images 0.345 MB, splits 0.0288 MB, results 12.0 MB, TensorBoard 0.600 MB, "
+        "unknown: 6 runs of 3 methods not measured on this device yet; `daso plan smoke --measure` measures some steps",
+        "disk: 25.0 MB needed (images 0.345 MB, splits 0.0208 MB, results 12.0 MB, TensorBoard 0.600 MB, "
         "checkpoints 12.0 MB), 100 MB free",
     ]
-    assert planned.read_plan("smoke") == {}
+    assert forecasts.read_forecast("smoke") == {}
 
 
 def test_measured_steps_are_recorded_and_reused(params, monkeypatch):
@@ -105,7 +104,7 @@ def test_measured_steps_are_recorded_and_reused(params, monkeypatch):
     ]
     assert list(forecast(params, "smoke", measure=True)) == first
     assert len(measured) == 3
-    plan = planned.read_plan("smoke")
+    plan = forecasts.read_forecast("smoke")
     assert {run.id: plan[run.id]["seconds"] for run in runs(params, "smoke") if run.seed == 0} == {
         f"digits/n20-m80-l20-u10r/smoke/{method}/s0": seconds
         for method, seconds in (("supervised", 30.0), ("fixmatch", 60.0), ("fixmatch_daso", 90.0))
@@ -122,7 +121,7 @@ def test_done_runs_keep_their_planned_times(params, monkeypatch):
     assert lines[0] == "smoke: 6 runs: 1 done, 0 stale, 0 running, 5 missing"
     assert "supervised     2     1      50.0         6.0 s     metrics/" in lines[2]
     assert lines[3] == "device time: 5.1 min in total, 5.0 min to do"  # 306 s and 303 s
-    plan = planned.read_plan("smoke")
+    plan = forecasts.read_forecast("smoke")
     assert (plan[done.id]["seconds"], plan[other.id]["seconds"]) == (30.0, 3.0)
 
 
@@ -171,6 +170,20 @@ def test_number_of_images_by_kind_of_setting(params):
     assert disk.images_of(params, first) == {"unlabeled": 11_162, "validation": 0, "test": 10_000}
     assert disk.images_of(params, last) == {"unlabeled": 50_000, "validation": 0, "test": 10_000}
     assert disk.images_of(params, runs(params, "cifar10-lt-main")[0])["validation"] == 5000
+
+
+def test_number_of_images_of_a_folder_is_that_of_its_store_and_assumed_before(params):
+    params.datasets["digits"].pop("images")
+    run = Run("digits", "n4-m80-l1-u1", "smoke", "fixmatch", 0)
+    assert disk.images_of(params, run)["test"] == 1000
+    Path("data/store/digits").mkdir(parents=True)
+    Path("data/store/digits/manifest.json").write_text('{"parts": {"train": {"images": 90}, "test": {"images": 7}}}')
+    assert disk.images_of(params, run)["test"] == 7
+
+
+def test_stl10_has_100_000_unlabeled_images(params):
+    run = Run("stl10-lt", "n150-l10", "paper", "fixmatch", 0)
+    assert disk.images_of(params, run) == {"unlabeled": 100_000, "validation": 500, "test": 8000}
 
 
 @pytest.mark.parametrize("protocol", ["smoke", "paper"])

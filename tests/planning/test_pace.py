@@ -37,7 +37,7 @@ def test_measured_steps_start_in_the_middle_of_the_run_and_end_with_it(steps, mo
 def test_upstream_results_are_synthetic():
     """The plan has a frozen encoder and an estimate of class sizes."""
     tree = config({"name": "darp", "start": 0.0, "period": 2, "alpha": 2.0, "sweeps": 2, "prior": "estimated"})
-    tree["plan"] = {"estimate": {"of": "r", "into": "darp.estimate"}, "encoder": {"of": "r", "statistics": "kept"}}
+    tree["plan"] = {"estimate": {"of": "r", "into": "darp.estimate"}, "encoder": {"of": "r", "statistics": "frozen"}}
     assert pace.seconds_per_step(tree, CPU, IMAGES) > 0
     run = trainer(tree, CPU, "auto")
     assert {name.split(".")[0] for name in run.momentum} == {"classifier"}
@@ -56,7 +56,7 @@ def test_estimated_bytes_are_those_that_a_run_writes():
     )
     assert estimated.state == pytest.approx(state, rel=0.05, abs=24_000)
     assert estimated.events == sizes.EVENT_BYTES * numbers
-    tree["plan"] = {"answers": True}
+    tree["plan"] = {"predictions": True}
     assert sizes.file_sizes(tree, IMAGES).results - estimated.results == 300 * 4 * 4
 
 

@@ -1,19 +1,16 @@
 """Computed sizes against the tensors of networks and methods that are built."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from daso.config.feasibility import setting_sizes
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.resolve import Run
 from daso.planning.sizes import file_sizes
 from daso.planning.synthetic import random_data, trainer, with_changes
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
-CPU, KEYS = torch.device("cpu"), Keys(load(ROOT / "params"))
+CPU, KEYS = torch.device("cpu"), Keys(PARAMS)
 WRN = {"name": "wide_resnet", "depth": 10, "width": 1}
 METHODS = (
     *("supervised_la", "supervised_crt", "fixmatch_daso", "fixmatch_abc_daso", "fixmatch_darp", "fixmatch_crest_plus"),

@@ -10,7 +10,6 @@ from daso.planning.synthetic import (
     seconds_per_unit,
     trainer,
     with_changes,
-    with_daso_options,
 )
 from tests.configs import CPU, DASO, config
 
@@ -22,11 +21,11 @@ def test_changes_leave_the_original_configuration():
     assert before == config(DASO)
 
 
-def test_options_change_daso_only():
+def test_only_daso_begins_earlier():
     other = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}
-    first, second = with_daso_options(config(other, DASO), queue_length=3)["method"]["addons"]
+    first, second = all_parts_active(config(other, DASO | {"warmup": 500, "period": 100}))["method"]["addons"]
     assert first == other
-    assert second == DASO | {"queue_length": 3}
+    assert second == DASO | {"warmup": 2, "period": 2}
 
 
 def test_daso_is_active_from_the_third_step():
@@ -48,7 +47,7 @@ def test_random_data_have_all_classes_and_all_colours():
     assert [int((pixels >> shift & 0xFF).amax()) for shift in (0, 8, 16, 24)] == [255, 255, 255, 0]
 
 
-def test_seconds_per_unit(monkeypatch):
+def test_seconds_are_divided_by_units(monkeypatch):
     now = iter([10.0, 16.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
     assert seconds_per_unit(lambda: None, 3, CPU) == 2.0

@@ -62,7 +62,7 @@ def test_run_is_training_while_the_process_of_its_lock_exists(tmp_path, monkeypa
     assert is_training(RUN)
 
 
-def test_view_lists_what_trains():
+def test_view_lists_runs_in_training():
     assert view("smoke", 4, 6, [], 2) == "smoke: 4 of 6 runs done, 0 training, 2 to do\n"
     assert view("smoke", 4, 6, [Training(RUN, "200/1,200", "78.1 %", "17 min")], 1) == (
         "smoke: 4 of 6 runs done, 1 training, 1 to do\n"

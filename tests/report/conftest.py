@@ -2,16 +2,14 @@
 
 import copy
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from daso.config.load import load
 from daso.data.files import checksummed
 from daso.report.render import build_report
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "reports" / "paper" / "results.csv"
 METHODS = {
     "supervised": {"title": "Supervised", "learner": {"name": "supervised"}, "addons": []},
@@ -166,10 +164,10 @@ class Project:
             if limit is None or index < limit:
                 self.write_run(run, level(setting["name"], method["name"], seed), seed, setting, classes)
 
-    def build(self, suite, out=None, expected_keys=None, plan=None):
+    def build(self, suite, out=None, expected_keys=None, forecast=None):
         out = out or self.out
         folders = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "archived")}
-        build_report(suite, **folders, published=PUBLISHED, out=out, expected_keys=expected_keys, plan=plan)
+        build_report(suite, **folders, published=PUBLISHED, out=out, expected_keys=expected_keys, forecast=forecast)
         return out
 
 
@@ -201,7 +199,7 @@ def run_ids():
 @pytest.fixture(scope="session")
 def params():
     """Return the parameters in params/."""
-    return load(ROOT / "params")
+    return PARAMS
 
 
 @pytest.fixture

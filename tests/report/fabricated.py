@@ -7,6 +7,7 @@ measured. The title of the suite begins with MARK.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import shutil
 import zlib
@@ -91,7 +92,7 @@ def fabricate(folder: Path, suite: str, limit: int | None = None, evaluations: i
 
 
 def _write(folder: Path, run: Invented) -> None:
-    """Write history and metrics of one run."""
+    """Write history, predictions and metrics of one run."""
     seed = (
         0.01 * np.random.default_rng(run.names["seed"]).standard_normal()
     )  # the same split helps or hurts all methods
@@ -99,13 +100,18 @@ def _write(folder: Path, run: Invented) -> None:
     offset = 0.008 * cell.standard_normal()  # some methods miss the published number
     level = np.clip(run.level + offset + seed + 0.004 * run.random.standard_normal(), 0.02, 0.98)
     history = _history(run, level)
-    path = folder / "runs" / run.names["run"] / "history.csv"
-    path.parent.mkdir(parents=True)
-    path.write_text(history)
+    metrics, files = (
+        _metrics(run, float(level)),
+        {"history.csv": history.encode(), "predictions.npz": _predictions(run)},
+    )
+    path = folder / "runs" / run.names["run"]
+    path.mkdir(parents=True)
+    for name, content in files.items():
+        (path / name).write_bytes(content)
     path = folder / "metrics" / f"{run.names['run']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    digests = {"history.csv": hashlib.sha256(history.encode()).hexdigest()}
-    path.write_bytes(checksummed({**_metrics(run, float(level)), "files": digests}))
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    path.write_bytes(checksummed({**metrics, "files": digests}))
 
 
 def _history(run: Invented, level: float) -> str:
@@ -121,6 +127,15 @@ def _history(run: Invented, level: float) -> str:
     cells = FRACTIONS[np.clip(1000 * (values + noise), 0, 1000).astype(int)]
     lines = (f"{step}," + ",".join(row) for step, row in zip(run.steps, cells.tolist(), strict=True))
     return "\n".join([",".join(["step", *columns]), *lines]) + "\n"
+
+
+def _predictions(run: Invented) -> bytes:
+    """Return a sample of unlabeled images with their features: a cluster for each of ten classes."""
+    labels = np.repeat(np.arange(10) % run.classes, IMAGES // 10)
+    features = 5 * np.eye(10)[labels % 10] + run.random.standard_normal((IMAGES, 10))
+    buffer = io.BytesIO()
+    np.savez(buffer, sample_features=features, sample_labels=labels, sample_pseudo_labels=labels)
+    return buffer.getvalue()
 
 
 def _metrics(run: Invented, level: float) -> dict[str, Any]:
@@ -157,23 +172,19 @@ def _analysis(run: Invented, recalls: np.ndarray) -> dict[str, Any]:
     known, order = table[:-1], list(range(run.classes))
     windows = np.repeat(np.stack([known.sum(0), known.diagonal()])[None], WINDOWS, 0)
     truth = np.repeat(known.sum(1)[None], WINDOWS, 0)
-    kinds = ("linear", "semantic", "final", "taken") if "daso" in run.names["method"] else ("final", "taken")
+    kinds = (
+        ("linear", "semantic", "final", "above_threshold")
+        if "daso" in run.names["method"]
+        else ("final", "above_threshold")
+    )
     summary = source_summary(table, order, windows, truth)
     sources = dict.fromkeys(kinds if run.has_pseudo_labels else (), summary)
-    labels = np.repeat(np.arange(10) % run.classes, IMAGES // 10)
     return {
         "steps": run.steps[:: max(1, len(run.steps) // WINDOWS)][:WINDOWS].tolist(),
         "sources": sources | {"model": source_summary(table, order)},
         **{"of": "final" if sources else "model", "confusion": known.tolist()},
         "errors": {f"top{n}": [None if np.isnan(v) else v for v in concentration(known, n)] for n in (1, 2)},
         "similarity": class_similarity(run.random.random((run.classes, 8)), table),
-        "tsne": {
-            **{
-                axis: (labels % (3 + i) + run.random.standard_normal(IMAGES)).round(1).tolist()
-                for i, axis in enumerate("xy")
-            },
-            **{"labels": labels.tolist(), "guesses": labels.tolist()},
-        },
     }
 
 

@@ -70,7 +70,7 @@ def found():
     return survey(ROWS, SOURCES)
 
 
-def test_prints_of_a_cell_are_grouped_by_number_in_order_of_publication(found):
+def test_sources_of_a_cell_are_grouped_by_number_in_order_of_publication(found):
     darp, daso, la_darp = found.cells
     assert [[(p.source.source, p.table, p.text) for p in number] for number in darp.numbers] == [
         [("first", "1", "82.50 ± 0.75"), ("second", "1", "82.5"), ("third", "2", "82.5 ± 0.75")],
@@ -113,7 +113,7 @@ def page(tmp_path_factory):
     return out
 
 
-def test_page_begins_with_the_answer(page):
+def test_page_begins_with_the_counts(page):
     """Counts from the rows of the CSV file, by cell: two sources, two numbers, and further apart than the spread."""
     cells = {}
     with (page / "contradictions.csv").open(newline="") as file:

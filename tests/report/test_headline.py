@@ -27,16 +27,16 @@ def judged(method, mean=None, n=3, published=PAPER, archived=(), **provenance):
     return JudgedCell(cell, ours, published, judge(ours, published, remarks=provenance.get("remarks", ())), archived)
 
 
-def head(suite, *cells, plan=None, **arguments):
+def head(suite, *cells, forecast=None, **arguments):
     cells = (*cells, *([judged("fixmatch_daso")] if len(cells) == 1 else []))
-    return build_headline(suite, summarize(cells, plan or {}, **arguments), cells)
+    return build_headline(suite, summarize(cells, forecast or {}, **arguments), cells)
 
 
 def lines(headline):
     return dict(headline.lines)
 
 
-def test_complete_report_answers_first(suite):
+def test_complete_report_begins_with_verdicts_and_mean_difference(suite):
     """78.0 - 76.0 = 2.0 is outside the band of 0.81; 76.1 is inside. Mean difference 1.05."""
     headline = head(suite, judged("fixmatch", 78.0), judged("fixmatch_daso", 76.1))
     assert headline.answer == "1 of 2 cells inside the band, 0 within 1 point, 1 above or below"
@@ -50,13 +50,13 @@ def test_complete_report_answers_first(suite):
     assert not {"Missing", "Command", "Other machines", "Shared runs"} & set(lines(headline))
 
 
-def test_empty_report_says_what_to_type_and_how_long_it_takes(suite):
-    """Six runs and six upstream runs; eleven of the twelve are planned, at one hour each."""
+def test_report_without_runs_begins_with_its_command_and_duration(suite):
+    """Six runs and six upstream runs; eleven of the twelve are forecast, at one hour each."""
     cells = [judged("fixmatch"), judged("fixmatch_daso")]
     runs = [each.cell.run_id(seed) for each in cells for seed in range(3)]
     upstream = Upstream({run: [f"{run}/g1"] for run in runs})
-    plan = {run: {"device": "cuda: GPU", "seconds": 3600.0} for run in [*runs, *(f"{run}/g1" for run in runs)][1:]}
-    headline = head(suite, *cells, plan=plan, upstream=upstream, shared={"other": 3})
+    forecast = {run: {"device": "cuda: GPU", "seconds": 3600.0} for run in [*runs, *(f"{run}/g1" for run in runs)][1:]}
+    headline = head(suite, *cells, forecast=forecast, upstream=upstream, shared={"other": 3})
     assert headline.answer == "No run of this suite is finished here"
     assert lines(headline) == {
         "Missing": "6 of 6 runs and 6 of 6 upstream runs, about 11.0 h of device time on cuda: GPU, "
@@ -68,11 +68,11 @@ def test_empty_report_says_what_to_type_and_how_long_it_takes(suite):
     assert headline.progress == [("main", "n500-m4000-l100-u100", 0, 0, 6)]
     assert (headline.verdicts, headline.blocks, headline.departures, headline.chance) == ([], [], [], "")
     unknown = lines(head(suite, *cells))["Missing"]
-    assert unknown == "6 of 6 runs, device time unknown (`python -m daso plan demo --measure` forecasts it)"
+    assert unknown == "6 of 6 runs, device time unknown (`daso plan demo --measure` forecasts it)"
     stale = cells[0]._replace(cell=replace(cells[0].cell, stale=(0, 2)))
     headline = head(suite, stale, cells[1])
     assert lines(headline)["Missing"].startswith("6 of 6 runs (2 stale), device time unknown")
-    assert lines(headline)["Stale"].startswith("`python -m daso revalidate demo` keeps stale runs")
+    assert lines(headline)["Stale"].startswith("`daso revalidate demo` keeps stale runs")
 
 
 def test_archived_runs_are_counted_apart(suite):
@@ -94,7 +94,7 @@ def test_archived_runs_are_counted_apart(suite):
         (None, (), "nothing is published for these cells"),
     ],
 )
-def test_suites_without_a_verdict_say_why(suite, published, blocking, reason):
+def test_suites_without_a_verdict_give_the_reason(suite, published, blocking, reason):
     cell = judged("fixmatch", 76.0, published=published)
     cell = cell._replace(verdict=judge(cell.ours, published, blocking))
     assert head(suite, cell).answer == f"No verdict: {reason}"
@@ -116,7 +116,7 @@ def test_differences_from_the_paper_are_those_of_the_compared_runs(suite):
     assert head(suite, judged("fixmatch", 76.0, published=None)).departures == []
 
 
-def test_measured_gains_answer_where_nothing_is_published(suite, make_metrics):
+def test_report_without_published_numbers_begins_with_measured_gains(suite, make_metrics):
     """Gains of 8, 9 and 10 points on the same splits: mean 9, interval 9 ± 4.303 / sqrt 3 = 6.5 to 11.5."""
     run = "digits/n500-m4000-l100-u100/paper"
     cells = []

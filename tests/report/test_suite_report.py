@@ -1,17 +1,20 @@
 """Report of a suite of params/, as the command line writes it."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from daso.cli import main
+from daso.config.checks import PAGE_IDS
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import runs
 from daso.data.files import checksummed
 from daso.errors import ParamsError
+from daso.report.render import TEMPLATES
 from daso.report.suite_report import write_report
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
@@ -53,7 +56,7 @@ def test_only_metrics_of_the_current_params_count(workspace, project, make_metri
         "FixMatch + DASO  not run",
     ]
     assert "0 of 3 cells complete, 1 of 6 runs finished" in printed
-    assert printed[-1] == "out/index.html"
+    assert printed[-1].startswith("written: out/index.html; ")
     assert statuses(workspace / "out")[0] == "partial"
     html = (workspace / "out" / "index.html").read_text()
     assert "1 stale, not counted" in html
@@ -73,3 +76,8 @@ def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):
 def test_unknown_suite_raises(workspace):
     with pytest.raises(ParamsError, match="unknown suite 'smokee'; did you mean 'smoke'"):
         write_report("smokee", workspace / "out")
+
+
+def test_fixed_ids_of_the_page_are_not_allowed_as_names_of_tables():
+    texts = [path.read_text() for path in TEMPLATES.glob("*.html.j2") if path.name != "contradictions.html.j2"]
+    assert set(re.findall(r' id="([^"{]+)"', "".join(texts))) == set(PAGE_IDS)

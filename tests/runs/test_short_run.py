@@ -5,17 +5,16 @@ import torch
 
 from daso.config.build import Upstream, build
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import Run, runs, with_upstream
-from daso.config.signature import ROOT, options
+from daso.config.signature import options
 from daso.data.files import read_checksummed
 from daso.data.split import check_split, load_split
 from daso.data.store import load_store, verify_store
 from daso.engine.resident import load as load_resident
 from daso.runs import short_run
+from tests.repository import PARAMS
 
-PARAMS = load(ROOT / "params")
 RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
 
 

@@ -12,10 +12,10 @@ from daso.data import bundle
 from daso.data.files import checksummed
 from daso.data.records import Split
 from daso.engine import checkpoint
-from daso.engine.cuda_graphs import Program
 from daso.engine.environment import choose_cudnn, choose_device, cudnn_choice
 from daso.engine.progress import Stop
 from daso.engine.resident import Resident
+from daso.engine.step_runner import StepRunner
 from daso.engine.train import Trainer
 from daso.errors import CheckpointError, DasoError, DataError, DivergedError
 from daso.runs import bundle as bundled
@@ -223,7 +223,7 @@ def test_unknown_device_is_refused(name):
 
 
 PLAN = {
-    "encoder": {"of": "d/s/p/base/s0", "key": "e1", "statistics": "kept"},
+    "encoder": {"of": "d/s/p/base/s0", "key": "e1", "statistics": "frozen"},
     "estimate": {"of": "d/s/p/survey/s0", "key": "k1", "into": "darp.estimate"},
 }
 
@@ -270,12 +270,12 @@ def test_upstream_file_with_a_different_key_is_refused(files):
 
 
 @pytest.mark.parametrize("lr", [0.1, 1e30], ids=["finished", "diverged"])
-def test_program_is_closed_whether_its_run_finishes_or_diverges(tmp_path, monkeypatch, lr):
+def test_step_runner_is_closed_whether_its_run_finishes_or_diverges(tmp_path, monkeypatch, lr):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "write_run", lambda *results: None)
     monkeypatch.setattr(training, "describe", lambda device: {})
     closed = []
-    monkeypatch.setattr(Program, "close", lambda program: closed.append(program.mode))
+    monkeypatch.setattr(StepRunner, "close", lambda runner: closed.append(runner.mode))
     resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
     config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}
     job, diverged = Job(config, *(tmp_path / name for name in ("store", "split", "out", "scratch"))), []

@@ -64,6 +64,15 @@ def test_other_suite_is_built_by_option_or_by_the_path_of_its_report(project):
     assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == expected
 
 
+def test_only_a_report_with_a_tsne_reads_predictions(project):
+    suite = project.read("params/suites/tiny.yaml")
+    for name, analyses, reads in (("groups", "[groups]", False), ("tsne", "[groups, tsne]", True)):
+        project.write(f"params/suites/{name}.yaml", f"{suite}analyses: {analyses}\n")
+        planned = project.snakemake("-n", f"reports/{name}/index.html")
+        assert "history.csv" in planned
+        assert (f"runs/{RUN}/predictions.npz" in planned) == reads
+
+
 def test_page_of_contradictions_is_rebuilt_only_for_other_published_numbers(project):
     page = Counter({"contradictions": 1})
     assert jobs(project.snakemake("contradictions")) == page
@@ -125,6 +134,7 @@ EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
         (f"metrics/{RUN}.key", EVALUATED),
         ("reports/tiny/report.md", REPORT),
         ("reports/tiny/key", REPORT),
+        ("reports/tiny/tables/table-A-measures.csv", REPORT),
     ],
 )
 def test_only_deleted_outputs_that_are_needed_are_rebuilt(project, gone, again):
@@ -240,7 +250,7 @@ def test_run_with_a_changed_file_is_not_evaluated(project):
     project.call("rm", f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json")
     output = project.snakemake(fails=True)
     (line,) = {line for line in output.splitlines() if line.startswith(f"{run}/config.json: ")}
-    assert "checksum differs from train.json" in line
+    assert "checksum differs from the recorded one" in line
     assert f"run `snakemake {run}/config.json`" in line
     assert "Traceback" not in output
     assert not (project.path / f"metrics/digits/{SETTING}/tiny/{DASO}/s0.json").exists()

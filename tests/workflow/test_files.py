@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 ALLOWED = {"Specify a conda environment or container for each rule."}
 
 
-def test_snakefmt():
+def test_workflow_is_formatted_by_snakefmt():
     program = str(Path(sys.executable).with_name("snakefmt"))
     process = subprocess.run([program, "--check", "Snakefile", "workflow"], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
@@ -31,7 +31,7 @@ def test_lint_reports_only_the_allowed(built):
     assert complaints == ALLOWED
 
 
-def test_rule_graph(built):
+def test_rule_graph_has_all_dependencies(built):
     output = built.snakemake("--rulegraph", "mermaid-js")
     name = dict(re.findall(r"(id\d+)\[(\w+)\]", output))
     edges = {(name[a], name[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", output)}
@@ -41,7 +41,7 @@ def test_rule_graph(built):
     }
 
 
-def test_report_of_snakemake(built):
+def test_snakemake_report_is_written(built):
     built.snakemake("--report", "provenance.html")
     page = built.read("provenance.html")
     assert "fixmatch_daso" in page

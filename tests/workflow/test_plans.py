@@ -48,7 +48,7 @@ def test_stages_run_once_and_in_order(generations):
     listed = generations.call("python", "-m", "daso", "list").splitlines()
     assert {line.split("\t")[1] for line in listed} == {"done"}
     assert [line.split("/")[3] for line in listed][-3:] == list(stages)
-    assert generations.call("python", "-m", "daso", "prune") == ""
+    assert generations.call("python", "-m", "daso", "prune") == "nothing to delete\n"
 
 
 def test_generation_trains_on_its_derived_split(generations):
@@ -57,9 +57,9 @@ def test_generation_trains_on_its_derived_split(generations):
     trained = json.loads(generations.read(f"runs/{RUN}/fixmatch_crest/s0/train.json"))
     first = json.loads(generations.read(f"runs/{RUN}/fixmatch_crest.g1/s0/config.json"))
     assert split["drawn_sha256"] == drawn["sha256"]
-    assert split["way"] == {"exponent": 1 / 3, "key": first["key"], "of": f"{RUN}/fixmatch_crest.g1/s0"}
+    assert split["derivation"] == {"exponent": 1 / 3, "key": first["key"], "of": f"{RUN}/fixmatch_crest.g1/s0"}
     assert split["labeled"][: len(drawn["labeled"])] == drawn["labeled"]
-    assert len(split["guessed"]) == len(split["labeled"]) - len(drawn["labeled"])
+    assert len(split["pseudo_labeled"]) == len(split["labeled"]) - len(drawn["labeled"])
     assert split["unlabeled"] == drawn["unlabeled"]
     assert trained["provenance"]["split_sha256"] == split["sha256"]
     assert trained["provenance"]["drawn_sha256"] == drawn["sha256"]

@@ -74,9 +74,7 @@ def change_result(**changes):
 def test_run_of_older_code_is_archived_from_its_bundle_and_reported(key, monkeypatch):
     monkeypatch.setattr(Keys, "_code_of", lambda self, stage, specs: "newer code")
     assert Keys(load()).train(parse_run(load(), RUN)) != key
-    hint = (
-        f"trained with key {key}, but .*; keep its numbers for reports with `python -m daso keep --bundle {BUNDLE}`, or"
-    )
+    hint = f"trained with key {key}, but .*; keep its numbers for reports with `daso keep --bundle {BUNDLE}`, or"
     with pytest.raises(DataError, match=hint):
         adopt_bundle(BUNDLE)
     assert main(["keep", "--bundle", str(BUNDLE)]) == 0
@@ -123,9 +121,7 @@ def test_unfinished_run_and_run_of_a_different_bundle_are_refused(key):
     (BUNDLE / "runs" / RUN / "train.json").unlink()
     with pytest.raises(DataError, match="s0: not finished; train it"):
         keep_bundle(BUNDLE, [RUN])
-    with pytest.raises(
-        DataError, match=f"contains no finished run; train it with `python -m daso train --bundle {BUNDLE}`"
-    ):
+    with pytest.raises(DataError, match=f"contains no finished run; train it with `daso train --bundle {BUNDLE}`"):
         keep_bundle(BUNDLE)
 
 
@@ -134,7 +130,7 @@ def test_run_with_a_plan_is_archived_with_the_digest_of_its_upstream_file(key):
     encoder = BOTH / "runs" / RUN / "final.pt"
     assert keep_bundle(BOTH) == [KEPT, Path("reports/measured", CRT)]
     metrics = json.loads(Path("reports/measured", CRT, "metrics.json").read_text())
-    assert metrics["provenance"]["lent"] == {"encoder": file_digest(encoder, "sha256")}
+    assert metrics["provenance"]["upstream"] == {"encoder": file_digest(encoder, "sha256")}
     assert (metrics["run"], metrics["provenance"]["commit"]) == (CRT, COMMIT)
 
 

@@ -17,17 +17,16 @@ from daso.data.catalog import make_store
 from daso.data.files import checksummed, format_json
 from daso.data.split import load_split, make_split
 from daso.engine import journal
-from daso.engine.survey import survey_result
+from daso.engine.estimate import survey_result
 from daso.errors import DasoError, DataError
 from daso.planning.status import run_statuses
 from daso.workspace import revalidate as module
 from daso.workspace.revalidate import UNCOMPARED, revalidate
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.finished import finish
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = f"{ROOT / 'daso'}/"
-PARAMS = load(ROOT / "params")
 RUN = Run("digits", "n20-m80-l20-u10r", "smoke", "fixmatch_daso", 0)
 FOLDER = f"runs/{RUN.id}"
 AGAIN = f"train it again with `snakemake {FOLDER}/train.json`"
@@ -152,7 +151,7 @@ def test_damaged_run_is_refused(project):
     train()
     Path(FOLDER, "history.csv").write_text("other")
     assert refusal().startswith(
-        f"{FOLDER}/history.csv: damaged or from a different run: checksum differs from train.json; "
+        f"{FOLDER}/history.csv: damaged or from a different run: its checksum differs from the recorded one; "
     )
 
 
@@ -249,7 +248,7 @@ def test_estimate_is_kept_if_the_present_code_gives_the_same_bytes(project, same
     }
     made = {"commit": "c", "device": "cpu: X", "mode": "eager", "precision": "fp32"}
     finish(folder, files, run=run.id, key=keys.train(run), speed=SPEED, provenance=made)
-    estimate = survey_result(folder, "0" * 16) | ({} if same else {"trusted": 0})
+    estimate = survey_result(folder, "0" * 16) | ({} if same else {"reliable": 0})
     (folder / "estimate.json").write_bytes(checksummed(estimate))
     now = keys.estimate(run)
     module._keep_estimate(load(), run)

@@ -8,17 +8,15 @@ import torch
 
 from daso.config.code import RESULT_NEUTRAL
 from daso.config.keys import Keys
-from daso.config.load import load
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
 from daso.config.signature import module_file
 from daso.engine.compiled import Compiled
 from daso.workspace.revalidate import UNCOMPARED
 from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.engine.world import trainer
+from tests.repository import PARAMS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = f"{ROOT / 'daso'}/"
-PARAMS = load(ROOT / "params")
 BY_DEVICE = re.compile(
     r"device\.type (==|!=|not in)|\[[\w.]*device\.type\]|use_deterministic_algorithms\(|^ *torch\.backends\.\S+ = ",
     re.MULTILINE,
@@ -52,11 +50,11 @@ def test_uncompared_modules_are_listed(fakes, tmp_path):  # noqa: F811
         run.advance(3)
         run.evaluate()
         run.save(tmp_path / "state.pt")
-        run.program.close()
+        run.runner.close()
 
     def compiled():
         run = trainer()
-        run.program.mode, run.program.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
+        run.runner.mode, run.runner.compiled = "compiled", Compiled(run.models, run.learner, backend="eager")
         train(run)
 
     eager = functions(lambda: train(trainer()))

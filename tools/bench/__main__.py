@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from daso.cli import Command, execute, parser
-from daso.commands.flags import DEVICE, MODES, Option, configuration
+import click
+
+from daso.cli import Commands
+from daso.commands.options import EXISTING_FILE, MODES, PATH, command, configuration, device, files_of
 from daso.commands.train import resolved_run
 from daso.machine import cores
 
@@ -15,89 +17,96 @@ from daso.machine import cores
 DEFAULT_RUNS = [f"cifar10-lt/n1500-m3000-l100-u100/paper/{method}/s0" for method in ("fixmatch", "fixmatch_daso")]
 
 
-def comma_separated(text: str) -> list[str]:
-    """Split a comma-separated list, without empty parts."""
-    return [word for word in text.split(",") if word]
+class CommaSeparated(click.ParamType[list[str]]):
+    """Comma-separated list of words."""
+
+    name = "A,B"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> list[str]:
+        """Return the words, without empty ones."""
+        return [word for word in value.split(",") if word] if isinstance(value, str) else value
 
 
-OPTIONS: dict[str, tuple[Option, ...]] = {
-    "speed": (
-        (
-            "--config",
-            {
-                "type": Path,
-                "action": "append",
-                "help": "JSON file of a resolved configuration; may be repeated; default: FixMatch and FixMatch + DASO",
-            },
-        ),
-        ("--out", {"type": Path, "default": Path("docs/benchmarks"), "help": "folder of the page and its JSON file"}),
-        ("--parts", {"type": comma_separated, "default": [], "help": "such as augmentation,steps; default: all"}),
-        ("--modes", {"type": comma_separated, "default": [], "help": f"comma-separated engine modes: {MODES}"}),
-        ("--repeats", {"type": int, "help": "rounds of measurement"}),
-        ("--quick", {"action": "store_true", "help": "tiny sizes: only test that everything runs, measure nothing"}),
-        DEVICE,
-    ),
-    "parity": (
-        ("suite", {"help": "name of a suite"}),
-        ("--methods", {"type": comma_separated, "help": "comma-separated methods of the suite; default: all"}),
-        ("--settings", {"type": comma_separated, "help": "comma-separated settings of the suite; default: all"}),
-        (
-            "--variants",
-            {"type": comma_separated, "default": ["bf16"], "help": "precisions to compare with fp32; default: bf16"},
-        ),
-        ("--seeds", {"type": int, "default": 10, "help": "number of seeds, from 0 on; default: 10"}),
-        (
-            "--margin",
-            {"type": float, "default": 1.0, "help": "largest acceptable loss of accuracy, in points; default: 1"},
-        ),
-        ("--jobs", {"type": int, "default": cores(), "help": "runs at once; default: one per core"}),
-        ("--steps", {"type": int, "help": "training steps; default: the protocol's number"}),
-        (
-            "--out",
-            {"type": Path, "default": Path("docs/benchmarks/precision.md"), "help": "page; its JSON is beside it"},
-        ),
-        DEVICE,
-    ),
-    "report": (),
-}
+WORDS = CommaSeparated()
 
 
-def speed(args: argparse.Namespace) -> None:
-    """Compare the engine's speed with plain PyTorch, Pillow and torchvision; write a page and JSON to --out."""
+@command("python -m tools.bench speed --quick --out drafts/bench")
+@click.option(
+    "--config",
+    type=EXISTING_FILE,
+    multiple=True,
+    help="Resolved configuration of a run (JSON); may be repeated; default: FixMatch and FixMatch + DASO.",
+)
+@click.option(
+    "--out", type=PATH, default=Path("docs/benchmarks"), show_default=True, help="Folder of the page and its JSON file."
+)
+@click.option("--parts", type=WORDS, default=[], help="Such as augmentation,steps; default: all.")
+@click.option("--modes", type=WORDS, default=[], help=f"Engine modes: {MODES}.")
+@click.option("--repeats", type=int, help="Rounds of measurement.")
+@click.option("--quick", is_flag=True, help="Tiny sizes: only test that everything runs, measure nothing.")
+@device
+def speed(config: tuple[Path, ...], out: Path, parts: list[str], repeats: int | None, device: str, **how: Any) -> None:
+    """Compare the engine with PyTorch, Pillow and torchvision.
+
+    Writes a page and JSON to --out.
+    """
     from daso.config.validate import config_error
     from tools.bench.run import REPEATS, run
 
-    given = [configuration(path, config_error) for path in args.config or ()]
-    configs = given or [resolved_run(name) for name in DEFAULT_RUNS]
-    command = "".join(["python -m tools.bench speed", *(f" --config {path}" for path in args.config or ())])
-    repeats = args.repeats or REPEATS
-    run(configs, args.out, args.device, args.parts, repeats, modes=args.modes, quick=args.quick, command=command)
+    configs = [configuration(path, config_error) for path in config] or [resolved_run(name) for name in DEFAULT_RUNS]
+    command = "".join(["python -m tools.bench speed", *(f" --config {path}" for path in config)])
+    run(configs, out, device, parts, repeats or REPEATS, command=command, **how)
 
 
-def parity(args: argparse.Namespace) -> None:
-    """Test over seeds if a lower precision costs accuracy; write a page and JSON to --out."""
+@command("python -m tools.bench parity quickstart --seeds 5")
+@click.argument("suite", help="Name of a suite.", shell_complete=files_of("suites"))
+@click.option("--methods", type=WORDS, help="Methods of the suite; default: all.")
+@click.option("--settings", type=WORDS, help="Settings of the suite; default: all.")
+@click.option("--variants", type=WORDS, default=["bf16"], help="Precisions to compare with fp32; default: bf16.")
+@click.option("--seeds", type=int, default=10, show_default=True, help="Number of seeds, from 0 on.")
+@click.option(
+    "--margin", type=float, default=1.0, show_default=True, help="Largest acceptable loss of accuracy, in points."
+)
+@click.option("--jobs", type=int, default=cores(), help="Runs at once; default: one per core.")
+@click.option("--steps", type=int, help="Training steps; default: the protocol's number.")
+@click.option(
+    "--out",
+    type=PATH,
+    default=Path("docs/benchmarks/precision.md"),
+    show_default=True,
+    help="Page; its JSON file is beside it.",
+)
+@device
+def parity(suite: str, **options: Any) -> None:
+    """Test over seeds if a lower precision costs accuracy.
+
+    Writes a page and JSON to --out.
+    """
     from tools.bench.parity import run
 
-    chosen = {name: getattr(args, name) for name in ("methods", "settings", "seeds", "margin", "jobs", "steps", "out")}
-    run(args.suite, variants=args.variants, device=args.device, **chosen)
+    run(suite, **options)
 
 
-def report(args: argparse.Namespace) -> None:
-    """Print size, elements, processor time and first paint of reports with 0, 30 and 288 fabricated runs."""
+@command("python -m tools.bench report")
+def report() -> None:
+    """Print size, processor time and first paint of reports.
+
+    The reports have 0, 30 and 288 fabricated runs.
+    """
     from tools.bench.report import markdown, measure
 
     for line in markdown(measure()):
         print(line, flush=True)
 
 
-COMMANDS: dict[str, Command] = {"speed": speed, "parity": parity, "report": report}
+@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report]})
+def bench() -> None:
+    """Benchmarks of speed, precision and reports."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one benchmark; return the exit status."""
-    return execute(
-        parser("python -m tools.bench", "Benchmarks of speed, precision and reports.", COMMANDS, OPTIONS), argv
-    )
+    return bench.run("python -m tools.bench", argv)
 
 
 if __name__ == "__main__":

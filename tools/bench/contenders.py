@@ -58,7 +58,7 @@ class Engine(Contender):
 
     def close(self) -> None:
         """Release the run's graphs."""
-        self.trainer.program.close()
+        self.trainer.runner.close()
 
 
 class EngineInTF32(Engine):

@@ -1,21 +1,20 @@
-"""Time of a step by batch size, number of classes, queue length and number of unlabeled images."""
+"""Time of a step and memory by number of unlabeled images."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from daso.engine.cuda_graphs import choose_mode
-from daso.planning.synthetic import Config, all_parts_active, with_changes, with_daso_options
+from daso.engine.environment import choose_mode
+from daso.planning.synthetic import Config, with_changes
 from tools.bench import stores
-from tools.bench.contenders import Engine, engine_name
-from tools.bench.measure import Measure, Times, interleaved, ratios, scaled
+from tools.bench.contenders import engine_name
+from tools.bench.measure import Times, interleaved, ratios, scaled
 from tools.bench.results import Cell, Section, Table
 from tools.bench.setup import Bench, small, tiny, title
 from tools.bench.worker import Reply, Worker, start_workers
@@ -24,71 +23,9 @@ MEMORY_LIMITS: Mapping[str, int | None] = {"resident": None, "streamed": 0}  # b
 MIB = 2**20
 
 
-class Knob(NamedTuple):
-    """Option that grows: its values, and a function that sets it in a configuration."""
-
-    name: str
-    values: Sequence[int]
-    apply: Callable[[Config, int], Config]
-
-
 def measure(bench: Bench) -> Section:
-    """Measure a step along each knob; return a table of each."""
-    config = (tiny if bench.quick else small)(bench.config)
-    knobs = [
-        Knob("batch size", bench.size((16, 32, 64, 128), (16, 32, 64, 128), (4, 8)), _batch),
-        Knob("classes", bench.size((10, 100, 1000), (10, 100, 1000), (10, 20)), _classes),
-        Knob("queue length", bench.size((256, 1024, 4096), (256, 1024, 4096), (16, 32)), _queue),
-    ]
-    seconds = {knob.name: _knob_times(bench, config, knob) for knob in knobs}
-    tables = [_knob_table(bench, config, knob, seconds[knob.name]) for knob in knobs]
-    table, seconds["unlabeled images"] = _unlabeled_sets(bench, config)
-    return Section([*tables, table], [], [], seconds)
-
-
-def _batch(config: Config, value: int) -> Config:
-    return with_changes(config, {"protocol.batch_size": value})
-
-
-def _classes(config: Config, value: int) -> Config:
-    return with_changes(config, {"dataset.num_classes": value})
-
-
-def _queue(config: Config, value: int) -> Config:
-    return with_daso_options(config, queue_length=value)
-
-
-def _knob_times(bench: Bench, config: Config, knob: Knob) -> Times:
-    with ExitStack() as stack:
-        return interleaved(_knob_contenders(bench, config, knob, stack), bench.repeats)
-
-
-def _knob_contenders(bench: Bench, config: Config, knob: Knob, stack: ExitStack) -> dict[str, Measure]:
-    mode, contenders = choose_mode("auto", bench.device), dict[str, Measure]()
-    for value in knob.values:
-        run = Engine(all_parts_active(knob.apply(config, value)), bench.device, mode)
-        stack.callback(run.close)
-        contenders[f"{value:,}"] = partial(run.run, run.warm_up(bench.size(0.7, 0.5, 0.0)))
-    return contenders
-
-
-def _knob_table(bench: Bench, config: Config, knob: Knob, times: Times) -> Table:
-    first = times[f"{knob.values[0]:,}"]
-    rows: list[tuple[Cell, ...]] = [(name, scaled(each, 1e3), ratios(each, first)) for name, each in times.items()]
-    return Table(f"Growth with {knob.name}", _conditions(bench, config), (knob.name, "ms a step", "x the first"), rows)
-
-
-def _conditions(bench: Bench, config: Config) -> str:
-    return (
-        "With a small network instead of the protocol's, whose time is not of interest here: a step of "
-        f"{title(config)} in fp32, mode {choose_mode('auto', bench.device)}, batches of "
-        f"{config['protocol']['batch_size']} unless they grow, {config['dataset']['num_classes']} classes, "
-        f"images of {config['dataset']['image_size']} pixels a side."
-    )
-
-
-def _unlabeled_sets(bench: Bench, config: Config) -> tuple[Table, Times]:
     """Measure stores of several sizes, each resident in the device's memory and streamed from its memory map."""
+    config = (tiny if bench.quick else small)(bench.config)
     sizes = bench.size((10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), (1000, 2000))
     config = with_changes(config, {"dataset.image_size": bench.size(8, 32, 8)})
     with tempfile.TemporaryDirectory() as folder:
@@ -107,14 +44,18 @@ def _unlabeled_sets(bench: Bench, config: Config) -> tuple[Table, Times]:
             after = {key: worker.run(1) for key, (worker, _) in replies.items()}
     rows = [_set_row(config, key, replies[key][1], after[key], times, sizes[0]) for key in requests]
     how = (
-        f"{_conditions(bench, config)} "
-        "Random images in a store on disk; one process per row, all running, measured in turn. "
+        "With a small network instead of the protocol's, whose time is not of interest here: a step of "
+        f"{title(config)} in fp32, mode {choose_mode('auto', bench.device)}, batches of "
+        f"{config['protocol']['batch_size']}, {config['dataset']['num_classes']} classes, images of "
+        f"{config['dataset']['image_size']} pixels a side. Random images in a store on disk; one process per row, all "
+        "running, measured in turn. "
         "Resident images lie packed in the device's memory; streamed ones stay in the memory map, of which only the "
         "rows of a chunk are read. Memory is what the process holds of its own after the steps, less what it held "
         "before it opened the store; pages of the map, which the system drops when it needs to, are not in it."
     )
     columns = ("unlabeled images", "ms a step", "x the first of its kind", "MiB on disk", "MiB packed", "MiB held")
-    return Table("Growth with the unlabeled set", how, columns, rows), times
+    table = Table("Growth with the unlabeled set", how, columns, rows)
+    return Section([table], [], [], {"unlabeled images": times})
 
 
 def _store(folder: Path, n: int, config: Config) -> Path:

@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from daso.aliases import Tree
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.params import Params, Tree
+from daso.config.params import Params
 from daso.config.resolve import Run, expand_suite, runs, split_config, suite_of
 from daso.config.signature import ROOT
 from daso.data.files import canonical_json

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.aliases import Tree
 from daso.config.resolve import Run
 from daso.data.files import atomic_write, format_json, read_json
 from tools.bench.noninferiority import INFERIOR, NON_INFERIOR, NOT_SHOWN, compare
 
-Tree = dict[str, Any]
 MADE_WITH = ("commit", "device", "threads", "mode", "versions")
 ABSENT = "–"
 HEAD = """# Does a lower precision cost accuracy?

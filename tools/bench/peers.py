@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from daso.data.records import ImageArray, IntArray
+from daso.aliases import ImageArray, IntArray
 from tools.bench import pillow
 
 Transform = Callable[[Any], Any]

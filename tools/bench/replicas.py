@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from daso.engine.cuda_graphs import choose_mode
-from daso.engine.environment import choose_precision
+from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.round_robin import advance_together
 from daso.machine import cores
 from daso.planning.synthetic import (
@@ -51,7 +50,7 @@ class ConcurrentRuns(Contender):
     def close(self) -> None:
         """Release the graphs of all runs."""
         for run in self.runs:
-            run.program.close()
+            run.runner.close()
 
 
 def measure(bench: Bench) -> Section:

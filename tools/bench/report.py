@@ -32,7 +32,7 @@ class Weight(NamedTuple):
     runs: int
     size: int  # bytes of index.html
     elements: int
-    seconds: float  # processor time of `python -m daso report`
+    seconds: float  # processor time of `daso report`
     paint: float  # milliseconds until the first contentful paint, median of LOADS
 
 

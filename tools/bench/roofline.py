@@ -6,23 +6,24 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from daso.engine.cuda_graphs import choose_mode
+from daso.engine.environment import choose_mode
 from daso.engine.loader import CHUNK_STEPS
+from daso.engine.train import Trainer
 from daso.planning.synthetic import WARMUP, all_parts_active, seconds_per_unit, trainer
-from tools.bench import breakdown
-from tools.bench.breakdown import Term
+from tools.bench import kernels
 from tools.bench.contenders import Engine
 from tools.bench.measure import Measure, Times, interleaved, rates, scaled, spread
 from tools.bench.results import Cell, Section, Table, Target
 from tools.bench.setup import Bench, title
 
 COPY = "copy"
-PROFILED = {"cpu": 3, "cuda": 8}  # profiled steps; few, because the profiler makes thousands of Python objects per step
+PROFILED = 8  # profiled steps; few, because the profiler makes thousands of Python objects per step
 
 
 def measure(bench: Bench) -> Section:
-    """Measure the ceiling, the step in every precision, and the step's terms in the fastest precision."""
+    """Measure the ceiling and the step in every precision; count the operations of a step."""
     mode = choose_mode("auto", bench.device)
     side, length = _sizes(bench)
     contenders = {precision: _product(bench, side, precision) for precision in bench.precisions}
@@ -37,16 +38,22 @@ def measure(bench: Bench) -> Section:
         run.close()
     eager = trainer(all_parts_active(bench.config, bench.precisions[-1]), bench.device, "eager")
     eager.advance(WARMUP)
-    parts = breakdown.terms(eager, PROFILED[bench.device.type])
-    eager.program.close()
+    work = flops(eager)
+    eager.runner.close()
     ceilings = {precision: 2 * side**3 / spread(times[precision]).median for precision in bench.precisions}
     tables = [
         _machine_table(bench, times, side, length),
-        _step_table(bench, times, mode, sum(part.flops for part in parts), ceilings),
-        _terms_table(bench, parts, ceilings[bench.precisions[-1]]),
+        _step_table(bench, times, mode, work, ceilings),
     ]
-    notes = [_largest_term(parts, ceilings[bench.precisions[-1]])]
-    return Section(tables, _targets(bench, mode), notes, {"ceiling": times})
+    return Section(tables, _targets(bench, mode), [], {"ceiling": times})
+
+
+def flops(run: Trainer) -> float:
+    """Take one step and return its floating-point operations; a multiply-add counts as two."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run.advance(run.t + 1)
+    return float(counter.get_total_flops())
 
 
 def _step(precision: str) -> str:
@@ -106,39 +113,11 @@ def _step_table(bench: Bench, times: Times, mode: str, work: float, ceilings: di
     return Table("The step against it", how, columns, rows)
 
 
-def _terms_table(bench: Bench, parts: list[Term], ceiling: float) -> Table:
-    total = sum(part.seconds for part in parts)
-    rows: list[tuple[Cell, ...]] = [
-        (
-            part.name,
-            1e3 * part.seconds,
-            f"{100 * part.seconds / total:.1f} %",
-            part.flops / 1e9 if part.flops else "",
-            1e3 * part.flops / ceiling if part.flops else "",
-            1e3 * (part.seconds - part.flops / ceiling),
-        )
-        for part in parts
-    ]
-    how = (
-        f"A step of {title(bench.config)} in {bench.precisions[-1]}, eager mode, under PyTorch's profiler: the time of "
-        "each operator itself, summed by kind. What is left is a term's time without that of its arithmetic at the "
-        "ceiling."
-    )
-    return Table("Where the time goes", how, ("", "ms a step", "share", "GFLOP", "ms at the ceiling", "ms left"), rows)
-
-
-def _largest_term(parts: list[Term], ceiling: float) -> str:
-    """Return a sentence that names the term with the most time in excess of its arithmetic at the ceiling."""
-    part = max(parts, key=lambda part: part.seconds - part.flops / ceiling)
-    left = part.seconds - part.flops / ceiling
-    return f"The largest remaining term: {part.name}, {1e3 * left:.3g} ms a step above the ceiling's time."
-
-
 def _targets(bench: Bench, mode: str) -> list[Target]:
     if bench.device.type == "cpu":
         return []
     run = trainer(all_parts_active(bench.config, bench.precisions[-1]), bench.device, mode)
     run.advance(2 * CHUNK_STEPS["cuda"])
-    idle = breakdown.idle(run, PROFILED["cuda"])
-    run.program.close()
+    idle = kernels.idle(kernels.profiled_kernels(run, PROFILED))
+    run.runner.close()
     return [Target("GPU idle within a step", "at most", 10, 100 * idle, "%")]

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from daso.engine.cuda_graphs import MODES, choose_mode
-from daso.engine.environment import choose_device, describe
+from daso.engine.environment import MODES, choose_device, choose_mode, describe
 from daso.errors import DasoError
 from daso.machine import cores
 from daso.planning.synthetic import Config

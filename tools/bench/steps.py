@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from daso.engine.cuda_graphs import choose_mode
-from daso.engine.environment import choose_precision
+from daso.engine.environment import choose_mode, choose_precision
 from daso.errors import DasoError
 from daso.planning.synthetic import Config, random_data, seconds_per_unit, trainer
 from tools.bench.contenders import (
@@ -125,7 +124,7 @@ def _whole_run(bench: Bench, times: Times) -> list[Target]:
     run.evaluate()
     evaluation: Spread = spread([seconds_per_unit(run.evaluate, 1, bench.device) for _ in range(bench.repeats)])
     protocol = config["protocol"]
-    run.program.close()
+    run.runner.close()
     seconds = protocol["steps"] * spread(steps).median
     seconds += protocol["steps"] // protocol["evaluation"]["every"] * evaluation.median
     what = f"{protocol['steps']:,} steps of {title(config)} with an evaluation every {protocol['evaluation']['every']}"

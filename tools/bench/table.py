@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from daso.aliases import Tree
 from daso.data.files import atomic_write, read_json
 
-Tree = dict[str, Any]
 NOISE = re.compile(r"\((?:r|tm)\)|@.*|\b(?:\d+-core|cpu|processor|with)\b", re.IGNORECASE)
 
 

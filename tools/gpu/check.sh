@@ -43,7 +43,7 @@ check() { part "$1" "$2" "$PY" -m "tools.gpu.$3" "${@:4}"; }
 stage_1() { # tests marked gpu, in the files whose imports are available
   local files
   files=$(grep -lr --include='test_*.py' 'mark\.gpu' tests)
-  "$PY" -c 'import ruamel.yaml' 2>/dev/null || files=$(grep -L 'config.params' $files)
+  "$PY" -c 'import ruamel.yaml' 2>/dev/null || files=$(grep -L 'tests.repository' $files)
   part 60 tests "$PY" -m pytest -q -m gpu -p no:cacheprovider -k "not compiled" -W "ignore:Synchronization debug mode" \
     --tb=short --durations=8 -rfE $files >"$OUT/tests.txt" 2>&1
   tail -n 8 "$OUT/tests.txt" | cut -c1-200
@@ -90,8 +90,10 @@ stage_4() { # train one bundle until the budget is spent; its checkpoints are re
 
 {
   check 40 device device
-  if ls "$GPU_CHECK_FOLDER"/wheels/*.whl >/dev/null 2>&1 && "$PY" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))'; then
-    part 30 wheels "$PY" -m pip install -q --no-index --no-deps --target "$GPU_CHECK_WORK/site" "$GPU_CHECK_FOLDER"/wheels/*.whl
+  wheels='*-none-any.whl' # without compiled ones, except for the Python that they were compiled for
+  "$PY" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' && wheels='*.whl'
+  if ls "$GPU_CHECK_FOLDER"/wheels/$wheels >/dev/null 2>&1; then
+    part 30 wheels "$PY" -m pip install -q --no-index --no-deps --target "$GPU_CHECK_WORK/site" "$GPU_CHECK_FOLDER"/wheels/$wheels
     PYTHONPATH=$PYTHONPATH:$GPU_CHECK_WORK/site
   fi
   for stage in $STAGES; do

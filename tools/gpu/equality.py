@@ -45,7 +45,7 @@ def train(name: str, precision: str, mode: str) -> tuple[dict[str, Tensor], list
         losses.append({name: value for name, value in run.monitor.drain().items() if name.startswith("loss_")})
     require_requested_mode(run)
     state = copy_of_state(run)
-    run.program.close()
+    run.runner.close()
     return state, losses
 
 
@@ -71,7 +71,7 @@ def compiled(share: str, precision: str) -> None:
             row.update(differences(eager, run, range(0, STEPS, COMPARED)))
             require_requested_mode(run)
             for one in (eager, run):
-                one.program.close()
+                one.runner.close()
 
 
 def process(tag: str, precision: str) -> None:
@@ -83,7 +83,7 @@ def process(tag: str, precision: str) -> None:
             run.advance(size(50, 4))
             require_requested_mode(run)
             row[f"digest_{mode}"] = digest(copy_of_state(run))
-            run.program.close()
+            run.runner.close()
 
 
 def resume(precision: str) -> None:

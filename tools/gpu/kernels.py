@@ -10,14 +10,10 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from torch.profiler import ProfilerActivity, profile
 
 from daso.engine.loader import CHUNK_STEPS
-from daso.engine.train import Trainer
-from daso.planning.synthetic import synchronize, trainer
-from tools.bench import breakdown
+from daso.planning.synthetic import trainer
+from tools.bench.kernels import Kernel, idle, profiled_kernels
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, mode_of, size, wide_config
 
@@ -47,24 +43,11 @@ def main(mode: str, precision: str) -> None:
     with results.row("kernels", mode=mode, precision=precision) as row:
         run = trainer(wide_config(precision=precision), DEVICE, mode_of(mode))
         run.advance(size(CHUNK_STEPS["cuda"] + 8, 2))
-        if DEVICE.type == "cpu":
-            row["terms_ms"] = {term.name: 1e3 * term.seconds for term in breakdown.terms(run, STEPS)}
-        else:
-            row |= summary(_kernels(run), f"{mode} {precision}")
-        run.program.close()
+        row |= summary(profiled_kernels(run, STEPS), f"{mode} {precision}")
+        run.runner.close()
 
 
-def _kernels(run: Trainer) -> list[tuple[str, float, float]]:
-    """Return name, start and end in microseconds of each kernel of the next steps, within one chunk."""
-    run_steps = breakdown.prepare_steps(run, STEPS)
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        run_steps()
-        synchronize(DEVICE)
-    events: list[Any] = profiler.events()
-    return [(e.name, e.time_range.start, e.time_range.end) for e in events if e.device_type.name == "CUDA"]
-
-
-def summary(kernels: Sequence[tuple[str, float, float]], title: str) -> results.Row:
+def summary(kernels: Sequence[Kernel], title: str) -> results.Row:
     """Return the numbers of a row, per step; write a table of kinds and of the longest kernels."""
     names, kinds = dict[str, list[float]](), dict[str, list[float]]()
     for name, start, end in kernels:
@@ -75,7 +58,7 @@ def summary(kernels: Sequence[tuple[str, float, float]], title: str) -> results.
         "kernels": len(kernels) / STEPS,
         "short_kernels": sum(end - start < SHORT for _, start, end in kernels) / STEPS,
         "span_ms": span / 1e3 / STEPS,
-        "idle": breakdown.gaps([(start, end) for _, start, end in kernels]),
+        "idle": idle(kernels),
         "kinds": {kind: {"n": len(us) / STEPS, "us": sum(us) / STEPS} for kind, us in kinds.items()},
     }
     with Path(os.environ["OUT"], "kernels.txt").open("a") as file:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+from daso.aliases import Tree
 from daso.config.checks import check_run
 from daso.config.keys import Keys
 from daso.config.load import load
+from daso.config.params import components
 from daso.config.resolve import parse_run
 from daso.engine.environment import code_commit
-from tests.test_methods import RECIPES
 
 SETTING = "cifar10-lt/n1500-m3000-l100-u100/paper"
-PRESENT = ("torch", "torchvision", "pandas", "scikit-learn", "tqdm", "tensorboard", "pytest", "pip")
+PRESENT = ("torch", "torchvision", "pandas", "scikit-learn", "tqdm", "tensorboard", "click", "pytest", "pip")
 NOT_RELIED_ON = {"jinja2"}  # a requirement of torch that a machine's own build of torch may lack
 
 
@@ -53,6 +54,17 @@ def absent() -> list[str]:
     return sorted(module for module, owning in owners.items() if not present & {normal(name) for name in owning})
 
 
+def changes_text_or_disables(methods: Mapping[str, Tree], name: str) -> bool:
+    """Return True for a complete method, or an ablation that changes a text option or sets one to zero or nothing."""
+    method = methods[name]
+    base = methods.get(method.get("of", ""), {})
+    before = (
+        {f"{part['name']}.{key}": value for _, part in components(base) for key, value in part.items()} if base else {}
+    )
+    values = (value for key, value in method.get("change", {}).items() for value in (value, before.get(key)))
+    return not base or any(isinstance(value, str) or not value for value in values)
+
+
 def main(folder: Path = Path(".gpu")) -> None:
     """Write the three files."""
     params = load()
@@ -60,7 +72,7 @@ def main(folder: Path = Path(".gpu")) -> None:
     for name in sorted(params.methods):
         run = parse_run(params, f"{SETTING}/{name}/s0")
         check_run(params, run)
-        configs[name] = keys.resolved(run) | {"recipe": name in RECIPES}
+        configs[name] = keys.resolved(run) | {"recipe": changes_text_or_disables(params.methods, name)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "configs.json").write_text(json.dumps(configs))
     (folder / "commit").write_text(code_commit() + "\n")

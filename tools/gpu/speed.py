@@ -14,8 +14,7 @@ from functools import partial
 
 import torch
 
-from daso.engine.cuda_graphs import choose_mode
-from daso.engine.environment import choose_precision
+from daso.engine.environment import choose_mode, choose_precision
 from daso.planning.synthetic import random_data, seconds_per_unit, synchronize, trainer
 from tools.bench.contenders import Contender, Engine
 from tools.bench.replicas import ConcurrentRuns
@@ -52,7 +51,7 @@ def pace() -> None:
                 group = ConcurrentRuns(Bench([config], DEVICE, 1, (), DRY_RUN), config, number)
                 row |= measured(group) | {"evaluation_ms": evaluation}
                 for run in group.runs:
-                    run.program.close()
+                    run.runner.close()
 
 
 def _evaluation() -> float:
@@ -63,7 +62,7 @@ def _evaluation() -> float:
     run.advance(1)
     run.evaluate()
     milliseconds = 1e3 * statistics.median(seconds_per_unit(run.evaluate, 1, DEVICE) for _ in range(3))
-    run.program.close()
+    run.runner.close()
     return milliseconds
 
 
@@ -76,7 +75,7 @@ def modes(variants: str) -> None:
             row |= measured(contender)
             if DEVICE.type == "cuda":
                 row["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-            contender.trainer.program.close()
+            contender.trainer.runner.close()
 
 
 @contextmanager
@@ -116,7 +115,7 @@ def beside() -> None:
         path = results.folder() / "checkpoint.pt"
         row["checkpoint_ms"] = 1e3 * min(seconds_per_unit(lambda: run.save(path), 1, DEVICE) for _ in range(2))
         row["checkpoint_mib"] = path.stat().st_size / 2**20
-        run.program.close()
+        run.runner.close()
 
 
 def ceiling() -> None:

@@ -195,10 +195,13 @@ def group_of(wildcards):
 
 
 def suite_results(wildcards):
+    """Return the files of runs that a report reads; a t-SNE needs predictions of unlabeled images."""
     selected = runs(PARAMS, wildcards.suite)
+    embeds = "tsne" in PARAMS.suites[wildcards.suite].get("analyses", ())
     return [
         *paths_of(METRICS, selected),
         *paths_of(f"runs/{RUN}/history.csv", selected),
+        *(paths_of(f"runs/{RUN}/predictions.npz", selected) if embeds else []),
     ]
 
 

@@ -46,5 +46,5 @@ rule estimate:
         trained=lambda wildcards, output: KEYS.train(run_of(wildcards)),
         run=lambda wildcards, output: run_of(wildcards).id,
     shell:
-        "python -m daso estimate --run runs/{params.run} --key {params.key} --trained {params.trained} --out {output.estimate} "
+        "python -m daso estimate --run runs/{params.run} --key {params.key} --run-key {params.trained} --out {output.estimate} "
         "&> {log} && echo {params.key} > {output.key}"

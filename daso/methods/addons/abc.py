@@ -15,7 +15,7 @@ from daso.schema import PositiveInt, PositiveShare
 
 
 class ABC(AddOn):
-    """Second head on the same features, trained on a class-balanced sample of the images (Lee et al. 2021, section 3).
+    """ABC: second head on the same features, trained on a class-balanced sample (Lee et al. 2021, section 3).
 
     A labeled image of class k is sampled with probability b_k = min N / N_k. An unlabeled image that the head itself
     predicts as class k is sampled with a probability that falls from 1 towards b_k after each of `epochs` equal parts

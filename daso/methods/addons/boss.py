@@ -12,9 +12,9 @@ from daso.schema import PositiveShare
 
 
 class BOSS(AddOn):
-    """Lower thresholds and larger weights for rare classes of a batch's pseudo-labels (Smith and Conovaloff 2020).
+    """BOSS: lower thresholds and larger weights for a batch's rare pseudo-labels (Smith and Conovaloff 2020).
 
-    With c_k pseudo-labels of class k in the batch, confident or not, the threshold of class k is
+    With c_k pseudo-labels of class k in the batch, above the threshold or not, the threshold of class k is
     threshold - delta * (1 - c_k / max c) and its weight 1 / c_k, scaled so that the pseudo-labels that reach their
     thresholds have a mean weight of one. These weights replace the learner's own threshold.
     """

@@ -12,7 +12,7 @@ from daso.schema import Probability, ShareBelowOne
 
 
 class ClassBalanced(AddOn):
-    """Weights inverse to the effective number of labeled images of a class (Cui et al. 2019, section 4).
+    """Class-balanced weights, inverse to the effective number of labeled images (Cui et al. 2019, section 4).
 
     The mean weight of the classes is one; the loss of a batch is the weighted sum divided by the number of images, not
     by the sum of weights. Before `start`, a share of the run's steps, all weights are one; with 0 the weights apply

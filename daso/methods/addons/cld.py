@@ -14,7 +14,7 @@ from daso.schema import NonNegative, Positive
 
 
 class CLD(AddOn):
-    """Contrastive loss between strong views and groups of weak views (Wang et al. 2021, on probabilities).
+    """CLD: contrastive loss between strong views and groups of weak views (Wang et al. 2021, on probabilities).
 
     Images of a batch whose weak views predict the same class form a group; its centre is the mean of their
     probabilities. The loss classifies each strong view, by its probabilities' products with all centres, as the group

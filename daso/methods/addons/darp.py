@@ -17,7 +17,7 @@ from daso.schema import Positive, PositiveInt, ShareBelowOne
 
 
 class DARP(AddOn):
-    """Joint refinement of all pseudo-labels to the assumed sizes of the unlabeled classes (Kim et al. 2020).
+    """DARP: joint refinement of all pseudo-labels to the assumed sizes of the classes (Kim et al. 2020).
 
     A table holds the latest pseudo-label of each unlabeled image. After the share `start` of the run's steps it is
     refined every `period` steps by `sweeps` of the solver, which keeps the largest entries of each class: `alpha` times
@@ -61,6 +61,7 @@ class DARP(AddOn):
                 "add-on 'darp': prior 'true_counts' needs the classes of the unlabeled images, which are not known "
                 "here; set prior 'given' and estimate: [...], or prior 'estimated' with a plan, or prior 'labeled'"
             )
+        self.plan_options = {"class_sizes": "estimate"} if prior == "estimated" else {}
         counts = {"true_counts": env.unlabeled_counts, "labeled": env.counts}.get(prior, estimate)
         if len(counts) != env.num_classes:
             raise ParamsError(

@@ -18,13 +18,13 @@ from daso.schema import NonNegative, Positive, PositiveInt, Probability
 
 
 class DASO(AddOn):
-    """Blend of linear and semantic pseudo-labels; alignment of weak and strong features (Oh et al. 2022, section 3).
+    """DASO: blend of linear and semantic pseudo-labels; semantic alignment loss (Oh et al. 2022, section 3).
 
-    The semantic pseudo-label is the softmax of similarities to class prototypes, the mean features of balanced queues
-    that the teacher fills. The share of the semantic pseudo-label in the blend grows with the recent frequency of the
-    linear pseudo-label's class; a number as `blend` fixes the share. During the first `warmup` steps the queues fill,
-    and pseudo-labels and losses are unchanged. With `weight` 0 there is no alignment loss, and the learner need not
-    have a strong view.
+    The alignment loss compares weak and strong features. The semantic pseudo-label is the softmax of similarities to
+    class prototypes, the mean features of balanced queues that the teacher fills. The share of the semantic
+    pseudo-label in the blend grows with the recent frequency of the linear pseudo-label's class; a number as `blend`
+    fixes the share. During the first `warmup` steps the queues fill, and pseudo-labels and losses are unchanged. With
+    `weight` 0 there is no alignment loss, and the learner need not have a strong view.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class DASO(AddOn):
         return {"alignment": self.weight * (step.batch.t >= self.warmup) * loss}
 
     def commit(self, step: Step, memo: Any) -> None:
-        """Write the new queue; count the final pseudo-labels, confident or not."""
+        """Write the new queue; count the final pseudo-labels, above the threshold or not."""
         self.queue.commit(memo[0])
         self.histogram.add(step.targets.argmax(-1), step.batch.t)
 

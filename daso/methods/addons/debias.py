@@ -14,17 +14,17 @@ from daso.schema import NonNegative, ShareBelowOne
 
 
 class Debias(AddOn):
-    """Debiased pseudo-labels and an adaptive margin, by the running mean prediction (Wang et al. 2022).
+    """DebiasPL: debiased pseudo-labels and adaptive margin, by the running mean prediction (Wang et al. 2022).
 
-    The running mean is over the network's own predictions on all weak views, confident or not. Its log is subtracted
-    from the logits of the pseudo-labels, so that a class predicted often gets fewer of them, and added to the logits of
-    the unlabeled loss, where it is a margin. `strength` is the paper's lambda, `momentum` its m. Pseudo-labels use the
-    mean before the batch; `margin` selects the mean of the loss: `updated` by the batch, as in the authors' code, or
-    `previous`.
+    The running mean is over the network's own predictions on all weak views, above the threshold or not. Its log is
+    subtracted from the logits of the pseudo-labels, so that a class predicted often gets fewer of them, and added to
+    the logits of the unlabeled loss, where it is a margin. `strength` is the paper's lambda, `momentum` its m.
+    Pseudo-labels use the mean before the batch; `margin` selects the mean of the loss: `updated` by the batch, as in
+    the authors' code, or `previous`.
     """
 
     needs = frozenset({"weak"})
-    adjusts = frozenset({"guess", "consistency"})
+    adjusts = frozenset({"pseudo_label", "consistency"})
     mean: Tensor
 
     def __init__(

@@ -18,12 +18,13 @@ FLOOR = 1e-6  # added to both distributions, against division by zero
 
 
 class DistributionAlignment(AddOn):
-    """Pseudo-labels times the ratio of a target distribution to their recent mean (Berthelot et al. 2020, section 3.1).
+    """Distribution alignment: pseudo-labels times target over recent mean (Berthelot et al. 2020, section 3.1).
 
-    The target is the `prior` to the power `temperature`, scaled to sum to one; a temperature below 1 makes it more
-    uniform (Wei et al. 2021). `prior` is the distribution of the labeled images, of the unlabeled images if it is
-    known, the uniform distribution, or a list of counts. The recent mean is over the last `window` batches, the current
-    one included. `enabled: false` turns the add-on off, for example in `where` for some settings.
+    The product is scaled to sum to one. The target is the `prior` to the power `temperature`, scaled to sum to one; a
+    temperature below 1 makes it more uniform (Wei et al. 2021). `prior` is the distribution of the labeled images, of
+    the unlabeled images if it is known, the uniform distribution, or a list of counts. The recent mean is over the last
+    `window` batches, the current one included. `enabled: false` turns the add-on off, for example in `where` for some
+    settings.
     """
 
     target: Tensor
@@ -49,6 +50,7 @@ class DistributionAlignment(AddOn):
                 f"0 or more and one above 0, got {prior}; correct the list, or set prior 'labeled'"
             )
         self.enabled = enabled
+        self.plan_options = {"alignment_temperature": "temperature"} if enabled else {}
         labeled = env.drawn_counts or env.counts  # without pseudo-labels that a plan added, which may be biased
         named = {"labeled": labeled, "unlabeled": env.unlabeled_counts, "uniform": (1,) * env.num_classes}
         counts = named[prior] if isinstance(prior, str) else prior

@@ -12,7 +12,7 @@ from daso.schema import NonNegative, Positive, Probability, ShareBelowOne
 
 
 class LDAM(AddOn):
-    """Larger margins and weights for rare classes in the labeled loss (Cao et al. 2019, section 3).
+    """LDAM-DRW: larger margins and weights for rare classes in the labeled loss (Cao et al. 2019, section 3).
 
     The logit of the true class is lowered by a margin proportional to N_k^(-1/4), `margin` for the rarest class, and
     all logits are multiplied by `scale`; the weights are class-balanced. Before `start`, a share of the run's steps,

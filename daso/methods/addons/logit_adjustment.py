@@ -13,18 +13,19 @@ from daso.records import Env, Role, Step
 
 
 class LogitAdjustment(AddOn):
-    """The labeled set's log prior, added to logits in losses, subtracted in predictions (Menon et al. 2021, Eq. 9, 10).
+    """Logit adjustment by the log prior: added in losses, subtracted in predictions (Menon et al. 2021, Eq. 9, 10).
 
-    With `roles: [supervised]` the network is trained to give balanced logits; with `roles: [eval]` the logits of an
-    ordinary network are balanced after training. If a plan has enlarged the labeled set, the roles of training use the
-    prior of the enlarged set and evaluation uses the prior of the drawn set.
+    The prior is the class distribution of the labeled set. With `roles: [supervised]` the network is trained to give
+    balanced logits; with `roles: [eval]` the logits of an ordinary network are balanced after training. If a plan has
+    enlarged the labeled set, the roles of training use the prior of the enlarged set and evaluation uses the prior of
+    the drawn set.
     """
 
     log_prior: Tensor
     drawn_log_prior: Tensor
 
     def __init__(
-        self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "guess", "consistency", "eval"]]
+        self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "pseudo_label", "consistency", "eval"]]
     ) -> None:
         super().__init__()
         self.tau, self.adjusts = tau, frozenset(roles)

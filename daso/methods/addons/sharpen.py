@@ -13,7 +13,7 @@ from daso.schema import Positive
 
 
 class Sharpen(AddOn):
-    """Pseudo-labels to the power 1 / temperature, scaled to sum to one (Berthelot et al. 2019, Eq. 7)."""
+    """Sharpening: pseudo-labels to the power 1 / temperature, scaled to sum to one (Berthelot et al. 2019, Eq. 7)."""
 
     def __init__(self, env: Env, *, temperature: Positive) -> None:
         super().__init__()

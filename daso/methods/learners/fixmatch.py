@@ -13,7 +13,7 @@ from daso.schema import NonNegative, PositiveShare
 
 
 class FixMatch(Learner):
-    """Pseudo-labels of the weak view are the targets of the strong view (Sohn et al. 2020, Eq. 3 and 4).
+    """FixMatch: pseudo-labels of the weak view as targets of the strong view (Sohn et al. 2020, Eq. 3 and 4).
 
     `confidence` selects the probabilities that are compared with the threshold: `refined`, the pseudo-label after the
     add-ons' `refine`, as in DASO's reference implementation, or `raw`, the network's own (Oh et al. 2022, Eq. 1).

@@ -16,7 +16,7 @@ from daso.schema import NonNegative, PositiveShare
 
 
 class MeanTeacher(Learner):
-    """Consistency with the teacher's predictions on a second weak view (Tarvainen and Valpola 2017, section 2).
+    """Mean Teacher: consistency with the teacher on a second weak view (Tarvainen and Valpola 2017, section 2).
 
     The weight of the unlabeled loss rises linearly from 0 to `weight` over the share `ramp_up` of the run.
     """

@@ -21,9 +21,10 @@ from daso.schema import NonNegative, Positive, PositiveShare
 
 
 class MixMatch(Learner):
-    """Pseudo-labels are means over two weak views; mixup of all images and labels (Berthelot et al. 2019, algorithm 1).
+    """MixMatch: mixup of all images with averaged pseudo-labels of two weak views (Berthelot et al. 2019, algorithm 1).
 
-    The sharpening is the add-on `sharpen`. The weight of the unlabeled loss rises linearly from 0 to `weight` over the
+    The pseudo-label of an image is the mean of its predictions on both weak views; mixup mixes labels too. The
+    sharpening is the add-on `sharpen`. The weight of the unlabeled loss rises linearly from 0 to `weight` over the
     share `ramp_up` of the run.
     """
 

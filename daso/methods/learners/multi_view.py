@@ -14,10 +14,11 @@ from daso.schema import NonNegative, PositiveShare
 
 
 class MultiView(Learner):
-    """Pseudo-labels of two weak views and of their mean are the targets of two strong views (Wang et al. 2022).
+    """FixMatch on two weak and two strong views, as in the code of DebiasPL (Wang et al. 2022).
 
-    Each of the three pseudo-labels is compared with the threshold separately; the loss is the mean of the six terms.
-    Add-ons read the mean of both weak views as "weak" and the mean of both strong views as "strong".
+    Pseudo-labels of both weak views and of their mean are the targets of both strong views. Each of the three is
+    compared with the threshold separately; the loss is the mean of the six terms. Add-ons read the mean of both weak
+    views as "weak" and the mean of both strong views as "strong".
     """
 
     views = Views(x=("weak",), u=("weak", "weak2", "strong", "strong2"))

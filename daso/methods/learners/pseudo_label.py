@@ -15,7 +15,7 @@ from daso.schema import NonNegative, PositiveShare
 
 
 class PseudoLabel(Learner):
-    """Confident pseudo-labels of a weak view are the targets of the same view (Lee 2013, Eq. 15).
+    """Pseudo-Label: confident pseudo-labels of a weak view as targets of the same view (Lee 2013, Eq. 15).
 
     The threshold follows Oh et al. 2022, supplement. The weight of the unlabeled loss rises linearly from 0 to
     `weight` over the share `ramp_up` of the run.

@@ -21,7 +21,7 @@ from daso.schema import NonNegative, Positive, PositiveShare
 
 
 class ReMixMatch(Learner):
-    """Augmentation anchoring, mixup and rotation prediction (Berthelot et al. 2020).
+    """ReMixMatch: augmentation anchoring, mixup and rotation prediction (Berthelot et al. 2020).
 
     The pseudo-label of a weak view, the anchor, is the target of two strong views. The distribution alignment and the
     sharpening are the add-ons of these names. The weights of the loss on the mixed images (`weight`) and of the loss

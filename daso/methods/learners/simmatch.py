@@ -22,7 +22,7 @@ NEVER = -1e4  # replaces log 0, so that no row is minus infinity in every entry
 
 
 class SimMatch(Learner):
-    """Class predictions and similarities to labeled images calibrate each other (Zheng et al. 2022).
+    """SimMatch: class predictions and similarities to labeled images, calibrated by each other (Zheng et al. 2022).
 
     A memory bank holds an embedding of every labeled image: `dim` outputs of a head of two layers. The pseudo-label is
     `alpha` times the class prediction plus 1 - `alpha` times the similarities, summed by class; the target of the

@@ -19,7 +19,7 @@ from daso.schema import Interval, NonNegative, NonNegativeInt, PositiveInt
 
 
 class USADTM(Learner):
-    """Pseudo-labels by the nearest prototype; a clustering loss that makes all views agree (Han et al. 2020).
+    """USADTM: pseudo-labels by the nearest prototype, and a clustering loss between all views (Han et al. 2020).
 
     Prototypes are mean features of queues that hold `queue_factor` features for each labeled image of a class. The
     pseudo-label is the class of the prototype with the largest cosine. It is used if the cosine reaches the threshold

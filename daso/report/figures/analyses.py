@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray, Tree
 from daso.ops.confusion import GROUPS, group_names
 from daso.report.figures import plots_pseudo_labels
 from daso.report.figures.classes import ClassTable, class_table, format_curve, tick_names
@@ -26,8 +27,8 @@ from daso.report.figures.figure_groups import (
 from daso.report.figures.palette import Style, kind_style, rank_colours
 from daso.report.figures.plots import FEW_CLASSES, Line
 from daso.report.results import pseudo_labels
-from daso.report.results.collect import Cell, Tree
-from daso.report.results.curves import Curve, FloatArray, recall_by_rank
+from daso.report.results.collect import Cell
+from daso.report.results.curves import Curve, recall_by_rank
 from daso.report.results.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
 
 EXTREMES = {  # titles; True if classes are ranked relative to their true images
@@ -194,17 +195,15 @@ def _nearest_table(runs: Sequence[RunAnalysis], end: str, cosines: FloatArray) -
 def _tsne(data: TableData) -> Figure:
     panels, legend, truth_known = [], list[LegendEntry](), True
     for i, method, cell, runs in _analysed_cells(data):
-        embedding = runs[0].analysis["tsne"]
-        if embedding is None:
+        embedding = data.embeddings[cell.setting, cell.method]
+        if embedding is None or not len(embedding.points):
             continue
-        predictions, labels = np.array(embedding["guesses"]), np.array(embedding["labels"])
-        truth_known &= bool((labels >= 0).all())
-        classes = np.where(labels < 0, predictions, labels)
+        truth_known &= bool((embedding.labels >= 0).all())
+        classes = np.where(embedding.labels < 0, embedding.predictions, embedding.labels)
         colours, legend = _class_colours(runs[0])
-        x, y = np.array(embedding["x"]), np.array(embedding["y"])
-        wrong = (classes != predictions).tolist()
+        wrong = classes != embedding.predictions
         title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
-        svg = plots_pseudo_labels.tsne(x, y, [colours[k] for k in classes], wrong, title, data.tag)
+        svg = plots_pseudo_labels.tsne(embedding.points, [colours[k] for k in classes], wrong, title, data.tag)
         panels.append(Panel(i, str(method["title"]), svg))
     known = "true class; rings are images that the final model predicts wrongly"
     colours_note = known if truth_known else "true class where known, else predicted class; rings are wrong predictions"

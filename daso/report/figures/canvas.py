@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from daso.aliases import FloatArray
 from daso.report.figures.palette import Style
-from daso.report.results.curves import FloatArray
 
 FONT, SMALL_FONT, LABEL_FONT = 8.5, 6.0, 7.5  # points
 LETTER = 0.58  # mean width of a letter in units of the font size

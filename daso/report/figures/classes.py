@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray
 from daso.report.results.collect import Cell, format_mean_std
-from daso.report.results.curves import Curve, FloatArray
+from daso.report.results.curves import Curve
 from daso.report.tables.table import Column
 
 MAX_NAMED = 20  # an axis with more classes shows ranks

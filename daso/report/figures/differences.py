@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daso.aliases import Tree
 from daso.report.figures.classes import display_width
-from daso.report.results.collect import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import (
     ABOVE,
@@ -25,6 +25,7 @@ from daso.report.results.verdicts import (
     NOT_CONTRADICTED,
     ONE_RUN,
     OUTSIDE,
+    difference_and_band,
     format_difference,
 )
 
@@ -109,8 +110,8 @@ def drawn(judged: JudgedCell) -> JudgedCell | None:
 
 
 def _mark(title: str, judged: JudgedCell) -> Mark:
-    shown, cell = drawn(judged), judged.cell
-    return Mark(title, f"{cell.table}/{cell.setting}/{cell.method}", shown, shown is not judged)
+    shown = drawn(judged)
+    return Mark(title, judged.cell.anchor, shown, shown is not judged)
 
 
 def draw_panel(marks: Sequence[Mark], limit: float, setting: str) -> str:
@@ -175,6 +176,5 @@ def _tooltip(mark: Mark) -> str:
     """Return the difference of a row in words."""
     if mark.judged is None or mark.judged.verdict.difference is None:
         return f"{mark.title}: no difference"
-    difference, width = format_difference(mark.judged.verdict.difference, mark.judged.verdict.band)
-    band = f" (band ±{width})" if width else ""
-    return f"{mark.title}: {difference}{band}, {mark.judged.verdict.text}{', other machine' if mark.elsewhere else ''}"
+    text = difference_and_band(mark.judged.verdict.difference, mark.judged.verdict.band)
+    return f"{mark.title}: {text}, {mark.judged.verdict.text}{', other machine' if mark.elsewhere else ''}"

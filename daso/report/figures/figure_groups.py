@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray, Tree
 from daso.ops.confusion import group_names
 from daso.report.figures import plots
 from daso.report.figures.classes import (
@@ -25,10 +26,9 @@ from daso.report.figures.classes import (
 )
 from daso.report.figures.palette import Group, Style, method_groups, method_styles
 from daso.report.figures.plots import Line
-from daso.report.results.collect import Cell, Tree
+from daso.report.results.collect import Cell
 from daso.report.results.curves import (
     Curve,
-    FloatArray,
     TrainingCurves,
     class_counts,
     confusion_matrix,
@@ -36,6 +36,7 @@ from daso.report.results.curves import (
     tail_size,
     training_curves,
 )
+from daso.report.results.embedding import Embedding, embed_cell
 
 NOT_COMPARABLE = "not comparable with published numbers"
 BAND = "Band: one sample standard deviation over seeds."
@@ -86,11 +87,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class TableData:
-    """Data of a table's figures: its configuration, its cells and their training curves."""
+    """Data of a table's figures: its configuration, its cells, their training curves and embeddings."""
 
     table: Tree
     cells: Mapping[tuple[str, str], Cell]  # by (setting, method)
     curves: Mapping[tuple[str, str], TrainingCurves]
+    embeddings: Mapping[tuple[str, str], Embedding | None]  # of the first seed, where the suite lists the analysis tsne
     tag: str = ""  # printed in every plot
 
     def cells_of(self, setting: Tree) -> list[Cell]:
@@ -113,23 +115,19 @@ class TableData:
 
 
 def table_data(suite: Tree, table: Tree, cells: Sequence[Cell], runs: Path) -> TableData:
-    """Return a table of a suite with its cells and the histories of its done runs, read from the folder `runs`."""
+    """Return a table of a suite with its cells, and the histories and embeddings of its runs in the folder `runs`."""
     by_name = {(cell.setting, cell.method): cell for cell in cells if cell.table == table["name"]}
     curves = {name: training_curves(cell, runs) for name, cell in by_name.items()}
+    embedded = by_name if "tsne" in suite.get("analyses", ()) else {}
+    embeddings = {name: embed_cell(cell, runs) for name, cell in embedded.items()}
     tag = "" if suite["protocol"].get("comparable") else f"{suite['name']}: {NOT_COMPARABLE}"
-    return TableData(table, by_name, curves, tag)
+    return TableData(table, by_name, curves, embeddings, tag)
 
 
 def table_figures(data: TableData) -> list[Figure]:
     """Return the standard figures of a table; figures without a panel are left out."""
-    figures = [
-        _class_sizes(data),
-        _accuracy(data),
-        _pseudo_label_recall(data),
-        _class_recall(data),
-        _confusion(data),
-    ]
-    return [figure for figure in figures if figure.panels]
+    draws = (_class_sizes, _accuracy, _pseudo_label_recall, _class_recall, _confusion)
+    return [figure for draw in draws if (figure := draw(data)).panels]
 
 
 def _class_sizes(data: TableData) -> Figure:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from daso.report.results.collect import Tree
+from daso.aliases import Tree
 
 HUES = ("pink", "teal", "brown", "ochre", "green", "purple", "orange", "blue", "grey")
 VARIANT_HUES = HUES[:7]  # those of a plain FixMatch or supervised run are left out

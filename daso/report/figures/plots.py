@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray
 from daso.report.figures.canvas import INK, LABEL_FONT, SOFT, Axis, Canvas, EndLabel, text_width
 from daso.report.figures.classes import ClassTable
 from daso.report.figures.palette import Style
-from daso.report.results.curves import Curve, FloatArray
+from daso.report.results.curves import Curve
 
 Size = tuple[float, float]  # width and height in points
 WIDE, SMALL, SQUARE = (295.0, 187.0), (209.0, 165.0), 200.0

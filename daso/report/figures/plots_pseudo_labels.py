@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from daso.aliases import FloatArray
 from daso.report.figures.canvas import INK, SOFT, Axis, Canvas
 from daso.report.figures.classes import ClassTable
 from daso.report.figures.palette import Style
@@ -20,7 +22,7 @@ from daso.report.figures.plots import (
     percent_ticks,
     square_canvas,
 )
-from daso.report.results.curves import Curve, FloatArray
+from daso.report.results.curves import Curve
 
 ABOVE_THRESHOLD = Style(INK, 1.1, "1 1.6")
 
@@ -76,16 +78,17 @@ def nearest_classes(cosines: FloatArray, table: ClassTable, title: str, tag: str
     return canvas.svg(title, table.tooltips, by_row=True, tag=tag)
 
 
-def tsne(x: FloatArray, y: FloatArray, colours: Sequence[str], wrong: Sequence[bool], title: str, tag: str = "") -> str:
-    """Plot a t-SNE embedding of images, coloured by class; images with a wrong prediction are rings."""
+def tsne(points: FloatArray, colours: Sequence[str], wrong: NDArray[np.bool_], title: str, tag: str = "") -> str:
+    """Plot a t-SNE embedding (n, 2) of images, coloured by class; images with a wrong prediction are rings."""
+    x, y = points.T
     half = 0.52 * max(np.ptp(x), np.ptp(y), 1e-9)
     middle = [(values.min() + values.max()) / 2 for values in (x, y)]
     axes = (Axis(centre - half, centre + half, (), "") for centre in middle)
     canvas = Canvas((SQUARE, SQUARE), *axes, grid=False)
-    tones, is_ring = np.array(colours), np.array(wrong)
+    tones = np.array(colours)
     for tone in sorted(set(colours)):
         for ring in (False, True):
-            chosen = (tones == tone) & (is_ring == ring)
+            chosen = (tones == tone) & (wrong == ring)
             if chosen.any():
                 canvas.dots(x[chosen], y[chosen], tone, 1.5, ring=ring)
     return canvas.svg(title, tag=tag)

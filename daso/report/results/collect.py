@@ -6,14 +6,13 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple
 
+from daso.aliases import Tree
 from daso.data.files import read_checksummed
 from daso.errors import DataError
 from daso.paths import rebuild_hint
-from daso.schema import NonNegativeInt, schema_error
 
-Tree = Mapping[str, Any]
 MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics of a run; fractions 0..1
     "median": ("top1", "median"),
     "last": ("top1", "last"),
@@ -24,31 +23,6 @@ MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics o
     "few": ("groups", "few"),
     "adjusted": ("top1_la", "median"),
 }
-
-
-_Counts = TypedDict("_Counts", {"labeled": list[NonNegativeInt], "unlabeled": list[NonNegativeInt] | None})
-_Top1 = TypedDict("_Top1", {"median": float, "last": float, "best": float | None})
-_Adjusted = TypedDict("_Adjusted", {"median": float, "last": float})
-_Groups = TypedDict("_Groups", {"many": float | None, "medium": float | None, "few": float | None})
-_Speed = TypedDict("_Speed", {"seconds": float, "steps_per_second": float})
-
-
-class _Metrics(TypedDict):
-    key: str
-    steps: NonNegativeInt
-    balanced_accuracy: float
-    recall: list[float | None]
-    precision: list[float | None]
-    class_order: list[NonNegativeInt]
-    classes: list[str]
-    confusion: list[list[NonNegativeInt]]
-    provenance: dict[str, Any]
-    counts: _Counts
-    top1: _Top1
-    top1_la: _Adjusted
-    groups: _Groups
-    speed: _Speed
-    files: NotRequired[dict[str, Any]]
 
 
 class MeanStd(NamedTuple):
@@ -81,6 +55,11 @@ class Cell:
         if self.done:
             return "partial"
         return "running" if self.running else "missing"
+
+    @property
+    def anchor(self) -> str:
+        """Return the id of the cell in the page."""
+        return f"{self.table}/{self.setting}/{self.method}"
 
     def run_id(self, seed: int) -> str:
         """Return the id of the run with this seed."""
@@ -121,7 +100,7 @@ def collect(
 
     `expected_keys` maps a run id to the key that its metrics must have; metrics with a different key are stale: listed,
     never counted. `archived` is the folder of archived runs, which may have any key. Raises DataError for metrics that
-    are unreadable, invalid or from a different run.
+    are damaged or from a different run.
     """
     cells = list(_cells(suite, metrics, scratch, expected_keys or {}))
     return [replace(cell, archived=_read_archived(cell, archived)) for cell in cells] if archived else cells
@@ -163,26 +142,14 @@ def _read_archived(cell: Cell, folder: Path) -> dict[int, Tree]:
 def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
     """Return the metrics of a run; None if the file is missing.
 
-    Raises DataError, with the hint `fix`, for a file that is damaged, invalid or from a different run.
+    Raises DataError, with the hint `fix`, for a file that is damaged or from a different run.
     """
     if not path.exists():
         return None
     tree = read_checksummed(path, "metrics file", fix)
-    if tree.get("run") != run or "key" not in tree:
+    if tree.get("run") != run:
         raise DataError(f"{path}: not the metrics of {run}; {fix or rebuild_hint(path)}")
-    error = schema_error(tree, _Metrics) or _class_error(tree)
-    if error:
-        raise DataError(f"{path}: not the metrics of a run: {error}; {fix or rebuild_hint(path)}")
     return tree
-
-
-def _class_error(tree: Tree) -> str | None:
-    classes = len(tree["recall"])
-    if sorted(tree["class_order"]) != list(range(classes)):
-        return f"class_order: expected each of the {classes} classes once"
-    if len(tree["classes"]) != classes:
-        return f"classes: expected {classes} names, got {len(tree['classes'])}"
-    return None
 
 
 def _get(tree: Any, keys: tuple[str, ...]) -> Any:

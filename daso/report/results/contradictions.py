@@ -9,8 +9,8 @@ from statistics import median
 from typing import NamedTuple
 
 from daso.errors import DataError
-from daso.report.results.published import Row, row_key
-from daso.report.results.sources import Source, Sources, source_of
+from daso.report.results.published import row_key
+from daso.report.results.sources import Row, Source, Sources, source_of
 
 # Measures that are the accuracy on a balanced test set; the report compares no other one.
 ACCURACIES = ("med20_top1", "top1", "bacc", "top1_error")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from daso.errors import DataError
-from daso.paths import rebuild_hint
-from daso.report.results.collect import Cell, Tree
-
-FloatArray = NDArray[np.float64]
+from daso.aliases import FloatArray, Tree
+from daso.data.run_files import FinishedRun
+from daso.ops.confusion import row_shares
+from daso.report.results.collect import Cell
 
 
 class Curve(NamedTuple):
@@ -75,11 +72,12 @@ def recall_by_rank(cell: Cell) -> Curve | None:
 
 def confusion_matrix(cell: Cell) -> FloatArray | None:
     """Return the confusion matrix (K, K) by class rank, rows = true classes that sum to 1, mean over the runs."""
-    matrices = []
-    for metrics in cell.done.values():
-        order = list(metrics["class_order"])
-        counts = np.array(metrics["confusion"], dtype=np.float64)[np.ix_(order, order)]
-        matrices.append(counts / np.maximum(counts.sum(1, keepdims=True), 1.0))
+    return mean_confusion((metrics["confusion"], metrics["class_order"]) for metrics in cell.done.values())
+
+
+def mean_confusion(runs: Iterable[tuple[Sequence[Sequence[int]], Sequence[int]]]) -> FloatArray | None:
+    """Return the mean over runs, each given by its confusion counts and class order, as in `confusion_matrix`."""
+    matrices = [row_shares(np.array(counts)[np.ix_(order, order)]) for counts, order in runs]
     return np.mean(matrices, axis=0) if matrices else None
 
 
@@ -95,13 +93,8 @@ def _read_history(path: Path, metrics: Tree, columns: set[str]) -> pd.DataFrame 
     """Return `columns` of the history of the training that gave these metrics; None if the file is missing."""
     if not path.is_file():
         return None
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != metrics.get("files", {}).get(path.name):
-        raise DataError(f"{path}: damaged, or from another training than its metrics; {rebuild_hint(path)}")
-    history = pd.read_csv(io.BytesIO(content), usecols=lambda name: name in columns)
-    if "step" not in history or "test_top1" not in history:
-        raise DataError(f"{path}: missing column 'step' or 'test_top1'; {rebuild_hint(path)}")
-    return history
+    content = FinishedRun(path.parent, metrics).read(path.name)
+    return pd.read_csv(io.BytesIO(content), usecols=lambda name: name in columns)
 
 
 def _mean_percent(steps: pd.Series, values: FloatArray) -> pd.Series:

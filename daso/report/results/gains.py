@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-from daso.report.results.collect import Cell, Tree, mean_std
+from daso.aliases import Tree
+from daso.report.results.collect import Cell, mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.results.verdicts import NOT_COMPARABLE, STANDARD_ERRORS

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from daso.aliases import Tree
 from daso.report.results.archived import DeviceCommit, archived_reasons, by_device_and_commit
-from daso.report.results.collect import Cell, MeanStd, Tree
-from daso.report.results.published import Published, Row, look_up_cell
+from daso.report.results.collect import Cell, MeanStd
+from daso.report.results.published import Published, look_up_cell
+from daso.report.results.sources import Row
 from daso.report.results.verdicts import Verdict, judge, reasons_not_comparable, remarks
 
 

@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from daso.config.explain import Row as Line
-from daso.config.explain import align_columns
+from daso.config.explain import Line, align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
-from daso.report.results.published import CITATION, METRIC, PAPER_SOURCE, Row, cell_key, printed_number, row_key
+from daso.report.results.published import CITATION, METRIC, PAPER_SOURCE, cell_key, printed_number, row_key
+from daso.report.results.sources import Row
 
 METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")

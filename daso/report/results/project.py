@@ -12,18 +12,17 @@ from daso.report.results.collect import Cell
 
 
 class Project(NamedTuple):
-    """Name, version and one-line description in pyproject.toml."""
+    """Name and version in pyproject.toml."""
 
     name: str
     version: str
-    description: str
 
 
 @cache
 def read_project() -> Project:
-    """Return the project's name, version and description."""
+    """Return the project's name and version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return Project(project["name"], project["version"], project["description"])
+    return Project(project["name"], project["version"])
 
 
 def training_commits(cells: Iterable[Cell]) -> list[str]:

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import FloatArray, IntArray, Tree
 from daso.ops.bias import divergence, evenness, imbalance
-from daso.ops.confusion import IntArray
+from daso.ops.confusion import row_shares
 from daso.report.figures.classes import merge_names
-from daso.report.results.collect import Cell, Tree, mean_std
-from daso.report.results.curves import Curve, FloatArray, nan_mean_std
+from daso.report.results.collect import Cell, mean_std
+from daso.report.results.curves import Curve, mean_confusion, nan_mean_std
 
-FINAL, ABOVE_THRESHOLD, MODEL = "final", "taken", "model"  # kinds of pseudo-labels, keys of an analysis' `sources`
+FINAL, ABOVE_THRESHOLD, MODEL = "final", "above_threshold", "model"  # kinds: keys of an analysis' `sources`
 MAX_POINTS = 6  # points of training shown in one panel
 INFINITE = "∞"
 
@@ -81,10 +82,10 @@ def by_frequency(runs: Sequence[RunAnalysis], kind: str, measure: str) -> ByFreq
     for run in runs:
         source = run.analysis["sources"].get(kind, {})
         if source.get(measure):
-            counts = np.array(source["counts"], dtype=np.float64)
+            counts = np.array(source["counts"])
             order = np.argsort(-counts, kind="stable")
             values.append(100 * np.array(source[measure], dtype=np.float64)[order])
-            shares.append(100 * counts[order] / max(counts.sum(), 1))
+            shares.append(100 * row_shares(counts)[order])
             names.append(run.names(order))
     if not values:
         return None
@@ -110,8 +111,7 @@ def true_shares(runs: Sequence[RunAnalysis]) -> FloatArray | None:
     """Return the percent of unlabeled images by class rank (K,); None if their classes are unknown."""
     for run in runs:
         if (counts := _unlabeled_counts(run)) is not None:
-            shares: FloatArray = 100 * counts[run.class_order] / counts.sum()
-            return shares
+            return 100 * row_shares(counts)[run.class_order]
     return None
 
 
@@ -129,12 +129,7 @@ def confusion_matrix(runs: Sequence[RunAnalysis]) -> FloatArray | None:
 
     It shows the final pseudo-labels, or the final network's predictions if the method has no pseudo-labels.
     """
-    matrices = []
-    for run in runs:
-        if run.analysis["confusion"]:
-            counts = np.array(run.analysis["confusion"], dtype=np.float64)[np.ix_(run.class_order, run.class_order)]
-            matrices.append(counts / np.maximum(counts.sum(1, keepdims=True), 1))
-    return np.mean(matrices, axis=0) if matrices else None
+    return mean_confusion((run.analysis["confusion"], run.class_order) for run in runs if run.analysis["confusion"])
 
 
 def ranked_by_truth(runs: Iterable[RunAnalysis]) -> bool:
@@ -173,7 +168,7 @@ def true_indices(runs: Iterable[RunAnalysis]) -> dict[str, str] | None:
     ratio = imbalance(counts)
     return {
         "imbalance": _format_mean([ratio], 1) if np.isfinite(ratio) else INFINITE,
-        "never": _format_mean([(counts == 0).sum()], 1),
+        "unpredicted": _format_mean([(counts == 0).sum()], 1),
         "divergence": _format_mean([divergence(counts)]),
         "evenness": _format_mean([evenness(counts)]),
         "truth": _format_mean([0]),
@@ -190,9 +185,13 @@ def indices(runs: Sequence[RunAnalysis], kind: str, confused_kind: str) -> dict[
     row = {name: _format_mean([source["indices"][name] for source in sources]) for name in ("divergence", "evenness")}
     imbalances = [source["indices"]["imbalance"] for source in sources]
     row["imbalance"] = INFINITE if None in imbalances else _format_mean(imbalances, 1)
-    divergences = [_kl_divergence(run.analysis["sources"][kind]["counts"], _unlabeled_counts(run)) for run in runs]
+    divergences = [
+        divergence(np.array(source["counts"]), truth)
+        for run, source in zip(runs, sources, strict=True)
+        if (truth := _unlabeled_counts(run)) is not None
+    ]
     row["truth"] = INFINITE if np.inf in divergences else _format_mean(divergences)
-    row["never"] = _format_mean([source["indices"]["never"] for source in sources], 1)
+    row["unpredicted"] = _format_mean([source["indices"]["unpredicted"] for source in sources], 1)
     for measure in ("recall", "precision"):
         row[measure] = _format_mean([_mean_percent(source[measure]) for source in sources], 1)
     for top in ("top1", "top2"):
@@ -207,18 +206,6 @@ def _unlabeled_counts(run: RunAnalysis) -> IntArray | None:
     return counts if counts.any() else None
 
 
-def _kl_divergence(pseudo_labels: Sequence[int], truth: IntArray | None) -> float | None:
-    """Return KL(pseudo-labels || true classes) in nats, from the counts of each class.
-
-    Infinite if a class without images is predicted; None without pseudo-labels or if the truth is unknown.
-    """
-    counts = np.array(pseudo_labels, dtype=np.float64)
-    if truth is None or not counts.any():
-        return None
-    p, q = counts[counts > 0] / counts.sum(), truth[counts > 0] / truth.sum()
-    return float((p * np.log(p / q)).sum()) if q.all() else np.inf
-
-
 def _mean_percent(values: Sequence[float | None] | None) -> float | None:
     """Return the mean over classes in percent; None if no class has a value."""
     known = [value for value in values or [] if value is not None]
@@ -226,7 +213,7 @@ def _mean_percent(values: Sequence[float | None] | None) -> float | None:
 
 
 def _format_mean(values: Sequence[Any], digits: int = 2) -> str:
-    result = mean_std([float(value) for value in values if value is not None])
+    result = mean_std([float(value) for value in values if value is not None and not np.isnan(value)])
     return "–" if result is None else f"{result.mean:.{digits}f}"
 
 

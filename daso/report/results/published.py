@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from daso.config.paper_names import paper_methods
 from daso.data.class_sizes import labeled_share, setting_kind
 from daso.errors import DataError
-from daso.report.results.sources import read_rows, read_sources, source_of
+from daso.report.results.sources import Row, read_rows, read_sources, source_of
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
@@ -29,7 +29,6 @@ COLUMNS = (
 SHAPES = ("long-tailed", "uniform", "reversed", "middle", "head-tail", "gaussian", "inverse-gaussian", "natural")
 ABLATION_NOTE = "ablation: one number, no std"  # note of every row without a standard deviation
 NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
-Row = Mapping[str, str]
 
 
 class Published(NamedTuple):

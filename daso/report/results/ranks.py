@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daso.report.results.collect import MeanStd, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import MeanStd
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import NOT_COMPARABLE, NOT_RUN
 

@@ -12,28 +12,19 @@ import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
+from daso.aliases import Tree
 from daso.config.keys import REFERENCES
 from daso.data.files import digest, read_checksummed
 from daso.errors import DataError
-from daso.report.results.collect import Cell, MeanStd, Tree
+from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.numbers import cell_numbers, numbers_text
-from daso.report.results.verdicts import format_difference, standard_error_band
-from daso.schema import NonNegativeInt, schema_error
+from daso.report.results.verdicts import difference_and_band, standard_error_band
 
 ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
 CODE = "code or parameters"
-_CellNumbers = TypedDict("_CellNumbers", {"mean": float, "std": float, "n": NonNegativeInt})
 _ROUNDING = 5e-4  # points; the numbers of a reference have four decimals
-
-
-class _ReferenceFile(TypedDict):
-    numbers_sha256: str
-    numbers: dict[str, dict[str, dict[str, _CellNumbers]]]
-    keys_sha256: str
-    commit: str
-    environment: dict[str, Any]
 
 
 class Reference(NamedTuple):
@@ -99,16 +90,12 @@ class ReferenceResult(NamedTuple):
             return f"none of the {self.total} cells of the reference is complete"
         complete = f"{self.total} cells" if len(self.cells) == self.total else f"{len(self.cells)} complete cells"
         parts = [f"{len(self.cells) - len(self.outside)} of {complete} inside the band of the reference"]
-        parts += [f"outside: {', '.join(map(_format_difference, self.outside))}"] if self.outside else []
+        outside = [f"{', '.join(one[:3])} {difference_and_band(one.difference, one.band)}" for one in self.outside]
+        parts += [f"outside: {', '.join(outside)}"] if outside else []
         if not self.every_run:  # missing runs change the bytes as well
             return "; ".join([*parts, "not all runs of the reference are finished"])
         changes = ", ".join(f"{name} {ours} (reference: {other})" for name, ours, other in self.changes)
         return "; ".join([*parts, f"different bytes: {changes or 'same device, versions, code and parameters'}"])
-
-
-def _format_difference(cell: CellDifference) -> str:
-    difference, band = format_difference(cell.difference, cell.band)
-    return f"{cell.table}, {cell.setting}, {cell.method} {difference} (band ±{band})"
 
 
 def compare(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
@@ -192,25 +179,14 @@ def reference_path(suite: str) -> Path:
 
 
 def read_reference(suite: str) -> Reference | None:
-    """Return the reference of a suite; None if it has none. Raises DataError for a file that is damaged or invalid."""
+    """Return the reference of a suite; None if it has none. Raises DataError if its file is damaged."""
     path = reference_path(suite)
     if not path.exists():
         return None
-    fix = f"restore it with git, or write it again with `python -m daso reference {suite}`"
+    fix = f"restore it with git, or write it again with `daso reference {suite}`"
     tree = read_checksummed(path, "reference", fix)
-    if error := schema_error(tree, _ReferenceFile) or _content_error(tree):
-        raise DataError(f"{path}: not a reference: {error}; {fix}")
-    names = ("numbers_sha256", "keys_sha256", "commit")
-    environment = {str(name): str(value) for name, value in tree["environment"].items()}
-    seconds = dict(tree.get("seconds_per_step", {}))
-    texts = {name: tree[name] for name in names}
-    return Reference(cells=_read_cells(tree["numbers"]), environment=environment, seconds_per_step=seconds, **texts)
-
-
-def _content_error(tree: Tree) -> str | None:
-    """Return the error of a reference whose digest of its cells is wrong; None if it is right."""
-    wrong = _sha256(numbers_text(tree["numbers"])) != tree["numbers_sha256"]
-    return "numbers_sha256: not the digest of its numbers" if wrong else None
+    names = ("numbers_sha256", "keys_sha256", "commit", "environment", "seconds_per_step")
+    return Reference(cells=_read_cells(tree["numbers"]), **{name: tree[name] for name in names})
 
 
 def _read_cells(numbers: Tree) -> dict[tuple[str, str, str], MeanStd]:

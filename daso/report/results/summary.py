@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from daso.report.results.collect import Cell, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell
 from daso.report.results.judged import JudgedCell
-from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, NOT_COMPARABLE, OUTSIDE, chance_outside
+from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, OUTSIDE, chance_outside
 
 LARGEST = 3  # differences that a summary names
 
@@ -21,7 +22,6 @@ class Tally(NamedTuple):
     banded: int  # cells with a band
     outside_band: int  # of these, cells outside it, within 1 point or not
     chance: tuple[float, float]  # expected number outside the band if every mean equals the published one
-    not_comparable: int
 
     @property
     def judged(self) -> int:
@@ -59,13 +59,13 @@ NO_UPSTREAM = Upstream()
 
 
 class Remainder(NamedTuple):
-    """Runs that still have to be trained, with the device time that the suite's plan expects."""
+    """Runs that still have to be trained, with their forecast device time."""
 
     runs: int  # of the tables
     upstream: int
-    seconds: float  # planned seconds of those in the plan
-    unplanned: int  # runs that are not in the plan
-    devices: tuple[str, ...]  # devices of the plan
+    seconds: float  # of those in the forecast
+    unknown: int  # runs that are not in the forecast
+    devices: tuple[str, ...]  # devices of the forecast
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class Summary:
 
 def summarize(
     judged_cells: Sequence[JudgedCell],
-    plan: Mapping[str, Tree],
+    forecast: Mapping[str, Tree],
     upstream: Upstream = NO_UPSTREAM,
     shared: Mapping[str, int] | None = None,
 ) -> Summary:
-    """Return the summary of a suite's cells; `plan` is the plan of its runs (see `tables.planned`)."""
+    """Return the summary of a suite's cells; `forecast` is the expected time of its runs (see `tables.forecasts`)."""
     judged = [judged for judged in _distinct(judged_cells) if judged.verdict.difference is not None]
     differences = [float(each.verdict.difference or 0.0) for each in judged]
     order = sorted(judged, key=lambda each: -abs(each.verdict.difference or 0.0))
@@ -103,7 +103,7 @@ def summarize(
         largest=order[:LARGEST],
         mean_difference=sum(differences) / len(differences) if differences else None,
         progress=column_progress(cells),
-        remainder=remainder(cells, plan, upstream),
+        remainder=remainder(cells, forecast, upstream),
         upstream_runs=upstream.total,
         shared=shared or {},
     )
@@ -119,7 +119,6 @@ def tally(judged_cells: Iterable[JudgedCell]) -> Tally:
         banded=len(banded),
         outside_band=sum(each.verdict.text not in INSIDE for each in banded),
         chance=chance_outside(each.ours for each in banded if each.ours),
-        not_comparable=counts[NOT_COMPARABLE],
     )
 
 
@@ -145,18 +144,18 @@ def column_progress(cells: Sequence[Cell]) -> list[ColumnProgress]:
     return counted
 
 
-def remainder(cells: Sequence[Cell], plan: Mapping[str, Tree], upstream: Upstream = NO_UPSTREAM) -> Remainder:
-    """Return the runs that are not finished, each once, with those upstream of them, and their planned device time.
+def remainder(cells: Sequence[Cell], forecast: Mapping[str, Tree], upstream: Upstream = NO_UPSTREAM) -> Remainder:
+    """Return the runs that are not finished, each once, with those upstream of them, and their forecast device time.
 
     Running runs count with their whole time, because the report does not read their progress.
     """
     own = list(dict.fromkeys(cell.run_id(seed) for cell in cells for seed in cell.seeds if seed not in cell.done))
     needed = dict.fromkeys(name for run in own for name in upstream.of.get(run, ()))
     before = [name for name in needed if name not in upstream.trained and name not in own]
-    planned = [plan[run] for run in (*before, *own) if run in plan]
-    devices = tuple(dict.fromkeys(str(run["device"]) for run in planned))
-    seconds = sum(float(run["seconds"]) for run in planned)
-    return Remainder(len(own), len(before), seconds, len(own) + len(before) - len(planned), devices)
+    expected = [forecast[run] for run in (*before, *own) if run in forecast]
+    devices = tuple(dict.fromkeys(str(run["device"]) for run in expected))
+    seconds = sum(float(run["seconds"]) for run in expected)
+    return Remainder(len(own), len(before), seconds, len(own) + len(before) - len(expected), devices)
 
 
 def tally_line(tally: Tally) -> str:

@@ -37,7 +37,8 @@ from typing import NamedTuple
 
 from scipy.special import stdtr  # type: ignore[import-untyped]
 
-from daso.report.results.collect import Cell, MeanStd, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import PUBLISHED_RUNS, Published
 
 STANDARD_ERRORS = 2.0
@@ -163,6 +164,12 @@ def format_difference(difference: float, width: float | None = None) -> tuple[st
         if all(_exceeds(one, other) == _exceeds(first, second) for one, other, first, second in pairs):
             break
     return format_signed(difference, digits), "" if width is None else f"{width:.{digits}f}"
+
+
+def difference_and_band(difference: float, width: float | None) -> str:
+    """Return `+0.4 (band ±0.7)`, or the difference alone without a band."""
+    text, band_text = format_difference(difference, width)
+    return f"{text} (band ±{band_text})" if band_text else text
 
 
 def format_signed(points: float, digits: int = 1) -> str:

@@ -8,13 +8,14 @@ from fractions import Fraction
 from itertools import count
 from string import ascii_lowercase
 
+from daso.aliases import Tree
 from daso.data.class_sizes import setting_kind
 from daso.report.results.archived import DeviceCommit
-from daso.report.results.collect import MeanStd, Tree, format_mean_std
+from daso.report.results.collect import MeanStd, format_mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.results.ranks import best
-from daso.report.results.verdicts import MARKS, format_difference
+from daso.report.results.verdicts import MARKS, difference_and_band
 from daso.report.tables.table import Column, Table
 
 
@@ -137,9 +138,8 @@ def _format_cell(judged: JudgedCell, letters: Mapping[DeviceCommit, str], reprod
     absent = "not run here" if archived else "not run"
     remarks = [f"{len(cell.running)} running"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} stale, not counted"] if cell.stale else []
-    difference, width = ("", "") if verdict.difference is None else format_difference(verdict.difference, verdict.band)
     return FormattedCell(
-        anchor=f"{cell.table}/{cell.setting}/{cell.method}",
+        anchor=cell.anchor,
         status=cell.status,
         ours=format_mean_std(*ours) if ours else "",
         count=runs if ours else absent if cell.status == "missing" else "running",
@@ -147,7 +147,7 @@ def _format_cell(judged: JudgedCell, letters: Mapping[DeviceCommit, str], reprod
         published="" if published is None else _format_published(published, reproduced),
         mark=MARKS.get(verdict.text, "–"),
         verdict=verdict.text,
-        difference=f"{difference} (band ±{width})" if width else difference,
+        difference="" if verdict.difference is None else difference_and_band(verdict.difference, verdict.band),
         reason="; ".join(verdict.reasons),
         archived=[(letters[group], _format_cell(one, letters, reproduced)) for group, one in archived],
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from daso.report.tables.table import Column, Row
+from daso.report.tables.table import Column, TableRow
 
 
-def longest_tails(groups: Iterable[tuple[str, Sequence[Row]]], columns: Sequence[Column]) -> list[str]:
+def longest_tails(groups: Iterable[tuple[str, Sequence[TableRow]]], columns: Sequence[Column]) -> list[str]:
     """Return the longest text from the decimal point on of each column; empty for columns that hold no numbers."""
     rows = [row for _, part in groups for row in part]
     return [

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from daso.report.results.collect import Cell, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import cell_address
-from daso.report.results.published import CITATION, Published, Row
-from daso.report.results.sources import Sources, read_sources, source_of
+from daso.report.results.published import CITATION, Published
+from daso.report.results.sources import Row, Sources, read_sources, source_of
 
 
 class SeedValue(NamedTuple):
@@ -35,7 +36,7 @@ def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -
     """Return the origin of each cell by its id in the page; `published` are the rows of `results.csv`."""
     sources = read_sources()
     return {
-        f"{cell.table}/{cell.setting}/{cell.method}": CellDetails(
+        cell.anchor: CellDetails(
             _seed_values(cell, cell.done),
             _seed_values(cell, cell.archived),
             rebuild_command(cell),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+
+import pandas as pd
 
 from daso.report.results.collect import MEASURES, Cell
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import cell_address
-from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published, Row
+from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published
+from daso.report.results.sources import Row
 from daso.report.results.verdicts import NOT_COMPARABLE
 from daso.report.tables.provenance import format_value
 from daso.report.tables.table import Table
@@ -27,13 +28,13 @@ RUN_COLUMNS = (
 )
 PARTS = ("ours", "count", "published", "difference", "verdict")  # of a cell of the accuracy table
 HISTORY_COLUMNS = ("table", "setting", "method", "step", "mean", "std", "n")
-Values = Mapping[str, object]
+Values = dict[str, object]
 
 
 def cell_rows(judged_cells: Iterable[JudgedCell], published: Sequence[Row]) -> Iterator[Values]:
     """Yield a row of `cells.csv` for each cell: both numbers and all that its verdict depends on.
 
-    `published` are the rows of `results.csv`. `source` and `cell` are the address that `python -m daso cell` reads.
+    `published` are the rows of `results.csv`. `source` and `cell` are the address that `daso cell` reads.
     A number that is in doubt is left out, as no verdict uses it.
     """
     for cell, ours, target, verdict, _ in judged_cells:
@@ -88,11 +89,7 @@ def run_rows(cells: Iterable[Cell]) -> Iterator[Values]:
 
 def format_csv(columns: Sequence[str], rows: Iterable[Values]) -> str:
     """Return CSV with a header; a value that a row lacks is empty."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(list(rows), columns=list(columns), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def format_table_csv(table: Table) -> str:
@@ -103,9 +100,7 @@ def format_table_csv(table: Table) -> str:
         rows = [[row[0], *(getattr(cell, part) for cell in row[1:] for part in PARTS)] for row in table.rows]
     else:
         header, rows = [column.title for column in table.columns], [list(row) for row in table.rows]
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
+    return pd.DataFrame(rows, dtype=object).to_csv(header=header, index=False, lineterminator="\n")
 
 
 def four_decimals(value: float | None) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from daso.aliases import Tree
 from daso.config.fidelity import method_tags, read_ledger
-from daso.report.results.collect import Tree
 from daso.report.tables.table import Column, Table
 
-HEADINGS = ("Methods", "Paper", "Authors' code", "Here, and why", "Switch", "Effect")
+HEADINGS = ("Difference", "Methods", "Paper", "Authors' code", "Here", "Switch or effect")
 
 
 def differences_table(table: Tree, runs: Iterable[Tree]) -> Table:
@@ -23,7 +23,7 @@ def differences_table(table: Tree, runs: Iterable[Tree]) -> Table:
         methods = [title for title, own in tags.items() if tag in own]
         if methods:
             touched = "all" if len(methods) == len(tags) else ", ".join(methods)
-            rows.append([tag, touched, *difference[1:]])
-    columns = [Column("Difference", "text"), *(Column(heading, "markdown") for heading in HEADINGS)]
+            rows.append([f"[{tag}](fidelity.md#{tag})", touched, *difference])
+    columns = [Column(heading, "markdown") for heading in HEADINGS]
     caption = f"Known differences from the paper that affect these methods: {len(rows)}"
     return Table("differences", "Known differences from the paper", caption, columns, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from daso.report.results.collect import Tree
+from daso.aliases import Tree
 from daso.report.results.gains import (
     NOT_JUDGED,
     OTHER_SIZE,
@@ -19,9 +19,8 @@ from daso.report.results.gains import (
 )
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import MAX_DIGITS, format_signed
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import ABSENT, Column, Table
 
-ABSENT = "–"
 NAMED = 3  # gains that the summary names
 DEFINITIONS = (
     ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),

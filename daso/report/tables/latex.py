@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from daso.report.tables.accuracy import FormattedCell
-from daso.report.tables.table import Table
+from daso.report.tables.table import ABSENT, Table
 
 ESCAPES = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -16,7 +16,6 @@ ESCAPES = {
     **{"₀": "$_0$", "₁": "$_1$", "₂": "$_2$", "ₗ": "$_l$", "ᵤ": "$_u$", "²": "$^2$"},
 }
 ADJACENT = re.compile(r"(?<!\\)\$\$")  # between two formulas
-ABSENT = "–"
 
 
 def escape_latex(text: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from daso.report.results.contradictions import Cell, Printed
-from daso.report.results.published import Row
-from daso.report.results.sources import Source
+from daso.report.results.sources import Row, Source
 
 DATASETS = {
     **{"cifar10-lt": "CIFAR10-LT", "cifar100-lt": "CIFAR100-LT", "stl10-lt": "STL10-LT", "semi-aves": "Semi-Aves"},

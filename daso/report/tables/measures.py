@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from daso.report.results.collect import MEASURES, Cell, format_mean_std
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import ABSENT, Column, Table
 
 DEFINITIONS = (
     ("Last", "accuracy at the last evaluation."),
@@ -26,7 +26,7 @@ def measures_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
     for cell in cells:
         if cell.done:
             statistics = [cell.mean_std(name) for name in MEASURES]
-            values = [format_mean_std(*value) if value else "–" for value in statistics]
+            values = [format_mean_std(*value) if value else ABSENT for value in statistics]
             rows.append([cell.setting, titles[cell.method], str(len(cell.done)), *values])
     columns = [
         *(Column("Setting", "text"), Column("Method", "text"), Column("n")),

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from daso.report.results import pseudo_labels
 from daso.report.results.collect import Cell
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import ABSENT, Column, Table
 
 INDICES = {  # heading -> name of the index
     "Max/min": "imbalance",
-    "Unpredicted": "never",
+    "Unpredicted": "unpredicted",
     "KL to uniform": "divergence",
     "Entropy": "evenness",
     "KL to truth": "truth",
@@ -61,7 +61,7 @@ def _rows(cells: Sequence[Cell], titles: Mapping[str, str]) -> Iterator[tuple[li
         truth = pseudo_labels.true_indices(runs)
         if truth and cell.setting not in settings_with_truth:
             settings_with_truth.add(cell.setting)
-            yield [cell.setting, "Unlabeled images", "true classes", "–"], truth
+            yield [cell.setting, "Unlabeled images", "true classes", ABSENT], truth
         kinds, confused_kind = pseudo_labels.common_kinds(runs), runs[0].analysis["of"]
         for kind in kinds:
             names = [cell.setting, titles[cell.method], pseudo_labels.kind_title(kind, kinds), str(len(runs))]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from daso.report.results.collect import Tree
+from daso.aliases import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.ranks import Ranks, table_ranks
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import ABSENT, Column, Table
 
-ABSENT = "–"
 DEFINITIONS = (
     ("Rank", "1 for the highest mean accuracy; the published rank, among the same methods, in parentheses."),
     ("Mean of settings", "over the settings in which the method has a rank."),

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from daso.report.results.collect import Cell, Tree
+from daso.aliases import Tree
+from daso.report.results.collect import Cell
 from daso.report.tables.provenance import format_value
-from daso.report.tables.table import Column, Faint, Table
+from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
-ABSENT = "–"
 SHARED_BELOW = 90.0  # percent of a core
 SHARED = "machine was shared"
 DEFINITIONS = (
@@ -34,41 +33,15 @@ DEFINITIONS = (
 )
 
 
-class SpeedRow(NamedTuple):
-    """Speed of one method in one setting and environment, as printed; a dash for what was not measured."""
-
-    setting: str
-    method: str
-    device: str  # with the number of threads if it is a CPU
-    mode: str  # precision, mode, the number of concurrent runs if more than one, and if the machine was shared
-    n: str
-    steps: str  # steps per second
-    images: str  # images per second
-    core: str  # smallest percent of a core that a run got
-    shared: bool  # True if a run got less than SHARED_BELOW
-    shares: dict[str, str]  # percent of the run's time, by phase, and the rest
-    memory: str  # peak memory in MiB
-
-
-def speed_rows(cells: Sequence[Cell], titles: Mapping[str, str]) -> list[SpeedRow]:
+def speed_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
     """Return a row for each cell and environment of its done runs, grouped by setting and device."""
     rows = [
         _row(cell, titles[cell.method], environment, speeds)
         for cell in cells
         for environment, speeds in by_environment(cell).items()
     ]
-    settings, devices = [row.setting for row in rows], [row.device for row in rows]
-    return sorted(rows, key=lambda row: (settings.index(row.setting), devices.index(row.device)))
-
-
-def speed_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
-    """Return the speeds of a section's runs, grouped by setting and device."""
-    rows = [
-        (Faint if r.shared else tuple)(
-            (r.setting, r.device, r.method, r.n, r.steps, r.images, r.core, *r.shares.values(), r.memory, r.mode)
-        )
-        for r in speed_rows(cells, titles)
-    ]
+    settings, devices = [row[0] for row in rows], [row[1] for row in rows]
+    rows.sort(key=lambda row: (settings.index(row[0]), devices.index(row[1])))
     columns = [
         *(Column("Setting", "text"), Column("Device", "text"), Column("Method", "text")),
         *map(Column, ("n", "Steps/s", "Images/s", "Share of a core", *map(str.capitalize, (*PHASES, REST)), "Memory")),
@@ -133,22 +106,21 @@ def mode_of(provenance: Tree, speed: Tree) -> str:
     return ", ".join([*words, *([f"{replicas} at once"] if replicas > 1 else [])])
 
 
-def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> SpeedRow:
-    shares = [run_shares for run_shares in map(time_shares, speeds) if run_shares]
+def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> TableRow:
+    """Return the row of one environment, with a dash for what was not measured; grey if the machine was shared."""
+    device, mode = environment
     cores = [share for share in map(core_share, speeds) if share is not None]
-    shared, (device, mode) = any(map(machine_was_shared, speeds)), environment
-    return SpeedRow(
-        cell.setting,
-        title,
-        device,
-        f"{mode}, {SHARED}" if shared else mode,
-        core=f"{min(cores):.1f}" if cores else ABSENT,
-        shared=shared,
-        n=str(len(speeds)),
-        steps=_median([speed.get("steps_per_second") for speed in speeds]),
-        images=_median([speed.get("images_per_second") for speed in speeds]),
-        shares={phase: _median_percent([run_shares[phase] for run_shares in shares]) for phase in (*PHASES, REST)},
-        memory=_median([speed.get("peak_memory_mib") for speed in speeds]),
+    shares = [run_shares for run_shares in map(time_shares, speeds) if run_shares]
+    shared = any(map(machine_was_shared, speeds))
+    return (Faint if shared else tuple)(
+        (
+            *(cell.setting, device, title, str(len(speeds))),
+            *(_median([speed.get(name) for speed in speeds]) for name in ("steps_per_second", "images_per_second")),
+            f"{min(cores):.1f}" if cores else ABSENT,
+            *(_median_percent([run_shares[phase] for run_shares in shares]) for phase in (*PHASES, REST)),
+            _median([speed.get("peak_memory_mib") for speed in speeds]),
+            f"{mode}, {SHARED}" if shared else mode,
+        )
     )
 
 

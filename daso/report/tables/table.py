@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 NUMBERS = (  # Table A.1, A.2, ...
-    *("accuracy", "gains", "ranks", "measures", "speed", "plan", "pseudo-labels", "runs"),
+    *("accuracy", "gains", "ranks", "measures", "speed", "forecast", "pseudo-labels", "runs"),
     "reference",
 )
-Row = Sequence[Any]
+ABSENT = "–"  # value that is not known
+TableRow = Sequence[Any]
 
 
 class Column(NamedTuple):
@@ -39,7 +40,7 @@ class Table:
     title: str
     caption: str
     columns: Sequence[Column]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     groups: int = 0
     definitions: Sequence[tuple[str, str]] = ()
 
@@ -54,9 +55,9 @@ class Table:
         return NUMBERS.index(self.name) + 1
 
     @property
-    def grouped(self) -> list[tuple[str, list[Row]]]:
+    def grouped(self) -> list[tuple[str, list[TableRow]]]:
         """Return the rows by heading, without the values of the heading; one empty heading without groups."""
-        parts: list[tuple[str, list[Row]]] = []
+        parts: list[tuple[str, list[TableRow]]] = []
         for row in self.rows:
             heading = ", ".join(filter(None, row[: self.groups]))
             if not parts or parts[-1][0] != heading:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from tests.endurance.bad_input.checker import Checker
 from tests.workflow.project import SETTING
 
 RUN = f"digits/{SETTING}/tiny/supervised/s0"
@@ -16,8 +15,6 @@ CHECK = ("split", "--check", SPLIT, "--store", STORE)
 LIST = ("list", "runs")
 REPORT = ("report", "--suite", "tiny", "--out", "out")
 EVALUATE = ("evaluate", "--run", TRAINED, "--out", "out.json")
-CHECKER = Checker()
-TESTED = set()
 FILES = {
     "dataset": "params/datasets/digits.yaml",
     "method": "params/methods/supervised.yaml",
@@ -131,6 +128,15 @@ def readers():
     yield TRAINED / "config.json", EVALUATE
     yield METRICS, REPORT
     yield METRICS, ("keep", RUN)
+    yield from readers_of_given_files()
+    yield (
+        Path("recipe.json"),
+        ("derive", "--config", "recipe.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
+    )
+
+
+def readers_of_given_files():
+    """Yield each JSON file that may come from a different machine or a user, together with its command."""
     yield Path("bundle/bundle.json"), ("train", "--bundle", "bundle")
     yield Path(f"bundle/configs/{RUN}.json"), ("train", "--bundle", "bundle")
     yield Path("data.json"), ("download", "--config", "data.json", "--out", "out")
@@ -138,8 +144,4 @@ def readers():
     yield (
         Path("config.json"),
         ("train", "--config", "config.json", "--store", STORE, "--split", SPLIT, "--out", "out", "--scratch", "s"),
-    )
-    yield (
-        Path("recipe.json"),
-        ("derive", "--config", "recipe.json", "--store", STORE, "--split", SPLIT, "--out", "out.json"),
     )

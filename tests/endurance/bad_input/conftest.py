@@ -11,7 +11,7 @@ import pytest
 from daso.cli import main
 from daso.config.load import load
 from daso.config.resolve import data_config, split_config
-from tests.endurance.bad_input.cases import METRICS, RUN, SPLIT, STORE, TESTED, TRAINED, remove
+from tests.endurance.bad_input.cases import METRICS, RUN, SPLIT, STORE, TRAINED, remove
 from tests.workflow.project import METHODS, PROTOCOL, ROOT, SETTING, SUITE
 
 
@@ -48,11 +48,10 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def in_project(project, request, monkeypatch):
-    """Enter the project; record the test, because inputs are counted only after all tests have run."""
+def in_project(project, monkeypatch):
+    """Enter the project; a refused input must leave no outputs in it."""
     monkeypatch.chdir(project)
     monkeypatch.setenv("DASO_GPUS", "0")
     yield project
-    TESTED.add(request.node.originalname)
     outputs = [name for name in ("out", "out.json", "harm", "s") if remove(name)]
     assert not outputs, f"outputs after an error: {outputs}"

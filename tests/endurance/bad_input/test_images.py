@@ -6,12 +6,11 @@ import random
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.endurance.bad_input import bad_archives, bad_images
-from tests.endurance.bad_input.cases import CHECKER, damaged
-from tests.endurance.bad_input.checker import replaced_file
+from tests.endurance.bad_input.cases import damaged
+from tests.endurance.bad_input.checker import accepts, expect_error, replaced_file
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
 
@@ -33,23 +32,10 @@ def dataset():
 def test_broken_image_is_refused(name, packed, tmp_path, dataset):
     files = bad_images.good_images() | {f"train/a/{name}": bad_images.BAD_IMAGES[name]()}
     path = bad_images.pack(files, tmp_path, packed)
-    CHECKER.expect_error(
-        "images",
-        files[f"train/a/{name}"] + bytes(packed),
+    expect_error(
         *dataset(path),
         message=f"train/a/{name}: not a readable image",
     )
-
-
-@pytest.mark.parametrize("name", bad_images.ODD_IMAGES)
-def test_unusual_image_is_read_as_documented(name, tmp_path, dataset):
-    content, pixel = bad_images.ODD_IMAGES[name]
-    path = bad_images.pack(bad_images.good_images() | {f"train/a/{name}": content}, tmp_path, packed=False)
-    CHECKER.expect_success("odd images", content, *dataset(path))
-    row = sorted(file.name for file in (path / "train/a").iterdir()).index(name)
-    middle = np.load("out/train_images.npy")[row, :, 4, 4].tolist()
-    shutil.rmtree("out")
-    assert middle == pytest.approx(pixel, abs=3)
 
 
 def test_images_with_damaged_bytes(tmp_path, dataset):
@@ -59,29 +45,21 @@ def test_images_with_damaged_bytes(tmp_path, dataset):
             damage, positions = rng.randrange(4), [rng.randrange(8 * len(original)) for _ in range(rng.randint(1, 8))]
             content = damaged(original, positions, damage)
             with replaced_file(path / f"train/a/x.{kind}", content):
-                if CHECKER.accepts("broken images", content, *dataset(path)):
+                if accepts(*dataset(path)):
                     shutil.rmtree("out")
 
 
 @pytest.mark.parametrize("name", bad_images.BAD_TREES)
 def test_invalid_folder_is_refused(name, tmp_path, dataset):
     path, message = bad_images.BAD_TREES[name](tmp_path)
-    CHECKER.expect_error("trees of images", name, *dataset(path), message=message)
-
-
-@pytest.mark.parametrize("name", bad_images.ODD_TREES)
-def test_unusual_folder_is_read_as_documented(name, tmp_path, dataset):
-    path, classes, images = bad_images.ODD_TREES[name](tmp_path)
-    CHECKER.expect_success("odd trees", name, *dataset(path, classes=classes))
-    assert len(np.load("out/train_images.npy")) == images
-    shutil.rmtree("out")
+    expect_error(*dataset(path), message=message)
 
 
 @pytest.mark.parametrize("name", bad_archives.BAD_ZIPS)
 def test_bad_zip_is_refused(name, tmp_path, dataset):
     path = tmp_path / "images.zip"
     path.write_bytes(bad_archives.BAD_ZIPS[name]())
-    CHECKER.expect_error("zips", path.read_bytes(), *dataset(path), message="images.zip")
+    expect_error(*dataset(path), message="images.zip")
     assert not list(tmp_path.parent.glob("slip*"))
 
 
@@ -98,6 +76,6 @@ def test_bad_archive_is_refused(name, kind, tmp_path, monkeypatch):
     config = {"dataset": "own", "source": source, "num_classes": 100 if kind == "cifar100" else 10, "image_size": size}
     Path("own.json").write_text(json.dumps(config))
     command = ("download", "--config", "own.json", "--out", "out")
-    CHECKER.expect_error("archives", kind.encode() + content, *command, message="archive.tar.gz")
+    expect_error(*command, message="archive.tar.gz")
     assert not Path("harm").exists()
     assert not list(tmp_path.parent.glob("slip*"))

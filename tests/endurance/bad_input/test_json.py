@@ -1,7 +1,10 @@
 """Invalid JSON files, and valid ones with an unexpected tree."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -11,7 +14,6 @@ from daso.data.files import checksummed, format_json
 from tests.endurance.bad_input.cases import (
     BAD_JSONS,
     CHECK,
-    CHECKER,
     EVALUATE,
     METRICS,
     REPORT,
@@ -21,9 +23,11 @@ from tests.endurance.bad_input.cases import (
     damaged,
     fuzz,
     readers,
+    readers_of_given_files,
     remove,
 )
-from tests.endurance.bad_input.checker import replaced_file
+from tests.endurance.bad_input.checker import accepts, assert_readable, expect_error, replaced_file
+from tests.repository import ROOT
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
 
@@ -34,32 +38,30 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("bad input")]
 def test_invalid_json_is_refused(path, argv):
     for content in BAD_JSONS.values():
         with replaced_file(path, content):
-            CHECKER.expect_error(
-                "json", str(path).encode() + content, *argv, message="" if path.name == "recipe.json" else path.name
-            )
+            expect_error(*argv, message="" if path.name == "recipe.json" else path.name)
 
 
-@pytest.mark.parametrize(("path", "argv"), [row for row in readers() if row[0].name != "recipe.json"], ids=ascii)
+@pytest.mark.parametrize(("path", "argv"), list(readers_of_given_files()), ids=ascii)
 def test_json_with_unexpected_or_missing_values(path, argv):
     """The file's checksum is valid, if it has one."""
     original = json.loads(path.read_text())
-    checksum = next((name for name in ("manifest_sha256", "sha256") if name in original), None)
-    keys, rng = sorted(set(original) - {checksum}), random.Random(0)
-    others = [None, [], {}, "x", -1, 1.5, True, ["a"], {"a": 1}, 10**30, [[1]], "../../x", "a\nb"]
-    for key in keys:
-        for other in rng.sample(others, 1 if argv[0] == "report" else 3):  # a report takes long
-            tree = {**original, key: other}
-            check_tree(path, argv, tree, checksum)
-        check_tree(path, argv, {name: part for name, part in original.items() if name != key}, checksum)
+    has_checksum = original.pop("sha256", None) is not None
+    others, rng = (
+        [None, [], {}, "x", -1, 1.5, True, ["a"], {"a": 1}, 10**30, [[1]], "../../x", "a\nb"],
+        random.Random(0),
+    )
+    for key in sorted(original):
+        for other in rng.sample(others, 3):
+            check_tree(path, argv, {**original, key: other}, has_checksum)
+        check_tree(path, argv, {name: part for name, part in original.items() if name != key}, has_checksum)
 
 
-def check_tree(path, argv, tree, checksum):
-    tree = {name: part for name, part in tree.items() if name != checksum}
-    content = checksummed(tree, checksum) if checksum else format_json(tree)
+def check_tree(path, argv, tree, has_checksum):
+    content = checksummed(tree) if has_checksum else format_json(tree)
     with replaced_file(path, content):
-        accepted = CHECKER.accepts("trees", str(path).encode() + content, *argv)
+        accepted = accepts(*argv)
     if accepted:  # the value is valid
-        for name in ("out", "out.json", "reports/measured", "s"):
+        for name in ("out", "out.json", "s"):
             remove(name)
 
 
@@ -77,9 +79,21 @@ def test_json_with_damaged_bytes(path, argv):
     def check(positions, damage):
         content = damaged(original, positions, damage)
         with replaced_file(path, content):
-            if content != original and CHECKER.accepts("broken json", content, *argv):
+            if content != original and accepts(*argv):
                 assert json.loads(content) == json.loads(original), f"accepted: {path}"
                 for name in ("out", "out.json"):
                     remove(name)
 
     check()
+
+
+def test_commands_in_separate_processes_print_one_line():
+    """The output is complete, including anything that the interpreter prints."""
+    for path, argv in random.Random(0).sample(list(readers()), 3):
+        with replaced_file(path, BAD_JSONS["a brace"]):
+            command = [sys.executable, "-m", "daso", *map(str, argv)]
+            process = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
+            )
+        assert process.returncode == 1, process
+        assert_readable(process.stderr)

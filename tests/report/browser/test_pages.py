@@ -80,7 +80,7 @@ def test_print_holds_every_word_of_every_table(page, tmp_path):
 
 
 @EVERY
-def test_axe_finds_nothing(unfolded, request):
+def test_pages_have_no_accessibility_violations(unfolded, request):
     """The largest page, which has the same markup and takes most of the time, only in two of the four views."""
     views = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
     for width, scheme in views[:2] if COMPARED in request.node.name else views:

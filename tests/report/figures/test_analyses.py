@@ -1,3 +1,5 @@
+import hashlib
+import io
 import json
 import re
 from pathlib import Path
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from daso.config.schemas import Analysis
+from daso.errors import DataError
 from daso.report.figures import plots, plots_pseudo_labels
 from daso.report.figures.analyses import ANALYSES, analysis_figures
 from daso.report.figures.figure_groups import table_data
@@ -35,7 +38,7 @@ def make_analysis(classes, kinds):
     shares = noise.random((3, classes))
     source = {
         "counts": noise.integers(1, 99, classes).tolist(),
-        "indices": {"imbalance": 12.5, "never": 0, "divergence": 0.31, "evenness": 0.77},
+        "indices": {"imbalance": 12.5, "unpredicted": 0, "divergence": 0.31, "evenness": 0.77},
         "recall": [0.5] * classes,
         "precision": [None] + [0.25] * (classes - 1),
         "histogram": shares.tolist(),
@@ -43,7 +46,6 @@ def make_analysis(classes, kinds):
     }
     model = {**source, "histogram": None, "groups": None}
     rows = {"classes": [0, 1], "nearest": [[1], [0]], "cosine": [[0.5], [0.25]]}
-    labels = noise.integers(0, classes, 20).tolist()
     return {
         "steps": [10, 20, 30] if kinds else [],
         "sources": {**dict.fromkeys(kinds, source), "model": model},
@@ -51,20 +53,25 @@ def make_analysis(classes, kinds):
         "confusion": noise.integers(0, 9, (classes, classes)).tolist(),
         "errors": {"top1": [0.5] * classes, "top2": [1.0] * classes},
         "similarity": {"by": "truth", "most": rows, "least": rows},
-        "tsne": {"x": noise.random(20).tolist(), "y": noise.random(20).tolist(), "labels": labels, "guesses": labels},
     }
 
 
-def write_analysed_runs(project, suite, classes=10, **changes):
-    """Write the runs of a suite with an analysis; `changes` updates the named parts of it."""
+def write_analysed_runs(project, suite, classes=10, predictions=None, **changes):
+    """Write the runs of a suite with an analysis, `changes` updates its parts, and with `predictions` by true class."""
     project.fill(suite, classes=classes)
+    labels, predictions = zip(*(predictions or [(k, k) for k in range(10)]), strict=True)
+    buffer = io.BytesIO()
+    features = np.eye(len(labels), dtype=np.float16)
+    np.savez(buffer, sample_features=features, sample_labels=labels, sample_pseudo_labels=predictions)
     for path in project.metrics.rglob("*.json"):
         tree = json.loads(path.read_text())
-        kinds = {"supervised": [], "fixmatch": ["linear", "final", "taken"]}
-        kinds["fixmatch_daso"] = ["linear", "semantic", "final", "taken"]
+        kinds = {"supervised": [], "fixmatch": ["linear", "final", "above_threshold"]}
+        kinds["fixmatch_daso"] = ["linear", "semantic", "final", "above_threshold"]
         tree.pop("sha256", None)
         analysis = make_analysis(classes, kinds[tree["method"]])
         analysis |= {part: analysis[part] | change for part, change in changes.items()}
+        tree["files"]["predictions.npz"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        (project.runs / tree["run"] / "predictions.npz").write_bytes(buffer.getvalue())
         project.write_metrics({**tree, "analysis": analysis})
 
 
@@ -203,7 +210,7 @@ def test_true_classes_have_one_row_for_each_setting_if_they_are_known(project, w
             ["most over-predicted", "most under-predicted"],
             "by the ratio of pseudo-labels to true images of a class",
         ),
-        ("guesses", ["most often predicted", "least often predicted"], "the true classes are not used"),
+        ("pseudo_labels", ["most often predicted", "least often predicted"], "the true classes are not used"),
     ],
 )
 def test_similarity_describes_how_classes_are_ranked(project, without_plots, by, descriptions, note):
@@ -216,16 +223,37 @@ def test_similarity_describes_how_classes_are_ranked(project, without_plots, by,
 
 
 def test_tsne_marks_wrong_predictions(project, monkeypatch):
-    """Predictions of the second and third of four images are wrong; the fourth has no known class and is unmarked."""
+    """Predictions of the second and third image are wrong; the fourth has no known class and is unmarked."""
     calls = []
-    plot = lambda x, y, colours, wrong, *names: calls.append((colours, wrong)) or ""  # noqa: E731
+    plot = lambda points, colours, wrong, *names: calls.append((colours, wrong.tolist())) or ""  # noqa: E731
     monkeypatch.setattr(plots_pseudo_labels, "tsne", plot)
-    suite = small_suite()
-    tsne = {"x": [0] * 4, "y": [0] * 4, "labels": [3, 1, 0, -1], "guesses": [3, 0, 1, 2]}
-    write_analysed_runs(project, suite, tsne=tsne)
+    suite = small_suite(analyses=["tsne"])
+    write_analysed_runs(project, suite, predictions=[(3, 3), (1, 0), (0, 1), (-1, 2)] + [(0, 0)] * 6)
     analysis_figures(load_table(project, suite), ["tsne"])
     ranks = [4, 1, 0, 2]  # of the 12 colours, for ranks 4, 2, 1 and 3 of 10: 3 x 11 / 9 = 3.7 and so on
-    assert calls == [([f"var(--rank-{rank})" for rank in ranks], [False, True, True, False])]
+    colours = [f"var(--rank-{rank})" for rank in ranks + [0] * 6]
+    assert calls == [(colours, [False, True, True, False] + [False] * 6)]
+
+
+def test_missing_predictions_are_printed_where_the_suite_has_a_tsne(project, without_plots):
+    suite = small_suite(("supervised", "fixmatch"), ["tsne"])
+    write_analysed_runs(project, suite)
+    for path in project.runs.rglob("predictions.npz"):
+        path.unlink()
+    html, _ = pages(project, suite)
+    assert "<li>2 cells have finished runs without a file of predictions; the t-SNE lacks them.</li>" in html
+    assert CAPTIONS["tsne"] not in html
+    html, _ = pages(project, small_suite(("supervised", "fixmatch"), ["groups"]))
+    assert "predictions; the t-SNE" not in html
+
+
+def test_tsne_of_predictions_from_another_training_is_refused(project):
+    suite = small_suite(analyses=["tsne"])
+    write_analysed_runs(project, suite)
+    (path,) = project.runs.rglob("predictions.npz")
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DataError, match=r"s0/predictions\.npz: damaged or from a different run"):
+        load_table(project, suite)
 
 
 def test_report_is_reproducible_and_its_ids_unique(built):

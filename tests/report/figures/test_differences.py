@@ -68,7 +68,7 @@ def test_axis_shows_95_percent_of_differences_and_bands(differences, limit):
     assert axis_limit([judged(difference, None) for difference in differences]) == limit
 
 
-def test_a_cell_without_runs_here_shows_archived_runs():
+def test_cell_without_runs_here_shows_archived_runs():
     paper = Published(76.0, 0.37, "Oh et al. 2022, table 1")
     archived = judged(0.3, 0.6)
     absent = JudgedCell(archived.cell, None, paper, judge(None, paper), (("gpu", archived),))

@@ -132,7 +132,7 @@ def test_verdict_on_official_images_in_another_order_has_a_remark(project, make_
     assert cells(out)[0]["verdict"] == ("not run" if archived else "not contradicted")
 
 
-def test_archived_reasons(make_metrics):
+def test_archived_runs_of_other_budgets_or_images_have_reasons(make_metrics):
     run = make_metrics(f"{RUN}/s0")
     paper = {"comparable": True, "steps": 1000}
     assert archived_reasons(paper, [run]) == []

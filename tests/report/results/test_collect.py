@@ -93,13 +93,6 @@ def test_metrics_of_a_different_run_damaged_or_not_json_raise(project, suite, ma
         one_cell(suite, project)
 
 
-def test_metrics_with_a_missing_class_name_raise(project, suite, make_metrics):
-    metrics = make_metrics(f"{RUN}/s0", 0.7)
-    project.write_metrics({**metrics, "classes": metrics["classes"][1:]})
-    with pytest.raises(DataError, match="classes: expected 10 names, got 9"):
-        one_cell(suite, project)
-
-
 def test_cells_are_in_the_order_of_the_suite(project, make_suite):
     cells = collect(make_suite(), project.metrics, project.scratch)
     assert [(c.setting[:5], c.method) for c in cells[2:4]] == [("n500-", "fixmatch_daso"), ("n1500", "supervised")]

@@ -92,7 +92,7 @@ def test_columns_of_the_paper_that_a_suite_reproduces(rows, params, suite, colum
     assert [format_columns(rows, table) for table in tables] == [f"Oh et al. 2022, {text}" for text in columns]
 
 
-def test_columns_of_a_table_without_counterpart(rows, params):
+def test_table_without_reproduced_columns_has_only_its_number(rows, params):
     """Table 6 has one column of CIFAR-10-LT, with 500 and 4,000 images."""
     (table, *_) = expand_suite(params, "paper-table-2")["tables"]
     assert format_columns(rows, {**table, "paper": {"table": 6}}) == "Oh et al. 2022, table 6"

@@ -23,7 +23,7 @@ def analysis(counts, recall, few=(0.1, 0.2), **indices):
     """Return the analysis of a run with three classes and two points of training, after 10 and 20 steps."""
     source = {
         "counts": counts,
-        "indices": {"imbalance": 2.0, "never": 0, "divergence": 0.5, "evenness": 0.25, **indices},
+        "indices": {"imbalance": 2.0, "unpredicted": 0, "divergence": 0.5, "evenness": 0.25, **indices},
         "recall": recall,
         "precision": [None if count == 0 else 0.5 for count in counts],
         "histogram": [[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]],
@@ -36,7 +36,6 @@ def analysis(counts, recall, few=(0.1, 0.2), **indices):
         "confusion": [[4, 0, 0], [1, 3, 0], [0, 2, 2]],
         "errors": {"top1": [None, 1.0, 0.5], "top2": [None, 1.0, 1.0]},
         "similarity": {"most": {"cosine": [[0.5, None]]}, "least": {"cosine": [[0.9, 0.1]]}},
-        "tsne": None,
     }
 
 
@@ -66,7 +65,7 @@ def test_runs_without_analysis_are_left_out():
 def test_final_pseudo_labels_are_titled_blended_beside_semantic_ones():
     assert kind_title("final", ["linear", "final"]) == "final"
     assert kind_title("final", ["linear", "semantic", "final"]) == "blended"
-    assert kind_title("taken", ["linear", "semantic", "final"]) == "blended, above the threshold"
+    assert kind_title("above_threshold", ["linear", "semantic", "final"]) == "blended, above the threshold"
     kinds = ["linear", "debiased", "final"]
     assert [kind_title(kind, kinds) for kind in kinds[1:]] == ["debiased", "final"]
 
@@ -126,11 +125,11 @@ def test_kl_divergence_from_the_true_classes():
 def test_indices_of_the_true_classes():
     """Entropy .8018 of log 3 = 1.0986; the largest class has 70 images, the smallest 10."""
     row = true_indices(RUNS)
-    assert (row["imbalance"], row["never"], row["truth"]) == ("7.0", "0.0", "0.00")
+    assert (row["imbalance"], row["unpredicted"], row["truth"]) == ("7.0", "0.0", "0.00")
     assert (row["divergence"], row["evenness"]) == ("0.30", "0.73")
     assert row.keys() == indices(RUNS, "final", "final").keys()
     absent = true_indices([run._replace(counts={"unlabeled": [10, 0, 90]}) for run in RUNS])
-    assert (absent["imbalance"], absent["never"]) == ("∞", "1.0")
+    assert (absent["imbalance"], absent["unpredicted"]) == ("∞", "1.0")
     assert true_indices([run._replace(counts={"unlabeled": [0, 0, 0]}) for run in RUNS]) is None
 
 

@@ -124,7 +124,7 @@ def test_every_row_matches_a_method_and_a_setting(rows, params, table):
     assert [row for row in table_rows if match(params, row).missing] == []
 
 
-def test_a_row_matches_one_method_except_for_the_reference_implementation(rows, params):
+def test_row_matches_one_method_except_for_the_reference_implementation(rows, params):
     """Two methods for the same row would be two interpretations of the paper."""
     several = {
         tuple(matched.methods)

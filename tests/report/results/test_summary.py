@@ -52,7 +52,7 @@ def test_tally_counts_verdicts_and_cells_outside_the_band(cells):
         **{"agrees": 2, "not contradicted": 1, "one run": 1, "within 1 point": 2, "no published spread": 1},
         **{"above": 1, "below": 1},
     }
-    assert (counted.judged, counted.banded, counted.outside_band, counted.not_comparable) == (9, 7, 3, 1)
+    assert (counted.judged, counted.banded, counted.outside_band) == (9, 7, 3)
     assert counted.chance == pytest.approx((6 * four + two, 7 * two))
 
 
@@ -82,7 +82,7 @@ def test_largest_deviations_and_mean_difference(cells):
     assert summarize(cells[-1:], {}).mean_difference is None
 
 
-def test_missing_runs_with_their_planned_time():
+def test_missing_runs_with_their_forecast_time():
     """Of 2 x 3 runs three are done. Each missing one needs u2 and a run of its own, of which u/s2 is trained."""
     one = Cell("t", "s", "one", "d/s/p/one", (0, 1, 2), done={0: {}, 1: {}, 2: {}})
     two = Cell("t", "s", "two", "d/s/p/two", (0, 1, 2), running=(1,))
@@ -92,7 +92,7 @@ def test_missing_runs_with_their_planned_time():
     plan["d/s/p/one/s0"] = {"device": "cpu", "seconds": 7.0}
     judged_cells = [JudgedCell(cell, None, None, judge(None, None)) for cell in (one, two, shared)]
     summary = summarize(judged_cells, plan, Upstream(of, trained={"u/s2"}))
-    assert summary.remainder == Remainder(runs=3, upstream=3, seconds=120.0, unplanned=4, devices=("cuda", "cpu"))
+    assert summary.remainder == Remainder(runs=3, upstream=3, seconds=120.0, unknown=4, devices=("cuda", "cpu"))
     assert summary.upstream_runs == 5
     assert summary.progress == [("t", "s", 3, 1, 2), ("t2", "s", 0, 1, 2)]
 

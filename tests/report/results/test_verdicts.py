@@ -93,7 +93,7 @@ def test_wide_bands_and_single_runs_are_weak_evidence(mean, std, n, text):
     assert abs(verdict.difference) < verdict.band
 
 
-def test_a_single_run_outside_its_band_is_outside():
+def test_single_run_outside_its_band_is_outside():
     """The band is 2 * 0.37 * sqrt(4 / 3) = 0.854."""
     assert [judge(MeanStd(mean, None, 1), PAPER).text for mean in (74.0, 75.1, 75.2, 78.0)] == [
         *("below", "within 1 point", "one run", "above"),
@@ -126,7 +126,7 @@ def test_rounding_never_contradicts_a_verdict(difference, width, text):
     assert format_difference(difference, width) == text
 
 
-def test_format_signed():
+def test_signed_numbers_have_a_sign_unless_they_round_to_zero():
     assert [format_signed(x) for x in (0.44, -1.26, 0.04, -0.04)] == ["+0.4", "−1.3", "0.0", "0.0"]
 
 

@@ -47,11 +47,11 @@ def test_cell_names_the_place_of_the_published_number(verdicts):
 
 
 def test_differences_from_the_paper_that_touch_the_methods(verdicts):
-    """Rows of the ledger; all methods of this suite are FixMatch, some with DASO."""
+    """Sections of docs/fidelity.md; all methods of this suite are FixMatch, some with DASO."""
     text = page(verdicts.out).text
     assert "Known differences from the paper that affect these methods: 3" in text
     rows = (verdicts.out / "index.html").read_text().split('<details class="ledger">')[1].split("</details>")[0]
-    tags = re.findall(r'<th scope="row" class="text">([a-z-]+)</th>', rows)
+    tags = re.findall(r'<th scope="row" class="markdown"><a href="[./]*/docs/fidelity.md#([a-z-]+)">\1</a></th>', rows)
     assert tags == ["teacher-bn", "confidence", "proportional-queue"]
     assert "<code>fixmatch.confidence: refined</code>" in rows
 

@@ -79,7 +79,7 @@ def gain(mean, std, agreement=None, n=3):
     return Gain(pair, None, Agreement(*agreement, 0.0, 1.0) if agreement else None)
 
 
-def test_line_of_gains():
+def test_gains_whose_interval_excludes_zero_are_counted():
     """Of 8 ± 4.303 x 1 / sqrt(3) = 8 ± 2.484 the interval excludes zero, of 2 ± 2.484 it does not."""
     titles = {"fixmatch": "FixMatch", "fixmatch_daso": "FixMatch + DASO"}
     assert gains_line([gain(8.0, 1.0), gain(2.0, 1.0)], titles) == (
@@ -94,7 +94,7 @@ def test_line_of_gains():
     assert gains_line([], titles) == ""
 
 
-def test_ranks_and_kendall(tables):
+def test_ranks_are_compared_by_kendalls_tau(tables):
     """Means 48, 68, 76.3, 68; published 47.3, 67.8, 76.0, 75.3. Of six pairs five agree, one is tied in ours:
     5 / sqrt(5 * 6) = 0.913."""
     _, ranks, summary = tables()

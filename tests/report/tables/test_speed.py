@@ -3,7 +3,7 @@
 import pytest
 
 from daso.report.results.collect import Cell
-from daso.report.tables.speed import SpeedRow, format_significant, speed_rows, speed_table, time_shares
+from daso.report.tables.speed import format_significant, speed_table, time_shares
 
 CPU = {"device": "cpu: made up", "threads": 1, "precision": "bf16", "mode": "eager"}
 GPU = {"device": "cuda: made up", "threads": 8, "precision": "bf16", "mode": "graph"}
@@ -29,32 +29,31 @@ def cell(*runs, method="fixmatch", setting="s"):
     return Cell("t", setting, method, f"d/{setting}/p/{method}", tuple(done), done)
 
 
+def speed_rows(*cells):
+    """Return the rows of the table as dictionaries by heading."""
+    table = speed_table(cells, TITLES)
+    return [dict(zip((column.title for column in table.columns), row, strict=True)) for row in table.rows]
+
+
 def test_medians_of_three_seeds():
     """Steps 4, 9, 5: 5. Images 400, 900, 1500: 900. Memory 300, 310.4, 500: 310.4. Rest: 100 less 98: 2."""
     runs = [(speed(4.0, 400, 300.0), CPU), (speed(9.0, 900, 310.4), CPU), (speed(5.0, 1500, 500.0), CPU)]
-    assert speed_rows([cell(*runs)], TITLES) == [
-        SpeedRow(
-            setting="s",
-            method="FixMatch",
-            device="cpu: made up, 1 thread",
-            mode="bf16, eager",
-            n="3",
-            steps="5.00",
-            images="900",
-            core="–",
-            shared=False,
-            shares=dict(zip([*SHARES, "rest"], ("8.0", "25.0", "50.0", "10.0", "5.0", "2.0"), strict=True)),
-            memory="310",
-        )
+    assert speed_rows(cell(*runs)) == [
+        {
+            **{"Setting": "s", "Device": "cpu: made up, 1 thread", "Method": "FixMatch", "n": "3"},
+            **{"Steps/s": "5.00", "Images/s": "900", "Share of a core": "–"},
+            **{"Augmentation": "8.0", "Forward": "25.0", "Backward": "50.0", "Update": "10.0"},
+            **{"Evaluation": "5.0", "Rest": "2.0", "Memory": "310", "Precision, mode": "bf16, eager"},
+        }
     ]
 
 
 def test_median_of_two_seeds_is_their_mean():
     """Steps 4 and 9: 6.5. Forward 25 % and 35 %: 30 %. Rest 2 % and 12 %: 7 %, the median over the runs' rests."""
     other = {**SHARES, "forward": 0.35, "backward": 0.3}
-    (row,) = speed_rows([cell((speed(4.0, 1, 1), CPU), (speed(9.0, 1, 1, share=other), CPU))], TITLES)
-    assert (row.steps, row.shares["forward"]) == ("6.50", "30.0")
-    assert (row.shares["backward"], row.shares["rest"]) == ("40.0", "7.0")
+    (row,) = speed_rows(cell((speed(4.0, 1, 1), CPU), (speed(9.0, 1, 1, share=other), CPU)))
+    assert (row["Steps/s"], row["Forward"]) == ("6.50", "30.0")
+    assert (row["Backward"], row["Rest"]) == ("40.0", "7.0")
 
 
 def test_row_of_a_shared_machine_is_faint():
@@ -90,14 +89,14 @@ def test_overlapping_phases_leave_no_rest():
     ],
     ids=["device", "threads", "precision", "mode", "replicas"],
 )
-def test_runs_in_differenttemplatess_are_not_pooled(other):
-    rows = speed_rows([cell((speed(4.0, 1, 1), CPU), other, (speed(6.0, 1, 1), CPU))], TITLES)
-    assert [(row.n, row.steps) for row in rows] == [("2", "5.00"), ("1", "8.00")]
+def test_runs_in_different_environments_are_not_pooled(other):
+    rows = speed_rows(cell((speed(4.0, 1, 1), CPU), other, (speed(6.0, 1, 1), CPU)))
+    assert [(row["n"], row["Steps/s"]) for row in rows] == [("2", "5.00"), ("1", "8.00")]
 
 
-def testtemplates_is_printed():
-    rows = speed_rows([cell((speed(4.0, 1, 1, replicas=4), GPU), (speed(4.0, 1, 1), {**CPU, "threads": 2}))], TITLES)
-    assert [(row.device, row.mode) for row in rows] == [
+def test_environment_is_printed():
+    rows = speed_rows(cell((speed(4.0, 1, 1, replicas=4), GPU), (speed(4.0, 1, 1), {**CPU, "threads": 2})))
+    assert [(row["Device"], row["Precision, mode"]) for row in rows] == [
         ("cuda: made up", "bf16, graph, 4 at once"),
         ("cpu: made up, 2 threads", "bf16, eager"),
     ]
@@ -106,7 +105,7 @@ def testtemplates_is_printed():
 def test_rows_are_grouped_by_setting_and_device():
     runs = (speed(4.0, 1, 1), CPU), (speed(8.0, 1, 1), GPU)
     cells = [cell(*runs, method=method, setting=setting) for setting in ("b", "a") for method in TITLES]
-    assert [(row.setting, row.device[:4], row.method) for row in speed_rows(cells, TITLES)] == [
+    assert [(row["Setting"], row["Device"][:4], row["Method"]) for row in speed_rows(*cells)] == [
         (setting, device, method)
         for setting in ("b", "a")
         for device in ("cpu:", "cuda")
@@ -116,16 +115,15 @@ def test_rows_are_grouped_by_setting_and_device():
 
 def test_missing_values_are_dashes():
     old = {"seconds": 60.0, "steps_per_second": 16.7, "images_per_second": 900.0}
-    (row,) = speed_rows([cell((old, {"device": "cpu: made up", "precision": "fp32"}))], TITLES)
-    assert (row.device, row.mode, row.steps, row.memory) == ("cpu: made up", "fp32, –", "16.7", "–")
-    assert set(row.shares.values()) == {"–"}
-    (row,) = speed_rows([cell((None, None))], TITLES)
-    assert (row.device, row.mode, row.steps, row.images) == ("unknown", "–, –", "–", "–")
+    (row,) = speed_rows(cell((old, {"device": "cpu: made up", "precision": "fp32"})))
+    assert list(row.values()) == ["s", "cpu: made up", "FixMatch", "1", "16.7", "900", *8 * ["–"], "fp32, –"]
+    (row,) = speed_rows(cell((None, None)))
+    assert list(row.values()) == ["s", "unknown", "FixMatch", "1", *10 * ["–"], "–, –"]
 
 
 def test_no_row_without_a_done_run():
-    assert speed_rows([cell()], TITLES) == []
-    assert speed_rows([], TITLES) == []
+    assert speed_rows(cell()) == []
+    assert speed_rows() == []
 
 
 def test_three_significant_digits():

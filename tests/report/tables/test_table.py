@@ -75,3 +75,5 @@ def test_every_measure_stands_below_its_heading(make_metrics):
         **{"Setting": "s", "Method": "FixMatch", "n": "1", "Median": "76.0", "Last": "75.9", "Best": "76.2"},
         **{"Balanced": "70.1", "Many": "91.0", "Medium": "52.0", "Few": "13.0", "Adjusted": "77.0"},
     }
+    last, best = (text for name, text in table.definitions if name in ("Last", "Best"))
+    assert ("last evaluation" in last, "best validation accuracy" in best) == (True, True)

@@ -18,7 +18,7 @@ def test_each_round_measures_every_contender_and_begins_with_a_different_one():
     assert times == {"a": [1, 6, 8, 10], "b": [12, 14, 19, 21], "c": [23, 25, 27, 32]}
 
 
-def test_spread_by_hand():
+def test_spread_is_median_minimum_maximum_and_number():
     assert spread([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0, 3)
     assert spread([4.0, 1.0]) == (2.5, 1.0, 4.0, 2)
     assert rates([0.5, 0.25, 0.1]) == pytest.approx((4.0, 2.0, 10.0, 3))

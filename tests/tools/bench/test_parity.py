@@ -17,13 +17,12 @@ from daso.data.run_files import load_finished_run
 from daso.data.split import load_split
 from daso.errors import DasoError
 from tests.finished import finish
+from tests.repository import PARAMS, ROOT
 from tools.bench import parity
 from tools.bench.__main__ import main
 from tools.bench.parity import with_precision
 from tools.bench.parity_page import Outcome, Pair, Setup, markdown, section
 
-ROOT = Path(__file__).resolve().parents[3]
-PARAMS = load(ROOT / "params")
 SETTING = "n20-m80-l20-u10r"
 SMOKE = Run("digits", SETTING, "smoke", "fixmatch", 0)
 ORIGIN = {"commit": "c", "device": "cpu: made up", "threads": 1, "mode": "eager", "versions": {"torch": "9.9"}}
@@ -133,7 +132,7 @@ def test_page_has_command_budget_provenance_and_rows():
     assert row in page
 
 
-def test_page_shows_a_reduced_check():
+def test_page_names_reduced_steps_seeds_and_margin():
     shortened = setup(methods=["a", "b"], settings=["s"], steps=20, margin=0.5, seeds=1, jobs=1)
     page = markdown({"suites": {"demo": section(shortened, DEMO, [pair("a", 0, 80.0, 79.0)])}})
     assert "demo --methods a,b --settings s --seeds 1 --variants bf16 --margin 0.5 --steps 20 --jobs 1" in page

@@ -55,7 +55,7 @@ def test_comparison_covers_every_part_of_the_method():
     assert float(reference.distribution.sum()) == pytest.approx(1)
 
 
-def test_queue_by_hand():
+def test_queue_keeps_the_newest_features_of_a_class():
     """Class 0 with capacity 2 gets 1, 3, then 5: it keeps 3 and 5, with mean 4. Class 1 gets nothing."""
     queue = FeatureQueue(2, 1, 2, CPU)
     queue.enqueue(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))

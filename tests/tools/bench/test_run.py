@@ -42,7 +42,7 @@ def cells(section, table=0):
     return {row[0]: row[1:] for row in section["tables"][table]["rows"]}
 
 
-def test_augmentation(tmp_path):
+def test_benchmark_measures_augmentation(tmp_path):
     section = measured(tmp_path, "augmentation")["augmentation"]
     assert [table["title"] for table in section["tables"]] == ["Weak views", "Strong views", "The data path of a step"]
     for table in section["tables"]:
@@ -50,7 +50,7 @@ def test_augmentation(tmp_path):
     assert len(section["targets"]) == 3
 
 
-def test_steps(tmp_path):
+def test_benchmark_measures_steps(tmp_path):
     section = measured(tmp_path, "steps")["steps"]
     assert [table["title"] for table in section["tables"]] == ["Steps of fixmatch", "Steps of fixmatch_daso"]
     rows = cells(section)
@@ -77,21 +77,10 @@ def test_failed_contender_is_reported_and_the_others_are_measured(monkeypatch):
     assert len(ready) >= 2
 
 
-def test_ceiling(tmp_path):
+def test_benchmark_measures_the_roofline(tmp_path):
     section = measured(tmp_path, "ceiling")["ceiling"]
-    assert [table["title"] for table in section["tables"]] == [
-        "The machine",
-        "The step against it",
-        "Where the time goes",
-    ]
-    assert section["notes"][0].startswith("The largest remaining term: ")
-    gflop, reached = (
-        cells(section, 2)["convolutions, forward"][2],
-        cells(section)["product of two 64 x 64 matrices, fp32"],
-    )
-    assert gflop == pytest.approx(
-        (8 * 5 + 8) * 2 * 4 * 4 * 8 * 27 / 1e9
-    )  # student and teacher; 4 x 4 positions, stride 2
+    assert [table["title"] for table in section["tables"]] == ["The machine", "The step against it"]
+    reached = cells(section)["product of two 64 x 64 matrices, fp32"]
     side = section["seconds"]["ceiling"]["fp32"]
     assert reached[0]["high"] == pytest.approx(2 * 64**3 / min(side) / 1e9)
 
@@ -99,7 +88,7 @@ def test_ceiling(tmp_path):
 @pytest.mark.slow
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.usefixtures("quick_python")
-def test_replicas(tmp_path):
+def test_benchmark_measures_replicas(tmp_path):
     section = measured(tmp_path, "replicas")["replicas"]
     rows = cells(section)
     assert list(rows) == ["1 run in one process", "2 runs in one process", "1 process of one thread",
@@ -110,7 +99,7 @@ def test_replicas(tmp_path):
 @pytest.mark.slow
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.usefixtures("quick_python")
-def test_memory(tmp_path):
+def test_benchmark_measures_memory(tmp_path):
     section = measured(tmp_path, "memory", configs=((DASO,),))["memory"]
     for peak, before, images in cells(section).values():
         assert peak > before > 0
@@ -120,14 +109,16 @@ def test_memory(tmp_path):
 @pytest.mark.slow
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.usefixtures("quick_python")
-def test_growth(tmp_path):
+def test_benchmark_measures_growth_with_the_number_of_images(tmp_path):
     section = measured(tmp_path, "growth")["growth"]
-    rows = cells(section, 3)
+    rows = cells(section)
     assert list(rows) == ["1,000 resident", "1,000 streamed", "2,000 resident", "2,000 streamed"]
     assert rows["2,000 resident"][2:4] == [pytest.approx(2000 * 192 / 2**20), pytest.approx(2000 * 256 / 2**20)]
     assert rows["2,000 streamed"][3] == 0
 
 
+@pytest.mark.xdist_group("workflow")
+@pytest.mark.usefixtures("quick_python")
 def test_benchmark_imports_without_packages_that_a_gpu_machine_may_lack():
     absent = "import sys; sys.modules |= dict.fromkeys(('ruamel', 'ruamel.yaml', 'snakemake', 'dvc'))"
     imports = "import tools.bench.run, tools.bench.worker, tools.bench.contenders, tools.bench.stores"

@@ -23,7 +23,7 @@ def section(measured, **changes):
     return {"command": "bench it", "made_with": MADE_WITH | changes, **tree}
 
 
-def test_page_by_hand():
+def test_page_prints_medians_and_ranges():
     assert markdown({"machine": MACHINE, "sections": {"steps": section(2.0)}}) == (
         "# A B, 2 cores\n"
         "\n"
@@ -61,7 +61,7 @@ def test_page_by_hand():
     ("relation", "found", "met"),
     [("at least", 1.8, True), ("at least", 1.79, False), ("at most", 1.8, True), ("at most", 1.81, False)],
 )
-def test_target_is_met(relation, found, met):
+def test_target_compares_a_ratio_with_its_bound(relation, found, met):
     assert Target("t", relation, 1.8, found, "x").met is met
 
 

@@ -43,7 +43,7 @@ def hook_files():
     """Add the points `write`, after half of a file's first write, and `rename`, after all writes of a file."""
     from daso.data import files
 
-    open_alone = files._open_exclusive
+    open_alone = files.open_exclusive
 
     def open_hooked(partial):
         file = open_alone(partial)
@@ -58,7 +58,7 @@ def hook_files():
         file.write = write_in_halves
         return file
 
-    files._open_exclusive = open_hooked
+    files.open_exclusive = open_hooked
     sync = os.fsync
 
     def hooked_sync(handle):

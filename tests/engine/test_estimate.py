@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from daso.engine.survey import survey_result
+from daso.engine.estimate import survey_result
 from daso.errors import DataError, EstimateError
 from tests.finished import finish
 
@@ -24,21 +24,21 @@ def test_sizes_are_the_mean_over_reliable_evaluations(tmp_path):
         "run": "d/s/p/m/s0",
         "key": "k",
         "sizes": [10, 4, 2],
-        "trusted": 2,
+        "reliable": 2,
         "evaluations": 3,
     }
 
 
-def test_a_survey_without_reliable_evaluations_is_an_error(tmp_path):
+def test_survey_without_reliable_evaluations_is_an_error(tmp_path):
     with pytest.raises(EstimateError, match=f"{tmp_path}: none of 2 estimates"):
         survey_result(finish_survey(tmp_path, ",,", ",,"), "k")
 
 
-def test_a_survey_of_another_key_is_an_error(tmp_path):
+def test_survey_of_another_key_is_an_error(tmp_path):
     with pytest.raises(DataError, match="its key is t0, but params/ and the code now give t1"):
         survey_result(finish_survey(tmp_path, "12,3,1"), "k", "t1")
 
 
-def test_a_run_that_is_not_a_survey_is_an_error(tmp_path):
+def test_run_that_is_not_a_survey_is_an_error(tmp_path):
     with pytest.raises(EstimateError, match=f"{tmp_path}: not a survey of unlabeled classes"):
         survey_result(finish_run(tmp_path, "step,test_top1\n1,0.5\n"), "k")

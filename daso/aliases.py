@@ -1,0 +1,14 @@
+"""Type aliases of the package, each defined once; numpy is imported only by type checkers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Tree: TypeAlias = dict[str, Any]  # content of a YAML or JSON file
+IntArray: TypeAlias = "NDArray[np.int64]"
+FloatArray: TypeAlias = "NDArray[np.float64]"
+ImageArray: TypeAlias = "NDArray[np.uint8]"

@@ -1,0 +1,8 @@
+"""Parameters of the repository, read once per process."""
+
+from pathlib import Path
+
+from daso.config.load import load
+
+ROOT = Path(__file__).resolve().parents[1]
+PARAMS = load(ROOT / "params")

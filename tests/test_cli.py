@@ -1,0 +1,140 @@
+"""Help, examples, errors, exit status and completion of the command line."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from daso import cli
+from daso.cli import PANELS, daso, main
+from daso.errors import DasoError
+from tools.bench.__main__ import bench
+
+RUN = "digits/n20-m80-l20-u10r/smoke/supervised/s0"
+COMMANDS = [(group, name) for group, names in (("daso", daso), ("bench", bench)) for name in names.commands]
+
+
+@pytest.mark.parametrize(("group", "name"), COMMANDS)
+def test_command_has_summary_help_lines_and_examples_that_parse(group, name):
+    command = {"daso": daso, "bench": bench}[group].commands[name]
+    summary = command.help.splitlines()[0]
+    assert summary[0].isupper()
+    assert summary.endswith(".")
+    assert len(summary) <= 62  # one line of the help on a terminal of 80 columns
+    for parameter in command.params:
+        assert parameter.help, parameter.name
+        assert parameter.help.endswith("."), parameter.name
+    title, *examples = command.epilog.removeprefix("\b\n").splitlines()
+    assert title == ("Example:" if len(examples) == 1 else "Examples:")
+    for example in examples:
+        _, _, words = example.partition({"daso": "daso", "bench": "tools.bench"}[group] + " ")
+        command.make_context(name, shlex.split(words.removeprefix(f"{name}")))
+
+
+def test_help_groups_the_commands_in_panels(capsys):
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert [line[:-1] for line in text.splitlines() if line.endswith(":")] == ["Options", *PANELS]
+    assert text.count("\n  train ") == 1
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "usage", "error"),
+    [
+        ("trian", "daso [OPTIONS] COMMAND [ARGS]...", "No such command 'trian'. Did you mean 'train'?"),
+        (
+            "train --bundel x",
+            "daso train [OPTIONS] [RUN]",
+            "No such option '--bundel'. Did you mean '--bundle'?",
+        ),
+        ("resolve", "daso resolve [OPTIONS] RUN", "Missing argument 'RUN'."),
+        (
+            f"train {RUN} --resume nope",
+            "daso train [OPTIONS] [RUN]",
+            "Invalid value for '--resume': File 'nope' does not exist.",
+        ),
+        (
+            f"train {RUN} --replicas 0",
+            "daso train [OPTIONS] [RUN]",
+            "--replicas: not allowed without --bundle; leave it out",
+        ),
+        (f"train {RUN} --bundle b --out o", "daso train [OPTIONS] [RUN]", "RUN, --out: not allowed with --bundle"),
+        (
+            "debias --logits l.npy --seed 0",
+            "daso debias [OPTIONS]",
+            "--seed: not allowed without --momentum, since the mean over all images draws nothing; leave it out",
+        ),
+        (
+            "split --store s --check c --out o",
+            "daso split [OPTIONS]",
+            "--out: not allowed with --check, which draws nothing; leave it out",
+        ),
+        ("cell t1 --row 3", "daso cell [OPTIONS] [CELL]", "--row: not allowed with CELL; give one of both"),
+    ],
+)
+def test_misuse_prints_usage_and_one_error(capsys, words, usage, error):
+    assert main(words.split()) == 2
+    name = usage.partition(" [")[0]
+    expected = f"Usage: {usage}\nTry '{name} --help' for help.\n\nError: {error}\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (DasoError("x"), 1), (BrokenPipeError, 141)])
+def test_exit_status(error, status, monkeypatch, capfd):
+    def fail(**arguments):
+        raise error
+
+    monkeypatch.setattr(daso.commands["prune"], "callback", fail)
+    monkeypatch.setattr(os, "dup2", lambda *files: None)
+    assert main(["prune"]) == status
+
+
+def test_code_of_another_working_copy_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "daso").mkdir()
+    (tmp_path / "daso/cli.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main(["list", "methods"]) == 1
+    assert capsys.readouterr().err == (
+        f"daso: this folder, {tmp_path}, is not the working copy that is installed, {Path(cli.__file__).parents[1]}; "
+        "run `python -m daso` here, or install it: `pip install --no-deps --no-build-isolation -e .`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("tra", "train"),
+        ("explain fixmatch_das", "fixmatch_daso"),
+        ("list smo", "smoke"),
+        ("list set", "settings"),
+        ("watch smo", "smoke"),
+        ("train --resu", "--resume"),
+        ("resolve digits/n20-m80-l20-u10r/smoke/sup", RUN),
+        ("revalidate digits/n20-m80-l20-u10r/smoke/sup", RUN),
+    ],
+)
+def test_completion(line, word):
+    words = f"daso {line}"
+    environment = {"_DASO_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    completed = CliRunner().invoke(daso, env=environment, prog_name="daso")
+    assert f"plain,{word}" in completed.output.splitlines()
+
+
+@pytest.mark.parametrize(("shell", "file"), [("bash", ".bashrc"), ("fish", ".config/fish/config.fish")])
+def test_completion_is_installed_once(shell, file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", f"/bin/{shell}")
+    for _ in range(2):
+        assert main(["--install-completion"]) == 0
+    assert (tmp_path / file).read_text().count(f"_DASO_COMPLETE={shell}_source daso") == 1
+    assert capsys.readouterr().out.startswith(f"{tmp_path / file}: completion of daso is installed")
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    assert main(["--install-completion"]) == 2
+
+
+def test_names_that_are_neither_run_nor_suite_are_refused(capsys):
+    assert main(["revalidate", "smok"]) == 1
+    assert capsys.readouterr().err == "smok: neither a run nor a suite; did you mean 'smoke'?\n"
