@@ -1,6 +1,8 @@
 """Errors that a user can fix: each message says what is wrong, where, and the fix."""
 
 import errno
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 # Errors of a path that cannot be written (no space, read-only), and of a path that cannot be used at all.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -61,3 +63,18 @@ def error_line(error: DasoError | OSError) -> str:
         raise error
     use = "written" if error.errno in UNWRITABLE else "used"
     return one_line(f"{error.filename}: cannot be {use} ({error.strerror}); fix this and run the same command again")
+
+
+def did_you_mean(word: object, known: Iterable[object], kind: str = "") -> str:
+    """Return the end of an error about an unknown word: a close word, up to 12 known words, or how to list a kind."""
+    words = [str(item) for item in known]
+    if match := close_match(word, words):
+        return match
+    listing = f"; `daso list {kind}` lists them" if words and kind else ""
+    return f"; choose one of {', '.join(words)}" if 0 < len(words) <= 12 else listing
+
+
+def close_match(word: object, known: Iterable[object]) -> str:
+    """Return `; did you mean 'x'?` for the closest known word, empty if none is close."""
+    close = get_close_matches(str(word), [str(item) for item in known], n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

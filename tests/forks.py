@@ -25,7 +25,7 @@ PROGRAMS = ("python", "snakemake", "dvc")
 PACKAGES = (
     *("torch", "torch._inductor.config", "torch.utils.tensorboard", "pandas", "scipy.stats", "sklearn.datasets"),
     *("jinja2", "PIL.Image"),
-    *("PIL.JpegImagePlugin", "PIL.ImageOps", "jsonschema", "ruamel.yaml"),
+    *("PIL.JpegImagePlugin", "PIL.ImageOps", "ruamel.yaml"),
     *("snakemake.cli", "snakemake.executors.local", "snakemake.storage", "snakemake.benchmark", "smart_open"),
     *("dvc.cli.parser", "dvc.commands.repro", "dvc.data_cloud", "dvc.lock", "dvc.repo.index", "dvc.repo.plots"),
     *("networkx", "pygit2", "scmrepo.git"),

@@ -47,7 +47,7 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso adopt": "tests/workflow/test_workspace_commands.py::test_trained_bundle_is_adopted_and_not_trained_again",
     "daso train digits": "tests/endurance/test_damage.py::test_damaged_checkpoint_state_is_never_resumed_or_ignored",
     "daso train": "tests/workflow/test_workspace_commands.py::test_trained_bundle_is_adopted_and_not_trained_again",
-    "daso report": "tests/endurance/test_space.py::test_read_only_page_is_kept",
+    "daso report": "tests/endurance/test_space.py::test_unwritable_disk_keeps_the_earlier_report",
     "daso split --check": "tests/commands/test_data.py::test_split_of_the_expected_configuration_is_accepted",
     "daso debias": "tests/test_zero_shot.py::test_debias_command_writes_probabilities_and_analysis",
     "daso prune": (
@@ -63,7 +63,7 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
         "tests/endurance/test_gpu_check.py::test_bundle_is_trained_without_hidden_modules_and_adopted"
     ),
     "python -m tools.gpu.record": "tests/endurance/test_gpu_check.py::test_recorded_paces_are_read_and_limit_a_bundle",
-    "python -m tools.bench speed": "tests/tools/bench/test_run.py::test_steps",
+    "python -m tools.bench speed": "tests/tools/bench/test_run.py::test_benchmark_measures_steps",
     "python -m tools.bench parity": "tests/tools/bench/test_parity.py::test_pairs_on_digits",
 }
 DRY_RUN = ("make reproduce", "make test", "make bench", "make gpu-")  # by `make -n`: they install packages or take long

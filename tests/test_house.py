@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "daso").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
 # A folder or loose module imports only from earlier layers in this list; modules of the first may import each other.
 LAYERS = [
-    {"errors", "draw", "records", "paths", "machine", "locks", "aliases"},
+    {"errors", "schema", "draw", "records", "paths", "machine", "locks", "aliases"},
     {"ops", "data", "models"},
     {"augment", "methods", "zero_shot"},
     {"engine"},
@@ -32,7 +32,7 @@ LONG = {
 }
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 # Packages that may be missing on a machine that trains.
-ABSENT = {"ruamel", "jsonschema", "snakemake", "dvc", "safetensors"}
+ABSENT = {"ruamel", "snakemake", "dvc", "safetensors"}
 PHRASES = (  # banned phrases; the section Words of CONTRIBUTING lists replacements
     *("that is none", "is none of these", "that of no file", "it is no file", "no telling", "Twice is not at all"),
     *("asks the device", "answers at test time", "wants an image", "can be told", "have their way", "keeps still"),

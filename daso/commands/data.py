@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 
 from daso import paths
 from daso.commands.options import PATH, STORE, command, configuration, files_of, reject
-from daso.errors import DasoError
+from daso.errors import DasoError, did_you_mean
 
 
 @command("daso download digits --out data/store/digits")
@@ -48,14 +47,12 @@ def split(config: Path | None, store: Path, out: Path | None, check: Path | None
     split in data/splits/ is checked against params/ if --config is not given.
     """
     from daso.data.files import digest
-    from daso.data.split import CONFIG_SCHEMA, check_split, make_split
+    from daso.data.split import check_split, config_error, make_split
     from daso.data.store import load_store
-    from daso.data.validate import schema_error
 
-    find_error = partial(schema_error, schema=CONFIG_SCHEMA)
     if check:
         reject({"--out": out}, "with --check, which draws nothing; leave it out")
-        expected = digest(configuration(config, find_error)) if config else _config_digest(check)
+        expected = digest(configuration(config, config_error)) if config else _config_digest(check)
         saved = check_split(check, load_store(store), expected)
         logging.info("%s: disjoint parts, correct counts and checksum (sha256 %s)", check, saved.sha256[:16])
         return
@@ -63,7 +60,7 @@ def split(config: Path | None, store: Path, out: Path | None, check: Path | None
         raise DasoError(
             "split: missing options; give --config and --out to draw a split, or --check to check a saved one"
         )
-    make_split(configuration(config, find_error), load_store(store), out)
+    make_split(configuration(config, config_error), load_store(store), out)
 
 
 @command("daso derive --config options.json --store STORE --split drawn.json --run runs/RUN --out split.json")
@@ -113,7 +110,6 @@ def _config_digest(path: Path) -> str | None:
 
 def _resolved_data(dataset: str) -> dict[str, Any]:
     from daso.config.load import load
-    from daso.config.params import did_you_mean
     from daso.config.resolve import data_config
 
     params = load()

@@ -22,13 +22,16 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
     """Write the report of a suite, and print its numbers."""
     from daso.config.load import load
     from daso.report.suite_report import write_report
-    from daso.workspace.current import report_key, tables_digest
 
     out = out or Path("drafts/reports", suite)
-    if key:  # computed before the metrics are read, so that a concurrent change makes the report stale
+    if key:
+        from daso.workspace.current import report_key, tables_digest
+
+        # The key is computed before the metrics are read, so that a concurrent change makes the report stale.
         key = report_key(load(), suite, key)
     write_report(suite, out)
-    _write_key(out, f"{key} {tables_digest(out)}" if key else "")
+    if key:
+        _write_key(out, f"{key} {tables_digest(out)}")
     sys.stdout.write(
         f"{(out / 'summary.txt').read_text()}written: {out / 'index.html'}; "
         "report.md, metrics.json, CSV files and tables/ are beside it\n"

@@ -10,19 +10,18 @@ from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.params import (
     NAME,
     Params,
-    close_match,
     components,
-    did_you_mean,
-    format_value,
     invalid_name,
-    optimizer_errors,
 )
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
-from daso.config.signature import Option, constructor_errors, options
+from daso.config.schemas import Optimizer
+from daso.config.signature import constructor_errors, option_errors
 from daso.data.class_sizes import required_images, setting_kind
-from daso.errors import ParamsError
+from daso.errors import ParamsError, close_match, did_you_mean
+from daso.schema import format_value, mismatches, record_fields
 
+OPTIMIZER = record_fields(Optimizer)
 RESERVED = (
     "contradictions",
     "measured",
@@ -127,6 +126,8 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
     """Yield the errors of a method except in its plan; `known` lists every <dataset>/<setting>, None if unknown."""
     for kind, part in components(tree):
         yield from _component_errors(file, kind, part) if kind != "plan" else ()
+    for key, value in tree.get("optimizer", {}).items():
+        yield from (f"{file}: {message}" for message in _change_errors(f"optimizer.{key}", value))
     names = [part["name"] for _, part in components(tree)]
     for name in {name for name in names if names.count(name) > 1}:
         yield f"{file}: duplicate component '{name}'; list it once"
@@ -237,31 +238,13 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     if name not in known:
         yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
+    own, spec = given_options(part), known[name]
     try:
-        allowed = options(known[name])
+        errors = [f"{kind} '{name}': {line}" for line in option_errors(spec, own)]
     except ParamsError as error:
         yield str(error)
         return
-    own, where = given_options(part), f"{kind} '{name}'"
-    errors = [line for key, value in own.items() for line in _option_errors(where, key, value, allowed)]
-    errors += (
-        f"{where}: missing option '{key}'; set it to {option.type}"
-        for key, option in allowed.items()
-        if option.required and key not in own
-    )
-    yield from (
-        f"{file}: {message}" for message in errors or (message for message, _ in constructor_errors(known[name], own))
-    )
-
-
-def _option_errors(where: str, key: str, value: object, allowed: dict[str, Option]) -> Iterator[str]:
-    if key not in allowed:
-        yield f"{where}: unknown option '{key}'{did_you_mean(key, allowed)}"
-    elif not allowed[key].type.accepts(value):
-        yield f"{where}: {key}: expected {allowed[key].type}, got {format_value(value)}"
-
-
-OPTIMIZER_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay", "warmup", "milestones", "factor", "anneal")
+    yield from (f"{file}: {line}" for line in errors or (line for line, _ in constructor_errors(spec, own)))
 
 
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
@@ -271,10 +254,10 @@ def _change_errors(key: str, value: object, present: list[str] | None = None) ->
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"
     elif component == "optimizer":
-        if option not in OPTIMIZER_OPTIONS:
-            yield f"optimizer: unknown option '{option}'{did_you_mean(option, OPTIMIZER_OPTIONS)}"
+        if option not in OPTIMIZER:
+            yield f"optimizer: unknown option '{option}'{did_you_mean(option, OPTIMIZER)}"
         else:
-            yield from (f"optimizer.{message}" for message in optimizer_errors({option: value}))
+            yield from map(str, mismatches(value, OPTIMIZER[option][0], key))
     elif component not in specs:
         yield f"unknown learner, add-on or plan '{component}'{did_you_mean(component, [*specs, 'optimizer'])}"
     elif present is not None and component not in present:
@@ -282,6 +265,8 @@ def _change_errors(key: str, value: object, present: list[str] | None = None) ->
     else:
         kind, spec = specs[component]
         try:
-            yield from _option_errors(f"{kind} '{component}'", option, value, options(spec))
+            yield from (
+                f"{kind} '{component}': {line}" for line in option_errors(spec, {option: value}, complete=False)
+            )
         except ParamsError as error:
             yield str(error)

@@ -38,13 +38,14 @@ RESULT_NEUTRAL = frozenset(
     f"daso.{name}"
     for name in (
         "errors",
+        "schema",
         "paths",
         "locks",
         "machine",
         "engine.gpus",
         "engine.stopwatch",
         "config.compatibility",
-        "data.validate",
+        "data.schemas",
     )
 )
 

@@ -12,12 +12,12 @@ from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible, unknown_classes
 from daso.config.fidelity import LEDGER, method_tags
 from daso.config.paper_names import paper_methods, paper_name, same_method
-from daso.config.params import Params, components, did_you_mean
+from daso.config.params import Params, components
 from daso.config.registry import KINDS
 from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, stages_of, trace_options
 from daso.config.signature import ROOT, defaults, module_file, options, summary
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
-from daso.errors import ParamsError
+from daso.errors import ParamsError, did_you_mean
 
 NO_SETTING = ("", "")
 Line = tuple[str, ...]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from daso.aliases import Tree
 from daso.config.explain import Line, align_columns
 from daso.config.feasibility import setting_sizes, unknown_classes
-from daso.config.params import Params, components, did_you_mean
+from daso.config.params import Params, components
 from daso.config.resolve import runs, with_upstream
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind
-from daso.errors import ParamsError
+from daso.errors import ParamsError, did_you_mean
 
 
 def inventory(params: Params, kind: str) -> str:

@@ -8,17 +8,17 @@ from typing import Any
 
 from daso.config.cache import cached, source_files
 from daso.config.checks import check
-from daso.config.params import KINDS, SCHEMAS, Params, param_files, read_params
+from daso.config.params import KINDS, Params, param_files, read_params
 from daso.errors import ParamsError
 
-PARSERS = ("ruamel.yaml", "jsonschema")  # imported only when files are parsed
+PARSER = "ruamel.yaml"  # imported only when files are parsed
 MAX_ERRORS = 50  # printed at once
 
 
 def load(root: Path | str = "params") -> Params:
     """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
-    root, parsers = Path(root), " ".join(version(name) for name in PARSERS)
-    fields = cached(root.parent, root.name, lambda: _input_files(root), lambda: _read_checked(root), parsers)
+    root = Path(root)
+    fields = cached(root.parent, root.name, lambda: _input_files(root), lambda: _read_checked(root), version(PARSER))
     return Params(root, **fields)
 
 
@@ -34,6 +34,6 @@ def _read_checked(root: Path) -> dict[str, Any]:
 
 
 def _input_files(root: Path) -> list[Path]:
-    """Return the files that `load` depends on: params/, the schemas, and the code, whose constructors check options."""
+    """Return the files that `load` depends on: params/ and the code, which has the schemas."""
     files = [root / "pipeline.yaml", *(path for kind in KINDS for path in param_files(root, kind))]
-    return [*files, *sorted(SCHEMAS.glob("*.json")), *source_files()]
+    return [*files, *source_files()]

@@ -1,4 +1,4 @@
-"""Read the files of params/ (YAML 1.2), check them against workflow/schemas and collect every error.
+"""Read the files of params/ (YAML 1.2), check them against `config.schemas` and collect every error.
 
 Each error is one line, `file: key: message`; for an unknown key it names the closest known one.
 """
@@ -6,26 +6,20 @@ Each error is one line, `file: key: message`; for an unknown key it names the cl
 from __future__ import annotations
 
 import copy
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.config.signature import ROOT
+from daso.config.schemas import SCHEMAS
 from daso.data.files import read_file
-from daso.errors import ParamsError
+from daso.errors import ParamsError, did_you_mean
+from daso.schema import mismatches
 
-SCHEMAS = ROOT / "workflow" / "schemas"
 KINDS = ("dataset", "protocol", "method", "suite")
 MAX_BYTES = 2**18  # largest file of params/
-MAX_VALUES = 10_000  # values of one file, with aliases expanded
-MAX_DEPTH = 20  # nested levels of one file
-NUMBER_LIMIT = 2**53  # every reader of JSON and YAML represents smaller integers exactly
 NAME = re.compile(r"[a-z0-9_-]+")
 
 
@@ -43,21 +37,6 @@ class Params:
     def file(self, kind: str, name: str) -> str:
         """Return the path of a file, such as `params/methods/daso.yaml`, as errors print it."""
         return f"{self.root}/{kind}s/{name}.yaml"
-
-
-def did_you_mean(word: object, known: Iterable[object], kind: str = "") -> str:
-    """Return the end of an error about an unknown word: a close word, up to 12 known words, or how to list a kind."""
-    words = [str(item) for item in known]
-    if match := close_match(word, words):
-        return match
-    listing = f"; `daso list {kind}` lists them" if words and kind else ""
-    return f"; choose one of {', '.join(words)}" if 0 < len(words) <= 12 else listing
-
-
-def close_match(word: object, known: Iterable[object]) -> str:
-    """Return `; did you mean 'x'?` for the closest known word, empty if none is close."""
-    close = get_close_matches(str(word), [str(item) for item in known], n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def invalid_name(name: str) -> str:
@@ -156,8 +135,7 @@ def _read_tree(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tr
     tree: object = {}
     try:
         tree = YAML(typ="safe", pure=True).load(read_file(path, MAX_BYTES).decode("utf-8-sig"))
-        too_large = [f"too large: more than {MAX_VALUES:,} values with aliases expanded; shorten the file"]
-        messages = too_large if _count_values(tree) > MAX_VALUES else structure_errors(tree, kind)
+        messages = structure_errors(tree, kind)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         byte = error.object[error.start]
@@ -166,35 +144,12 @@ def _read_tree(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tr
         messages = ["missing; create or restore the file"]
     except OSError as error:
         messages = [f"cannot be read ({error.strerror}); make the file readable"]
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: some numbers and dates
         messages = [f"invalid YAML: {_yaml_message(error)}"]
-    except RecursionError:
-        messages = [f"invalid YAML: more than {MAX_DEPTH} nested levels; flatten it"]
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-        AssertionError,
-    ) as error:  # raised by some tags and numbers
-        messages = [f"invalid YAML: {' '.join(str(error).split()) or type(error).__name__}"]
     if messages:
         errors += (f"{path}: {message}" for message in messages)
         broken.add(str(path))
     return tree if isinstance(tree, dict) else {}
-
-
-def _count_values(tree: object, level: int = 0, known: dict[int, int] | None = None) -> int:
-    """Count the values of a tree with aliases expanded; raise RecursionError if it is nested too deeply or cyclic."""
-    known = {} if known is None else known
-    if level > MAX_DEPTH:
-        raise RecursionError
-    if not isinstance(tree, dict | list):
-        return 1
-    if id(tree) not in known:
-        values = [*tree, *tree.values()] if isinstance(tree, dict) else tree
-        known[id(tree)] = 1 + sum(_count_values(value, level + 1, known) for value in values)
-    return known[id(tree)]
 
 
 def _yaml_message(error: Exception) -> str:
@@ -203,96 +158,6 @@ def _yaml_message(error: Exception) -> str:
     return where + " ".join(str(problem or error).split())
 
 
-@cache
-def _validator(kind: str) -> Any:
-    """Return a validator that accepts only true integers (neither 100.0 nor true) and numbers within +-2^53."""
-    from jsonschema import Draft202012Validator, validators
-
-    checker = Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, v: type(v) is int and abs(v) < NUMBER_LIMIT
-    ).redefine("number", lambda _, v: type(v) in (int, float) and abs(v) < NUMBER_LIMIT)
-    schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
-    extend: Any = validators.extend
-    return extend(Draft202012Validator, type_checker=checker)(schema)
-
-
 def structure_errors(tree: object, kind: str) -> list[str]:
-    """Return the errors of a file's structure as `key: message`, sorted by key."""
-    return _errors(_validator(kind), tree)
-
-
-def optimizer_errors(changes: Tree) -> list[str]:
-    """Return the errors of some options of the optimizer, as `option: message`."""
-    validator = _validator("protocol")
-    block = validator.schema["properties"]["optimizer"]
-    return _errors(validator.evolve(schema={**block, "required": []}), changes)
-
-
-def _errors(validator: Any, tree: object) -> list[str]:
-    errors = sorted(validator.iter_errors(tree), key=lambda error: [str(part) for part in error.absolute_path])
-    return [line for error in errors for line in _error_lines(error)]
-
-
-def _error_lines(error: Any) -> Iterator[str]:
-    key = _key_prefix(error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        for word in (word for word in error.instance if word not in known):
-            yield f"{key}unknown key '{word}'{did_you_mean(word, known)}"
-    elif error.validator == "required":
-        for word in (word for word in error.validator_value if word not in error.instance):
-            if error.message.startswith(f"'{word}'"):  # jsonschema reports each missing key separately
-                yield f"{key}missing key '{word}'; add it"
-    else:
-        yield key + _message(error)
-
-
-def _key_prefix(parts: Iterable[object]) -> str:
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
-    return f"{key}: " if key else ""
-
-
-def _message(error: Any) -> str:
-    value, limit = format_value(error.instance), error.validator_value
-    match error.validator:
-        case "type" if limit in ("number", "integer") and _exceeds_limit(error.instance):
-            return f"{value} is too large; set it between -2^53 and 2^53"
-        case "type":
-            return f"expected {_TYPE_NAMES.get(str(limit), limit)}, got {value}"
-        case "enum":
-            choices = ", ".join(str(item) for item in limit)
-            return f"expected one of {choices}, got {value}{close_match(error.instance, limit)}"
-        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
-            return f"{value} {_BOUNDS[error.validator].format(limit)}"
-        case "minItems" | "minProperties" | "minLength":
-            return f"expected at least {limit} entries, got {len(error.instance)}" if limit > 1 else "empty; fill it in"
-        case "maxItems":
-            return f"expected at most {limit} entries, got {len(error.instance)}"
-        case "uniqueItems":
-            duplicate = next(item for item in error.instance if error.instance.count(item) > 1)
-            return f"duplicate {format_value(duplicate)}; list it once"
-        case "pattern":
-            return f"expected text of the form {limit}, got {value}"
-    return " ".join(error.message.split())
-
-
-def _exceeds_limit(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) >= NUMBER_LIMIT  # type: ignore[arg-type]
-
-
-_BOUNDS = {
-    "minimum": "is below the minimum {0}; set it to {0} or more",
-    "maximum": "is above the maximum {0}; set it to {0} or less",
-    "exclusiveMinimum": "is too small; set it above {0}",
-    "exclusiveMaximum": "is too large; set it below {0}",
-}
-_TYPE_NAMES = {
-    **{"integer": "an integer", "number": "a number", "string": "text", "boolean": "true or false"},
-    **{"array": "a list", "object": "a mapping of keys to values"},
-}
-
-
-def format_value(value: object) -> str:
-    """Format a value for an error: text in quotes, anything else as JSON, cut at 60 characters."""
-    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    """Return the errors of a file's structure as `key: message`."""
+    return [str(each) for each in mismatches(tree, SCHEMAS[kind], closed=True)]

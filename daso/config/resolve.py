@@ -8,11 +8,11 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, cast
 
 from daso.aliases import Tree
-from daso.config.params import Params, components, did_you_mean, set_option
+from daso.config.params import Params, components, set_option
 from daso.config.registry import ADDONS, PLANS, load
 from daso.config.signature import attribute
 from daso.data.files import digest
-from daso.errors import ParamsError
+from daso.errors import ParamsError, did_you_mean
 from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, Stage
 
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator

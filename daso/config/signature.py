@@ -1,70 +1,33 @@
 """Read the options of a component, the keyword-only arguments of its constructor, without importing its module.
 
-Only source text is read, so that checking params/ does not import torch. Supported annotations are int, float, bool,
-str, Literal, list, tuple, Sequence, unions, None, and aliases of these in the same module.
+Only source text is read, so that checking params/ does not import torch. An annotation is evaluated with the names of
+`daso.schema`, which checks values against it, and with the aliases of its own module.
 """
 
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
 
-from daso.errors import ParamsError
+from daso import schema
+from daso.errors import ParamsError, did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 # Functions that a constructor may call in checks of its options.
 ALLOWED_CALLS = {
     function.__name__: function for function in (all, any, float, frozenset, isinstance, len, max, min, str, sum)
 }
-
-
-class OptionType(NamedTuple):
-    """Type of an option's values: a scalar, one of fixed values, a sequence, or a union of types."""
-
-    name: str  # int | float | bool | str | none | literal | sequence | union
-    parts: tuple[Any, ...] = ()  # values of a literal, type of a sequence's items, types of a union
-
-    def accepts(self, value: object) -> bool:
-        """Return True if a value from YAML is allowed; an int is accepted as a float, a bool is not."""
-        match self.name:
-            case "none":
-                return value is None
-            case "float":
-                return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            case "int":
-                return isinstance(value, int) and not isinstance(value, bool)
-            case "literal":
-                return any(value == part and type(value) is type(part) for part in self.parts)
-            case "sequence":
-                return isinstance(value, list) and all(self.parts[0].accepts(item) for item in value)
-            case "union":
-                return any(part.accepts(value) for part in self.parts)
-        return isinstance(value, {"bool": bool, "str": str}[self.name])
-
-    def __str__(self) -> str:
-        match self.name:
-            case "literal":
-                return f"one of {', '.join(map(str, self.parts))}" if len(self.parts) > 1 else repr(self.parts[0])
-            case "sequence":
-                return f"a list of {_PLURALS.get(self.parts[0].name, self.parts[0])}"
-            case "union":
-                return " or ".join(str(part) for part in self.parts)
-        return _NAMES[self.name]
-
-
-_NAMES = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "none": "null"}
-_PLURALS = {"int": "integers", "float": "numbers"}
+ANNOTATIONS = {**vars(schema), **{kind.__name__: kind for kind in (int, float, bool, str, list, tuple)}}
 
 
 class Option(NamedTuple):
-    """One keyword-only argument."""
+    """Keyword-only argument; `schema.describe(type)` prints its values, such as `a number in [0, 1]`."""
 
-    type: OptionType
+    type: Any  # an annotation
     required: bool
 
 
@@ -82,7 +45,7 @@ def options(spec: str, root: Path | None = None) -> dict[str, Option]:
     """
     tree, init = _parse_class(spec, root)
     return {
-        arg.arg: Option(_parse_annotation(arg.annotation, tree, f"{spec}({arg.arg})"), default is None)
+        arg.arg: Option(_evaluate_annotation(arg.annotation, tree, f"{spec}({arg.arg})"), default is None)
         for arg, default in _keyword_arguments(init)
     }
 
@@ -100,13 +63,31 @@ def summary(spec: str, root: Path | None = None) -> str:
     return (ast.get_docstring(node) or "").partition("\n")[0]
 
 
+def option_errors(
+    spec: str, given: Mapping[str, object], root: Path | None = None, complete: bool = True
+) -> Iterator[str]:
+    """Yield the errors of options of "module:Class": unknown, not as annotated and, if `complete`, missing.
+
+    Raises ParamsError as `options` does.
+    """
+    known = options(spec, root)
+    for key, value in given.items():
+        if key not in known:
+            yield f"unknown option '{key}'{did_you_mean(key, known)}"
+        else:
+            yield from map(str, schema.mismatches(value, known[key].type, key))
+    for key, option in known.items():
+        if complete and option.required and key not in given:
+            yield f"missing option '{key}'; set it to {schema.describe(option.type)}"
+
+
 def constructor_errors(
     spec: str, given: Mapping[str, object], root: Path | None = None, env: Mapping[str, object] | None = None
 ) -> list[tuple[str, set[str]]]:
     """Return the errors that the constructor of "module:Class" would raise for these options, without calling it.
 
     They are the messages of every `if <test>: raise ParamsError(<message>)` in the constructor that reads only options
-    and `env.<field>`. A bound is written once, in the constructor, and checked here before anything is imported or run.
+    and `env.<field>`, checked here before anything is imported or run.
     `env` has the known fields of `records.Env`; tests that read other fields are left to the constructor. The options
     must exist and have values of the right type. Each message comes with the names that it reads, a field as
     "env.<field>".
@@ -178,8 +159,8 @@ def _is_assigned(node: ast.AST, target: str) -> bool:
     return isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node) == target
 
 
-def _last_assignment(node: ast.FunctionDef | ast.ClassDef | None, target: str) -> ast.expr | None:
-    """Return the last value that the body of a function or class assigns to `target`."""
+def _last_assignment(node: ast.FunctionDef | ast.ClassDef | ast.Module | None, target: str) -> ast.expr | None:
+    """Return the last value that the body of a function, class or module assigns to `target`."""
     last = None
     for item in node.body if node else ():
         match item:
@@ -233,35 +214,17 @@ def _class_and_bases(tree: ast.Module, name: str) -> Iterator[ast.ClassDef]:
             queue += [base.id for base in node.bases if isinstance(base, ast.Name)]
 
 
-def _parse_annotation(node: ast.expr | None, tree: ast.Module, where: str) -> OptionType:
-    match node:
-        case ast.Constant(value=None):
-            return OptionType("none")
-        case ast.Constant(value=str(text)):
-            return _parse_annotation(ast.parse(text, mode="eval").body, tree, where)
-        case ast.Name(id="int" | "float" | "bool" | "str" as name):
-            return OptionType(name)
-        case ast.Name(id=name):
-            return _parse_annotation(_resolve_alias(name, tree, where), tree, where)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return OptionType("union", (_parse_annotation(left, tree, where), _parse_annotation(right, tree, where)))
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
-            return OptionType("literal", tuple(ast.literal_eval(item) for item in _items(inner)))
-        case ast.Subscript(value=ast.Name(id="list" | "tuple" | "Sequence"), slice=inner):
-            return OptionType("sequence", (_parse_annotation(_items(inner)[0], tree, where),))
-    raise ParamsError(f"{where}: unknown annotation; use int, float, bool, str, Literal, list or a union of them")
-
-
-def _items(node: ast.expr) -> list[ast.expr]:
-    return list(node.elts) if isinstance(node, ast.Tuple) else [node]
-
-
-def _resolve_alias(name: str, tree: ast.Module, where: str) -> ast.expr:
-    """Return the annotation with the alias `name` in a module, as in `Blend = Literal[...] | float`."""
-    for node in tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
-                return value
-            case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
-                return value
-    raise ParamsError(f"{where}: unknown annotation '{name}'; write it out")
+def _evaluate_annotation(node: ast.expr | None, tree: ast.Module, where: str) -> Any:
+    """Return the value of an annotation; raise ParamsError if it is missing or `daso.schema` does not support it."""
+    if node is None:
+        raise ParamsError(f"{where}: missing annotation; add one, such as int or a type of daso.schema")
+    scope = dict(ANNOTATIONS)
+    for name in _names_read(node) - scope.keys():
+        scope[name] = _evaluate_annotation(_last_assignment(tree, name), tree, f"{where}: {name}")
+    try:
+        annotation = _evaluate(node, scope)
+        schema.describe(annotation)
+    except TypeError as error:
+        hint = "use int, float, bool, str, Literal, list, a union of them or a type of daso.schema"
+        raise ParamsError(f"{where}: unknown annotation {ast.unparse(node)}; {hint}") from error
+    return annotation

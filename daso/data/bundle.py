@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -26,12 +26,13 @@ from daso.data.files import atomic_write, checksummed, file_digest, read_checksu
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
-from daso.data.validate import schema_error
 from daso.errors import DataError
 from daso.machine import cores
 from daso.paths import CONTENTS
+from daso.schema import schema_error
 
 Config = Mapping[str, Any]
+_Contents = TypedDict("_Contents", {"commit": str, "files": dict[str, Any]})
 COPY = "copy the bundle again"
 NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `daso bundle <run ids>`"
 
@@ -102,7 +103,7 @@ def read_contents(folder: Path) -> dict[str, Any]:
     if not (folder / CONTENTS).exists():
         raise DataError(f"{folder}: {NOT_A_BUNDLE}")
     tree = read_checksummed(folder / CONTENTS, "list of a bundle's files", COPY)
-    if mismatch := schema_error(tree, {"commit": str, "files": dict}):
+    if mismatch := schema_error(tree, _Contents):
         raise DataError(f"{folder / CONTENTS}: not the list of a bundle's files ({mismatch}); {COPY}")
     return tree
 

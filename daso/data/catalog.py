@@ -16,22 +16,16 @@ from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
+from daso.data.schemas import Archive, DataConfig
 from daso.data.store import Store, Writer
-from daso.data.validate import Number, schema_error
 from daso.errors import DataError
+from daso.schema import schema_error
 
 CACHE = Path("data/raw")  # downloaded archives; kept, since they are not an output of the workflow
 DIGITS_TEST = 50  # test images per class
 
 
 Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
-
-
-ARCHIVE_SCHEMA = {"kind": str, "urls": [str], "md5": str}
-SCHEMA = {
-    **{"dataset": str, "source": {"kind": str}},
-    **{"num_classes": Number(2, 10_000, whole=True), "image_size": Number(4, 10_000, whole=True)},
-}
 
 
 class Source(NamedTuple):
@@ -80,10 +74,9 @@ OFFICIAL = {
 
 def config_error(config: Mapping[str, Any]) -> str | None:
     """Return the first error in the resolved configuration of a dataset; None if it is valid."""
-    if error := schema_error(config.get("images", {}), dict, "images"):
-        return error
-    official = schema_error(config, SCHEMA) is None and config["source"]["kind"] in OFFICIAL
-    return schema_error(config, {**SCHEMA, "source": ARCHIVE_SCHEMA} if official else SCHEMA)
+    error = schema_error(config, DataConfig)
+    official = error is None and config["source"]["kind"] in OFFICIAL
+    return schema_error(config["source"], Archive, "source") if official else error
 
 
 def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:

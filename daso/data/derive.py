@@ -13,10 +13,11 @@ from daso.aliases import IntArray
 from daso.data.expansion import sampling_rates, select_pseudo_labels
 from daso.data.records import Split
 from daso.data.run_files import load_finished_run
+from daso.data.schemas import Expanded
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
-from daso.data.validate import NUMBER, schema_error
 from daso.errors import DataError
+from daso.schema import schema_error
 
 
 def derive(
@@ -31,7 +32,7 @@ def derive(
     """
     if options.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
         raise DataError(f"{out}: unknown split options {sorted(options)}; give of, key and exponent, or held_out")
-    if "of" in options and (mismatch := schema_error(options, {"of": str, "key": str, "exponent": NUMBER})):
+    if "of" in options and (mismatch := schema_error(options, Expanded)):
         raise DataError(f"{out}: {mismatch}")
     if type(held := options.get("held_out", 1)) is not int or held < 1:
         raise DataError(f"{out}: held_out: expected a number of images per class, at least 1, got {held!r}")

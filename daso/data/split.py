@@ -13,26 +13,13 @@ from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
 from daso.data.records import Split
+from daso.data.schemas import SplitConfig
 from daso.data.store import Store
-from daso.data.validate import COUNT, Number, OneOf
 from daso.errors import DataError
 from daso.paths import rebuild_hint
+from daso.schema import schema_error
 
 PARTS = ("labeled", "unlabeled", "validation")
-TAIL_SCHEMA = {"name": str, "n1": Number(1, whole=True), "gamma_l": Number(1)}
-CONFIG_SCHEMA = {
-    **{"dataset": str, "seed": Number(0, 2**32 - 1, whole=True)},
-    **{"num_classes": Number(2, whole=True), "holdout": COUNT, "class_order": str},
-    "setting": OneOf(
-        (
-            {**TAIL_SCHEMA, "m1": COUNT, "gamma_u": Number(1), "reversed": bool},
-            {**TAIL_SCHEMA, "m1": "all"},
-            {**TAIL_SCHEMA, "m1": "train"},
-            {"name": str, "n": Number(1, whole=True), "gamma": Number(1), "share": Number(0, 1)},
-            {"name": str, "labeled": Number(0, 1)},
-        )
-    ),
-}
 
 
 class SavedSplit(NamedTuple):
@@ -49,6 +36,11 @@ class SavedSplit(NamedTuple):
     sha256: str  # checksum over all other fields of the file
     drawn_sha256: str  # `sha256` of the drawn split: this one, or the split from which a plan derived it
     derivation: Mapping[str, Any] | None = None  # options of the derivation, see `derive`; None for a drawn split
+
+
+def config_error(config: Mapping[str, Any]) -> str | None:
+    """Return the first error in the resolved configuration of a split; None if it is valid."""
+    return schema_error(config, SplitConfig) or schema_error(config["setting"].get("name"), str, "setting.name")
 
 
 def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequence[int]) -> None:

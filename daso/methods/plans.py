@@ -7,9 +7,10 @@ with its own key, its own checkpoint and steps counted from 0; the last stage is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from daso.errors import ParamsError
+from daso.schema import Interval, NonNegative, PositiveInt, PositiveShare
 
 # Contents of options that plans set; an add-on names its options in `AddOn.plan_options`.
 CLASS_SIZES, ALIGNMENT_TEMPERATURE = "class_sizes", "alignment_temperature"
@@ -78,15 +79,13 @@ class Crest(Plan):
     t_g = 1 - f + f * last_temperature with f = g / (G - 1) (Eq. 4); with 1 no option of the method changes.
     """
 
-    def __init__(self, *, generations: int, exponent: float, last_temperature: float = 1.0) -> None:
-        if generations < 2:
-            raise ParamsError(f"plan 'crest': generations: expected 2 or more, got {generations}")
-        if exponent < 0:
-            raise ParamsError(f"plan 'crest': exponent: expected 0 or more, got {exponent}")
-        if not 0 < last_temperature <= 1:
-            raise ParamsError(
-                f"plan 'crest': last_temperature: expected a number above 0 and at most 1, got {last_temperature}"
-            )
+    def __init__(
+        self,
+        *,
+        generations: Annotated[int, Interval(ge=2)],
+        exponent: NonNegative,
+        last_temperature: PositiveShare = 1.0,
+    ) -> None:
         self.generations, self.exponent, self.last_temperature = generations, exponent, last_temperature
 
     def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
@@ -125,9 +124,7 @@ class Crt(Plan):
     the row of `base` in a table, so it is trained once.
     """
 
-    def __init__(self, *, base: str, steps: int, statistics: Literal["frozen", "batch"]) -> None:
-        if steps < 1:
-            raise ParamsError(f"plan 'crt': steps: expected 1 or more, got {steps}")
+    def __init__(self, *, base: str, steps: PositiveInt, statistics: Literal["frozen", "batch"]) -> None:
         self.base, self.steps, self.statistics = base, steps, statistics
 
     def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
@@ -149,9 +146,7 @@ class Survey(Plan):
     `held_out` labeled images of each class are left out of training and give the network's confusion matrix.
     """
 
-    def __init__(self, *, held_out: int) -> None:
-        if held_out < 1:
-            raise ParamsError(f"plan 'survey': held_out: expected 1 image of each class or more, got {held_out}")
+    def __init__(self, *, held_out: PositiveInt) -> None:
         self.held_out = held_out
 
     def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:

@@ -10,17 +10,16 @@ from torch import Tensor, nn
 from daso.errors import ParamsError
 from daso.models.network import Encoder
 from daso.models.norm import BatchNorm2d
+from daso.schema import PositiveInt
 
 
 class SmallConvNet(Encoder):
     """3x3 convolutions with BN and LeakyReLU(0.1), then mean pooling: (n, 3, H, W) -> (n, channels[-1])."""
 
-    def __init__(self, *, channels: Sequence[int], strides: Sequence[int]) -> None:
+    def __init__(self, *, channels: Sequence[PositiveInt], strides: Sequence[PositiveInt]) -> None:
         super().__init__()
         if not channels or len(channels) != len(strides):
             raise ParamsError("network 'small_convnet': channels and strides need equal lengths, at least 1")
-        if min([*channels, *strides], default=1) < 1:
-            raise ParamsError("network 'small_convnet': channels and strides must be at least 1")
         layers: list[nn.Module] = []
         for inputs, outputs, stride in zip([3, *channels[:-1]], channels, strides, strict=True):
             layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), BatchNorm2d(outputs), nn.LeakyReLU(0.1)]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from daso.errors import ParamsError
 from daso.models.network import Encoder
 from daso.models.norm import BatchNorm2d
+from daso.schema import PositiveInt
 
 SLOPE = 0.1  # negative slope of LeakyReLU
 
@@ -47,12 +48,10 @@ class WideResNet(Encoder):
 
     layout = torch.channels_last
 
-    def __init__(self, *, depth: int, width: int) -> None:
+    def __init__(self, *, depth: int, width: PositiveInt) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise ParamsError(f"network 'wide_resnet': depth must be 6 n + 4 (10, 16, 22, 28, ...), got {depth}")
-        if width < 1:
-            raise ParamsError(f"network 'wide_resnet': width must be at least 1, got {width}")
         widths = [16 * width, 32 * width, 64 * width]
         self.stem = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         blocks, inputs = [], 16

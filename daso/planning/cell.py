@@ -9,9 +9,9 @@ from daso.aliases import Tree
 from daso.config.explain import Line, align_columns, split_setting
 from daso.config.keys import Keys
 from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
-from daso.config.params import Params, did_you_mean
+from daso.config.params import Params
 from daso.config.resolve import Run, resolve, runs, setting_config, with_upstream
-from daso.errors import DasoError
+from daso.errors import DasoError, did_you_mean
 from daso.planning.cost import cost_lines
 from daso.planning.status import TO_DO, run_statuses
 from daso.report.results.paper_tables import (

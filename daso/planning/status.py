@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from daso.config.inventory import KINDS, inventory
 from daso.config.keys import Keys
-from daso.config.params import Params, close_match
+from daso.config.params import Params
 from daso.config.resolve import Run, runs, with_upstream
-from daso.errors import ParamsError
+from daso.errors import ParamsError, close_match
 from daso.workspace.current import Current
 
 TO_DO = ("stale", "running", "missing")  # the workflow trains these; a damaged run is for the user to fix

@@ -20,7 +20,7 @@ from daso import paths
 from daso.config.code import code_digest
 from daso.config.keys import NOT_IN_KEY, Keys
 from daso.config.load import load
-from daso.config.params import Params, did_you_mean
+from daso.config.params import Params
 from daso.config.resolve import Run, parse_run, runs, with_upstream
 from daso.config.signature import ROOT, module_file
 from daso.data.bundle import mismatched_inputs
@@ -29,7 +29,7 @@ from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finish
 from daso.engine import journal
 from daso.engine.environment import code_commit
 from daso.engine.estimate import survey_result
-from daso.errors import DasoError, DataError, ParamsError
+from daso.errors import DasoError, DataError, ParamsError, did_you_mean
 from daso.runs import short_run
 from daso.workspace.archive import COMMIT
 from daso.workspace.current import Current

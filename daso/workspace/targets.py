@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from daso.config.params import Params, did_you_mean
+from daso.config.params import Params
 from daso.config.resolve import parse_run, suite_of
-from daso.errors import ParamsError
+from daso.errors import ParamsError, did_you_mean
 from daso.workspace.current import CONTRADICTIONS
 
 RULES = ("all", "data", "splits", "runs", "metrics", "contradictions")  # rules without wildcards

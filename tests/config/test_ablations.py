@@ -166,7 +166,7 @@ def test_explain_prints_the_file_of_each_value(write):
         ({"change": "{optimizer.lr: -1}"}, "change: optimizer.lr: -1 is too small; set it above 0"),
         (
             {"change": "{daso.blend: 1.5}"},
-            "add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got 1.5",
+            "change: add-on 'daso': blend: expected 'distribution' or a number in [0, 1], got 1.5",
         ),
     ],
 )

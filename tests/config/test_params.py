@@ -164,7 +164,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].pop("period"),
-            "add-on 'daso': missing option 'period'; set it to an integer",
+            "add-on 'daso': missing option 'period'; set it to an integer of at least 1",
         ),
         (
             "methods/fixmatch_daso.yaml",
@@ -225,12 +225,12 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch.yaml",
             lambda t: t.update(plan={"name": "crest", "generations": 2}),
-            "plan 'crest': missing option 'exponent'; set it to a number",
+            "plan 'crest': missing option 'exponent'; set it to a number of at least 0",
         ),
         (
             "methods/fixmatch.yaml",
             lambda t: t.update(plan={"name": "crest", "generations": 1, "exponent": 0.5}),
-            "plan 'crest': generations: expected 2 or more, got 1",
+            "plan 'crest': generations: 1 is below the minimum 2; set it to 2 or more",
         ),
         (
             "methods/fixmatch.yaml",
@@ -358,17 +358,17 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch.yaml",
             lambda t: t["learner"].update(threshold=1.5),
-            "learner 'fixmatch': threshold: expected a probability above 0, got 1.5",
+            "learner 'fixmatch': threshold: 1.5 is above the maximum 1; set it to 1 or less",
         ),
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].update(proto_temperature=0),
-            "add-on 'daso': proto_temperature and dist_temperature: expected numbers above 0, got 0 and ",
+            "add-on 'daso': proto_temperature: 0 is too small; set it above 0",
         ),
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].update(blend=1.5),
-            "add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got 1.5",
+            "add-on 'daso': blend: expected 'distribution' or a number in [0, 1], got 1.5",
         ),
         (
             "methods/fixmatch_daso.yaml",
@@ -378,7 +378,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t.update(where={"digits/*": {"daso.weight": -1}}),
-            "where: add-on 'daso': weight: expected 0 or more, got -1",
+            "where: digits/*: add-on 'daso': weight: -1 is below the minimum 0; set it to 0 or more",
         ),
         (
             "protocols/digits.yaml",
@@ -430,7 +430,7 @@ def test_errors_of_other_files_are_reported_beside_a_broken_file(params):
     params("methods/fixmatch.yaml", lambda tree: tree["learner"].update(wieght=1))
     params("suites/smoke.yaml", lambda tree: tree["tables"][0]["methods"].append("fixmtch"))
     lines = errors()
-    assert lines[0] == "params/datasets/digits.yaml: missing key 'source'; add it"
+    assert lines[0] == "params/datasets/digits.yaml: missing key 'num_classes'; add it"
     assert lines[-3:] == [
         "params/protocols/smoke.yaml: steps: expected an integer, got 'six'",
         "params/methods/fixmatch.yaml: learner 'fixmatch': unknown option 'wieght'; did you mean 'weight'?",

@@ -14,3 +14,10 @@ def test_unknown_learning_rate_schedule_is_an_error():
         assert config_error(changed) == expected
     del config["optimizer"]["anneal"]
     assert config_error(config) is None
+
+
+def test_options_of_components_are_checked():
+    config = {**resolve(PARAMS, Run("cifar10", "n4", "fixmatch", "fixmatch", 0)), "key": "k"}
+    learner = {**config["method"]["learner"], "threshold": 0}
+    changed = {**config, "method": {**config["method"], "learner": learner}}
+    assert config_error(changed) == "learner 'fixmatch': threshold: 0 is too small; set it above 0"

@@ -76,8 +76,8 @@ def test_damaged_archive_is_refused(tiny_stl10, tar, tmp_path):
 
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN = "stl10-lt/n3-l2/tiny/{}/s0"
-STORE, SPLIT = "data/store/stl10-lt", "data/splits/stl10-lt/n3-l2/s0.json"
+RUN = "stl10-tiny/n3-l2/tiny/{}/s0"
+STORE, SPLIT = "data/store/stl10-tiny", "data/splits/stl10-tiny/n3-l2/s0.json"
 
 
 @pytest.fixture
@@ -97,18 +97,19 @@ def project(tiny_stl10, serve, tmp_path, monkeypatch):
     def small(tree):
         tree["source"].update(urls=[serve(tiny_stl10.archive).url("good")], md5=tiny_stl10.md5)
         tree.update(holdout=10)
-        tree["settings"]["n3-l2"] = {"n1": 3, "m1": "all", "gamma_l": 2}
+        tree["images"] = {"train": 60, "unlabeled": 7, "test": 10, "smallest_class": 6}
+        tree["settings"] = {"n3-l2": {"n1": 3, "m1": "all", "gamma_l": 2}}
 
-    write("datasets/stl10-lt.yaml", "datasets/stl10-lt.yaml", small)
+    write("datasets/stl10-tiny.yaml", "datasets/stl10-lt.yaml", small)
     budget = {"steps": 3, "batch_size": 4, "evaluation": {"every": 1, "median_of": 2}, "checkpoint_every": 3}
     budget["network"] = {"name": "small_convnet", "channels": [4], "strides": [2]}
     write("protocols/tiny.yaml", "protocols/smoke.yaml", lambda tree: tree.update(budget))
-    table = {"name": "tiny", "title": "Tiny", "dataset": "stl10-lt", "settings": ["n3-l2"]}
+    table = {"name": "tiny", "title": "Tiny", "dataset": "stl10-tiny", "settings": ["n3-l2"]}
     table["methods"] = ["fixmatch", "remixmatch", "supervised"]
     suite = {"protocol": "tiny", "seeds": [0], "tables": [table]}
     write("suites/tiny.yaml", "suites/smoke.yaml", lambda tree: tree.update(suite))
-    assert main(["download", "stl10-lt", "--out", STORE]) == 0
-    Path("split.json").write_text(json.dumps(split_config(load(), "stl10-lt", "n3-l2", 0)))
+    assert main(["download", "stl10-tiny", "--out", STORE]) == 0
+    Path("split.json").write_text(json.dumps(split_config(load(), "stl10-tiny", "n3-l2", 0)))
     assert main(["split", "--config", "split.json", "--store", STORE, "--out", SPLIT]) == 0
 
 

@@ -23,7 +23,7 @@ def test_counts_means_and_a_sample():
     assert arrays["sample_labels"].tolist() != [0, 1] * 8  # in the order drawn
     assert arrays["steps"].tolist() == [2]
     assert arrays["truth"].sum() == arrays["window_final"][0, 0].sum() == 2 * 8
-    assert {"window_linear", "last_linear", "last_taken"} <= arrays.keys()
+    assert {"window_linear", "last_linear", "last_above_threshold"} <= arrays.keys()
     assert arrays["last_final"].shape == (3, 2)
 
 

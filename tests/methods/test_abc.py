@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from daso.draw import Draw
-from daso.errors import ParamsError
 from daso.methods.addons.abc import ABC
 from daso.methods.addons.daso import DASO
 from daso.methods.addons.logit_adjustment import LogitAdjustment
@@ -154,9 +153,3 @@ def test_samples_are_drawn_from_seed_and_step(env, batch, models):
         values.append((losses["abc_unlabeled"] / entropies[0]).item())
     assert values[0] == values[1] != values[2]
     assert values == pytest.approx([1 / 7] * 3, abs=0.03)  # 1 - .999 * 6/7 = .1437, of 2,000 images
-
-
-@pytest.mark.parametrize("changes", [{"threshold": 0.0}, {"threshold": 1.5}, {"epochs": 0}])
-def test_invalid_options_raise(env, changes):
-    with pytest.raises(ParamsError, match="add-on 'abc'"):
-        ABC(env, **(OPTIONS | changes))

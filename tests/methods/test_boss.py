@@ -47,7 +47,7 @@ def test_losses_of_a_step(env, batch, models, threshold, delta, mask, consistenc
     assert losses["supervised"].item() == pytest.approx(0.275269, abs=1e-6)
 
 
-@pytest.mark.parametrize(("threshold", "delta"), [(0.0, 0.0), (1.1, 0.25), (0.95, -0.1), (0.2, 0.25)])
-def test_invalid_options_raise(env, threshold, delta):
+@pytest.mark.parametrize(("threshold", "delta"), [(0.95, -0.1), (0.2, 0.25)])
+def test_delta_outside_zero_to_threshold_raises(env, threshold, delta):
     with pytest.raises(ParamsError, match="add-on 'boss'"):
         BOSS(env, threshold=threshold, delta=delta)

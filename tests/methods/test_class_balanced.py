@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.addons.class_balanced import ClassBalanced
 from daso.methods.learners.fixmatch import FixMatch
 from daso.methods.learners.supervised import Supervised
@@ -53,11 +52,3 @@ def test_only_the_labeled_loss_of_fixmatch_changes(env, batch, models):
 def test_weights_multiply_those_of_other_addons(env, batch):
     weights = ClassBalanced(env, **ALWAYS).weigh(torch.tensor([2.0, 0.5]), Role.SUPERVISED, Step(batch, {}))
     assert weights.tolist() == pytest.approx([12 / 23, 10.5 / 23])
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"), [({"beta": 1.1}, "from 0 to 1, got 1.1"), ({"start": 1.0}, "a share of the run")]
-)
-def test_invalid_options_raise(env, changes, message):
-    with pytest.raises(ParamsError, match=message):
-        ClassBalanced(env, **(ALWAYS | changes))

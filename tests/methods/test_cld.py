@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.addons.cld import CLD
 from daso.records import Output, Step
 
@@ -36,9 +35,3 @@ def test_gradient_for_strong_view_alone(env, batch):
     CLD(env, weight=1.0, temperature=0.07).losses(step, (), None)["cld"].backward()
     assert step.out["weak"].logits.grad is None
     assert step.out["strong"].logits.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("options", [{"weight": -1.0}, {"temperature": 0.0}])
-def test_invalid_options_raise(env, options):
-    with pytest.raises(ParamsError, match="add-on 'cld'"):
-        CLD(env, **{"weight": 1.0, "temperature": 1.0} | options)

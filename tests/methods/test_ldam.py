@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.addons.ldam import LDAM
 from daso.methods.learners.supervised import Supervised
 from daso.records import Role, Step
@@ -46,17 +45,3 @@ def test_margins_apply_to_the_supervised_role_alone(env, batch):
 def test_evaluation_logits_are_unchanged(env, batch, models):
     plain, adjusted = Supervised(env, [LDAM(env, **OPTIONS)]).predict(batch.x["weak"], models)
     assert adjusted.tolist() == plain.tolist() == [[2, 0, -2], [0, 1, -1]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"margin": -0.1}, "margin: expected 0 or more, got -0.1"),
-        ({"scale": 0.0}, "scale: expected a number above 0, got 0.0"),
-        ({"beta": -1.0}, "beta"),
-        ({"start": 2.0}, "a share of the run"),
-    ],
-)
-def test_invalid_options_raise(env, changes, message):
-    with pytest.raises(ParamsError, match=message):
-        LDAM(env, **(OPTIONS | changes))

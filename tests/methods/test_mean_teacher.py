@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-from daso.errors import ParamsError
 from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.learners.mean_teacher import MeanTeacher
 from daso.records import Output
@@ -174,9 +173,3 @@ def test_logits_are_adjusted_by_role(env, batch, models):
         assert (adjusted["supervised"] != losses["supervised"]) == (role == "supervised")
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
         assert torch.equal(adjusted_step.targets, step.targets) == (role != "pseudo_label")
-
-
-@pytest.mark.parametrize("changes", [{"weight": -1.0}, {"ramp_up": 0.0}, {"ramp_up": 1.5}])
-def test_invalid_options_raise(env, changes):
-    with pytest.raises(ParamsError, match=f"learner 'mean_teacher': {next(iter(changes))}"):
-        mean_teacher(env, **changes)

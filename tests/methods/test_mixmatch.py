@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from daso.draw import Draw
-from daso.errors import ParamsError
 from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.addons.sharpen import Sharpen
 from daso.methods.learners.mixmatch import MixMatch
@@ -146,9 +145,3 @@ def test_unlabeled_batch_can_be_larger_than_labeled_batch(env, mixed_batch, mode
     draw = Draw(0, "step", mixed_batch.t)
     mixmatch(env).step(mixed_batch._replace(u=u, u_index=torch.arange(6), draw=draw), models)
     assert [len(rows) for _, rows, _ in forwards] == [6, 6, 3, 3, 3, 3, 3]
-
-
-@pytest.mark.parametrize("changes", [{"alpha": 0.0}, {"weight": -1.0}, {"ramp_up": 0.0}, {"ramp_up": 1.5}])
-def test_invalid_options_raise(env, changes):
-    with pytest.raises(ParamsError, match=f"learner 'mixmatch': {next(iter(changes))}"):
-        MixMatch(env, **(OPTIONS | changes))

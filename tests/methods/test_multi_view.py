@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import daso.methods.learners.multi_view as multi_view
-from daso.errors import ParamsError
 from daso.methods.addons.cld import CLD
 from daso.methods.addons.debias import Debias
 from daso.methods.learners.multi_view import MultiView
@@ -88,9 +87,3 @@ def test_addons_read_the_mean_logits_of_both_views(env, batch, models, monkeypat
     learner = MultiView(env, [CLD(env, weight=1.0, temperature=0.5)], threshold=0.5, weight=1.0)
     batch = batch._replace(u=dict.fromkeys(learner.views.u, batch.x["weak"]))
     assert learner.step(batch, models)[0]["cld"].item() == pytest.approx(0.775816, abs=1e-6)
-
-
-@pytest.mark.parametrize("options", [{"threshold": 0.0}, {"weight": -1.0}])
-def test_invalid_options_raise(env, options):
-    with pytest.raises(ParamsError, match="learner 'multi_view'"):
-        MultiView(env, **{"threshold": 0.5, "weight": 1.0} | options)

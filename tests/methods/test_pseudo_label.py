@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.learners.pseudo_label import PseudoLabel
 
@@ -88,11 +87,3 @@ def test_logits_are_adjusted_by_role(env, batch, models):
         assert (adjusted["consistency"] != losses["consistency"]) == (role != "supervised")
         assert adjusted_step.targets.argmax(-1).tolist() == [0, 1, 2, int(role == "pseudo_label"), 1]
         assert torch.equal(adjusted_step.targets, step.targets) == (role != "pseudo_label")
-
-
-@pytest.mark.parametrize(
-    "changes", [{"threshold": 0.0}, {"threshold": 1.1}, {"weight": -1.0}, {"ramp_up": 0.0}, {"ramp_up": 1.5}]
-)
-def test_invalid_options_raise(env, changes):
-    with pytest.raises(ParamsError, match=f"learner 'pseudo_label': {next(iter(changes))}"):
-        pseudo_label(env, **changes)

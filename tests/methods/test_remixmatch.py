@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from daso.config.resolve import Run, resolve
-from daso.errors import ParamsError
 from daso.methods.addons.distribution_alignment import DistributionAlignment
 from daso.methods.addons.sharpen import Sharpen
 from daso.methods.base import AddOn
@@ -208,19 +207,3 @@ def test_pseudo_labels_have_no_gradient(env, mixed_batch, models):
         (weak,) = torch.autograd.grad(losses["premix"], mixed_batch.u["weak"], allow_unused=True)
         assert weak is None or not weak.any()
         assert not step.targets.requires_grad
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"alpha": 0.0},
-        {"weight": -1.0},
-        {"premix_weight": -1.0},
-        {"rotation_weight": -1.0},
-        {"ramp_up": 0.0},
-        {"ramp_up": 1.5},
-    ],
-)
-def test_invalid_options_raise(env, changes):
-    with pytest.raises(ParamsError, match=f"learner 'remixmatch': .*{next(iter(changes))}"):
-        ReMixMatch(env, **(OPTIONS | changes))

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.addons.sharpen import Sharpen
 
 
@@ -12,8 +11,3 @@ def test_sharpening_raises_probabilities_to_the_inverse_temperature(env):
     assert refined[0].tolist() == pytest.approx([0.657895, 0.236842, 0.105263], abs=1e-6)
     assert refined[1].tolist() == pytest.approx([1 / 3] * 3)
     assert memo == ()
-
-
-def test_temperature_zero_raises(env):
-    with pytest.raises(ParamsError, match="temperature: expected a number above 0, got 0"):
-        Sharpen(env, temperature=0.0)

@@ -311,25 +311,6 @@ def test_labels_of_the_bank_are_those_of_the_images_that_write_its_rows():
     assert [tuple(weight.shape) for name, weight in head.named_parameters() if "weight" in name] == [(4, 4), (2, 4)]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"threshold": 0.0},
-        {"weight": -1.0},
-        {"instance_weight": -1.0},
-        {"temperature": 0.0},
-        {"alpha": 1.1},
-        {"alpha": -0.1},
-        {"momentum": 1.0},
-        {"dim": 0},
-        {"instance_start": 1},  # two of four labeled images have been in a batch
-    ],
-)
-def test_invalid_options_raise(env, changes):
-    with pytest.raises(ParamsError, match=f"learner 'simmatch': .*{next(iter(changes))}"):
-        simmatch(env, **changes)
-
-
 def test_instance_start_before_the_bank_is_full_raises(env):
     """Two images per step: two steps write four of five rows, three write all."""
     rows = [*BANK, [0.0, 1]]

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.addons.logit_adjustment import LogitAdjustment
 from daso.methods.base import AddOn
 from daso.methods.learners.usadtm import USADTM
@@ -150,19 +149,3 @@ def test_logits_are_adjusted_by_role(env, batch, models):
     for role in ("supervised", "consistency"):
         adjusted, _ = usadtm(env, LogitAdjustment(env, tau=1.0, roles=[role])).step(batch, models)
         assert [name for name in losses if adjusted[name] != losses[name]] == [role]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"threshold": 1.1},
-        {"threshold": -1.1},
-        {"weight": -1.0},
-        {"clustering_weight": -0.1},
-        {"queue_factor": 0},
-        {"warmup": -1},
-    ],
-)
-def test_invalid_options_raise(env, changes):
-    with pytest.raises(ParamsError, match=f"learner 'usadtm': .*{next(iter(changes))}"):
-        usadtm(env, **changes)

@@ -19,7 +19,7 @@ from typing import NamedTuple, get_args
 from daso.aliases import Tree
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.params import Params, did_you_mean
+from daso.config.params import Params
 from daso.config.resolve import Run, expand_suite, runs, split_config, suite_of
 from daso.config.signature import ROOT
 from daso.data.files import canonical_json
@@ -27,7 +27,7 @@ from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, make_split
 from daso.data.store import load_store
 from daso.engine.metrics import run_metrics
-from daso.errors import DasoError
+from daso.errors import DasoError, did_you_mean
 from daso.models.network import Precision
 from tools.bench import parity_page
 from tools.bench.parity_page import Outcome, Pair, Setup

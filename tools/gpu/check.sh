@@ -43,7 +43,7 @@ check() { part "$1" "$2" "$PY" -m "tools.gpu.$3" "${@:4}"; }
 stage_1() { # tests marked gpu, in the files whose imports are available
   local files
   files=$(grep -lr --include='test_*.py' 'mark\.gpu' tests)
-  "$PY" -c 'import ruamel.yaml, jsonschema' 2>/dev/null || files=$(grep -L 'tests.repository' $files)
+  "$PY" -c 'import ruamel.yaml' 2>/dev/null || files=$(grep -L 'tests.repository' $files)
   part 60 tests "$PY" -m pytest -q -m gpu -p no:cacheprovider -k "not compiled" -W "ignore:Synchronization debug mode" \
     --tb=short --durations=8 -rfE $files >"$OUT/tests.txt" 2>&1
   tail -n 8 "$OUT/tests.txt" | cut -c1-200

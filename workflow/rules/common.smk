@@ -29,7 +29,6 @@ from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
 from daso.config.load import load
-from daso.config.params import did_you_mean
 from daso.config.resolve import (
     Run,
     data_config,
@@ -46,7 +45,7 @@ from daso.workspace.current import (
 )
 from daso.data.files import canonical_json
 from daso.engine.gpus import cudnn_option
-from daso.errors import DasoError
+from daso.errors import DasoError, did_you_mean
 from daso.planning import progress
 from daso.planning.forecast import Preview, preview
 from daso.planning.walltime import WallTimes

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Refine
 from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from daso.ops.schedules import at
 from daso.records import Env, Losses, Step
+from daso.schema import PositiveInt, PositiveShare
 
 
 class ABC(AddOn):
@@ -29,13 +29,9 @@ class ABC(AddOn):
     progress: Tensor
 
     def __init__(
-        self, env: Env, *, threshold: float, epochs: int, targets: Literal["refined", "raw"] = "refined"
+        self, env: Env, *, threshold: PositiveShare, epochs: PositiveInt, targets: Literal["refined", "raw"] = "refined"
     ) -> None:
         super().__init__()
-        if not 0 < threshold <= 1:
-            raise ParamsError(f"add-on 'abc': threshold: expected a probability above 0, got {threshold}")
-        if epochs < 1:
-            raise ParamsError(f"add-on 'abc': epochs: expected 1 or more, got {epochs}")
         self.threshold, self.targets = threshold, targets
         self.heads = {self.evaluation_head: env.num_classes}
         counts, t = torch.tensor(env.counts, dtype=torch.float64), torch.arange(env.steps, dtype=torch.long)

@@ -8,6 +8,7 @@ from daso.errors import ParamsError
 from daso.methods.base import AddOn
 from daso.ops.distributions import count
 from daso.records import Env, Role, Step
+from daso.schema import PositiveShare
 
 
 class BOSS(AddOn):
@@ -18,10 +19,8 @@ class BOSS(AddOn):
     thresholds have a mean weight of one. These weights replace the learner's own threshold.
     """
 
-    def __init__(self, env: Env, *, threshold: float, delta: float) -> None:
+    def __init__(self, env: Env, *, threshold: PositiveShare, delta: float) -> None:
         super().__init__()
-        if not 0 < threshold <= 1:
-            raise ParamsError(f"add-on 'boss': threshold: expected a probability above 0, got {threshold}")
         if not 0 <= delta <= threshold:
             raise ParamsError(f"add-on 'boss': delta: expected 0 to the threshold {threshold}, got {delta}")
         self.num_classes, self.threshold, self.delta = env.num_classes, threshold, delta

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn
 from daso.ops.distributions import class_weights
 from daso.records import Env, Role, Step
+from daso.schema import Probability, ShareBelowOne
 
 
 class ClassBalanced(AddOn):
@@ -21,12 +21,8 @@ class ClassBalanced(AddOn):
 
     weights: Tensor
 
-    def __init__(self, env: Env, *, beta: float, start: float) -> None:
+    def __init__(self, env: Env, *, beta: Probability, start: ShareBelowOne) -> None:
         super().__init__()
-        if not 0 <= beta <= 1:
-            raise ParamsError(f"add-on 'class_balanced': beta: expected a number from 0 to 1, got {beta}")
-        if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'class_balanced': start: expected a share of the run in [0, 1), got {start}")
         self.start = round(start * env.steps)
         self.register_buffer("weights", class_weights(torch.tensor(env.counts), beta), persistent=False)
 

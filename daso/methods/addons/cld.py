@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Refine
 from daso.ops.distributions import one_hot
 from daso.ops.losses import cross_entropy
 from daso.records import Env, Losses, Step
+from daso.schema import NonNegative, Positive
 
 
 class CLD(AddOn):
@@ -24,13 +24,14 @@ class CLD(AddOn):
     needs = frozenset({"weak", "strong"})
 
     def __init__(
-        self, env: Env, *, weight: float, temperature: float, group: Literal["likeliest", "unlikeliest"] = "likeliest"
+        self,
+        env: Env,
+        *,
+        weight: NonNegative,
+        temperature: Positive,
+        group: Literal["likeliest", "unlikeliest"] = "likeliest",
     ) -> None:
         super().__init__()
-        if weight < 0:
-            raise ParamsError(f"add-on 'cld': weight: expected 0 or more, got {weight}")
-        if temperature <= 0:
-            raise ParamsError(f"add-on 'cld': temperature: expected a number above 0, got {temperature}")
         self.weight, self.temperature, self.group = weight, temperature, group
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:

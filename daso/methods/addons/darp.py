@@ -13,6 +13,7 @@ from daso.methods.base import AddOn
 from daso.ops.rows import write_rows
 from daso.ops.transport import refine_table
 from daso.records import Env, Step
+from daso.schema import Positive, PositiveInt, ShareBelowOne
 
 
 class DARP(AddOn):
@@ -38,20 +39,14 @@ class DARP(AddOn):
         self,
         env: Env,
         *,
-        start: float,
-        period: int,
-        alpha: float,
-        sweeps: int,
+        start: ShareBelowOne,
+        period: PositiveInt,
+        alpha: Positive,
+        sweeps: PositiveInt,
         prior: Literal["true_counts", "labeled", "given", "estimated"],
         estimate: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'darp': start: expected a share of the run in [0, 1), got {start}")
-        if not (period > 0 and sweeps > 0):
-            raise ParamsError(f"add-on 'darp': period and sweeps: expected 1 or more, got {period} and {sweeps}")
-        if alpha <= 0:
-            raise ParamsError(f"add-on 'darp': alpha: expected a number above 0, got {alpha}")
         if prior == "given" and not (len(estimate) and min(estimate) >= 0 and max(estimate) > 0):
             raise ParamsError(
                 "add-on 'darp': estimate: with prior 'given', expected a list of sizes, one for each class, all 0 or "

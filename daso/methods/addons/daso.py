@@ -14,6 +14,7 @@ from daso.ops.distributions import temper
 from daso.ops.losses import soft_cross_entropy
 from daso.ops.similarity import cosine
 from daso.records import Env, Losses, Step
+from daso.schema import NonNegative, Positive, PositiveInt, Probability
 
 
 class DASO(AddOn):
@@ -30,13 +31,13 @@ class DASO(AddOn):
         self,
         env: Env,
         *,
-        proto_temperature: float,
-        dist_temperature: float,
-        queue_length: int,
-        period: int,
+        proto_temperature: Positive,
+        dist_temperature: Positive,
+        queue_length: PositiveInt,
+        period: PositiveInt,
         warmup: int,
-        weight: float,
-        blend: Literal["distribution"] | float = "distribution",
+        weight: NonNegative,
+        blend: Literal["distribution"] | Probability = "distribution",
         queue_encoder: Literal["teacher", "student"] = "teacher",
         queue_capacity: Literal["equal", "proportional"] = "equal",
     ) -> None:
@@ -46,19 +47,6 @@ class DASO(AddOn):
                 f"add-on 'daso': warmup {warmup} is shorter than period {period}, so no pseudo-labels are counted when "
                 "blending starts; raise warmup or lower period"
             )
-        if not (proto_temperature > 0 and dist_temperature > 0):
-            raise ParamsError(
-                "add-on 'daso': proto_temperature and dist_temperature: expected numbers above 0, "
-                f"got {proto_temperature} and {dist_temperature}"
-            )
-        if not (queue_length > 0 and period > 0):
-            raise ParamsError(
-                f"add-on 'daso': queue_length and period: expected 1 or more, got {queue_length} and {period}"
-            )
-        if weight < 0:
-            raise ParamsError(f"add-on 'daso': weight: expected 0 or more, got {weight}")
-        if blend != "distribution" and not 0 <= float(blend) <= 1:
-            raise ParamsError(f"add-on 'daso': blend: expected 'distribution' or a share from 0 to 1, got {blend}")
         self.proto_temperature, self.dist_temperature = proto_temperature, dist_temperature
         self.warmup, self.weight, self.blend = warmup, weight, blend
         self.queue_view = "labeled_teacher" if queue_encoder == "teacher" else "labeled"  # fidelity: teacher-bn

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn
 from daso.ops.distributions import debiased
 from daso.records import Env, Role, Step
+from daso.schema import NonNegative, ShareBelowOne
 
 
 class Debias(AddOn):
@@ -28,13 +28,14 @@ class Debias(AddOn):
     mean: Tensor
 
     def __init__(
-        self, env: Env, *, strength: float, momentum: float, margin: Literal["updated", "previous"] = "updated"
+        self,
+        env: Env,
+        *,
+        strength: NonNegative,
+        momentum: ShareBelowOne,
+        margin: Literal["updated", "previous"] = "updated",
     ) -> None:
         super().__init__()
-        if not strength >= 0:
-            raise ParamsError(f"add-on 'debias': strength: expected 0 or more, got {strength}")
-        if not 0 <= momentum < 1:
-            raise ParamsError(f"add-on 'debias': momentum: expected a number in [0, 1), got {momentum}")
         self.strength, self.momentum, self.margin = strength, momentum, margin
         self.register_buffer("mean", torch.full((env.num_classes,), 1 / env.num_classes))  # (K,)
 

@@ -12,6 +12,7 @@ from daso.errors import ParamsError
 from daso.methods.base import AddOn
 from daso.methods.memory import RecentMean
 from daso.records import Env, Step
+from daso.schema import PositiveInt, Probability
 
 FLOOR = 1e-6  # added to both distributions, against division by zero
 
@@ -32,18 +33,12 @@ class DistributionAlignment(AddOn):
         self,
         env: Env,
         *,
-        window: int,
-        temperature: float,
+        window: PositiveInt,
+        temperature: Probability,
         enabled: bool = True,
         prior: Literal["labeled", "unlabeled", "uniform"] | Sequence[float] = "labeled",
     ) -> None:
         super().__init__()
-        if window < 1:
-            raise ParamsError(f"add-on 'distribution_alignment': window: expected 1 batch or more, got {window}")
-        if not 0 <= temperature <= 1:
-            raise ParamsError(
-                f"add-on 'distribution_alignment': temperature: expected a number from 0 to 1, got {temperature}"
-            )
         if enabled and prior == "unlabeled" and not any(env.unlabeled_counts):
             raise ParamsError(
                 "add-on 'distribution_alignment': prior 'unlabeled' needs the classes of the unlabeled images, which "

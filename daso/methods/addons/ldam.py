@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn
 from daso.ops.distributions import class_weights
 from daso.records import Env, Role, Step
+from daso.schema import NonNegative, Positive, Probability, ShareBelowOne
 
 
 class LDAM(AddOn):
@@ -23,16 +23,10 @@ class LDAM(AddOn):
     margins: Tensor
     weights: Tensor
 
-    def __init__(self, env: Env, *, margin: float, scale: float, beta: float, start: float) -> None:
+    def __init__(
+        self, env: Env, *, margin: NonNegative, scale: Positive, beta: Probability, start: ShareBelowOne
+    ) -> None:
         super().__init__()
-        if margin < 0:
-            raise ParamsError(f"add-on 'ldam': margin: expected 0 or more, got {margin}")
-        if scale <= 0:
-            raise ParamsError(f"add-on 'ldam': scale: expected a number above 0, got {scale}")
-        if not 0 <= beta <= 1:
-            raise ParamsError(f"add-on 'ldam': beta: expected a number from 0 to 1, got {beta}")
-        if not 0 <= start < 1:
-            raise ParamsError(f"add-on 'ldam': start: expected a share of the run in [0, 1), got {start}")
         self.scale, self.start = scale, round(start * env.steps)
         counts = torch.tensor(env.counts, dtype=torch.float64)
         margins = counts**-0.25

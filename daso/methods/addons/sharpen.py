@@ -6,19 +6,17 @@ from typing import Any
 
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn
 from daso.ops.distributions import sharpen
 from daso.records import Env, Step
+from daso.schema import Positive
 
 
 class Sharpen(AddOn):
     """Sharpening: pseudo-labels to the power 1 / temperature, scaled to sum to one (Berthelot et al. 2019, Eq. 7)."""
 
-    def __init__(self, env: Env, *, temperature: float) -> None:
+    def __init__(self, env: Env, *, temperature: Positive) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ParamsError(f"add-on 'sharpen': temperature: expected a number above 0, got {temperature}")
         self.temperature = temperature
 
     def refine(self, probs: Tensor, step: Step) -> tuple[Tensor, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
 from daso.records import Batch, Env, Losses, Role, Step
+from daso.schema import NonNegative, PositiveShare
 
 
 class FixMatch(Learner):
@@ -27,15 +27,11 @@ class FixMatch(Learner):
         env: Env,
         addons: Sequence[AddOn] = (),
         *,
-        threshold: float,
-        weight: float,
+        threshold: PositiveShare,
+        weight: NonNegative,
         confidence: Literal["refined", "raw"] = "refined",
     ) -> None:
         super().__init__(addons)
-        if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'fixmatch': threshold: expected a probability above 0, got {threshold}")
-        if weight < 0:
-            raise ParamsError(f"learner 'fixmatch': weight: expected 0 or more, got {weight}")
         self.threshold, self.weight, self.confidence = threshold, weight, confidence
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import masked_mean
 from daso.ops.schedules import at, ramp
 from daso.records import Batch, Env, Losses, Output, Role, Step
+from daso.schema import NonNegative, PositiveShare
 
 
 class MeanTeacher(Learner):
@@ -25,14 +25,8 @@ class MeanTeacher(Learner):
     provides = frozenset({"labeled", "weak"})  # "weak" is the teacher's output on the second view
     ramp: Tensor
 
-    def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, weight: float, ramp_up: float) -> None:
+    def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, weight: NonNegative, ramp_up: PositiveShare) -> None:
         super().__init__(addons)
-        if weight < 0:
-            raise ParamsError(f"learner 'mean_teacher': weight: expected 0 or more, got {weight}")
-        if not 0 < ramp_up <= 1:
-            raise ParamsError(
-                f"learner 'mean_teacher': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
-            )
         self.weight = weight
         self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from daso.draw import Draw
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views
 from daso.methods.mixed import mixed_logits
 from daso.models.network import Models
@@ -18,6 +17,7 @@ from daso.ops.losses import masked_mean
 from daso.ops.mixing import mixing_weights, mixup
 from daso.ops.schedules import at, ramp
 from daso.records import Batch, Env, Losses, Role, Step
+from daso.schema import NonNegative, Positive, PositiveShare
 
 
 class MixMatch(Learner):
@@ -38,20 +38,12 @@ class MixMatch(Learner):
         env: Env,
         addons: Sequence[AddOn] = (),
         *,
-        alpha: float,
-        weight: float,
-        ramp_up: float,
+        alpha: Positive,
+        weight: NonNegative,
+        ramp_up: PositiveShare,
         mixed_batches: Literal["interleave", "joint"] = "interleave",
     ) -> None:
         super().__init__(addons)
-        if alpha <= 0:
-            raise ParamsError(f"learner 'mixmatch': alpha: expected a number above 0, got {alpha}")
-        if weight < 0:
-            raise ParamsError(f"learner 'mixmatch': weight: expected 0 or more, got {weight}")
-        if not 0 < ramp_up <= 1:
-            raise ParamsError(
-                f"learner 'mixmatch': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
-            )
         self.weight, self.mixed_batches = weight, mixed_batches
         mix = mixing_weights(alpha, Draw(env.seed, "mix", torch.arange(env.steps)))
         self.register_buffer("mix", mix, persistent=False)  # (S,)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
 from daso.records import Batch, Env, Losses, Output, Role, Step
+from daso.schema import NonNegative, PositiveShare
 
 
 class MultiView(Learner):
@@ -24,12 +24,10 @@ class MultiView(Learner):
     views = Views(x=("weak",), u=("weak", "weak2", "strong", "strong2"))
     provides = frozenset({"labeled", "weak", "strong"})
 
-    def __init__(self, env: Env, addons: Sequence[AddOn] = (), *, threshold: float, weight: float) -> None:
+    def __init__(
+        self, env: Env, addons: Sequence[AddOn] = (), *, threshold: PositiveShare, weight: NonNegative
+    ) -> None:
         super().__init__(addons)
-        if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'multi_view': threshold: expected a probability above 0, got {threshold}")
-        if weight < 0:
-            raise ParamsError(f"learner 'multi_view': weight: expected 0 or more, got {weight}")
         self.threshold, self.weight = threshold, weight
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:

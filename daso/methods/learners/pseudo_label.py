@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
 from daso.ops.schedules import at, ramp
 from daso.records import Batch, Env, Losses, Role, Step
+from daso.schema import NonNegative, PositiveShare
 
 
 class PseudoLabel(Learner):
@@ -26,17 +26,15 @@ class PseudoLabel(Learner):
     ramp: Tensor
 
     def __init__(
-        self, env: Env, addons: Sequence[AddOn] = (), *, threshold: float, weight: float, ramp_up: float
+        self,
+        env: Env,
+        addons: Sequence[AddOn] = (),
+        *,
+        threshold: PositiveShare,
+        weight: NonNegative,
+        ramp_up: PositiveShare,
     ) -> None:
         super().__init__(addons)
-        if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'pseudo_label': threshold: expected a probability above 0, got {threshold}")
-        if weight < 0:
-            raise ParamsError(f"learner 'pseudo_label': weight: expected 0 or more, got {weight}")
-        if not 0 < ramp_up <= 1:
-            raise ParamsError(
-                f"learner 'pseudo_label': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
-            )
         self.threshold, self.weight = threshold, weight
         self.register_buffer("ramp", ramp(env.steps, ramp_up * env.steps, "linear"), persistent=False)  # (S,)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from daso.draw import Draw
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.methods.mixed import mixed_logits
 from daso.models.network import Models
@@ -18,6 +17,7 @@ from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from daso.ops.mixing import mixing_weights, mixup, rotate
 from daso.ops.schedules import at, ramp
 from daso.records import Batch, Env, Losses, Output, Role, Step
+from daso.schema import NonNegative, Positive, PositiveShare
 
 
 class ReMixMatch(Learner):
@@ -40,25 +40,14 @@ class ReMixMatch(Learner):
         env: Env,
         addons: Sequence[AddOn] = (),
         *,
-        alpha: float,
-        weight: float,
-        premix_weight: float,
-        rotation_weight: float,
-        ramp_up: float,
+        alpha: Positive,
+        weight: NonNegative,
+        premix_weight: NonNegative,
+        rotation_weight: NonNegative,
+        ramp_up: PositiveShare,
         mixed_batches: Literal["interleave", "joint"] = "interleave",
     ) -> None:
         super().__init__(addons)
-        if alpha <= 0:
-            raise ParamsError(f"learner 'remixmatch': alpha: expected a number above 0, got {alpha}")
-        if min(weight, premix_weight, rotation_weight) < 0:
-            raise ParamsError(
-                "learner 'remixmatch': weight, premix_weight and rotation_weight: expected 0 or more, "
-                f"got {weight}, {premix_weight} and {rotation_weight}"
-            )
-        if not 0 < ramp_up <= 1:
-            raise ParamsError(
-                f"learner 'remixmatch': ramp_up: expected a share of the run above 0 and at most 1, got {ramp_up}"
-            )
         self.weight, self.premix_weight, self.rotation_weight = weight, premix_weight, rotation_weight
         self.mixed_batches = mixed_batches
         mix = mixing_weights(alpha, Draw(env.seed, "mix", torch.arange(env.steps)))

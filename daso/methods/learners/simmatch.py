@@ -16,6 +16,7 @@ from daso.ops.distributions import one_hot
 from daso.ops.losses import masked_mean, soft_cross_entropy
 from daso.ops.similarity import cosine
 from daso.records import Batch, Env, Losses, Output, Role, Step
+from daso.schema import NonNegative, Positive, PositiveInt, PositiveShare, Probability, ShareBelowOne
 
 NEVER = -1e4  # replaces log 0, so that no row is minus infinity in every entry
 
@@ -44,34 +45,19 @@ class SimMatch(Learner):
         env: Env,
         addons: Sequence[AddOn] = (),
         *,
-        threshold: float,
-        weight: float,
-        instance_weight: float,
-        temperature: float,
-        alpha: float,
-        momentum: float,
-        dim: int,
+        threshold: PositiveShare,
+        weight: NonNegative,
+        instance_weight: NonNegative,
+        temperature: Positive,
+        alpha: Probability,
+        momentum: ShareBelowOne,
+        dim: PositiveInt,
         instance_start: int,
         keys: Literal["student", "teacher"] = "student",
         confidence: Literal["smoothed", "refined"] = "smoothed",
         buffer_balance: Literal["none", "logit"] = "none",
     ) -> None:
         super().__init__(addons)
-        if not 0 < threshold <= 1:
-            raise ParamsError(f"learner 'simmatch': threshold: expected a probability above 0, got {threshold}")
-        if not (weight >= 0 and instance_weight >= 0):
-            raise ParamsError(
-                "learner 'simmatch': weight and instance_weight: expected 0 or more, "
-                f"got {weight} and {instance_weight}"
-            )
-        if temperature <= 0:
-            raise ParamsError(f"learner 'simmatch': temperature: expected a number above 0, got {temperature}")
-        if not 0 <= alpha <= 1:
-            raise ParamsError(f"learner 'simmatch': alpha: expected a share from 0 to 1, got {alpha}")
-        if not 0 <= momentum < 1:
-            raise ParamsError(f"learner 'simmatch': momentum: expected a number in [0, 1), got {momentum}")
-        if dim < 1:
-            raise ParamsError(f"learner 'simmatch': dim: expected 1 or more, got {dim}")
         if instance_start * env.batch_size < env.labeled:
             raise ParamsError(
                 f"learner 'simmatch': instance_start: step {instance_start} comes before the memory bank is full "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Annotated
 
 import torch
 
-from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.methods.memory import ClassQueue, QueueState
 from daso.models.network import Models
@@ -15,6 +15,7 @@ from daso.ops.distributions import one_hot
 from daso.ops.losses import cross_entropy, masked_mean, mutual_information
 from daso.ops.similarity import cosine, nearest
 from daso.records import Batch, Env, Losses, Role, Step
+from daso.schema import Interval, NonNegative, NonNegativeInt, PositiveInt
 
 
 class USADTM(Learner):
@@ -34,24 +35,13 @@ class USADTM(Learner):
         env: Env,
         addons: Sequence[AddOn] = (),
         *,
-        threshold: float,
-        weight: float,
-        clustering_weight: float,
-        queue_factor: int,
-        warmup: int,
+        threshold: Annotated[float, Interval(ge=-1, le=1)],
+        weight: NonNegative,
+        clustering_weight: NonNegative,
+        queue_factor: PositiveInt,
+        warmup: NonNegativeInt,
     ) -> None:
         super().__init__(addons)
-        if not -1 <= threshold <= 1:
-            raise ParamsError(f"learner 'usadtm': threshold: expected a cosine from -1 to 1, got {threshold}")
-        if not (weight >= 0 and clustering_weight >= 0):
-            raise ParamsError(
-                "learner 'usadtm': weight and clustering_weight: expected 0 or more, "
-                f"got {weight} and {clustering_weight}"
-            )
-        if queue_factor < 1:
-            raise ParamsError(f"learner 'usadtm': queue_factor: expected 1 or more, got {queue_factor}")
-        if warmup < 0:
-            raise ParamsError(f"learner 'usadtm': warmup: expected 0 or more, got {warmup}")
         self.threshold, self.weight, self.clustering_weight = threshold, weight, clustering_weight
         self.num_classes, self.warmup = env.num_classes, warmup
         self.queue = ClassQueue([queue_factor * n for n in env.counts], env.feature_dim, env.batch_size)

@@ -15,7 +15,7 @@ def test_citation_has_the_version_of_the_project_and_the_paper():
     citation = YAML(typ="safe").load(ROOT / "CITATION.cff")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert citation["version"] == project["version"] == read_project().version
-    (paper,) = citation["references"]
+    paper = citation["references"][0]
     bibtex = (ROOT / "reports/templates/cite.bib.j2").read_text()
     assert f"doi       = {{{paper['doi']}}}" in bibtex
     assert " and ".join(f"{a['family-names']}, {a['given-names']}" for a in paper["authors"]) in bibtex

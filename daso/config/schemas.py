@@ -1,0 +1,249 @@
+"""Schemas of the files of params/ and of a resolved configuration, which repeats parts of them."""
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from daso.data.schemas import ClassOrder, Expanded, ImageCounts, ImageSize, NumClasses, Seed, Setting, Source, Upstream
+from daso.schema import (
+    OPEN,
+    Interval,
+    Length,
+    NonNegative,
+    NonNegativeInt,
+    Pattern,
+    Positive,
+    PositiveInt,
+    ShareBelowOne,
+    Unique,
+)
+
+Names = Annotated[list[str], Length(1), Unique()]
+Channels = Annotated[list[float], Length(3, 3)]
+Changes = dict[str, Any]  # component.option -> value
+Count = Annotated[int, Interval(ge=1, le=10**9)]
+RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
+# Operations of `augment.randaugment`, which params/ must not import.
+ColorOp = Literal[
+    "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
+]
+GeometricOp = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
+
+
+class Component(TypedDict):
+    """A learner, add-on, plan or network; its other keys are its options."""
+
+    name: str
+
+
+OpenComponent = Annotated[Component, OPEN]
+
+
+class Augment(TypedDict):
+    """Augmentation of a dataset's images."""
+
+    flip: bool
+    pad: NonNegativeInt
+    cutout: NonNegativeInt
+    resize: NotRequired[Annotated[int, Interval(ge=4)]]
+    ops: Annotated[list[Literal[ColorOp, GeometricOp]], Unique()]
+
+
+class Images(TypedDict):
+    """Properties of a dataset that a run uses."""
+
+    num_classes: NumClasses
+    image_size: ImageSize
+    mean: Channels
+    std: Channels
+    augment: Augment
+
+
+class Dataset(Images):
+    """File of params/datasets."""
+
+    title: str
+    source: Source
+    images: NotRequired[ImageCounts]
+    download_bytes: NotRequired[PositiveInt]
+    holdout: NonNegativeInt
+    class_order: ClassOrder
+    settings: Annotated[dict[str, Setting], Length(1)]
+
+
+class Optimizer(TypedDict):
+    """SGD and its learning rate over time."""
+
+    lr: Positive
+    momentum: ShareBelowOne
+    nesterov: bool
+    weight_decay: NonNegative
+    warmup: NonNegativeInt
+    milestones: Annotated[list[NonNegativeInt], Unique()]
+    factor: Positive
+    anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
+
+
+class Teacher(TypedDict):
+    """The EMA model."""
+
+    decay: ShareBelowOne
+    bn: Literal["authors", "pure_average"]
+
+
+class Evaluation(TypedDict):
+    """Evaluations during training."""
+
+    every: PositiveInt
+    median_of: PositiveInt
+
+
+class Training(TypedDict):
+    """Properties of a protocol that a run uses."""
+
+    steps: Count
+    batch_size: Count
+    precision: Literal["fp32", "bf16", "auto"]
+    network: OpenComponent
+    teacher: Teacher
+    evaluation: Evaluation
+    checkpoint_every: PositiveInt
+
+
+class Protocol(Training):
+    """File of params/protocols."""
+
+    title: str
+    comparable: bool
+    note: NotRequired[str]
+    unlabeled_ratio: NotRequired[PositiveInt]
+    optimizer: Optimizer
+    overrides: NotRequired[Changes]
+
+
+class PaperMethod(TypedDict):
+    """Names of a method in the paper's tables."""
+
+    base: str
+    addons: str
+    also: NotRequired[Names]
+
+
+class Method(TypedDict):
+    """File of params/methods. The options of its optimizer and in `where` are checked as changes are."""
+
+    title: str
+    paper: NotRequired[PaperMethod]
+    unlabeled_ratio: NonNegativeInt
+    learner: OpenComponent
+    addons: NotRequired[list[OpenComponent]]
+    plan: NotRequired[OpenComponent]
+    optimizer: NotRequired[Changes]
+    where: NotRequired[dict[str, Changes]]
+
+
+class Ablation(TypedDict):
+    """File of params/methods that changes some options of a complete method."""
+
+    title: str
+    paper: NotRequired[PaperMethod]
+    of: str
+    change: Annotated[Changes, Length(1)]
+
+
+class PaperTable(TypedDict):
+    """Table of Oh et al. 2022 that is printed beside ours, and names of methods in this table alone."""
+
+    table: Literal[1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17]
+    addons: NotRequired[dict[str, str]]
+
+
+class Table(TypedDict):
+    """Table of a suite: methods by settings."""
+
+    name: str
+    title: str
+    paper: NotRequired[PaperTable]
+    dataset: str
+    settings: Names
+    methods: Names
+
+
+Analysis = Literal["confusion", "groups", "histogram", "motivation", "precision_recall", "similarity", "tsne"]
+
+
+class Suite(TypedDict):
+    """File of params/suites."""
+
+    title: str
+    note: NotRequired[str]
+    protocol: str
+    seeds: Annotated[list[Seed], Length(1), Unique()]
+    analyses: NotRequired[Annotated[list[Analysis], Length(1), Unique()]]
+    tables: Annotated[list[Table], Length(1)]
+
+
+class Pipeline(TypedDict):
+    """params/pipeline.yaml: the suite that is built by default."""
+
+    suite: str
+
+
+SCHEMAS = {
+    **{"dataset": Dataset, "protocol": Protocol, "method": Method | Ablation, "suite": Suite, "pipeline": Pipeline},
+}
+
+
+class RunImages(Images):
+    """Dataset of a run."""
+
+    name: str
+
+
+class RunTraining(Training):
+    """Protocol of a run."""
+
+    name: str
+
+
+class RunMethod(TypedDict):
+    """Method of a run, with all options set."""
+
+    name: str
+    unlabeled_ratio: NonNegativeInt
+    learner: Component
+    addons: list[Component]
+
+
+class HeldOut(TypedDict):
+    """Split from which labeled images are held out."""
+
+    held_out: NonNegativeInt
+
+
+class Estimate(Upstream):
+    """Class sizes that an upstream run estimates, and the option that receives them."""
+
+    into: str
+
+
+class Plan(TypedDict):
+    """Results of upstream runs that a run loads."""
+
+    split: NotRequired[HeldOut | Expanded]
+    encoder: NotRequired[Upstream]
+    estimate: NotRequired[Estimate]
+
+
+class RunConfig(TypedDict):
+    """Resolved configuration of a run."""
+
+    run: RunId
+    key: RunId
+    seed: NonNegativeInt
+    draw_seed: NonNegativeInt
+    split_config_sha256: str
+    setting: Component
+    dataset: RunImages
+    protocol: RunTraining
+    method: RunMethod
+    optimizer: Optimizer
+    plan: Plan

@@ -1,0 +1,126 @@
+"""Schemas of the sources and settings in params/datasets, which the configurations of stores and splits contain."""
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt
+
+NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
+ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+Gamma = Annotated[float, Interval(ge=1)]  # imbalance: images of the first class / images of the last one
+ClassOrder = Literal["native", "seed", "size"]
+
+
+class Digits(TypedDict):
+    """The handwritten digits of scikit-learn."""
+
+    kind: Literal["digits"]
+
+
+class Archive(TypedDict):
+    """A dataset that its authors publish as one archive."""
+
+    kind: Literal["cifar10", "cifar100", "stl10"]
+    urls: Annotated[list[str], Length(1)]
+    md5: Annotated[str, Pattern("[0-9a-f]{32}")]
+    override: NotRequired[str]
+
+
+class ImageFolder(TypedDict):
+    """Images in a folder or zip of one folder for each class."""
+
+    kind: Literal["image_folder"]
+    path: Annotated[str, Length(1)]
+    override: NotRequired[str]
+    skip_unreadable: NotRequired[bool]
+
+
+Source = Digits | Archive | ImageFolder
+
+
+class Tails(TypedDict):
+    """One long tail of labeled and one of unlabeled images (Oh et al. 2022)."""
+
+    n1: PositiveInt
+    m1: NonNegativeInt
+    gamma_l: Gamma
+    gamma_u: Gamma
+    reversed: NotRequired[bool]
+    holdout: NotRequired[NonNegativeInt]
+
+
+class Others(TypedDict):
+    """A long tail of labeled images; all images without a label, or all that are not held out, are unlabeled."""
+
+    n1: PositiveInt
+    m1: Literal["all", "train"]
+    gamma_l: Gamma
+    holdout: NotRequired[NonNegativeInt]
+
+
+class Share(TypedDict):
+    """One long tail, of which a share is labeled (Wei et al. 2021)."""
+
+    n: PositiveInt
+    gamma: Gamma
+    share: OpenShare
+    holdout: NotRequired[NonNegativeInt]
+
+
+class Natural(TypedDict):
+    """The class sizes of the dataset, of which a share is labeled."""
+
+    labeled: OpenShare
+    holdout: NotRequired[NonNegativeInt]
+
+
+Setting = Tails | Others | Share | Natural
+
+
+class SplitConfig(TypedDict):
+    """Resolved configuration of a split."""
+
+    dataset: str
+    seed: Seed
+    num_classes: NumClasses
+    holdout: NonNegativeInt
+    class_order: ClassOrder
+    setting: Setting
+
+
+class ImageCounts(TypedDict):
+    """Numbers of a source's images that are known before they are read."""
+
+    train: PositiveInt
+    unlabeled: NonNegativeInt
+    test: PositiveInt
+    smallest_class: PositiveInt
+
+
+class Kind(TypedDict):
+    """Source of a kind that this code may not know."""
+
+    kind: str
+
+
+class DataConfig(TypedDict):
+    """Resolved configuration of a store."""
+
+    dataset: str
+    source: Kind
+    images: NotRequired[ImageCounts]
+    num_classes: NumClasses
+    image_size: ImageSize
+
+
+class Upstream(TypedDict):
+    """Upstream run and its key."""
+
+    of: str
+    key: str
+
+
+class Expanded(Upstream):
+    """Split to which pseudo-labels of an upstream run are added."""
+
+    exponent: float

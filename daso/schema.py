@@ -1,0 +1,291 @@
+"""Check values read from YAML and JSON against type annotations.
+
+A schema is an ordinary annotation: int, float, bool, str, None, Any, dict, list, Literal, a list, Sequence or tuple of
+items, dict[str, X], a TypedDict, a union of these, or Annotated[X, ...] with constraints of this module. An int is a
+float, but neither 100.0 nor true is an int, and a number is finite and within +-2^53, which every reader of JSON and
+YAML represents exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import re
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from daso.errors import close_match, did_you_mean
+
+NUMBER_LIMIT = 2**53
+OPEN = object()  # constraint of a record that may have unknown keys although the records around it may not
+UNIONS = (Union, UnionType)
+_LIST, _MAPPING = ("a list", list), ("a mapping of keys to values", dict)
+_KINDS: dict[Any, tuple[str, Any]] = {  # words for a kind of values, and their class
+    **{int: ("an integer", int), float: ("a number", (int, float)), str: ("text", str), bool: ("true or false", bool)},
+    **{NoneType: ("null", NoneType), Any: ("any value", object), dict: _MAPPING, Mapping: _MAPPING},
+    **{list: _LIST, tuple: _LIST, Sequence: _LIST},
+}
+
+
+class Mismatch(NamedTuple):
+    """Part of a value that does not match its schema; `str` gives `key: text; fix`."""
+
+    key: str  # such as `tables[0].name`; empty for the whole value
+    text: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}{self.fix}" if self.key else f"{self.text}{self.fix}"
+
+
+class Interval(NamedTuple):
+    """Constraint of a number by bounds; `gt` and `lt` are exclusive."""
+
+    ge: float | None = None
+    le: float | None = None
+    gt: float | None = None
+    lt: float | None = None
+
+    def __str__(self) -> str:
+        low, high = self.ge if self.gt is None else self.gt, self.le if self.lt is None else self.lt
+        if low is not None and high is not None:
+            return f" in {'[' if self.gt is None else '('}{low}, {high}{']' if self.lt is None else ')'}"
+        if low is not None:
+            return f" above {low}" if self.ge is None else f" of at least {low}"
+        return f" below {high}" if self.le is None else f" of at most {high}"
+
+    def problem(self, value: float) -> tuple[str, str] | None:
+        """Return the error and the fix of a number outside the bounds."""
+        for limit, violates, text, fix in (
+            (self.ge, operator.lt, "is below the minimum {}", "; set it to {} or more"),
+            (self.gt, operator.le, "is too small", "; set it above {}"),
+            (self.le, operator.gt, "is above the maximum {}", "; set it to {} or less"),
+            (self.lt, operator.ge, "is too large", "; set it below {}"),
+        ):
+            if limit is not None and violates(value, limit):
+                return f"{format_value(value)} {text.format(limit)}", fix.format(limit)
+        return None
+
+
+class Length(NamedTuple):
+    """Constraint of the number of entries of a text, a list or a mapping."""
+
+    low: int = 0
+    high: float = math.inf
+
+    def problem(self, value: Sequence[Any] | Mapping[Any, Any]) -> tuple[str, str] | None:
+        """Return the error and the fix of a value with too few or too many entries."""
+        if self.low <= len(value) <= self.high:
+            return None
+        if not value and self.low == 1:
+            return "empty", "; fill it in"
+        limit = f"at least {self.low}" if len(value) < self.low else f"at most {self.high}"
+        return f"expected {limit} entries, got {len(value)}", ""
+
+
+class Pattern(NamedTuple):
+    """Constraint of a text by a regular expression, which the whole text has to match."""
+
+    expression: str
+
+    def problem(self, value: str) -> tuple[str, str] | None:
+        """Return the error of a text that does not match."""
+        if re.fullmatch(self.expression, value):
+            return None
+        return f"expected text of the form {self.expression}, got {format_value(value)}", ""
+
+
+class Unique(NamedTuple):
+    """Constraint of a list whose items differ from each other."""
+
+    def problem(self, value: Sequence[Any]) -> tuple[str, str] | None:
+        """Return the error and the fix of a list with a duplicate."""
+        duplicate = next((item for item in value if value.count(item) > 1), None)
+        return None if duplicate is None else (f"duplicate {format_value(duplicate)}", "; list it once")
+
+
+Positive = Annotated[float, Interval(gt=0)]
+NonNegative = Annotated[float, Interval(ge=0)]
+PositiveInt = Annotated[int, Interval(ge=1)]
+NonNegativeInt = Annotated[int, Interval(ge=0)]
+Probability = Annotated[float, Interval(ge=0, le=1)]
+PositiveShare = Annotated[float, Interval(gt=0, le=1)]
+ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
+OpenShare = Annotated[float, Interval(gt=0, lt=1)]
+
+
+def mismatches(value: object, schema: Any, key: str = "", closed: bool = False) -> Iterator[Mismatch]:
+    """Yield the mismatches of a value; `closed` refuses unknown keys of records.
+
+    Raises TypeError for an annotation that is not supported.
+    """
+    base, constraints = _split_constraints(schema)
+    if get_origin(base) in UNIONS:
+        yield from _union_mismatches(value, get_args(base), key, closed)
+    elif problem := _type_problem(value, base):
+        yield Mismatch(key, *problem)
+    else:
+        yield from (
+            Mismatch(key, *problem) for each in constraints if each is not OPEN and (problem := each.problem(value))
+        )
+        yield from _inner_mismatches(value, base, key, closed and OPEN not in constraints)
+
+
+def schema_error(value: object, schema: Any, key: str = "") -> str | None:
+    """Return the first mismatch in the content of a file that no one edits, as `key: text`; None if it is valid."""
+    first = next(mismatches(value, schema, key), None)
+    return first and f"{first.key or 'content'}: {first.text}"
+
+
+def describe(schema: Any) -> str:
+    """Return the values that a schema accepts, as in `expected a number in [0, 1]`.
+
+    Raises TypeError for an annotation that is not supported.
+    """
+    base, constraints = _split_constraints(schema)
+    bounds = "".join(str(each) for each in constraints if isinstance(each, Interval))
+    if get_origin(base) in UNIONS:
+        return " or ".join(describe(each) for each in get_args(base))
+    if get_origin(base) is Literal:
+        choices = get_args(base)
+        return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else format_value(choices[0])
+    name, kind = _kind(base)
+    if kind is list and get_args(base):
+        return f"a list of {describe(get_args(base)[0])}".replace("an integer", "integers").replace(
+            "a number", "numbers"
+        )
+    return name + bounds
+
+
+def format_value(value: object) -> str:
+    """Format a value for an error: text in quotes, other scalars as JSON, cut at 60 characters."""
+    if isinstance(value, str):
+        text = f"'{value}'"
+    else:
+        text = reprlib.repr(value) if isinstance(value, list | dict) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _split_constraints(schema: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return an annotation without its constraints, and these."""
+    if get_origin(schema) is Annotated:
+        base, *constraints = get_args(schema)
+        return base, tuple(constraints)
+    return schema, ()
+
+
+def _kind(base: Any) -> tuple[str, Any]:
+    kind = dict if is_typeddict(base) else get_origin(base) or base
+    if kind not in _KINDS:
+        raise TypeError(f"{base}: unsupported annotation")
+    return _KINDS[kind]
+
+
+def _type_problem(value: object, base: Any) -> tuple[str, str] | None:
+    """Return the error and the fix of a value of another type, or of a number that is too large."""
+    if get_origin(base) is Literal:
+        choices = get_args(base)
+        if any(value == choice and type(value) is type(choice) for choice in choices):
+            return None
+        return f"expected {describe(base)}, got {format_value(value)}", close_match(value, choices)
+    if base is Any:
+        return None
+    name, kind = _kind(base)
+    matches = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if not matches or (isinstance(value, float) and not math.isfinite(value)):
+        return f"expected {name}, got {format_value(value)}", ""
+    if isinstance(value, int | float) and abs(value) >= NUMBER_LIMIT:
+        return f"{format_value(value)} is too large", "; set it between -2^53 and 2^53"
+    return None
+
+
+def _inner_mismatches(value: Any, base: Any, key: str, closed: bool) -> Iterator[Mismatch]:
+    """Yield the mismatches of the entries of a record, list or mapping."""
+    if is_typeddict(base):
+        yield from _record_mismatches(value, base, key, closed)
+    elif isinstance(value, list) and get_args(base):
+        item = get_args(base)[0]
+        integers = set(map(type, value)) == {int}  # long lists: if both extremes are valid, all integers are
+        if not (integers and not any(any(mismatches(each, item)) for each in (min(value), max(value)))):
+            for i, each in enumerate(value):
+                yield from mismatches(each, item, f"{key}[{i}]", closed)
+    elif isinstance(value, dict) and get_args(base):
+        name_schema, item = get_args(base)
+        for name, each in value.items():
+            yield from mismatches(name, name_schema, _join(key, name))
+            yield from mismatches(each, item, _join(key, name), closed)
+
+
+def _record_mismatches(value: dict[Any, Any], record: Any, key: str, closed: bool) -> Iterator[Mismatch]:
+    fields = record_fields(record)
+    for name in value if closed else ():
+        if name not in fields:
+            yield Mismatch(key, f"unknown key '{name}'", did_you_mean(name, fields))
+    for name, (schema, required) in fields.items():
+        if name in value:
+            yield from mismatches(value[name], schema, _join(key, name), closed)
+        elif required:
+            yield _missing(name, key)
+
+
+@cache
+def record_fields(record: Any) -> dict[str, tuple[Any, bool]]:
+    """Return the schema of every key of a TypedDict, and True if the key is required."""
+    hints = get_type_hints(record, include_extras=True)
+    optional = {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is NotRequired}
+    return {name: (optional.get(name, hint), name not in optional) for name, hint in hints.items()}
+
+
+def _union_mismatches(value: object, members: tuple[Any, ...], key: str, closed: bool) -> Iterator[Mismatch]:
+    """Yield the mismatches with the member of a union that a value is meant as, or one for all members."""
+    if isinstance(value, dict) and (records := [each for each in members if is_typeddict(each)]):
+        yield from _variant_mismatches(value, records, key, closed)
+        return
+    results = [list(mismatches(value, each, key, closed)) for each in members]
+    if [] not in results:
+        inner = [result for result in results if result[0].key != key]
+        union = " or ".join(dict.fromkeys(map(describe, members)))
+        yield from inner[0] if inner else [Mismatch(key, f"expected {union}, got {format_value(value)}")]
+
+
+def _variant_mismatches(value: dict[Any, Any], records: list[Any], key: str, closed: bool) -> Iterator[Mismatch]:
+    """Yield the mismatches with the record of a union that a mapping is meant as.
+
+    If all records have a key with fixed values, such as `kind`, its value selects the record; otherwise it is the
+    first record with the fewest mismatches.
+    """
+    fields = [{name: schema for name, (schema, _) in record_fields(each).items()} for each in records]
+    for tag in fields[0]:
+        if all(get_origin(each.get(tag)) is Literal for each in fields):
+            kinds = {kind: record for record, each in zip(records, fields, strict=True) for kind in get_args(each[tag])}
+            if tag not in value:
+                yield _missing(tag, key)
+            elif problem := _type_problem(value[tag], Literal[tuple(kinds)]):
+                yield Mismatch(_join(key, tag), *problem)
+            else:
+                yield from mismatches(value, kinds[value[tag]], key, closed)
+            return
+    yield from min((list(mismatches(value, each, key, closed)) for each in records), key=len)
+
+
+def _missing(name: str, key: str) -> Mismatch:
+    return Mismatch(key, f"missing key '{name}'", "; add it")
+
+
+def _join(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)

@@ -1,0 +1,46 @@
+"""Bounds of the options of components; `tests/test_schema.py` shows which values each bound refuses."""
+
+from daso.config.registry import KINDS
+from daso.config.signature import option_errors, options
+from daso.schema import describe
+
+BOUNDS = {
+    "a number in (0, 1]": "pseudo_label.threshold pseudo_label.ramp_up mean_teacher.ramp_up fixmatch.threshold "
+    "simmatch.threshold multi_view.threshold mixmatch.ramp_up remixmatch.ramp_up boss.threshold abc.threshold "
+    "crest.last_temperature",
+    "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum",
+    "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature",
+    "'distribution' or a number in [0, 1]": "daso.blend",
+    "a number in [-1, 1]": "usadtm.threshold",
+    "a number above 0": "simmatch.temperature mixmatch.alpha remixmatch.alpha daso.proto_temperature "
+    "daso.dist_temperature ldam.scale darp.alpha cld.temperature sharpen.temperature",
+    "a number of at least 0": "pseudo_label.weight mean_teacher.weight fixmatch.weight simmatch.weight "
+    "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
+    "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
+    "debias.strength crest.exponent",
+    "an integer of at least 0": "usadtm.warmup",
+    "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length daso.period abc.epochs darp.period "
+    "darp.sweeps distribution_alignment.window wide_resnet.width crt.steps survey.held_out",
+    "an integer of at least 2": "crest.generations",
+    "a list of integers of at least 1": "small_convnet.channels small_convnet.strides",
+}
+
+
+def test_options_have_the_bounds_of_the_table():
+    expected = {option: bounds for bounds, names in BOUNDS.items() for option in names.split()}
+    known = {name: spec for registry in KINDS.values() for name, spec in registry.items()}
+    described = {f"{name}.{key}": describe(each.type) for name in known for key, each in options(known[name]).items()}
+    assert {key: text for key, text in described.items() if " of at " in text or " in " in text or "above" in text} == (
+        expected
+    )
+
+
+def test_value_at_an_excluded_bound_is_refused():
+    spec = KINDS["learner"]["fixmatch"]
+    assert list(option_errors(spec, {"threshold": 1, "weight": 0})) == []
+    assert list(option_errors(spec, {"threshold": 0, "weight": -1, "confidnce": "raw"})) == [
+        "threshold: 0 is too small; set it above 0",
+        "weight: -1 is below the minimum 0; set it to 0 or more",
+        "unknown option 'confidnce'; did you mean 'confidence'?",
+    ]
+    assert list(option_errors(spec, {"weight": 1})) == ["missing option 'threshold'; set it to a number in (0, 1]"]
