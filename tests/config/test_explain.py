@@ -15,11 +15,6 @@ DASO = "params/methods/fixmatch_daso.yaml"
 MATCHED, REVERSED = "digits/n20-m80-l20-u10", "digits/n20-m80-l20-u10r"
 
 
-@pytest.fixture(scope="module")
-def project():
-    return PARAMS
-
-
 def row(text, key):
     """Return the printed value and source of an option."""
     (line,) = (line for line in text.splitlines() if line.split("  ")[0] == key)
@@ -43,19 +38,19 @@ def row(text, key):
         ("usadtm", "usadtm"),
     ],
 )
-def test_methods_by_their_names_in_the_paper(project, words, name):
-    assert find_method(project, words) == name
+def test_methods_by_their_names_in_the_paper(words, name):
+    assert find_method(PARAMS, words) == name
 
 
 @pytest.mark.parametrize("words", ["fixmatch+dasso", "fixmatch+daso+la+cb", "fixmatch+", "+fixmatch", "", "daso"])
-def test_unknown_method_is_an_error(project, words):
+def test_unknown_method_is_an_error(words):
     with pytest.raises(ParamsError, match=f"unknown method '{words}'".replace("+", r"\+")):
-        find_method(project, words)
+        find_method(PARAMS, words)
 
 
-def test_unknown_method_suggests_the_closest_name(project):
+def test_unknown_method_suggests_the_closest_name():
     with pytest.raises(ParamsError, match=r"unknown method 'FixMatch\+dasso'; did you mean 'fixmatch\+daso'\?"):
-        find_method(project, "FixMatch+dasso")
+        find_method(PARAMS, "FixMatch+dasso")
 
 
 def test_name_of_two_methods_is_ambiguous(params):
@@ -64,11 +59,11 @@ def test_name_of_two_methods_is_ambiguous(params):
         find_method(load(), "fixmatch+daso")
 
 
-def test_every_method_of_the_paper_is_found_by_its_name(project):
-    for name, tree in project.methods.items():
+def test_every_method_of_the_paper_is_found_by_its_name():
+    for name, tree in PARAMS.methods.items():
         if "paper" in tree:
             assert same_method(paper_name(tree["paper"]), paper_name(tree["paper"]).upper()), name
-            assert find_method(project, paper_name(tree["paper"])) == name
+            assert find_method(PARAMS, paper_name(tree["paper"])) == name
 
 
 def test_source_of_an_option_is_the_last_file_that_sets_it(params):
@@ -127,9 +122,9 @@ def test_without_a_setting_the_options_in_where_are_listed(params):
     assert "setting." not in text.replace("--setting ", "")
 
 
-def test_explain_lists_the_stages_of_a_plan(project):
+def test_explain_lists_the_stages_of_a_plan():
     """Five generations of 50,000 steps; temperatures of alignment 1 - g / 4 + g / 4 * 0.5, g = 0..4."""
-    text = explain(project, "fixmatch_crest_plus")
+    text = explain(PARAMS, "fixmatch_crest_plus")
     stages = [line.split() for line in text.splitlines() if line.startswith("stage ")]
     assert [(words[1], words[2], words[-1]) for words in stages] == [
         ("g1", "50,000", "1.0"),
@@ -143,18 +138,18 @@ def test_explain_lists_the_stages_of_a_plan(project):
     assert row(text, "crest.generations")[0] == "5"
 
 
-def test_explain_prints_upstream_methods(project):
-    assert row(explain(project, "supervised_crt"), "encoder from")[0] == "supervised"
-    assert row(explain(project, "supervised_crt"), "steps")[0] == "100000"
-    text = explain(project, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u1")
+def test_explain_prints_upstream_methods():
+    assert row(explain(PARAMS, "supervised_crt"), "encoder from")[0] == "supervised"
+    assert row(explain(PARAMS, "supervised_crt"), "steps")[0] == "100000"
+    text = explain(PARAMS, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u1")
     assert row(text, "estimate from")[0] == "supervised_survey"
-    assert "estimate from" not in explain(project, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u100")
+    assert "estimate from" not in explain(PARAMS, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u100")
 
 
-def test_explain_reports_unknown_classes_of_unlabeled_images(project):
+def test_explain_reports_unknown_classes_of_unlabeled_images():
     line = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
-    assert line in explain(project, "fixmatch", "paper", "stl10-lt/n150-l10").splitlines()
-    assert line not in explain(project, "fixmatch", "paper", "cifar10-lt/n500-m4000-l100-u100")
+    assert line in explain(PARAMS, "fixmatch", "paper", "stl10-lt/n150-l10").splitlines()
+    assert line not in explain(PARAMS, "fixmatch", "paper", "cifar10-lt/n500-m4000-l100-u100")
 
 
 def test_incompatibilities_with_a_setting():
@@ -177,14 +172,14 @@ def test_incompatibilities_with_a_setting():
         (("paper", "stl10-lt"), "unknown <dataset>/<setting> 'stl10-lt'"),
     ],
 )
-def test_unknown_protocols_and_settings(project, arguments, message):
+def test_unknown_protocols_and_settings(arguments, message):
     with pytest.raises(ParamsError, match=message):
-        explain(project, "fixmatch", *arguments)
+        explain(PARAMS, "fixmatch", *arguments)
 
 
-def test_every_method_can_be_explained(project):
-    for name in project.methods:
-        for line in explain(project, name).splitlines():
+def test_every_method_can_be_explained():
+    for name in PARAMS.methods:
+        for line in explain(PARAMS, name).splitlines():
             assert line == line.rstrip()
 
 

@@ -1,12 +1,5 @@
-import pytest
-
 from daso.config.inventory import describe_setting, inventory
 from tests.repository import PARAMS, ROOT
-
-
-@pytest.fixture(scope="module")
-def project():
-    return PARAMS
 
 
 def line(text, name):
@@ -14,8 +7,8 @@ def line(text, name):
     return [cell.strip() for cell in match.split("  ") if cell.strip()]
 
 
-def test_list_names_the_components_of_methods(project):
-    text = inventory(project, "methods")
+def test_list_names_the_components_of_methods():
+    text = inventory(PARAMS, "methods")
     assert line(text, "fixmatch_la_daso") == [
         "fixmatch_la_daso",
         "fixmatch + logit_adjustment + daso",
@@ -25,9 +18,9 @@ def test_list_names_the_components_of_methods(project):
     assert len(text.splitlines()) == len(list((ROOT / "params/methods").glob("*.yaml")))
 
 
-def test_list_describes_settings_by_their_class_sizes(project):
+def test_list_describes_settings_by_their_class_sizes():
     """500 to 500 / 100 = 5 labeled images and 4,000 to 40 unlabeled ones; 450 / 20 = 22.5 is rounded down."""
-    text = inventory(project, "settings")
+    text = inventory(PARAMS, "settings")
     labeled, unlabeled = line(text, "cifar10-lt/n500-m4000-l100-u100r")[1:]
     assert labeled == "labeled: 1,236 images, 500 to 5 per class (gamma 100)"
     assert unlabeled == "unlabeled: 9,922 images, 40 to 4,000 per class (gamma 100, reversed)"
@@ -49,16 +42,16 @@ def test_list_describes_settings_by_their_class_sizes(project):
     )
 
 
-def test_list_describes_datasets_suites_and_protocols(project):
-    assert line(inventory(project, "datasets"), "stl10-lt")[1:3] == [
+def test_list_describes_datasets_suites_and_protocols():
+    assert line(inventory(PARAMS, "datasets"), "stl10-lt")[1:3] == [
         "stl10",
         "10 classes, 96 x 96 pixels, 4 settings",
     ]
-    assert line(inventory(project, "suites"), "cifar10-lt-main")[1:3] == ["protocol paper", "72 runs"]
-    assert line(inventory(project, "suites"), "quickstart")[2].endswith("runs, default")
-    assert line(inventory(project, "protocols"), "paper")[1:4] == [
+    assert line(inventory(PARAMS, "suites"), "cifar10-lt-main")[1:3] == ["protocol paper", "72 runs"]
+    assert line(inventory(PARAMS, "suites"), "quickstart")[2].endswith("runs, default")
+    assert line(inventory(PARAMS, "protocols"), "paper")[1:4] == [
         "250,000 steps of 64 labeled images",
         "wide_resnet: depth 28, width 2",
         "compared with published numbers",
     ]
-    assert line(inventory(project, "protocols"), "smoke")[3] == "not compared with published numbers"
+    assert line(inventory(PARAMS, "protocols"), "smoke")[3] == "not compared with published numbers"

@@ -1,13 +1,10 @@
 """Random images, configurations with all parts active early, and the time of a unit of work."""
 
-import time
-
 import torch
 
 from daso.planning.synthetic import (
     all_parts_active,
     random_data,
-    seconds_per_unit,
     trainer,
     with_changes,
 )
@@ -45,9 +42,3 @@ def test_random_data_have_all_classes_and_all_colours():
     pixels = data.unlabeled.gather(torch.arange(50))
     assert pixels.shape == (50, 16, 16)
     assert [int((pixels >> shift & 0xFF).amax()) for shift in (0, 8, 16, 24)] == [255, 255, 255, 0]
-
-
-def test_seconds_are_divided_by_units(monkeypatch):
-    now = iter([10.0, 16.0])
-    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
-    assert seconds_per_unit(lambda: None, 3, CPU) == 2.0
