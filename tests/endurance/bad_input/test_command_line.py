@@ -67,6 +67,6 @@ def test_invalid_arguments_are_refused(arguments):
 def test_unavailable_source_is_refused(address, monkeypatch):
     monkeypatch.setenv("DASO_BAD", address)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    source = {"kind": "cifar10", "urls": [], "md5": "0" * 32, "override": "DASO_BAD"}
+    source = {"kind": "cifar10", "urls": ["http://127.0.0.1:1/b"], "md5": "0" * 32, "override": "DASO_BAD"}
     Path("own.json").write_text(json.dumps({"dataset": "own", "source": source, "num_classes": 10, "image_size": 32}))
     expect_error("download", "--config", "own.json", "--out", "out")

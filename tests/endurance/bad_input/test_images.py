@@ -71,7 +71,12 @@ def test_bad_archive_is_refused(name, kind, tmp_path, monkeypatch):
     path = tmp_path / "archive.tar.gz"
     path.write_bytes(content)
     monkeypatch.setenv("DASO_BAD", str(path))
-    source = {"kind": kind, "urls": [], "md5": hashlib.md5(content).hexdigest(), "override": "DASO_BAD"}
+    source = {
+        "kind": kind,
+        "urls": ["http://127.0.0.1:1/a"],
+        "md5": hashlib.md5(content).hexdigest(),
+        "override": "DASO_BAD",
+    }
     size = 96 if kind == "stl10" else 32
     config = {"dataset": "own", "source": source, "num_classes": 100 if kind == "cifar100" else 10, "image_size": size}
     Path("own.json").write_text(json.dumps(config))
