@@ -47,6 +47,36 @@ def read_params(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def workspace(read_params, tmp_path, monkeypatch):
+    """Change to a working copy with params/ alone; return its folder."""
+    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_gpus(tmp_path, monkeypatch):
+    """Make this a machine without GPUs, cluster and their variables; return the folder that replaces /."""
+    from daso.engine import gpus
+
+    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
+    for name in list(os.environ):
+        if name.startswith(("CUDA_VISIBLE", "CUDA_DEVICE", "DASO_", "SLURM_")):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture
+def kept_settings():
+    """Restore the settings of the process that `choose_device` changes."""
+    from tests.gpu import kept_settings
+
+    with kept_settings():
+        yield
+
+
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
     """Return the folder of `python`, `snakemake` and `dvc`, which are forks of one server."""

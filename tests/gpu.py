@@ -15,11 +15,18 @@ def settings_of_a_training():
     Graphs of earlier tests are freed first: when torch frees a graph, it frees the workspaces of its stream, which
     a different graph may use by then.
     """
+    with kept_settings():
+        gc.collect()
+        choose_device("cuda")
+        yield
+
+
+@contextmanager
+def kept_settings():
+    """Restore the settings of the process that `choose_device` changes."""
     cudnn, matmul, deterministic = torch.backends.cudnn, torch.backends.cuda.matmul, torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
     flags = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
-    gc.collect()
-    choose_device("cuda")
     try:
         yield
     finally:

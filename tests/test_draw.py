@@ -86,10 +86,6 @@ def test_shapes_and_dtype():
     assert steps(0, 1, seed=1).uniform(2).dtype == torch.float32
 
 
-def test_longer_draw_starts_with_shorter_one():
-    assert torch.equal(steps(0, 3).bits(100)[:, :40], steps(0, 3).bits(40))
-
-
 def test_uniform_has_mean_half_variance_twelfth_and_uniform_bins():
     """n = 10^6: standard error of the mean 1 / sqrt(12 n) = 2.9e-4, of the variance 1 / sqrt(180 n) = 7.5e-5."""
     values = steps(0, 1000).uniform(1000).flatten().double()
@@ -157,14 +153,6 @@ def test_all_permutations_of_four_are_equally_frequent():
     counts = torch.bincount(codes.sum(-1))
     assert int((counts > 0).sum()) == 24
     assert passes_chi_square(counts[counts > 0])
-
-
-def test_draws_keep_no_state():
-    draw = steps(0, 3)
-    first = draw.bits(10)
-    torch.rand(5)
-    draw.uniform(100)
-    assert torch.equal(draw.bits(10), first)
 
 
 @pytest.mark.gpu

@@ -1,7 +1,6 @@
 """A split drawn with a different configuration is refused."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,9 @@ HINT = f"; delete it and run `snakemake {SPLIT}` again\n"
 
 
 @pytest.fixture
-def draw(read_params, tmp_path, monkeypatch):
+def draw(workspace, monkeypatch):
     """Store the digits; return `draw(out, ...)`, which draws their split of seed 0 with a changed configuration."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DASO_GPUS", "0")
-    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
     assert main(["download", "digits", "--out", STORE]) == 0
     config = split_config(load(), "digits", SETTING, 0)
     assert config["setting"]["m1"] == 80

@@ -48,11 +48,6 @@ def test_version_is_printed(capsys):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("list method", "list: unknown kind or suite 'method'; did you mean 'methods'?"),
-        (
-            "explain fixmatch+dasso",
-            "params/methods: unknown method 'fixmatch+dasso'; did you mean 'fixmatch+daso'?",
-        ),
         ("explain nothing", "params/methods: unknown method 'nothing'; `daso list methods` lists them"),
         ("list runs nothing", "params/suites: unknown suite 'nothing'; `daso list suites` lists them"),
         (
@@ -65,9 +60,7 @@ def test_version_is_printed(capsys):
             "choose one of methods, datasets, settings, suites, protocols, runs or a suite",
         ),
         ("adopt nothing", "nothing: not a bundle (no bundle.json); create one with `daso bundle <run ids>`"),
-        ("cell t4 r1 c1", "table 4, row 1, column 1: missing dataset 'semi-aves' (params/datasets/semi-aves.yaml)"),
         ("cell", "cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got 'table '"),
-        ("explain fixmatch --protocol papr", "params/protocols: unknown protocol 'papr'; did you mean 'paper'?"),
     ],
 )
 def test_errors_are_one_line(capsys, words, error):

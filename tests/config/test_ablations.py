@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from daso.config.explain import explain
-from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import expand_suite, parse_run, resolve
 from daso.errors import ParamsError
@@ -137,16 +136,6 @@ def test_plan_changes_options_after_the_ablation():
         for stage in (".g1", "")
     ]
     assert [addons[0]["temperature"] for addons in stages] == [1.0, 0.6]
-
-
-def test_each_ablation_has_its_own_key(write):
-    write()
-    write("longer", change="{daso.dist_temperature: 0.6}")
-    loaded = load()
-    keys = [
-        Keys(loaded).train(parse_run(loaded, f"{MATCHED}/{name}/s0")) for name in ("fixmatch_daso", "short", "longer")
-    ]
-    assert len(set(keys)) == 3
 
 
 def test_expanded_suite_has_the_title_of_the_ablation(write):

@@ -1,7 +1,6 @@
 """Cache of results between processes: a result of changed files is never returned, and no cache is required."""
 
 import io
-import json
 import shutil
 import sys
 import threading
@@ -62,29 +61,26 @@ def test_result_is_not_cached_if_a_file_changes_while_it_is_made(project):
     assert made == ["1"]
 
 
-@pytest.mark.parametrize("damage", [lambda text: "", lambda text: text.replace("1", "3"), lambda text: text[:-1]])
-def test_damaged_result_is_replaced(project, damage):
-    made = []
-    result(project, made)
-    path = project / FOLDER / "n.json"
-    head, _, text = path.read_text().partition("\n")
-    path.write_text(f"{head}\n{damage(text)}")
-    assert result(project, made) == {"text": "1"}
-    assert made == ["1", "1"]
-    assert json.loads(path.read_text().partition("\n")[2]) == {"text": "1"}
+DAMAGES = {
+    "no result": lambda head, text: head + b"\n",
+    "another result": lambda head, text: head + b"\n" + text.replace(b"1", b"3"),
+    "a cut result": lambda head, text: head + b"\n" + text[:-1],
+    "empty": lambda head, text: b"",
+    "cut in the head": lambda head, text: head[:10],
+    "half": lambda head, text: (head + b"\n" + text)[: len(head + text) // 2],
+    "not UTF-8": lambda head, text: b"\xff" * len(head + text),
+    "longer": lambda head, text: head + b"\n" + text + b"\n",
+}
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [lambda b: b"", lambda b: b[:10], lambda b: b[: len(b) // 2], lambda b: b"\xff" * len(b), lambda b: b + b"\n"],
-    ids=["empty", "cut in the head", "half", "not UTF-8", "longer"],
-)
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damaged_cache_file_is_replaced(project, damage):
     made = []
     result(project, made)
     path = project / FOLDER / "n.json"
     whole = path.read_bytes()
-    path.write_bytes(damage(whole))
+    head, _, text = whole.partition(b"\n")
+    path.write_bytes(damage(head, text))
     assert result(project, made) == {"text": "1"}
     assert (made, path.read_bytes()) == (["1", "1"], whole)
 

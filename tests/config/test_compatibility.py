@@ -19,13 +19,6 @@ PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
             1,
             ["add-on 'One' reads strong, which learner 'Some' does not produce"],
         ),
-        (
-            set(),
-            ("weak",),
-            [("One", PAIR, NONE)],
-            1,
-            ["add-on 'One' reads strong, weak, which learner 'Some' does not produce"],
-        ),
         (PAIR, ("weak",), [("One", NONE, frozenset({"pseudo_label"})), ("Two", NONE, frozenset({"eval"}))], 2, []),
         (
             PAIR,

@@ -1,7 +1,6 @@
 import pytest
 
-from daso.config.inventory import KINDS, describe_setting, inventory
-from daso.errors import ParamsError
+from daso.config.inventory import describe_setting, inventory
 from tests.repository import PARAMS, ROOT
 
 
@@ -63,9 +62,3 @@ def test_list_describes_datasets_suites_and_protocols(project):
         "compared with published numbers",
     ]
     assert line(inventory(project, "protocols"), "smoke")[3] == "not compared with published numbers"
-
-
-def test_unknown_kind_suggests_the_closest_name(project):
-    with pytest.raises(ParamsError, match="unknown kind 'method'; did you mean 'methods'"):
-        inventory(project, "method")
-    assert list(KINDS) == ["methods", "datasets", "settings", "suites", "protocols"]

@@ -206,7 +206,8 @@ def test_cifar100_downloaded_and_from_files(serve, tiny_cifar100, save_image, tm
     config = {"dataset": "cifar100-lt", "source": source, "num_classes": 100, "image_size": 32}
     loaded = load_source(config, tmp_path)
     assert (loaded.parts["train"][0] == tiny_cifar100.images[:100]).all()
-    assert loaded.parts["test"][1].tolist() == [99, 0, 50]
+    assert (loaded.parts["test"][0] == tiny_cifar100.images[100:]).all()
+    assert (loaded.parts["train"][1].tolist(), loaded.parts["test"][1].tolist()) == ([*range(100)], [99, 0, 50])
     archive = {"kind": "cifar100", "origin": "cifar-100-python.tar.gz", "md5": tiny_cifar100.md5}
     assert loaded.source == {**archive, "pixels": pixel_digest(loaded.parts)}
     assert (loaded.classes[0], loaded.classes[99]) == ("apple", "worm")

@@ -64,22 +64,6 @@ def test_one_top_folder_is_skipped(folder, tmp_path):
     assert equal(read_image_folder(tmp_path / "outer", 4), expected)
 
 
-def test_hidden_and_system_files_are_skipped(folder):
-    expected = read_image_folder(folder, 4)
-    for name in (
-        ".DS_Store",
-        "train/.DS_Store",
-        "train/cat/._a.png",
-        "train/.cache/x.png",
-        "__MACOSX/train/cat/._a.png",
-    ):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"nothing")
-    (folder / "train/list.txt").write_text("cat/a.png")
-    assert equal(read_image_folder(folder, 4), expected)
-    assert equal(read_image_folder(pack(folder), 4), expected)
-
-
 def test_images_are_resized_with_antialiasing(save_image, folder, tmp_path):
     stripes = np.zeros((8, 8, 3), np.uint8)
     stripes[:, ::2] = 200
@@ -193,11 +177,6 @@ def test_empty_class_and_folder_named_like_an_image_are_skipped(folder):
     assert equal(read_image_folder(folder, 4), expected)
 
 
-def test_circular_link_is_not_followed(folder):
-    (folder / "train/loop").symlink_to(folder, target_is_directory=True)
-    assert read_image_folder(folder, 4).classes == ("cat", "dog")
-
-
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize(
     ("edit", "match"),
@@ -206,11 +185,6 @@ def test_circular_link_is_not_followed(folder):
         (lambda f: shutil.rmtree(f / "train"), "missing class folders in train/"),
         (lambda f: [shutil.rmtree(f / "train/cat"), shutil.rmtree(f / "train/dog")], "missing class folders in train/"),
         (lambda f: (f / "test/dog").rename(f / "test/cow"), "test/ has the class 'cow', which is missing in train/"),
-        (lambda f: (f / "train/cat/c.png").write_bytes(b"no image"), "train/cat/c.png: not a readable image"),
-        (
-            lambda f: (f / "train/cat/c.png").write_bytes((f / "train/cat/a.png").read_bytes()[:50]),
-            "train/cat/c.png: not a readable image",
-        ),
     ],
 )
 def test_invalid_folders_are_refused(folder, edit, match, zipped):

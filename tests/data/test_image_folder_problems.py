@@ -38,6 +38,7 @@ SYSTEM_FILES = {
     "train/a/.ipynb_checkpoints/00-checkpoint.png": "hidden",
     "train/a/._00.png": "hidden",
     "train/.DS_Store": "hidden",
+    "__MACOSX/train/a/._00.png": "hidden",
     "train/a/@eaDir/00.png/SYNOPHOTO_THUMB_M.jpg": "thumbnail folder",
     "train/b/Thumbs.db": "system file",
     "train/b/desktop.ini": "system file",
@@ -64,7 +65,7 @@ def test_system_files_are_skipped_and_counted(photos, lines, zipped):
     assert read.classes == before.classes
     assert (read.parts["train"][0] == before.parts["train"][0]).all()
     counts = {"camera raw": 2, "hidden": 4, "not an image": 2, "system file": 2, "thumbnail folder": 1}
-    assert read.notes == {"skipped": {"train": counts}}
+    assert read.notes == {"skipped": {"train": counts, "beside the parts": {"hidden": 1}}}
     assert lines()[-1].partition(": ")[2] == (
         "train: skipped 2 camera raw, 4 hidden, 2 not an image, 2 system file, 1 thumbnail folder; "
         "convert camera raw files to JPEG"

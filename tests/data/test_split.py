@@ -19,10 +19,7 @@ def config(**changes) -> dict:
 @pytest.fixture
 def store(tmp_path):
     labels = np.arange(90) % 3
-    images = np.zeros((90, 3, 2, 2), np.uint8)
-    return write_store(
-        tmp_path / "store", "toy", ["a", "b", "c"], {"train": (images, labels), "test": (images, labels)}, {}
-    )
+    return store_of(tmp_path / "store", labels, labels, ["a", "b", "c"])
 
 
 def test_saved_split_is_loaded_unchanged(store, tmp_path):
@@ -190,23 +187,10 @@ def test_class_without_an_image_is_refused(tmp_path):
         make_split(natural(num_classes=3), store, tmp_path / "s.json")
 
 
-@pytest.mark.parametrize(
-    ("k", "tails"),
-    [(2, ((8, 2), (9, 3))), (3, ((8, 4, 2), (9, 5, 3)))],  # 8 / 4^(r/(K-1)) and 9 / 3^(r/(K-1)); 9 / sqrt(3) = 5.2
-)
-def test_splits_of_two_and_three_classes(tmp_path, k, tails):
-    store = store_of(tmp_path / "s", np.arange(20 * k) % k, [0], "abc"[:k])
-    tails_config = config(setting=setting(8, 9, 4, 3), num_classes=k, holdout=3 * k)
-    saved = make_split(tails_config, store, tmp_path / "s.json")
-    assert saved.counts == {"labeled": tails[0], "unlabeled": tails[1], "validation": (3,) * k}
-    check_split(tmp_path / "s.json", store)
-
-
 def test_images_without_a_label_are_never_drawn(tmp_path):
     labels = np.arange(90) % 3
     labels[::9] = -1  # all images of class 0
-    images = np.zeros((90, 3, 2, 2), np.uint8)
-    store = write_store(tmp_path / "s", "toy", list("abc"), {"train": (images, labels), "test": (images, labels)}, {})
+    store = store_of(tmp_path / "s", labels, labels, list("abc"))
     saved = make_split(config(setting=setting(5, 8, 1, 1)), store, tmp_path / "s.json")
     assert (labels[np.concatenate(saved.split)] >= 0).all()
 

@@ -115,17 +115,6 @@ def test_journal_is_part_of_an_experiment(explored):
     explored.dvc("checkout")
 
 
-def test_metrics_of_two_commits_do_not_depend_on_the_working_copy(trained, tmp_path):
-    project = trained.copy(tmp_path / "project")
-    project.call("rm", "-r", "metrics", "reports/tiny")
-    diff = json.loads(project.dvc("metrics", "diff", "--all", "--json", "HEAD~1", "HEAD"))[METRICS]
-    for revision, results in (("old", trained.before), ("new", trained.results())):
-        for method in METHODS:
-            top1 = json.loads(results[f"metrics/digits/{SETTING}/tiny/{method}/s0.json"])["top1"]["median"]
-            assert diff[f"digits.{SETTING}.{method}.mean"][revision] == pytest.approx(100 * top1, abs=1e-4)
-            assert diff[f"digits.{SETTING}.{method}.n"][revision] == 1
-
-
 def test_plot_has_the_curves_of_two_commits(trained, tmp_path):
     """The points of the plot are the accuracies of the two histories, by commit and method."""
     project = trained.copy(tmp_path / "project")

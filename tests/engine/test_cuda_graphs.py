@@ -188,13 +188,6 @@ def test_runs_trained_together_equal_runs_trained_alone():
     assert not same(bits(together[0]), bits(together[2]))
 
 
-def test_zero_replicas_are_an_error():
-    from daso.runs.train import Execution, train
-
-    with pytest.raises(DasoError, match="--replicas 0: below the minimum 1; set it to 1 or more"):
-        train([], Execution(CPU, replicas=0))
-
-
 def test_round_robin_trains_one_chunk_of_each_run_in_turn():
     """Three runs of 1, 3 and 2 chunks, two at a time: the third starts when the first ends."""
     log = []

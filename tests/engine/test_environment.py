@@ -7,26 +7,12 @@ import warnings
 import pytest
 import torch
 
-from daso.engine import gpus
 from daso.engine.environment import choose_device, code_commit, numerics_fingerprint, out_of_memory
 from daso.errors import DasoError
 
 CPU_INSTEAD = "to use the CPU, pass --device cpu or set DASO_GPUS=0"
 OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 12080). Please update your GPU driver.\nSecond"
-VARIABLES = ("CUDA_VISIBLE_DEVICES", "DASO_GPUS", "SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
-
-
-@pytest.fixture(autouse=True)
-def settings():
-    """Restore the settings of the process that `choose_device` changes."""
-    deterministic, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic
-    filled, cudnn = fill.fill_uninitialized_memory, torch.backends.cudnn
-    flags, matmul = (cudnn.benchmark, cudnn.allow_tf32), torch.backends.cuda.matmul.allow_tf32
-    yield
-    torch.use_deterministic_algorithms(deterministic)
-    fill.fill_uninitialized_memory = filled
-    cudnn.benchmark, cudnn.allow_tf32 = flags
-    torch.backends.cuda.matmul.allow_tf32 = matmul
+pytestmark = pytest.mark.usefixtures("kept_settings", "no_gpus")
 
 
 class Cuda:
@@ -35,10 +21,6 @@ class Cuda:
     def __init__(self, monkeypatch, tmp_path):
         self.tmp_path, self.current = tmp_path, []
         self.set, self.unset = monkeypatch.setenv, monkeypatch.delenv
-        monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
-        monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
-        for name in VARIABLES:
-            monkeypatch.delenv(name, raising=False)
         self.patch = monkeypatch.setattr
         self.patch(torch.version, "cuda", "13.2")
         self.patch(torch, "__version__", "2.15.0+cu132")

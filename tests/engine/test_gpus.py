@@ -16,15 +16,9 @@ GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path, monkeypatch):
-    """Return a folder that replaces / of a machine without GPUs."""
-    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
-    monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
-    for name in ("CUDA_VISIBLE_DEVICES", "DASO_GPUS"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_ID", "SLURM_STEP_GPUS"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+def machine(no_gpus):
+    """Return the folder that replaces / of a machine without GPUs."""
+    return no_gpus
 
 
 def make(machine, *paths):

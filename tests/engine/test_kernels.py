@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from daso.engine.environment import choose_device
-from daso.ops.rows import write_rows
 from daso.planning.synthetic import all_parts_active, trainer, with_changes
-from tests.engine.kernels import SORTED, Kernels
+from tests.engine.kernels import Kernels
 from tests.test_methods import KEYS, Run
 
 
@@ -24,28 +23,6 @@ def kernels_of_step(method: str, precision: str) -> Kernels:
     with Kernels() as kernels:
         run.training_step(run.loader.batch(chunk, torch.zeros(1, dtype=torch.long)))
     return kernels
-
-
-@pytest.fixture
-def deterministic():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-def test_kernels_are_counted_by_operation(deterministic):
-    """By hand: 1 for a sum, 0 for a view, 13 for a sorted write, 3 for a convolution with its backward."""
-    x, index = torch.zeros(4, 3), torch.tensor([1, 2])
-    image, weight = torch.zeros(1, 2, 4, 4, requires_grad=True), torch.zeros(2, 2, 3, 3, requires_grad=True)
-    with Kernels() as kernels:
-        _ = (x.T + 1).sum()
-        x.index_copy_(0, index, torch.ones(2, 3))
-        write_rows(x, index, torch.ones(2, 3))
-        torch.conv2d(image, weight).backward(torch.ones(1, 2, 2, 2))
-    counts = kernels.counts
-    assert (counts["add"], counts["sum"], counts["t"]) == (1, 1, 0)
-    assert counts["index_copy_"] == SORTED + 1
-    assert counts["convolution"] + counts["convolution_backward"] == 3
 
 
 def test_kernels_of_a_step_of_fixmatch_and_daso():

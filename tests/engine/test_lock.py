@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daso.engine import gpus, lock
+from daso.engine import lock
 from daso.engine.lock import device_slot, run_lock
 from daso.errors import BusyError
 
@@ -18,14 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def isolated_devices(tmp_path, monkeypatch):
+def isolated_devices(no_gpus, monkeypatch):
     """Give each test its own locks, on a machine without GPUs."""
-    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
-    monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "DASO_GPUS", "DASO_SLOTS", "SLURM_JOB_ID"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(no_gpus))
+    monkeypatch.setenv("TMPDIR", str(no_gpus))
 
 
 def another_process(code, *, wait_for="ready"):

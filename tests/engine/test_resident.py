@@ -12,7 +12,6 @@ from daso.data.split import make_split
 from daso.data.store import Store, load_store, write_store
 from daso.engine import resident
 from daso.engine.resident import Pool, Streamed, load, load_all
-from daso.errors import DataError
 
 CPU = torch.device("cpu")
 SIDE = 4
@@ -245,13 +244,6 @@ def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
             assert torch.equal(all_of(pool), packed(TRAIN[rows]))
         assert torch.equal(all_of(data.test), packed(TEST))
     assert len(loaded[0].labeled.images) == len(store.available_rows("train"))
-
-
-def test_split_with_rows_outside_of_a_bundle_is_refused(tmp_path):
-    store, splits, whole = bundled(tmp_path)
-    (absent, *_) = sorted(set(range(40)) - set(store.available_rows("train").tolist()))
-    with pytest.raises(DataError, match=f"row {absent} is missing in this bundle"):
-        load(store, splits[0]._replace(validation=np.array([absent])), CPU)
 
 
 @pytest.mark.gpu

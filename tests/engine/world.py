@@ -8,51 +8,32 @@ import torch
 from daso.config.build import build
 from daso.engine.resident import Pool, Resident
 from daso.engine.train import Trainer
+from daso.planning.synthetic import with_changes
 from daso.records import Batch
+from tests.configs import CPU, config
 
-CPU = torch.device("cpu")
-CONFIG: dict[str, Any] = {
+CHANGES = {
     "run": "tiny",
-    "key": "k",
-    "dataset": {
-        "name": "tiny",
-        "num_classes": 2,
-        "image_size": 4,
-        "mean": [0.5] * 3,
-        "std": [0.25] * 3,
-        "augment": {"flip": False, "pad": 0, "cutout": 0, "ops": []},
-    },
-    "setting": {"name": "s"},
-    "protocol": {
-        "name": "p",
-        "steps": 6,
-        "batch_size": 4,
-        "precision": "fp32",
-        "network": {"name": "small_convnet", "channels": [4], "strides": [1]},
-        "teacher": {"decay": 0.9, "bn": "authors"},
-        "evaluation": {"every": 2, "median_of": 2},
-        "checkpoint_every": 2,
-    },
-    "method": {
-        "name": "m",
-        "unlabeled_ratio": 2,
-        "learner": {"name": "fixmatch", "threshold": 0.5, "weight": 1.0, "confidence": "refined"},
-        "addons": [],
-    },
-    "optimizer": {
-        "lr": 0.1,
-        "momentum": 0.9,
-        "nesterov": True,
-        "weight_decay": 0.01,
-        "warmup": 2,
-        "milestones": [4],
-        "factor": 0.1,
-    },
-    "plan": {},
-    "seed": 0,
-    "draw_seed": 0,
-    "split_config_sha256": "",
+    "dataset.name": "tiny",
+    "dataset.num_classes": 2,
+    "dataset.image_size": 4,
+    "dataset.mean": [0.5] * 3,
+    "dataset.std": [0.25] * 3,
+    "dataset.augment": {"flip": False, "pad": 0, "cutout": 0, "ops": []},
+    "protocol.steps": 6,
+    "protocol.batch_size": 4,
+    "protocol.network": {"name": "small_convnet", "channels": [4], "strides": [1]},
+    "protocol.evaluation": {"every": 2, "median_of": 2},
+    "protocol.checkpoint_every": 2,
+    "method.name": "m",
+    "method.learner.threshold": 0.5,
+    "optimizer.lr": 0.1,
+    "optimizer.weight_decay": 0.01,
+    "optimizer.warmup": 2,
+    "optimizer.milestones": [4],
+    "optimizer.factor": 0.1,
 }
+CONFIG: dict[str, Any] = with_changes(config(), CHANGES)
 SUPERVISED = {"name": "m", "unlabeled_ratio": 0, "learner": {"name": "supervised"}, "addons": []}
 
 

@@ -145,19 +145,6 @@ def test_queue_options_select_encoder_and_capacity(env, batch, models):
     assert "labeled_teacher" not in learner.step(batch, models)[1].out
 
 
-def test_permuting_classes_permutes_targets(env, batch, models):
-    order = torch.tensor([2, 0, 1])
-    _, step = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
-    addon = daso(env)
-    addon.histogram.published.copy_(torch.tensor([6, 3, 1])[order])
-    addon.queue.prototypes = lambda queue: PROTOTYPES[order]
-    with torch.no_grad():
-        models.student.classifier.weight.copy_(models.student.classifier.weight[order].clone())
-    permuted_batch = batch._replace(y=torch.argsort(order)[batch.y])
-    _, permuted = FixMatch(env, [addon], threshold=0.95, weight=1.0).step(permuted_batch, models)
-    assert torch.allclose(permuted.targets, step.targets[:, order], atol=1e-6)
-
-
 def test_logit_adjustment_changes_labeled_loss_alone(env, batch, models):
     alone, _ = FixMatch(env, [daso(env)], threshold=0.95, weight=1.0).step(batch, models)
     la = LogitAdjustment(env, tau=1.0, roles=["supervised"])

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run, runs
@@ -199,11 +198,6 @@ def test_machine_agrees_with_the_choice_by_torch(monkeypatch, protocol):
             assert by_torch.device.endswith(", 1 thread")
     finally:
         torch.set_num_threads(threads)
-
-
-def test_unknown_suite_is_refused(params, capsys):
-    assert main(["plan", "smok"]) == 1
-    assert capsys.readouterr().err == "params/suites: unknown suite 'smok'; did you mean 'smoke'?\n"
 
 
 def test_preview_names_runs_time_and_disk(params):

@@ -24,14 +24,14 @@ from daso.data.class_sizes import class_sizes
 from daso.data.files import checksummed
 from daso.engine.analysis import class_similarity, source_summary
 from daso.ops.bias import concentration
-from daso.ops.confusion import confusion, groups, precision, recall
+from daso.ops.confusion import confusion, precision, recall
 from daso.report.results.published import PUBLISHED, look_up, read_published
+from tests.report.conftest import history_csv, run_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "FABRICATED NUMBERS"
 TEST_IMAGES, WINDOWS, IMAGES = 100, 6, 120  # test images of a class; windows of an analysis; images of a t-SNE
 SHARES = {"augmentation": 0.2, "forward": 0.3, "backward": 0.35, "update": 0.05, "evaluation": 0.05}
-FRACTIONS = np.array([f"{value / 1000:.3f}" for value in range(1001)], dtype=object)
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DIGEST = hashlib.sha256(MARK.encode()).hexdigest()
 
@@ -99,7 +99,7 @@ def _write(folder: Path, run: Invented) -> None:
     cell = np.random.default_rng(zlib.crc32(run.names["run"].rpartition("/")[0].encode()))
     offset = 0.008 * cell.standard_normal()  # some methods miss the published number
     level = np.clip(run.level + offset + seed + 0.004 * run.random.standard_normal(), 0.02, 0.98)
-    history = _history(run, level)
+    history = history_csv(level, run.classes, run.names["seed"], run.has_pseudo_labels, run.steps)
     metrics, files = (
         _metrics(run, float(level)),
         {"history.csv": history.encode(), "predictions.npz": _predictions(run)},
@@ -114,21 +114,6 @@ def _write(folder: Path, run: Invented) -> None:
     path.write_bytes(checksummed({**metrics, "files": digests}))
 
 
-def _history(run: Invented, level: float) -> str:
-    """Return a history that rises from chance to `level`, with a recall for each class."""
-    rise = level - (level - 1 / run.classes) * np.exp(-8 * run.steps / run.steps[-1])
-    tilt = 0.3 * (0.5 - np.arange(run.classes) / run.classes)
-    columns = ["val_top1", "test_top1", "test_top1_la", "test_balanced"]
-    parts = ["test_recall", *(("pl_recall", "pl_precision") if run.has_pseudo_labels else ())]
-    columns += [f"{part}_{k}" for part in parts for k in range(run.classes)]
-    values = np.repeat(rise[:, None], len(columns), 1)
-    values[:, 4:] += np.tile(tilt, len(parts))
-    noise = 0.008 * run.random.standard_normal(values.shape)
-    cells = FRACTIONS[np.clip(1000 * (values + noise), 0, 1000).astype(int)]
-    lines = (f"{step}," + ",".join(row) for step, row in zip(run.steps, cells.tolist(), strict=True))
-    return "\n".join([",".join(["step", *columns]), *lines]) + "\n"
-
-
 def _predictions(run: Invented) -> bytes:
     """Return a sample of unlabeled images with their features: a cluster for each of ten classes."""
     labels = np.repeat(np.arange(10) % run.classes, IMAGES // 10)
@@ -139,23 +124,20 @@ def _predictions(run: Invented) -> bytes:
 
 
 def _metrics(run: Invented, level: float) -> dict[str, Any]:
-    order = list(range(run.classes))
     recalls = np.clip(level + 0.3 * (0.5 - np.arange(run.classes) / max(run.classes - 1, 1)), 0, 1)
     table = _confusion(run, recalls, [TEST_IMAGES] * run.classes)
-    found = recall(table)
-    top1 = {"last": level - 0.002, "best": level + 0.003, "median": level, "median_of": 20}
-    part = {"recall": found.tolist(), "precision": found.tolist()} if run.has_pseudo_labels else None
+    metrics = run_metrics(run.names["run"], level, run.names["seed"], run.classes, **_provenance(run))
+    found = recall(table).tolist()
+    part = {"recall": found, "precision": found} if run.has_pseudo_labels else None
     return {
+        **metrics,
         **run.names,
-        **{"steps": int(run.steps[-1]), "evaluations": len(run.steps), "top1": top1},
-        "top1_la": {"last": level + 0.01, "median": level + 0.012},
-        "balanced_accuracy": float(found.mean()),
-        **{"recall": found.tolist(), "precision": [None if np.isnan(p) else p for p in precision(table).tolist()]},
-        **{"groups": groups(found, order), "class_order": order, "confusion": table.tolist()},
-        "classes": list(CIFAR10) if run.classes == 10 else [f"class {k}" for k in order],
+        **{"steps": int(run.steps[-1]), "evaluations": len(run.steps)},
+        **{"recall": found, "confusion": table.tolist()},
+        "precision": [None if np.isnan(p) else p for p in precision(table).tolist()],
+        "classes": list(CIFAR10) if run.classes == 10 else metrics["classes"],
         **{"counts": dict(run.counts), "pseudo_label": part, "analysis": _analysis(run, recalls)},
         "speed": _speed(run),
-        "provenance": _provenance(run),
     }
 
 
@@ -197,15 +179,9 @@ def _speed(run: Invented) -> dict[str, Any]:
 
 def _provenance(run: Invented) -> dict[str, Any]:
     split = " ".join(str(run.names[name]) for name in ("dataset", "setting", "seed"))  # the same for every method
-    texts = {"config": run.names["run"], "split": split}
-    digests = {name: hashlib.sha256(f"{name} {text}".encode()).hexdigest() for name, text in texts.items()}
     return {
-        **{"commit": DIGEST[:12], "config_sha256": digests["config"], "split_sha256": digests["split"]},
-        **{
-            "drawn_sha256": digests["split"],
-            "data_sha256": DIGEST,
-            "source": {"kind": MARK.lower(), "md5": DIGEST[:32]},
-        },
-        "versions": {"python": "3.11.9", "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.0.0"},
-        **{"device": f"cuda: {MARK.lower()}", "threads": 1, "precision": "bf16", "mode": "graph"},
+        "commit": DIGEST[:12],
+        "split_sha256": hashlib.sha256(split.encode()).hexdigest(),
+        "source": {"kind": MARK.lower(), "md5": DIGEST[:32]},
+        **{"device": f"cuda: {MARK.lower()}", "precision": "bf16", "mode": "graph"},
     }

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,10 @@ from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import runs
 from daso.data.files import checksummed
-from daso.errors import ParamsError
 from daso.report.render import TEMPLATES
 from daso.report.suite_report import write_report
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
-
-
-@pytest.fixture
-def workspace(read_params, tmp_path, monkeypatch):
-    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def statuses(out):
@@ -71,11 +62,6 @@ def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):
     write_report("smoke", workspace / "out")
     assert set(statuses(workspace / "out")) == {"missing"}
     assert "measured on cuda: Tensor Wonder at commit" in (workspace / "out" / "index.html").read_text()
-
-
-def test_unknown_suite_raises(workspace):
-    with pytest.raises(ParamsError, match="unknown suite 'smokee'; did you mean 'smoke'"):
-        write_report("smokee", workspace / "out")
 
 
 def test_fixed_ids_of_the_page_are_not_allowed_as_names_of_tables():

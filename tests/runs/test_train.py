@@ -21,7 +21,7 @@ from daso.errors import CheckpointError, DasoError, DataError, DivergedError
 from daso.runs import bundle as bundled
 from daso.runs import train as training
 from daso.runs.train import Data, Execution, Job
-from tests.engine.world import CONFIG, CPU, SUPERVISED, pool
+from tests.engine.world import CONFIG, CPU, SUPERVISED, pool, trainer
 
 UNKNOWN_CLASSES = "tiny: classes of the unlabeled images unknown: no pseudo-label recall or precision"
 
@@ -91,16 +91,19 @@ def test_split_without_unlabeled_images_is_refused_before_training(tmp_path, mon
         training._load(jobs, CPU)
 
 
-def test_diverged_run_does_not_stop_the_others(tmp_path, monkeypatch):
+@pytest.fixture
+def tiny_data(tmp_path, monkeypatch):
+    """Change to an empty folder, in which every run loads the same tiny data."""
     monkeypatch.chdir(tmp_path)
-    finished = []
-    resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
+    loaded = Data(None, None, trainer().data, training.Upstream())
     monkeypatch.setattr(training, "check_code", lambda config: None)
-    monkeypatch.setattr(
-        training, "_load", lambda jobs, _: [Data(None, None, resident, training.Upstream()) for _ in jobs]
-    )
-    monkeypatch.setattr(training, "write_run", lambda out, *rest: finished.append(out.name))
+    monkeypatch.setattr(training, "_load", lambda jobs, device: [loaded] * len(jobs))
     monkeypatch.setattr(training, "describe", lambda device: {})
+
+
+def test_diverged_run_does_not_stop_the_others(tiny_data, tmp_path, monkeypatch):
+    finished = []
+    monkeypatch.setattr(training, "write_run", lambda out, *rest: finished.append(out.name))
     diverging = {"run": "diverging", "optimizer": {**CONFIG["optimizer"], "lr": 1e15, "warmup": 0}}
     jobs = [
         Job({**CONFIG, **changes}, tmp_path, tmp_path, tmp_path / changes["run"], tmp_path / "scratch" / changes["run"])
@@ -116,16 +119,9 @@ NO_MEMORY += "GPU 0 has a total capacity of 15.77 GiB of which 3.12 MiB is free.
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch):
+def command(tiny_data, tmp_path, monkeypatch):
     """Return a function that trains two runs at once by the command line: its exit status, the final states."""
-    monkeypatch.chdir(tmp_path)
     results = {}
-    resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
-    monkeypatch.setattr(training, "check_code", lambda config: None)
-    monkeypatch.setattr(
-        training, "_load", lambda jobs, _: [Data(None, None, resident, training.Upstream()) for _ in jobs]
-    )
-    monkeypatch.setattr(training, "describe", lambda device: {})
     monkeypatch.setattr(training, "write_run", lambda out, trainer, *_: results.update({out.name: trainer.state()}))
 
     jobs = [
@@ -276,11 +272,11 @@ def test_step_runner_is_closed_whether_its_run_finishes_or_diverges(tmp_path, mo
     monkeypatch.setattr(training, "describe", lambda device: {})
     closed = []
     monkeypatch.setattr(StepRunner, "close", lambda runner: closed.append(runner.mode))
-    resident = Resident(pool([0] * 6 + [1] * 3, 0), pool([0, 1] * 8, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
     config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}
     job, diverged = Job(config, *(tmp_path / name for name in ("store", "split", "out", "scratch"))), []
     with Stop() as stop:
-        list(training._run(job, Data(None, None, resident, training.Upstream()), Execution(CPU), stop, diverged))
+        data = Data(None, None, trainer().data, training.Upstream())
+        list(training._run(job, data, Execution(CPU), stop, diverged))
     assert (closed, len(diverged)) == (["eager"], lr > 1)
 
 

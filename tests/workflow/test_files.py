@@ -1,9 +1,6 @@
 """Files of the workflow: format, lint, rule graph, reports."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,12 +9,6 @@ from tests.workflow.project import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 # All rules run in one locked environment, so no rule declares its own.
 ALLOWED = {"Specify a conda environment or container for each rule."}
-
-
-def test_workflow_is_formatted_by_snakefmt():
-    program = str(Path(sys.executable).with_name("snakefmt"))
-    process = subprocess.run([program, "--check", "Snakefile", "workflow"], cwd=ROOT, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
 
 
 def test_lint_reports_only_the_allowed(built):
@@ -41,21 +32,9 @@ def test_rule_graph_has_all_dependencies(built):
     }
 
 
-def test_snakemake_report_is_written(built):
-    built.snakemake("--report", "provenance.html")
-    page = built.read("provenance.html")
-    assert "fixmatch_daso" in page
-
-
 def test_default_profile_is_a_file():
     assert not (ROOT / "profiles").is_symlink()
     assert (ROOT / "profiles" / "default" / "config.yaml").is_file()
-
-
-def test_html_report_loads_no_remote_file(built):
-    page = built.read("reports/tiny/index.html")
-    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
-    assert not re.search(r"@import|url\(\s*['\"]?https?:", page)
 
 
 def test_dvc_sends_no_analytics():

@@ -93,14 +93,6 @@ def killed(fresh, tmp_path_factory):
     return project
 
 
-def test_killed_training_resumes_to_the_same_bits(killed, finished, tmp_path):
-    project = killed.copy(tmp_path / "project")
-    project.call(*TRAIN)
-    assert f"{RUN}: resumes at step " in project.read(LOG)
-    assert results(project) == finished
-    assert checkpoints(project) == []
-
-
 def test_changed_run_ignores_the_old_checkpoint(killed, tmp_path):
     project = killed.copy(tmp_path / "project")
     project.edit("protocols/tiny.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.0))

@@ -1,15 +1,12 @@
 """Plans in the workflow: order of the stages, effect of changes, inputs of a stage."""
 
 import json
-import os
 import shutil
-import signal
 from collections import Counter
 
 import pytest
 
 from tests.workflow.project import ROOT, SETTING, jobs
-from tests.workflow.test_interruptions import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 METHODS = ("fixmatch_crest", "supervised_crt")
@@ -108,32 +105,6 @@ def test_classifier_of_a_different_encoder_is_not_published(project):
     output = project.call("python", "-m", "daso", "publish", fails=True)
     line = f"trained with a different encoder than runs/{RUN}/supervised/s0/final.pt"
     assert f"runs/{RUN}/supervised_crt/s0: {line}" in output.splitlines()[-1]
-
-
-def test_killed_generation_resumes(generations, project, tmp_path):
-    """All processes are killed while the second generation trains; the same command then gives the same bytes."""
-    run = f"{RUN}/fixmatch_crest/s0"
-
-    def longer(tree):
-        tree.update(steps=400, checkpoint_every=10, evaluation={"every": 100, "median_of": 1})
-        tree["overrides"]["crt.steps"] = 100
-
-    whole = generations.copy(tmp_path / "whole")
-    for each in (whole, project):
-        each.edit("protocols/tiny.yaml", longer)
-    command = ("snakemake", f"runs/{run}/train.json", "--cores", "1")
-    whole.call(*command)
-    process = project.start(*command)
-    wait_for(lambda: list((project.path / "scratch" / run).glob("*.pt")))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not (project.path / "runs" / run / "train.json").exists()
-    project.call("snakemake", "--unlock")
-    again = jobs(project.call(*command))
-    assert again == Counter(["train fixmatch_crest 0"])
-    assert "resumes at step" in project.read(f"logs/train/{run}.log")
-    for name in ("final.pt", "history.csv", "predictions.npz", "split.json"):
-        assert (project.path / "runs" / run / name).read_bytes() == (whole.path / "runs" / run / name).read_bytes()
 
 
 def test_bundle_of_plans_is_trained_and_adopted(project):

@@ -1,7 +1,6 @@
 """Archive of runs: metrics and history are copied, or the run is refused and nothing is copied."""
 
 import json
-import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,10 +18,8 @@ HISTORY = "step,test_top1\n60,0.5\n"
 
 
 @pytest.fixture(autouse=True)
-def project(read_params, tmp_path, monkeypatch):
+def project(workspace):
     """Make a project with one evaluated run."""
-    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
     finish(FOLDER, {"history.csv": HISTORY}, run=RUN, key="abc")
     METRICS.parent.mkdir(parents=True)
     write_metrics()

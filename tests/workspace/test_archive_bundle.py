@@ -53,12 +53,10 @@ def trained(read_params, tmp_path_factory):
 
 
 @pytest.fixture
-def key(trained, read_params, tmp_path, monkeypatch):
+def key(trained, workspace):
     """Make a working copy with only params/ and the trained bundles; return the key of RUN."""
     root, key = trained
-    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
-    shutil.copytree(root / "bundles", tmp_path / "bundles")
-    monkeypatch.chdir(tmp_path)
+    shutil.copytree(root / "bundles", workspace / "bundles")
     return key
 
 

@@ -7,21 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from daso.data.files import checksummed, format_json
 from tests.endurance.bad_input.cases import (
     BAD_JSONS,
-    CHECK,
-    EVALUATE,
-    METRICS,
-    REPORT,
-    SPLIT,
-    STORE,
-    TRAINED,
-    damaged,
-    fuzz,
     readers,
     readers_of_given_files,
     remove,
@@ -63,28 +52,6 @@ def check_tree(path, argv, tree, has_checksum):
     if accepted:  # the value is valid
         for name in ("out", "out.json", "s"):
             remove(name)
-
-
-@pytest.mark.parametrize(
-    ("path", "argv"),
-    [(SPLIT, CHECK), (STORE / "manifest.json", CHECK), (TRAINED / "train.json", EVALUATE), (METRICS, REPORT)],
-    ids=str,
-)
-def test_json_with_damaged_bytes(path, argv):
-    """A damaged file is accepted only if it is parsed to the same tree, for example if the bit turns `e` into `E`."""
-    original = path.read_bytes()
-
-    @fuzz(25)
-    @given(st.lists(st.integers(0, 8 * len(original) - 1), min_size=1, max_size=3), st.integers(0, 3))
-    def check(positions, damage):
-        content = damaged(original, positions, damage)
-        with replaced_file(path, content):
-            if content != original and accepts(*argv):
-                assert json.loads(content) == json.loads(original), f"accepted: {path}"
-                for name in ("out", "out.json"):
-                    remove(name)
-
-    check()
 
 
 def test_commands_in_separate_processes_print_one_line():

@@ -9,7 +9,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from tests.report.browser import conftest
 from tests.report.browser.conftest import COMPARED, EMPTY, SUITES
 from tools import picture
 
@@ -127,29 +126,6 @@ def test_phone_shows_one_setting_at_a_time(resized):
     assert box.evaluate(HEADS_IN_VIEW) == 2  # the head of the methods and one setting
     box.evaluate("box => box.scrollTo({left: 150, behavior: 'instant'})")
     assert box.evaluate(HEADS_IN_VIEW) == 2
-
-
-def test_missing_tools_skip_only_outside_of_ci(monkeypatch):
-    class Item:
-        def __init__(self):
-            self.added = []
-
-        def get_closest_marker(self, name):
-            return name == "browser"
-
-        def add_marker(self, marker):
-            self.added.append(marker.kwargs["reason"])
-
-    def reasons():
-        item = Item()
-        conftest.pytest_collection_modifyitems([item])
-        return item.added
-
-    monkeypatch.setattr(conftest, "executable", lambda: None)
-    monkeypatch.delenv("CI", raising=False)
-    assert reasons() == ["Chromium not installed"]
-    monkeypatch.setenv("CI", "true")
-    assert reasons() == []
 
 
 def test_pictures_of_readme_are_light_and_dark_and_small(browser, reports, tmp_path):

@@ -102,10 +102,6 @@ def pages(project, suite, out=None):
     return [(out / name).read_text() for name in ("index.html", "report.md")]
 
 
-def cells_html(*values):
-    return "".join(f'<td class="number">{value}</td>' for value in values)
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Return a project with the runs of a suite with every analysis, the suite, and its HTML and Markdown."""
@@ -168,33 +164,13 @@ def test_every_kind_of_pseudo_label_has_a_row(project, without_plots):
     ]
 
 
-def test_every_row_is_in_html_and_markdown(built):
-    _, _, (html, markdown) = built
-    rows = re.findall(r"^\| n500-m4000-l100-u100 \| [^|]* \| [^|]* \| 1 \| (.*) \|$", markdown, re.M)
-    assert len([row for row in rows if row.startswith("12.5 | 0.0 | 0.31 | 0.77 | ")]) == 6
-    assert len([row for row in rows if row.endswith(" | 50.0 | 25.0 | 50.0 | 100.0")]) == 2
-    assert html.count(cells_html("12.5", "0.0", "0.31", "0.77")) == 6
-
-
-def test_row_of_the_true_classes_is_in_html_and_markdown(built):
-    """Classes have 4000 to 40 images; the divergence from the truth is 0, recall, precision and errors are dashes."""
-    _, _, (html, markdown) = built
-    (row,) = re.findall(r"^\| [^|]* \| Unlabeled images \| true classes \| – \| (.*) \|$", markdown, re.M)
-    assert (row[:14], row[-23:]) == ("100.0 | 0.0 | ", " | 0.00 | – | – | – | –")
-    (head,) = re.findall(r"^\| Setting \| Method \| Pseudo-label \| (.*) \|$", markdown, re.M)
-    assert head.split(" | ").index("KL to truth") == 1 + row.split(" | ").index("0.00")
-    kind = '<td class="text">true classes</td>'
-    assert f'<th scope="row" class="text">Unlabeled images</th>{kind}{cells_html("–", "100.0")}' in html
-    for page in (html, markdown):
-        assert "0 if the class frequencies are right" in " ".join(page.split())
-
-
 def test_true_classes_have_one_row_for_each_setting_if_they_are_known(project, without_plots):
     suite = build_suite(seeds=(0,)) | {"analyses": ["tsne"]}
     write_analysed_runs(project, suite)
     data = load_table(project, suite)
     rows = [row for row in index_rows(data) if row["Pseudo-label"] == "true classes"]
     assert [row["Setting"] for row in rows] == [setting["name"] for setting in suite["tables"][0]["settings"]]
+    assert {row["KL to truth"] for row in rows} == {"0.00"}
     for metrics in (m for cell in data.cells.values() for m in cell.done.values()):
         metrics["counts"]["unlabeled"] = None
     rows = index_rows(data)

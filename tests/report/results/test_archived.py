@@ -1,7 +1,6 @@
 """Archived runs: shown beside the published number by device and commit, counted nowhere else."""
 
 import json
-import math
 import re
 
 import pytest
@@ -92,14 +91,6 @@ def test_each_device_and_commit_has_its_own_line(project, suite, archive):
     out = project.build(suite)
     assert page(out).text.count("archived runs, measured on cuda: ") == 3
     assert re.findall(r"\*\*([\d.]+)\*\* \((.)\)", markdown_row(out)) == [("75.0", "a"), ("76.0", "b"), ("77.0", "c")]
-
-
-def test_mean_and_deviation_of_archived_seeds(project, suite, archive):
-    """70, 71, 75: mean 72, deviation sqrt 7."""
-    for seed, level in enumerate((0.70, 0.71, 0.75)):
-        archive(seed, level)
-    (group,) = by_device_and_commit(one_cell(suite, project)).values()
-    assert group.mean_std() == pytest.approx((72.0, math.sqrt(7), 3))
 
 
 def test_reasons_against_a_comparison_are_printed(project, suite, archive):

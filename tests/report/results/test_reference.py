@@ -23,10 +23,8 @@ SHIFTED = ("fixmatch", "fixmatch_daso")
 
 
 @pytest.fixture
-def measure(read_params, tmp_path, monkeypatch, project, make_metrics):
+def measure(workspace, project, make_metrics):
     """Return `measure(points, ...)`, which writes the metrics of the suite smoke; 0 points are the reference's."""
-    shutil.copytree(read_params, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
     params = load()
     keys = Keys(params)
 

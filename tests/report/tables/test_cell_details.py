@@ -46,6 +46,13 @@ def test_cell_names_the_place_of_the_published_number(verdicts):
     assert "Oh et al. 2022" not in cell_of(verdicts.out, "not_comparable")
 
 
+def test_ablation_is_compared_without_a_deviation(verdicts):
+    """76, 76.4 and 77 have mean 76.467, 3.5 more than the 72.96 of table 6."""
+    text = " ".join(re.sub("<[^>]*>", " ", cell_of(verdicts.out, "no_published_spread")).split())
+    assert "published 72.96" in text
+    assert "□ +3.5, no published spread" in text
+
+
 def test_differences_from_the_paper_that_touch_the_methods(verdicts):
     """Sections of docs/fidelity.md; all methods of this suite are FixMatch, some with DASO."""
     text = page(verdicts.out).text

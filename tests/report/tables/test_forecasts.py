@@ -85,14 +85,10 @@ def test_report_has_forecast_times_only_with_a_forecast(project, make_suite, run
     assert page.count("".join(f'<td class="number">{value}</td>' for value in ("3", "2.5 min", "3.0 min", "1.20"))) == 2
 
 
-def test_forecast_changes_only_the_key_of_its_own_report(read_params, tmp_path, monkeypatch):
-    from shutil import copytree
-
-    copytree(read_params, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
+def test_forecast_changes_only_the_key_of_its_own_report(workspace):
     params = load()
     keys = [Keys(params).report(suite) for suite in ("smoke", "quickstart")]
     forecasts.write_forecast("smoke", make_forecast(40.0))
     smoke, quickstart = (Keys(params).report(suite) for suite in ("smoke", "quickstart"))
     assert (smoke != keys[0], quickstart == keys[1]) == (True, True)
-    assert json.loads((tmp_path / "journal/plans/smoke.json").read_text())["suite"] == "smoke"
+    assert json.loads((workspace / "journal/plans/smoke.json").read_text())["suite"] == "smoke"

@@ -1,13 +1,14 @@
 """Tables as values, and their rendering in HTML and Markdown."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from daso.report.render import templates
+from daso.report.render import TEMPLATES, templates
 from daso.report.results.collect import Cell
 from daso.report.tables.measures import measures_table
-from daso.report.tables.table import NUMBERS, Column, Table
+from daso.report.tables.table import NUMBERS, Column, Faint, Table
 
 SMALL = Table(
     "speed",
@@ -40,6 +41,13 @@ def test_html_prints_groups_as_headings_and_values_in_the_order_of_the_columns()
     assert rows == [["FixMatch", "10", "eager"], ["DASO | A", "9", "graph"], ["FixMatch", "8", "&lt;b&gt;"]]
     assert "<b>Table B.5.</b> Speed of <code>daso</code>." in html
     assert "<dt>Steps/s</dt><dd>training steps per second.</dd>" in html
+
+
+def test_faint_row_has_its_class_in_html():
+    rows = [["x", "FixMatch", "10", "eager"], Faint(["x", "DASO", "9", "machine was shared"])]
+    (line,) = re.findall('<tr class="faint">.*', rendered("macros.html.j2", replace(SMALL, rows=rows)))
+    assert "machine was shared" in line
+    assert "tr.faint > * { color: var(--soft); }" in (TEMPLATES / "report.css").read_text()
 
 
 def test_markdown_prints_groups_as_columns():

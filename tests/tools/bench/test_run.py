@@ -17,14 +17,7 @@ from tools.bench.run import run
 from tools.bench.setup import Bench, tiny
 from tools.bench.worker import Worker, start_workers
 
-
-@pytest.fixture(autouse=True)
-def _settings():
-    """Restore PyTorch's settings, because choosing a device makes algorithms deterministic for the whole process."""
-    before, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(before)
-    torch.utils.deterministic.fill_uninitialized_memory = fill
+pytestmark = pytest.mark.usefixtures("kept_settings")
 
 
 def measured(tmp_path: Path, *parts: str, configs=((), (DASO,))):

@@ -24,37 +24,14 @@ def section(measured, **changes):
 
 
 def test_page_prints_medians_and_ranges():
-    assert markdown({"machine": MACHINE, "sections": {"steps": section(2.0)}}) == (
-        "# A B, 2 cores\n"
-        "\n"
-        "Numbers are medians over rounds, in brackets the lowest and the highest round. Every round measures each "
-        "contender once, in turn; `x` columns are medians of the ratios within rounds.\n"
-        "\n"
-        "## Targets\n"
-        "\n"
-        "| target | required | measured | met | part |\n"
-        "| --- | --- | --- | --- | --- |\n"
-        "| steps | at least 1.80 x | 2.00 x | yes | `steps` |\n"
-        "\n"
-        "## steps\n"
-        "\n"
-        "```sh\n"
-        "bench it\n"
-        "```\n"
-        "\n"
-        "Commit abc; cpu: A B; 2 threads; 5 rounds; python 3.11, torch 2.15.\n"
-        "\n"
-        "### Speed\n"
-        "\n"
-        "How fast.\n"
-        "\n"
-        "|  | ms |\n"
-        "| --- | --- |\n"
-        "| ours | 1,230 (0.0124 to 100) |\n"
-        "| theirs | 7 |\n"
-        "\n"
-        "A note.\n"
-    )
+    lines = markdown({"machine": MACHINE, "sections": {"steps": section(2.0)}}).splitlines()
+    assert lines[0] == "# A B, 2 cores"
+    assert "| steps | at least 1.80 x | 2.00 x | yes | `steps` |" in lines
+    assert lines[lines.index("## steps") + 2 :][:5] == [
+        *("```sh", "bench it", "```", ""),
+        "Commit abc; cpu: A B; 2 threads; 5 rounds; python 3.11, torch 2.15.",
+    ]
+    assert lines[-6:-2] == ["|  | ms |", "| --- | --- |", "| ours | 1,230 (0.0124 to 100) |", "| theirs | 7 |"]
 
 
 @pytest.mark.parametrize(
