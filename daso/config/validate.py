@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from daso.config.feasibility import given_options
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
 from daso.config.schemas import RunConfig
 from daso.config.signature import option_errors
@@ -21,6 +20,7 @@ def config_error(config: Mapping[str, Any]) -> str | None:
     for kind, component, known in [*components, *(("add-on", addon, ADDONS) for addon in method["addons"])]:
         if component["name"] not in known:
             return f"unknown {kind} '{component['name']}'"
-        if error := next(option_errors(known[component["name"]], given_options(component)), None):
+        options = {key: value for key, value in component.items() if key != "name"}
+        if error := next(option_errors(known[component["name"]], options), None):
             return f"{kind} '{component['name']}': {error}"
     return None

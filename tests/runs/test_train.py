@@ -104,7 +104,7 @@ def tiny_data(tmp_path, monkeypatch):
 def test_diverged_run_does_not_stop_the_others(tiny_data, tmp_path, monkeypatch):
     finished = []
     monkeypatch.setattr(training, "write_run", lambda out, *rest: finished.append(out.name))
-    diverging = {"run": "diverging", "optimizer": {**CONFIG["optimizer"], "lr": 1e30, "warmup": 0}}
+    diverging = {"run": "diverging", "optimizer": {**CONFIG["optimizer"], "lr": 1e15, "warmup": 0}}
     jobs = [
         Job({**CONFIG, **changes}, tmp_path, tmp_path, tmp_path / changes["run"], tmp_path / "scratch" / changes["run"])
         for changes in (diverging, {"run": "stable"})
