@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from daso import paths
 from daso.commands.options import PATH, STORE, command, configuration, files_of, reject
 from daso.errors import DasoError, did_you_mean
+from daso.schema import schema_error
 
 
 @command("daso download digits --out data/store/digits")
@@ -21,13 +23,16 @@ from daso.errors import DasoError, did_you_mean
 @click.option("--out", type=PATH, required=True, help="Folder for the images.")
 def download(dataset: str | None, config: Path | None, out: Path) -> None:
     """Download or read a dataset, verify it and store its images."""
-    from daso.data.catalog import config_error, make_store
+    from daso.data.catalog import make_store
+    from daso.data.schemas import DataConfig
 
     if bool(dataset) == bool(config):
         raise DasoError(
             "download: expected either a dataset of params/datasets or its resolved --config; give one of them"
         )
-    store = make_store(configuration(config, config_error) if config else _resolved_data(str(dataset)), out)
+    store = make_store(
+        configuration(config, partial(schema_error, schema=DataConfig)) if config else _resolved_data(str(dataset)), out
+    )
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 

@@ -2,7 +2,18 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from daso.data.schemas import ClassOrder, Expanded, ImageCounts, ImageSize, NumClasses, Seed, Setting, Source, Upstream
+from daso.data.schemas import (
+    ClassOrder,
+    Expanded,
+    HeldOut,
+    ImageCounts,
+    ImageSize,
+    NumClasses,
+    Seed,
+    Setting,
+    Source,
+    Upstream,
+)
 from daso.schema import (
     OPEN,
     Interval,
@@ -211,12 +222,6 @@ class RunMethod(TypedDict):
     unlabeled_ratio: NonNegativeInt
     learner: Component
     addons: list[Component]
-
-
-class HeldOut(TypedDict):
-    """Split from which labeled images are held out."""
-
-    held_out: NonNegativeInt
 
 
 class Estimate(Upstream):

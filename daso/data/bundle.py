@@ -60,15 +60,16 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
     for config in configs:
-        (dataset, split), run = _dataset_and_split(config), config["run"]
-        for name, path in _missing(home, config, configs).items():
-            raise DataError(f"{path}: missing {name} of {run}; create it with `snakemake {path}`")
+        dataset, run, inputs = config["dataset"]["name"], config["run"], _packed_inputs(config, configs)
+        for name, path in inputs.items():
+            if not (home / path).is_file():
+                raise DataError(f"{home / path}: missing {name} of {run}; create it with `snakemake {home / path}`")
         if dataset not in stores:
             stores[dataset] = verify_store(home / paths.store(run))
         store = stores[dataset]
-        saved = check_split(home / paths.drawn_split(run), store, split)
+        saved = check_split(home / paths.drawn_split(run), store, config["split_config_sha256"])
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
-        for name, path in _packed_inputs(config, configs).items():
+        for name, path in inputs.items():
             _check_input(name, home / path)
             _copy(home / path, partial / path)
         _write_config(partial / "configs" / f"{run}.json", config)
@@ -127,27 +128,12 @@ def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
     return BundledRun(config, folder / paths.drawn_split(run), inputs, folder / paths.store(run))
 
 
-def _missing(root: Path, config: Config, configs: Iterable[Config]) -> dict[str, Path]:
-    """Return the inputs of a run below `root` that are missing and that none of the runs of `configs` produces."""
-    inputs = _packed_inputs(config, configs)
-    return {name: root / path for name, path in inputs.items() if not (root / path).is_file()}
-
-
 def _packed_inputs(config: Config, configs: Iterable[Config]) -> dict[str, Path]:
     """Return the inputs of a run, except files that one of these runs produces during training."""
     runs, plan = {other["run"] for other in configs}, config["plan"]
     produced = {name for name in plan if isinstance(plan[name], dict) and plan[name].get("of", config["run"]) in runs}
     inputs = {"drawn split": paths.drawn_split(config["run"]), **paths.input_files(config["run"], plan)}
     return {name: path for name, path in inputs.items() if name not in produced}
-
-
-def _dataset_and_split(config: Config) -> tuple[str, str]:
-    """Return the name of a run's dataset and the digest of its split's configuration."""
-    try:
-        config["run"], config["plan"]
-        return config["dataset"]["name"], config["split_config_sha256"]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{config.get('run')}: not a resolved configuration of a run ({error!r})") from error
 
 
 def _check_input(name: str, path: Path) -> None:

@@ -16,10 +16,8 @@ from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
-from daso.data.schemas import Archive, DataConfig
 from daso.data.store import Store, Writer
 from daso.errors import DataError
-from daso.schema import schema_error
 
 CACHE = Path("data/raw")  # downloaded archives; kept, since they are not an output of the workflow
 DIGITS_TEST = 50  # test images per class
@@ -72,13 +70,6 @@ OFFICIAL = {
 }
 
 
-def config_error(config: Mapping[str, Any]) -> str | None:
-    """Return the first error in the resolved configuration of a dataset; None if it is valid."""
-    error = schema_error(config, DataConfig)
-    official = error is None and config["source"]["kind"] in OFFICIAL
-    return schema_error(config["source"], Archive, "source") if official else error
-
-
 def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> Store:
     """Load the source of a dataset, downloaded into `cache` if needed, and write its store.
 
@@ -95,10 +86,8 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
     Images that are read one by one are written into the array that `reserve` returns for a part and its shape. Raises
     DataError if the source is unavailable, or if its numbers of classes, images or pixels differ from `config`.
     """
-    kind, where = config["source"]["kind"], f"params/datasets/{config['dataset']}.yaml"
-    if kind not in KINDS:
-        raise DataError(f"{where}: unknown source '{kind}'; choose one of {', '.join(KINDS)}")
-    loaded = KINDS[kind](config, cache, reserve)
+    where = f"params/datasets/{config['dataset']}.yaml"
+    loaded = KINDS[config["source"]["kind"]](config, cache, reserve)
     _check_num_classes(config, loaded.classes)
     size = loaded.parts["train"][0].shape[-1]
     if size != config["image_size"]:

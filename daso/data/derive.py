@@ -13,11 +13,11 @@ from daso.aliases import IntArray
 from daso.data.expansion import sampling_rates, select_pseudo_labels
 from daso.data.records import Split
 from daso.data.run_files import load_finished_run
-from daso.data.schemas import Expanded
+from daso.data.schemas import Expanded, HeldOut
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.store import Store
 from daso.errors import DataError
-from daso.schema import schema_error
+from daso.schema import mismatches
 
 
 def derive(
@@ -30,12 +30,8 @@ def derive(
     validation part. Raises DataError for other options, if the run's key is not `key`, or for a class with too few
     images.
     """
-    if options.keys() not in ({"of", "key", "exponent"}, {"held_out"}):
-        raise DataError(f"{out}: unknown split options {sorted(options)}; give of, key and exponent, or held_out")
-    if "of" in options and (mismatch := schema_error(options, Expanded)):
+    for mismatch in mismatches(options, Expanded | HeldOut, closed=True):
         raise DataError(f"{out}: {mismatch}")
-    if type(held := options.get("held_out", 1)) is not int or held < 1:
-        raise DataError(f"{out}: held_out: expected a number of images per class, at least 1, got {held!r}")
     saved, labels = check_split(drawn, store), store.labels("train")
     if saved.derivation is not None:
         raise DataError(f"{drawn}: already derived from a drawn split; pass that split instead")

@@ -97,17 +97,11 @@ class ImageCounts(TypedDict):
     smallest_class: PositiveInt
 
 
-class Kind(TypedDict):
-    """Source of a kind that this code may not know."""
-
-    kind: str
-
-
 class DataConfig(TypedDict):
     """Resolved configuration of a store."""
 
     dataset: str
-    source: Kind
+    source: Source
     images: NotRequired[ImageCounts]
     num_classes: NumClasses
     image_size: ImageSize
@@ -124,3 +118,9 @@ class Expanded(Upstream):
     """Split to which pseudo-labels of an upstream run are added."""
 
     exponent: float
+
+
+class HeldOut(TypedDict):
+    """Split from which labeled images of each class are held out."""
+
+    held_out: PositiveInt

@@ -230,12 +230,10 @@ def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
         if part not in parts or not len(parts[part][0]):
             raise DataError(f"{dataset}: missing {part} images")
         images, labels = parts[part]
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
-            raise DataError(f"{dataset}: {part} images: expected uint8 (n, 3, S, S), got {images.dtype} {images.shape}")
-        if labels.shape != images.shape[:1] or labels.dtype.kind != "i":
+        size = images.shape[-1]
+        if (images.dtype, images.shape) != (np.uint8, (len(labels), 3, size, size)):
             raise DataError(
-                f"{dataset}: {part} labels: expected integers of shape ({len(images)},), "
-                f"got {labels.dtype} {labels.shape}"
+                f"{dataset}: {part} images: expected uint8 ({len(labels)}, 3, S, S), got {images.dtype} {images.shape}"
             )
         if labels.min() < -1 or labels.max() >= len(classes):
             raise DataError(

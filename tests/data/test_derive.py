@@ -109,13 +109,13 @@ def test_hold_out_is_saved_as_validation_part(store, drawn, tmp_path):
 
 
 def test_unknown_options_are_refused(store, drawn, tmp_path):
-    with pytest.raises(DataError, match=r"split\.json: unknown split options \['held'\]; give of, key and exponent"):
+    with pytest.raises(DataError, match=r"split\.json: unknown key 'held'; did you mean 'held_out'"):
         derive({"held": 2}, drawn, store, tmp_path / "split.json")
 
 
 @pytest.mark.parametrize("held", [0, -1, 1.5, "a", True])
 def test_invalid_held_out_is_refused(store, drawn, tmp_path, held):
-    with pytest.raises(DataError, match=f"held_out: expected a number of images per class, at least 1, got {held!r}"):
+    with pytest.raises(DataError, match="held_out: (expected an integer, got|.* is below the minimum 1)"):
         derive({"held_out": held}, drawn, store, tmp_path / "split.json")
 
 

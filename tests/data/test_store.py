@@ -199,16 +199,16 @@ def test_rows_out_of_range_are_refused(folder):
         (lambda p: p.update(test=(p["test"][0][:0], p["test"][1][:0])), "toy: missing test images"),
         (
             lambda p: p.update(test=(p["test"][0].astype(float), p["test"][1])),
-            r"test images: expected uint8 \(n, 3, S, S\), got float64",
+            r"test images: expected uint8 \(2, 3, S, S\), got float64",
         ),
         (
             lambda p: p.update(test=(p["test"][0][:, :1], p["test"][1])),
-            r"expected uint8 \(n, 3, S, S\), got uint8 \(2, 1, 4, 4\)",
+            r"expected uint8 \(2, 3, S, S\), got uint8 \(2, 1, 4, 4\)",
         ),
         (lambda p: p.update(test=(p["test"][0][..., :3, :3], p["test"][1])), r"images of sizes \[3, 4\]"),
         (
             lambda p: p.update(test=(p["test"][0], p["test"][1][:1])),
-            r"test labels: expected integers of shape \(2,\), got int64 \(1,\)",
+            r"test images: expected uint8 \(1, 3, S, S\), got uint8 \(2, 3, 4, 4\)",
         ),
         (lambda p: p.update(test=(p["test"][0], np.array([0, 2]))), "test labels: expected -1 to 1, got 0 to 2"),
         (lambda p: p.update(test=(p["test"][0], np.array([0, -2]))), "test labels: expected -1 to 1, got -2 to 0"),
