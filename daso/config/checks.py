@@ -7,12 +7,7 @@ from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible
-from daso.config.params import (
-    NAME,
-    Params,
-    components,
-    invalid_name,
-)
+from daso.config.params import NAME, Params, components, invalid_name
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
 from daso.config.schemas import Optimizer
@@ -22,18 +17,10 @@ from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
 
 OPTIMIZER = record_fields(Optimizer)
-RESERVED = (
-    "contradictions",
-    "measured",
-    "paper",
-    "reference",
-    "templates",
-)  # folders of reports/ that belong to no suite
-
-
-PAGE_IDS = (  # of a report's page; a table's name is an id too
-    *("contents", "reading", "reference", "summary", "summary-fig-differences", "summary-progress"),
-)
+# Folders of reports/ that belong to no suite.
+RESERVED = ("contradictions", "measured", "paper", "reference", "templates")
+# Ids of a report's page; a table's name is an id too.
+PAGE_IDS = ("contents", "reading", "reference", "summary", "summary-fig-differences", "summary-progress")
 
 
 def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:

@@ -198,9 +198,7 @@ class Pipeline(TypedDict):
     suite: str
 
 
-SCHEMAS = {
-    **{"dataset": Dataset, "protocol": Protocol, "method": Method | Ablation, "suite": Suite, "pipeline": Pipeline},
-}
+SCHEMAS = {"dataset": Dataset, "protocol": Protocol, "method": Method | Ablation, "suite": Suite, "pipeline": Pipeline}
 
 
 class RunImages(Images):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import logging
-import re
 import ssl
 import time
 import urllib.error
@@ -100,7 +99,7 @@ def _complete(url: str, partial: Path, timeout: float, pause: float) -> None:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416 and before:  # no bytes follow: the part is complete, or belongs to a different file
-                if _total(error.headers.get("Content-Range")) == before:
+                if error.headers.get("Content-Range") == f"bytes */{before}":
                     return
                 partial.unlink()
             elif error.code < 500:
@@ -127,7 +126,7 @@ def _request_rest(url: str, partial: Path, timeout: float) -> bool:
     with urllib.request.urlopen(request, timeout=timeout) as response:
         if response.status != 206:
             start = 0  # the server sends the whole file
-        elif _start(response.headers.get("Content-Range")) != start:
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise _MirrorError(f"server sent the wrong byte range; expected it to start at byte {start}")
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
@@ -144,15 +143,3 @@ def _request_rest(url: str, partial: Path, timeout: float) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _start(content_range: str | None) -> int | None:
-    """Return the first byte of a range such as `bytes 100-199/200`."""
-    match = re.match(r"bytes (\d+)-", content_range or "")
-    return int(match[1]) if match else None
-
-
-def _total(content_range: str | None) -> int | None:
-    """Return the length of the whole file in a range such as `bytes */200`."""
-    match = re.fullmatch(r"bytes \*/(\d+)", content_range or "")
-    return int(match[1]) if match else None

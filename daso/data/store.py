@@ -115,36 +115,28 @@ def write_store(folder: Path, dataset: str, classes: Sequence[str], parts: Parts
         return writer.write(dataset, classes, parts, source)
 
 
-class Writer:
-    """Writer of the store of a folder, under the folder's lock."""
+class Writer(ExitStack):
+    """Writer of the store of a folder, under the folder's lock until its context ends."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
         self.reserved = dict[str, Path]()  # part -> file of its images, created by `reserve`
-        self._lock, self._locked = ExitStack(), False
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for path in self.reserved.values():
-            path.unlink(missing_ok=True)
-        with suppress(OSError):  # an empty folder is removed too
-            self.folder.rmdir()
-        self._lock.close()
         self._locked = False
 
     def _acquire_lock(self) -> None:
         """Create and lock the folder; called after the source is opened, so an unreadable source leaves no folder."""
         if not self._locked:
-            self._lock.enter_context(lock_folder(self.folder))
+            self.enter_context(lock_folder(self.folder))
+            self.callback(_remove_if_empty, self.folder)
             self._locked = True
 
     def reserve(self, part: str, shape: tuple[int, ...]) -> ImageArray:
         """Map a file for the images of a part, uint8 (n, 3, S, S); `write` keeps the file, truncated to its rows."""
         self._acquire_lock()
-        self.reserved[part] = self.folder / f"{part}_images.npy.part"
-        return create_array(self.reserved[part], shape)
+        self.reserved[part] = path = self.folder / f"{part}_images.npy.part"
+        self.callback(path.unlink, missing_ok=True)
+        return create_array(path, shape)
 
     def write(
         self, dataset: str, classes: Sequence[str], parts: Parts, source: Mapping[str, Any], **more: Any
@@ -218,6 +210,11 @@ def verify_store(folder: Path) -> Store:
     return store
 
 
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
     with atomic_write(path) as file:
         np.save(file, array)
@@ -231,7 +228,7 @@ def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
             raise DataError(f"{dataset}: missing {part} images")
         images, labels = parts[part]
         size = images.shape[-1]
-        if (images.dtype, images.shape) != (np.uint8, (len(labels), 3, size, size)):
+        if images.dtype != np.uint8 or images.shape != (len(labels), 3, size, size):
             raise DataError(
                 f"{dataset}: {part} images: expected uint8 ({len(labels)}, 3, S, S), got {images.dtype} {images.shape}"
             )

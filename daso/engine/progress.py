@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
@@ -14,43 +15,28 @@ from tqdm import tqdm
 from daso.errors import StoppedError
 
 
-class Stop:
+class Stop(ExitStack):
     """Context that records SIGINT and SIGTERM instead of ending the process; `signal` is the last one received."""
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
     def __enter__(self) -> Self:
-        self.handlers = {number: signal.signal(number, self._record) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.signal: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.callback(signal.signal, number, signal.signal(number, self._record))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
 
 
-class Progress:
+class Progress(ExitStack):
     """Context that shows a run's progress on stderr and stops it between two steps after a signal."""
 
-    def __init__(self, run: str, *, start: int, steps: int, events: Path | None, stop: Stop) -> None:
+    def __init__(self, run: str, *, start: int, steps: int, events: Path, stop: Stop) -> None:
+        super().__init__()
         self.run, self.steps, self.stop = run, steps, stop
-        self.bar = tqdm(total=steps, initial=start, desc=run, unit="step", disable=not sys.stderr.isatty())
-        self.events = SummaryWriter(str(events), purge_step=start) if events else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.close()
-        if self.events:
-            self.events.close()
+        bar = tqdm(total=steps, initial=start, desc=run, unit="step", disable=not sys.stderr.isatty())
+        self.bar = self.enter_context(bar)
+        self.events = self.enter_context(SummaryWriter(str(events), purge_step=start))
 
     def on_step(self, t: int) -> None:
         """Move the bar to step `t`; raise StoppedError after a signal."""
@@ -66,7 +52,6 @@ class Progress:
         line += f" val {row['val_top1']:.4f}" if "val_top1" in row else ""
         line += "".join(f" {name} {value:.4f}" for name, value in losses.items())
         self.bar.write(line, file=sys.stderr)
-        if self.events:
-            for name, value in row.items():
-                if value is not None and name != "step":
-                    self.events.add_scalar(name.replace("_", "/", 1), value, row["step"])
+        for name, value in row.items():
+            if value is not None and name != "step":
+                self.events.add_scalar(name.replace("_", "/", 1), value, row["step"])
