@@ -9,7 +9,6 @@ and, written last, `bundle.json` with the digest of each file and the commit of 
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from PIL import Image
 
 from daso import paths
 from daso.aliases import ImageArray
-from daso.data.files import atomic_write, checksummed, file_digest, read_checksummed, read_json
+from daso.data.files import atomic_write, checksummed, file_digest, format_json, read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
@@ -72,7 +71,8 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
         for name, path in inputs.items():
             _check_input(name, home / path)
             _copy(home / path, partial / path)
-        _write_config(partial / "configs" / f"{run}.json", config)
+        with atomic_write(partial / "configs" / f"{run}.json", durable=False) as file:
+            file.write(format_json(config))
     for store in stores.values():
         _write_store(partial / "data/store" / store.dataset, store, sorted(rows[store.dataset]))
     files = sorted(path for path in partial.rglob("*") if path.is_file())
@@ -167,11 +167,6 @@ def _webp(image: ImageArray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "WEBP", lossless=True, method=4)
     return buffer.getvalue()
-
-
-def _write_config(path: Path, config: Config) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 import warnings
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,12 +203,7 @@ def _git(*arguments: str) -> str | None:
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Return commit, versions, device and threads, and on CUDA the choice of cuDNN."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
+    versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "commit": code_commit(),
