@@ -10,7 +10,9 @@ from sklearn.datasets import load_digits
 from daso.data.catalog import load_source, make_store, pixel_digest
 from daso.data.class_sizes import long_tail
 from daso.data.folder_digest import digest_folder
+from daso.data.schemas import DataConfig
 from daso.errors import DataError
+from daso.schema import schema_error
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, "image_size": 8}
@@ -118,6 +120,12 @@ def test_numbers_of_images_in_params_are_those_of_the_digits():
     images = dataset("digits")["images"]
     assert images == {"train": 1297, "unlabeled": 0, "test": 500, "smallest_class": 124}
     load_source(DIGITS | {"images": images})
+
+
+def test_unknown_source_is_an_error_in_a_stores_configuration():
+    assert schema_error(DIGITS, DataConfig) is None
+    error = schema_error(DIGITS | {"source": {"kind": "digit"}}, DataConfig)
+    assert error == "source.kind: expected one of digits, cifar10, cifar100, stl10, image_folder, got 'digit'"
 
 
 @pytest.fixture
