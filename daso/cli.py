@@ -1,7 +1,7 @@
 """Command line: `daso <command>`.
 
-Commands that train read resolved JSON, so that they run where no YAML reader is installed; every command imports its
-modules when it is called.
+`train --config` and `train --bundle` read resolved JSON, so that they run where no YAML reader is installed; every
+command imports its modules when it is called.
 """
 
 from __future__ import annotations

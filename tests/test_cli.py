@@ -138,3 +138,23 @@ def test_completion_is_installed_once(shell, file, tmp_path, monkeypatch, capsys
 def test_names_that_are_neither_run_nor_suite_are_refused(capsys):
     assert main(["revalidate", "smok"]) == 1
     assert capsys.readouterr().err == "smok: neither a run nor a suite; did you mean 'smoke'?\n"
+
+
+def test_contradictions_prints_its_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(Path(cli.__file__).parents[1])
+    assert main(["contradictions", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "index.html").exists()
+    assert capsys.readouterr().out == f"written: {tmp_path / 'index.html'}\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "last"),
+    [(["a: kept"], "1 runs marked as current"), ([], "0 runs marked as current; no finished run is stale")],
+)
+def test_revalidate_prints_each_run_and_their_number(lines, last, tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("daso.workspace.revalidate.revalidate", lambda names: iter(lines))
+    with caplog.at_level("INFO"):
+        assert main(["revalidate"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    assert caplog.messages[-1] == last

@@ -22,7 +22,7 @@ def debias(
 ) -> None:
     """Debias saved logits by their mean prediction.
 
-    Writes probabilities and an analysis.
+    Writes probs.npy and analysis.json, and prints a summary.
     """
     from daso.zero_shot import debias_file, summary
 

@@ -80,7 +80,7 @@ def revalidate(names: tuple[str, ...]) -> None:
 
     with workflow_lock.held("revalidate"):
         kept = _print_lines(revalidate(names))
-    logging.info("%d runs kept%s", kept, "" if kept else "; no finished run is stale")
+    logging.info("%d runs marked as current%s", kept, "" if kept else "; no finished run is stale")
 
 
 @command("daso keep --bundle bundles/daso")

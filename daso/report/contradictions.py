@@ -9,7 +9,7 @@ from typing import Any
 from daso.data.files import atomic_write
 from daso.report.figures.literature import disagreements
 from daso.report.render import templates
-from daso.report.results.contradictions import Cell, Survey, differing_fields, repeats, survey
+from daso.report.results.contradictions import Cell, Comparison, compare, differing_fields, repeats
 from daso.report.results.published import PUBLISHED, read_published
 from daso.report.results.sources import Sources, read_sources
 from daso.report.tables.csv_files import format_csv
@@ -33,26 +33,29 @@ def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
     The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     sources = read_sources(published.with_name("sources.csv"))
-    found = survey(read_published(published), sources)
-    page = templates().get_template("contradictions.html.j2").render(_context(found, sources))
-    for name, text in (("contradictions.csv", format_csv(CSV_COLUMNS, csv_rows(found.cells))), ("index.html", page)):
+    comparison = compare(read_published(published), sources)
+    page = templates().get_template("contradictions.html.j2").render(_context(comparison, sources))
+    for name, text in (
+        ("contradictions.csv", format_csv(CSV_COLUMNS, csv_rows(comparison.cells))),
+        ("index.html", page),
+    ):
         with atomic_write(out / name) as file:
             file.write(text.encode())
 
 
-def _context(found: Survey, sources: Sources) -> dict[str, Any]:
+def _context(comparison: Comparison, sources: Sources) -> dict[str, Any]:
     """Return the variables of the template."""
-    largest = found.differing[:LARGEST]
+    largest = comparison.differing[:LARGEST]
     return {
-        "survey": found,
-        "exceeding": sum(cell.exceeds_spread for cell in found.differing),
-        "without_spread": sum(cell.spread is None for cell in found.differing),
+        "comparison": comparison,
+        "exceeding": sum(cell.exceeds_spread for cell in comparison.differing),
+        "without_spread": sum(cell.spread is None for cell in comparison.differing),
         "named": largest[:NAMED],
         "largest": largest,
         "figure": disagreements(largest, "The largest differences between publications") if largest else "",
-        "datasets": _by_dataset(found.differing),
-        "repeats": repeats(found.shared),
-        "source_rows": _used(found, sources),
+        "datasets": _by_dataset(comparison.differing),
+        "repeats": repeats(comparison.shared),
+        "source_rows": _used(comparison, sources),
         "names": {name: (source.citation, source.link) for (name, _), source in reversed(list(sources.items()))},
         **{"cell_title": cell_title, "method_title": method_title, "setting_title": setting_title},
         **{"places": places, "differing_fields": differing_fields},
@@ -65,7 +68,7 @@ def _by_dataset(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
     return [(DATASETS[name], [cell for cell in cells if cell.row["dataset"] == name]) for name in names]
 
 
-def _used(found: Survey, sources: Sources) -> list[Any]:
+def _used(comparison: Comparison, sources: Sources) -> list[Any]:
     """Return the rows of sources.csv that print a cell of two or more sources."""
-    used = {printed.source[:2] for cell in found.shared for number in cell.numbers for printed in number}
+    used = {printed.source[:2] for cell in comparison.shared for number in cell.numbers for printed in number}
     return [source for key, source in sources.items() if key in used]

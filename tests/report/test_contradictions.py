@@ -11,9 +11,9 @@ from daso.report.results.contradictions import (
     NO_SIZE,
     ONE_RUN,
     OTHER_MEASURE,
+    compare,
     differing_fields,
     repeats,
-    survey,
 )
 from daso.report.results.published import COLUMNS
 from daso.report.results.sources import Source
@@ -67,7 +67,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def found():
-    return survey(ROWS, SOURCES)
+    return compare(ROWS, SOURCES)
 
 
 def test_sources_of_a_cell_are_grouped_by_number_in_order_of_publication(found):

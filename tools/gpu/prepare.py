@@ -50,6 +50,7 @@ def closure(names: Iterable[str]) -> set[str]:
 def absent() -> list[str]:
     """Return the top-level modules of this environment that the GPU machine lacks."""
     present = closure(PRESENT) - NOT_RELIED_ON
+    present.add("daso")  # installed here, and copied there as a folder
     owners = packages_distributions()
     return sorted(module for module, owning in owners.items() if not present & {normal(name) for name in owning})
 

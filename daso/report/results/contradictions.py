@@ -80,7 +80,7 @@ class Cell(NamedTuple):
         return self.spread is not None and self.difference > self.spread
 
 
-class Survey(NamedTuple):
+class Comparison(NamedTuple):
     """All cells that two or more tables print, largest difference first, and the numbers of rows left out."""
 
     cells: list[Cell]
@@ -103,7 +103,7 @@ class Survey(NamedTuple):
         return [cell for cell in self.cells if _disagrees_with_itself(cell)]
 
 
-def survey(rows: Iterable[Row], sources: Sources) -> Survey:
+def compare(rows: Iterable[Row], sources: Sources) -> Comparison:
     """Group rows of `results.csv` by cell and compare their numbers.
 
     A cell is a dataset, its imbalance ratios and sizes, the distribution of unlabeled classes, and a method. Error
@@ -128,7 +128,7 @@ def survey(rows: Iterable[Row], sources: Sources) -> Survey:
         if len(group) > 1:
             cells.append(Cell(group[0][0], _distinct([printed for _, printed in group])))
     cells.sort(key=lambda cell: -cell.difference)
-    return Survey(cells, left_out, total)
+    return Comparison(cells, left_out, total)
 
 
 def differing_fields(cell: Cell) -> list[tuple[str, str, str]]:

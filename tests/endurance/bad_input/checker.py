@@ -37,7 +37,7 @@ def assert_readable(output):
     assert output.isascii() or output.replace("\n", "").isprintable(), repr(output)
     assert all(line.replace("\t", " ").isprintable() for line in lines), repr(output)
     assert all(10 < len(line) < 2000 for line in lines), output[:3000]
-    only_params = len(lines) < 60 and all(line.startswith("params/") for line in lines)
+    only_params = len(lines) < 60 and all(line.startswith(("params/", "params: ")) for line in lines)
     assert len(lines) == 1 or only_params, output[:3000]
 
 
