@@ -34,11 +34,6 @@ PANELS: dict[str, list[click.Command]] = {
     "Data": [data.download, data.split, debias.debias],
     "Called by the workflow": [data.derive, data.estimate, train.evaluate],
 }
-COMPLETION = {  # start-up file of each shell, and the line to be added
-    "bash": ("~/.bashrc", 'eval "$(_DASO_COMPLETE=bash_source daso)"'),
-    "zsh": ("~/.zshrc", 'eval "$(_DASO_COMPLETE=zsh_source daso)"'),
-    "fish": ("~/.config/fish/config.fish", "_DASO_COMPLETE=fish_source daso | source"),
-}
 EAGER: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
 
 
@@ -103,22 +98,6 @@ def _check_working_copy() -> None:
         )
 
 
-def _install_completion(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
-    """Add the completion of commands, options, run ids and names to the start-up file of the user's shell."""
-    if not wanted:
-        return
-    shell = Path(os.environ.get("SHELL", "")).name
-    if shell not in COMPLETION:
-        raise click.UsageError(f"$SHELL: completion needs {', '.join(COMPLETION)}, got '{shell}'", ctx)
-    file, line = Path(COMPLETION[shell][0]).expanduser(), COMPLETION[shell][1]
-    if not file.exists() or line not in file.read_text():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as text:
-            text.write(f"\n{line}\n")
-    click.echo(f"{file}: completion of daso is installed; start a new shell")
-    ctx.exit()
-
-
 def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from daso.report.results.project import read_project
@@ -129,11 +108,9 @@ def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) ->
 
 @click.group(cls=Commands, panels=PANELS)
 @click.option("--version", **EAGER, callback=_print_version, help="Print the version and exit.")
-@click.option(
-    "--install-completion",
-    **EAGER,
-    callback=_install_completion,
-    help="Add completion by the TAB key to the start-up file of $SHELL, and exit.",
-)
 def daso() -> None:
-    """Class-imbalanced semi-supervised learning: train, evaluate and report runs."""
+    """Class-imbalanced semi-supervised learning: train, evaluate and report runs.
+
+    In bash, the TAB key completes commands, options, run ids and names after
+    `eval "$(_DASO_COMPLETE=bash_source daso)"`; zsh and fish have `zsh_source` and `fish_source`.
+    """

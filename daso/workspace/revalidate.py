@@ -92,7 +92,7 @@ def _revalidate(params: Params, run: Run, compared: Compared) -> str | None:
     journal.revalidate(journal.entry_path(run.id), old.result, record)
     provenance = old.result["provenance"]
     return (
-        f"{run.id}: kept; {short_run.STEPS} steps on the CPU give the same bits as commit {old_commit} "
+        f"{run.id}: current; {short_run.STEPS} steps on the CPU give the same bits as commit {old_commit} "
         f"(the run itself: {provenance.get('device')}, {provenance.get('mode')})"
     )
 
