@@ -59,7 +59,7 @@ def test_refactoring_keeps_the_run_and_trains_nothing(project):
     assert state(project) == "stale"
     assert project.planned()[f"train {METHODS[1]} 0"] == 1
     output = project.call(*REVALIDATE, PATH=REAL)
-    line = f"{RUN}: kept; 12 steps on the CPU give the same bits as commit {project.trained} (the run itself: cpu: "
+    line = f"{RUN}: current; 12 steps on the CPU give the same bits as commit {project.trained} (the run itself: cpu: "
     assert output.splitlines()[-1].startswith(line)
     assert output.splitlines()[-1].endswith(", eager)")
     assert state(project) == "done"
