@@ -131,7 +131,7 @@ def interrupted(intact, tmp_path_factory):
         code = (
             "from daso.engine.train import Trainer\nfrom daso.cli import main\nimport sys\nreal = Trainer.save\n"
             "def save(self, scratch):\n    real(self, scratch)\n    sys.exit(9)\nTrainer.save = save\n"
-            f"main(['train', '{PREFIX}/{method}/s0', '--scratch', '{out}'])\n"
+            f"sys.exit(main(['train', '{PREFIX}/{method}/s0', '--scratch', '{out}']))\n"
         )
         status, output = call(project, "python", "-c", code, PYTHONPATH=str(project.path))
         assert status == 9, output
