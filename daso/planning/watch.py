@@ -35,7 +35,7 @@ class Training(NamedTuple):
 
 
 def views(params: Params, suite: str) -> Iterator[str]:
-    """Yield the state of a suite's runs as text at each request, until all are done.
+    """Yield the status of a suite's runs as text at each request, until all are done.
 
     Raises ParamsError for an unknown suite.
     """
@@ -52,7 +52,7 @@ def views(params: Params, suite: str) -> Iterator[str]:
 
 
 def view(suite: str, done: int, total: int, trainings: list[Training], waiting: int) -> str:
-    """Return the state of a suite as text: counts, then a row for each run that trains."""
+    """Return the status of a suite as text: counts, then a row for each run that trains."""
     counts = f"{suite}: {done} of {total} runs done, {len(trainings)} training, {waiting} to do\n"
     return counts + (align_columns([("run", "step", "accuracy", "left"), *trainings]) if trainings else "")
 

@@ -1,4 +1,4 @@
-"""Answer of a report in a few numbers: verdicts counted, largest differences, missing runs and their cost."""
+"""Summary of a report in a few numbers: verdicts counted, largest differences, missing runs and their cost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Tally(NamedTuple):
 
 
 class ColumnProgress(NamedTuple):
-    """Runs of one column of a table by state; a run with a checkpoint is running, a stale one is missing."""
+    """Runs of one column of a table by status; a run with a checkpoint is running, a stale one is missing."""
 
     table: str
     setting: str
@@ -70,7 +70,7 @@ class Remainder(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """Answer of a report: whether the published numbers were reproduced, and what is missing."""
+    """Summary of a report: whether the published numbers were reproduced, and what is missing."""
 
     tally: Tally
     archived: Tally  # of archived runs, in cells without a finished run here
@@ -132,7 +132,7 @@ def _distinct(judged_cells: Iterable[JudgedCell]) -> list[JudgedCell]:
 
 
 def column_progress(cells: Sequence[Cell]) -> list[ColumnProgress]:
-    """Return the runs by state of every column, in the order of the tables."""
+    """Return the runs by status of every column, in the order of the tables."""
     columns: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         columns.setdefault((cell.table, cell.setting), []).append(cell)
