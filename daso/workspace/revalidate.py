@@ -44,7 +44,7 @@ Compared = dict[str, dict[str, Any]]  # digest of a short run and both codes -> 
 
 
 def revalidate(names: Sequence[str]) -> Iterator[str]:
-    """Revalidate runs and suites, by default the default suite, upstream runs first; yield a line for each run marked as current.
+    """Revalidate runs and suites, by default the default suite, upstream runs first; yield a line for each one marked.
 
     Current runs, and unfinished runs of a suite, are skipped. After all runs, raises DasoError with a line for each
     refused run, of which nothing is written.
