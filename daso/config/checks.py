@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
+from daso.config.epochs import as_numbers, in_epochs, unit
 from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.params import NAME, Params, components, invalid_name
 from daso.config.registry import KINDS
-from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
+from daso.config.resolve import Run, resolve, runs, upstream_runs, with_upstream
 from daso.config.schemas import Optimizer
 from daso.config.signature import constructor_errors, option_errors
+from daso.config.stages import plan_of
 from daso.data.class_sizes import required_images, setting_kind
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
@@ -97,11 +99,14 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
 
 
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
-    steps, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
-    if steps % every:
-        yield f"{file}: evaluation.every: {every} does not divide {steps} steps; set it to a divisor of {steps}"
-    elif last > (total := steps // every):
-        yield f"{file}: evaluation.median_of: {last} is above the maximum {total} (evaluations of a run); lower it"
+    total, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
+    if unit(total) == unit(every):  # else only the steps of a run are checked
+        steps, number = as_numbers([total, every])
+        if steps % number:
+            budget = f"{steps} {unit(total)}"
+            yield f"{file}: evaluation.every: {every} does not divide {budget}; set it to a divisor of {steps}"
+        elif last > (most := steps // number):
+            yield f"{file}: evaluation.median_of: {last} is above the maximum {most} (evaluations of a run); lower it"
     if tree["optimizer"]["nesterov"] and not tree["optimizer"]["momentum"]:
         yield f"{file}: optimizer.nesterov: true is not allowed with momentum 0; change one of them"
     yield from _component_errors(file, "network", tree["network"])
@@ -225,18 +230,21 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     if name not in known:
         yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
-    own, spec = given_options(part), known[name]
+    given, spec = given_options(part), known[name]
+    own = as_numbers(given)
     try:
         errors = [f"{kind} '{name}': {line}" for line in option_errors(spec, own)]
     except ParamsError as error:
         yield str(error)
         return
-    yield from (f"{file}: {line}" for line in errors or (line for line, _ in constructor_errors(spec, own)))
+    if not any(map(in_epochs, given.values())):  # else only the steps of a run are checked
+        errors = errors or [line for line, _ in constructor_errors(spec, own)]
+    yield from (f"{file}: {line}" for line in errors)
 
 
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
     """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
-    component, _, option = key.partition(".")
+    value, (component, _, option) = as_numbers(value), key.partition(".")
     specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"

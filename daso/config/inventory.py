@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from daso.aliases import Tree
+from daso.config.epochs import format_steps
 from daso.config.explain import Line, align_columns
 from daso.config.feasibility import setting_sizes, unknown_classes
 from daso.config.params import Params, components
@@ -76,7 +77,7 @@ def _protocols(params: Params) -> Iterator[Line]:
         network = tree["network"]
         options = ", ".join(f"{key} {value}" for key, value in network.items() if key != "name")
         compared = f"{'' if tree['comparable'] else 'not '}compared with published numbers"
-        budget = f"{tree['steps']:,} steps of {tree['batch_size']} labeled images"
+        budget = f"{format_steps(tree['steps'])} of {tree['batch_size']} labeled images"
         yield name, budget, f"{network['name']}: {options}" if options else network["name"], compared, tree["title"]
 
 

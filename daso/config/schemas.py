@@ -88,6 +88,7 @@ class Optimizer(TypedDict):
     nesterov: bool
     weight_decay: NonNegative
     warmup: NonNegativeInt
+    staircase: NotRequired[PositiveInt]  # steps of a level of the warm-up; without it the warm-up is linear
     milestones: Annotated[list[NonNegativeInt], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default

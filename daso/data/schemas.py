@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt
+from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt, Unique
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
@@ -74,7 +74,15 @@ class Natural(TypedDict):
     holdout: NotRequired[NonNegativeInt]
 
 
-Setting = Tails | Others | Share | Natural
+class Lists(TypedDict):
+    """The lists of a dataset: all labeled images, and all unlabeled images or those of the named subsets."""
+
+    labeled: Literal["all"]
+    unlabeled: Literal["all"] | Annotated[list[str], Length(1), Unique()]
+    supervised: NotRequired[str]  # setting whose run a method without unlabeled images shares
+
+
+Setting = Tails | Others | Share | Natural | Lists
 
 
 class SplitConfig(TypedDict):

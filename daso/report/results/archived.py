@@ -41,6 +41,7 @@ def archived_reasons(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
     These are the reasons that apply to any run, and a number of steps that differs from the protocol's.
     """
     runs = list(runs)
-    other_steps = sorted({run["steps"] for run in runs} - {protocol["steps"]})
+    known = isinstance(protocol["steps"], int)  # steps in epochs differ by setting
+    other_steps = sorted({run["steps"] for run in runs} - {protocol["steps"]}) if known else []
     reasons = [f"trained for {steps:,} steps, the protocol has {protocol['steps']:,}" for steps in other_steps]
     return [*reasons_not_comparable(protocol, runs), *reasons]
