@@ -77,12 +77,13 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
     if not NAME.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
-    if kind == "natural":  # class sizes are known only from the data
+    if kind in ("natural", "lists"):  # class sizes are known only from the data
         if tree["class_order"] != "size":
             yield (
                 f"{where}: natural class sizes are not allowed with class_order '{tree['class_order']}'; "
                 "set class_order: size"
             )
+        yield from (f"{where}.{message}" for message in (_list_errors(name, tree) if kind == "lists" else ()))
         return
     n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
@@ -96,6 +97,18 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     if size is not None and need > size:
         fix = {"tails": "lower n1 or m1", "share": "lower n or set holdout: 0"}.get(kind, "lower n1")
         yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
+
+
+def _list_errors(name: str, tree: Tree) -> Iterator[str]:
+    """Yield the errors of a setting that names lists of unlabeled images, and a setting with the same labeled ones."""
+    setting, subsets, settings = tree["settings"][name], tree.get("subsets", {}), tree["settings"]
+    for subset in setting["unlabeled"] if setting["unlabeled"] != "all" else ():
+        if subset not in subsets:
+            yield f"unlabeled: unknown subset '{subset}'{did_you_mean(subset, subsets, 'subsets')}"
+    if (other := setting.get("supervised", name)) not in settings:
+        yield f"supervised: unknown setting '{other}'{did_you_mean(other, settings, 'settings')}"
+    elif other != name and (settings[other].get("labeled") != "all" or "supervised" in settings[other]):
+        yield f"supervised: expected a setting with labeled: all and without supervised, got '{other}'; name one"
 
 
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
@@ -164,12 +177,7 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
     names = [table["name"] for table in tree["tables"]]
     for table in tree["tables"]:
         where = f"table '{table['name']}': "
-        if not NAME.fullmatch(table["name"]):
-            yield f"{file}: {where}{invalid_name(table['name'])}"
-        if names.count(table["name"]) > 1:
-            yield f"{file}: {where}duplicate name; rename one of the tables"
-        if table["name"] in PAGE_IDS:
-            yield f"{file}: {where}the name of another section of the report's page; rename the table"
+        yield from (f"{file}: {where}{message}" for message in _table_errors(table, names))
         yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)
@@ -177,6 +185,18 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield from unknown("method", method, params.methods, where)
         for method in table.get("paper", {}).get("addons", {}):
             yield from unknown("method", method, table["methods"], f"{where}paper.addons: ")
+
+
+def _table_errors(table: Tree, names: list[str]) -> Iterator[str]:
+    """Yield the errors in the name and the metrics of a suite's table; `names` are those of all its tables."""
+    if not NAME.fullmatch(table["name"]):
+        yield invalid_name(table["name"])
+    if names.count(table["name"]) > 1:
+        yield "duplicate name; rename one of the tables"
+    if table["name"] in PAGE_IDS:
+        yield "the name of another section of the report's page; rename the table"
+    if "median" not in table.get("metrics", ["median"]):
+        yield "metrics: missing 'median', which gains and ranks use; add it"
 
 
 def _suite_run_errors(params: Params) -> Iterator[str]:

@@ -74,6 +74,7 @@ class Dataset(Images):
     title: str
     source: Source
     images: NotRequired[ImageCounts]
+    subsets: NotRequired[dict[str, PositiveInt]]  # unlabeled images by the name of their list
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder
@@ -177,6 +178,7 @@ class Table(TypedDict):
     dataset: str
     settings: Names
     methods: Names
+    metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
 
 Analysis = Literal["confusion", "groups", "histogram", "motivation", "precision_recall", "similarity", "tsne"]

@@ -22,8 +22,9 @@ def trained_setting(setting: Tree, method: Tree) -> str:
 
     A setting may name another one with the same labeled images as `supervised`, for methods without unlabeled images.
     """
-    alike = not method["unlabeled_ratio"] and not plan_of(method).reads_unlabeled
-    return str(setting.get("supervised", setting["name"]) if alike else setting["name"])
+    if "supervised" not in setting or method["unlabeled_ratio"] or plan_of(method).reads_unlabeled:
+        return str(setting["name"])
+    return str(setting["supervised"])
 
 
 def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from daso.aliases import Tree
 from daso.report.figures.differences import Block, difference_blocks, drawn
 from daso.report.results.gains import table_gains
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells, measure_label
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
 from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, count, tally_line
@@ -63,15 +63,15 @@ class Headline:
 
 def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Headline:
     """Return the head of a suite's report."""
-    counts, titles = summary.tally.counts, _titles(suite)
+    counts, titles, main = summary.tally.counts, _titles(suite), main_cells(judged_cells)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}
-    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], titles)
+    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, main)], titles)
     return Headline(
         answer=_answer(summary, judged_cells, gains),
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[VerdictCount(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
-        largest=[_largest_difference(judged, titles) for judged in summary.largest],
+        largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
         lines=list(_lines(suite, summary, judged_cells, gains)),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
@@ -101,11 +101,13 @@ def _reason(judged_cells: Sequence[JudgedCell]) -> str:
     return "the numbers are not comparable with published ones"
 
 
-def _largest_difference(judged: JudgedCell, titles: Mapping[str, str]) -> LargestDifference:
+def _largest_difference(judged: JudgedCell, titles: Mapping[str, str], suite: Tree) -> LargestDifference:
     cell, verdict = judged.cell, judged.verdict
-    name = f"{titles[cell.method]} on {cell.setting}"
+    table = next(table for table in suite["tables"] if table["name"] == cell.table)
+    label = measure_label(table, judged.measure, suite["protocol"]["evaluation"]["median_of"])
+    name = ", ".join(filter(None, (f"{titles[cell.method]} on {cell.setting}", label)))
     text = difference_and_band(verdict.difference or 0.0, verdict.band)
-    return LargestDifference(cell.anchor, name, MARKS[verdict.text], verdict.text, text)
+    return LargestDifference(judged.anchor, name, MARKS[verdict.text], verdict.text, text)
 
 
 def _titles(suite: Tree) -> dict[str, str]:
@@ -122,7 +124,8 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
         _, _, named = gains.partition(": ")
         yield from [Line("Gains", named)] if named else []
         yield Line("Verdicts", f"none: {_reason(judged_cells)}")
-    if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
+    main = main_cells(judged_cells)
+    if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, main).values()]):
         yield Line("Ranks", ranks)
     if summary.remainder.runs:
         yield Line("Missing", _missing(suite["name"], summary, judged_cells))
