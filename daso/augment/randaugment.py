@@ -17,7 +17,7 @@ from daso.augment.geometry import Matrix, WarpMaps
 from daso.errors import ParamsError
 from daso.ops.rows import write_rows
 
-LEVELS = tuple(level / 10 for level in range(1, 10))  # the values of a
+LEVELS = tuple(level / 10 for level in range(1, 10))  # the values of a, part of the definition of an operation
 SIGNS = (1, -1)
 Apply = Callable[[Tensor, Tensor], Tensor]  # packed images (m, H, W), values (m,) -> images
 

@@ -66,6 +66,8 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
         yield f"{file}: augment.pad: {augment['pad']} is too large to reflect {side} pixels; set it below {side}"
     if (resize := augment.get("resize", 0)) >= side:
         yield f"{file}: augment.resize: {resize} is not below image_size {side}; lower or remove it"
+    if augment["num_ops"] and not augment["ops"]:
+        yield f"{file}: augment.num_ops: {augment['num_ops']} is not allowed without ops; list some or set num_ops: 0"
     for setting in tree["settings"]:
         yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
 

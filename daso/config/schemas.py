@@ -23,6 +23,7 @@ from daso.schema import (
     Pattern,
     Positive,
     PositiveInt,
+    Probability,
     ShareBelowOne,
     Unique,
 )
@@ -55,6 +56,8 @@ class Augment(TypedDict):
     pad: NonNegativeInt
     cutout: NonNegativeInt
     resize: NotRequired[Annotated[int, Interval(ge=4)]]
+    num_ops: NonNegativeInt
+    op_probability: Probability
     ops: Annotated[list[Literal[ColorOp, GeometricOp]], Unique()]
 
 

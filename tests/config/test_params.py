@@ -319,6 +319,17 @@ def test_numbers_follow_yaml_1_2(params):
             lambda t: t["augment"].update(resize=8),
             "augment.resize: 8 is not below image_size 8; lower or remove it",
         ),
+        ("datasets/digits.yaml", lambda t: t["augment"].pop("num_ops"), "augment: missing key 'num_ops'; add it"),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["augment"].pop("op_probability"),
+            "augment: missing key 'op_probability'; add it",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["augment"].update(ops=[]),
+            "augment.num_ops: 2 is not allowed without ops; list some or set num_ops: 0",
+        ),
         (
             "datasets/digits.yaml",
             lambda t: t["settings"].update(every={"n1": 20, "m1": "all", "gamma_l": 20}),

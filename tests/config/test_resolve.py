@@ -43,7 +43,7 @@ def test_resolved_configuration_holds_no_option_that_a_run_does_not_use(params):
             "image_size": 8,
             "mean": [0.3] * 3,
             "std": [0.4] * 3,
-            "augment": {"flip": False, "pad": 1, "cutout": 2, "ops": ["rotate"]},
+            "augment": {"flip": False, "pad": 1, "cutout": 2, "num_ops": 2, "op_probability": 0.5, "ops": ["rotate"]},
         },
         "setting": {"name": "n20-m80-l20-u10r", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True},
         "split_config_sha256": hashlib.sha256(SPLIT_CONFIG.encode()).hexdigest(),

@@ -34,7 +34,7 @@ def test_batches_hold_the_images_and_labels_of_their_rows():
 
 def test_views_of_one_step_are_drawn_independently():
     """Without operations and Cutout both weak and strong views are crops, drawn independently."""
-    run = trainer(dataset=CONFIG["dataset"] | {"augment": {"flip": False, "pad": 2, "cutout": 0, "ops": []}})
+    run = trainer(dataset=CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"pad": 2}})
     images = torch.arange(16, dtype=torch.int32).view(1, 4, 4).expand(16, 4, 4).contiguous()
     run.loader.data = run.data._replace(unlabeled=Pool(images, run.data.unlabeled.labels))
     same = [

@@ -101,7 +101,7 @@ def trainer(name: str) -> Trainer:
             "image_size": size,
             "mean": [127.5 / 255] * 3,
             "std": [64 / 255] * 3,
-            "augment": {"flip": False, "pad": 0, "cutout": 0, "ops": []},
+            "augment": {"flip": False, "pad": 0, "cutout": 0, "num_ops": 0, "op_probability": 0.0, "ops": []},
         },
         "protocol": {
             "steps": recipe["steps"],
