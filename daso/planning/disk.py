@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from daso.config.cache import cached, source_files
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, setting_config
 from daso.data.class_sizes import class_sizes, setting_kind
-from daso.data.files import read_json
-from daso.planning.sizes import file_sizes
+from daso.data.files import canonical_json, read_json
+from daso.planning.sizes import Config, FileSizes, file_sizes
 from daso.report.tables.speed import format_significant
 
 IMAGES = ("train", "unlabeled", "test")
@@ -33,8 +34,9 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
     missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
     rows = {name: sum(_all_images(params, name)[part] for part in ("train", "unlabeled")) for name, *_ in places}
     splits = sum(ROW * rows[name] for name, *_ in missing)
-    samples = {(run.dataset, run.method): run for run in reversed(todo)}
-    size = {names: file_sizes(keys.resolved(run), images_of(params, run)) for names, run in samples.items()}
+    samples = {(run.dataset, run.method): run for run in sorted(todo, reverse=True)}
+    inputs = [(keys.resolved(run), images_of(params, run)) for run in samples.values()]
+    size = dict(zip(samples, _cached_sizes(params.root.parent, inputs), strict=True))
     sizes = [size[run.dataset, run.method] for run in todo]
     largest = max((run.state for run in sizes), default=0)
     parts = {
@@ -51,6 +53,15 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
         yield f"disk: images of {', '.join(unknown)} not stored yet, size unknown"
     if needed > free:
         yield f"WARNING: not enough disk space: {_mb(needed - free)} more needed; free it before you start"
+
+
+def _cached_sizes(project: Path, inputs: Sequence[tuple[Config, dict[str, int]]]) -> list[FileSizes]:
+    """Return the sizes of runs' files from configurations and images; cached, because `file_sizes` imports torch."""
+
+    def make() -> list[list[int]]:
+        return [list(file_sizes(config, images)) for config, images in inputs]
+
+    return [FileSizes(*size) for size in cached(project, "sizes", source_files, make, canonical_json(inputs))]
 
 
 def _all_images(params: Params, dataset: str) -> dict[str, int]:

@@ -33,7 +33,7 @@ def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
 def all_parts_active(config: Config, precision: str = "fp32") -> Config:
     """Return a copy whose method has all parts active from the third step on, as in most of a run, in a precision."""
     early = {"period": 2, "warmup": WARMUP}
-    addons = [{**one, **early} if one["name"] == "daso" else one for one in config["method"]["addons"]]
+    addons = [{**one, **early} if early.keys() <= one.keys() else one for one in config["method"]["addons"]]
     return with_changes(config, {"protocol.precision": precision, "method.addons": addons})
 
 
