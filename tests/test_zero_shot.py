@@ -102,7 +102,8 @@ def test_debias_command_writes_probabilities_and_analysis(tmp_path, capsys):
 )
 def test_invalid_logits_or_labels_are_refused_in_one_line(tmp_path, capsys, logits, labels, message):
     np.save(tmp_path / "logits.npy", logits)
-    arguments = ["debias", "--logits", str(tmp_path / "logits.npy"), "--out", str(tmp_path / "out")]
+    arguments = ["debias", "--logits", str(tmp_path / "logits.npy"), "--strength", "0.4"]
+    arguments += ["--out", str(tmp_path / "out")]
     if labels is not None:
         np.save(tmp_path / "labels.npy", labels)
         arguments += ["--labels", str(tmp_path / "labels.npy")]
