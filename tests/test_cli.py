@@ -50,6 +50,8 @@ def test_help_groups_the_commands_in_panels(capsys):
             "daso train [OPTIONS] [RUN]",
             "No such option '--bundel'. Did you mean '--bundle'?",
         ),
+        ("plan --suit smoke", "daso plan [OPTIONS] [SUITE]", "No such option '--suit'. Give SUITE without an option."),
+        ("plan --no", "daso plan [OPTIONS] [SUITE]", "No such option '--no'. Choose one of --measure, --help."),
         ("resolve", "daso resolve [OPTIONS] RUN", "Missing argument 'RUN'."),
         ("debias --logits l.npy", "daso debias [OPTIONS]", "Missing option '--strength'."),
         (

@@ -106,6 +106,16 @@ def test_numbers_follow_yaml_1_2(params):
     [
         ("methods/fixmatch.yaml", lambda t: t.update(learnr=1), "unknown key 'learnr'; did you mean 'learner'?"),
         ("methods/fixmatch.yaml", lambda t: t.pop("title"), "missing key 'title'; add it"),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(addons={"name": "daso"}),
+            "addons: expected a list, got {'name': 'daso'}; write each entry as `- {name: daso}`",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(addons=1),
+            "addons: expected a list, got 1; write each entry as `- {name: ...}`",
+        ),
         ("protocols/digits.yaml", lambda t: t.update(steps="many"), "steps: expected an integer, got 'many'"),
         ("protocols/digits.yaml", lambda t: t.update(steps=1200.0), "steps: expected an integer, got 1200.0"),
         (

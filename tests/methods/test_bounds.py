@@ -43,4 +43,7 @@ def test_value_at_an_excluded_bound_is_refused():
         "weight: -1 is below the minimum 0; set it to 0 or more",
         "unknown option 'confidnce'; did you mean 'confidence'?",
     ]
+    assert list(option_errors(spec, {"thresold": 1, "weight": 0})) == [
+        "unknown option 'thresold'; did you mean 'threshold'?"
+    ]
     assert list(option_errors(spec, {"weight": 1})) == ["missing option 'threshold'; set it to a number in (0, 1]"]
