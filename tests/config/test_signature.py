@@ -3,11 +3,13 @@ from typing import Literal
 
 import pytest
 
+from daso.config.params import components
 from daso.config.registry import ADDONS, KINDS, LEARNERS, NETWORKS, load
 from daso.config.signature import Option, _guards, attribute, constructor_errors, defaults, module_file, options
 from daso.errors import ParamsError
 from daso.records import Env
 from daso.schema import Probability, describe
+from tests.repository import PARAMS
 
 SOURCE = """
 from typing import Literal
@@ -192,3 +194,12 @@ def test_every_check_of_a_constructor_can_be_read_from_its_source():
         assert len(raised) == (len(_guards(spec, None)) if init else 0), spec
     # The estimate of a plan is known only when the run starts.
     assert unread == {("daso.methods.addons.darp:DARP", "counts")}
+
+
+def test_every_default_is_neutral_or_stated_in_each_params_file():
+    """Neutral: CReST without alignment, an add-on that is not turned off, no sizes where no prior reads them."""
+    neutral = {"last_temperature": 1.0, "enabled": True, "estimate": ()}
+    for tree in PARAMS.methods.values():
+        for kind, part in components(tree) if "of" not in tree else ():
+            assumed = {key: each for key, each in defaults(KINDS[kind][part["name"]]).items() if key not in part}
+            assert assumed.items() <= neutral.items()
