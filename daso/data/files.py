@@ -49,6 +49,12 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         ) from error
 
 
+def write_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write the bytes of a file atomically, see `atomic_write`."""
+    with atomic_write(path, durable=durable) as file:
+        file.write(content)
+
+
 def _sync_folder(folder: Path) -> None:
     """Sync the names in a folder to disk if the file system supports it."""
     with suppress(OSError):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from daso.config.resolve import copy_tree
-from daso.data.files import atomic_write, checksummed, format_json, read_json
+from daso.data.files import checksummed, format_json, read_json, write_file
 from daso.data.records import Split
 from daso.data.split import save_split
 from daso.data.store import write_store
@@ -119,8 +119,7 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     if "estimate" in plan:
         paths["estimate"] = folder / "estimate.json"
         estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"].tolist(), "reliable": 1, "evaluations": 1}
-        with atomic_write(paths["estimate"]) as file:
-            file.write(checksummed(estimate))
+        write_file(paths["estimate"], checksummed(estimate))
     return paths
 
 

@@ -10,7 +10,7 @@ from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import Run, parse_run, resolve, upstream_runs
 from daso.data.bundle import NOT_A_BUNDLE, mismatched_inputs
-from daso.data.files import atomic_write, checksummed
+from daso.data.files import checksummed, write_file
 from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.errors import DataError
@@ -66,10 +66,8 @@ def _other_key(keys: Keys, run: Run, finished: FinishedRun, bundle: Path) -> lis
 def _copy(finished: FinishedRun, target: Path) -> None:
     for name in RUN_FILES:
         content = finished.read(name)
-        with atomic_write(target / name) as file:
-            file.write(content)
-    with atomic_write(target / RESULT_FILE) as file:
-        file.write(checksummed(finished.result))
+        write_file(target / name, content)
+    write_file(target / RESULT_FILE, checksummed(finished.result))
 
 
 def _snakemake(arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from daso.config.keys import Keys
 from daso.config.load import load
 from daso.config.resolve import expand_suite, runs
-from daso.data.files import atomic_write, checksummed
+from daso.data.files import checksummed, write_file
 from daso.report.results.collect import collect
 from daso.report.results.reference import reference_content, reference_path
 
@@ -23,6 +23,5 @@ def write_reference(suite: str) -> Path:
     expected = {run.id: keys.train(run) for run in runs(params, suite)}
     cells = collect(expand_suite(params, suite), Path("metrics"), Path("scratch"), expected)
     path, content = reference_path(suite), reference_content(suite, cells)
-    with atomic_write(path) as file:
-        file.write(checksummed(content))
+    write_file(path, checksummed(content))
     return path

@@ -47,19 +47,12 @@ SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the pl
 LEFT_HALF = "m0-2.5a2.5 2.5 0 0 0 0 5z"  # filled half of the mark of a single run
 
 
-class Panel(NamedTuple):
-    """Differences of one setting."""
-
-    setting: str
-    svg: str
-
-
 class Block(NamedTuple):
     """Panels of one table; the names of its methods stand left of each panel, outside of its drawing."""
 
     table: str
     names: float  # width of the names, in widths of a panel
-    panels: list[Panel]
+    panels: list[tuple[str, str]]  # name of the setting, SVG
 
 
 class Mark(NamedTuple):
@@ -89,7 +82,7 @@ def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[B
     blocks = []
     for table in suite["tables"]:
         settings = [s["name"] for s in table["settings"] if any(m.judged for m in rows[table["name"], s["name"]])]
-        panels = [Panel(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
+        panels = [(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])
             blocks.append(Block(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))

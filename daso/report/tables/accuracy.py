@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import count
-from string import ascii_lowercase
 
 from daso.aliases import Tree
 from daso.data.class_sizes import setting_kind
-from daso.report.results.archived import DeviceCommit
 from daso.report.results.collect import MeanStd, format_mean_std
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import DeviceCommit, JudgedCell
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.results.ranks import best
 from daso.report.results.verdicts import MARKS, difference_and_band
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import Column, Table, letters
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,14 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
     that is not the one that the suite's table reproduces.
     """
     groups = dict.fromkeys(group for judged in judged_cells for group, _ in judged.archived)
-    letters = dict(zip(groups, _letters(), strict=False))
+    letter_of = {group: letters(index).lower() for index, group in enumerate(groups)}
     reproduced = _reproduced(table, judged_cells)
     by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
     settings = [format_setting(setting) for setting in table["settings"]]
     marked = {setting["name"]: _best_numbers(setting["name"], judged_cells) for setting in settings}
 
     def formatted(setting: str, method: str) -> FormattedCell:
-        cell = _format_cell(by_name[setting, method], letters, reproduced)
+        cell = _format_cell(by_name[setting, method], letter_of, reproduced)
         return replace(cell, best=frozenset(part for part, methods in marked[setting].items() if method in methods))
 
     rows = [
@@ -67,7 +64,7 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
     columns = [Column("Method", "text"), *(Column(setting["name"], "text", _lines(setting)) for setting in settings)]
     footnotes = [
         (letter, f"archived runs, measured on {group.device} at commit {group.commit}")
-        for group, letter in letters.items()
+        for group, letter in letter_of.items()
     ]
     return Table("accuracy", "Accuracy", caption, columns, rows, definitions=footnotes)
 
@@ -82,11 +79,6 @@ def _best_numbers(setting: str, judged_cells: Sequence[JudgedCell]) -> dict[str,
         if each.published and not each.published.doubt
     }
     return {"ours": best(ours), "published": best(published)}
-
-
-def _letters() -> Iterator[str]:
-    """Yield a, b, ..., z, aa, bb, ..."""
-    return (length * letter for length in count(1) for letter in ascii_lowercase)
 
 
 def _reproduced(table: Tree, judged_cells: Sequence[JudgedCell]) -> str:
@@ -131,7 +123,7 @@ def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _format_cell(judged: JudgedCell, letters: Mapping[DeviceCommit, str], reproduced: str) -> FormattedCell:
+def _format_cell(judged: JudgedCell, letter_of: Mapping[DeviceCommit, str], reproduced: str) -> FormattedCell:
     cell, ours, published, verdict, archived = judged
     done, seeds = len(cell.done), len(cell.seeds)
     runs = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
@@ -149,7 +141,7 @@ def _format_cell(judged: JudgedCell, letters: Mapping[DeviceCommit, str], reprod
         verdict=verdict.text,
         difference="" if verdict.difference is None else difference_and_band(verdict.difference, verdict.band),
         reason="; ".join(verdict.reasons),
-        archived=[(letters[group], _format_cell(one, letters, reproduced)) for group, one in archived],
+        archived=[(letter_of[group], _format_cell(one, letter_of, reproduced)) for group, one in archived],
     )
 
 
