@@ -109,7 +109,7 @@ def reference(suite: str) -> None:
 
     Later reports of the suite are compared with them.
     """
-    from daso.workspace.reference import write_reference
+    from daso.report.suite_report import write_reference
 
     logging.info("%s: written", write_reference(suite))
 

@@ -46,7 +46,10 @@ def adopt_bundle(bundle: Path) -> list[str]:
         if errors := [line for run, finished in batch.items() for line in mismatched_inputs(finished, reads[run])]:
             raise DataError(*errors)
         for run, finished in batch.items():
-            _copy(finished, Path("runs", run.id))
+            target = Path("runs", run.id)
+            for name in RUN_FILES:
+                write_file(target / name, finished.read(name))
+            write_file(target / RESULT_FILE, checksummed(finished.result))
             journal.record_result(journal.entry_path(run.id), finished.result)
     return [run.id for run in runs]
 
@@ -61,13 +64,6 @@ def _other_key(keys: Keys, run: Run, finished: FinishedRun, bundle: Path) -> lis
         f"{finished.folder}: trained with key {trained}, but params/ and code now give {now}; keep its numbers for "
         f"reports with `daso keep --bundle {bundle}`, or adopt it at the commit that it was trained from"
     ]
-
-
-def _copy(finished: FinishedRun, target: Path) -> None:
-    for name in RUN_FILES:
-        content = finished.read(name)
-        write_file(target / name, content)
-    write_file(target / RESULT_FILE, checksummed(finished.result))
 
 
 def _snakemake(arguments: list[str]) -> None:

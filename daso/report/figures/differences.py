@@ -25,6 +25,7 @@ from daso.report.results.verdicts import (
     NOT_CONTRADICTED,
     ONE_RUN,
     OUTSIDE,
+    Verdict,
     difference_and_band,
     format_difference,
 )
@@ -136,16 +137,14 @@ def _draw_row(mark: Mark, y: float, limit: float) -> str:
     width = HALF * min((verdict.band or 0.0) / limit, 1 + SIDE / HALF)
     bar = f'<rect x="{MIDDLE - width:.1f}" y="{y - 3:.1f}" width="{2 * width:.1f}" height="6" fill="var(--soft)"'
     area = f'<rect y="{y - ROW / 2:.1f}" width="{WIDTH:g}" height="{ROW:g}" fill="none" pointer-events="all"/>'
-    drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, y, limit)}'
-    link = f'<a href="#{escape(mark.anchor)}" tabindex="-1"><title>{escape(_tooltip(mark))}</title>{drawing}</a>'
-    return name + link
+    drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, verdict, y, limit)}'
+    difference = difference_and_band(verdict.difference or 0.0, verdict.band)
+    tooltip = f"{mark.title}: {difference}, {verdict.text}{', other machine' if mark.elsewhere else ''}"
+    return f'{name}<a href="#{escape(mark.anchor)}" tabindex="-1"><title>{escape(tooltip)}</title>{drawing}</a>'
 
 
-def _draw_mark(mark: Mark, y: float, limit: float) -> str:
+def _draw_mark(mark: Mark, verdict: Verdict, y: float, limit: float) -> str:
     """Draw a difference; one beyond the axis stands at its end. Those outside the band have their value beside them."""
-    if mark.judged is None:
-        return ""
-    verdict = mark.judged.verdict
     difference, band = verdict.difference or 0.0, verdict.band
     clipped = abs(difference) > limit
     x = MIDDLE + HALF * float(np.clip(difference / limit, -1, 1))
@@ -163,11 +162,3 @@ def _draw_mark(mark: Mark, y: float, limit: float) -> str:
     right = (difference > 0) == (abs(difference) < 0.68 * limit)
     place = f'x="{x + (5 if right else -5):.1f}" y="{y + 2.5:.1f}" text-anchor="{"start" if right else "end"}"'
     return f'{drawing}<text {place} font-size="{VALUE_FONT:g}" fill="var(--ink)">{text}</text>'
-
-
-def _tooltip(mark: Mark) -> str:
-    """Return the difference of a row in words."""
-    if mark.judged is None or mark.judged.verdict.difference is None:
-        return f"{mark.title}: no difference"
-    text = difference_and_band(mark.judged.verdict.difference, mark.judged.verdict.band)
-    return f"{mark.title}: {text}, {mark.judged.verdict.text}{', other machine' if mark.elsewhere else ''}"

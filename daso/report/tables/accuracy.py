@@ -91,28 +91,21 @@ def _reproduced(table: Tree, judged_cells: Sequence[JudgedCell]) -> str:
 
 def format_setting(setting: Tree) -> dict[str, str]:
     """Return a setting as text: sizes of the largest classes and both imbalance ratios, `as found` if not chosen."""
-    if "labeled" in setting:
-        sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
-        return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
-    if setting_kind(setting) == "share":
-        sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
-        gammas = dict.fromkeys(("gamma_l", "gamma_u"), f"{setting['gamma']:g}")
-        return {"name": str(setting["name"]), **sizes, **gammas, "reversed": ""}
-    gamma_u = setting.get("gamma_u")
-    unlabeled = "unknown" if gamma_u is None else f"{gamma_u:g}"
-    if setting_kind(setting) == "whole":
-        setting, unlabeled = {**setting, "m1": "every training image"}, "as found"
-    if setting.get("reversed") and gamma_u is not None:
-        unlabeled = f"1/{gamma_u:g}" if Fraction(str(gamma_u)) != 1 else "1"
-    gamma_l = setting.get("gamma_l")
-    return {
-        "name": str(setting["name"]),
-        "n1": str(setting.get("n1", "unknown")),
-        "m1": str(setting.get("m1", "unknown")),
-        "gamma_l": "unknown" if gamma_l is None else f"{gamma_l:g}",
-        "gamma_u": unlabeled,
-        "reversed": "reversed" if setting.get("reversed") else "",
-    }
+    sizes = {name: str(setting.get(name, "unknown")) for name in ("n1", "m1")}
+    ratios = {name: setting.get(name) for name in ("gamma_l", "gamma_u")}
+    gammas = {name: "unknown" if ratio is None else f"{ratio:g}" for name, ratio in ratios.items()}
+    if setting.get("reversed") and ratios["gamma_u"] is not None and Fraction(str(ratios["gamma_u"])) != 1:
+        gammas["gamma_u"] = f"1/{gammas['gamma_u']}"
+    match setting_kind(setting):
+        case "natural":
+            sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
+            gammas = dict.fromkeys(gammas, "as found")
+        case "share":
+            sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
+            gammas = dict.fromkeys(gammas, f"{setting['gamma']:g}")
+        case "whole":
+            sizes["m1"], gammas["gamma_u"] = "every training image", "as found"
+    return {"name": str(setting["name"]), **sizes, **gammas, "reversed": "reversed" if setting.get("reversed") else ""}
 
 
 def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
