@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from daso.aliases import FloatArray, IntArray
-from daso.data.files import atomic_write, format_json
+from daso.data.files import atomic_write, format_json, write_file
 from daso.errors import DataError, ParamsError
 from daso.ops import bias
 from daso.ops.confusion import confusion, precision, recall, top1
@@ -90,8 +90,7 @@ def debias_file(
     result = {"strength": strength, "momentum": momentum, "seed": seed, **analysis(debiased_set, truth)}
     with atomic_write(out / "probs.npy") as file:
         np.save(file, debiased_set.after.astype(np.float32))
-    with atomic_write(out / "analysis.json") as file:
-        file.write(format_json(result))
+    write_file(out / "analysis.json", format_json(result))
     return result
 
 

@@ -92,12 +92,11 @@ def derive(config: Path, store: Path, split: Path, run: Path | None, out: Path) 
 @click.option("--out", type=PATH, required=True, help="File for the estimate.")
 def estimate(run: Path, run_key: str | None, key: str, out: Path) -> None:
     """Write the class sizes that a finished survey run estimated."""
-    from daso.data.files import atomic_write, checksummed
+    from daso.data.files import checksummed, write_file
     from daso.engine.estimate import survey_result
 
     survey = survey_result(run, key, run_key)
-    with atomic_write(out) as file:
-        file.write(checksummed(survey))
+    write_file(out, checksummed(survey))
 
 
 def _config_digest(path: Path) -> str | None:

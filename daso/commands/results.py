@@ -109,7 +109,7 @@ def reference(suite: str) -> None:
 
     Later reports of the suite are compared with them.
     """
-    from daso.workspace.reference import write_reference
+    from daso.report.suite_report import write_reference
 
     logging.info("%s: written", write_reference(suite))
 
@@ -146,11 +146,10 @@ def prune(yes: bool) -> None:
 
 def _write_key(folder: Path, key: str | None) -> None:
     """Write the key of a page, if any, after the page: it makes the page current."""
-    from daso.data.files import atomic_write
+    from daso.data.files import write_file
 
     if key:
-        with atomic_write(folder / "key") as file:
-            file.write(f"{key}\n".encode())
+        write_file(folder / "key", f"{key}\n".encode())
 
 
 def _print_lines(lines: Iterable[object]) -> int:

@@ -116,12 +116,11 @@ def _job(run: str | None, config_path: Path | None, given: Mapping[str, Path | N
 @click.option("--out", type=PATH, required=True, help="File for the metrics.")
 def evaluate(run: Path, run_key: str | None, out: Path) -> None:
     """Write the metrics of a finished run."""
-    from daso.data.files import atomic_write, checksummed
+    from daso.data.files import checksummed, write_file
     from daso.engine.metrics import run_metrics
 
     metrics = run_metrics(run, run_key)
-    with atomic_write(out) as file:
-        file.write(checksummed(metrics))
+    write_file(out, checksummed(metrics))
 
 
 @command("daso resolve digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0")

@@ -41,7 +41,7 @@ def derive(
         elif upstream_run is None:
             raise DataError(f"requires the pseudo-labels of {options['of']}; pass its folder with --run")
         else:
-            logits = _logits(upstream_run, options["key"])
+            (logits,) = load_finished_run(upstream_run, options["key"]).arrays("unlabeled")
             split = expand(saved.split, saved.counts["labeled"], logits, options["exponent"])
     except DataError as error:
         raise DataError(f"{out}: {error}") from error
@@ -83,9 +83,3 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
         )
     held = np.concatenate([rows[:per_class] for rows in of_class])
     return split._replace(labeled=split.labeled[~np.isin(split.labeled, held)], validation=held)
-
-
-def _logits(run: Path, key: str) -> NDArray[np.float32]:
-    """Load a finished run's logits of its unlabeled images (M, K)."""
-    (logits,) = load_finished_run(run, key).arrays("unlabeled")
-    return logits

@@ -11,7 +11,7 @@ import numpy as np
 from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
-from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
+from daso.data.files import CHECKSUM, canonical_json, digest, read_checksummed, write_file
 from daso.data.records import Split
 from daso.data.schemas import SplitConfig
 from daso.data.store import Store
@@ -119,8 +119,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
         tree["pseudo_labeled"] = split.pseudo_labeled.tolist()
     tree[CHECKSUM] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical_json(tree[name])}' for name in sorted(tree))
-    with atomic_write(out) as file:
-        file.write(f"{{\n{lines}\n}}\n".encode())
+    write_file(out, f"{{\n{lines}\n}}\n".encode())
     return load_split(out)
 
 

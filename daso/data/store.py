@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from daso.aliases import ImageArray, IntArray
-from daso.data.files import atomic_write, checksummed, digest, read_checksummed
+from daso.data.files import atomic_write, checksummed, digest, read_checksummed, write_file
 from daso.data.memmap import create_array, finish_array
 from daso.errors import DataError
 from daso.locks import lock_folder
@@ -71,13 +71,6 @@ class Store:
             images: ImageArray = _open_array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
             return images if index is None else images[index]
         return self._decoded(part, np.arange(total) if index is None else index)
-
-    def available_rows(self, part: str) -> IntArray:
-        """Return the rows (m,) of a part whose images are present, ascending: all, except in a bundle."""
-        if self.is_mapped(part):
-            return np.arange(self.parts[part]["images"], dtype=np.int64)
-        with _open_zip(self.folder / f"{part}.zip") as archive:
-            return np.array(sorted(int(Path(name).stem) for name in archive.namelist()), dtype=np.int64)
 
     def _shape(self, part: str) -> tuple[int, ...]:
         return (self.parts[part]["images"], 3, self.image_size, self.image_size)
@@ -165,8 +158,7 @@ class Writer(ExitStack):
             "sha256": digest({"classes": list(classes), "parts": records}),
             **{name: value for name, value in more.items() if value},
         }
-        with atomic_write(folder / MANIFEST) as file:
-            file.write(checksummed(manifest, CHECKSUM))
+        write_file(folder / MANIFEST, checksummed(manifest, CHECKSUM))
         return load_store(folder)
 
 

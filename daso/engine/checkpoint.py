@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from daso.data.files import atomic_write
+from daso.data.files import write_file
 from daso.errors import CheckpointError
 
 DIGEST_LENGTH = 64  # hexadecimal digits
@@ -32,8 +32,7 @@ def dump(state: dict[str, Any]) -> bytes:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Save a state atomically: a reader sees the old or the new file, even if the writer is killed."""
-    with atomic_write(path) as file:
-        file.write(dump(state))
+    write_file(path, dump(state))
 
 
 def load(path: Path, key: str, fix: str = RESTART) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import atomic_write
+from daso.data.files import write_file
 from daso.report.figures.literature import disagreements
 from daso.report.render import templates
 from daso.report.results.contradictions import Cell, Comparison, compare, differing_fields, repeats
@@ -35,12 +35,8 @@ def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
     sources = read_sources(published.with_name("sources.csv"))
     comparison = compare(read_published(published), sources)
     page = templates().get_template("contradictions.html.j2").render(_context(comparison, sources))
-    for name, text in (
-        ("contradictions.csv", format_csv(CSV_COLUMNS, csv_rows(comparison.cells))),
-        ("index.html", page),
-    ):
-        with atomic_write(out / name) as file:
-            file.write(text.encode())
+    write_file(out / "contradictions.csv", format_csv(CSV_COLUMNS, csv_rows(comparison.cells)).encode())
+    write_file(out / "index.html", page.encode())
 
 
 def _context(comparison: Comparison, sources: Sources) -> dict[str, Any]:

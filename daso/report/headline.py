@@ -13,11 +13,12 @@ from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
-from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, count, tally_line
+from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, difference_and_band, format_signed
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.ranks import ranks_line
+from daso.report.words import count
 
 
 class Line(NamedTuple):
@@ -25,14 +26,6 @@ class Line(NamedTuple):
 
     term: str
     text: str
-
-
-class VerdictCount(NamedTuple):
-    """Number of cells with a verdict."""
-
-    mark: str
-    verdict: str
-    cells: int
 
 
 class LargestDifference(NamedTuple):
@@ -51,7 +44,7 @@ class Headline:
 
     answer: str
     chance: str  # cells outside the band, and the number that chance alone would give
-    verdicts: list[VerdictCount]
+    verdicts: list[tuple[str, str, int]]  # mark, verdict and number of its cells
     largest: list[LargestDifference]
     lines: list[Line]
     departures: list[Line]  # what differs from the paper
@@ -70,7 +63,7 @@ def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedC
     return Headline(
         answer=_answer(summary, judged_cells, gains),
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
-        verdicts=[VerdictCount(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
+        verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_largest_difference(judged, titles) for judged in summary.largest],
         lines=list(_lines(suite, summary, judged_cells, gains)),
         departures=list(departures(suite, judged_cells)),

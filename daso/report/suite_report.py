@@ -1,4 +1,4 @@
-"""Report of a suite of params/, from the metrics of this project's runs."""
+"""Report and reference of a suite of params/, from the metrics of this project's runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from daso.config.keys import ARCHIVE, Keys
 from daso.config.load import load
 from daso.config.params import Params
 from daso.config.resolve import Run, expand_suite, runs, with_upstream
+from daso.data.files import checksummed, write_file
 from daso.data.run_files import RESULT_FILE, load_finished_run
 from daso.report.render import build_report
+from daso.report.results.collect import collect
 from daso.report.results.published import PUBLISHED
-from daso.report.results.reference import Reference, read_reference
+from daso.report.results.reference import Reference, read_reference, reference_content, reference_path
 from daso.report.results.summary import Upstream
 from daso.report.tables import forecasts
 
@@ -40,6 +42,21 @@ def write_report(suite: str, out: Path) -> None:
         reference=reference,
         expected_keys={run.id: keys.train(run) for run in own},
     )
+
+
+def write_reference(suite: str) -> Path:
+    """Write `reports/reference/<suite>.json` from the metrics of a suite's runs; return its path.
+
+    Raises ParamsError for an unknown suite, and DataError, with nothing written, if a run is missing or stale, or if
+    the runs were not trained on one device with the same versions.
+    """
+    params = load()
+    keys = Keys(params)
+    expected = {run.id: keys.train(run) for run in runs(params, suite)}
+    cells = collect(expand_suite(params, suite), Path("metrics"), Path("scratch"), expected)
+    path, content = reference_path(suite), reference_content(suite, cells)
+    write_file(path, checksummed(content))
+    return path
 
 
 def _at_pace_of(reference: Reference | None, params: Params, own: Sequence[Run]) -> forecasts.Forecast:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from daso.config.resolve import copy_tree
-from daso.data.files import atomic_write, checksummed, format_json, read_json
+from daso.data.files import checksummed, format_json, read_json, write_file
 from daso.data.records import Split
 from daso.data.split import save_split
 from daso.data.store import write_store
@@ -119,8 +119,7 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     if "estimate" in plan:
         paths["estimate"] = folder / "estimate.json"
         estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"].tolist(), "reliable": 1, "evaluations": 1}
-        with atomic_write(paths["estimate"]) as file:
-            file.write(checksummed(estimate))
+        write_file(paths["estimate"], checksummed(estimate))
     return paths
 
 
@@ -153,11 +152,17 @@ def _tensors(path: Path) -> dict[str, tuple[Any, ...]]:
     """Return dtype, shape and bytes of each tensor of a checkpoint: networks, momentum, method, monitor."""
     import torch
 
-    def walk(tree: Any, name: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        if isinstance(tree, torch.Tensor):
-            yield name, (tree.dtype, tree.shape, tree.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        elif isinstance(tree, dict | list):
-            for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-                yield from walk(part, f"{name}.{key}".lstrip("."))
+    return {
+        name: (leaf.dtype, leaf.shape, leaf.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        for name, leaf in leaves(torch.load(path, map_location="cpu", weights_only=True))
+        if isinstance(leaf, torch.Tensor)
+    }
 
-    return dict(walk(torch.load(path, map_location="cpu", weights_only=True), ""))
+
+def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested dicts and lists, and empty ones among these, with their dotted names."""
+    if isinstance(tree, dict | list) and tree:
+        for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from leaves(part, f"{name}.{key}".lstrip("."))
+    else:
+        yield name, tree

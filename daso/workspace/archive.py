@@ -11,7 +11,7 @@ from daso.config.keys import ARCHIVE
 from daso.config.load import load
 from daso.config.resolve import parse_run
 from daso.data.bundle import BundledRun, mismatched_inputs, read_bundle
-from daso.data.files import atomic_write, checksummed, digest, read_checksummed
+from daso.data.files import checksummed, digest, read_checksummed, write_file
 from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.data.split import check_split
 from daso.data.store import load_store
@@ -95,8 +95,6 @@ def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
 
 def _write(run: str, history: bytes, metrics: Mapping[str, Any]) -> Path:
     folder = Path(ARCHIVE, run)
-    # The metrics are written last: reports look for them.
-    for name, content in {"history.csv": history, "metrics.json": checksummed(metrics)}.items():
-        with atomic_write(folder / name) as file:
-            file.write(content)
+    write_file(folder / "history.csv", history)
+    write_file(folder / "metrics.json", checksummed(metrics))  # last: reports look for it
     return folder

@@ -113,15 +113,7 @@ def _check_params(old: FinishedRun, config: Mapping[str, Any]) -> None:
 def _options(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a resolved configuration by dotted names, without key, code and options that are not in the key."""
     ignored = {"key", "code", *(f"protocol.{name}" for name in NOT_IN_KEY)}
-
-    def walk(part: Any, name: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(part, dict | list) and part:
-            for key, value in part.items() if isinstance(part, dict) else enumerate(part):
-                yield from walk(value, f"{name}.{key}".lstrip("."))
-        elif name not in ignored:
-            yield name, part
-
-    return dict(walk(tree, ""))
+    return {name: value for name, value in short_run.leaves(tree) if name not in ignored}
 
 
 def _check_inputs(keys: Keys, run: Run, old: FinishedRun) -> None:

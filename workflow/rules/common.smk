@@ -24,7 +24,6 @@ for variable, folder in (
 
 from daso import paths
 from daso.workspace import prune
-from daso.workspace import queued
 from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
@@ -127,7 +126,7 @@ if MAIN and (FORCED or CALL.force):
     os.environ.setdefault("DASO_FORCED", "1")
 if workflow.remote_exec and "DASO_FORCED" not in os.environ:
     try:
-        remaining = queued.without_finished(
+        remaining = targets.without_finished(
             sys.argv[1:],
             lambda wildcards: CURRENT.trained(run_of(SimpleNamespace(**wildcards))),
         )

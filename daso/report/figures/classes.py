@@ -113,13 +113,8 @@ def merge_names(lists: Iterable[Sequence[str]]) -> list[str]:
 
 
 def display_width(text: str) -> int:
-    """Return the columns of a text: two for a wide character, zero for a combining one."""
-    return sum(0 if unicodedata.combining(char) else 1 + count_wide(char) for char in text)
-
-
-def count_wide(text: str) -> int:
-    """Return the number of wide characters, such as Chinese, Japanese and Korean ones."""
-    return sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    """Return the columns of a text: two for a wide character, such as a Chinese one, zero for a combining one."""
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text if not unicodedata.combining(char))
 
 
 def tick_names(names: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ from daso.report.results.verdicts import (
     NOT_CONTRADICTED,
     ONE_RUN,
     OUTSIDE,
+    Verdict,
     difference_and_band,
     format_difference,
 )
@@ -47,19 +48,12 @@ SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the pl
 LEFT_HALF = "m0-2.5a2.5 2.5 0 0 0 0 5z"  # filled half of the mark of a single run
 
 
-class Panel(NamedTuple):
-    """Differences of one setting."""
-
-    setting: str
-    svg: str
-
-
 class Block(NamedTuple):
     """Panels of one table; the names of its methods stand left of each panel, outside of its drawing."""
 
     table: str
     names: float  # width of the names, in widths of a panel
-    panels: list[Panel]
+    panels: list[tuple[str, str]]  # name of the setting, SVG
 
 
 class Mark(NamedTuple):
@@ -89,7 +83,7 @@ def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[B
     blocks = []
     for table in suite["tables"]:
         settings = [s["name"] for s in table["settings"] if any(m.judged for m in rows[table["name"], s["name"]])]
-        panels = [Panel(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
+        panels = [(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])
             blocks.append(Block(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
@@ -143,16 +137,14 @@ def _draw_row(mark: Mark, y: float, limit: float) -> str:
     width = HALF * min((verdict.band or 0.0) / limit, 1 + SIDE / HALF)
     bar = f'<rect x="{MIDDLE - width:.1f}" y="{y - 3:.1f}" width="{2 * width:.1f}" height="6" fill="var(--soft)"'
     area = f'<rect y="{y - ROW / 2:.1f}" width="{WIDTH:g}" height="{ROW:g}" fill="none" pointer-events="all"/>'
-    drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, y, limit)}'
-    link = f'<a href="#{escape(mark.anchor)}" tabindex="-1"><title>{escape(_tooltip(mark))}</title>{drawing}</a>'
-    return name + link
+    drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, verdict, y, limit)}'
+    difference = difference_and_band(verdict.difference or 0.0, verdict.band)
+    tooltip = f"{mark.title}: {difference}, {verdict.text}{', other machine' if mark.elsewhere else ''}"
+    return f'{name}<a href="#{escape(mark.anchor)}" tabindex="-1"><title>{escape(tooltip)}</title>{drawing}</a>'
 
 
-def _draw_mark(mark: Mark, y: float, limit: float) -> str:
+def _draw_mark(mark: Mark, verdict: Verdict, y: float, limit: float) -> str:
     """Draw a difference; one beyond the axis stands at its end. Those outside the band have their value beside them."""
-    if mark.judged is None:
-        return ""
-    verdict = mark.judged.verdict
     difference, band = verdict.difference or 0.0, verdict.band
     clipped = abs(difference) > limit
     x = MIDDLE + HALF * float(np.clip(difference / limit, -1, 1))
@@ -170,11 +162,3 @@ def _draw_mark(mark: Mark, y: float, limit: float) -> str:
     right = (difference > 0) == (abs(difference) < 0.68 * limit)
     place = f'x="{x + (5 if right else -5):.1f}" y="{y + 2.5:.1f}" text-anchor="{"start" if right else "end"}"'
     return f'{drawing}<text {place} font-size="{VALUE_FONT:g}" fill="var(--ink)">{text}</text>'
-
-
-def _tooltip(mark: Mark) -> str:
-    """Return the difference of a row in words."""
-    if mark.judged is None or mark.judged.verdict.difference is None:
-        return f"{mark.title}: no difference"
-    text = difference_and_band(mark.judged.verdict.difference, mark.judged.verdict.band)
-    return f"{mark.title}: {text}, {mark.judged.verdict.text}{', other machine' if mark.elsewhere else ''}"

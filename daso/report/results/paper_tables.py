@@ -15,6 +15,7 @@ from daso.config.paper_names import paper_name
 from daso.errors import DasoError
 from daso.report.results.published import CITATION, METRIC, PAPER_SOURCE, cell_key, printed_number, row_key
 from daso.report.results.sources import Row
+from daso.report.words import numbered
 
 METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
@@ -98,8 +99,7 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
         return where
     if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{where}, columns {numbers[0]} to {numbers[-1]}"
-    *others, last = map(str, numbers)
-    return f"{where}, columns {', '.join(others)} and {last}" if others else f"{where}, column {last}"
+    return f"{where}, {numbered('column', numbers)}"
 
 
 def method(row: Row) -> str:

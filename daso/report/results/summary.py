@@ -11,6 +11,7 @@ from daso.aliases import Tree
 from daso.report.results.collect import Cell
 from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, OUTSIDE, chance_outside
+from daso.report.words import count
 
 LARGEST = 3  # differences that a summary names
 
@@ -173,8 +174,3 @@ def chance_line(tally: Tally) -> str:
     least, most = (f"{number:.0f}" if tally.chance[0] >= 10 else f"{number:.1f}" for number in tally.chance)
     expected = least if least == most else f"{least} to {most}"
     return f"{tally.outside_band} of {tally.banded} differences exceed the band; chance alone: {expected}"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, as `1 cell` or `3 cells`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from daso.report.results.contradictions import Cell, Printed
 from daso.report.results.sources import Row, Source
+from daso.report.words import numbered
 
 DATASETS = {
     **{"cifar10-lt": "CIFAR10-LT", "cifar100-lt": "CIFAR100-LT", "stl10-lt": "STL10-LT", "semi-aves": "Semi-Aves"},
@@ -62,7 +63,8 @@ def places(number: Sequence[Printed]) -> list[tuple[Source, str]]:
     tables: dict[str, tuple[Source, list[str]]] = {}
     for printed in number:
         tables.setdefault(printed.source.source, (printed.source, []))[1].append(printed.table)
-    return [(source, _table_text([name for name in names if name.isdecimal()])) for source, names in tables.values()]
+    numbers = [(source, [name for name in names if name.isdecimal()]) for source, names in tables.values()]
+    return [(source, numbered("table", names) if names else "") for source, names in numbers]
 
 
 def csv_rows(cells: Iterable[Cell]) -> Iterator[dict[str, object]]:
@@ -82,9 +84,3 @@ def csv_rows(cells: Iterable[Cell]) -> Iterator[dict[str, object]]:
                     **{name: getattr(printed.source, name) for name in ("source", "citation", "link", "read")},
                     **{"table": printed.table, "note": printed.note},
                 }
-
-
-def _table_text(numbers: Sequence[str]) -> str:
-    if len(numbers) < 2:
-        return f"table {numbers[0]}" if numbers else ""
-    return f"tables {', '.join(numbers[:-1])} and {numbers[-1]}"

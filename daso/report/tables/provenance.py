@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
 from daso.report.tables.table import Column, Table
+from daso.report.words import count
 
 MAX_VALUES = 6  # more distinct values than this are only counted; the table of runs lists them
 DIGEST_LENGTH = 12  # characters shown of a digest
 
 
-class ProvenanceEntry(NamedTuple):
-    """Line of a table's provenance: a name and its distinct values, counted if there are several."""
-
-    name: str
-    values: tuple[str, ...]
-
-
-def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
-    """Return the provenance of all runs of a table together; empty without a run."""
+def table_provenance(runs: Sequence[Tree]) -> dict[str, list[str]]:
+    """Return the provenance of all runs of a table together, distinct values by name; empty without a run."""
     if not runs:
-        return []
+        return {}
     sources = [run.get("provenance", {}) for run in runs]
     values = {
         "commit": [format_value(source.get("commit")) for source in sources],
@@ -40,8 +34,7 @@ def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
     }
     if any(source.get("cudnn") for source in sources):  # only runs on a GPU have it
         values["cuDNN"] = [format_value(source.get("cudnn")) for source in sources]
-    entries = [ProvenanceEntry(name, tuple(count_values(column))) for name, column in values.items()]
-    return [*entries, ProvenanceEntry("training time", (_training_time(runs),))]
+    return {name: count_values(column) for name, column in values.items()} | {"training time": [_training_time(runs)]}
 
 
 def runs_table(cells: Iterable[Cell]) -> Table:
@@ -81,7 +74,7 @@ def count_values(values: Sequence[str]) -> list[str]:
         return list(counts)
     if len(counts) > MAX_VALUES:
         return [f"{len(counts)} different values in {len(values)} runs, listed in the table of runs"]
-    return [f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in counts.items()]
+    return [f"{value} ({count(n, 'run')})" for value, n in counts.items()]
 
 
 def _format_source(source: Any) -> str:
@@ -123,4 +116,4 @@ def _training_time(runs: Sequence[Tree]) -> str:
     if not known:
         return "unknown"
     per_run = f"{format_duration(min(known))} to {format_duration(max(known))} a run" if len(known) > 1 else "one run"
-    return f"{format_duration(sum(known))} in {len(known)} {'runs' if len(known) > 1 else 'run'}, {per_run}"
+    return f"{format_duration(sum(known))} in {count(len(known), 'run')}, {per_run}"

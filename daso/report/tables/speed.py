@@ -15,6 +15,7 @@ from daso.aliases import Tree
 from daso.report.results.collect import Cell
 from daso.report.tables.provenance import format_value
 from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
+from daso.report.words import count
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
@@ -95,7 +96,7 @@ def device_of(provenance: Tree) -> str:
     device, threads = format_value(provenance.get("device")), provenance.get("threads")
     if threads is None or not device.startswith("cpu"):
         return device
-    return f"{device}, {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"{device}, {count(threads, 'thread')}"
 
 
 def mode_of(provenance: Tree, speed: Tree) -> str:

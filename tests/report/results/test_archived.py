@@ -7,8 +7,8 @@ import pytest
 
 from daso.data.files import checksummed
 from daso.errors import DataError
-from daso.report.results.archived import by_device_and_commit
 from daso.report.results.collect import collect
+from daso.report.results.judged import by_device_and_commit
 from tests.report.test_render import FILES, cells, page
 
 SETTING = "n500-m4000-l100-u100"
