@@ -20,7 +20,7 @@ PARAMS = Path(__file__).resolve().parents[2] / "params"
 
 def statuses(out):
     with (out / "cells.csv").open(newline="") as file:
-        return [row["state"] for row in csv.DictReader(file)]
+        return [row["status"] for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize("suite", sorted(path.stem for path in (PARAMS / "suites").glob("*.yaml")))

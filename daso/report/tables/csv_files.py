@@ -19,11 +19,11 @@ from daso.report.tables.table import Table
 CELL_COLUMNS = (
     *("run", "table", "setting", "method", "mean", "std", "n"),
     *("published", "published_std", "published_n", "source", "cell"),
-    *("difference", "band", "verdict", "not_comparable", "remarks", "device", "state"),
+    *("difference", "band", "verdict", "not_comparable", "remarks", "device", "status"),
 )
 PROVENANCE = ("commit", "config_sha256", "split_sha256", "data_sha256", "device", "threads", "precision", "mode")
 RUN_COLUMNS = (
-    *("table", "setting", "method", "seed", "run", "state", *MEASURES),
+    *("table", "setting", "method", "seed", "run", "status", *MEASURES),
     *("key", *PROVENANCE, "versions", "seconds"),
 )
 PARTS = ("ours", "count", "published", "difference", "verdict")  # of a cell of the accuracy table
@@ -53,7 +53,7 @@ def cell_rows(judged_cells: Iterable[JudgedCell], published: Sequence[Row]) -> I
             "not_comparable": reasons if blocked else "",
             "remarks": "" if blocked else reasons,
             "device": "; ".join(dict.fromkeys(devices)),
-            "state": cell.status,
+            "status": cell.status,
         }
 
 
@@ -73,13 +73,13 @@ def _published_values(target: Published | None, published: Sequence[Row]) -> Val
 def run_rows(cells: Iterable[Cell]) -> Iterator[Values]:
     """Yield a row of `runs.csv` for each done run, with every measure in percent, and for each archived run."""
     for cell in cells:
-        for state, runs in (("done", cell.done), ("archived", cell.archived)):
+        for status, runs in (("done", cell.done), ("archived", cell.archived)):
             percent = {name: replace(cell, done=runs).percent_by_seed(name) for name in MEASURES}
             for seed, run in runs.items():
                 provenance = run.get("provenance", {})
                 yield {
                     **{"table": cell.table, "setting": cell.setting, "method": cell.method, "seed": seed},
-                    **{"run": run["run"], "state": state, "key": run["key"]},
+                    **{"run": run["run"], "status": status, "key": run["key"]},
                     **{name: four_decimals(values.get(seed)) for name, values in percent.items()},
                     **{name: provenance.get(name, "") for name in PROVENANCE},
                     "versions": format_value(provenance.get("versions")),
