@@ -14,7 +14,7 @@ from daso.config.resolve import Run, runs, upstream_runs, with_upstream
 from daso.data.files import atomic_write, format_json, read_json
 from daso.engine.gpus import devices, query_gpu, slots_per_gpu
 from daso.machine import cores, cpu_bf16, processor
-from daso.planning.cost import STEPS, StepTime, Work, measured_steps, step_digest
+from daso.planning.cost import STEP_TIMES, StepTime, Work, measured_steps, step_digest
 from daso.planning.disk import disk_lines, images_of
 from daso.planning.status import TO_DO, run_statuses
 from daso.report.tables import forecasts
@@ -113,14 +113,14 @@ def _machine(params: Params, protocol: str) -> Machine:
 def _machine_by_torch(precision: str, concurrent_runs: int) -> Machine:
     import torch
 
-    from daso.engine.environment import choose_device, choose_mode, choose_precision, describe
+    from daso.engine.environment import choose_device, choose_mode, choose_precision, describe_environment
 
     device = choose_device("auto" if devices() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)
         concurrent_runs = cores()
     how = f"{choose_precision(precision, device)}, {choose_mode('auto', device)}"  # type: ignore[arg-type]
-    return Machine(device.type, device_of(describe(device)), how, concurrent_runs)
+    return Machine(device.type, device_of(describe_environment(device)), how, concurrent_runs)
 
 
 def _step_time(params: Params, run: Run, machine: Machine) -> StepTime | None:
@@ -148,11 +148,11 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
             "device": machine.device,
             "how": machine.how,
         }
-        known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
+        known = read_json(STEP_TIMES, "record of measured steps")["steps"] if STEP_TIMES.exists() else []
         others = [entry for entry in known if any(entry.get(name) != value for name, value in record.items())]
-        with atomic_write(STEPS) as file:
+        with atomic_write(STEP_TIMES) as file:
             file.write(format_json({"steps": [*others, {**record, "protocol": run.protocol, "seconds": seconds}]}))
-        measured[run.method_file] = StepTime(machine.device, machine.how, str(STEPS), seconds)
+        measured[run.method_file] = StepTime(machine.device, machine.how, str(STEP_TIMES), seconds)
     return measured
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from daso.aliases import Config
 from daso.config.feasibility import given_options, setting_sizes
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.signature import defaults
 
 NUMBER_BYTES = 19  # bytes of a number in a CSV file
 EVENT_BYTES = 55  # bytes of a TensorBoard event
-Config = Mapping[str, Any]
 
 
 class FileSizes(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from daso.workspace.workflow_lock import options
+from daso.workspace.workflow_lock import snakemake_options
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
@@ -15,7 +15,7 @@ def without_finished(arguments: Sequence[str], finished: Callable[[Mapping[str, 
 
     `finished` returns True for the wildcards of a finished training. The result is empty if no job is left.
     """
-    jobs = options(arguments).target_jobs or []
+    jobs = snakemake_options(arguments).target_jobs or []
     first = list(arguments).index("--target-jobs") + 1 if jobs else 0
     done = []
     for text, job in zip(arguments[first:], jobs, strict=False):

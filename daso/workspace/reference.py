@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import expand_suite, runs
 from daso.data.files import atomic_write, checksummed
 from daso.report.results.collect import collect
@@ -18,7 +18,7 @@ def write_reference(suite: str) -> Path:
     Raises ParamsError for an unknown suite, and DataError, with nothing written, if a run is missing or stale, or if
     the runs were not trained on one device with the same versions.
     """
-    params = load()
+    params = load_params()
     keys = Keys(params)
     expected = {run.id: keys.train(run) for run in runs(params, suite)}
     cells = collect(expand_suite(params, suite), Path("metrics"), Path("scratch"), expected)

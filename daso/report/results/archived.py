@@ -12,7 +12,7 @@ from typing import NamedTuple
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
 from daso.report.results.verdicts import reasons_not_comparable
-from daso.report.tables.provenance import format_value, short_digest
+from daso.report.tables.provenance import format_provenance, short_digest
 
 
 class DeviceCommit(NamedTuple):
@@ -27,7 +27,7 @@ def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:
     groups: dict[DeviceCommit, dict[int, Tree]] = {}
     for seed, metrics in cell.archived.items():
         provenance = metrics.get("provenance", {})
-        group = DeviceCommit(format_value(provenance.get("device")), short_digest(provenance.get("commit")))
+        group = DeviceCommit(format_provenance(provenance.get("device")), short_digest(provenance.get("commit")))
         groups.setdefault(group, {})[seed] = metrics
     return {
         group: replace(cell, seeds=tuple(runs), done=runs, running=(), stale=(), archived={})

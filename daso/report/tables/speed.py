@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
-from daso.report.tables.provenance import format_value
+from daso.report.tables.provenance import format_provenance
 from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
@@ -92,7 +92,7 @@ def by_environment(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
 
 def device_of(provenance: Tree) -> str:
     """Return the device, with the number of threads if it is a CPU."""
-    device, threads = format_value(provenance.get("device")), provenance.get("threads")
+    device, threads = format_provenance(provenance.get("device")), provenance.get("threads")
     if threads is None or not device.startswith("cpu"):
         return device
     return f"{device}, {threads} {'thread' if threads == 1 else 'threads'}"
