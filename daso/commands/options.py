@@ -17,7 +17,7 @@ PATH = click.Path(path_type=Path, readable=False)
 EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 RUN_ID = "dataset/setting/protocol/method/s<seed>"
 STORE = "Folder of the dataset's images, such as data/store/digits."
-MODES = "auto, eager, compiled, graph or compiled_graph"
+MODE_CHOICES = "auto, eager, compiled, graph or compiled_graph"
 
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -54,11 +54,11 @@ def files_of(kind: str) -> Completion:
 
 def run_ids(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
     """Complete the id of a run of any suite; return nothing if params/ have an error."""
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.config.resolve import runs
 
     try:
-        params = load()
+        params = load_params()
         return sorted({run.id for suite in params.suites for run in runs(params, suite) if run.id.startswith(start)})
     except DasoError:
         return []

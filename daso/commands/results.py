@@ -20,7 +20,7 @@ from daso.errors import DasoError
 @click.option("--key", help="Key of the report, written beside it by the workflow.")
 def report(suite: str, out: Path | None, key: str | None) -> None:
     """Write the report of a suite, and print its numbers."""
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.report.suite_report import write_report
 
     out = out or Path("drafts/reports", suite)
@@ -28,7 +28,7 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
         from daso.workspace.current import report_key, tables_digest
 
         # The key is computed before the metrics are read, so that a concurrent change makes the report stale.
-        key = report_key(load(), suite, key)
+        key = report_key(load_params(), suite, key)
     write_report(suite, out)
     if key:
         _write_key(out, f"{key} {tables_digest(out)}")
@@ -43,7 +43,7 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
 @click.option("--key", help="Key of the page, written beside it by the workflow.")
 def contradictions(out: Path, key: str | None) -> None:
     """Render the page of cells whose published numbers differ."""
-    from daso.report.contradictions import write_contradictions
+    from daso.report.contradictions_page import write_contradictions
 
     write_contradictions(out)
     _write_key(out, key)

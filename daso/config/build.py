@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, load
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
 from daso.models.network import Encoder, Models, Network, Precision, initialise
@@ -20,7 +20,7 @@ from daso.models.teacher import prepare_teacher
 from daso.records import Env
 
 
-class Upstream(NamedTuple):
+class UpstreamResults(NamedTuple):
     """Results of upstream runs that a run loads."""
 
     encoder: Mapping[str, Tensor] | None = None  # state dict of a network
@@ -28,12 +28,12 @@ class Upstream(NamedTuple):
     digests: Mapping[str, str] = {}  # digest of each loaded file, by part of the plan
 
 
-NO_UPSTREAM = Upstream()
+NO_UPSTREAM_RESULTS = UpstreamResults()
 
 
 def _make(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     own = {key: value for key, value in options.items() if key != "name"}
-    return load(registry[options["name"]])(*args, **kwargs, **own)
+    return import_component(registry[options["name"]])(*args, **kwargs, **own)
 
 
 def build(
@@ -41,7 +41,7 @@ def build(
     data: Resident,
     device: torch.device,
     mode: str = "auto",
-    upstream: Upstream = NO_UPSTREAM,
+    upstream: UpstreamResults = NO_UPSTREAM_RESULTS,
 ) -> Trainer:
     """Return the run of a configuration at its first step; `mode` is one of `engine.environment`.
 
@@ -71,7 +71,7 @@ def build(
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
-    columns = [load(spec) for spec in evaluations_of(config["plan"])]
+    columns = [import_component(spec) for spec in evaluations_of(config["plan"])]
     return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device), columns)
 
 

@@ -56,7 +56,7 @@ def defaults(spec: str, root: Path | None = None) -> dict[str, object]:
     return {arg.arg: ast.literal_eval(default) for arg, default in _keyword_arguments(init) if default is not None}
 
 
-def summary(spec: str, root: Path | None = None) -> str:
+def docstring_summary(spec: str, root: Path | None = None) -> str:
     """Return the first line of the docstring of "module:Class"."""
     tree, _ = _parse_class(spec, root)
     (node,) = (item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == spec.split(":")[1])

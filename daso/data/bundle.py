@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from daso import paths
-from daso.aliases import ImageArray
+from daso.aliases import Config, ImageArray
 from daso.data.files import checksummed, file_digest, format_json, read_checksummed, read_json, write_file
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
@@ -30,7 +30,6 @@ from daso.machine import cores
 from daso.paths import CONTENTS
 from daso.schema import schema_error
 
-Config = Mapping[str, Any]
 _Contents = TypedDict("_Contents", {"commit": str, "files": dict[str, Any]})
 COPY = "copy the bundle again"
 NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `daso bundle <run ids>`"

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.aliases import IntArray
+from daso.data.dataset_schemas import ExpandedConfig, HeldOutConfig
 from daso.data.expansion import sampling_rates, select_pseudo_labels
-from daso.data.records import Split
 from daso.data.run_files import load_finished_run
-from daso.data.schemas import Expanded, HeldOut
 from daso.data.split import SavedSplit, check_split, save_split
+from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.errors import DataError
 from daso.schema import mismatches
@@ -30,7 +30,7 @@ def derive(
     validation part. Raises DataError for other options, if the run's key is not `key`, or for a class with too few
     images.
     """
-    for mismatch in mismatches(options, Expanded | HeldOut, closed=True):
+    for mismatch in mismatches(options, ExpandedConfig | HeldOutConfig, closed=True):
         raise DataError(f"{out}: {mismatch}")
     saved, labels = check_split(drawn, store), store.labels("train")
     if saved.derivation is not None:

@@ -27,8 +27,8 @@ from daso.paths import rebuild_hint
 
 MANIFEST = "manifest.json"
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
-CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
-REQUIRED = ("train", "test")
+MANIFEST_CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
+REQUIRED_PARTS = ("train", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class Writer(ExitStack):
             "sha256": digest({"classes": list(classes), "parts": records}),
             **{name: value for name, value in more.items() if value},
         }
-        write_file(folder / MANIFEST, checksummed(manifest, CHECKSUM))
+        write_file(folder / MANIFEST, checksummed(manifest, MANIFEST_CHECKSUM))
         return load_store(folder)
 
 
@@ -170,8 +170,8 @@ def load_store(folder: Path) -> Store:
     path = folder / MANIFEST
     if not path.exists():
         raise DataError(f"{folder}: missing store (no {MANIFEST}); create it with `snakemake {folder}/{MANIFEST}`")
-    tree = read_checksummed(path, "manifest", _rebuild_hint(folder), CHECKSUM)
-    parts = {part: tree["parts"][part] for part in (*REQUIRED, *sorted(set(tree["parts"]) - set(REQUIRED)))}
+    tree = read_checksummed(path, "manifest", _rebuild_hint(folder), MANIFEST_CHECKSUM)
+    parts = {part: tree["parts"][part] for part in (*REQUIRED_PARTS, *sorted(set(tree["parts"]) - set(REQUIRED_PARTS)))}
     store = Store(
         folder=folder,
         dataset=tree["dataset"],
@@ -215,7 +215,7 @@ def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
 def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
     """Return the width and height of all images; raises DataError for inconsistent parts."""
     sizes = set()
-    for part in (*REQUIRED, *parts):
+    for part in (*REQUIRED_PARTS, *parts):
         if part not in parts or not len(parts[part][0]):
             raise DataError(f"{dataset}: missing {part} images")
         images, labels = parts[part]

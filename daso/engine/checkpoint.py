@@ -35,7 +35,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     write_file(path, dump(state))
 
 
-def load(path: Path, key: str, fix: str = RESTART) -> dict[str, Any]:
+def load_checkpoint(path: Path, key: str, fix: str = RESTART) -> dict[str, Any]:
     """Load a state that `save` wrote for the configuration of this key; raises CheckpointError for any other file.
 
     A file with a wrong checksum is not unpacked, and only tensors and plain values are unpacked: no file can execute

@@ -16,7 +16,7 @@ from daso.aliases import Tree
 from daso.data.files import CHECKSUM, checksummed, read_checksummed, write_file
 from daso.errors import DataError
 
-FOLDER = Path("journal")
+JOURNAL_FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # Parts of the environment that bits depend on. The commit is not included, as the key covers the code.
 ENVIRONMENT = ("device", "mode", "precision", "threads", "versions", "cudnn")
@@ -25,7 +25,7 @@ REVALIDATED = "revalidated"  # records of later code that gives the run the same
 
 def entry_path(run: str) -> Path:
     """Return the path of a run's entry."""
-    return FOLDER / f"{run}.json"
+    return JOURNAL_FOLDER / f"{run}.json"
 
 
 def make_entry(result: Tree) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def record_result(path: Path, result: Tree) -> None:
         write_file(path, checksummed(new))
 
 
-def revalidate(path: Path, result: Tree, record: Tree) -> None:
+def add_revalidation(path: Path, result: Tree, record: Tree) -> None:
     """Add a record to the run's entry: {keys: {key by later code: key of the run}, commit, date, compared}."""
     new = make_entry(result)
     records = _kept_records(_read(path), new).get(REVALIDATED, [])

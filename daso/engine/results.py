@@ -18,7 +18,7 @@ from daso.data.store import Store
 from daso.engine import checkpoint
 from daso.engine.analysis_arrays import analysis_arrays
 from daso.engine.environment import peak_memory
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 
 
 def write_run(

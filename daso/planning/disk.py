@@ -6,17 +6,18 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from daso.aliases import Config
 from daso.config.cache import cached, source_files
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, setting_config
 from daso.data.class_sizes import class_sizes, setting_kind
 from daso.data.files import canonical_json, read_json
-from daso.planning.sizes import Config, FileSizes, file_sizes
+from daso.planning.sizes import FileSizes, file_sizes
 from daso.report.tables.speed import format_significant
 
-IMAGES = ("train", "unlabeled", "test")
-UNKNOWN = {"train": 10_000, "unlabeled": 0, "test": 1_000}  # assumed for an image folder before it is read
+IMAGE_PARTS = ("train", "unlabeled", "test")
+ASSUMED_IMAGES = {"train": 10_000, "unlabeled": 0, "test": 1_000}  # assumed for an image folder before it is read
 ROW = 8  # bytes per image index in the file of a split
 
 
@@ -27,7 +28,7 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
     for name in dict.fromkeys(run.dataset for run in todo):
         tree, stored = params.datasets[name], Path("data/store", name, "manifest.json").exists()
         if not stored and "images" in tree:
-            images = sum(tree["images"][part] for part in IMAGES)
+            images = sum(tree["images"][part] for part in IMAGE_PARTS)
             stores += images * 3 * tree["image_size"] ** 2 + tree.get("download_bytes", 0)
         elif not stored:
             unknown.append(name)
@@ -70,7 +71,7 @@ def _all_images(params: Params, dataset: str) -> dict[str, int]:
     if not known and manifest.exists():
         parts = read_json(manifest, "manifest of a store")["parts"]
         known = {name: part["images"] for name, part in parts.items()}
-    return {**UNKNOWN, **known}
+    return {**ASSUMED_IMAGES, **known}
 
 
 def images_of(params: Params, run: Run) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daso.aliases import Config
 from daso.config.feasibility import setting_sizes
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 NUMBER_BYTES = 19  # bytes of a number in a CSV file
 EVENT_BYTES = 55  # bytes of a TensorBoard event
-Config = Mapping[str, Any]
 
 
 class FileSizes(NamedTuple):

@@ -21,8 +21,8 @@ from daso.report.results.collect import Cell, cell_numbers, collect, numbers_tex
 from daso.report.results.judged import judge_cells
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
-from daso.report.results.reference import Reference, compare
-from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
+from daso.report.results.reference import Reference, compare_with_reference
+from daso.report.results.summary import NO_UPSTREAM_RUNS, UpstreamRuns, summarize
 from daso.report.sections import Section, build_section
 from daso.report.tables.cell_details import cell_details
 from daso.report.tables.csv_files import (
@@ -54,7 +54,7 @@ def build_report(
     archived: Path | None = None,
     forecast: Mapping[str, Tree] | None = None,
     home: str = "../..",
-    upstream: Upstream = NO_UPSTREAM,
+    upstream: UpstreamRuns = NO_UPSTREAM_RUNS,
     shared: Mapping[str, int] | None = None,
     reference: Reference | None = None,
 ) -> None:
@@ -71,7 +71,7 @@ def build_report(
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
-    compared = compare(reference, cells) if reference else None
+    compared = compare_with_reference(reference, cells) if reference else None
     shown = [
         build_section(
             index,

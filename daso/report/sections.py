@@ -25,7 +25,7 @@ from daso.report.tables.ranks import ranks_table
 from daso.report.tables.reference import reference_table
 from daso.report.tables.speed import speed_table
 from daso.report.tables.table import Table, letters
-from daso.report.words import count
+from daso.report.words import with_noun
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
         ],
     }
     return [
-        f"{count(len(cells), 'cell')} {'has' if len(cells) == 1 else 'have'} finished runs without a {file}"
+        f"{with_noun(len(cells), 'cell')} {'has' if len(cells) == 1 else 'have'} finished runs without a {file}"
         for file, cells in without.items()
         if cells
     ]

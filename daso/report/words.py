@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def count(number: int, noun: str) -> str:
+def with_noun(number: int, noun: str) -> str:
     """Return a number with its noun, as `1 cell` or `3 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

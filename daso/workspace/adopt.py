@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run, parse_run, resolve, upstream_runs
 from daso.data.bundle import NOT_A_BUNDLE, mismatched_inputs
 from daso.data.files import checksummed, write_file
@@ -28,7 +28,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
     if not results:
         no_run = f"contains no finished run; train it with `daso train --bundle {bundle}`"
         raise DataError(f"{bundle}: {no_run if (bundle / CONTENTS).exists() else NOT_A_BUNDLE}")
-    params = load()
+    params = load_params()
     runs = {
         parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): load_finished_run(path.parent)
         for path in results

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.config.keys import ARCHIVE
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import parse_run
 from daso.data.bundle import BundledRun, mismatched_inputs, read_bundle
 from daso.data.files import checksummed, digest, read_checksummed, write_file
@@ -29,7 +29,7 @@ def keep(name: str) -> Path:
     Raises ParamsError for an unknown run, and DataError, with nothing copied, if it is not evaluated, its metrics
     belong to a different training, or it was not trained from a commit.
     """
-    run = parse_run(load(), name).id
+    run = parse_run(load_params(), name).id
     source, metrics = Path("runs", run), Path("metrics", f"{run}.json")
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
@@ -59,7 +59,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
     - a run was trained with files that are not in the bundle,
     - a run was not trained from a commit.
     """
-    packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load()
+    packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load_params()
     done = [name for name in packed if (bundle / "runs" / name / RESULT_FILE).exists()]
     chosen = list(dict.fromkeys(names)) or [name for name in done if "." not in parse_run(params, name).method]
     for name in (parse_run(params, name).id for name in chosen):

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake'
 
 def unreferenced(*, delete: bool = False) -> list[Path]:
     """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
-    params = load()
+    params = load_params()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
     reports = {page.parent for page in Path("reports").glob("*/index.html")}
     reports -= {Path("reports", name) for name in (*params.suites, CONTRADICTIONS)}

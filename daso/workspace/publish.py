@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daso import paths
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import Params
 from daso.config.resolve import resolve, runs, with_upstream
 from daso.data.bundle import mismatched_inputs
@@ -37,7 +37,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
     Raises DasoError, before anything is recorded, if dvc.yaml does not record `suite`, or if outputs are missing, stale
     or damaged: `dvc repro` would then train.
     """
-    params = load()
+    params = load_params()
     if suite not in (None, params.suite):
         raise DasoError(
             f"params/pipeline.yaml: expected the suite '{suite}', got '{params.suite}', which dvc.yaml records; set "

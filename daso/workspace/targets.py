@@ -10,7 +10,7 @@ from daso.config.params import Params
 from daso.config.resolve import parse_run, suite_of
 from daso.errors import ParamsError, did_you_mean
 from daso.workspace.current import CONTRADICTIONS
-from daso.workspace.workflow_lock import options
+from daso.workspace.workflow_lock import snakemake_options
 
 logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
@@ -49,7 +49,7 @@ def without_finished(arguments: Sequence[str], finished: Callable[[Mapping[str, 
     A killed call leaves such jobs in the queue of a cluster.
     `finished` returns True for the wildcards of a finished training. The result is empty if no job is left.
     """
-    jobs = options(arguments).target_jobs or []
+    jobs = snakemake_options(arguments).target_jobs or []
     first = list(arguments).index("--target-jobs") + 1 if jobs else 0
     done = []
     for text, job in zip(arguments[first:], jobs, strict=False):

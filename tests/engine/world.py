@@ -7,7 +7,7 @@ import torch
 
 from daso.config.build import build
 from daso.engine.resident import Pool, Resident
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.planning.synthetic import with_changes
 from daso.records import Batch
 from tests.configs import CPU, config

@@ -119,11 +119,11 @@ def display_width(text: str) -> int:
 
 def tick_names(names: Sequence[str]) -> list[str]:
     """Return short names for positions 1, 2, ... of an axis; names with the same short form begin with the position."""
-    short = [shorten(name) for name in names]
-    return [text if short.count(text) == 1 else shorten(f"{i} {text}") for i, text in enumerate(short, 1)]
+    short = [shorten_name(name) for name in names]
+    return [text if short.count(text) == 1 else shorten_name(f"{i} {text}") for i, text in enumerate(short, 1)]
 
 
-def shorten(name: str, width: int = MAX_WIDTH) -> str:
+def shorten_name(name: str, width: int = MAX_WIDTH) -> str:
     """Return the name cut in the middle to at most `width` columns: long names differ at either end."""
     if display_width(name) <= width:
         return name

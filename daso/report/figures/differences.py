@@ -32,11 +32,11 @@ from daso.report.results.verdicts import (
 
 WIDTH, ROW, SIDE, BOTTOM = 144.0, 12.2, 6.0, 17.0  # in points: panel, row of a method, margins
 MIDDLE, HALF = WIDTH / 2, WIDTH / 2 - SIDE  # place of zero, length of half the x-axis
-LIMITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 100.0)  # of the x-axis, in points of accuracy
+AXIS_LIMITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 100.0)  # of the x-axis, in points of accuracy
 SHOWN = 0.95  # share of the differences and bands that the axis has to show; the others are drawn at its end
 NAME_FONT, VALUE_FONT, LETTER = 8.5, 7.0, 0.52  # font sizes; mean width of a letter, in font sizes
 DISC = "m-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z"
-SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the place of a mark, colour, filled
+MARK_SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the place of a mark, colour, filled
     AGREES: (DISC, "inside", True),
     NOT_CONTRADICTED: (DISC, "inside", False),
     ONE_RUN: (DISC, "inside", False),
@@ -48,7 +48,7 @@ SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the pl
 LEFT_HALF = "m0-2.5a2.5 2.5 0 0 0 0 5z"  # filled half of the mark of a single run
 
 
-class Block(NamedTuple):
+class TablePanels(NamedTuple):
     """Panels of one table; the names of its methods stand left of each panel, outside of its drawing."""
 
     table: str
@@ -65,7 +65,7 @@ class Mark(NamedTuple):
     elsewhere: bool = False  # True if it was measured on another machine
 
 
-def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[Block]:
+def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[TablePanels]:
     """Return the panels of every table with a difference.
 
     A cell without a run here shows its archived runs. All panels have the same x-axis.
@@ -86,7 +86,7 @@ def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[B
         panels = [(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])
-            blocks.append(Block(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
+            blocks.append(TablePanels(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
     return blocks
 
 
@@ -94,7 +94,7 @@ def axis_limit(cells: Sequence[JudgedCell]) -> float:
     """Return the end of the x-axis in points: the first of LIMITS that shows most differences and bands."""
     sizes = [abs(each.verdict.difference or 0.0) for each in cells] + [each.verdict.band or 0.0 for each in cells]
     needed = float(np.quantile(sizes, SHOWN)) if sizes else 0.0
-    return next((limit for limit in LIMITS if limit >= needed), LIMITS[-1])
+    return next((limit for limit in AXIS_LIMITS if limit >= needed), AXIS_LIMITS[-1])
 
 
 def drawn(judged: JudgedCell) -> JudgedCell | None:
@@ -148,7 +148,7 @@ def _draw_mark(mark: Mark, verdict: Verdict, y: float, limit: float) -> str:
     difference, band = verdict.difference or 0.0, verdict.band
     clipped = abs(difference) > limit
     x = MIDDLE + HALF * float(np.clip(difference / limit, -1, 1))
-    shape, colour, filled = SHAPES[verdict.text]
+    shape, colour, filled = MARK_SHAPES[verdict.text]
     tone = f"var(--{'soft' if mark.elsewhere else colour})"
     start = f"M{x:.1f} {y:.1f}"
     drawing = f'<path d="{start}{shape}" fill="{tone if filled else "none"}" stroke="{tone}"/>'

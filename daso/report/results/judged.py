@@ -15,7 +15,7 @@ from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import Published, look_up_cell
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import Verdict, judge, reasons_not_comparable, remarks
-from daso.report.tables.provenance import format_value, short_digest
+from daso.report.tables.provenance import format_provenance, short_digest
 
 
 class DeviceCommit(NamedTuple):
@@ -64,7 +64,7 @@ def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:
     groups: dict[DeviceCommit, dict[int, Tree]] = {}
     for seed, metrics in cell.archived.items():
         provenance = metrics.get("provenance", {})
-        group = DeviceCommit(format_value(provenance.get("device")), short_digest(provenance.get("commit")))
+        group = DeviceCommit(format_provenance(provenance.get("device")), short_digest(provenance.get("commit")))
         groups.setdefault(group, {})[seed] = metrics
     return {
         group: replace(cell, seeds=tuple(runs), done=runs, running=(), stale=(), archived={})

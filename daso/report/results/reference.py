@@ -21,7 +21,7 @@ from daso.errors import DataError
 from daso.report.results.collect import Cell, MeanStd, cell_numbers, numbers_text
 from daso.report.results.verdicts import difference_and_band, standard_error_band
 
-ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
+COMPARED_ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
 CODE = "code or parameters"
 _ROUNDING = 5e-4  # points; the numbers of a reference have four decimals
 
@@ -89,7 +89,7 @@ class ReferenceResult(NamedTuple):
         return "; ".join([*parts, f"different bytes: {changes or 'same device, versions, code and parameters'}"])
 
 
-def compare(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
+def compare_with_reference(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
     """Compare the complete cells of a suite with its reference."""
     complete = [cell for cell in cells if cell.status == "done" and _names(cell) in reference.cells]
     runs = [metrics for cell in complete for metrics in cell.done.values()]
@@ -194,7 +194,10 @@ def _environment(runs: Sequence[Tree]) -> dict[str, str]:
     values: dict[str, dict[str, None]] = {}
     for provenance in (metrics["provenance"] for metrics in runs):
         versions = provenance.get("versions") or {}
-        for name, value in {**{name: provenance.get(name, "unknown") for name in ENVIRONMENT}, **versions}.items():
+        for name, value in {
+            **{name: provenance.get(name, "unknown") for name in COMPARED_ENVIRONMENT},
+            **versions,
+        }.items():
             values.setdefault(name, {})[str(value)] = None
     return {name: " or ".join(distinct) for name, distinct in values.items()}
 

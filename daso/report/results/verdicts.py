@@ -40,7 +40,7 @@ from scipy.special import stdtr  # type: ignore[import-untyped]
 from daso.aliases import Tree
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import PUBLISHED_RUNS, Published
-from daso.report.words import count
+from daso.report.words import with_noun
 
 STANDARD_ERRORS = 2.0
 NEAR_POINTS = 1.0
@@ -106,7 +106,7 @@ def judge(
         near = not _exceeds(abs(difference), NEAR_POINTS)
         return Verdict(NEAR if near else NO_PUBLISHED_SPREAD, difference, reasons=tuple(remarks))
     width = standard_error_band(ours, published.std, PUBLISHED_RUNS)
-    few = (f"{count(ours.n, 'run')} against {PUBLISHED_RUNS} published",) if ours.n < PUBLISHED_RUNS else ()
+    few = (f"{with_noun(ours.n, 'run')} against {PUBLISHED_RUNS} published",) if ours.n < PUBLISHED_RUNS else ()
     return Verdict(_judge_by_band(difference, width, ours.n), difference, width, (*few, *remarks))
 
 

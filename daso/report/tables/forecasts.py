@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.config.keys import PLANS
+from daso.config.keys import PLANS_FOLDER
 from daso.data.files import format_json, read_json, write_file
 from daso.report.results.collect import Cell
 from daso.report.tables.provenance import format_duration
@@ -22,7 +22,7 @@ Forecast = dict[str, dict[str, Any]]  # run id -> key, device, how, seconds_per_
 
 def forecast_path(suite: str) -> Path:
     """Return the path of a suite's forecast."""
-    return Path(PLANS, f"{suite}.json")
+    return Path(PLANS_FOLDER, f"{suite}.json")
 
 
 def read_forecast(suite: str) -> Forecast:

@@ -9,7 +9,7 @@ from daso.aliases import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.ranks import Ranks, table_ranks
 from daso.report.tables.table import ABSENT, Column, Table
-from daso.report.words import count
+from daso.report.words import with_noun
 
 DEFINITIONS = (
     ("Rank", "1 for the highest mean accuracy; the published rank, among the same methods, in parentheses."),
@@ -45,7 +45,7 @@ def ranks_line(ranked: Sequence[Ranks]) -> str:
     known = sorted(ranks.tau for ranks in ranked if ranks.tau is not None)
     if not known:
         return ""
-    values, settings = dict.fromkeys(map(_signed, (known[0], known[-1]))), count(len(known), "setting")
+    values, settings = dict.fromkeys(map(_signed, (known[0], known[-1]))), with_noun(len(known), "setting")
     return f"Kendall's τ of our order of methods and the published one: {' to '.join(values)} in {settings}"
 
 

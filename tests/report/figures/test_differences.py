@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from daso.report.figures.differences import SHAPES, Mark, axis_limit, difference_blocks, draw_panel
+from daso.report.figures.differences import MARK_SHAPES, Mark, axis_limit, difference_blocks, draw_panel
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import Published
@@ -56,7 +56,7 @@ def test_every_verdict_has_a_shape_of_its_own():
         for row in [re.search(r'<path d="M78.6 [^>]*/>(<path d="M78.6[^>]*/>)?', row)[0]]
         for row in [re.sub(r"M78.6 [\d.]+", "", row)]
     }
-    assert set(SHAPES) == set(JUDGED)
+    assert set(MARK_SHAPES) == set(JUDGED)
     assert len(drawings) == len(JUDGED)
 
 

@@ -1,6 +1,6 @@
 """Provenance of a table: every distinct value is listed or counted."""
 
-from daso.report.tables.provenance import count_values, format_duration, format_value, table_provenance
+from daso.report.tables.provenance import count_values, format_duration, format_provenance, table_provenance
 
 
 def test_single_values_are_listed_and_mixed_values_counted():
@@ -28,6 +28,6 @@ def test_missing_values_are_unknown():
 
 
 def test_format_of_values_and_durations():
-    assert format_value({"kind": "cifar10", "archive": {"md5": "c58f"}}) == "kind cifar10, archive md5 c58f"
+    assert format_provenance({"kind": "cifar10", "archive": {"md5": "c58f"}}) == "kind cifar10, archive md5 c58f"
     texts = [format_duration(seconds) for seconds in (1.25, 119, 120, 7199, 7200)]
     assert texts == ["1.2 s", "119.0 s", "2.0 min", "120.0 min", "2.0 h"]

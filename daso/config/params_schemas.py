@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from daso.data.schemas import (
+from daso.data.dataset_schemas import (
     ClassOrder,
-    Expanded,
-    HeldOut,
+    ExpandedConfig,
+    HeldOutConfig,
     ImageCounts,
     ImageSize,
     NumClasses,
     Seed,
     Setting,
     Source,
-    Upstream,
+    UpstreamKey,
 )
 from daso.schema import (
     OPEN,
@@ -34,10 +34,10 @@ Changes = dict[str, Any]  # component.option -> value
 Count = Annotated[int, Interval(ge=1, le=10**9)]
 RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
 # Operations of `augment.randaugment`, which params/ must not import.
-ColorOp = Literal[
+ColorOpName = Literal[
     "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
 ]
-GeometricOp = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
+GeometricOpName = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
 
 
 class Component(TypedDict):
@@ -58,7 +58,7 @@ class Augment(TypedDict):
     resize: NotRequired[Annotated[int, Interval(ge=4)]]
     num_ops: NonNegativeInt
     op_probability: Probability
-    ops: Annotated[list[Literal[ColorOp, GeometricOp]], Unique()]
+    ops: Annotated[list[Literal[ColorOpName, GeometricOpName]], Unique()]
 
 
 class Images(TypedDict):
@@ -170,7 +170,7 @@ class PaperTable(TypedDict):
     addons: NotRequired[dict[str, str]]
 
 
-class Table(TypedDict):
+class SuiteTable(TypedDict):
     """Table of a suite: methods by settings."""
 
     name: str
@@ -192,7 +192,7 @@ class Suite(TypedDict):
     protocol: str
     seeds: Annotated[list[Seed], Length(1), Unique()]
     analyses: NotRequired[Annotated[list[Analysis], Length(1), Unique()]]
-    tables: Annotated[list[Table], Length(1)]
+    tables: Annotated[list[SuiteTable], Length(1)]
 
 
 class Pipeline(TypedDict):
@@ -225,18 +225,18 @@ class RunMethod(TypedDict):
     addons: list[Component]
 
 
-class Estimate(Upstream):
+class EstimateConfig(UpstreamKey):
     """Class sizes that an upstream run estimates, and the option that receives them."""
 
     into: str
 
 
-class Plan(TypedDict):
+class RunPlan(TypedDict):
     """Results of upstream runs that a run loads."""
 
-    split: NotRequired[HeldOut | Expanded]
-    encoder: NotRequired[Upstream]
-    estimate: NotRequired[Estimate]
+    split: NotRequired[HeldOutConfig | ExpandedConfig]
+    encoder: NotRequired[UpstreamKey]
+    estimate: NotRequired[EstimateConfig]
 
 
 class RunConfig(TypedDict):
@@ -252,4 +252,4 @@ class RunConfig(TypedDict):
     protocol: RunTraining
     method: RunMethod
     optimizer: Optimizer
-    plan: Plan
+    plan: RunPlan
