@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from daso.aliases import Tree
-from daso.config.registry import ADDONS, PLANS, load
+from daso.config.registry import ADDONS, PLANS, import_component
 from daso.config.signature import attribute
 from daso.errors import ParamsError
 from daso.methods.plans import CLASS_SIZES, Plan, Stage
@@ -14,7 +14,7 @@ from daso.methods.plans import CLASS_SIZES, Plan, Stage
 def plan_of(method: Tree) -> Plan:
     """Return the plan of a method; without one it has a single stage."""
     options = dict(method.get("plan", {}))
-    return load(PLANS[options.pop("name")])(**options) if options else Plan()
+    return import_component(PLANS[options.pop("name")])(**options) if options else Plan()
 
 
 def trained_setting(setting: Tree, method: Tree) -> str:

@@ -12,12 +12,12 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from daso.aliases import ImageArray
 
-LARGEST = 2**28  # pixels of the largest image that is read
+MAX_PIXELS = 2**28  # pixels of the largest image that is read
 WHOLE = 89_478_485  # pixels of the largest image decoded at full size; larger images are reduced to save memory
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words in errors of Pillow and zlib
 # Pillow's default limit for the process is WHOLE; a larger image raises an error, see `decode`.
-Image.MAX_IMAGE_PIXELS = LARGEST
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 class Decoded(NamedTuple):
@@ -63,7 +63,7 @@ def unreadable(error: Exception, head: bytes = b"?") -> UnreadableError:
     if isinstance(error, FileNotFoundError):
         return UnreadableError("a link to a missing file", "fix or remove the link")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return UnreadableError("too large", f"save it with at most {LARGEST:,} pixels")
+        return UnreadableError("too large", f"save it with at most {MAX_PIXELS:,} pixels")
     if isinstance(error, MemoryError):
         return UnreadableError("too large for the free memory", "save it smaller or free memory")
     if isinstance(error, RuntimeError) and "encrypted" in text:

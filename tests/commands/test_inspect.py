@@ -105,8 +105,8 @@ def test_output_equals_the_examples_of_the_page(capsys, monkeypatch, tmp_path):
         assert [line for line in lines.splitlines() if line not in (*output, "```")] == [], words
 
 
-def test_plan_and_resolve_do_not_import_torch_and_parse_each_file_of_params_once(tmp_path):
-    """One process runs both; the modules that the Snakefile imports come last."""
+def test_repeated_plan_and_resolve_do_not_import_torch_and_parse_each_file_of_params_once(tmp_path):
+    """The first plan builds networks for the sizes of their files; the modules that the Snakefile imports come last."""
     shutil.copytree(ROOT / "params", tmp_path / "params")
     code = """
 import sys
@@ -125,4 +125,5 @@ for name in ("paths", "planning.walltime"):
 assert "torch" not in sys.modules
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASO_GPUS": "0"}
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    for command in (["-m", "daso", "plan", "smoke"], ["-c", code]):
+        subprocess.run([sys.executable, *command], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)

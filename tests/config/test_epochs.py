@@ -4,7 +4,7 @@ import pytest
 
 from daso.config.epochs import as_numbers, format_steps, image_numbers, in_epochs, unit
 from daso.config.explain import explain
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run, resolve, runs, trained_run, upstream_runs
 from daso.errors import ParamsError
 
@@ -55,7 +55,7 @@ def birds(params):
 
 
 def config(setting, method):
-    return resolve(load(), Run("digits", setting, "digits", method, 0))
+    return resolve(load_params(), Run("digits", setting, "digits", method, 0))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_options_of_components_may_be_in_epochs(birds):
 
 
 def test_explain_prints_epochs_and_steps(birds):
-    text = explain(load(), "fixmatch_daso", "digits", "digits/in")
+    text = explain(load_params(), "fixmatch_daso", "digits", "digits/in")
     lines = [" ".join(line.split()) for line in text.splitlines()]
     protocol = "params/protocols/digits.yaml"
     for line in (
@@ -101,7 +101,7 @@ def test_explain_prints_epochs_and_steps(birds):
 
 def test_epochs_without_a_setting_are_an_error(birds):
     with pytest.raises(ParamsError, match=r"^protocol 'digits': '1 epoch' depends on the number of images; name a"):
-        explain(load(), "fixmatch_daso", "digits")
+        explain(load_params(), "fixmatch_daso", "digits")
 
 
 def test_epochs_of_unknown_images_are_an_error(birds):
@@ -113,7 +113,7 @@ def test_epochs_of_unknown_images_are_an_error(birds):
 def test_unlabeled_epochs_need_a_method_with_unlabeled_images(birds):
     birds("protocols/digits.yaml", lambda tree: tree.update(checkpoint_every="3 unlabeled epochs"))
     with pytest.raises(ParamsError) as caught:
-        load()
+        load_params()
     assert (
         "params/methods/supervised.yaml: with protocol 'digits': digits/in/digits/supervised: '3 unlabeled epochs' is "
         "not allowed with a method without unlabeled images; write labeled epochs"
@@ -123,7 +123,7 @@ def test_unlabeled_epochs_need_a_method_with_unlabeled_images(birds):
 def test_epoch_without_a_step_is_an_error(birds):
     birds("datasets/digits.yaml", lambda tree: tree["subsets"].update({"in": 1279}))
     with pytest.raises(ParamsError) as caught:
-        load()
+        load_params()
     assert (
         "params/methods/fixmatch.yaml: with protocol 'digits': digits/in/digits/fixmatch: '5 epochs': 1,279 "
         "unlabeled images are fewer than a batch of 1,280; lower batch_size or unlabeled_ratio"
@@ -133,14 +133,14 @@ def test_epoch_without_a_step_is_an_error(birds):
 def test_evaluation_in_epochs_must_divide_the_steps(birds):
     birds("protocols/digits.yaml", lambda tree: tree["evaluation"].update(every="7 epochs"))
     with pytest.raises(ParamsError, match="every: 7 epochs does not divide 90 epochs; set it to a divisor of 90"):
-        load()
+        load_params()
     birds("protocols/digits.yaml", lambda tree: tree["evaluation"].update(every="9 epochs"))
     with pytest.raises(ParamsError, match="median_of: 20 is above the maximum 10"):
-        load()
+        load_params()
 
 
 def test_supervised_run_is_shared_by_settings(birds):
-    params = load()
+    params = load_params()
     ids = [run.id for run in runs(params, "smoke") if run.seed == 0]
     assert ids == [
         *("digits/in/digits/supervised/s0", "digits/in/digits/fixmatch/s0", "digits/in/digits/fixmatch_daso/s0"),
@@ -163,7 +163,7 @@ def test_supervised_run_is_shared_by_settings(birds):
 def test_lists_of_a_setting_must_exist(birds, setting, message):
     birds("datasets/digits.yaml", lambda tree: tree["settings"].update(new={"labeled": "all", **setting}))
     with pytest.raises(ParamsError) as caught:
-        load()
+        load_params()
     assert f"params/datasets/digits.yaml: settings.new.{message}" in str(caught.value).splitlines()
 
 
@@ -178,7 +178,7 @@ def test_survey_and_encoder_of_a_setting(birds):
     birds("methods/fixmatch_daso.yaml", lambda tree: [tree.clear(), tree.update(survey, plan=crt)])
     birds("protocols/digits.yaml", lambda tree: tree["overrides"].update({"optimizer.milestones": []}))
     birds("protocols/digits.yaml", lambda tree: tree["optimizer"].update(milestones=[]))
-    params = load()
+    params = load_params()
     surveyed, crt_run = (Run("digits", "in-out", "digits", method, 0) for method in ("fixmatch", "fixmatch_daso"))
     assert trained_run(params, surveyed) == surveyed
     assert [run.id for run in upstream_runs(params, crt_run)] == ["digits/in/digits/supervised/s0"]

@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from daso.data.schemas import (
+from daso.data.dataset_schemas import (
     ClassOrder,
-    Expanded,
-    HeldOut,
+    ExpandedConfig,
+    HeldOutConfig,
     ImageCounts,
     ImageSize,
     NumClasses,
     Seed,
     Setting,
     Source,
-    Upstream,
+    UpstreamKey,
 )
 from daso.schema import (
     OPEN,
@@ -23,6 +23,7 @@ from daso.schema import (
     Pattern,
     Positive,
     PositiveInt,
+    Probability,
     ShareBelowOne,
     Unique,
 )
@@ -33,10 +34,10 @@ Changes = dict[str, Any]  # component.option -> value
 Count = Annotated[int, Interval(ge=1, le=10**9)]
 RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
 # Operations of `augment.randaugment`, which params/ must not import.
-ColorOp = Literal[
+ColorOpName = Literal[
     "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
 ]
-GeometricOp = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
+GeometricOpName = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
 
 
 class Component(TypedDict):
@@ -55,7 +56,9 @@ class Augment(TypedDict):
     pad: NonNegativeInt
     cutout: NonNegativeInt
     resize: NotRequired[Annotated[int, Interval(ge=4)]]
-    ops: Annotated[list[Literal[ColorOp, GeometricOp]], Unique()]
+    num_ops: NonNegativeInt
+    op_probability: Probability
+    ops: Annotated[list[Literal[ColorOpName, GeometricOpName]], Unique()]
 
 
 class Images(TypedDict):
@@ -169,7 +172,7 @@ class PaperTable(TypedDict):
     addons: NotRequired[dict[str, str]]
 
 
-class Table(TypedDict):
+class SuiteTable(TypedDict):
     """Table of a suite: methods by settings."""
 
     name: str
@@ -192,7 +195,7 @@ class Suite(TypedDict):
     protocol: str
     seeds: Annotated[list[Seed], Length(1), Unique()]
     analyses: NotRequired[Annotated[list[Analysis], Length(1), Unique()]]
-    tables: Annotated[list[Table], Length(1)]
+    tables: Annotated[list[SuiteTable], Length(1)]
 
 
 class Pipeline(TypedDict):
@@ -225,18 +228,18 @@ class RunMethod(TypedDict):
     addons: list[Component]
 
 
-class Estimate(Upstream):
+class EstimateConfig(UpstreamKey):
     """Class sizes that an upstream run estimates, and the option that receives them."""
 
     into: str
 
 
-class Plan(TypedDict):
+class RunPlan(TypedDict):
     """Results of upstream runs that a run loads."""
 
-    split: NotRequired[HeldOut | Expanded]
-    encoder: NotRequired[Upstream]
-    estimate: NotRequired[Estimate]
+    split: NotRequired[HeldOutConfig | ExpandedConfig]
+    encoder: NotRequired[UpstreamKey]
+    estimate: NotRequired[EstimateConfig]
 
 
 class RunConfig(TypedDict):
@@ -252,4 +255,4 @@ class RunConfig(TypedDict):
     protocol: RunTraining
     method: RunMethod
     optimizer: Optimizer
-    plan: Plan
+    plan: RunPlan
