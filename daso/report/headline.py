@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from daso.aliases import Tree
+from daso.data.class_sizes import setting_kind
 from daso.report.figures.differences import TablePanels, difference_blocks, drawn
 from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell, main_cells, measure_label
@@ -177,10 +178,11 @@ def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Summ
         )
     if other := _others([source.get("mode") for source in of_runs], "eager"):
         yield SummaryLine("Mode", f"{other}; the authors' code runs each operation eagerly")
+    fixed = all(setting_kind(setting) == "lists" for table in suite["tables"] for setting in table["settings"])
     yield SummaryLine(
         "Seeds",
-        f"{', '.join(map(str, suite['seeds']))}, each with its own split; the paper's {PUBLISHED_RUNS} seeds are "
-        "others, of which one (5491305) is known",
+        f"{', '.join(map(str, suite['seeds']))}, {'all with the same' if fixed else 'each with its own'} split; the "
+        f"paper's {PUBLISHED_RUNS} seeds are others, of which one (5491305) is known",
     )
     if redrawn := sum(OTHER_DRAW in judged.verdict.reasons for judged in compared):
         text = (
