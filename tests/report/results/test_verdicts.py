@@ -166,6 +166,8 @@ def test_only_archive_sources_are_in_archive_order():
     assert in_archive_order({"kind": "cifar10", "md5": "c58f"})
     assert not in_archive_order({"kind": "image_folder", "origin": "cifar", "sha256": "ab12"})
     assert not in_archive_order(RECOGNISED)
+    assert in_archive_order(LISTED)
+    assert not in_archive_order({**LISTED, "official_lists": False})
     assert not in_archive_order("cifar10")
     assert not in_archive_order(None)
 
