@@ -12,7 +12,7 @@ from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
 from daso.config.schemas import Optimizer
 from daso.config.signature import constructor_errors, option_errors
-from daso.data.class_sizes import required_images, setting_kind
+from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
 
@@ -60,6 +60,9 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     for holdout in (tree["holdout"], *own):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
+    subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
+    if subsets and unlabeled is not None and subsets != unlabeled:
+        yield f"{file}: subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
     if min(tree["std"]) <= 0:
         yield f"{file}: std: {format_value(min(tree['std']))} is too small; set every channel above 0"
     if augment["pad"] >= side:
@@ -75,7 +78,9 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
     if not NAME.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
-    if kind == "natural":  # class sizes are known only from the data
+    if kind == "lists":
+        yield from _list_errors(where, name, tree)
+    if has_natural_sizes(sizes):  # class sizes are known only from the data
         if tree["class_order"] != "size":
             yield (
                 f"{where}: natural class sizes are not allowed with class_order '{tree['class_order']}'; "
@@ -94,6 +99,19 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     if size is not None and need > size:
         fix = {"tails": "lower n1 or m1", "share": "lower n or set holdout: 0"}.get(kind, "lower n1")
         yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
+
+
+def _list_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
+    """Yield the errors of a setting that names subsets of the unlabeled images."""
+    setting, subsets, images = tree["settings"][name], tree.get("subsets", {}), tree.get("images", {})
+    for subset in setting["unlabeled"] if isinstance(setting["unlabeled"], list) else ():
+        if subset not in subsets:
+            yield f"{where}.unlabeled: unknown subset '{subset}'{did_you_mean(subset, subsets, 'subsets')}"
+    if setting["unlabeled"] == "all" and images.get("unlabeled") == 0:
+        yield f"{where}.unlabeled: 'all' is not allowed without images that have no label; add some or use `labeled`"
+    other = setting.get("supervised", name)
+    if setting_kind(tree["settings"].get(other, {})) != "lists":
+        yield f"{where}.supervised: '{other}' is not a setting with `labeled: all`; name one"
 
 
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from daso.data.schemas import (
     ClassOrder,
     Expanded,
+    Fit,
     HeldOut,
     ImageCounts,
     ImageSize,
@@ -12,6 +13,7 @@ from daso.data.schemas import (
     Seed,
     Setting,
     Source,
+    Subsets,
     Upstream,
 )
 from daso.schema import (
@@ -73,7 +75,10 @@ class Dataset(Images):
 
     title: str
     source: Source
+    redistribute: NotRequired[bool]  # true by default; if false, images stay on this machine
     images: NotRequired[ImageCounts]
+    subsets: NotRequired[Subsets]
+    fit: NotRequired[Fit]
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder

@@ -100,7 +100,7 @@ def _file_names(path: Path) -> Iterator[tuple[list[str], Opener]]:
             raise DataError(
                 f"{error.filename}: not a readable folder ({error.strerror}); make it readable or remove it"
             ) from error
-        yield names, lambda name: _open_file(path / name)
+        yield names, lambda name: open_file(path / name)
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -114,7 +114,8 @@ def _file_names(path: Path) -> Iterator[tuple[list[str], Opener]]:
         yield list(files), lambda name: _open_entry(archive, files[name])
 
 
-def _open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> IO[bytes]:
+    """Open an image file; raises UnreadableError if it is not a regular file or too large."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe may never end
         raise UnreadableError("not a regular file", "remove it")

@@ -99,6 +99,10 @@ def _reproduced(table: Tree, judged_cells: Sequence[JudgedCell]) -> str:
 
 def format_setting(setting: Tree) -> dict[str, str]:
     """Return a setting as text: sizes of the largest classes and both imbalance ratios, `as found` if not chosen."""
+    if setting_kind(setting) == "lists":
+        names = setting["unlabeled"]
+        sizes = {"n1": "all labeled", "m1": "all unlabeled" if names == "all" else " + ".join(names)}
+        return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "unknown", "reversed": ""}
     if "labeled" in setting:
         sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
         return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
