@@ -163,6 +163,25 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def params(path: Path | str) -> dict:
+    """Return the params file of this data set, with the settings of Semi-Aves."""
+    tree = {name: value for name, value in config(path).items() if name != "dataset"}
+    return {
+        "title": "Semi-Aves, small",
+        "redistribute": False,
+        **tree,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "holdout": 0,
+        "class_order": "size",
+        "augment": {"flip": True, "pad": 2, "cutout": 8, "ops": ["rotate", "color", "identity"]},
+        "settings": {
+            "in": {"labeled": "all", "unlabeled": ["in"]},
+            "in-out": {"labeled": "all", "unlabeled": ["in", "out"], "supervised": "in"},
+        },
+    }
+
+
 def make_aves(raw: Path, **more):
     """Make the store of the data set in `raw` beside it."""
     return make_store(config(raw, **more), raw.parent / "store", raw.parent / "cache")

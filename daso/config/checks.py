@@ -108,7 +108,7 @@ def _list_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
         if subset not in subsets:
             yield f"{where}.unlabeled: unknown subset '{subset}'{did_you_mean(subset, subsets, 'subsets')}"
     if setting["unlabeled"] == "all" and images.get("unlabeled") == 0:
-        yield f"{where}.unlabeled: 'all' is not allowed without images that have no label; add some or use `labeled`"
+        yield f"{where}.unlabeled: 'all' is not allowed: all images have a label; set `labeled` to a share alone"
     other = setting.get("supervised", name)
     if setting_kind(tree["settings"].get(other, {})) != "lists":
         yield f"{where}.supervised: '{other}' is not a setting with `labeled: all`; name one"

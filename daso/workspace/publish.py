@@ -72,7 +72,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
     """
     suite, results = runs(params, params.suite), {}
     chain = with_upstream(params, suite)
-    stores = {run.dataset: verify_store(paths.store(run.id)) for run in chain}
+    stores = {run.dataset: verify_store(paths.store(run.id), hash_again=True) for run in chain}
     for run in chain:
         config = resolve(params, run)
         reads = paths.input_files(run.id, config["plan"])
