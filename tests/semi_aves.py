@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from daso.config.params import Params
+from daso.config.resolve import split_config
 from daso.data.catalog import make_store
 from daso.errors import DataError
 
@@ -193,3 +195,9 @@ def errors_of(raw: Path, **more) -> list[str]:
         make_aves(raw, **more)
     assert not (raw.parent / "store").exists()
     return str(error.value).replace(f"{raw}", "raw").splitlines()
+
+
+def split_json(params_of_all: Params, dataset: str, setting: str) -> str:
+    """Write the configuration of a split of seed 0 to the working directory and return the file's name."""
+    Path("split.json").write_text(json.dumps(split_config(params_of_all, dataset, setting, 0)))
+    return "split.json"

@@ -24,6 +24,7 @@ from daso.engine import journal
 from daso.errors import DasoError
 from daso.paths import rebuild_hint
 from daso.report.suite_report import write_report
+from daso.workspace.redistribution import check_ignored
 
 # All outputs of a suite; rule `all` alone does not list the inputs of current results.
 TARGETS = ("data", "splits", "runs", "metrics", "all")
@@ -38,6 +39,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
     or damaged: `dvc repro` would then train.
     """
     params = load()
+    check_ignored(params)
     if suite not in (None, params.suite):
         raise DasoError(
             f"params/pipeline.yaml: expected the suite '{suite}', got '{params.suite}', which dvc.yaml records; set "

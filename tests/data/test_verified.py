@@ -15,7 +15,7 @@ from daso.errors import DataError
 @pytest.fixture
 def folder(tmp_path):
     images, labels = np.arange(4 * 3 * 4 * 4, dtype=np.uint8).reshape(4, 3, 4, 4), np.array([0, 1, 0, 1])
-    write_store(tmp_path / "toy", "toy", ["a", "b"], {part: (images, labels) for part in ("train", "test")}, {})
+    write_store(tmp_path / "toy", "toy", ["a", "b"], dict.fromkeys(("train", "test"), (images, labels)), {})
     return tmp_path / "toy"
 
 
@@ -100,7 +100,7 @@ def test_change_that_keeps_the_time_is_detected_only_by_hashing_again(folder):
 def test_other_images_in_the_same_folder_are_hashed(folder, hashed):
     verify_store(folder)
     images, labels = np.zeros((4, 3, 4, 4), np.uint8), np.array([0, 1, 0, 1])
-    write_store(folder, "toy", ["a", "b"], {part: (images, labels) for part in ("train", "test")}, {})
+    write_store(folder, "toy", ["a", "b"], dict.fromkeys(("train", "test"), (images, labels)), {})
     del hashed[:]
     verify_store(folder)
     assert hashed == [192, 192]
