@@ -235,6 +235,7 @@ def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> S
         reserve=reserve,
         check=partial(_check_num_classes, config),
         skip_unreadable=source.get("skip_unreadable", False),
+        fit=config.get("fit", "squash"),
     )
     return Source(folder.classes, folder.parts, {**_origin(path), "listing": listed or ""}, folder.notes)
 

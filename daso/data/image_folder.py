@@ -19,6 +19,7 @@ from tqdm import tqdm
 from daso.aliases import ImageArray, IntArray
 from daso.data.folder_digest import PARTS, RAW, SortedFiles, names_below, sort_files, zip_entries
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
+from daso.data.schemas import Fit
 from daso.errors import DataError, one_line
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
@@ -56,6 +57,7 @@ def read_image_folder(
     reserve: Reserve = in_memory,
     check: Callable[[tuple[str, ...]], None] = lambda classes: None,
     skip_unreadable: bool = False,
+    fit: Fit = "squash",
 ) -> Folder:
     """Read both parts as RGB squares of `image_size` pixels (see `pixels.decode`), classes and files sorted by name.
 
@@ -73,7 +75,7 @@ def read_image_folder(
         listed = sort_files(names)
         classes, rows = _rows(path, listed)
         check(classes)
-        reader = _Reader(path, image_size, opener)
+        reader = _Reader(path, image_size, opener, fit)
         parts = {part: reader.read([row for row in rows if row.part == part], reserve) for part in PARTS}
         if reader.unreadable and not skip_unreadable:
             raise _unreadable_error(path, reader.unreadable, len(rows))
@@ -163,8 +165,8 @@ def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[Row]]:
 class _Reader:
     """Decoder of images into arrays that records unreadable and 16-bit images."""
 
-    def __init__(self, path: Path, size: int, opener: Opener) -> None:
-        self.path, self.size, self.opener = path, size, opener
+    def __init__(self, path: Path, size: int, opener: Opener, fit: Fit) -> None:
+        self.path, self.size, self.opener, self.fit = path, size, opener, fit
         self.rows: dict[str, list[Row]] = {}  # images read so far, by part
         self.unreadable: list[tuple[Row, UnreadableError]] = []
         self.grey: list[tuple[int, Row]] = []  # 16-bit grey images: index in the part's array, row
@@ -202,7 +204,7 @@ class _Reader:
     def _decode(self, row: Row, bits: int = 16) -> Decoded:
         try:
             with self.opener(row.name) as file:
-                return decode(file, self.size, bits)
+                return decode(file, self.size, bits, self.fit)
         except Exception as error:  # the file system, zipfile and decoders raise many types
             raise unreadable(error) from error
 

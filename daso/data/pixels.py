@@ -7,14 +7,14 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Literal, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from daso.aliases import ImageArray
+from daso.data.schemas import Fit
 
-Fit = Literal["crop", "squash"]
 LARGEST = 2**28  # pixels of the largest image that is read
 WHOLE = 89_478_485  # pixels of the largest image decoded at full size; larger images are reduced to save memory
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -135,7 +135,7 @@ def _decoded(image: Image.Image, size: int, bits: int, fit: Fit) -> Decoded:
         colored = shown.convert("RGBA")
         shown = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
     rgb = shown.convert("RGB")
-    square = _center_square(rgb, size) if fit == "crop" else _resized(rgb, (size, size))
+    square = _center_square(rgb, size) if fit == "crop" else _resized(rgb, (size, size))  # fidelity: store-crop
     return Decoded(np.asarray(square).transpose(2, 0, 1), grey, color)
 
 
