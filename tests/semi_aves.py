@@ -176,7 +176,14 @@ def params(path: Path | str) -> dict:
         "std": [0.229, 0.224, 0.225],
         "holdout": 0,
         "class_order": "size",
-        "augment": {"flip": True, "pad": 2, "cutout": 8, "ops": ["rotate", "color", "identity"]},
+        "augment": {
+            "flip": True,
+            "pad": 2,
+            "cutout": 8,
+            "num_ops": 2,
+            "op_probability": 0.5,
+            "ops": ["rotate", "color", "identity"],
+        },
         "settings": {
             "in": {"labeled": "all", "unlabeled": ["in"]},
             "in-out": {"labeled": "all", "unlabeled": ["in", "out"], "supervised": "in"},

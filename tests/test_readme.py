@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import expand_suite
 from daso.methods.learners.fixmatch import FixMatch
 from daso.report.results.collect import collect, format_mean_std
@@ -27,7 +27,7 @@ DATASETS = ("cifar10-lt", "cifar100-lt", "stl10-lt", "cifar10", "cifar100")  # c
 
 @pytest.fixture(scope="module")
 def params():
-    return load(ROOT / "params")
+    return load_params(ROOT / "params")
 
 
 def table_rows(heading):

@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible
-from daso.config.params import NAME, Params, components, invalid_name
-from daso.config.registry import KINDS
+from daso.config.params import NAME_PATTERN, Params, components, invalid_name
+from daso.config.params_schemas import Optimizer
+from daso.config.registry import COMPONENTS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
-from daso.config.schemas import Optimizer
 from daso.config.signature import constructor_errors, option_errors
 from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
 from daso.errors import ParamsError, close_match, did_you_mean
@@ -72,6 +72,8 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
         yield f"{file}: augment.pad: {augment['pad']} is too large to reflect {side} pixels; set it below {side}"
     if (resize := augment.get("resize", 0)) >= side:
         yield f"{file}: augment.resize: {resize} is not below image_size {side}; lower or remove it"
+    if augment["num_ops"] and not augment["ops"]:
+        yield f"{file}: augment.num_ops: {augment['num_ops']} is not allowed without ops; list some or set num_ops: 0"
     for setting in tree["settings"]:
         yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
 
@@ -79,7 +81,7 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     sizes, source, images = tree["settings"][name], tree["source"]["kind"], tree.get("images", {})
     held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
     if kind == "lists":
         yield from _list_errors(where, name, tree)
@@ -180,7 +182,7 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
     names = [table["name"] for table in tree["tables"]]
     for table in tree["tables"]:
         where = f"table '{table['name']}': "
-        if not NAME.fullmatch(table["name"]):
+        if not NAME_PATTERN.fullmatch(table["name"]):
             yield f"{file}: {where}{invalid_name(table['name'])}"
         if names.count(table["name"]) > 1:
             yield f"{file}: {where}duplicate name; rename one of the tables"
@@ -242,7 +244,7 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
 
 def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     """Yield the errors of a component's name and options."""
-    name, known = part["name"], KINDS[kind]
+    name, known = part["name"], COMPONENTS[kind]
     if name not in known:
         yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
@@ -258,7 +260,7 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
     """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
     component, _, option = key.partition(".")
-    specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
+    specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in COMPONENTS[kind].items()}
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"
     elif component == "optimizer":

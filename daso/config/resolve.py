@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from daso.aliases import Tree
 from daso.config.params import Params, components, set_option
-from daso.config.registry import ADDONS, PLANS, load
+from daso.config.registry import ADDONS, PLANS, import_component
 from daso.config.signature import attribute
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
@@ -237,7 +237,7 @@ def copy_tree(tree: Any) -> Any:
 def plan_of(method: Tree) -> Plan:
     """Return the plan of a method; without one it has a single stage."""
     options = dict(method.get("plan", {}))
-    return load(PLANS[options.pop("name")])(**options) if options else Plan()
+    return import_component(PLANS[options.pop("name")])(**options) if options else Plan()
 
 
 def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:

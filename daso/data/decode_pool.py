@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, NamedTuple
 
 from daso.aliases import ImageArray
+from daso.data.dataset_schemas import Fit
 from daso.data.pixels import UnreadableError, decode_unguarded, decoder_warnings, unreadable
-from daso.data.schemas import Fit
 from daso.machine import cores
 
 AHEAD = 4  # files per thread that are read before the earliest of them is decoded

@@ -22,7 +22,7 @@ from daso.data.files import file_digest
 from daso.errors import DataError, one_line
 from daso.locks import lock_folder
 
-CHUNK = 1 << 18  # bytes
+CHUNK_BYTES = 1 << 18  # bytes
 MAX_FAILURES = 3  # number of consecutive requests without a new byte after which the next mirror is tried
 _INTERRUPTED = (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
@@ -155,7 +155,7 @@ def _request_rest(url: str, partial: Path, timeout: float) -> bool:
             tqdm(desc=partial.stem, total=total, initial=start, unit="B", unit_scale=True, disable=None) as bar,
         ):
             file.truncate(start)
-            while chunk := response.read1(CHUNK):
+            while chunk := response.read1(CHUNK_BYTES):
                 file.write(chunk)
                 bar.update(len(chunk))
     return total is None or _size(partial) == total

@@ -13,7 +13,7 @@ import numpy as np
 
 from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, class_sizes, long_tail, setting_kind
-from daso.data.records import Split
+from daso.data.split_rows import Split
 from daso.errors import DataError
 
 

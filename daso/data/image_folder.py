@@ -17,13 +17,13 @@ import numpy as np
 from tqdm import tqdm
 
 from daso.aliases import ImageArray, IntArray
+from daso.data.dataset_schemas import Fit
 from daso.data.folder_digest import PARTS, RAW, SortedFiles, names_below, sort_files, zip_entries
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
-from daso.data.schemas import Fit
 from daso.errors import DataError, one_line
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
-LARGEST = 2**28  # bytes of the largest image file
+MAX_FILE_BYTES = 2**28  # bytes of the largest image file
 EXAMPLES = 5  # maximum number of files named in a log line
 Opener = Callable[[str], IO[bytes]]
 Reserve = Callable[[str, tuple[int, ...]], ImageArray]  # part and shape -> empty uint8 array
@@ -34,7 +34,7 @@ def in_memory(part: str, shape: tuple[int, ...]) -> ImageArray:
     return np.empty(shape, dtype=np.uint8)
 
 
-class Row(NamedTuple):
+class ImageRow(NamedTuple):
     """Image with its part, label and file."""
 
     part: str
@@ -132,11 +132,11 @@ def _open_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def _check_size(size: int) -> None:
-    if size > LARGEST:
-        raise UnreadableError("too large", f"the file has {size:,} bytes, save it with at most {LARGEST:,}")
+    if size > MAX_FILE_BYTES:
+        raise UnreadableError("too large", f"the file has {size:,} bytes, save it with at most {MAX_FILE_BYTES:,}")
 
 
-def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[Row]]:
+def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[ImageRow]]:
     """Return the class names and all images in the order of the store: by part, class and name."""
     tree: dict[str, dict[str, list[str]]] = {}
     for part in PARTS:
@@ -159,7 +159,7 @@ def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[Row]]:
         if (other := alike[name.strip().casefold()]) != name:
             raise DataError(f"{path}: classes '{name}' and '{other}' differ only in case or spaces; rename one")
     files = ((part, k, tree[part].get(name, [])) for part in PARTS for k, name in enumerate(classes))
-    return classes, [Row(part, k, name) for part, k, names in files for name in sorted(names)]
+    return classes, [ImageRow(part, k, name) for part, k, names in files for name in sorted(names)]
 
 
 class _Reader:
@@ -167,12 +167,12 @@ class _Reader:
 
     def __init__(self, path: Path, size: int, opener: Opener, fit: Fit) -> None:
         self.path, self.size, self.opener, self.fit = path, size, opener, fit
-        self.rows: dict[str, list[Row]] = {}  # images read so far, by part
-        self.unreadable: list[tuple[Row, UnreadableError]] = []
-        self.grey: list[tuple[int, Row]] = []  # 16-bit grey images: index in the part's array, row
+        self.rows: dict[str, list[ImageRow]] = {}  # images read so far, by part
+        self.unreadable: list[tuple[ImageRow, UnreadableError]] = []
+        self.grey: list[tuple[int, ImageRow]] = []  # 16-bit grey images: index in the part's array, row
         self.largest, self.color = 0, 0  # largest 16-bit values of grey and of color images
 
-    def read(self, rows: Sequence[Row], reserve: Reserve) -> tuple[ImageArray, IntArray]:
+    def read(self, rows: Sequence[ImageRow], reserve: Reserve) -> tuple[ImageArray, IntArray]:
         """Return the images (n, 3, S, S) and labels (n,) of the readable rows of one part."""
         part = rows[0].part
         images, done = reserve(part, (len(rows), 3, self.size, self.size)), self.rows.setdefault(part, [])
@@ -201,7 +201,7 @@ class _Reader:
             images[row.part][i] = self._decode(row, bits).pixels
         return bits
 
-    def _decode(self, row: Row, bits: int = 16) -> Decoded:
+    def _decode(self, row: ImageRow, bits: int = 16) -> Decoded:
         try:
             with self.opener(row.name) as file:
                 return decode(file, self.size, bits, self.fit)
@@ -209,7 +209,7 @@ class _Reader:
             raise unreadable(error) from error
 
 
-def _unreadable_error(path: Path, errors: Sequence[tuple[Row, UnreadableError]], total: int) -> DataError:
+def _unreadable_error(path: Path, errors: Sequence[tuple[ImageRow, UnreadableError]], total: int) -> DataError:
     lines = [f"{path}: {row.name}: not a readable image ({error.kind}); {error.fix}" for row, error in errors]
     skip = "or skip unreadable images with `skip_unreadable: true` beside `path` in the dataset's file"
     if len(lines) == 1:
@@ -219,9 +219,9 @@ def _unreadable_error(path: Path, errors: Sequence[tuple[Row, UnreadableError]],
     return DataError(*lines, f"{path}: {len(lines)} of {total} images cannot be read ({listed}); fix them, {skip}")
 
 
-def _duplicates(images: Mapping[str, ImageArray], rows: Mapping[str, Sequence[Row]]) -> dict[str, list[list[str]]]:
+def _duplicates(images: Mapping[str, ImageArray], rows: Mapping[str, Sequence[ImageRow]]) -> dict[str, list[list[str]]]:
     """Group files of equal pixels after resizing: files with two labels, and files of one label in both parts."""
-    same: dict[bytes, list[Row]] = {}
+    same: dict[bytes, list[ImageRow]] = {}
     for part, arrays in images.items():
         for row, pixels in zip(rows[part], arrays, strict=True):
             same.setdefault(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), []).append(row)

@@ -13,14 +13,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from daso.aliases import ImageArray
-from daso.data.schemas import Fit
+from daso.data.dataset_schemas import Fit
 
-LARGEST = 2**28  # pixels of the largest image that is read
+MAX_PIXELS = 2**28  # pixels of the largest image that is read
 WHOLE = 89_478_485  # pixels of the largest image decoded at full size; larger images are reduced to save memory
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words in errors of Pillow and zlib
 # Pillow's default limit for the process is WHOLE; a larger image raises an error, see `decode`.
-Image.MAX_IMAGE_PIXELS = LARGEST
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 class Decoded(NamedTuple):
@@ -82,7 +82,7 @@ def unreadable(error: Exception, head: bytes = b"?") -> UnreadableError:
     if isinstance(error, FileNotFoundError):
         return UnreadableError("a link to a missing file", "fix or remove the link")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return UnreadableError("too large", f"save it with at most {LARGEST:,} pixels")
+        return UnreadableError("too large", f"save it with at most {MAX_PIXELS:,} pixels")
     if isinstance(error, MemoryError):
         return UnreadableError("too large for the free memory", "save it smaller or free memory")
     if isinstance(error, RuntimeError) and "encrypted" in text:
@@ -143,7 +143,7 @@ def _center_square(image: Image.Image, size: int) -> Image.Image:
     """Resize the short side to `size` and cut out the center, as torchvision's Resize(size) and CenterCrop(size)."""
     short = min(image.size)
     width, height = (size if side == short else int(size * side / short) for side in image.size)
-    if width * height > LARGEST:
+    if width * height > MAX_PIXELS:
         raise UnreadableError("too narrow", f"cut it to a shape nearer to a square than {image.width} x {image.height}")
     left, top = round((width - size) / 2), round((height - size) / 2)
     return _resized(image, (width, height)).crop((left, top, left + size, top + size))

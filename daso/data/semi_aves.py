@@ -27,7 +27,7 @@ from daso.errors import DataError
 PARTS = {"train": ("l_train_val", "u_train_in", "u_train_out"), "test": ("test",)}  # lists of each part, in order
 FOLDERS = ("trainval_images", "u_train_in", "u_train_out", "test")
 EXAMPLES = 20  # maximum number of files of one kind that an error names
-LARGEST = 2**26  # bytes of the largest image file
+MAX_FILE_BYTES = 2**26  # bytes of the largest image file
 Parts = dict[str, tuple[ImageArray, IntArray]]
 
 
@@ -182,7 +182,7 @@ def _members(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
                 parts = [part for part in member.name.split("/") if part not in ("", ".")]
                 if not member.isfile() or name not in parts or any(map(skipped_by_name, parts)):
                     continue
-                if member.size > LARGEST:
+                if member.size > MAX_FILE_BYTES:
                     raise DataError(f"{path}: {member.name}: {member.size:,} bytes are too large; download it again")
                 file = archive.extractfile(member)
                 yield "/".join(parts[parts.index(name) :]), file.read() if file else b""

@@ -15,7 +15,7 @@ from daso.errors import DataError
 
 PARTS = ("l_train", "val", "u_train_in", "u_train_out", "test")
 FOLDER, ANNOTATIONS, SOLUTION = "annotation", "annotation.tar.gz", "solution.csv"
-LARGEST = 2**28  # bytes of the unpacked archive; the official one has 2.6e7
+MAX_ARCHIVE_BYTES = 2**28  # bytes of the unpacked archive; the official one has 2.6e7
 
 
 def has_annotations(folder: Path) -> bool:
@@ -52,7 +52,7 @@ def _contents(folder: Path, sha256: str | None) -> dict[str, bytes]:
         raise DataError(f"{path}: expected SHA-256 {sha256}, got {actual}; download it again")
     try:
         with tarfile.open(path, "r:gz") as archive:
-            files = [member for member in cifar.members(archive, LARGEST) if member.isfile()]
+            files = [member for member in cifar.members(archive, MAX_ARCHIVE_BYTES) if member.isfile()]
             named = {Path(member.name).name: archive.extractfile(member) for member in files}
             return {name: file.read() for name, file in named.items() if file and not name.startswith(".")}
     except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:

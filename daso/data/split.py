@@ -10,16 +10,16 @@ import numpy as np
 
 from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, has_natural_sizes, required_images, setting_kind
+from daso.data.dataset_schemas import SplitConfig
 from daso.data.draw_split import draw, draw_lists, draw_natural, draw_share, order_of_classes
-from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
-from daso.data.records import Split
-from daso.data.schemas import SplitConfig
+from daso.data.files import CHECKSUM, canonical_json, digest, read_checksummed, write_file
+from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.errors import DataError
 from daso.paths import rebuild_hint
 from daso.schema import schema_error
 
-PARTS = ("labeled", "unlabeled", "validation")
+SPLIT_PARTS = ("labeled", "unlabeled", "validation")
 
 
 class SavedSplit(NamedTuple):
@@ -38,7 +38,7 @@ class SavedSplit(NamedTuple):
     derivation: Mapping[str, Any] | None = None  # options of the derivation, see `derive`; None for a drawn split
 
 
-def config_error(config: Mapping[str, Any]) -> str | None:
+def split_config_error(config: Mapping[str, Any]) -> str | None:
     """Return the first error in the resolved configuration of a split; None if it is valid."""
     return schema_error(config, SplitConfig) or schema_error(config["setting"].get("name"), str, "setting.name")
 
@@ -144,8 +144,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
         tree["pseudo_labeled"] = split.pseudo_labeled.tolist()
     tree[CHECKSUM] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical_json(tree[name])}' for name in sorted(tree))
-    with atomic_write(out) as file:
-        file.write(f"{{\n{lines}\n}}\n".encode())
+    write_file(out, f"{{\n{lines}\n}}\n".encode())
     return load_split(out)
 
 
@@ -156,9 +155,9 @@ def load_split(path: Path) -> SavedSplit:
     return SavedSplit(
         **{name: tree[name] for name in ("dataset", "setting", "seed", "config_sha256", "source_sha256")},
         class_order=tuple(tree["class_order"]),
-        counts={name: tuple(tree["counts"][name]) for name in PARTS},
+        counts={name: tuple(tree["counts"][name]) for name in SPLIT_PARTS},
         split=Split(
-            **{name: np.array(tree[name], np.int64) for name in PARTS},
+            **{name: np.array(tree[name], np.int64) for name in SPLIT_PARTS},
             pseudo_labeled=np.array(tree.get("pseudo_labeled", []), np.int64),
         ),
         sha256=checksum,

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from daso.aliases import ImageArray, IntArray
-from daso.data.files import atomic_write, checksummed, digest, read_checksummed
+from daso.data.files import atomic_write, checksummed, digest, read_checksummed, write_file
 from daso.data.memmap import create_array, finish_array
 from daso.data.verified import current_state, is_verified, record_verified
 from daso.errors import DataError
@@ -28,8 +28,8 @@ from daso.paths import rebuild_hint
 
 MANIFEST = "manifest.json"
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
-CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
-REQUIRED = ("train", "test")
+MANIFEST_CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
+REQUIRED_PARTS = ("train", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,6 @@ class Store:
             images: ImageArray = _open_array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
             return images if index is None else images[index]
         return self._decoded(part, np.arange(total) if index is None else index)
-
-    def available_rows(self, part: str) -> IntArray:
-        """Return the rows (m,) of a part whose images are present, ascending: all, except in a bundle."""
-        if self.is_mapped(part):
-            return np.arange(self.parts[part]["images"], dtype=np.int64)
-        with _open_zip(self.folder / f"{part}.zip") as archive:
-            return np.array(sorted(int(Path(name).stem) for name in archive.namelist()), dtype=np.int64)
 
     def _shape(self, part: str) -> tuple[int, ...]:
         return (self.parts[part]["images"], 3, self.image_size, self.image_size)
@@ -168,8 +161,7 @@ class Writer(ExitStack):
             "sha256": digest({"classes": list(classes), "parts": records}),
             **{name: value for name, value in more.items() if value},
         }
-        with atomic_write(folder / MANIFEST) as file:
-            file.write(checksummed(manifest, CHECKSUM))
+        write_file(folder / MANIFEST, checksummed(manifest, MANIFEST_CHECKSUM))
         return load_store(folder)
 
 
@@ -181,8 +173,8 @@ def load_store(folder: Path) -> Store:
     path = folder / MANIFEST
     if not path.exists():
         raise DataError(f"{folder}: missing store (no {MANIFEST}); create it with `snakemake {folder}/{MANIFEST}`")
-    tree = read_checksummed(path, "manifest", _rebuild_hint(folder), CHECKSUM)
-    parts = {part: tree["parts"][part] for part in (*REQUIRED, *sorted(set(tree["parts"]) - set(REQUIRED)))}
+    tree = read_checksummed(path, "manifest", _rebuild_hint(folder), MANIFEST_CHECKSUM)
+    parts = {part: tree["parts"][part] for part in (*REQUIRED_PARTS, *sorted(set(tree["parts"]) - set(REQUIRED_PARTS)))}
     store = Store(
         folder=folder,
         dataset=tree["dataset"],
@@ -190,7 +182,7 @@ def load_store(folder: Path) -> Store:
         image_size=tree["image_size"],
         source=tree["source"],
         sha256=tree["sha256"],
-        manifest_sha256=tree[CHECKSUM],
+        manifest_sha256=tree[MANIFEST_CHECKSUM],
         parts=parts,
         labels_by_part={part: _load_labels(folder, part, record) for part, record in parts.items()},
         subsets=tree.get("subsets", {}),
@@ -234,7 +226,7 @@ def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
 def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
     """Return the width and height of all images; raises DataError for inconsistent parts."""
     sizes = set()
-    for part in (*REQUIRED, *parts):
+    for part in (*REQUIRED_PARTS, *parts):
         if part not in parts or not len(parts[part][0]):
             raise DataError(f"{dataset}: missing {part} images")
         images, labels = parts[part]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import atomic_write, checksummed, read_checksummed
+from daso.data.files import checksummed, read_checksummed, write_file
 from daso.errors import DataError
 
 RECORD = "verified.json"  # listed in .dvcignore, since it holds for one machine alone
@@ -33,8 +33,8 @@ def is_verified(folder: Path, state: Mapping[str, Any]) -> bool:
 
 def record_verified(folder: Path, state: Mapping[str, Any]) -> None:
     """Record that the files of a store were verified in this state; do nothing in a folder that is read-only."""
-    with suppress(DataError), atomic_write(folder / RECORD, durable=False) as file:
-        file.write(checksummed(state))
+    with suppress(DataError):
+        write_file(folder / RECORD, checksummed(state), durable=False)
 
 
 def _status(path: Path) -> list[int]:

@@ -29,7 +29,7 @@ class HeldOut(NamedTuple):
     per_class: int
 
 
-class Encoder(NamedTuple):
+class FrozenEncoder(NamedTuple):
     """Frozen encoder, loaded from a different method's run: `models.network`."""
 
     of: str
@@ -50,7 +50,7 @@ class Stage(NamedTuple):
     steps: int
     changes: Mapping[str, object] = {}  # "component.option" -> value, in place of the params file's
     split: Expanded | HeldOut | None = None  # None: the drawn split
-    encoder: Encoder | None = None  # None: a new encoder
+    encoder: FrozenEncoder | None = None  # None: a new encoder
     estimate: Estimate | None = None
     survey: bool = False  # True: every evaluation estimates the sizes of the unlabeled classes
 
@@ -133,7 +133,7 @@ class Crt(Plan):
             raise ParamsError(
                 f"plan 'crt': steps: {self.steps} is above the {steps} steps of the protocol; lower crt.steps"
             )
-        return (Stage("", self.steps, encoder=Encoder(self.base, self.statistics)),)  # fidelity: crt-statistics
+        return (Stage("", self.steps, encoder=FrozenEncoder(self.base, self.statistics)),)  # fidelity: crt-statistics
 
     def upstream(self) -> tuple[str, ...]:
         """Return the method whose encoder is loaded."""

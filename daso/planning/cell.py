@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from daso.aliases import Tree
-from daso.config.explain import Line, align_columns, split_setting
+from daso.config.explain import TextRow, align_columns, split_setting
 from daso.config.keys import Keys
 from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
 from daso.config.params import Params
@@ -18,7 +18,7 @@ from daso.report.results.paper_tables import (
     COLUMN,
     METRICS,
     Address,
-    Table,
+    PublishedTable,
     address,
     format_table,
     method,
@@ -98,7 +98,7 @@ def match(params: Params, printed: Row) -> Match:
     return Match(dataset, settings, methods, missing)
 
 
-def _row(params: Params, table: Table, words: str) -> str:
+def _row(params: Params, table: PublishedTable, words: str) -> str:
     """Return the number of the row of a method, given as a number, a file of params/methods or the paper's name."""
     if not words or words.isdecimal():
         return words
@@ -110,7 +110,7 @@ def _row(params: Params, table: Table, words: str) -> str:
     raise DasoError(f"table {table.name}: unknown row '{words}'{did_you_mean(names[0], table.methods)}")
 
 
-def _column(params: Params, table: Table, words: str) -> str:
+def _column(params: Params, table: PublishedTable, words: str) -> str:
     """Return the number of the first column of a <dataset>/<setting>; a number is returned unchanged."""
     if not words or words.isdecimal():
         return words
@@ -158,7 +158,7 @@ def _runs(params: Params, matched: Match) -> str:
     own = [_trained(params, Run(*row, seed)) for seed in range(PUBLISHED_RUNS)]
     chain = with_upstream(params, own)
     status = run_statuses(Keys(params), chain)
-    rows: list[Line] = [(f"run {run.id}", status[run.id], "" if run in own else "upstream run") for run in chain]
+    rows: list[TextRow] = [(f"run {run.id}", status[run.id], "" if run in own else "upstream run") for run in chain]
     suites = [name for name in params.suites if set(own) <= set(runs(params, name))]
     rows.append((f"suites: {', '.join(suites) or 'none'}",))
     seeds = ",".join(str(run.seed) for run in own)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
 
 from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
@@ -20,12 +19,13 @@ from daso.report.tables.differences import differences_table
 from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
-from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
+from daso.report.tables.provenance import runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
 from daso.report.tables.reference import reference_table
 from daso.report.tables.speed import speed_table
-from daso.report.tables.table import Table
+from daso.report.tables.table import Table, letters
+from daso.report.words import with_noun
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Section:
     sources: list[str]
     notes: list[str]
     reasons: list[str]
-    provenance: list[ProvenanceEntry]
+    provenance: dict[str, list[str]]  # values by name
     missing: list[str]  # files of finished runs that are missing, and what lacks them
 
 
@@ -83,7 +83,7 @@ def build_section(
         reference_table(table["name"], differences, titles),
     ]
     return Section(
-        letter=section_letter(index),
+        letter=letters(index),
         name=table["name"],
         title=str(table["title"]),
         paper=format_columns(published, table),
@@ -104,12 +104,6 @@ def build_section(
     )
 
 
-def section_letter(index: int) -> str:
-    """Return A, B, ..., Z, AA, AB, ... for 0, 1, ..."""
-    first, second = divmod(index, len(ascii_uppercase))
-    return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[second]
-
-
 def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
     """Return a sentence for each file that the figures need and that finished runs lack, with the number of cells."""
     done = [name for name, cell in data.cells.items() if cell.done]
@@ -120,7 +114,7 @@ def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
         ],
     }
     return [
-        f"{len(cells)} {'cell has' if len(cells) == 1 else 'cells have'} finished runs without a {file}"
+        f"{with_noun(len(cells), 'cell')} {'has' if len(cells) == 1 else 'have'} finished runs without a {file}"
         for file, cells in without.items()
         if cells
     ]

@@ -4,7 +4,7 @@ import pytest
 
 from daso.config.inventory import describe_setting
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import data_config, split_config
 from daso.errors import ParamsError
 from tests import semi_aves
@@ -27,7 +27,7 @@ def aves(params):
 
 def errors():
     with pytest.raises(ParamsError) as raised:
-        load()
+        load_params()
     return str(raised.value).splitlines()
 
 
@@ -72,16 +72,16 @@ def test_digits_have_no_images_without_a_label(params):
 
 
 def test_key_of_the_store_depends_on_lists_and_fit_but_not_on_places(aves):
-    key = Keys(load()).data("digits")
+    key = Keys(load_params()).data("digits")
     aves(lambda tree: tree["source"].update(path="elsewhere", override="DASO_AVES", lists_url="https://lists.example"))
-    assert Keys(load()).data("digits") == key
+    assert Keys(load_params()).data("digits") == key
     aves(lambda tree: tree.update(redistribute=True))
-    assert Keys(load()).data("digits") == key
+    assert Keys(load_params()).data("digits") == key
     aves(lambda tree: tree.update(fit="squash"))
-    squashed = Keys(load()).data("digits")
+    squashed = Keys(load_params()).data("digits")
     assert squashed != key
     aves(lambda tree: tree["source"]["lists"]["test"].update(sha256="0" * 64))
-    assert Keys(load()).data("digits") != squashed
+    assert Keys(load_params()).data("digits") != squashed
 
 
 def test_stores_of_other_datasets_have_no_new_options():

@@ -109,10 +109,10 @@ def test_other_images_in_the_same_folder_are_hashed(folder, hashed):
 def test_store_in_a_read_only_folder_is_verified(folder, hashed, monkeypatch):
     """Its record cannot be written, so that it is hashed at each start."""
 
-    def refuse(path, **options):
+    def refuse(path, content, **options):
         raise DataError(f"{path}: cannot be written")
 
-    monkeypatch.setattr("daso.data.verified.atomic_write", refuse)
+    monkeypatch.setattr("daso.data.verified.write_file", refuse)
     for _ in range(2):
         verify_store(folder)
     assert hashed == [192] * 4

@@ -1,9 +1,9 @@
 import pytest
 
-from daso.config.registry import ADDONS, PLANS, load
+from daso.config.registry import ADDONS, PLANS, import_component
 from daso.config.signature import attribute, options
 from daso.errors import ParamsError
-from daso.methods.plans import Crest, Crt, Encoder, Estimate, Expanded, HeldOut, Plan, Prior, Stage, Survey
+from daso.methods.plans import Crest, Crt, Estimate, Expanded, FrozenEncoder, HeldOut, Plan, Prior, Stage, Survey
 
 ALIGNED = {"alignment_temperature": "distribution_alignment.temperature"}
 
@@ -23,7 +23,7 @@ def test_crest_without_last_temperature_changes_no_option():
 
 def test_crt_loads_the_encoder_of_its_base():
     plan = Crt(base="supervised", steps=100_000, statistics="frozen")
-    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "frozen")),)
+    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=FrozenEncoder("supervised", "frozen")),)
     assert plan.upstream() == ("supervised",)
 
 
@@ -58,7 +58,7 @@ def test_options_can_be_read_from_the_source():
         "exponent": True,
         "last_temperature": False,
     }
-    assert [name for name in PLANS if load(PLANS[name]).stages is Plan.stages] == []
+    assert [name for name in PLANS if import_component(PLANS[name]).stages is Plan.stages] == []
 
 
 @pytest.mark.parametrize(

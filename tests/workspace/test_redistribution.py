@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.cli import main
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.errors import DasoError
 from daso.workspace.publish import publish
 from daso.workspace.redistribution import check_ignored, restricted
@@ -37,7 +37,7 @@ def test_repository_ignores_its_restricted_images(monkeypatch):
 
 def test_dvc_must_ignore_restricted_images(aves):
     with pytest.raises(DasoError) as raised:
-        check_ignored(load())
+        check_ignored(load_params())
     assert str(raised.value) == (
         f".dvcignore: missing the line {LINE}, without which DVC would store and push the images of aves, which has "
         "`redistribute: false`; add it"
@@ -46,19 +46,19 @@ def test_dvc_must_ignore_restricted_images(aves):
         next(publish())
     with (aves / ".dvcignore").open("a") as file:
         file.write(f"{LINE}\n")
-    check_ignored(load())
+    check_ignored(load_params())
 
 
 def test_working_copy_without_dvc_needs_no_ignored_images(aves):
     (aves / "dvc.yaml").unlink()
     (aves / ".dvcignore").unlink()
-    check_ignored(load())
+    check_ignored(load_params())
 
 
 def test_bundle_of_restricted_images_must_be_private(aves, capsys):
     store = Path("data/store/aves")
     assert main(["download", "aves", "--out", str(store)]) == 0
-    config = semi_aves.split_json(load(), "aves", "in")
+    config = semi_aves.split_json(load_params(), "aves", "in")
     split = "data/splits/aves/in/s0.json"
     assert main(["split", "--config", config, "--store", str(store), "--out", split]) == 0
     capsys.readouterr()

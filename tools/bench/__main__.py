@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from daso.cli import Commands
-from daso.commands.options import EXISTING_FILE, MODES, PATH, command, configuration, device, files_of
+from daso.commands.options import EXISTING_FILE, MODE_CHOICES, PATH, command, configuration, device, files_of
 from daso.commands.train import resolved_run
 from daso.machine import cores
 
@@ -41,7 +41,7 @@ WORDS = CommaSeparated()
     "--out", type=PATH, default=Path("docs/benchmarks"), show_default=True, help="Folder of the page and its JSON file."
 )
 @click.option("--parts", type=WORDS, default=[], help="Such as augmentation,steps; default: all.")
-@click.option("--modes", type=WORDS, default=[], help=f"Engine modes: {MODES}.")
+@click.option("--modes", type=WORDS, default=[], help=f"Engine modes: {MODE_CHOICES}.")
 @click.option("--repeats", type=int, help="Rounds of measurement.")
 @click.option("--quick", is_flag=True, help="Tiny sizes: only test that everything runs, measure nothing.")
 @device

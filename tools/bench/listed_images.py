@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from daso.aliases import IntArray
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import data_config
 from daso.data.catalog import make_store
 from daso.data.store import Store
@@ -56,7 +56,7 @@ def run(folder: Path, share: float, size: int) -> Iterator[str]:
 
 def _made_up(folder: Path, share: float, size: int) -> dict[str, Any]:
     """Write images and lists with a share of the numbers of Semi-Aves; return the configuration of their store."""
-    config = data_config(load(), "semi-aves")
+    config = data_config(load_params(), "semi-aves")
     classes, counts = config["num_classes"], config["source"]["lists"]
     per_class = max(3, round(share * counts["l_train_val"]["images"] / classes))
     trained = round(TRAIN_SHARE * per_class)

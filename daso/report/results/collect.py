@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics o
     "few": ("groups", "few"),
     "adjusted": ("top1_la", "median"),
 }
+Numbers = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 
 class MeanStd(NamedTuple):
@@ -150,6 +152,23 @@ def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
     if tree.get("run") != run:
         raise DataError(f"{path}: not the metrics of {run}; {fix or rebuild_hint(path)}")
     return tree
+
+
+def cell_numbers(cells: Iterable[Cell]) -> Numbers:
+    """Return {table: {setting: {method: {mean, std, n}}}} of cells with a done run, std from two runs on."""
+    numbers: Numbers = {}
+    for cell in cells:
+        if (ours := cell.mean_std()) is not None:
+            values = {"mean": round(ours.mean, 4), "n": ours.n}
+            if ours.std is not None:
+                values["std"] = round(ours.std, 4)
+            numbers.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = values
+    return numbers
+
+
+def numbers_text(numbers: Any) -> str:
+    """Return the content of a report's `metrics.json`, whose SHA-256 the report prints."""
+    return json.dumps(numbers, indent=1, sort_keys=True) + "\n"
 
 
 def _get(tree: Any, keys: tuple[str, ...]) -> Any:

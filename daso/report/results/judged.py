@@ -1,16 +1,28 @@
-"""Cells of a suite with their published numbers and verdicts."""
+"""Cells of a suite with their published numbers and verdicts.
+
+Archived runs, whose metrics are in `reports/measured/`, are shown beside a cell by device and commit. They keep the key
+of the code they were measured with, and no cell counts them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from daso.aliases import Tree
-from daso.report.results.archived import DeviceCommit, archived_reasons, by_device_and_commit
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import Published, look_up_cell
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import Verdict, judge, reasons_not_comparable, remarks
+from daso.report.tables.provenance import format_provenance, short_digest
+
+
+class DeviceCommit(NamedTuple):
+    """Device on which archived runs were measured, and commit of their code."""
+
+    device: str
+    commit: str
 
 
 class JudgedCell(NamedTuple):
@@ -33,17 +45,39 @@ def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) ->
         setting = next(s for s in table["settings"] if s["name"] == cell.setting)
         method = next(m for m in table["methods"] if m["name"] == cell.method)
         target = look_up_cell(published, table, setting, method)
-        ours = cell.mean_std()
-        runs = cell.done.values()
-        verdict = judge(ours, target, reasons_not_comparable(protocol, runs), remarks(runs))
+        reasons = reasons_not_comparable(protocol, cell.done.values())
         archived = [
-            (group, _judge_archived(archived_cell, target, protocol))
-            for group, archived_cell in by_device_and_commit(cell).items()
+            (group, _judge_cell(runs, target, archived_reasons(protocol, runs.done.values())))
+            for group, runs in by_device_and_commit(cell).items()
         ]
-        judged_cells.append(JudgedCell(cell, ours, target, verdict, tuple(archived)))
+        judged_cells.append(_judge_cell(cell, target, reasons)._replace(archived=tuple(archived)))
     return judged_cells
 
 
-def _judge_archived(cell: Cell, target: Published | None, protocol: Tree) -> JudgedCell:
-    ours, runs = cell.mean_std(), cell.done.values()
-    return JudgedCell(cell, ours, target, judge(ours, target, archived_reasons(protocol, runs), remarks(runs)))
+def _judge_cell(cell: Cell, target: Published | None, reasons: Sequence[str]) -> JudgedCell:
+    ours = cell.mean_std()
+    return JudgedCell(cell, ours, target, judge(ours, target, reasons, remarks(cell.done.values())))
+
+
+def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:
+    """Return the archived runs of a cell as separate cells, one for each device and commit, in the order of seeds."""
+    groups: dict[DeviceCommit, dict[int, Tree]] = {}
+    for seed, metrics in cell.archived.items():
+        provenance = metrics.get("provenance", {})
+        group = DeviceCommit(format_provenance(provenance.get("device")), short_digest(provenance.get("commit")))
+        groups.setdefault(group, {})[seed] = metrics
+    return {
+        group: replace(cell, seeds=tuple(runs), done=runs, running=(), stale=(), archived={})
+        for group, runs in groups.items()
+    }
+
+
+def archived_reasons(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
+    """Return why archived runs are not comparable with published numbers.
+
+    These are the reasons that apply to any run, and a number of steps that differs from the protocol's.
+    """
+    runs = list(runs)
+    other_steps = sorted({run["steps"] for run in runs} - {protocol["steps"]})
+    reasons = [f"trained for {steps:,} steps, the protocol has {protocol['steps']:,}" for steps in other_steps]
+    return [*reasons_not_comparable(protocol, runs), *reasons]

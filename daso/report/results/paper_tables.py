@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from daso.config.explain import Line, align_columns
+from daso.config.explain import TextRow, align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
 from daso.report.results.published import CITATION, METRIC, PAPER_SOURCE, cell_key, printed_number, row_key
 from daso.report.results.sources import Row
+from daso.report.words import numbered
 
 METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
@@ -31,7 +32,7 @@ class Address(NamedTuple):
     column: str = ""
 
 
-class Table(NamedTuple):
+class PublishedTable(NamedTuple):
     """Published table."""
 
     name: str
@@ -55,7 +56,7 @@ def address(words: str) -> Address:
     return Address(**{name: number or "" for name, number in result.groupdict().items()})
 
 
-def table_of(rows: Sequence[Row], name: str) -> Table:
+def table_of(rows: Sequence[Row], name: str) -> PublishedTable:
     """Return a table of the paper; raises DasoError if none of its cells is recorded."""
     published = [row for row in rows if row["source"] == PAPER_SOURCE and row["table"] == name]
     if not published:
@@ -69,7 +70,7 @@ def table_of(rows: Sequence[Row], name: str) -> Table:
         (methods.index(method(row)) + 1, settings.index(tuple(row[field] for field in COLUMN)) + 1): row
         for row in published
     }
-    return Table(name, tuple(methods), tuple(settings), cells)
+    return PublishedTable(name, tuple(methods), tuple(settings), cells)
 
 
 def cell_address(rows: Sequence[Row], row: Row) -> Address:
@@ -98,8 +99,7 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
         return where
     if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{where}, columns {numbers[0]} to {numbers[-1]}"
-    *others, last = map(str, numbers)
-    return f"{where}, columns {', '.join(others)} and {last}" if others else f"{where}, column {last}"
+    return f"{where}, {numbered('column', numbers)}"
 
 
 def method(row: Row) -> str:
@@ -113,10 +113,10 @@ def setting(row: Row) -> str:
     return ", ".join([row["dataset"], *(f"{word} {row[field]}" for word, field in sizes if row[field])])
 
 
-def format_table(table: Table) -> str:
+def format_table(table: PublishedTable) -> str:
     """Return the table as text, with numbered rows and columns."""
     columns = range(1, len(table.settings) + 1)
-    lines: list[Line] = [(f"table {table.name} of {CITATION}",), ("",)]
+    lines: list[TextRow] = [(f"table {table.name} of {CITATION}",), ("",)]
     for column in columns:
         row = dict(zip(COLUMN, table.settings[column - 1], strict=True))
         lines.append((f"column {column}: {setting(row)}; {METRICS.get(row['metric'], row['metric'])}",))

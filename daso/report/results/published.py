@@ -13,6 +13,7 @@ from daso.config.paper_names import paper_methods
 from daso.data.class_sizes import labeled_share, setting_kind
 from daso.errors import DataError
 from daso.report.results.sources import Row, read_rows, read_sources, source_of
+from daso.report.words import numbered
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
@@ -179,10 +180,7 @@ def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
             number = f"{row['mean']}±{row['std']}" if row["std"] else row["mean"]
             tables_by_number.setdefault(number, []).append(row["table"])
     for number, tables in tables_by_number.items():
-        if len(tables) == 1:
-            yield f"table {tables[0]} prints {number} for this cell"
-        else:
-            yield f"tables {', '.join(tables[:-1])} and {tables[-1]} print {number} for this cell"
+        yield f"{numbered('table', tables)} {'prints' if len(tables) == 1 else 'print'} {number} for this cell"
 
 
 def _agrees(row: Row, other: Row) -> bool:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from daso.data.schemas import (
+from daso.data.dataset_schemas import (
     ClassOrder,
-    Expanded,
+    ExpandedConfig,
     Fit,
-    HeldOut,
+    HeldOutConfig,
     ImageCounts,
     ImageSize,
     NumClasses,
@@ -14,7 +14,7 @@ from daso.data.schemas import (
     Setting,
     Source,
     Subsets,
-    Upstream,
+    UpstreamKey,
 )
 from daso.schema import (
     OPEN,
@@ -25,6 +25,7 @@ from daso.schema import (
     Pattern,
     Positive,
     PositiveInt,
+    Probability,
     ShareBelowOne,
     Unique,
 )
@@ -35,10 +36,10 @@ Changes = dict[str, Any]  # component.option -> value
 Count = Annotated[int, Interval(ge=1, le=10**9)]
 RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
 # Operations of `augment.randaugment`, which params/ must not import.
-ColorOp = Literal[
+ColorOpName = Literal[
     "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
 ]
-GeometricOp = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
+GeometricOpName = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
 
 
 class Component(TypedDict):
@@ -57,7 +58,9 @@ class Augment(TypedDict):
     pad: NonNegativeInt
     cutout: NonNegativeInt
     resize: NotRequired[Annotated[int, Interval(ge=4)]]
-    ops: Annotated[list[Literal[ColorOp, GeometricOp]], Unique()]
+    num_ops: NonNegativeInt
+    op_probability: Probability
+    ops: Annotated[list[Literal[ColorOpName, GeometricOpName]], Unique()]
 
 
 class Images(TypedDict):
@@ -172,7 +175,7 @@ class PaperTable(TypedDict):
     addons: NotRequired[dict[str, str]]
 
 
-class Table(TypedDict):
+class SuiteTable(TypedDict):
     """Table of a suite: methods by settings."""
 
     name: str
@@ -194,7 +197,7 @@ class Suite(TypedDict):
     protocol: str
     seeds: Annotated[list[Seed], Length(1), Unique()]
     analyses: NotRequired[Annotated[list[Analysis], Length(1), Unique()]]
-    tables: Annotated[list[Table], Length(1)]
+    tables: Annotated[list[SuiteTable], Length(1)]
 
 
 class Pipeline(TypedDict):
@@ -227,18 +230,18 @@ class RunMethod(TypedDict):
     addons: list[Component]
 
 
-class Estimate(Upstream):
+class EstimateConfig(UpstreamKey):
     """Class sizes that an upstream run estimates, and the option that receives them."""
 
     into: str
 
 
-class Plan(TypedDict):
+class RunPlan(TypedDict):
     """Results of upstream runs that a run loads."""
 
-    split: NotRequired[HeldOut | Expanded]
-    encoder: NotRequired[Upstream]
-    estimate: NotRequired[Estimate]
+    split: NotRequired[HeldOutConfig | ExpandedConfig]
+    encoder: NotRequired[UpstreamKey]
+    estimate: NotRequired[EstimateConfig]
 
 
 class RunConfig(TypedDict):
@@ -254,4 +257,4 @@ class RunConfig(TypedDict):
     protocol: RunTraining
     method: RunMethod
     optimizer: Optimizer
-    plan: Plan
+    plan: RunPlan

@@ -155,20 +155,20 @@ class DataConfig(TypedDict):
     fit: NotRequired[Fit]
 
 
-class Upstream(TypedDict):
+class UpstreamKey(TypedDict):
     """Upstream run and its key."""
 
     of: str
     key: str
 
 
-class Expanded(Upstream):
+class ExpandedConfig(UpstreamKey):
     """Split to which pseudo-labels of an upstream run are added."""
 
     exponent: float
 
 
-class HeldOut(TypedDict):
+class HeldOutConfig(TypedDict):
     """Split from which labeled images of each class are held out."""
 
     held_out: PositiveInt

@@ -200,7 +200,7 @@ class Trainer:
 
     def restore(self, path: Path) -> None:
         """Resume from a checkpoint of `fit`; raises CheckpointError if it belongs to a different configuration."""
-        state = checkpoint.load(path, self.config["key"])
+        state = checkpoint.load_checkpoint(path, self.config["key"])
         if missing := self.state().keys() - state.keys():
             raise CheckpointError(
                 f"{path}: {', '.join(sorted(missing))} missing; resume from a checkpoint in scratch/ instead"
