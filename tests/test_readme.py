@@ -22,7 +22,14 @@ from tests.golden.trajectories import RUNS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-DATASETS = ("cifar10-lt", "cifar100-lt", "stl10-lt", "semi-aves", "cifar10", "cifar100")  # columns of the table of methods
+DATASETS = (
+    "cifar10-lt",
+    "cifar100-lt",
+    "stl10-lt",
+    "semi-aves",
+    "cifar10",
+    "cifar100",
+)  # columns of the table of methods
 
 
 @pytest.fixture(scope="module")

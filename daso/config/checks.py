@@ -14,11 +14,12 @@ from daso.config.registry import COMPONENTS
 from daso.config.resolve import Run, resolve, runs, upstream_runs, with_upstream
 from daso.config.signature import constructor_errors, option_errors
 from daso.config.stages import plan_of
-from daso.data.class_sizes import required_images, setting_kind
+from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
 
 OPTIMIZER = record_fields(Optimizer)
+FILES = ("image_folder", "semi_aves")  # sources whose images may have any shape
 # Folders of reports/ that belong to no suite.
 RESERVED = ("contradictions", "measured", "paper", "reference", "templates")
 # Ids of a report's page; a table's name is an id too.
@@ -62,6 +63,11 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     for holdout in (tree["holdout"], *own):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
+    if "fit" in tree and tree["source"]["kind"] not in FILES:
+        yield f"{file}: fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
+    subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
+    if subsets and unlabeled is not None and subsets != unlabeled:
+        yield f"{file}: subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
     if min(tree["std"]) <= 0:
         yield f"{file}: std: {format_value(min(tree['std']))} is too small; set every channel above 0"
     if augment["pad"] >= side:
@@ -79,13 +85,14 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
     if not NAME_PATTERN.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
-    if kind in ("natural", "lists"):  # class sizes are known only from the data
+    if kind == "lists":
+        yield from _list_errors(where, name, tree)
+    if has_natural_sizes(sizes):  # class sizes are known only from the data
         if tree["class_order"] != "size":
             yield (
                 f"{where}: natural class sizes are not allowed with class_order '{tree['class_order']}'; "
                 "set class_order: size"
             )
-        yield from (f"{where}.{message}" for message in (_list_errors(name, tree) if kind == "lists" else ()))
         return
     n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
@@ -101,16 +108,20 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
         yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
 
 
-def _list_errors(name: str, tree: Tree) -> Iterator[str]:
-    """Yield the errors of a setting that names lists of unlabeled images, and a setting with the same labeled ones."""
-    setting, subsets, settings = tree["settings"][name], tree.get("subsets", {}), tree["settings"]
-    for subset in setting["unlabeled"] if setting["unlabeled"] != "all" else ():
+def _list_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
+    """Yield the errors of a setting that names subsets of the unlabeled images."""
+    setting, subsets, images = tree["settings"][name], tree.get("subsets", {}), tree.get("images", {})
+    for subset in setting["unlabeled"] if isinstance(setting["unlabeled"], list) else ():
         if subset not in subsets:
-            yield f"unlabeled: unknown subset '{subset}'{did_you_mean(subset, subsets, 'subsets')}"
-    if (other := setting.get("supervised", name)) not in settings:
-        yield f"supervised: unknown setting '{other}'{did_you_mean(other, settings, 'settings')}"
-    elif other != name and (settings[other].get("labeled") != "all" or "supervised" in settings[other]):
-        yield f"supervised: expected a setting with labeled: all and without supervised, got '{other}'; name one"
+            yield f"{where}.unlabeled: unknown subset '{subset}'{did_you_mean(subset, subsets, 'subsets')}"
+    if setting["unlabeled"] == "all" and images.get("unlabeled") == 0:
+        yield f"{where}.unlabeled: 'all' is not allowed: all images have a label; set `labeled` to a share alone"
+    named = tree["settings"].get(setting.get("supervised", name), {})
+    if setting_kind(named) != "lists" or (named != setting and "supervised" in named):
+        yield (
+            f"{where}.supervised: '{setting['supervised']}' is not a setting with `labeled: all` and without "
+            "`supervised`; name one"
+        )
 
 
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:

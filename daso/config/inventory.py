@@ -42,6 +42,10 @@ def _settings(params: Params) -> Iterator[TextRow]:
 
 def describe_setting(setting: Tree, classes: int) -> TextRow:
     """Describe the labeled and the unlabeled images of a setting and their imbalance in words."""
+    if setting_kind(setting) == "lists":
+        names = setting["unlabeled"]
+        unlabeled = names if names == "all" else f"subsets {', '.join(names)}"
+        return "labeled: all, natural class sizes", f"unlabeled: {unlabeled}; {UNKNOWN_CLASSES_NOTE}"
     if "labeled" in setting:
         return f"labeled: {100 * setting['labeled']:g} % of each class, natural class sizes", "unlabeled: the rest"
     images = setting_sizes(setting, classes)

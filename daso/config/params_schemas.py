@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from daso.data.dataset_schemas import (
     ClassOrder,
     ExpandedConfig,
+    Fit,
     HeldOutConfig,
     ImageCounts,
     ImageSize,
@@ -12,6 +13,7 @@ from daso.data.dataset_schemas import (
     Seed,
     Setting,
     Source,
+    Subsets,
     UpstreamKey,
 )
 from daso.schema import (
@@ -76,8 +78,10 @@ class Dataset(Images):
 
     title: str
     source: Source
+    redistribute: NotRequired[bool]  # true by default; if false, images stay on this machine
     images: NotRequired[ImageCounts]
-    subsets: NotRequired[dict[str, PositiveInt]]  # unlabeled images by the name of their list
+    subsets: NotRequired[Subsets]
+    fit: NotRequired[Fit]
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder

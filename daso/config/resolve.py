@@ -136,7 +136,7 @@ def expand_suite(params: Params, suite: str) -> Tree:
 
 def data_config(params: Params, dataset: str) -> Tree:
     """Return the configuration of a dataset's store, with the numbers of images that it is checked against."""
-    keys, tree = ("source", "num_classes", "image_size", "images"), params.datasets[dataset]
+    keys, tree = ("source", "num_classes", "image_size", "images", "fit", "subsets"), params.datasets[dataset]
     return {"dataset": dataset, **{key: tree[key] for key in keys if key in tree}}
 
 

@@ -175,7 +175,7 @@ def test_free_memory_is_the_default_limit(store, monkeypatch):
 
 
 def test_images_may_use_four_fifths_of_the_free_memory(monkeypatch):
-    monkeypatch.setattr(resident.machine, "memory_for_images", lambda: 1_024_000)
+    monkeypatch.setattr(resident.machine, "free_memory", lambda: 1_024_000)
     assert resident.memory_for_images(CPU) == 819_200
 
 

@@ -31,7 +31,7 @@ def train_lines(tmp_path, monkeypatch, caplog):
     """Return a function (method, labels of the unlabeled images) that trains a run and returns the log lines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "write_run", lambda *results: None)
-    monkeypatch.setattr(training, "describe", lambda device: {})
+    monkeypatch.setattr(training, "describe_environment", lambda device: {})
     caplog.set_level(logging.INFO)
 
     def train(method, labels, resume=None):
@@ -98,7 +98,7 @@ def tiny_data(tmp_path, monkeypatch):
     loaded = Data(None, None, trainer().data, training.UpstreamResults())
     monkeypatch.setattr(training, "check_code", lambda config: None)
     monkeypatch.setattr(training, "_load", lambda jobs, device: [loaded] * len(jobs))
-    monkeypatch.setattr(training, "describe", lambda device: {})
+    monkeypatch.setattr(training, "describe_environment", lambda device: {})
 
 
 def test_diverged_run_does_not_stop_the_others(tiny_data, tmp_path, monkeypatch):
@@ -269,7 +269,7 @@ def test_upstream_file_with_a_different_key_is_refused(files):
 def test_step_runner_is_closed_whether_its_run_finishes_or_diverges(tmp_path, monkeypatch, lr):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "write_run", lambda *results: None)
-    monkeypatch.setattr(training, "describe", lambda device: {})
+    monkeypatch.setattr(training, "describe_environment", lambda device: {})
     closed = []
     monkeypatch.setattr(StepRunner, "close", lambda runner: closed.append(runner.mode))
     config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}

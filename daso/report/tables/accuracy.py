@@ -102,13 +102,13 @@ def format_setting(setting: Tree) -> dict[str, str]:
     if setting.get("reversed") and ratios["gamma_u"] is not None and Fraction(str(ratios["gamma_u"])) != 1:
         gammas["gamma_u"] = f"1/{gammas['gamma_u']}"
     match setting_kind(setting):
-        case "lists":
-            lists = setting["unlabeled"]
-            sizes = {"n1": "all labeled images", "m1": lists if isinstance(lists, str) else " and ".join(lists)}
-            gammas = dict.fromkeys(gammas, "as found")
         case "natural":
             sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
             gammas = dict.fromkeys(gammas, "as found")
+        case "lists":
+            names = setting["unlabeled"]
+            sizes = {"n1": "all labeled", "m1": "all unlabeled" if names == "all" else " + ".join(names)}
+            gammas = {"gamma_l": "as found", "gamma_u": "unknown"}
         case "share":
             sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
             gammas = dict.fromkeys(gammas, f"{setting['gamma']:g}")

@@ -18,8 +18,8 @@ from daso.report.tables.pseudo_labels import pseudo_label_table
 from tests.report.conftest import Project, build_suite
 
 ROOT = Path(__file__).resolve().parents[3]
-PLOTS = ("by_rank", "confusion_matrix", "over_steps")
-PSEUDO_LABEL_PLOTS = ("class_distribution", "by_frequency", "nearest_classes", "tsne")
+PLOTS = ("plot_by_rank", "plot_confusion_matrix", "plot_over_steps")
+PSEUDO_LABEL_PLOTS = ("plot_class_distribution", "plot_by_frequency", "plot_nearest_classes", "plot_tsne")
 HEADING = "Class distribution of pseudo-labels"
 CAPTIONS = {
     "motivation": "accuracy of the final model on the test images of each class",
