@@ -116,12 +116,11 @@ def _list_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
             yield f"{where}.unlabeled: unknown subset '{subset}'{did_you_mean(subset, subsets, 'subsets')}"
     if setting["unlabeled"] == "all" and images.get("unlabeled") == 0:
         yield f"{where}.unlabeled: 'all' is not allowed: all images have a label; set `labeled` to a share alone"
-    named = tree["settings"].get(setting.get("supervised", name), {})
-    if setting_kind(named) != "lists" or (named != setting and "supervised" in named):
-        yield (
-            f"{where}.supervised: '{setting['supervised']}' is not a setting with `labeled: all` and without "
-            "`supervised`; name one"
-        )
+    other = setting.get("supervised", name)
+    if setting_kind(named := tree["settings"].get(other, {})) != "lists":
+        yield f"{where}.supervised: '{other}' is not a setting with `labeled: all`; name one"
+    elif "supervised" in setting and "supervised" in named:
+        yield f"{where}.supervised: '{other}' itself names a setting; name '{named['supervised']}'"
 
 
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
