@@ -10,12 +10,13 @@ from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, load
+from daso.data.weights import Weights
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
 from daso.engine.train import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
-from daso.models.network import Models, Network, initialise
+from daso.models.network import Models, Network, initialise, initialise_classifier
 from daso.models.teacher import prepare_teacher
 from daso.records import Env
 
@@ -68,15 +69,22 @@ def build(
     _check_compatibility(learner, method["unlabeled_ratio"])
     heads = {**learner.heads, **{name: size for addon in addons for name, size in addon.heads.items()}}
     precision = choose_precision(protocol["precision"], device)
-    student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
+    group = protocol.get("images_per_group")
+    student, teacher = (Network(encoder, classes, heads, precision, group) for encoder in encoders)
+    digest = None
+    if weights := Weights.of(protocol["network"], student.encoder.weights_url):
+        digest = weights.verify()
+        student.encoder.load_pretrained(weights.path)
     initialise(student, config["draw_seed"])
+    initialise_classifier(student.classifier, config["draw_seed"], protocol.get("classifier_init", "xavier_normal"))
     if upstream.encoder is not None:
         student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
     columns = [load(spec) for spec in evaluations_of(config["plan"])]
-    return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device), columns)
+    mode = choose_mode(mode, device, grouped=group is not None)
+    return Trainer(config, data, learner.to(device), models, device, mode, columns, digest)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,14 +60,41 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     for holdout in (tree["holdout"], *own):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
-    if min(tree["std"]) <= 0:
+    if ("mean" in tree) != ("std" in tree):
+        given, missing = ("mean", "std") if "mean" in tree else ("std", "mean")
+        yield f"{file}: {missing}: missing beside {given}; set both, or neither for a network with pretrained weights"
+    if min(tree.get("std", [1])) <= 0:
         yield f"{file}: std: {format_value(min(tree['std']))} is too small; set every channel above 0"
-    if augment["pad"] >= side:
-        yield f"{file}: augment.pad: {augment['pad']} is too large to reflect {side} pixels; set it below {side}"
-    if (resize := augment.get("resize", 0)) >= side:
-        yield f"{file}: augment.resize: {resize} is not below image_size {side}; lower or remove it"
+    yield from (f"{file}: augment{line}" for line in _augment_errors(augment, side))
     for setting in tree["settings"]:
         yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
+
+
+def _augment_errors(augment: Tree, side: int) -> Iterator[str]:
+    """Yield the errors of the augmentation of images of `side` pixels, as text that follows "augment"."""
+    if ("pad" in augment) == ("crop" in augment):
+        got, fix = ("both", "remove one of them") if "pad" in augment else ("neither", "set one of them")
+        yield f": expected exactly one of pad and crop, got {got}; {fix}"
+        return
+    if "pad" in augment:
+        if augment["pad"] >= side:
+            yield f".pad: {augment['pad']} is too large to reflect {side} pixels; set it below {side}"
+        if (resize := augment.get("resize", 0)) >= side:
+            yield f".resize: {resize} is not below image_size {side}; lower or remove it"
+        if "test" in augment:
+            yield ".test: not allowed with pad; remove it"
+        return
+    crop = augment["crop"]
+    if "resize" in augment:
+        yield ".resize: not allowed with crop, whose size is that of the views; remove it"
+    for name in ("scale", "ratio"):
+        if crop[name][0] > crop[name][1]:
+            yield f".crop.{name}: {format_value(crop[name])} is not in ascending order; swap the values"
+    if augment.get("test", "crop") == "crop" and crop["size"] > side:
+        yield (
+            f".crop.size: {crop['size']} is above image_size {side}, so test images cannot be cropped to it; lower it "
+            "or set test: resize"
+        )
 
 
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
@@ -200,6 +227,12 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
     protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
     steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
     yield from reasons_infeasible(params, run, config)
+    if "mean" not in config["dataset"]:
+        network = config["protocol"]["network"]["name"]
+        yield (
+            f"{params.file('dataset', run.dataset)}: mean and std: missing, and network '{network}' of protocol "
+            f"'{run.protocol}' has no pretrained weights; set both, or the network's weights"
+        )
     for upstream in upstream_runs(params, run) if "estimate" in config["plan"] else ():
         if not resolve(params, upstream)["plan"].get("survey"):
             file, plan = params.file("method", run.method_file), params.methods[run.method_file]["plan"]["name"]

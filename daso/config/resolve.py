@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, cast
 
 from daso.aliases import Tree
+from daso.config.network import normalisation, without_defaults
 from daso.config.params import Params, components, set_option
 from daso.config.registry import ADDONS, PLANS, load
 from daso.config.signature import attribute
@@ -15,6 +16,11 @@ from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
 from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, Stage
 
+# Keys of a protocol that its runs use besides the steps.
+PROTOCOL_KEYS = (
+    *("batch_size", "precision", "network", "classifier_init", "images_per_group"),
+    *("teacher", "evaluation", "checkpoint_every"),
+)
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator
 
 
@@ -155,20 +161,18 @@ def resolve(params: Params, run: Run) -> Tree:
         "run": run.id,
         "dataset": {
             "name": run.dataset,
-            **{key: dataset[key] for key in ("num_classes", "image_size", "mean", "std", "augment")},
+            **{key: dataset[key] for key in ("num_classes", "image_size", "augment")},
+            **normalisation(dataset, protocol["network"]),
         },
         "setting": setting_config(params, run.dataset, run.setting),
         "split_config_sha256": digest(split_config(params, run.dataset, run.setting, run.seed)),
         "protocol": {
             "name": run.protocol,
-            **{
-                key: protocol[key]
-                for key in ("batch_size", "precision", "network", "teacher", "evaluation", "checkpoint_every")
-            },
+            **without_defaults({key: protocol[key] for key in PROTOCOL_KEYS if key in protocol}),
             "steps": stage.steps,
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
-        "optimizer": optimizer,
+        "optimizer": without_defaults(optimizer),
         "plan": _plan_config(run, stage),
         "seed": run.seed,
         "draw_seed": _draw_seed(run),

@@ -23,6 +23,7 @@ from daso.schema import (
     Pattern,
     Positive,
     PositiveInt,
+    PositiveShare,
     ShareBelowOne,
     Unique,
 )
@@ -48,13 +49,23 @@ class Component(TypedDict):
 OpenComponent = Annotated[Component, OPEN]
 
 
+class Crop(TypedDict):
+    """Random resized crop: side of the views, share of the image's area, width over height."""
+
+    size: Annotated[int, Interval(ge=4)]
+    scale: Annotated[list[PositiveShare], Length(2, 2)]
+    ratio: Annotated[list[Positive], Length(2, 2)]
+
+
 class Augment(TypedDict):
-    """Augmentation of a dataset's images."""
+    """Augmentation of a dataset's images, with either `pad` or `crop`."""
 
     flip: bool
-    pad: NonNegativeInt
+    pad: NotRequired[NonNegativeInt]
+    crop: NotRequired[Crop]
+    test: NotRequired[Literal["crop", "resize"]]  # with `crop` alone; crop by default
     cutout: NonNegativeInt
-    resize: NotRequired[Annotated[int, Interval(ge=4)]]
+    resize: NotRequired[Annotated[int, Interval(ge=4)]]  # with `pad` alone
     ops: Annotated[list[Literal[ColorOp, GeometricOp]], Unique()]
 
 
@@ -63,8 +74,6 @@ class Images(TypedDict):
 
     num_classes: NumClasses
     image_size: ImageSize
-    mean: Channels
-    std: Channels
     augment: Augment
 
 
@@ -73,6 +82,8 @@ class Dataset(Images):
 
     title: str
     source: Source
+    mean: NotRequired[Channels]  # with `std`; the weights of a pretrained network have their own
+    std: NotRequired[Channels]
     images: NotRequired[ImageCounts]
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
@@ -91,6 +102,7 @@ class Optimizer(TypedDict):
     milestones: Annotated[list[NonNegativeInt], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
+    classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads; 1 by default
 
 
 class Teacher(TypedDict):
@@ -114,6 +126,8 @@ class Training(TypedDict):
     batch_size: Count
     precision: Literal["fp32", "bf16", "auto"]
     network: OpenComponent
+    classifier_init: NotRequired[Literal["xavier_normal", "zeros", "torch"]]  # xavier_normal by default
+    images_per_group: NotRequired[Count]  # in a forward pass in training mode; all images by default
     teacher: Teacher
     evaluation: Evaluation
     checkpoint_every: PositiveInt
@@ -205,6 +219,8 @@ class RunImages(Images):
     """Dataset of a run."""
 
     name: str
+    mean: Channels
+    std: Channels
 
 
 class RunTraining(Training):

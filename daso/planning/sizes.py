@@ -51,7 +51,8 @@ def file_sizes(config: Config, images: Mapping[str, int]) -> FileSizes:
 
 def _network_size(config: Config) -> NetworkSize:
     options, classes = config["protocol"]["network"], config["dataset"]["num_classes"]
-    features, weights, channels = (_wide_resnet if options["name"] == "wide_resnet" else _small_convnet)(options)
+    encoders = {"wide_resnet": _wide_resnet, "small_convnet": _small_convnet, "resnet": _resnet}
+    features, weights, channels = encoders[options["name"]](options)
     heads = [(features, classes)]
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         match part["name"]:
@@ -73,6 +74,22 @@ def _wide_resnet(options: Config) -> tuple[int, int, int]:
             weights += 9 * inputs * outputs + 9 * outputs * outputs + (inputs * outputs if projects else 0)
             channels, inputs = channels + inputs + outputs, outputs
     return inputs, weights, channels + inputs
+
+
+def _resnet(options: Config) -> tuple[int, int, int]:
+    """Return features, convolution weights and batch-normalised channels of `models.resnet`."""
+    bottleneck, inputs = options["depth"] >= 50, 64
+    weights, channels = 49 * 3 * inputs, inputs
+    for group, blocks in enumerate((2, 2, 2, 2) if options["depth"] == 18 else (3, 4, 6, 3)):
+        width = 64 << group
+        outputs = 4 * width if bottleneck else width
+        for block in range(blocks):
+            projects = inputs != outputs or (group > 0 and block == 0)
+            own = inputs * width + width * outputs if bottleneck else 9 * inputs * width
+            weights += own + 9 * width * width + (inputs * outputs if projects else 0)
+            channels += width + (width if bottleneck else 0) + outputs + (outputs if projects else 0)
+            inputs = outputs
+    return inputs, weights, channels
 
 
 def _small_convnet(options: Config) -> tuple[int, int, int]:

@@ -51,6 +51,8 @@ def shorten(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     protocol["teacher"]["decay"] = min(protocol["teacher"]["decay"], DECAY)
     if "encoder" not in plan and "width" in protocol["network"]:
         protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
+    for name in ("weights", "sha256"):  # pretrained weights are not on every machine
+        protocol["network"].pop(name, None)
     for part in (method["learner"], *method["addons"]):
         part |= {name: min(part[name], limit) for name, limit in LIMITS.items() if name in part}
         part |= {"ramp_up": max(part["ramp_up"], RAMP)} if "ramp_up" in part else {}
