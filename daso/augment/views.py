@@ -89,6 +89,7 @@ class Augmentation:
         else:  # fidelity: resized-crop
             self.crop = RandomResizedCrop(size, crop["size"], crop["scale"], crop["ratio"], flip=flip)
             self.view_size = crop["size"]
+            # fidelity: test-resize
             self.plain_transform = (CentreCrop if test == "crop" else Resize)(size, self.view_size)
         after = operations == "after"  # fidelity: resize
         self.resize_first, self.resize_last = (self.resize, _identity) if after else (_identity, self.resize)

@@ -51,6 +51,8 @@ def shorten(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     protocol["teacher"]["decay"] = min(protocol["teacher"]["decay"], DECAY)
     if "encoder" not in plan and "width" in protocol["network"]:
         protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
+    if "images_per_group" in protocol:
+        protocol["images_per_group"] = BATCH  # several groups in a forward pass
     for name in ("weights", "sha256"):  # pretrained weights are not on every machine
         protocol["network"].pop(name, None)
     for part in (method["learner"], *method["addons"]):
