@@ -6,7 +6,8 @@ import torch
 from daso.config.feasibility import setting_sizes
 from daso.config.keys import Keys
 from daso.config.resolve import Run
-from daso.planning.sizes import file_sizes
+from daso.models.resnet import ResNet
+from daso.planning.sizes import _network_size, file_sizes
 from daso.planning.synthetic import random_data, trainer, with_changes
 from tests.repository import PARAMS
 
@@ -33,3 +34,14 @@ def test_checkpoint_size_matches_the_built_run(method, network):
     built = trainer(config, CPU, "auto", data)
     expected = sum(tensor.numel() * tensor.element_size() for tensor in built.written_tensors().values())
     assert file_sizes(config, images).state == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_size_of_a_resnet_is_that_of_the_built_one(depth):
+    with torch.device("meta"):
+        encoder = ResNet(depth=depth)
+    config = KEYS.resolved(Run("digits", "n20-m80-l20-u10", "smoke", "supervised", 0))
+    size = _network_size(with_changes(config, {"protocol.network": {"name": "resnet", "depth": depth}}))
+    statistics = sum(buffer.numel() for name, buffer in encoder.named_buffers() if "running" in name)
+    assert size[:3] == (encoder.feature_dim, sum(weight.numel() for weight in encoder.parameters()), statistics)
+    assert size.heads == 10 * encoder.feature_dim + 10
