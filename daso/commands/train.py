@@ -133,7 +133,8 @@ def resolve(run: str) -> None:
 @command("daso bundle cifar10-lt/n1500-m3000-l100-u100/paper/fixmatch_daso/s0 --out bundles/daso")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", help=f"{RUN_ID}.", shell_complete=run_ids)
 @click.option("--out", type=PATH, default=Path("bundles/bundle"), show_default=True, help="Folder for the bundle.")
-def bundle(runs: tuple[str, ...], out: Path) -> None:
+@click.option("--private", is_flag=True, help="Also pack images that must not be redistributed; keep the bundle.")
+def bundle(runs: tuple[str, ...], out: Path, private: bool) -> None:
     """Pack runs into a folder that another machine can train.
 
     That machine needs neither Snakemake nor DVC. Upstream runs are packed too, unless they are done.
@@ -145,12 +146,14 @@ def bundle(runs: tuple[str, ...], out: Path) -> None:
     from daso.data.bundle import write_bundle
     from daso.engine.environment import code_commit
     from daso.planning.status import run_statuses
+    from daso.workspace.redistribution import check_bundle
 
     params = load_params()
     keys, named = Keys(params), [parse_run(params, run) for run in runs]
     for run in named:
         check_run(params, run)
     chain = with_upstream(params, named)
+    check_bundle(params, {run.dataset for run in chain}, private)
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
     write_bundle(out, packed, commit=code_commit())

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from daso.aliases import Tree
@@ -14,8 +15,9 @@ from daso.config.fidelity import LEDGER, method_tags
 from daso.config.paper_names import paper_methods, paper_name, same_method
 from daso.config.params import Params, components
 from daso.config.registry import COMPONENTS
-from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, stages_of, trace_options
+from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, trace_options
 from daso.config.signature import ROOT, defaults, docstring_summary, module_file, options
+from daso.config.stages import stages_of
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.errors import ParamsError, did_you_mean
 
@@ -74,9 +76,9 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     base = params.file("method", tree.get("of", method))
     rows: list[TextRow] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
     for kind, part in components(traced.method):
-        rows += _component_rows(kind, part, traced.sources, OptionSource(base))
+        rows += _component_rows(kind, part, traced.sources, OptionSource(base), traced.epochs)
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
-    rows += _stage_rows(traced, params.protocols[protocol]["steps"])
+    rows += _stage_rows(traced)
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
     tags = method_tags(traced.method)
     rows += [("",), ("known differences from the papers" + ("" if tags else ": none"),)]
@@ -85,11 +87,11 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
 
 
 def _component_rows(
-    kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource
+    kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource, epochs: Tree
 ) -> Iterator[TextRow]:
     """Yield a component, its summary, and a line for each option in the order of its constructor.
 
-    `default` is the source of options that `sources` lacks.
+    `default` is the source of options that `sources` lacks; `epochs` are the values given in epochs.
     """
     name, spec = part["name"], COMPONENTS[kind][part["name"]]
     module = source_file(spec)
@@ -100,31 +102,34 @@ def _component_rows(
     for option in options(spec):
         key = f"{name}.{option}"
         if option in own:
-            yield _row(key, own[option], sources.get(key, default))
+            yield _row(key, own[option], sources.get(key, default), epochs)
         else:
             yield key, format_yaml(rest[option]), f"{module}, default"
 
 
 def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: OptionSource) -> Iterator[TextRow]:
     """Yield a line for each option of the protocol; `method` is the source of the options that the method sets."""
-    tree, source = params.protocols[protocol], OptionSource(params.file("protocol", protocol))
-    yield from _component_rows("network", tree["network"], {}, source)
+    tree, source = traced.protocol, OptionSource(params.file("protocol", protocol))
+    yield from _component_rows("network", tree["network"], {}, source, {})
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
     ratio = traced.method["unlabeled_ratio"]
     yield _row("unlabeled_ratio", ratio, source if ratio and "unlabeled_ratio" in tree else method)
     yield _row("batch_size", tree["batch_size"], source)
     steps = traced.stage.steps
-    yield _row("steps", steps, source if steps == tree["steps"] else method._replace(block=("plan",)))
+    if steps == tree["steps"]:
+        yield _row("steps", steps, source, traced.epochs)
+    else:
+        yield _row("steps", steps, method._replace(block=("plan",)))
     for key, value in traced.optimizer.items():
-        yield _row(f"optimizer.{key}", value, traced.sources[f"optimizer.{key}"])
+        yield _row(f"optimizer.{key}", value, traced.sources[f"optimizer.{key}"], traced.epochs)
     for block in ("teacher", "evaluation"):
-        yield from (_row(f"{block}.{key}", value, source) for key, value in tree[block].items())
-    yield from (_row(key, tree[key], source) for key in ("precision", "checkpoint_every"))
+        yield from (_row(f"{block}.{key}", value, source, traced.epochs) for key, value in tree[block].items())
+    yield from (_row(key, tree[key], source, traced.epochs) for key in ("precision", "checkpoint_every"))
 
 
-def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[TextRow]:
+def _stage_rows(traced: TracedMethod) -> Iterator[TextRow]:
     """Yield the stages of a plan and the methods that the last one depends on."""
-    stages = stages_of(traced.method, steps)
+    stages = stages_of(traced.method, traced.protocol["steps"])
     if len(stages) > 1:
         yield from (("",), ("stages (the options above are those of the last one)",))
     for stage in stages if len(stages) > 1 else ():
@@ -135,10 +140,16 @@ def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[TextRow]:
             yield f"{result} from", upstream.of, "its run in the same setting is trained first"
 
 
-def _row(key: str, value: object, source: OptionSource) -> TextRow:
-    """Return an option, its value, the source of the value and the comment beside it."""
+def _row(key: str, value: object, source: OptionSource, epochs: Mapping[str, object] = MappingProxyType({})) -> TextRow:
+    """Return an option, its value, in epochs too if given so, the source of the value and the comment beside it."""
     path = (*source.block, key) if source.block else tuple(key.split("."))
-    return key, format_yaml(value), str(source) + _comments(source.file).get(path, "")
+    text = f"{_joined(epochs[key])} = {_joined(value)} steps" if key in epochs else format_yaml(value)
+    return key, text, str(source) + _comments(source.file).get(path, "")
+
+
+def _joined(value: object) -> str:
+    """Return a number or text, or the entries of a list, separated by commas."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _setting_rows(params: Params, setting: str) -> Iterator[TextRow]:

@@ -14,7 +14,7 @@ from daso.config.params import Params, components
 from daso.config.registry import ADDONS, COMPONENTS, LEARNERS
 from daso.config.resolve import Run
 from daso.config.signature import attribute, constructor_errors
-from daso.data.class_sizes import class_sizes, setting_kind
+from daso.data.class_sizes import class_sizes, unlabeled_without_labels
 from daso.errors import ParamsError
 
 
@@ -44,7 +44,7 @@ def setting_sizes(setting: Tree, classes: int) -> dict[str, object]:
 
 def unknown_classes(setting: Tree) -> bool:
     """Return True if the classes of a setting's unlabeled images are unknown; then pseudo-labels cannot be checked."""
-    return setting_kind(setting) == "others"
+    return unlabeled_without_labels(setting)
 
 
 def given_options(part: Tree) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from daso.aliases import Tree
+from daso.config.epochs import format_steps
 from daso.config.explain import TextRow, align_columns
 from daso.config.feasibility import setting_sizes, unknown_classes
 from daso.config.params import Params, components
@@ -41,6 +42,10 @@ def _settings(params: Params) -> Iterator[TextRow]:
 
 def describe_setting(setting: Tree, classes: int) -> TextRow:
     """Describe the labeled and the unlabeled images of a setting and their imbalance in words."""
+    if setting_kind(setting) == "lists":
+        names = setting["unlabeled"]
+        unlabeled = names if names == "all" else f"subsets {', '.join(names)}"
+        return "labeled: all, natural class sizes", f"unlabeled: {unlabeled}; {UNKNOWN_CLASSES_NOTE}"
     if "labeled" in setting:
         return f"labeled: {100 * setting['labeled']:g} % of each class, natural class sizes", "unlabeled: the rest"
     images = setting_sizes(setting, classes)
@@ -76,7 +81,7 @@ def _protocols(params: Params) -> Iterator[TextRow]:
         network = tree["network"]
         options = ", ".join(f"{key} {value}" for key, value in network.items() if key != "name")
         compared = f"{'' if tree['comparable'] else 'not '}compared with published numbers"
-        budget = f"{tree['steps']:,} steps of {tree['batch_size']} labeled images"
+        budget = f"{format_steps(tree['steps'])} of {tree['batch_size']} labeled images"
         yield name, budget, f"{network['name']}: {options}" if options else network["name"], compared, tree["title"]
 
 

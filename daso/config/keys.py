@@ -41,8 +41,8 @@ REPORT_INPUTS = ("reports/templates", "reports/paper", "docs/fidelity.md", "pypr
 ARCHIVE = "reports/measured"
 PLANS_FOLDER = "journal/plans"  # forecast cost of the runs of each suite
 REFERENCES = "reports/reference"  # numbers of some suites as this project measured them
-# Options of an image folder that change no image.
-LOCATION_OPTIONS = ("path", "override", "skip_unreadable")
+# Options of sources in own folders that change no image.
+LOCATION_OPTIONS = ("path", "override", "skip_unreadable", "archives", "lists_url")
 # Options of a protocol that change no result.
 NOT_IN_KEY = ("checkpoint_every",)
 
@@ -58,10 +58,10 @@ class Keys:
         self._configs: dict[Run, Tree] = {}
 
     def data(self, dataset: str) -> str:
-        """Return the key of a dataset's store; for an image folder it depends on the images, not on the path."""
+        """Return the key of a dataset's store; for own images it depends on them or on their lists, not on the path."""
         config, listings = data_config(self.params, dataset), self._listing(dataset)
         config.pop("images", None)  # only checked
-        if listings:
+        if "path" in config["source"]:
             source = {name: value for name, value in config["source"].items() if name not in LOCATION_OPTIONS}
             config = {**config, "source": source}
         return self._key("data", config, *listings)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
+from daso.config.epochs import as_numbers
 from daso.config.params_schemas import SCHEMAS
 from daso.data.files import read_file
 from daso.errors import ParamsError, did_you_mean
@@ -164,4 +165,4 @@ def _yaml_message(error: Exception) -> str:
 
 def structure_errors(tree: object, kind: str) -> list[str]:
     """Return the errors of a file's structure as `key: message`."""
-    return [str(each) for each in mismatches(tree, SCHEMAS[kind], closed=True)]
+    return [str(each) for each in mismatches(as_numbers(tree), SCHEMAS[kind], closed=True)]

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from daso.data.dataset_schemas import (
     ClassOrder,
     ExpandedConfig,
+    Fit,
     HeldOutConfig,
     ImageCounts,
     ImageSize,
@@ -12,6 +13,7 @@ from daso.data.dataset_schemas import (
     Seed,
     Setting,
     Source,
+    Subsets,
     UpstreamKey,
 )
 from daso.schema import (
@@ -76,7 +78,10 @@ class Dataset(Images):
 
     title: str
     source: Source
+    redistribute: NotRequired[bool]  # true by default; if false, images stay on this machine
     images: NotRequired[ImageCounts]
+    subsets: NotRequired[Subsets]
+    fit: NotRequired[Fit]
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder
@@ -91,6 +96,7 @@ class Optimizer(TypedDict):
     nesterov: bool
     weight_decay: NonNegative
     warmup: NonNegativeInt
+    staircase: NotRequired[PositiveInt]  # steps of a level of the warm-up; without it the warm-up is linear
     milestones: Annotated[list[NonNegativeInt], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
@@ -179,6 +185,7 @@ class SuiteTable(TypedDict):
     dataset: str
     settings: Names
     methods: Names
+    metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
 
 Analysis = Literal["confusion", "groups", "histogram", "motivation", "precision_recall", "similarity", "tsne"]

@@ -63,7 +63,7 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
             if not (home / path).is_file():
                 raise DataError(f"{home / path}: missing {name} of {run}; create it with `snakemake {home / path}`")
         if dataset not in stores:
-            stores[dataset] = verify_store(home / paths.store(run))
+            stores[dataset] = verify_store(home / paths.store(run), hash_again=True)
         store = stores[dataset]
         saved = check_split(home / paths.drawn_split(run), store, config["split_config_sha256"])
         rows.setdefault(dataset, set()).update(saved.split.rows.tolist())

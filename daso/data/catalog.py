@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daso.aliases import IntArray
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
+from daso.data.semi_aves import read_semi_aves
 from daso.data.store import Parts, Store, Writer
 from daso.errors import DataError
 
@@ -27,7 +29,7 @@ class SourceContent(NamedTuple):
 
     classes: tuple[str, ...]
     parts: Parts
-    source: dict[str, str]  # kind, origin, digest; no path of this machine
+    source: dict[str, Any]  # kind, origin, digest; no path of this machine
     notes: dict[str, Any] = {}  # remarks for the user, see `image_folder.Folder`
 
 
@@ -73,7 +75,8 @@ def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> 
     """
     with Writer(folder) as writer:
         loaded = load_source(config, cache, writer.reserve)
-        return writer.write(config["dataset"], loaded.classes, loaded.parts, loaded.source, reading=loaded.notes)
+        more = {"reading": loaded.notes, "subsets": _subset_rows(config, loaded.parts["train"][1])}
+        return writer.write(config["dataset"], loaded.classes, loaded.parts, loaded.source, **more)
 
 
 def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve = in_memory) -> SourceContent:
@@ -95,6 +98,20 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
         if (expected := config.get("images", {}).get(name, count)) != count:
             raise DataError(f"{where}: images.{name} is {expected}, but the source has {count}; correct one of them")
     return loaded
+
+
+def _subset_rows(config: Mapping[str, Any], labels: IntArray) -> dict[str, list[int]]:
+    """Return the first row and the end of each subset of the unlabeled images, which follow the labeled ones."""
+    if not (sizes := config.get("subsets", {})):
+        return {}
+    unlabeled = np.flatnonzero(labels < 0)
+    ends = len(labels) - len(unlabeled) + np.cumsum([0, *sizes.values()])
+    if sum(sizes.values()) != len(unlabeled) or (unlabeled[0] != ends[0]):
+        raise DataError(
+            f"params/datasets/{config['dataset']}.yaml: subsets: expected {len(unlabeled)} images in all, got "
+            f"{sum(sizes.values())}; correct the numbers"
+        )
+    return {name: [int(ends[i]), int(ends[i + 1])] for i, name in enumerate(sizes)}
 
 
 def _count_images(source: SourceContent) -> dict[str, int]:
@@ -217,8 +234,19 @@ def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> S
         reserve=reserve,
         check=partial(_check_num_classes, config),
         skip_unreadable=source.get("skip_unreadable", False),
+        fit=config.get("fit", "squash"),
     )
     return SourceContent(folder.classes, folder.parts, {**_origin(path), "listing": listed or ""}, folder.notes)
+
+
+def _semi_aves(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> SourceContent:
+    """Load Semi-Aves from the user's own folder; the environment variable `override` may name a different one."""
+    source = config["source"]
+    folder = Path(source_path(source)).expanduser()
+    classes = tuple(source.get("classes", map(str, range(config["num_classes"]))))
+    _check_num_classes(config, classes)
+    read = read_semi_aves(config, folder, cache, reserve)
+    return SourceContent(classes, read.parts, {"kind": source["kind"], **read.facts}, read.notes)
 
 
 def _origin(path: Path) -> dict[str, str]:
@@ -230,4 +258,5 @@ READERS: dict[str, Callable[[Mapping[str, Any], Path, Reserve], SourceContent]] 
     "digits": _digits,
     **dict.fromkeys(OFFICIAL, _official),
     "image_folder": _image_folder,
+    "semi_aves": _semi_aves,
 }

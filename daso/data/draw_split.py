@@ -107,6 +107,17 @@ def draw_natural(ranks: IntArray, labeled: float, *, num_classes: int, holdout: 
     )
 
 
+def draw_lists(ranks: IntArray, unlabeled: IntArray, *, num_classes: int, holdout: int, seed: int) -> Split:
+    """Draw a split whose labeled rows are all rows with a label, in order, and whose unlabeled rows are given.
+
+    Rows are held out as by `draw_natural`, so without a hold-out nothing depends on the seed.
+    """
+    known = np.flatnonzero((ranks >= 0) & (ranks < num_classes))
+    every = _shuffled(ranks, known, range(num_classes), seed)
+    validation = _concatenated(rows[: min(holdout // num_classes, max(0, len(rows) - 1) // 2)] for rows in every)
+    return Split(np.setdiff1d(known, validation), unlabeled, validation)
+
+
 def _shuffled(ranks: IntArray, rows: IntArray, visit: Sequence[int], seed: int) -> list[IntArray]:
     """Shuffle the rows of each rank, which start in the order of `rows`; ranks are visited in the order `visit`."""
     random = np.random.RandomState(seed)

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from daso.aliases import ImageArray, IntArray
+from daso.data.dataset_schemas import Fit
 from daso.data.folder_digest import PARTS, RAW, SortedFiles, names_below, sort_files, zip_entries
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
 from daso.errors import DataError, one_line
@@ -56,6 +57,7 @@ def read_image_folder(
     reserve: Reserve = in_memory,
     check: Callable[[tuple[str, ...]], None] = lambda classes: None,
     skip_unreadable: bool = False,
+    fit: Fit = "squash",
 ) -> Folder:
     """Read both parts as RGB squares of `image_size` pixels (see `pixels.decode`), classes and files sorted by name.
 
@@ -73,7 +75,7 @@ def read_image_folder(
         listed = sort_files(names)
         classes, rows = _rows(path, listed)
         check(classes)
-        reader = _Reader(path, image_size, opener)
+        reader = _Reader(path, image_size, opener, fit)
         parts = {part: reader.read([row for row in rows if row.part == part], reserve) for part in PARTS}
         if reader.unreadable and not skip_unreadable:
             raise _unreadable_error(path, reader.unreadable, len(rows))
@@ -100,7 +102,7 @@ def _file_names(path: Path) -> Iterator[tuple[list[str], Opener]]:
             raise DataError(
                 f"{error.filename}: not a readable folder ({error.strerror}); make it readable or remove it"
             ) from error
-        yield names, lambda name: _open_file(path / name)
+        yield names, lambda name: open_file(path / name)
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -114,7 +116,8 @@ def _file_names(path: Path) -> Iterator[tuple[list[str], Opener]]:
         yield list(files), lambda name: _open_entry(archive, files[name])
 
 
-def _open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> IO[bytes]:
+    """Open an image file; raises UnreadableError if it is not a regular file or too large."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe may never end
         raise UnreadableError("not a regular file", "remove it")
@@ -162,8 +165,8 @@ def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[ImageR
 class _Reader:
     """Decoder of images into arrays that records unreadable and 16-bit images."""
 
-    def __init__(self, path: Path, size: int, opener: Opener) -> None:
-        self.path, self.size, self.opener = path, size, opener
+    def __init__(self, path: Path, size: int, opener: Opener, fit: Fit) -> None:
+        self.path, self.size, self.opener, self.fit = path, size, opener, fit
         self.rows: dict[str, list[ImageRow]] = {}  # images read so far, by part
         self.unreadable: list[tuple[ImageRow, UnreadableError]] = []
         self.grey: list[tuple[int, ImageRow]] = []  # 16-bit grey images: index in the part's array, row
@@ -201,7 +204,7 @@ class _Reader:
     def _decode(self, row: ImageRow, bits: int = 16) -> Decoded:
         try:
             with self.opener(row.name) as file:
-                return decode(file, self.size, bits)
+                return decode(file, self.size, bits, self.fit)
         except Exception as error:  # the file system, zipfile and decoders raise many types
             raise unreadable(error) from error
 

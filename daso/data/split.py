@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.aliases import IntArray
-from daso.data.class_sizes import Counts, required_images, setting_kind
+from daso.data.class_sizes import Counts, has_natural_sizes, required_images, setting_kind
 from daso.data.dataset_schemas import SplitConfig
-from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
+from daso.data.draw_split import draw, draw_lists, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, canonical_json, digest, read_checksummed, write_file
 from daso.data.split_rows import Split
 from daso.data.store import Store
@@ -53,7 +53,7 @@ def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequ
     setting, held = config["setting"], config["holdout"] // config["num_classes"]
     where, file = f"{config['dataset']}/{setting['name']}", f"params/datasets/{config['dataset']}.yaml"
     kind = setting_kind(setting)
-    natural, options = kind == "natural", {"tails": "n1 + m1", "share": "n"}.get(kind, "n1")
+    natural, options = has_natural_sizes(setting), {"tails": "n1 + m1", "share": "n"}.get(kind, "n1")
     if natural and config["class_order"] != "size":
         raise DataError(f"{where}: `labeled` keeps the natural class sizes; set class_order: size in {file}")
     need = required_images(setting) + (0 if natural else held)
@@ -72,9 +72,9 @@ def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequ
 def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit:
     """Draw a split of a store and save it atomically.
 
-    `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share} or
-    {name, labeled}), seed, num_classes, holdout and class_order. Raises DataError if the store has a different dataset,
-    a class has too few images, or m1 is `all` and every image has a label.
+    `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share}, {name, labeled}
+    or {name, labeled, unlabeled}), seed, num_classes, holdout and class_order. Raises DataError if the store has a
+    different dataset, a class has too few images, or the unlabeled images of the setting are missing in the store.
     """
     k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
@@ -84,18 +84,19 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
         )
     sizes, setting = _per_class(labels, k), config["setting"]
     check_setting(config, store.classes, sizes)
-    if setting.get("m1") == "all" and labels.min() >= 0:
-        raise DataError(
-            f"{config['dataset']}/{setting['name']}: m1: all selects the images without a label, and {store.folder} "
-            f"has none; set m1 to a number in params/datasets/{config['dataset']}.yaml"
-        )
+    without_labels = _rows_without_labels(config, store)
     order = order_of_classes(config["class_order"], sizes, seed)
     ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
     options: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
-    if setting_kind(setting) == "natural":
-        split = draw_natural(ranks, setting["labeled"], **options)
-    else:
-        split = (draw_share if setting_kind(setting) == "share" else draw)(ranks, setting, **options)
+    match setting_kind(setting):
+        case "natural":
+            split = draw_natural(ranks, setting["labeled"], **options)
+        case "lists":
+            split = draw_lists(ranks, without_labels, **options)
+        case "share":
+            split = draw_share(ranks, setting, **options)
+        case _:
+            split = draw(ranks, setting, **options)
     head = {
         "dataset": config["dataset"],
         "setting": setting["name"],
@@ -105,6 +106,30 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
         "class_order": order.tolist(),
     }
     return save_split(head, split, labels, out)
+
+
+def _rows_without_labels(config: Mapping[str, Any], store: Store) -> IntArray:
+    """Return the rows without a label that a setting uses; empty if it uses none.
+
+    Raises DataError if the store has no such rows, or lacks a subset of them.
+    """
+    setting, where = config["setting"], f"{config['dataset']}/{config['setting']['name']}"
+    names, file = setting.get("unlabeled", setting.get("m1")), f"params/datasets/{config['dataset']}.yaml"
+    if names == "all":
+        rows: IntArray = np.flatnonzero(store.labels("train") < 0)
+        if not len(rows):
+            option, fix = ("unlabeled", "add such images") if "unlabeled" in setting else ("m1", "set m1 to a number")
+            raise DataError(
+                f"{where}: {option}: all selects the images without a label, and {store.folder} has none; "
+                f"{fix} in {file}"
+            )
+        return rows
+    if not isinstance(names, list):
+        return np.empty(0, np.int64)
+    if missing := [name for name in names if name not in store.subsets]:
+        known = f"it has {', '.join(store.subsets)}" if store.subsets else "it has none"
+        raise DataError(f"{where}: unknown subset '{missing[0]}' of {store.folder}, {known}; correct {file}")
+    return np.concatenate([np.arange(*store.subsets[name], dtype=np.int64) for name in names])
 
 
 def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Path) -> SavedSplit:

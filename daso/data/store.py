@@ -21,6 +21,7 @@ from PIL import Image
 from daso.aliases import ImageArray, IntArray
 from daso.data.files import atomic_write, checksummed, digest, read_checksummed, write_file
 from daso.data.memmap import create_array, finish_array
+from daso.data.verified import current_state, is_verified, record_verified
 from daso.errors import DataError
 from daso.locks import lock_folder
 from daso.paths import rebuild_hint
@@ -41,8 +42,10 @@ class Store:
     image_size: int
     source: Mapping[str, Any]  # kind, origin and digest of the source that was read
     sha256: str  # digest of the class names and the parts
+    manifest_sha256: str  # checksum of the manifest
     parts: Mapping[str, Mapping[str, Any]]
     labels_by_part: Mapping[str, IntArray]
+    subsets: Mapping[str, Sequence[int]]  # first row and end of named unlabeled images of train; may be empty
 
     @property
     def images_total(self) -> int:
@@ -179,26 +182,34 @@ def load_store(folder: Path) -> Store:
         image_size=tree["image_size"],
         source=tree["source"],
         sha256=tree["sha256"],
+        manifest_sha256=tree[MANIFEST_CHECKSUM],
         parts=parts,
         labels_by_part={part: _load_labels(folder, part, record) for part, record in parts.items()},
+        subsets=tree.get("subsets", {}),
     )
     for part in parts:
         _check_images(store, part)
     return store
 
 
-def verify_store(folder: Path) -> Store:
+def verify_store(folder: Path, *, hash_again: bool = False) -> Store:
     """Load the store of a folder and check the digests of all its images; raises DataError at the first difference.
 
-    The zips of a bundle are skipped: `bundle.read_bundle` checks their digests.
+    Unless `hash_again`, no image is read if all files are as they were when they were verified, see `verified`. The
+    zips of a bundle are skipped: `bundle.read_bundle` checks their digests.
     """
     store = load_store(folder)
-    for part in filter(store.is_mapped, store.parts):
-        path, expected = folder / f"{part}_images.npy", store.parts[part]["images_sha256"]
+    files = {part: folder / f"{part}_images.npy" for part in store.parts if store.is_mapped(part)}
+    state = current_state(store.manifest_sha256, list(files.values()))
+    if not hash_again and is_verified(folder, state):
+        return store
+    for part, path in files.items():
+        expected = store.parts[part]["images_sha256"]
         if (actual := _sha256(np.ascontiguousarray(store.images(part)))) != expected:
-            raise DataError(
-                f"{path}: SHA-256 of the images: expected {expected}, got {actual}; {_rebuild_hint(folder)}"
-            )
+            wrong = f"SHA-256 of the images: expected {expected}, got {actual}"
+            raise DataError(f"{path}: {wrong}; {_rebuild_hint(folder)}")
+    if files:
+        record_verified(folder, state)
     return store
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from daso.config.feasibility import unlabeled_views
 from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
-from daso.config.resolve import Run, resolve
+from daso.config.resolve import Run, resolve, trace_options
 from daso.data.files import digest, read_checksummed, read_json
 from daso.report.results.collect import Cell
 from daso.report.tables.speed import (
@@ -104,7 +104,8 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
             yield StepTime(entry["device"], entry["how"], str(STEP_TIMES), entry["seconds"])
     yield from _references(params, run)
     for file in sorted(BENCHMARKS.glob("*.json")):
-        modes = list(_benchmark(file, run.method_file, params.protocols[run.protocol]["steps"], side))
+        steps = trace_options(params, run).protocol["steps"]
+        modes = list(_benchmark(file, run.method_file, steps, side))
         yield from modes if every_mode else sorted(modes, key=lambda mode: mode.seconds)[:1]
 
 

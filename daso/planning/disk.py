@@ -11,7 +11,7 @@ from daso.config.cache import cached, source_files
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, setting_config
-from daso.data.class_sizes import class_sizes, setting_kind
+from daso.data.class_sizes import class_sizes, unlabeled_without_labels
 from daso.data.files import canonical_json, read_json
 from daso.planning.sizes import FileSizes, file_sizes
 from daso.report.tables.speed import format_significant
@@ -81,7 +81,10 @@ def images_of(params: Params, run: Run) -> dict[str, int]:
     images = _all_images(params, run.dataset)
     holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
     tail = class_sizes(setting, classes)[1]
-    rest = images["unlabeled"] if setting_kind(setting) == "others" else images["train"] - holdout
+    without_labels = images["unlabeled"]
+    if isinstance(names := setting.get("unlabeled"), list):
+        without_labels = sum(tree["subsets"][name] for name in names)
+    rest = without_labels if unlabeled_without_labels(setting) else images["train"] - holdout
     unlabeled = rest if tail is None else sum(tail)
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": images["test"]}
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from daso.aliases import Tree
+from daso.data.class_sizes import setting_kind
 from daso.report.figures.differences import TablePanels, difference_blocks, drawn
 from daso.report.results.gains import table_gains
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells, measure_label
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
 from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, tally_line
@@ -56,15 +57,15 @@ class Headline:
 
 def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Headline:
     """Return the head of a suite's report."""
-    counts, titles = summary.tally.counts, _titles(suite)
+    counts, titles, main = summary.tally.counts, _titles(suite), main_cells(judged_cells)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}
-    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], titles)
+    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, main)], titles)
     return Headline(
         answer=_answer(summary, judged_cells, gains),
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
-        largest=[_largest_difference(judged, titles) for judged in summary.largest],
+        largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
         lines=list(_lines(suite, summary, judged_cells, gains)),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
@@ -94,11 +95,13 @@ def _reason(judged_cells: Sequence[JudgedCell]) -> str:
     return "the numbers are not comparable with published ones"
 
 
-def _largest_difference(judged: JudgedCell, titles: Mapping[str, str]) -> LargestDifference:
+def _largest_difference(judged: JudgedCell, titles: Mapping[str, str], suite: Tree) -> LargestDifference:
     cell, verdict = judged.cell, judged.verdict
-    name = f"{titles[cell.method]} on {cell.setting}"
+    table = next(table for table in suite["tables"] if table["name"] == cell.table)
+    label = measure_label(suite, table, judged.measure)
+    name = ", ".join(filter(None, (f"{titles[cell.method]} on {cell.setting}", label)))
     text = difference_and_band(verdict.difference or 0.0, verdict.band)
-    return LargestDifference(cell.anchor, name, MARKS[verdict.text], verdict.text, text)
+    return LargestDifference(judged.anchor, name, MARKS[verdict.text], verdict.text, text)
 
 
 def _titles(suite: Tree) -> dict[str, str]:
@@ -115,7 +118,9 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
         _, _, named = gains.partition(": ")
         yield from [SummaryLine("Gains", named)] if named else []
         yield SummaryLine("Verdicts", f"none: {_reason(judged_cells)}")
-    if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
+    if ranks := ranks_line(
+        [r for table in suite["tables"] for r in table_ranks(table, main_cells(judged_cells)).values()]
+    ):
         yield SummaryLine("Ranks", ranks)
     if summary.remainder.runs:
         yield SummaryLine("Missing", _missing(suite["name"], summary, judged_cells))
@@ -173,10 +178,11 @@ def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Summ
         )
     if other := _others([source.get("mode") for source in of_runs], "eager"):
         yield SummaryLine("Mode", f"{other}; the authors' code runs each operation eagerly")
+    fixed = all(setting_kind(setting) == "lists" for table in suite["tables"] for setting in table["settings"])
     yield SummaryLine(
         "Seeds",
-        f"{', '.join(map(str, suite['seeds']))}, each with its own split; the paper's {PUBLISHED_RUNS} seeds are "
-        "others, of which one (5491305) is known",
+        f"{', '.join(map(str, suite['seeds']))}, {'all with the same' if fixed else 'each with its own'} split; the "
+        f"paper's {PUBLISHED_RUNS} seeds are others, of which one (5491305) is known",
     )
     if redrawn := sum(OTHER_DRAW in judged.verdict.reasons for judged in compared):
         text = (

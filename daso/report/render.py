@@ -26,9 +26,9 @@ from daso.report.results.summary import NO_UPSTREAM_RUNS, UpstreamRuns, summariz
 from daso.report.sections import Section, build_section
 from daso.report.tables.cell_details import cell_details
 from daso.report.tables.csv_files import (
-    CELL_COLUMNS,
     HISTORY_COLUMNS,
     RUN_COLUMNS,
+    cell_columns,
     cell_rows,
     format_csv,
     format_table_csv,
@@ -97,7 +97,7 @@ def build_report(
         "details": cell_details(judged_cells, published_rows),
     }
     _write(out / "metrics.json", numbers)
-    _write(out / "cells.csv", format_csv(CELL_COLUMNS, cell_rows(judged_cells, published_rows)))
+    _write(out / "cells.csv", format_csv(cell_columns(judged_cells), cell_rows(judged_cells, published_rows)))
     _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
     _write(out / "history.csv", format_csv(HISTORY_COLUMNS, _history_rows(tables)))
     environment = templates()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
@@ -65,16 +65,16 @@ def build_section(
 
     `published` are the rows of `results.csv`.
     """
-    table, label = data.table, protocol_label(suite["protocol"])
-    cells = [judged.cell for judged in judged_cells]
+    table, label, main = data.table, protocol_label(suite["protocol"]), main_cells(judged_cells)
+    cells = [judged.cell for judged in main]
     runs = [metrics for cell in cells for metrics in cell.done.values()]
     numbers = [judged.published for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
         accuracy_table(suite, table, judged_cells),
-        gains_table(table, judged_cells, titles),
-        ranks_table(table, judged_cells),
+        gains_table(table, main, titles),
+        ranks_table(table, main),
         measures_table(cells, titles),
         speed_table(cells, titles),
         forecast_table(cells, forecast, titles),
@@ -98,7 +98,7 @@ def build_section(
         has_archived=any(judged.archived for judged in judged_cells),
         sources=sorted({published.source for published in numbers}),
         notes=_notes(judged_cells, titles),
-        reasons=_reasons(judged_cells, label),
+        reasons=_reasons(main, label),
         provenance=table_provenance(runs),
         missing=_missing(data, analyses),
     )

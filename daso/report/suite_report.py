@@ -8,7 +8,7 @@ from pathlib import Path
 from daso.config.keys import ARCHIVE, Keys
 from daso.config.load import load_params
 from daso.config.params import Params
-from daso.config.resolve import Run, expand_suite, runs, with_upstream
+from daso.config.resolve import Run, expand_suite, resolve, runs, with_upstream
 from daso.data.files import checksummed, write_file
 from daso.data.run_files import RESULT_FILE, load_finished_run
 from daso.report.render import build_report
@@ -66,7 +66,7 @@ def _at_pace_of(reference: Reference | None, params: Params, own: Sequence[Run])
     return {
         run.id: {
             "device": reference.environment["device"],
-            "seconds": seconds * params.protocols[run.protocol]["steps"],
+            "seconds": seconds * resolve(params, run)["protocol"]["steps"],
         }
         for run in own
         if (seconds := reference.seconds_per_step.get(run.method))

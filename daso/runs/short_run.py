@@ -26,7 +26,16 @@ RAMP = 0.5  # share of all steps, so that a weight that is ramped up has values 
 NAME = "short"  # id and key of the run and its upstream runs; all seeds and settings of a method share a short run
 # Upper bounds of options in steps, batches, images or units of a layer: every phase of a schedule is reached and every
 # queue filled.
-LIMITS = {"period": 2, "warmup": 4, "instance_start": 4, "queue_length": 4, "queue_factor": 1, "window": 3, "dim": 16}
+LIMITS = {
+    "period": 2,
+    "warmup": 4,
+    "staircase": 2,
+    "instance_start": 4,
+    "queue_length": 4,
+    "queue_factor": 1,
+    "window": 3,
+    "dim": 16,
+}
 WIDTH = 2  # width of a Wide ResNet
 SHORT_BATCH = 4
 FILES = ("final.pt", "history.csv", "predictions.npz")
@@ -44,7 +53,7 @@ def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     protocol, method, optimizer, plan = (short[name] for name in ("protocol", "method", "optimizer", "plan"))
     share = STEPS / protocol["steps"]
     optimizer["milestones"] = [round(step * share) for step in optimizer["milestones"]]
-    optimizer["warmup"] = min(optimizer["warmup"], LIMITS["warmup"])
+    optimizer |= {name: min(optimizer[name], LIMITS[name]) for name in ("warmup", "staircase") if name in optimizer}
     protocol |= {"steps": STEPS, "checkpoint_every": STEPS, "precision": precision}
     protocol["batch_size"] = min(protocol["batch_size"], _batch(method["learner"], short["dataset"]["num_classes"]))
     protocol["evaluation"]["every"] = EVERY

@@ -24,6 +24,7 @@ from daso.engine import journal
 from daso.errors import DasoError
 from daso.paths import rebuild_hint
 from daso.report.suite_report import write_report
+from daso.workspace.redistribution import check_ignored
 
 # All outputs of a suite; rule `all` alone does not list the inputs of current results.
 TARGETS = ("data", "splits", "runs", "metrics", "all")
@@ -38,6 +39,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
     or damaged: `dvc repro` would then train.
     """
     params = load_params()
+    check_ignored(params)
     if suite not in (None, params.suite):
         raise DasoError(
             f"params/pipeline.yaml: expected the suite '{suite}', got '{params.suite}', which dvc.yaml records; set "
@@ -72,7 +74,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
     """
     suite, results = runs(params, params.suite), {}
     chain = with_upstream(params, suite)
-    stores = {run.dataset: verify_store(paths.store(run.id)) for run in chain}
+    stores = {run.dataset: verify_store(paths.store(run.id), hash_again=True) for run in chain}
     for run in chain:
         config = resolve(params, run)
         reads = paths.input_files(run.id, config["plan"])

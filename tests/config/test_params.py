@@ -148,7 +148,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "datasets/digits.yaml",
             lambda t: t["source"].update(kind="digit"),
-            "source.kind: expected one of digits, cifar10, cifar100, stl10, image_folder, got 'digit'; "
+            "source.kind: expected one of digits, cifar10, cifar100, stl10, image_folder, semi_aves, got 'digit'; "
             "did you mean 'digits'?",
         ),
         (

@@ -197,8 +197,8 @@ def test_every_check_of_a_constructor_can_be_read_from_its_source():
 
 
 def test_every_default_is_neutral_or_stated_in_each_params_file():
-    """Neutral: CReST without alignment, an add-on that is not turned off, no sizes where no prior reads them."""
-    neutral = {"last_temperature": 1.0, "enabled": True, "estimate": ()}
+    """Neutral: CReST without alignment, with the protocol's milestones; an add-on that is not turned off; no sizes."""
+    neutral = {"last_temperature": 1.0, "milestones": None, "enabled": True, "estimate": ()}
     for tree in PARAMS.methods.values():
         for kind, part in components(tree) if "of" not in tree else ():
             assumed = {key: each for key, each in defaults(COMPONENTS[kind][part["name"]]).items() if key not in part}

@@ -24,6 +24,7 @@ for variable, folder in (
 
 from daso import paths
 from daso.workspace import prune
+from daso.workspace import redistribution
 from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
@@ -83,6 +84,7 @@ try:
     PARAMS = load_params("params")
     if MAIN:
         targets.check_targets(PARAMS, CALL.targets)
+        redistribution.check_ignored(PARAMS)
     SUITE = str(config.get("suite", PARAMS.suite))
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)

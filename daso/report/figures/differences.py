@@ -14,7 +14,7 @@ import numpy as np
 
 from daso.aliases import Tree
 from daso.report.figures.classes import display_width
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, measure_label, measures
 from daso.report.results.verdicts import (
     ABOVE,
     AGREES,
@@ -53,7 +53,7 @@ class TablePanels(NamedTuple):
 
     table: str
     names: float  # width of the names, in widths of a panel
-    panels: list[tuple[str, str]]  # name of the setting, SVG
+    panels: list[tuple[str, str, str]]  # name of the setting, label of the measure, SVG
 
 
 class Mark(NamedTuple):
@@ -70,20 +70,24 @@ def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[T
 
     A cell without a run here shows its archived runs. All panels have the same x-axis.
     """
-    by_name = {(each.cell.table, each.cell.setting, each.cell.method): each for each in judged_cells}
+    by_name = {(each.cell.table, each.cell.setting, each.measure, each.cell.method): each for each in judged_cells}
     rows = {
-        (table["name"], setting["name"]): [
-            _mark(str(method["title"]), by_name[table["name"], setting["name"], method["name"]])
+        (table["name"], setting["name"], measure): [
+            _mark(str(method["title"]), by_name[table["name"], setting["name"], measure, method["name"]])
             for method in table["methods"]
         ]
         for table in suite["tables"]
         for setting in table["settings"]
+        for measure in measures(table)
     }
     limit = axis_limit([mark.judged for marks in rows.values() for mark in marks if mark.judged])
     blocks = []
     for table in suite["tables"]:
-        settings = [s["name"] for s in table["settings"] if any(m.judged for m in rows[table["name"], s["name"]])]
-        panels = [(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
+        panels = []
+        for (name, setting, measure), marks in rows.items():
+            if name == table["name"] and any(mark.judged for mark in marks):
+                label = measure_label(suite, table, measure)
+                panels.append((setting, label, draw_panel(marks, limit, ", ".join(filter(None, (setting, label))))))
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])
             blocks.append(TablePanels(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
@@ -105,7 +109,7 @@ def drawn(judged: JudgedCell) -> JudgedCell | None:
 
 def _mark(title: str, judged: JudgedCell) -> Mark:
     shown = drawn(judged)
-    return Mark(title, judged.cell.anchor, shown, shown is not judged)
+    return Mark(title, judged.anchor, shown, shown is not judged)
 
 
 def draw_panel(marks: Sequence[Mark], limit: float, setting: str) -> str:

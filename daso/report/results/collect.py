@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.aliases import Tree
+from daso.config.stages import trained_setting
 from daso.data.files import read_checksummed
 from daso.errors import DataError
 from daso.paths import rebuild_hint
@@ -27,6 +28,9 @@ MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics o
 Numbers = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 
+MAIN_MEASURE = "median"  # of all tables; others may be printed beside it
+
+
 class MeanStd(NamedTuple):
     """Mean and sample standard deviation (n - 1) over n seeds, in percent; `std` is None for a single seed."""
 
@@ -42,7 +46,7 @@ class Cell:
     table: str
     setting: str
     method: str
-    run: str  # dataset/setting/protocol/method, without the seed
+    run: str  # dataset/setting/protocol/method, without the seed; the setting may be another one, which shares the run
     seeds: tuple[int, ...]
     done: Mapping[int, Tree] = field(default_factory=dict)  # seed -> current metrics
     running: tuple[int, ...] = ()  # seeds with a checkpoint and without current metrics
@@ -72,7 +76,7 @@ class Cell:
         fractions = {seed: _get(metrics, MEASURES[measure]) for seed, metrics in self.done.items()}
         return {seed: 100.0 * float(fraction) for seed, fraction in fractions.items() if fraction is not None}
 
-    def mean_std(self, measure: str = "median") -> MeanStd | None:
+    def mean_std(self, measure: str = MAIN_MEASURE) -> MeanStd | None:
         """Return mean, standard deviation and number of the done runs; None if no run has the measure."""
         return mean_std(list(self.percent_by_seed(measure).values()))
 
@@ -112,7 +116,8 @@ def _cells(suite: Tree, metrics: Path, scratch: Path, keys: Mapping[str, str]) -
     for table in suite["tables"]:
         for setting in table["settings"]:
             for method in table["methods"]:
-                names = (table["dataset"]["name"], setting["name"], suite["protocol"]["name"], method["name"])
+                trained = trained_setting(setting, method)
+                names = (table["dataset"]["name"], trained, suite["protocol"]["name"], method["name"])
                 cell = Cell(table["name"], setting["name"], method["name"], "/".join(names), tuple(suite["seeds"]))
                 yield _with_runs(cell, metrics, scratch, keys)
 

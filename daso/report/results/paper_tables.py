@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from daso.config.explain import TextRow, align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
-from daso.report.results.published import CITATION, METRIC, PAPER_SOURCE, cell_key, printed_number, row_key
+from daso.report.results.judged import measures
+from daso.report.results.published import CITATION, METRICS, PAPER_SOURCE, cell_key, printed_number, row_key
 from daso.report.results.sources import Row
 from daso.report.words import numbered
 
-METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
+DEFINITIONS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
 ADDRESS = re.compile(
     r"t(?:able)?\s*(?P<table>\d+)(?:[\s,;]+r(?:ow)?\s*(?P<row>\d+))?(?:[\s,;]+c(?:ol(?:umn)?)?\s*(?P<column>\d+))?"
@@ -92,7 +93,11 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
     nameless = [
         row_key({**dict(zip(COLUMN, column, strict=True)), "base": "", "addons": ""}) for column in printed.settings
     ]
-    keys = [cell_key(table["dataset"]["name"], setting, {}, METRIC) for setting in table["settings"]]
+    keys = [
+        cell_key(table["dataset"]["name"], setting, {}, METRICS[measure])
+        for setting in table["settings"]
+        for measure in measures(table)
+    ]
     numbers = sorted(nameless.index(key) + 1 for key in keys if key in nameless)
     where = f"{CITATION}, table {printed.name}"
     if not numbers:
@@ -119,7 +124,7 @@ def format_table(table: PublishedTable) -> str:
     lines: list[TextRow] = [(f"table {table.name} of {CITATION}",), ("",)]
     for column in columns:
         row = dict(zip(COLUMN, table.settings[column - 1], strict=True))
-        lines.append((f"column {column}: {setting(row)}; {METRICS.get(row['metric'], row['metric'])}",))
+        lines.append((f"column {column}: {setting(row)}; {DEFINITIONS.get(row['metric'], row['metric'])}",))
     head = ("row", "", *(str(column) for column in columns))
     body = [
         (

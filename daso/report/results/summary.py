@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, OUTSIDE, chance_outside
 from daso.report.words import with_noun
 
@@ -96,7 +96,7 @@ def summarize(
     order = sorted(judged, key=lambda each: -abs(each.verdict.difference or 0.0))
     archived = [each for each in judged_cells if each.archived]
     elsewhere = [one for each in archived if each.ours is None for _, one in each.archived]
-    cells = [each.cell for each in judged_cells]
+    cells = [each.cell for each in main_cells(judged_cells)]
     return Summary(
         tally=tally(judged_cells),
         archived=tally(elsewhere),
@@ -128,7 +128,7 @@ def _distinct(judged_cells: Iterable[JudgedCell]) -> list[JudgedCell]:
     by_comparison: dict[tuple[object, ...], JudgedCell] = {}
     for each in judged_cells:
         number = each.published and (each.published.mean, each.published.std)
-        by_comparison.setdefault((each.cell.run, tuple(each.cell.done), number), each)
+        by_comparison.setdefault((each.cell.run, tuple(each.cell.done), number, each.measure), each)
     return list(by_comparison.values())
 
 

@@ -193,11 +193,12 @@ def protocol_label(protocol: Tree) -> str:
 
 
 def in_archive_order(source: object) -> bool:
-    """Return True if images come from the official archive, so that a seed draws the same images on every machine.
+    """Return True if a seed draws the same official images on every machine.
 
-    Such a source has the MD5 that the authors of the dataset publish; images read as files have a different order.
+    Such a source is an archive with the MD5 that the authors of the dataset publish, or has lists of its files with the
+    published digests; other images read as files have a different order.
     """
-    return isinstance(source, Mapping) and bool(source.get("md5"))
+    return isinstance(source, Mapping) and bool(source.get("md5") or source.get("official_lists"))
 
 
 def _is_recognised(source: object) -> bool:

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from daso.aliases import Tree
 from daso.data.class_sizes import setting_kind
-from daso.report.results.collect import MeanStd, format_mean_std
-from daso.report.results.judged import DeviceCommit, JudgedCell
+from daso.report.results.collect import MAIN_MEASURE, MeanStd, format_mean_std
+from daso.report.results.judged import DeviceCommit, JudgedCell, measure_label, measures
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.results.ranks import best
 from daso.report.results.verdicts import MARKS, difference_and_band
@@ -35,7 +35,7 @@ class FormattedCell:
 
 
 def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
-    """Return the accuracies of a table's cells: a row for each method, a column for each setting.
+    """Return the accuracies of a table's cells: a row for each method, a column for each setting and measure.
 
     A footnote for each device and commit of archived runs has a letter. A published number is marked with its table if
     that is not the one that the suite's table reproduces.
@@ -43,25 +43,30 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
     groups = dict.fromkeys(group for judged in judged_cells for group, _ in judged.archived)
     letter_of = {group: letters(index).lower() for index, group in enumerate(groups)}
     reproduced = _reproduced(table, judged_cells)
-    by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
-    settings = [format_setting(setting) for setting in table["settings"]]
-    marked = {setting["name"]: _best_numbers(setting["name"], judged_cells) for setting in settings}
+    by_name = {(judged.cell.setting, judged.measure, judged.cell.method): judged for judged in judged_cells}
+    settings = {setting["name"]: format_setting(setting) for setting in table["settings"]}
+    places = [(setting, measure) for setting in settings for measure in measures(table)]
+    marked = {place: _best_numbers(place, judged_cells) for place in places}
 
-    def formatted(setting: str, method: str) -> FormattedCell:
-        cell = _format_cell(by_name[setting, method], letter_of, reproduced)
-        return replace(cell, best=frozenset(part for part, methods in marked[setting].items() if method in methods))
+    def formatted(place: tuple[str, str], method: str) -> FormattedCell:
+        cell = _format_cell(by_name[*place, method], letter_of, reproduced)
+        return replace(cell, best=frozenset(part for part, methods in marked[place].items() if method in methods))
 
     rows = [
-        [str(method["title"]), *(formatted(setting["name"], method["name"]) for setting in settings)]
-        for method in table["methods"]
+        [str(method["title"]), *(formatted(place, method["name"]) for place in places)] for method in table["methods"]
     ]
     evaluations = suite["protocol"]["evaluation"]["median_of"]
+    printed = "" if measures(table) == [MAIN_MEASURE] else "last evaluation and "
     caption = (
-        f"Test accuracy in percent, median of the last {evaluations} evaluations: mean ± sample standard deviation "
+        f"Test accuracy in percent, {printed}median of the last {evaluations} evaluations: mean ± sample standard "
+        "deviation "
         "over n seeds. "
         "Bold: the best mean of a column, and means at most its standard deviation below it."
     )
-    columns = [Column("Method", "text"), *(Column(setting["name"], "text", _lines(setting)) for setting in settings)]
+    columns = [Column("Method", "text")]
+    for setting, measure in places:
+        title = ", ".join(filter(None, (setting, measure_label(suite, table, measure))))
+        columns.append(Column(title, "text", _lines(settings[setting])))
     footnotes = [
         (letter, f"archived runs, measured on {group.device} at commit {group.commit}")
         for group, letter in letter_of.items()
@@ -69,9 +74,9 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
     return Table("accuracy", "Accuracy", caption, columns, rows, definitions=footnotes)
 
 
-def _best_numbers(setting: str, judged_cells: Sequence[JudgedCell]) -> dict[str, set[str]]:
-    """Return the methods with the best of our numbers and of the published ones in a setting."""
-    cells = [judged for judged in judged_cells if judged.cell.setting == setting]
+def _best_numbers(place: tuple[str, str], judged_cells: Sequence[JudgedCell]) -> dict[str, set[str]]:
+    """Return the methods with the best of our numbers and of the published ones in a setting, by a measure."""
+    cells = [judged for judged in judged_cells if (judged.cell.setting, judged.measure) == place]
     ours = {each.cell.method: each.ours for each in cells if each.ours}
     published = {
         each.cell.method: MeanStd(each.published.mean, each.published.std, PUBLISHED_RUNS)
@@ -100,6 +105,10 @@ def format_setting(setting: Tree) -> dict[str, str]:
         case "natural":
             sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
             gammas = dict.fromkeys(gammas, "as found")
+        case "lists":
+            names = setting["unlabeled"]
+            sizes = {"n1": "all labeled", "m1": "all unlabeled" if names == "all" else " + ".join(names)}
+            gammas = {"gamma_l": "as found", "gamma_u": "unknown"}
         case "share":
             sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
             gammas = dict.fromkeys(gammas, f"{setting['gamma']:g}")
@@ -117,14 +126,14 @@ def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _format_cell(judged: JudgedCell, letter_of: Mapping[DeviceCommit, str], reproduced: str) -> FormattedCell:
-    cell, ours, published, verdict, archived = judged
+    cell, ours, published, verdict, archived, _ = judged
     done, seeds = len(cell.done), len(cell.seeds)
     runs = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
     absent = "not run here" if archived else "not run"
     remarks = [f"{len(cell.running)} running"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} stale, not counted"] if cell.stale else []
     return FormattedCell(
-        anchor=cell.anchor,
+        anchor=judged.anchor,
         status=cell.status,
         ours=format_mean_std(*ours) if ours else "",
         count=runs if ours else absent if cell.status == "missing" else "running",

@@ -28,14 +28,14 @@ def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -
     """Return the origin of each cell by its id in the page; `published` are the rows of `results.csv`."""
     sources = read_sources()
     return {
-        cell.anchor: CellDetails(
-            _seed_values(cell, cell.done),
-            _seed_values(cell, cell.archived),
-            rebuild_command(cell),
-            _place(target, published),
-            _link(target, sources),
+        judged.anchor: CellDetails(
+            _seed_values(judged, judged.cell.done),
+            _seed_values(judged, judged.cell.archived),
+            rebuild_command(judged.cell),
+            _place(judged.published, published),
+            _link(judged.published, sources),
         )
-        for cell, _, target, *_ in judged_cells
+        for judged in judged_cells
     }
 
 
@@ -45,9 +45,9 @@ def rebuild_command(cell: Cell) -> str:
     return f"snakemake metrics/{cell.run}/s{seeds if len(cell.seeds) == 1 else f'{{{seeds}}}'}.json"
 
 
-def _seed_values(cell: Cell, runs: Mapping[int, Tree]) -> list[tuple[str, str, str]]:
-    percent = replace(cell, done=runs).percent_by_seed("median")
-    return [(f"s{seed}", f"{value:.1f}", cell.run_id(seed)) for seed, value in percent.items()]
+def _seed_values(judged: JudgedCell, runs: Mapping[int, Tree]) -> list[tuple[str, str, str]]:
+    percent = replace(judged.cell, done=runs).percent_by_seed(judged.measure)
+    return [(f"s{seed}", f"{value:.1f}", judged.cell.run_id(seed)) for seed, value in percent.items()]
 
 
 def _link(target: Published | None, sources: Sources) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from daso.report.results.collect import MEASURES, Cell
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import cell_address
 from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published
 from daso.report.results.sources import Row
@@ -31,18 +31,25 @@ HISTORY_COLUMNS = ("table", "setting", "method", "step", "mean", "std", "n")
 Values = dict[str, object]
 
 
+def cell_columns(judged_cells: Sequence[JudgedCell]) -> tuple[str, ...]:
+    """Return the columns of `cells.csv`; only a table with several measures needs the column `metric`."""
+    several = len(main_cells(judged_cells)) < len(judged_cells)
+    return (*CELL_COLUMNS[:4], "metric", *CELL_COLUMNS[4:]) if several else CELL_COLUMNS
+
+
 def cell_rows(judged_cells: Iterable[JudgedCell], published: Sequence[Row]) -> Iterator[Values]:
     """Yield a row of `cells.csv` for each cell: both numbers and all that its verdict depends on.
 
     `published` are the rows of `results.csv`. `source` and `cell` are the address that `daso cell` reads.
     A number that is in doubt is left out, as no verdict uses it.
     """
-    for cell, ours, target, verdict, _ in judged_cells:
+    for cell, ours, target, verdict, _, measure in judged_cells:
         reasons = "; ".join(verdict.reasons)
         blocked = verdict.text == NOT_COMPARABLE
         devices = (format_provenance(run.get("provenance", {}).get("device")) for run in cell.done.values())
         yield {
             **{"run": cell.run, "table": cell.table, "setting": cell.setting, "method": cell.method},
+            "metric": measure,
             "mean": four_decimals(ours.mean if ours else None),
             "std": four_decimals(ours.std if ours else None),
             "n": len(cell.done),

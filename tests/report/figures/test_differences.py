@@ -76,7 +76,7 @@ def test_cell_without_runs_here_shows_archived_runs():
     suite = {"tables": [{"name": "t", "settings": [{"name": "s"}, {"name": "empty"}], "methods": [method]}]}
     empty = JudgedCell(Cell("t", "empty", "m", "d/empty/p/m", (0,)), None, paper, judge(None, paper))
     (block,) = difference_blocks(suite, [absent, empty])
-    ((setting, svg),) = block.panels
+    ((setting, _, svg),) = block.panels
     assert (block.table, setting) == ("t", "s")
     assert "FixMatch + DASO: +0.3 (band ±0.6), agrees, other machine" in svg
     assert difference_blocks(suite, [JudgedCell(archived.cell, None, paper, judge(None, paper)), empty]) == []

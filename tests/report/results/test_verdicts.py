@@ -18,6 +18,7 @@ from daso.report.results.verdicts import (
 )
 
 PAPER = Published(76.0, 0.37, "Oh et al. 2022, table 1")
+LISTED = {"kind": "semi_aves", "lists": {"test": "189d"}, "official_lists": True}
 RECOGNISED = {"kind": "image_folder", "origin": "cifar", "pixels": "ab12", "same_images_as": "cifar-10-python.tar.gz"}
 SOURCES = ({"kind": "cifar10", "md5": "c58f"}, RECOGNISED)
 
@@ -165,6 +166,8 @@ def test_only_archive_sources_are_in_archive_order():
     assert in_archive_order({"kind": "cifar10", "md5": "c58f"})
     assert not in_archive_order({"kind": "image_folder", "origin": "cifar", "sha256": "ab12"})
     assert not in_archive_order(RECOGNISED)
+    assert in_archive_order(LISTED)
+    assert not in_archive_order({**LISTED, "official_lists": False})
     assert not in_archive_order("cifar10")
     assert not in_archive_order(None)
 
