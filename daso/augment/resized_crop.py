@@ -53,7 +53,7 @@ class RandomResizedCrop:
         return torch.where(fits.any(-1, keepdim=True), torch.cat([position, side], dim=-1), fallback)
 
     def fallback(self) -> tuple[int, int, int, int]:
-        """Return the largest box in the image's centre whose ratio is allowed."""
+        """Return the largest box in the image's center whose ratio is allowed."""
         size = self.source
         height, width = round(size / max(1.0, self.ratio[0])), round(size * min(1.0, self.ratio[1]))
         return (size - height) // 2, (size - width) // 2, height, width
@@ -90,8 +90,8 @@ class RandomResizedCrop:
         return self.taps[device]
 
 
-class CentreCrop:
-    """Square of T x T pixels in the centre of packed images int32 (n, S, S) -> (n, T, T), as torchvision cuts it.
+class CenterCrop:
+    """Square of T x T pixels in the center of packed images int32 (n, S, S) -> (n, T, T), as torchvision cuts it.
 
     The constructor raises ParamsError if the square is larger than the images.
     """

@@ -1,8 +1,8 @@
 """Weak and strong views of images, as functions of (seed, stream, step, position in the batch).
 
-The strong view follows the code of Sohn et al. 2020 and Oh et al. 2022: flip and crop, then two operations drawn from a
-pool with replacement, each applied with probability 1/2 at its own random level, then always Cutout. The crop is that
-of a padded image or, for photos, a random resized crop.
+The strong view follows the code of Sohn et al. 2020 and Oh et al. 2022: flip and crop, then operations drawn from a
+pool with replacement, each applied with a probability at its own random level, then always Cutout. The crop is that of
+a padded image or, for photos, a random resized crop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from daso.augment import geometry
 from daso.augment.randaugment import LEVELS, SIGNS, RandAugment, copy_async
 from daso.augment.resize import Resize
-from daso.augment.resized_crop import CentreCrop, RandomResizedCrop
+from daso.augment.resized_crop import CenterCrop, RandomResizedCrop
 from daso.draw import Draw
 from daso.errors import ParamsError
 
@@ -51,13 +51,14 @@ class Augmentation:
     """Views of packed images int32 (T, B, H, W), drawn by a `Draw` whose `t` has shape (T,).
 
     Random numbers are drawn on the CPU, so that images are grouped by operation without host-device synchronization; a
-    `t` on the device costs one synchronization. `cutout` is the side of the square in pixels, 0 for none.
+    `t` on the device costs one synchronization. `num_ops` operations are drawn from `ops`, each applied with
+    probability `op_probability`. `cutout` is the side of the square in pixels, 0 for none.
 
     Either `pad` or `crop` is given. With `pad`, `resize` is the side S of the views, 0 to keep the images' size; flip
     and crop always precede it, the operations and Cutout come `before` or `after` it. `crop` are the options of a
     RandomResizedCrop, whose `size` is S; the operations and Cutout always come after it, and `test` names how images
-    get that size without augmentation. The constructor raises ParamsError for an unknown operation, a negative cutout,
-    a pad that is not below the size, or a centre crop that is larger than the images.
+    get that size without augmentation. The constructor raises ParamsError for an unknown operation, no `ops` to draw
+    from, a negative cutout, a pad that is not below the size, or a center crop that is larger than the images.
     """
 
     def __init__(
@@ -66,19 +67,21 @@ class Augmentation:
         size: int,
         flip: bool,
         ops: Sequence[str],
+        num_ops: int,
+        op_probability: float,
         cutout: int,
         pad: int | None = None,
         resize: int = 0,
         crop: Mapping[str, Any] | None = None,
         test: Literal["crop", "resize"] = "crop",
         operations: Literal["before", "after"] = "before",
-        num_ops: int = 2,
-        op_probability: float = 0.5,
     ) -> None:
         if (pad is None) == (crop is None):
             raise ParamsError("augment: expected exactly one of pad and crop; set one of them")
         if cutout < 0:
             raise ParamsError(f"augment.cutout: {cutout} is below the minimum 0; set it to 0 for no square")
+        if num_ops and not ops:
+            raise ParamsError(f"augment.num_ops: {num_ops} is not allowed without ops; list some or set num_ops to 0")
         self.size, self.cutout = size, cutout
         self.crop: PaddedCrop | RandomResizedCrop
         self.resize: Transform = Resize(size, resize) if resize else _identity
@@ -90,12 +93,12 @@ class Augmentation:
             self.crop = RandomResizedCrop(size, crop["size"], crop["scale"], crop["ratio"], flip=flip)
             self.view_size = crop["size"]
             # fidelity: test-resize
-            self.plain_transform = (CentreCrop if test == "crop" else Resize)(size, self.view_size)
+            self.plain_transform = (CenterCrop if test == "crop" else Resize)(size, self.view_size)
         after = operations == "after"  # fidelity: resize
         self.resize_first, self.resize_last = (self.resize, _identity) if after else (_identity, self.resize)
         self.side = self.view_size if after or crop else size  # side of the images that the operations receive
         self.randaugment = RandAugment(ops, self.side)
-        self.num_ops, self.op_probability = num_ops if ops else 0, op_probability
+        self.num_ops, self.op_probability = num_ops, op_probability
 
     def plain(self, images: Tensor) -> Tensor:
         """Bring images to the size of the views, without augmentation: int32 (..., H, W) -> (..., S, S)."""

@@ -6,15 +6,17 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
+from daso.config.dataset_checks import dataset_errors
+from daso.config.epochs import as_numbers, in_epochs, unit
 from daso.config.feasibility import given_options, reasons_infeasible
-from daso.config.params import NAME, Params, components, invalid_name
-from daso.config.registry import KINDS
-from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
-from daso.config.schemas import Optimizer
+from daso.config.params import NAME_PATTERN, Params, components, invalid_name
+from daso.config.params_schemas import Optimizer
+from daso.config.registry import COMPONENTS
+from daso.config.resolve import Run, resolve, runs, upstream_runs, with_upstream
 from daso.config.signature import constructor_errors, option_errors
-from daso.data.class_sizes import required_images, setting_kind
+from daso.config.stages import plan_of
 from daso.errors import ParamsError, close_match, did_you_mean
-from daso.schema import format_value, mismatches, record_fields
+from daso.schema import mismatches, record_fields
 
 OPTIMIZER = record_fields(Optimizer)
 # Folders of reports/ that belong to no suite.
@@ -32,7 +34,7 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
 
     errors: list[str] = []
     for file, _, tree in sound("dataset", params.datasets):
-        errors += _dataset_errors(file, tree)
+        errors += dataset_errors(file, tree)
     for file, _, tree in sound("protocol", params.protocols):
         errors += _protocol_errors(file, tree)
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
@@ -54,81 +56,15 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     return errors if errors or broken else list(dict.fromkeys(_suite_run_errors(params)))
 
 
-def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
-    classes, side, augment = tree["num_classes"], tree["image_size"], tree["augment"]
-    own = (setting["holdout"] for setting in tree["settings"].values() if "holdout" in setting)
-    for holdout in (tree["holdout"], *own):
-        if holdout % classes:
-            yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
-    if ("mean" in tree) != ("std" in tree):
-        given, missing = ("mean", "std") if "mean" in tree else ("std", "mean")
-        yield f"{file}: {missing}: missing beside {given}; set both, or neither for a network with pretrained weights"
-    if min(tree.get("std", [1])) <= 0:
-        yield f"{file}: std: {format_value(min(tree['std']))} is too small; set every channel above 0"
-    yield from (f"{file}: augment{line}" for line in _augment_errors(augment, side))
-    for setting in tree["settings"]:
-        yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
-
-
-def _augment_errors(augment: Tree, side: int) -> Iterator[str]:
-    """Yield the errors of the augmentation of images of `side` pixels, as text that follows "augment"."""
-    if ("pad" in augment) == ("crop" in augment):
-        got, fix = ("both", "remove one of them") if "pad" in augment else ("neither", "set one of them")
-        yield f": expected exactly one of pad and crop, got {got}; {fix}"
-        return
-    if "pad" in augment:
-        if augment["pad"] >= side:
-            yield f".pad: {augment['pad']} is too large to reflect {side} pixels; set it below {side}"
-        if (resize := augment.get("resize", 0)) >= side:
-            yield f".resize: {resize} is not below image_size {side}; lower or remove it"
-        if "test" in augment:
-            yield ".test: not allowed with pad; remove it"
-        return
-    crop = augment["crop"]
-    if "resize" in augment:
-        yield ".resize: not allowed with crop, whose size is that of the views; remove it"
-    for name in ("scale", "ratio"):
-        if crop[name][0] > crop[name][1]:
-            yield f".crop.{name}: {format_value(crop[name])} is not in ascending order; swap the values"
-    if augment.get("test", "crop") == "crop" and crop["size"] > side:
-        yield (
-            f".crop.size: {crop['size']} is above image_size {side}, so test images cannot be cropped to it; lower it "
-            "or set test: resize"
-        )
-
-
-def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
-    sizes, source, images = tree["settings"][name], tree["source"]["kind"], tree.get("images", {})
-    held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
-    if not NAME.fullmatch(name):
-        yield f"{where}: {invalid_name(name)}"
-    if kind == "natural":  # class sizes are known only from the data
-        if tree["class_order"] != "size":
-            yield (
-                f"{where}: natural class sizes are not allowed with class_order '{tree['class_order']}'; "
-                "set class_order: size"
-            )
-        return
-    n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
-    if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
-        yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n}"
-    if kind == "others" and not images.get("unlabeled"):
-        yield (
-            f"{where}.m1: 'all' is not allowed with source '{source}', which has no images without labels; "
-            "set a number, or 'train' for all images that are not held out"
-        )
-    size, need = images.get("smallest_class"), required_images(sizes) + held
-    if size is not None and need > size:
-        fix = {"tails": "lower n1 or m1", "share": "lower n or set holdout: 0"}.get(kind, "lower n1")
-        yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
-
-
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
-    steps, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
-    if steps % every:
-        yield f"{file}: evaluation.every: {every} does not divide {steps} steps; set it to a divisor of {steps}"
-    elif last > (total := steps // every):
-        yield f"{file}: evaluation.median_of: {last} is above the maximum {total} (evaluations of a run); lower it"
+    total, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
+    if unit(total) == unit(every):  # else only the steps of a run are checked
+        steps, number = as_numbers([total, every])
+        if steps % number:
+            budget = f"{steps} {unit(total)}"
+            yield f"{file}: evaluation.every: {every} does not divide {budget}; set it to a divisor of {steps}"
+        elif last > (most := steps // number):
+            yield f"{file}: evaluation.median_of: {last} is above the maximum {most} (evaluations of a run); lower it"
     if tree["optimizer"]["nesterov"] and not tree["optimizer"]["momentum"]:
         yield f"{file}: optimizer.nesterov: true is not allowed with momentum 0; change one of them"
     yield from _component_errors(file, "network", tree["network"])
@@ -186,12 +122,7 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
     names = [table["name"] for table in tree["tables"]]
     for table in tree["tables"]:
         where = f"table '{table['name']}': "
-        if not NAME.fullmatch(table["name"]):
-            yield f"{file}: {where}{invalid_name(table['name'])}"
-        if names.count(table["name"]) > 1:
-            yield f"{file}: {where}duplicate name; rename one of the tables"
-        if table["name"] in PAGE_IDS:
-            yield f"{file}: {where}the name of another section of the report's page; rename the table"
+        yield from (f"{file}: {where}{message}" for message in _table_errors(table, names))
         yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)
@@ -199,6 +130,18 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield from unknown("method", method, params.methods, where)
         for method in table.get("paper", {}).get("addons", {}):
             yield from unknown("method", method, table["methods"], f"{where}paper.addons: ")
+
+
+def _table_errors(table: Tree, names: list[str]) -> Iterator[str]:
+    """Yield the errors in the name and the metrics of a suite's table; `names` are those of all its tables."""
+    if not NAME_PATTERN.fullmatch(table["name"]):
+        yield invalid_name(table["name"])
+    if names.count(table["name"]) > 1:
+        yield "duplicate name; rename one of the tables"
+    if table["name"] in PAGE_IDS:
+        yield "the name of another section of the report's page; rename the table"
+    if "median" not in table.get("metrics", ["median"]):
+        yield "metrics: missing 'median', which gains and ranks use; add it"
 
 
 def _suite_run_errors(params: Params) -> Iterator[str]:
@@ -254,23 +197,26 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
 
 def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     """Yield the errors of a component's name and options."""
-    name, known = part["name"], KINDS[kind]
+    name, known = part["name"], COMPONENTS[kind]
     if name not in known:
         yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
-    own, spec = given_options(part), known[name]
+    given, spec = given_options(part), known[name]
+    own = as_numbers(given)
     try:
         errors = [f"{kind} '{name}': {line}" for line in option_errors(spec, own)]
     except ParamsError as error:
         yield str(error)
         return
-    yield from (f"{file}: {line}" for line in errors or (line for line, _ in constructor_errors(spec, own)))
+    if not any(map(in_epochs, given.values())):  # else only the steps of a run are checked
+        errors = errors or [line for line, _ in constructor_errors(spec, own)]
+    yield from (f"{file}: {line}" for line in errors)
 
 
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
     """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
-    component, _, option = key.partition(".")
-    specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
+    value, (component, _, option) = as_numbers(value), key.partition(".")
+    specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in COMPONENTS[kind].items()}
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"
     elif component == "optimizer":

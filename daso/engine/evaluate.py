@@ -15,7 +15,7 @@ from daso.methods.base import Learner
 from daso.models.network import Models
 
 Prepare = Callable[[Tensor], Tensor]
-Result = TypeVar("Result")
+Computed = TypeVar("Computed")
 # Images in one forward, and their packed bytes, at most; any values give the same predictions up to rounding.
 BATCH_SIZE = 1000
 BATCH_BYTES = 2**26
@@ -42,7 +42,7 @@ def embed(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> Ten
 
 
 @torch.no_grad()
-def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Result]) -> list[Result]:
+def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Computed]) -> list[Computed]:
     models.student.eval()
     models.teacher.eval()
     with _eager():

@@ -3,11 +3,12 @@ import math
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import CenterCrop, RandomResizedCrop, functional
+from torchvision import transforms
+from torchvision.transforms import functional
 
 from daso.augment.packed import pack, unpack
 from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
-from daso.augment.resized_crop import CentreCrop
+from daso.augment.resized_crop import CenterCrop
 from daso.augment.resized_crop import RandomResizedCrop as Batched
 from daso.augment.views import Augmentation
 from daso.draw import Draw
@@ -15,7 +16,15 @@ from daso.errors import ParamsError
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 CROP = {"size": 40, "scale": SCALE, "ratio": RATIO}
-PHOTOS = {"size": 64, "flip": True, "crop": CROP, "cutout": 20, "ops": (*COLOR_OPS, *GEOMETRIC_OPS)}
+PHOTOS = {
+    "size": 64,
+    "flip": True,
+    "crop": CROP,
+    "cutout": 20,
+    "num_ops": 2,
+    "op_probability": 0.5,
+    "ops": (*COLOR_OPS, *GEOMETRIC_OPS),
+}
 BILINEAR = Image.Resampling.BILINEAR
 
 
@@ -82,7 +91,7 @@ def test_first_box_that_fits_counts():
     ("ratio", "box"),
     [((2, 3), (25, 0, 50, 100)), ((1 / 4, 1 / 2), (0, 25, 100, 50)), ((3 / 4, 4 / 3), (0, 0, 100, 100))],
 )
-def test_fallback_is_the_largest_box_in_the_centre(ratio, box):
+def test_fallback_is_the_largest_box_in_the_center(ratio, box):
     """The whole area with a ratio of 2 is 141 pixels wide, with 1/2 as high, with 4/3 115 wide: nothing fits in 100.
 
     A ratio of at least 2 leaves 100 / 2 = 50 rows, 25 above and below; one of at most 1/2 leaves 50 columns.
@@ -100,7 +109,7 @@ def test_distribution_of_boxes_is_that_of_torchvision():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         image = torch.empty(3, 224, 224)
-        theirs = torch.tensor([RandomResizedCrop.get_params(image, SCALE, RATIO) for _ in range(n)]).t()
+        theirs = torch.tensor([transforms.RandomResizedCrop.get_params(image, SCALE, RATIO) for _ in range(n)]).t()
 
     def bins(boxes):
         area, ratio = boxes[2] * boxes[3] / 224**2, (boxes[3] / boxes[2]).log() / math.log(4 / 3)
@@ -159,7 +168,7 @@ def test_test_images_are_cropped_or_resized(photo_tiles, pillow, target):
     photos = photo_tiles(64)[:50]
     options = PHOTOS | {"crop": CROP | {"size": target}}
     cropped = Augmentation(**options).plain(pack(photos))
-    assert torch.equal(unpack(cropped), CenterCrop(target)(photos))
+    assert torch.equal(unpack(cropped), transforms.CenterCrop(target)(photos))
     if target < 64:
         assert torch.equal(unpack(cropped), photos[:, :, 12 : 12 + target, 12 : 12 + target])
     for image, actual in zip(pack(photos), Augmentation(**options, test="resize").plain(pack(photos)), strict=True):
@@ -168,7 +177,7 @@ def test_test_images_are_cropped_or_resized(photo_tiles, pillow, target):
 
 def test_views_may_be_larger_than_the_images_if_test_images_are_resized():
     with pytest.raises(ParamsError, match="augment.crop.size: 65 is above image_size 64.*lower it or set test: resize"):
-        CentreCrop(64, 65)
+        CenterCrop(64, 65)
     images = torch.zeros(1, 2, 64, 64, dtype=torch.int32)
     augmentation = Augmentation(**PHOTOS | {"crop": CROP | {"size": 80}}, test="resize")
     assert augmentation.plain(images).shape == augmentation.strong(images, steps(0, 1)).shape == (1, 2, 80, 80)

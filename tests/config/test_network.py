@@ -4,7 +4,7 @@ import pytest
 
 from daso.config.build import build
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.network import normalisation
 from daso.config.resolve import Run, resolve
 from daso.config.validate import config_error
@@ -13,7 +13,8 @@ from daso.planning.synthetic import random_data
 from tests.configs import CPU
 
 RUN = Run("digits", "n20-m80-l20-u10", "smoke", "fixmatch_daso", 0)
-CROP = {"flip": True, "crop": {"size": 8, "scale": [0.08, 1.0], "ratio": [0.75, 1.34]}, "cutout": 4, "ops": ["rotate"]}
+OPS = {"num_ops": 2, "op_probability": 0.5, "ops": ["rotate"]}
+CROP = {"flip": True, "crop": {"size": 8, "scale": [0.08, 1.0], "ratio": [0.75, 1.34]}, "cutout": 4, **OPS}
 RESNET = {"name": "resnet", "depth": 18}
 PRETRAINED = {**RESNET, "weights": "data/weights/resnet18-f37072fd.pth", "sha256": "f37072fd"}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -42,7 +43,7 @@ IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
             "augment.crop.scale[0]: 0.0 is too small; set it above 0",
         ),
         (
-            {"flip": True, "pad": 1, "test": "crop", "cutout": 4, "ops": []},
+            {"flip": True, "pad": 1, "test": "crop", "cutout": 4, **OPS},
             "augment.test: not allowed with pad; remove it",
         ),
     ],
@@ -50,20 +51,20 @@ IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 def test_errors_of_the_augmentation_are_one_line(params, augment, message):
     params("datasets/digits.yaml", lambda tree: tree.update(augment=augment))
     with pytest.raises(ParamsError) as error:
-        load()
+        load_params()
     assert str(error.value) == f"params/datasets/digits.yaml: {message}"
 
 
 def test_views_larger_than_the_images_are_allowed_if_test_images_are_resized(params):
     larger = CROP | {"crop": CROP["crop"] | {"size": 12}, "test": "resize"}
     params("datasets/digits.yaml", lambda tree: tree.update(augment=larger))
-    assert resolve(load(), RUN)["dataset"]["augment"] == larger
+    assert resolve(load_params(), RUN)["dataset"]["augment"] == larger
 
 
 def test_run_with_crop_trains_and_is_evaluated_at_the_size_of_the_views(params):
     smaller = CROP | {"crop": CROP["crop"] | {"size": 6}}
     params("datasets/digits.yaml", lambda tree: tree.update(augment=smaller))
-    config = {**resolve(load(), RUN), "key": "k"}
+    config = {**resolve(load_params(), RUN), "key": "k"}
     run = build(config, random_data(config, CPU, unlabeled=100, test=8), CPU)
     sides = set()
     run.models.student.encoder.register_forward_pre_hook(lambda module, args: sides.add(args[0].shape[-2:]))
@@ -74,15 +75,15 @@ def test_run_with_crop_trains_and_is_evaluated_at_the_size_of_the_views(params):
 
 
 def test_defaults_change_no_configuration(params):
-    before = Keys(load()).train(RUN)
+    before = Keys(load_params()).train(RUN)
 
     def defaults(tree):
         tree["classifier_init"] = "xavier_normal"
         tree["optimizer"]["classifier_rate"] = 1.0
 
     params("protocols/smoke.yaml", defaults)
-    assert Keys(load()).train(RUN) == before
-    config = resolve(load(), RUN)
+    assert Keys(load_params()).train(RUN) == before
+    config = resolve(load_params(), RUN)
     assert not {"classifier_init", "images_per_group"} & config["protocol"].keys()
     assert "classifier_rate" not in config["optimizer"]
 
@@ -92,9 +93,9 @@ def test_options_of_the_classifier_and_groups_reach_the_run(params):
         tree |= {"classifier_init": "zeros", "images_per_group": 16}
         tree["optimizer"]["classifier_rate"] = 10
 
-    before = Keys(load()).train(RUN)
+    before = Keys(load_params()).train(RUN)
     params("protocols/smoke.yaml", options)
-    keys = Keys(load())
+    keys = Keys(load_params())
     assert keys.train(RUN) != before
     config = keys.resolved(RUN)
     assert config_error(config) is None
@@ -112,7 +113,7 @@ def test_normalisation_comes_from_the_weights(params):
     assert normalisation({"mean": [0.3] * 3, "std": [0.4] * 3}, PRETRAINED) == IMAGENET
     assert normalisation({"mean": [0.3] * 3, "std": [0.4] * 3}, RESNET) == {"mean": [0.3] * 3, "std": [0.4] * 3}
     params("protocols/smoke.yaml", lambda tree: tree.update(network=PRETRAINED))
-    config = resolve(load(), RUN)
+    config = resolve(load_params(), RUN)
     assert {key: config["dataset"][key] for key in IMAGENET} == IMAGENET
 
 
@@ -124,22 +125,22 @@ def test_dataset_without_normalisation_needs_pretrained_weights(params):
     params("suites/quickstart.yaml", lambda tree: tree.update(protocol="smoke"))
     params("datasets/digits.yaml", drop_normalisation)
     with pytest.raises(ParamsError) as error:
-        load()
+        load_params()
     assert str(error.value) == (
         "params/datasets/digits.yaml: mean and std: missing, and network 'small_convnet' of protocol 'smoke' has no "
         "pretrained weights; set both, or the network's weights"
     )
     params("protocols/smoke.yaml", lambda tree: tree.update(network=PRETRAINED))
-    assert resolve(load(), RUN)["dataset"]["mean"] == IMAGENET["mean"]
+    assert resolve(load_params(), RUN)["dataset"]["mean"] == IMAGENET["mean"]
     params("datasets/digits.yaml", lambda tree: tree.update(mean=[0.5] * 3))
     with pytest.raises(ParamsError, match="std: missing beside mean; set both, or neither for a network with pretr"):
-        load()
+        load_params()
 
 
 def test_invalid_options_of_the_network_are_refused_before_training(params):
     params("protocols/smoke.yaml", lambda tree: tree.update(network={**RESNET, "weights": "a.pth"}))
     with pytest.raises(ParamsError, match="smoke.yaml: network 'resnet': expected weights and sha256 together; set b"):
-        load()
+        load_params()
     params("protocols/smoke.yaml", lambda tree: tree.update(network={**RESNET, "depth": 35}))
     with pytest.raises(ParamsError, match="depth: expected one of 18, 34, 50, got 35"):
-        load()
+        load_params()

@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 
 from daso.data.catalog import load_source, make_store, pixel_digest
 from daso.data.class_sizes import long_tail
+from daso.data.dataset_schemas import DataConfig
 from daso.data.folder_digest import digest_folder
-from daso.data.schemas import DataConfig
 from daso.errors import DataError
 from daso.schema import schema_error
 

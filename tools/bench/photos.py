@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
-from daso.engine.environment import choose_device, describe, peak_memory
-from daso.planning.synthetic import Config, random_data, trainer
+from daso.engine.environment import choose_device, describe_environment, peak_memory
+from daso.planning.synthetic import random_data, trainer
 
 RATIO = 5  # unlabeled images for each labeled one
 
 
-def config(batch: int, images_per_group: int, precision: str) -> Config:
+def config(batch: int, images_per_group: int, precision: str) -> dict[str, Any]:
     """Return the configuration of a step with `batch` labeled images."""
     crop = {"size": 224, "scale": [0.08, 1.0], "ratio": [3 / 4, 4 / 3]}
     return {
@@ -29,7 +29,10 @@ def config(batch: int, images_per_group: int, precision: str) -> Config:
             "image_size": 256,
             "mean": [0.485, 0.456, 0.406],
             "std": [0.229, 0.224, 0.225],
-            "augment": {"flip": True, "crop": crop, "cutout": 112, "ops": [*COLOR_OPS, *GEOMETRIC_OPS]},
+            "augment": {
+                **{"flip": True, "crop": crop, "cutout": 112},
+                **{"num_ops": 2, "op_probability": 0.5, "ops": [*COLOR_OPS, *GEOMETRIC_OPS]},
+            },
         },
         "protocol": {
             "name": "photos",
@@ -75,7 +78,7 @@ def measure(batch: int, images_per_group: int, precision: str, device_name: str)
         "parts": dict(run.stopwatch.read()),
         "peak_mib": peak_memory(device),
         "before_mib": before,
-        **describe(device),
+        **describe_environment(device),
     }
 
 

@@ -49,15 +49,13 @@ def training_curves(cell: Cell, runs: Path) -> TrainingCurves:
         names = [f"pl_recall_{k}" for k in metrics["class_order"]]
         history = _read_history(runs / cell.run_id(seed) / "history.csv", metrics, {"step", "test_top1", *names})
         if history is not None:
-            steps, values = history["step"], history.to_numpy(np.float64)
-            position = {name: i for i, name in enumerate(history)}
             for curves, columns in (
                 (accuracy, ["test_top1"]),
                 (recall, names),
                 (tail, names[-tail_size(len(names)) :]),
             ):
-                if all(name in position for name in columns):
-                    curves.append(_mean_percent(steps, values[:, [position[name] for name in columns]]))
+                if set(columns) <= set(history):
+                    curves.append(_mean_percent(history["step"], history[columns].to_numpy(np.float64)))
     return TrainingCurves(_over_seeds(accuracy), _over_seeds(recall), _over_seeds(tail))
 
 

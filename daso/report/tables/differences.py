@@ -22,6 +22,7 @@ def differences_table(table: Tree, protocol: Tree, runs: Iterable[Tree]) -> Tabl
         "classifier-init": "weights" in protocol.get("network", {}),
         "classifier-rate": "weights" in protocol.get("network", {}),
         "groups-of-images": "images_per_group" in protocol,
+        "store-crop": table["dataset"].get("fit") == "crop",
         "precision": any(run.get("provenance", {}).get("precision") == "bf16" for run in runs),
     }
     shared = [tag for tag, applies in common.items() if applies]
