@@ -37,14 +37,13 @@ def taps(source: int, target: int) -> Taps:
     """
     scale = source / target
     reach = max(scale, 1.0)
-    size = math.ceil(reach) * 2 + 1
-    positions, weights = torch.zeros(2, size, target, dtype=torch.int32)
-    for i in range(target):
-        centre = (i + 0.5) * scale
-        first, last = max(0, int(centre - reach + 0.5)), min(source, int(centre + reach + 0.5))
-        heights = [max(0.0, 1 - abs((position - centre + 0.5) / reach)) for position in range(first, last)]
-        for tap, height in enumerate(heights):
-            positions[tap, i], weights[tap, i] = first + tap, int(0.5 + height / sum(heights) * 2**BITS)
+    centre = (torch.arange(target, dtype=torch.float64) + 0.5) * scale
+    first, last = ((centre + side + 0.5).long().clamp(0, source) for side in (-reach, reach))
+    positions = first + torch.arange(math.ceil(reach) * 2 + 1)[:, None]
+    heights = (1 - ((positions - centre + 0.5) / reach).abs()).clamp(min=0) * (positions < last)
+    total = sum(heights.unbind(0))  # in the order of Pillow's sum, as the last bit may decide a weight
+    weights = (0.5 + heights / total * 2**BITS).to(torch.int32)
+    positions = positions.clamp(max=source - 1).to(torch.int32)
     used = weights.any(1)
     return positions[used], weights[used]
 

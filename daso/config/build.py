@@ -10,12 +10,13 @@ from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component
+from daso.data.weights import Weights
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
 from daso.engine.trainer import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
-from daso.models.network import Encoder, Models, Network, Precision, initialise
+from daso.models.network import Encoder, Models, Network, Precision, initialise, initialise_classifier
 from daso.models.teacher import prepare_teacher
 from daso.records import Env
 
@@ -65,14 +66,20 @@ def build(
     learner = build_learner(config, env, upstream.options)
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
+    digest = None
+    if weights := Weights.of(protocol["network"], student.encoder.weights_url):
+        digest = weights.verify()
+        student.encoder.load_pretrained(weights.path)
     initialise(student, config["draw_seed"])
+    initialise_classifier(student.classifier, config["draw_seed"], protocol.get("classifier_init", "xavier_normal"))
     if upstream.encoder is not None:
         student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
     columns = [import_component(spec) for spec in evaluations_of(config["plan"])]
-    return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device), columns)
+    mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
+    return Trainer(config, data, learner.to(device), models, device, mode, columns, digest)
 
 
 def build_encoder(config: Mapping[str, Any]) -> Encoder:
@@ -99,7 +106,8 @@ def build_network(
 ) -> Network:
     """Return the network of an encoder with the heads that the learner and its add-ons declare."""
     heads = {**learner.heads, **{name: size for addon in learner.chain for name, size in addon.heads.items()}}
-    return Network(encoder, config["dataset"]["num_classes"], heads, precision)
+    group = config["protocol"].get("images_per_group")
+    return Network(encoder, config["dataset"]["num_classes"], heads, precision, group)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:

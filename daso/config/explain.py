@@ -124,7 +124,8 @@ def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: 
         yield _row(f"optimizer.{key}", value, traced.sources[f"optimizer.{key}"], traced.epochs)
     for block in ("teacher", "evaluation"):
         yield from (_row(f"{block}.{key}", value, source, traced.epochs) for key, value in tree[block].items())
-    yield from (_row(key, tree[key], source, traced.epochs) for key in ("precision", "checkpoint_every"))
+    others = ("precision", "checkpoint_every", "classifier_init", "images_per_group")
+    yield from (_row(key, tree[key], source, traced.epochs) for key in others if key in tree)
 
 
 def _stage_rows(traced: TracedMethod) -> Iterator[TextRow]:

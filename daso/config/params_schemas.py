@@ -25,6 +25,7 @@ from daso.schema import (
     Pattern,
     Positive,
     PositiveInt,
+    PositiveShare,
     Probability,
     ShareBelowOne,
     Unique,
@@ -51,13 +52,23 @@ class Component(TypedDict):
 OpenComponent = Annotated[Component, OPEN]
 
 
+class Crop(TypedDict):
+    """Random resized crop: side of the views, share of the image's area, width over height."""
+
+    size: Annotated[int, Interval(ge=4)]
+    scale: Annotated[list[PositiveShare], Length(2, 2)]
+    ratio: Annotated[list[Positive], Length(2, 2)]
+
+
 class Augment(TypedDict):
-    """Augmentation of a dataset's images."""
+    """Augmentation of a dataset's images, with either `pad` or `crop`."""
 
     flip: bool
-    pad: NonNegativeInt
+    pad: NotRequired[NonNegativeInt]
+    crop: NotRequired[Crop]
+    test: NotRequired[Literal["crop", "resize"]]  # with `crop` alone; crop by default
     cutout: NonNegativeInt
-    resize: NotRequired[Annotated[int, Interval(ge=4)]]
+    resize: NotRequired[Annotated[int, Interval(ge=4)]]  # with `pad` alone
     num_ops: NonNegativeInt
     op_probability: Probability
     ops: Annotated[list[Literal[ColorOpName, GeometricOpName]], Unique()]
@@ -68,8 +79,6 @@ class Images(TypedDict):
 
     num_classes: NumClasses
     image_size: ImageSize
-    mean: Channels
-    std: Channels
     augment: Augment
 
 
@@ -78,6 +87,8 @@ class Dataset(Images):
 
     title: str
     source: Source
+    mean: NotRequired[Channels]  # with `std`; the weights of a pretrained network have their own
+    std: NotRequired[Channels]
     redistribute: NotRequired[bool]  # true by default; if false, images stay on this machine
     images: NotRequired[ImageCounts]
     subsets: NotRequired[Subsets]
@@ -100,6 +111,7 @@ class Optimizer(TypedDict):
     milestones: Annotated[list[NonNegativeInt], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
+    classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads; 1 by default
 
 
 class Teacher(TypedDict):
@@ -123,6 +135,8 @@ class Training(TypedDict):
     batch_size: Count
     precision: Literal["fp32", "bf16", "auto"]
     network: OpenComponent
+    classifier_init: NotRequired[Literal["xavier_normal", "zeros", "torch"]]  # xavier_normal by default
+    images_per_group: NotRequired[Count]  # in a forward pass in training mode; all images by default
     teacher: Teacher
     evaluation: Evaluation
     checkpoint_every: PositiveInt
@@ -215,6 +229,8 @@ class RunImages(Images):
     """Dataset of a run."""
 
     name: str
+    mean: Channels
+    std: Channels
 
 
 class RunTraining(Training):

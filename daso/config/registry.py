@@ -33,6 +33,7 @@ ADDONS = {
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",
     "small_convnet": "daso.models.small_convnet:SmallConvNet",
+    "resnet": "daso.models.resnet:ResNet",
 }
 PLANS = {
     "crest": "daso.methods.plans:Crest",

@@ -9,12 +9,18 @@ from typing import Any, NamedTuple
 
 from daso.aliases import Tree
 from daso.config.epochs import Epochs, image_numbers, set_steps
+from daso.config.network import normalisation, without_defaults
 from daso.config.params import Params, components, set_option
 from daso.config.stages import stages_of, trained_setting
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
 from daso.methods.plans import Expanded, HeldOut, Stage
 
+# Keys of a protocol that its runs use besides the steps.
+PROTOCOL_KEYS = (
+    *("batch_size", "precision", "network", "classifier_init", "images_per_group"),
+    *("teacher", "evaluation", "checkpoint_every"),
+)
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator
 
 
@@ -164,20 +170,18 @@ def resolve(params: Params, run: Run) -> Tree:
         "run": run.id,
         "dataset": {
             "name": run.dataset,
-            **{key: dataset[key] for key in ("num_classes", "image_size", "mean", "std", "augment")},
+            **{key: dataset[key] for key in ("num_classes", "image_size", "augment")},
+            **normalisation(dataset, protocol["network"]),
         },
         "setting": setting,
         "split_config_sha256": digest(split_config(params, run.dataset, run.setting, run.seed)),
         "protocol": {
             "name": run.protocol,
-            **{
-                key: protocol[key]
-                for key in ("batch_size", "precision", "network", "teacher", "evaluation", "checkpoint_every")
-            },
+            **without_defaults({key: protocol[key] for key in PROTOCOL_KEYS if key in protocol}),
             "steps": stage.steps,
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
-        "optimizer": traced.optimizer,
+        "optimizer": without_defaults(traced.optimizer),
         "plan": _plan_config(params, run, stage),
         "seed": run.seed,
         "draw_seed": _draw_seed(run),

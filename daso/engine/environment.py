@@ -150,10 +150,11 @@ def choose_precision(name: Precision | Literal["auto"], device: torch.device) ->
     return "bf16" if any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
 
 
-def choose_mode(name: str, device: torch.device) -> str:
+def choose_mode(name: str, device: torch.device, *, grouped: bool = False) -> str:
     """Return the mode of a name; `auto` is graph on CUDA and eager on a CPU, where compiling costs more than it gains.
 
-    Raises DasoError for an unknown mode or one that the device does not support.
+    Raises DasoError for an unknown mode, one that the device does not support, or a compiled one if networks run in
+    groups of images, each of which is computed twice.
     """
     if name == "auto":
         return "graph" if device.type == "cuda" else "eager"
@@ -161,6 +162,10 @@ def choose_mode(name: str, device: torch.device) -> str:
         raise DasoError(f"unknown mode '{name}'; choose one of auto, {', '.join(MODES)}")
     if "graph" in name and device.type != "cuda":
         raise DasoError(f"mode '{name}' needs a CUDA device; on a CPU choose eager or compiled")
+    if "compiled" in name and grouped:
+        raise DasoError(
+            f"mode '{name}' is not allowed with images_per_group in the protocol; choose auto, eager or graph"
+        )
     return name
 
 

@@ -16,7 +16,9 @@ from daso.models.network import Models
 
 Prepare = Callable[[Tensor], Tensor]
 Computed = TypeVar("Computed")
-BATCH_SIZE = 1000  # images in one forward; any value gives the same predictions up to rounding
+# Images in one forward, and their packed bytes, at most; any values give the same predictions up to rounding.
+BATCH_SIZE = 1000
+BATCH_BYTES = 2**26
 
 
 def predict(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> tuple[Tensor, Tensor]:
@@ -44,10 +46,15 @@ def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Compute
     models.student.eval()
     models.teacher.eval()
     with _eager():
-        results = [compute(images) for images in pool.batches(BATCH_SIZE)]
+        results = [compute(images) for images in pool.batches(_batch_size(pool))]
     models.student.train()
     models.teacher.train()
     return results
+
+
+def _batch_size(pool: Pool) -> int:
+    """Return the number of images in one forward: 1000 of up to 129 x 129 pixels, fewer of larger ones."""
+    return max(1, min(BATCH_SIZE, BATCH_BYTES // (4 * pool.image_size**2)))
 
 
 def _eager() -> AbstractContextManager[object]:

@@ -53,6 +53,12 @@ class Pool:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_size(self) -> int:
+        """Return the side of the stored images in pixels."""
+        images = self.images.images if isinstance(self.images, Streamed) else self.images
+        return int(images.shape[-1])
+
     def gather(self, rows: Tensor) -> Tensor:
         """Return packed images (*rows.shape, H, W) on the device without waiting for it; `rows` is int64 on the CPU."""
         flat = rows.flatten() if self.rows is None else self.rows[rows.flatten()]

@@ -108,5 +108,6 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
             "drawn_sha256": split.drawn_sha256,
             "data_sha256": store.sha256,
             "source": dict(store.source),
+            **({"weights_sha256": trainer.weights_sha256} if trainer.weights_sha256 else {}),
         },
     }

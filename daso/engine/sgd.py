@@ -10,16 +10,33 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 
+def head_factors(factor: float) -> dict[str, float]:
+    """Return the factors of rates with which everything after the encoder learns at `factor` times the rate."""
+    return {"classifier.": factor, "heads.": factor}  # fidelity: classifier-rate
+
+
 class SGD:
     """SGD as `torch.optim.SGD`, bit for bit.
 
-    That class imports torch's compiler even if nothing is compiled, which takes as long as importing torch itself.
+    The weights form groups by the factor of their rate: that of the longest key of `factors` with which their name
+    begins, else 1. That class imports torch's compiler even if nothing is compiled, which takes as long as importing
+    torch itself.
     """
 
-    def __init__(self, weights: Mapping[str, nn.Parameter], rate: Tensor, **options: Any) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, nn.Parameter],
+        rate: Tensor,
+        factors: Mapping[str, float] | None = None,
+        **options: Any,
+    ) -> None:
         self.weights, self.rate, self.options = weights, rate, options
         # Zeros give the same first step as a missing buffer.
         self.momentum = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.groups = dict[float, list[str]]()  # names of the weights by factor
+        for name in weights:
+            prefix = max((each for each in factors or {} if name.startswith(each)), key=len, default=None)
+            self.groups.setdefault(1 if factors is None or prefix is None else factors[prefix], []).append(name)
 
     def zero_grad(self) -> None:
         """Delete all gradients."""
@@ -29,8 +46,10 @@ class SGD:
     @torch.no_grad()
     def step(self) -> None:
         """Update the weights that have a gradient, and their momentum, in place."""
-        updated = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
-        gradients = [weight.grad for weight in updated.values()]
-        momenta = [self.momentum[name] for name in updated]
         options = {"dampening": 0.0, "maximize": False, "fused": True, **self.options}
-        sgd([*updated.values()], gradients, momenta, lr=self.rate, **options)  # type: ignore[arg-type]
+        for factor, names in self.groups.items():
+            updated = {name: self.weights[name] for name in names if self.weights[name].grad is not None}
+            gradients = [weight.grad for weight in updated.values()]
+            momenta = [self.momentum[name] for name in updated]
+            rate = self.rate if factor == 1 else self.rate * factor
+            sgd([*updated.values()], gradients, momenta, lr=rate, **options)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
 from daso.engine.resident import Pool, Resident
-from daso.engine.sgd import SGD
+from daso.engine.sgd import SGD, head_factors
 from daso.engine.step_runner import StepRunner
 from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
@@ -46,8 +46,9 @@ class Trainer:
         device: torch.device,
         mode: str,
         extra_columns: Sequence[Callable[[Trainer], HistoryRow]] = (),  # further columns of an evaluation
+        weights_sha256: str | None = None,  # digest of the file of pretrained weights
     ) -> None:
-        self.extra_columns = extra_columns
+        self.extra_columns, self.weights_sha256 = extra_columns, weights_sha256
         self.config, self.data, self.learner, self.models, self.requested_mode = config, data, learner, models, mode
         protocol, optim = config["protocol"], config["optimizer"]
         self.steps: int = protocol["steps"]
@@ -62,7 +63,7 @@ class Trainer:
         self.rate = self.rates[0].clone()
         options = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
-        self.optimizer = SGD(trainable, self.rate, **options)
+        self.optimizer = SGD(trainable, self.rate, head_factors(optim.get("classifier_rate", 1)), **options)
         self.momentum = self.optimizer.momentum
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes)

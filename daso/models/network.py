@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -12,9 +13,11 @@ from torch.func import functional_call
 
 from daso.draw import stream_key
 from daso.errors import CheckpointError
+from daso.models.groups import run_in_groups
 from daso.records import Output
 
 Precision = Literal["fp32", "bf16"]
+ClassifierInit = Literal["xavier_normal", "zeros", "torch"]
 Head = int | tuple[int, ...]  # outputs of a linear layer, or widths of several layers with ReLU between them
 ENCODER = "encoder."  # prefix of the encoder's names in a state dict
 
@@ -24,20 +27,33 @@ class Encoder(nn.Module):
 
     feature_dim: int
     layout: ClassVar[torch.memory_format] = torch.contiguous_format
+    pretrained = False  # True if its weights come from a file
+    weights_url = ""  # where such a file comes from
+
+    def load_pretrained(self, weights: Path) -> None:
+        """Load weights from a file; an encoder that has the option `weights` implements this."""
+        raise NotImplementedError
 
 
 class Network(nn.Module):
     """Encoder, linear classifier and further heads: images (n, 3, H, W) -> Output.
 
-    With precision `bf16` the encoder runs under autocast; weights, features and all later computation are fp32.
+    With precision `bf16` the encoder runs under autocast; weights, features and all later computation are fp32. With
+    `images_per_group` an encoder in training mode runs in groups of at most this many images; see `models.groups`.
     """
 
     def __init__(
-        self, encoder: Encoder, num_classes: int, heads: Mapping[str, Head], precision: Precision = "fp32"
+        self,
+        encoder: Encoder,
+        num_classes: int,
+        heads: Mapping[str, Head],
+        precision: Precision = "fp32",
+        images_per_group: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder.to(memory_format=encoder.layout)
         self.precision: Precision = precision
+        self.images_per_group = images_per_group
         self._bf16_weights = [  # names of the weights that the encoder uses in bf16
             f"{prefix}.{name}"
             for prefix, module in encoder.named_modules()
@@ -51,18 +67,25 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Output:
         """Return features, logits and head outputs, all fp32."""
         images = images.contiguous(memory_format=self.encoder.layout)
-        features = (self._bf16_features(images) if self.precision == "bf16" else self.encoder(images)).float()
+        encode = self._bf16_encoder(images.device) if self.precision == "bf16" else self.encoder
+        if self.images_per_group and self.encoder.training:
+            features = run_in_groups(encode, images, self.images_per_group, self.encoder).float()
+        else:
+            features = encode(images).float()
         return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
 
-    def _bf16_features(self, images: Tensor) -> Tensor:
-        """Return the encoder's features under autocast, with all weights cast at once instead of one by one."""
+    def _bf16_encoder(self, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Return the encoder under autocast, with all its weights cast at once instead of one by one."""
         weights = dict(self.encoder.named_parameters())
         cast = _Cast.apply(*(weights[name] for name in self._bf16_weights))
-        with torch.autocast(images.device.type, torch.bfloat16):
-            features: Tensor = functional_call(
-                self.encoder, dict(zip(self._bf16_weights, cast, strict=True)), (images,)
-            )
-        return features
+        half = dict(zip(self._bf16_weights, cast, strict=True))
+
+        def encode(images: Tensor) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16):
+                features: Tensor = functional_call(self.encoder, half, (images,))
+            return features
+
+        return encode
 
     def freeze_encoder(self, weights: Mapping[str, Tensor], statistics: Literal["frozen", "batch"]) -> None:
         """Load the encoder of a different network's state dict and freeze it; classifier and heads stay unchanged.
@@ -125,11 +148,13 @@ class Models(NamedTuple):
 def initialise(network: nn.Module, seed: int) -> None:
     """Draw weights as a function of the seed: Kaiming normal (fan-out) for convolutions, Xavier normal for linear maps.
 
-    The biases of linear maps are zero.
+    The biases of linear maps are zero. A pretrained encoder keeps its weights.
     """
     generator = torch.Generator().manual_seed(stream_key(seed, "init") % 2**63)
+    encoders = (module for module in network.modules() if isinstance(module, Encoder) and module.pretrained)
+    pretrained = {module for encoder in encoders for module in encoder.modules()}
     for module in network.modules():
-        if not isinstance(module, nn.Conv2d | nn.Linear):
+        if module in pretrained or not isinstance(module, nn.Conv2d | nn.Linear):
             continue
         weight = torch.empty(module.weight.shape)  # contiguous, as random numbers are drawn in memory order
         if isinstance(module, nn.Conv2d):
@@ -139,3 +164,17 @@ def initialise(network: nn.Module, seed: int) -> None:
             nn.init.zeros_(module.bias)
         with torch.no_grad():
             module.weight.copy_(weight)
+
+
+def initialise_classifier(classifier: nn.Linear, seed: int, kind: ClassifierInit) -> None:
+    """Draw the classifier's weights again: `zeros`, or `torch`, uniform within 1 / sqrt(D) as `nn.Linear` draws them.
+
+    `xavier_normal` keeps those of `initialise`.
+    """
+    if kind == "zeros":  # fidelity: classifier-init
+        nn.init.zeros_(classifier.weight)
+    elif kind == "torch":
+        generator = torch.Generator().manual_seed(stream_key(seed, "init/classifier") % 2**63)
+        bound = classifier.in_features**-0.5
+        for parameter in classifier.parameters():
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)

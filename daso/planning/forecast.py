@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from daso.config.explain import align_columns
 from daso.config.keys import Keys
+from daso.config.network import pretrained_weights
 from daso.config.params import Params
 from daso.config.resolve import Run, runs, upstream_runs, with_upstream
 from daso.data.files import format_json, read_json, write_file
 from daso.engine.gpus import devices, query_gpu, slots_per_gpu
+from daso.errors import DataError
 from daso.machine import cores, cpu_bf16, processor
 from daso.planning.cost import STEP_TIMES, StepTime, Work, measured_steps, step_digest
 from daso.planning.disk import disk_lines, images_of
@@ -89,7 +91,18 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
     yield from _table(params, chain, todo, step_times)
     yield from _hours(params, suite, chain, todo, step_times, machine)
     yield from disk_lines(params, keys, todo, machine.concurrent_runs)
+    yield from _weights_lines(params, todo)
     _write_forecast(params, keys, suite, chain, todo, step_times)
+
+
+def _weights_lines(params: Params, todo: Sequence[Run]) -> Iterator[str]:
+    """Yield a line for each file of pretrained weights that is missing or unusable; no run starts without it."""
+    for protocol in dict.fromkeys(run.protocol for run in todo):
+        if weights := pretrained_weights(params.protocols[protocol]["network"]):
+            try:
+                weights.verify()
+            except DataError as error:
+                yield f"WARNING: {error}"
 
 
 def _machine(params: Params, protocol: str) -> Machine:

@@ -91,7 +91,7 @@ def build_section(
         label=label,
         settings=[format_setting(setting) for setting in table["settings"]],
         tables={table.name: table for table in tables if table.rows},
-        fidelity=differences_table(table, runs),
+        fidelity=differences_table(table, suite["protocol"], runs),
         figures=table_figures(data),
         analyses=analysis_figures(data, analyses),
         has_verdicts=any(not published.doubt for published in numbers),

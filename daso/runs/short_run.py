@@ -60,6 +60,10 @@ def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     protocol["teacher"]["decay"] = min(protocol["teacher"]["decay"], DECAY)
     if "encoder" not in plan and "width" in protocol["network"]:
         protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
+    if "images_per_group" in protocol:
+        protocol["images_per_group"] = SHORT_BATCH  # several groups in a forward pass
+    for name in ("weights", "sha256"):  # pretrained weights are not on every machine
+        protocol["network"].pop(name, None)
     for part in (method["learner"], *method["addons"]):
         part |= {name: min(part[name], limit) for name, limit in LIMITS.items() if name in part}
         part |= {"ramp_up": max(part["ramp_up"], RAMP)} if "ramp_up" in part else {}

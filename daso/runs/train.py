@@ -14,6 +14,7 @@ import torch
 from daso.config.build import UpstreamResults, build
 from daso.config.code import check_code
 from daso.config.compatibility import no_unlabeled
+from daso.config.network import pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.data.files import file_digest, read_checksummed
@@ -87,6 +88,8 @@ def train(jobs: Sequence[Job], execution: Execution) -> None:
         if problem := config_error(job.config):
             raise DasoError(f"not a run's configuration: {problem}; `daso resolve` prints one")
         check_code(job.config)
+        if weights := pretrained_weights(job.config["protocol"]["network"]):
+            weights.verify()
     with _explain_out_of_memory("images", execution):
         data = _load(jobs, execution.device)
     diverged: list[DivergedError] = []

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from daso.engine.sgd import SGD
+from daso.engine.sgd import SGD, head_factors
 
 OPTIONS = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.05}
 
@@ -31,6 +31,30 @@ def test_equals_torch_optim_bit_for_bit(options):
     assert torch.equal(ours["unused"], start["unused"])
     if options["momentum"]:
         assert torch.equal(one.momentum["used"], other.state[theirs["used"]]["momentum_buffer"])
+
+
+def test_groups_with_a_factor_equal_groups_of_torch_optim():
+    """The longest prefix counts; a factor of 1/4 is exact, so the rates are equal bit for bit."""
+    generator = torch.Generator().manual_seed(0)
+    names = ("encoder.0.weight", "encoder.1.weight", "classifier.weight", "heads.rotation.weight")
+    start = {name: torch.randn(3, 4, generator=generator) for name in names}
+    ours, theirs = ({name: nn.Parameter(value.clone()) for name, value in start.items()} for _ in range(2))
+    rate, rates = torch.tensor(0.1), [torch.tensor(value) for value in (0.1, 0.05, 0.4, 0.4)]
+    one = SGD(ours, rate, {"encoder.1.": 0.5, "encoder.": 1, **head_factors(4)}, **OPTIONS)
+    assert one.groups == {1: [names[0]], 0.5: [names[1]], 4: [*names[2:]]}
+    groups = [{"params": [theirs[name]], "lr": each} for name, each in zip(names, rates, strict=True)]
+    other = torch.optim.SGD(groups, lr=0.1, fused=True, **OPTIONS)
+    for _ in range(3):
+        for each in (rate, *rates):
+            each.div_(2)
+        one.zero_grad()
+        for name in names:
+            gradient = torch.randn(3, 4, generator=generator)
+            ours[name].grad, theirs[name].grad = gradient.clone(), gradient.clone()
+        one.step()
+        other.step()
+    assert not any(torch.equal(ours[name], start[name]) for name in names)
+    assert all(torch.equal(ours[name], theirs[name]) for name in names)
 
 
 def test_eager_training_does_not_import_the_compiler():

@@ -5,7 +5,7 @@ import torch
 
 from daso.engine.environment import choose_precision
 from daso.errors import CheckpointError, DasoError
-from daso.models.network import Network, initialise
+from daso.models.network import Network, initialise, initialise_classifier
 from daso.models.small_convnet import SmallConvNet
 from daso.models.wide_resnet import WideResNet
 
@@ -150,3 +150,23 @@ def test_statistics_are_frozen_at_once(training):
 def test_encoder_of_another_architecture_is_refused():
     with pytest.raises(CheckpointError, match="from a different network"):
         small(0).freeze_encoder(small(0, channels=(4, 8)).state_dict(), "frozen")
+
+
+def test_classifier_starts_as_named():
+    """With 6 features nn.Linear draws weights and biases uniformly within 1 / sqrt(6) = .408."""
+    networks = {kind: small(0) for kind in ("xavier_normal", "zeros", "torch")}
+    before = networks["torch"].classifier.weight.clone()
+    for kind, network in networks.items():
+        encoder = network.encoder.layers[0].weight.clone()
+        initialise_classifier(network.classifier, 0, kind)
+        assert torch.equal(network.encoder.layers[0].weight, encoder)
+    assert torch.equal(networks["xavier_normal"].classifier.weight, before)
+    assert not any(parameter.any() for parameter in networks["zeros"].classifier.parameters())
+    drawn = torch.cat([parameter.flatten() for parameter in networks["torch"].classifier.parameters()])
+    assert 0.3 < drawn.abs().max() <= 6**-0.5
+    assert not torch.equal(networks["torch"].classifier.weight, before)
+    again, other = small(0), small(0)
+    initialise_classifier(again.classifier, 0, "torch")
+    initialise_classifier(other.classifier, 1, "torch")
+    assert torch.equal(again.classifier.weight, networks["torch"].classifier.weight)
+    assert not torch.equal(other.classifier.weight, again.classifier.weight)

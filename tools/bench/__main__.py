@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `python -m tools.bench speed`, `parity SUITE`, `report` and `images`."""
+"""Command line of the benchmarks: `python -m tools.bench speed`, `parity SUITE`, `report`, `images` and `photos`."""
 
 from __future__ import annotations
 
@@ -99,6 +99,25 @@ def report() -> None:
         print(line, flush=True)
 
 
+@command("python -m tools.bench photos --images-per-group 64 --out docs/benchmarks/photos.md")
+@click.option("--batch", type=int, default=256, show_default=True, help="Labeled images; 10 views are added for each.")
+@click.option("--images-per-group", type=int, default=64, show_default=True, help="Images in memory at a time.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or auto.")
+@click.option("--out", type=PATH, help="Page; default: only printed.")
+@device
+def photos(batch: int, images_per_group: int, precision: str, out: Path | None, device: str) -> None:
+    """Take one step of FixMatch at the sizes of Semi-Aves, with random weights, and print its time and memory."""
+    from tools.bench.photos import markdown, measure
+
+    given = f"--batch {batch} --images-per-group {images_per_group} --precision {precision} --device {device}"
+    text = "\n".join(
+        markdown(measure(batch, images_per_group, precision, device), f"python -m tools.bench photos {given}")
+    )
+    print(text)
+    if out:
+        out.write_text(f"{text}\n", encoding="utf-8")
+
+
 @command("python -m tools.bench images --share 0.05 --size 128")
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the images."
@@ -118,7 +137,7 @@ def images(share: float, size: int, scratch: Path) -> None:
         print(line, flush=True)
 
 
-@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images]})
+@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images, photos]})
 def bench() -> None:
     """Benchmarks of speed, precision and reports."""
 

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import uuid
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,7 @@ from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
 from daso.config.load import load_params
+from daso.config.network import pretrained_weights
 from daso.config.resolve import (
     Run,
     data_config,
@@ -44,6 +46,7 @@ from daso.workspace.current import (
     Current,
 )
 from daso.data.files import canonical_json
+from daso.data.weights import Weights
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError, did_you_mean
 from daso.planning import messages
@@ -163,6 +166,9 @@ def train_json(wildcards, output):
     return canonical_json(KEYS.resolved(run_of(wildcards)))
 
 
+verified = cache(Weights.verify)
+
+
 def plan_for(wildcards):
     """Return the plan of a run: its upstream runs and the options of its split."""
     return KEYS.resolved(run_of(wildcards))["plan"]
@@ -185,7 +191,13 @@ def input_files_of(wildcards):
 
 
 def input_paths_of(wildcards):
-    """Return the files that a run reads besides its images."""
+    """Return the files that a run reads besides its images; end a call that trains if its network lacks weights."""
+    weights = pretrained_weights(PARAMS.protocols[wildcards.protocol]["network"])
+    if MAIN and weights and not workflow_lock.is_read_only(CALL):
+        try:
+            verified(weights)
+        except DasoError as error:
+            sys.exit(str(error))
     return list(input_files_of(wildcards).values())
 
 

@@ -11,15 +11,22 @@ from daso.report.tables.table import Column, Table
 HEADINGS = ("Difference", "Methods", "Paper", "Authors' code", "Here", "Switch or effect")
 
 
-def differences_table(table: Tree, runs: Iterable[Tree]) -> Table:
-    """Return a row for each difference that touches a method of a suite's table, its dataset, or one of its `runs`."""
+def differences_table(table: Tree, protocol: Tree, runs: Iterable[Tree]) -> Table:
+    """Return a row for each difference that touches a table: its methods, dataset, protocol or `runs`."""
     tags = {str(method["title"]): method_tags(method) for method in table["methods"] if "learner" in method}
-    if table["dataset"].get("augment", {}).get("resize"):
-        tags |= {title: [*own, "resize"] for title, own in tags.items()}
-    if table["dataset"].get("fit") == "crop":
-        tags |= {title: [*own, "store-crop"] for title, own in tags.items()}
-    if any(run.get("provenance", {}).get("precision") == "bf16" for run in runs):
-        tags |= {title: [*own, "precision"] for title, own in tags.items()}
+    augment = table["dataset"].get("augment", {})
+    common = {
+        "resize": "resize" in augment,
+        "resized-crop": "crop" in augment,
+        "test-resize": "crop" in augment,
+        "classifier-init": "weights" in protocol.get("network", {}),
+        "classifier-rate": "weights" in protocol.get("network", {}),
+        "groups-of-images": "images_per_group" in protocol,
+        "store-crop": table["dataset"].get("fit") == "crop",
+        "precision": any(run.get("provenance", {}).get("precision") == "bf16" for run in runs),
+    }
+    shared = [tag for tag, applies in common.items() if applies]
+    tags = {title: [*own, *shared] for title, own in tags.items()}
     rows = []
     for tag, difference in read_ledger().items():
         methods = [title for title, own in tags.items() if tag in own]

@@ -1,0 +1,40 @@
+"""Values of a run that follow from its network: pretrained weights, normalisation of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from daso.aliases import Tree
+from daso.config.registry import NETWORKS
+from daso.config.signature import attribute
+from daso.data.weights import Weights
+
+CHANNELS = ("mean", "std")
+# Options whose default is left out of a run's configuration, so that it does not change the keys of runs without them.
+DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1}
+
+
+def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
+    """Return mean and std of the images: those of the network's pretrained weights, else the dataset's; {} if unknown.
+
+    The weights' own values come first, as a network that was trained with others would get unsuitable inputs.
+    """
+    own = cast(dict[str, list[float]], _attribute(network, "normalisation", {}))
+    return own or {key: dataset[key] for key in CHANNELS if key in dataset}
+
+
+def pretrained_weights(network: Mapping[str, Any]) -> Weights | None:
+    """Return the file of a network's pretrained weights, None if its weights are random."""
+    return Weights.of(network, str(_attribute(network, "weights_url", "")))
+
+
+def _attribute(network: Mapping[str, Any], name: str, default: object) -> object:
+    """Return an attribute of a network with its options, without importing its module."""
+    options = {key: value for key, value in network.items() if key != "name"}
+    return attribute(NETWORKS[network["name"]], name, options, default)
+
+
+def without_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that do not have their default."""
+    return {key: value for key, value in options.items() if key not in DEFAULTS or value != DEFAULTS[key]}

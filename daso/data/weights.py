@@ -1,0 +1,46 @@
+"""Verify files of pretrained weights, each identified by its SHA-256."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daso.data.files import atomic_write, file_digest
+from daso.errors import DataError
+
+PIN = ".sha256"  # suffix of the file beside the weights that holds their whole digest
+
+
+class Weights(NamedTuple):
+    """File of pretrained weights."""
+
+    path: Path
+    sha256: str  # its first digits, or all 64
+    url: str  # where it comes from
+
+    @classmethod
+    def of(cls, network: Mapping[str, Any], url: str) -> Weights | None:
+        """Return the file that a network's options name; None if its weights are random."""
+        return cls(Path(network["weights"]), network["sha256"], url) if network.get("weights") else None
+
+    def verify(self) -> str:
+        """Return the SHA-256 of the file, which equals the digest in `<path>.sha256`, written at first use.
+
+        Raises DataError if the file is missing, is a web page or has another digest.
+        """
+        if not self.path.is_file():
+            raise DataError(f"{self.path}: missing; download it from {self.url}, or correct weights of the network")
+        with self.path.open("rb") as file:
+            if file.read(64).lstrip().startswith(b"<"):
+                raise DataError(f"{self.path}: a web page instead of weights; download the file itself from {self.url}")
+        digest = file_digest(self.path, "sha256")
+        if not digest.startswith(self.sha256):
+            raise DataError(f"{self.path}: expected SHA-256 {self.sha256}, got {digest}; download it from {self.url}")
+        pin = self.path.with_name(self.path.name + PIN)
+        if not pin.exists():
+            with atomic_write(pin) as out:
+                out.write(f"{digest}  {self.path.name}\n".encode())
+        elif (pinned := pin.read_text(encoding="utf-8").partition(" ")[0]) != digest:
+            raise DataError(f"{self.path}: expected SHA-256 {pinned} as in {pin}, got {digest}; restore the file")
+        return digest
