@@ -7,12 +7,13 @@ from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible
+from daso.config.open_sets import outside_errors
 from daso.config.params import NAME, Params, components, invalid_name
 from daso.config.registry import KINDS
 from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
 from daso.config.schemas import Optimizer
 from daso.config.signature import constructor_errors, option_errors
-from daso.data.class_sizes import required_images, setting_kind
+from daso.data.class_sizes import required_images, setting_kind, target_classes
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
 
@@ -31,8 +32,9 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
         return (entry for entry in files if entry[0] not in broken)
 
     errors: list[str] = []
-    for file, _, tree in sound("dataset", params.datasets):
+    for file, name, tree in sound("dataset", params.datasets):
         errors += _dataset_errors(file, tree)
+        errors += outside_errors(params, broken, name)
     for file, _, tree in sound("protocol", params.protocols):
         errors += _protocol_errors(file, tree)
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
@@ -56,7 +58,8 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
 
 def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     classes, side, augment = tree["num_classes"], tree["image_size"], tree["augment"]
-    own = (setting["holdout"] for setting in tree["settings"].values() if "holdout" in setting)
+    closed = [setting for setting in tree["settings"].values() if "classes" not in setting.get("outside", {})]
+    own = (setting["holdout"] for setting in closed if "holdout" in setting)
     for holdout in (tree["holdout"], *own):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
@@ -72,7 +75,8 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
 
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     sizes, source, images = tree["settings"][name], tree["source"]["kind"], tree.get("images", {})
-    held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
+    targets, kind = len(target_classes(sizes, tree["num_classes"])), setting_kind(sizes)
+    held = sizes["holdout"] // max(1, targets) if "holdout" in sizes else tree["holdout"] // tree["num_classes"]
     if not NAME.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
     if kind == "natural":  # class sizes are known only from the data

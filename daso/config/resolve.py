@@ -11,6 +11,7 @@ from daso.aliases import Tree
 from daso.config.params import Params, components, set_option
 from daso.config.registry import ADDONS, PLANS, load
 from daso.config.signature import attribute
+from daso.data.class_sizes import target_classes
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
 from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, Stage
@@ -135,11 +136,18 @@ def data_config(params: Params, dataset: str) -> Tree:
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
-    """Return the configuration of a split; a setting's own holdout replaces the dataset's."""
+    """Return the configuration of a split; a setting's own holdout replaces that of the dataset's target classes."""
     tree, own = params.datasets[dataset], setting_config(params, dataset, setting)
-    common = {key: tree[key] for key in ("num_classes", "holdout", "class_order")}
-    common["holdout"] = own.pop("holdout", common["holdout"])
+    classes = len(target_classes(own, tree["num_classes"]))
+    holdout = own.pop("holdout", tree["holdout"] // tree["num_classes"] * classes)
+    common = {"num_classes": classes, "holdout": holdout, "class_order": tree["class_order"]}
     return {"dataset": dataset, "setting": own, "seed": seed, **common}
+
+
+def stores_of(params: Params, dataset: str, setting: str) -> list[str]:
+    """Return the datasets whose images a setting uses: its own, and the one that its images of no class are from."""
+    outside = params.datasets[dataset]["settings"][setting].get("outside", {})
+    return [dataset, *([outside["dataset"]] if "dataset" in outside else [])]
 
 
 def setting_config(params: Params, dataset: str, setting: str) -> Tree:
@@ -151,14 +159,17 @@ def resolve(params: Params, run: Run) -> Tree:
     """Return the resolved configuration of a run without its key; raises what `trace_options` raises."""
     dataset, protocol = params.datasets[run.dataset], params.protocols[run.protocol]
     method, optimizer, stage, _ = trace_options(params, run)
+    split = split_config(params, run.dataset, run.setting, run.seed)
     return {
         "run": run.id,
         "dataset": {
             "name": run.dataset,
-            **{key: dataset[key] for key in ("num_classes", "image_size", "mean", "std", "augment")},
+            "num_classes": split["num_classes"],
+            **{key: dataset[key] for key in ("image_size", "mean", "std", "augment")},
+            **{key: dataset[key] for key in ("groups",) if key in dataset},
         },
         "setting": setting_config(params, run.dataset, run.setting),
-        "split_config_sha256": digest(split_config(params, run.dataset, run.setting, run.seed)),
+        "split_config_sha256": digest(split),
         "protocol": {
             "name": run.protocol,
             **{

@@ -66,6 +66,7 @@ class Images(TypedDict):
     mean: Channels
     std: Channels
     augment: Augment
+    groups: NotRequired[Literal["thirds"]]  # classes in many, medium and few; by default 30, 40 and 30 %
 
 
 class Dataset(Images):

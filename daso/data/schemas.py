@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt
+from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt, ShareBelowOne, Unique
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
@@ -38,6 +38,23 @@ class ImageFolder(TypedDict):
 Source = Digits | Archive | ImageFolder
 
 
+class OutsideClasses(TypedDict):
+    """Classes without labels and test images, and the share of their images among the unlabeled ones."""
+
+    classes: Annotated[list[NonNegativeInt], Length(1), Unique()]
+    share: ShareBelowOne
+
+
+class OutsideDataset(TypedDict):
+    """Dataset that none of the classes is in, and the share of its images among the unlabeled ones."""
+
+    dataset: str
+    share: OpenShare
+
+
+Outside = OutsideClasses | OutsideDataset
+
+
 class Tails(TypedDict):
     """One long tail of labeled and one of unlabeled images (Oh et al. 2022)."""
 
@@ -47,6 +64,7 @@ class Tails(TypedDict):
     gamma_u: Gamma
     reversed: NotRequired[bool]
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]
 
 
 class Others(TypedDict):
@@ -56,6 +74,7 @@ class Others(TypedDict):
     m1: Literal["all", "train"]
     gamma_l: Gamma
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]
 
 
 class Share(TypedDict):
@@ -65,6 +84,7 @@ class Share(TypedDict):
     gamma: Gamma
     share: OpenShare
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]
 
 
 class Natural(TypedDict):
@@ -72,6 +92,7 @@ class Natural(TypedDict):
 
     labeled: OpenShare
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]  # refused by `config.checks`
 
 
 Setting = Tails | Others | Share | Natural

@@ -12,6 +12,7 @@ from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, required_images, setting_kind
 from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
+from daso.data.open_set import Outside, open_store, with_outside_images
 from daso.data.records import Split
 from daso.data.schemas import SplitConfig
 from daso.data.store import Store
@@ -36,6 +37,7 @@ class SavedSplit(NamedTuple):
     sha256: str  # checksum over all other fields of the file
     drawn_sha256: str  # `sha256` of the drawn split: this one, or the split from which a plan derived it
     derivation: Mapping[str, Any] | None = None  # options of the derivation, see `derive`; None for a drawn split
+    outside: Outside | None = None  # `outside` of the setting; then classes and rows are those of `open_store`
 
 
 def config_error(config: Mapping[str, Any]) -> str | None:
@@ -73,16 +75,19 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     """Draw a split of a store and save it atomically.
 
     `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share} or
-    {name, labeled}), seed, num_classes, holdout and class_order. Raises DataError if the store has a different dataset,
-    a class has too few images, or m1 is `all` and every image has a label.
+    {name, labeled}), seed, num_classes, holdout and class_order. The unlabeled images of a setting with `outside` are
+    drawn with `open_store`. Raises DataError if the store has a different dataset, a class has too few images, or m1 is
+    `all` and every image has a label.
     """
-    k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
+    k, seed, setting = config["num_classes"], config["seed"], config["setting"]
+    store = open_store(store, setting.get("outside"))
+    labels = store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
         raise DataError(
             f"{store.folder}: expected the store of {config['dataset']} with {k} classes, got the store of "
             f"{store.dataset} with {len(store.classes)}; give the store of {config['dataset']}"
         )
-    sizes, setting = _per_class(labels, k), config["setting"]
+    sizes = _per_class(labels, k)
     check_setting(config, store.classes, sizes)
     if setting.get("m1") == "all" and labels.min() >= 0:
         raise DataError(
@@ -90,13 +95,15 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
             f"has none; set m1 to a number in params/datasets/{config['dataset']}.yaml"
         )
     order = order_of_classes(config["class_order"], sizes, seed)
-    ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
+    ranks = np.r_[np.argsort(order), k, -1][labels]  # images of no class have rank k, images without a label rank -1
     options: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
     if setting_kind(setting) == "natural":
         split = draw_natural(ranks, setting["labeled"], **options)
     else:
         split = (draw_share if setting_kind(setting) == "share" else draw)(ranks, setting, **options)
-    head = {
+    split = with_outside_images(split, labels, setting, k, seed)
+    head: dict[str, Any] = {"outside": setting["outside"]} if "outside" in setting else {}
+    head |= {
         "dataset": config["dataset"],
         "setting": setting["name"],
         "seed": seed,
@@ -139,6 +146,7 @@ def load_split(path: Path) -> SavedSplit:
         sha256=checksum,
         drawn_sha256=tree.get("drawn_sha256", checksum),
         derivation=tree.get("derivation"),
+        outside=tree.get("outside"),
     )
 
 
@@ -154,6 +162,7 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
             f"{path}: drawn with a different configuration (setting {saved.setting}, seed {saved.seed}) than "
             f"expected; {rebuild_hint(path, delete)}"
         )
+    store = open_store(store, saved.outside)
     if saved.source_sha256 != store.sha256:
         raise DataError(
             f"{path}: drawn from data with SHA-256 {saved.source_sha256[:16]}, but {store.folder} has "
@@ -169,4 +178,4 @@ def labels_of(split: Split, part: str, labels: IntArray) -> IntArray:
 
 
 def _per_class(labels: IntArray, num_classes: int) -> Counts:
-    return tuple(np.bincount(labels[labels >= 0], minlength=num_classes).tolist())
+    return tuple(np.bincount(labels[labels >= 0], minlength=num_classes)[:num_classes].tolist())

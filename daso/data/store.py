@@ -43,6 +43,7 @@ class Store:
     sha256: str  # digest of the class names and the parts
     parts: Mapping[str, Mapping[str, Any]]
     labels_by_part: Mapping[str, IntArray]
+    subsets: Mapping[str, Sequence[int]]  # first row and end of named unlabeled images of train; may be empty
 
     @property
     def images_total(self) -> int:
@@ -189,6 +190,7 @@ def load_store(folder: Path) -> Store:
         sha256=tree["sha256"],
         parts=parts,
         labels_by_part={part: _load_labels(folder, part, record) for part, record in parts.items()},
+        subsets=tree.get("subsets", {}),
     )
     for part in parts:
         _check_images(store, part)

@@ -191,7 +191,7 @@ class Counted:
 
 def test_gather_reads_requested_rows_once_in_disk_order():
     images = Counted(TRAIN)
-    pool = Pool(Streamed(images, CPU), torch.zeros(5, dtype=torch.int64), torch.tensor([31, 3, 22, 4, 13]))
+    pool = Pool(Streamed(images.__getitem__, CPU), torch.zeros(5, dtype=torch.int64), torch.tensor([31, 3, 22, 4, 13]))
     gathered = pool.gather(torch.tensor([[0, 3], [4, 0], [3, 3]]))
     assert images.read == [4, 13, 31]
     assert torch.equal(gathered.view(6, SIDE, SIDE), packed(TRAIN[[31, 4, 13, 31, 4, 4]]))
@@ -199,7 +199,7 @@ def test_gather_reads_requested_rows_once_in_disk_order():
 
 def test_batches_of_a_streamed_pool_are_read_lazily():
     images = Counted(TEST)
-    batches = Pool(Streamed(images, CPU), torch.zeros(6, dtype=torch.int64)).batches(2)
+    batches = Pool(Streamed(images.__getitem__, CPU), torch.zeros(6, dtype=torch.int64)).batches(2)
     next(batches)
     assert images.read == [0, 1]
     next(batches)

@@ -35,6 +35,7 @@ from daso.config.resolve import (
     parse_run,
     runs,
     split_config,
+    stores_of,
     with_upstream,
 )
 from daso.workspace.current import (
@@ -146,6 +147,11 @@ def paths_of(pattern, selected=RUNS):
 
 def report_of(suite):
     return REPORT.format(suite=suite)
+
+
+def store_paths(wildcards):
+    """Return the stores whose images a split uses."""
+    return [STORE.format(dataset=name) for name in stores_of(PARAMS, wildcards.dataset, wildcards.setting)]
 
 
 def data_json(wildcards, output):
