@@ -16,6 +16,7 @@ from daso import paths
 from daso.aliases import Tree
 from daso.config.code import TRAIN, closure, code_digest
 from daso.config.fidelity import marks_digest
+from daso.config.open_sets import stores_of
 from daso.config.params import Params
 from daso.config.registry import specs_of
 from daso.config.resolve import (
@@ -27,7 +28,6 @@ from daso.config.resolve import (
     resolve,
     runs,
     split_config,
-    stores_of,
 )
 from daso.config.signature import ROOT
 from daso.data.files import digest

@@ -1,4 +1,4 @@
-"""Check the key `outside` of a dataset's settings, which makes an open set."""
+"""The key `outside` of a dataset's settings, which makes an open set: datasets that it uses, and checks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from daso.data.class_sizes import class_sizes, outside_images, setting_kind, tar
 from daso.errors import did_you_mean
 
 MIN_CLASSES = 2
+
+
+def stores_of(params: Params, dataset: str, setting: str) -> list[str]:
+    """Return the datasets whose images a setting uses: its own, and the one that its images of no class are from."""
+    outside = params.datasets[dataset]["settings"][setting].get("outside", {})
+    return [dataset, *([outside["dataset"]] if "dataset" in outside else [])]
 
 
 def outside_errors(params: Params, broken: frozenset[str], dataset: str) -> Iterator[str]:

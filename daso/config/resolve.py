@@ -144,12 +144,6 @@ def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
     return {"dataset": dataset, "setting": own, "seed": seed, **common}
 
 
-def stores_of(params: Params, dataset: str, setting: str) -> list[str]:
-    """Return the datasets whose images a setting uses: its own, and the one that its images of no class are from."""
-    outside = params.datasets[dataset]["settings"][setting].get("outside", {})
-    return [dataset, *([outside["dataset"]] if "dataset" in outside else [])]
-
-
 def setting_config(params: Params, dataset: str, setting: str) -> Tree:
     """Return a setting with its defaults filled in."""
     return {"name": setting, "reversed": False, **params.datasets[dataset]["settings"][setting]}
@@ -165,8 +159,7 @@ def resolve(params: Params, run: Run) -> Tree:
         "dataset": {
             "name": run.dataset,
             "num_classes": split["num_classes"],
-            **{key: dataset[key] for key in ("image_size", "mean", "std", "augment")},
-            **{key: dataset[key] for key in ("groups",) if key in dataset},
+            **{key: dataset[key] for key in ("image_size", "mean", "std", "augment", "groups") if key in dataset},
         },
         "setting": setting_config(params, run.dataset, run.setting),
         "split_config_sha256": digest(split),

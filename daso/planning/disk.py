@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from daso.config.keys import Keys
+from daso.config.open_sets import stores_of
 from daso.config.params import Params
-from daso.config.resolve import Run, split_config, stores_of
+from daso.config.resolve import Run, split_config
 from daso.data.class_sizes import class_sizes, outside_images, setting_kind
 from daso.data.files import read_json
 from daso.planning.sizes import file_sizes

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daso.config.load import load
-from daso.config.resolve import Run, runs, stores_of, with_upstream
+from daso.config.open_sets import stores_of
+from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
 from daso.workspace.current import CONTRADICTIONS

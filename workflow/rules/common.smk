@@ -29,13 +29,13 @@ from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
 from daso.config.load import load
+from daso.config.open_sets import stores_of
 from daso.config.resolve import (
     Run,
     data_config,
     parse_run,
     runs,
     split_config,
-    stores_of,
     with_upstream,
 )
 from daso.workspace.current import (

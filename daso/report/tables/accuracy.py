@@ -98,6 +98,12 @@ def _reproduced(table: Tree, judged_cells: Sequence[JudgedCell]) -> str:
 
 
 def format_setting(setting: Tree) -> dict[str, str]:
+    """Return a setting as text, see `_format_sizes`, with the share of images of no class among the unlabeled ones."""
+    text, outside = _format_sizes(setting), setting.get("outside")
+    return {**text, "m1": f"{text['m1']}, {100 * outside['share']:g} % of no class"} if outside else text
+
+
+def _format_sizes(setting: Tree) -> dict[str, str]:
     """Return a setting as text: sizes of the largest classes and both imbalance ratios, `as found` if not chosen."""
     if "labeled" in setting:
         sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}

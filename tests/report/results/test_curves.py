@@ -56,7 +56,7 @@ def test_tail_classes_are_the_last_of_the_class_order(tmp_path):
 
 
 def test_run_without_history_has_no_curves(tmp_path):
-    assert training_curves(cell((0,)), tmp_path) == (None, None, None)
+    assert training_curves(cell((0,)), tmp_path) == (None,) * 5
 
 
 def test_history_of_a_different_training_raises(tmp_path):
