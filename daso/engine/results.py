@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from daso.aliases import IntArray
 from daso.data.files import atomic_write, checksummed, digest, format_json
 from daso.data.run_files import RESULT_FILE
 from daso.data.split import SavedSplit
@@ -36,7 +37,7 @@ def write_run(
     files = {
         "config.json": format_json(trainer.config),
         "history.csv": _history(trainer),
-        "predictions.npz": _predictions(trainer, split),
+        "predictions.npz": _predictions(trainer, split.split.unlabeled),
     }
     weights = {
         module: {name: tensor.cpu() for name, tensor in state.items()} for module, state in trainer.weights().items()
@@ -59,11 +60,12 @@ def _history(trainer: Trainer) -> bytes:
     return table.getvalue().encode()
 
 
-def _predictions(trainer: Trainer, split: SavedSplit) -> bytes:
+def _predictions(trainer: Trainer, rows: IntArray) -> bytes:
     """Return the npz of `analysis_arrays` and the final predictions on test images: logits (n, K) float32, labels (n,).
 
-    `prediction_arrays` are added if an unlabeled image is of no class or of unknown class. If a later stage reads the
-    run's predictions, it also saves `unlabeled`, the unadjusted logits (M, K) of the unlabeled images.
+    `prediction_arrays` are added if an unlabeled image is of no class or of unknown class; `rows` (M,) are those of the
+    unlabeled images in the store. If a later stage reads the run's predictions, it also saves `unlabeled`, the
+    unadjusted logits (M, K) of the unlabeled images.
     """
     buffer = io.BytesIO()
     unadjusted = trainer.predict(trainer.data.unlabeled)[0].numpy()
@@ -71,7 +73,7 @@ def _predictions(trainer: Trainer, split: SavedSplit) -> bytes:
         "logits": trainer.predict(trainer.data.test)[1].numpy(),
         "labels": trainer.data.test.labels.cpu().numpy(),
         **analysis_arrays(trainer, unadjusted.argmax(1)),
-        **prediction_arrays(trainer.data.unlabeled.labels.cpu().numpy(), split.split.unlabeled, unadjusted),
+        **prediction_arrays(trainer.data.unlabeled.labels.cpu().numpy(), rows, unadjusted),
     }
     if trainer.config["plan"].get("predictions"):
         arrays["unlabeled"] = unadjusted
