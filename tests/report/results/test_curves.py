@@ -65,6 +65,18 @@ def test_history_of_a_different_training_raises(tmp_path):
         training_curves(cell((0,), histories=[text.replace("5", "6")]), tmp_path)
 
 
+def test_mask_rates_of_images_of_no_class_are_curves(tmp_path):
+    text = write(
+        tmp_path, "d/s/p/m/s0", "step,test_top1,mask_rate_inside,mask_rate_outside\n10,0.5,0.25,\n20,0.5,0.5,0.75\n"
+    )
+    curves = training_curves(cell((0,), histories=[text]), tmp_path)
+    assert (curves.inside.mean.tolist(), list(curves.outside.x), curves.outside.mean.tolist()) == ([25, 50], [20], [75])
+
+
+def test_tail_of_thirds_is_their_last_third():
+    assert [tail_size(k, "thirds") for k in (2, 10, 200)] == [1, 3, 66]
+
+
 def test_tail_has_30_percent_of_the_classes():
     assert [tail_size(k) for k in (1, 2, 3, 10, 100)] == [1, 1, 1, 3, 30]
 
