@@ -151,7 +151,10 @@ def report_of(suite):
 
 def store_paths(wildcards):
     """Return the stores whose images a split uses."""
-    return [STORE.format(dataset=name) for name in stores_of(PARAMS, wildcards.dataset, wildcards.setting)]
+    return [
+        STORE.format(dataset=name)
+        for name in stores_of(PARAMS, wildcards.dataset, wildcards.setting)
+    ]
 
 
 def data_json(wildcards, output):
