@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Tree: TypeAlias = dict[str, Any]  # content of a YAML or JSON file
+Config: TypeAlias = Mapping[str, Any]  # resolved configuration
 IntArray: TypeAlias = "NDArray[np.int64]"
 FloatArray: TypeAlias = "NDArray[np.float64]"
 ImageArray: TypeAlias = "NDArray[np.uint8]"
+Arrays: TypeAlias = Mapping[str, "NDArray[Any]"]

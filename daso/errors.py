@@ -7,6 +7,9 @@ from difflib import get_close_matches
 # Errors of a path that cannot be written (no space, read-only), and of a path that cannot be used at all.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+# Similarity, from 0 to 1, above which a word is taken for a misspelt one; that of the options `steps` and `sweeps` is
+# 0.727.
+CLOSE = 0.73
 LONGEST = 1500  # characters of a printed line; file content that an error quotes may be longer
 
 
@@ -76,5 +79,12 @@ def did_you_mean(word: object, known: Iterable[object], kind: str = "") -> str:
 
 def close_match(word: object, known: Iterable[object]) -> str:
     """Return `; did you mean 'x'?` for the closest known word, empty if none is close."""
-    close = get_close_matches(str(word), [str(item) for item in known], n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    name = closest(word, known)
+    return f"; did you mean '{name}'?" if name else ""
+
+
+def closest(word: object, known: Iterable[object]) -> str | None:
+    """Return the known word that alone begins with the given three or more letters, else a close one, else None."""
+    words = [str(item) for item in known]
+    longer = [each for each in words if each.startswith(str(word)) and len(str(word)) >= 3]
+    return longer[0] if len(longer) == 1 else next(iter(get_close_matches(str(word), words, 1, CLOSE)), None)

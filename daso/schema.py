@@ -29,7 +29,7 @@ from typing import (
     is_typeddict,
 )
 
-from daso.errors import close_match, did_you_mean
+from daso.errors import close_match, closest, did_you_mean
 
 NUMBER_LIMIT = 2**53
 OPEN = object()  # constraint of a record that may have unknown keys although the records around it may not
@@ -208,10 +208,20 @@ def _type_problem(value: object, base: Any) -> tuple[str, str] | None:
     name, kind = _kind(base)
     matches = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not matches or (isinstance(value, float) and not math.isfinite(value)):
-        return f"expected {name}, got {format_value(value)}", ""
+        return f"expected {name}, got {format_value(value)}", _entry_fix(value, base) if kind is list else ""
     if isinstance(value, int | float) and abs(value) >= NUMBER_LIMIT:
         return f"{format_value(value)} is too large", "; set it between -2^53 and 2^53"
     return None
+
+
+def _entry_fix(value: object, base: Any) -> str:
+    """Return the fix of a value that is not the list of records it should be: an entry with its first key."""
+    item = _split_constraints(get_args(base)[0])[0] if get_args(base) else None
+    if not is_typeddict(item):
+        return ""
+    first = next(iter(record_fields(item)))
+    given = value.get(first) if isinstance(value, dict) else value
+    return f"; write each entry as `- {{{first}: {given if isinstance(given, str) else '...'}}}`"
 
 
 def _inner_mismatches(value: Any, base: Any, key: str, closed: bool) -> Iterator[Mismatch]:
@@ -231,13 +241,14 @@ def _inner_mismatches(value: Any, base: Any, key: str, closed: bool) -> Iterator
 
 def _record_mismatches(value: dict[Any, Any], record: Any, key: str, closed: bool) -> Iterator[Mismatch]:
     fields = record_fields(record)
-    for name in value if closed else ():
-        if name not in fields:
-            yield Mismatch(key, f"unknown key '{name}'", did_you_mean(name, fields))
+    unknown = [name for name in value if name not in fields] if closed else []
+    for name in unknown:
+        yield Mismatch(key, f"unknown key '{name}'", did_you_mean(name, fields))
+    misspelt = {closest(name, fields) for name in unknown}
     for name, (schema, required) in fields.items():
         if name in value:
             yield from mismatches(value[name], schema, _join(key, name), closed)
-        elif required:
+        elif required and name not in misspelt:
             yield _missing(name, key)
 
 

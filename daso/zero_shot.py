@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from daso.aliases import FloatArray, IntArray
-from daso.data.files import atomic_write, format_json
+from daso.data.files import atomic_write, format_json, write_file
 from daso.errors import DataError, ParamsError
 from daso.ops import bias
 from daso.ops.confusion import confusion, precision, recall, top1
-from daso.ops.distributions import debiased
+from daso.ops.distributions import debiased, running_mean
 
-LARGEST = 1000  # upper bound of the strength; far above it, the logits have no effect
+MAX_STRENGTH = 1000  # upper bound of the strength; far above it, the logits have no effect
 BATCH = 256  # images in one update of the running mean
 
 
@@ -32,27 +32,27 @@ class Debiased(NamedTuple):
     after: FloatArray
 
 
-def debias(logits: FloatArray, strength: float, momentum: float | None = None, seed: int = 0) -> Debiased:
+def debias_logits(logits: FloatArray, strength: float, momentum: float | None = None, seed: int = 0) -> Debiased:
     """Return softmax(logits - strength * log mean) of logits (n, K), with the mean and the probabilities before.
 
     The mean is over all predictions. With a `momentum` it is the running mean over batches of 256 images in an order
     drawn by the seed, starting from the uniform distribution, as in a training of one epoch. Raises ParamsError if
     strength is outside [0, 1000] or momentum outside [0, 1).
     """
-    if not 0 <= strength <= LARGEST:
-        raise ParamsError(f"debias: --strength {strength}: expected a number from 0 to {LARGEST}")
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise ParamsError(f"debias: --strength {strength}: expected a number from 0 to {MAX_STRENGTH}")
     if momentum is not None and not 0 <= momentum < 1:
         raise ParamsError(f"debias: --momentum {momentum}: expected a number in [0, 1)")
     scores = torch.from_numpy(logits)
-    before = scores.softmax(1).numpy()
+    before = scores.softmax(1)
     if momentum is None:
         mean = before.mean(0)
     else:
-        mean = np.full(logits.shape[1], 1 / logits.shape[1])
-        order = np.random.default_rng(seed).permutation(len(logits))
-        for start in range(0, len(order), BATCH):
-            mean = momentum * mean + (1 - momentum) * before[order[start : start + BATCH]].mean(0)
-    return Debiased(mean, before, debiased(scores, torch.from_numpy(mean), strength).softmax(1).numpy())
+        mean = torch.full((logits.shape[1],), 1 / logits.shape[1], dtype=torch.float64)
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(logits)))
+        for batch in torch.split(order, BATCH):
+            mean = running_mean(mean, before[batch].mean(0), momentum)
+    return Debiased(mean.numpy(), before.numpy(), debiased(scores, mean, strength).softmax(1).numpy())
 
 
 def analysis(result: Debiased, labels: IntArray | None = None) -> dict[str, Any]:
@@ -86,12 +86,11 @@ def debias_file(
                 "export both in one order, classes from 0"
             )
         truth = truth.astype(np.int64)
-    debiased_set = debias(scores.astype(np.float64), strength, momentum, seed)
+    debiased_set = debias_logits(scores.astype(np.float64), strength, momentum, seed)
     result = {"strength": strength, "momentum": momentum, "seed": seed, **analysis(debiased_set, truth)}
     with atomic_write(out / "probs.npy") as file:
         np.save(file, debiased_set.after.astype(np.float32))
-    with atomic_write(out / "analysis.json") as file:
-        file.write(format_json(result))
+    write_file(out / "analysis.json", format_json(result))
     return result
 
 

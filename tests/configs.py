@@ -34,7 +34,14 @@ def config(*addons: dict[str, Any], network: dict[str, Any] = SMALL) -> dict[str
             "image_size": 16,
             "mean": [0.49, 0.48, 0.45],
             "std": [0.25, 0.24, 0.26],
-            "augment": {"flip": True, "pad": 2, "cutout": 8, "ops": ["rotate", "color", "equalize", "identity"]},
+            "augment": {
+                "flip": True,
+                "pad": 2,
+                "cutout": 8,
+                "num_ops": 2,
+                "op_probability": 0.5,
+                "ops": ["rotate", "color", "equalize", "identity"],
+            },
         },
         "setting": {"name": "s"},
         "protocol": {

@@ -38,12 +38,12 @@ def cifar10_zip():
 @pytest.fixture(scope="session")
 def read_params(tmp_path_factory):
     """Make a working copy of params/ and read it once, so that its copies reuse the cache (`daso.config.cache`)."""
-    from daso.config.load import load
+    from daso.config.load import load_params
 
     path = tmp_path_factory.mktemp("read_params")
     shutil.copytree(ROOT / "params", path / "params")
     (path / "Snakefile").touch()
-    load(path / "params")
+    load_params(path / "params")
     return path
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daso.config.load import load
+from daso.config.load import load_params
 
 ROOT = Path(__file__).resolve().parents[1]
-PARAMS = load(ROOT / "params")
+PARAMS = load_params(ROOT / "params")

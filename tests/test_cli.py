@@ -50,7 +50,10 @@ def test_help_groups_the_commands_in_panels(capsys):
             "daso train [OPTIONS] [RUN]",
             "No such option '--bundel'. Did you mean '--bundle'?",
         ),
+        ("plan --suit smoke", "daso plan [OPTIONS] [SUITE]", "No such option '--suit'. Give SUITE without an option."),
+        ("plan --no", "daso plan [OPTIONS] [SUITE]", "No such option '--no'. Choose one of --measure, --help."),
         ("resolve", "daso resolve [OPTIONS] RUN", "Missing argument 'RUN'."),
+        ("debias --logits l.npy", "daso debias [OPTIONS]", "Missing option '--strength'."),
         (
             f"train {RUN} --resume nope",
             "daso train [OPTIONS] [RUN]",
@@ -63,7 +66,7 @@ def test_help_groups_the_commands_in_panels(capsys):
         ),
         (f"train {RUN} --bundle b --out o", "daso train [OPTIONS] [RUN]", "RUN, --out: not allowed with --bundle"),
         (
-            "debias --logits l.npy --seed 0",
+            "debias --logits l.npy --strength 0.4 --seed 0",
             "daso debias [OPTIONS]",
             "--seed: not allowed without --momentum, since the mean over all images draws nothing; leave it out",
         ),

@@ -16,7 +16,7 @@ from dvc.cli.parser import get_main_parser
 from snakemake.cli import get_argument_parser
 
 from daso.cli import main
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import parse_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +102,7 @@ def words(command):
 
 @pytest.fixture(scope="module")
 def params():
-    return load(ROOT / "params")
+    return load_params(ROOT / "params")
 
 
 def check_daso(command, *arguments, capsys):
@@ -167,7 +167,7 @@ def test_files_of_the_page_about_own_data_are_valid(tmp_path, monkeypatch):
     (line,) = re.findall(r"^```yaml\n(.*?)^```", OWN_DATA.read_text(), re.MULTILINE | re.DOTALL)
     path = tmp_path / "params/methods/fixmatch_daso.yaml"
     path.write_text(path.read_text().rstrip("\n") + "\n" + line)
-    params = load(tmp_path / "params")
+    params = load_params(tmp_path / "params")
     assert "photos" in params.datasets and "photos" in params.suites
     assert params.methods["fixmatch_daso"]["where"]["photos/*"] == {"daso.dist_temperature": 1.5}
 

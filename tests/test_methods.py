@@ -11,13 +11,13 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_map
 
-from daso.config.build import Upstream, build
+from daso.config.build import UpstreamResults, build
 from daso.config.keys import Keys
 from daso.config.resolve import Run
 from daso.engine.compiled import COMPILED_FUNCTIONS, Compiled
 from daso.engine.resident import Pool, Resident
 from daso.engine.round_robin import advance_together
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
 from tests.covering import covering
@@ -68,7 +68,7 @@ def built(config: dict, device: torch.device, mode: str = "auto", names: torch.T
     return build(config, data, device, mode, upstream(config, names))
 
 
-def upstream(config: dict, names: torch.Tensor) -> Upstream:
+def upstream(config: dict, names: torch.Tensor) -> UpstreamResults:
     """Return results of upstream runs for a plan: an encoder of random weights, the sizes of the unlabeled classes."""
     encoder, options, plan = None, {}, config["plan"]
     if "encoder" in plan:
@@ -78,7 +78,7 @@ def upstream(config: dict, names: torch.Tensor) -> Upstream:
     if "estimate" in plan:
         sizes = dict(zip(names.tolist(), COUNTS[::-1], strict=True))
         options[plan["estimate"]["into"]] = [sizes[k] for k in range(10)]
-    return Upstream(encoder, options)
+    return UpstreamResults(encoder, options)
 
 
 METHODS = sorted(PARAMS.methods)

@@ -108,6 +108,7 @@ def test_records_report_unknown_and_missing_keys():
         "free.name: expected text, got 1",
     ]
     assert lines({"parts": []}, Outer) == ["missing key 'steps'; add it"]
+    assert lines({"parts": [], "stesp": 1}, Outer) == ["unknown key 'stesp'; did you mean 'steps'?"]
     assert lines({"steps": 1, "parts": [], "other": 1}, Outer, closed=False) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import data_config, parse_run, split_config
 from daso.data.catalog import make_store
 from daso.data.split import make_split
@@ -16,7 +16,7 @@ from daso.data.store import load_store
 from daso.engine.environment import choose_device
 from daso.errors import ParamsError
 from daso.runs.train import Execution, Job, train
-from daso.zero_shot import analysis, debias, debias_file
+from daso.zero_shot import analysis, debias_file, debias_logits
 
 # Six images, three classes; the first class is predicted five times.
 LOGITS = np.array([(2, 1.9, 0), (1.5, 1.4, 0.2), (1.2, 1.1, 1), (0.5, 0.45, 0.4), (1, 0.2, 0.9), (0, 2, 0.1)])
@@ -24,7 +24,7 @@ LOGITS = np.array([(2, 1.9, 0), (1.5, 1.4, 0.2), (1.2, 1.1, 1), (0.5, 0.45, 0.4)
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_debias_subtracts_log_mean_of_six_predictions(strength):
-    result = debias(LOGITS, strength)
+    result = debias_logits(LOGITS, strength)
     assert result.mean.tolist() == pytest.approx([0.366138, 0.415582, 0.218281], abs=1e-6)
     assert result.before.argmax(1).tolist() == [0, 0, 0, 0, 0, 1]
     assert result.after.argmax(1).tolist() == [0, 0, 2, 2, 2, 1]
@@ -41,28 +41,28 @@ def test_debias_subtracts_log_mean_of_six_predictions(strength):
 def test_debias_of_one_image_flattens_its_own_prediction():
     """Of one image (.5, .3, .2) the mean is itself: p^(1 - strength), normalized; with strength 1 uniform."""
     logits = np.log([[0.5, 0.3, 0.2]])
-    assert debias(logits, 1.0).after[0].tolist() == pytest.approx([1 / 3] * 3)
+    assert debias_logits(logits, 1.0).after[0].tolist() == pytest.approx([1 / 3] * 3)
     roots = np.sqrt([0.5, 0.3, 0.2])
-    assert debias(logits, 0.5).after[0].tolist() == pytest.approx((roots / roots.sum()).tolist())
+    assert debias_logits(logits, 0.5).after[0].tolist() == pytest.approx((roots / roots.sum()).tolist())
 
 
 def test_running_mean_starts_uniform_and_averages_batches_of_256():
     """Two batches of (.8, .2): .9 x .5 + .1 x .8 = .53, then .9 x .53 + .1 x .8 = .557."""
     logits = np.tile(np.log([[0.8, 0.2]]), (512, 1))
-    assert debias(logits, 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.557, 0.443])
-    assert debias(logits[:256], 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.53, 0.47])
+    assert debias_logits(logits, 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.557, 0.443])
+    assert debias_logits(logits[:256], 0.4, momentum=0.9).mean.tolist() == pytest.approx([0.53, 0.47])
 
 
 def test_seed_draws_the_order_of_the_running_mean():
     logits = np.random.default_rng(1).normal(size=(600, 4))
-    one, again, other = (debias(logits, 0.4, 0.5, seed).mean for seed in (0, 0, 1))
+    one, again, other = (debias_logits(logits, 0.4, 0.5, seed).mean for seed in (0, 0, 1))
     assert one.tolist() == again.tolist()
     assert one.tolist() != other.tolist()
 
 
 def test_analysis_with_labels_has_accuracy_recall_and_precision():
     """Truth 0 0 2 2 1 1: before 3 of 6 right, recall 1, .5, 0; after 5 of 6, recall 1, .5, 1, precision 1, 1, 2/3."""
-    measures = analysis(debias(LOGITS, 0.5), np.array([0, 0, 2, 2, 1, 1]))
+    measures = analysis(debias_logits(LOGITS, 0.5), np.array([0, 0, 2, 2, 1, 1]))
     assert (measures["before"]["accuracy"], measures["after"]["accuracy"]) == (0.5, 0.8333)
     assert (measures["before"]["recall"], measures["after"]["recall"]) == ([1.0, 0.5, 0.0], [1.0, 0.5, 1.0])
     assert measures["after"]["precision"] == [1.0, 1.0, 0.6667]
@@ -102,7 +102,8 @@ def test_debias_command_writes_probabilities_and_analysis(tmp_path, capsys):
 )
 def test_invalid_logits_or_labels_are_refused_in_one_line(tmp_path, capsys, logits, labels, message):
     np.save(tmp_path / "logits.npy", logits)
-    arguments = ["debias", "--logits", str(tmp_path / "logits.npy"), "--out", str(tmp_path / "out")]
+    arguments = ["debias", "--logits", str(tmp_path / "logits.npy"), "--strength", "0.4"]
+    arguments += ["--out", str(tmp_path / "out")]
     if labels is not None:
         np.save(tmp_path / "labels.npy", labels)
         arguments += ["--labels", str(tmp_path / "labels.npy")]
@@ -135,13 +136,13 @@ def test_labels_may_have_any_integer_type(tmp_path, kind):
 )
 def test_invalid_options_are_refused(options, message):
     with pytest.raises(ParamsError, match=message):
-        debias(LOGITS, **{"strength": 0.4} | options)
+        debias_logits(LOGITS, **{"strength": 0.4} | options)
 
 
 @pytest.mark.slow
 def test_debiasing_a_classifier_of_a_long_tail_lowers_bias_and_raises_balanced_accuracy(tmp_path, monkeypatch):
     """Train on 20 down to 1 labels per class, test on 50 images per class: the recall of the rare classes rises."""
-    params = load()
+    params = load_params()
     monkeypatch.chdir(tmp_path)
     run = parse_run(params, "digits/n20-m80-l20-u10r/smoke/supervised/s0")
     make_store(data_config(params, "digits"), Path("store"))
@@ -150,7 +151,7 @@ def test_debiasing_a_classifier_of_a_long_tail_lowers_bias_and_raises_balanced_a
     train([Job(Keys(params).resolved(run), *places)], Execution(choose_device("cpu")))
     with np.load("run/predictions.npz") as kept:
         logits, labels = kept["logits"].astype(np.float64), kept["labels"]
-    measures = analysis(debias(logits, 1.0), labels)
+    measures = analysis(debias_logits(logits, 1.0), labels)
     assert measures["before"]["divergence"] > 0.1
     assert measures["after"]["divergence"] < measures["before"]["divergence"]
     assert measures["after"]["balanced_accuracy"] > measures["before"]["balanced_accuracy"]

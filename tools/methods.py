@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from daso.aliases import Tree
-from daso.config.explain import format_value, source_file
+from daso.config.explain import format_yaml, source_file
 from daso.config.feasibility import given_options
 from daso.config.fidelity import method_tags
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import Params, components
-from daso.config.registry import KINDS
-from daso.config.signature import ROOT, defaults, options, summary
+from daso.config.registry import COMPONENTS
+from daso.config.signature import ROOT, defaults, docstring_summary, options
 
 PAGE = ROOT / "docs/methods.md"
 SOURCE = re.compile(r"[A-Z]\w+(?: et al\.| and [A-Z]\w+)? (?:19|20)\d\d")  # authors and year, in a docstring
@@ -42,21 +42,21 @@ def _section(params: Params, name: str, tree: Tree) -> Iterator[str]:
     """Yield the lines on one method: components with options, differences from the papers, ablations."""
     yield from (f"## {name}", "", f"{tree['title']}: [{name}.yaml](../params/methods/{name}.yaml)", "")
     for kind, part in components(tree):
-        spec, component = KINDS[kind][part["name"]], part["name"]
+        spec, component = COMPONENTS[kind][part["name"]], part["name"]
         yield f"- {kind} [`{component}`](../{source_file(spec)}): {_summary(kind, part)}"
         values = defaults(spec) | given_options(part)
         if texts := [_option(tree, component, option, values[option]) for option in options(spec)]:
             yield f"  - {'; '.join(texts)}"
     yield f"- {tree['unlabeled_ratio']} unlabeled images for each labeled one"
     if "optimizer" in tree:
-        yield "- optimizer: " + "; ".join(f"`{key}` {format_value(value)}" for key, value in tree["optimizer"].items())
+        yield "- optimizer: " + "; ".join(f"`{key}` {format_yaml(value)}" for key, value in tree["optimizer"].items())
     tags = [f"[{tag}](fidelity.md#{tag})" for tag in method_tags(tree)]
     yield f"- differences from the papers: {', '.join(tags) or 'none known'}"
     ablations = {key: other for key, other in params.methods.items() if other.get("of") == name}
     if ablations:
         yield from ("", "| ablation | title | changed options |", "| --- | --- | --- |")
     for key, other in ablations.items():
-        changes = "; ".join(f"`{option}` {format_value(value)}" for option, value in other["change"].items())
+        changes = "; ".join(f"`{option}` {format_yaml(value)}" for option, value in other["change"].items())
         yield f"| [{key}](../params/methods/{key}.yaml) | {other['title']} | {changes} |"
 
 
@@ -65,14 +65,14 @@ def _option(tree: Tree, component: str, option: str, value: object) -> str:
     places: dict[str, list[str]] = {}
     for pattern, changes in tree.get("where", {}).items():
         if f"{component}.{option}" in changes:
-            places.setdefault(format_value(changes[f"{component}.{option}"]), []).append(f"`{pattern}`")
+            places.setdefault(format_yaml(changes[f"{component}.{option}"]), []).append(f"`{pattern}`")
     others = "; ".join(f"{other} in {', '.join(patterns)}" for other, patterns in places.items())
-    return f"`{option}` {format_value(value)}" + (f" ({others})" if others else "")
+    return f"`{option}` {format_yaml(value)}" + (f" ({others})" if others else "")
 
 
 def _summary(kind: str, part: Tree) -> str:
-    return summary(KINDS[kind][part["name"]])
+    return docstring_summary(COMPONENTS[kind][part["name"]])
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(load(ROOT / "params")), encoding="utf-8")
+    PAGE.write_text(page(load_params(ROOT / "params")), encoding="utf-8")

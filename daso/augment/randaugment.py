@@ -6,7 +6,6 @@ A level is l = 1..9 and a = l / 10 (not the continuous levels of Cubuk et al. 20
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 import torch
@@ -14,10 +13,10 @@ from torch import Tensor
 
 from daso.augment import geometry, photometric
 from daso.augment.geometry import Matrix, WarpMaps
-from daso.errors import ParamsError
+from daso.errors import ParamsError, close_match
 from daso.ops.rows import write_rows
 
-LEVELS = tuple(level / 10 for level in range(1, 10))  # the values of a
+LEVELS = tuple(level / 10 for level in range(1, 10))  # the values of a, part of the definition of an operation
 SIGNS = (1, -1)
 Apply = Callable[[Tensor, Tensor], Tensor]  # packed images (m, H, W), values (m,) -> images
 
@@ -122,8 +121,8 @@ class RandAugment:
 def _check_known(name: str) -> None:
     known = [*COLOR_OPS, *GEOMETRIC_OPS]
     if name not in known:
-        close = get_close_matches(name, known, n=1, cutoff=0)[0]
-        raise ParamsError(f"augment.ops: unknown operation '{name}'; did you mean '{close}'?")
+        hint = close_match(name, known) or f"; choose one of {', '.join(known)}"
+        raise ParamsError(f"augment.ops: unknown operation '{name}'{hint}")
 
 
 def copy_async(tensor: Tensor, device: torch.device) -> Tensor:

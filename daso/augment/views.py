@@ -1,7 +1,7 @@
 """Weak and strong views of images, as functions of (seed, stream, step, position in the batch).
 
-The strong view follows the code of Sohn et al. 2020 and Oh et al. 2022: flip and crop, then two operations drawn from a
-pool with replacement, each applied with probability 1/2 at its own random level, then always Cutout.
+The strong view follows the code of Sohn et al. 2020 and Oh et al. 2022: flip and crop, then operations drawn from a
+pool with replacement, each applied with a probability at its own random level, then always Cutout.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ class Augmentation:
     """Views of packed images int32 (T, B, H, W), drawn by a `Draw` whose `t` has shape (T,).
 
     Random numbers are drawn on the CPU, so that images are grouped by operation without host-device synchronization; a
-    `t` on the device costs one synchronization. `cutout` is the side of the square in pixels, 0 for none. `resize` is
-    the side S of the views, 0 to keep the images' size; flip and crop always precede it, the operations and Cutout come
-    `before` or `after` it. The constructor raises ParamsError for an unknown operation, a pad that is not below the
-    size, or a negative cutout.
+    `t` on the device costs one synchronization. `num_ops` operations are drawn from `ops`, each applied with
+    probability `op_probability`. `cutout` is the side of the square in pixels, 0 for none. `resize` is the side S of
+    the views, 0 to keep the images' size; flip and crop always precede it, the operations and Cutout come `before` or
+    `after` it. The constructor raises ParamsError for an unknown operation, no `ops` to draw from, a pad that is not
+    below the size, or a negative cutout.
     """
 
     def __init__(
@@ -40,11 +41,11 @@ class Augmentation:
         flip: bool,
         pad: int,
         ops: Sequence[str],
+        num_ops: int,
+        op_probability: float,
         cutout: int,
         resize: int = 0,
         operations: Literal["before", "after"] = "before",
-        num_ops: int = 2,
-        op_probability: float = 0.5,
     ) -> None:
         if not 0 <= pad < size:
             raise ParamsError(
@@ -52,6 +53,8 @@ class Augmentation:
             )
         if cutout < 0:
             raise ParamsError(f"augment.cutout: {cutout} is below the minimum 0; set it to 0 for no square")
+        if num_ops and not ops:
+            raise ParamsError(f"augment.num_ops: {num_ops} is not allowed without ops; list some or set num_ops to 0")
         self.size, self.flip, self.pad, self.cutout = size, flip, pad, cutout
         self.view_size = resize or size
         self.resize: Transform = Resize(size, resize) if resize else _identity
@@ -59,7 +62,7 @@ class Augmentation:
         self.resize_first, self.resize_last = (self.resize, _identity) if after else (_identity, self.resize)
         self.side = self.view_size if after else size  # side of the images that the operations receive
         self.randaugment = RandAugment(ops, self.side)
-        self.num_ops, self.op_probability = num_ops if ops else 0, op_probability
+        self.num_ops, self.op_probability = num_ops, op_probability
 
     def plain(self, images: Tensor) -> Tensor:
         """Resize images to the size of the views, without augmentation: int32 (..., H, W) -> (..., S, S)."""

@@ -24,7 +24,7 @@ from daso.schema import schema_error
 def download(dataset: str | None, config: Path | None, out: Path) -> None:
     """Download or read a dataset, verify it and store its images."""
     from daso.data.catalog import make_store
-    from daso.data.schemas import DataConfig
+    from daso.data.dataset_schemas import DataConfig
 
     if bool(dataset) == bool(config):
         raise DasoError(
@@ -52,12 +52,12 @@ def split(config: Path | None, store: Path, out: Path | None, check: Path | None
     split in data/splits/ is checked against params/ if --config is not given.
     """
     from daso.data.files import digest
-    from daso.data.split import check_split, config_error, make_split
+    from daso.data.split import check_split, make_split, split_config_error
     from daso.data.store import load_store
 
     if check:
         reject({"--out": out}, "with --check, which draws nothing; leave it out")
-        expected = digest(configuration(config, config_error)) if config else _config_digest(check)
+        expected = digest(configuration(config, split_config_error)) if config else _config_digest(check)
         saved = check_split(check, load_store(store), expected)
         logging.info("%s: disjoint parts, correct counts and checksum (sha256 %s)", check, saved.sha256[:16])
         return
@@ -65,7 +65,7 @@ def split(config: Path | None, store: Path, out: Path | None, check: Path | None
         raise DasoError(
             "split: missing options; give --config and --out to draw a split, or --check to check a saved one"
         )
-    make_split(configuration(config, config_error), load_store(store), out)
+    make_split(configuration(config, split_config_error), load_store(store), out)
 
 
 @command("daso derive --config options.json --store STORE --split drawn.json --run runs/RUN --out split.json")
@@ -107,32 +107,31 @@ def oracle_labels(dataset: str, lists: Path) -> None:
 @click.option("--out", type=PATH, required=True, help="File for the estimate.")
 def estimate(run: Path, run_key: str | None, key: str, out: Path) -> None:
     """Write the class sizes that a finished survey run estimated."""
-    from daso.data.files import atomic_write, checksummed
+    from daso.data.files import checksummed, write_file
     from daso.engine.estimate import survey_result
 
     survey = survey_result(run, key, run_key)
-    with atomic_write(out) as file:
-        file.write(checksummed(survey))
+    write_file(out, checksummed(survey))
 
 
 def _config_digest(path: Path) -> str | None:
     """Return the digest of a split's configuration in params/; None if its path is not one of the workflow's."""
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.config.resolve import split_config
     from daso.data.files import digest
 
     if (names := paths.parse_split_path(path)) is None:
         return None
-    params, (dataset, setting, seed) = load(), names
+    params, (dataset, setting, seed) = load_params(), names
     known = dataset in params.datasets and setting in params.datasets[dataset]["settings"]
     return digest(split_config(params, dataset, setting, seed)) if known else None
 
 
 def _resolved_data(dataset: str) -> dict[str, Any]:
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.config.resolve import data_config
 
-    params = load()
+    params = load_params()
     if dataset not in params.datasets:
         hint = did_you_mean(dataset, params.datasets, "datasets")
         raise DasoError(f"download: unknown dataset '{dataset}'{hint}")

@@ -18,10 +18,10 @@ suite_argument = click.argument(
 
 
 def _listable(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
-    from daso.config.inventory import KINDS
+    from daso.config.inventory import LISTS
 
     suites = files_of("suites")(context, parameter, start)
-    return [*(name for name in (*KINDS, "runs") if name.startswith(start)), *suites]
+    return [*(name for name in (*LISTS, "runs") if name.startswith(start)), *suites]
 
 
 @command("daso list methods", "daso list runs smoke", name="list")
@@ -38,10 +38,10 @@ def list_(what: str, suite: str | None) -> None:
     `list runs` lists the runs of the default suite, `list runs smoke` or `list smoke` those of the suite smoke. A run
     is done, stale (params/ or code have changed since), running, damaged or missing.
     """
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.planning.status import format_list
 
-    sys.stdout.write(format_list(load(), what, suite))
+    sys.stdout.write(format_list(load_params(), what, suite))
 
 
 @command("daso watch smoke")
@@ -54,10 +54,10 @@ def watch(suite: str | None) -> None:
     """
     import time
 
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.planning.watch import INTERVAL, views
 
-    params = load()
+    params = load_params()
     shown = views(params, suite or params.suite)
     if not sys.stdout.isatty():
         sys.stdout.write(next(shown))
@@ -91,13 +91,13 @@ def explain(method: str, setting: str, protocol: str) -> None:
     The name is a file name in params/methods, or the paper's name with add-ons in any order: fixmatch+la+daso,
     remixmatch+crest+.
     """
-    from daso.config.explain import explain, find_method, incompatibilities
-    from daso.config.load import load
+    from daso.config.explain import explain, find_method, setting_incompatibilities
+    from daso.config.load import load_params
 
-    params = load()
+    params = load_params()
     method = find_method(params, method)
     sys.stdout.write(explain(params, method, protocol, setting))
-    if setting and (reasons := incompatibilities(params, method, protocol, setting)):
+    if setting and (reasons := setting_incompatibilities(params, method, protocol, setting)):
         raise DasoError(*reasons)
 
 
@@ -114,13 +114,13 @@ def cell(words: tuple[str, ...], table: str, row: str, setting: str) -> None:
     settings, from left to right; both are counted from 1 without headings. Table 4 has two columns for each setting:
     the last evaluation and the median.
     """
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.planning.cell import cell
 
     if words:
         given = {"--table": table, "--row": row, "--setting": setting}
         reject({name: value or None for name, value in given.items()}, "with CELL; give one of both")
-    for text in cell(load(), " ".join(words) or f"table {table}", row, setting):
+    for text in cell(load_params(), " ".join(words) or f"table {table}", row, setting):
         sys.stdout.write(text)
 
 
@@ -134,9 +134,9 @@ def plan(suite: str | None, measure: bool) -> None:
     --measure times some steps of the methods without such runs. The expected times of unfinished runs are saved in
     journal/plans/; the suite's report compares them with the measured times.
     """
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.planning.forecast import forecast
 
-    params = load()
+    params = load_params()
     for line in forecast(params, suite or params.suite, measure=measure):
         sys.stdout.write(f"{line}\n")

@@ -11,22 +11,40 @@ from typing import Any
 
 import click
 
-from daso.errors import DasoError
+from daso.errors import DasoError, closest
 
 PATH = click.Path(path_type=Path, readable=False)
 EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 RUN_ID = "dataset/setting/protocol/method/s<seed>"
 STORE = "Folder of the dataset's images, such as data/store/digits."
-MODES = "auto, eager, compiled, graph or compiled_graph"
+MODE_CHOICES = "auto, eager, compiled, graph or compiled_graph"
 
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 
 
+class Command(click.Command):
+    """Command that names its arguments and options if a given option is unknown and not close to one of them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, as click does."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            parameters = self.get_params(ctx)
+            arguments = [name for each in parameters if isinstance(each, click.Argument) for name in each.opts]
+            options = [name for each in parameters if isinstance(each, click.Option) for name in each.opts[-1:]]
+            name = closest(error.option_name.lstrip("-"), arguments)
+            hint = f"Give {name.upper()} without an option." if name else f"Choose one of {', '.join(options)}."
+            raise click.NoSuchOption(error.option_name, f"{error.message} {hint}", ctx=ctx) from None
+
+
 def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], click.Command]:
     """Return a decorator that makes a command, whose help is the docstring, ending with these examples."""
     heading = "Example:" if len(examples) == 1 else "Examples:"
-    return click.command(name, epilog="\n  ".join((f"\b\n{heading}", *examples)))
+    return click.command(name, cls=Command, epilog="\n  ".join((f"\b\n{heading}", *examples)))
 
 
 def files_of(kind: str) -> Completion:
@@ -36,11 +54,11 @@ def files_of(kind: str) -> Completion:
 
 def run_ids(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
     """Complete the id of a run of any suite; return nothing if params/ have an error."""
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.config.resolve import runs
 
     try:
-        params = load()
+        params = load_params()
         return sorted({run.id for suite in params.suites for run in runs(params, suite) if run.id.startswith(start)})
     except DasoError:
         return []

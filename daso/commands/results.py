@@ -20,7 +20,7 @@ from daso.errors import DasoError
 @click.option("--key", help="Key of the report, written beside it by the workflow.")
 def report(suite: str, out: Path | None, key: str | None) -> None:
     """Write the report of a suite, and print its numbers."""
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.report.suite_report import write_report
 
     out = out or Path("drafts/reports", suite)
@@ -28,7 +28,7 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
         from daso.workspace.current import report_key, tables_digest
 
         # The key is computed before the metrics are read, so that a concurrent change makes the report stale.
-        key = report_key(load(), suite, key)
+        key = report_key(load_params(), suite, key)
     write_report(suite, out)
     if key:
         _write_key(out, f"{key} {tables_digest(out)}")
@@ -43,7 +43,7 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
 @click.option("--key", help="Key of the page, written beside it by the workflow.")
 def contradictions(out: Path, key: str | None) -> None:
     """Render the page of cells whose published numbers differ."""
-    from daso.report.contradictions import write_contradictions
+    from daso.report.contradictions_page import write_contradictions
 
     write_contradictions(out)
     _write_key(out, key)
@@ -109,7 +109,7 @@ def reference(suite: str) -> None:
 
     Later reports of the suite are compared with them.
     """
-    from daso.workspace.reference import write_reference
+    from daso.report.suite_report import write_reference
 
     logging.info("%s: written", write_reference(suite))
 
@@ -146,11 +146,10 @@ def prune(yes: bool) -> None:
 
 def _write_key(folder: Path, key: str | None) -> None:
     """Write the key of a page, if any, after the page: it makes the page current."""
-    from daso.data.files import atomic_write
+    from daso.data.files import write_file
 
     if key:
-        with atomic_write(folder / "key") as file:
-            file.write(f"{key}\n".encode())
+        write_file(folder / "key", f"{key}\n".encode())
 
 
 def _print_lines(lines: Iterable[object]) -> int:

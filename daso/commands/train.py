@@ -15,7 +15,7 @@ import click
 
 from daso.commands.options import (
     EXISTING_FILE,
-    MODES,
+    MODE_CHOICES,
     PATH,
     RUN_ID,
     STORE,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--journal", type=PATH, help="File that records commit, device, versions and speed of the run.")
 @click.option("--bundle", type=PATH, help="Folder of packed runs: train the unfinished ones.")
 @device
-@click.option("--mode", default="auto", show_default=True, help=f"{MODES}.")
+@click.option("--mode", default="auto", show_default=True, help=f"{MODE_CHOICES}.")
 @click.option("--cudnn", help="heuristic, or tuned (may be faster; bits may differ between runs); default: DASO_CUDNN.")
 @click.option("--replicas", type=int, help="Runs of a bundle trained at once on the device; default: 1.")
 @click.option("--managed", is_flag=True, help="Set by the workflow, which deletes the checkpoint afterwards.")
@@ -81,7 +81,7 @@ def train(
         execution = Execution(choose_device(device), mode, at_once, resume, bool(bundle), managed)
         if bundle:
             from daso.data.bundle import read_contents
-            from daso.runs.bundle import train_bundle
+            from daso.runs.train_bundle import train_bundle
 
             os.environ.setdefault("DASO_COMMIT", read_contents(bundle)["commit"])
             train_bundle(bundle, execution)
@@ -117,12 +117,11 @@ def _job(run: str | None, config_path: Path | None, given: Mapping[str, Path | N
 @click.option("--out", type=PATH, required=True, help="File for the metrics.")
 def evaluate(run: Path, run_key: str | None, store: Path | None, out: Path) -> None:
     """Write the metrics of a finished run."""
-    from daso.data.files import atomic_write, checksummed
+    from daso.data.files import checksummed, write_file
     from daso.engine.metrics import run_metrics
 
     metrics = run_metrics(run, run_key, store)
-    with atomic_write(out) as file:
-        file.write(checksummed(metrics))
+    write_file(out, checksummed(metrics))
 
 
 @command("daso resolve digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0")
@@ -135,24 +134,27 @@ def resolve(run: str) -> None:
 @command("daso bundle cifar10-lt/n1500-m3000-l100-u100/paper/fixmatch_daso/s0 --out bundles/daso")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", help=f"{RUN_ID}.", shell_complete=run_ids)
 @click.option("--out", type=PATH, default=Path("bundles/bundle"), show_default=True, help="Folder for the bundle.")
-def bundle(runs: tuple[str, ...], out: Path) -> None:
+@click.option("--private", is_flag=True, help="Also pack images that must not be redistributed; keep the bundle.")
+def bundle(runs: tuple[str, ...], out: Path, private: bool) -> None:
     """Pack runs into a folder that another machine can train.
 
     That machine needs neither Snakemake nor DVC. Upstream runs are packed too, unless they are done.
     """
     from daso.config.checks import check_run
     from daso.config.keys import Keys
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.config.resolve import parse_run, with_upstream
     from daso.data.bundle import write_bundle
     from daso.engine.environment import code_commit
     from daso.planning.status import run_statuses
+    from daso.workspace.redistribution import check_bundle
 
-    params = load()
+    params = load_params()
     keys, named = Keys(params), [parse_run(params, run) for run in runs]
     for run in named:
         check_run(params, run)
     chain = with_upstream(params, named)
+    check_bundle(params, {run.dataset for run in chain}, private)
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
     write_bundle(out, packed, commit=code_commit())
@@ -163,10 +165,10 @@ def resolved_run(run: str) -> dict[str, Any]:
     """Return the resolved configuration of a run; raises DasoError if params/ do not allow it."""
     from daso.config.checks import check_run
     from daso.config.keys import Keys
-    from daso.config.load import load
+    from daso.config.load import load_params
     from daso.config.resolve import parse_run
 
-    params = load()
+    params = load_params()
     named = parse_run(params, run)
     check_run(params, named)
     return Keys(params).resolved(named)

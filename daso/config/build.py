@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, load
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
-from daso.models.network import Models, Network, initialise
+from daso.models.network import Encoder, Models, Network, Precision, initialise
 from daso.models.teacher import prepare_teacher
 from daso.records import Env
 
 
-class Upstream(NamedTuple):
+class UpstreamResults(NamedTuple):
     """Results of upstream runs that a run loads."""
 
     encoder: Mapping[str, Tensor] | None = None  # state dict of a network
@@ -28,12 +28,12 @@ class Upstream(NamedTuple):
     digests: Mapping[str, str] = {}  # digest of each loaded file, by part of the plan
 
 
-NO_UPSTREAM = Upstream()
+NO_UPSTREAM_RESULTS = UpstreamResults()
 
 
 def _make(registry: Mapping[str, str], options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     own = {key: value for key, value in options.items() if key != "name"}
-    return load(registry[options["name"]])(*args, **kwargs, **own)
+    return import_component(registry[options["name"]])(*args, **kwargs, **own)
 
 
 def build(
@@ -41,14 +41,14 @@ def build(
     data: Resident,
     device: torch.device,
     mode: str = "auto",
-    upstream: Upstream = NO_UPSTREAM,
+    upstream: UpstreamResults = NO_UPSTREAM_RESULTS,
 ) -> Trainer:
     """Return the run of a configuration at its first step; `mode` is one of `engine.environment`.
 
     Raises ParamsError if a component rejects its options, DasoError if the device does not support the mode.
     """
-    classes, protocol, method = config["dataset"]["num_classes"], config["protocol"], config["method"]
-    encoders = [_make(NETWORKS, protocol["network"]) for _ in Models._fields]
+    classes, protocol = config["dataset"]["num_classes"], config["protocol"]
+    encoders = [build_encoder(config) for _ in Models._fields]
     env = Env(
         num_classes=classes,
         feature_dim=encoders[0].feature_dim,
@@ -62,21 +62,44 @@ def build(
         labels=tuple(data.labeled.labels.tolist()),
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
-    blocks = [_with_upstream_options(options, upstream.options) for options in method["addons"]]
-    addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
-    learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
-    _check_compatibility(learner, method["unlabeled_ratio"])
-    heads = {**learner.heads, **{name: size for addon in addons for name, size in addon.heads.items()}}
+    learner = build_learner(config, env, upstream.options)
     precision = choose_precision(protocol["precision"], device)
-    student, teacher = (Network(encoder, classes, heads, precision) for encoder in encoders)
+    student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
     initialise(student, config["draw_seed"])
     if upstream.encoder is not None:
         student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
-    columns = [load(spec) for spec in evaluations_of(config["plan"])]
+    columns = [import_component(spec) for spec in evaluations_of(config["plan"])]
     return Trainer(config, data, learner.to(device), models, device, choose_mode(mode, device), columns)
+
+
+def build_encoder(config: Mapping[str, Any]) -> Encoder:
+    """Return the encoder of a configuration."""
+    encoder: Encoder = _make(NETWORKS, config["protocol"]["network"])
+    return encoder
+
+
+def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, Any]) -> Learner:
+    """Return the learner of a configuration with its add-ons; `upstream` are the options that upstream runs set.
+
+    Raises ParamsError if a component rejects its options, or the components are incompatible.
+    """
+    method = config["method"]
+    blocks = [_with_upstream_options(options, upstream) for options in method["addons"]]
+    addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
+    learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
+    _check_compatibility(learner, method["unlabeled_ratio"])
+    return learner
+
+
+def build_network(
+    config: Mapping[str, Any], encoder: Encoder, learner: Learner, precision: Precision = "fp32"
+) -> Network:
+    """Return the network of an encoder with the heads that the learner and its add-ons declare."""
+    heads = {**learner.heads, **{name: size for addon in learner.chain for name, size in addon.heads.items()}}
+    return Network(encoder, config["dataset"]["num_classes"], heads, precision)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:

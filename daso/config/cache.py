@@ -16,8 +16,8 @@ from daso.data.files import atomic_write, read_file
 from daso.errors import DataError
 
 Result = TypeVar("Result")
-FOLDER = Path(".snakemake/daso")
-MAX_BYTES = 2**20  # largest file that a result may depend on
+CACHE_FOLDER = Path(".snakemake/daso")
+MAX_SOURCE_BYTES = 2**20  # largest file that a result may depend on
 
 
 def cached(
@@ -33,7 +33,7 @@ def cached(
     before = _digest(project, files(), also) if (project / "Snakefile").is_file() else None
     if before is None:
         return make()
-    path = project / FOLDER / f"{name}.json"
+    path = project / CACHE_FOLDER / f"{name}.json"
     with suppress(OSError, ValueError):
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
         if head == _head(before, text):
@@ -58,7 +58,7 @@ def _digest(project: Path, files: Iterable[Path], also: str) -> str | None:
     total = hashlib.sha256(f"{sys.version} {also}".encode())
     try:
         for path in files:
-            content = hashlib.sha256(read_file(path, MAX_BYTES)).hexdigest()
+            content = hashlib.sha256(read_file(path, MAX_SOURCE_BYTES)).hexdigest()
             total.update(f"\n{os.path.relpath(path, project)}\n{content}".encode())
     except (OSError, ValueError):
         return None

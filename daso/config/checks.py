@@ -6,18 +6,21 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
+from daso.config.epochs import as_numbers, in_epochs, unit
 from daso.config.feasibility import given_options, reasons_infeasible
-from daso.config.open_sets import outside_errors
-from daso.config.params import NAME, Params, components, invalid_name
-from daso.config.registry import KINDS
-from daso.config.resolve import Run, plan_of, resolve, runs, upstream_runs, with_upstream
-from daso.config.schemas import Optimizer
+from daso.config.open_sets import held_out, holdouts_of_all_classes, outside_errors
+from daso.config.params import NAME_PATTERN, Params, components, invalid_name
+from daso.config.params_schemas import Optimizer
+from daso.config.registry import COMPONENTS
+from daso.config.resolve import Run, resolve, runs, upstream_runs, with_upstream
 from daso.config.signature import constructor_errors, option_errors
-from daso.data.class_sizes import required_images, setting_kind, target_classes
+from daso.config.stages import plan_of
+from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
 
 OPTIMIZER = record_fields(Optimizer)
+FILES = ("image_folder", "semi_aves")  # sources whose images may have any shape
 # Folders of reports/ that belong to no suite.
 RESERVED = ("contradictions", "measured", "paper", "reference", "templates")
 # Ids of a report's page; a table's name is an id too.
@@ -58,28 +61,34 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
 
 def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     classes, side, augment = tree["num_classes"], tree["image_size"], tree["augment"]
-    closed = [setting for setting in tree["settings"].values() if "classes" not in setting.get("outside", {})]
-    own = (setting["holdout"] for setting in closed if "holdout" in setting)
-    for holdout in (tree["holdout"], *own):
+    for holdout in (tree["holdout"], *holdouts_of_all_classes(tree)):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
+    if "fit" in tree and tree["source"]["kind"] not in FILES:
+        yield f"{file}: fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
+    subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
+    if subsets and unlabeled is not None and subsets != unlabeled:
+        yield f"{file}: subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
     if min(tree["std"]) <= 0:
         yield f"{file}: std: {format_value(min(tree['std']))} is too small; set every channel above 0"
     if augment["pad"] >= side:
         yield f"{file}: augment.pad: {augment['pad']} is too large to reflect {side} pixels; set it below {side}"
     if (resize := augment.get("resize", 0)) >= side:
         yield f"{file}: augment.resize: {resize} is not below image_size {side}; lower or remove it"
+    if augment["num_ops"] and not augment["ops"]:
+        yield f"{file}: augment.num_ops: {augment['num_ops']} is not allowed without ops; list some or set num_ops: 0"
     for setting in tree["settings"]:
         yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
 
 
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     sizes, source, images = tree["settings"][name], tree["source"]["kind"], tree.get("images", {})
-    targets, kind = len(target_classes(sizes, tree["num_classes"])), setting_kind(sizes)
-    held = sizes["holdout"] // max(1, targets) if "holdout" in sizes else tree["holdout"] // tree["num_classes"]
-    if not NAME.fullmatch(name):
+    held, kind = held_out(sizes, tree), setting_kind(sizes)
+    if not NAME_PATTERN.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
-    if kind == "natural":  # class sizes are known only from the data
+    if kind == "lists":
+        yield from _list_errors(where, name, tree)
+    if has_natural_sizes(sizes):  # class sizes are known only from the data
         if tree["class_order"] != "size":
             yield (
                 f"{where}: natural class sizes are not allowed with class_order '{tree['class_order']}'; "
@@ -100,12 +109,30 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
         yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
 
 
+def _list_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
+    """Yield the errors of a setting that names subsets of the unlabeled images."""
+    setting, subsets, images = tree["settings"][name], tree.get("subsets", {}), tree.get("images", {})
+    for subset in setting["unlabeled"] if isinstance(setting["unlabeled"], list) else ():
+        if subset not in subsets:
+            yield f"{where}.unlabeled: unknown subset '{subset}'{did_you_mean(subset, subsets, 'subsets')}"
+    if setting["unlabeled"] == "all" and images.get("unlabeled") == 0:
+        yield f"{where}.unlabeled: 'all' is not allowed: all images have a label; set `labeled` to a share alone"
+    other = setting.get("supervised", name)
+    if setting_kind(named := tree["settings"].get(other, {})) != "lists":
+        yield f"{where}.supervised: '{other}' is not a setting with `labeled: all`; name one"
+    elif "supervised" in setting and "supervised" in named:
+        yield f"{where}.supervised: '{other}' itself names a setting; name '{named['supervised']}'"
+
+
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
-    steps, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
-    if steps % every:
-        yield f"{file}: evaluation.every: {every} does not divide {steps} steps; set it to a divisor of {steps}"
-    elif last > (total := steps // every):
-        yield f"{file}: evaluation.median_of: {last} is above the maximum {total} (evaluations of a run); lower it"
+    total, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
+    if unit(total) == unit(every):  # else only the steps of a run are checked
+        steps, number = as_numbers([total, every])
+        if steps % number:
+            budget = f"{steps} {unit(total)}"
+            yield f"{file}: evaluation.every: {every} does not divide {budget}; set it to a divisor of {steps}"
+        elif last > (most := steps // number):
+            yield f"{file}: evaluation.median_of: {last} is above the maximum {most} (evaluations of a run); lower it"
     if tree["optimizer"]["nesterov"] and not tree["optimizer"]["momentum"]:
         yield f"{file}: optimizer.nesterov: true is not allowed with momentum 0; change one of them"
     yield from _component_errors(file, "network", tree["network"])
@@ -163,12 +190,7 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
     names = [table["name"] for table in tree["tables"]]
     for table in tree["tables"]:
         where = f"table '{table['name']}': "
-        if not NAME.fullmatch(table["name"]):
-            yield f"{file}: {where}{invalid_name(table['name'])}"
-        if names.count(table["name"]) > 1:
-            yield f"{file}: {where}duplicate name; rename one of the tables"
-        if table["name"] in PAGE_IDS:
-            yield f"{file}: {where}the name of another section of the report's page; rename the table"
+        yield from (f"{file}: {where}{message}" for message in _table_errors(table, names))
         yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)
@@ -176,6 +198,18 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield from unknown("method", method, params.methods, where)
         for method in table.get("paper", {}).get("addons", {}):
             yield from unknown("method", method, table["methods"], f"{where}paper.addons: ")
+
+
+def _table_errors(table: Tree, names: list[str]) -> Iterator[str]:
+    """Yield the errors in the name and the metrics of a suite's table; `names` are those of all its tables."""
+    if not NAME_PATTERN.fullmatch(table["name"]):
+        yield invalid_name(table["name"])
+    if names.count(table["name"]) > 1:
+        yield "duplicate name; rename one of the tables"
+    if table["name"] in PAGE_IDS:
+        yield "the name of another section of the report's page; rename the table"
+    if "median" not in table.get("metrics", ["median"]):
+        yield "metrics: missing 'median', which gains and ranks use; add it"
 
 
 def _suite_run_errors(params: Params) -> Iterator[str]:
@@ -225,23 +259,26 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
 
 def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
     """Yield the errors of a component's name and options."""
-    name, known = part["name"], KINDS[kind]
+    name, known = part["name"], COMPONENTS[kind]
     if name not in known:
         yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
-    own, spec = given_options(part), known[name]
+    given, spec = given_options(part), known[name]
+    own = as_numbers(given)
     try:
         errors = [f"{kind} '{name}': {line}" for line in option_errors(spec, own)]
     except ParamsError as error:
         yield str(error)
         return
-    yield from (f"{file}: {line}" for line in errors or (line for line, _ in constructor_errors(spec, own)))
+    if not any(map(in_epochs, given.values())):  # else only the steps of a run are checked
+        errors = errors or [line for line, _ in constructor_errors(spec, own)]
+    yield from (f"{file}: {line}" for line in errors)
 
 
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
     """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
-    component, _, option = key.partition(".")
-    specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in KINDS[kind].items()}
+    value, (component, _, option) = as_numbers(value), key.partition(".")
+    specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in COMPONENTS[kind].items()}
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"
     elif component == "optimizer":

@@ -45,7 +45,7 @@ RESULT_NEUTRAL = frozenset(
         "engine.gpus",
         "engine.stopwatch",
         "config.compatibility",
-        "data.schemas",
+        "data.dataset_schemas",
     )
 )
 

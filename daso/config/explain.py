@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from daso.aliases import Tree
@@ -13,14 +14,15 @@ from daso.config.feasibility import given_options, reasons_infeasible, unknown_c
 from daso.config.fidelity import LEDGER, method_tags
 from daso.config.paper_names import paper_methods, paper_name, same_method
 from daso.config.params import Params, components
-from daso.config.registry import KINDS
-from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, stages_of, trace_options
-from daso.config.signature import ROOT, defaults, module_file, options, summary
+from daso.config.registry import COMPONENTS
+from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, trace_options
+from daso.config.signature import ROOT, defaults, docstring_summary, module_file, options
+from daso.config.stages import stages_of
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.errors import ParamsError, did_you_mean
 
 NO_SETTING = ("", "")
-Line = tuple[str, ...]
+TextRow = tuple[str, ...]
 
 
 def find_method(params: Params, name: str) -> str:
@@ -53,7 +55,7 @@ def split_setting(params: Params, setting: str) -> tuple[str, str]:
     return dataset, name
 
 
-def incompatibilities(params: Params, method: str, protocol: str, setting: str) -> list[str]:
+def setting_incompatibilities(params: Params, method: str, protocol: str, setting: str) -> list[str]:
     """Return the reasons why a method cannot be trained in a <dataset>/<setting>, one line each."""
     run = Run(*split_setting(params, setting), protocol, method, 0)
     return list(reasons_infeasible(params, run, resolve(params, run)))
@@ -72,11 +74,11 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     )
     tree, file = params.methods[method], params.file("method", method)
     base = params.file("method", tree.get("of", method))
-    rows: list[Line] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
+    rows: list[TextRow] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
     for kind, part in components(traced.method):
-        rows += _component_rows(kind, part, traced.sources, OptionSource(base))
+        rows += _component_rows(kind, part, traced.sources, OptionSource(base), traced.epochs)
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
-    rows += _stage_rows(traced, params.protocols[protocol]["steps"])
+    rows += _stage_rows(traced)
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
     tags = method_tags(traced.method)
     rows += [("",), ("known differences from the papers" + ("" if tags else ": none"),)]
@@ -85,63 +87,72 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
 
 
 def _component_rows(
-    kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource
-) -> Iterator[Line]:
+    kind: str, part: Tree, sources: Mapping[str, OptionSource], default: OptionSource, epochs: Tree
+) -> Iterator[TextRow]:
     """Yield a component, its summary, and a line for each option in the order of its constructor.
 
-    `default` is the source of options that `sources` lacks.
+    `default` is the source of options that `sources` lacks; `epochs` are the values given in epochs.
     """
-    name, spec = part["name"], KINDS[kind][part["name"]]
+    name, spec = part["name"], COMPONENTS[kind][part["name"]]
     module = source_file(spec)
     comments = _comments(default.file)
     comment = comments.get((name,), comments.get((name, "name"), ""))
-    yield from (("",), (f"{kind} {name} ({module}){comment}",), (summary(spec),))
+    yield from (("",), (f"{kind} {name} ({module}){comment}",), (docstring_summary(spec),))
     own, rest = given_options(part), defaults(spec)
     for option in options(spec):
         key = f"{name}.{option}"
         if option in own:
-            yield _row(key, own[option], sources.get(key, default))
+            yield _row(key, own[option], sources.get(key, default), epochs)
         else:
-            yield key, format_value(rest[option]), f"{module}, default"
+            yield key, format_yaml(rest[option]), f"{module}, default"
 
 
-def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: OptionSource) -> Iterator[Line]:
+def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: OptionSource) -> Iterator[TextRow]:
     """Yield a line for each option of the protocol; `method` is the source of the options that the method sets."""
-    tree, source = params.protocols[protocol], OptionSource(params.file("protocol", protocol))
-    yield from _component_rows("network", tree["network"], {}, source)
+    tree, source = traced.protocol, OptionSource(params.file("protocol", protocol))
+    yield from _component_rows("network", tree["network"], {}, source, {})
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
     ratio = traced.method["unlabeled_ratio"]
     yield _row("unlabeled_ratio", ratio, source if ratio and "unlabeled_ratio" in tree else method)
     yield _row("batch_size", tree["batch_size"], source)
     steps = traced.stage.steps
-    yield _row("steps", steps, source if steps == tree["steps"] else method._replace(block=("plan",)))
+    if steps == tree["steps"]:
+        yield _row("steps", steps, source, traced.epochs)
+    else:
+        yield _row("steps", steps, method._replace(block=("plan",)))
     for key, value in traced.optimizer.items():
-        yield _row(f"optimizer.{key}", value, traced.sources[f"optimizer.{key}"])
+        yield _row(f"optimizer.{key}", value, traced.sources[f"optimizer.{key}"], traced.epochs)
     for block in ("teacher", "evaluation"):
-        yield from (_row(f"{block}.{key}", value, source) for key, value in tree[block].items())
-    yield from (_row(key, tree[key], source) for key in ("precision", "checkpoint_every"))
+        yield from (_row(f"{block}.{key}", value, source, traced.epochs) for key, value in tree[block].items())
+    yield from (_row(key, tree[key], source, traced.epochs) for key in ("precision", "checkpoint_every"))
 
 
-def _stage_rows(traced: TracedMethod, steps: int) -> Iterator[Line]:
+def _stage_rows(traced: TracedMethod) -> Iterator[TextRow]:
     """Yield the stages of a plan and the methods that the last one depends on."""
-    stages = stages_of(traced.method, steps)
+    stages = stages_of(traced.method, traced.protocol["steps"])
     if len(stages) > 1:
         yield from (("",), ("stages (the options above are those of the last one)",))
     for stage in stages if len(stages) > 1 else ():
-        changes = ", ".join(f"{key} {format_value(value)}" for key, value in stage.changes.items())
+        changes = ", ".join(f"{key} {format_yaml(value)}" for key, value in stage.changes.items())
         yield f"stage {stage.name or 'last'}", f"{stage.steps:,} steps", changes
     for result, upstream in (("encoder", stages[-1].encoder), ("estimate", stages[-1].estimate)):
         if upstream:
             yield f"{result} from", upstream.of, "its run in the same setting is trained first"
 
 
-def _row(key: str, value: object, source: OptionSource) -> Line:
-    """Return an option, its value, the source of the value and the comment beside it."""
+def _row(key: str, value: object, source: OptionSource, epochs: Mapping[str, object] = MappingProxyType({})) -> TextRow:
+    """Return an option, its value, in epochs too if given so, the source of the value and the comment beside it."""
     path = (*source.block, key) if source.block else tuple(key.split("."))
-    return key, format_value(value), str(source) + _comments(source.file).get(path, "")
+    text = f"{_joined(epochs[key])} = {_joined(value)} steps" if key in epochs else format_yaml(value)
+    return key, text, str(source) + _comments(source.file).get(path, "")
 
 
-def _setting_rows(params: Params, setting: str) -> Iterator[Line]:
+def _joined(value: object) -> str:
+    """Return a number or text, or the entries of a list, separated by commas."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _setting_rows(params: Params, setting: str) -> Iterator[TextRow]:
     """Yield the values of a <dataset>/<setting>."""
     dataset, name = split_setting(params, setting)
     tree, file = setting_config(params, dataset, name), params.file("dataset", dataset)
@@ -149,12 +160,12 @@ def _setting_rows(params: Params, setting: str) -> Iterator[Line]:
     own = params.datasets[dataset]["settings"][name]
     for key, value in tree.items():
         if key != "name":
-            yield f"setting.{key}", format_value(value), file if key in own else "default"
+            yield f"setting.{key}", format_yaml(value), file if key in own else "default"
     if unknown_classes(tree):
         yield (UNKNOWN_CLASSES_NOTE,)
 
 
-def _where_rows(params: Params, method: str) -> Iterator[Line]:
+def _where_rows(params: Params, method: str) -> Iterator[TextRow]:
     """Yield the options in `where`, except those that an ablation sets in every setting."""
     tree = params.methods[method]
     file, fixed = params.file("method", tree.get("of", method)), tree.get("change", {})
@@ -202,12 +213,12 @@ def source_file(spec: str) -> str:
     return str((module_file(spec.partition(":")[0]) or ROOT).relative_to(ROOT))
 
 
-def format_value(value: object) -> str:
+def format_yaml(value: object) -> str:
     """Format a value as YAML on one line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def align_columns(rows: Sequence[Line]) -> str:
+def align_columns(rows: Sequence[TextRow]) -> str:
     """Format rows of cells as lines with aligned columns; a row of one cell may have any width."""
     widths: dict[int, int] = {}
     for row in rows:

@@ -11,10 +11,10 @@ from typing import cast
 from daso.aliases import Tree
 from daso.config.compatibility import incompatibilities, no_unlabeled
 from daso.config.params import Params, components
-from daso.config.registry import ADDONS, KINDS, LEARNERS
+from daso.config.registry import ADDONS, COMPONENTS, LEARNERS
 from daso.config.resolve import Run
 from daso.config.signature import attribute, constructor_errors
-from daso.data.class_sizes import class_sizes, outside_images, setting_kind
+from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
 from daso.errors import ParamsError
 
 
@@ -46,7 +46,7 @@ def setting_sizes(setting: Tree, classes: int) -> dict[str, object]:
 
 def unknown_classes(setting: Tree) -> bool:
     """Return True if the classes of a setting's unlabeled images are unknown; then pseudo-labels cannot be checked."""
-    return setting_kind(setting) == "others"
+    return unlabeled_without_labels(setting)
 
 
 def given_options(part: Tree) -> Tree:
@@ -77,7 +77,7 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
         yield f"{params.file('dataset', run.dataset)}: settings.{run.setting}: {no_unlabeled(run.method)}"
         return
     for kind, part in components(method):
-        for message, read in constructor_errors(KINDS[kind][part["name"]], given_options(part), env=env):
+        for message, read in constructor_errors(COMPONENTS[kind][part["name"]], given_options(part), env=env):
             setting = f"{run.dataset}/{run.setting}: " if any(name.startswith("env.") for name in read) else ""
             keys = {f"{part['name']}.{option}" for option in read}
             if keys & own.get("change", {}).keys():

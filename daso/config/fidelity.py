@@ -15,7 +15,7 @@ from typing import NamedTuple
 from daso.aliases import Tree
 from daso.config.code import imports_of
 from daso.config.params import components
-from daso.config.registry import KINDS
+from daso.config.registry import COMPONENTS
 from daso.config.signature import ROOT, module_file
 from daso.data.files import digest
 
@@ -45,7 +45,7 @@ def read_ledger() -> dict[str, Difference]:
 
 def method_tags(method: Tree) -> list[str]:
     """Return the tags of the differences that touch a method, in the order of docs/fidelity.md."""
-    specs = [KINDS[kind][part["name"]].split(":") for kind, part in components(method)]
+    specs = [COMPONENTS[kind][part["name"]].split(":") for kind, part in components(method)]
     names = {name for module, cls in specs for name in (module, f"{module}.{cls}", *imports_of(module))}
     tags = {tag for name in names for tag in _tags_of(name)}
     return [tag for tag in read_ledger() if tag in tags]

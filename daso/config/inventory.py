@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from daso.aliases import Tree
-from daso.config.explain import Line, align_columns
+from daso.config.epochs import format_steps
+from daso.config.explain import TextRow, align_columns
 from daso.config.feasibility import setting_sizes, unknown_classes
 from daso.config.params import Params, components
 from daso.config.resolve import runs, with_upstream
@@ -15,17 +16,17 @@ from daso.errors import ParamsError, did_you_mean
 
 def inventory(params: Params, kind: str) -> str:
     """Return one line for each entry of a kind; raise ParamsError if the kind is unknown."""
-    if kind not in KINDS:
-        raise ParamsError(f"list: unknown kind '{kind}'{did_you_mean(kind, KINDS)}")
-    return align_columns(list(KINDS[kind](params)))
+    if kind not in LISTS:
+        raise ParamsError(f"list: unknown kind '{kind}'{did_you_mean(kind, LISTS)}")
+    return align_columns(list(LISTS[kind](params)))
 
 
-def _methods(params: Params) -> Iterator[Line]:
+def _methods(params: Params) -> Iterator[TextRow]:
     for name, tree in params.methods.items():
         yield name, " + ".join(part["name"] for _, part in components(tree)), tree["title"]
 
 
-def _datasets(params: Params) -> Iterator[Line]:
+def _datasets(params: Params) -> Iterator[TextRow]:
     for name, tree in params.datasets.items():
         side, count = tree["image_size"], len(tree["settings"])
         settings = f"{count} setting{'s' if count > 1 else ''}"
@@ -33,13 +34,13 @@ def _datasets(params: Params) -> Iterator[Line]:
         yield name, tree["source"]["kind"], size, tree["title"]
 
 
-def _settings(params: Params) -> Iterator[Line]:
+def _settings(params: Params) -> Iterator[TextRow]:
     for name, tree in params.datasets.items():
         for setting, values in tree["settings"].items():
             yield f"{name}/{setting}", *describe_setting(values, tree["num_classes"])
 
 
-def describe_setting(setting: Tree, classes: int) -> Line:
+def describe_setting(setting: Tree, classes: int) -> TextRow:
     """Describe the labeled and the unlabeled images of a setting, their imbalance, and images of no class in words."""
     lines = _describe_images(setting, len(target_classes(setting, classes)))
     return (*lines, describe_outside(setting["outside"])) if "outside" in setting else lines
@@ -52,6 +53,10 @@ def describe_outside(outside: Tree) -> str:
 
 
 def _describe_images(setting: Tree, classes: int) -> tuple[str, str]:
+    if setting_kind(setting) == "lists":
+        names = setting["unlabeled"]
+        unlabeled = names if names == "all" else f"subsets {', '.join(names)}"
+        return "labeled: all, natural class sizes", f"unlabeled: {unlabeled}; {UNKNOWN_CLASSES_NOTE}"
     if "labeled" in setting:
         return f"labeled: {100 * setting['labeled']:g} % of each class, natural class sizes", "unlabeled: the rest"
     images = setting_sizes(setting, classes)
@@ -75,23 +80,23 @@ def _class_sizes(counts: object) -> str:
     return f"{sum(numbers):,} images, {first if first == last else f'{first} to {last}'} per class"
 
 
-def _suites(params: Params) -> Iterator[Line]:
+def _suites(params: Params) -> Iterator[TextRow]:
     for name, tree in params.suites.items():
         default = ", default" if name == params.suite else ""
         count = len(with_upstream(params, runs(params, name)))
         yield name, f"protocol {tree['protocol']}", f"{count} runs{default}", tree["title"]
 
 
-def _protocols(params: Params) -> Iterator[Line]:
+def _protocols(params: Params) -> Iterator[TextRow]:
     for name, tree in params.protocols.items():
         network = tree["network"]
         options = ", ".join(f"{key} {value}" for key, value in network.items() if key != "name")
         compared = f"{'' if tree['comparable'] else 'not '}compared with published numbers"
-        budget = f"{tree['steps']:,} steps of {tree['batch_size']} labeled images"
+        budget = f"{format_steps(tree['steps'])} of {tree['batch_size']} labeled images"
         yield name, budget, f"{network['name']}: {options}" if options else network["name"], compared, tree["title"]
 
 
-KINDS: dict[str, Callable[[Params], Iterator[Line]]] = {
+LISTS: dict[str, Callable[[Params], Iterator[TextRow]]] = {
     "methods": _methods,
     "datasets": _datasets,
     "settings": _settings,

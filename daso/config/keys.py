@@ -43,17 +43,17 @@ ENTRIES = {
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.suite_report",),
-    "contradictions": ("daso.report.contradictions",),
+    "contradictions": ("daso.report.contradictions_page",),
     "derive": ("daso.data.derive",),
     "estimate": ("daso.engine.estimate",),
 }
 # Files that a report reads besides params/ and metrics/: files of the code, and archived runs of the project.
-REPORT_FILES = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
+REPORT_INPUTS = ("reports/templates", "reports/paper", "docs/fidelity.md", "pyproject.toml")
 ARCHIVE = "reports/measured"
-PLANS = "journal/plans"  # forecast cost of the runs of each suite
+PLANS_FOLDER = "journal/plans"  # forecast cost of the runs of each suite
 REFERENCES = "reports/reference"  # numbers of some suites as this project measured them
-# Options of an image folder that change no image.
-LOCATION_OPTIONS = ("path", "override", "skip_unreadable")
+# Options of sources in own folders that change no image.
+LOCATION_OPTIONS = ("path", "override", "skip_unreadable", "archives", "lists_url")
 # Options of a protocol that change no result.
 NOT_IN_KEY = ("checkpoint_every",)
 
@@ -69,10 +69,10 @@ class Keys:
         self._configs: dict[Run, Tree] = {}
 
     def data(self, dataset: str) -> str:
-        """Return the key of a dataset's store; for an image folder it depends on the images, not on the path."""
+        """Return the key of a dataset's store; for own images it depends on them or on their lists, not on the path."""
         config, listings = data_config(self.params, dataset), self._listing(dataset)
         config.pop("images", None)  # only checked
-        if listings:
+        if "path" in config["source"]:
             source = {name: value for name, value in config["source"].items() if name not in LOCATION_OPTIONS}
             config = {**config, "source": source}
         return self._key("data", config, *listings)
@@ -125,13 +125,13 @@ class Keys:
     def report(self, suite: str) -> str:
         """Return the key of a suite's report: tables, texts, templates, archived runs, cost, reference and metrics."""
         metrics = (self.evaluate(run) for run in runs(self.params, suite))
-        paths = [self.params.root.parent / folder / f"{suite}.json" for folder in (PLANS, REFERENCES)]
+        paths = [self.params.root.parent / folder / f"{suite}.json" for folder in (PLANS_FOLDER, REFERENCES)]
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths]
         return self._key("report", [expand_suite(self.params, suite), self._report_files, digests], *metrics)
 
     def contradictions(self) -> str:
         """Return the key of the page of contradictions: published numbers, their sources and templates."""
-        return self._key("contradictions", self._digests(*((self.root, self.root / name) for name in REPORT_FILES)))
+        return self._key("contradictions", self._digests(*((self.root, self.root / name) for name in REPORT_INPUTS)))
 
     def resolved(self, run: Run) -> Tree:
         """Return the content of `config.json`: a run's resolved configuration, its key and the digest of its code."""
@@ -173,7 +173,7 @@ class Keys:
     @cached_property
     def _report_files(self) -> list[list[str]]:
         project = self.params.root.parent
-        folders = [*((self.root, self.root / name) for name in REPORT_FILES), (project, project / ARCHIVE)]
+        folders = [*((self.root, self.root / name) for name in REPORT_INPUTS), (project, project / ARCHIVE)]
         return [*self._digests(*folders), ["marks", marks_digest(self.root)]]
 
     @staticmethod

@@ -8,14 +8,14 @@ from typing import Any
 
 from daso.config.cache import cached, source_files
 from daso.config.checks import check
-from daso.config.params import KINDS, Params, param_files, read_params
+from daso.config.params import FILE_KINDS, Params, param_files, read_params
 from daso.errors import ParamsError
 
 PARSER = "ruamel.yaml"  # imported only when files are parsed
 MAX_ERRORS = 50  # printed at once
 
 
-def load(root: Path | str = "params") -> Params:
+def load_params(root: Path | str = "params") -> Params:
     """Read and check everything under `root`; raise ParamsError with all errors, one line each."""
     root = Path(root)
     fields = cached(root.parent, root.name, lambda: _input_files(root), lambda: _read_checked(root), version(PARSER))
@@ -34,6 +34,6 @@ def _read_checked(root: Path) -> dict[str, Any]:
 
 
 def _input_files(root: Path) -> list[Path]:
-    """Return the files that `load` depends on: params/ and the code, which has the schemas."""
-    files = [root / "pipeline.yaml", *(path for kind in KINDS for path in param_files(root, kind))]
+    """Return the files that `load_params` depends on: params/ and the code, which has the schemas."""
+    files = [root / "pipeline.yaml", *(path for kind in FILE_KINDS for path in param_files(root, kind))]
     return [*files, *source_files()]

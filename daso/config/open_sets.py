@@ -18,6 +18,19 @@ def stores_of(params: Params, dataset: str, setting: str) -> list[str]:
     return [dataset, *([outside["dataset"]] if "dataset" in outside else [])]
 
 
+def holdouts_of_all_classes(tree: Tree) -> list[int]:
+    """Return the own holdouts of a dataset's settings, except where some classes are not targets."""
+    settings = (each for each in tree["settings"].values() if "classes" not in each.get("outside", {}))
+    return [setting["holdout"] for setting in settings if "holdout" in setting]
+
+
+def held_out(setting: Tree, tree: Tree) -> int:
+    """Return the images of each target class that a setting of a dataset's file holds out."""
+    targets = len(target_classes(setting, tree["num_classes"]))
+    held: int = tree["holdout"] // tree["num_classes"]
+    return setting["holdout"] // max(1, targets) if "holdout" in setting else held
+
+
 def outside_errors(params: Params, broken: frozenset[str], dataset: str) -> Iterator[str]:
     """Yield the errors of `outside` in the settings of a dataset's file; files in `broken` are not read further."""
     file, tree = params.file("dataset", dataset), params.datasets[dataset]

@@ -1,4 +1,4 @@
-"""Read the files of params/ (YAML 1.2), check them against `config.schemas` and collect every error.
+"""Read the files of params/ (YAML 1.2), check them against `config.params_schemas` and collect every error.
 
 Each error is one line, `file: key: message`; for an unknown key it names the closest known one.
 """
@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.config.schemas import SCHEMAS
+from daso.config.epochs import as_numbers
+from daso.config.params_schemas import SCHEMAS
 from daso.data.files import read_file
 from daso.errors import ParamsError, did_you_mean
 from daso.schema import mismatches
 
-KINDS = ("dataset", "protocol", "method", "suite")
-MAX_BYTES = 2**18  # largest file of params/
-NAME = re.compile(r"[a-z0-9_-]+")
+FILE_KINDS = ("dataset", "protocol", "method", "suite")
+MAX_PARAMS_BYTES = 2**18  # largest file of params/
+NAME_PATTERN = re.compile(r"[a-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,18 @@ def read_params(root: Path) -> tuple[Params, list[str], frozenset[str]]:
     errors: list[str] = []
     broken: set[str] = set()
     trees: dict[str, dict[str, Tree]] = {}
-    for kind in KINDS:
+    for kind in FILE_KINDS:
         trees[kind] = {}
         for path in param_files(root, kind):
             trees[kind][path.stem] = _read_tree(path, kind, errors, broken)
             errors += _name_errors(path)
     errors += _expand_ablations(root, trees["method"], broken)
     pipeline = _read_tree(root / "pipeline.yaml", "pipeline", errors, broken)
-    return Params(root, str(pipeline.get("suite", "")), *(trees[kind] for kind in KINDS)), errors, frozenset(broken)
+    return (
+        Params(root, str(pipeline.get("suite", "")), *(trees[kind] for kind in FILE_KINDS)),
+        errors,
+        frozenset(broken),
+    )
 
 
 def _expand_ablations(root: Path, methods: dict[str, Tree], broken: set[str]) -> Iterator[str]:
@@ -124,7 +129,7 @@ def set_option(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
 def _name_errors(path: Path) -> Iterator[str]:
     if path.suffix != ".yaml":
         yield f"{path}: expected the suffix .yaml, got {path.suffix}; rename the file"
-    if not NAME.fullmatch(path.stem):
+    if not NAME_PATTERN.fullmatch(path.stem):
         yield f"{path}: {invalid_name(path.stem)}"
 
 
@@ -134,7 +139,7 @@ def _read_tree(path: Path, kind: str, errors: list[str], broken: set[str]) -> Tr
 
     tree: object = {}
     try:
-        tree = YAML(typ="safe", pure=True).load(read_file(path, MAX_BYTES).decode("utf-8-sig"))
+        tree = YAML(typ="safe", pure=True).load(read_file(path, MAX_PARAMS_BYTES).decode("utf-8-sig"))
         messages = structure_errors(tree, kind)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -160,4 +165,4 @@ def _yaml_message(error: Exception) -> str:
 
 def structure_errors(tree: object, kind: str) -> list[str]:
     """Return the errors of a file's structure as `key: message`."""
-    return [str(each) for each in mismatches(tree, SCHEMAS[kind], closed=True)]
+    return [str(each) for each in mismatches(as_numbers(tree), SCHEMAS[kind], closed=True)]

@@ -41,7 +41,7 @@ PLANS = {
     "survey": "daso.methods.plans:Survey",
 }
 EVALUATIONS = {"survey": "daso.engine.survey:class_size_columns"}  # part of a plan -> function of further columns
-KINDS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS, "plan": PLANS}
+COMPONENTS = {"learner": LEARNERS, "add-on": ADDONS, "network": NETWORKS, "plan": PLANS}
 
 
 def specs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def evaluations_of(plan: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(spec for part, spec in EVALUATIONS.items() if plan.get(part))
 
 
-def load(spec: str) -> Any:
+def import_component(spec: str) -> Any:
     """Import and return the class of "module:Class", or the function of "module:function"."""
     module, name = spec.split(":")
     return getattr(import_module(module), name)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from daso.aliases import Tree
+from daso.config.epochs import Epochs, image_numbers, set_steps
 from daso.config.params import Params, components, set_option
-from daso.config.registry import ADDONS, PLANS, load
-from daso.config.signature import attribute
+from daso.config.stages import stages_of, trained_setting
 from daso.data.class_sizes import target_classes
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
-from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, Stage
+from daso.methods.plans import Expanded, HeldOut, Stage
 
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator
 
@@ -80,13 +80,19 @@ def runs(params: Params, suite: str) -> list[Run]:
     tree = suite_of(params, suite)
     return list(
         dict.fromkeys(
-            Run(table["dataset"], setting, tree["protocol"], method, seed)
+            trained_run(params, Run(table["dataset"], setting, tree["protocol"], method, seed))
             for table in tree["tables"]
             for setting in table["settings"]
             for method in table["methods"]
             for seed in tree["seeds"]
         )
     )
+
+
+def trained_run(params: Params, run: Run) -> Run:
+    """Return the run whose results are those of a run: itself, or the same run in another setting."""
+    setting = setting_config(params, run.dataset, run.setting)
+    return run._replace(setting=trained_setting(setting, params.methods[run.method_file]))
 
 
 def upstream_runs(params: Params, run: Run) -> list[Run]:
@@ -131,7 +137,7 @@ def expand_suite(params: Params, suite: str) -> Tree:
 
 def data_config(params: Params, dataset: str) -> Tree:
     """Return the configuration of a dataset's store, with the numbers of images that it is checked against."""
-    keys, tree = ("source", "num_classes", "image_size", "images"), params.datasets[dataset]
+    keys, tree = ("source", "num_classes", "image_size", "images", "fit", "subsets"), params.datasets[dataset]
     return {"dataset": dataset, **{key: tree[key] for key in keys if key in tree}}
 
 
@@ -141,6 +147,7 @@ def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
     classes = len(target_classes(own, tree["num_classes"]))
     holdout = own.pop("holdout", tree["holdout"] // tree["num_classes"] * classes)
     common = {"num_classes": classes, "holdout": holdout, "class_order": tree["class_order"]}
+    own.pop("supervised", None)
     return {"dataset": dataset, "setting": own, "seed": seed, **common}
 
 
@@ -151,8 +158,10 @@ def setting_config(params: Params, dataset: str, setting: str) -> Tree:
 
 def resolve(params: Params, run: Run) -> Tree:
     """Return the resolved configuration of a run without its key; raises what `trace_options` raises."""
-    dataset, protocol = params.datasets[run.dataset], params.protocols[run.protocol]
-    method, optimizer, stage, _ = trace_options(params, run)
+    dataset, traced = params.datasets[run.dataset], trace_options(params, run)
+    method, protocol, stage = traced.method, traced.protocol, traced.stage
+    setting = setting_config(params, run.dataset, run.setting)
+    setting.pop("supervised", None)
     split = split_config(params, run.dataset, run.setting, run.seed)
     return {
         "run": run.id,
@@ -161,7 +170,7 @@ def resolve(params: Params, run: Run) -> Tree:
             "num_classes": split["num_classes"],
             **{key: dataset[key] for key in ("image_size", "mean", "std", "augment", "groups") if key in dataset},
         },
-        "setting": setting_config(params, run.dataset, run.setting),
+        "setting": setting,
         "split_config_sha256": digest(split),
         "protocol": {
             "name": run.protocol,
@@ -172,8 +181,8 @@ def resolve(params: Params, run: Run) -> Tree:
             "steps": stage.steps,
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
-        "optimizer": optimizer,
-        "plan": _plan_config(run, stage),
+        "optimizer": traced.optimizer,
+        "plan": _plan_config(params, run, stage),
         "seed": run.seed,
         "draw_seed": _draw_seed(run),
     }
@@ -190,12 +199,14 @@ class OptionSource(NamedTuple):
 
 
 class TracedMethod(NamedTuple):
-    """Method of a run with all options set, and the source of the value of each `component.option`."""
+    """Method and protocol of a run with all options set, and the source of the value of each `component.option`."""
 
     method: Tree
+    protocol: Tree
     optimizer: Tree
     stage: Stage
     sources: dict[str, OptionSource]
+    epochs: dict[str, Any]  # values given in epochs, by `component.option` or key of the protocol
 
 
 def trace_options(params: Params, run: Run) -> TracedMethod:
@@ -205,7 +216,8 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     entries that match `<dataset>/<setting>`, in order; the protocol's overrides; the `change` of an ablation, which
     thereby holds in every setting and protocol; the changes of the plan for this stage. A protocol's unlabeled ratio
     applies to every method that uses unlabeled images.
-    Raises ParamsError if the plan lacks this stage, or the steps cannot be divided among its stages.
+    Values in epochs become steps. Raises ParamsError if that is impossible, the plan lacks this stage, or the steps
+    cannot be divided among its stages.
     """
     protocol, method = params.protocols[run.protocol], copy_tree(params.methods[run.method_file])
     method.setdefault("addons", [])
@@ -226,9 +238,20 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
             apply(changes, OptionSource(method_source.file, ("where", pattern)))
     apply(protocol.get("overrides", {}), OptionSource(protocol_source.file, ("overrides",)))
     apply(method.get("change", {}), OptionSource(params.file("method", run.method_file), ("change",)))
+    blocks = {part["name"]: part for _, part in components(method)} | {"optimizer": optimizer}
+    protocol, given = set_steps(_epochs(params, run, method["unlabeled_ratio"]), protocol, blocks)
     stage = _find_stage(run, method, protocol["steps"])
+    method.setdefault("optimizer", {})  # a plan changes the optimizer of any method
     apply(stage.changes, OptionSource(method_source.file, ("plan",)))
-    return TracedMethod(method, optimizer, stage, sources)
+    given = {key: value for key, value in given.items() if key not in stage.changes}
+    return TracedMethod(method, protocol, optimizer, stage, sources, given)
+
+
+def _epochs(params: Params, run: Run, unlabeled_ratio: int) -> Epochs:
+    """Return the epochs of a run; without a setting, no value may be in epochs."""
+    batch_size = params.protocols[run.protocol]["batch_size"]
+    images = image_numbers(params.datasets[run.dataset], setting_config(params, *run[:2])) if run.setting else {}
+    return Epochs(run[:4], images, {"labeled": batch_size, "unlabeled": batch_size * unlabeled_ratio})
 
 
 def copy_tree(tree: Any) -> Any:
@@ -236,31 +259,6 @@ def copy_tree(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: copy_tree(value) for key, value in tree.items()}
     return [copy_tree(value) for value in tree] if isinstance(tree, list) else tree
-
-
-def plan_of(method: Tree) -> Plan:
-    """Return the plan of a method; without one it has a single stage."""
-    options = dict(method.get("plan", {}))
-    return load(PLANS[options.pop("name")])(**options) if options else Plan()
-
-
-def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
-    """Return the stages of a method whose options are all set, under a protocol of `steps` steps."""
-    options = _plan_options(method)
-    stages = plan_of(method).stages(steps, options)
-    if CLASS_SIZES in options and not stages[-1].estimate:
-        raise ParamsError(
-            f"{options[CLASS_SIZES]}: missing estimate of class sizes, which this method's plan does not make; set "
-            "plan: {name: prior, by: supervised_survey}, or give the sizes"
-        )
-    return stages
-
-
-def _plan_options(method: Tree) -> dict[str, str]:
-    """Return the options that a plan may set, "component.option" by content, as the add-ons declare them."""
-    declared = ((part["name"], attribute(ADDONS[part["name"]], "plan_options", part, {})) for part in method["addons"])
-    named = ((name, cast(dict[str, str], options)) for name, options in declared)
-    return {content: f"{name}.{option}" for name, options in named for content, option in options.items()}
 
 
 def _find_stage(run: Run, method: Tree, steps: int) -> Stage:
@@ -273,7 +271,7 @@ def _find_stage(run: Run, method: Tree, steps: int) -> Stage:
     return stages[run.stage]
 
 
-def _plan_config(run: Run, stage: Stage) -> Tree:
+def _plan_config(params: Params, run: Run, stage: Stage) -> Tree:
     """Return the results that a stage loads from other runs, by their ids, and those that it saves for others."""
     plan: Tree = {}
     match stage.split:
@@ -282,7 +280,7 @@ def _plan_config(run: Run, stage: Stage) -> Tree:
         case HeldOut(per_class):
             plan["split"] = {"held_out": per_class}
     if stage.encoder:
-        upstream = run._replace(method=stage.encoder.of)
+        upstream = trained_run(params, run._replace(method=stage.encoder.of))
         plan["encoder"] = {"of": upstream.id, "statistics": stage.encoder.statistics}
     if stage.estimate:
         plan["estimate"] = {"of": run._replace(method=stage.estimate.of).id, "into": stage.estimate.into}

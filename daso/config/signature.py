@@ -14,7 +14,7 @@ from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from daso import schema
-from daso.errors import ParamsError, did_you_mean
+from daso.errors import ParamsError, closest, did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 # Functions that a constructor may call in checks of its options.
@@ -56,7 +56,7 @@ def defaults(spec: str, root: Path | None = None) -> dict[str, object]:
     return {arg.arg: ast.literal_eval(default) for arg, default in _keyword_arguments(init) if default is not None}
 
 
-def summary(spec: str, root: Path | None = None) -> str:
+def docstring_summary(spec: str, root: Path | None = None) -> str:
     """Return the first line of the docstring of "module:Class"."""
     tree, _ = _parse_class(spec, root)
     (node,) = (item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == spec.split(":")[1])
@@ -76,8 +76,9 @@ def option_errors(
             yield f"unknown option '{key}'{did_you_mean(key, known)}"
         else:
             yield from map(str, schema.mismatches(value, known[key].type, key))
+    misspelt = {closest(key, known) for key in given.keys() - known.keys()}
     for key, option in known.items():
-        if complete and option.required and key not in given:
+        if complete and option.required and key not in given and key not in misspelt:
             yield f"missing option '{key}'; set it to {schema.describe(option.type)}"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from daso.config.params_schemas import RunConfig
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
-from daso.config.schemas import RunConfig
 from daso.config.signature import option_errors
 from daso.schema import schema_error
 

@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from daso import paths
-from daso.aliases import ImageArray
-from daso.data.files import atomic_write, checksummed, file_digest, format_json, read_checksummed, read_json
+from daso.aliases import Config, ImageArray
+from daso.data.files import checksummed, file_digest, format_json, read_checksummed, read_json, write_file
 from daso.data.open_set import open_store, rows_by_store
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
@@ -31,7 +31,6 @@ from daso.machine import cores
 from daso.paths import CONTENTS
 from daso.schema import schema_error
 
-Config = Mapping[str, Any]
 _Contents = TypedDict("_Contents", {"commit": str, "files": dict[str, Any]})
 COPY = "copy the bundle again"
 NOT_A_BUNDLE = f"not a bundle (no {CONTENTS}); create one with `daso bundle <run ids>`"
@@ -66,7 +65,7 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
             if not (home / path).is_file():
                 raise DataError(f"{home / path}: missing {name} of {run}; create it with `snakemake {home / path}`")
         if dataset not in stores:
-            stores[dataset] = verify_store(home / paths.store(run))
+            stores[dataset] = verify_store(home / paths.store(run), hash_again=True)
         store = stores[dataset]
         saved = check_split(home / paths.drawn_split(run), store, config["split_config_sha256"])
         for source, own in rows_by_store(open_store(store, saved.outside, verify_store), saved.split.rows):
@@ -75,15 +74,13 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
         for name, path in inputs.items():
             _check_input(name, home / path)
             _copy(home / path, partial / path)
-        with atomic_write(partial / "configs" / f"{run}.json", durable=False) as file:
-            file.write(format_json(config))
+        write_file(partial / "configs" / f"{run}.json", format_json(config), durable=False)
     tested = {config["dataset"]["name"] for config in configs}
     for name, store in stores.items():
         _write_store(partial / "data/store" / name, store, sorted(rows[name]), test=name in tested)
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     digests = {path.relative_to(partial).as_posix(): file_digest(path, "sha256") for path in files}
-    with atomic_write(partial / CONTENTS) as file:
-        file.write(checksummed({"commit": commit, "files": digests}))
+    write_file(partial / CONTENTS, checksummed({"commit": commit, "files": digests}))
     (partial / "runs").mkdir(parents=True, exist_ok=True)
     partial.replace(folder)
 

@@ -11,27 +11,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daso.aliases import ImageArray, IntArray
+from daso.aliases import IntArray
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.image_folder import Reserve, in_memory, read_image_folder
-from daso.data.store import Store, Writer
+from daso.data.semi_aves import read_semi_aves
+from daso.data.store import Parts, Store, Writer
 from daso.errors import DataError
 
 CACHE = Path("data/raw")  # downloaded archives; kept, since they are not an output of the workflow
 DIGITS_TEST = 50  # test images per class
 
 
-Parts = dict[str, tuple[ImageArray, IntArray]]  # train and test: images uint8 (n, 3, S, S), labels int64 (n,)
-
-
-class Source(NamedTuple):
+class SourceContent(NamedTuple):
     """Content of a source."""
 
     classes: tuple[str, ...]
     parts: Parts
-    source: dict[str, str]  # kind, origin, digest; no path of this machine
+    source: dict[str, Any]  # kind, origin, digest; no path of this machine
     notes: dict[str, Any] = {}  # remarks for the user, see `image_folder.Folder`
 
 
@@ -60,13 +58,13 @@ OFFICIAL = {
         "CIFAR-10",
         "cifar-10-python.tar.gz",
         cifar.CLASSES10,
-        partial(cifar.read_archive, layout=cifar.CIFAR10),
+        partial(cifar.read_cifar, layout=cifar.CIFAR10),
         pixels="3bb52dff67dc2ece51e8991391b55a929e39c31411ef36255f6956708bbb239a",
     ),
     "cifar100": Official(  # `pixels` is not computed yet; the manifest of a store of the archive holds it
-        "CIFAR-100", "cifar-100-python.tar.gz", cifar.CLASSES100, partial(cifar.read_archive, layout=cifar.CIFAR100)
+        "CIFAR-100", "cifar-100-python.tar.gz", cifar.CLASSES100, partial(cifar.read_cifar, layout=cifar.CIFAR100)
     ),
-    "stl10": Official("STL-10", "stl10_binary.tar.gz", stl10.CLASSES, stl10.read_archive, files=False),
+    "stl10": Official("STL-10", "stl10_binary.tar.gz", stl10.CLASSES, stl10.read_stl10, files=False),
 }
 
 
@@ -77,17 +75,18 @@ def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> 
     """
     with Writer(folder) as writer:
         loaded = load_source(config, cache, writer.reserve)
-        return writer.write(config["dataset"], loaded.classes, loaded.parts, loaded.source, reading=loaded.notes)
+        more = {"reading": loaded.notes, "subsets": _subset_rows(config, loaded.parts["train"][1])}
+        return writer.write(config["dataset"], loaded.classes, loaded.parts, loaded.source, **more)
 
 
-def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve = in_memory) -> Source:
+def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve = in_memory) -> SourceContent:
     """Load the images of a dataset; `config` has dataset, source {kind, ...}, num_classes, image_size, maybe images.
 
     Images that are read one by one are written into the array that `reserve` returns for a part and its shape. Raises
     DataError if the source is unavailable, or if its numbers of classes, images or pixels differ from `config`.
     """
     where = f"params/datasets/{config['dataset']}.yaml"
-    loaded = KINDS[config["source"]["kind"]](config, cache, reserve)
+    loaded = READERS[config["source"]["kind"]](config, cache, reserve)
     _check_num_classes(config, loaded.classes)
     size = loaded.parts["train"][0].shape[-1]
     if size != config["image_size"]:
@@ -101,7 +100,21 @@ def load_source(config: Mapping[str, Any], cache: Path = CACHE, reserve: Reserve
     return loaded
 
 
-def _count_images(source: Source) -> dict[str, int]:
+def _subset_rows(config: Mapping[str, Any], labels: IntArray) -> dict[str, list[int]]:
+    """Return the first row and the end of each subset of the unlabeled images, which follow the labeled ones."""
+    if not (sizes := config.get("subsets", {})):
+        return {}
+    unlabeled = np.flatnonzero(labels < 0)
+    ends = len(labels) - len(unlabeled) + np.cumsum([0, *sizes.values()])
+    if sum(sizes.values()) != len(unlabeled) or (unlabeled[0] != ends[0]):
+        raise DataError(
+            f"params/datasets/{config['dataset']}.yaml: subsets: expected {len(unlabeled)} images in all, got "
+            f"{sum(sizes.values())}; correct the numbers"
+        )
+    return {name: [int(ends[i]), int(ends[i + 1])] for i, name in enumerate(sizes)}
+
+
+def _count_images(source: SourceContent) -> dict[str, int]:
     """Return the numbers of images that a dataset's params file lists under `images`."""
     labels, test = (source.parts[part][1] for part in ("train", "test"))
     sizes = np.bincount(labels[labels >= 0], minlength=len(source.classes))
@@ -123,7 +136,7 @@ def _check_num_classes(config: Mapping[str, Any], classes: tuple[str, ...]) -> N
         )
 
 
-def _digits(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
+def _digits(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> SourceContent:
     """Load scikit-learn's handwritten digits, 8 x 8 with values 0..16 (Alpaydin and Kaynak 1998).
 
     They have no official test part: the last images of every class, in the order of the file, are used.
@@ -138,10 +151,10 @@ def _digits(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
     for k in range(10):
         test[np.flatnonzero(labels == k)[-DIGITS_TEST:]] = True
     parts = {"train": (images[~test], labels[~test]), "test": (images[test], labels[test])}
-    return Source(tuple("0123456789"), parts, {"kind": "digits", "origin": "scikit-learn, load_digits"})
+    return SourceContent(tuple("0123456789"), parts, {"kind": "digits", "origin": "scikit-learn, load_digits"})
 
 
-def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
+def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> SourceContent:
     """Load a dataset from its official archive, or from the location in the environment variable `override`.
 
     The variable may hold a URL (tried first), the path of the archive, or of a folder or zip of image files; a download
@@ -157,7 +170,9 @@ def _official(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Sourc
             return _image_files(official, path, source["override"], config["image_size"], reserve)
     archive = _archive(official, path, urls, source, cache)
     origin, parts = {"kind": source["kind"], "origin": official.archive, "md5": source["md5"]}, official.read(archive)
-    return Source(official.classes, parts, {**origin, "pixels": pixel_digest(parts)} if official.files else origin)
+    return SourceContent(
+        official.classes, parts, {**origin, "pixels": pixel_digest(parts)} if official.files else origin
+    )
 
 
 def _archive(official: Official, path: Path | None, urls: list[str], source: Mapping[str, Any], cache: Path) -> Path:
@@ -178,7 +193,7 @@ def _archive(official: Official, path: Path | None, urls: list[str], source: Map
     return path
 
 
-def _image_files(official: Official, path: Path, name: str, size: int, reserve: Reserve) -> Source:
+def _image_files(official: Official, path: Path, name: str, size: int, reserve: Reserve) -> SourceContent:
     """Load an official dataset from image files; its class order is alphabetical, so it follows from the names."""
 
     def check(classes: tuple[str, ...]) -> None:
@@ -192,7 +207,7 @@ def _image_files(official: Official, path: Path, name: str, size: int, reserve: 
     origin = {**_origin(path), "pixels": pixel_digest(folder.parts)}
     if origin["pixels"] == official.pixels:
         origin["same_images_as"] = official.archive
-    return Source(folder.classes, folder.parts, origin, folder.notes)
+    return SourceContent(folder.classes, folder.parts, origin, folder.notes)
 
 
 def pixel_digest(parts: Parts) -> str:
@@ -208,7 +223,7 @@ def pixel_digest(parts: Parts) -> str:
     return digest(digests)
 
 
-def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> Source:
+def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> SourceContent:
     """Load the user's own images, a folder or a zip; the environment variable `override` may name a different path."""
     source = config["source"]
     path = Path(source_path(source)).expanduser()
@@ -219,8 +234,19 @@ def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> S
         reserve=reserve,
         check=partial(_check_num_classes, config),
         skip_unreadable=source.get("skip_unreadable", False),
+        fit=config.get("fit", "squash"),
     )
-    return Source(folder.classes, folder.parts, {**_origin(path), "listing": listed or ""}, folder.notes)
+    return SourceContent(folder.classes, folder.parts, {**_origin(path), "listing": listed or ""}, folder.notes)
+
+
+def _semi_aves(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> SourceContent:
+    """Load Semi-Aves from the user's own folder; the environment variable `override` may name a different one."""
+    source = config["source"]
+    folder = Path(source_path(source)).expanduser()
+    classes = tuple(source.get("classes", map(str, range(config["num_classes"]))))
+    _check_num_classes(config, classes)
+    read = read_semi_aves(config, folder, cache, reserve)
+    return SourceContent(classes, read.parts, {"kind": source["kind"], **read.facts}, read.notes)
 
 
 def _origin(path: Path) -> dict[str, str]:
@@ -228,8 +254,9 @@ def _origin(path: Path) -> dict[str, str]:
     return origin if path.is_dir() else {**origin, "sha256": file_digest(path, "sha256")}
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Path, Reserve], Source]] = {
+READERS: dict[str, Callable[[Mapping[str, Any], Path, Reserve], SourceContent]] = {
     "digits": _digits,
     **dict.fromkeys(OFFICIAL, _official),
     "image_folder": _image_folder,
+    "semi_aves": _semi_aves,
 }

@@ -15,7 +15,7 @@ from daso.aliases import ImageArray, IntArray
 from daso.errors import DataError
 
 SIZE = 32
-LARGEST = 2**29  # bytes of an unpacked archive; the official archives have 2**28
+MAX_CIFAR_BYTES = 2**29  # bytes of an unpacked archive; the official archives have 2**28
 
 
 class Layout(NamedTuple):
@@ -43,7 +43,7 @@ NAMES100 = """
 CLASSES100 = tuple(NAMES100.split())
 
 
-def read_archive(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntArray]]:
+def read_cifar(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntArray]]:
     """Read images uint8 (n, 3, 32, 32) and labels int64 (n,) of both parts, in the order of the batches.
 
     Raises DataError if the archive is damaged or a batch is missing.
@@ -53,7 +53,7 @@ def read_archive(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntA
         with tarfile.open(path, "r:gz") as archive:
             batches = {
                 Path(member.name).name: _batch(archive, member, layout.labels)
-                for member in members(archive, LARGEST)
+                for member in members(archive, MAX_CIFAR_BYTES)
                 if member.isfile() and Path(member.name).name in required
             }
         return {

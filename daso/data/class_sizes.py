@@ -33,19 +33,32 @@ def labeled_share(whole: Counts, share: float) -> Counts:
 def setting_kind(setting: Mapping[str, Any]) -> str:
     """Return the kind of draw that a setting needs.
 
-    `natural`: classes keep their natural sizes; `share`: a share of one long tail is labeled; `others`: the unlabeled
-    images are all images without a label; `whole`: they are all images that are not held out, including the
-    labeled ones; `tails`: one long tail of labeled and one of unlabeled images.
+    `natural`: classes keep their natural sizes; `lists`: all labeled images and all or named images without a label;
+    `share`: a share of one long tail is labeled; `others`: the unlabeled images are all images without a label;
+    `whole`: they are all images that are not held out, including the labeled ones; `tails`: one long tail of labeled
+    and one of unlabeled images.
     """
-    if "labeled" in setting or "share" in setting:
-        return "natural" if "labeled" in setting else "share"
+    if "labeled" in setting:
+        return "lists" if setting["labeled"] == "all" else "natural"
+    if "share" in setting:
+        return "share"
     return {"all": "others", "train": "whole"}.get(str(setting.get("m1")), "tails")
+
+
+def has_natural_sizes(setting: Mapping[str, Any]) -> bool:
+    """Return True if the classes of a setting's labeled images keep their natural sizes."""
+    return "labeled" in setting
+
+
+def unlabeled_without_labels(setting: Mapping[str, Any]) -> bool:
+    """Return True if a setting's unlabeled images are images without a label, so that their classes are unknown."""
+    return setting_kind(setting) in ("others", "lists")
 
 
 def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | None, Counts | None]:
     """Return the labeled and the unlabeled images of every rank of a setting; None if they depend on the data."""
     match setting_kind(setting):
-        case "natural":
+        case "natural" | "lists":
             return None, None
         case "share":
             whole = long_tail(setting["n"], setting["gamma"], num_classes)
@@ -76,7 +89,7 @@ def outside_images(setting: Mapping[str, Any], inside: int) -> int:
 def required_images(setting: Mapping[str, Any]) -> int:
     """Return the images that each class, even a rare one, needs besides the hold-out: tails are cut from full pools."""
     match setting_kind(setting):
-        case "natural":
+        case "natural" | "lists":
             return 1
         case "share":
             return int(setting["n"])

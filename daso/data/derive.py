@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.aliases import IntArray
+from daso.data.dataset_schemas import ExpandedConfig, HeldOutConfig
 from daso.data.expansion import sampling_rates, select_pseudo_labels
 from daso.data.open_set import open_store
-from daso.data.records import Split
 from daso.data.run_files import load_finished_run
-from daso.data.schemas import Expanded, HeldOut
 from daso.data.split import SavedSplit, check_split, save_split
+from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.errors import DataError
 from daso.schema import mismatches
@@ -31,7 +31,7 @@ def derive(
     validation part. Raises DataError for other options, if the run's key is not `key`, or for a class with too few
     images.
     """
-    for mismatch in mismatches(options, Expanded | HeldOut, closed=True):
+    for mismatch in mismatches(options, ExpandedConfig | HeldOutConfig, closed=True):
         raise DataError(f"{out}: {mismatch}")
     saved = check_split(drawn, store)
     store = open_store(store, saved.outside)
@@ -44,7 +44,7 @@ def derive(
         elif upstream_run is None:
             raise DataError(f"requires the pseudo-labels of {options['of']}; pass its folder with --run")
         else:
-            logits = _logits(upstream_run, options["key"])
+            (logits,) = load_finished_run(upstream_run, options["key"]).arrays("unlabeled")
             split = expand(saved.split, saved.counts["labeled"], logits, options["exponent"])
     except DataError as error:
         raise DataError(f"{out}: {error}") from error
@@ -87,9 +87,3 @@ def hold_out(split: Split, labels: IntArray, num_classes: int, per_class: int) -
         )
     held = np.concatenate([rows[:per_class] for rows in of_class])
     return split._replace(labeled=split.labeled[~np.isin(split.labeled, held)], validation=held)
-
-
-def _logits(run: Path, key: str) -> NDArray[np.float32]:
-    """Load a finished run's logits of its unlabeled images (M, K)."""
-    (logits,) = load_finished_run(run, key).arrays("unlabeled")
-    return logits

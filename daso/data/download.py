@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from tqdm import tqdm
@@ -21,7 +22,7 @@ from daso.data.files import file_digest
 from daso.errors import DataError, one_line
 from daso.locks import lock_folder
 
-CHUNK = 1 << 18  # bytes
+CHUNK_BYTES = 1 << 18  # bytes
 MAX_FAILURES = 3  # number of consecutive requests without a new byte after which the next mirror is tried
 _INTERRUPTED = (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
@@ -30,25 +31,44 @@ class _MirrorError(Exception):
     """Failure of a mirror that a further request would not fix."""
 
 
+class _Checksum(NamedTuple):
+    """Expected digest of a file, hexadecimal."""
+
+    name: str
+    algorithm: str  # a name in hashlib
+    value: str
+
+    def of(self, path: Path) -> str:
+        return file_digest(path, self.algorithm)
+
+
 def fetch(
-    urls: Sequence[str], target: Path, *, md5: str, hint: str = "", timeout: float = 30.0, pause: float = 1.0
+    urls: Sequence[str],
+    target: Path,
+    *,
+    md5: str = "",
+    sha256: str = "",
+    hint: str = "",
+    timeout: float = 30.0,
+    pause: float = 1.0,
 ) -> Path:
-    """Download `target` unless it exists with the right MD5; mirrors are tried in order.
+    """Download `target` unless it exists with the right SHA-256, or MD5 if that is not known; try mirrors in order.
 
     All mirrors serve the same bytes, so a download continues at the next mirror where it stopped. `timeout` and the
     `pause` between two requests are in seconds; `hint` ends the message of the DataError that is raised if no mirror
     delivers the file.
     """
+    expected = _Checksum("SHA-256", "sha256", sha256) if sha256 else _Checksum("MD5", "md5", md5)
     with lock_folder(target.parent):
         if target.exists():
-            if file_digest(target, "md5") == md5:
+            if expected.of(target) == expected.value:
                 return target
-            logging.warning("%s: damaged, MD5 is not %s; downloading it again", target, md5)
+            logging.warning("%s: damaged, %s is not %s; downloading it again", target, expected.name, expected.value)
             target.unlink()
         failures = []
         for url in urls:
             try:
-                _from_mirror(url, target, md5, timeout, pause)
+                _from_mirror(url, target, expected, timeout, pause)
                 logging.info("%s: downloaded from %s", target.name, shown(url))
                 return target
             except _MirrorError as error:
@@ -68,21 +88,21 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _from_mirror(url: str, target: Path, md5: str, timeout: float, pause: float) -> None:
+def _from_mirror(url: str, target: Path, expected: _Checksum, timeout: float, pause: float) -> None:
     """Complete the partial file from one mirror and rename it; raises _MirrorError if this mirror cannot deliver."""
     partial = target.with_name(f"{target.name}.part")
     resumed = partial.exists()
     if not url.startswith(("http://", "https://")):
         raise _MirrorError("not an http or https URL")
     _complete(url, partial, timeout, pause)
-    actual = file_digest(partial, "md5")
-    if actual != md5 and resumed:  # the resumed part may belong to a different file
+    actual = expected.of(partial)
+    if actual != expected.value and resumed:  # the resumed part may belong to a different file
         partial.unlink()
         _complete(url, partial, timeout, pause)
-        actual = file_digest(partial, "md5")
-    if actual != md5:
+        actual = expected.of(partial)
+    if actual != expected.value:
         partial.unlink()
-        raise _MirrorError(f"expected MD5 {md5}, got {actual}")
+        raise _MirrorError(f"expected {expected.name} {expected.value}, got {actual}")
     partial.replace(target)
 
 
@@ -135,7 +155,7 @@ def _request_rest(url: str, partial: Path, timeout: float) -> bool:
             tqdm(desc=partial.stem, total=total, initial=start, unit="B", unit_scale=True, disable=None) as bar,
         ):
             file.truncate(start)
-            while chunk := response.read1(CHUNK):
+            while chunk := response.read1(CHUNK_BYTES):
                 file.write(chunk)
                 bar.update(len(chunk))
     return total is None or _size(partial) == total

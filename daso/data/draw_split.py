@@ -13,7 +13,7 @@ import numpy as np
 
 from daso.aliases import IntArray
 from daso.data.class_sizes import Counts, class_sizes, long_tail, setting_kind
-from daso.data.records import Split
+from daso.data.split_rows import Split
 from daso.errors import DataError
 
 
@@ -105,6 +105,17 @@ def draw_natural(ranks: IntArray, labeled: float, *, num_classes: int, holdout: 
         _concatenated(rows[end:] for rows, _, end in cuts),
         _concatenated(rows[:n] for rows, n, _ in cuts),
     )
+
+
+def draw_lists(ranks: IntArray, unlabeled: IntArray, *, num_classes: int, holdout: int, seed: int) -> Split:
+    """Draw a split whose labeled rows are all rows with a label, in order, and whose unlabeled rows are given.
+
+    Rows are held out as by `draw_natural`, so without a hold-out nothing depends on the seed.
+    """
+    known = np.flatnonzero((ranks >= 0) & (ranks < num_classes))
+    every = _shuffled(ranks, known, range(num_classes), seed)
+    validation = _concatenated(rows[: min(holdout // num_classes, max(0, len(rows) - 1) // 2)] for rows in every)
+    return Split(np.setdiff1d(known, validation), unlabeled, validation)
 
 
 def _shuffled(ranks: IntArray, rows: IntArray, visit: Sequence[int], seed: int) -> list[IntArray]:

@@ -49,6 +49,12 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         ) from error
 
 
+def write_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write the bytes of a file atomically, see `atomic_write`."""
+    with atomic_write(path, durable=durable) as file:
+        file.write(content)
+
+
 def _sync_folder(folder: Path) -> None:
     """Sync the names in a folder to disk if the file system supports it."""
     with suppress(OSError):
@@ -85,7 +91,8 @@ def read_json(path: Path, what: str, fix: str = "") -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing {what}; {create_hint(path)}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a readable {what} ({_message(error)}); {fix}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not a readable {what} ({reason}); {fix}") from error
     if not isinstance(tree, dict):
         raise DataError(f"{path}: not a readable {what} (not a JSON object); {fix}")
     return tree
@@ -102,10 +109,6 @@ def read_checksummed(path: Path, what: str, fix: str = "", field: str = CHECKSUM
     if expected != actual:
         raise DataError(f"{path}: checksum mismatch, the file is damaged or was edited; {fix or rebuild_hint(path)}")
     return {**tree, field: expected}
-
-
-def _message(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def canonical_json(tree: object) -> str:

@@ -17,12 +17,13 @@ import numpy as np
 from tqdm import tqdm
 
 from daso.aliases import ImageArray, IntArray
+from daso.data.dataset_schemas import Fit
 from daso.data.folder_digest import PARTS, RAW, SortedFiles, names_below, sort_files, zip_entries
 from daso.data.pixels import Decoded, UnreadableError, bits_of, decode, unreadable
 from daso.errors import DataError, one_line
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>, possibly under one top folder"
-LARGEST = 2**28  # bytes of the largest image file
+MAX_FILE_BYTES = 2**28  # bytes of the largest image file
 EXAMPLES = 5  # maximum number of files named in a log line
 Opener = Callable[[str], IO[bytes]]
 Reserve = Callable[[str, tuple[int, ...]], ImageArray]  # part and shape -> empty uint8 array
@@ -33,7 +34,7 @@ def in_memory(part: str, shape: tuple[int, ...]) -> ImageArray:
     return np.empty(shape, dtype=np.uint8)
 
 
-class Row(NamedTuple):
+class ImageRow(NamedTuple):
     """Image with its part, label and file."""
 
     part: str
@@ -56,6 +57,7 @@ def read_image_folder(
     reserve: Reserve = in_memory,
     check: Callable[[tuple[str, ...]], None] = lambda classes: None,
     skip_unreadable: bool = False,
+    fit: Fit = "squash",
 ) -> Folder:
     """Read both parts as RGB squares of `image_size` pixels (see `pixels.decode`), classes and files sorted by name.
 
@@ -73,7 +75,7 @@ def read_image_folder(
         listed = sort_files(names)
         classes, rows = _rows(path, listed)
         check(classes)
-        reader = _Reader(path, image_size, opener)
+        reader = _Reader(path, image_size, opener, fit)
         parts = {part: reader.read([row for row in rows if row.part == part], reserve) for part in PARTS}
         if reader.unreadable and not skip_unreadable:
             raise _unreadable_error(path, reader.unreadable, len(rows))
@@ -100,7 +102,7 @@ def _file_names(path: Path) -> Iterator[tuple[list[str], Opener]]:
             raise DataError(
                 f"{error.filename}: not a readable folder ({error.strerror}); make it readable or remove it"
             ) from error
-        yield names, lambda name: _open_file(path / name)
+        yield names, lambda name: open_file(path / name)
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -114,7 +116,8 @@ def _file_names(path: Path) -> Iterator[tuple[list[str], Opener]]:
         yield list(files), lambda name: _open_entry(archive, files[name])
 
 
-def _open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> IO[bytes]:
+    """Open an image file; raises UnreadableError if it is not a regular file or too large."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe may never end
         raise UnreadableError("not a regular file", "remove it")
@@ -129,11 +132,11 @@ def _open_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def _check_size(size: int) -> None:
-    if size > LARGEST:
-        raise UnreadableError("too large", f"the file has {size:,} bytes, save it with at most {LARGEST:,}")
+    if size > MAX_FILE_BYTES:
+        raise UnreadableError("too large", f"the file has {size:,} bytes, save it with at most {MAX_FILE_BYTES:,}")
 
 
-def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[Row]]:
+def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[ImageRow]]:
     """Return the class names and all images in the order of the store: by part, class and name."""
     tree: dict[str, dict[str, list[str]]] = {}
     for part in PARTS:
@@ -156,20 +159,20 @@ def _rows(path: Path, listed: SortedFiles) -> tuple[tuple[str, ...], list[Row]]:
         if (other := alike[name.strip().casefold()]) != name:
             raise DataError(f"{path}: classes '{name}' and '{other}' differ only in case or spaces; rename one")
     files = ((part, k, tree[part].get(name, [])) for part in PARTS for k, name in enumerate(classes))
-    return classes, [Row(part, k, name) for part, k, names in files for name in sorted(names)]
+    return classes, [ImageRow(part, k, name) for part, k, names in files for name in sorted(names)]
 
 
 class _Reader:
     """Decoder of images into arrays that records unreadable and 16-bit images."""
 
-    def __init__(self, path: Path, size: int, opener: Opener) -> None:
-        self.path, self.size, self.opener = path, size, opener
-        self.rows: dict[str, list[Row]] = {}  # images read so far, by part
-        self.unreadable: list[tuple[Row, UnreadableError]] = []
-        self.grey: list[tuple[int, Row]] = []  # 16-bit grey images: index in the part's array, row
+    def __init__(self, path: Path, size: int, opener: Opener, fit: Fit) -> None:
+        self.path, self.size, self.opener, self.fit = path, size, opener, fit
+        self.rows: dict[str, list[ImageRow]] = {}  # images read so far, by part
+        self.unreadable: list[tuple[ImageRow, UnreadableError]] = []
+        self.grey: list[tuple[int, ImageRow]] = []  # 16-bit grey images: index in the part's array, row
         self.largest, self.color = 0, 0  # largest 16-bit values of grey and of color images
 
-    def read(self, rows: Sequence[Row], reserve: Reserve) -> tuple[ImageArray, IntArray]:
+    def read(self, rows: Sequence[ImageRow], reserve: Reserve) -> tuple[ImageArray, IntArray]:
         """Return the images (n, 3, S, S) and labels (n,) of the readable rows of one part."""
         part = rows[0].part
         images, done = reserve(part, (len(rows), 3, self.size, self.size)), self.rows.setdefault(part, [])
@@ -198,15 +201,15 @@ class _Reader:
             images[row.part][i] = self._decode(row, bits).pixels
         return bits
 
-    def _decode(self, row: Row, bits: int = 16) -> Decoded:
+    def _decode(self, row: ImageRow, bits: int = 16) -> Decoded:
         try:
             with self.opener(row.name) as file:
-                return decode(file, self.size, bits)
+                return decode(file, self.size, bits, self.fit)
         except Exception as error:  # the file system, zipfile and decoders raise many types
             raise unreadable(error) from error
 
 
-def _unreadable_error(path: Path, errors: Sequence[tuple[Row, UnreadableError]], total: int) -> DataError:
+def _unreadable_error(path: Path, errors: Sequence[tuple[ImageRow, UnreadableError]], total: int) -> DataError:
     lines = [f"{path}: {row.name}: not a readable image ({error.kind}); {error.fix}" for row, error in errors]
     skip = "or skip unreadable images with `skip_unreadable: true` beside `path` in the dataset's file"
     if len(lines) == 1:
@@ -216,9 +219,9 @@ def _unreadable_error(path: Path, errors: Sequence[tuple[Row, UnreadableError]],
     return DataError(*lines, f"{path}: {len(lines)} of {total} images cannot be read ({listed}); fix them, {skip}")
 
 
-def _duplicates(images: Mapping[str, ImageArray], rows: Mapping[str, Sequence[Row]]) -> dict[str, list[list[str]]]:
+def _duplicates(images: Mapping[str, ImageArray], rows: Mapping[str, Sequence[ImageRow]]) -> dict[str, list[list[str]]]:
     """Group files of equal pixels after resizing: files with two labels, and files of one label in both parts."""
-    same: dict[bytes, list[Row]] = {}
+    same: dict[bytes, list[ImageRow]] = {}
     for part, arrays in images.items():
         for row, pixels in zip(rows[part], arrays, strict=True):
             same.setdefault(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), []).append(row)

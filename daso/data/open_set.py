@@ -16,7 +16,7 @@ import numpy as np
 from daso.aliases import ImageArray, IntArray
 from daso.data.class_sizes import outside_images, target_classes
 from daso.data.files import digest
-from daso.data.records import Split
+from daso.data.split_rows import Split
 from daso.data.store import Store, load_store
 from daso.errors import DataError
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daso.aliases import IntArray
-from daso.data.files import atomic_write, checksummed
+from daso.data.files import checksummed, write_file
 from daso.data.open_set import open_store
 from daso.data.oracle_record import CONTENTS, FIX, SHA256, read_oracle_record
 from daso.data.run_files import FinishedRun
@@ -54,11 +54,9 @@ def write_oracle(folder: Path, lists: Path) -> dict[str, int]:
     buffer = io.BytesIO()
     np.save(buffer, labels)
     (folder / CONTENTS).unlink(missing_ok=True)
-    with atomic_write(folder / LABELS) as file:
-        file.write(buffer.getvalue())
+    write_file(folder / LABELS, buffer.getvalue())
     digest = sha256(buffer.getvalue()).hexdigest()
-    with atomic_write(folder / CONTENTS) as file:
-        file.write(checksummed({SHA256: digest, "store_sha256": store.sha256, "lists": digests}))
+    write_file(folder / CONTENTS, checksummed({SHA256: digest, "store_sha256": store.sha256, "lists": digests}))
     return counts
 
 

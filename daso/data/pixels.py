@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from daso.aliases import ImageArray
+from daso.data.dataset_schemas import Fit
 
-LARGEST = 2**28  # pixels of the largest image that is read
+MAX_PIXELS = 2**28  # pixels of the largest image that is read
 WHOLE = 89_478_485  # pixels of the largest image decoded at full size; larger images are reduced to save memory
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words in errors of Pillow and zlib
 # Pillow's default limit for the process is WHOLE; a larger image raises an error, see `decode`.
-Image.MAX_IMAGE_PIXELS = LARGEST
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 class Decoded(NamedTuple):
@@ -26,6 +29,7 @@ class Decoded(NamedTuple):
     pixels: ImageArray  # RGB uint8 (3, S, S)
     grey: int = 0  # largest value of a grey image of 16 bits
     color: int = 0  # largest value of a color image, of which Pillow reads only the upper 8 bits
+    longest_side: int = 0  # of the file's image, in pixels
 
 
 class UnreadableError(Exception):
@@ -36,21 +40,36 @@ class UnreadableError(Exception):
         self.kind, self.fix = kind, fix
 
 
-def decode(file: IO[bytes], size: int, bits: int = 16) -> Decoded:
-    """Decode an image as image viewers display it, resized to a square of `size` pixels, bilinear with antialiasing.
+def decode(file: IO[bytes], size: int, bits: int = 16, fit: Fit = "squash") -> Decoded:
+    """Decode an image as image viewers display it, as a square of `size` pixels, bilinear with antialiasing.
 
     It is rotated by its EXIF orientation and transparent pixels become white; of an animation, the first frame is used.
-    The aspect ratio is not kept. Grey values of 16 bits are scaled from [0, 2^bits - 1]. Raises UnreadableError.
+    `fit` is `squash`: the whole image is resized to the square, without its aspect ratio; or `crop`: its short side is
+    resized to `size`, and the square in the center is cut out. Grey values of 16 bits are scaled from [0, 2^bits - 1].
+    Raises UnreadableError.
     """
+    with decoder_warnings():
+        return decode_unguarded(file, size, bits, fit)
+
+
+@contextmanager
+def decoder_warnings() -> Iterator[None]:
+    """Raise an error for images that are too large and hide warnings about metadata; one context serves all threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning)  # about metadata, which is not used
+        yield
+
+
+def decode_unguarded(file: IO[bytes], size: int, bits: int = 16, fit: Fit = "squash") -> Decoded:
+    """Decode as `decode` does, within `decoder_warnings`, which is not safe to enter in several threads."""
     head = b""
     try:
         head = file.read(12)
         file.seek(0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)  # about metadata, which is not used
-            with Image.open(file) as image:
-                return _decoded(image, size, bits)
+        with Image.open(file) as image:
+            longest_side = max(image.size)
+            return _decoded(image, size, bits, fit)._replace(longest_side=longest_side)
     except Exception as error:  # decoders raise errors of any type
         raise unreadable(error, head) from error
 
@@ -63,7 +82,7 @@ def unreadable(error: Exception, head: bytes = b"?") -> UnreadableError:
     if isinstance(error, FileNotFoundError):
         return UnreadableError("a link to a missing file", "fix or remove the link")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return UnreadableError("too large", f"save it with at most {LARGEST:,} pixels")
+        return UnreadableError("too large", f"save it with at most {MAX_PIXELS:,} pixels")
     if isinstance(error, MemoryError):
         return UnreadableError("too large for the free memory", "save it smaller or free memory")
     if isinstance(error, RuntimeError) and "encrypted" in text:
@@ -84,7 +103,7 @@ def bits_of(largest: int) -> int:
     return max(8, math.ceil(largest.bit_length() / 2) * 2)
 
 
-def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
+def _decoded(image: Image.Image, size: int, bits: int, fit: Fit) -> Decoded:
     if image.format == "TIFF" and image.getexif().get(ExifTags.Base.NewSubfileType, 0) & 1:
         raise UnreadableError("camera raw", "only its preview can be read; convert it to JPEG")
     deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))  # loading the image removes the tiles
@@ -116,9 +135,22 @@ def _decoded(image: Image.Image, size: int, bits: int) -> Decoded:
         colored = shown.convert("RGBA")
         shown = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
     rgb = shown.convert("RGB")
-    if rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return Decoded(np.asarray(rgb).transpose(2, 0, 1), grey, color)
+    square = _center_square(rgb, size) if fit == "crop" else _resized(rgb, (size, size))  # fidelity: store-crop
+    return Decoded(np.asarray(square).transpose(2, 0, 1), grey, color)
+
+
+def _center_square(image: Image.Image, size: int) -> Image.Image:
+    """Resize the short side to `size` and cut out the center, as torchvision's Resize(size) and CenterCrop(size)."""
+    short = min(image.size)
+    width, height = (size if side == short else int(size * side / short) for side in image.size)
+    if width * height > MAX_PIXELS:
+        raise UnreadableError("too narrow", f"cut it to a shape nearer to a square than {image.width} x {image.height}")
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return _resized(image, (width, height)).crop((left, top, left + size, top + size))
+
+
+def _resized(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
+    return image if image.size == shape else image.resize(shape, Image.Resampling.BILINEAR)
 
 
 def _scale(bits: int) -> ImageArray:

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.aliases import IntArray
-from daso.data.class_sizes import Counts, required_images, setting_kind
-from daso.data.draw_split import draw, draw_natural, draw_share, order_of_classes
-from daso.data.files import CHECKSUM, atomic_write, canonical_json, digest, read_checksummed
+from daso.data.class_sizes import Counts, has_natural_sizes, required_images, setting_kind
+from daso.data.dataset_schemas import SplitConfig
+from daso.data.draw_split import draw, draw_lists, draw_natural, draw_share, order_of_classes
+from daso.data.files import CHECKSUM, canonical_json, digest, read_checksummed, write_file
 from daso.data.open_set import Outside, open_store, with_outside_images
-from daso.data.records import Split
-from daso.data.schemas import SplitConfig
+from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.errors import DataError
 from daso.paths import rebuild_hint
 from daso.schema import schema_error
 
-PARTS = ("labeled", "unlabeled", "validation")
+SPLIT_PARTS = ("labeled", "unlabeled", "validation")
 
 
 class SavedSplit(NamedTuple):
@@ -40,7 +40,7 @@ class SavedSplit(NamedTuple):
     outside: Outside | None = None  # `outside` of the setting; then classes and rows are those of `open_store`
 
 
-def config_error(config: Mapping[str, Any]) -> str | None:
+def split_config_error(config: Mapping[str, Any]) -> str | None:
     """Return the first error in the resolved configuration of a split; None if it is valid."""
     return schema_error(config, SplitConfig) or schema_error(config["setting"].get("name"), str, "setting.name")
 
@@ -55,7 +55,7 @@ def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequ
     setting, held = config["setting"], config["holdout"] // config["num_classes"]
     where, file = f"{config['dataset']}/{setting['name']}", f"params/datasets/{config['dataset']}.yaml"
     kind = setting_kind(setting)
-    natural, options = kind == "natural", {"tails": "n1 + m1", "share": "n"}.get(kind, "n1")
+    natural, options = has_natural_sizes(setting), {"tails": "n1 + m1", "share": "n"}.get(kind, "n1")
     if natural and config["class_order"] != "size":
         raise DataError(f"{where}: `labeled` keeps the natural class sizes; set class_order: size in {file}")
     need = required_images(setting) + (0 if natural else held)
@@ -74,10 +74,10 @@ def check_setting(config: Mapping[str, Any], classes: Sequence[str], sizes: Sequ
 def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit:
     """Draw a split of a store and save it atomically.
 
-    `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share} or
-    {name, labeled}), seed, num_classes, holdout and class_order. The unlabeled images of a setting with `outside` are
-    drawn with `open_store`. Raises DataError if the store has a different dataset, a class has too few images, or m1 is
-    `all` and every image has a label.
+    `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share}, {name, labeled}
+    or {name, labeled, unlabeled}), seed, num_classes, holdout and class_order. The unlabeled images of a setting with
+    `outside` are drawn with `open_store`. Raises DataError if the store has a different dataset, a class has too few
+    images, or the unlabeled images of the setting are missing in the store.
     """
     k, seed, setting = config["num_classes"], config["seed"], config["setting"]
     store = open_store(store, setting.get("outside"))
@@ -89,18 +89,19 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
         )
     sizes = _per_class(labels, k)
     check_setting(config, store.classes, sizes)
-    if setting.get("m1") == "all" and labels.min() >= 0:
-        raise DataError(
-            f"{config['dataset']}/{setting['name']}: m1: all selects the images without a label, and {store.folder} "
-            f"has none; set m1 to a number in params/datasets/{config['dataset']}.yaml"
-        )
+    without_labels = _rows_without_labels(config, store)
     order = order_of_classes(config["class_order"], sizes, seed)
     ranks = np.r_[np.argsort(order), k, -1][labels]  # images of no class have rank k, images without a label rank -1
     options: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
-    if setting_kind(setting) == "natural":
-        split = draw_natural(ranks, setting["labeled"], **options)
-    else:
-        split = (draw_share if setting_kind(setting) == "share" else draw)(ranks, setting, **options)
+    match setting_kind(setting):
+        case "natural":
+            split = draw_natural(ranks, setting["labeled"], **options)
+        case "lists":
+            split = draw_lists(ranks, without_labels, **options)
+        case "share":
+            split = draw_share(ranks, setting, **options)
+        case _:
+            split = draw(ranks, setting, **options)
     split = with_outside_images(split, labels, setting, k, seed)
     head: dict[str, Any] = {"outside": setting["outside"]} if "outside" in setting else {}
     head |= {
@@ -112,6 +113,30 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
         "class_order": order.tolist(),
     }
     return save_split(head, split, labels, out)
+
+
+def _rows_without_labels(config: Mapping[str, Any], store: Store) -> IntArray:
+    """Return the rows without a label that a setting uses; empty if it uses none.
+
+    Raises DataError if the store has no such rows, or lacks a subset of them.
+    """
+    setting, where = config["setting"], f"{config['dataset']}/{config['setting']['name']}"
+    names, file = setting.get("unlabeled", setting.get("m1")), f"params/datasets/{config['dataset']}.yaml"
+    if names == "all":
+        rows: IntArray = np.flatnonzero(store.labels("train") < 0)
+        if not len(rows):
+            option, fix = ("unlabeled", "add such images") if "unlabeled" in setting else ("m1", "set m1 to a number")
+            raise DataError(
+                f"{where}: {option}: all selects the images without a label, and {store.folder} has none; "
+                f"{fix} in {file}"
+            )
+        return rows
+    if not isinstance(names, list):
+        return np.empty(0, np.int64)
+    if missing := [name for name in names if name not in store.subsets]:
+        known = f"it has {', '.join(store.subsets)}" if store.subsets else "it has none"
+        raise DataError(f"{where}: unknown subset '{missing[0]}' of {store.folder}, {known}; correct {file}")
+    return np.concatenate([np.arange(*store.subsets[name], dtype=np.int64) for name in names])
 
 
 def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Path) -> SavedSplit:
@@ -126,8 +151,7 @@ def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Pat
         tree["pseudo_labeled"] = split.pseudo_labeled.tolist()
     tree[CHECKSUM] = digest(tree)
     lines = ",\n".join(f'"{name}": {canonical_json(tree[name])}' for name in sorted(tree))
-    with atomic_write(out) as file:
-        file.write(f"{{\n{lines}\n}}\n".encode())
+    write_file(out, f"{{\n{lines}\n}}\n".encode())
     return load_split(out)
 
 
@@ -138,9 +162,9 @@ def load_split(path: Path) -> SavedSplit:
     return SavedSplit(
         **{name: tree[name] for name in ("dataset", "setting", "seed", "config_sha256", "source_sha256")},
         class_order=tuple(tree["class_order"]),
-        counts={name: tuple(tree["counts"][name]) for name in PARTS},
+        counts={name: tuple(tree["counts"][name]) for name in SPLIT_PARTS},
         split=Split(
-            **{name: np.array(tree[name], np.int64) for name in PARTS},
+            **{name: np.array(tree[name], np.int64) for name in SPLIT_PARTS},
             pseudo_labeled=np.array(tree.get("pseudo_labeled", []), np.int64),
         ),
         sha256=checksum,

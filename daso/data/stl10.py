@@ -16,14 +16,14 @@ from daso.data import cifar
 from daso.errors import DataError
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-SIZE = 96
-IMAGE = 3 * SIZE * SIZE  # bytes of an image
-LARGEST = 2**32  # bytes of an unpacked archive; the official archive has 3.1e9
-CHUNK = 1000  # images transposed at a time
-REQUIRED = ("train_X.bin", "train_y.bin", "unlabeled_X.bin", "test_X.bin", "test_y.bin")
+IMAGE_SIDE = 96
+IMAGE = 3 * IMAGE_SIDE * IMAGE_SIDE  # bytes of an image
+MAX_STL10_BYTES = 2**32  # bytes of an unpacked archive; the official archive has 3.1e9
+CHUNK_IMAGES = 1000  # images transposed at a time
+REQUIRED_FILES = ("train_X.bin", "train_y.bin", "unlabeled_X.bin", "test_X.bin", "test_y.bin")
 
 
-def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
+def read_stl10(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
     """Read images uint8 (n, 3, 96, 96) and labels int64 (n,) of both parts.
 
     The train part holds the labeled images, then the unlabeled ones with label -1. Only one copy of the images is in
@@ -31,8 +31,10 @@ def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
     """
     try:
         with tarfile.open(path, "r:gz") as archive:
-            files = {Path(member.name).name: member for member in cifar.members(archive, LARGEST) if member.isfile()}
-            members = {name: files[name] for name in REQUIRED}
+            files = {
+                Path(member.name).name: member for member in cifar.members(archive, MAX_STL10_BYTES) if member.isfile()
+            }
+            members = {name: files[name] for name in REQUIRED_FILES}
             labeled, unlabeled, test = (
                 _count_images(members[name]) for name in ("train_X.bin", "unlabeled_X.bin", "test_X.bin")
             )
@@ -45,7 +47,7 @@ def read_archive(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
                 "train_y.bin": partial(_fill_labels, labels=labels[:labeled]),
                 "test_y.bin": partial(_fill_labels, labels=test_labels),
             }
-            for name in sorted(REQUIRED, key=lambda name: members[name].offset):  # seeking back unpacks it again
+            for name in sorted(REQUIRED_FILES, key=lambda name: members[name].offset):  # seeking back unpacks it again
                 file = archive.extractfile(members[name])
                 assert file is not None  # it is a regular file
                 fill[name](file)
@@ -65,14 +67,16 @@ def _count_images(member: tarfile.TarInfo) -> int:
 
 
 def _empty_part(n: int) -> tuple[ImageArray, IntArray]:
-    return np.empty((n, 3, SIZE, SIZE), dtype=np.uint8), np.full(n, -1, dtype=np.int64)
+    return np.empty((n, 3, IMAGE_SIDE, IMAGE_SIDE), dtype=np.uint8), np.full(n, -1, dtype=np.int64)
 
 
 def _fill_images(file: IO[bytes], images: ImageArray) -> None:
     """Read images into an array; their channels are stored column by column and transposed here."""
-    for first in range(0, len(images), CHUNK):
-        chunk = images[first : first + CHUNK]
-        chunk[:] = np.frombuffer(file.read(len(chunk) * IMAGE), np.uint8).reshape(-1, 3, SIZE, SIZE).swapaxes(2, 3)
+    for first in range(0, len(images), CHUNK_IMAGES):
+        chunk = images[first : first + CHUNK_IMAGES]
+        chunk[:] = (
+            np.frombuffer(file.read(len(chunk) * IMAGE), np.uint8).reshape(-1, 3, IMAGE_SIDE, IMAGE_SIDE).swapaxes(2, 3)
+        )
 
 
 def _fill_labels(file: IO[bytes], labels: IntArray) -> None:

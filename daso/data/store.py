@@ -19,16 +19,17 @@ import numpy as np
 from PIL import Image
 
 from daso.aliases import ImageArray, IntArray
-from daso.data.files import atomic_write, checksummed, digest, read_checksummed
+from daso.data.files import atomic_write, checksummed, digest, read_checksummed, write_file
 from daso.data.memmap import create_array, finish_array
+from daso.data.verified import current_state, is_verified, record_verified
 from daso.errors import DataError
 from daso.locks import lock_folder
 from daso.paths import rebuild_hint
 
 MANIFEST = "manifest.json"
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
-CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
-REQUIRED = ("train", "test")
+MANIFEST_CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
+REQUIRED_PARTS = ("train", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class Store:
     image_size: int
     source: Mapping[str, Any]  # kind, origin and digest of the source that was read
     sha256: str  # digest of the class names and the parts
+    manifest_sha256: str  # checksum of the manifest
     parts: Mapping[str, Mapping[str, Any]]
     labels_by_part: Mapping[str, IntArray]
     subsets: Mapping[str, Sequence[int]]  # first row and end of named unlabeled images of train; may be empty
@@ -72,13 +74,6 @@ class Store:
             images: ImageArray = _open_array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
             return images if index is None else images[index]
         return self._decoded(part, np.arange(total) if index is None else index)
-
-    def available_rows(self, part: str) -> IntArray:
-        """Return the rows (m,) of a part whose images are present, ascending: all, except in a bundle."""
-        if self.is_mapped(part):
-            return np.arange(self.parts[part]["images"], dtype=np.int64)
-        with _open_zip(self.folder / f"{part}.zip") as archive:
-            return np.array(sorted(int(Path(name).stem) for name in archive.namelist()), dtype=np.int64)
 
     def _shape(self, part: str) -> tuple[int, ...]:
         return (self.parts[part]["images"], 3, self.image_size, self.image_size)
@@ -166,8 +161,7 @@ class Writer(ExitStack):
             "sha256": digest({"classes": list(classes), "parts": records}),
             **{name: value for name, value in more.items() if value},
         }
-        with atomic_write(folder / MANIFEST) as file:
-            file.write(checksummed(manifest, CHECKSUM))
+        write_file(folder / MANIFEST, checksummed(manifest, MANIFEST_CHECKSUM))
         return load_store(folder)
 
 
@@ -179,8 +173,8 @@ def load_store(folder: Path) -> Store:
     path = folder / MANIFEST
     if not path.exists():
         raise DataError(f"{folder}: missing store (no {MANIFEST}); create it with `snakemake {folder}/{MANIFEST}`")
-    tree = read_checksummed(path, "manifest", _rebuild_hint(folder), CHECKSUM)
-    parts = {part: tree["parts"][part] for part in (*REQUIRED, *sorted(set(tree["parts"]) - set(REQUIRED)))}
+    tree = read_checksummed(path, "manifest", _rebuild_hint(folder), MANIFEST_CHECKSUM)
+    parts = {part: tree["parts"][part] for part in (*REQUIRED_PARTS, *sorted(set(tree["parts"]) - set(REQUIRED_PARTS)))}
     store = Store(
         folder=folder,
         dataset=tree["dataset"],
@@ -188,6 +182,7 @@ def load_store(folder: Path) -> Store:
         image_size=tree["image_size"],
         source=tree["source"],
         sha256=tree["sha256"],
+        manifest_sha256=tree[MANIFEST_CHECKSUM],
         parts=parts,
         labels_by_part={part: _load_labels(folder, part, record) for part, record in parts.items()},
         subsets=tree.get("subsets", {}),
@@ -197,18 +192,24 @@ def load_store(folder: Path) -> Store:
     return store
 
 
-def verify_store(folder: Path) -> Store:
+def verify_store(folder: Path, *, hash_again: bool = False) -> Store:
     """Load the store of a folder and check the digests of all its images; raises DataError at the first difference.
 
-    The zips of a bundle are skipped: `bundle.read_bundle` checks their digests.
+    Unless `hash_again`, no image is read if all files are as they were when they were verified, see `verified`. The
+    zips of a bundle are skipped: `bundle.read_bundle` checks their digests.
     """
     store = load_store(folder)
-    for part in filter(store.is_mapped, store.parts):
-        path, expected = folder / f"{part}_images.npy", store.parts[part]["images_sha256"]
+    files = {part: folder / f"{part}_images.npy" for part in store.parts if store.is_mapped(part)}
+    state = current_state(store.manifest_sha256, list(files.values()))
+    if not hash_again and is_verified(folder, state):
+        return store
+    for part, path in files.items():
+        expected = store.parts[part]["images_sha256"]
         if (actual := _sha256(np.ascontiguousarray(store.images(part)))) != expected:
-            raise DataError(
-                f"{path}: SHA-256 of the images: expected {expected}, got {actual}; {_rebuild_hint(folder)}"
-            )
+            wrong = f"SHA-256 of the images: expected {expected}, got {actual}"
+            raise DataError(f"{path}: {wrong}; {_rebuild_hint(folder)}")
+    if files:
+        record_verified(folder, state)
     return store
 
 
@@ -225,7 +226,7 @@ def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
 def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
     """Return the width and height of all images; raises DataError for inconsistent parts."""
     sizes = set()
-    for part in (*REQUIRED, *parts):
+    for part in (*REQUIRED_PARTS, *parts):
         if part not in parts or not len(parts[part][0]):
             raise DataError(f"{dataset}: missing {part} images")
         images, labels = parts[part]

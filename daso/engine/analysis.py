@@ -5,13 +5,13 @@ The analyses follow Oh et al. 2022 (section 1, figure 2) and Wang et al. 2022 (s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daso.aliases import IntArray
+from daso.aliases import Arrays, IntArray
 from daso.data.run_files import FinishedRun
 from daso.ops.bias import (
     concentration,
@@ -24,10 +24,9 @@ from daso.ops.bias import (
 )
 from daso.ops.confusion import confusion_of_unlabeled, groups, precision, recall, row_shares
 
-MAX_POINTS = 20  # points of a curve over training
+MAX_WINDOWS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
 MODEL = "model"  # the final network's predictions on all unlabeled images, beside the pseudo-labels counted in steps
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def analyse(
@@ -73,7 +72,7 @@ def merge_windows(arrays: Arrays, kinds: Sequence[str]) -> tuple[list[int], dict
     if not kinds:
         return [], {}
     ends = np.cumsum(arrays["steps"])
-    parts = np.array_split(np.arange(len(ends)), min(MAX_POINTS, len(ends)))
+    parts = np.array_split(np.arange(len(ends)), min(MAX_WINDOWS, len(ends)))
     columns = {"truth": arrays["truth"]} | {kind: arrays[f"window_{kind}"] for kind in kinds}
     merged = {name: np.stack([column[part].sum(0) for part in parts]) for name, column in columns.items()}
     return [int(ends[part[-1]]) for part in parts], merged

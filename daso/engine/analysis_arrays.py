@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from daso.aliases import IntArray
+from daso.aliases import Arrays, IntArray
 from daso.draw import Draw
 from daso.engine.monitor import Monitor
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.ops.bias import class_means
 from daso.ops.confusion import confusion_of_unlabeled
 
 SAMPLE = 500  # unlabeled images whose features are kept
-Arrays = dict[str, NDArray[Any]]
 
 
 def analysis_arrays(trainer: Trainer, pseudo_labels: IntArray) -> Arrays:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from daso.data.files import atomic_write
+from daso.data.files import write_file
 from daso.errors import CheckpointError
 
 DIGEST_LENGTH = 64  # hexadecimal digits
@@ -32,11 +32,10 @@ def dump(state: dict[str, Any]) -> bytes:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Save a state atomically: a reader sees the old or the new file, even if the writer is killed."""
-    with atomic_write(path) as file:
-        file.write(dump(state))
+    write_file(path, dump(state))
 
 
-def load(path: Path, key: str, fix: str = RESTART) -> dict[str, Any]:
+def load_checkpoint(path: Path, key: str, fix: str = RESTART) -> dict[str, Any]:
     """Load a state that `save` wrote for the configuration of this key; raises CheckpointError for any other file.
 
     A file with a wrong checksum is not unpacked, and only tensors and plain values are unpacked: no file can execute

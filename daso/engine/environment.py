@@ -201,7 +201,7 @@ def _git(*arguments: str) -> str | None:
     return None
 
 
-def describe(device: torch.device) -> dict[str, Any]:
+def describe_environment(device: torch.device) -> dict[str, Any]:
     """Return commit, versions, device and threads, and on CUDA the choice of cuDNN."""
     versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()

@@ -15,7 +15,7 @@ from daso.methods.base import Learner
 from daso.models.network import Models
 
 Prepare = Callable[[Tensor], Tensor]
-Result = TypeVar("Result")
+Computed = TypeVar("Computed")
 BATCH_SIZE = 1000  # images in one forward; any value gives the same predictions up to rounding
 
 
@@ -40,7 +40,7 @@ def embed(learner: Learner, models: Models, pool: Pool, prepare: Prepare) -> Ten
 
 
 @torch.no_grad()
-def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Result]) -> list[Result]:
+def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Computed]) -> list[Computed]:
     models.student.eval()
     models.teacher.eval()
     with _eager():

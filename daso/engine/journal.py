@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.data.files import CHECKSUM, atomic_write, checksummed, read_checksummed
+from daso.data.files import CHECKSUM, checksummed, read_checksummed, write_file
 from daso.errors import DataError
 
-FOLDER = Path("journal")
+JOURNAL_FOLDER = Path("journal")
 RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # Parts of the environment that bits depend on. The commit is not included, as the key covers the code.
 ENVIRONMENT = ("device", "mode", "precision", "threads", "versions", "cudnn")
@@ -25,7 +25,7 @@ REVALIDATED = "revalidated"  # records of later code that gives the run the same
 
 def entry_path(run: str) -> Path:
     """Return the path of a run's entry."""
-    return FOLDER / f"{run}.json"
+    return JOURNAL_FOLDER / f"{run}.json"
 
 
 def make_entry(result: Tree) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def reconcile(path: Path, result: Tree) -> dict[str, Any]:
     new, old = make_entry(result), _read(path)
     if same_results(old, new):
         return with_recorded_training(result, old)
-    _write(path, new | _kept_records(old, new))
+    write_file(path, checksummed(new | _kept_records(old, new)))
     return dict(result)
 
 
@@ -68,14 +68,14 @@ def record_result(path: Path, result: Tree) -> None:
     new, old = make_entry(result), _read(path)
     new |= _kept_records(old, new)
     if old != new:
-        _write(path, new)
+        write_file(path, checksummed(new))
 
 
-def revalidate(path: Path, result: Tree, record: Tree) -> None:
+def add_revalidation(path: Path, result: Tree, record: Tree) -> None:
     """Add a record to the run's entry: {keys: {key by later code: key of the run}, commit, date, compared}."""
     new = make_entry(result)
     records = _kept_records(_read(path), new).get(REVALIDATED, [])
-    _write(path, {**new, REVALIDATED: [*records, record]})
+    write_file(path, checksummed({**new, REVALIDATED: [*records, record]}))
 
 
 def revalidated_key(path: Path, result: Path, key: str) -> str:
@@ -97,11 +97,6 @@ def revalidated_key(path: Path, result: Path, key: str) -> str:
 def _kept_records(old: Tree, new: Tree) -> dict[str, Any]:
     """Return the records that a new entry takes over from an old one: all if both have the same results, else none."""
     return {REVALIDATED: old[REVALIDATED]} if REVALIDATED in old and same_results(old, new) else {}
-
-
-def _write(path: Path, new: Tree) -> None:
-    with atomic_write(path) as file:
-        file.write(checksummed(new))
 
 
 def _identity(tree: Tree) -> list[Any]:

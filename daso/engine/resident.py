@@ -16,8 +16,8 @@ from daso import machine
 from daso.aliases import ImageArray, IntArray
 from daso.augment.packed import pack
 from daso.augment.randaugment import copy_async
-from daso.data.records import Split
 from daso.data.split import labels_of
+from daso.data.split_rows import Split
 from daso.data.store import Store
 
 MEMORY_SHARE = 0.8  # share of the free memory that images may use
@@ -84,7 +84,7 @@ class Resident(NamedTuple):
     test: Pool
 
 
-def load(store: Store, split: Split, device: torch.device, memory: int | None = None) -> Resident:
+def load_resident(store: Store, split: Split, device: torch.device, memory: int | None = None) -> Resident:
     """Load the pools of one split; see `load_all`."""
     return load_all(store, [split], device, memory)[0]
 
@@ -92,11 +92,11 @@ def load(store: Store, split: Split, device: torch.device, memory: int | None = 
 def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory: int | None = None) -> list[Resident]:
     """Load the pools of splits of one store; each image is on the device once, however many splits use it.
 
-    `memory` is the number of bytes that packed images may use there, by default `free_memory`. A part that does not fit
-    is streamed from its memory map, with identical batches; a bundle has no memory map and is always loaded to the
-    device. Only rows that a split names are read.
+    `memory` is the number of bytes that packed images may use there, by default `memory_for_images`. A part that does
+    not fit is streamed from its memory map, with identical batches; a bundle has no memory map and is always loaded to
+    the device. Only rows that a split names are read.
     """
-    memory = free_memory(device) if memory is None else memory
+    memory = memory_for_images(device) if memory is None else memory
     used = np.unique(np.concatenate([split.rows for split in splits]))
     train = _images(store, "train", used, device, memory)
     all_rows = np.arange(len(store.labels("test")), dtype=np.int64)
@@ -113,7 +113,7 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
     return [Resident(**{part: pool(split, part) for part in split.parts}, test=test) for split in splits]
 
 
-def free_memory(device: torch.device) -> int:
+def memory_for_images(device: torch.device) -> int:
     """Return the bytes that images may use on a device: a share of the memory that is free now."""
     if device.type == "cuda":
         return int(MEMORY_SHARE * torch.cuda.mem_get_info(device)[0])

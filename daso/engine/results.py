@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from daso.aliases import IntArray
-from daso.data.files import atomic_write, checksummed, digest, format_json
+from daso.data.files import checksummed, digest, format_json, write_file
 from daso.data.run_files import RESULT_FILE
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
 from daso.engine.analysis_arrays import analysis_arrays, prediction_arrays
 from daso.engine.environment import peak_memory
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 
 
 def write_run(
@@ -47,8 +47,7 @@ def write_run(
     report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[RESULT_FILE] = checksummed(reconcile(report))
     for name, content in files.items():
-        with atomic_write(out / name) as file:
-            file.write(content)
+        write_file(out / name, content)
 
 
 def _history(trainer: Trainer) -> bytes:

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 
-Run = Generator[Any, None, None]  # yields after each chunk; starts at the first `next`
+RunChunks = Generator[Any, None, None]  # yields after each chunk; starts at the first `next`
 
 
-def round_robin(runs: Iterable[Run], width: int, device: torch.device) -> None:
+def round_robin(runs: Iterable[RunChunks], width: int, device: torch.device) -> None:
     """Train runs, at most `width` at once, one chunk of each in turn; when one ends, the next starts.
 
     When a run raises an error, the others are closed, which writes their checkpoints, and the error is raised again.

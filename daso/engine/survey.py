@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daso.ops.estimation import class_sizes, soft_confusion
+from daso.ops.estimation import soft_confusion, solve_class_sizes
 
 if TYPE_CHECKING:
-    from daso.engine.train import Trainer
+    from daso.engine.trainer import Trainer
 
 
 def class_size_columns(trainer: Trainer) -> dict[str, Any]:
@@ -16,5 +16,5 @@ def class_size_columns(trainer: Trainer) -> dict[str, Any]:
     held_out_probs, unlabeled_probs = (
         trainer.predict(pool)[0].double().softmax(-1).numpy() for pool in (held_out, unlabeled)
     )
-    sizes = class_sizes(soft_confusion(held_out_probs, held_out.labels.cpu().numpy()), unlabeled_probs.sum(0))
+    sizes = solve_class_sizes(soft_confusion(held_out_probs, held_out.labels.cpu().numpy()), unlabeled_probs.sum(0))
     return {f"size_{k}": None if sizes is None else float(sizes[k]) for k in range(held_out_probs.shape[1])}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from daso.errors import ParamsError
-from daso.schema import Interval, NonNegative, PositiveInt, PositiveShare
+from daso.schema import Interval, NonNegative, NonNegativeInt, PositiveInt, PositiveShare
 
 # Contents of options that plans set; an add-on names its options in `AddOn.plan_options`.
 CLASS_SIZES, ALIGNMENT_TEMPERATURE = "class_sizes", "alignment_temperature"
@@ -29,7 +29,7 @@ class HeldOut(NamedTuple):
     per_class: int
 
 
-class Encoder(NamedTuple):
+class FrozenEncoder(NamedTuple):
     """Frozen encoder, loaded from a different method's run: `models.network`."""
 
     of: str
@@ -50,13 +50,15 @@ class Stage(NamedTuple):
     steps: int
     changes: Mapping[str, object] = {}  # "component.option" -> value, in place of the params file's
     split: Expanded | HeldOut | None = None  # None: the drawn split
-    encoder: Encoder | None = None  # None: a new encoder
+    encoder: FrozenEncoder | None = None  # None: a new encoder
     estimate: Estimate | None = None
     survey: bool = False  # True: every evaluation estimates the sizes of the unlabeled classes
 
 
 class Plan:
     """Stages of a method; by default only the method's own run."""
+
+    reads_unlabeled = False  # True if unlabeled images change results even of a method that does not train on them
 
     def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
         """Return the stages in order, for a protocol's `steps`.
@@ -74,7 +76,9 @@ class Plan:
 class Crest(Plan):
     """CReST: the most confident pseudo-labels of a generation become labels of the next (Wei et al. 2021, section 3.3).
 
-    The generations share the protocol's steps equally. `exponent` is alpha of `data.expansion.sampling_rates`.
+    The generations share the protocol's steps equally, and repeat its warm-up. `milestones` are the steps of a
+    generation at which its learning rate drops; None: those of the protocol. `exponent` is alpha of
+    `data.expansion.sampling_rates`.
     With `last_temperature` below 1 this is CReST+: distribution alignment changes from one generation to the next by
     t_g = 1 - f + f * last_temperature with f = g / (G - 1) (Eq. 4); with 1 no option of the method changes.
     """
@@ -85,8 +89,10 @@ class Crest(Plan):
         generations: Annotated[int, Interval(ge=2)],
         exponent: NonNegative,
         last_temperature: PositiveShare = 1.0,
+        milestones: list[NonNegativeInt] | None = None,
     ) -> None:
         self.generations, self.exponent, self.last_temperature = generations, exponent, last_temperature
+        self.milestones = milestones
 
     def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
         """Return the generations "g1", "g2", ..., "".
@@ -111,10 +117,11 @@ class Crest(Plan):
         )
 
     def _changes(self, g: int, options: Mapping[str, str]) -> dict[str, object]:
+        changes: dict[str, object] = {} if self.milestones is None else {"optimizer.milestones": self.milestones}
         if self.last_temperature == 1:
-            return {}
+            return changes
         f = g / (self.generations - 1)
-        return {options[ALIGNMENT_TEMPERATURE]: 1 - f + f * self.last_temperature}
+        return changes | {options[ALIGNMENT_TEMPERATURE]: 1 - f + f * self.last_temperature}
 
 
 class Crt(Plan):
@@ -133,7 +140,7 @@ class Crt(Plan):
             raise ParamsError(
                 f"plan 'crt': steps: {self.steps} is above the {steps} steps of the protocol; lower crt.steps"
             )
-        return (Stage("", self.steps, encoder=Encoder(self.base, self.statistics)),)  # fidelity: crt-statistics
+        return (Stage("", self.steps, encoder=FrozenEncoder(self.base, self.statistics)),)  # fidelity: crt-statistics
 
     def upstream(self) -> tuple[str, ...]:
         """Return the method whose encoder is loaded."""
@@ -145,6 +152,8 @@ class Survey(Plan):
 
     `held_out` labeled images of each class are left out of training and give the network's confusion matrix.
     """
+
+    reads_unlabeled = True
 
     def __init__(self, *, held_out: PositiveInt) -> None:
         self.held_out = held_out

@@ -21,6 +21,11 @@ def sharpen(probs: Tensor, temperature: float) -> Tensor:
     return (probs.log() / temperature).softmax(-1)
 
 
+def running_mean(mean: Tensor, batch_mean: Tensor, momentum: float) -> Tensor:
+    """Return the exponential moving average momentum * mean + (1 - momentum) * mean of a batch."""
+    return momentum * mean + (1 - momentum) * batch_mean
+
+
 def debiased(logits: Tensor, mean: Tensor, strength: float) -> Tensor:
     """Return logits (n, K) - strength * log of a mean prediction (K,); strength may be negative (Wang et al. 2022)."""
     return logits - strength * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()

@@ -32,7 +32,7 @@ def scaled_columns(sums: FloatArray) -> FloatArray:
     return shares
 
 
-def class_sizes(confusion: FloatArray, mass: FloatArray) -> FloatArray | None:
+def solve_class_sizes(confusion: FloatArray, mass: FloatArray) -> FloatArray | None:
     """Return the class sizes (K,) that solve `confusion` (K, K) @ sizes = `mass` (K,).
 
     `mass` is the sum of the predicted probabilities of all unlabeled images; the sizes sum to the number of these

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FLOOR = torch.finfo(torch.float64).eps  # lower bound of probabilities before the logarithm
+LOG_FLOOR = torch.finfo(torch.float64).eps  # lower bound of probabilities before the logarithm
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -35,6 +35,6 @@ def mutual_information(probs: Tensor, others: Tensor) -> Tensor:
     joint = probs.T @ others
     joint = joint + joint.T
     joint = joint / joint.sum()
-    rows, columns = joint.sum(1, keepdim=True).clamp(min=FLOOR), joint.sum(0).clamp(min=FLOOR)
-    joint = joint.clamp(min=FLOOR)
+    rows, columns = joint.sum(1, keepdim=True).clamp(min=LOG_FLOOR), joint.sum(0).clamp(min=LOG_FLOOR)
+    joint = joint.clamp(min=LOG_FLOOR)
     return (joint * (joint.log() - rows.log() - columns.log())).sum()

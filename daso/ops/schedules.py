@@ -13,10 +13,18 @@ Anneal = Literal["constant", "cosine", "half_cosine"]
 
 
 def learning_rate(
-    steps: int, *, lr: float, warmup: int, milestones: Sequence[int], factor: float, anneal: Anneal = "constant"
+    steps: int,
+    *,
+    lr: float,
+    warmup: int,
+    milestones: Sequence[int],
+    factor: float,
+    anneal: Anneal = "constant",
+    staircase: int | None = None,
 ) -> Tensor:
-    """Return `lr * min(t / warmup, 1) * factor ** (number of milestones <= t) * a(r)` for t = 0..steps-1: (S,).
+    """Return `lr * min(w / warmup, 1) * factor ** (number of milestones <= t) * a(r)` for t = 0..steps-1: (S,).
 
+    w is t, or with a `staircase` of s steps the end of the level of t, (floor(t / s) + 1) s.
     r is the elapsed share of the steps after the warm-up. a(r) is 1 for `constant`; cos(7 pi r / 16) for `cosine`,
     which ends at 0.195 (Sohn et al. 2020); (1 + cos(pi r)) / 2 for `half_cosine`, which ends at 0 (Loshchilov and
     Hutter 2017).
@@ -28,7 +36,8 @@ def learning_rate(
         "cosine": torch.cos(7 / 16 * math.pi * part),
         "half_cosine": (1 + torch.cos(math.pi * part)) / 2,
     }[anneal]
-    ramp = (t / warmup).clamp(max=1.0) if warmup else torch.ones_like(t)
+    risen = t if staircase is None else (t.div(staircase, rounding_mode="floor") + 1) * staircase
+    ramp = (risen / warmup).clamp(max=1.0) if warmup else torch.ones_like(t)
     drops = torch.stack([t >= m for m in milestones]).sum(0) if len(milestones) else torch.zeros_like(t)
     return (lr * ramp * factor**drops * annealed).float()
 

@@ -17,10 +17,10 @@ def refine_table(probs: Tensor, totals: Tensor, kept: Tensor, sweeps: int) -> Te
 
     All entries but the kept_k (K,) largest of each class are pruned first (Kim et al. 2020, section 3).
     """
-    return transport(prune(probs, totals, kept), totals, sweeps)
+    return transport(keep_largest(probs, totals, kept), totals, sweeps)
 
 
-def prune(probs: Tensor, totals: Tensor, kept: Tensor) -> Tensor:
+def keep_largest(probs: Tensor, totals: Tensor, kept: Tensor) -> Tensor:
     """Keep the largest entries of each class, scaled towards its total; return rows (M, K) that sum to one, float64.
 
     The kept_k largest entries of class k, ties in the order of rows, are multiplied by totals_k over their sum. Then

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from daso.aliases import Tree
-from daso.config.explain import Line, align_columns, split_setting
+from daso.config.explain import TextRow, align_columns, split_setting
 from daso.config.keys import Keys
 from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
 from daso.config.params import Params
-from daso.config.resolve import Run, resolve, runs, setting_config, with_upstream
+from daso.config.resolve import Run, resolve, runs, setting_config, trained_run, with_upstream
 from daso.errors import DasoError, did_you_mean
 from daso.planning.cost import cost_lines
 from daso.planning.status import TO_DO, run_statuses
 from daso.report.results.paper_tables import (
     COLUMN,
-    METRICS,
+    DEFINITIONS,
     Address,
-    Table,
+    PublishedTable,
     address,
     format_table,
     method,
@@ -37,7 +37,7 @@ from daso.report.results.published import (
 )
 from daso.report.results.sources import Row
 
-PROTOCOL = "paper"
+PROTOCOL = "paper"  # of a table that no suite reproduces
 
 
 class Match(NamedTuple):
@@ -66,11 +66,11 @@ def cell(params: Params, words: str, row: str = "", column: str = "") -> Iterato
     printed = table.cell(selected)
     matched = match(params, printed)
     papers = [params.methods[name]["paper"] for name in matched.methods]
-    yield "\n".join(_head(rows, selected, printed, papers)) + "\n"
+    yield "\n".join([*_head(rows, selected, printed, papers), *_other_metrics(table, selected, printed)]) + "\n"
     if matched.missing:
         where = f"table {selected.table}, row {selected.row}, column {selected.column}"
         raise DasoError(f"{where}: {'; '.join(matched.missing)}")
-    yield _runs(params, matched)
+    yield _runs(params, matched, selected.table)
 
 
 def match(params: Params, printed: Row) -> Match:
@@ -98,7 +98,7 @@ def match(params: Params, printed: Row) -> Match:
     return Match(dataset, settings, methods, missing)
 
 
-def _row(params: Params, table: Table, words: str) -> str:
+def _row(params: Params, table: PublishedTable, words: str) -> str:
     """Return the number of the row of a method, given as a number, a file of params/methods or the paper's name."""
     if not words or words.isdecimal():
         return words
@@ -110,7 +110,7 @@ def _row(params: Params, table: Table, words: str) -> str:
     raise DasoError(f"table {table.name}: unknown row '{words}'{did_you_mean(names[0], table.methods)}")
 
 
-def _column(params: Params, table: Table, words: str) -> str:
+def _column(params: Params, table: PublishedTable, words: str) -> str:
     """Return the number of the first column of a <dataset>/<setting>; a number is returned unchanged."""
     if not words or words.isdecimal():
         return words
@@ -129,15 +129,26 @@ def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: l
     """Yield the published number and its note, with the tables that print a different number."""
     where = f"table {selected.table}, row {selected.row}, column {selected.column} of {CITATION}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
-    yield f"published: {printed_number(printed)}, {METRICS[printed['metric']]}" + (
-        f" of {PUBLISHED_RUNS} runs" if printed["std"] else ""
-    )
-    sizes = {name: printed[name] or None for name in COLUMN[1:5]}
+    yield _published(printed)
+    sizes = {name: printed[name] or None for name in COLUMN[1:5]} | {"unlabeled": printed["unlabeled"]}
     paper = papers[0] if papers else printed
     found = look_up(rows, printed["dataset"], sizes, paper, printed["metric"], selected.table)
     note = found.note if found and found.table == selected.table else printed["note"]
     if note:
         yield f"note: {note}"
+
+
+def _published(printed: Row) -> str:
+    runs = f" of {PUBLISHED_RUNS} runs" if printed["std"] else ""
+    return f"published: {printed_number(printed)}, {DEFINITIONS[printed['metric']]}{runs}"
+
+
+def _other_metrics(table: PublishedTable, selected: Address, printed: Row) -> Iterator[str]:
+    """Yield the published numbers of the same runs in other columns, such as the median beside the last evaluation."""
+    for (row, column), other in table.cells.items():
+        same = all(other[name] == printed[name] for name in COLUMN if name != "metric")
+        if row == int(selected.row) and same and other["metric"] != printed["metric"]:
+            yield f"{_published(other)} (column {column})"
 
 
 def _trained(params: Params, run: Run) -> Run:
@@ -152,13 +163,22 @@ def _trained(params: Params, run: Run) -> Run:
     return run if run in candidates else next(equal, run)
 
 
-def _runs(params: Params, matched: Match) -> str:
-    """Return the runs of a cell, their upstream runs, and their suites, command and cost."""
-    row = matched.dataset, matched.settings[0], PROTOCOL, matched.methods[0]
-    own = [_trained(params, Run(*row, seed)) for seed in range(PUBLISHED_RUNS)]
+def _protocol(params: Params, table: str) -> str:
+    """Return the protocol of the suites that reproduce a table of the paper."""
+    for suite in params.suites.values():
+        tables = [str(each["paper"]["table"]) for each in suite["tables"] if "paper" in each]
+        if table in tables and params.protocols[suite["protocol"]]["comparable"]:
+            return str(suite["protocol"])
+    return PROTOCOL
+
+
+def _runs(params: Params, matched: Match, table: str) -> str:
+    """Return the runs of a cell of a table, their upstream runs, and their suites, command and cost."""
+    row = matched.dataset, matched.settings[0], _protocol(params, table), matched.methods[0]
+    own = [_trained(params, trained_run(params, Run(*row, seed))) for seed in range(PUBLISHED_RUNS)]
     chain = with_upstream(params, own)
     status = run_statuses(Keys(params), chain)
-    rows: list[Line] = [(f"run {run.id}", status[run.id], "" if run in own else "upstream run") for run in chain]
+    rows: list[TextRow] = [(f"run {run.id}", status[run.id], "" if run in own else "upstream run") for run in chain]
     suites = [name for name in params.suites if set(own) <= set(runs(params, name))]
     rows.append((f"suites: {', '.join(suites) or 'none'}",))
     seeds = ",".join(str(run.seed) for run in own)

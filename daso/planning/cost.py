@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from daso.config.feasibility import unlabeled_views
 from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
-from daso.config.resolve import Run, resolve
+from daso.config.resolve import Run, resolve, trace_options
 from daso.data.files import digest, read_checksummed, read_json
 from daso.report.results.collect import Cell
 from daso.report.tables.speed import (
@@ -23,7 +23,7 @@ from daso.report.tables.speed import (
 )
 
 BENCHMARKS = Path("docs/benchmarks")
-STEPS = Path("benchmarks/steps.json")  # steps measured here by `daso plan --measure`
+STEP_TIMES = Path("benchmarks/steps.json")  # steps measured here by `daso plan --measure`
 OURS = "ours, "  # prefix of this engine's rows in a table of a benchmark, before mode and precision
 
 
@@ -99,12 +99,13 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
             seconds = [1 / (speed["steps_per_second"] * (speed.get("replicas") or 1)) for speed in alone or speeds]
             source = f"{folder}/" if alone else f"{folder}/, {SHARED}"
             yield StepTime(device, how, source, statistics.median(seconds))
-    for entry in read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else ():
+    for entry in read_json(STEP_TIMES, "record of measured steps")["steps"] if STEP_TIMES.exists() else ():
         if entry["of"] == step_digest(params, run):
-            yield StepTime(entry["device"], entry["how"], str(STEPS), entry["seconds"])
+            yield StepTime(entry["device"], entry["how"], str(STEP_TIMES), entry["seconds"])
     yield from _references(params, run)
     for file in sorted(BENCHMARKS.glob("*.json")):
-        modes = list(_benchmark(file, run.method_file, params.protocols[run.protocol]["steps"], side))
+        steps = trace_options(params, run).protocol["steps"]
+        modes = list(_benchmark(file, run.method_file, steps, side))
         yield from modes if every_mode else sorted(modes, key=lambda mode: mode.seconds)[:1]
 
 

@@ -6,17 +6,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from daso.aliases import Config
+from daso.config.cache import cached, source_files
 from daso.config.keys import Keys
 from daso.config.open_sets import stores_of
 from daso.config.params import Params
 from daso.config.resolve import Run, split_config
-from daso.data.class_sizes import class_sizes, outside_images, setting_kind
-from daso.data.files import read_json
-from daso.planning.sizes import file_sizes
+from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
+from daso.data.files import canonical_json, read_json
+from daso.planning.sizes import FileSizes, file_sizes
 from daso.report.tables.speed import format_significant
 
-IMAGES = ("train", "unlabeled", "test")
-UNKNOWN = {"train": 10_000, "unlabeled": 0, "test": 1_000}  # assumed for an image folder before it is read
+IMAGE_PARTS = ("train", "unlabeled", "test")
+ASSUMED_IMAGES = {"train": 10_000, "unlabeled": 0, "test": 1_000}  # assumed for an image folder before it is read
 ROW = 8  # bytes per image index in the file of a split
 
 
@@ -27,15 +29,16 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
     for name in dict.fromkeys(name for run in todo for name in stores_of(params, run.dataset, run.setting)):
         tree, stored = params.datasets[name], Path("data/store", name, "manifest.json").exists()
         if not stored and "images" in tree:
-            images = sum(tree["images"][part] for part in IMAGES)
+            images = sum(tree["images"][part] for part in IMAGE_PARTS)
             stores += images * 3 * tree["image_size"] ** 2 + tree.get("download_bytes", 0)
         elif not stored:
             unknown.append(name)
     missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
     rows = {name: sum(_all_images(params, name)[part] for part in ("train", "unlabeled")) for name, *_ in places}
     splits = sum(ROW * rows[name] for name, *_ in missing)
-    samples = {(run.dataset, run.method): run for run in reversed(todo)}
-    size = {names: file_sizes(keys.resolved(run), images_of(params, run)) for names, run in samples.items()}
+    samples = {(run.dataset, run.method): run for run in sorted(todo, reverse=True)}
+    inputs = [(keys.resolved(run), images_of(params, run)) for run in samples.values()]
+    size = dict(zip(samples, _cached_sizes(params.root.parent, inputs), strict=True))
     sizes = [size[run.dataset, run.method] for run in todo]
     largest = max((run.state for run in sizes), default=0)
     parts = {
@@ -54,13 +57,22 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
         yield f"WARNING: not enough disk space: {_mb(needed - free)} more needed; free it before you start"
 
 
+def _cached_sizes(project: Path, inputs: Sequence[tuple[Config, dict[str, int]]]) -> list[FileSizes]:
+    """Return the sizes of runs' files from configurations and images; cached, because `file_sizes` imports torch."""
+
+    def make() -> list[list[int]]:
+        return [list(file_sizes(config, images)) for config, images in inputs]
+
+    return [FileSizes(*size) for size in cached(project, "sizes", source_files, make, canonical_json(inputs))]
+
+
 def _all_images(params: Params, dataset: str) -> dict[str, int]:
     """Return the numbers of images by IMAGES: of the params file, else of the store, else a default."""
     manifest, known = Path("data/store", dataset, "manifest.json"), params.datasets[dataset].get("images", {})
     if not known and manifest.exists():
         parts = read_json(manifest, "manifest of a store")["parts"]
         known = {name: part["images"] for name, part in parts.items()}
-    return {**UNKNOWN, **known}
+    return {**ASSUMED_IMAGES, **known}
 
 
 def images_of(params: Params, run: Run) -> dict[str, int]:
@@ -68,7 +80,10 @@ def images_of(params: Params, run: Run) -> dict[str, int]:
     config, images = split_config(params, run.dataset, run.setting, run.seed), _all_images(params, run.dataset)
     setting, classes, holdout = config["setting"], config["num_classes"], config["holdout"]
     tail = class_sizes(setting, classes)[1]
-    rest = images["unlabeled"] if setting_kind(setting) == "others" else images["train"] - holdout
+    without_labels = images["unlabeled"]
+    if isinstance(names := setting.get("unlabeled"), list):
+        without_labels = sum(params.datasets[run.dataset]["subsets"][name] for name in names)
+    rest = without_labels if unlabeled_without_labels(setting) else images["train"] - holdout
     inside = rest if tail is None else sum(tail)
     unlabeled = inside + outside_images(setting, inside)
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": images["test"]}

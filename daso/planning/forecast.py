@@ -11,15 +11,16 @@ from daso.config.explain import align_columns
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs, upstream_runs, with_upstream
-from daso.data.files import atomic_write, format_json, read_json
+from daso.data.files import format_json, read_json, write_file
 from daso.engine.gpus import devices, query_gpu, slots_per_gpu
 from daso.machine import cores, cpu_bf16, processor
-from daso.planning.cost import STEPS, StepTime, Work, measured_steps, step_digest
+from daso.planning.cost import STEP_TIMES, StepTime, Work, measured_steps, step_digest
 from daso.planning.disk import disk_lines, images_of
 from daso.planning.status import TO_DO, run_statuses
 from daso.report.tables import forecasts
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.speed import device_of, format_significant
+from daso.report.words import with_noun
 
 
 class Machine(NamedTuple):
@@ -60,7 +61,7 @@ def preview(params: Params, keys: Keys, todo: Sequence[Run], at_once: int, *, he
     else:
         costs = {run: float(Work.of(params, run).images) for run in todo}
         time = "time unknown until the first run ends"
-    first = f"{_runs(len(todo))} to train, {at_once} at once: {time}"
+    first = f"{with_noun(len(todo), 'run')} to train, {at_once} at once: {time}"
     return Preview(
         [first, *disk_lines(params, keys, todo, machine.concurrent_runs)], {run.id: cost for run, cost in costs.items()}
     )
@@ -81,7 +82,7 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
     upstream = f", {len(chain) - len(named)} of them upstream runs" if len(chain) > len(named) else ""
     yield f"{suite}: {len(chain)} runs{upstream}: {counted}"
     machine = _machine(params, chain[0].protocol)
-    yield f"device: {machine.device}, {machine.how}, {_runs(machine.concurrent_runs)} at once"
+    yield f"device: {machine.device}, {machine.how}, {with_noun(machine.concurrent_runs, 'run')} at once"
     step_times = {run.method_file: known for run in chain if (known := _step_time(params, run, machine))}
     if measure:
         step_times |= _measure(params, keys, [run for run in chain if run.method_file not in step_times], machine)
@@ -113,14 +114,14 @@ def _machine(params: Params, protocol: str) -> Machine:
 def _machine_by_torch(precision: str, concurrent_runs: int) -> Machine:
     import torch
 
-    from daso.engine.environment import choose_device, choose_mode, choose_precision, describe
+    from daso.engine.environment import choose_device, choose_mode, choose_precision, describe_environment
 
     device = choose_device("auto" if devices() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)
         concurrent_runs = cores()
     how = f"{choose_precision(precision, device)}, {choose_mode('auto', device)}"  # type: ignore[arg-type]
-    return Machine(device.type, device_of(describe(device)), how, concurrent_runs)
+    return Machine(device.type, device_of(describe_environment(device)), how, concurrent_runs)
 
 
 def _step_time(params: Params, run: Run, machine: Machine) -> StepTime | None:
@@ -140,7 +141,10 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
     measured: dict[str, StepTime] = {}
     for run, seconds in zip(samples, seconds_at_once(configs, choose_device(machine.kind), at_once), strict=True):
         logging.info(
-            "%s: %s ms per step, %s at once", run.method_file, format_significant(1000 * seconds), _runs(at_once)
+            "%s: %s ms per step, %s at once",
+            run.method_file,
+            format_significant(1000 * seconds),
+            with_noun(at_once, "run"),
         )
         record = {
             "of": step_digest(params, run),
@@ -148,11 +152,11 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
             "device": machine.device,
             "how": machine.how,
         }
-        known = read_json(STEPS, "record of measured steps")["steps"] if STEPS.exists() else []
+        known = read_json(STEP_TIMES, "record of measured steps")["steps"] if STEP_TIMES.exists() else []
         others = [entry for entry in known if any(entry.get(name) != value for name, value in record.items())]
-        with atomic_write(STEPS) as file:
-            file.write(format_json({"steps": [*others, {**record, "protocol": run.protocol, "seconds": seconds}]}))
-        measured[run.method_file] = StepTime(machine.device, machine.how, str(STEPS), seconds)
+        steps = [*others, {**record, "protocol": run.protocol, "seconds": seconds}]
+        write_file(STEP_TIMES, format_json({"steps": steps}))
+        measured[run.method_file] = StepTime(machine.device, machine.how, str(STEP_TIMES), seconds)
     return measured
 
 
@@ -180,10 +184,9 @@ def _hours(
     known = [run for run in chain if run.method_file in step_times]
     left = [run for run in known if run in todo]
     if unknown:
-        count = len({run.method_file for run in unknown})
-        methods = "1 method" if count == 1 else f"{count} methods"
+        methods = with_noun(len({run.method_file for run in unknown}), "method")
         yield (
-            f"unknown: {_runs(len(unknown))} of {methods} not measured on this device yet; "
+            f"unknown: {with_noun(len(unknown), 'run')} of {methods} not measured on this device yet; "
             f"`daso plan {suite} --measure` measures some steps"
         )
     if known:
@@ -192,7 +195,7 @@ def _hours(
         yield f"device time: {others}{total} in total, {to_do} to do"
         seconds = {run: _seconds(params, run, step_times) for run in left}
         wall = max(sum(seconds.values()) / machine.concurrent_runs, _longest(params, seconds))
-        at_once = _runs(machine.concurrent_runs)
+        at_once = with_noun(machine.concurrent_runs, "run")
         yield f"time: {others}{format_duration(wall)} of training, {at_once} at once, without start-up and evaluation"
 
 
@@ -225,7 +228,3 @@ def _write_forecast(
         expected[run.id] |= {"seconds_per_step": step.seconds, "seconds": seconds}
     if expected:
         forecasts.write_forecast(suite, expected)
-
-
-def _runs(number: int) -> str:
-    return f"{number} run" if number == 1 else f"{number} runs"

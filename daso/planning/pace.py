@@ -10,11 +10,12 @@ from threading import Barrier
 
 import torch
 
+from daso.aliases import Config
 from daso.engine.environment import choose_device, choose_mode, choose_precision
-from daso.planning.synthetic import WARMUP, Config, advance, all_parts_active, random_data, seconds_per_unit, trainer
+from daso.planning.synthetic import WARMUP, advance, all_parts_active, random_data, seconds_per_unit, trainer
 
 SECONDS = 2.0  # total time of the measured steps
-SAMPLE = 1000  # largest number of images of a measured evaluation
+MAX_MEASURED_IMAGES = 1000  # largest number of images of a measured evaluation
 
 
 def seconds_at_once(
@@ -51,10 +52,12 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     """Measure a step in the second half of a run, plus its share of an evaluation, on random images.
 
     `images` are the numbers of images of the split's parts and the test part; an evaluation is timed on at most
-    `SAMPLE` images of each part and scaled up.
+    `MAX_MEASURED_IMAGES` images of each part and scaled up.
     """
-    evaluated = {part: min(images[part], SAMPLE) for part in ("validation", "test")}
-    data = random_data(config, device, unlabeled=max(1, min(images["unlabeled"], 10 * SAMPLE)), **evaluated)
+    evaluated = {part: min(images[part], MAX_MEASURED_IMAGES) for part in ("validation", "test")}
+    data = random_data(
+        config, device, unlabeled=max(1, min(images["unlabeled"], 10 * MAX_MEASURED_IMAGES)), **evaluated
+    )
     precision = choose_precision(config["protocol"]["precision"], device)
     run = trainer(all_parts_active(config, precision), device, choose_mode("auto", device), data)
     advance(run, WARMUP)

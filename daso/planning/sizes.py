@@ -1,18 +1,20 @@
-"""Sizes of a run's files, computed from its configuration without building a network or importing torch."""
+"""Sizes of a run's files, from the tensors of its network and method, which are built to measure them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from daso.config.feasibility import given_options, setting_sizes
-from daso.config.registry import ADDONS, LEARNERS
-from daso.config.signature import defaults
+from daso.aliases import Config
+from daso.config.feasibility import setting_sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from daso.records import Env
 
 NUMBER_BYTES = 19  # bytes of a number in a CSV file
 EVENT_BYTES = 55  # bytes of a TensorBoard event
-Config = Mapping[str, Any]
 
 
 class FileSizes(NamedTuple):
@@ -23,13 +25,12 @@ class FileSizes(NamedTuple):
     state: int  # checkpoint, deleted after training
 
 
-class NetworkSize(NamedTuple):
-    """Feature dimension and numbers of values of a network, each of 4 bytes."""
+class TensorSizes(NamedTuple):
+    """Sizes of a run's tensors in bytes."""
 
-    features: int
-    encoder: int  # parameters
-    statistics: int  # running means and variances of batch norms
-    heads: int  # parameters of the classifier and all other heads
+    network: int  # weights and statistics of one network
+    trained: int  # weights that are trained, each with its momentum
+    method: int  # saved buffers: queues, banks, tables of pseudo-labels
 
 
 def file_sizes(config: Config, images: Mapping[str, int]) -> FileSizes:
@@ -38,77 +39,44 @@ def file_sizes(config: Config, images: Mapping[str, int]) -> FileSizes:
     Names and container formats are left out.
     """
     classes, plan, protocol = config["dataset"]["num_classes"], config["plan"], config["protocol"]
-    network = _network_size(config)
-    trainable = network.heads + (0 if "encoder" in plan else network.encoder)
-    networks = 2 * 4 * (network.encoder + network.statistics + network.heads)
-    weights = networks + _memory_bytes(config, network.features, images["unlabeled"])
+    tensors = tensor_sizes(config, images["unlabeled"])
+    weights = 2 * tensors.network + tensors.method
     predicted = images["test"] + (images["unlabeled"] if plan.get("predictions") else 0)
     predictions = 4 * classes * predicted + 8 * images["test"]
     columns = 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)  # approximately
     numbers = columns * (protocol["steps"] // protocol["evaluation"]["every"])
-    return FileSizes(weights + predictions + NUMBER_BYTES * numbers, EVENT_BYTES * numbers, weights + 4 * trainable)
+    return FileSizes(weights + predictions + NUMBER_BYTES * numbers, EVENT_BYTES * numbers, weights + tensors.trained)
 
 
-def _network_size(config: Config) -> NetworkSize:
-    options, classes = config["protocol"]["network"], config["dataset"]["num_classes"]
-    features, weights, channels = (_wide_resnet if options["name"] == "wide_resnet" else _small_convnet)(options)
-    heads = [(features, classes)]
-    for part in (config["method"]["learner"], *config["method"]["addons"]):
-        match part["name"]:
-            case "remixmatch":
-                heads.append((features, 4))
-            case "simmatch":
-                heads += pairwise((features, features, _options(part)["dim"]))
-            case "abc":
-                heads.append((features, classes))
-    return NetworkSize(features, weights + 2 * channels, 2 * channels, sum(inputs * n + n for inputs, n in heads))
+def tensor_sizes(config: Config, unlabeled: int) -> TensorSizes:
+    """Build the network, without memory for its weights, and the method of a run; return their sizes."""
+    import torch
+
+    from daso.config.build import build_encoder, build_learner, build_network
+
+    plan = config["plan"]
+    options = {plan["estimate"]["into"]: [1.0] * config["dataset"]["num_classes"]} if "estimate" in plan else {}
+    with torch.device("meta"):
+        encoder = build_encoder(config)
+    learner = build_learner(config, _env(config, encoder.feature_dim, unlabeled), options)
+    with torch.device("meta"):
+        network = build_network(config, encoder, learner)
+    trained = [*network.classifier.parameters(), *network.heads.parameters()]
+    trained += [] if "encoder" in plan else encoder.parameters()
+    return TensorSizes(_bytes(network.state_dict().values()), _bytes(trained), _bytes(learner.state_dict().values()))
 
 
-def _wide_resnet(options: Config) -> tuple[int, int, int]:
-    """Return features, convolution weights and batch-normalised channels of `models.wide_resnet`."""
-    width, weights, channels, inputs = options["width"], 9 * 3 * 16, 0, 16
-    for group, outputs in enumerate((16 * width, 32 * width, 64 * width)):
-        for block in range((options["depth"] - 4) // 6):
-            projects = inputs != outputs or (group > 0 and block == 0)
-            weights += 9 * inputs * outputs + 9 * outputs * outputs + (inputs * outputs if projects else 0)
-            channels, inputs = channels + inputs + outputs, outputs
-    return inputs, weights, channels + inputs
+def _env(config: Config, feature_dim: int, unlabeled: int) -> Env:
+    """Return the properties of a run before its data exist; class sizes that are then unknown are 1."""
+    from daso.records import Env
+
+    classes, protocol = config["dataset"]["num_classes"], config["protocol"]
+    known: dict[str, Any] = {"counts": (1,) * classes, "unlabeled_counts": (1,) * classes}
+    known |= setting_sizes(config["setting"], classes)
+    labels = tuple(k for k, count in enumerate(known["counts"]) for _ in range(count))
+    known |= {"labels": labels, "labeled": len(labels), "unlabeled": unlabeled}
+    return Env(classes, feature_dim, batch_size=protocol["batch_size"], steps=protocol["steps"], **known)
 
 
-def _small_convnet(options: Config) -> tuple[int, int, int]:
-    """Return features, convolution weights and batch-normalised channels of `models.small_convnet`."""
-    channels = options["channels"]
-    return channels[-1], sum(9 * a * b for a, b in pairwise((3, *channels))), sum(channels)
-
-
-def _memory_bytes(config: Config, features: int, unlabeled: int) -> int:
-    """Return the bytes of a method's saved buffers: queues, banks, refined pseudo-labels; small ones are left out."""
-    classes = config["dataset"]["num_classes"]
-    counts: Any = setting_sizes(config["setting"], classes).get("counts", (0,))
-    total = 0
-    for part in (config["method"]["learner"], *config["method"]["addons"]):
-        options = _options(part)
-        match part["name"]:
-            case "daso":
-                proportional = options["queue_capacity"] == "proportional"
-                total += _queue_bytes(config, 5 * max(counts) if proportional else options["queue_length"], features)
-            case "usadtm":
-                total += _queue_bytes(config, options["queue_factor"] * max(counts), features)
-            case "simmatch":
-                total += 4 * sum(counts) * options["dim"]
-            case "darp":
-                total += 2 * 4 * unlabeled * classes
-            case "distribution_alignment":
-                total += 4 * options["window"] * classes
-    return total
-
-
-def _queue_bytes(config: Config, length: int, features: int) -> int:
-    """Return the bytes of a `methods.memory.ClassQueue`: features in float32, their sums in float64."""
-    classes = config["dataset"]["num_classes"]
-    return int(features * (4 * (classes * length + config["protocol"]["batch_size"]) + 8 * classes))
-
-
-def _options(part: Config) -> dict[str, Any]:
-    spec = {**LEARNERS, **ADDONS}[part["name"]]
-    return {**defaults(spec), **given_options(dict(part))}
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daso.config.inventory import KINDS, inventory
+from daso.config.inventory import LISTS, inventory
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs, with_upstream
@@ -25,15 +25,15 @@ def format_list(params: Params, what: str, suite: str | None = None) -> str:
 
     `what` is a kind, `runs`, or a suite, whose runs are then listed. Raises ParamsError for any other arguments.
     """
-    if what in KINDS and suite is None:
+    if what in LISTS and suite is None:
         return inventory(params, what)
     if what in params.suites and suite is None:
         what, suite = "runs", what
     if what != "runs":
-        known = [*KINDS, "runs", *params.suites]
+        known = [*LISTS, "runs", *params.suites]
         if what in known:
             raise ParamsError(f"list: '{suite}' is not allowed with '{what}'; give a suite only after `runs`")
-        hint = close_match(what, known) or f"; choose one of {', '.join(KINDS)}, runs or a suite"
+        hint = close_match(what, known) or f"; choose one of {', '.join(LISTS)}, runs or a suite"
         raise ParamsError(f"list: unknown kind or suite '{what}'{hint}")
     listed = with_upstream(params, runs(params, suite or params.suite))
     return "".join(f"{run}\t{status}\n" for run, status in run_statuses(Keys(params), listed).items())

@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from daso.config.build import Upstream, build
+from daso.aliases import Config, Tree
+from daso.config.build import UpstreamResults, build
 from daso.engine.resident import Pool, Resident
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 
-Config = dict[str, Any]
 LABELED, UNLABELED = 1000, 10_000  # numbers of random images, about as many as in CIFAR-10-LT
 WARMUP = 2  # number of steps after which all parts of an `all_parts_active` configuration are active
 
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
     """Return a copy with changed values, given by path: {"protocol.batch_size": 32}."""
-    changed = copy.deepcopy(config)
+    changed: Tree = copy.deepcopy(dict(config))
     for path, value in changes.items():
         *parents, last = path.split(".")
         tree = changed
@@ -33,7 +33,7 @@ def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
 def all_parts_active(config: Config, precision: str = "fp32") -> Config:
     """Return a copy whose method has all parts active from the third step on, as in most of a run, in a precision."""
     early = {"period": 2, "warmup": WARMUP}
-    addons = [{**one, **early} if one["name"] == "daso" else one for one in config["method"]["addons"]]
+    addons = [{**one, **early} if early.keys() <= one.keys() else one for one in config["method"]["addons"]]
     return with_changes(config, {"protocol.precision": precision, "method.addons": addons})
 
 
@@ -57,7 +57,7 @@ def trainer(config: Config, device: torch.device, mode: str, data: Resident | No
     """Return the trainer of a configuration, by default on random data; results of upstream runs are synthetic."""
     data, plan = data or random_data(config, device), config["plan"]
     sizes = [1.0] * config["dataset"]["num_classes"]
-    upstream = Upstream(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
+    upstream = UpstreamResults(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
     run = build(config, data, device, mode=mode, upstream=upstream)
     if "encoder" in plan:
         run = build(

@@ -11,7 +11,7 @@ from daso.planning.cost import Work, measured_steps
 
 STARTUP = 5.0  # minutes to load Python, images, graph capture and a slow file system
 SAFETY = 2.0  # factor for a busy node or a slower device of the same kind
-UNKNOWN = 24 * 60  # minutes, if no step has been measured
+UNKNOWN_MINUTES = 24 * 60  # minutes, if no step has been measured
 SHORT = 30  # minutes up to which a run may share its job with others
 
 
@@ -29,7 +29,7 @@ class WallTimes:
         """
         seconds = self.seconds(run)
         if seconds is None:
-            return attempt * UNKNOWN
+            return attempt * UNKNOWN_MINUTES
         return attempt * math.ceil(STARTUP + SAFETY * seconds / 60)
 
     def short(self, run: Run) -> bool:

@@ -8,31 +8,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from daso.aliases import Tree
-from daso.report.figures.differences import Block, difference_blocks, drawn
+from daso.data.class_sizes import setting_kind
+from daso.report.figures.differences import TablePanels, difference_blocks, drawn
 from daso.report.results.gains import table_gains
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells, measure_label
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
-from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, count, tally_line
+from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, difference_and_band, format_signed
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.ranks import ranks_line
+from daso.report.words import with_noun
 
 
-class Line(NamedTuple):
+class SummaryLine(NamedTuple):
     """Line of the summary: its topic, and text with commands in backticks."""
 
     term: str
     text: str
-
-
-class VerdictCount(NamedTuple):
-    """Number of cells with a verdict."""
-
-    mark: str
-    verdict: str
-    cells: int
 
 
 class LargestDifference(NamedTuple):
@@ -51,11 +45,11 @@ class Headline:
 
     answer: str
     chance: str  # cells outside the band, and the number that chance alone would give
-    verdicts: list[VerdictCount]
+    verdicts: list[tuple[str, str, int]]  # mark, verdict and number of its cells
     largest: list[LargestDifference]
-    lines: list[Line]
-    departures: list[Line]  # what differs from the paper
-    blocks: list[Block]
+    lines: list[SummaryLine]
+    departures: list[SummaryLine]  # what differs from the paper
+    blocks: list[TablePanels]
     legend: list[tuple[str, str]]  # mark and verdict
     elsewhere: bool  # True if the figure shows archived runs
     progress: list[ColumnProgress]  # by column; empty for a complete suite
@@ -63,15 +57,15 @@ class Headline:
 
 def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Headline:
     """Return the head of a suite's report."""
-    counts, titles = summary.tally.counts, _titles(suite)
+    counts, titles, main = summary.tally.counts, _titles(suite), main_cells(judged_cells)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}
-    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, judged_cells)], titles)
+    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, main)], titles)
     return Headline(
         answer=_answer(summary, judged_cells, gains),
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
-        verdicts=[VerdictCount(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
-        largest=[_largest_difference(judged, titles) for judged in summary.largest],
+        verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
+        largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
         lines=list(_lines(suite, summary, judged_cells, gains)),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
@@ -101,44 +95,50 @@ def _reason(judged_cells: Sequence[JudgedCell]) -> str:
     return "the numbers are not comparable with published ones"
 
 
-def _largest_difference(judged: JudgedCell, titles: Mapping[str, str]) -> LargestDifference:
+def _largest_difference(judged: JudgedCell, titles: Mapping[str, str], suite: Tree) -> LargestDifference:
     cell, verdict = judged.cell, judged.verdict
-    name = f"{titles[cell.method]} on {cell.setting}"
+    table = next(table for table in suite["tables"] if table["name"] == cell.table)
+    label = measure_label(suite, table, judged.measure)
+    name = ", ".join(filter(None, (f"{titles[cell.method]} on {cell.setting}", label)))
     text = difference_and_band(verdict.difference or 0.0, verdict.band)
-    return LargestDifference(cell.anchor, name, MARKS[verdict.text], verdict.text, text)
+    return LargestDifference(judged.anchor, name, MARKS[verdict.text], verdict.text, text)
 
 
 def _titles(suite: Tree) -> dict[str, str]:
     return {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
 
 
-def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> Iterable[Line]:
+def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> Iterable[SummaryLine]:
     if summary.mean_difference is not None:
-        text = f"{format_signed(summary.mean_difference, 2)} points over {count(summary.tally.judged, 'cell')}"
-        yield Line("Mean difference", text)
+        text = f"{format_signed(summary.mean_difference, 2)} points over {with_noun(summary.tally.judged, 'cell')}"
+        yield SummaryLine("Mean difference", text)
     if gains and summary.tally.judged:
-        yield Line("Gains", gains)
+        yield SummaryLine("Gains", gains)
     elif gains:
         _, _, named = gains.partition(": ")
-        yield from [Line("Gains", named)] if named else []
-        yield Line("Verdicts", f"none: {_reason(judged_cells)}")
-    if ranks := ranks_line([r for table in suite["tables"] for r in table_ranks(table, judged_cells).values()]):
-        yield Line("Ranks", ranks)
+        yield from [SummaryLine("Gains", named)] if named else []
+        yield SummaryLine("Verdicts", f"none: {_reason(judged_cells)}")
+    if ranks := ranks_line(
+        [r for table in suite["tables"] for r in table_ranks(table, main_cells(judged_cells)).values()]
+    ):
+        yield SummaryLine("Ranks", ranks)
     if summary.remainder.runs:
-        yield Line("Missing", _missing(suite["name"], summary, judged_cells))
+        yield SummaryLine("Missing", _missing(suite["name"], summary, judged_cells))
         if any(judged.cell.stale for judged in judged_cells):
             text = f"`daso revalidate {suite['name']}` keeps stale runs whose bits the present code reproduces"
-            yield Line("Stale", text)
+            yield SummaryLine("Stale", text)
         command = f"snakemake --config suite={suite['name']}"
-        yield Line("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
+        yield SummaryLine("Command", f"`{command}` trains them and renders this report; `{command} -n` only lists them")
     if summary.archived_cells:
-        text = f"{count(summary.archived_cells, 'cell')} measured elsewhere, counted in none of the numbers above"
+        text = f"{with_noun(summary.archived_cells, 'cell')} measured elsewhere, counted in none of the numbers above"
         if summary.archived.judged:
             text += f"; where nothing is measured here, {tally_line(summary.archived)}"
-        yield Line("Other machines", text)
+        yield SummaryLine("Other machines", text)
     if summary.shared and 2 * summary.remainder.runs > _total(judged_cells):
-        names = ", ".join(f"`{name}` ({count(runs, 'run')})" for name, runs in summary.shared.items())
-        yield Line("Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}")
+        names = ", ".join(f"`{name}` ({with_noun(runs, 'run')})" for name, runs in summary.shared.items())
+        yield SummaryLine(
+            "Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}"
+        )
 
 
 def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:
@@ -146,7 +146,9 @@ def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -
     remainder = summary.remainder
     upstream = f" and {remainder.upstream} of {summary.upstream_runs} upstream runs" if remainder.upstream else ""
     stale = len({judged.cell.run_id(seed) for judged in judged_cells for seed in judged.cell.stale})
-    runs = f"{remainder.runs} of {count(_total(judged_cells), 'run')}{f' ({stale} stale)' if stale else ''}{upstream}"
+    runs = (
+        f"{remainder.runs} of {with_noun(_total(judged_cells), 'run')}{f' ({stale} stale)' if stale else ''}{upstream}"
+    )
     return f"{runs}, {_cost(suite, remainder)}"
 
 
@@ -158,10 +160,10 @@ def _cost(suite: str, remainder: Remainder) -> str:
     if not remainder.seconds:
         return f"device time unknown (`daso plan {suite} --measure` forecasts it)"
     time = f"about {format_duration(remainder.seconds)} of device time on {' and '.join(remainder.devices)}"
-    return f"{time}, without {count(remainder.unknown, 'run')} of unknown time" if remainder.unknown else time
+    return f"{time}, without {with_noun(remainder.unknown, 'run')} of unknown time" if remainder.unknown else time
 
 
-def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line]:
+def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[SummaryLine]:
     """Yield the differences from the paper in the runs whose numbers stand beside published ones."""
     compared = [judged for judged in judged_cells if judged.verdict.difference is not None]
     compared += [one for judged in judged_cells for _, one in judged.archived if one.verdict.difference is not None]
@@ -171,21 +173,24 @@ def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line
     runs = {judged.cell.run_id(seed): run for judged in compared for seed, run in judged.cell.done.items()}
     of_runs = [run.get("provenance") or {} for run in runs.values()]
     if other := _others([source.get("precision") for source in of_runs], "fp32"):
-        yield Line(
+        yield SummaryLine(
             "Precision", f"{other}; the authors' code trains in fp32 (`docs/benchmarks/precision.md` compares both)"
         )
     if other := _others([source.get("mode") for source in of_runs], "eager"):
-        yield Line("Mode", f"{other}; the authors' code runs each operation eagerly")
-    yield Line(
+        yield SummaryLine("Mode", f"{other}; the authors' code runs each operation eagerly")
+    fixed = all(setting_kind(setting) == "lists" for table in suite["tables"] for setting in table["settings"])
+    yield SummaryLine(
         "Seeds",
-        f"{', '.join(map(str, suite['seeds']))}, each with its own split; the paper's {PUBLISHED_RUNS} seeds are "
-        "others, of which one (5491305) is known",
+        f"{', '.join(map(str, suite['seeds']))}, {'all with the same' if fixed else 'each with its own'} split; the "
+        f"paper's {PUBLISHED_RUNS} seeds are others, of which one (5491305) is known",
     )
     if redrawn := sum(OTHER_DRAW in judged.verdict.reasons for judged in compared):
-        text = f"images read from files in {count(redrawn, 'cell')}: a seed draws other images than from the archive"
-        yield Line("Splits", text)
-    yield Line("Verdicts", "this project's own rule; the paper makes no such comparison")
-    yield Line(
+        text = (
+            f"images read from files in {with_noun(redrawn, 'cell')}: a seed draws other images than from the archive"
+        )
+        yield SummaryLine("Splits", text)
+    yield SummaryLine("Verdicts", "this project's own rule; the paper makes no such comparison")
+    yield SummaryLine(
         "Code", "`docs/fidelity.md` lists every known difference between the paper, the authors' code and this one"
     )
 
@@ -193,4 +198,4 @@ def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Line
 def _others(values: Sequence[object], usual: str) -> str:
     """Return the values other than the usual one with their numbers of runs; empty if there is none."""
     counts = Counter(str(value) for value in values if value and value != usual)
-    return ", ".join(f"{value} in {runs} of {count(len(values), 'run')}" for value, runs in counts.items())
+    return ", ".join(f"{value} in {runs} of {with_noun(len(values), 'run')}" for value, runs in counts.items())

@@ -13,31 +13,29 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from daso.aliases import Tree
-from daso.data.files import atomic_write
+from daso.data.files import write_file
 from daso.report.figures import figure_groups
 from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
-from daso.report.results.collect import Cell, collect
+from daso.report.results.collect import Cell, cell_numbers, collect, numbers_text
 from daso.report.results.judged import judge_cells
-from daso.report.results.numbers import cell_numbers, numbers_text
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
-from daso.report.results.reference import Reference, compare
-from daso.report.results.summary import NO_UPSTREAM, Upstream, summarize
+from daso.report.results.reference import Reference, compare_with_reference
+from daso.report.results.summary import NO_UPSTREAM_RUNS, UpstreamRuns, summarize
 from daso.report.sections import Section, build_section
-from daso.report.tables import alignment
 from daso.report.tables.cell_details import cell_details
 from daso.report.tables.csv_files import (
-    CELL_COLUMNS,
     HISTORY_COLUMNS,
     RUN_COLUMNS,
+    cell_columns,
     cell_rows,
     format_csv,
     format_table_csv,
     run_rows,
 )
 from daso.report.tables.latex import format_latex
-from daso.report.tables.table import NUMBERS
+from daso.report.tables.table import NUMBERS, ghost, longest_tails
 from daso.report.tables.text import plain_text
 
 TABLES = "tables"  # folder of the tables as CSV and LaTeX, beside the page
@@ -56,7 +54,7 @@ def build_report(
     archived: Path | None = None,
     forecast: Mapping[str, Tree] | None = None,
     home: str = "../..",
-    upstream: Upstream = NO_UPSTREAM,
+    upstream: UpstreamRuns = NO_UPSTREAM_RUNS,
     shared: Mapping[str, int] | None = None,
     reference: Reference | None = None,
 ) -> None:
@@ -73,7 +71,7 @@ def build_report(
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
-    compared = compare(reference, cells) if reference else None
+    compared = compare_with_reference(reference, cells) if reference else None
     shown = [
         build_section(
             index,
@@ -99,7 +97,7 @@ def build_report(
         "details": cell_details(judged_cells, published_rows),
     }
     _write(out / "metrics.json", numbers)
-    _write(out / "cells.csv", format_csv(CELL_COLUMNS, cell_rows(judged_cells, published_rows)))
+    _write(out / "cells.csv", format_csv(cell_columns(judged_cells), cell_rows(judged_cells, published_rows)))
     _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
     _write(out / "history.csv", format_csv(HISTORY_COLUMNS, _history_rows(tables)))
     environment = templates()
@@ -159,11 +157,8 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["md"] = escape_markdown
-    environment.filters["code"] = mark_code
-    environment.filters["inline"] = inline_markdown
-    environment.filters["plain"] = plain_text
-    environment.filters |= {"ghost": alignment.ghost, "longest_tails": alignment.longest_tails}
+    environment.filters |= {"md": escape_markdown, "code": mark_code, "inline": inline_markdown, "plain": plain_text}
+    environment.filters |= {"ghost": ghost, "longest_tails": longest_tails}
     return environment
 
 
@@ -187,5 +182,4 @@ def inline_markdown(text: str, base: str) -> Markup:
 
 
 def _write(path: Path, text: str, *, durable: bool = True) -> None:
-    with atomic_write(path, durable=durable) as file:
-        file.write(text.encode())
+    write_file(path, text.encode(), durable=durable)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
 
 from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
 from daso.report.figures.open_set import open_set_figures
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
@@ -22,12 +21,13 @@ from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
 from daso.report.tables.open_set import open_set_table
-from daso.report.tables.provenance import ProvenanceEntry, runs_table, table_provenance
+from daso.report.tables.provenance import runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
 from daso.report.tables.reference import reference_table
 from daso.report.tables.speed import speed_table
-from daso.report.tables.table import Table
+from daso.report.tables.table import Table, letters
+from daso.report.words import with_noun
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Section:
     sources: list[str]
     notes: list[str]
     reasons: list[str]
-    provenance: list[ProvenanceEntry]
+    provenance: dict[str, list[str]]  # values by name
     missing: list[str]  # files of finished runs that are missing, and what lacks them
 
 
@@ -67,16 +67,16 @@ def build_section(
 
     `published` are the rows of `results.csv`.
     """
-    table, label = data.table, protocol_label(suite["protocol"])
-    cells = [judged.cell for judged in judged_cells]
+    table, label, main = data.table, protocol_label(suite["protocol"]), main_cells(judged_cells)
+    cells = [judged.cell for judged in main]
     runs = [metrics for cell in cells for metrics in cell.done.values()]
     numbers = [judged.published for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
         accuracy_table(suite, table, judged_cells),
-        gains_table(table, judged_cells, titles),
-        ranks_table(table, judged_cells),
+        gains_table(table, main, titles),
+        ranks_table(table, main),
         measures_table(cells, titles, data.division),
         speed_table(cells, titles),
         forecast_table(cells, forecast, titles),
@@ -86,7 +86,7 @@ def build_section(
         open_set_table(cells, titles),
     ]
     return Section(
-        letter=section_letter(index),
+        letter=letters(index),
         name=table["name"],
         title=str(table["title"]),
         paper=format_columns(published, table),
@@ -101,16 +101,10 @@ def build_section(
         has_archived=any(judged.archived for judged in judged_cells),
         sources=sorted({published.source for published in numbers}),
         notes=_notes(judged_cells, titles),
-        reasons=_reasons(judged_cells, label),
+        reasons=_reasons(main, label),
         provenance=table_provenance(runs),
         missing=_missing(data, analyses),
     )
-
-
-def section_letter(index: int) -> str:
-    """Return A, B, ..., Z, AA, AB, ... for 0, 1, ..."""
-    first, second = divmod(index, len(ascii_uppercase))
-    return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[second]
 
 
 def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
@@ -123,7 +117,7 @@ def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
         ],
     }
     return [
-        f"{len(cells)} {'cell has' if len(cells) == 1 else 'cells have'} finished runs without a {file}"
+        f"{with_noun(len(cells), 'cell')} {'has' if len(cells) == 1 else 'have'} finished runs without a {file}"
         for file, cells in without.items()
         if cells
     ]

@@ -1,4 +1,4 @@
-"""Report of a suite of params/, from the metrics of this project's runs."""
+"""Report and reference of a suite of params/, from the metrics of this project's runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daso.config.keys import ARCHIVE, Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import Params
-from daso.config.resolve import Run, expand_suite, runs, with_upstream
+from daso.config.resolve import Run, expand_suite, resolve, runs, with_upstream
+from daso.data.files import checksummed, write_file
 from daso.data.run_files import RESULT_FILE, load_finished_run
 from daso.report.render import build_report
+from daso.report.results.collect import collect
 from daso.report.results.published import PUBLISHED
-from daso.report.results.reference import Reference, read_reference
-from daso.report.results.summary import Upstream
+from daso.report.results.reference import Reference, read_reference, reference_content, reference_path
+from daso.report.results.summary import UpstreamRuns
 from daso.report.tables import forecasts
 
 
@@ -23,7 +25,7 @@ def write_report(suite: str, out: Path) -> None:
     Reads `params/`, `metrics/`, `runs/`, `scratch/`, `journal/plans/`, `reports/measured/` and `reports/reference/` in
     the working folder. Raises ParamsError for an unknown suite and DataError for an unusable file.
     """
-    params = load()
+    params = load_params()
     keys, own, reference = Keys(params), runs(params, suite), read_reference(suite)
     build_report(
         expand_suite(params, suite),
@@ -42,6 +44,21 @@ def write_report(suite: str, out: Path) -> None:
     )
 
 
+def write_reference(suite: str) -> Path:
+    """Write `reports/reference/<suite>.json` from the metrics of a suite's runs; return its path.
+
+    Raises ParamsError for an unknown suite, and DataError, with nothing written, if a run is missing or stale, or if
+    the runs were not trained on one device with the same versions.
+    """
+    params = load_params()
+    keys = Keys(params)
+    expected = {run.id: keys.train(run) for run in runs(params, suite)}
+    cells = collect(expand_suite(params, suite), Path("metrics"), Path("scratch"), expected)
+    path, content = reference_path(suite), reference_content(suite, cells)
+    write_file(path, checksummed(content))
+    return path
+
+
 def _at_pace_of(reference: Reference | None, params: Params, own: Sequence[Run]) -> forecasts.Forecast:
     """Return the times of runs at the pace of a reference, without keys: no measured time is compared with them."""
     if reference is None:
@@ -49,7 +66,7 @@ def _at_pace_of(reference: Reference | None, params: Params, own: Sequence[Run])
     return {
         run.id: {
             "device": reference.environment["device"],
-            "seconds": seconds * params.protocols[run.protocol]["steps"],
+            "seconds": seconds * resolve(params, run)["protocol"]["steps"],
         }
         for run in own
         if (seconds := reference.seconds_per_step.get(run.method))
@@ -62,12 +79,12 @@ def _path_from(out: Path) -> str:
     return "/".join([".."] * len(folder.relative_to(here).parts)) if folder.is_relative_to(here) else "../.."
 
 
-def _upstream(params: Params, keys: Keys, own: Sequence[Run]) -> Upstream:
+def _upstream(params: Params, keys: Keys, own: Sequence[Run]) -> UpstreamRuns:
     """Return the runs that the runs of a suite depend on; those in its own tables are counted there."""
     of = {run.id: [each for each in with_upstream(params, [run]) if each not in own] for run in own}
     needed = {each for chain in of.values() for each in chain}
     trained = [each.id for each in needed if _is_trained(each, keys.train(each))]
-    return Upstream({run: [each.id for each in chain] for run, chain in of.items() if chain}, trained)
+    return UpstreamRuns({run: [each.id for each in chain] for run, chain in of.items() if chain}, trained)
 
 
 def _is_trained(run: Run, key: str) -> bool:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from daso.config.resolve import copy_tree
-from daso.data.files import atomic_write, checksummed, format_json, read_json
-from daso.data.records import Split
+from daso.data.files import checksummed, format_json, read_json, write_file
 from daso.data.split import save_split
+from daso.data.split_rows import Split
 from daso.data.store import write_store
 from daso.errors import DataError
 
@@ -26,13 +26,22 @@ RAMP = 0.5  # share of all steps, so that a weight that is ramped up has values 
 NAME = "short"  # id and key of the run and its upstream runs; all seeds and settings of a method share a short run
 # Upper bounds of options in steps, batches, images or units of a layer: every phase of a schedule is reached and every
 # queue filled.
-LIMITS = {"period": 2, "warmup": 4, "instance_start": 4, "queue_length": 4, "queue_factor": 1, "window": 3, "dim": 16}
+LIMITS = {
+    "period": 2,
+    "warmup": 4,
+    "staircase": 2,
+    "instance_start": 4,
+    "queue_length": 4,
+    "queue_factor": 1,
+    "window": 3,
+    "dim": 16,
+}
 WIDTH = 2  # width of a Wide ResNet
-BATCH = 4
+SHORT_BATCH = 4
 FILES = ("final.pt", "history.csv", "predictions.npz")
 
 
-def shorten(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
+def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     """Shorten a resolved configuration to a few steps, in the precision of the whole run.
 
     Every component keeps its options except lengths and thresholds. An untrained network would never reach the original
@@ -44,7 +53,7 @@ def shorten(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     protocol, method, optimizer, plan = (short[name] for name in ("protocol", "method", "optimizer", "plan"))
     share = STEPS / protocol["steps"]
     optimizer["milestones"] = [round(step * share) for step in optimizer["milestones"]]
-    optimizer["warmup"] = min(optimizer["warmup"], LIMITS["warmup"])
+    optimizer |= {name: min(optimizer[name], LIMITS[name]) for name in ("warmup", "staircase") if name in optimizer}
     protocol |= {"steps": STEPS, "checkpoint_every": STEPS, "precision": precision}
     protocol["batch_size"] = min(protocol["batch_size"], _batch(method["learner"], short["dataset"]["num_classes"]))
     protocol["evaluation"]["every"] = EVERY
@@ -64,7 +73,7 @@ def shorten(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
 def _batch(learner: Mapping[str, Any], classes: int) -> int:
     """Return a small batch size with which SimMatch has seen all labeled images when its similarities start."""
     bank = _labeled(classes).sum() if learner["name"] == "simmatch" else 0
-    return max(BATCH, math.ceil(bank / LIMITS["instance_start"]))
+    return max(SHORT_BATCH, math.ceil(bank / LIMITS["instance_start"]))
 
 
 def _labeled(classes: int) -> Any:
@@ -82,7 +91,7 @@ def lower_threshold(part: dict[str, Any], classes: int) -> None:
 
 
 def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
-    """Write images, split and estimate of a short run; return their paths by the option of `train`.
+    """Write images, split and estimate of a short run; return their paths by the option of `daso train`.
 
     Images (3, S, S) are a pattern of their class plus noise, so that a few steps raise the confidence. The class
     distributions of labeled and unlabeled images differ. In a setting with `all` unlabeled images, as on STL-10, their
@@ -123,12 +132,11 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     if "estimate" in plan:
         paths["estimate"] = folder / "estimate.json"
         estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"][:k].tolist()}
-        with atomic_write(paths["estimate"]) as file:
-            file.write(checksummed(estimate | {"reliable": 1, "evaluations": 1}))
+        write_file(paths["estimate"], checksummed(estimate | {"reliable": 1, "evaluations": 1}))
     return paths
 
 
-def train(root: Path, config: Mapping[str, Any], data: Mapping[str, Path], folder: Path) -> None:
+def train_short_run(root: Path, config: Mapping[str, Any], data: Mapping[str, Path], folder: Path) -> None:
     """Train with the code in `root` into a new folder, eagerly on one CPU thread; raises DataError if it fails.
 
     The code compares its own digest with `config["code"]`, so no other code can have run.
@@ -157,11 +165,17 @@ def _tensors(path: Path) -> dict[str, tuple[Any, ...]]:
     """Return dtype, shape and bytes of each tensor of a checkpoint: networks, momentum, method, monitor."""
     import torch
 
-    def walk(tree: Any, name: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        if isinstance(tree, torch.Tensor):
-            yield name, (tree.dtype, tree.shape, tree.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        elif isinstance(tree, dict | list):
-            for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-                yield from walk(part, f"{name}.{key}".lstrip("."))
+    return {
+        name: (leaf.dtype, leaf.shape, leaf.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        for name, leaf in leaves(torch.load(path, map_location="cpu", weights_only=True))
+        if isinstance(leaf, torch.Tensor)
+    }
 
-    return dict(walk(torch.load(path, map_location="cpu", weights_only=True), ""))
+
+def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested dicts and lists, and empty ones among these, with their dotted names."""
+    if isinstance(tree, dict | list) and tree:
+        for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from leaves(part, f"{name}.{key}".lstrip("."))
+    else:
+        yield name, tree

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from daso.config.build import Upstream, build
+from daso.config.build import UpstreamResults, build
 from daso.config.code import check_code
 from daso.config.compatibility import no_unlabeled
 from daso.config.validate import config_error
@@ -21,13 +21,13 @@ from daso.data.open_set import open_store
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, verify_store
 from daso.engine import checkpoint, journal
-from daso.engine.environment import describe, out_of_memory
+from daso.engine.environment import describe_environment, out_of_memory
 from daso.engine.lock import run_lock
 from daso.engine.progress import Progress, Stop
 from daso.engine.resident import Resident, load_all
 from daso.engine.results import write_run
 from daso.engine.round_robin import round_robin
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.errors import BusyError, DasoError, DataError, DivergedError
 from daso.paths import rebuild_hint
 
@@ -65,7 +65,7 @@ class Data(NamedTuple):
     store: Store
     split: SavedSplit
     resident: Resident
-    upstream: Upstream
+    upstream: UpstreamResults
 
 
 def train(jobs: Sequence[Job], execution: Execution) -> None:
@@ -135,7 +135,7 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
     return [data[i] for i in range(len(jobs))]
 
 
-def _load_upstream(job: Job) -> Upstream:
+def _load_upstream(job: Job) -> UpstreamResults:
     """Load a run's inputs from upstream runs; raises DasoError if one is missing or is not the one in the plan."""
     plan, run = job.config["plan"], job.config["run"]
     encoder, options = None, {}
@@ -145,14 +145,16 @@ def _load_upstream(job: Job) -> Upstream:
         if name not in plan and path is not None:
             raise DasoError(f"{run}: --{name}: not allowed with a plan that loads no {name}; leave it out")
     if job.encoder is not None:
-        encoder = checkpoint.load(job.encoder, plan["encoder"]["key"], rebuild_hint(job.encoder))["student"]
+        encoder = checkpoint.load_checkpoint(job.encoder, plan["encoder"]["key"], rebuild_hint(job.encoder))["student"]
     if job.estimate is not None:
         survey = read_checksummed(job.estimate, "estimate of class sizes")
         if survey.get("key") != plan["estimate"]["key"]:
             raise DataError(f"{job.estimate}: not the estimate {plan['estimate']['key']}; {rebuild_hint(job.estimate)}")
         options[plan["estimate"]["into"]] = survey["sizes"]
     files = {"encoder": job.encoder, "estimate": job.estimate}
-    return Upstream(encoder, options, {name: file_digest(path, "sha256") for name, path in files.items() if path})
+    return UpstreamResults(
+        encoder, options, {name: file_digest(path, "sha256") for name, path in files.items() if path}
+    )
 
 
 def _run(
@@ -192,7 +194,7 @@ def _fit(trainer: Trainer, job: Job, data: Data, execution: Execution, stop: Sto
     events = Path("logs/tensorboard", run)
     with Progress(run, start=trainer.t, steps=trainer.steps, events=events, stop=stop) as progress:
         yield from trainer.fit(scratch=own_checkpoint, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
-    environment = describe(execution.device) | {"upstream": dict(data.upstream.digests)}
+    environment = describe_environment(execution.device) | {"upstream": dict(data.upstream.digests)}
     environment |= {"cudnn": trainer.cudnn} if trainer.cudnn else {}
     reconcile = partial(journal.reconcile, job.journal) if job.journal else dict
     write_run(job.out, trainer, data.split, data.store, environment, reconcile)

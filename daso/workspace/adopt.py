@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run, parse_run, resolve, upstream_runs
 from daso.data.bundle import NOT_A_BUNDLE, mismatched_inputs
-from daso.data.files import atomic_write, checksummed
+from daso.data.files import checksummed, write_file
 from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.errors import DataError
@@ -28,7 +28,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
     if not results:
         no_run = f"contains no finished run; train it with `daso train --bundle {bundle}`"
         raise DataError(f"{bundle}: {no_run if (bundle / CONTENTS).exists() else NOT_A_BUNDLE}")
-    params = load()
+    params = load_params()
     runs = {
         parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): load_finished_run(path.parent)
         for path in results
@@ -46,7 +46,10 @@ def adopt_bundle(bundle: Path) -> list[str]:
         if errors := [line for run, finished in batch.items() for line in mismatched_inputs(finished, reads[run])]:
             raise DataError(*errors)
         for run, finished in batch.items():
-            _copy(finished, Path("runs", run.id))
+            target = Path("runs", run.id)
+            for name in RUN_FILES:
+                write_file(target / name, finished.read(name))
+            write_file(target / RESULT_FILE, checksummed(finished.result))
             journal.record_result(journal.entry_path(run.id), finished.result)
     return [run.id for run in runs]
 
@@ -61,15 +64,6 @@ def _other_key(keys: Keys, run: Run, finished: FinishedRun, bundle: Path) -> lis
         f"{finished.folder}: trained with key {trained}, but params/ and code now give {now}; keep its numbers for "
         f"reports with `daso keep --bundle {bundle}`, or adopt it at the commit that it was trained from"
     ]
-
-
-def _copy(finished: FinishedRun, target: Path) -> None:
-    for name in RUN_FILES:
-        content = finished.read(name)
-        with atomic_write(target / name) as file:
-            file.write(content)
-    with atomic_write(target / RESULT_FILE) as file:
-        file.write(checksummed(finished.result))
 
 
 def _snakemake(arguments: list[str]) -> None:

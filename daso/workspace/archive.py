@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from daso.config.keys import ARCHIVE
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import parse_run
 from daso.data.bundle import BundledRun, mismatched_inputs, read_bundle
-from daso.data.files import atomic_write, checksummed, digest, read_checksummed
+from daso.data.files import checksummed, digest, read_checksummed, write_file
 from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.data.split import check_split
 from daso.data.store import load_store
@@ -29,7 +29,7 @@ def keep(name: str) -> Path:
     Raises ParamsError for an unknown run, and DataError, with nothing copied, if it is not evaluated, its metrics
     belong to a different training, or it was not trained from a commit.
     """
-    run = parse_run(load(), name).id
+    run = parse_run(load_params(), name).id
     source, metrics = Path("runs", run), Path("metrics", f"{run}.json")
     for path in (metrics, source / "train.json", source / "history.csv"):
         if not path.exists():
@@ -59,7 +59,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
     - a run was trained with files that are not in the bundle,
     - a run was not trained from a commit.
     """
-    packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load()
+    packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load_params()
     done = [name for name in packed if (bundle / "runs" / name / RESULT_FILE).exists()]
     chosen = list(dict.fromkeys(names)) or [name for name in done if "." not in parse_run(params, name).method]
     for name in (parse_run(params, name).id for name in chosen):
@@ -95,8 +95,6 @@ def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
 
 def _write(run: str, history: bytes, metrics: Mapping[str, Any]) -> Path:
     folder = Path(ARCHIVE, run)
-    # The metrics are written last: reports look for them.
-    for name, content in {"history.csv": history, "metrics.json": checksummed(metrics)}.items():
-        with atomic_write(folder / name) as file:
-            file.write(content)
+    write_file(folder / "history.csv", history)
+    write_file(folder / "metrics.json", checksummed(metrics))  # last: reports look for it
     return folder

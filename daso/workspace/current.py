@@ -16,6 +16,7 @@ from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs
 from daso.data.files import CHECKSUM, digest, read_json
+from daso.data.folder_digest import PARTS
 from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.errors import DataError
 
@@ -35,9 +36,10 @@ class Current:
         self.evaluated = cache(self._evaluated)
 
     def store(self, dataset: str) -> bool:
-        """Return True if the stored images of a dataset are current."""
+        """Return True if the stored images of a dataset are current; a clone may lack them, see `redistribution`."""
         folder = Path("data/store", dataset)
-        return _has_key(folder / "key", self.keys.data(dataset), folder / "manifest.json")
+        images = (folder / f"{part}_images.npy" for part in PARTS)
+        return _has_key(folder / "key", self.keys.data(dataset), folder / "manifest.json", *images)
 
     def split(self, dataset: str, setting: str, seed: int) -> bool:
         """Return True if a drawn split is current."""

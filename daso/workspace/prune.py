@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.open_sets import stores_of
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
@@ -19,10 +19,11 @@ logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake'
 
 def unreferenced(*, delete: bool = False) -> list[Path]:
     """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
-    params = load()
+    params = load_params()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
     datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
-    reports = _reports({*params.suites, CONTRADICTIONS})
+    reports = {page.parent for page in Path("reports").glob("*/index.html")}
+    reports -= {Path("reports", name) for name in (*params.suites, CONTRADICTIONS)}
     stale_paths = sorted({*_data(named, datasets), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
@@ -69,10 +70,6 @@ def _run_files(named: set[str]) -> Iterator[Path]:
             run = path.relative_to(folder).as_posix().removesuffix(suffix)
             if run not in named and path.suffix == suffix:
                 yield path
-
-
-def _reports(names: set[str]) -> Iterator[Path]:
-    yield from (page.parent for page in Path("reports").glob("*/index.html") if page.parent.name not in names)
 
 
 def _remove_empty(folder: Path) -> None:

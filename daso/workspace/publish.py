@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from daso import paths
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import Params
 from daso.config.resolve import resolve, runs, with_upstream
 from daso.data.bundle import mismatched_inputs
-from daso.data.files import file_digest, read_checksummed
+from daso.data.files import read_checksummed
 from daso.data.run_files import load_finished_run
 from daso.data.split import check_split
 from daso.data.store import verify_store
@@ -24,6 +24,7 @@ from daso.engine import journal
 from daso.errors import DasoError
 from daso.paths import rebuild_hint
 from daso.report.suite_report import write_report
+from daso.workspace.redistribution import check_ignored
 
 # All outputs of a suite; rule `all` alone does not list the inputs of current results.
 TARGETS = ("data", "splits", "runs", "metrics", "all")
@@ -37,7 +38,8 @@ def publish(suite: str | None = None) -> Iterator[str]:
     Raises DasoError, before anything is recorded, if dvc.yaml does not record `suite`, or if outputs are missing, stale
     or damaged: `dvc repro` would then train.
     """
-    params = load()
+    params = load_params()
+    check_ignored(params)
     if suite not in (None, params.suite):
         raise DasoError(
             f"params/pipeline.yaml: expected the suite '{suite}', got '{params.suite}', which dvc.yaml records; set "
@@ -72,7 +74,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
     """
     suite, results = runs(params, params.suite), {}
     chain = with_upstream(params, suite)
-    stores = {run.dataset: verify_store(paths.store(run.id)) for run in chain}
+    stores = {run.dataset: verify_store(paths.store(run.id), hash_again=True) for run in chain}
     for run in chain:
         config = resolve(params, run)
         reads = paths.input_files(run.id, config["plan"])
@@ -80,8 +82,11 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
             check_split(split, stores[run.dataset], config["split_config_sha256"])
         if "estimate" in reads:
             read_checksummed(reads["estimate"], "estimate of class sizes")
-        results[run.id] = _verified_result(Path("runs", run.id))
-        if errors := mismatched_inputs(load_finished_run(Path("runs", run.id)), reads):
+        finished = load_finished_run(Path("runs", run.id))
+        for name in finished.result["files"]:
+            finished.read(name)
+        results[run.id] = finished.result
+        if errors := mismatched_inputs(finished, reads):
             raise DasoError(*errors)
     for run in suite:
         path = Path("metrics", f"{run.id}.json")
@@ -101,19 +106,6 @@ def _check_report(suite: str) -> None:
             if not path.is_file() or path.read_bytes() != expected.read_bytes():
                 hint = rebuild_hint(output, None if output == path else output)
                 raise DasoError(f"{path}: damaged: does not match the metrics of the runs; {hint}")
-
-
-def _verified_result(folder: Path) -> dict[str, Any]:
-    """Return the result of a finished run; raise DasoError if a file is missing or damaged."""
-    result = load_finished_run(folder).result
-    for name, digest in result["files"].items():
-        path = folder / name
-        if not path.exists() or file_digest(path, "sha256") != digest:
-            raise DasoError(
-                f"{path}: {'damaged: checksum differs from train.json' if path.exists() else 'missing'}; "
-                f"`rm {folder}/train.json`, run `snakemake`, then publish again"
-            )
-    return result
 
 
 def _push() -> Iterator[str]:

@@ -19,7 +19,7 @@ from typing import Any
 from daso import paths
 from daso.config.code import code_digest
 from daso.config.keys import NOT_IN_KEY, Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import Params
 from daso.config.resolve import Run, parse_run, runs, with_upstream
 from daso.config.signature import ROOT, module_file
@@ -49,7 +49,7 @@ def revalidate(names: Sequence[str]) -> Iterator[str]:
     Current runs, and unfinished runs of a suite, are skipped. After all runs, raises DasoError with a line for each
     refused run, of which nothing is written.
     """
-    params, compared, refused = load(), Compared(), list[str]()
+    params, compared, refused = load_params(), Compared(), list[str]()
     for name in names:
         if "/" not in name and name not in params.suites:
             raise ParamsError(f"{name}: neither a run nor a suite{did_you_mean(name, params.suites, 'suites')}")
@@ -89,7 +89,7 @@ def _revalidate(params: Params, run: Run, compared: Compared) -> str | None:
         _check_uncompared(old, root)
         result = _compare(old, config, root, Path(folder), compared)
     record = {"keys": {now: old.key}, "commit": code_commit(), "date": date.today().isoformat(), "compared": result}
-    journal.revalidate(journal.entry_path(run.id), old.result, record)
+    journal.add_revalidation(journal.entry_path(run.id), old.result, record)
     provenance = old.result["provenance"]
     return (
         f"{run.id}: current; {short_run.STEPS} steps on the CPU give the same bits as commit {old_commit} "
@@ -113,15 +113,7 @@ def _check_params(old: FinishedRun, config: Mapping[str, Any]) -> None:
 def _options(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a resolved configuration by dotted names, without key, code and options that are not in the key."""
     ignored = {"key", "code", *(f"protocol.{name}" for name in NOT_IN_KEY)}
-
-    def walk(part: Any, name: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(part, dict | list) and part:
-            for key, value in part.items() if isinstance(part, dict) else enumerate(part):
-                yield from walk(value, f"{name}.{key}".lstrip("."))
-        elif name not in ignored:
-            yield name, part
-
-    return dict(walk(tree, ""))
+    return {name: value for name, value in short_run.leaves(tree) if name not in ignored}
 
 
 def _check_inputs(keys: Keys, run: Run, old: FinishedRun) -> None:
@@ -162,7 +154,7 @@ def _compare(
 ) -> dict[str, Any]:
     """Compare the short runs of both codes; return the record. Raises DataError if any bit differs."""
     precision, name = old.result["provenance"]["precision"], old.config["run"]
-    short = short_run.shorten(config, precision)
+    short = short_run.shorten_config(config, precision)
     both = digest([{**short, "code": old.config.get("code")}, config["code"]])  # equal for all seeds of a method
     if both not in compared:
         logging.info("%s: %d steps in %s with both codes", name, short_run.STEPS, precision)
@@ -171,7 +163,7 @@ def _compare(
         codes = (("then", old_code, old.config.get("code"), root), ("now", "the present code", config["code"], ROOT))
         for which, whose, code, tree in codes:
             try:
-                short_run.train(tree, {**short, "code": code}, data, folder / which)
+                short_run.train_short_run(tree, {**short, "code": code}, data, folder / which)
             except DataError as error:
                 raise DataError(f"{old.folder}: {whose} fails in a short run: {error}; {_train_again(old)}") from error
         if different := short_run.differences(folder / "then", folder / "now"):
@@ -194,7 +186,7 @@ def _keep_estimate(params: Params, run: Run) -> None:
     now, then = keys.estimate(run), read_checksummed(path, "estimate of class sizes").get("key")
     if now != then and checksummed(survey_result(folder, str(then))) == path.read_bytes():
         record = {"keys": {now: then}, "commit": code_commit(), "date": date.today().isoformat()}
-        journal.revalidate(journal.entry_path(run.id), load_finished_run(folder).result, record)
+        journal.add_revalidation(journal.entry_path(run.id), load_finished_run(folder).result, record)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from daso.engine.gpus import devices, integer_variable, slots_per_gpu
 from daso.errors import DasoError
 from daso.machine import cores
 
-__all__ = ["cores", "gpu_slots", "pack", "use_writable_cache"]
+__all__ = ["cores", "gpu_slots", "runs_per_job", "use_writable_cache"]
 
 
 def gpu_slots() -> int:
@@ -19,7 +19,7 @@ def gpu_slots() -> int:
     return _or_exit(lambda: len(devices()) * slots_per_gpu())
 
 
-def pack() -> int:
+def runs_per_job() -> int:
     """Return the number of short runs that share a job of a cluster: DASO_PACK, by default 8."""
     return _or_exit(lambda: 8 if (runs := integer_variable("DASO_PACK")) is None else max(1, runs))
 

@@ -1,14 +1,18 @@
-"""Check the targets of a call of `snakemake`; a misspelled one is an error of one line."""
+"""Targets of a call of `snakemake`: a misspelled one is an error of one line, a finished one is skipped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from daso.config.params import Params
 from daso.config.resolve import parse_run, suite_of
 from daso.errors import ParamsError, did_you_mean
 from daso.workspace.current import CONTRADICTIONS
+from daso.workspace.workflow_lock import snakemake_options
+
+logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
 RULES = ("all", "data", "splits", "runs", "metrics", "contradictions")  # rules without wildcards
 
@@ -37,3 +41,20 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
 def _check_known(kind: str, word: str, known: Iterable[str]) -> None:
     if word not in known:
         raise ParamsError(f"{word}: unknown {kind}{did_you_mean(word, known, f'{kind}s')}")
+
+
+def without_finished(arguments: Sequence[str], finished: Callable[[Mapping[str, str]], bool]) -> list[str]:
+    """Return the arguments of a job's `snakemake` without the trainings that another call has finished.
+
+    A killed call leaves such jobs in the queue of a cluster.
+    `finished` returns True for the wildcards of a finished training. The result is empty if no job is left.
+    """
+    jobs = snakemake_options(arguments).target_jobs or []
+    first = list(arguments).index("--target-jobs") + 1 if jobs else 0
+    done = []
+    for text, job in zip(arguments[first:], jobs, strict=False):
+        if job.rulename == "train" and finished(job.wildcards_dict):
+            logger.warning("%s: already finished by another call; not trained again", text)
+            done.append(text)
+    left = [text for text in arguments if text not in done]
+    return [] if done and len(done) == len(jobs) else left

@@ -17,7 +17,7 @@ from typing import IO
 from daso.locks import wait_for_lock, write_holder
 
 FILE = Path(".snakemake/workflow.lock")
-HOLDER = "DASO_WORKFLOW_LOCK"  # process id of the holder; a `snakemake` started by the holder does not wait
+HOLDER_VARIABLE = "DASO_WORKFLOW_LOCK"  # process id of the holder; a `snakemake` started by the holder does not wait
 GRAPHS = ("dag", "rulegraph", "filegraph", "d3dag", "report")
 READ_ONLY = (  # options of calls that change no output
     *("dryrun", "summary", "detailed_summary", "list_changes", "list_input_changes", "list_params_changes"),
@@ -36,7 +36,7 @@ def shows_graph(given: Namespace) -> bool:
     return any(getattr(given, name, None) for name in GRAPHS)
 
 
-def options(arguments: Sequence[str]) -> Namespace:
+def snakemake_options(arguments: Sequence[str]) -> Namespace:
     """Return the options of a call of `snakemake`, without the options of its profile."""
     from snakemake.cli import get_argument_parser
 
@@ -50,8 +50,8 @@ def acquire(arguments: Sequence[str]) -> IO[str] | None:
     Waits for another holder, after a line that names it. Returns None, without a lock, for a read-only call and for a
     call by the holder itself.
     """
-    given = options(arguments)
-    if is_read_only(given) or os.environ.get(HOLDER) == str(os.getppid()):
+    given = snakemake_options(arguments)
+    if is_read_only(given) or os.environ.get(HOLDER_VARIABLE) == str(os.getppid()):
         return None
     return _lock(f"snakemake {shlex.join(arguments)}")
 
@@ -60,11 +60,11 @@ def acquire(arguments: Sequence[str]) -> IO[str] | None:
 def held(command: str) -> Iterator[None]:
     """Hold the lock while a command works in this folder; a `snakemake` that it calls does not wait for it."""
     with _lock(f"daso {command}"):
-        os.environ[HOLDER] = str(os.getpid())
+        os.environ[HOLDER_VARIABLE] = str(os.getpid())
         try:
             yield
         finally:
-            del os.environ[HOLDER]
+            del os.environ[HOLDER_VARIABLE]
 
 
 def _lock(call: str) -> IO[str]:

@@ -9,8 +9,10 @@ from daso.draw import Draw
 from daso.errors import ParamsError
 
 OPS = (*COLOR_OPS, *GEOMETRIC_OPS)
-CIFAR = {"size": 32, "flip": True, "pad": 4, "ops": OPS, "cutout": 16}
-DIGITS = {"size": 8, "flip": False, "pad": 1, "ops": ("rotate", "translate_x", "brightness", "sharpness"), "cutout": 2}
+DRAWN = {"num_ops": 2, "op_probability": 0.5}
+CIFAR = {"size": 32, "flip": True, "pad": 4, "ops": OPS, "cutout": 16} | DRAWN
+FEW = ("rotate", "translate_x", "brightness", "sharpness")
+DIGITS = {"size": 8, "flip": False, "pad": 1, "ops": FEW, "cutout": 2} | DRAWN
 MAP = torch.arange(32 * 32, dtype=torch.int32).view(32, 32)  # a pixel's value is its own position
 
 
@@ -125,7 +127,7 @@ def test_flips_and_corners_are_uniform():
 
 def pool_alone(**options):
     """Return an augmentation without flip, crop and Cutout."""
-    return Augmentation(size=32, flip=False, pad=0, cutout=0, **options)
+    return Augmentation(size=32, flip=False, pad=0, cutout=0, **DRAWN | options)
 
 
 def test_half_of_the_operations_are_applied_at_uniform_levels_and_signs():
@@ -173,7 +175,7 @@ def test_op_probability_sets_the_share_of_applied_operations(probability):
 
 def test_centre_of_cutout_is_uniform():
     """The first column is 0 for centres below 9, then 1, 2, ..., 23 with probability 1/32 each; rows likewise."""
-    augmentation = Augmentation(size=32, flip=False, pad=0, ops=[], cutout=16)
+    augmentation = Augmentation(size=32, flip=False, pad=0, ops=[], num_ops=0, op_probability=0.5, cutout=16)
     grey = augmentation.strong(torch.zeros(50, 400, 32, 32, dtype=torch.int32), steps(0, 50)).flatten(0, 1) > 0
     assert bool(grey.any(-1).any(-1).all())
     for axis in (1, 2):
@@ -183,7 +185,7 @@ def test_centre_of_cutout_is_uniform():
 
 def test_strong_without_cutout_and_operations_equals_weak(photo_tiles):
     images = batches(photo_tiles(32), 2, 50)
-    augmentation = Augmentation(size=32, flip=True, pad=4, ops=[], cutout=0)
+    augmentation = Augmentation(size=32, flip=True, pad=4, ops=[], num_ops=0, op_probability=0.5, cutout=0)
     assert torch.equal(augmentation.strong(images, steps(0, 2)), augmentation.weak(images, steps(0, 2)))
 
 
@@ -224,6 +226,7 @@ def test_plain_returns_images_of_unchanged_size():
         ({"pad": 32}, "augment.pad: 32 pixels cannot be reflected in images of 32"),
         ({"pad": -1}, "augment.pad: -1"),
         ({"cutout": -1}, "augment.cutout: -1"),
+        ({"ops": []}, "augment.num_ops: 2 is not allowed without ops"),
     ],
 )
 def test_invalid_options_are_refused(option, message):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run
-from daso.planning.cost import STEPS, step_digest
+from daso.planning.cost import STEP_TIMES, step_digest
 from tests.cluster.slurm import UnavailableError, cluster
 from tests.workflow.project import METHODS, SETTING, Project
 
@@ -41,9 +41,9 @@ def fresh(tmp_path_factory):
     project = Project.create(tmp_path_factory.mktemp("fresh") / "project")
     project.edit("protocols/tiny.yaml", long_enough)
     project.edit("suites/tiny.yaml", lambda tree: tree.update(seeds=[0, 1]))
-    of = step_digest(load(project.path / "params"), Run("digits", SETTING, "tiny", SHORT, 0))
+    of = step_digest(load_params(project.path / "params"), Run("digits", SETTING, "tiny", SHORT, 0))
     record = {"of": of, "device": "cuda: made up", "how": "fp32, graph", "seconds": SECONDS}
-    project.write(STEPS, json.dumps({"steps": [record]}))
+    project.write(STEP_TIMES, json.dumps({"steps": [record]}))
     return project
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daso.cli import main
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import split_config
 
 SETTING = "n20-m80-l20-u10r"
@@ -20,7 +20,7 @@ def draw(workspace, monkeypatch):
     """Store the digits; return `draw(out, ...)`, which draws their split of seed 0 with a changed configuration."""
     monkeypatch.setenv("DASO_GPUS", "0")
     assert main(["download", "digits", "--out", STORE]) == 0
-    config = split_config(load(), "digits", SETTING, 0)
+    config = split_config(load_params(), "digits", SETTING, 0)
     assert config["setting"]["m1"] == 80
 
     def draw(out, setting=None, **changes):

@@ -105,11 +105,17 @@ def test_output_equals_the_examples_of_the_page(capsys, monkeypatch, tmp_path):
         assert [line for line in lines.splitlines() if line not in (*output, "```")] == [], words
 
 
-def test_plan_and_resolve_do_not_import_torch_and_parse_each_file_of_params_once(tmp_path):
-    """One process runs both; the modules that the Snakefile imports come last."""
+def run_python(folder, *code):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASO_GPUS": "0"}
+    for lines in code:
+        subprocess.run(
+            [sys.executable, "-c", lines], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL
+        )
+
+
+def test_plan_parses_each_file_of_params_once(tmp_path):
     shutil.copytree(ROOT / "params", tmp_path / "params")
     code = """
-import sys
 from collections import Counter
 from daso.config import params as reader
 from daso.cli import main
@@ -117,6 +123,20 @@ parsed, real = Counter(), reader._read_tree
 reader._read_tree = lambda path, *rest: (parsed.update([str(path)]), real(path, *rest))[1]
 assert main(["plan", "smoke"]) == 0
 assert len(parsed) > 50 and set(parsed.values()) == {1}, parsed
+"""
+    run_python(tmp_path, code)
+
+
+def test_repeated_plan_and_resolve_do_not_import_torch(tmp_path):
+    """The first plan builds networks to measure their files; the modules that the Snakefile imports come last."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    (tmp_path / "Snakefile").touch()  # only a working copy caches the sizes
+    plan = """
+from daso.cli import main
+assert main(["plan", "smoke"]) == 0
+"""
+    code = """
+import sys
 assert main(["resolve", "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"]) == 0
 for name in ("current", "prune", "slots", "targets", "workflow_lock"):
     __import__(f"daso.workspace.{name}")
@@ -124,5 +144,4 @@ for name in ("paths", "planning.walltime"):
     __import__(f"daso.{name}")
 assert "torch" not in sys.modules
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASO_GPUS": "0"}
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    run_python(tmp_path, plan, plan + code)

@@ -16,7 +16,7 @@ mean: [0.3, 0.3, 0.3]
 std: [0.4, 0.4, 0.4]
 holdout: 100
 class_order: seed
-augment: {flip: false, pad: 1, cutout: 2, ops: [rotate]}
+augment: {flip: false, pad: 1, cutout: 2, num_ops: 2, op_probability: 0.5, ops: [rotate]}
 settings:
   n20-m80-l20-u10: {n1: 20, m1: 80, gamma_l: 20, gamma_u: 10}
   n20-m80-l20-u10r: {n1: 20, m1: 80, gamma_l: 20, gamma_u: 10, reversed: true}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daso.config.explain import explain
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import expand_suite, parse_run, resolve
 from daso.errors import ParamsError
 from tests.repository import PARAMS
@@ -54,12 +54,12 @@ def write(params):
 
 def errors():
     with pytest.raises(ParamsError) as raised:
-        load()
+        load_params()
     return str(raised.value).splitlines()
 
 
 def configuration(run):
-    loaded = load()
+    loaded = load_params()
     return resolve(loaded, parse_run(loaded, run))
 
 
@@ -95,7 +95,7 @@ def test_ablation_differs_from_its_base_only_in_the_change(write):
 
 def test_loaded_ablation_is_a_complete_method(write):
     write(change="{daso.proto_temperature: 0.02, optimizer.lr: 0.5}")
-    tree, base = load().methods["short"], load().methods["fixmatch_daso"]
+    tree, base = load_params().methods["short"], load_params().methods["fixmatch_daso"]
     assert tree["learner"] == base["learner"]
     assert tree["addons"] == [base["addons"][0] | {"proto_temperature": 0.02}]
     assert (tree["title"], tree["optimizer"]) == ("Short", {"lr": 0.5})
@@ -134,19 +134,19 @@ def test_plan_changes_options_after_the_ablation():
 
 def test_expanded_suite_has_the_title_of_the_ablation(write):
     write()
-    short = expand_suite(load(), "smoke")["tables"][0]["methods"][-1]
+    short = expand_suite(load_params(), "smoke")["tables"][0]["methods"][-1]
     assert (short["name"], short["title"], short["learner"]["name"]) == ("short", "Short", "fixmatch")
 
 
 def test_explain_prints_the_file_of_each_value(write):
     write()
-    lines = [" ".join(line.split()) for line in explain(load(), "short", "digits").splitlines()]
+    lines = [" ".join(line.split()) for line in explain(load_params(), "short", "digits").splitlines()]
     assert lines[0] == "Short: params/methods/short.yaml, ablation of params/methods/fixmatch_daso.yaml"
     assert "daso.dist_temperature 0.5 params/methods/short.yaml, change" in lines
     assert "daso.proto_temperature 0.05 params/methods/fixmatch_daso.yaml" in lines
     assert "daso.queue_length 64 params/protocols/digits.yaml, overrides" in lines
     assert not any("where digits" in line for line in lines)  # its `where` only sets T_dist
-    assert any("where digits/*-u10" in line for line in explain(load(), "fixmatch_daso", "digits").splitlines())
+    assert any("where digits/*-u10" in line for line in explain(load_params(), "fixmatch_daso", "digits").splitlines())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from daso.config import cache
-from daso.config.cache import FOLDER, cached
+from daso.config.cache import CACHE_FOLDER, cached
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ DAMAGES = {
 def test_damaged_cache_file_is_replaced(project, damage):
     made = []
     result(project, made)
-    path = project / FOLDER / "n.json"
+    path = project / CACHE_FOLDER / "n.json"
     whole = path.read_bytes()
     head, _, text = whole.partition(b"\n")
     path.write_bytes(damage(head, text))
@@ -100,7 +100,7 @@ def test_without_a_cache_folder_the_result_is_made_each_time(project):
     (project / "Snakefile").unlink()
     result(project, made)
     assert made == ["1", "1", "1"]
-    assert not (project / FOLDER).exists()
+    assert not (project / CACHE_FOLDER).exists()
 
 
 WRITER = """
@@ -128,7 +128,7 @@ def test_two_concurrent_writers_leave_one_complete_result(project):
     made = []
     stored = result(project, made)
     assert (stored["by"] in ("one", "two"), stored["text"], made) == (True, "x" * 1_000_000, [])
-    assert [path.name for path in (project / FOLDER).iterdir()] == ["n.json"]
+    assert [path.name for path in (project / CACHE_FOLDER).iterdir()] == ["n.json"]
 
 
 def test_reader_does_not_wait_for_a_writer_or_read_half_a_file(project, monkeypatch):
@@ -158,7 +158,7 @@ def test_reader_does_not_wait_for_a_writer_or_read_half_a_file(project, monkeypa
     writer = threading.Thread(target=result, args=(project, []))
     writer.start()
     assert half.wait(60)
-    assert [path.name for path in (project / FOLDER).iterdir()] == ["n.json.part"]
+    assert [path.name for path in (project / CACHE_FOLDER).iterdir()] == ["n.json.part"]
     monkeypatch.setattr(cache, "atomic_write", lambda path, **options: nullcontext(io.BytesIO()))
     assert result(project, made) == {"text": "1"}
     assert made == ["1"]

@@ -2,7 +2,7 @@ import pytest
 
 from daso.config.build import _check_compatibility
 from daso.config.compatibility import incompatibilities
-from daso.config.registry import load
+from daso.config.registry import import_component
 from daso.errors import ParamsError
 
 PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
@@ -46,7 +46,7 @@ def test_incompatible_components(provides, views, addons, ratio, expected):
 def test_built_components_are_checked_by_the_same_rule():
     class Learner:
         provides, chain = frozenset({"weak"}), ()
-        views = load("daso.methods.base:Views")(("weak",), ("weak",))
+        views = import_component("daso.methods.base:Views")(("weak",), ("weak",))
 
     _check_compatibility(Learner(), 1)
     with pytest.raises(ParamsError, match="unlabeled_ratio: 0 is not allowed with learner 'Learner'"):

@@ -4,8 +4,8 @@ from copy import deepcopy
 
 import pytest
 
-from daso.config.explain import align_columns, explain, find_method, incompatibilities
-from daso.config.load import load
+from daso.config.explain import align_columns, explain, find_method, setting_incompatibilities
+from daso.config.load import load_params
 from daso.config.paper_names import paper_name, same_method
 from daso.config.resolve import OptionSource, Run, trace_options
 from daso.errors import ParamsError
@@ -56,7 +56,7 @@ def test_unknown_method_suggests_the_closest_name():
 def test_name_of_two_methods_is_ambiguous(params):
     params("methods/fixmatch.yaml", lambda tree: tree.update(paper={"base": "fixmatch", "addons": "daso"}))
     with pytest.raises(ParamsError, match=r"ambiguous method 'fixmatch\+daso'; choose one of fixmatch, fixmatch_daso"):
-        find_method(load(), "fixmatch+daso")
+        find_method(load_params(), "fixmatch+daso")
 
 
 def test_every_method_of_the_paper_is_found_by_its_name():
@@ -69,21 +69,21 @@ def test_every_method_of_the_paper_is_found_by_its_name():
 def test_source_of_an_option_is_the_last_file_that_sets_it(params):
     where = {"digits/*": {"daso.weight": 2.0, "daso.period": 5}, "digits/*r": {"daso.weight": 3.0}}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(where=where))
-    sources = trace_options(load(), Run("digits", "n20-m80-l20-u10r", "digits", "fixmatch_daso", 0)).sources
+    sources = trace_options(load_params(), Run("digits", "n20-m80-l20-u10r", "digits", "fixmatch_daso", 0)).sources
     assert sources["daso.weight"] == OptionSource(DASO, ("where", "digits/*r"))
     assert sources["daso.period"] == OptionSource("params/protocols/digits.yaml", ("overrides",))
     assert sources["daso.blend"] == OptionSource(DASO)
     assert sources["fixmatch.threshold"] == OptionSource(DASO)
     assert sources["optimizer.lr"] == OptionSource("params/protocols/digits.yaml")
     assert str(sources["daso.weight"]) == f"{DASO}, where digits/*r"
-    sources = trace_options(load(), Run("digits", "n20-m80-l20-u10", "digits", "supervised", 0)).sources
+    sources = trace_options(load_params(), Run("digits", "n20-m80-l20-u10", "digits", "supervised", 0)).sources
     assert sources["optimizer.lr"] == OptionSource("params/protocols/digits.yaml", ("overrides",))
     assert sources["optimizer.momentum"] == OptionSource("params/protocols/digits.yaml")
 
 
 def test_explain_prints_one_line_for_each_option(params):
     params("methods/fixmatch_daso.yaml", lambda tree: tree["addons"][0].pop("queue_encoder"))
-    text = explain(load(), "fixmatch_daso", "digits", MATCHED)
+    text = explain(load_params(), "fixmatch_daso", "digits", MATCHED)
     assert row(text, "daso.dist_temperature") == ["1.5", f"{DASO}, where digits/*-u10"]
     assert row(text, "daso.queue_length") == ["64", "params/protocols/digits.yaml, overrides"]
     assert row(text, "daso.queue_encoder") == ["teacher", "daso/methods/addons/daso.py, default"]
@@ -114,7 +114,7 @@ def test_explain_prints_the_comment_beside_a_value():
 
 
 def test_without_a_setting_the_options_in_where_are_listed(params):
-    text = explain(load(), "fixmatch_daso", "digits")
+    text = explain(load_params(), "fixmatch_daso", "digits")
     assert [line.split() for line in text.splitlines() if line.startswith("daso.dist_temperature")] == [
         ["daso.dist_temperature", "0.3", DASO, *["#", "searched", "in", "{0.3,", "0.5,", "1.0,", "1.5}"]],
         ["daso.dist_temperature", "1.5", f"{DASO},", "where", "digits/*-u10"],
@@ -155,9 +155,9 @@ def test_explain_reports_unknown_classes_of_unlabeled_images():
 def test_incompatibilities_with_a_setting():
     project = deepcopy(PARAMS)
     place = "stl10-lt/n150-l10"
-    assert incompatibilities(project, "fixmatch_darp", "paper", place) == []
+    assert setting_incompatibilities(project, "fixmatch_darp", "paper", place) == []
     project.methods["fixmatch_darp"]["where"].clear()
-    (line,) = incompatibilities(project, "fixmatch_darp", "paper", place)
+    (line,) = setting_incompatibilities(project, "fixmatch_darp", "paper", place)
     assert f"fixmatch_darp.yaml: {place}: add-on 'darp': prior 'true_counts' needs" in line
 
 

@@ -13,10 +13,10 @@ from daso.config.feasibility import (
     unknown_classes,
     unlabeled_views,
 )
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import components
 from daso.config.registry import ADDONS, LEARNERS
-from daso.config.registry import load as component
+from daso.config.registry import import_component as component
 from daso.config.resolve import Run, resolve
 from daso.config.signature import attribute
 from daso.data.draw_split import draw
@@ -159,7 +159,7 @@ def test_infeasible_run_of_a_suite_is_an_error_of_params(params):
     learner = {"name": "mixmatch", "alpha": 0.5, "weight": 1.0, "ramp_up": 0.1, "mixed_batches": "joint"}
     params("methods/fixmatch_daso.yaml", lambda tree: tree.update(learner=learner, unlabeled_ratio=1))
     with pytest.raises(ParamsError) as raised:
-        load()
+        load_params()
     (line,) = str(raised.value).splitlines()
     assert line.startswith("params/methods/fixmatch_daso.yaml: add-on 'DASO' reads strong, which learner 'MixMatch'")
 

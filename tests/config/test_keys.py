@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daso.config.keys import ENTRIES, Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.registry import specs_of
 from daso.config.resolve import parse_run, resolve, runs
 from daso.data.folder_digest import digest_folder
@@ -53,7 +53,7 @@ def state(params, tmp_path):
 
     def compute():
         clear_module_caches()
-        loaded = load()
+        loaded = load_params()
         keys = Keys(loaded, root)
         smoke = runs(loaded, "smoke")
         return {
@@ -242,7 +242,7 @@ def test_override_with_a_missing_folder_is_an_error(state, monkeypatch):
 
 
 def test_resolved_configuration_has_its_key(params, state):
-    loaded = load()
+    loaded = load_params()
     run = parse_run(loaded, "digits/n20-m80-l20-u10r/smoke/fixmatch/s0")
     keys = Keys(loaded, Path("code"))
     assert keys.resolved(run)["key"] == keys.train(run)
@@ -257,7 +257,7 @@ def test_only_training_imports_torch():
 
 
 def test_only_the_key_of_a_survey_covers_the_estimate_of_class_sizes():
-    loaded = load(ROOT / "params")
+    loaded = load_params(ROOT / "params")
     for method, covered in (("supervised", False), ("supervised_survey", True)):
         config = resolve(loaded, parse_run(loaded, f"digits/n20-m80-l20-u10r/digits/{method}/s0"))
         modules = Keys(loaded).modules("train", specs_of(config))

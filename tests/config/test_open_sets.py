@@ -5,7 +5,7 @@ import pytest
 from daso.config.checks import check_run
 from daso.config.inventory import describe_setting
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.open_sets import stores_of
 from daso.config.resolve import Run, resolve, split_config
 from daso.data.class_sizes import outside_images, target_classes
@@ -24,7 +24,7 @@ def outside(params):
         setting = {**TAILS, **changes, "outside": value}
         setting = {key: size for key, size in setting.items() if size is not None}
         params("datasets/digits.yaml", lambda tree: tree["settings"].update(open=setting))
-        return load()
+        return load_params()
 
     def other(name, **changes):
         import shutil
@@ -133,7 +133,7 @@ def test_keys_depend_on_the_other_dataset(outside, params):
     assert stores_of(loaded, "digits", "n20-m80-l20-u10") == ["digits"]
     before = Keys(loaded)
     params("datasets/shapes.yaml", lambda tree: tree.update(num_classes=5))
-    after = Keys(load())
+    after = Keys(load_params())
     assert before.data("digits") == after.data("digits")
     assert before.split("digits", "n20-m80-l20-u10", 0) == after.split("digits", "n20-m80-l20-u10", 0)
     assert before.split("digits", "open", 0) != after.split("digits", "open", 0)

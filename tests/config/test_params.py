@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.errors import ParamsError
 from tests.repository import PARAMS, ROOT
 
 
 def errors():
     with pytest.raises(ParamsError) as raised:
-        load()
+        load_params()
     return str(raised.value).splitlines()
 
 
 def test_valid_params_load(params):
-    loaded = load()
+    loaded = load_params()
     assert loaded.suite == "quickstart"
     assert list(loaded.methods) == ["fixmatch", "fixmatch_daso", "supervised"]
 
@@ -31,7 +31,7 @@ def test_setting_with_natural_sizes_requires_order_by_size(params):
         "set class_order: size"
     )
     params("datasets/digits.yaml", lambda tree: tree.update(class_order="size"))
-    assert load().datasets["digits"]["settings"]["natural"] == {"labeled": 0.2}
+    assert load_params().datasets["digits"]["settings"]["natural"] == {"labeled": 0.2}
 
 
 def test_rarest_class_without_labeled_image_is_an_error(params):
@@ -68,7 +68,7 @@ def test_prior_that_requires_unknown_classes_is_an_error(tmp_path, method, addon
     table = {"name": "x", "title": "x", "dataset": "stl10-lt", "settings": ["n450-l20"], "methods": [method]}
     edit(tmp_path, "suites/smoke.yaml", lambda tree: tree.update(tables=[table]))
     with pytest.raises(ParamsError) as raised:
-        load(tmp_path / "params")
+        load_params(tmp_path / "params")
     (line,) = (line for line in str(raised.value).splitlines() if f"{method}.yaml: stl10-lt/n450-l20: " in line)
     assert line.startswith(
         f"{tmp_path}/params/methods/{method}.yaml: stl10-lt/n450-l20: add-on '{addon}': prior '{prior}' needs the "
@@ -98,7 +98,7 @@ def test_params_of_the_project_load():
 def test_numbers_follow_yaml_1_2(params):
     path = Path("params/protocols/digits.yaml")
     path.write_text(path.read_text().replace("weight_decay: 0.0005", "weight_decay: 1e-5"))
-    assert load().protocols["digits"]["optimizer"]["weight_decay"] == 0.00001
+    assert load_params().protocols["digits"]["optimizer"]["weight_decay"] == 0.00001
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,16 @@ def test_numbers_follow_yaml_1_2(params):
     [
         ("methods/fixmatch.yaml", lambda t: t.update(learnr=1), "unknown key 'learnr'; did you mean 'learner'?"),
         ("methods/fixmatch.yaml", lambda t: t.pop("title"), "missing key 'title'; add it"),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(addons={"name": "daso"}),
+            "addons: expected a list, got {'name': 'daso'}; write each entry as `- {name: daso}`",
+        ),
+        (
+            "methods/fixmatch.yaml",
+            lambda t: t.update(addons=1),
+            "addons: expected a list, got 1; write each entry as `- {name: ...}`",
+        ),
         ("protocols/digits.yaml", lambda t: t.update(steps="many"), "steps: expected an integer, got 'many'"),
         ("protocols/digits.yaml", lambda t: t.update(steps=1200.0), "steps: expected an integer, got 1200.0"),
         (
@@ -138,7 +148,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "datasets/digits.yaml",
             lambda t: t["source"].update(kind="digit"),
-            "source.kind: expected one of digits, cifar10, cifar100, stl10, image_folder, got 'digit'; "
+            "source.kind: expected one of digits, cifar10, cifar100, stl10, image_folder, semi_aves, got 'digit'; "
             "did you mean 'digits'?",
         ),
         (
@@ -319,6 +329,17 @@ def test_numbers_follow_yaml_1_2(params):
             lambda t: t["augment"].update(resize=8),
             "augment.resize: 8 is not below image_size 8; lower or remove it",
         ),
+        ("datasets/digits.yaml", lambda t: t["augment"].pop("num_ops"), "augment: missing key 'num_ops'; add it"),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["augment"].pop("op_probability"),
+            "augment: missing key 'op_probability'; add it",
+        ),
+        (
+            "datasets/digits.yaml",
+            lambda t: t["augment"].update(ops=[]),
+            "augment.num_ops: 2 is not allowed without ops; list some or set num_ops: 0",
+        ),
         (
             "datasets/digits.yaml",
             lambda t: t["settings"].update(every={"n1": 20, "m1": "all", "gamma_l": 20}),
@@ -467,9 +488,10 @@ def test_empty_file_and_missing_folder(params, tmp_path):
     Path("params/suites/smoke.yaml").write_text("")
     assert errors() == ["params/suites/smoke.yaml: expected a mapping of keys to values, got null"]
     with pytest.raises(ParamsError, match="missing; run from the root of the project"):
-        load(tmp_path / "nowhere")
+        load_params(tmp_path / "nowhere")
 
 
 def test_reading_params_does_not_import_torch():
-    code = "import sys; from daso.config.load import load; load('params'); sys.exit('torch' in sys.modules)"
+    code = "import sys; from daso.config.load import load_params; load_params('params'); "
+    code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

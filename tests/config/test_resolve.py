@@ -6,7 +6,7 @@ import pytest
 
 from daso.config.checks import check_run
 from daso.config.explain import explain
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import read_params
 from daso.config.resolve import Run, parse_run, resolve, runs, split_config, with_upstream
 from daso.data.files import canonical_json
@@ -25,7 +25,7 @@ SPLIT_CONFIG = (
 
 
 def resolved(run, root="params"):
-    params = load(root)
+    params = load_params(root)
     return resolve(params, parse_run(params, run))
 
 
@@ -43,7 +43,7 @@ def test_resolved_configuration_holds_no_option_that_a_run_does_not_use(params):
             "image_size": 8,
             "mean": [0.3] * 3,
             "std": [0.4] * 3,
-            "augment": {"flip": False, "pad": 1, "cutout": 2, "ops": ["rotate"]},
+            "augment": {"flip": False, "pad": 1, "cutout": 2, "num_ops": 2, "op_probability": 0.5, "ops": ["rotate"]},
         },
         "setting": {"name": "n20-m80-l20-u10r", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True},
         "split_config_sha256": hashlib.sha256(SPLIT_CONFIG.encode()).hexdigest(),
@@ -120,20 +120,20 @@ def test_holdout_of_a_setting_replaces_that_of_the_dataset(params):
     """The dataset holds out 100 digits, the setting none; `holdout` is removed from the setting."""
     sizes = {"n1": 4, "m1": "train", "gamma_l": 1, "holdout": 0}
     params("datasets/digits.yaml", lambda tree: tree["settings"].update(n4=sizes))
-    assert split_config(load(), "digits", "n4", 3) == {
+    assert split_config(load_params(), "digits", "n4", 3) == {
         **{"dataset": "digits", "seed": 3, "num_classes": 10, "holdout": 0, "class_order": "seed"},
         "setting": {"name": "n4", "reversed": False, "n1": 4, "m1": "train", "gamma_l": 1},
     }
-    assert split_config(load(), "digits", "n20-m80-l20-u10", 3)["holdout"] == 100
+    assert split_config(load_params(), "digits", "n20-m80-l20-u10", 3)["holdout"] == 100
 
 
 def test_unlabeled_ratio_of_a_protocol_applies_to_all_methods_with_unlabeled_images(params):
     params("protocols/digits.yaml", lambda tree: tree.update(unlabeled_ratio=7))
     ratios = [resolved(f"{MATCHED}/{name}/s0")["method"]["unlabeled_ratio"] for name in ("fixmatch", "supervised")]
     assert ratios == [7, 0]
-    source = explain(load(), "fixmatch", "digits").split("unlabeled_ratio")[1].splitlines()[0].split()
+    source = explain(load_params(), "fixmatch", "digits").split("unlabeled_ratio")[1].splitlines()[0].split()
     assert source == ["7", "params/protocols/digits.yaml"]
-    source = explain(load(), "supervised", "digits").split("unlabeled_ratio")[1].splitlines()[0].split()
+    source = explain(load_params(), "supervised", "digits").split("unlabeled_ratio")[1].splitlines()[0].split()
     assert source == ["0", "params/methods/supervised.yaml"]
 
 
@@ -168,7 +168,7 @@ def test_suite_compares_its_method_with_fixmatch(suite, method, addons):
 
 
 def test_resolving_does_not_change_params(params):
-    loaded = load()
+    loaded = load_params()
     before = canonical_json(loaded.methods)
     resolve(loaded, parse_run(loaded, f"{REVERSED}/fixmatch_daso/s0"))
     assert canonical_json(loaded.methods) == before
@@ -177,13 +177,13 @@ def test_resolving_does_not_change_params(params):
 def test_runs_of_a_suite(params):
     smoke = ("digits", "n20-m80-l20-u10r", "smoke")
     methods = ("supervised", "fixmatch", "fixmatch_daso")
-    assert runs(load(), "smoke") == [Run(*smoke, method, seed) for method in methods for seed in (0, 1)]
-    assert runs(load(), "smoke")[0].id == "digits/n20-m80-l20-u10r/smoke/supervised/s0"
+    assert runs(load_params(), "smoke") == [Run(*smoke, method, seed) for method in methods for seed in (0, 1)]
+    assert runs(load_params(), "smoke")[0].id == "digits/n20-m80-l20-u10r/smoke/supervised/s0"
 
 
 def test_runs_shared_by_tables_are_listed_once(params):
     params("suites/smoke.yaml", lambda tree: tree["tables"].append({**tree["tables"][0], "name": "again"}))
-    assert len(runs(load(), "smoke")) == 6
+    assert len(runs(load_params(), "smoke")) == 6
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_runs_shared_by_tables_are_listed_once(params):
 )
 def test_invalid_run_ids_are_errors(params, run, message):
     with pytest.raises(ParamsError) as raised:
-        parse_run(load(), run)
+        parse_run(load_params(), run)
     assert message in str(raised.value)
 
 

@@ -3,11 +3,13 @@ from typing import Literal
 
 import pytest
 
-from daso.config.registry import ADDONS, KINDS, LEARNERS, NETWORKS, load
+from daso.config.params import components
+from daso.config.registry import ADDONS, COMPONENTS, LEARNERS, NETWORKS, import_component
 from daso.config.signature import Option, _guards, attribute, constructor_errors, defaults, module_file, options
 from daso.errors import ParamsError
 from daso.records import Env
 from daso.schema import Probability, describe
+from tests.repository import PARAMS
 
 SOURCE = """
 from typing import Literal
@@ -171,7 +173,7 @@ def test_options_of_every_component_equal_its_signature():
     import inspect
 
     for spec in (*LEARNERS.values(), *ADDONS.values(), *NETWORKS.values()):
-        parameters = inspect.signature(load(spec)).parameters.values()
+        parameters = inspect.signature(import_component(spec)).parameters.values()
         expected = {arg.name: arg.default is arg.empty for arg in parameters if arg.kind is arg.KEYWORD_ONLY}
         assert {name: option.required for name, option in options(spec).items()} == expected, spec
 
@@ -179,7 +181,7 @@ def test_options_of_every_component_equal_its_signature():
 def test_every_check_of_a_constructor_can_be_read_from_its_source():
     """A `raise ParamsError` of another form, or one that reads other names, would not be checked before training."""
     unread = set()
-    for spec in (spec for registry in KINDS.values() for spec in registry.values()):
+    for spec in (spec for registry in COMPONENTS.values() for spec in registry.values()):
         known = {*options(spec), *(f"env.{field}" for field in Env._fields)}
         unread |= {(spec, name) for _, _, read in _guards(spec, None) for name in read - known}
         tree = ast.parse(module_file(spec.split(":")[0]).read_text())
@@ -192,3 +194,12 @@ def test_every_check_of_a_constructor_can_be_read_from_its_source():
         assert len(raised) == (len(_guards(spec, None)) if init else 0), spec
     # The estimate of a plan is known only when the run starts.
     assert unread == {("daso.methods.addons.darp:DARP", "counts")}
+
+
+def test_every_default_is_neutral_or_stated_in_each_params_file():
+    """Neutral: CReST without alignment, with the protocol's milestones; an add-on that is not turned off; no sizes."""
+    neutral = {"last_temperature": 1.0, "milestones": None, "enabled": True, "estimate": ()}
+    for tree in PARAMS.methods.values():
+        for kind, part in components(tree) if "of" not in tree else ():
+            assumed = {key: each for key, each in defaults(COMPONENTS[kind][part["name"]]).items() if key not in part}
+            assert assumed.items() <= neutral.items()

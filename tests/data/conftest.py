@@ -1,6 +1,7 @@
 import hashlib
 import io
 import logging
+import shutil
 import struct
 import tarfile
 import threading
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from daso.data.catalog import make_store
+from tests import semi_aves
 
 
 class Mirror(BaseHTTPRequestHandler):
@@ -236,3 +238,15 @@ def lines(caplog):
     """Return `lines()`, which returns the lines logged so far."""
     caplog.set_level(logging.INFO)
     return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture(scope="session")
+def original_aves(tmp_path_factory):
+    """Write the small data set with the files of Semi-Aves: images in folders, text lists."""
+    return semi_aves.write(tmp_path_factory.mktemp("aves") / "raw")
+
+
+@pytest.fixture
+def raw(original_aves, tmp_path):
+    """Return a copy of the small data set of Semi-Aves, which a test may damage."""
+    return shutil.copytree(original_aves, tmp_path / "raw")

@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 
 from daso.data.catalog import load_source, make_store, pixel_digest
 from daso.data.class_sizes import long_tail
+from daso.data.dataset_schemas import DataConfig
 from daso.data.folder_digest import digest_folder
-from daso.data.schemas import DataConfig
 from daso.errors import DataError
 from daso.schema import schema_error
 
@@ -83,7 +83,8 @@ def test_settings_are_named_after_their_numbers_and_fit_the_classes():
             elif n["m1"] == "all":
                 assert setting == f"n{n['n1']}-l{n['gamma_l']}"
             else:
-                assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
+                outside = f"-o{round(100 * n['outside']['share'])}" if "outside" in n else ""
+                assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}{outside}"
             drawn = n["n1"] + (0 if isinstance(n["m1"], str) else n["m1"])
             assert drawn + tree["holdout"] // tree["num_classes"] <= size
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from daso.data.cifar import CIFAR10, CIFAR100, CLASSES100, read_archive
+from daso.data.cifar import CIFAR10, CIFAR100, CLASSES100, read_cifar
 from daso.errors import DataError
 
 
@@ -10,7 +10,7 @@ def test_archive_of_cifar10_is_refused_for_cifar100(tiny_cifar, tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(tiny_cifar.archive)
     with pytest.raises(DataError, match="missing 'train'; use the Python version of CIFAR-100"):
-        read_archive(path, CIFAR100)
+        read_cifar(path, CIFAR100)
 
 
 def test_order_of_the_fine_classes():
@@ -41,7 +41,7 @@ def refused(tmp_path, content: bytes, match: str) -> None:
     path = tmp_path / "a.tar.gz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=match):
-        read_archive(path, CIFAR10)
+        read_cifar(path, CIFAR10)
 
 
 def test_damaged_archive_is_refused(tiny_cifar, tmp_path):

@@ -7,8 +7,8 @@ import pytest
 
 from daso.data.derive import derive, expand, hold_out
 from daso.data.files import digest
-from daso.data.records import Split
 from daso.data.split import check_split, make_split
+from daso.data.split_rows import Split
 from daso.data.store import load_store, write_store
 from daso.errors import DataError
 from tests.finished import finish

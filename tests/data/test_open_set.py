@@ -1,5 +1,7 @@
 """Open sets: target classes, images of another store, splits, bundles."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from daso.data.files import digest
 from daso.data.open_set import open_store, rows_by_store
 from daso.data.split import check_split, load_split, make_split
 from daso.data.store import load_store, write_store
-from daso.engine.resident import load
+from daso.engine.resident import load_resident
 from daso.errors import DataError
 
 CPU = torch.device("cpu")
@@ -117,7 +119,7 @@ def test_images_of_unknown_class_stay_among_the_unlabeled_ones(tmp_path, store):
     saved = make_split(config(OTHER, 2, m1="all", gamma_u=None, n1=1), others, tmp_path / "s.json")
     assert saved.split.unlabeled[:6].tolist() == [4, 5, 6, 7, 8, 9]
     assert saved.split.unlabeled[6:].min() >= 10
-    pool = load(open_store(others, saved.outside), saved.split, CPU).unlabeled
+    pool = load_resident(open_store(others, saved.outside), saved.split, CPU).unlabeled
     assert pool.labels.tolist() == [-1] * 6 + [2] * 2
 
 
@@ -131,7 +133,7 @@ def test_pools_have_the_images_and_labels_of_an_open_set(store, tmp_path, memory
     for outside, classes in ((CLASSES, 3), (OTHER, 4)):
         saved = make_split(config(outside, classes), store, tmp_path / "s.json")
         view = open_store(store, saved.outside)
-        data = load(view, saved.split, CPU, memory)
+        data = load_resident(view, saved.split, CPU, memory)
         red = torch.cat(list(data.unlabeled.batches(5)))[:, 0, 0] & 255
         expected = [row if row < 40 else 160 + row for row in saved.split.unlabeled.tolist()]
         assert red.tolist() == expected
@@ -174,7 +176,7 @@ def test_bundle_carries_the_images_of_both_stores(store, tmp_path):
     write_bundle(tmp_path / "bundle", [run], tmp_path)
     (packed,) = read_bundle(tmp_path / "bundle")
     other = load_store(packed.store.with_name("other"))
-    assert other.available_rows("train").tolist() == sorted(saved.split.unlabeled[12:] - 40)
-    assert other.available_rows("test").tolist() == []
+    names = {part: zipfile.ZipFile(other.folder / f"{part}.zip").namelist() for part in ("train", "test")}
+    assert names == {"train": [f"{row}.webp" for row in sorted(saved.split.unlabeled[12:] - 40)], "test": []}
     view = open_store(load_store(packed.store), load_split(packed.drawn_split).outside)
     assert (view.images("train", saved.split.rows) == open_store(store, OTHER).images("train", saved.split.rows)).all()

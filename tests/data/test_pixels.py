@@ -100,3 +100,39 @@ def test_preview_of_a_camera_raw_file_is_never_read(photos):
     preview.save(photos / "train/a/x.tif", **options)
     with pytest.raises(DataError, match=r"x.tif: not a readable image \(camera raw\); only its preview can be read"):
         read_image_folder(photos, 8)
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (30, 40), (31, 500), (500, 53), (24, 24), (257, 256), (9, 7)])
+def test_crop_equals_resize_and_center_crop_of_torchvision(shape):
+    transforms = pytest.importorskip("torchvision.transforms")
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    expected = transforms.Compose([transforms.Resize(24), transforms.CenterCrop(24)])(image)
+    decoded = decode(file, 24, fit="crop")
+    assert (decoded.pixels == np.asarray(expected).transpose(2, 0, 1)).all()
+    assert decoded.longest_side == max(shape)
+
+
+def test_crop_cuts_and_squash_keeps_the_ends():
+    """An image of 12 x 4: red, green and blue squares. Its center is green; squashed, each third has its color."""
+    pixels = np.zeros((4, 12, 3), np.uint8)
+    for k in range(3):
+        pixels[:, 4 * k : 4 * k + 4, k] = 255
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    assert decode(file, 4, fit="crop").pixels[:, 0, 0].tolist() == [0, 255, 0]
+    assert (decode(file, 4, fit="crop").pixels == np.array([0, 255, 0]).reshape(3, 1, 1)).all()
+    squashed = decode(file, 6).pixels
+    assert squashed[0, 0, 0] > 200
+    assert squashed[2, 0, 5] > 200
+
+
+def test_extremely_narrow_image_is_refused_by_crop():
+    """4 pixels wide at most would be 2^28 / 4 / 4 high: a file of some bytes would need gigabytes."""
+    file = io.BytesIO()
+    Image.new("L", (2**20, 1)).save(file, "PNG")
+    with pytest.raises(
+        pixels.UnreadableError, match=r"too narrow; cut it to a shape nearer to a square than 1048576 x 1"
+    ):
+        decode(file, 24, fit="crop")

@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.cli import main
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import split_config
-from daso.data.stl10 import CLASSES, read_archive
+from daso.data.stl10 import CLASSES, read_stl10
 from daso.errors import DataError
 
 
@@ -24,7 +24,7 @@ def saved(tmp_path, content: bytes):
 
 def refused(tmp_path, content: bytes, match: str) -> None:
     with pytest.raises(DataError, match=match):
-        read_archive(saved(tmp_path, content))
+        read_stl10(saved(tmp_path, content))
 
 
 def members(archive: bytes) -> dict[str, bytes]:
@@ -33,7 +33,7 @@ def members(archive: bytes) -> dict[str, bytes]:
 
 
 def test_labeled_images_come_before_unlabeled_ones(tiny_stl10, tmp_path):
-    parts = read_archive(saved(tmp_path, tiny_stl10.archive))
+    parts = read_stl10(saved(tmp_path, tiny_stl10.archive))
     images, labels = parts["train"]
     assert (images == tiny_stl10.images[:67]).all()
     assert labels.tolist() == [*range(10)] * 6 + [-1] * 7
@@ -52,8 +52,8 @@ def test_channels_are_stored_column_by_column(tiny_stl10):
 
 
 def test_images_do_not_depend_on_the_chunk_size(tiny_stl10, tmp_path, monkeypatch):
-    monkeypatch.setattr("daso.data.stl10.CHUNK", 7)  # of 60, 7 and 10 images, only 7 is a multiple
-    assert (read_archive(saved(tmp_path, tiny_stl10.archive))["train"][0] == tiny_stl10.images[:67]).all()
+    monkeypatch.setattr("daso.data.stl10.CHUNK_IMAGES", 7)  # of 60, 7 and 10 images, only 7 is a multiple
+    assert (read_stl10(saved(tmp_path, tiny_stl10.archive))["train"][0] == tiny_stl10.images[:67]).all()
 
 
 def test_damaged_archive_is_refused(tiny_stl10, tar, tmp_path):
@@ -109,7 +109,7 @@ def project(tiny_stl10, serve, tmp_path, monkeypatch):
     suite = {"protocol": "tiny", "seeds": [0], "tables": [table]}
     write("suites/tiny.yaml", "suites/smoke.yaml", lambda tree: tree.update(suite))
     assert main(["download", "stl10-tiny", "--out", STORE]) == 0
-    Path("split.json").write_text(json.dumps(split_config(load(), "stl10-tiny", "n3-l2", 0)))
+    Path("split.json").write_text(json.dumps(split_config(load_params(), "stl10-tiny", "n3-l2", 0)))
     assert main(["split", "--config", "split.json", "--store", STORE, "--out", SPLIT]) == 0
 
 

@@ -35,7 +35,6 @@ def test_written_store_is_loaded_unchanged(folder):
         assert store.labels(part).dtype == np.int64
         assert (store.images(part) == images).all()
         assert store.images(part).dtype == np.uint8
-        assert store.available_rows(part).tolist() == list(range(len(images)))
     assert (store.images("train", [4, 1, 1]) == parts()["train"][0][[4, 1, 1]]).all()
     assert store.images("train", []).shape == (0, 3, 4, 4)
     assert isinstance(store.images("train"), np.memmap)

@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import split_config
 from tests.endurance.faults import call
 from tests.workflow.conftest import set_weight
@@ -83,7 +83,7 @@ def intact(built, tmp_path_factory):
     """Return the tiny suite, built; `expected` are its results."""
     project = built.copy(tmp_path_factory.mktemp("intact") / "project")
     project.expected = results(project)
-    config = split_config(load(project.path / "params"), "digits", SETTING, 0)
+    config = split_config(load_params(project.path / "params"), "digits", SETTING, 0)
     config["setting"]["m1"] -= 20
     project.write("other.json.config", json.dumps(config))
     project.call(*DASO, "split", "--config", "other.json.config", "--store", STORE, "--out", "other.json")
@@ -129,7 +129,7 @@ def interrupted(intact, tmp_path_factory):
     for method in METHODS:
         out = f"scratch/{PREFIX}/{method}/s0"
         code = (
-            "from daso.engine.train import Trainer\nfrom daso.cli import main\nimport sys\nreal = Trainer.save\n"
+            "from daso.engine.trainer import Trainer\nfrom daso.cli import main\nimport sys\nreal = Trainer.save\n"
             "def save(self, scratch):\n    real(self, scratch)\n    sys.exit(9)\nTrainer.save = save\n"
             f"sys.exit(main(['train', '{PREFIX}/{method}/s0', '--scratch', '{out}']))\n"
         )

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("revalidate")]
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 ENTRY, RESULT = f"journal/{RUN}.json", f"runs/{RUN}/train.json"
 REVALIDATE = ("python", "-m", "daso", "revalidate")
-FILE = "daso/engine/train.py"
+FILE = "daso/engine/trainer.py"
 TOTAL = "        total = torch.stack(list(losses.values())).sum()\n"
 REFACTORED = "        terms = list(losses.values())\n        total = torch.stack(terms).sum()\n"
 

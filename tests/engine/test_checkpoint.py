@@ -12,7 +12,7 @@ from daso.errors import CheckpointError
 def test_load_returns_the_saved_state(tmp_path):
     state = {"key": "a", "t": 3, "weights": {"w": torch.arange(4.0)}, "history": [{"step": 3, "pl": None}]}
     checkpoint.save(tmp_path / "deep" / "state.pt", state)
-    loaded = checkpoint.load(tmp_path / "deep" / "state.pt", "a")
+    loaded = checkpoint.load_checkpoint(tmp_path / "deep" / "state.pt", "a")
     assert torch.equal(loaded.pop("weights")["w"], torch.arange(4.0))
     assert loaded == {"key": "a", "t": 3, "history": [{"step": 3, "pl": None}]}
 
@@ -26,7 +26,7 @@ def test_equal_states_give_equal_bytes(tmp_path):
 def test_checkpoint_of_another_configuration_is_refused(tmp_path):
     checkpoint.save(tmp_path / "state.pt", {"key": "a"})
     with pytest.raises(CheckpointError, match="belongs to configuration a, this run is b"):
-        checkpoint.load(tmp_path / "state.pt", "b")
+        checkpoint.load_checkpoint(tmp_path / "state.pt", "b")
 
 
 @pytest.mark.parametrize("length", [0, 10, 64, 200])
@@ -35,7 +35,7 @@ def test_truncated_file_is_refused(tmp_path, length):
     content = (tmp_path / "state.pt").read_bytes()
     (tmp_path / "state.pt").write_bytes(content[:length])
     with pytest.raises(CheckpointError, match="not a readable checkpoint .*; delete it to start again"):
-        checkpoint.load(tmp_path / "state.pt", "a")
+        checkpoint.load_checkpoint(tmp_path / "state.pt", "a")
 
 
 def test_any_flipped_bit_is_detected(tmp_path):
@@ -52,7 +52,7 @@ def test_any_flipped_bit_is_detected(tmp_path):
     for i in range(len(content)):
         path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
         with pytest.raises(CheckpointError, match="its checksum is wrong"):
-            checkpoint.load(path, "a")
+            checkpoint.load_checkpoint(path, "a")
 
 
 class CodeOnUnpickling:
@@ -70,7 +70,7 @@ def test_loading_executes_no_code(tmp_path):
     path, created = tmp_path / "state.pt", tmp_path / "created"
     checkpoint.save(path, {"key": "a", "w": CodeOnUnpickling(created)})
     with pytest.raises(CheckpointError, match=r"not a readable checkpoint \(.*; delete it to start again"):
-        checkpoint.load(path, "a")
+        checkpoint.load_checkpoint(path, "a")
     assert not created.exists()
     torch.load(path, weights_only=False)
     assert created.exists()
@@ -80,4 +80,4 @@ def test_loading_executes_no_code(tmp_path):
 def test_state_without_a_key_is_refused(tmp_path, state):
     checkpoint.save(tmp_path / "state.pt", state)
     with pytest.raises(CheckpointError, match="belongs to configuration None, this run is a"):
-        checkpoint.load(tmp_path / "state.pt", "a")
+        checkpoint.load_checkpoint(tmp_path / "state.pt", "a")

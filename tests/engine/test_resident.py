@@ -1,4 +1,5 @@
 import logging
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,11 @@ import torch
 
 from daso.data.bundle import write_bundle
 from daso.data.files import digest
-from daso.data.records import Split
 from daso.data.split import make_split
+from daso.data.split_rows import Split
 from daso.data.store import Store, load_store, write_store
 from daso.engine import resident
-from daso.engine.resident import Pool, Streamed, load, load_all
+from daso.engine.resident import Pool, Streamed, load_all, load_resident
 
 CPU = torch.device("cpu")
 SIDE = 4
@@ -56,7 +57,7 @@ def reads(monkeypatch) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
 def test_pools_have_the_pixels_and_labels_of_their_rows(store, memory):
-    data = load(store, FIRST, CPU, memory)
+    data = load_resident(store, FIRST, CPU, memory)
     for name in ("labeled", "unlabeled", "validation"):
         rows, pool = getattr(FIRST, name), getattr(data, name)
         assert len(pool) == len(rows)
@@ -69,7 +70,7 @@ def test_pools_have_the_pixels_and_labels_of_their_rows(store, memory):
 
 def test_pseudo_labels_of_a_plan_are_the_labels_of_the_last_labeled_images(store):
     """Rows 2 and 17 are of class 1; row 9 is of unknown class with pseudo-label 0: (1, 2) images, (0, 2) drawn."""
-    data = load(store, Split(np.array([2, 17, 9]), np.array([9, 1]), np.array([5]), np.array([0])), CPU)
+    data = load_resident(store, Split(np.array([2, 17, 9]), np.array([9, 1]), np.array([5]), np.array([0])), CPU)
     assert data.labeled.labels.tolist() == [1, 1, 0]
     assert data.unlabeled.labels.tolist() == [-1, 0]
     assert data.labeled.counts(2) == (1, 2)
@@ -79,7 +80,7 @@ def test_pseudo_labels_of_a_plan_are_the_labels_of_the_last_labeled_images(store
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
 def test_rows_have_any_shape_and_any_order(store, memory):
-    pool = load(store, FIRST, CPU, memory).unlabeled  # rows 9, 39, 0
+    pool = load_resident(store, FIRST, CPU, memory).unlabeled  # rows 9, 39, 0
     images = pool.gather(torch.tensor([[2, 0], [0, 1], [0, 2]]))
     assert images.dtype == torch.int32
     assert torch.equal(images, packed(TRAIN[[0, 9, 9, 39, 9, 0]]).view(3, 2, SIDE, SIDE))
@@ -90,7 +91,7 @@ def test_rows_have_any_shape_and_any_order(store, memory):
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
 def test_batches_have_all_images_once_in_order(store, memory):
-    data = load(store, FIRST, CPU, memory)
+    data = load_resident(store, FIRST, CPU, memory)
     batches = list(data.test.batches(4))
     assert [len(images) for images in batches] == [4, 2]
     assert torch.equal(torch.cat(batches), packed(TEST))
@@ -101,7 +102,7 @@ def test_batches_have_all_images_once_in_order(store, memory):
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
 def test_parts_of_a_split_may_be_empty(store, memory):
     empty = np.empty(0, np.int64)
-    data = load(store, Split(np.array([7]), empty, empty), CPU, memory)
+    data = load_resident(store, Split(np.array([7]), empty, empty), CPU, memory)
     assert len(data.unlabeled) == len(data.validation) == 0
     assert list(data.validation.batches(10)) == []
     assert torch.equal(all_of(data.labeled), packed(TRAIN[[7]]))
@@ -123,7 +124,7 @@ def test_splits_share_images_on_the_device(store, reads):
     assert one.labeled.images.shape == (13, SIDE, SIDE)
     assert len({getattr(data, name).images.data_ptr() for data in (one, two) for name in NAMES[:3]}) == 1
     assert one.test.images.data_ptr() == two.test.images.data_ptr()
-    alone = [load(store, split, CPU) for split in (FIRST, SECOND)]
+    alone = [load_resident(store, split, CPU) for split in (FIRST, SECOND)]
     for shared, own in zip((one, two), alone, strict=True):
         for one, other in zip(shared, own, strict=True):
             assert torch.equal(all_of(one), all_of(other))
@@ -140,7 +141,7 @@ def test_images_are_copied_to_the_device_in_blocks(store, monkeypatch):
 
     monkeypatch.setattr(Store, "images", counted)
     monkeypatch.setattr(resident, "COPY_BYTES", 2 * 3 * SIDE**2)
-    data = load(store, SECOND, CPU)
+    data = load_resident(store, SECOND, CPU)
     assert calls == [2, 2, 2, 2] + [2, 2, 2]
     assert torch.equal(all_of(data.unlabeled), packed(TRAIN[[8, 39, 21, 20]]))
     assert torch.equal(all_of(data.test), packed(TEST))
@@ -153,7 +154,7 @@ def test_images_are_copied_to_the_device_in_blocks(store, monkeypatch):
 def test_parts_that_do_not_fit_are_streamed(store, caplog, images, train, test):
     """Seven train images and six test images, with memory for some of them."""
     with caplog.at_level(logging.INFO):
-        data = load(store, FIRST, CPU, memory=images * IMAGE)
+        data = load_resident(store, FIRST, CPU, memory=images * IMAGE)
     for pool, streamed in zip(data, (train, train, train, test), strict=True):
         assert isinstance(pool.images, Streamed) == streamed
     for part, streamed in (("7 train", train), ("6 test", test)):
@@ -162,20 +163,20 @@ def test_parts_that_do_not_fit_are_streamed(store, caplog, images, train, test):
 
 
 def test_one_byte_too_little_memory_streams_the_part(store):
-    assert isinstance(load(store, FIRST, CPU, memory=7 * IMAGE).labeled.images, torch.Tensor)
-    assert isinstance(load(store, FIRST, CPU, memory=7 * IMAGE - 1).labeled.images, Streamed)
+    assert isinstance(load_resident(store, FIRST, CPU, memory=7 * IMAGE).labeled.images, torch.Tensor)
+    assert isinstance(load_resident(store, FIRST, CPU, memory=7 * IMAGE - 1).labeled.images, Streamed)
 
 
 def test_free_memory_is_the_default_limit(store, monkeypatch):
-    monkeypatch.setattr(resident, "free_memory", lambda device: 6 * IMAGE)
-    assert isinstance(load(store, FIRST, CPU).labeled.images, Streamed)
-    monkeypatch.setattr(resident, "free_memory", lambda device: 7 * IMAGE)
-    assert isinstance(load(store, FIRST, CPU).labeled.images, torch.Tensor)
+    monkeypatch.setattr(resident, "memory_for_images", lambda device: 6 * IMAGE)
+    assert isinstance(load_resident(store, FIRST, CPU).labeled.images, Streamed)
+    monkeypatch.setattr(resident, "memory_for_images", lambda device: 7 * IMAGE)
+    assert isinstance(load_resident(store, FIRST, CPU).labeled.images, torch.Tensor)
 
 
 def test_images_may_use_four_fifths_of_the_free_memory(monkeypatch):
     monkeypatch.setattr(resident.machine, "free_memory", lambda: 1_024_000)
-    assert resident.free_memory(CPU) == 819_200
+    assert resident.memory_for_images(CPU) == 819_200
 
 
 class Counted:
@@ -207,7 +208,7 @@ def test_batches_of_a_streamed_pool_are_read_lazily():
 
 
 def test_streamed_images_stay_on_disk(store, reads):
-    data = load(store, FIRST, CPU, memory=0)
+    data = load_resident(store, FIRST, CPU, memory=0)
     assert reads == {"train": [], "test": []}
     row = int(data.unlabeled.rows[1])
     data.unlabeled.gather(torch.tensor([1]))
@@ -237,14 +238,16 @@ def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
     """A bundle has no memory map to stream from, and contains only the rows of its splits."""
     store, splits, whole = bundled(tmp_path)
     assert [len(rows) for split in splits for rows in split.parts.values()] == [2] * 6
-    assert len(store.available_rows("train")) < 40
+    with zipfile.ZipFile(store.folder / "train.zip") as archive:
+        rows_packed = len(archive.namelist())
+    assert rows_packed < 40
     loaded = load_all(store, splits, CPU, memory)
     for data, split in zip(loaded, splits, strict=True):
         for pool, rows in zip(data[:3], split[:3], strict=True):
             assert isinstance(pool.images, torch.Tensor)
             assert torch.equal(all_of(pool), packed(TRAIN[rows]))
         assert torch.equal(all_of(data.test), packed(TEST))
-    assert len(loaded[0].labeled.images) == len(store.available_rows("train"))
+    assert len(loaded[0].labeled.images) == rows_packed
 
 
 @pytest.mark.gpu
@@ -252,7 +255,7 @@ def test_rows_of_a_bundle_are_always_loaded_to_the_device(tmp_path, memory):
 def test_batches_on_a_gpu_equal_those_on_the_cpu(store):
     """Resident or streamed, gathered without host-device synchronization."""
     device = torch.device("cuda", torch.cuda.current_device())
-    pools = [load(store, FIRST, device, memory).unlabeled for memory in (None, 0)]
+    pools = [load_resident(store, FIRST, device, memory).unlabeled for memory in (None, 0)]
     rows = torch.tensor([[2, 0], [0, 1], [0, 2]])
     for pool in pools:
         pool.gather(rows)  # the first call may synchronize

@@ -7,7 +7,7 @@ import torch
 
 from daso.config.build import build
 from daso.engine.resident import Pool, Resident
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.planning.synthetic import with_changes
 from daso.records import Batch
 from tests.configs import CPU, config
@@ -19,7 +19,7 @@ CHANGES = {
     "dataset.image_size": 4,
     "dataset.mean": [0.5] * 3,
     "dataset.std": [0.25] * 3,
-    "dataset.augment": {"flip": False, "pad": 0, "cutout": 0, "ops": []},
+    "dataset.augment": {"flip": False, "pad": 0, "cutout": 0, "num_ops": 0, "op_probability": 0.0, "ops": []},
     "protocol.steps": 6,
     "protocol.batch_size": 4,
     "protocol.network": {"name": "small_convnet", "channels": [4], "strides": [1]},

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from daso.augment.packed import pack
 from daso.config.build import build
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS, load
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, import_component
 from daso.engine.resident import Pool, Resident
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.records import Batch, Losses, Step
 
 FOLDER = Path(__file__).parent
@@ -37,7 +37,7 @@ def float64() -> Iterator[None]:
     """
     for registry in (ADDONS, LEARNERS, NETWORKS):
         for component in registry.values():
-            load(component)
+            import_component(component)
     default, single, to_single = torch.get_default_dtype(), torch.float32, torch.Tensor.float
     before = set(sys.modules)
     torch.set_default_dtype(torch.float64)
@@ -101,7 +101,7 @@ def trainer(name: str) -> Trainer:
             "image_size": size,
             "mean": [127.5 / 255] * 3,
             "std": [64 / 255] * 3,
-            "augment": {"flip": False, "pad": 0, "cutout": 0, "ops": []},
+            "augment": {"flip": False, "pad": 0, "cutout": 0, "num_ops": 0, "op_probability": 0.0, "ops": []},
         },
         "protocol": {
             "steps": recipe["steps"],

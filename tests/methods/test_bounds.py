@@ -1,6 +1,6 @@
 """Bounds of the options of components; `tests/test_schema.py` shows which values each bound refuses."""
 
-from daso.config.registry import KINDS
+from daso.config.registry import COMPONENTS
 from daso.config.signature import option_errors, options
 from daso.schema import describe
 
@@ -28,7 +28,7 @@ BOUNDS = {
 
 def test_options_have_the_bounds_of_the_table():
     expected = {option: bounds for bounds, names in BOUNDS.items() for option in names.split()}
-    known = {name: spec for registry in KINDS.values() for name, spec in registry.items()}
+    known = {name: spec for registry in COMPONENTS.values() for name, spec in registry.items()}
     described = {f"{name}.{key}": describe(each.type) for name in known for key, each in options(known[name]).items()}
     assert {key: text for key, text in described.items() if " of at " in text or " in " in text or "above" in text} == (
         expected
@@ -36,11 +36,14 @@ def test_options_have_the_bounds_of_the_table():
 
 
 def test_value_at_an_excluded_bound_is_refused():
-    spec = KINDS["learner"]["fixmatch"]
+    spec = COMPONENTS["learner"]["fixmatch"]
     assert list(option_errors(spec, {"threshold": 1, "weight": 0})) == []
     assert list(option_errors(spec, {"threshold": 0, "weight": -1, "confidnce": "raw"})) == [
         "threshold: 0 is too small; set it above 0",
         "weight: -1 is below the minimum 0; set it to 0 or more",
         "unknown option 'confidnce'; did you mean 'confidence'?",
+    ]
+    assert list(option_errors(spec, {"thresold": 1, "weight": 0})) == [
+        "unknown option 'thresold'; did you mean 'threshold'?"
     ]
     assert list(option_errors(spec, {"weight": 1})) == ["missing option 'threshold'; set it to a number in (0, 1]"]

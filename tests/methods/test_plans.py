@@ -1,9 +1,9 @@
 import pytest
 
-from daso.config.registry import ADDONS, PLANS, load
+from daso.config.registry import ADDONS, PLANS, import_component
 from daso.config.signature import attribute, options
 from daso.errors import ParamsError
-from daso.methods.plans import Crest, Crt, Encoder, Estimate, Expanded, HeldOut, Plan, Prior, Stage, Survey
+from daso.methods.plans import Crest, Crt, Estimate, Expanded, FrozenEncoder, HeldOut, Plan, Prior, Stage, Survey
 
 ALIGNED = {"alignment_temperature": "distribution_alignment.temperature"}
 
@@ -21,9 +21,17 @@ def test_crest_without_last_temperature_changes_no_option():
     assert all(stage.changes == {} for stage in Crest(generations=3, exponent=1 / 3).stages(30, {}))
 
 
+def test_crest_repeats_its_own_milestones_in_each_generation():
+    stages = Crest(generations=3, exponent=0.7, last_temperature=0.5, milestones=[200, 400]).stages(1800, ALIGNED)
+    assert [stage.steps for stage in stages] == [600, 600, 600]
+    assert [stage.changes["optimizer.milestones"] for stage in stages] == [[200, 400]] * 3
+    assert [stage.changes["distribution_alignment.temperature"] for stage in stages] == [1, 0.75, 0.5]
+    assert Crest(generations=3, exponent=0.7, milestones=[]).stages(9, {})[0].changes == {"optimizer.milestones": []}
+
+
 def test_crt_loads_the_encoder_of_its_base():
     plan = Crt(base="supervised", steps=100_000, statistics="frozen")
-    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=Encoder("supervised", "frozen")),)
+    assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=FrozenEncoder("supervised", "frozen")),)
     assert plan.upstream() == ("supervised",)
 
 
@@ -57,8 +65,9 @@ def test_options_can_be_read_from_the_source():
         "generations": True,
         "exponent": True,
         "last_temperature": False,
+        "milestones": False,
     }
-    assert [name for name in PLANS if load(PLANS[name]).stages is Plan.stages] == []
+    assert [name for name in PLANS if import_component(PLANS[name]).stages is Plan.stages] == []
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,14 @@ def test_ramp_is_linear_or_exponential():
     assert [linear[t].item() for t in (0, 50_000, 100_000, 249_999)] == pytest.approx([0, 0.5, 1, 1])
     assert [exponential[t].item() for t in (0, 50_000, 100_000)] == pytest.approx([0.006738, 0.286505, 1], abs=1e-6)
     assert ramp(250_000, 0.016 * 250_000, "linear")[2000].item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("epoch", [20, 116])
+def test_staircase_warm_up_rises_once_in_an_epoch(epoch):
+    """Base .04 over five epochs: .008, .016, .024, .032, .04; .04 up to epoch 29, .004 up to 59, .0004 up to 89."""
+    milestones = [30 * epoch, 60 * epoch]
+    rate = learning_rate(90 * epoch, lr=0.04, warmup=5 * epoch, staircase=epoch, milestones=milestones, factor=0.1)
+    expected = [0.008, 0.016, 0.024, 0.032, 0.04, *[0.04] * 25, *[0.004] * 30, *[0.0004] * 30]
+    for number, value in enumerate(expected):
+        steps = rate[number * epoch : (number + 1) * epoch]
+        assert steps.tolist() == pytest.approx([value] * epoch, rel=1e-6), number

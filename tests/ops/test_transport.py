@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import brentq, minimize
 from scipy.special import logsumexp
 
-from daso.ops.transport import prune, refine_table, solve_columns, transport
+from daso.ops.transport import keep_largest, refine_table, solve_columns, transport
 
 PROBS = torch.tensor(
     [[0.80, 0.15, 0.05], [0.70, 0.20, 0.10], [0.60, 0.30, 0.10], [0.55, 0.25, 0.20], [0.50, 0.40, 0.10]]
@@ -37,7 +37,7 @@ def test_pruning_keeps_the_most_confident_rows_of_each_class():
     Their sums are 3.6, 1.15 and .57, so they are multiplied by .833333, 1.739130 and 1.754385: row 3 becomes .458333,
     .434783 and .350877, which sum to 1.243993, row 5 .375 and .649123.
     """
-    rows = prune(PROBS, TOTALS, KEPT)
+    rows = keep_largest(PROBS, TOTALS, KEPT)
     kept = [[1, 0, 0], [1, 1, 0], [1, 1, 0], [1, 1, 1], [1, 1, 0], [1, 0, 1]]
     assert (rows > 1e-3).int().tolist() == kept
     assert rows[3].tolist() == pytest.approx([0.458333 / 1.243993, 0.434783 / 1.243993, 0.350877 / 1.243993], abs=2e-6)
@@ -46,7 +46,7 @@ def test_pruning_keeps_the_most_confident_rows_of_each_class():
 
 
 def test_pruning_keeps_first_of_ties_and_leaves_no_row_zero():
-    rows = prune(torch.full((4, 2), 0.5), torch.tensor([2.0, 1.0]).double(), torch.tensor([2, 1]))
+    rows = keep_largest(torch.full((4, 2), 0.5), torch.tensor([2.0, 1.0]).double(), torch.tensor([2, 1]))
     assert (rows > 0.9).tolist() == [[False, False], [True, False], [False, False], [False, False]]
     assert rows[0].tolist() == pytest.approx([0.5, 0.5], abs=1e-6)  # 1/2 times (2, 1) over sums (1, 1/2)
     assert rows[2:].tolist() == [[0.5, 0.5]] * 2
@@ -63,7 +63,7 @@ def test_refined_table_of_two_classes():
     """Class 0 is multiplied by 2/3, class 1 by 2."""
     probs = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     totals, kept = torch.tensor([2.0, 2.0]).double(), torch.tensor([4, 4])
-    first = prune(probs, totals, kept)[0]
+    first = keep_largest(probs, totals, kept)[0]
     assert first.tolist() == pytest.approx([0.6 / 0.8, 0.2 / 0.8], abs=2e-6)
     x = refine_table(probs, totals, kept, sweeps=10)
     assert x[:, 0].tolist() == pytest.approx([0.732930, 0.544759, 0.410993, 0.311318], abs=1e-5)
@@ -88,7 +88,7 @@ def solve_by_root_finding(probs, totals, sweeps):
 def test_sweeps_equal_those_of_a_root_finder(rows, classes, scale, sweeps):
     for seed in range(3):
         probs, totals = problem(rows, classes, seed, scale)
-        probs = prune(probs, totals, (2 * totals).long())
+        probs = keep_largest(probs, totals, (2 * totals).long())
         expected = solve_by_root_finding(probs, totals, sweeps)
         assert np.abs(transport(probs, totals, sweeps).numpy() - expected).max() < 1e-8
 

@@ -99,12 +99,13 @@ def test_address_without_a_cell_prints_the_table(params):
     assert text(params, "table 1")[0] == "table 1 of Oh et al. 2022"
 
 
-def test_dataset_missing_in_params_is_reported_after_the_published_number(params):
-    lines = []
+def test_dataset_missing_in_params_is_reported_after_the_published_number():
+    lines, few = [], deepcopy(PARAMS)
+    del few.datasets["semi-aves"]
     with pytest.raises(
         DasoError, match=r"table 4, row 2, column 1: missing dataset 'semi-aves' \(.*/semi-aves.yaml\)$"
     ):
-        lines.extend(cell(params, "t4 r2 c1"))
+        lines.extend(cell(few, "t4 r2 c1"))
     assert "published: 53.8 ± 0.17, last evaluation of 3 runs\n" in lines[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from daso.config.resolve import Run, with_upstream
 from daso.data.files import checksummed
-from daso.planning.cost import STEPS, Work, cost_lines, measured_steps, step_digest
+from daso.planning.cost import STEP_TIMES, Work, cost_lines, measured_steps, step_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ("cifar10-lt", "n500-m4000-l100-u100", "paper")
@@ -134,9 +134,9 @@ def test_hours_unknown_if_no_machine_measured_all_methods(params):
 def test_hours_from_steps_measured_on_this_machine(params):
     """36 ms per step: 2.5 h. They apply to the method under this protocol on images of this size, in any setting."""
     run = Run(*PLACE, "fixmatch", 0)
-    STEPS.parent.mkdir()
+    STEP_TIMES.parent.mkdir()
     entry = {"of": step_digest(params, run), "device": "cuda: H", "how": "bf16, graph", "seconds": 0.036}
-    STEPS.write_text(json.dumps({"steps": [{**entry, "of": "another"}, entry]}))
+    STEP_TIMES.write_text(json.dumps({"steps": [{**entry, "of": "another"}, entry]}))
     assert next(line for line in cost_lines(params, [run], [run]) if "hours" in line).startswith("2.50 device-hours")
     same_steps = [run._replace(seed=1), run._replace(setting="n1500-m3000-l150-u150")]
     others = [run._replace(method="fixmatch_la"), run._replace(protocol="glimpse")]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run, runs
 from daso.data.files import checksummed
 from daso.data.run_files import RUN_FILES
@@ -34,7 +34,7 @@ def chain(read_params, tmp_path_factory):
     """Make a copy of the project's params/ with one more suite."""
     path = shutil.copytree(read_params, tmp_path_factory.mktemp("chain"), dirs_exist_ok=True)
     (path / "params/suites/chain.yaml").write_text(CHAIN)
-    load(path / "params")
+    load_params(path / "params")
     return path
 
 
@@ -46,7 +46,7 @@ def params(chain, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_machine", lambda params, protocol: CPU)
     monkeypatch.setattr(disk, "file_sizes", lambda config, images: FileSizes(2_000_000, 100_000, 3_000_000))
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000_000))
-    return load()
+    return load_params()
 
 
 def fake_measurements(monkeypatch, seconds):
@@ -64,7 +64,7 @@ def fake_measurements(monkeypatch, seconds):
 
 def finish(run, seconds=0.05, device="cpu: made up"):
     """Write a finished run and its metrics."""
-    key = Keys(load()).train(run)
+    key = Keys(load_params()).train(run)
     origin = {"device": device, "threads": 1, "precision": "fp32", "mode": "eager"}
     tree = {"run": run.id, "key": key, "speed": {"steps_per_second": 1 / seconds}, "provenance": origin}
     for path in (Path("runs", run.id, "train.json"), Path("metrics", f"{run.id}.json")):
@@ -185,7 +185,7 @@ def test_number_of_images_of_a_folder_is_that_of_its_store_and_assumed_before(pa
 def test_machine_agrees_with_the_choice_by_torch(monkeypatch, protocol):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("DASO_GPUS", "0")
-    params, threads = load(), torch.get_num_threads()
+    params, threads = load_params(), torch.get_num_threads()
     try:
         for precision in ("auto", params.protocols[protocol]["precision"]):
             params.protocols[protocol]["precision"] = precision

@@ -18,7 +18,7 @@ def test_changes_leave_the_original_configuration():
     assert before == config(DASO)
 
 
-def test_only_daso_begins_earlier():
+def test_only_addons_with_period_and_warmup_begin_earlier():
     other = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}
     first, second = all_parts_active(config(other, DASO | {"warmup": 500, "period": 100}))["method"]["addons"]
     assert first == other

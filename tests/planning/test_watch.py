@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from daso.cli import main
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import runs
-from daso.planning.watch import Training, is_training, training, view, views
+from daso.planning.watch import TrainingProgress, is_training, training, view, views
 
 RUN = "digits/n1/p/fixmatch/s0"
 
@@ -34,15 +34,15 @@ def started(tmp_path, monkeypatch):
 
 
 def test_run_without_a_log_or_an_evaluation_has_no_progress(started):
-    assert training(RUN, 1200) == Training(RUN)
+    assert training(RUN, 1200) == TrainingProgress(RUN)
     started("digits: 487 train images")
-    assert training(RUN, 1200) == Training(RUN)
+    assert training(RUN, 1200) == TrainingProgress(RUN)
 
 
 def test_progress_is_that_of_the_last_evaluation(started):
     """200 steps in 200 s: 1,000 s are left for 1,000 steps, 970 s of them after 30 s more."""
     started(f"{RUN} step 100/1200 test 0.5000 x 1.0", f"{RUN} step 200/1200 test 0.7812 val 0.7 x 0.9")
-    assert training(RUN, 1230) == Training(RUN, "200/1,200", "78.1 %", "17 min")
+    assert training(RUN, 1230) == TrainingProgress(RUN, "200/1,200", "78.1 %", "17 min")
 
 
 def test_resumed_run_is_timed_from_its_checkpoint(started):
@@ -64,7 +64,7 @@ def test_run_is_training_while_the_process_of_its_lock_exists(tmp_path, monkeypa
 
 def test_view_lists_runs_in_training():
     assert view("smoke", 4, 6, [], 2) == "smoke: 4 of 6 runs done, 0 training, 2 to do\n"
-    assert view("smoke", 4, 6, [Training(RUN, "200/1,200", "78.1 %", "17 min")], 1) == (
+    assert view("smoke", 4, 6, [TrainingProgress(RUN, "200/1,200", "78.1 %", "17 min")], 1) == (
         "smoke: 4 of 6 runs done, 1 training, 1 to do\n"
         "run                      step       accuracy  left\n"
         "digits/n1/p/fixmatch/s0  200/1,200  78.1 %    17 min\n"
@@ -79,7 +79,7 @@ def test_command_prints_once_if_it_is_not_on_a_terminal(read_params, monkeypatch
 
 def test_views_end_when_all_runs_are_done(read_params, monkeypatch):
     monkeypatch.chdir(read_params)
-    params, done = load(), set()
+    params, done = load_params(), set()
     monkeypatch.setattr(
         "daso.planning.watch.Current",
         lambda keys: type("All", (), {"status": staticmethod(lambda run: "done" if run in done else "missing")}),

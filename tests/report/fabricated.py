@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import expand_suite, runs
 from daso.data.class_sizes import class_sizes
 from daso.data.files import checksummed
@@ -66,7 +66,7 @@ def fabricate(folder: Path, suite: str, limit: int | None = None, evaluations: i
     (folder / "Snakefile").touch()
     path = folder / "params/suites" / f"{suite}.yaml"
     path.write_text(re.sub(r'^title: "?(.*?)"?$', rf'title: "{MARK}. \1"', path.read_text(), count=1, flags=re.M))
-    params = load(folder / "params")
+    params = load_params(folder / "params")
     tree, keys, published = expand_suite(params, suite), Keys(params), read_published(PUBLISHED)
     protocol, chosen = tree["protocol"], list(runs(params, suite))[:limit]
     last, rows = protocol["steps"], evaluations or protocol["steps"] // protocol["evaluation"]["every"]

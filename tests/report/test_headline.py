@@ -8,7 +8,7 @@ from daso.report.headline import build_headline
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import Published
-from daso.report.results.summary import Upstream, summarize
+from daso.report.results.summary import UpstreamRuns, summarize
 from daso.report.results.verdicts import judge
 
 PAPER = Published(76.0, 0.37, "Oh et al. 2022, table 1")
@@ -54,7 +54,7 @@ def test_report_without_runs_begins_with_its_command_and_duration(suite):
     """Six runs and six upstream runs; eleven of the twelve are forecast, at one hour each."""
     cells = [judged("fixmatch"), judged("fixmatch_daso")]
     runs = [each.cell.run_id(seed) for each in cells for seed in range(3)]
-    upstream = Upstream({run: [f"{run}/g1"] for run in runs})
+    upstream = UpstreamRuns({run: [f"{run}/g1"] for run in runs})
     forecast = {run: {"device": "cuda: GPU", "seconds": 3600.0} for run in [*runs, *(f"{run}/g1" for run in runs)][1:]}
     headline = head(suite, *cells, forecast=forecast, upstream=upstream, shared={"other": 3})
     assert headline.answer == "No run of this suite is finished here"

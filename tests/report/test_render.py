@@ -77,7 +77,7 @@ def test_report_of_any_number_of_runs(project, make_suite, limit):
     assert all(link.startswith("data:image/png;base64,") for link in html.loaded)
     assert all((out / link).exists() for link in html.links if ":" not in link and link[0] not in "#.")
     assert len(html.ids) == len(set(html.ids))
-    statuses = [row["state"] for row in cells(out)]
+    statuses = [row["status"] for row in cells(out)]
     assert statuses.count("done") == limit // 3
     assert f"{limit // 3} of 6 cells complete, {limit} of 18 runs finished." in html.text
     assert ("svg" in html.tags) == (limit > 0)
@@ -144,7 +144,7 @@ def test_stale_and_running_seeds_are_printed(project, make_suite, run_ids):
     project.write_checkpoint(runs[4])
     project.write_checkpoint(runs[6])
     out = project.build(suite, expected_keys={runs[0]: "newer"})
-    assert [row["state"] for row in cells(out)][:4] == ["partial", "partial", "running", "missing"]
+    assert [row["status"] for row in cells(out)][:4] == ["partial", "partial", "running", "missing"]
     text = page(out).text
     assert "3 of 18 runs finished, 2 running, 1 stale and not counted" in text
     assert "n = 2 of 3 1 stale, not counted" in text

@@ -9,7 +9,7 @@ import pytest
 from daso.cli import main
 from daso.config.checks import PAGE_IDS
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import runs
 from daso.data.files import checksummed
 from daso.report.render import TEMPLATES
@@ -20,7 +20,7 @@ PARAMS = Path(__file__).resolve().parents[2] / "params"
 
 def statuses(out):
     with (out / "cells.csv").open(newline="") as file:
-        return [row["state"] for row in csv.DictReader(file)]
+        return [row["status"] for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize("suite", sorted(path.stem for path in (PARAMS / "suites").glob("*.yaml")))
@@ -31,7 +31,7 @@ def test_every_suite_has_a_report_without_runs(workspace, suite):
 
 
 def test_only_metrics_of_the_current_params_count(workspace, project, make_metrics, capsys):
-    params = load()
+    params = load_params()
     first, second, *_ = runs(params, "smoke")
     setting = params.datasets[first.dataset]["settings"][first.setting]
     current, stale = (make_metrics(run.id, 0.5, run.seed, setting=setting) for run in (first, second))
@@ -55,7 +55,7 @@ def test_only_metrics_of_the_current_params_count(workspace, project, make_metri
 
 
 def test_archived_runs_are_shown_with_any_key(workspace, make_metrics):
-    first, *_ = runs(load(), "smoke")
+    first, *_ = runs(load_params(), "smoke")
     path = workspace / "reports/measured" / first.id / "metrics.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(checksummed(make_metrics(first.id, 0.5, device="cuda: Tensor Wonder")))

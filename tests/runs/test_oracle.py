@@ -5,7 +5,7 @@ import pytest
 
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run
 from daso.data.files import digest
 from daso.data.oracle import write_oracle
@@ -141,7 +141,7 @@ def test_command_stores_oracle_labels_and_reports_a_missing_list(folder, tmp_pat
 
 
 def test_only_the_key_of_the_metrics_depends_on_oracle_labels(folder, tmp_path):
-    params = load()
+    params = load_params()
     params = type(params)(tmp_path / "params", *list(vars(params).values())[1:])
     run = Run("digits", "n20-m80-l20-u10", "smoke", "fixmatch", 0)
 
@@ -159,7 +159,7 @@ def test_only_the_key_of_the_metrics_depends_on_oracle_labels(folder, tmp_path):
 
 
 def test_no_code_of_a_training_can_read_oracle_labels():
-    keys, code = Keys(load()), {"daso.data.oracle", "daso.data.oracle_record"}
+    keys, code = Keys(load_params()), {"daso.data.oracle", "daso.data.oracle_record"}
     for stage in ("data", "split", "derive", "train"):
         assert not code & set(keys.modules(stage))
     assert code & set(keys.modules("evaluate"))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from daso.config.build import Upstream, build
+from daso.config.build import UpstreamResults, build
 from daso.config.keys import Keys
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import Run, runs, with_upstream
@@ -12,7 +12,7 @@ from daso.data.files import read_checksummed
 from daso.data.open_set import open_store
 from daso.data.split import check_split, load_split
 from daso.data.store import load_store, verify_store
-from daso.engine.resident import load as load_resident
+from daso.engine.resident import load_resident as load_resident
 from daso.runs import short_run
 from daso.schema import describe
 from tests.repository import PARAMS
@@ -33,13 +33,13 @@ def test_every_option_that_is_a_length_is_shortened():
 
 def short(run, folder):
     """Return the trainer of a short run, built as in `train`."""
-    config = short_run.shorten(Keys(PARAMS).resolved(run), "fp32")
+    config = short_run.shorten_config(Keys(PARAMS).resolved(run), "fp32")
     data = short_run.write_data(config, folder)
     split = check_split(data["split"], verify_store(data["store"]), short_run.NAME)
     sizes = {"darp.estimate": read_checksummed(data["estimate"], "estimate")["sizes"]} if "estimate" in data else {}
     store = open_store(verify_store(data["store"]), split.outside)
     resident = load_resident(store, split.split, torch.device("cpu"))
-    return build(config, resident, torch.device("cpu"), "eager", Upstream(None, sizes))
+    return build(config, resident, torch.device("cpu"), "eager", UpstreamResults(None, sizes))
 
 
 def test_short_run_reaches_every_phase_of_a_whole_run(tmp_path):
@@ -73,10 +73,10 @@ def test_every_recipe_has_a_short_run(tmp_path, suite):
 
 def test_images_include_pseudo_labels_of_a_plan_and_unknown_classes(tmp_path):
     config = Keys(PARAMS).resolved(Run("digits", RUN.setting, "smoke", "fixmatch_crest.g2", 0))
-    data = short_run.write_data(short_run.shorten(config, "fp32"), tmp_path / "plan")
+    data = short_run.write_data(short_run.shorten_config(config, "fp32"), tmp_path / "plan")
     assert len(load_split(data["split"]).split.pseudo_labeled) == 10
     config["setting"]["m1"] = "all"
-    data = short_run.write_data(short_run.shorten(config, "fp32"), tmp_path / "all")
+    data = short_run.write_data(short_run.shorten_config(config, "fp32"), tmp_path / "all")
     labels = load_store(data["store"]).labels("train")
     assert set(labels[load_split(data["split"]).split.unlabeled]) == {-1}
 

@@ -10,16 +10,16 @@ import torch
 from daso.cli import main
 from daso.data import bundle
 from daso.data.files import checksummed
-from daso.data.records import Split
+from daso.data.split_rows import Split
 from daso.engine import checkpoint
 from daso.engine.environment import choose_cudnn, choose_device, cudnn_choice
 from daso.engine.progress import Stop
 from daso.engine.resident import Resident
 from daso.engine.step_runner import StepRunner
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.errors import CheckpointError, DasoError, DataError, DivergedError
-from daso.runs import bundle as bundled
 from daso.runs import train as training
+from daso.runs import train_bundle as bundled
 from daso.runs.train import Data, Execution, Job
 from tests.engine.world import CONFIG, CPU, SUPERVISED, pool, trainer
 
@@ -31,13 +31,13 @@ def train_lines(tmp_path, monkeypatch, caplog):
     """Return a function (method, labels of the unlabeled images) that trains a run and returns the log lines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "write_run", lambda *results: None)
-    monkeypatch.setattr(training, "describe", lambda device: {})
+    monkeypatch.setattr(training, "describe_environment", lambda device: {})
     caplog.set_level(logging.INFO)
 
     def train(method, labels, resume=None):
         resident = Resident(pool([0] * 6 + [1] * 3, 0), pool(labels, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
         job = Job({**CONFIG, "method": method}, *(tmp_path / name for name in ("store", "split", "out", "scratch")))
-        data = Data(None, None, resident, training.Upstream())
+        data = Data(None, None, resident, training.UpstreamResults())
         with Stop() as stop:
             list(training._run(job, data, Execution(CPU, resume=resume), stop, []))
         return [record.getMessage() for record in caplog.records]
@@ -97,10 +97,10 @@ def test_split_without_unlabeled_images_is_refused_before_training(tmp_path, mon
 def tiny_data(tmp_path, monkeypatch):
     """Change to an empty folder, in which every run loads the same tiny data."""
     monkeypatch.chdir(tmp_path)
-    loaded = Data(None, None, trainer().data, training.Upstream())
+    loaded = Data(None, None, trainer().data, training.UpstreamResults())
     monkeypatch.setattr(training, "check_code", lambda config: None)
     monkeypatch.setattr(training, "_load", lambda jobs, device: [loaded] * len(jobs))
-    monkeypatch.setattr(training, "describe", lambda device: {})
+    monkeypatch.setattr(training, "describe_environment", lambda device: {})
 
 
 def test_diverged_run_does_not_stop_the_others(tiny_data, tmp_path, monkeypatch):
@@ -176,7 +176,7 @@ def test_run_out_of_gpu_memory_ends_in_one_line_and_resumes_from_its_checkpoint(
         "DASO_SLOTS or end other processes on this GPU, and run the same command again: it resumes "
         "from the last checkpoint"
     )
-    assert checkpoint.load(tmp_path / "scratch/one/k.pt", "k")["t"] == 2
+    assert checkpoint.load_checkpoint(tmp_path / "scratch/one/k.pt", "k")["t"] == 2
     status, resumed = command()
     assert status == 0
     assert steps == [0, 1, 2, 3, 2, 3, 4, 5]
@@ -241,7 +241,7 @@ def job(plan, **upstream):
 
 def test_upstream_encoder_and_estimate_are_loaded(files):
     """The encoder is the student, the evaluation model of a supervised run; the sizes are set as their option."""
-    assert training._load_upstream(job({})) == training.Upstream(None, {})
+    assert training._load_upstream(job({})) == training.UpstreamResults(None, {})
     upstream = training._load_upstream(job(PLAN, **files))
     assert upstream.encoder["weight"].tolist() == [1, 1]
     assert upstream.options == {"darp.estimate": [3.0, 1.0]}
@@ -271,13 +271,13 @@ def test_upstream_file_with_a_different_key_is_refused(files):
 def test_step_runner_is_closed_whether_its_run_finishes_or_diverges(tmp_path, monkeypatch, lr):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "write_run", lambda *results: None)
-    monkeypatch.setattr(training, "describe", lambda device: {})
+    monkeypatch.setattr(training, "describe_environment", lambda device: {})
     closed = []
     monkeypatch.setattr(StepRunner, "close", lambda runner: closed.append(runner.mode))
     config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}
     job, diverged = Job(config, *(tmp_path / name for name in ("store", "split", "out", "scratch"))), []
     with Stop() as stop:
-        data = Data(None, None, trainer().data, training.Upstream())
+        data = Data(None, None, trainer().data, training.UpstreamResults())
         list(training._run(job, data, Execution(CPU), stop, diverged))
     assert (closed, len(diverged)) == (["eager"], lr > 1)
 

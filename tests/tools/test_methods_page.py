@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from daso.config.load import load
+from daso.config.load import load_params
 from tools.methods import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_page_of_methods_is_current():
-    assert PAGE.read_text(encoding="utf-8") == page(load(ROOT / "params")), "run `python -m tools.methods`"
+    assert PAGE.read_text(encoding="utf-8") == page(load_params(ROOT / "params")), "run `python -m tools.methods`"
 
 
 def test_page_has_options_settings_differences_and_ablations():

@@ -61,7 +61,7 @@ mean: [0.5, 0.5, 0.5]
 std: [0.5, 0.5, 0.5]
 holdout: 2
 class_order: native
-augment: {flip: false, pad: 1, cutout: 0, ops: [rotate]}
+augment: {flip: false, pad: 1, cutout: 0, num_ops: 2, op_probability: 0.5, ops: [rotate]}
 settings:
   few: {n1: 2, m1: 2, gamma_l: 1, gamma_u: 1}
 """

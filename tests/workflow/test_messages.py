@@ -1,4 +1,4 @@
-"""Lines of `snakemake` on the terminal; tests/planning/test_progress.py has their numbers."""
+"""Lines of `snakemake` on the terminal; tests/planning/test_messages.py has their numbers."""
 
 import re
 import zipfile

@@ -10,9 +10,9 @@ import time
 import psutil
 import pytest
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run
-from daso.planning.cost import STEPS, step_digest
+from daso.planning.cost import STEP_TIMES, step_digest
 from tests.workflow.project import METHODS, SETTING
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
@@ -31,9 +31,9 @@ def test_run_requests_a_gpu_and_minutes_measured_on_such_a_device(project):
     for metrics in project.path.glob("metrics/*/**/*.json"):
         metrics.unlink()
     project.edit("protocols/tiny.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.0))
-    of = step_digest(load(project.path / "params"), Run("digits", SETTING, "tiny", METHODS[0], 0))
+    of = step_digest(load_params(project.path / "params"), Run("digits", SETTING, "tiny", METHODS[0], 0))
     record = {"of": of, "device": "cuda: made up", "how": "fp32, graph", "seconds": 60.0}
-    project.write(STEPS, json.dumps({"steps": [record]}))
+    project.write(STEP_TIMES, json.dumps({"steps": [record]}))
     assert requested(project, DASO_GPUS="1") == {METHODS[0]: (1, 17), METHODS[1]: (1, 1440)}
     assert requested(project, DASO_GPUS="0") == {METHODS[0]: (0, 1440), METHODS[1]: (0, 1440)}
 

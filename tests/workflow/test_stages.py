@@ -6,7 +6,7 @@ import pytest
 
 from daso.config.code import RESULT_NEUTRAL
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.registry import specs_of
 from tests.finished import finish
 from tests.workflow.project import METHODS, SETTING
@@ -29,7 +29,7 @@ EXEMPT = {
     *{"daso.machine", "daso.paths", "daso.locks", "daso.runs", "daso.runs.train"},
     *{"daso.engine.journal", "daso.engine.lock", "daso.engine.progress", "daso.engine.round_robin"},
     *{"daso.config.code", "daso.config.validate", "daso.config.cache", "daso.config.registry", "daso.config.signature"},
-    "daso.config.schemas",
+    "daso.config.params_schemas",
 }
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"
@@ -44,7 +44,7 @@ print("\\nmodules", *sorted(name for name in sys.modules if name == "daso" or na
 @pytest.mark.parametrize("stage", ["data", "split", "derive", "train", "estimate", "evaluate", "report"])
 def test_key_covers_the_imports_of_a_stage(project, stage, monkeypatch):
     monkeypatch.chdir(project.path)
-    keys = Keys(load(), project.path)
+    keys = Keys(load_params(), project.path)
     config = json.loads(project.read(f"runs/{RUN}/config.json"))
     if stage in ("data", "split"):
         from daso.config.resolve import data_config, split_config

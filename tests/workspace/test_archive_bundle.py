@@ -8,7 +8,7 @@ import pytest
 
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import parse_run, split_config
 from daso.data.bundle import write_bundle
 from daso.data.catalog import make_store
@@ -17,8 +17,8 @@ from daso.data.split import make_split
 from daso.engine.metrics import run_metrics
 from daso.errors import DataError
 from daso.report.suite_report import write_report
-from daso.runs.bundle import train_bundle
 from daso.runs.train import Execution
+from daso.runs.train_bundle import train_bundle
 from daso.workspace.adopt import adopt_bundle
 from daso.workspace.archive import keep_bundle
 from tests.engine.world import CPU
@@ -37,7 +37,7 @@ def trained(read_params, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DASO_COMMIT", COMMIT)
-        params = load()
+        params = load_params()
         base, run = (parse_run(params, name) for name in (RUN, CRT))
         source = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, "image_size": 8}
         store = make_store(source, Path("data/store/digits"))
@@ -71,7 +71,7 @@ def change_result(**changes):
 
 def test_run_of_older_code_is_archived_from_its_bundle_and_reported(key, monkeypatch):
     monkeypatch.setattr(Keys, "_code_of", lambda self, stage, specs: "newer code")
-    assert Keys(load()).train(parse_run(load(), RUN)) != key
+    assert Keys(load_params()).train(parse_run(load_params(), RUN)) != key
     hint = f"trained with key {key}, but .*; keep its numbers for reports with `daso keep --bundle {BUNDLE}`, or"
     with pytest.raises(DataError, match=hint):
         adopt_bundle(BUNDLE)

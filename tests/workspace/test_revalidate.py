@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run, split_config
 from daso.config.signature import module_file
 from daso.data.catalog import make_store
@@ -58,7 +58,7 @@ def project(tmp_path, monkeypatch):
     Path("params/suites").mkdir()
     Path("params/suites/one.yaml").write_text(SUITE)
     Path("params/pipeline.yaml").write_text("suite: one\n")
-    keys = Keys(load())
+    keys = Keys(load_params())
     store = make_store({"dataset": "digits", "num_classes": 10, "image_size": 8, "source": {"kind": "digits"}}, _STORE)
     split = make_split(_split_config(), store, _SPLIT)
     _SPLIT.with_suffix(".key").write_text(f"{keys.split(*_PLACE)}\n")
@@ -78,7 +78,7 @@ def _split_config():
 
 def train(change=lambda config: None, commit=None, split_sha256=None, **provenance):
     """Write a finished run of other code, with changes of its configuration or provenance."""
-    config = json.loads(json.dumps(Keys(load()).resolved(RUN))) | {"key": "0" * 16, "code": "0" * 64}
+    config = json.loads(json.dumps(Keys(load_params()).resolved(RUN))) | {"key": "0" * 16, "code": "0" * 64}
     change(config)
     files = {"config.json": format_json(config), "history.csv": "h", "predictions.npz": "p", "final.pt": "f"}
     origin = {"commit": commit or git("rev-parse", "--short=12", "HEAD"), "device": "cpu: X", "mode": "eager"}
@@ -93,7 +93,7 @@ def refusal():
         list(revalidate([RUN.id]))
     after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and ".git" not in path.parts}
     assert after == before
-    assert run_statuses(Keys(load()), [RUN])[RUN.id] in ("stale", "missing")
+    assert run_statuses(Keys(load_params()), [RUN])[RUN.id] in ("stale", "missing")
     return str(error.value)
 
 
@@ -208,38 +208,39 @@ def test_record_applies_only_to_the_compared_results(project):
     """It does not apply to results of a different device or training, nor after the run is deleted."""
     train()
     path, entry = Path(FOLDER, "train.json"), journal.entry_path(RUN.id)
-    now, metrics, result = Keys(load()).train(RUN), Keys(load()).evaluate(RUN), json.loads(path.read_text())
+    keys, result = Keys(load_params()), json.loads(path.read_text())
+    now, metrics = keys.train(RUN), keys.evaluate(RUN)
     earlier = result | {"key": "0" * 16}
     path.write_bytes(checksummed(earlier))
-    journal.revalidate(entry, earlier, {"keys": {now: "0" * 16}})
-    assert Keys(load()).train(RUN) == Keys(load()).resolved(RUN)["key"] == "0" * 16
-    assert Keys(load()).evaluate(RUN) != metrics  # the earlier metrics have the run's own key
+    journal.add_revalidation(entry, earlier, {"keys": {now: "0" * 16}})
+    assert Keys(load_params()).train(RUN) == Keys(load_params()).resolved(RUN)["key"] == "0" * 16
+    assert Keys(load_params()).evaluate(RUN) != metrics  # the earlier metrics have the run's own key
     assert list(revalidate([RUN.id])) == []  # the run is current
     journal.record_result(entry, earlier)
-    assert Keys(load()).train(RUN) == "0" * 16  # `publish` keeps the record
+    assert Keys(load_params()).train(RUN) == "0" * 16  # `publish` keeps the record
     for other in (
         {"files": result["files"] | {"final.pt": "f0"}},
         {"provenance": {**result["provenance"], "device": "x"}},
     ):
         path.write_bytes(checksummed(earlier | other))
-        assert Keys(load()).train(RUN) == now
+        assert Keys(load_params()).train(RUN) == now
     path.unlink()
-    assert Keys(load()).train(RUN) == now
+    assert Keys(load_params()).train(RUN) == now
     path.write_bytes(checksummed(earlier))
     content = entry.read_bytes()
     entry.write_bytes(content.replace(b'"run"', b'<<<<<<< "run"'))
     with pytest.raises(DataError, match=f"resolve the conflict, or restore it: `git checkout {entry}`"):
-        Keys(load()).train(RUN)
+        Keys(load_params()).train(RUN)
     entry.write_bytes(content)
     journal.record_result(entry, earlier | {"files": result["files"] | {"final.pt": "f0"}})
     path.write_bytes(checksummed(earlier))
-    assert Keys(load()).train(RUN) == now  # the record was dropped with its results
+    assert Keys(load_params()).train(RUN) == now  # the record was dropped with its results
 
 
 @pytest.mark.parametrize("same", [True, False])
 def test_estimate_is_kept_if_the_present_code_gives_the_same_bytes(project, same):
     run = RUN._replace(method="supervised_survey")
-    folder, keys = Path("runs", run.id), Keys(load())
+    folder, keys = Path("runs", run.id), Keys(load_params())
     sizes = [f"size_{k}" for k in range(10)]
     history = f"{','.join(sizes)}\n{','.join('1' for _ in sizes)}\n"
     files = {
@@ -253,6 +254,6 @@ def test_estimate_is_kept_if_the_present_code_gives_the_same_bytes(project, same
     estimate = survey_result(folder, "0" * 16) | ({} if same else {"reliable": 0})
     (folder / "estimate.json").write_bytes(checksummed(estimate))
     now = keys.estimate(run)
-    module._keep_estimate(load(), run)
-    assert Keys(load()).estimate(run) == ("0" * 16 if same else now)
-    assert Keys(load()).train(run) == keys.train(run)
+    module._keep_estimate(load_params(), run)
+    assert Keys(load_params()).estimate(run) == ("0" * 16 if same else now)
+    assert Keys(load_params()).train(run) == keys.train(run)

@@ -36,12 +36,12 @@ def test_each_gpu_has_as_many_runs_as_slots(monkeypatch, variables, runs):
 def test_short_runs_share_a_job(monkeypatch, value, runs):
     if value is not None:
         monkeypatch.setenv("DASO_PACK", value)
-    assert slots.pack() == runs
+    assert slots.runs_per_job() == runs
 
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("DASO_GPUS", slots.gpu_slots), ("DASO_SLOTS", slots.gpu_slots), ("DASO_PACK", slots.pack)],
+    [("DASO_GPUS", slots.gpu_slots), ("DASO_SLOTS", slots.gpu_slots), ("DASO_PACK", slots.runs_per_job)],
 )
 def test_invalid_number_exits_with_one_line(monkeypatch, name, count):
     monkeypatch.setenv("DASO_GPUS", "1")

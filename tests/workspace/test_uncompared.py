@@ -61,7 +61,7 @@ def test_uncompared_modules_are_listed(fakes, tmp_path):  # noqa: F811
     other = functions(compiled) | functions(lambda: train(fakes.on_cuda(trainer())))
     torch._dynamo.reset()
     in_checkpoint = (
-        "daso.engine.train",
+        "daso.engine.trainer",
         "Trainer.written_tensors",
     )  # tensors that a short run compares in the checkpoint
     not_eager = {name for name, _ in other - eager - {in_checkpoint}} - RESULT_NEUTRAL

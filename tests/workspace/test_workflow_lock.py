@@ -17,7 +17,7 @@ COMMANDS = (("publish",), ("adopt", "bundle"), ("revalidate",), ("prune", "--yes
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(workflow_lock.HOLDER, raising=False)
+    monkeypatch.delenv(workflow_lock.HOLDER_VARIABLE, raising=False)
     return tmp_path
 
 
@@ -59,9 +59,9 @@ def test_only_the_snakemake_that_the_holder_calls_does_not_wait(folder):
         child = subprocess.run([sys.executable, "-c", acquire], env=os.environ | path, check=True, **call)
         assert (child.stdout, child.stderr) == ("None\n", "")
         del call["timeout"]
-        child_of_another = os.environ | path | {workflow_lock.HOLDER: "1"}
+        child_of_another = os.environ | path | {workflow_lock.HOLDER_VARIABLE: "1"}
         with subprocess.Popen([sys.executable, "-c", acquire], env=child_of_another, **call) as other:
             assert other.stderr.readline().startswith("waiting for another call in this folder")
             assert other.poll() is None
             other.kill()
-    assert workflow_lock.HOLDER not in os.environ
+    assert workflow_lock.HOLDER_VARIABLE not in os.environ

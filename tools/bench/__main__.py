@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `python -m tools.bench speed`, `parity SUITE` and `report`."""
+"""Command line of the benchmarks: `python -m tools.bench speed`, `parity SUITE`, `report` and `images`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from daso.cli import Commands
-from daso.commands.options import EXISTING_FILE, MODES, PATH, command, configuration, device, files_of
+from daso.commands.options import EXISTING_FILE, MODE_CHOICES, PATH, command, configuration, device, files_of
 from daso.commands.train import resolved_run
 from daso.machine import cores
 
@@ -41,7 +41,7 @@ WORDS = CommaSeparated()
     "--out", type=PATH, default=Path("docs/benchmarks"), show_default=True, help="Folder of the page and its JSON file."
 )
 @click.option("--parts", type=WORDS, default=[], help="Such as augmentation,steps; default: all.")
-@click.option("--modes", type=WORDS, default=[], help=f"Engine modes: {MODES}.")
+@click.option("--modes", type=WORDS, default=[], help=f"Engine modes: {MODE_CHOICES}.")
 @click.option("--repeats", type=int, help="Rounds of measurement.")
 @click.option("--quick", is_flag=True, help="Tiny sizes: only test that everything runs, measure nothing.")
 @device
@@ -99,7 +99,26 @@ def report() -> None:
         print(line, flush=True)
 
 
-@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report]})
+@command("python -m tools.bench images --share 0.05 --size 128")
+@click.option(
+    "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the images."
+)
+@click.option("--size", type=int, default=256, show_default=True, help="Side of the store's images in pixels.")
+@click.option(
+    "--scratch", type=PATH, default=Path("scratch/bench_images"), show_default=True, help="Deleted at the end."
+)
+def images(share: float, size: int, scratch: Path) -> None:
+    """Measure the store of Semi-Aves with made-up images.
+
+    Writes all of them, then streams batches and compares with decoding JPEGs. The whole store takes 32 GB.
+    """
+    from tools.bench.listed_images import run
+
+    for line in run(scratch, share, size):
+        print(line, flush=True)
+
+
+@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images]})
 def bench() -> None:
     """Benchmarks of speed, precision and reports."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from daso.aliases import Config
 from daso.augment.packed import pack
 from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
 from daso.augment.views import Augmentation
@@ -17,7 +18,7 @@ from daso.draw import Draw
 from daso.engine.loader import CHUNK_STEPS, Loader
 from daso.machine import cores
 from daso.methods.base import Views
-from daso.planning.synthetic import Config, random_data, seconds_per_unit, with_changes
+from daso.planning.synthetic import random_data, seconds_per_unit, with_changes
 from tools.bench import peers
 from tools.bench.measure import Measure, Times, interleaved, rates, ratios, scaled
 from tools.bench.results import Section, Table, Target

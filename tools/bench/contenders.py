@@ -9,10 +9,11 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor
 
+from daso.aliases import Config
 from daso.engine.loader import CHUNK_STEPS
 from daso.engine.resident import Resident
 from daso.machine import cores
-from daso.planning.synthetic import WARMUP, Config, advance, all_parts_active, seconds_per_unit, trainer
+from daso.planning.synthetic import WARMUP, advance, all_parts_active, seconds_per_unit, trainer
 from tools.bench import peers
 from tools.bench.reference import Reference, plain_pytorch
 from tools.bench.setup import Bench

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from daso.aliases import Config
 from daso.engine.environment import choose_mode
-from daso.planning.synthetic import Config, with_changes
+from daso.planning.synthetic import with_changes
 from tools.bench import stores
 from tools.bench.contenders import engine_name
 from tools.bench.measure import Times, interleaved, ratios, scaled

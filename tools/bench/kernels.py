@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch.profiler import ProfilerActivity, profile
 
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.planning.synthetic import synchronize
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from daso.planning.synthetic import Config
+from daso.aliases import Config
 from tools.bench.contenders import REFERENCE, contender_names
 from tools.bench.results import Cell, Section, Table
 from tools.bench.setup import Bench, title

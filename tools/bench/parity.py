@@ -18,7 +18,7 @@ from typing import NamedTuple, get_args
 
 from daso.aliases import Tree
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import Params
 from daso.config.resolve import Run, expand_suite, runs, split_config, suite_of
 from daso.config.signature import ROOT
@@ -78,7 +78,7 @@ def run(
     data/store, splits are drawn into `work`. Raises DasoError if a name is unknown, a store is missing or a run fails.
     """
     _check_options(seeds=seeds, jobs=jobs, steps=steps, margin=margin, variants=variants)
-    params = load()
+    params = load_params()
     selected = _select(with_precision(params, suite, STANDARD, seeds), suite, methods, settings)
     variants = list(dict.fromkeys(variants))
     precisions = {name: with_precision(params, suite, name, seeds, steps) for name in (STANDARD, *variants)}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from daso.aliases import Tree
 from daso.config.resolve import Run
-from daso.data.files import atomic_write, format_json, read_json
+from daso.data.files import format_json, read_json, write_file
 from tools.bench.noninferiority import INFERIOR, NON_INFERIOR, NOT_SHOWN, compare
 
 MADE_WITH = ("commit", "device", "threads", "mode", "versions")
@@ -151,8 +151,7 @@ def write(out: Path, suite: str, record: Tree) -> None:
     known = read_json(json_path, "parity check")["suites"] if json_path.exists() else {}
     tree = {"suites": {**known, suite: record}}
     for path, content in ((json_path, format_json(tree)), (out, markdown(tree).encode())):
-        with atomic_write(path) as file:
-            file.write(content)
+        write_file(path, content)
 
 
 def markdown(tree: Tree) -> str:

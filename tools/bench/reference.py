@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from daso.config.registry import NETWORKS, load
+from daso.config.registry import NETWORKS, import_component
 from daso.errors import ParamsError
 from daso.models.network import Network, initialise
 
@@ -71,7 +71,7 @@ class Reference:
 
     def _network(self, options: Mapping[str, Any]) -> Network:
         rest = {key: value for key, value in options.items() if key != "name"}
-        return Network(load(NETWORKS[options["name"]])(**rest), self.num_classes, {})
+        return Network(import_component(NETWORKS[options["name"]])(**rest), self.num_classes, {})
 
     def step(self, x: Tensor, y: Tensor, weak: Tensor, strong: Tensor) -> None:
         """Make one update and write its losses to `log`."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from daso.aliases import Config
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.round_robin import advance_together
 from daso.machine import cores
 from daso.planning.synthetic import (
-    Config,
     all_parts_active,
     random_data,
     require_requested_mode,

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from daso.engine.environment import choose_mode
 from daso.engine.loader import CHUNK_STEPS
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.planning.synthetic import WARMUP, all_parts_active, seconds_per_unit, trainer
 from tools.bench import kernels
 from tools.bench.contenders import Engine

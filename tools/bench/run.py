@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from daso.engine.environment import MODES, choose_device, choose_mode, describe
+from daso.aliases import Config
+from daso.engine.environment import MODES, choose_device, choose_mode, describe_environment
 from daso.errors import DasoError
 from daso.machine import cores
-from daso.planning.synthetic import Config
 from tools.bench import augmentation, growth, memory, replicas, roofline, steps, table
 from tools.bench.results import Section
 from tools.bench.setup import Bench, tiny
@@ -55,7 +55,7 @@ def run(
     for mode in chosen:
         choose_mode(mode, torch_device)
     bench = Bench([tiny(config) if quick else config for config in configs], torch_device, repeats, chosen, quick)
-    made_with = {**describe(torch_device), "repeats": repeats}
+    made_with = {**describe_environment(torch_device), "repeats": repeats}
     options = f" --device {device}" if device != "auto" else ""
     options += f" --repeats {repeats}" if repeats != REPEATS else ""
     options += f" --modes {','.join(modes)}" if modes else ""

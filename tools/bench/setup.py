@@ -6,8 +6,9 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
+from daso.aliases import Config
 from daso.engine.environment import choose_precision
-from daso.planning.synthetic import Config, with_changes
+from daso.planning.synthetic import with_changes
 
 Choice = TypeVar("Choice")
 

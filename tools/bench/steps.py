@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from daso.aliases import Config
 from daso.engine.environment import choose_mode, choose_precision
 from daso.errors import DasoError
-from daso.planning.synthetic import Config, random_data, seconds_per_unit, trainer
+from daso.planning.synthetic import random_data, seconds_per_unit, trainer
 from tools.bench.contenders import (
     REFERENCE,
     REFERENCE_STEP,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from daso.data.records import Split
+from daso.data.split_rows import Split
 from daso.data.store import load_store, write_store
-from daso.engine.resident import Resident, load
+from daso.engine.resident import Resident, load_resident
 from daso.planning.synthetic import LABELED
 
 
@@ -32,4 +32,4 @@ def open_store(folder: Path, device: torch.device, memory: int | None) -> Reside
     store = load_store(folder)
     rows = np.arange(len(store.labels("train")), dtype=np.int64)
     split = Split(labeled=rows[:LABELED], unlabeled=rows[LABELED:], validation=rows[:0])
-    return load(store, split, device, memory)
+    return load_resident(store, split, device, memory)

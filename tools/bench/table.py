@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.data.files import atomic_write, read_json
+from daso.data.files import read_json, write_file
 
 NOISE = re.compile(r"\((?:r|tm)\)|@.*|\b(?:\d+-core|cpu|processor|with)\b", re.IGNORECASE)
 
@@ -31,10 +31,8 @@ def write(out: Path, machine: Mapping[str, Any], sections: Mapping[str, Tree], o
     known = read_json(path, "benchmark")["sections"] if path.exists() else {}
     merged = {**known, **sections}
     tree = {"machine": dict(machine), "sections": {part: merged[part] for part in [*order, *merged] if part in merged}}
-    with atomic_write(path) as file:
-        file.write((json.dumps(tree, indent=1) + "\n").encode())
-    with atomic_write(out / f"{name}.md") as file:
-        file.write(markdown(tree).encode())
+    write_file(path, (json.dumps(tree, indent=1) + "\n").encode())
+    write_file(out / f"{name}.md", markdown(tree).encode())
     return out / f"{name}.md"
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from daso.aliases import Config
 from daso.engine.environment import choose_device
-from daso.engine.train import Trainer
-from daso.planning.synthetic import Config, all_parts_active, with_changes
+from daso.engine.trainer import Trainer
+from daso.planning.synthetic import all_parts_active, with_changes
 from tools.bench.setup import tiny
 
 DRY_RUN = bool(os.environ.get("DRY"))  # tiny sizes on a CPU: only test that everything runs, measure nothing

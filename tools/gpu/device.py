@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import torch
 
-from daso.engine.environment import choose_device, choose_precision, describe
+from daso.engine.environment import choose_device, choose_precision, describe_environment
 from daso.machine import cores
 from tools.gpu import results
 from tools.gpu.cases import DEVICE, DRY_RUN
@@ -16,7 +16,7 @@ from tools.gpu.cases import DEVICE, DRY_RUN
 def main() -> None:
     """Append one row for the device and one for each name."""
     with results.row("device", dry=DRY_RUN, date=f"{datetime.now(UTC):%Y-%m-%d}") as row:
-        row |= {**describe(DEVICE), "cores": cores(), "cuda": torch.version.cuda}
+        row |= {**describe_environment(DEVICE), "cores": cores(), "cuda": torch.version.cuda}
         row["precision"] = choose_precision("auto", DEVICE)
         row["driver"] = os.environ.get("GPU_DRIVER", "")
         if DEVICE.type == "cuda":

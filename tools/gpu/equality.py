@@ -109,10 +109,8 @@ def resume(precision: str) -> None:
 def child(checkpoint: str, precision: str, kill: str, tag: str) -> None:
     """Train with checkpoints and evaluations, from a checkpoint if it exists; kill this process at step `kill`."""
     protocol = {"steps": size(60, 12), "checkpoint_every": size(7, 5), "evaluation.every": size(20, 4)}
-    config = with_changes(
-        wide_config(precision=precision), {f"protocol.{name}": value for name, value in protocol.items()}
-    )
-    config["key"] = "gpu-check"
+    changes = {"key": "gpu-check", **{f"protocol.{name}": value for name, value in protocol.items()}}
+    config = with_changes(wide_config(precision=precision), changes)
     data = random_data(config, DEVICE, validation=200, test=400)
     run, path = trainer(config, DEVICE, mode_of("graph"), data), Path(checkpoint)
     if path.exists():

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import Params
 from daso.config.resolve import Run, parse_run
 from daso.errors import DasoError, error_line
@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, default=2, help="runs at once")
     parser.add_argument("--unknown-pace", action="store_true", help="continue if a pace is unknown")
     args = parser.parse_args()
-    params = load()
+    params = load_params()
     try:
         runs = [parse_run(params, run) for run in args.runs]
         sys.stdout.write(f"{fit(params, runs, args.budget, args.replicas, unknown=args.unknown_pace)}\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 from daso.aliases import Tree
 from daso.config.checks import check_run
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import components
 from daso.config.resolve import parse_run
 from daso.engine.environment import code_commit
@@ -68,7 +68,7 @@ def changes_text_or_disables(methods: Mapping[str, Tree], name: str) -> bool:
 
 def main(folder: Path = Path(".gpu")) -> None:
     """Write the three files."""
-    params = load()
+    params = load_params()
     keys, configs = Keys(params), {}
     for name in sorted(params.methods):
         run = parse_run(params, f"{SETTING}/{name}/s0")

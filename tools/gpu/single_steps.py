@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 
 # Tolerances between a compiled and an eager step in fp32. Rounding moves gradients by about 1e-6 of their norm, but by
 # up to 1.3e-3 in small networks if it changes the sign of a LeakyReLU's input.

@@ -24,11 +24,11 @@ for variable, folder in (
 
 from daso import paths
 from daso.workspace import prune
-from daso.workspace import queued
+from daso.workspace import redistribution
 from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.open_sets import stores_of
 from daso.config.resolve import (
     Run,
@@ -47,7 +47,7 @@ from daso.workspace.current import (
 from daso.data.files import canonical_json
 from daso.engine.gpus import cudnn_option
 from daso.errors import DasoError, did_you_mean
-from daso.planning import progress
+from daso.planning import messages
 from daso.planning.forecast import Preview, preview
 from daso.planning.walltime import WallTimes
 
@@ -70,7 +70,7 @@ for key in config:
 
 # Jobs parse this file again; only the main process acquires the workflow lock and writes the marker.
 MAIN = workflow.is_main_process and not workflow.remote_exec
-CALL = workflow_lock.options(sys.argv[1:]) if MAIN else None
+CALL = workflow_lock.snakemake_options(sys.argv[1:]) if MAIN else None
 GRAPH = MAIN and workflow_lock.shows_graph(CALL)  # graphs show current jobs too
 FORCED = MAIN and bool(
     CALL.forceall or CALL.forcerun
@@ -82,9 +82,10 @@ if MAIN and workflow_lock.is_read_only(
 LOCK = workflow_lock.acquire(sys.argv[1:]) if MAIN else None
 
 try:
-    PARAMS = load("params")
+    PARAMS = load_params("params")
     if MAIN:
         targets.check_targets(PARAMS, CALL.targets)
+        redistribution.check_ignored(PARAMS)
     SUITE = str(config.get("suite", PARAMS.suite))
     RUNS = runs(PARAMS, SUITE)
     KEYS = Keys(PARAMS)
@@ -128,7 +129,7 @@ if MAIN and (FORCED or CALL.force):
     os.environ.setdefault("DASO_FORCED", "1")
 if workflow.remote_exec and "DASO_FORCED" not in os.environ:
     try:
-        remaining = queued.without_finished(
+        remaining = targets.without_finished(
             sys.argv[1:],
             lambda wildcards: CURRENT.trained(run_of(SimpleNamespace(**wildcards))),
         )
@@ -301,7 +302,7 @@ def results_of_call():
 # Other calls, which print a list or a graph, keep Snakemake's messages.
 MESSAGES = None
 if MAIN and (CALL.dryrun or LOCK) and not CALL.verbose:
-    MESSAGES = progress.install(
+    MESSAGES = messages.install(
         logging.getLogger("snakemake.logging"),
         preview_of_call,
         results_of_call,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from daso.methods.base import AddOn
-from daso.ops.distributions import debiased
+from daso.ops.distributions import debiased, running_mean
 from daso.records import Env, Role, Step
 from daso.schema import NonNegative, ShareBelowOne
 
@@ -58,5 +58,4 @@ class Debias(AddOn):
     @torch.no_grad()
     def updated(self, step: Step) -> Tensor:
         """Return the running mean (K,) after this batch; writes no state."""
-        batch_mean = step.out["weak"].logits.softmax(-1).mean(0)
-        return self.momentum * self.mean + (1 - self.momentum) * batch_mean
+        return running_mean(self.mean, step.out["weak"].logits.softmax(-1).mean(0), self.momentum)

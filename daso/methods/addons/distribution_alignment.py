@@ -14,7 +14,7 @@ from daso.methods.memory import RecentMean
 from daso.records import Env, Step
 from daso.schema import PositiveInt, Probability
 
-FLOOR = 1e-6  # added to both distributions, against division by zero
+EPSILON = 1e-6  # added to both distributions, against division by zero
 
 
 class DistributionAlignment(AddOn):
@@ -64,7 +64,7 @@ class DistributionAlignment(AddOn):
         if not self.enabled:
             return probs, ()
         recent = self.recent.after_push(probs.mean(0))  # fidelity: alignment-window
-        aligned = probs * (self.target + FLOOR) / (self.recent.mean(recent) + FLOOR)
+        aligned = probs * (self.target + EPSILON) / (self.recent.mean(recent) + EPSILON)
         return aligned / aligned.sum(-1, keepdim=True), recent
 
     def commit(self, step: Step, memo: Any) -> None:

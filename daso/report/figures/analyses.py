@@ -102,11 +102,13 @@ def _class_distribution(data: TableData) -> Figure:
         columns = {header: [f"{share:.1f}" for share in row] for header, row in values.items() if row is not None}
         table = class_table(data.class_names(data.table["settings"][i]), columns, "at the last point")
         style, y_max = data.styles[method["name"]], 1.05 * float(max(maxima))
-        svg = plots_pseudo_labels.class_distribution(shares, confident, truth, table, style, title, y_max, data.tag)
+        svg = plots_pseudo_labels.plot_class_distribution(
+            shares, confident, truth, table, style, title, y_max, data.tag
+        )
         panels.append(Panel(i, f"{method['title']}, to step {steps[-1]:,}", svg, table))
     caption = (
-        f"Distribution of pseudo-labels over classes at up to {pseudo_labels.MAX_POINTS} points of training, later "
-        "points darker; mean over seeds."
+        f"Distribution of pseudo-labels over classes at up to {pseudo_labels.MAX_SHOWN_POINTS} points of training, "
+        "later points darker; mean over seeds."
     )
     dotted = LegendEntry("pseudo-labels above the threshold, at the last point", "var(--ink)", "dotted")
     legend = [dotted, LegendEntry("true classes of the unlabeled images", "var(--soft)", "outline")]
@@ -125,7 +127,7 @@ def _precision_recall(data: TableData) -> Figure:
                 lines = [Line(by_frequency.curve, styles[kind]) for kind, by_frequency in curves.items()]
                 title = f"{measure.capitalize()} of pseudo-labels of {method['title']} by frequency, {cell.setting}"
                 table, shares = _frequency_table(curves, measure), list(curves.values())[-1].shares
-                svg = plots_pseudo_labels.by_frequency(lines, shares, table, title, f"{measure}, %", data.tag)
+                svg = plots_pseudo_labels.plot_by_frequency(lines, shares, table, title, f"{measure}, %", data.tag)
                 panels.append(Panel(i, str(method["title"]), svg, table))
                 kinds_drawn |= styles
     caption = (
@@ -155,7 +157,7 @@ def _frequency_table(curves: Mapping[str, ByFrequency], measure: str) -> ClassTa
 
 def _confusion(data: TableData) -> Figure:
     def matrix_of(cell: Cell) -> FloatArray | None:
-        return pseudo_labels.confusion_matrix(run_analyses(cell))
+        return pseudo_labels.pseudo_label_confusion(run_analyses(cell))
 
     panels = confusion_panels(data, "Confusion of pseudo-labels of", matrix_of)
     caption = (
@@ -177,7 +179,7 @@ def _similarity(data: TableData) -> Figure:
             if cosines is not None:
                 title = f"Cosine similarity of the {description} classes, {method['title']}, {cell.setting}"
                 table = _nearest_table(runs, end, cosines)
-                svg = plots_pseudo_labels.nearest_classes(cosines, table, title, data.tag)
+                svg = plots_pseudo_labels.plot_nearest_classes(cosines, table, title, data.tag)
                 panels.append(Panel(i, f"{method['title']}, {description}", svg, table))
                 rankings.add(by_truth)
     notes = " ".join(RANKING_NOTES[by_truth] for by_truth in sorted(rankings))
@@ -212,7 +214,7 @@ def _tsne(data: TableData) -> Figure:
         colours.append(SOFT)  # of images of no class
         wrong = classes != embedding.predictions
         title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
-        svg = plots_pseudo_labels.tsne(embedding.points, [colours[k] for k in classes], wrong, title, data.tag)
+        svg = plots_pseudo_labels.plot_tsne(embedding.points, [colours[k] for k in classes], wrong, title, data.tag)
         panels.append(Panel(i, str(method["title"]), svg))
     if outside_shown:
         legend.append(LegendEntry(f"{NO_CLASS}, always a ring", SOFT, "ring"))

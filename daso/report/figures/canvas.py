@@ -89,11 +89,10 @@ class Canvas:
 
     def bars(self, x: FloatArray, y: FloatArray, colour: str, width: float, opacity: float) -> None:
         """Draw a bar at each x from the lower end of the axis to y."""
-        base = np.full(4, self.y.low)
         d = ""
         for centre, top in zip(x, y, strict=True):
             edges = centre + width * np.array([-0.5, -0.5, 0.5, 0.5])
-            d += _path(self.at_x(edges), self.at_y(np.array([base[0], top, top, base[0]]))) + "z"
+            d += _path(self.at_x(edges), self.at_y(np.array([self.y.low, top, top, self.y.low]))) + "z"
         self.marks.append(f'<path d="{d}" fill="{colour}" opacity="{opacity:g}"/>')
 
     def stairs(self, x: FloatArray, y: FloatArray, style: Style) -> None:
@@ -105,15 +104,14 @@ class Canvas:
         """Draw discs, or rings, at the points; NaN is left out."""
         known = ~np.isnan(y)
         places = zip(self.at_x(x[known]), self.at_y(y[known]), strict=True)
-        d = "".join(f"M{_number(a)} {_number(b)}h0" for a, b in places)
-        if not ring:  # a line of no length with round ends is a disc
+        if ring:
+            arc, tall = f"a{radius:g} {radius:g} 0 1 0", f"{2 * radius:g}"
+            d = "".join(f"M{_number(a - 10 * radius)} {_number(b)}{arc} {tall} 0{arc}-{tall} 0" for a, b in places)
+            self.marks.append(f'<path d="{d}" fill="none" stroke="{colour}" stroke-width=".9"/>')
+        else:  # a line of no length with round ends is a disc
+            d = "".join(f"M{_number(a)} {_number(b)}h0" for a, b in places)
             style = f'stroke="{colour}" stroke-width="{2 * radius:g}" stroke-linecap="round"'
             self.marks.append(f'<path d="{d}" fill="none" {style}/>')
-            return
-        places = zip(self.at_x(x[known]), self.at_y(y[known]), strict=True)
-        arc, tall = f"a{radius:g} {radius:g} 0 1 0", f"{2 * radius:g}"
-        d = "".join(f"M{_number(a - 10 * radius)} {_number(b)}{arc} {tall} 0{arc}-{tall} 0" for a, b in places)
-        self.marks.append(f'<path d="{d}" fill="none" stroke="{colour}" stroke-width=".9"/>')
 
     def squares(self, shares: FloatArray) -> None:
         """Fill the squares of a matrix (n, m), row 1 on top, with opacity by their shares in 0..1."""

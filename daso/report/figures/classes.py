@@ -118,22 +118,17 @@ def merge_names(lists: Iterable[Sequence[str]]) -> list[str]:
 
 
 def display_width(text: str) -> int:
-    """Return the columns of a text: two for a wide character, zero for a combining one."""
-    return sum(0 if unicodedata.combining(char) else 1 + count_wide(char) for char in text)
-
-
-def count_wide(text: str) -> int:
-    """Return the number of wide characters, such as Chinese, Japanese and Korean ones."""
-    return sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    """Return the columns of a text: two for a wide character, such as a Chinese one, zero for a combining one."""
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text if not unicodedata.combining(char))
 
 
 def tick_names(names: Sequence[str]) -> list[str]:
     """Return short names for positions 1, 2, ... of an axis; names with the same short form begin with the position."""
-    short = [shorten(name) for name in names]
-    return [text if short.count(text) == 1 else shorten(f"{i} {text}") for i, text in enumerate(short, 1)]
+    short = [shorten_name(name) for name in names]
+    return [text if short.count(text) == 1 else shorten_name(f"{i} {text}") for i, text in enumerate(short, 1)]
 
 
-def shorten(name: str, width: int = MAX_WIDTH) -> str:
+def shorten_name(name: str, width: int = MAX_WIDTH) -> str:
     """Return the name cut in the middle to at most `width` columns: long names differ at either end."""
     if display_width(name) <= width:
         return name

@@ -14,7 +14,7 @@ import numpy as np
 
 from daso.aliases import Tree
 from daso.report.figures.classes import display_width
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, measure_label, measures
 from daso.report.results.verdicts import (
     ABOVE,
     AGREES,
@@ -25,17 +25,18 @@ from daso.report.results.verdicts import (
     NOT_CONTRADICTED,
     ONE_RUN,
     OUTSIDE,
+    Verdict,
     difference_and_band,
     format_difference,
 )
 
 WIDTH, ROW, SIDE, BOTTOM = 144.0, 12.2, 6.0, 17.0  # in points: panel, row of a method, margins
 MIDDLE, HALF = WIDTH / 2, WIDTH / 2 - SIDE  # place of zero, length of half the x-axis
-LIMITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 100.0)  # of the x-axis, in points of accuracy
+AXIS_LIMITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 100.0)  # of the x-axis, in points of accuracy
 SHOWN = 0.95  # share of the differences and bands that the axis has to show; the others are drawn at its end
 NAME_FONT, VALUE_FONT, LETTER = 8.5, 7.0, 0.52  # font sizes; mean width of a letter, in font sizes
 DISC = "m-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z"
-SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the place of a mark, colour, filled
+MARK_SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the place of a mark, colour, filled
     AGREES: (DISC, "inside", True),
     NOT_CONTRADICTED: (DISC, "inside", False),
     ONE_RUN: (DISC, "inside", False),
@@ -47,19 +48,12 @@ SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the pl
 LEFT_HALF = "m0-2.5a2.5 2.5 0 0 0 0 5z"  # filled half of the mark of a single run
 
 
-class Panel(NamedTuple):
-    """Differences of one setting."""
-
-    setting: str
-    svg: str
-
-
-class Block(NamedTuple):
+class TablePanels(NamedTuple):
     """Panels of one table; the names of its methods stand left of each panel, outside of its drawing."""
 
     table: str
     names: float  # width of the names, in widths of a panel
-    panels: list[Panel]
+    panels: list[tuple[str, str, str]]  # name of the setting, label of the measure, SVG
 
 
 class Mark(NamedTuple):
@@ -71,28 +65,32 @@ class Mark(NamedTuple):
     elsewhere: bool = False  # True if it was measured on another machine
 
 
-def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[Block]:
+def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[TablePanels]:
     """Return the panels of every table with a difference.
 
     A cell without a run here shows its archived runs. All panels have the same x-axis.
     """
-    by_name = {(each.cell.table, each.cell.setting, each.cell.method): each for each in judged_cells}
+    by_name = {(each.cell.table, each.cell.setting, each.measure, each.cell.method): each for each in judged_cells}
     rows = {
-        (table["name"], setting["name"]): [
-            _mark(str(method["title"]), by_name[table["name"], setting["name"], method["name"]])
+        (table["name"], setting["name"], measure): [
+            _mark(str(method["title"]), by_name[table["name"], setting["name"], measure, method["name"]])
             for method in table["methods"]
         ]
         for table in suite["tables"]
         for setting in table["settings"]
+        for measure in measures(table)
     }
     limit = axis_limit([mark.judged for marks in rows.values() for mark in marks if mark.judged])
     blocks = []
     for table in suite["tables"]:
-        settings = [s["name"] for s in table["settings"] if any(m.judged for m in rows[table["name"], s["name"]])]
-        panels = [Panel(setting, draw_panel(rows[table["name"], setting], limit, setting)) for setting in settings]
+        panels = []
+        for (name, setting, measure), marks in rows.items():
+            if name == table["name"] and any(mark.judged for mark in marks):
+                label = measure_label(suite, table, measure)
+                panels.append((setting, label, draw_panel(marks, limit, ", ".join(filter(None, (setting, label))))))
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])
-            blocks.append(Block(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
+            blocks.append(TablePanels(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
     return blocks
 
 
@@ -100,7 +98,7 @@ def axis_limit(cells: Sequence[JudgedCell]) -> float:
     """Return the end of the x-axis in points: the first of LIMITS that shows most differences and bands."""
     sizes = [abs(each.verdict.difference or 0.0) for each in cells] + [each.verdict.band or 0.0 for each in cells]
     needed = float(np.quantile(sizes, SHOWN)) if sizes else 0.0
-    return next((limit for limit in LIMITS if limit >= needed), LIMITS[-1])
+    return next((limit for limit in AXIS_LIMITS if limit >= needed), AXIS_LIMITS[-1])
 
 
 def drawn(judged: JudgedCell) -> JudgedCell | None:
@@ -111,7 +109,7 @@ def drawn(judged: JudgedCell) -> JudgedCell | None:
 
 def _mark(title: str, judged: JudgedCell) -> Mark:
     shown = drawn(judged)
-    return Mark(title, judged.cell.anchor, shown, shown is not judged)
+    return Mark(title, judged.anchor, shown, shown is not judged)
 
 
 def draw_panel(marks: Sequence[Mark], limit: float, setting: str) -> str:
@@ -143,20 +141,18 @@ def _draw_row(mark: Mark, y: float, limit: float) -> str:
     width = HALF * min((verdict.band or 0.0) / limit, 1 + SIDE / HALF)
     bar = f'<rect x="{MIDDLE - width:.1f}" y="{y - 3:.1f}" width="{2 * width:.1f}" height="6" fill="var(--soft)"'
     area = f'<rect y="{y - ROW / 2:.1f}" width="{WIDTH:g}" height="{ROW:g}" fill="none" pointer-events="all"/>'
-    drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, y, limit)}'
-    link = f'<a href="#{escape(mark.anchor)}" tabindex="-1"><title>{escape(_tooltip(mark))}</title>{drawing}</a>'
-    return name + link
+    drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, verdict, y, limit)}'
+    difference = difference_and_band(verdict.difference or 0.0, verdict.band)
+    tooltip = f"{mark.title}: {difference}, {verdict.text}{', other machine' if mark.elsewhere else ''}"
+    return f'{name}<a href="#{escape(mark.anchor)}" tabindex="-1"><title>{escape(tooltip)}</title>{drawing}</a>'
 
 
-def _draw_mark(mark: Mark, y: float, limit: float) -> str:
+def _draw_mark(mark: Mark, verdict: Verdict, y: float, limit: float) -> str:
     """Draw a difference; one beyond the axis stands at its end. Those outside the band have their value beside them."""
-    if mark.judged is None:
-        return ""
-    verdict = mark.judged.verdict
     difference, band = verdict.difference or 0.0, verdict.band
     clipped = abs(difference) > limit
     x = MIDDLE + HALF * float(np.clip(difference / limit, -1, 1))
-    shape, colour, filled = SHAPES[verdict.text]
+    shape, colour, filled = MARK_SHAPES[verdict.text]
     tone = f"var(--{'soft' if mark.elsewhere else colour})"
     start = f"M{x:.1f} {y:.1f}"
     drawing = f'<path d="{start}{shape}" fill="{tone if filled else "none"}" stroke="{tone}"/>'
@@ -170,11 +166,3 @@ def _draw_mark(mark: Mark, y: float, limit: float) -> str:
     right = (difference > 0) == (abs(difference) < 0.68 * limit)
     place = f'x="{x + (5 if right else -5):.1f}" y="{y + 2.5:.1f}" text-anchor="{"start" if right else "end"}"'
     return f'{drawing}<text {place} font-size="{VALUE_FONT:g}" fill="var(--ink)">{text}</text>'
-
-
-def _tooltip(mark: Mark) -> str:
-    """Return the difference of a row in words."""
-    if mark.judged is None or mark.judged.verdict.difference is None:
-        return f"{mark.title}: no difference"
-    text = difference_and_band(mark.judged.verdict.difference, mark.judged.verdict.band)
-    return f"{mark.title}: {text}, {mark.judged.verdict.text}{', other machine' if mark.elsewhere else ''}"

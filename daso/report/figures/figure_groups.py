@@ -22,7 +22,7 @@ from daso.report.figures.classes import (
     class_table,
     format_curve,
     format_predictions,
-    shorten,
+    shorten_name,
 )
 from daso.report.figures.palette import Group, Style, method_groups, method_styles
 from daso.report.figures.plots import Line
@@ -40,7 +40,7 @@ from daso.report.results.embedding import Embedding, embed_cell
 
 NOT_COMPARABLE = "not comparable with published numbers"
 BAND = "Band: one sample standard deviation over seeds."
-SMOOTHED = f"Moving average of {plots.SMOOTHED} evaluations."
+SMOOTHED_NOTE = f"Moving average of {plots.SMOOTHED} evaluations."
 LABEL_WIDTH = 16  # columns of a curve's label
 Measure = tuple[str, str, Callable[[Cell], Curve | None]]  # note of its panels, label of the y-axis, curve of a cell
 
@@ -118,12 +118,11 @@ class TableData:
 def table_data(suite: Tree, table: Tree, cells: Sequence[Cell], runs: Path) -> TableData:
     """Return a table of a suite with its cells, and the histories and embeddings of its runs in the folder `runs`."""
     by_name = {(cell.setting, cell.method): cell for cell in cells if cell.table == table["name"]}
-    division = table["dataset"].get("groups")
-    curves = {name: training_curves(cell, runs, division) for name, cell in by_name.items()}
+    curves = {name: training_curves(cell, runs, table["dataset"].get("groups")) for name, cell in by_name.items()}
     embedded = by_name if "tsne" in suite.get("analyses", ()) else {}
     embeddings = {name: embed_cell(cell, runs) for name, cell in embedded.items()}
     tag = "" if suite["protocol"].get("comparable") else f"{suite['name']}: {NOT_COMPARABLE}"
-    return TableData(table, by_name, curves, embeddings, tag, division)
+    return TableData(table, by_name, curves, embeddings, tag, table["dataset"].get("groups"))
 
 
 def table_figures(data: TableData) -> list[Figure]:
@@ -142,9 +141,8 @@ def _class_sizes(data: TableData) -> Figure:
             title = f"Images of each class by rank, {setting['name']}"
             columns = {f"{part.capitalize()} images": [f"{n:,}" for n in row] for part, row in counts.items()}
             classes = data.class_names(setting)
-            groups = group_names(len(classes.names), data.division)
-            table = class_table(classes, columns | {"Group": groups})
-            panels.append(Panel(i, "", plots.class_sizes(counts, table, title, size, data.tag), table))
+            table = class_table(classes, columns | {"Group": group_names(len(classes.names), data.division)})
+            panels.append(Panel(i, "", plots.plot_class_sizes(counts, table, title, size, data.tag), table))
     marks = f"labeled (filled) and unlabeled (outline{unknown}), logarithmic scale."
     return Figure("sizes", f"Images of each class in the training split: {marks}", panels, small=len(panels) > 1)
 
@@ -186,9 +184,9 @@ def training_figure(
             about = ", ".join(filter(None, (group.title, note)))
             title = f"{y_label.capitalize()} over training steps, {', '.join(filter(None, (setting['name'], about)))}"
             size = plots.SMALL if small else plots.WIDE
-            panels.append(Panel(i, about, plots.over_steps(lines, title, y_label, limits, size, data.tag)))
+            panels.append(Panel(i, about, plots.plot_over_steps(lines, title, y_label, limits, size, data.tag)))
             drawn += lines
-    smoothed = SMOOTHED if any(len(line.curve.x) > plots.MAX_POINTS for line in drawn) else ""
+    smoothed = SMOOTHED_NOTE if any(len(line.curve.x) > plots.MAX_POINTS for line in drawn) else ""
     return Figure(name, " ".join(filter(None, (caption, smoothed, band_note(drawn)))), panels, small=small)
 
 
@@ -216,7 +214,7 @@ def class_figure(
                 about = ", ".join(filter(None, (setting["name"], group.title)))
                 table = method_table(data, setting, group.methods, curves, y_label)
                 title, size = f"{y_label.capitalize()} by class, {about}", plots.SMALL if small else plots.WIDE
-                svg = plots.by_rank(lines, table, title, y_label, size, data.tag)
+                svg = plots.plot_by_rank(lines, table, title, y_label, size, data.tag)
                 panels.append(Panel(i, group.title, svg, shared, several=len(data.groups) > 1))
                 drawn, shared = drawn + lines, None
     many = any(len(line.curve.x) > MAX_NAMED for line in drawn)
@@ -249,7 +247,7 @@ def confusion_panels(data: TableData, title: str, matrix_of: Callable[[Cell], Fl
                 table = class_table(classes.with_outside(len(matrix)), predictions)
                 folded = method["name"] not in shown
                 is_large = folded and len(matrix) > MAX_NAMED  # its tooltips and table would be larger than the page
-                svg = plots.confusion_matrix(matrix, table, full_title, tooltips=not is_large, tag=data.tag)
+                svg = plots.plot_confusion_matrix(matrix, table, full_title, tooltips=not is_large, tag=data.tag)
                 panels.append(Panel(i, str(method["title"]), svg, None if is_large else table, folded))
     return panels
 
@@ -286,7 +284,9 @@ def panel_lines(data: TableData, curves: Mapping[str, Curve | None]) -> list[tup
     panels = []
     for group in data.groups:
         lines = [
-            Line(curve, data.styles[method["name"]], shorten(group.label(method), LABEL_WIDTH), str(method["title"]))
+            Line(
+                curve, data.styles[method["name"]], shorten_name(group.label(method), LABEL_WIDTH), str(method["title"])
+            )
             for method in group.methods
             if (curve := curves[method["name"]]) is not None
         ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from daso.report.figures.canvas import INK, SOFT, Axis, Canvas
 from daso.report.figures.palette import Style
-from daso.report.results.contradictions import Cell
+from daso.report.results.contradictions import LiteratureCell
 from daso.report.tables.literature import cell_title
 
 WIDTH, ROW_HEIGHT, MARGIN, RIGHT = 660.0, 18.0, 34.0, 8.0  # points
@@ -18,7 +18,7 @@ RULE_STYLE = Style(SOFT, 0.9)
 THIRD_PARTY = "third party"  # value of `read` in sources.csv
 
 
-def disagreements(cells: Sequence[Cell], title: str) -> str:
+def disagreements(cells: Sequence[LiteratureCell], title: str) -> str:
     """Plot every number of each cell against its accuracy, one row a cell; a ring for one read only in other texts."""
     numbers = [number[0].mean for cell in cells for number in cell.numbers]
     low, high = 10 * math.floor((min(numbers) - 1) / 10), 10 * math.ceil((max(numbers) + 1) / 10)
@@ -38,5 +38,5 @@ def disagreements(cells: Sequence[Cell], title: str) -> str:
     return canvas.svg(title, [_tooltip(cell) for cell in cells], by_row=True)
 
 
-def _tooltip(cell: Cell) -> str:
+def _tooltip(cell: LiteratureCell) -> str:
     return "; ".join(f"{number[0].text}: {number[0].source.citation}" for number in cell.numbers)

@@ -35,7 +35,7 @@ class Line(NamedTuple):
     name: str = ""
 
 
-def over_steps(
+def plot_over_steps(
     lines: Sequence[Line], title: str, y_label: str, limits: Size | None = None, size: Size = WIDE, tag: str = ""
 ) -> str:
     """Plot means over seeds against training steps, with a band of one standard deviation for two or more seeds.
@@ -53,7 +53,7 @@ def over_steps(
     return canvas.svg(title, tag=tag)
 
 
-def by_rank(
+def plot_by_rank(
     lines: Sequence[Line],
     table: ClassTable,
     title: str,
@@ -75,7 +75,7 @@ def by_rank(
     return canvas.svg(title, table.tooltips, tag=tag)
 
 
-def class_sizes(
+def plot_class_sizes(
     counts: Mapping[str, Sequence[int]], table: ClassTable, title: str, size: Size = WIDE, tag: str = ""
 ) -> str:
     """Plot the images of each class by rank on a logarithmic scale: labeled as bars, unlabeled as an outline."""
@@ -92,7 +92,9 @@ def class_sizes(
     return canvas.svg(title, table.tooltips, tag=tag)
 
 
-def confusion_matrix(shares: FloatArray, table: ClassTable, title: str, *, tooltips: bool = True, tag: str = "") -> str:
+def plot_confusion_matrix(
+    shares: FloatArray, table: ClassTable, title: str, *, tooltips: bool = True, tag: str = ""
+) -> str:
     """Plot a confusion matrix (K, K) by class rank: rows are true classes, columns predictions, values in 0..1.
 
     A matrix (K + 1, K) has a last row for images of no class.

@@ -27,7 +27,7 @@ from daso.report.results.curves import Curve
 ABOVE_THRESHOLD = Style(INK, 1.1, "1 1.6")
 
 
-def class_distribution(
+def plot_class_distribution(
     shares: FloatArray,
     above_threshold: FloatArray | None,
     truth: FloatArray | None,
@@ -54,7 +54,7 @@ def class_distribution(
     return canvas.svg(title, table.tooltips, tag=tag)
 
 
-def by_frequency(
+def plot_by_frequency(
     lines: Sequence[Line], shares: Curve, table: ClassTable, title: str, y_label: str, tag: str = ""
 ) -> str:
     """Plot a measure of each class for several kinds of pseudo-labels; bars are each class's share of the last kind."""
@@ -65,7 +65,7 @@ def by_frequency(
     return canvas.svg(title, table.tooltips, tag=tag)
 
 
-def nearest_classes(cosines: FloatArray, table: ClassTable, title: str, tag: str = "") -> str:
+def plot_nearest_classes(cosines: FloatArray, table: ClassTable, title: str, tag: str = "") -> str:
     """Plot cosine similarities (n, m) of n classes with their m nearest classes, a row for each class."""
     y = matrix_axis(table.ticks, len(cosines), table.axis_label)
     canvas = square_canvas(cosines, matrix_axis((), cosines.shape[1], "nearest classes, nearest first"), y)
@@ -78,7 +78,7 @@ def nearest_classes(cosines: FloatArray, table: ClassTable, title: str, tag: str
     return canvas.svg(title, table.tooltips, by_row=True, tag=tag)
 
 
-def tsne(points: FloatArray, colours: Sequence[str], wrong: NDArray[np.bool_], title: str, tag: str = "") -> str:
+def plot_tsne(points: FloatArray, colours: Sequence[str], wrong: NDArray[np.bool_], title: str, tag: str = "") -> str:
     """Plot a t-SNE embedding (n, 2) of images, coloured by class; images with a wrong prediction are rings."""
     x, y = points.T
     half = 0.52 * max(np.ptp(x), np.ptp(y), 1e-9)

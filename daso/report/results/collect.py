@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.aliases import Tree
+from daso.config.stages import trained_setting
 from daso.data.files import read_checksummed
 from daso.errors import DataError
 from daso.paths import rebuild_hint
@@ -23,6 +25,10 @@ MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics o
     "few": ("groups", "few"),
     "adjusted": ("top1_la", "median"),
 }
+Numbers = dict[str, dict[str, dict[str, dict[str, float]]]]
+
+
+MAIN_MEASURE = "median"  # of all tables; others may be printed beside it
 
 
 class MeanStd(NamedTuple):
@@ -40,7 +46,7 @@ class Cell:
     table: str
     setting: str
     method: str
-    run: str  # dataset/setting/protocol/method, without the seed
+    run: str  # dataset/setting/protocol/method, without the seed; the setting may be another one, which shares the run
     seeds: tuple[int, ...]
     done: Mapping[int, Tree] = field(default_factory=dict)  # seed -> current metrics
     running: tuple[int, ...] = ()  # seeds with a checkpoint and without current metrics
@@ -70,7 +76,7 @@ class Cell:
         fractions = {seed: _get(metrics, MEASURES[measure]) for seed, metrics in self.done.items()}
         return {seed: 100.0 * float(fraction) for seed, fraction in fractions.items() if fraction is not None}
 
-    def mean_std(self, measure: str = "median") -> MeanStd | None:
+    def mean_std(self, measure: str = MAIN_MEASURE) -> MeanStd | None:
         """Return mean, standard deviation and number of the done runs; None if no run has the measure."""
         return mean_std(list(self.percent_by_seed(measure).values()))
 
@@ -110,7 +116,8 @@ def _cells(suite: Tree, metrics: Path, scratch: Path, keys: Mapping[str, str]) -
     for table in suite["tables"]:
         for setting in table["settings"]:
             for method in table["methods"]:
-                names = (table["dataset"]["name"], setting["name"], suite["protocol"]["name"], method["name"])
+                trained = trained_setting(setting, method)
+                names = (table["dataset"]["name"], trained, suite["protocol"]["name"], method["name"])
                 cell = Cell(table["name"], setting["name"], method["name"], "/".join(names), tuple(suite["seeds"]))
                 yield _with_runs(cell, metrics, scratch, keys)
 
@@ -150,6 +157,23 @@ def read_metrics(path: Path, run: str, fix: str = "") -> Tree | None:
     if tree.get("run") != run:
         raise DataError(f"{path}: not the metrics of {run}; {fix or rebuild_hint(path)}")
     return tree
+
+
+def cell_numbers(cells: Iterable[Cell]) -> Numbers:
+    """Return {table: {setting: {method: {mean, std, n}}}} of cells with a done run, std from two runs on."""
+    numbers: Numbers = {}
+    for cell in cells:
+        if (ours := cell.mean_std()) is not None:
+            values = {"mean": round(ours.mean, 4), "n": ours.n}
+            if ours.std is not None:
+                values["std"] = round(ours.std, 4)
+            numbers.setdefault(cell.table, {}).setdefault(cell.setting, {})[cell.method] = values
+    return numbers
+
+
+def numbers_text(numbers: Any) -> str:
+    """Return the content of a report's `metrics.json`, whose SHA-256 the report prints."""
+    return json.dumps(numbers, indent=1, sort_keys=True) + "\n"
 
 
 def _get(tree: Any, keys: tuple[str, ...]) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from daso.errors import DataError
 from daso.report.results.published import row_key
-from daso.report.results.sources import Row, Source, Sources, source_of
+from daso.report.results.sources import PublishedSource, Row, Sources, source_of
 
 # Measures that are the accuracy on a balanced test set; the report compares no other one.
 ACCURACIES = ("med20_top1", "top1", "bacc", "top1_error")
@@ -28,7 +28,7 @@ IN_DOUBT, OTHER_MEASURE, ONE_RUN, NO_SIZE = (
 class Printed(NamedTuple):
     """Accuracy in percent that one table of a source prints for a cell."""
 
-    source: Source
+    source: PublishedSource
     table: str
     mean: Decimal
     std: Decimal | None
@@ -45,7 +45,7 @@ class Printed(NamedTuple):
         return equal_std and _rounds_to(self.mean, other.mean)
 
 
-class Cell(NamedTuple):
+class LiteratureCell(NamedTuple):
     """Cell of the literature, and its different numbers, each with all its prints in order of publication."""
 
     row: Row  # the first row of results.csv with this cell
@@ -83,27 +83,27 @@ class Cell(NamedTuple):
 class Comparison(NamedTuple):
     """All cells that two or more tables print, largest difference first, and the numbers of rows left out."""
 
-    cells: list[Cell]
+    cells: list[LiteratureCell]
     left_out: Mapping[str, int]
     rows: int
 
     @property
-    def shared(self) -> list[Cell]:
+    def shared(self) -> list[LiteratureCell]:
         """Return the cells of two or more sources."""
         return [cell for cell in self.cells if len(cell.sources) > 1]
 
     @property
-    def differing(self) -> list[Cell]:
+    def differing(self) -> list[LiteratureCell]:
         """Return the cells of two or more sources that print different numbers."""
         return [cell for cell in self.shared if len(cell.numbers) > 1]
 
     @property
-    def within_one_source(self) -> list[Cell]:
+    def within_one_source(self) -> list[LiteratureCell]:
         """Return the cells for which tables of one source print different numbers."""
         return [cell for cell in self.cells if _disagrees_with_itself(cell)]
 
 
-def compare(rows: Iterable[Row], sources: Sources) -> Comparison:
+def compare_prints(rows: Iterable[Row], sources: Sources) -> Comparison:
     """Group rows of `results.csv` by cell and compare their numbers.
 
     A cell is a dataset, its imbalance ratios and sizes, the distribution of unlabeled classes, and a method. Error
@@ -126,12 +126,12 @@ def compare(rows: Iterable[Row], sources: Sources) -> Comparison:
     for group in groups.values():
         group.sort(key=lambda pair: order[pair[1].source.source])
         if len(group) > 1:
-            cells.append(Cell(group[0][0], _distinct([printed for _, printed in group])))
+            cells.append(LiteratureCell(group[0][0], _distinct([printed for _, printed in group])))
     cells.sort(key=lambda cell: -cell.difference)
     return Comparison(cells, left_out, total)
 
 
-def differing_fields(cell: Cell) -> list[tuple[str, str, str]]:
+def differing_fields(cell: LiteratureCell) -> list[tuple[str, str, str]]:
     """Return what the sources of the largest and the smallest number do differently: field and both values.
 
     An empty value is not recorded in `sources.csv`.
@@ -150,7 +150,7 @@ class Repeats(NamedTuple):
     median_difference: float | None  # of the other numbers to the first ones, in points
 
 
-def repeats(cells: Iterable[Cell]) -> list[Repeats]:
+def repeats(cells: Iterable[LiteratureCell]) -> list[Repeats]:
     """Return for each source how many numbers of earlier sources it repeats, and how many are different."""
     repeated: Counter[str] = Counter()
     differences: dict[str, list[float]] = {}
@@ -172,7 +172,7 @@ def repeats(cells: Iterable[Cell]) -> list[Repeats]:
     ]
 
 
-def _reason_left_out(row: Row, source: Source) -> str:
+def _reason_left_out(row: Row, source: PublishedSource) -> str:
     if row["doubt"]:
         return IN_DOUBT
     if row["metric"] not in ACCURACIES:
@@ -189,7 +189,7 @@ def _cell_key(row: Row) -> tuple[object, ...]:
     return (*row_key({**row, "metric": "", "addons": addons}), row["shape"])
 
 
-def _printed(row: Row, source: Source) -> Printed:
+def _printed(row: Row, source: PublishedSource) -> Printed:
     mean = Decimal(row["mean"])
     if row["metric"] == ERROR_RATE:
         mean = 100 - mean
@@ -208,7 +208,7 @@ def _distinct(prints: Sequence[Printed]) -> tuple[tuple[Printed, ...], ...]:
     return tuple(map(tuple, numbers))
 
 
-def _disagrees_with_itself(cell: Cell) -> bool:
+def _disagrees_with_itself(cell: LiteratureCell) -> bool:
     counts = Counter(source for number in cell.numbers for source in {printed.source.source for printed in number})
     return max(counts.values()) > 1
 

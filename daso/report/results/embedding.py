@@ -11,7 +11,7 @@ from daso.aliases import FloatArray, IntArray
 from daso.data.run_files import FinishedRun
 from daso.report.results.collect import Cell
 
-IMAGES = 200  # the first images of the sample, which is in random order; their t-SNE takes one or two seconds
+TSNE_IMAGES = 200  # the first images of the sample, which is in random order; their t-SNE takes one or two seconds
 MIN_IMAGES = 10  # fewer have no t-SNE
 PERPLEXITY = 30.0  # effective number of neighbours, at most a third of the other images
 
@@ -34,11 +34,11 @@ def embed_cell(cell: Cell, runs: Path) -> Embedding | None:
         if not (folder / "predictions.npz").is_file():
             return None
         arrays = FinishedRun(folder, metrics).arrays("sample_features", "sample_labels", "sample_pseudo_labels")
-        return embed(*(array[:IMAGES] for array in arrays))
+        return tsne_embedding(*(array[:TSNE_IMAGES] for array in arrays))
     return None
 
 
-def embed(features: FloatArray, labels: IntArray, predictions: IntArray) -> Embedding:
+def tsne_embedding(features: FloatArray, labels: IntArray, predictions: IntArray) -> Embedding:
     """Return the t-SNE of features (n, D); no point with fewer than 10 images, or if no finite features differ.
 
     The result has the same bits for the same features: the exact method uses no threads of its own and starts from the

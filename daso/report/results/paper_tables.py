@@ -10,13 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from daso.config.explain import Line, align_columns
+from daso.config.explain import TextRow, align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
-from daso.report.results.published import CITATION, METRIC, PAPER_SOURCE, cell_key, printed_number, row_key
+from daso.report.results.judged import measures
+from daso.report.results.published import CITATION, METRICS, PAPER_SOURCE, cell_key, printed_number, row_key
 from daso.report.results.sources import Row
+from daso.report.words import numbered
 
-METRICS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
+DEFINITIONS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
 ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
 ADDRESS = re.compile(
     r"t(?:able)?\s*(?P<table>\d+)(?:[\s,;]+r(?:ow)?\s*(?P<row>\d+))?(?:[\s,;]+c(?:ol(?:umn)?)?\s*(?P<column>\d+))?"
@@ -31,7 +33,7 @@ class Address(NamedTuple):
     column: str = ""
 
 
-class Table(NamedTuple):
+class PublishedTable(NamedTuple):
     """Published table."""
 
     name: str
@@ -55,7 +57,7 @@ def address(words: str) -> Address:
     return Address(**{name: number or "" for name, number in result.groupdict().items()})
 
 
-def table_of(rows: Sequence[Row], name: str) -> Table:
+def table_of(rows: Sequence[Row], name: str) -> PublishedTable:
     """Return a table of the paper; raises DasoError if none of its cells is recorded."""
     published = [row for row in rows if row["source"] == PAPER_SOURCE and row["table"] == name]
     if not published:
@@ -69,7 +71,7 @@ def table_of(rows: Sequence[Row], name: str) -> Table:
         (methods.index(method(row)) + 1, settings.index(tuple(row[field] for field in COLUMN)) + 1): row
         for row in published
     }
-    return Table(name, tuple(methods), tuple(settings), cells)
+    return PublishedTable(name, tuple(methods), tuple(settings), cells)
 
 
 def cell_address(rows: Sequence[Row], row: Row) -> Address:
@@ -91,15 +93,18 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
     nameless = [
         row_key({**dict(zip(COLUMN, column, strict=True)), "base": "", "addons": ""}) for column in printed.settings
     ]
-    keys = [cell_key(table["dataset"]["name"], setting, {}, METRIC) for setting in table["settings"]]
+    keys = [
+        cell_key(table["dataset"]["name"], setting, {}, METRICS[measure])
+        for setting in table["settings"]
+        for measure in measures(table)
+    ]
     numbers = sorted(nameless.index(key) + 1 for key in keys if key in nameless)
     where = f"{CITATION}, table {printed.name}"
     if not numbers:
         return where
     if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{where}, columns {numbers[0]} to {numbers[-1]}"
-    *others, last = map(str, numbers)
-    return f"{where}, columns {', '.join(others)} and {last}" if others else f"{where}, column {last}"
+    return f"{where}, {numbered('column', numbers)}"
 
 
 def method(row: Row) -> str:
@@ -113,13 +118,13 @@ def setting(row: Row) -> str:
     return ", ".join([row["dataset"], *(f"{word} {row[field]}" for word, field in sizes if row[field])])
 
 
-def format_table(table: Table) -> str:
+def format_table(table: PublishedTable) -> str:
     """Return the table as text, with numbered rows and columns."""
     columns = range(1, len(table.settings) + 1)
-    lines: list[Line] = [(f"table {table.name} of {CITATION}",), ("",)]
+    lines: list[TextRow] = [(f"table {table.name} of {CITATION}",), ("",)]
     for column in columns:
         row = dict(zip(COLUMN, table.settings[column - 1], strict=True))
-        lines.append((f"column {column}: {setting(row)}; {METRICS.get(row['metric'], row['metric'])}",))
+        lines.append((f"column {column}: {setting(row)}; {DEFINITIONS.get(row['metric'], row['metric'])}",))
     head = ("row", "", *(str(column) for column in columns))
     body = [
         (

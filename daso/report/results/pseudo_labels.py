@@ -18,7 +18,7 @@ from daso.report.results.collect import Cell, mean_std
 from daso.report.results.curves import Curve, mean_confusion, nan_mean_std
 
 FINAL, ABOVE_THRESHOLD, MODEL = "final", "above_threshold", "model"  # kinds: keys of an analysis' `sources`
-MAX_POINTS = 6  # points of training shown in one panel
+MAX_SHOWN_POINTS = 6  # points of training shown in one panel
 INFINITE = "∞"
 
 
@@ -103,7 +103,7 @@ def class_distributions(runs: Sequence[RunAnalysis], kind: str) -> tuple[list[in
     if not values:
         return None
     points = min(map(len, values))
-    chosen = np.unique(np.linspace(0, points - 1, min(MAX_POINTS, points)).round().astype(int))
+    chosen = np.unique(np.linspace(0, points - 1, min(MAX_SHOWN_POINTS, points)).round().astype(int))
     return [runs[0].analysis["steps"][i] for i in chosen], np.mean([table[chosen] for table in values], axis=0)
 
 
@@ -124,7 +124,7 @@ def group_recall(runs: Sequence[RunAnalysis], group: str) -> Curve | None:
     return _over_seeds(np.array(runs[0].analysis["steps"], dtype=np.float64), values)
 
 
-def confusion_matrix(runs: Sequence[RunAnalysis]) -> FloatArray | None:
+def pseudo_label_confusion(runs: Sequence[RunAnalysis]) -> FloatArray | None:
     """Return the confusion matrix (K, K) of the pseudo-labels by class rank, rows sum to 1, mean over seeds.
 
     It shows the final pseudo-labels, or the final network's predictions if the method has no pseudo-labels.

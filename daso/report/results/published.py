@@ -13,6 +13,7 @@ from daso.config.paper_names import paper_methods
 from daso.data.class_sizes import labeled_share, setting_kind
 from daso.errors import DataError
 from daso.report.results.sources import Row, read_rows, read_sources, source_of
+from daso.report.words import numbered
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
 ABLATIONS = ("5", "6", "7", "8", "15", "16", "17")  # tables of Oh et al. 2022 without standard deviations
@@ -22,6 +23,7 @@ PAPER_SOURCE = "daso_paper"  # `source` of the rows of Oh et al. 2022
 CITATION = "Oh et al. 2022"
 RECALLED = {"simmatch_paper": "Zheng et al. 2022", "debiaspl_paper": "Wang et al. 2022"}  # numbers quoted from memory
 METRIC = "med20_top1"  # median over the last 20 evaluations
+METRICS = {"median": METRIC, "last": "last_top1"}  # metric of a published number by our measure
 COLUMNS = (
     *("source", "table", "dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "shape", "base", "addons"),
     *("metric", "mean", "std", "doubt", "note"),
@@ -84,7 +86,8 @@ def look_up(
     """Return the published number of (dataset, setting, method): of Oh et al. 2022, else a recalled one, else None.
 
     `setting` has n1, m1 (a number or "all"), gamma_l, gamma_u (a number or None) and, if the unlabeled classes are
-    distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma. `paper` names the method as
+    distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma; or `unlabeled`, the names of
+    lists of unlabeled images. `paper` names the method as
     {base, addons}, with alternative names in `also`; it is None for a method that the paper does not have. Every field
     must match. The number is that of `table`, the table that is reproduced; if it lacks the cell, that of the first
     table in TABLE_PRECEDENCE that has it. The note lists tables that print a different number.
@@ -99,6 +102,8 @@ def look_up(
     ]
     matches.sort(key=lambda row: (row["table"] != table, TABLE_PRECEDENCE.index(row["table"])))
     if not matches:
+        if metric != METRIC:
+            return None
         return _look_up_recalled(rows, [cell_key(dataset, setting, name, "top1") for name in paper_methods(paper)])
     first = matches[0]
     std = float(first["std"]) if first["std"] else None
@@ -107,7 +112,11 @@ def look_up(
 
 
 def look_up_cell(
-    rows: Iterable[Row], table: Mapping[str, Any], setting: Mapping[str, Any], method: Mapping[str, Any]
+    rows: Iterable[Row],
+    table: Mapping[str, Any],
+    setting: Mapping[str, Any],
+    method: Mapping[str, Any],
+    metric: str = METRIC,
 ) -> Published | None:
     """Return the published number of a cell of a suite's table; see `look_up`.
 
@@ -119,7 +128,7 @@ def look_up_cell(
     place, paper = table.get("paper") or {}, method.get("paper")
     if paper and (name := (place.get("addons") or {}).get(method["name"])):
         paper = {**paper, "also": [name, *paper.get("also", ())]}
-    return look_up(rows, table["dataset"]["name"], setting, paper, table=str(place.get("table", "")))
+    return look_up(rows, table["dataset"]["name"], setting, paper, metric, str(place.get("table", "")))
 
 
 def _look_up_recalled(rows: Iterable[Row], keys: Sequence[tuple[object, ...]]) -> Published | None:
@@ -135,7 +144,7 @@ def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any],
     """Return the fields of our cell that must equal those of a published row: dataset, sizes, method and metric.
 
     In a setting with a labeled share of one long tail, the sizes are the sizes of its two parts. If all training images
-    are unlabeled, m1 is `all` and gamma_u 1, as in results on CIFAR.
+    are unlabeled, m1 is `all` and gamma_u 1, as in results on CIFAR. Names of lists of unlabeled images are joined.
     """
     if setting_kind(setting) == "share":
         n, gamma = setting["n"], setting["gamma"]
@@ -147,7 +156,9 @@ def cell_key(dataset: str, setting: Mapping[str, Any], paper: Mapping[str, Any],
     if setting.get("reversed") and isinstance(gamma_u, Fraction):
         gamma_u = 1 / gamma_u
     sizes = (_exact(setting.get("gamma_l")), gamma_u, _exact(setting.get("n1")), _exact(setting.get("m1")))
-    return (dataset, *sizes, "", paper.get("base") or "", paper.get("addons") or "", metric)
+    lists = setting.get("unlabeled", "")
+    unlabeled = lists if isinstance(lists, str) else "+".join(lists)
+    return (dataset, *sizes, unlabeled, paper.get("base") or "", paper.get("addons") or "", metric)
 
 
 def row_key(row: Row) -> tuple[object, ...]:
@@ -181,10 +192,7 @@ def _notes(first: Row, others: Sequence[Row]) -> Iterator[str]:
             number = f"{row['mean']}±{row['std']}" if row["std"] else row["mean"]
             tables_by_number.setdefault(number, []).append(row["table"])
     for number, tables in tables_by_number.items():
-        if len(tables) == 1:
-            yield f"table {tables[0]} prints {number} for this cell"
-        else:
-            yield f"tables {', '.join(tables[:-1])} and {tables[-1]} print {number} for this cell"
+        yield f"{numbered('table', tables)} {'prints' if len(tables) == 1 else 'print'} {number} for this cell"
 
 
 def _agrees(row: Row, other: Row) -> bool:

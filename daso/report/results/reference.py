@@ -18,11 +18,10 @@ from daso.aliases import Tree
 from daso.config.keys import REFERENCES
 from daso.data.files import digest, read_checksummed
 from daso.errors import DataError
-from daso.report.results.collect import Cell, MeanStd
-from daso.report.results.numbers import cell_numbers, numbers_text
+from daso.report.results.collect import Cell, MeanStd, cell_numbers, numbers_text
 from daso.report.results.verdicts import difference_and_band, standard_error_band
 
-ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
+COMPARED_ENVIRONMENT = ("device", "precision", "mode", "threads")  # besides the versions
 CODE = "code or parameters"
 _ROUNDING = 5e-4  # points; the numbers of a reference have four decimals
 
@@ -59,21 +58,13 @@ class CellDifference(NamedTuple):
         return abs(self.difference) <= self.band + _ROUNDING
 
 
-class Change(NamedTuple):
-    """Property in which the runs differ from those of the reference."""
-
-    name: str
-    ours: str
-    reference: str
-
-
 class ReferenceResult(NamedTuple):
     """Comparison of the complete cells of a suite with its reference."""
 
     same_bytes: bool
     cells: tuple[CellDifference, ...]
     total: int  # cells of the reference
-    changes: tuple[Change, ...]
+    changes: tuple[tuple[str, str, str], ...]  # name, ours and reference of each property that differs
     every_run: bool  # True if each cell has the runs of the reference
 
     @property
@@ -98,7 +89,7 @@ class ReferenceResult(NamedTuple):
         return "; ".join([*parts, f"different bytes: {changes or 'same device, versions, code and parameters'}"])
 
 
-def compare(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
+def compare_with_reference(reference: Reference, cells: Sequence[Cell]) -> ReferenceResult:
     """Compare the complete cells of a suite with its reference."""
     complete = [cell for cell in cells if cell.status == "done" and _names(cell) in reference.cells]
     runs = [metrics for cell in complete for metrics in cell.done.values()]
@@ -124,16 +115,16 @@ def _difference(cell: Cell, reference: MeanStd) -> CellDifference:
     return CellDifference(*_names(cell), ours, reference, band)
 
 
-def _changes(reference: Reference, runs: Sequence[Tree]) -> list[Change]:
+def _changes(reference: Reference, runs: Sequence[Tree]) -> list[tuple[str, str, str]]:
     """Return the properties of the runs that differ from the reference's; code and parameters only for all runs."""
     ours = _environment(runs)
     changes = [
-        Change(name, ours.get(name, "unknown"), value)
+        (name, ours.get(name, "unknown"), value)
         for name, value in reference.environment.items()
         if ours.get(name) != value
     ]
     if len(runs) == _number_of_runs(reference) and _keys_sha256(runs) != reference.keys_sha256:
-        changes.append(Change(CODE, f"of commit {_commit(runs)}", reference.commit))
+        changes.append((CODE, f"of commit {_commit(runs)}", reference.commit))
     return changes
 
 
@@ -203,7 +194,10 @@ def _environment(runs: Sequence[Tree]) -> dict[str, str]:
     values: dict[str, dict[str, None]] = {}
     for provenance in (metrics["provenance"] for metrics in runs):
         versions = provenance.get("versions") or {}
-        for name, value in {**{name: provenance.get(name, "unknown") for name in ENVIRONMENT}, **versions}.items():
+        for name, value in {
+            **{name: provenance.get(name, "unknown") for name in COMPARED_ENVIRONMENT},
+            **versions,
+        }.items():
             values.setdefault(name, {})[str(value)] = None
     return {name: " or ".join(distinct) for name, distinct in values.items()}
 

@@ -13,12 +13,12 @@ from daso.errors import DataError
 
 SOURCES = Path(__file__).resolve().parents[3] / "reports" / "paper" / "sources.csv"
 READ_IN = ("paper", "slides", "repository", "third party", "memory")  # values of the column `read`
-MAX_BYTES = 2**24
+MAX_CSV_BYTES = 2**24
 FIX = "restore it with git"
 Row = Mapping[str, str]
 
 
-class Source(NamedTuple):
+class PublishedSource(NamedTuple):
     """Row of `sources.csv`: one table of a publication, or with an empty `table` all tables without their own row."""
 
     source: str  # its name in results.csv, such as "daso_paper"
@@ -31,25 +31,25 @@ class Source(NamedTuple):
     read: str  # where the numbers were read, one of READ_IN
 
 
-Sources = Mapping[tuple[str, str], Source]
+Sources = Mapping[tuple[str, str], PublishedSource]
 
 
-def read_sources(path: Path = SOURCES) -> dict[tuple[str, str], Source]:
+def read_sources(path: Path = SOURCES) -> dict[tuple[str, str], PublishedSource]:
     """Return the rows of `reports/paper/sources.csv` by (source, table), in order of publication.
 
     Raises DataError for an unreadable file, a missing column, a duplicate or an invalid value.
     """
-    rows = read_rows(path, Source._fields, _row_error)
-    sources: dict[tuple[str, str], Source] = {}
+    rows = read_rows(path, PublishedSource._fields, _row_error)
+    sources: dict[tuple[str, str], PublishedSource] = {}
     for number, row in enumerate(rows, start=1):
         key = row["source"], row["table"]
         if key in sources:
             raise DataError(f"{path}: row {number}: duplicate source '{' '.join(filter(None, key))}'; {FIX}")
-        sources[key] = Source(*(row[name] for name in Source._fields))
+        sources[key] = PublishedSource(*(row[name] for name in PublishedSource._fields))
     return sources
 
 
-def source_of(sources: Sources, row: Row) -> Source | None:
+def source_of(sources: Sources, row: Row) -> PublishedSource | None:
     """Return the source of a row of `results.csv`: that of its table, else that of all tables, else None."""
     return sources.get((row["source"], row["table"])) or sources.get((row["source"], ""))
 
@@ -63,7 +63,7 @@ def read_rows(
     returns for a row.
     """
     try:
-        text = read_file(path, MAX_BYTES).decode()
+        text = read_file(path, MAX_CSV_BYTES).decode()
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         rows = list(reader)
     except OSError as error:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
-from daso.report.results.judged import JudgedCell
+from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.verdicts import INSIDE, JUDGED, NEAR, OUTSIDE, chance_outside
+from daso.report.words import with_noun
 
 LARGEST = 3  # differences that a summary names
 
@@ -43,7 +44,7 @@ class ColumnProgress(NamedTuple):
     missing: int
 
 
-class Upstream(NamedTuple):
+class UpstreamRuns(NamedTuple):
     """Runs that a suite's runs depend on and that are not in its tables."""
 
     of: Mapping[str, Sequence[str]] = {}  # run id -> its upstream runs, direct and indirect
@@ -55,7 +56,7 @@ class Upstream(NamedTuple):
         return len({name for names in self.of.values() for name in names})
 
 
-NO_UPSTREAM = Upstream()
+NO_UPSTREAM_RUNS = UpstreamRuns()
 
 
 class Remainder(NamedTuple):
@@ -86,7 +87,7 @@ class Summary:
 def summarize(
     judged_cells: Sequence[JudgedCell],
     forecast: Mapping[str, Tree],
-    upstream: Upstream = NO_UPSTREAM,
+    upstream: UpstreamRuns = NO_UPSTREAM_RUNS,
     shared: Mapping[str, int] | None = None,
 ) -> Summary:
     """Return the summary of a suite's cells; `forecast` is the expected time of its runs (see `tables.forecasts`)."""
@@ -95,7 +96,7 @@ def summarize(
     order = sorted(judged, key=lambda each: -abs(each.verdict.difference or 0.0))
     archived = [each for each in judged_cells if each.archived]
     elsewhere = [one for each in archived if each.ours is None for _, one in each.archived]
-    cells = [each.cell for each in judged_cells]
+    cells = [each.cell for each in main_cells(judged_cells)]
     return Summary(
         tally=tally(judged_cells),
         archived=tally(elsewhere),
@@ -127,7 +128,7 @@ def _distinct(judged_cells: Iterable[JudgedCell]) -> list[JudgedCell]:
     by_comparison: dict[tuple[object, ...], JudgedCell] = {}
     for each in judged_cells:
         number = each.published and (each.published.mean, each.published.std)
-        by_comparison.setdefault((each.cell.run, tuple(each.cell.done), number), each)
+        by_comparison.setdefault((each.cell.run, tuple(each.cell.done), number, each.measure), each)
     return list(by_comparison.values())
 
 
@@ -144,7 +145,9 @@ def column_progress(cells: Sequence[Cell]) -> list[ColumnProgress]:
     return counted
 
 
-def remainder(cells: Sequence[Cell], forecast: Mapping[str, Tree], upstream: Upstream = NO_UPSTREAM) -> Remainder:
+def remainder(
+    cells: Sequence[Cell], forecast: Mapping[str, Tree], upstream: UpstreamRuns = NO_UPSTREAM_RUNS
+) -> Remainder:
     """Return the runs that are not finished, each once, with those upstream of them, and their forecast device time.
 
     Running runs count with their whole time, because the report does not read their progress.
@@ -163,7 +166,7 @@ def tally_line(tally: Tally) -> str:
     if not tally.judged:
         return "no cell has a verdict"
     inside, near, outside = tally.count(*INSIDE), tally.count(NEAR), tally.count(*OUTSIDE)
-    line = f"{inside} of {count(tally.judged, 'cell')} inside the band, {near} {NEAR}, {outside} above or below"
+    line = f"{inside} of {with_noun(tally.judged, 'cell')} inside the band, {near} {NEAR}, {outside} above or below"
     unjudged = tally.judged - inside - near - outside
     return f"{line}, {unjudged} without published spread" if unjudged else line
 
@@ -173,8 +176,3 @@ def chance_line(tally: Tally) -> str:
     least, most = (f"{number:.0f}" if tally.chance[0] >= 10 else f"{number:.1f}" for number in tally.chance)
     expected = least if least == most else f"{least} to {most}"
     return f"{tally.outside_band} of {tally.banded} differences exceed the band; chance alone: {expected}"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, as `1 cell` or `3 cells`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -40,6 +40,7 @@ from scipy.special import stdtr  # type: ignore[import-untyped]
 from daso.aliases import Tree
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import PUBLISHED_RUNS, Published
+from daso.report.words import with_noun
 
 STANDARD_ERRORS = 2.0
 NEAR_POINTS = 1.0
@@ -76,13 +77,6 @@ class Coverage(NamedTuple):
     stale: int
 
 
-def band(ours: MeanStd, published: Published) -> float | None:
-    """Return two standard errors of the difference of the means, in points; None if no deviation is published."""
-    if published.std is None:
-        return None
-    return standard_error_band(ours, published.std, PUBLISHED_RUNS)
-
-
 def standard_error_band(ours: MeanStd, std: float, n: int) -> float:
     """Return two standard errors of the difference to the mean of n runs with deviation `std`, in points.
 
@@ -107,12 +101,12 @@ def judge(
         return Verdict(NOT_COMPARABLE, reasons=(published.doubt, *blocking_reasons))
     if blocking_reasons:
         return Verdict(NOT_COMPARABLE, reasons=tuple(blocking_reasons))
-    difference, width = ours.mean - published.mean, band(ours, published)
-    if width is None:
+    difference = ours.mean - published.mean
+    if published.std is None:
         near = not _exceeds(abs(difference), NEAR_POINTS)
         return Verdict(NEAR if near else NO_PUBLISHED_SPREAD, difference, reasons=tuple(remarks))
-    runs = "run" if ours.n == 1 else "runs"
-    few = (f"{ours.n} {runs} against {PUBLISHED_RUNS} published",) if ours.n < PUBLISHED_RUNS else ()
+    width = standard_error_band(ours, published.std, PUBLISHED_RUNS)
+    few = (f"{with_noun(ours.n, 'run')} against {PUBLISHED_RUNS} published",) if ours.n < PUBLISHED_RUNS else ()
     return Verdict(_judge_by_band(difference, width, ours.n), difference, width, (*few, *remarks))
 
 
@@ -199,11 +193,12 @@ def protocol_label(protocol: Tree) -> str:
 
 
 def in_archive_order(source: object) -> bool:
-    """Return True if images come from the official archive, so that a seed draws the same images on every machine.
+    """Return True if a seed draws the same official images on every machine.
 
-    Such a source has the MD5 that the authors of the dataset publish; images read as files have a different order.
+    Such a source is an archive with the MD5 that the authors of the dataset publish, or has lists of its files with the
+    published digests; other images read as files have a different order.
     """
-    return isinstance(source, Mapping) and bool(source.get("md5"))
+    return isinstance(source, Mapping) and bool(source.get("md5") or source.get("official_lists"))
 
 
 def _is_recognised(source: object) -> bool:

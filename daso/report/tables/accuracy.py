@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import count
-from string import ascii_lowercase
 
 from daso.aliases import Tree
 from daso.data.class_sizes import setting_kind
-from daso.report.results.archived import DeviceCommit
-from daso.report.results.collect import MeanStd, format_mean_std
-from daso.report.results.judged import JudgedCell
+from daso.report.results.collect import MAIN_MEASURE, MeanStd, format_mean_std
+from daso.report.results.judged import DeviceCommit, JudgedCell, measure_label, measures
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.results.ranks import best
 from daso.report.results.verdicts import MARKS, difference_and_band
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import Column, Table, letters
 
 
 @dataclass(frozen=True)
@@ -38,43 +35,48 @@ class FormattedCell:
 
 
 def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
-    """Return the accuracies of a table's cells: a row for each method, a column for each setting.
+    """Return the accuracies of a table's cells: a row for each method, a column for each setting and measure.
 
     A footnote for each device and commit of archived runs has a letter. A published number is marked with its table if
     that is not the one that the suite's table reproduces.
     """
     groups = dict.fromkeys(group for judged in judged_cells for group, _ in judged.archived)
-    letters = dict(zip(groups, _letters(), strict=False))
+    letter_of = {group: letters(index).lower() for index, group in enumerate(groups)}
     reproduced = _reproduced(table, judged_cells)
-    by_name = {(judged.cell.setting, judged.cell.method): judged for judged in judged_cells}
-    settings = [format_setting(setting) for setting in table["settings"]]
-    marked = {setting["name"]: _best_numbers(setting["name"], judged_cells) for setting in settings}
+    by_name = {(judged.cell.setting, judged.measure, judged.cell.method): judged for judged in judged_cells}
+    settings = {setting["name"]: format_setting(setting) for setting in table["settings"]}
+    places = [(setting, measure) for setting in settings for measure in measures(table)]
+    marked = {place: _best_numbers(place, judged_cells) for place in places}
 
-    def formatted(setting: str, method: str) -> FormattedCell:
-        cell = _format_cell(by_name[setting, method], letters, reproduced)
-        return replace(cell, best=frozenset(part for part, methods in marked[setting].items() if method in methods))
+    def formatted(place: tuple[str, str], method: str) -> FormattedCell:
+        cell = _format_cell(by_name[*place, method], letter_of, reproduced)
+        return replace(cell, best=frozenset(part for part, methods in marked[place].items() if method in methods))
 
     rows = [
-        [str(method["title"]), *(formatted(setting["name"], method["name"]) for setting in settings)]
-        for method in table["methods"]
+        [str(method["title"]), *(formatted(place, method["name"]) for place in places)] for method in table["methods"]
     ]
     evaluations = suite["protocol"]["evaluation"]["median_of"]
+    printed = "" if measures(table) == [MAIN_MEASURE] else "last evaluation and "
     caption = (
-        f"Test accuracy in percent, median of the last {evaluations} evaluations: mean ± sample standard deviation "
+        f"Test accuracy in percent, {printed}median of the last {evaluations} evaluations: mean ± sample standard "
+        "deviation "
         "over n seeds. "
         "Bold: the best mean of a column, and means at most its standard deviation below it."
     )
-    columns = [Column("Method", "text"), *(Column(setting["name"], "text", _lines(setting)) for setting in settings)]
+    columns = [Column("Method", "text")]
+    for setting, measure in places:
+        title = ", ".join(filter(None, (setting, measure_label(suite, table, measure))))
+        columns.append(Column(title, "text", _lines(settings[setting])))
     footnotes = [
         (letter, f"archived runs, measured on {group.device} at commit {group.commit}")
-        for group, letter in letters.items()
+        for group, letter in letter_of.items()
     ]
     return Table("accuracy", "Accuracy", caption, columns, rows, definitions=footnotes)
 
 
-def _best_numbers(setting: str, judged_cells: Sequence[JudgedCell]) -> dict[str, set[str]]:
-    """Return the methods with the best of our numbers and of the published ones in a setting."""
-    cells = [judged for judged in judged_cells if judged.cell.setting == setting]
+def _best_numbers(place: tuple[str, str], judged_cells: Sequence[JudgedCell]) -> dict[str, set[str]]:
+    """Return the methods with the best of our numbers and of the published ones in a setting, by a measure."""
+    cells = [judged for judged in judged_cells if (judged.cell.setting, judged.measure) == place]
     ours = {each.cell.method: each.ours for each in cells if each.ours}
     published = {
         each.cell.method: MeanStd(each.published.mean, each.published.std, PUBLISHED_RUNS)
@@ -82,11 +84,6 @@ def _best_numbers(setting: str, judged_cells: Sequence[JudgedCell]) -> dict[str,
         if each.published and not each.published.doubt
     }
     return {"ours": best(ours), "published": best(published)}
-
-
-def _letters() -> Iterator[str]:
-    """Yield a, b, ..., z, aa, bb, ..."""
-    return (length * letter for length in count(1) for letter in ascii_lowercase)
 
 
 def _reproduced(table: Tree, judged_cells: Sequence[JudgedCell]) -> str:
@@ -105,28 +102,25 @@ def format_setting(setting: Tree) -> dict[str, str]:
 
 def _format_sizes(setting: Tree) -> dict[str, str]:
     """Return a setting as text: sizes of the largest classes and both imbalance ratios, `as found` if not chosen."""
-    if "labeled" in setting:
-        sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
-        return {"name": str(setting["name"]), **sizes, "gamma_l": "as found", "gamma_u": "as found", "reversed": ""}
-    if setting_kind(setting) == "share":
-        sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
-        gammas = dict.fromkeys(("gamma_l", "gamma_u"), f"{setting['gamma']:g}")
-        return {"name": str(setting["name"]), **sizes, **gammas, "reversed": ""}
-    gamma_u = setting.get("gamma_u")
-    unlabeled = "unknown" if gamma_u is None else f"{gamma_u:g}"
-    if setting_kind(setting) == "whole":
-        setting, unlabeled = {**setting, "m1": "every training image"}, "as found"
-    if setting.get("reversed") and gamma_u is not None:
-        unlabeled = f"1/{gamma_u:g}" if Fraction(str(gamma_u)) != 1 else "1"
-    gamma_l = setting.get("gamma_l")
-    return {
-        "name": str(setting["name"]),
-        "n1": str(setting.get("n1", "unknown")),
-        "m1": str(setting.get("m1", "unknown")),
-        "gamma_l": "unknown" if gamma_l is None else f"{gamma_l:g}",
-        "gamma_u": unlabeled,
-        "reversed": "reversed" if setting.get("reversed") else "",
-    }
+    sizes = {name: str(setting.get(name, "unknown")) for name in ("n1", "m1")}
+    ratios = {name: setting.get(name) for name in ("gamma_l", "gamma_u")}
+    gammas = {name: "unknown" if ratio is None else f"{ratio:g}" for name, ratio in ratios.items()}
+    if setting.get("reversed") and ratios["gamma_u"] is not None and Fraction(str(ratios["gamma_u"])) != 1:
+        gammas["gamma_u"] = f"1/{gammas['gamma_u']}"
+    match setting_kind(setting):
+        case "natural":
+            sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
+            gammas = dict.fromkeys(gammas, "as found")
+        case "lists":
+            names = setting["unlabeled"]
+            sizes = {"n1": "all labeled", "m1": "all unlabeled" if names == "all" else " + ".join(names)}
+            gammas = {"gamma_l": "as found", "gamma_u": "unknown"}
+        case "share":
+            sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
+            gammas = dict.fromkeys(gammas, f"{setting['gamma']:g}")
+        case "whole":
+            sizes["m1"], gammas["gamma_u"] = "every training image", "as found"
+    return {"name": str(setting["name"]), **sizes, **gammas, "reversed": "reversed" if setting.get("reversed") else ""}
 
 
 def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
@@ -137,15 +131,15 @@ def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _format_cell(judged: JudgedCell, letters: Mapping[DeviceCommit, str], reproduced: str) -> FormattedCell:
-    cell, ours, published, verdict, archived = judged
+def _format_cell(judged: JudgedCell, letter_of: Mapping[DeviceCommit, str], reproduced: str) -> FormattedCell:
+    cell, ours, published, verdict, archived, _ = judged
     done, seeds = len(cell.done), len(cell.seeds)
     runs = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
     absent = "not run here" if archived else "not run"
     remarks = [f"{len(cell.running)} running"] if cell.running and ours else []
     remarks += [f"{len(cell.stale)} stale, not counted"] if cell.stale else []
     return FormattedCell(
-        anchor=cell.anchor,
+        anchor=judged.anchor,
         status=cell.status,
         ours=format_mean_std(*ours) if ours else "",
         count=runs if ours else absent if cell.status == "missing" else "running",
@@ -155,7 +149,7 @@ def _format_cell(judged: JudgedCell, letters: Mapping[DeviceCommit, str], reprod
         verdict=verdict.text,
         difference="" if verdict.difference is None else difference_and_band(verdict.difference, verdict.band),
         reason="; ".join(verdict.reasons),
-        archived=[(letters[group], _format_cell(one, letters, reproduced)) for group, one in archived],
+        archived=[(letter_of[group], _format_cell(one, letter_of, reproduced)) for group, one in archived],
     )
 
 

@@ -14,19 +14,11 @@ from daso.report.results.published import CITATION, Published
 from daso.report.results.sources import Row, Sources, read_sources, source_of
 
 
-class SeedValue(NamedTuple):
-    """Accuracy of one run, as printed, and the id of the run."""
-
-    seed: str  # "s0"
-    accuracy: str
-    run: str
-
-
 class CellDetails(NamedTuple):
     """Origin of a cell's numbers."""
 
-    done: list[SeedValue]
-    archived: list[SeedValue]
+    done: list[tuple[str, str, str]]  # of each run: "s0", accuracy as printed, id
+    archived: list[tuple[str, str, str]]
     command: str  # trains and evaluates all runs of the cell
     published: str  # place of the published number, "Oh et al. 2022, table 1, row 6, column 3"; empty without one
     link: str  # its publication; empty if unknown
@@ -36,14 +28,14 @@ def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -
     """Return the origin of each cell by its id in the page; `published` are the rows of `results.csv`."""
     sources = read_sources()
     return {
-        cell.anchor: CellDetails(
-            _seed_values(cell, cell.done),
-            _seed_values(cell, cell.archived),
-            rebuild_command(cell),
-            _place(target, published),
-            _link(target, sources),
+        judged.anchor: CellDetails(
+            _seed_values(judged, judged.cell.done),
+            _seed_values(judged, judged.cell.archived),
+            rebuild_command(judged.cell),
+            _place(judged.published, published),
+            _link(judged.published, sources),
         )
-        for cell, _, target, *_ in judged_cells
+        for judged in judged_cells
     }
 
 
@@ -53,9 +45,9 @@ def rebuild_command(cell: Cell) -> str:
     return f"snakemake metrics/{cell.run}/s{seeds if len(cell.seeds) == 1 else f'{{{seeds}}}'}.json"
 
 
-def _seed_values(cell: Cell, runs: Mapping[int, Tree]) -> list[SeedValue]:
-    percent = replace(cell, done=runs).percent_by_seed("median")
-    return [SeedValue(f"s{seed}", f"{value:.1f}", cell.run_id(seed)) for seed, value in percent.items()]
+def _seed_values(judged: JudgedCell, runs: Mapping[int, Tree]) -> list[tuple[str, str, str]]:
+    percent = replace(judged.cell, done=runs).percent_by_seed(judged.measure)
+    return [(f"s{seed}", f"{value:.1f}", judged.cell.run_id(seed)) for seed, value in percent.items()]
 
 
 def _link(target: Published | None, sources: Sources) -> str:

@@ -16,6 +16,8 @@ def differences_table(table: Tree, runs: Iterable[Tree]) -> Table:
     tags = {str(method["title"]): method_tags(method) for method in table["methods"] if "learner" in method}
     if table["dataset"].get("augment", {}).get("resize"):
         tags |= {title: [*own, "resize"] for title, own in tags.items()}
+    if table["dataset"].get("fit") == "crop":
+        tags |= {title: [*own, "store-crop"] for title, own in tags.items()}
     if any(run.get("provenance", {}).get("precision") == "bf16" for run in runs):
         tags |= {title: [*own, "precision"] for title, own in tags.items()}
     rows = []

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.config.keys import PLANS
-from daso.data.files import atomic_write, format_json, read_json
+from daso.config.keys import PLANS_FOLDER
+from daso.data.files import format_json, read_json, write_file
 from daso.report.results.collect import Cell
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.speed import device_of, format_significant
@@ -22,7 +22,7 @@ Forecast = dict[str, dict[str, Any]]  # run id -> key, device, how, seconds_per_
 
 def forecast_path(suite: str) -> Path:
     """Return the path of a suite's forecast."""
-    return Path(PLANS, f"{suite}.json")
+    return Path(PLANS_FOLDER, f"{suite}.json")
 
 
 def read_forecast(suite: str) -> Forecast:
@@ -33,8 +33,7 @@ def read_forecast(suite: str) -> Forecast:
 
 def write_forecast(suite: str, forecast: Forecast) -> None:
     """Write the forecast of a suite atomically."""
-    with atomic_write(forecast_path(suite)) as file:
-        file.write(format_json({"suite": suite, "runs": forecast}))
+    write_file(forecast_path(suite), format_json({"suite": suite, "runs": forecast}))
 
 
 def forecast_table(cells: Iterable[Cell], forecast: Mapping[str, Tree], titles: Mapping[str, str]) -> Table:

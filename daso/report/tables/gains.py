@@ -21,7 +21,7 @@ from daso.report.results.judged import JudgedCell
 from daso.report.results.verdicts import MAX_DIGITS, format_signed
 from daso.report.tables.table import ABSENT, Column, Table
 
-NAMED = 3  # gains that the summary names
+NAMED_GAINS = 3  # gains that the summary names
 DEFINITIONS = (
     ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),
     (
@@ -90,7 +90,7 @@ def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
     named = [
         f"{titles[ours.method]} over {titles[ours.baseline]} on {ours.setting}, {_signed(ours.mean)} points "
         f"({_range(*ours.interval)})"
-        for ours in [*above, *below][:NAMED]
+        for ours in [*above, *below][:NAMED_GAINS]
         if ours.interval
     ]
     return ": ".join([text, "; ".join(named)]) if named else text

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from daso.report.results.contradictions import Cell, Printed
-from daso.report.results.sources import Row, Source
+from daso.report.results.contradictions import LiteratureCell, Printed
+from daso.report.results.sources import PublishedSource, Row
+from daso.report.words import numbered
 
 DATASETS = {
     **{"cifar10-lt": "CIFAR10-LT", "cifar100-lt": "CIFAR100-LT", "stl10-lt": "STL10-LT", "semi-aves": "Semi-Aves"},
@@ -51,21 +52,22 @@ def setting_title(row: Row) -> str:
     return ", ".join(parts)
 
 
-def cell_title(cell: Cell) -> str:
+def cell_title(cell: LiteratureCell) -> str:
     """Return method, dataset and setting of a cell."""
     row = cell.row
     return ", ".join(filter(None, (method_title(row), DATASETS[row["dataset"]], setting_title(row))))
 
 
-def places(number: Sequence[Printed]) -> list[tuple[Source, str]]:
+def places(number: Sequence[Printed]) -> list[tuple[PublishedSource, str]]:
     """Return the sources that print a number, each with its tables as text, in order of publication."""
-    tables: dict[str, tuple[Source, list[str]]] = {}
+    tables: dict[str, tuple[PublishedSource, list[str]]] = {}
     for printed in number:
         tables.setdefault(printed.source.source, (printed.source, []))[1].append(printed.table)
-    return [(source, _table_text([name for name in names if name.isdecimal()])) for source, names in tables.values()]
+    numbers = [(source, [name for name in names if name.isdecimal()]) for source, names in tables.values()]
+    return [(source, numbered("table", names) if names else "") for source, names in numbers]
 
 
-def csv_rows(cells: Iterable[Cell]) -> Iterator[dict[str, object]]:
+def csv_rows(cells: Iterable[LiteratureCell]) -> Iterator[dict[str, object]]:
     """Yield a row for each print of each cell, the largest difference first."""
     for index, cell in enumerate(cells, start=1):
         fields = {name: cell.row[name] for name in CSV_COLUMNS[1:10]}
@@ -82,9 +84,3 @@ def csv_rows(cells: Iterable[Cell]) -> Iterator[dict[str, object]]:
                     **{name: getattr(printed.source, name) for name in ("source", "citation", "link", "read")},
                     **{"table": printed.table, "note": printed.note},
                 }
-
-
-def _table_text(numbers: Sequence[str]) -> str:
-    if len(numbers) < 2:
-        return f"table {numbers[0]}" if numbers else ""
-    return f"tables {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -4,44 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
 from daso.report.tables.table import Column, Table
+from daso.report.words import with_noun
 
 MAX_VALUES = 6  # more distinct values than this are only counted; the table of runs lists them
-DIGEST_LENGTH = 12  # characters shown of a digest
+SHOWN_DIGITS = 12  # characters shown of a digest
 
 
-class ProvenanceEntry(NamedTuple):
-    """Line of a table's provenance: a name and its distinct values, counted if there are several."""
-
-    name: str
-    values: tuple[str, ...]
-
-
-def table_provenance(runs: Sequence[Tree]) -> list[ProvenanceEntry]:
-    """Return the provenance of all runs of a table together; empty without a run."""
+def table_provenance(runs: Sequence[Tree]) -> dict[str, list[str]]:
+    """Return the provenance of all runs of a table together, distinct values by name; empty without a run."""
     if not runs:
-        return []
+        return {}
     sources = [run.get("provenance", {}) for run in runs]
     values = {
-        "commit": [format_value(source.get("commit")) for source in sources],
+        "commit": [format_provenance(source.get("commit")) for source in sources],
         "parameters": [short_digest(source.get("config_sha256")) for source in sources],
         "split": [short_digest(source.get("split_sha256")) for source in sources],
         "data": [short_digest(source.get("data_sha256")) for source in sources],
         "data source": [_format_source(source.get("source")) for source in sources],
-        "versions": [format_value(source.get("versions")) for source in sources],
-        "device": [format_value(source.get("device")) for source in sources],
-        "threads": [format_value(source.get("threads")) for source in sources],
-        "precision": [format_value(source.get("precision")) for source in sources],
-        "mode": [format_value(source.get("mode")) for source in sources],
+        "versions": [format_provenance(source.get("versions")) for source in sources],
+        "device": [format_provenance(source.get("device")) for source in sources],
+        "threads": [format_provenance(source.get("threads")) for source in sources],
+        "precision": [format_provenance(source.get("precision")) for source in sources],
+        "mode": [format_provenance(source.get("mode")) for source in sources],
     }
     if any(source.get("cudnn") for source in sources):  # only runs on a GPU have it
-        values["cuDNN"] = [format_value(source.get("cudnn")) for source in sources]
-    entries = [ProvenanceEntry(name, tuple(count_values(column))) for name, column in values.items()]
-    return [*entries, ProvenanceEntry("training time", (_training_time(runs),))]
+        values["cuDNN"] = [format_provenance(source.get("cudnn")) for source in sources]
+    return {name: count_values(column) for name, column in values.items()} | {"training time": [_training_time(runs)]}
 
 
 def runs_table(cells: Iterable[Cell]) -> Table:
@@ -64,9 +57,9 @@ def runs_table(cells: Iterable[Cell]) -> Table:
 def _origin(run: Tree) -> list[str]:
     source, seconds = run.get("provenance", {}), _seconds(run)
     return [
-        *(run["key"], format_value(source.get("commit"))),
+        *(run["key"], format_provenance(source.get("commit"))),
         *(short_digest(source.get(f"{name}_sha256")) for name in ("config", "split", "data")),
-        *(format_value(source.get(name)) for name in ("device", "precision", "mode")),
+        *(format_provenance(source.get(name)) for name in ("device", "precision", "mode")),
         "unknown" if seconds is None else format_duration(seconds),
     ]
 
@@ -81,28 +74,28 @@ def count_values(values: Sequence[str]) -> list[str]:
         return list(counts)
     if len(counts) > MAX_VALUES:
         return [f"{len(counts)} different values in {len(values)} runs, listed in the table of runs"]
-    return [f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in counts.items()]
+    return [f"{value} ({with_noun(n, 'run')})" for value, n in counts.items()]
 
 
 def _format_source(source: Any) -> str:
     """Return the source of images as text, an official archive with its checksum."""
     if not isinstance(source, Mapping) or not source.get("md5"):
-        return format_value(source)
+        return format_provenance(source)
     return f"official archive of {source.get('kind')} (MD5 {source['md5']})"
 
 
-def format_value(value: Any) -> str:
+def format_provenance(value: Any) -> str:
     """Return a value as text: a mapping as its names and values in order, `unknown` for None or an empty string."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {format_value(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {format_provenance(part)}" for name, part in value.items())
     if isinstance(value, list):
-        return " ".join(format_value(part) for part in value)
+        return " ".join(format_provenance(part) for part in value)
     return "unknown" if value in (None, "") else str(value)
 
 
 def short_digest(digest: Any) -> str:
     """Return the first DIGEST_LENGTH characters of a digest."""
-    return str(digest)[:DIGEST_LENGTH] if digest else "unknown"
+    return str(digest)[:SHOWN_DIGITS] if digest else "unknown"
 
 
 def format_duration(seconds: float) -> str:
@@ -123,4 +116,4 @@ def _training_time(runs: Sequence[Tree]) -> str:
     if not known:
         return "unknown"
     per_run = f"{format_duration(min(known))} to {format_duration(max(known))} a run" if len(known) > 1 else "one run"
-    return f"{format_duration(sum(known))} in {len(known)} {'runs' if len(known) > 1 else 'run'}, {per_run}"
+    return f"{format_duration(sum(known))} in {with_noun(len(known), 'run')}, {per_run}"

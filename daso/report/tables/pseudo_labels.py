@@ -8,7 +8,7 @@ from daso.report.results import pseudo_labels
 from daso.report.results.collect import Cell
 from daso.report.tables.table import ABSENT, Column, Table
 
-INDICES = {  # heading -> name of the index
+INDEX_HEADINGS = {  # heading -> name of the index
     "Max/min": "imbalance",
     "Unpredicted": "unpredicted",
     "KL to uniform": "divergence",
@@ -39,10 +39,10 @@ DEFINITIONS = (
 
 def pseudo_label_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
     """Return a row for each kind of pseudo-label of each method, and one for the true classes of each setting."""
-    rows = [[*names, *(values[index] for index in INDICES.values())] for names, values in _rows(cells, titles)]
+    rows = [[*names, *(values[index] for index in INDEX_HEADINGS.values())] for names, values in _rows(cells, titles)]
     columns = [
         *(Column("Setting", "text"), Column("Method", "text"), Column("Pseudo-label", "text"), Column("n")),
-        *map(Column, INDICES),
+        *map(Column, INDEX_HEADINGS),
     ]
     caption = (
         "Class distribution of pseudo-labels in the last window of training, whether or not above the threshold, by "

@@ -9,6 +9,7 @@ from daso.aliases import Tree
 from daso.report.results.judged import JudgedCell
 from daso.report.results.ranks import Ranks, table_ranks
 from daso.report.tables.table import ABSENT, Column, Table
+from daso.report.words import with_noun
 
 DEFINITIONS = (
     ("Rank", "1 for the highest mean accuracy; the published rank, among the same methods, in parentheses."),
@@ -32,7 +33,8 @@ def ranks_table(table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
         if (values := _row(str(method["name"]), list(ranked.values())))
     ]
     if ranked:
-        rows.append(["Kendall's τ", *(_tau(ranks) for ranks in ranked.values()), ABSENT])
+        taus = [ABSENT if ranks.tau is None else _signed(ranks.tau) for ranks in ranked.values()]
+        rows.append(["Kendall's τ", *taus, ABSENT])
     columns = [Column("Method", "text"), *map(Column, ranked), Column("Mean of settings")]
     caption = "Ranks of the methods by setting, over the methods with our number and a published one."
     return Table("ranks", "Ranks", caption, columns, rows, definitions=DEFINITIONS)
@@ -43,8 +45,7 @@ def ranks_line(ranked: Sequence[Ranks]) -> str:
     known = sorted(ranks.tau for ranks in ranked if ranks.tau is not None)
     if not known:
         return ""
-    settings = "1 setting" if len(known) == 1 else f"{len(known)} settings"
-    values = dict.fromkeys(map(_signed, (known[0], known[-1])))
+    values, settings = dict.fromkeys(map(_signed, (known[0], known[-1]))), with_noun(len(known), "setting")
     return f"Kendall's τ of our order of methods and the published one: {' to '.join(values)} in {settings}"
 
 
@@ -56,10 +57,6 @@ def _row(method: str, settings: Sequence[Ranks]) -> list[str]:
         return []
     ours, published = (statistics.fmean(column) for column in zip(*known, strict=True))
     return [*(f"{pair[0]} ({pair[1]})" if pair else ABSENT for pair in pairs), f"{ours:.1f} ({published:.1f})"]
-
-
-def _tau(ranks: Ranks) -> str:
-    return ABSENT if ranks.tau is None else _signed(ranks.tau)
 
 
 def _signed(tau: float) -> str:

@@ -9,7 +9,7 @@ from daso.report.results.reference import CellDifference
 from daso.report.results.verdicts import format_difference
 from daso.report.tables.table import Column, Table
 
-COLUMNS = (
+REFERENCE_COLUMNS = (
     *(Column("Setting", "text"), Column("Method", "text"), Column("Ours"), Column("Reference")),
     *(Column("Difference"), Column("Band"), Column("Inside", "text")),
 )
@@ -26,4 +26,4 @@ def reference_table(table: str, cells: Iterable[CellDifference], titles: Mapping
         "Our numbers and the reference, those that this project measured. The band is two standard errors of the "
         "difference; both sides have the same seeds, so a difference should be much smaller than the band."
     )
-    return Table("reference", "Comparison with the reference", caption, COLUMNS, rows, groups=1)
+    return Table("reference", "Comparison with the reference", caption, REFERENCE_COLUMNS, rows, groups=1)

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
-from daso.report.tables.provenance import format_value
+from daso.report.tables.provenance import format_provenance
 from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
+from daso.report.words import with_noun
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
@@ -92,10 +93,10 @@ def by_environment(cell: Cell) -> dict[tuple[str, str], list[Tree]]:
 
 def device_of(provenance: Tree) -> str:
     """Return the device, with the number of threads if it is a CPU."""
-    device, threads = format_value(provenance.get("device")), provenance.get("threads")
+    device, threads = format_provenance(provenance.get("device")), provenance.get("threads")
     if threads is None or not device.startswith("cpu"):
         return device
-    return f"{device}, {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"{device}, {with_noun(threads, 'thread')}"
 
 
 def mode_of(provenance: Tree, speed: Tree) -> str:

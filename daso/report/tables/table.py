@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple
 
 NUMBERS = (  # Table A.1, A.2, ...
@@ -64,3 +65,28 @@ class Table:
                 parts.append((heading, []))
             parts[-1][1].append(type(row)(row[self.groups :]))  # type: ignore[call-arg]
         return parts
+
+
+def letters(index: int) -> str:
+    """Return A, B, ..., Z, AA, AB, ... for 0, 1, ..."""
+    first, second = divmod(index, len(ascii_uppercase))
+    return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[second]
+
+
+def longest_tails(groups: Iterable[tuple[str, Sequence[TableRow]]], columns: Sequence[Column]) -> list[str]:
+    """Return the longest text from the decimal point on of each column; empty for columns that hold no numbers."""
+    rows = [row for _, part in groups for row in part]
+    return [
+        max((_tail(row[i]) for row in rows), key=len, default="") if column.kind == "number" else ""
+        for i, column in enumerate(columns)
+    ]
+
+
+def ghost(value: Any, longest: str) -> str:
+    """Return the text to print invisibly after a value, so that its decimal point is below that of its column."""
+    return longest[len(_tail(value)) :]
+
+
+def _tail(value: Any) -> str:
+    """Return `.0 ± 0.37` for `76.0 ± 0.37`, and nothing for a number without a decimal point."""
+    return value[value.index(".") :] if isinstance(value, str) and "." in value else ""

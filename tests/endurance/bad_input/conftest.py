@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daso.cli import main
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import data_config, split_config
 from tests.endurance.bad_input.cases import METRICS, RUN, SPLIT, STORE, TRAINED, remove
 from tests.workflow.project import METHODS, PROTOCOL, ROOT, SETTING, SUITE
@@ -29,7 +29,7 @@ def project(tmp_path_factory):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        params = load()
+        params = load_params()
         Path("data.json").write_text(json.dumps(data_config(params, "digits")))
         Path("split.json").write_text(json.dumps(split_config(params, "digits", SETTING, 0)))
         patch.setenv("DASO_GPUS", "0")

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from daso.config.schemas import Analysis
+from daso.config.params_schemas import Analysis
 from daso.errors import DataError
 from daso.report.figures import plots, plots_pseudo_labels
 from daso.report.figures.analyses import ANALYSES, analysis_figures
@@ -18,8 +18,8 @@ from daso.report.tables.pseudo_labels import pseudo_label_table
 from tests.report.conftest import Project, build_suite
 
 ROOT = Path(__file__).resolve().parents[3]
-PLOTS = ("by_rank", "confusion_matrix", "over_steps")
-PSEUDO_LABEL_PLOTS = ("class_distribution", "by_frequency", "nearest_classes", "tsne")
+PLOTS = ("plot_by_rank", "plot_confusion_matrix", "plot_over_steps")
+PSEUDO_LABEL_PLOTS = ("plot_class_distribution", "plot_by_frequency", "plot_nearest_classes", "plot_tsne")
 HEADING = "Class distribution of pseudo-labels"
 CAPTIONS = {
     "motivation": "accuracy of the final model on the test images of each class",
@@ -202,7 +202,7 @@ def test_tsne_marks_wrong_predictions(project, monkeypatch):
     """Predictions of the second and third image are wrong; the fourth has no known class and is unmarked."""
     calls = []
     plot = lambda points, colours, wrong, *names: calls.append((colours, wrong.tolist())) or ""  # noqa: E731
-    monkeypatch.setattr(plots_pseudo_labels, "tsne", plot)
+    monkeypatch.setattr(plots_pseudo_labels, "plot_tsne", plot)
     suite = small_suite(analyses=["tsne"])
     write_analysed_runs(project, suite, predictions=[(3, 3), (1, 0), (0, 1), (-1, 2)] + [(0, 0)] * 6)
     analysis_figures(load_table(project, suite), ["tsne"])

@@ -21,7 +21,7 @@ from daso.report.figures.classes import (
     display_width,
     format_curve,
     format_predictions,
-    shorten,
+    shorten_name,
     tick_names,
 )
 from daso.report.figures.palette import Style
@@ -144,9 +144,9 @@ def plot(names, kind="rank"):
     size = len(names)
     table = class_table(ClassNames(names, shared=True), {"x": ["1"] * size})
     if kind == "matrix":
-        return plots.confusion_matrix(np.eye(size), table, "t")
+        return plots.plot_confusion_matrix(np.eye(size), table, "t")
     curve = Curve(np.arange(1.0, size + 1), np.full(size, 50.0), np.full(size, np.nan), 1)
-    return plots.by_rank([Line(curve, Style("var(--blue)"))], table, "t")
+    return plots.plot_by_rank([Line(curve, Style("var(--blue)"))], table, "t")
 
 
 def test_tick_labels_are_not_cut_off(pages):
@@ -195,10 +195,10 @@ def test_axis_of_more_than_20_classes_has_ranks(kind):
 
 
 def test_long_names_are_cut_in_the_middle():
-    assert [shorten(name) for name in NAMES] == SHORT
+    assert [shorten_name(name) for name in NAMES] == SHORT
     assert max(map(display_width, SHORT)) == 14
     accented = "e\N{COMBINING ACUTE ACCENT}"
-    assert shorten(accented * 20) == f"{7 * accented}…{6 * accented}"
+    assert shorten_name(accented * 20) == f"{7 * accented}…{6 * accented}"
 
 
 def test_names_with_the_same_short_form_stay_distinct():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from daso.report.figures.differences import SHAPES, Mark, axis_limit, difference_blocks, draw_panel
+from daso.report.figures.differences import MARK_SHAPES, Mark, axis_limit, difference_blocks, draw_panel
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import Published
@@ -56,7 +56,7 @@ def test_every_verdict_has_a_shape_of_its_own():
         for row in [re.search(r'<path d="M78.6 [^>]*/>(<path d="M78.6[^>]*/>)?', row)[0]]
         for row in [re.sub(r"M78.6 [\d.]+", "", row)]
     }
-    assert set(SHAPES) == set(JUDGED)
+    assert set(MARK_SHAPES) == set(JUDGED)
     assert len(drawings) == len(JUDGED)
 
 
@@ -76,7 +76,7 @@ def test_cell_without_runs_here_shows_archived_runs():
     suite = {"tables": [{"name": "t", "settings": [{"name": "s"}, {"name": "empty"}], "methods": [method]}]}
     empty = JudgedCell(Cell("t", "empty", "m", "d/empty/p/m", (0,)), None, paper, judge(None, paper))
     (block,) = difference_blocks(suite, [absent, empty])
-    (panel,) = block.panels
-    assert (block.table, panel.setting) == ("t", "s")
-    assert "FixMatch + DASO: +0.3 (band ±0.6), agrees, other machine" in panel.svg
+    ((setting, _, svg),) = block.panels
+    assert (block.table, setting) == ("t", "s")
+    assert "FixMatch + DASO: +0.3 (band ±0.6), agrees, other machine" in svg
     assert difference_blocks(suite, [JudgedCell(archived.cell, None, paper, judge(None, paper)), empty]) == []

@@ -30,13 +30,13 @@ def make_table(classes=10):
 
 
 PLOTS = {
-    "steps": lambda: plots.over_steps([Line(curve(), BLUE, "a"), Line(curve(seeds=1), BLUE)], "a title", "%"),
-    "rank": lambda: plots.by_rank([Line(curve(), BLUE)], make_table(), "a title"),
-    "many ranks": lambda: plots.by_rank([Line(curve(100), BLUE)], make_table(100), "a title"),
-    "sizes": lambda: plots.class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, make_table(2), "a title"),
-    "labels only": lambda: plots.class_sizes({"labeled": [20, 2]}, make_table(2), "a title"),
-    "confusion": lambda: plots.confusion_matrix(np.eye(3), make_table(3), "a title"),
-    "many classes": lambda: plots.confusion_matrix(np.eye(100), make_table(100), "a title"),
+    "steps": lambda: plots.plot_over_steps([Line(curve(), BLUE, "a"), Line(curve(seeds=1), BLUE)], "a title", "%"),
+    "rank": lambda: plots.plot_by_rank([Line(curve(), BLUE)], make_table(), "a title"),
+    "many ranks": lambda: plots.plot_by_rank([Line(curve(100), BLUE)], make_table(100), "a title"),
+    "sizes": lambda: plots.plot_class_sizes({"labeled": [20, 2], "unlabeled": [8, 80]}, make_table(2), "a title"),
+    "labels only": lambda: plots.plot_class_sizes({"labeled": [20, 2]}, make_table(2), "a title"),
+    "confusion": lambda: plots.plot_confusion_matrix(np.eye(3), make_table(3), "a title"),
+    "many classes": lambda: plots.plot_confusion_matrix(np.eye(100), make_table(100), "a title"),
 }
 
 
@@ -60,7 +60,7 @@ def test_500_evaluations_are_drawn_as_at_most_80_points_with_one_decimal():
     """Every seventh of 500, counted from the last one: 72 points, the first absolute and the others relative."""
     x = np.arange(500.0, 250_001, 500)
     line = Line(Curve(x, 50 + 0.001 * np.arange(500.0), np.full(500, np.nan), 1), BLUE)
-    values = numbers(plots.over_steps([line], "t", "%"), "blue")
+    values = numbers(plots.plot_over_steps([line], "t", "%"), "blue")
     assert len(values) == 2 * 72
     assert all(value == round(value, 1) for value in values)
     thinned = plots.thin(line.curve)
@@ -86,7 +86,7 @@ def test_labels_of_curves_do_not_overlap():
     lines = [
         Line(Curve(np.arange(1.0, 4), np.full(3, y), np.full(3, np.nan), 1), BLUE, f"m{y}") for y in (50, 50.1, 50.2)
     ]
-    svg = plots.over_steps(lines, "t", "%")
+    svg = plots.plot_over_steps(lines, "t", "%")
     at = {text: float(y) for y, text in re.findall(r'y="([\d.]+)"[^>]*><title>[^<]*</title>(m[\d.]+)<', svg)}
     heights = [at[name] for name in ("m50.2", "m50.1", "m50")]
     assert all(lower - upper >= 8.4 for upper, lower in zip(heights, heights[1:], strict=False))
@@ -96,7 +96,7 @@ def test_labels_of_curves_do_not_overlap():
 def test_axis_of_steps_fits_the_data():
     """Ticks are round numbers below the last step; the y-axis begins near the data, not at 0."""
     x = np.arange(100.0, 1201, 100)
-    svg = plots.over_steps([Line(Curve(x, np.linspace(60, 70, 12), np.full(12, np.nan), 1), BLUE)], "t", "%")
+    svg = plots.plot_over_steps([Line(Curve(x, np.linspace(60, 70, 12), np.full(12, np.nan), 1), BLUE)], "t", "%")
     texts = re.findall(r">([^<]+)</text>", svg)
     assert {"0", "500", "1,000"} <= set(texts)
     assert "1.25k" not in texts
@@ -110,19 +110,19 @@ def test_bands_are_clipped_to_0_and_100_percent():
     unclipped = Curve(ranks, np.array([1.0, 99.0]), np.array([5.0, 5.0]), 3)
     low, high = np.array([0.0, 94.0]), np.array([6.0, 100.0])
     clipped = Curve(ranks, (low + high) / 2, (high - low) / 2, 3)
-    svgs = [plots.by_rank([Line(c, BLUE)], make_table(2), "t") for c in (unclipped, clipped)]
+    svgs = [plots.plot_by_rank([Line(c, BLUE)], make_table(2), "t") for c in (unclipped, clipped)]
     bands = [re.findall(r'<path d="([^"]*)" fill="var\(--blue\)" opacity', svg) for svg in svgs]
     assert bands[0] == bands[1] != []
 
 
 def test_titles_are_escaped_and_the_tag_is_in_the_plot():
-    svg = plots.confusion_matrix(np.eye(2), make_table(2), 'a <b> "c"', tag="demo: not comparable")
+    svg = plots.plot_confusion_matrix(np.eye(2), make_table(2), 'a <b> "c"', tag="demo: not comparable")
     assert 'aria-label="a &lt;b&gt; &quot;c&quot;"' in svg
     assert ">demo: not comparable</text>" in svg
 
 
 def printed(shares):
-    (group,) = re.findall(r'<g class="n".*?</g></g>', plots.confusion_matrix(shares, make_table(len(shares)), "t"))
+    (group,) = re.findall(r'<g class="n".*?</g></g>', plots.plot_confusion_matrix(shares, make_table(len(shares)), "t"))
     return re.findall(r">(\d+)<", group)
 
 
@@ -133,7 +133,7 @@ def test_matrix_cells_that_round_to_0_are_empty():
 
 
 def test_matrix_of_100_classes_is_one_small_image():
-    svg = plots.confusion_matrix(np.eye(100), make_table(100), "t", tooltips=False)
+    svg = plots.plot_confusion_matrix(np.eye(100), make_table(100), "t", tooltips=False)
     (data,) = re.findall(r'href="data:image/png;base64,([^"]*)"', svg)
     pixels = np.array(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))
     assert pixels.shape == (100, 100, 4)

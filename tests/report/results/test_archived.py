@@ -7,8 +7,8 @@ import pytest
 
 from daso.data.files import checksummed
 from daso.errors import DataError
-from daso.report.results.archived import by_device_and_commit
 from daso.report.results.collect import collect
+from daso.report.results.judged import by_device_and_commit
 from tests.report.test_render import FILES, cells, page
 
 SETTING = "n500-m4000-l100-u100"
@@ -50,7 +50,7 @@ def test_missing_cell_shows_archived_runs(project, suite, archive):
     archive(1, 0.764)
     out = project.build(suite)
     (row,) = cells(out)
-    assert (row["state"], row["mean"], row["n"], row["verdict"]) == ("missing", "", "0", "not run")
+    assert (row["status"], row["mean"], row["n"], row["verdict"]) == ("missing", "", "0", "not run")
     assert json.loads((out / "metrics.json").read_text()) == {}
     text = page(out).text
     assert "0 of 1 cells complete, 0 of 3 runs finished" in text

@@ -7,12 +7,12 @@ from daso.report.results.pseudo_labels import (
     by_rank,
     class_distributions,
     common_kinds,
-    confusion_matrix,
     group_recall,
     indices,
     kind_title,
     nearest_cosines,
     nearest_names,
+    pseudo_label_confusion,
     run_analyses,
     true_indices,
     true_shares,
@@ -79,7 +79,7 @@ def test_values_by_class_rank():
     assert by_rank(RUNS, "final", "precision").mean.tolist() == [50, 50, 50]
     assert by_rank(RUNS, "semantic", "recall") is None
     assert true_shares(RUNS).tolist() == [70, 10, 20]
-    assert confusion_matrix(RUNS)[0].tolist() == [0.5, 0, 0.5]
+    assert pseudo_label_confusion(RUNS)[0].tolist() == [0.5, 0, 0.5]
 
 
 def test_values_by_frequency_of_pseudo_labels():

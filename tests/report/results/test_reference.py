@@ -12,10 +12,10 @@ import pytest
 
 from daso.cli import main
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import expand_suite, runs
 from daso.report.results.collect import collect
-from daso.report.results.reference import compare, read_reference
+from daso.report.results.reference import compare_with_reference, read_reference
 from daso.report.suite_report import write_report
 
 FILE = Path("reports/reference/smoke.json")
@@ -25,7 +25,7 @@ SHIFTED = ("fixmatch", "fixmatch_daso")
 @pytest.fixture
 def measure(workspace, project, make_metrics):
     """Return `measure(points, ...)`, which writes the metrics of the suite smoke; 0 points are the reference's."""
-    params = load()
+    params = load_params()
     keys = Keys(params)
 
     def measure(points=None, key=keys.train, only=None, **provenance):
@@ -42,8 +42,8 @@ def measure(workspace, project, make_metrics):
 
 
 def result():
-    cells = collect(expand_suite(load(), "smoke"), Path("metrics"), Path("scratch"))
-    return compare(read_reference("smoke"), cells)
+    cells = collect(expand_suite(load_params(), "smoke"), Path("metrics"), Path("scratch"))
+    return compare_with_reference(read_reference("smoke"), cells)
 
 
 def test_same_numbers_have_the_same_bytes(measure):
@@ -128,9 +128,9 @@ def test_damaged_reference_is_an_error(measure, capsys):
 
 def test_reference_is_part_of_the_key_of_its_report_only(measure):
     measure()
-    before = [Keys(load()).report(suite) for suite in ("smoke", "quickstart")]
+    before = [Keys(load_params()).report(suite) for suite in ("smoke", "quickstart")]
     main(["reference", "smoke"])
-    after = [Keys(load()).report(suite) for suite in ("smoke", "quickstart")]
+    after = [Keys(load_params()).report(suite) for suite in ("smoke", "quickstart")]
     assert [old == new for old, new in zip(before, after, strict=True)] == [False, True]
 
 

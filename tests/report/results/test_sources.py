@@ -7,7 +7,7 @@ import pytest
 
 from daso.errors import DataError
 from daso.report.results.published import PUBLISHED, SHAPES, read_published
-from daso.report.results.sources import SOURCES, Source, read_sources, source_of
+from daso.report.results.sources import SOURCES, PublishedSource, read_sources, source_of
 
 
 @pytest.fixture(scope="module")
@@ -75,4 +75,4 @@ def test_missing_sources_are_an_error(folder):
     (folder / "sources.csv").unlink()
     with pytest.raises(DataError, match=r"sources\.csv: cannot read the published numbers"):
         read_published(folder / "results.csv")
-    assert Source._fields[:4] == ("source", "table", "citation", "link")
+    assert PublishedSource._fields[:4] == ("source", "table", "citation", "link")

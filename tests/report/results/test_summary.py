@@ -7,7 +7,7 @@ import pytest
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.judged import JudgedCell
 from daso.report.results.published import Published
-from daso.report.results.summary import Remainder, Upstream, chance_line, summarize, tally, tally_line
+from daso.report.results.summary import Remainder, UpstreamRuns, chance_line, summarize, tally, tally_line
 from daso.report.results.verdicts import judge
 
 PAPER = Published(76.0, 0.37, "Oh et al. 2022, table 1")
@@ -91,7 +91,7 @@ def test_missing_runs_with_their_forecast_time():
     plan = {"d/s/p/two/s0": {"device": "cpu", "seconds": 100.0}, "u/s1": {"device": "cuda", "seconds": 20.0}}
     plan["d/s/p/one/s0"] = {"device": "cpu", "seconds": 7.0}
     judged_cells = [JudgedCell(cell, None, None, judge(None, None)) for cell in (one, two, shared)]
-    summary = summarize(judged_cells, plan, Upstream(of, trained={"u/s2"}))
+    summary = summarize(judged_cells, plan, UpstreamRuns(of, trained={"u/s2"}))
     assert summary.remainder == Remainder(runs=3, upstream=3, seconds=120.0, unknown=4, devices=("cuda", "cpu"))
     assert summary.upstream_runs == 5
     assert summary.progress == [("t", "s", 3, 1, 2), ("t2", "s", 0, 1, 2)]

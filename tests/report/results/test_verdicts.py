@@ -7,7 +7,6 @@ import pytest
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import Published
 from daso.report.results.verdicts import (
-    band,
     chance_outside,
     coverage,
     format_difference,
@@ -19,18 +18,19 @@ from daso.report.results.verdicts import (
 )
 
 PAPER = Published(76.0, 0.37, "Oh et al. 2022, table 1")
+LISTED = {"kind": "semi_aves", "lists": {"test": "189d"}, "official_lists": True}
 RECOGNISED = {"kind": "image_folder", "origin": "cifar", "pixels": "ab12", "same_images_as": "cifar-10-python.tar.gz"}
 SOURCES = ({"kind": "cifar10", "md5": "c58f"}, RECOGNISED)
 
 
 def test_band_of_three_runs_against_three():
     """2 sqrt(0.37^2 / 3 + 0.6^2 / 3) = 2 sqrt(0.4969 / 3) = 0.81396."""
-    assert band(MeanStd(76.5, 0.6, 3), PAPER) == pytest.approx(0.81396, abs=1e-5)
+    assert judge(MeanStd(76.5, 0.6, 3), PAPER).band == pytest.approx(0.81396, abs=1e-5)
 
 
 def test_band_of_a_single_run_uses_the_published_deviation():
     """2 * 0.37 * sqrt(1/3 + 1) = 0.74 * 1.154701 = 0.85448."""
-    assert band(MeanStd(76.5, None, 1), PAPER) == pytest.approx(0.85448, abs=1e-5)
+    assert judge(MeanStd(76.5, None, 1), PAPER).band == pytest.approx(0.85448, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,8 @@ def test_only_archive_sources_are_in_archive_order():
     assert in_archive_order({"kind": "cifar10", "md5": "c58f"})
     assert not in_archive_order({"kind": "image_folder", "origin": "cifar", "sha256": "ab12"})
     assert not in_archive_order(RECOGNISED)
+    assert in_archive_order(LISTED)
+    assert not in_archive_order({**LISTED, "official_lists": False})
     assert not in_archive_order("cifar10")
     assert not in_archive_order(None)
 

@@ -45,14 +45,14 @@ def test_cells_csv_names_the_cell_of_the_paper(verdicts):
     agrees, *_ = read(verdicts.out, "cells.csv")
     assert (agrees["source"], agrees["cell"]) == ("Oh et al. 2022", "table 1, row 6, column 1")
     assert (agrees["published"], agrees["published_std"], agrees["published_n"]) == ("76.0", "0.37", "3")
-    assert (agrees["device"], agrees["state"]) == ("cpu: made up", "done")
+    assert (agrees["device"], agrees["status"]) == ("cpu: made up", "done")
 
 
 def test_runs_csv_rebuilds_the_cells(verdicts):
     runs, cells = read(verdicts.out, "runs.csv"), read(verdicts.out, "cells.csv")
     assert len(runs) == sum(len(levels) for _, levels in verdicts.levels.values()) + 1
     for cell in cells:
-        values = [float(run["median"]) for run in runs if (run["method"], run["state"]) == (cell["method"], "done")]
+        values = [float(run["median"]) for run in runs if (run["method"], run["status"]) == (cell["method"], "done")]
         assert len(values) == int(cell["n"])
         if len(values) > 1:
             assert float(cell["mean"]) == pytest.approx(statistics.mean(values), abs=1e-4)
@@ -70,7 +70,7 @@ def test_runs_csv_has_every_measure_and_the_provenance_of_a_run(verdicts):
     assert (first["run"], first["key"]) == (f"cifar10-lt/{verdicts.setting}/paper/agrees/s0", "k" * 16)
     assert (first["commit"], first["precision"], first["seconds"]) == ("abcdef123456", "fp32", "60.0")
     assert first["versions"] == "python 3.11.9, torch 2.11.0"
-    assert (first["state"], archived["state"], archived["median"]) == ("done", "archived", "75.6000")
+    assert (first["status"], archived["status"], archived["median"]) == ("done", "archived", "75.6000")
 
 
 def test_table_csv_has_the_printed_values(verdicts):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.errors import DataError
 from daso.report.results.collect import Cell
 from daso.report.tables import forecasts
@@ -86,7 +86,7 @@ def test_report_has_forecast_times_only_with_a_forecast(project, make_suite, run
 
 
 def test_forecast_changes_only_the_key_of_its_own_report(workspace):
-    params = load()
+    params = load_params()
     keys = [Keys(params).report(suite) for suite in ("smoke", "quickstart")]
     forecasts.write_forecast("smoke", make_forecast(40.0))
     smoke, quickstart = (Keys(params).report(suite) for suite in ("smoke", "quickstart"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daso.config.keys import Keys
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.resolve import Run, data_config, expand_suite
 from daso.data.catalog import make_store
 from daso.data.files import checksummed
@@ -35,7 +35,7 @@ def fresh(tmp_path_factory):
     (path / "Snakefile").touch()
     (path / "params").symlink_to(ROOT / "params")
     make_store(data_config(PARAMS, "digits"), path / "data/store/digits")
-    load(path / "params")
+    load_params(path / "params")
     return path
 
 

@@ -71,15 +71,15 @@ def hook_files():
 
 def hook_training():
     """Add the points `step`, after the student's update and before the teacher's, `evaluation` and `checkpoint`."""
-    from daso.engine import checkpoint, train
+    from daso.engine import checkpoint, trainer
 
-    train.update_teacher = before("step", train.update_teacher)
-    train.predict = before("evaluation", train.predict)
+    trainer.update_teacher = before("step", trainer.update_teacher)
+    trainer.predict = before("evaluation", trainer.predict)
     checkpoint.dump = before("checkpoint", checkpoint.dump)
 
 
 def record_steps():
-    from daso.engine.train import Trainer
+    from daso.engine.trainer import Trainer
 
     step, handle = Trainer.training_step, os.open(os.environ["STEPS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 

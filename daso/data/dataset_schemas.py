@@ -9,6 +9,9 @@ ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Gamma = Annotated[float, Interval(ge=1)]  # imbalance: images of the first class / images of the last one
 ClassOrder = Literal["native", "seed", "size"]
+Fit = Literal["crop", "squash"]  # how an image becomes a square: cut out of the center, or resized
+Sha256 = Annotated[str, Pattern("[0-9a-f]{64}")]
+Subsets = dict[str, PositiveInt]  # unlabeled images of each subset, in the order of the store
 
 
 class Digits(TypedDict):
@@ -35,7 +38,41 @@ class ImageFolder(TypedDict):
     skip_unreadable: NotRequired[bool]
 
 
-Source = Digits | Archive | ImageFolder
+class SplitList(TypedDict):
+    """Number of lines and digest of a list."""
+
+    images: PositiveInt
+    sha256: Sha256
+
+
+class SplitLists(TypedDict):
+    """Lists of Semi-Aves; u_train is u_train_in followed by u_train_out."""
+
+    l_train: SplitList
+    val: SplitList
+    l_train_val: SplitList
+    u_train_in: SplitList
+    u_train_out: SplitList
+    u_train: SplitList
+    test: SplitList
+
+
+class SemiAves(TypedDict):
+    """Images and lists of Semi-Aves in a folder, as unpacked folders or as archives."""
+
+    kind: Literal["semi_aves"]
+    path: Annotated[str, Length(1)]
+    override: NotRequired[str]
+    strict: NotRequired[bool]
+    longest_side: PositiveInt
+    lists: SplitLists
+    lists_url: NotRequired[str]
+    annotations_sha256: NotRequired[Sha256]
+    archives: NotRequired[dict[str, str]]  # page from which a person downloads the archive of each folder
+    classes: NotRequired[Annotated[list[str], Unique()]]  # names; by default the labels
+
+
+Source = Digits | Archive | ImageFolder | SemiAves
 
 
 class OutsideClasses(TypedDict):
@@ -95,7 +132,17 @@ class Natural(TypedDict):
     outside: NotRequired[Outside]  # refused by `config.checks`
 
 
-Setting = Tails | Others | Share | Natural
+class Lists(TypedDict):
+    """All labeled images, and all images without a label or those of some subsets of the dataset."""
+
+    labeled: Literal["all"]
+    unlabeled: Literal["all"] | Annotated[list[str], Length(1), Unique()]
+    holdout: NotRequired[NonNegativeInt]
+    supervised: NotRequired[str]  # setting whose runs show methods without unlabeled images
+    outside: NotRequired[Outside]  # refused by `config.checks`
+
+
+Setting = Tails | Others | Share | Natural | Lists
 
 
 class SplitConfig(TypedDict):
@@ -124,24 +171,26 @@ class DataConfig(TypedDict):
     dataset: str
     source: Source
     images: NotRequired[ImageCounts]
+    subsets: NotRequired[Subsets]
     num_classes: NumClasses
     image_size: ImageSize
+    fit: NotRequired[Fit]
 
 
-class Upstream(TypedDict):
+class UpstreamKey(TypedDict):
     """Upstream run and its key."""
 
     of: str
     key: str
 
 
-class Expanded(Upstream):
+class ExpandedConfig(UpstreamKey):
     """Split to which pseudo-labels of an upstream run are added."""
 
     exponent: float
 
 
-class HeldOut(TypedDict):
+class HeldOutConfig(TypedDict):
     """Split from which labeled images of each class are held out."""
 
     held_out: PositiveInt

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from daso.data.files import atomic_write
+from daso.data.files import write_file
 from daso.report.figures.literature import disagreements
 from daso.report.render import templates
-from daso.report.results.contradictions import Cell, Comparison, compare, differing_fields, repeats
+from daso.report.results.contradictions import Comparison, LiteratureCell, compare_prints, differing_fields, repeats
 from daso.report.results.published import PUBLISHED, read_published
 from daso.report.results.sources import Sources, read_sources
 from daso.report.tables.csv_files import format_csv
@@ -23,8 +23,8 @@ from daso.report.tables.literature import (
     setting_title,
 )
 
-LARGEST = 12  # cells of the figure and of the first table
-NAMED = 3  # cells named in the first lines
+SHOWN_CELLS = 12  # cells of the figure and of the first table
+NAMED_CELLS = 3  # cells named in the first lines
 
 
 def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
@@ -33,24 +33,20 @@ def write_contradictions(out: Path, published: Path = PUBLISHED) -> None:
     The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     sources = read_sources(published.with_name("sources.csv"))
-    comparison = compare(read_published(published), sources)
+    comparison = compare_prints(read_published(published), sources)
     page = templates().get_template("contradictions.html.j2").render(_context(comparison, sources))
-    for name, text in (
-        ("contradictions.csv", format_csv(CSV_COLUMNS, csv_rows(comparison.cells))),
-        ("index.html", page),
-    ):
-        with atomic_write(out / name) as file:
-            file.write(text.encode())
+    write_file(out / "contradictions.csv", format_csv(CSV_COLUMNS, csv_rows(comparison.cells)).encode())
+    write_file(out / "index.html", page.encode())
 
 
 def _context(comparison: Comparison, sources: Sources) -> dict[str, Any]:
     """Return the variables of the template."""
-    largest = comparison.differing[:LARGEST]
+    largest = comparison.differing[:SHOWN_CELLS]
     return {
         "comparison": comparison,
         "exceeding": sum(cell.exceeds_spread for cell in comparison.differing),
         "without_spread": sum(cell.spread is None for cell in comparison.differing),
-        "named": largest[:NAMED],
+        "named": largest[:NAMED_CELLS],
         "largest": largest,
         "figure": disagreements(largest, "The largest differences between publications") if largest else "",
         "datasets": _by_dataset(comparison.differing),
@@ -62,7 +58,7 @@ def _context(comparison: Comparison, sources: Sources) -> dict[str, Any]:
     }
 
 
-def _by_dataset(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+def _by_dataset(cells: Sequence[LiteratureCell]) -> list[tuple[str, list[LiteratureCell]]]:
     """Return the cells by dataset, with its title."""
     names = (name for name in DATASETS if any(cell.row["dataset"] == name for cell in cells))
     return [(DATASETS[name], [cell for cell in cells if cell.row["dataset"] == name]) for name in names]

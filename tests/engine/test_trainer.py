@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from daso.augment.packed import pack
-from daso.config.build import Upstream, build
-from daso.config.registry import LEARNERS, load
+from daso.config.build import UpstreamResults, build
+from daso.config.registry import LEARNERS, import_component
 from daso.engine.loader import Loader
 from daso.engine.resident import Pool
-from daso.engine.train import Trainer
+from daso.engine.trainer import Trainer
 from daso.errors import CheckpointError, DivergedError
 from tests.engine.world import CONFIG, CPU, SUPERVISED, batches, pool, trainer
 
@@ -34,7 +34,7 @@ def test_batches_hold_the_images_and_labels_of_their_rows():
 
 def test_views_of_one_step_are_drawn_independently():
     """Without operations and Cutout both weak and strong views are crops, drawn independently."""
-    run = trainer(dataset=CONFIG["dataset"] | {"augment": {"flip": False, "pad": 2, "cutout": 0, "ops": []}})
+    run = trainer(dataset=CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"pad": 2}})
     images = torch.arange(16, dtype=torch.int32).view(1, 4, 4).expand(16, 4, 4).contiguous()
     run.loader.data = run.data._replace(unlabeled=Pool(images, run.data.unlabeled.labels))
     same = [
@@ -107,7 +107,7 @@ def test_images_are_resized_in_training_and_evaluation():
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_only_remixmatch_resizes_before_the_operations(name):
     """FixMatch and USADTM apply operations before the resize, ReMixMatch after it."""
-    views = load(LEARNERS[name]).views
+    views = import_component(LEARNERS[name]).views
     assert views.operations == ("after" if name == "remixmatch" else "before")
     dataset = CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}}
     data = trainer().data
@@ -215,7 +215,7 @@ def test_weights_batches_and_mixing_depend_on_the_draw_seed():
 def test_frozen_encoder_of_an_upstream_run_stays_unchanged(statistics):
     weights = trainer(seed=7).models.student.state_dict()
     config = {**CONFIG, "method": SUPERVISED, "plan": {"encoder": {"of": "r", "key": "e", "statistics": statistics}}}
-    run = build(config, trainer().data, CPU, upstream=Upstream(weights, {}))
+    run = build(config, trainer().data, CPU, upstream=UpstreamResults(weights, {}))
     for batch in batches(run, 0, 3):
         run.training_step(batch)
     for network in run.models:
@@ -259,6 +259,6 @@ def test_resuming_in_another_environment_is_logged(tmp_path, caplog, monkeypatch
     run.save(tmp_path / "state.pt")
     run.restore(tmp_path / "state.pt")
     assert not caplog.messages
-    monkeypatch.setattr("daso.engine.train.numerics_fingerprint", lambda *of_a_run: "torch 1.0 on abacus, 10 threads")
+    monkeypatch.setattr("daso.engine.trainer.numerics_fingerprint", lambda *of_a_run: "torch 1.0 on abacus, 10 threads")
     run.restore(tmp_path / "state.pt")
     assert caplog.messages[0].endswith("continued with torch 1.0 on abacus, 10 threads")

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from daso.planning import progress
+from daso.planning import messages
 from daso.planning.forecast import Preview
-from daso.planning.progress import CallProgress, format_left, install, job_line, log_lines, run_line
+from daso.planning.messages import CallProgress, format_left, install, job_line, log_lines, run_line
 
 A, B, C = (f"digits/n1/p/{name}" for name in ("fixmatch/s0", "fixmatch/s1", "daso/s0"))
 TRAINED = [f"runs/{A}/config.json", f"runs/{A}/train.json"]
@@ -94,13 +94,13 @@ def test_end_of_a_log_is_shown(tmp_path):
 
 
 def test_accuracy_and_time_of_a_finished_run(tmp_path):
-    assert progress.accuracy(tmp_path) is None
+    assert messages.accuracy(tmp_path) is None
     (tmp_path / "config.json").write_text(json.dumps({"protocol": {"evaluation": {"median_of": 3}}}))
     (tmp_path / "history.csv").write_text("step,test_top1\n1,0.9\n2,0.1\n3,0.5\n4,0.3\n")
-    assert progress.accuracy(tmp_path) == 0.3
-    assert progress.training_seconds(tmp_path) is None
+    assert messages.accuracy(tmp_path) == 0.3
+    assert messages.training_seconds(tmp_path) is None
     (tmp_path / "train.json").write_text('{"speed": {"seconds": 12.5}}')
-    assert progress.training_seconds(tmp_path) == 12.5
+    assert messages.training_seconds(tmp_path) == 12.5
 
 
 class Terminal:
@@ -122,7 +122,7 @@ class Terminal:
 
 
 def test_messages_of_a_call(monkeypatch):
-    monkeypatch.setattr(progress, "accuracy", lambda folder: 0.5)
+    monkeypatch.setattr(messages, "accuracy", lambda folder: 0.5)
     terminal = Terminal()
     job = {"jobid": 1, "rule_name": "train", "output": TRAINED, "reason": "Missing output files", "log": []}
     assert terminal.log("Building DAG of jobs...") == ""
@@ -143,7 +143,7 @@ def test_messages_of_a_call(monkeypatch):
 
 
 def test_failed_job_that_succeeds_later_is_not_listed(monkeypatch):
-    monkeypatch.setattr(progress, "accuracy", lambda folder: 0.5)
+    monkeypatch.setattr(messages, "accuracy", lambda folder: 0.5)
     terminal = Terminal()
     job = {"jobid": 1, "rule_name": "train", "output": TRAINED, "reason": "Missing output files", "log": []}
     terminal.log("Job stats", "run_info")

@@ -55,7 +55,8 @@ class Trainer:
         self.stopwatch = Stopwatch(device)
         layout = models.student.encoder.layout
         self.loader = Loader(data, config, learner.views, device, stopwatch=self.stopwatch, layout=layout)
-        schedule = {name: optim[name] for name in ("lr", "warmup", "milestones", "factor", "anneal") if name in optim}
+        names = ("lr", "warmup", "milestones", "factor", "anneal", "staircase")
+        schedule = {name: optim[name] for name in names if name in optim}
         self.rates = learning_rate(self.steps, **schedule).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()
@@ -200,7 +201,7 @@ class Trainer:
 
     def restore(self, path: Path) -> None:
         """Resume from a checkpoint of `fit`; raises CheckpointError if it belongs to a different configuration."""
-        state = checkpoint.load(path, self.config["key"])
+        state = checkpoint.load_checkpoint(path, self.config["key"])
         if missing := self.state().keys() - state.keys():
             raise CheckpointError(
                 f"{path}: {', '.join(sorted(missing))} missing; resume from a checkpoint in scratch/ instead"

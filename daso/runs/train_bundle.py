@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daso.data.bundle import BundledRun, read_bundle
 from daso.data.derive import derive
-from daso.data.files import atomic_write, checksummed
+from daso.data.files import checksummed, write_file
 from daso.data.store import load_store
 from daso.engine.estimate import survey_result
 from daso.errors import DataError, DivergedError
@@ -54,6 +54,5 @@ def _make_inputs(bundle: Path, run: BundledRun) -> bool:
             derive(plan["split"], run.drawn_split, load_store(run.store), path, upstream_run)
         elif name == "estimate" and upstream_run:
             survey = survey_result(upstream_run, plan["estimate"]["key"])  # `train` has checked its code
-            with atomic_write(path) as file:
-                file.write(checksummed(survey))
+            write_file(path, checksummed(survey))
     return True

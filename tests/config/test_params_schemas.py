@@ -8,17 +8,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
-from daso.config.load import load
+from daso.config.load import load_params
 from daso.config.params import structure_errors
-from daso.config.schemas import ColorOp, GeometricOp
+from daso.config.params_schemas import ColorOpName, GeometricOpName
 from daso.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_operations_of_the_schema_equal_those_of_the_code():
-    assert get_args(ColorOp) == tuple(sorted(COLOR_OPS))
-    assert get_args(GeometricOp) == tuple(sorted(GEOMETRIC_OPS))
+    assert get_args(ColorOpName) == tuple(sorted(COLOR_OPS))
+    assert get_args(GeometricOpName) == tuple(sorted(GEOMETRIC_OPS))
 
 
 def test_unknown_operation_suggests_the_closest_name(tmp_path):
@@ -26,7 +26,7 @@ def test_unknown_operation_suggests_the_closest_name(tmp_path):
     file = tmp_path / "params/datasets/digits.yaml"
     file.write_text(file.read_text().replace("rotate", "rotat"))
     with pytest.raises(ParamsError, match=r"digits.yaml: augment.ops.*rotat.*did you mean 'rotate'"):
-        load(tmp_path / "params")
+        load_params(tmp_path / "params")
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,19 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from daso.data.schemas import (
+from daso.data.dataset_schemas import (
     ClassOrder,
-    Expanded,
-    HeldOut,
+    ExpandedConfig,
+    Fit,
+    HeldOutConfig,
     ImageCounts,
     ImageSize,
     NumClasses,
     Seed,
     Setting,
     Source,
-    Upstream,
+    Subsets,
+    UpstreamKey,
 )
 from daso.schema import (
     OPEN,
@@ -23,6 +25,7 @@ from daso.schema import (
     Pattern,
     Positive,
     PositiveInt,
+    Probability,
     ShareBelowOne,
     Unique,
 )
@@ -33,10 +36,10 @@ Changes = dict[str, Any]  # component.option -> value
 Count = Annotated[int, Interval(ge=1, le=10**9)]
 RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
 # Operations of `augment.randaugment`, which params/ must not import.
-ColorOp = Literal[
+ColorOpName = Literal[
     "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
 ]
-GeometricOp = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
+GeometricOpName = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
 
 
 class Component(TypedDict):
@@ -55,7 +58,9 @@ class Augment(TypedDict):
     pad: NonNegativeInt
     cutout: NonNegativeInt
     resize: NotRequired[Annotated[int, Interval(ge=4)]]
-    ops: Annotated[list[Literal[ColorOp, GeometricOp]], Unique()]
+    num_ops: NonNegativeInt
+    op_probability: Probability
+    ops: Annotated[list[Literal[ColorOpName, GeometricOpName]], Unique()]
 
 
 class Images(TypedDict):
@@ -74,7 +79,10 @@ class Dataset(Images):
 
     title: str
     source: Source
+    redistribute: NotRequired[bool]  # true by default; if false, images stay on this machine
     images: NotRequired[ImageCounts]
+    subsets: NotRequired[Subsets]
+    fit: NotRequired[Fit]
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder
@@ -89,6 +97,7 @@ class Optimizer(TypedDict):
     nesterov: bool
     weight_decay: NonNegative
     warmup: NonNegativeInt
+    staircase: NotRequired[PositiveInt]  # steps of a level of the warm-up; without it the warm-up is linear
     milestones: Annotated[list[NonNegativeInt], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
@@ -168,7 +177,7 @@ class PaperTable(TypedDict):
     addons: NotRequired[dict[str, str]]
 
 
-class Table(TypedDict):
+class SuiteTable(TypedDict):
     """Table of a suite: methods by settings."""
 
     name: str
@@ -177,6 +186,7 @@ class Table(TypedDict):
     dataset: str
     settings: Names
     methods: Names
+    metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
 
 Analysis = Literal["confusion", "groups", "histogram", "motivation", "precision_recall", "similarity", "tsne"]
@@ -190,7 +200,7 @@ class Suite(TypedDict):
     protocol: str
     seeds: Annotated[list[Seed], Length(1), Unique()]
     analyses: NotRequired[Annotated[list[Analysis], Length(1), Unique()]]
-    tables: Annotated[list[Table], Length(1)]
+    tables: Annotated[list[SuiteTable], Length(1)]
 
 
 class Pipeline(TypedDict):
@@ -223,18 +233,18 @@ class RunMethod(TypedDict):
     addons: list[Component]
 
 
-class Estimate(Upstream):
+class EstimateConfig(UpstreamKey):
     """Class sizes that an upstream run estimates, and the option that receives them."""
 
     into: str
 
 
-class Plan(TypedDict):
+class RunPlan(TypedDict):
     """Results of upstream runs that a run loads."""
 
-    split: NotRequired[HeldOut | Expanded]
-    encoder: NotRequired[Upstream]
-    estimate: NotRequired[Estimate]
+    split: NotRequired[HeldOutConfig | ExpandedConfig]
+    encoder: NotRequired[UpstreamKey]
+    estimate: NotRequired[EstimateConfig]
 
 
 class RunConfig(TypedDict):
@@ -250,4 +260,4 @@ class RunConfig(TypedDict):
     protocol: RunTraining
     method: RunMethod
     optimizer: Optimizer
-    plan: Plan
+    plan: RunPlan

@@ -5,18 +5,18 @@ import re
 
 import pytest
 
-from daso.report.contradictions import write_contradictions
+from daso.report.contradictions_page import write_contradictions
 from daso.report.results.contradictions import (
     IN_DOUBT,
     NO_SIZE,
     ONE_RUN,
     OTHER_MEASURE,
-    compare,
+    compare_prints,
     differing_fields,
     repeats,
 )
 from daso.report.results.published import COLUMNS
-from daso.report.results.sources import Source
+from daso.report.results.sources import PublishedSource
 from daso.report.tables.literature import cell_title, places
 
 CELL = {"dataset": "cifar10-lt", "gamma_l": "100", "gamma_u": "1", "n1": "500", "m1": "4000", "shape": "uniform"}
@@ -24,7 +24,7 @@ HEAD, REPORT = ("same code", "best", "by seed"), ("other code", "best", "")
 
 
 def source(name, table="", protocol="same code", statistic="best", splits="by seed", read="paper"):
-    return Source(name, table, name.title(), f"https://{name}.org", protocol, statistic, splits, read)
+    return PublishedSource(name, table, name.title(), f"https://{name}.org", protocol, statistic, splits, read)
 
 
 SOURCES = {
@@ -67,7 +67,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def found():
-    return compare(ROWS, SOURCES)
+    return compare_prints(ROWS, SOURCES)
 
 
 def test_sources_of_a_cell_are_grouped_by_number_in_order_of_publication(found):

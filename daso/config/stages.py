@@ -1,0 +1,46 @@
+"""Stages of a method: the runs that its plan lists."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from daso.aliases import Tree
+from daso.config.registry import ADDONS, PLANS, import_component
+from daso.config.signature import attribute
+from daso.errors import ParamsError
+from daso.methods.plans import CLASS_SIZES, Plan, Stage
+
+
+def plan_of(method: Tree) -> Plan:
+    """Return the plan of a method; without one it has a single stage."""
+    options = dict(method.get("plan", {}))
+    return import_component(PLANS[options.pop("name")])(**options) if options else Plan()
+
+
+def trained_setting(setting: Tree, method: Tree) -> str:
+    """Return the setting in which a method is trained for a cell.
+
+    A setting may name another one with the same labeled images as `supervised`, for methods without unlabeled images.
+    """
+    if "supervised" not in setting or method["unlabeled_ratio"] or plan_of(method).reads_unlabeled:
+        return str(setting["name"])
+    return str(setting["supervised"])
+
+
+def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
+    """Return the stages of a method whose options are all set, under a protocol of `steps` steps."""
+    options = _plan_options(method)
+    stages = plan_of(method).stages(steps, options)
+    if CLASS_SIZES in options and not stages[-1].estimate:
+        raise ParamsError(
+            f"{options[CLASS_SIZES]}: missing estimate of class sizes, which this method's plan does not make; set "
+            "plan: {name: prior, by: supervised_survey}, or give the sizes"
+        )
+    return stages
+
+
+def _plan_options(method: Tree) -> dict[str, str]:
+    """Return the options that a plan may set, "component.option" by content, as the add-ons declare them."""
+    declared = ((part["name"], attribute(ADDONS[part["name"]], "plan_options", part, {})) for part in method["addons"])
+    named = ((name, cast(dict[str, str], options)) for name, options in declared)
+    return {content: f"{name}.{option}" for name, options in named for content, option in options.items()}

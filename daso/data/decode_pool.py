@@ -1,0 +1,55 @@
+"""Decode many image files into arrays with a pool of threads, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, NamedTuple
+
+from daso.aliases import ImageArray
+from daso.data.dataset_schemas import Fit
+from daso.data.pixels import UnreadableError, decode_unguarded, decoder_warnings, unreadable
+from daso.machine import cores
+
+AHEAD = 4  # files per thread that are read before the earliest of them is decoded
+
+
+class File(NamedTuple):
+    """Image file and its place in an array."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
+    images: ImageArray  # uint8 (n, 3, S, S)
+    row: int
+
+
+class Result(NamedTuple):
+    """Name of a file, its longest side in pixels, and the reason if it is unreadable."""
+
+    name: str
+    longest_side: int
+    error: UnreadableError | None
+
+
+def decode_files(files: Iterable[File], fit: Fit) -> Iterator[Result]:
+    """Decode files into their rows, several at a time; yield their results in order. See `pixels.decode`."""
+    threads = cores()
+    pending: deque[Future[Result]] = deque()
+    with decoder_warnings(), ThreadPoolExecutor(threads) as pool:
+        for file in files:
+            pending.append(pool.submit(_decode, file, fit))
+            if len(pending) > AHEAD * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _decode(file: File, fit: Fit) -> Result:
+    try:
+        with file.open() as content:
+            decoded = decode_unguarded(content, file.images.shape[-1], fit=fit)
+    except Exception as error:  # the file system and decoders raise many types
+        return Result(file.name, 0, unreadable(error))
+    file.images[file.row] = decoded.pixels
+    return Result(file.name, decoded.longest_side, None)

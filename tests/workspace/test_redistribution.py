@@ -1,0 +1,80 @@
+"""Images that must not be redistributed: DVC has to ignore them, bundles refuse them, reports show none."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from daso.cli import main
+from daso.config.load import load_params
+from daso.errors import DasoError
+from daso.workspace.publish import publish
+from daso.workspace.redistribution import check_ignored, restricted
+from tests import semi_aves
+from tests.repository import PARAMS, ROOT
+
+LINE = "data/store/aves/*_images.npy"
+RUN = "aves/in/smoke/fixmatch/s0"
+
+
+@pytest.fixture
+def aves(workspace):
+    """Add the small data set to a working copy, and a suite of one run; return the folder."""
+    with Path("params/datasets/aves.yaml").open("w") as file:
+        YAML().dump(semi_aves.params("raw"), file)
+    semi_aves.write(Path("raw"))
+    Path("dvc.yaml").touch()
+    (workspace / ".dvcignore").write_text((ROOT / ".dvcignore").read_text())
+    return workspace
+
+
+def test_repository_ignores_its_restricted_images(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert restricted(PARAMS, PARAMS.datasets) == ["semi-aves"]
+    check_ignored(PARAMS)
+
+
+def test_dvc_must_ignore_restricted_images(aves):
+    with pytest.raises(DasoError) as raised:
+        check_ignored(load_params())
+    assert str(raised.value) == (
+        f".dvcignore: missing the line {LINE}, without which DVC would store and push the images of aves, which has "
+        "`redistribute: false`; add it"
+    )
+    with pytest.raises(DasoError, match="missing the line data/store/aves"):
+        next(publish())
+    with (aves / ".dvcignore").open("a") as file:
+        file.write(f"{LINE}\n")
+    check_ignored(load_params())
+
+
+def test_working_copy_without_dvc_needs_no_ignored_images(aves):
+    (aves / "dvc.yaml").unlink()
+    (aves / ".dvcignore").unlink()
+    check_ignored(load_params())
+
+
+def test_bundle_of_restricted_images_must_be_private(aves, capsys):
+    store = Path("data/store/aves")
+    assert main(["download", "aves", "--out", str(store)]) == 0
+    config = semi_aves.split_json(load_params(), "aves", "in")
+    split = "data/splits/aves/in/s0.json"
+    assert main(["split", "--config", config, "--store", str(store), "--out", split]) == 0
+    capsys.readouterr()
+    assert main(["bundle", RUN, "--out", "bundle"]) == 1
+    assert capsys.readouterr().err == (
+        "bundle: params/datasets/aves.yaml has `redistribute: false`: its images must not be passed on; add --private "
+        "for a bundle that only you use\n"
+    )
+    assert not Path("bundle").exists()
+    assert main(["bundle", RUN, "--out", "bundle", "--private"]) == 0
+    assert Path("bundle/data/store/aves/train.zip").exists()
+
+
+def test_reports_do_not_read_images():
+    """No module of reports imports stores or runs' images, so that no report can show one."""
+    for path in sorted((ROOT / "daso/report").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in ("daso.data.store", "daso.data.bundle", "daso.engine.resident"), path
