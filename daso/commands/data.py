@@ -85,6 +85,21 @@ def derive(config: Path, store: Path, split: Path, run: Path | None, out: Path) 
     )
 
 
+@command("daso oracle-labels semi-aves data/raw/semi_aves")
+@click.argument("dataset", help="Name of a dataset in params/datasets.", shell_complete=files_of("datasets"))
+@click.argument("lists", type=PATH, help="Folder with a list u_train_<subset>_oracle.txt for each subset.")
+def oracle_labels(dataset: str, lists: Path) -> None:
+    """Store the true labels of a dataset's unlabeled images.
+
+    Metrics and reports made from now on use them; training, and the keys of images, splits and runs, never do. Delete
+    oracle.json beside the images to remove them.
+    """
+    from daso.data.oracle import write_oracle
+
+    for subset, images in write_oracle(Path("data/store", dataset), lists).items():
+        logging.info("%s: oracle labels of %d images of the subset %s", dataset, images, subset)
+
+
 @command("daso estimate --run runs/RUN --run-key KEY --key ESTIMATE_KEY --out runs/RUN/estimate.json")
 @click.option("--run", type=PATH, required=True, help="Folder of the finished survey.")
 @click.option("--run-key", help="Key that the run must have; default: any.")

@@ -113,13 +113,14 @@ def _job(run: str | None, config_path: Path | None, given: Mapping[str, Path | N
 @command("daso evaluate --run drafts/RUN --out metrics.json")
 @click.option("--run", type=PATH, required=True, help="Folder of the finished run.")
 @click.option("--run-key", help="Key that the run must have; default: any.")
+@click.option("--store", type=PATH, help="Folder of the run's images; oracle labels beside them are used.")
 @click.option("--out", type=PATH, required=True, help="File for the metrics.")
-def evaluate(run: Path, run_key: str | None, out: Path) -> None:
+def evaluate(run: Path, run_key: str | None, store: Path | None, out: Path) -> None:
     """Write the metrics of a finished run."""
     from daso.data.files import checksummed, write_file
     from daso.engine.metrics import run_metrics
 
-    metrics = run_metrics(run, run_key)
+    metrics = run_metrics(run, run_key, store)
     write_file(out, checksummed(metrics))
 
 

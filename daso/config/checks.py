@@ -9,6 +9,7 @@ from daso.aliases import Tree
 from daso.config.dataset_checks import dataset_errors
 from daso.config.epochs import as_numbers, in_epochs, unit
 from daso.config.feasibility import given_options, reasons_infeasible
+from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, Params, components, invalid_name
 from daso.config.params_schemas import Optimizer
 from daso.config.registry import COMPONENTS
@@ -33,8 +34,9 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
         return (entry for entry in files if entry[0] not in broken)
 
     errors: list[str] = []
-    for file, _, tree in sound("dataset", params.datasets):
+    for file, name, tree in sound("dataset", params.datasets):
         errors += dataset_errors(file, tree)
+        errors += outside_errors(params, broken, name)
     for file, _, tree in sound("protocol", params.protocols):
         errors += _protocol_errors(file, tree)
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from daso.aliases import Tree
+from daso.config.open_sets import held_out, holdouts_of_all_classes
 from daso.config.params import NAME_PATTERN, invalid_name
 from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
 from daso.errors import did_you_mean
@@ -16,8 +17,7 @@ FILES = ("image_folder", "semi_aves")  # sources whose images may have any shape
 def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     """Yield the errors of a dataset, each with the file that it is in."""
     classes, side, augment = tree["num_classes"], tree["image_size"], tree["augment"]
-    own = (setting["holdout"] for setting in tree["settings"].values() if "holdout" in setting)
-    for holdout in (tree["holdout"], *own):
+    for holdout in (tree["holdout"], *holdouts_of_all_classes(tree)):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
     if "fit" in tree and tree["source"]["kind"] not in FILES:
@@ -74,7 +74,7 @@ def _crop_errors(augment: Tree, side: int) -> Iterator[str]:
 
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     sizes, source, images = tree["settings"][name], tree["source"]["kind"], tree.get("images", {})
-    held, kind = sizes.get("holdout", tree["holdout"]) // tree["num_classes"], setting_kind(sizes)
+    held, kind = held_out(sizes, tree), setting_kind(sizes)
     if not NAME_PATTERN.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
     if kind == "lists":

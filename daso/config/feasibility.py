@@ -14,7 +14,7 @@ from daso.config.params import Params, components
 from daso.config.registry import ADDONS, COMPONENTS, LEARNERS
 from daso.config.resolve import Run
 from daso.config.signature import attribute, constructor_errors
-from daso.data.class_sizes import class_sizes, unlabeled_without_labels
+from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
 from daso.errors import ParamsError
 
 
@@ -39,7 +39,9 @@ def setting_sizes(setting: Tree, classes: int) -> dict[str, object]:
     labeled = {} if counts is None else {"counts": counts, "labeled": sum(counts)}
     if unknown_classes(setting):
         return {**labeled, "unlabeled_counts": ()}
-    return labeled if tail is None else {**labeled, "unlabeled_counts": tail, "unlabeled": sum(tail)}
+    if tail is None:
+        return labeled
+    return {**labeled, "unlabeled_counts": tail, "unlabeled": sum(tail) + outside_images(setting, sum(tail))}
 
 
 def unknown_classes(setting: Tree) -> bool:

@@ -10,7 +10,7 @@ from daso.config.explain import TextRow, align_columns
 from daso.config.feasibility import setting_sizes, unknown_classes
 from daso.config.params import Params, components
 from daso.config.resolve import runs, with_upstream
-from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind
+from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind, target_classes
 from daso.errors import ParamsError, did_you_mean
 
 
@@ -41,7 +41,18 @@ def _settings(params: Params) -> Iterator[TextRow]:
 
 
 def describe_setting(setting: Tree, classes: int) -> TextRow:
-    """Describe the labeled and the unlabeled images of a setting and their imbalance in words."""
+    """Describe the labeled and the unlabeled images of a setting, their imbalance, and images of no class in words."""
+    lines = _describe_images(setting, len(target_classes(setting, classes)))
+    return (*lines, describe_outside(setting["outside"])) if "outside" in setting else lines
+
+
+def describe_outside(outside: Tree) -> str:
+    """Describe the images of no class of a setting in words."""
+    of = outside["dataset"] if "dataset" in outside else f"classes {', '.join(map(str, outside['classes']))}"
+    return f"outside: {100 * outside['share']:g} % of the unlabeled images, of {of}"
+
+
+def _describe_images(setting: Tree, classes: int) -> tuple[str, str]:
     if setting_kind(setting) == "lists":
         names = setting["unlabeled"]
         unlabeled = names if names == "all" else f"subsets {', '.join(names)}"

@@ -16,12 +16,22 @@ from daso import paths
 from daso.aliases import Tree
 from daso.config.code import TRAIN, closure, code_digest
 from daso.config.fidelity import marks_digest
-from daso.config.params import Params
+from daso.config.open_sets import stores_of
+from daso.config.params import Params, copy_tree
 from daso.config.registry import specs_of
-from daso.config.resolve import Run, copy_tree, data_config, expand_suite, parse_run, resolve, runs, split_config
+from daso.config.resolve import (
+    Run,
+    data_config,
+    expand_suite,
+    parse_run,
+    resolve,
+    runs,
+    split_config,
+)
 from daso.config.signature import ROOT
 from daso.data.files import digest
 from daso.data.folder_digest import digest_folder, source_path
+from daso.data.oracle_record import SHA256, read_oracle_record
 from daso.engine import journal
 from daso.errors import DataError, ParamsError
 
@@ -69,7 +79,7 @@ class Keys:
     def split(self, dataset: str, setting: str, seed: int) -> str:
         """Return the key of a split."""
         config = split_config(self.params, dataset, setting, seed)
-        return self._key("split", config, self.data(dataset))
+        return self._key("split", config, *map(self.data, stores_of(self.params, dataset, setting)))
 
     def derived(self, run: Run) -> str:
         """Return the key of a derived split, on which a stage of a plan trains instead of the split as drawn."""
@@ -107,8 +117,9 @@ class Keys:
         return self._configs[run]
 
     def evaluate(self, run: Run) -> str:
-        """Return the key of a run's metrics."""
-        return self._key("evaluate", [], self.train(run))
+        """Return the key of a run's metrics, which oracle labels beside its images change."""
+        oracle = read_oracle_record(self.params.root.parent / paths.store(run.id))
+        return self._key("evaluate", [] if oracle is None else [oracle[SHA256]], self.train(run))
 
     def report(self, suite: str) -> str:
         """Return the key of a suite's report: tables, texts, templates, archived runs, cost, reference and metrics."""

@@ -80,6 +80,7 @@ class Images(TypedDict):
     num_classes: NumClasses
     image_size: ImageSize
     augment: Augment
+    groups: NotRequired[Literal["thirds"]]  # classes in many, medium and few; by default 30, 40 and 30 %
 
 
 class Dataset(Images):

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from daso.aliases import Tree
 from daso.config.epochs import Epochs, image_numbers, set_steps
 from daso.config.network import normalisation, without_defaults
-from daso.config.params import Params, components, set_option
+from daso.config.params import Params, components, copy_tree, set_option
 from daso.config.stages import stages_of, trained_setting
+from daso.data.class_sizes import target_classes
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
 from daso.methods.plans import Expanded, HeldOut, Stage
@@ -147,10 +148,11 @@ def data_config(params: Params, dataset: str) -> Tree:
 
 
 def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
-    """Return the configuration of a split; a setting's own holdout replaces the dataset's."""
+    """Return the configuration of a split; a setting's own holdout replaces that of the dataset's target classes."""
     tree, own = params.datasets[dataset], setting_config(params, dataset, setting)
-    common = {key: tree[key] for key in ("num_classes", "holdout", "class_order")}
-    common["holdout"] = own.pop("holdout", common["holdout"])
+    classes = len(target_classes(own, tree["num_classes"]))
+    holdout = own.pop("holdout", tree["holdout"] // tree["num_classes"] * classes)
+    common = {"num_classes": classes, "holdout": holdout, "class_order": tree["class_order"]}
     own.pop("supervised", None)
     return {"dataset": dataset, "setting": own, "seed": seed, **common}
 
@@ -166,15 +168,17 @@ def resolve(params: Params, run: Run) -> Tree:
     method, protocol, stage = traced.method, traced.protocol, traced.stage
     setting = setting_config(params, run.dataset, run.setting)
     setting.pop("supervised", None)
+    split = split_config(params, run.dataset, run.setting, run.seed)
     return {
         "run": run.id,
         "dataset": {
             "name": run.dataset,
-            **{key: dataset[key] for key in ("num_classes", "image_size", "augment")},
+            "num_classes": split["num_classes"],
+            **{key: dataset[key] for key in ("image_size", "augment", "groups") if key in dataset},
             **normalisation(dataset, protocol["network"]),
         },
         "setting": setting,
-        "split_config_sha256": digest(split_config(params, run.dataset, run.setting, run.seed)),
+        "split_config_sha256": digest(split),
         "protocol": {
             "name": run.protocol,
             **without_defaults({key: protocol[key] for key in PROTOCOL_KEYS if key in protocol}),
@@ -252,13 +256,6 @@ def _epochs(params: Params, run: Run, unlabeled_ratio: int) -> Epochs:
     batch_size = params.protocols[run.protocol]["batch_size"]
     images = image_numbers(params.datasets[run.dataset], setting_config(params, *run[:2])) if run.setting else {}
     return Epochs(run[:4], images, {"labeled": batch_size, "unlabeled": batch_size * unlabeled_ratio})
-
-
-def copy_tree(tree: Any) -> Any:
-    """Copy dicts and lists at every level; `copy.deepcopy` takes five times as long."""
-    if isinstance(tree, dict):
-        return {key: copy_tree(value) for key, value in tree.items()}
-    return [copy_tree(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def _find_stage(run: Run, method: Tree, steps: int) -> Stage:

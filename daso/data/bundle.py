@@ -22,6 +22,7 @@ from PIL import Image
 from daso import paths
 from daso.aliases import Config, ImageArray
 from daso.data.files import checksummed, file_digest, format_json, read_checksummed, read_json, write_file
+from daso.data.open_set import open_store, rows_by_store
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
@@ -47,7 +48,8 @@ class BundledRun(NamedTuple):
 def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), commit: str = "unknown") -> None:
     """Pack the runs of these configurations and their inputs in the working copy `home` into a new folder.
 
-    Of the train part, only the rows in the splits are packed. A killed call leaves only `<folder>.part`. Raises
+    Of the train part, only the rows in the splits are packed; of a store that only gives images of no class, no test
+    image. A killed call leaves only `<folder>.part`. Raises
     DataError if the folder exists, an input is missing that none of the runs produces, images are damaged, or a split
     does not match its store or its run.
     """
@@ -66,13 +68,16 @@ def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), c
             stores[dataset] = verify_store(home / paths.store(run), hash_again=True)
         store = stores[dataset]
         saved = check_split(home / paths.drawn_split(run), store, config["split_config_sha256"])
-        rows.setdefault(dataset, set()).update(saved.split.rows.tolist())
+        for source, own in rows_by_store(open_store(store, saved.outside, verify_store), saved.split.rows):
+            stores.setdefault(source.dataset, source)
+            rows.setdefault(source.dataset, set()).update(own.tolist())
         for name, path in inputs.items():
             _check_input(name, home / path)
             _copy(home / path, partial / path)
         write_file(partial / "configs" / f"{run}.json", format_json(config), durable=False)
-    for store in stores.values():
-        _write_store(partial / "data/store" / store.dataset, store, sorted(rows[store.dataset]))
+    tested = {config["dataset"]["name"] for config in configs}
+    for name, store in stores.items():
+        _write_store(partial / "data/store" / name, store, sorted(rows[name]), test=name in tested)
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     digests = {path.relative_to(partial).as_posix(): file_digest(path, "sha256") for path in files}
     write_file(partial / CONTENTS, checksummed({"commit": commit, "files": digests}))
@@ -143,12 +148,13 @@ def _check_input(name: str, path: Path) -> None:
         load_split(path)
 
 
-def _write_store(folder: Path, store: Store, rows: Sequence[int]) -> None:
+def _write_store(folder: Path, store: Store, rows: Sequence[int], *, test: bool) -> None:
     folder.mkdir(parents=True)
     _copy(store.folder / MANIFEST, folder / MANIFEST)
     for part, record in store.parts.items():
         _copy(store.folder / f"{part}_labels.npy", folder / f"{part}_labels.npy")
-        _write_zip(folder / f"{part}.zip", store, part, rows if part == "train" else range(record["images"]))
+        every = range(record["images"] if test else 0)
+        _write_zip(folder / f"{part}.zip", store, part, rows if part == "train" else every)
 
 
 def _write_zip(path: Path, store: Store, part: str, rows: Sequence[int]) -> None:

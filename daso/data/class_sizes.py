@@ -71,6 +71,21 @@ def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | 
     return long_tail(setting["n1"], setting["gamma_l"], num_classes), None
 
 
+def target_classes(setting: Mapping[str, Any], num_classes: int) -> Counts:
+    """Return the classes of a dataset that a setting labels, ascending: all but the `classes` of its `outside`."""
+    outside = setting.get("outside", {}).get("classes", ())
+    return tuple(k for k in range(num_classes) if k not in outside)
+
+
+def outside_images(setting: Mapping[str, Any], inside: int) -> int:
+    """Return the images of no class that make up the `share` of `outside` of a setting's unlabeled images.
+
+    `inside` is the number of all other unlabeled images. 0 without `outside`.
+    """
+    share = Fraction(str(setting["outside"]["share"])) if "outside" in setting else Fraction(0)
+    return round(share / (1 - share) * inside)
+
+
 def required_images(setting: Mapping[str, Any]) -> int:
     """Return the images that each class, even a rare one, needs besides the hold-out: tails are cut from full pools."""
     match setting_kind(setting):

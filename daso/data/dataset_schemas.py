@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt, Unique
+from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt, ShareBelowOne, Unique
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
@@ -75,6 +75,23 @@ class SemiAves(TypedDict):
 Source = Digits | Archive | ImageFolder | SemiAves
 
 
+class OutsideClasses(TypedDict):
+    """Classes without labels and test images, and the share of their images among the unlabeled ones."""
+
+    classes: Annotated[list[NonNegativeInt], Length(1), Unique()]
+    share: ShareBelowOne
+
+
+class OutsideDataset(TypedDict):
+    """Dataset that none of the classes is in, and the share of its images among the unlabeled ones."""
+
+    dataset: str
+    share: OpenShare
+
+
+Outside = OutsideClasses | OutsideDataset
+
+
 class Tails(TypedDict):
     """One long tail of labeled and one of unlabeled images (Oh et al. 2022)."""
 
@@ -84,6 +101,7 @@ class Tails(TypedDict):
     gamma_u: Gamma
     reversed: NotRequired[bool]
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]
 
 
 class Others(TypedDict):
@@ -93,6 +111,7 @@ class Others(TypedDict):
     m1: Literal["all", "train"]
     gamma_l: Gamma
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]
 
 
 class Share(TypedDict):
@@ -102,6 +121,7 @@ class Share(TypedDict):
     gamma: Gamma
     share: OpenShare
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]
 
 
 class Natural(TypedDict):
@@ -109,6 +129,7 @@ class Natural(TypedDict):
 
     labeled: OpenShare
     holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]  # refused by `config.checks`
 
 
 class Lists(TypedDict):
@@ -118,6 +139,7 @@ class Lists(TypedDict):
     unlabeled: Literal["all"] | Annotated[list[str], Length(1), Unique()]
     holdout: NotRequired[NonNegativeInt]
     supervised: NotRequired[str]  # setting whose runs show methods without unlabeled images
+    outside: NotRequired[Outside]  # refused by `config.checks`
 
 
 Setting = Tails | Others | Share | Natural | Lists

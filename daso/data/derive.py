@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from daso.aliases import IntArray
 from daso.data.dataset_schemas import ExpandedConfig, HeldOutConfig
 from daso.data.expansion import sampling_rates, select_pseudo_labels
+from daso.data.open_set import open_store
 from daso.data.run_files import load_finished_run
 from daso.data.split import SavedSplit, check_split, save_split
 from daso.data.split_rows import Split
@@ -32,7 +33,9 @@ def derive(
     """
     for mismatch in mismatches(options, ExpandedConfig | HeldOutConfig, closed=True):
         raise DataError(f"{out}: {mismatch}")
-    saved, labels = check_split(drawn, store), store.labels("train")
+    saved = check_split(drawn, store)
+    store = open_store(store, saved.outside)
+    labels = store.labels("train")
     if saved.derivation is not None:
         raise DataError(f"{drawn}: already derived from a drawn split; pass that split instead")
     try:
@@ -47,6 +50,7 @@ def derive(
         raise DataError(f"{out}: {error}") from error
     inherited = ("dataset", "setting", "seed", "config_sha256", "source_sha256", "class_order")
     head = {name: getattr(saved, name) for name in inherited}
+    head |= {} if saved.outside is None else {"outside": saved.outside}
     return save_split({**head, "drawn_sha256": saved.sha256, "derivation": dict(options)}, split, labels, out)
 
 

@@ -13,6 +13,7 @@ from daso.data.class_sizes import Counts, has_natural_sizes, required_images, se
 from daso.data.dataset_schemas import SplitConfig
 from daso.data.draw_split import draw, draw_lists, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, canonical_json, digest, read_checksummed, write_file
+from daso.data.open_set import Outside, open_store, with_outside_images
 from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.errors import DataError
@@ -36,6 +37,7 @@ class SavedSplit(NamedTuple):
     sha256: str  # checksum over all other fields of the file
     drawn_sha256: str  # `sha256` of the drawn split: this one, or the split from which a plan derived it
     derivation: Mapping[str, Any] | None = None  # options of the derivation, see `derive`; None for a drawn split
+    outside: Outside | None = None  # `outside` of the setting; then classes and rows are those of `open_store`
 
 
 def split_config_error(config: Mapping[str, Any]) -> str | None:
@@ -73,20 +75,23 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     """Draw a split of a store and save it atomically.
 
     `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share}, {name, labeled}
-    or {name, labeled, unlabeled}), seed, num_classes, holdout and class_order. Raises DataError if the store has a
-    different dataset, a class has too few images, or the unlabeled images of the setting are missing in the store.
+    or {name, labeled, unlabeled}), seed, num_classes, holdout and class_order. The unlabeled images of a setting with
+    `outside` are drawn with `open_store`. Raises DataError if the store has a different dataset, a class has too few
+    images, or the unlabeled images of the setting are missing in the store.
     """
-    k, seed, labels = config["num_classes"], config["seed"], store.labels("train")
+    k, seed, setting = config["num_classes"], config["seed"], config["setting"]
+    store = open_store(store, setting.get("outside"))
+    labels = store.labels("train")
     if store.dataset != config["dataset"] or len(store.classes) != k:
         raise DataError(
             f"{store.folder}: expected the store of {config['dataset']} with {k} classes, got the store of "
             f"{store.dataset} with {len(store.classes)}; give the store of {config['dataset']}"
         )
-    sizes, setting = _per_class(labels, k), config["setting"]
+    sizes = _per_class(labels, k)
     check_setting(config, store.classes, sizes)
     without_labels = _rows_without_labels(config, store)
     order = order_of_classes(config["class_order"], sizes, seed)
-    ranks = np.where(labels >= 0, np.argsort(order)[labels], -1)
+    ranks = np.r_[np.argsort(order), k, -1][labels]  # images of no class have rank k, images without a label rank -1
     options: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
     match setting_kind(setting):
         case "natural":
@@ -97,7 +102,9 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
             split = draw_share(ranks, setting, **options)
         case _:
             split = draw(ranks, setting, **options)
-    head = {
+    split = with_outside_images(split, labels, setting, k, seed)
+    head: dict[str, Any] = {"outside": setting["outside"]} if "outside" in setting else {}
+    head |= {
         "dataset": config["dataset"],
         "setting": setting["name"],
         "seed": seed,
@@ -163,6 +170,7 @@ def load_split(path: Path) -> SavedSplit:
         sha256=checksum,
         drawn_sha256=tree.get("drawn_sha256", checksum),
         derivation=tree.get("derivation"),
+        outside=tree.get("outside"),
     )
 
 
@@ -178,6 +186,7 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
             f"{path}: drawn with a different configuration (setting {saved.setting}, seed {saved.seed}) than "
             f"expected; {rebuild_hint(path, delete)}"
         )
+    store = open_store(store, saved.outside)
     if saved.source_sha256 != store.sha256:
         raise DataError(
             f"{path}: drawn from data with SHA-256 {saved.source_sha256[:16]}, but {store.folder} has "
@@ -193,4 +202,4 @@ def labels_of(split: Split, part: str, labels: IntArray) -> IntArray:
 
 
 def _per_class(labels: IntArray, num_classes: int) -> Counts:
-    return tuple(np.bincount(labels[labels >= 0], minlength=num_classes).tolist())
+    return tuple(np.bincount(labels[labels >= 0], minlength=num_classes)[:num_classes].tolist())

@@ -22,20 +22,24 @@ from daso.ops.bias import (
     neighbours,
     similarity,
 )
-from daso.ops.confusion import groups, precision, recall, row_shares
+from daso.ops.confusion import confusion_of_unlabeled, groups, precision, recall, row_shares
 
 MAX_WINDOWS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
 MODEL = "model"  # the final network's predictions on all unlabeled images, beside the pseudo-labels counted in steps
 
 
-def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | None:
+def analyse(
+    run: FinishedRun, class_order: Sequence[int], division: str | None = None, truth: IntArray | None = None
+) -> dict[str, Any] | None:
     """Return all analyses of one run, small enough to be kept; None if it has saved no counts of predictions.
 
+    `division` is that of `group_names`; `truth` (M,) are the labels of the unlabeled images if oracle labels are known,
+    which describe the final network's predictions alone.
     "steps" (P,): where the merged windows end, 20 at most; "sources": `source_summary` of each kind of pseudo-label;
-    "of": the kind that "confusion" (K, K) and "errors" describe, where "errors" are the shares of a class's errors that
-    go to the commonest wrong class and to the two commonest, both None where no true label is known; "similarity": see
-    `class_similarity`.
+    "of": the kind that "confusion" and "errors" describe, both None where no true label is known. "confusion" is
+    (K, K), or (K + 1, K) with a last row for images of no class; "errors" are the shares of a class's errors that go to
+    the commonest wrong class and to the two commonest; "similarity": see `class_similarity`.
     """
     saved = run.array_names()
     if "final_counts" not in saved:
@@ -43,19 +47,22 @@ def analyse(run: FinishedRun, class_order: Sequence[int]) -> dict[str, Any] | No
     names = [name for name in saved if name not in ("logits", "labels", "unlabeled")]
     arrays: Arrays = dict(zip(names, run.arrays(*names), strict=True))
     kinds = [name.removeprefix("last_") for name in names if name.startswith("last_")]
-    of = "final" if "final" in kinds else MODEL
-    counts = arrays["last_final" if of == "final" else "final_counts"]
+    final_counts, of = arrays["final_counts"], "final" if "final" in kinds and truth is None else MODEL
+    if truth is not None:
+        final_counts = confusion_of_unlabeled(truth, arrays["unlabeled_predictions"], final_counts.shape[1])
+    counts = arrays["last_final"] if of == "final" else final_counts
     ends, merged = merge_windows(arrays, kinds)
     sources = {
-        kind: source_summary(arrays[f"last_{kind}"], class_order, merged[kind], merged["truth"]) for kind in kinds
+        kind: source_summary(arrays[f"last_{kind}"], class_order, merged[kind], merged["truth"], division)
+        for kind in kinds
     }
-    known = counts[:-1]
+    known, errors = counts[:-1], counts[: counts.shape[1]]
     return {
         "steps": ends,
-        "sources": sources | {MODEL: source_summary(arrays["final_counts"], class_order)},
+        "sources": sources | {MODEL: source_summary(final_counts, class_order)},
         "of": of,
         "confusion": known.tolist() if known.any() else None,
-        "errors": {f"top{n}": _rounded(concentration(known, n)) for n in (1, 2)} if known.any() else None,
+        "errors": {f"top{n}": _rounded(concentration(errors, n)) for n in (1, 2)} if known.any() else None,
         "similarity": class_similarity(arrays["class_features"], counts),
     }
 
@@ -72,9 +79,15 @@ def merge_windows(arrays: Arrays, kinds: Sequence[str]) -> tuple[list[int], dict
 
 
 def source_summary(
-    table: IntArray, class_order: Sequence[int], windows: IntArray | None = None, truth: IntArray | None = None
+    table: IntArray,
+    class_order: Sequence[int],
+    windows: IntArray | None = None,
+    truth: IntArray | None = None,
+    division: str | None = None,
 ) -> dict[str, Any]:
-    """Summarise one kind of pseudo-label: at the end by a table (K + 1, K), over training by `windows` (P, 2, K).
+    """Summarise one kind of pseudo-label: at the end by a table (R, K), over training by `windows` (P, 2, K).
+
+    In a table, rows are true classes; the last row is for unknown classes, row K of R = K + 2 for images of no class.
 
     "counts": predictions of each class; "indices" of these counts; "recall" and "precision" of each class, None where
     no true label is known or none is predicted; over training "histogram" (P, K), shares of the predicted classes, and
@@ -91,7 +104,7 @@ def source_summary(
         return result | {"histogram": None, "groups": None}
     result["histogram"] = [_rounded(row) for row in row_shares(windows[:, 0])]
     recalls = np.divide(windows[:, 1], truth, out=np.full(truth.shape, np.nan), where=truth > 0)
-    rows = [groups(row, class_order) for row in recalls]
+    rows = [groups(row, class_order, division) for row in recalls]
     result["groups"] = {name: [_round(row[name]) for row in rows] for name in rows[0]} if truth.any() else None
     return result
 
@@ -99,12 +112,12 @@ def source_summary(
 def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
     """Compare the most and the least predicted classes with their nearest classes, by cosines of class means (K, D).
 
-    The classes are ordered by the counts (K + 1, K); "by" names the order: "truth", predictions per true image, or
+    The classes are ordered by the counts (R, K); "by" names the order: "truth", predictions per true image, or
     "pseudo_labels", the number of predictions, if no true class is known.
     """
     cosines, known = similarity(means.astype(np.float64)), counts[:-1]
     result: dict[str, Any] = {"by": "truth" if known.any() else "pseudo_labels"}
-    few = min(EXTREME_CLASSES, max(1, len(known) // 2))  # so that no class is in both groups
+    few = min(EXTREME_CLASSES, max(1, len(means) // 2))  # so that no class is in both groups
     ends = most_and_least_predicted(_prediction_rank(known) if known.any() else counts.sum(0), few)
     for name, classes in zip(("most", "least"), ends, strict=True):
         nearest, similarities = neighbours(cosines, classes, NEIGHBOURS)
@@ -118,7 +131,8 @@ def class_similarity(means: NDArray[Any], counts: IntArray) -> dict[str, Any]:
 
 def _prediction_rank(counts: IntArray) -> IntArray:
     """Rank classes (K,) by predictions per true image (at least one image is assumed); equal values share a rank."""
-    return np.unique(counts.sum(0) / np.maximum(counts.sum(1), 1), return_inverse=True)[1]
+    images = counts.sum(1)[: counts.shape[1]]  # without those of no class, if counts is (K + 1, K)
+    return np.unique(counts.sum(0) / np.maximum(images, 1), return_inverse=True)[1]
 
 
 def _unpredicted(counts: IntArray) -> float:

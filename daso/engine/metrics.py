@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from daso.aliases import FloatArray
+from daso.data.oracle import Oracle, run_oracle
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.analysis import analyse
+from daso.engine.open_set import open_set
 from daso.ops.confusion import confusion, groups, precision, recall
 
 
@@ -32,10 +34,14 @@ def read_history(run: FinishedRun) -> list[dict[str, float]]:
     return [{name: float(cell or "nan") for name, cell in row.items()} for row in reader]
 
 
-def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
-    """Compute all metrics of the finished run in a folder; raises DataError if it is damaged or has a different key."""
+def run_metrics(folder: Path, key: str | None = None, store: Path | None = None) -> dict[str, Any]:
+    """Compute all metrics of the finished run in a folder; raises DataError if it is damaged or has a different key.
+
+    `store` is the folder of its images, where oracle labels of its unlabeled images may lie.
+    """
     run = load_finished_run(folder, key)
-    config, result = run.config, run.result
+    config, result, oracle = run.config, run.result, None if store is None else run_oracle(run, store)
+    division, truth = config["dataset"].get("groups"), None if oracle is None else oracle.labels
     history, median_of = read_history(run), config["protocol"]["evaluation"]["median_of"]
     labels, logits = run.arrays("labels", "logits")
     counts = confusion(labels, logits.argmax(1), config["dataset"]["num_classes"])
@@ -51,12 +57,24 @@ def run_metrics(folder: Path, key: str | None = None) -> dict[str, Any]:
         "balanced_accuracy": float(np.nanmean(recalls)),
         "recall": _nullable(recalls),
         "precision": _nullable(precision(counts)),
-        "groups": groups(recalls, result["class_order"]),
+        "groups": groups(recalls, result["class_order"], division),
         "confusion": counts.tolist(),
         "pseudo_label": _pseudo_labels(history[-1], len(counts)),
-        "analysis": analyse(run, result["class_order"]),
+        "analysis": analyse(run, result["class_order"], division, truth),
         **{name: result[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
+        **_open_set(run, history[-1], oracle),
     }
+
+
+def _open_set(run: FinishedRun, last: Mapping[str, float], oracle: Oracle | None) -> dict[str, Any]:
+    """Return "open_set", if the run has saved it, and what oracle labels add: their digest and the class sizes."""
+    result: dict[str, Any] = {"open_set": open_set(run, last, None if oracle is None else oracle.labels)}
+    if oracle is not None:
+        classes = run.config["dataset"]["num_classes"]
+        known = oracle.labels[oracle.labels >= 0]
+        counts = {**run.result["counts"], "unlabeled": np.bincount(known, minlength=classes)[:classes].tolist()}
+        result |= {"oracle_sha256": oracle.sha256, "counts": counts}
+    return {name: value for name, value in result.items() if value is not None}
 
 
 def _nullable(values: Sequence[float] | FloatArray) -> list[float | None]:

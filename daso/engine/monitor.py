@@ -18,20 +18,21 @@ FINAL, ABOVE_THRESHOLD, TABLE = "final", "above_threshold", "table_"
 class Monitor:
     """Sums of losses, mask rate and pseudo-label counts over a window: the steps since the last evaluation.
 
-    Each kind of pseudo-label has a table (K + 1, K) of image counts: rows are true classes, the last row is for images
-    of unknown class; columns are predicted classes. The kind "above_threshold" counts the final ones
-    above the threshold. `windows` holds the counts of each class for every window that has ended, `last` the tables of
-    the latest one. Sums keep their addresses, as a captured step writes to them; the tables are views of one tensor,
-    filled by one product.
+    Each kind of pseudo-label has a table (R, K) of image counts: rows are true classes, the last row is for images of
+    unknown class; columns are predicted classes. R is K + 1, or K + 2 if some images are known to be of no class: row K
+    is for them. The kind "above_threshold" counts the final ones above the threshold. `windows` holds the counts of
+    each class for every window that has ended, `last` the tables of the latest one. Sums keep their addresses, as a
+    captured step writes to them; the tables are views of one tensor, filled by one product.
     """
 
     def __init__(self, truth: Tensor, num_classes: int) -> None:
-        self.truth, self.num_classes = torch.where(truth < 0, num_classes, truth), num_classes
-        self.classes = torch.arange(num_classes + 1, device=truth.device)
+        self.num_classes, self.rows = num_classes, num_classes + 1 + bool((truth == num_classes).any())
+        self.truth = torch.where(truth < 0, self.rows - 1, truth)
+        self.classes = torch.arange(self.rows, device=truth.device)
         self.known = len(truth) > 0 and bool((truth >= 0).all())
         self.sums: dict[str, Tensor] = {}
         self.kinds: list[str] = []
-        self.counts = self._zeros(0)  # (G, K + 1, K), one table for each kind
+        self.counts = self._zeros(0)  # (G, R, K), one table for each kind
         self.last: dict[str, Tensor] = {}
         self.windows: list[dict[str, Tensor]] = []
         self.steps = torch.zeros((), dtype=torch.long, device=truth.device)
@@ -60,19 +61,21 @@ class Monitor:
             self.kinds, self.counts = kinds, self._zeros(len(kinds))
         labels = {kind: probs.argmax(-1) for kind, probs in pseudo_labels.items()}
         classes = torch.stack([labels[FINAL if kind == ABOVE_THRESHOLD else kind] for kind in kinds], dim=1)  # (U, G)
-        one_hot = classes[..., None] == self.classes[:-1]  # (U, G, K)
+        one_hot = classes[..., None] == self.classes[: self.num_classes]  # (U, G, K)
         if mask.numel():
             one_hot[:, -1] &= mask[:, None]
         counts = (truth[:, None] == self.classes).float().T @ one_hot.float().flatten(1)
         self.counts += counts.view(-1, len(kinds), self.num_classes).transpose(0, 1).long()
 
     def drain(self) -> dict[str, Any]:
-        """Return the window's means and its pseudo-label recall and precision by class, then start a new window."""
+        """Return the window's means, mask rates, and pseudo-label recall and precision by class; start a new window."""
         steps = int(self.steps)
         row: dict[str, Any] = {name: float(total) / steps for name, total in self.sums.items() if steps}
         if steps:
             self.last = dict(zip(self.kinds, self.counts.to("cpu", copy=True).unbind(), strict=True))
             self.windows.append({"steps": torch.tensor(steps)} | _class_counts(self.last))
+        if steps and ABOVE_THRESHOLD in self.last and self.rows > self.num_classes + 1:
+            row |= self._mask_rates()
         if steps and self.known and FINAL in self.last:
             counts = self.last[FINAL][:-1].numpy()
             for name, values in (("recall", recall(counts)), ("precision", precision(counts))):
@@ -80,6 +83,14 @@ class Monitor:
         for tensor in self.state().values():
             tensor.zero_()
         return row
+
+    def _mask_rates(self) -> dict[str, float | None]:
+        """Return the mask rate of images of no class and that of all others; None without such an image."""
+        above, every = (self.last[kind].sum(1).tolist() for kind in (ABOVE_THRESHOLD, FINAL))
+        outside = above[self.num_classes], every[self.num_classes]
+        inside = sum(above) - outside[0], sum(every) - outside[1]
+        rates = {"mask_rate_inside": inside, "mask_rate_outside": outside}
+        return {name: part / whole if whole else None for name, (part, whole) in rates.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors of the current window, which a step writes and a resumed run continues."""
@@ -103,13 +114,13 @@ class Monitor:
         self.windows, self.last = list(record["windows"]), dict(record["last"])
 
     def _zeros(self, kinds: int) -> Tensor:
-        size = (kinds, self.num_classes + 1, self.num_classes)
+        size = (kinds, self.rows, self.num_classes)
         return torch.zeros(size, dtype=torch.long, device=self.truth.device)
 
 
 def _class_counts(tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Reduce tables (K + 1, K): "truth" (K,), images of each true class; by name (2, K), predicted and correct ones."""
+    """Reduce tables (R, K): "truth" (K,), images of each true class; by name (2, K), predicted and correct ones."""
     if FINAL not in tables:
         return {}
     columns = {name: torch.stack([table.sum(0), table.diagonal()]).int() for name, table in tables.items()}
-    return {"truth": tables[FINAL][:-1].sum(1).int(), **columns}
+    return {"truth": tables[FINAL].sum(1)[: tables[FINAL].shape[1]].int(), **columns}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +28,13 @@ MIB = 2**20
 class Streamed:
     """Images that stay on disk; `gather` reads the requested rows only, and keeps none of them."""
 
-    def __init__(self, images: ImageArray, device: torch.device) -> None:
-        self.images, self.device = images, device
+    def __init__(self, read: Callable[[IntArray], ImageArray], image_size: int, device: torch.device) -> None:
+        self.read, self.image_size, self.device = read, image_size, device
 
     def gather(self, rows: Tensor) -> Tensor:
         """Return packed images (m, H, W) on the device of rows (m,) on the CPU; read each row once, in disk order."""
         unique, inverse = np.unique(rows.numpy(), return_inverse=True)
-        pixels = torch.from_numpy(np.asarray(self.images[unique]))
+        pixels = torch.from_numpy(np.asarray(self.read(unique)))
         return pack(copy_async(pixels, self.device)).index_select(0, copy_async(torch.from_numpy(inverse), self.device))
 
 
@@ -41,8 +42,9 @@ class Pool:
     """Images of one part of a split and their labels.
 
     `images` are packed int32 (m, H, W) on the device, or streamed, and may be shared with other pools; `rows` (n,) on
-    the CPU selects the images of this pool, None selects all. `labels` (n,) int64 are on the device, -1 where unknown;
-    the last `pseudo_labeled` of them are pseudo-labels that a plan has added.
+    the CPU selects the images of this pool, None selects all. `labels` (n,) int64 are on the device, -1 where unknown,
+    K for an image known to be of none of the K classes; the last `pseudo_labeled` of them are pseudo-labels that a plan
+    has added.
     """
 
     def __init__(
@@ -56,8 +58,7 @@ class Pool:
     @property
     def image_size(self) -> int:
         """Return the side of the stored images in pixels."""
-        images = self.images.images if isinstance(self.images, Streamed) else self.images
-        return int(images.shape[-1])
+        return self.images.image_size if isinstance(self.images, Streamed) else self.images.shape[-1]
 
     def gather(self, rows: Tensor) -> Tensor:
         """Return packed images (*rows.shape, H, W) on the device without waiting for it; `rows` is int64 on the CPU."""
@@ -69,9 +70,9 @@ class Pool:
         return images.view(*rows.shape, *images.shape[1:])
 
     def counts(self, classes: int, *, drawn: bool = False) -> tuple[int, ...]:
-        """Count the images of each class (K,) among known labels; with `drawn`, without those that a plan has added."""
+        """Count the images of each class (K,) with a known label; with `drawn`, without those that a plan has added."""
         labels = self.labels[: len(self) - self.pseudo_labeled] if drawn else self.labels
-        return tuple(torch.bincount(labels[labels >= 0], minlength=classes).tolist())
+        return tuple(torch.bincount(labels[labels >= 0], minlength=classes)[:classes].tolist())
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """Yield all images in order, packed (m, H, W) with m at most `size`."""
@@ -133,7 +134,7 @@ def _images(store: Store, part: str, rows: IntArray, device: torch.device, memor
     sizes = f"packed {needed / MIB:.1f} of {memory / MIB:.1f} MiB"
     logging.info("%s: %d %s images, %s, %s %s", store.dataset, len(rows), part, sizes, where, device)
     if not fits:
-        return Streamed(store.images(part), device)
+        return Streamed(partial(store.images, part), size, device)
     images = torch.empty(len(rows), size, size, dtype=torch.int32, device=device)
     step = math.ceil(COPY_BYTES / (3 * size**2))
     for first in range(0, len(rows), step):

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from daso.aliases import IntArray
 from daso.data.files import checksummed, digest, format_json, write_file
 from daso.data.run_files import RESULT_FILE
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
-from daso.engine.analysis_arrays import analysis_arrays
+from daso.engine.analysis_arrays import analysis_arrays, prediction_arrays
 from daso.engine.environment import peak_memory
 from daso.engine.trainer import Trainer
 
@@ -36,7 +37,7 @@ def write_run(
     files = {
         "config.json": format_json(trainer.config),
         "history.csv": _history(trainer),
-        "predictions.npz": _predictions(trainer),
+        "predictions.npz": _predictions(trainer, split.split.unlabeled),
     }
     weights = {
         module: {name: tensor.cpu() for name, tensor in state.items()} for module, state in trainer.weights().items()
@@ -58,11 +59,12 @@ def _history(trainer: Trainer) -> bytes:
     return table.getvalue().encode()
 
 
-def _predictions(trainer: Trainer) -> bytes:
+def _predictions(trainer: Trainer, rows: IntArray) -> bytes:
     """Return the npz of `analysis_arrays` and the final predictions on test images: logits (n, K) float32, labels (n,).
 
-    If a later stage reads the run's predictions, it also saves `unlabeled`, the unadjusted logits (M, K) of the
-    unlabeled images.
+    `prediction_arrays` are added if an unlabeled image is of no class or of unknown class; `rows` (M,) are those of the
+    unlabeled images in the store. If a later stage reads the run's predictions, it also saves `unlabeled`, the
+    unadjusted logits (M, K) of the unlabeled images.
     """
     buffer = io.BytesIO()
     unadjusted = trainer.predict(trainer.data.unlabeled)[0].numpy()
@@ -70,6 +72,7 @@ def _predictions(trainer: Trainer) -> bytes:
         "logits": trainer.predict(trainer.data.test)[1].numpy(),
         "labels": trainer.data.test.labels.cpu().numpy(),
         **analysis_arrays(trainer, unadjusted.argmax(1)),
+        **prediction_arrays(trainer.data.unlabeled.labels.cpu().numpy(), rows, unadjusted),
     }
     if trainer.config["plan"].get("predictions"):
         arrays["unlabeled"] = unadjusted
@@ -86,6 +89,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
         "key": config["key"],
         "class_order": list(split.class_order),
         "classes": list(store.classes),
+        **({"subsets": {name: list(rows) for name, rows in store.subsets.items()}} if store.subsets else {}),
         "counts": {
             "labeled": list(trainer.data.labeled.counts(len(store.classes), drawn=True)),
             "unlabeled": list(split.counts["unlabeled"]),

@@ -45,8 +45,8 @@ def concentration(counts: IntArray, top: int) -> FloatArray:
 
 
 def class_means(features: FloatArray, labels: IntArray, num_classes: int) -> FloatArray:
-    """Return the mean feature of each class: (n, D), (n,) -> (K, D); ignores labels below 0; NaN without images."""
-    known = labels >= 0
+    """Return the mean feature of each class: (n, D), (n,) -> (K, D); ignores other labels; NaN without images."""
+    known = (labels >= 0) & (labels < num_classes)
     member = np.eye(num_classes)[labels[known]]  # (n, K)
     sizes = member.sum(0)[:, None]
     sums = member.T @ features[known].astype(np.float64)

@@ -9,9 +9,10 @@ from pathlib import Path
 from daso.aliases import Config
 from daso.config.cache import cached, source_files
 from daso.config.keys import Keys
+from daso.config.open_sets import stores_of
 from daso.config.params import Params
-from daso.config.resolve import Run, setting_config
-from daso.data.class_sizes import class_sizes, unlabeled_without_labels
+from daso.config.resolve import Run, split_config
+from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
 from daso.data.files import canonical_json, read_json
 from daso.planning.sizes import FileSizes, file_sizes
 from daso.report.tables.speed import format_significant
@@ -25,7 +26,7 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
     """Yield the bytes that runs need, `at_once` of them at a time, and the free bytes."""
     places = {(run.dataset, run.setting, run.seed) for run in todo}
     stores, unknown = 0, []
-    for name in dict.fromkeys(run.dataset for run in todo):
+    for name in dict.fromkeys(name for run in todo for name in stores_of(params, run.dataset, run.setting)):
         tree, stored = params.datasets[name], Path("data/store", name, "manifest.json").exists()
         if not stored and "images" in tree:
             images = sum(tree["images"][part] for part in IMAGE_PARTS)
@@ -76,16 +77,15 @@ def _all_images(params: Params, dataset: str) -> dict[str, int]:
 
 def images_of(params: Params, run: Run) -> dict[str, int]:
     """Return the unlabeled, validation and test images of a run, from the sizes of its setting."""
-    tree = params.datasets[run.dataset]
-    setting, classes = setting_config(params, run.dataset, run.setting), tree["num_classes"]
-    images = _all_images(params, run.dataset)
-    holdout: int = setting["holdout"] if "holdout" in setting else tree["holdout"]
+    config, images = split_config(params, run.dataset, run.setting, run.seed), _all_images(params, run.dataset)
+    setting, classes, holdout = config["setting"], config["num_classes"], config["holdout"]
     tail = class_sizes(setting, classes)[1]
     without_labels = images["unlabeled"]
     if isinstance(names := setting.get("unlabeled"), list):
-        without_labels = sum(tree["subsets"][name] for name in names)
+        without_labels = sum(params.datasets[run.dataset]["subsets"][name] for name in names)
     rest = without_labels if unlabeled_without_labels(setting) else images["train"] - holdout
-    unlabeled = rest if tail is None else sum(tail)
+    inside = rest if tail is None else sum(tail)
+    unlabeled = inside + outside_images(setting, inside)
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": images["test"]}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
+from daso.report.figures.open_set import open_set_figures
 from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
@@ -19,6 +20,7 @@ from daso.report.tables.differences import differences_table
 from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
+from daso.report.tables.open_set import open_set_table
 from daso.report.tables.provenance import runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
@@ -75,12 +77,13 @@ def build_section(
         accuracy_table(suite, table, judged_cells),
         gains_table(table, main, titles),
         ranks_table(table, main),
-        measures_table(cells, titles),
+        measures_table(cells, titles, data.division),
         speed_table(cells, titles),
         forecast_table(cells, forecast, titles),
         *([pseudo_label_table(cells, titles)] if analyses else []),
         runs_table(cells),
         reference_table(table["name"], differences, titles),
+        open_set_table(cells, titles),
     ]
     return Section(
         letter=letters(index),
@@ -92,7 +95,7 @@ def build_section(
         settings=[format_setting(setting) for setting in table["settings"]],
         tables={table.name: table for table in tables if table.rows},
         fidelity=differences_table(table, suite["protocol"], runs),
-        figures=table_figures(data),
+        figures=[*table_figures(data), *open_set_figures(data)],
         analyses=analysis_figures(data, analyses),
         has_verdicts=any(not published.doubt for published in numbers),
         has_archived=any(judged.archived for judged in judged_cells),

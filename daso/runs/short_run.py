@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.config.resolve import copy_tree
+from daso.config.params import copy_tree
 from daso.data.files import checksummed, format_json, read_json, write_file
 from daso.data.split import save_split
 from daso.data.split_rows import Split
@@ -99,14 +99,15 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
 
     Images (3, S, S) are a pattern of their class plus noise, so that a few steps raise the confidence. The class
     distributions of labeled and unlabeled images differ. In a setting with `all` unlabeled images, as on STL-10, their
-    classes are unknown.
+    classes are unknown; in an open set, some of them are of no class.
     """
     dataset, plan, draw = config["dataset"], config["plan"], np.random.default_rng(0)
     k, size = dataset["num_classes"], dataset["image_size"]
-    counts = {"labeled": _labeled(k), "unlabeled": 3 + np.arange(k) % 4, "validation": np.full(k, 2)}
-    parts = {name: np.repeat(np.arange(k), sizes) for name, sizes in counts.items()}
+    stored = k + ("outside" in config["setting"])  # classes of the store
+    counts = {"labeled": _labeled(k), "unlabeled": 3 + np.arange(stored) % 4, "validation": np.full(k, 2)}
+    parts = {name: np.repeat(np.arange(len(sizes)), sizes) for name, sizes in counts.items()}
     labels, test = np.concatenate(list(parts.values())), np.repeat(np.arange(k), 2)
-    patterns = draw.integers(64, 192, (k, 3, size, size))
+    patterns = draw.integers(64, 192, (stored, 3, size, size))
 
     def images(classes: Any) -> Any:
         return (patterns[classes] + draw.integers(-64, 64, (len(classes), 3, size, size))).astype(np.uint8)
@@ -115,14 +116,17 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     first, last = len(parts["labeled"]), len(parts["labeled"]) + len(parts["unlabeled"])
     pseudo_labeled = labels[first : first + k].copy() if "of" in plan.get("split", {}) else np.empty(0, np.int64)
     if config["setting"].get("m1") == "all":
-        labels[first:last] = -1
+        labels[first:last][labels[first:last] < k] = -1
     known = {"train": labels, "test": test}
-    stored = {part: (pixels[part], known[part]) for part in pixels}
-    store = write_store(folder / "store", dataset["name"], [str(name) for name in range(k)], stored, {"kind": NAME})
+    images_and_labels = {part: (pixels[part], known[part]) for part in pixels}
+    names = [str(name) for name in range(stored)]
+    store = write_store(folder / "store", dataset["name"], names, images_and_labels, {"kind": NAME})
     rows = np.arange(len(labels))
     labeled = np.concatenate([rows[:first], rows[first : first + len(pseudo_labeled)]])
     head = {"dataset": dataset["name"], "setting": config["setting"]["name"], "seed": 0, "config_sha256": NAME}
     head |= {"source_sha256": store.sha256, "class_order": list(range(k))}
+    if stored > k:
+        head["outside"] = {"classes": [k], "share": 0.1}
     if "split" in plan:
         head |= {"drawn_sha256": NAME, "derivation": plan["split"]}
     save_split(head, Split(labeled, rows[first:last], rows[last:], pseudo_labeled), labels, folder / "split.json")
@@ -131,8 +135,8 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
         paths["encoder"] = Path("runs", plan["encoder"]["of"], "final.pt").absolute()
     if "estimate" in plan:
         paths["estimate"] = folder / "estimate.json"
-        estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"].tolist(), "reliable": 1, "evaluations": 1}
-        write_file(paths["estimate"], checksummed(estimate))
+        estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"][:k].tolist()}
+        write_file(paths["estimate"], checksummed(estimate | {"reliable": 1, "evaluations": 1}))
     return paths
 
 

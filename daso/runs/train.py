@@ -17,7 +17,8 @@ from daso.config.compatibility import no_unlabeled
 from daso.config.network import pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
-from daso.data.files import file_digest, read_checksummed
+from daso.data.files import canonical_json, file_digest, read_checksummed
+from daso.data.open_set import open_store
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, verify_store
 from daso.engine import checkpoint, journal
@@ -115,7 +116,7 @@ def _explain_out_of_memory(what: str, execution: Execution) -> Iterator[None]:
 
 
 def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
-    """Return the data of every job; jobs of one store share its images on the device."""
+    """Return the data of every job; jobs with the same images share them on the device."""
     stores = {folder: verify_store(folder) for folder in dict.fromkeys(job.store for job in jobs)}
     splits = [check_split(job.split, stores[job.store], job.config["split_config_sha256"]) for job in jobs]
     for job, saved in zip(jobs, splits, strict=True):
@@ -125,11 +126,16 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
         method = job.config["method"]
         if method["unlabeled_ratio"] and not len(saved.split.unlabeled):  # possible if classes keep their natural sizes
             raise DataError(f"{job.split}: {no_unlabeled(method['name'])}")
-    residents: dict[int, Resident] = {}
-    for folder, store in stores.items():
-        rows = [i for i, job in enumerate(jobs) if job.store == folder]
-        residents |= dict(zip(rows, load_all(store, [splits[i].split for i in rows], device), strict=True))
-    return [Data(stores[job.store], splits[i], residents[i], _load_upstream(job)) for i, job in enumerate(jobs)]
+    groups: dict[str, list[int]] = {}  # jobs that see a store with the same images of no class
+    for i, job in enumerate(jobs):
+        groups.setdefault(canonical_json([str(job.store), splits[i].outside]), []).append(i)
+    data: dict[int, Data] = {}
+    for rows in groups.values():
+        store = open_store(stores[jobs[rows[0]].store], splits[rows[0]].outside, verify_store)
+        residents = load_all(store, [splits[i].split for i in rows], device)
+        for i, resident in zip(rows, residents, strict=True):
+            data[i] = Data(store, splits[i], resident, _load_upstream(jobs[i]))
+    return [data[i] for i in range(len(jobs))]
 
 
 def _load_upstream(job: Job) -> UpstreamResults:

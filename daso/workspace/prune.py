@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daso.config.load import load_params
+from daso.config.open_sets import stores_of
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
@@ -20,9 +21,10 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
     params = load_params()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
+    datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
     reports = {page.parent for page in Path("reports").glob("*/index.html")}
     reports -= {Path("reports", name) for name in (*params.suites, CONTRADICTIONS)}
-    stale_paths = sorted({*_data(named), *_run_files({run.id for run in named}), *reports})
+    stale_paths = sorted({*_data(named, datasets), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
             shutil.rmtree(path)
@@ -47,9 +49,8 @@ def finished_checkpoints() -> None:
             logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", checkpoint, error.strerror)
 
 
-def _data(named: set[Run]) -> Iterator[Path]:
+def _data(named: set[Run], datasets: set[str]) -> Iterator[Path]:
     """Yield unused stores and splits; downloaded archives stay, since data/raw is not an output of the workflow."""
-    datasets = {run.dataset for run in named}
     yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
     splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
     drawn = [path for suffix in (".json", ".key") for path in Path("data/splits").glob(f"*/*/s*{suffix}")]

@@ -9,7 +9,7 @@ from tests.repository import PARAMS
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = PARAMS.methods
 BY_RUN = {  # of the device, the dataset and the protocol, whatever the method
-    *("precision", "resize", "store-crop", "resized-crop", "test-resize"),
+    *("precision", "resize", "store-crop", "resized-crop", "test-resize", "images-of-no-class"),
     *("classifier-init", "classifier-rate", "groups-of-images"),
 }
 

@@ -83,7 +83,8 @@ def test_settings_are_named_after_their_numbers_and_fit_the_classes():
             elif n["m1"] == "all":
                 assert setting == f"n{n['n1']}-l{n['gamma_l']}"
             else:
-                assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}"
+                outside = f"-o{round(100 * n['outside']['share'])}" if "outside" in n else ""
+                assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}{outside}"
             drawn = n["n1"] + (0 if isinstance(n["m1"], str) else n["m1"])
             assert drawn + tree["holdout"] // tree["num_classes"] <= size
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
@@ -123,9 +124,9 @@ def test_numbers_of_images_in_params_are_those_of_the_digits():
 
 
 def test_unknown_source_is_an_error_in_a_stores_configuration():
-    assert schema_error(DIGITS, DataConfig) is None
+    kinds = "digits, cifar10, cifar100, stl10, image_folder, semi_aves"
     error = schema_error(DIGITS | {"source": {"kind": "digit"}}, DataConfig)
-    assert error == "source.kind: expected one of digits, cifar10, cifar100, stl10, image_folder, got 'digit'"
+    assert error == f"source.kind: expected one of {kinds}, got 'digit'"
 
 
 @pytest.fixture

@@ -70,6 +70,35 @@ def test_pseudo_labels_are_counted_by_kind():
     assert monitor.last["above_threshold"].tolist() == [[0, 0, 0], [0, 2, 0], [0, 2, 0], [0, 0, 2]]
 
 
+def test_images_of_no_class_have_their_own_row_and_mask_rate():
+    """Images of classes 0, 1, 1, of no class three times, and unknown; final 0, 1, 0, 0, 0, 1, 1.
+
+    Above the threshold: the first two, the last of no class and the unknown one, so the mask rates are 1 of 3 for
+    images of no class and 3 of 4 for all others.
+    """
+    truth, pseudo_labels = torch.tensor([0, 1, 1, 2, 2, 2, -1]), torch.eye(2)[torch.tensor([0, 1, 0, 0, 0, 1, 1])]
+    monitor, none = Monitor(truth, 2), torch.empty(0, dtype=torch.long)
+    batch = Batch(torch.tensor(0), {}, none, none, {}, torch.arange(7), Draw(0, "step", none))
+    mask = torch.tensor([True, True, False, False, False, True, True])
+    add(monitor, {}, Step(batch, {}, pseudo_labels, mask))
+    row = monitor.drain()
+    assert row == pytest.approx({"mask_rate": 4 / 7, "mask_rate_inside": 3 / 4, "mask_rate_outside": 1 / 3})
+    assert monitor.last["final"].tolist() == [[1, 0], [1, 1], [2, 1], [0, 1]]
+    assert monitor.last["above_threshold"].tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
+    (window,) = monitor.windows
+    assert window["truth"].tolist() == [1, 2]
+    assert window["final"].tolist() == [[4, 3], [1, 1]]
+
+
+def test_precision_counts_images_of_no_class_as_wrong():
+    """Images of classes 0, 1 and of no class, final 0, 1, 0: recall 1 and 1, precision 1 of 2 and 1."""
+    monitor, none = Monitor(torch.tensor([0, 1, 2]), 2), torch.empty(0, dtype=torch.long)
+    batch = Batch(torch.tensor(0), {}, none, none, {}, torch.arange(3), Draw(0, "step", none))
+    add(monitor, {}, Step(batch, {}, torch.eye(2)[torch.tensor([0, 1, 0])], torch.ones(3, dtype=torch.bool)))
+    row = monitor.drain()
+    assert [row[name] for name in ("pl_recall_0", "pl_recall_1", "pl_precision_0", "pl_precision_1")] == [1, 1, 0.5, 1]
+
+
 def test_restored_monitor_continues_the_window_and_keeps_earlier_ones():
     """Two windows, saved in the middle of the second and continued by a new monitor."""
     first, second = Monitor(TRUTH, 3), Monitor(TRUTH, 3)

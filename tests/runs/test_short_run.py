@@ -9,6 +9,7 @@ from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import Run, runs, with_upstream
 from daso.config.signature import options
 from daso.data.files import read_checksummed
+from daso.data.open_set import open_store
 from daso.data.split import check_split, load_split
 from daso.data.store import load_store, verify_store
 from daso.engine.resident import load_resident as load_resident
@@ -36,7 +37,8 @@ def short(run, folder):
     data = short_run.write_data(config, folder)
     split = check_split(data["split"], verify_store(data["store"]), short_run.NAME)
     sizes = {"darp.estimate": read_checksummed(data["estimate"], "estimate")["sizes"]} if "estimate" in data else {}
-    resident = load_resident(verify_store(data["store"]), split.split, torch.device("cpu"))
+    store = open_store(verify_store(data["store"]), split.outside)
+    resident = load_resident(store, split.split, torch.device("cpu"))
     return build(config, resident, torch.device("cpu"), "eager", UpstreamResults(None, sizes))
 
 
@@ -77,3 +79,12 @@ def test_images_include_pseudo_labels_of_a_plan_and_unknown_classes(tmp_path):
     data = short_run.write_data(short_run.shorten_config(config, "fp32"), tmp_path / "all")
     labels = load_store(data["store"]).labels("train")
     assert set(labels[load_split(data["split"]).split.unlabeled]) == {-1}
+
+
+def test_short_run_of_an_open_set_has_images_of_no_class(tmp_path):
+    """Seven classes with 3, 4, 5, 6, 3, 4 and 5 unlabeled images, and 6 of no class; no such test image."""
+    run = short(RUN._replace(setting="n20-m80-l20-u10r-o50"), tmp_path)
+    assert torch.bincount(run.data.unlabeled.labels).tolist() == [3, 4, 5, 6, 3, 4, 5, 6]
+    assert run.data.test.counts(7) == (2,) * 7
+    run.advance(short_run.EVERY)
+    assert 0 <= run.evaluate()["mask_rate_outside"] <= 1

@@ -81,7 +81,9 @@ def test_split_without_unlabeled_images_is_refused_before_training(tmp_path, mon
     none = np.empty(0, np.int64)
     split = Split(labeled=np.arange(2), unlabeled=none, validation=none)
     monkeypatch.setattr(training, "verify_store", lambda folder: None)
-    monkeypatch.setattr(training, "check_split", lambda *args: SimpleNamespace(derivation=None, split=split))
+    monkeypatch.setattr(
+        training, "check_split", lambda *args: SimpleNamespace(derivation=None, split=split, outside=None)
+    )
     monkeypatch.setattr(training, "load_all", lambda *args: ["resident"])
     paths = [tmp_path / name for name in ("store", "split", "out", "scratch")]
     (data,) = training._load([Job({**CONFIG, "method": SUPERVISED}, *paths)], CPU)

@@ -132,7 +132,7 @@ def _streamed(store: Store, forget: bool) -> float:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    images = Streamed(store.images("train"), torch.device("cpu"))
+    images = Streamed(lambda chosen: store.images("train", chosen), store.image_size, torch.device("cpu"))
     draw, total = np.random.default_rng(0), len(store.labels("train"))
     rows: IntArray = draw.permutation(total)
     started, done = time.perf_counter(), 0

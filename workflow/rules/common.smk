@@ -31,6 +31,7 @@ from daso.workspace import workflow_lock
 from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.network import pretrained_weights
+from daso.config.open_sets import stores_of
 from daso.config.resolve import (
     Run,
     data_config,
@@ -150,6 +151,14 @@ def paths_of(pattern, selected=RUNS):
 
 def report_of(suite):
     return REPORT.format(suite=suite)
+
+
+def store_paths(wildcards):
+    """Return the stores whose images a split uses."""
+    return [
+        STORE.format(dataset=name)
+        for name in stores_of(PARAMS, wildcards.dataset, wildcards.setting)
+    ]
 
 
 def data_json(wildcards, output):

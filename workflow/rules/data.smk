@@ -1,7 +1,7 @@
 # Download and verify images; draw splits.
 rule data:
     input:
-        paths_of(STORE),
+        sorted({path for run in RUNS for path in store_paths(run)}),
 
 
 rule splits:
@@ -34,7 +34,7 @@ rule split:
                 lambda wildcards: CURRENT.split(
                     wildcards.dataset, wildcards.setting, int(wildcards.seed)
                 ),
-                store=STORE,
+                store=store_paths,
             )
         ),
     output:

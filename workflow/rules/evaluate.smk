@@ -23,5 +23,6 @@ rule evaluate:
         run=lambda wildcards, output: f"runs/{run_of(wildcards).id}",
         train_key=lambda wildcards, output: KEYS.train(run_of(wildcards)),
     shell:
-        "python -m daso evaluate --run {params.run} --run-key {params.train_key} --out {output.metrics} &> {log} "
+        "python -m daso evaluate --run {params.run} --run-key {params.train_key} "
+        "--store data/store/{wildcards.dataset} --out {output.metrics} &> {log} "
         "&& echo {params.key} > {output.key}"

@@ -5,7 +5,7 @@ rule derive:
             inputs_if_stale(
                 lambda wildcards: CURRENT.derived(run_of(wildcards)),
                 pseudo_labels=pseudo_labels_of,
-                store=STORE,
+                store=store_paths,
                 split=SPLIT,
             )
         ),

@@ -9,7 +9,7 @@ rule train:
         unpack(
             inputs_if_stale(
                 lambda wildcards: CURRENT.trained(run_of(wildcards)),
-                store=STORE,
+                store=store_paths,
                 read=input_paths_of,
             )
         ),

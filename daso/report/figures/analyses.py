@@ -13,7 +13,8 @@ import numpy as np
 from daso.aliases import FloatArray, Tree
 from daso.ops.confusion import GROUPS, group_names
 from daso.report.figures import plots_pseudo_labels
-from daso.report.figures.classes import ClassTable, class_table, format_curve, tick_names
+from daso.report.figures.canvas import SOFT
+from daso.report.figures.classes import NO_CLASS, ClassTable, class_table, format_curve, tick_names
 from daso.report.figures.figure_groups import (
     Figure,
     LegendEntry,
@@ -31,6 +32,10 @@ from daso.report.results.collect import Cell
 from daso.report.results.curves import Curve, recall_by_rank
 from daso.report.results.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
 
+GROUP_SHARES = {  # by `groups` of a dataset
+    None: "the most labeled 30 %, the middle 40 % and the least labeled 30 %",
+    "thirds": "the most labeled, the middle and the least labeled third",
+}
 EXTREMES = {  # titles; True if classes are ranked relative to their true images
     True: ("most over-predicted", "most under-predicted"),
     False: ("most often predicted", "least often predicted"),
@@ -160,6 +165,8 @@ def _confusion(data: TableData) -> Figure:
         "add up to 100 %, columns are pseudo-labels, or predictions of the final model for a method without them; "
         f"mean over seeds. An empty field rounds to 0.{confusion_note(panels)}"
     )
+    if any(panel.table and panel.table.rows[-1][1] == NO_CLASS for panel in panels):
+        caption += " The last row is for images of no class."
     return Figure("pseudo-confusion", caption, panels, small=True)
 
 
@@ -195,18 +202,22 @@ def _nearest_table(runs: Sequence[RunAnalysis], end: str, cosines: FloatArray) -
 
 
 def _tsne(data: TableData) -> Figure:
-    panels, legend, truth_known = [], list[LegendEntry](), True
+    panels, legend, truth_known, outside_shown = [], list[LegendEntry](), True, False
     for i, method, cell, runs in _analysed_cells(data):
         embedding = data.embeddings[cell.setting, cell.method]
         if embedding is None or not len(embedding.points):
             continue
         truth_known &= bool((embedding.labels >= 0).all())
         classes = np.where(embedding.labels < 0, embedding.predictions, embedding.labels)
-        colours, legend = _class_colours(runs[0])
+        colours, legend = _class_colours(runs[0], data.division)
+        outside_shown |= bool((embedding.labels == len(colours)).any())
+        colours.append(SOFT)  # of images of no class
         wrong = classes != embedding.predictions
         title = f"t-SNE of unlabeled features of {method['title']}, {cell.setting}"
         svg = plots_pseudo_labels.plot_tsne(embedding.points, [colours[k] for k in classes], wrong, title, data.tag)
         panels.append(Panel(i, str(method["title"]), svg))
+    if outside_shown:
+        legend.append(LegendEntry(f"{NO_CLASS}, always a ring", SOFT, "ring"))
     known = "true class; rings are images that the final model predicts wrongly"
     colours_note = known if truth_known else "true class where known, else predicted class; rings are wrong predictions"
     caption = (
@@ -216,7 +227,7 @@ def _tsne(data: TableData) -> Figure:
     return Figure("tsne", caption, panels, small=True, legend=legend)
 
 
-def _class_colours(run: RunAnalysis) -> tuple[list[str], list[LegendEntry]]:
+def _class_colours(run: RunAnalysis, division: str | None) -> tuple[list[str], list[LegendEntry]]:
     """Return the colour of each class and the legend: by rank, or by many, medium and few if K > FEW_CLASSES."""
     classes = len(run.class_order)
     if classes <= FEW_CLASSES:
@@ -224,7 +235,7 @@ def _class_colours(run: RunAnalysis) -> tuple[list[str], list[LegendEntry]]:
         legend = [LegendEntry(run.class_names[k], by_rank[rank], "dot") for rank, k in enumerate(run.class_order)]
     else:
         group_colours = dict(zip(GROUPS, rank_colours(len(GROUPS)), strict=True))
-        by_rank = [group_colours[name] for name in group_names(classes)]
+        by_rank = [group_colours[name] for name in group_names(classes, division)]
         legend = [LegendEntry(f"{name} classes", colour, "dot") for name, colour in group_colours.items()]
     rank_of = np.argsort(np.array(run.class_order))
     return [by_rank[rank] for rank in rank_of], legend
@@ -237,7 +248,7 @@ def _groups(data: TableData) -> Figure:
     measures = [(f"{group} classes", "pseudo-label recall, %", recall_of(group)) for group in GROUPS]
     caption = (
         "Recall of the final pseudo-labels, whether or not above the threshold, for the many, medium and few classes: "
-        "the most labeled 30 %, the middle 40 % and the least labeled 30 %. Mean over classes, then over seeds."
+        f"{GROUP_SHARES[data.division]}. Mean over classes, then over seeds."
     )
     return training_figure(data, "groups", caption, measures, small=True)
 

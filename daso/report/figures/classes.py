@@ -17,6 +17,7 @@ from daso.report.tables.table import Column
 MAX_NAMED = 20  # an axis with more classes shows ranks
 MAX_WIDTH = 14  # columns of a class name on an axis
 MAX_PREDICTIONS = 4  # predictions listed for each class if there are more than MAX_NAMED classes
+NO_CLASS = "no class"
 RANK_AXIS = "rank by number of labels (names: table)"
 
 
@@ -30,6 +31,10 @@ class ClassNames(NamedTuple):
     def labels(self) -> list[str]:
         """Return names for running text; ranks if the names differ between seeds."""
         return self.names if self.shared else [f"rank {rank}" for rank in range(1, len(self.names) + 1)]
+
+    def with_outside(self, rows: int) -> ClassNames:
+        """Return the names of the rows of a matrix, which may have a row more than classes, for images of no class."""
+        return self._replace(names=[*self.names, *[NO_CLASS] * (rows - len(self.names))])
 
 
 class ClassTable(NamedTuple):

@@ -94,6 +94,7 @@ class TableData:
     curves: Mapping[tuple[str, str], TrainingCurves]
     embeddings: Mapping[tuple[str, str], Embedding | None]  # of the first seed, where the suite lists the analysis tsne
     tag: str = ""  # printed in every plot
+    division: str | None = None  # of the classes into many, medium and few, see `group_names`
 
     def cells_of(self, setting: Tree) -> list[Cell]:
         """Return the cells of one setting, in the table's order of methods."""
@@ -117,11 +118,11 @@ class TableData:
 def table_data(suite: Tree, table: Tree, cells: Sequence[Cell], runs: Path) -> TableData:
     """Return a table of a suite with its cells, and the histories and embeddings of its runs in the folder `runs`."""
     by_name = {(cell.setting, cell.method): cell for cell in cells if cell.table == table["name"]}
-    curves = {name: training_curves(cell, runs) for name, cell in by_name.items()}
+    curves = {name: training_curves(cell, runs, table["dataset"].get("groups")) for name, cell in by_name.items()}
     embedded = by_name if "tsne" in suite.get("analyses", ()) else {}
     embeddings = {name: embed_cell(cell, runs) for name, cell in embedded.items()}
     tag = "" if suite["protocol"].get("comparable") else f"{suite['name']}: {NOT_COMPARABLE}"
-    return TableData(table, by_name, curves, embeddings, tag)
+    return TableData(table, by_name, curves, embeddings, tag, table["dataset"].get("groups"))
 
 
 def table_figures(data: TableData) -> list[Figure]:
@@ -140,7 +141,7 @@ def _class_sizes(data: TableData) -> Figure:
             title = f"Images of each class by rank, {setting['name']}"
             columns = {f"{part.capitalize()} images": [f"{n:,}" for n in row] for part, row in counts.items()}
             classes = data.class_names(setting)
-            table = class_table(classes, columns | {"Group": group_names(len(classes.names))})
+            table = class_table(classes, columns | {"Group": group_names(len(classes.names), data.division)})
             panels.append(Panel(i, "", plots.plot_class_sizes(counts, table, title, size, data.tag), table))
     marks = f"labeled (filled) and unlabeled (outline{unknown}), logarithmic scale."
     return Figure("sizes", f"Images of each class in the training split: {marks}", panels, small=len(panels) > 1)
@@ -154,7 +155,7 @@ def _accuracy(data: TableData) -> Figure:
 
 def _pseudo_label_recall(data: TableData) -> Figure:
     class_numbers = {len(metrics["class_order"]) for cell in data.cells.values() for metrics in cell.done.values()}
-    tail, y_label = tail_size(max(class_numbers, default=1)), "pseudo-label recall, %"
+    tail, y_label = tail_size(max(class_numbers, default=1), data.division), "pseudo-label recall, %"
     measures: list[Measure] = [
         ("all classes", y_label, lambda cell: data.curves[cell.setting, cell.method].recall),
         (f"the {tail} rarest labeled classes", y_label, lambda cell: data.curves[cell.setting, cell.method].tail),
@@ -231,7 +232,7 @@ def _confusion(data: TableData) -> Figure:
 
 
 def confusion_panels(data: TableData, title: str, matrix_of: Callable[[Cell], FloatArray | None]) -> list[Panel]:
-    """Return a panel for each cell with a confusion matrix (K, K); `title` precedes the title of the method.
+    """Return a panel for each cell with a confusion matrix, (K, K) or (K + 1, K); `title` precedes the method's title.
 
     The base and the most accurate method of a setting are shown, all others folded.
     """
@@ -242,7 +243,8 @@ def confusion_panels(data: TableData, title: str, matrix_of: Callable[[Cell], Fl
             matrix = matrix_of(cell)
             if matrix is not None:
                 classes, full_title = data.class_names(setting), f"{title} {method['title']}, {setting['name']}"
-                table = class_table(classes, {"Predicted as, %": format_predictions(matrix, classes.labels)})
+                predictions = {"Predicted as, %": format_predictions(matrix, classes.labels)}
+                table = class_table(classes.with_outside(len(matrix)), predictions)
                 folded = method["name"] not in shown
                 is_large = folded and len(matrix) > MAX_NAMED  # its tooltips and table would be larger than the page
                 svg = plots.plot_confusion_matrix(matrix, table, full_title, tooltips=not is_large, tag=data.tag)

@@ -95,9 +95,15 @@ def plot_class_sizes(
 def plot_confusion_matrix(
     shares: FloatArray, table: ClassTable, title: str, *, tooltips: bool = True, tag: str = ""
 ) -> str:
-    """Plot a confusion matrix (K, K) by class rank: rows are true classes, columns predictions, values in 0..1."""
-    label = "class" if table.ticks else "rank (names: table)"
-    x, y = (matrix_axis(table.ticks, len(shares), f"{which} {label}") for which in ("predicted", "true"))
+    """Plot a confusion matrix (K, K) by class rank: rows are true classes, columns predictions, values in 0..1.
+
+    A matrix (K + 1, K) has a last row for images of no class.
+    """
+    label, (rows, classes) = "class" if table.ticks else "rank (names: table)", shares.shape
+    x = matrix_axis(table.ticks[:classes], classes, f"predicted {label}")
+    y = matrix_axis(table.ticks, rows, f"true {label}")
+    if rows > classes and not table.ticks:
+        y = y._replace(ticks=[*rank_ticks(classes), (float(rows), "none")])
     canvas = square_canvas(shares, x._replace(rotated=bool(table.ticks)), y)
     if shares.size > MAX_CELLS:
         canvas.image(shares, HEAT_RGB)

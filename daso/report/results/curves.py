@@ -13,7 +13,7 @@ import pandas as pd
 
 from daso.aliases import FloatArray, Tree
 from daso.data.run_files import FinishedRun
-from daso.ops.confusion import row_shares
+from daso.ops.confusion import group_names, row_shares
 from daso.report.results.collect import Cell
 
 
@@ -32,31 +32,36 @@ class TrainingCurves(NamedTuple):
     accuracy: Curve | None
     recall: Curve | None  # pseudo-label recall, mean over classes
     tail: Curve | None  # pseudo-label recall, mean over the tail classes
+    inside: Curve | None = None  # mask rate of all unlabeled images but those of no class
+    outside: Curve | None = None  # mask rate of the images of no class
 
 
-def tail_size(num_classes: int) -> int:
-    """Return the number of tail classes: the 30 % with the fewest labels, as in the group `few`."""
-    return max(1, round(0.3 * num_classes))
+def tail_size(num_classes: int, division: str | None = None) -> int:
+    """Return the number of tail classes: those of the group `few`, but at least one."""
+    return max(1, group_names(num_classes, division).count("few"))
 
 
-def training_curves(cell: Cell, runs: Path) -> TrainingCurves:
-    """Return test accuracy and pseudo-label recall over training steps, for the done runs with a history.
+def training_curves(cell: Cell, runs: Path, division: str | None = None) -> TrainingCurves:
+    """Return test accuracy, pseudo-label recall and mask rates over training steps, for the done runs with a history.
 
-    Raises DataError for a history that is damaged or lacks a column.
+    `division` is that of `group_names`. Raises DataError for a history that is damaged or lacks a column.
     """
-    accuracy, recall, tail = list[pd.Series](), list[pd.Series](), list[pd.Series]()
+    curves: dict[str, list[pd.Series]] = {name: [] for name in TrainingCurves._fields}
     for seed, metrics in cell.done.items():
-        names = [f"pl_recall_{k}" for k in metrics["class_order"]]
-        history = _read_history(runs / cell.run_id(seed) / "history.csv", metrics, {"step", "test_top1", *names})
+        recalls = [f"pl_recall_{k}" for k in metrics["class_order"]]
+        columns = {
+            "accuracy": ["test_top1"],
+            "recall": recalls,
+            "tail": recalls[-tail_size(len(recalls), division) :],
+            **{name: [f"mask_rate_{name}"] for name in ("inside", "outside")},
+        }
+        read = {"step", *(name for names in columns.values() for name in names)}
+        history = _read_history(runs / cell.run_id(seed) / "history.csv", metrics, read)
         if history is not None:
-            for curves, columns in (
-                (accuracy, ["test_top1"]),
-                (recall, names),
-                (tail, names[-tail_size(len(names)) :]),
-            ):
-                if set(columns) <= set(history):
-                    curves.append(_mean_percent(history["step"], history[columns].to_numpy(np.float64)))
-    return TrainingCurves(_over_seeds(accuracy), _over_seeds(recall), _over_seeds(tail))
+            for curve, names in columns.items():
+                if set(names) <= set(history):
+                    curves[curve].append(_mean_percent(history["step"], history[names].to_numpy(np.float64)))
+    return TrainingCurves(**{name: _over_seeds(series) for name, series in curves.items()})
 
 
 def recall_by_rank(cell: Cell) -> Curve | None:
@@ -74,8 +79,18 @@ def confusion_matrix(cell: Cell) -> FloatArray | None:
 
 
 def mean_confusion(runs: Iterable[tuple[Sequence[Sequence[int]], Sequence[int]]]) -> FloatArray | None:
-    """Return the mean over runs, each given by its confusion counts and class order, as in `confusion_matrix`."""
-    matrices = [row_shares(np.array(counts)[np.ix_(order, order)]) for counts, order in runs]
+    """Return the mean over runs, each given by its confusion counts and class order, as in `confusion_matrix`.
+
+    Counts (K + 1, K) have a last row for images of no class, which stays the last one. Runs without such a row are left
+    out if others have it.
+    """
+    counted = [(np.array(counts), list(order)) for counts, order in runs]
+    rows = max((len(counts) for counts, _ in counted), default=0)
+    matrices = [
+        row_shares(counts[np.ix_([*order, *range(len(order), rows)], order)])
+        for counts, order in counted
+        if len(counts) == rows
+    ]
     return np.mean(matrices, axis=0) if matrices else None
 
 

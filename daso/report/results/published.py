@@ -123,6 +123,8 @@ def look_up_cell(
     `table` is an expanded table of a suite. Its `paper` names the table of the paper that it reproduces, and under
     `addons` further names that its methods have in that table alone.
     """
+    if "outside" in setting:  # no published table has such images
+        return None
     place, paper = table.get("paper") or {}, method.get("paper")
     if paper and (name := (place.get("addons") or {}).get(method["name"])):
         paper = {**paper, "also": [name, *paper.get("also", ())]}

@@ -95,6 +95,12 @@ def _reproduced(table: Tree, judged_cells: Sequence[JudgedCell]) -> str:
 
 
 def format_setting(setting: Tree) -> dict[str, str]:
+    """Return a setting as text, see `_format_sizes`, with the share of images of no class among the unlabeled ones."""
+    text, outside = _format_sizes(setting), setting.get("outside")
+    return {**text, "m1": f"{text['m1']}, {100 * outside['share']:g} % of no class"} if outside else text
+
+
+def _format_sizes(setting: Tree) -> dict[str, str]:
     """Return a setting as text: sizes of the largest classes and both imbalance ratios, `as found` if not chosen."""
     sizes = {name: str(setting.get(name, "unknown")) for name in ("n1", "m1")}
     ratios = {name: setting.get(name) for name in ("gamma_l", "gamma_u")}

@@ -7,21 +7,27 @@ from collections.abc import Iterable, Mapping
 from daso.report.results.collect import MEASURES, Cell, format_mean_std
 from daso.report.tables.table import ABSENT, Column, Table
 
+GROUP_SHARES = {  # by `groups` of a dataset
+    None: "the 30 % of classes with the most labels, the middle 40 %, and the 30 % with the fewest",
+    "thirds": "the third of the classes with the most labels, the middle third, and the third with the fewest",
+}
 DEFINITIONS = (
     ("Last", "accuracy at the last evaluation."),
     ("Best", "test accuracy at the evaluation with the best validation accuracy."),
     ("Balanced", "recall of the final model, mean over classes."),
     (
         "Many, Medium, Few",
-        "mean recall of the final model on the 30 % of classes with the most labels, the middle 40 %, and the 30 % "
-        "with the fewest.",
+        "mean recall of the final model on {groups}.",
     ),
     ("Adjusted", "median accuracy with logits adjusted by the labeled class prior at test time."),
 )
 
 
-def measures_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
-    """Return every measure of each cell with a done run: mean and standard deviation over seeds, in percent."""
+def measures_table(cells: Iterable[Cell], titles: Mapping[str, str], division: str | None = None) -> Table:
+    """Return every measure of each cell with a done run: mean and standard deviation over seeds, in percent.
+
+    `division` is that of `daso.ops.confusion.group_names`.
+    """
     rows = []
     for cell in cells:
         if cell.done:
@@ -32,5 +38,6 @@ def measures_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
         *(Column("Setting", "text"), Column("Method", "text"), Column("n")),
         *(Column(name.capitalize()) for name in MEASURES),
     ]
+    definitions = [(name, text.format(groups=GROUP_SHARES[division])) for name, text in DEFINITIONS]
     caption = "All measures of the same runs, in percent: mean ± sample standard deviation over n seeds."
-    return Table("measures", "All measures", caption, columns, rows, groups=1, definitions=DEFINITIONS)
+    return Table("measures", "All measures", caption, columns, rows, groups=1, definitions=definitions)

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 NUMBERS = (  # Table A.1, A.2, ...
     *("accuracy", "gains", "ranks", "measures", "speed", "forecast", "pseudo-labels", "runs"),
-    "reference",
+    *("reference", "open-set"),
 )
 ABSENT = "–"  # value that is not known
 TableRow = Sequence[Any]

@@ -56,13 +56,25 @@ def test_tail_classes_are_the_last_of_the_class_order(tmp_path):
 
 
 def test_run_without_history_has_no_curves(tmp_path):
-    assert training_curves(cell((0,)), tmp_path) == (None, None, None)
+    assert training_curves(cell((0,)), tmp_path) == (None,) * 5
 
 
 def test_history_of_a_different_training_raises(tmp_path):
     text = write(tmp_path, "d/s/p/m/s0", "step,test_top1\n10,0.5\n")
     with pytest.raises(DataError, match=r"s0/history\.csv: damaged or from a different run"):
         training_curves(cell((0,), histories=[text.replace("5", "6")]), tmp_path)
+
+
+def test_mask_rates_of_images_of_no_class_are_curves(tmp_path):
+    text = write(
+        tmp_path, "d/s/p/m/s0", "step,test_top1,mask_rate_inside,mask_rate_outside\n10,0.5,0.25,\n20,0.5,0.5,0.75\n"
+    )
+    curves = training_curves(cell((0,), histories=[text]), tmp_path)
+    assert (curves.inside.mean.tolist(), list(curves.outside.x), curves.outside.mean.tolist()) == ([25, 50], [20], [75])
+
+
+def test_tail_of_thirds_is_their_last_third():
+    assert [tail_size(k, "thirds") for k in (2, 10, 200)] == [1, 3, 66]
 
 
 def test_tail_has_30_percent_of_the_classes():
