@@ -31,6 +31,7 @@ LONG = {
     "tests/report/test_render.py",
 }
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
+REPORT_LAYERS = ["words", "results", "tables", "figures"]  # of daso/report/; its other modules are above them
 # Packages that may be missing on a machine that trains.
 ABSENT = {"ruamel", "snakemake", "dvc", "safetensors"}
 PHRASES = (  # banned phrases; the section Words of CONTRIBUTING lists replacements
@@ -116,6 +117,19 @@ def test_imports_follow_the_layers(path):
             above = LEVEL[other] < LEVEL[own] or other == own or LEVEL[own] == LEVEL[other] == 0
             assert above, f"{path.name} imports {name}"
         assert LEVEL[own] > LEVEL["engine"] or parts[0] not in ABSENT, f"{path.name} imports {name}"
+
+
+def report_level(name: str) -> int:
+    return REPORT_LAYERS.index(name) if name in REPORT_LAYERS else len(REPORT_LAYERS)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "daso/report").rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_inside_report_follow_its_layers(path):
+    own = path.relative_to(ROOT / "daso/report").parts[0].removesuffix(".py")
+    for name in imports(path):
+        if name.startswith("daso.report."):
+            other = name.split(".")[2]
+            assert report_level(other) <= report_level(own), f"{own}/{path.name} imports {name}"
 
 
 def test_learners_and_addons_do_not_import_each_other():

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
-from daso.report.tables.provenance import format_provenance
 from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
-from daso.report.words import with_noun
+from daso.report.words import format_provenance, with_noun
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
