@@ -19,7 +19,7 @@ from daso.errors import ParamsError, close_match, did_you_mean
 from daso.schema import format_value, mismatches, record_fields
 
 OPTIMIZER = record_fields(Optimizer)
-FILES = ("image_folder", "semi_aves")  # sources whose images may have any shape
+FILE_SOURCES = ("image_folder", "semi_aves")  # sources whose images may have any shape
 # Folders of reports/ that belong to no suite.
 RESERVED = ("contradictions", "measured", "paper", "reference", "templates")
 # Ids of a report's page; a table's name is an id too.
@@ -63,7 +63,7 @@ def _dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     for holdout in (tree["holdout"], *own):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
-    if "fit" in tree and tree["source"]["kind"] not in FILES:
+    if "fit" in tree and tree["source"]["kind"] not in FILE_SOURCES:
         yield f"{file}: fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
     if subsets and unlabeled is not None and subsets != unlabeled:

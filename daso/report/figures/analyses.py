@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.aliases import FloatArray, Tree
+from daso.data.run_files import ABOVE_THRESHOLD, FINAL, MODEL
 from daso.ops.confusion import GROUPS, group_names
 from daso.report.figures import plots_pseudo_labels
 from daso.report.figures.classes import ClassTable, class_table, format_curve, tick_names
@@ -29,7 +30,7 @@ from daso.report.figures.plots import FEW_CLASSES, Line
 from daso.report.results import pseudo_labels
 from daso.report.results.collect import Cell
 from daso.report.results.curves import Curve, recall_by_rank
-from daso.report.results.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
+from daso.report.results.pseudo_labels import ByFrequency, RunAnalysis, run_analyses
 
 EXTREMES = {  # titles; True if classes are ranked relative to their true images
     True: ("most over-predicted", "most under-predicted"),

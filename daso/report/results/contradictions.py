@@ -17,7 +17,7 @@ ACCURACIES = ("med20_top1", "top1", "bacc", "top1_error")
 ERROR_RATE = "top1_error"
 SINGLE_RUN = "single run"  # start of `statistic` in sources.csv
 FIXED_LABELS = ("semi-aves", "imagenet127-32", "imagenet127-64")  # datasets whose labeled images need no n1
-IN_DOUBT, OTHER_MEASURE, ONE_RUN, NO_SIZE = (
+IN_DOUBT, OTHER_MEASURE, FROM_SINGLE_RUNS, NO_SIZE = (
     "quoted from memory",
     "geometric mean, or the last evaluation beside the median",
     "single runs",
@@ -178,7 +178,7 @@ def _reason_left_out(row: Row, source: PublishedSource) -> str:
     if row["metric"] not in ACCURACIES:
         return OTHER_MEASURE
     if source.statistic.startswith(SINGLE_RUN):
-        return ONE_RUN
+        return FROM_SINGLE_RUNS
     unknown = not row["n1"] or not row["m1"]
     return NO_SIZE if unknown and row["dataset"] not in FIXED_LABELS else ""
 

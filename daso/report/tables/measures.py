@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from daso.report.results.collect import MEASURES, Cell, format_mean_std
 from daso.report.tables.table import ABSENT, Column, Table
 
-DEFINITIONS = (
+MEASURES_DEFINITIONS = (
     ("Last", "accuracy at the last evaluation."),
     ("Best", "test accuracy at the evaluation with the best validation accuracy."),
     ("Balanced", "recall of the final model, mean over classes."),
@@ -33,4 +33,4 @@ def measures_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
         *(Column(name.capitalize()) for name in MEASURES),
     ]
     caption = "All measures of the same runs, in percent: mean ± sample standard deviation over n seeds."
-    return Table("measures", "All measures", caption, columns, rows, groups=1, definitions=DEFINITIONS)
+    return Table("measures", "All measures", caption, columns, rows, groups=1, definitions=MEASURES_DEFINITIONS)

@@ -20,7 +20,7 @@ PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
 SHARED_BELOW = 90.0  # percent of a core
 SHARED = "machine was shared"
-DEFINITIONS = (
+SPEED_DEFINITIONS = (
     ("Images/s", "augmented views that enter the loss, per second."),
     (
         "Share of a core",
@@ -51,7 +51,7 @@ def speed_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
         "Speed of the same runs from their first step to their last: medians over the n runs with the same device, "
         "precision and mode."
     )
-    return Table("speed", "Speed", caption, columns, rows, groups=2, definitions=DEFINITIONS)
+    return Table("speed", "Speed", caption, columns, rows, groups=2, definitions=SPEED_DEFINITIONS)
 
 
 def time_shares(speed: Tree) -> dict[str, float] | None:
