@@ -31,7 +31,7 @@ def integer_variable(name: str) -> int | None:
     """Return an environment variable as an integer, None if unset or empty; raises DasoError for other text."""
     text = os.environ.get(name) or None
     if text is not None and not (text.isdecimal() and len(text) <= 4):
-        raise DasoError(f"{name}: expected an integer from 0 to 9,999, got '{text}'")
+        raise DasoError(f"{name}: expected an integer from 0 to 9,999, got '{text}'; correct or unset it")
     return None if text is None else int(text)
 
 

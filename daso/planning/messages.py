@@ -129,7 +129,7 @@ def accuracy(folder: Path) -> float | None:
         with (folder / "history.csv").open(newline="") as file:
             return statistics.median([float(row["test_top1"]) for row in csv.DictReader(file)][-number:])
     except (DasoError, OSError, KeyError, ValueError):
-        return None  # the evaluation of the run reports what is wrong
+        return None  # the evaluation of the run reports the error
 
 
 def training_seconds(folder: Path) -> float | None:

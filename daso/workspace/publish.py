@@ -97,7 +97,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _check_report(suite: str) -> None:
-    """Raise DasoError if a file of a suite's report differs from what its metrics give."""
+    """Raise DasoError if a file of a suite's report differs from one made of its metrics."""
     with tempfile.TemporaryDirectory() as fresh:
         write_report(suite, Path(fresh))
         for expected in sorted(path for path in Path(fresh).rglob("*") if path.is_file()):

@@ -132,7 +132,7 @@ def compare_prints(rows: Iterable[Row], sources: Sources) -> Comparison:
 
 
 def differing_fields(cell: LiteratureCell) -> list[tuple[str, str, str]]:
-    """Return what the sources of the largest and the smallest number do differently: field and both values.
+    """Return the fields in which the sources of the largest and the smallest number differ, with both values.
 
     An empty value is not recorded in `sources.csv`.
     """
@@ -142,7 +142,7 @@ def differing_fields(cell: LiteratureCell) -> list[tuple[str, str, str]]:
 
 
 class Repeats(NamedTuple):
-    """How a source's numbers relate to those that earlier sources print for the same cells."""
+    """Numbers of a source, compared with those that earlier sources print for the same cells."""
 
     source: str
     repeated: int
@@ -184,7 +184,7 @@ def _reason_left_out(row: Row, source: PublishedSource) -> str:
 
 
 def _cell_key(row: Row) -> tuple[object, ...]:
-    """Return what two rows of the same cell share; add-ons in any order are the same method."""
+    """Return the key that rows of the same cell share; add-ons in any order are the same method."""
     addons = ";".join(sorted(row["addons"].split(";")))
     return (*row_key({**row, "metric": "", "addons": addons}), row["shape"])
 

@@ -51,9 +51,9 @@ class PublishedTable(NamedTuple):
 
 def address(words: str) -> Address:
     """Parse `table 1, row 6, column 3` or `t1 r6 c3`; raises DasoError for any other text."""
-    result = ADDRESS.fullmatch(words.strip().lower())
-    if not result:
-        raise DasoError(f"cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got '{words}'")
+    if not (result := ADDRESS.fullmatch(words.strip().lower())):
+        got = f", got '{words}'" if words else ""
+        raise DasoError(f"cell: expected `table 1, row 6, column 3` or `t1 r6 c3`{got}; `daso cell t1` lists them")
     return Address(**{name: number or "" for name, number in result.groupdict().items()})
 
 

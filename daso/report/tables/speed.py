@@ -107,7 +107,7 @@ def mode_of(provenance: Tree, speed: Tree) -> str:
 
 
 def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> TableRow:
-    """Return the row of one environment, with a dash for what was not measured; grey if the machine was shared."""
+    """Return the row of one environment, with a dash for each missing value; grey if the machine was shared."""
     device, mode = environment
     cores = [share for share in map(core_share, speeds) if share is not None]
     shares = [run_shares for run_shares in map(time_shares, speeds) if run_shares]
