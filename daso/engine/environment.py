@@ -131,7 +131,7 @@ def choose_cudnn(option: str | None = None) -> None:
 
 
 def cudnn_choice(device: torch.device) -> str | None:
-    """Return how cuDNN chooses its convolutions on a CUDA device; None on a CPU."""
+    """Return the rule by which cuDNN chooses convolutions on a CUDA device; None on a CPU."""
     return CUDNN[torch.backends.cudnn.benchmark] if device.type == "cuda" else None
 
 

@@ -36,7 +36,7 @@ def integer_variable(name: str) -> int | None:
 
 
 def slots_per_gpu() -> int:
-    """Return how many runs may share one GPU: DASO_SLOTS, by default one."""
+    """Return the number of runs that may share one GPU: DASO_SLOTS, by default one."""
     return integer_variable("DASO_SLOTS") or 1
 
 

@@ -409,7 +409,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "protocols/digits.yaml",
             lambda t: t["network"].update(strides=[1, 2]),
-            "network 'small_convnet': got 3 channels and 2 strides; give equally many, at least 1",
+            "network 'small_convnet': 3 channels, 2 strides; give as many, at least 1",
         ),
         (
             "protocols/digits.yaml",

@@ -50,7 +50,7 @@ class DARP(AddOn):
         if prior == "given" and not (len(estimate) and min(estimate) >= 0 and max(estimate) > 0):
             raise ParamsError(
                 "add-on 'darp': estimate: with prior 'given', expected a list of sizes, one for each class, all 0 or "
-                f"more and one above 0, got {estimate}"
+                f"more and one above 0, got {estimate}; correct it"
             )
         if prior == "given" and 0 < len(estimate) != env.num_classes:
             raise ParamsError(
