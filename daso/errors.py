@@ -1,4 +1,4 @@
-"""Errors that a user can fix: each message says what is wrong, where, and the fix."""
+"""Errors that a user can fix: each message states the error, its place and the fix."""
 
 import errno
 from collections.abc import Iterable

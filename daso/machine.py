@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-SYSTEM = Path("/")  # holds proc/ and sys/
+SYSTEM = Path("/")  # holds dev/, proc/ and sys/
 BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # processor flags
 V2 = ""  # name of the version 2 hierarchy in /proc/self/cgroup
 

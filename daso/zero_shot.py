@@ -40,9 +40,9 @@ def debias_logits(logits: FloatArray, strength: float, momentum: float | None = 
     strength is outside [0, 1000] or momentum outside [0, 1).
     """
     if not 0 <= strength <= MAX_STRENGTH:
-        raise ParamsError(f"debias: --strength {strength}: expected a number from 0 to {MAX_STRENGTH}")
+        raise ParamsError(f"debias: --strength {strength}: expected a number from 0 to {MAX_STRENGTH}; 0.4 is usual")
     if momentum is not None and not 0 <= momentum < 1:
-        raise ParamsError(f"debias: --momentum {momentum}: expected a number in [0, 1)")
+        raise ParamsError(f"debias: --momentum {momentum}: expected a number in [0, 1); omit it for the mean over all")
     scores = torch.from_numpy(logits)
     before = scores.softmax(1)
     if momentum is None:

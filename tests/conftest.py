@@ -58,9 +58,10 @@ def workspace(read_params, tmp_path, monkeypatch):
 @pytest.fixture
 def no_gpus(tmp_path, monkeypatch):
     """Make this a machine without GPUs, cluster and their variables; return the folder that replaces /."""
+    from daso import machine
     from daso.engine import gpus
 
-    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
+    monkeypatch.setattr(machine, "SYSTEM", tmp_path)
     monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     for name in list(os.environ):
         if name.startswith(("CUDA_VISIBLE", "CUDA_DEVICE", "DASO_", "SLURM_")):

@@ -24,6 +24,7 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
+COMMANDS = {"cell", "derive", "explain", "keep", "publish", "resolve", "revalidate", "train"}
 LONG = {
     "tests/config/test_params.py",
     "tests/engine/test_cuda_graphs.py",
@@ -31,6 +32,7 @@ LONG = {
     "tests/report/test_render.py",
 }
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
+REPORT_LAYERS = ["words", "results", "tables", "figures"]  # of daso/report/; its other modules are above them
 # Packages that may be missing on a machine that trains.
 ABSENT = {"ruamel", "snakemake", "dvc", "safetensors"}
 PHRASES = (  # banned phrases; the section Words of CONTRIBUTING lists replacements
@@ -118,6 +120,19 @@ def test_imports_follow_the_layers(path):
         assert LEVEL[own] > LEVEL["engine"] or parts[0] not in ABSENT, f"{path.name} imports {name}"
 
 
+def report_level(name: str) -> int:
+    return REPORT_LAYERS.index(name) if name in REPORT_LAYERS else len(REPORT_LAYERS)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "daso/report").rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_inside_report_follow_its_layers(path):
+    own = path.relative_to(ROOT / "daso/report").parts[0].removesuffix(".py")
+    for name in imports(path):
+        if name.startswith("daso.report."):
+            other = name.split(".")[2]
+            assert report_level(other) <= report_level(own), f"{own}/{path.name} imports {name}"
+
+
 def test_learners_and_addons_do_not_import_each_other():
     for path in (ROOT / "daso/methods").rglob("*.py"):
         for name in imports(path):
@@ -182,6 +197,29 @@ def test_test_names_state_behaviour():
     names = [name for path in files for name in re.findall(r"^ *def test_(\w+)", path.read_text(), re.MULTILINE)]
     assert len(names) > 1000
     assert not [name for name in names if NO_BEHAVIOUR.intersection(name.split("_")) or name.startswith(ARTICLES)]
+
+
+def public_names(path: Path) -> list[str]:
+    """Return the names that a module defines at its top level, without private ones."""
+    names = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names += [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+    return [name for name in names if not name.startswith("_")]
+
+
+def test_every_public_name_is_defined_in_one_module():
+    """A command may have the name of the function that it calls."""
+    modules = {}
+    for path in SOURCES:
+        for name in set(public_names(path)):
+            modules.setdefault(name, []).append(path.relative_to(ROOT / "daso").as_posix())
+    several = {name: files for name, files in modules.items() if len(files) > 1}
+    assert set(several) == COMMANDS
+    assert all([file.startswith("commands/") for file in files] == [True, False] for files in several.values())
 
 
 def test_no_banned_name_is_public():

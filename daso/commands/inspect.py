@@ -120,7 +120,7 @@ def cell(words: tuple[str, ...], table: str, row: str, setting: str) -> None:
     if words:
         given = {"--table": table, "--row": row, "--setting": setting}
         reject({name: value or None for name, value in given.items()}, "with CELL; give one of both")
-    for text in cell(load_params(), " ".join(words) or f"table {table}", row, setting):
+    for text in cell(load_params(), " ".join(words) or (table and f"table {table}"), row, setting):
         sys.stdout.write(text)
 
 

@@ -15,14 +15,14 @@ from daso.config.signature import ROOT
 from daso.data.files import atomic_write, read_file
 from daso.errors import DataError
 
-Result = TypeVar("Result")
+Content = TypeVar("Content")
 CACHE_FOLDER = Path(".snakemake/daso")
 MAX_SOURCE_BYTES = 2**20  # largest file that a result may depend on
 
 
 def cached(
-    project: Path, name: str, files: Callable[[], Iterable[Path]], make: Callable[[], Result], also: str = ""
-) -> Result:
+    project: Path, name: str, files: Callable[[], Iterable[Path]], make: Callable[[], Content], also: str = ""
+) -> Content:
     """Return the result of `make`, read from `<project>/.snakemake/daso/<name>.json` if no file has changed.
 
     The result depends only on the contents of `files`, the Python version and `also`. It is cached only in a working
@@ -37,7 +37,7 @@ def cached(
     with suppress(OSError, ValueError):
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
         if head == _head(before, text):
-            stored: Result = json.loads(text)
+            stored: Content = json.loads(text)
             return stored
     result = make()
     with suppress(DataError, TypeError, ValueError):

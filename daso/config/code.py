@@ -1,4 +1,4 @@
-"""Compute the digest of a stage's code: all modules that it can import, without comments and docstrings.
+"""Compute the digest of a workflow step's code: all modules that it can import, without comments and docstrings.
 
 Imports and code are read from source text; nothing is imported. The closure follows every `import` of a `daso.*`
 module, also inside functions, and the `__init__` of every parent package. It ignores `if TYPE_CHECKING:` and names in

@@ -11,7 +11,7 @@ from daso.data.class_sizes import has_natural_sizes, required_images, setting_ki
 from daso.errors import did_you_mean
 from daso.schema import format_value
 
-FILES = ("image_folder", "semi_aves")  # sources whose images may have any shape
+FILE_SOURCES = ("image_folder", "semi_aves")  # sources whose images may have any shape
 
 
 def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
@@ -20,7 +20,7 @@ def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     for holdout in (tree["holdout"], *holdouts_of_all_classes(tree)):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
-    if "fit" in tree and tree["source"]["kind"] not in FILES:
+    if "fit" in tree and tree["source"]["kind"] not in FILE_SOURCES:
         yield f"{file}: fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
     if subsets and unlabeled is not None and subsets != unlabeled:

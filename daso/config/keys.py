@@ -35,7 +35,7 @@ from daso.data.oracle_record import SHA256, read_oracle_record
 from daso.engine import journal
 from daso.errors import DataError, ParamsError
 
-# Entry points of the code of each stage. The command line only passes paths on and is not part of a key.
+# Entry points of the code of each step of the workflow. The command line only passes paths on and is not part of a key.
 ENTRIES = {
     "data": ("daso.data.catalog",),
     "split": ("daso.data.split", "daso.data.store"),
@@ -137,9 +137,9 @@ class Keys:
         config = self._config(run)
         return {**copy_tree(config), "key": self.train(run), "code": self._code_of("train", specs_of(config))}
 
-    def modules(self, stage: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Return the modules of a stage and of the components `specs`, each "module:Class"."""
-        return closure([*ENTRIES[stage], *(spec.partition(":")[0] for spec in specs)], self.root)
+    def modules(self, step: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return the modules of a step of the workflow and of the components `specs`, each "module:Class"."""
+        return closure([*ENTRIES[step], *(spec.partition(":")[0] for spec in specs)], self.root)
 
     def _listing(self, dataset: str) -> tuple[str, ...]:
         """Return the listing of an image folder; if the folder is missing, the listing that the store was made from."""
@@ -161,13 +161,13 @@ class Keys:
         root = self.params.root.parent
         return journal.revalidated_key(root / journal.entry_path(run.id), root / "runs" / run.id / "train.json", key)
 
-    def _key(self, stage: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
-        return digest([stage, config, self._code_of(stage, specs), *inputs])[:16]
+    def _key(self, step: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
+        return digest([step, config, self._code_of(step, specs), *inputs])[:16]
 
-    def _code_of(self, stage: str, specs: tuple[str, ...]) -> str:
-        if (stage, *specs) not in self._code:
-            self._code[(stage, *specs)] = code_digest(self.modules(stage, specs), self.root)
-        return self._code[(stage, *specs)]
+    def _code_of(self, step: str, specs: tuple[str, ...]) -> str:
+        if (step, *specs) not in self._code:
+            self._code[(step, *specs)] = code_digest(self.modules(step, specs), self.root)
+        return self._code[(step, *specs)]
 
     @cached_property
     def _report_files(self) -> list[list[str]]:

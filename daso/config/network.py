@@ -10,7 +10,7 @@ from daso.config.registry import NETWORKS
 from daso.config.signature import attribute
 from daso.data.weights import Weights
 
-CHANNELS = ("mean", "std")
+CHANNEL_KEYS = ("mean", "std")
 # Options whose default is left out of a run's configuration, so that it does not change the keys of runs without them.
 DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1}
 
@@ -21,7 +21,7 @@ def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
     The weights' own values come first, as a network that was trained with others would get unsuitable inputs.
     """
     own = cast(dict[str, list[float]], _attribute(network, "normalisation", {}))
-    return own or {key: dataset[key] for key in CHANNELS if key in dataset}
+    return own or {key: dataset[key] for key in CHANNEL_KEYS if key in dataset}
 
 
 def pretrained_weights(network: Mapping[str, Any]) -> Weights | None:

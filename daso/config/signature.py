@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 ALLOWED_CALLS = {
     function.__name__: function for function in (all, any, float, frozenset, isinstance, len, max, min, str, sum)
 }
-ANNOTATIONS = {**vars(schema), **{kind.__name__: kind for kind in (int, float, bool, str, list, tuple)}}
+OPTION_TYPES = {**vars(schema), **{kind.__name__: kind for kind in (int, float, bool, str, list, tuple)}}
 
 
 class Option(NamedTuple):
@@ -219,7 +219,7 @@ def _evaluate_annotation(node: ast.expr | None, tree: ast.Module, where: str) ->
     """Return the value of an annotation; raise ParamsError if it is missing or `daso.schema` does not support it."""
     if node is None:
         raise ParamsError(f"{where}: missing annotation; add one, such as int or a type of daso.schema")
-    scope = dict(ANNOTATIONS)
+    scope = dict(OPTION_TYPES)
     for name in _names_read(node) - scope.keys():
         scope[name] = _evaluate_annotation(_last_assignment(tree, name), tree, f"{where}: {name}")
     try:

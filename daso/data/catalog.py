@@ -49,7 +49,7 @@ class Official(NamedTuple):
 
     @property
     def replacements(self) -> str:
-        """Text for what the environment variable may name besides a URL."""
+        """Text for the files that the environment variable may name besides a URL."""
         return f"the official {self.archive}{', or a folder or zip of images' if self.files else ''}"
 
 

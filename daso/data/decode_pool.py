@@ -12,7 +12,7 @@ from daso.data.dataset_schemas import Fit
 from daso.data.pixels import UnreadableError, decode_unguarded, decoder_warnings, unreadable
 from daso.machine import cores
 
-AHEAD = 4  # files per thread that are read before the earliest of them is decoded
+FILES_AHEAD = 4  # files per thread that are read before the earliest of them is decoded
 
 
 class File(NamedTuple):
@@ -39,7 +39,7 @@ def decode_files(files: Iterable[File], fit: Fit) -> Iterator[Result]:
     with decoder_warnings(), ThreadPoolExecutor(threads) as pool:
         for file in files:
             pending.append(pool.submit(_decode, file, fit))
-            if len(pending) > AHEAD * threads:
+            if len(pending) > FILES_AHEAD * threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

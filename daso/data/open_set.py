@@ -20,8 +20,6 @@ from daso.data.split_rows import Split
 from daso.data.store import Store, load_store
 from daso.errors import DataError
 
-Outside = Mapping[str, Any]  # `outside` of a setting
-
 
 @dataclass(frozen=True, eq=False)
 class OpenStore(Store):
@@ -49,7 +47,7 @@ class OpenStore(Store):
         return self.inner.is_mapped(part) and (part == "test" or self.other is None or self.other.is_mapped(part))
 
 
-def open_store(store: Store, outside: Outside | None, load: Callable[[Path], Store] = load_store) -> Store:
+def open_store(store: Store, outside: Mapping[str, Any] | None, load: Callable[[Path], Store] = load_store) -> Store:
     """Return the view of a store that a setting with `outside` draws from; the store itself without `outside`.
 
     `load` loads the store of another dataset. Raises DataError if that is missing or has images of a different size.

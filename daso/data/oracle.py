@@ -17,7 +17,7 @@ import numpy as np
 from daso.aliases import IntArray
 from daso.data.files import checksummed, write_file
 from daso.data.open_set import open_store
-from daso.data.oracle_record import CONTENTS, FIX, SHA256, read_oracle_record
+from daso.data.oracle_record import ORACLE_FIX, ORACLE_RECORD, SHA256, read_oracle_record
 from daso.data.run_files import FinishedRun
 from daso.data.store import load_store
 from daso.errors import DataError
@@ -53,10 +53,10 @@ def write_oracle(folder: Path, lists: Path) -> dict[str, int]:
     labels = np.minimum(labels, len(store.classes))
     buffer = io.BytesIO()
     np.save(buffer, labels)
-    (folder / CONTENTS).unlink(missing_ok=True)
+    (folder / ORACLE_RECORD).unlink(missing_ok=True)
     write_file(folder / LABELS, buffer.getvalue())
     digest = sha256(buffer.getvalue()).hexdigest()
-    write_file(folder / CONTENTS, checksummed({SHA256: digest, "store_sha256": store.sha256, "lists": digests}))
+    write_file(folder / ORACLE_RECORD, checksummed({SHA256: digest, "store_sha256": store.sha256, "lists": digests}))
     return counts
 
 
@@ -92,10 +92,12 @@ def run_oracle(run: FinishedRun, folder: Path) -> Oracle | None:
         return None
     store, content = load_store(folder), (folder / LABELS).read_bytes()
     if sha256(content).hexdigest() != record[SHA256]:
-        raise DataError(f"{folder / LABELS}: damaged: its checksum differs from {CONTENTS}; {FIX}")
+        raise DataError(f"{folder / LABELS}: damaged: its checksum differs from {ORACLE_RECORD}; {ORACLE_FIX}")
     trained_with = open_store(store, run.config["setting"].get("outside")).sha256
     if record["store_sha256"] != store.sha256 or run.result["provenance"]["data_sha256"] != trained_with:
-        raise DataError(f"{folder / CONTENTS}: oracle labels of a different store than that of {run.folder}; {FIX}")
+        raise DataError(
+            f"{folder / ORACLE_RECORD}: oracle labels of a different store than that of {run.folder}; {ORACLE_FIX}"
+        )
     labels = np.load(io.BytesIO(content), allow_pickle=False)
     truth = np.full(len(rows), -1)
     own = rows < len(labels)

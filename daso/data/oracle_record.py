@@ -7,12 +7,12 @@ from typing import Any
 
 from daso.data.files import read_checksummed
 
-CONTENTS = "oracle.json"
+ORACLE_RECORD = "oracle.json"
 SHA256 = "labels_sha256"  # field of the digest that metrics depend on
-FIX = "run `daso oracle-labels` again, or delete it"
+ORACLE_FIX = "run `daso oracle-labels` again, or delete it"
 
 
 def read_oracle_record(folder: Path) -> dict[str, Any] | None:
     """Return the record beside a store, None without oracle labels; raises DataError if it is damaged."""
-    path = folder / CONTENTS
-    return read_checksummed(path, "record of oracle labels", FIX) if path.exists() else None
+    path = folder / ORACLE_RECORD
+    return read_checksummed(path, "record of oracle labels", ORACLE_FIX) if path.exists() else None

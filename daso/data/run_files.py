@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # numpy is imported only where an array is read
 
 RESULT_FILE = "train.json"  # written last, with the digests of the other files
 RUN_FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
+FINAL, ABOVE_THRESHOLD, MODEL = "final", "above_threshold", "model"  # kinds of predictions on unlabeled images
 
 
 class FinishedRun(NamedTuple):

@@ -24,17 +24,16 @@ from daso.data.image_folder import Reserve, open_file
 from daso.data.semi_aves_lists import read_lists
 from daso.errors import DataError
 
-PARTS = {"train": ("l_train_val", "u_train_in", "u_train_out"), "test": ("test",)}  # lists of each part, in order
-FOLDERS = ("trainval_images", "u_train_in", "u_train_out", "test")
-EXAMPLES = 20  # maximum number of files of one kind that an error names
-MAX_FILE_BYTES = 2**26  # bytes of the largest image file
-Parts = dict[str, tuple[ImageArray, IntArray]]
+PART_LISTS = {"train": ("l_train_val", "u_train_in", "u_train_out"), "test": ("test",)}  # lists of each part, in order
+IMAGE_FOLDERS = ("trainval_images", "u_train_in", "u_train_out", "test")
+SHOWN_FILES = 20  # maximum number of files of one kind that an error names
+MAX_IMAGE_BYTES = 2**26  # bytes of the largest image file
 
 
-class Images(NamedTuple):
+class SemiAvesImages(NamedTuple):
     """Images and labels of both parts, facts of their source, and remarks for the user."""
 
-    parts: Parts
+    parts: dict[str, tuple[ImageArray, IntArray]]
     facts: dict[str, Any]
     notes: dict[str, Any]
 
@@ -46,7 +45,7 @@ class _Place(NamedTuple):
     row: int
 
 
-def read_semi_aves(config: Mapping[str, Any], folder: Path, cache: Path, reserve: Reserve) -> Images:
+def read_semi_aves(config: Mapping[str, Any], folder: Path, cache: Path, reserve: Reserve) -> SemiAvesImages:
     """Read the images of all lists: train has the labeled images, then the unlabeled ones of known and other classes.
 
     Raises DataError with all errors of their kind: lists that differ from those in `config`, missing image folders and
@@ -55,7 +54,7 @@ def read_semi_aves(config: Mapping[str, Any], folder: Path, cache: Path, reserve
     source, size = config["source"], config["image_size"]
     locations = _locations(folder, source)
     lists = read_lists(folder, source, config["num_classes"], cache)
-    rows = {part: [row for name in names for row in lists.rows[name]] for part, names in PARTS.items()}
+    rows = {part: [row for name in names for row in lists.rows[name]] for part, names in PART_LISTS.items()}
     places = {row.file: _Place(part, i) for part, listed in rows.items() for i, row in enumerate(listed)}
     reader = _Reader(folder, locations, places)
     reader.check_folders()
@@ -66,13 +65,13 @@ def read_semi_aves(config: Mapping[str, Any], folder: Path, cache: Path, reserve
         logging.info("%s: %s: %d files are not in the lists and were not read", folder.name, name, count)
     labels = {part: np.array([row.label for row in listed], dtype=np.int64) for part, listed in rows.items()}
     facts = {"labels": lists.read_from, "lists": lists.sha256, "official_lists": source.get("strict", True)}
-    return Images({part: (images[part], labels[part]) for part in PARTS}, facts, notes)
+    return SemiAvesImages({part: (images[part], labels[part]) for part in PART_LISTS}, facts, notes)
 
 
 def _locations(folder: Path, source: Mapping[str, Any]) -> dict[str, Path]:
-    """Return the folder or archive of each of FOLDERS; raise DataError that explains how to get the missing ones."""
+    """Return the folder or archive of each of IMAGE_FOLDERS; raise DataError that explains how to get missing ones."""
     locations, missing = {}, []
-    for name in FOLDERS:
+    for name in IMAGE_FOLDERS:
         unpacked, archive = folder / name, folder / f"{name}.tar.gz"
         url = source.get("archives", {}).get(name)
         if unpacked.is_dir():
@@ -104,7 +103,7 @@ class _Reader:
 
     def __init__(self, folder: Path, locations: Mapping[str, Path], places: Mapping[str, _Place]) -> None:
         self.folder, self.locations, self.places = folder, locations, places
-        self.listed = {name: [file for file in places if file.startswith(f"{name}/")] for name in FOLDERS}
+        self.listed = {name: [file for file in places if file.startswith(f"{name}/")] for name in IMAGE_FOLDERS}
         self.not_listed: dict[str, int] = {}
         self.missing: list[str] = []
 
@@ -119,7 +118,7 @@ class _Reader:
     def read(self, images: Mapping[str, ImageArray], config: Mapping[str, Any]) -> None:
         """Decode all images into their rows; raise DataError for missing, unreadable and too large ones."""
         longest, unreadable, large = config["source"]["longest_side"], list[str](), list[str]()
-        for name in FOLDERS:
+        for name in IMAGE_FOLDERS:
             files = self._files(name, images)
             with tqdm(desc=name, total=len(self.listed[name]), unit=" images", disable=None) as progress:
                 for result in decode_files(files, config.get("fit", "squash")):
@@ -161,8 +160,8 @@ class _Reader:
     def _lines(self, problems: Sequence[str], fix: str) -> list[str]:
         """Return a line for each of the first problems, and one with the number of all if there are more."""
         lines = [f"{self.folder}: {problem}; {fix}" for problem in problems]
-        more = len(lines) - EXAMPLES
-        return lines if more <= 0 else [*lines[:EXAMPLES], f"{self.folder}: {more} more files of this kind; {fix}"]
+        more = len(lines) - SHOWN_FILES
+        return lines if more <= 0 else [*lines[:SHOWN_FILES], f"{self.folder}: {more} more files of this kind; {fix}"]
 
 
 def _names(path: Path) -> Iterator[str]:
@@ -182,7 +181,7 @@ def _members(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
                 parts = [part for part in member.name.split("/") if part not in ("", ".")]
                 if not member.isfile() or name not in parts or any(map(skipped_by_name, parts)):
                     continue
-                if member.size > MAX_FILE_BYTES:
+                if member.size > MAX_IMAGE_BYTES:
                     raise DataError(f"{path}: {member.name}: {member.size:,} bytes are too large; download it again")
                 file = archive.extractfile(member)
                 yield "/".join(parts[parts.index(name) :]), file.read() if file else b""

@@ -13,7 +13,7 @@ from daso.data import cifar
 from daso.data.files import file_digest
 from daso.errors import DataError
 
-PARTS = ("l_train", "val", "u_train_in", "u_train_out", "test")
+LISTED_PARTS = ("l_train", "val", "u_train_in", "u_train_out", "test")
 FOLDER, ANNOTATIONS, SOLUTION = "annotation", "annotation.tar.gz", "solution.csv"
 MAX_ARCHIVE_BYTES = 2**28  # bytes of the unpacked archive; the official one has 2.6e7
 
@@ -30,7 +30,7 @@ def annotated_labels(folder: Path, sha256: str | None = None) -> dict[str, dict[
     """
     contents = _contents(folder, sha256)
     labels = {}
-    for part in PARTS:
+    for part in LISTED_PARTS:
         name = f"anno_{part}.json"
         try:
             labels[part] = _labels(json.loads(contents[name]))

@@ -18,9 +18,9 @@ from daso.data import download
 from daso.data.semi_aves_annotations import ANNOTATIONS, SOLUTION, annotated_labels, has_annotations
 from daso.errors import DataError
 
-LABELED = "trainval_images"
+LABELED_FOLDER = "trainval_images"
 FOLDERS = {  # folder of the images of each list
-    **dict.fromkeys(("l_train", "val", "l_train_val"), LABELED),
+    **dict.fromkeys(("l_train", "val", "l_train_val"), LABELED_FOLDER),
     **{name: name for name in ("u_train_in", "u_train_out", "test")},
 }
 GET_AGAIN = "get the list of version 2.0 again, without conversion of line ends"
@@ -41,7 +41,7 @@ class Listed(NamedTuple):
 Rows = list[Listed]
 
 
-class Lists(NamedTuple):
+class SemiAvesLists(NamedTuple):
     """Verified lists, the files they were read from, and the SHA-256 of each list as text."""
 
     rows: dict[str, Rows]
@@ -49,7 +49,7 @@ class Lists(NamedTuple):
     sha256: dict[str, str]
 
 
-def read_lists(folder: Path, source: Mapping[str, Any], num_classes: int, cache: Path) -> Lists:
+def read_lists(folder: Path, source: Mapping[str, Any], num_classes: int, cache: Path) -> SemiAvesLists:
     """Read the lists of a folder and verify them by the counts and digests of `source`.
 
     Text files come first, then the annotation archive; without both, the text files are downloaded into `cache` if
@@ -74,7 +74,7 @@ def read_lists(folder: Path, source: Mapping[str, Any], num_classes: int, cache:
             logging.warning("%s; accepted because of `strict: false`", line)
     if errors:
         raise DataError(*errors)
-    return Lists(rows, read_from, digests)
+    return SemiAvesLists(rows, read_from, digests)
 
 
 def _texts(folder: Path, source: Mapping[str, Any], cache: Path) -> tuple[dict[str, bytes], str]:
@@ -90,7 +90,7 @@ def _from_annotations(folder: Path, source: Mapping[str, Any]) -> dict[str, byte
     rows = {name: _parse(folder, name, _text(labels.items())) for name, labels in known.items()}
     rows["l_train_val"] = rows["l_train"] + rows["val"]
     for name in FOLDERS:
-        rows[name].sort(key=_class_and_number if FOLDERS[name] == LABELED else _number)
+        rows[name].sort(key=_class_and_number if FOLDERS[name] == LABELED_FOLDER else _number)
     return {name: _text(rows[name]) for name in FOLDERS}
 
 
@@ -114,12 +114,12 @@ def _parse(folder: Path, name: str, content: bytes) -> Rows:
     """Return the rows of a list; raises DataError for the first line of another form."""
     if content.lstrip()[:1] == b"<":
         raise DataError(f"{folder}: list {name}: a web page saved as a list; {GET_AGAIN}")
-    inner = r"\d+/\d+\.jpg" if FOLDERS[name] == LABELED else r"\d+\.jpg"
+    inner = r"\d+/\d+\.jpg" if FOLDERS[name] == LABELED_FOLDER else r"\d+\.jpg"
     form = re.compile(rf"({FOLDERS[name]}/{inner}) (-1|\d{{1,6}})")
     rows = []
     for i, line in enumerate(content.decode(errors="replace").splitlines(), 1):
         if not (match := form.fullmatch(line)):
-            expected = f"'{FOLDERS[name]}/{'<class>/' if FOLDERS[name] == LABELED else ''}<number>.jpg <label>'"
+            expected = f"'{FOLDERS[name]}/{'<class>/' if FOLDERS[name] == LABELED_FOLDER else ''}<number>.jpg <label>'"
             raise DataError(f"{folder}: list {name}: line {i}: expected {expected}, got '{line[:80]}'; {GET_AGAIN}")
         rows.append(Listed(match[1], int(match[2])))
     return rows

@@ -13,7 +13,7 @@ from daso.data.class_sizes import Counts, has_natural_sizes, required_images, se
 from daso.data.dataset_schemas import SplitConfig
 from daso.data.draw_split import draw, draw_lists, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, canonical_json, digest, read_checksummed, write_file
-from daso.data.open_set import Outside, open_store, with_outside_images
+from daso.data.open_set import open_store, with_outside_images
 from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.errors import DataError
@@ -37,7 +37,7 @@ class SavedSplit(NamedTuple):
     sha256: str  # checksum over all other fields of the file
     drawn_sha256: str  # `sha256` of the drawn split: this one, or the split from which a plan derived it
     derivation: Mapping[str, Any] | None = None  # options of the derivation, see `derive`; None for a drawn split
-    outside: Outside | None = None  # `outside` of the setting; then classes and rows are those of `open_store`
+    outside: Mapping[str, Any] | None = None  # of the setting; then classes and rows are those of `open_store`
 
 
 def split_config_error(config: Mapping[str, Any]) -> str | None:

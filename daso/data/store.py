@@ -69,7 +69,7 @@ class Store:
         total = self.parts[part]["images"]
         if index is not None and index.size and not 0 <= index.min() <= index.max() < total:
             outside = index.min() if index.min() < 0 else index.max()
-            raise DataError(f"{self.folder}: {part} row {outside} is out of range, the part has {total} images")
+            raise DataError(f"{self.folder}: {part} row {outside} is out of range of {total} images; redraw the split")
         if self.is_mapped(part):
             images: ImageArray = _open_array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
             return images if index is None else images[index]
@@ -228,17 +228,15 @@ def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
     sizes = set()
     for part in (*REQUIRED_PARTS, *parts):
         if part not in parts or not len(parts[part][0]):
-            raise DataError(f"{dataset}: missing {part} images")
+            raise DataError(f"{dataset}: missing {part} images; add some to its source")
         images, labels = parts[part]
         size = images.shape[-1]
         if images.dtype != np.uint8 or images.shape != (len(labels), 3, size, size):
-            raise DataError(
-                f"{dataset}: {part} images: expected uint8 ({len(labels)}, 3, S, S), got {images.dtype} {images.shape}"
-            )
+            wrong = f"expected uint8 ({len(labels)}, 3, S, S), got {images.dtype} {images.shape}"
+            raise DataError(f"{dataset}: {part} images: {wrong}; correct the reader of this dataset")
         if labels.min() < -1 or labels.max() >= len(classes):
-            raise DataError(
-                f"{dataset}: {part} labels: expected -1 to {len(classes) - 1}, got {labels.min()} to {labels.max()}"
-            )
+            wrong = f"expected -1 to {len(classes) - 1}, got {labels.min()} to {labels.max()}"
+            raise DataError(f"{dataset}: {part} labels: {wrong}; correct the labels or the list of classes")
         sizes.add(images.shape[2])
     if len(sizes) > 1:
         raise DataError(f"{dataset}: images of sizes {sorted(sizes)}; all parts need the same size")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daso.aliases import Arrays, IntArray
-from daso.data.run_files import FinishedRun
+from daso.data.run_files import MODEL, FinishedRun
 from daso.ops.bias import (
     concentration,
     divergence,
@@ -26,7 +26,6 @@ from daso.ops.confusion import confusion_of_unlabeled, groups, precision, recall
 
 MAX_WINDOWS = 20  # points of a curve over training
 EXTREME_CLASSES, NEIGHBOURS = 10, 9  # most over- and under-predicted classes, and nearest classes compared with each
-MODEL = "model"  # the final network's predictions on all unlabeled images, beside the pseudo-labels counted in steps
 
 
 def analyse(

@@ -97,7 +97,7 @@ def _reason() -> str:
 
 
 def numerics_fingerprint(device: torch.device, precision: Precision, mode: str) -> str:
-    """Describe what the last bits of a run's results depend on besides its key: versions, device, threads, mode."""
+    """Describe the settings that decide a run's last bits besides its key: versions, device, threads, mode."""
     name, cudnn = device.type, ""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -131,7 +131,7 @@ def choose_cudnn(option: str | None = None) -> None:
 
 
 def cudnn_choice(device: torch.device) -> str | None:
-    """Return how cuDNN chooses its convolutions on a CUDA device; None on a CPU."""
+    """Return the rule by which cuDNN chooses convolutions on a CUDA device; None on a CPU."""
     return CUDNN[torch.backends.cudnn.benchmark] if device.type == "cuda" else None
 
 

@@ -8,12 +8,11 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from itertools import takewhile
-from pathlib import Path
 from typing import NamedTuple
 
+from daso import machine
 from daso.errors import DasoError
 
-SYSTEM = Path("/")  # parent of proc/ and dev/
 VALID = re.compile(r"\d+$|GPU-|MIG-")  # valid entry of CUDA_VISIBLE_DEVICES
 NORMAL_STEPS = 0xFFFFFFF0  # Slurm's interactive step, in which SLURM_JOB_GPUS is right, has a higher number
 # Oldest Linux driver for each major version of CUDA: CUDA Compatibility, "Minor Version Compatibility", NVIDIA.
@@ -32,12 +31,12 @@ def integer_variable(name: str) -> int | None:
     """Return an environment variable as an integer, None if unset or empty; raises DasoError for other text."""
     text = os.environ.get(name) or None
     if text is not None and not (text.isdecimal() and len(text) <= 4):
-        raise DasoError(f"{name}: expected an integer from 0 to 9,999, got '{text}'")
+        raise DasoError(f"{name}: expected an integer from 0 to 9,999, got '{text}'; correct or unset it")
     return None if text is None else int(text)
 
 
 def slots_per_gpu() -> int:
-    """Return how many runs may share one GPU: DASO_SLOTS, by default one."""
+    """Return the number of runs that may share one GPU: DASO_SLOTS, by default one."""
     return integer_variable("DASO_SLOTS") or 1
 
 
@@ -92,7 +91,7 @@ def _count_gpus() -> int:
         lines = done.stdout.splitlines()
         if count := sum(line.startswith("GPU ") for line in lines):  # lines of MIG devices are indented
             return count
-    return sum(node.name[6:].isdecimal() for node in (SYSTEM / "dev").glob("nvidia[0-9]*"))
+    return sum(node.name[6:].isdecimal() for node in (machine.SYSTEM / "dev").glob("nvidia[0-9]*"))
 
 
 def query_gpu(name: str) -> Gpu | None:
@@ -111,7 +110,7 @@ def query_gpu(name: str) -> Gpu | None:
 def driver() -> str | None:
     """Return the version of the kernel's NVIDIA driver, None if it cannot be read."""
     try:
-        text = (SYSTEM / "proc/driver/nvidia/version").read_text(encoding="ascii", errors="replace")
+        text = (machine.SYSTEM / "proc/driver/nvidia/version").read_text(encoding="ascii", errors="replace")
     except OSError:  # WSL has no such file
         if not shutil.which("nvidia-smi"):
             return None

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from daso.data.run_files import ABOVE_THRESHOLD, FINAL
 from daso.ops.confusion import precision, recall
 from daso.records import Losses, Step
 
-FINAL, ABOVE_THRESHOLD, TABLE = "final", "above_threshold", "table_"
+TABLE = "table_"
 
 
 class Monitor:

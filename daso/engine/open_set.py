@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from daso.aliases import IntArray
 from daso.data.run_files import FinishedRun
 
-INSIDE, OUTSIDE = "inside", "outside"  # images of a class or of unknown class, and images of no class
+_INSIDE, _OUTSIDE = "inside", "outside"  # images of a class or of unknown class, and images of no class
 CONFIDENT = 0.95  # threshold of FixMatch, for methods without a threshold of their own
 Mask = NDArray[np.bool_]
 
@@ -47,7 +47,7 @@ def _masks(run: FinishedRun, rows: IntArray, labels: IntArray) -> Iterator[tuple
     subsets = [(name, (rows >= first) & (rows < end)) for name, (first, end) in ranges]
     yield from ((name, mask) for name, mask in subsets if mask.any())
     outside = labels == run.config["dataset"]["num_classes"]
-    for name, mask in ((INSIDE, ~outside), (OUTSIDE, outside)):
+    for name, mask in ((_INSIDE, ~outside), (_OUTSIDE, outside)):
         if outside.any() and mask.any() and not any((mask == subset).all() for _, subset in subsets):
             yield name, mask
 

@@ -99,7 +99,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
             **({"processor_seconds": trainer.time.processor} if str(environment["device"]).startswith("cpu") else {}),
             "steps_per_second": trainer.steps / elapsed,
             "images_per_second": trainer.steps * config["protocol"]["batch_size"] * views / elapsed,
-            "share": {stage: seconds / elapsed for stage, seconds in trainer.stopwatch.read().items()},
+            "share": {part: seconds / elapsed for part, seconds in trainer.stopwatch.read().items()},
             "peak_memory_mib": peak_memory(trainer.loader.device),
             "replicas": trainer.replicas,
         },

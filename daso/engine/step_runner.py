@@ -18,7 +18,7 @@ from daso.engine.stopwatch import Stopwatch
 from daso.records import Batch
 
 WARMUP_STEPS = 3  # steps before a capture, so that libraries are loaded, workspaces allocated and networks compiled
-SAMPLED_STEPS = 8  # steps on CUDA whose stages are measured
+SAMPLED_STEPS = 8  # steps on CUDA whose parts are measured
 
 
 class StepRunner:
@@ -50,7 +50,7 @@ class StepRunner:
         self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}  # graph of each phase
         self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None
         self.capture_stream = take_capture_stream(loader.device) if self.uses_graphs else None
-        self.stages_sampled = loader.device.type == "cpu"  # on a CPU the stopwatch measures every stage directly
+        self.parts_sampled = loader.device.type == "cpu"  # on a CPU the stopwatch measures every part directly
 
     def begin(self, chunks: Iterator[Chunk]) -> None:
         """Read the batches of all further steps from these chunks."""
@@ -81,10 +81,10 @@ class StepRunner:
         if self.compiled and phase not in self.compiled_phases:
             self.stopwatch.end_span()
             self._compile(phase)
-        if not self.stages_sampled:
+        if not self.parts_sampled:
             self._run_and_restore(lambda: self._repeat_current_step(WARMUP_STEPS))
             self._run_and_restore(lambda: self.stopwatch.sample(self._run_current_step, SAMPLED_STEPS))
-            self.stages_sampled = True
+            self.parts_sampled = True
         if self.uses_graphs and phase not in self.graphs:
             self.stopwatch.end_span()
             self._capture(phase)

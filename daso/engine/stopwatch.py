@@ -1,4 +1,4 @@
-"""Measure the time of a run: in total, and by stage of a step."""
+"""Measure the time of a run: in total, and by part of a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-STAGES = ("augmentation", "forward", "backward", "update", "evaluation")
+STEP_PARTS = ("augmentation", "forward", "backward", "update", "evaluation")
 HEAD_START = 500_000_000  # cycles, about 0.25 s, that a device sleeps so that the host gets ahead of it
 
 
@@ -37,16 +37,16 @@ class RunTime:
 
 
 class Stopwatch:
-    """Seconds of each stage since the start of a run.
+    """Seconds of each part of a step since the start of a run.
 
-    On a CPU every stage of every step is measured. On CUDA a captured step has no stages, so events measure spans of
-    steps, from `start_span` to `end_span`, and `sample` measures beforehand the share of each stage.
+    On a CPU every part of every step is measured. On CUDA a captured step has no parts, so events measure spans of
+    steps, from `start_span` to `end_span`, and `sample` measures beforehand the share of each part.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.on_cpu = device.type == "cpu"
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._shares: dict[str, float] = {}  # share of a CUDA step's time by stage; they sum to 1 once sampled
+        self.seconds = dict.fromkeys(STEP_PARTS, 0.0)
+        self._shares: dict[str, float] = {}  # share of a CUDA step's time by part; they sum to 1 once sampled
         self._span_start: Any = None  # event before the first step of the span
         self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._laps: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
@@ -54,34 +54,34 @@ class Stopwatch:
         self._lap_start: Any = None
 
     def start_step(self) -> None:
-        """Start the first stage of a step."""
+        """Start the first part of a step."""
         self._lap_start = self._now() if self.on_cpu or self._sampling else None
 
-    def lap(self, stage: str) -> None:
-        """End this stage of the step and start the next one."""
+    def lap(self, part: str) -> None:
+        """End this part of the step and start the next one."""
         if self._lap_start is not None:
             start, self._lap_start = self._lap_start, self._now()
-            self._add(stage, start, self._lap_start)
+            self._add(part, start, self._lap_start)
 
     @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Add the time of the work inside, on the current stream, to a stage, without host-device synchronization."""
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the time of the work inside, on the current stream, to a part, without host-device synchronization."""
         first = self._now()
         yield
-        self._add(stage, first, self._now())
+        self._add(part, first, self._now())
 
     @contextmanager
-    def measure_host(self, stage: str) -> Iterator[None]:
-        """Add the host's time inside to a stage; on CUDA this first waits for all earlier steps."""
+    def measure_host(self, part: str) -> Iterator[None]:
+        """Add the host's time inside to a part; on CUDA this first waits for all earlier steps."""
         self.end_span()
         if not self.on_cpu:
             torch.cuda.current_stream().synchronize()
         first = time.perf_counter()
         yield
-        self.seconds[stage] += time.perf_counter() - first
+        self.seconds[part] += time.perf_counter() - first
 
     def sample(self, step: Callable[[], None], steps: int) -> None:
-        """Run steps on CUDA to measure the proportions of their stages, without adding their time to the seconds.
+        """Run steps on CUDA to measure the proportions of their parts, without adding their time to the seconds.
 
         These steps are slower than replays: a stream queues about a thousand kernels, then the host waits.
         """
@@ -93,9 +93,9 @@ class Stopwatch:
                 step()
         finally:
             self._sampling = False
-        sampled = {stage: after - before[stage] for stage, after in self.read().items()}
+        sampled = {part: after - before[part] for part, after in self.read().items()}
         total = sum(sampled.values()) or 1.0
-        self._shares, self.seconds = {stage: seconds / total for stage, seconds in sampled.items()}, before
+        self._shares, self.seconds = {part: seconds / total for part, seconds in sampled.items()}, before
 
     def start_span(self) -> None:
         """Start to measure a span of steps on CUDA; does nothing within a span."""
@@ -109,14 +109,14 @@ class Stopwatch:
             self._span_start = None
 
     def read(self) -> dict[str, float]:
-        """Return the seconds by stage so far; on CUDA this waits for all measured work."""
+        """Return the seconds by part so far; on CUDA this waits for all measured work."""
         self.end_span()
         for first, last in self._spans:
             seconds = _seconds(first, last)
-            for stage, share in self._shares.items():
-                self.seconds[stage] += share * seconds
-        for stage, first, last in self._laps:
-            self.seconds[stage] += _seconds(first, last)
+            for part, share in self._shares.items():
+                self.seconds[part] += share * seconds
+        for part, first, last in self._laps:
+            self.seconds[part] += _seconds(first, last)
         self._spans.clear()
         self._laps.clear()
         return dict(self.seconds)
@@ -128,11 +128,11 @@ class Stopwatch:
         event.record()
         return event
 
-    def _add(self, stage: str, first: Any, last: Any) -> None:
+    def _add(self, part: str, first: Any, last: Any) -> None:
         if self.on_cpu:
-            self.seconds[stage] += last - first
+            self.seconds[part] += last - first
         else:
-            self._laps.append((stage, first, last))
+            self._laps.append((part, first, last))
 
 
 def _seconds(first: torch.cuda.Event, last: torch.cuda.Event) -> float:

@@ -82,7 +82,7 @@ class Trainer:
 
     @property
     def numerics_fingerprint(self) -> str:
-        """Describe what the last bits of the results depend on, besides configuration and code."""
+        """Describe the settings that decide the last bits of the results, besides configuration and code."""
         device = self.loader.device
         mode = f"{self.mode}, cuDNN tuned" if self.cudnn == "tuned" else self.mode
         return numerics_fingerprint(device, self.precision, mode)

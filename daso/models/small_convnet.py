@@ -19,7 +19,9 @@ class SmallConvNet(Encoder):
     def __init__(self, *, channels: Sequence[PositiveInt], strides: Sequence[PositiveInt]) -> None:
         super().__init__()
         if not channels or len(channels) != len(strides):
-            raise ParamsError("network 'small_convnet': channels and strides need equal lengths, at least 1")
+            raise ParamsError(
+                f"network 'small_convnet': {len(channels)} channels, {len(strides)} strides; give as many, at least 1"
+            )
         layers: list[nn.Module] = []
         for inputs, outputs, stride in zip([3, *channels[:-1]], channels, strides, strict=True):
             layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), BatchNorm2d(outputs), nn.LeakyReLU(0.1)]

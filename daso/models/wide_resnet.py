@@ -51,7 +51,7 @@ class WideResNet(Encoder):
     def __init__(self, *, depth: int, width: PositiveInt) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
-            raise ParamsError(f"network 'wide_resnet': depth must be 6 n + 4 (10, 16, 22, 28, ...), got {depth}")
+            raise ParamsError(f"network 'wide_resnet': depth: expected 6 n + 4, got {depth}; choose 10, 16, 22, ...")
         widths = [16 * width, 32 * width, 64 * width]
         self.stem = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         blocks, inputs = [], 16

@@ -15,8 +15,8 @@ from daso.errors import DasoError, did_you_mean
 from daso.planning.cost import cost_lines
 from daso.planning.status import TO_DO, run_statuses
 from daso.report.results.paper_tables import (
-    COLUMN,
-    DEFINITIONS,
+    COLUMN_FIELDS,
+    METRIC_DEFINITIONS,
     Address,
     PublishedTable,
     address,
@@ -130,7 +130,7 @@ def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: l
     where = f"table {selected.table}, row {selected.row}, column {selected.column} of {CITATION}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
     yield _published(printed)
-    sizes = {name: printed[name] or None for name in COLUMN[1:5]} | {"unlabeled": printed["unlabeled"]}
+    sizes = {name: printed[name] or None for name in COLUMN_FIELDS[1:5]} | {"unlabeled": printed["unlabeled"]}
     paper = papers[0] if papers else printed
     found = look_up(rows, printed["dataset"], sizes, paper, printed["metric"], selected.table)
     note = found.note if found and found.table == selected.table else printed["note"]
@@ -140,13 +140,13 @@ def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: l
 
 def _published(printed: Row) -> str:
     runs = f" of {PUBLISHED_RUNS} runs" if printed["std"] else ""
-    return f"published: {printed_number(printed)}, {DEFINITIONS[printed['metric']]}{runs}"
+    return f"published: {printed_number(printed)}, {METRIC_DEFINITIONS[printed['metric']]}{runs}"
 
 
 def _other_metrics(table: PublishedTable, selected: Address, printed: Row) -> Iterator[str]:
     """Yield the published numbers of the same runs in other columns, such as the median beside the last evaluation."""
     for (row, column), other in table.cells.items():
-        same = all(other[name] == printed[name] for name in COLUMN if name != "metric")
+        same = all(other[name] == printed[name] for name in COLUMN_FIELDS if name != "metric")
         if row == int(selected.row) and same and other["metric"] != printed["metric"]:
             yield f"{_published(other)} (column {column})"
 

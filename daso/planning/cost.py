@@ -121,7 +121,7 @@ def _references(params: Params, run: Run) -> Iterator[StepTime]:
 
 
 def step_digest(params: Params, run: Run) -> str:
-    """Return a digest of what a step's cost depends on: method, network, batch and images; not setting or budget."""
+    """Return a digest of method, network, batch and images, which decide a step's cost; not of setting or budget."""
     protocol, dataset = params.protocols[run.protocol], params.datasets[run.dataset]
     parts = {name: protocol[name] for name in ("network", "batch_size", "precision", "teacher", "evaluation")}
     images = {name: dataset[name] for name in ("num_classes", "image_size", "augment")}

@@ -19,7 +19,7 @@ from daso.report.tables.speed import format_significant
 
 IMAGE_PARTS = ("train", "unlabeled", "test")
 ASSUMED_IMAGES = {"train": 10_000, "unlabeled": 0, "test": 1_000}  # assumed for an image folder before it is read
-ROW = 8  # bytes per image index in the file of a split
+INDEX_BYTES = 8  # bytes per image index in the file of a split
 
 
 def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) -> Iterator[str]:
@@ -35,7 +35,7 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
             unknown.append(name)
     missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
     rows = {name: sum(_all_images(params, name)[part] for part in ("train", "unlabeled")) for name, *_ in places}
-    splits = sum(ROW * rows[name] for name, *_ in missing)
+    splits = sum(INDEX_BYTES * rows[name] for name, *_ in missing)
     samples = {(run.dataset, run.method): run for run in sorted(todo, reverse=True)}
     inputs = [(keys.resolved(run), images_of(params, run)) for run in samples.values()]
     size = dict(zip(samples, _cached_sizes(params.root.parent, inputs), strict=True))

@@ -42,7 +42,7 @@ class Preview(NamedTuple):
 
 
 def preview(params: Params, keys: Keys, todo: Sequence[Run], at_once: int, *, here: bool = True) -> Preview:
-    """Return what runs need on this machine, or elsewhere if not `here`, `at_once` of them at a time.
+    """Return the cost of runs on this machine, or elsewhere if not `here`, `at_once` of them at a time.
 
     Times come from steps on this device, else on a device of the same kind, which is then named. Raises DataError if
     the file of a measurement is damaged.
@@ -70,7 +70,7 @@ def preview(params: Params, keys: Keys, todo: Sequence[Run], at_once: int, *, he
 
 
 def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[str]:
-    """Yield lines on what a suite needs, and write its expected times to journal/plans/.
+    """Yield lines on the runs, time and disk space of a suite, and write its expected times to journal/plans/.
 
     With `measure`, time some steps of the methods that are not measured on this device yet. Raises ParamsError for an
     unknown suite.

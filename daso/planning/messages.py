@@ -20,7 +20,7 @@ from daso.data.run_files import RESULT_FILE
 from daso.errors import DasoError
 from daso.planning.forecast import Preview
 
-NOTHING, STOPPED = "Nothing to be done", "Terminating processes on user request"
+NOTHING_TO_DO, STOPPED = "Nothing to be done", "Terminating processes on user request"
 NOISE = (  # beginnings of Snakemake's messages that report neither a result nor an error
     *("Building DAG of jobs", "Using shell", "Select jobs", "Group jobs: inactive", "Removing output files of failed"),
     *("Shutting down", "Complete log", "Elapsed time", "Reasons:", "SLURM run ID", "Job ", "This was a dry-run"),
@@ -129,7 +129,7 @@ def accuracy(folder: Path) -> float | None:
         with (folder / "history.csv").open(newline="") as file:
             return statistics.median([float(row["test_top1"]) for row in csv.DictReader(file)][-number:])
     except (DasoError, OSError, KeyError, ValueError):
-        return None  # the evaluation of the run reports what is wrong
+        return None  # the evaluation of the run reports the error
 
 
 def training_seconds(folder: Path) -> float | None:
@@ -179,7 +179,7 @@ class Messages(logging.Handler):
         elif record.levelno >= logging.WARNING:
             if not text.startswith(REPEATED):
                 self.default.handle(record)
-        elif event is None and text.startswith(NOTHING):
+        elif event is None and text.startswith(NOTHING_TO_DO):
             self.write(text)
             if not self.dry_run:
                 self.finish(succeeded=True)

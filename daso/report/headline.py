@@ -48,7 +48,7 @@ class Headline:
     verdicts: list[tuple[str, str, int]]  # mark, verdict and number of its cells
     largest: list[LargestDifference]
     lines: list[SummaryLine]
-    departures: list[SummaryLine]  # what differs from the paper
+    departures: list[SummaryLine]  # differences from the paper
     blocks: list[TablePanels]
     legend: list[tuple[str, str]]  # mark and verdict
     elsewhere: bool  # True if the figure shows archived runs

@@ -51,7 +51,7 @@ class Section:
     notes: list[str]
     reasons: list[str]
     provenance: dict[str, list[str]]  # values by name
-    missing: list[str]  # files of finished runs that are missing, and what lacks them
+    missing: list[str]  # files missing in finished runs, and the figures without them
 
 
 def build_section(

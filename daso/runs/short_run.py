@@ -36,9 +36,9 @@ LIMITS = {
     "window": 3,
     "dim": 16,
 }
-WIDTH = 2  # width of a Wide ResNet
+NETWORK_WIDTH = 2  # width of a Wide ResNet
 SHORT_BATCH = 4
-FILES = ("final.pt", "history.csv", "predictions.npz")
+COMPARED_FILES = ("final.pt", "history.csv", "predictions.npz")
 
 
 def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
     protocol["evaluation"]["every"] = EVERY
     protocol["teacher"]["decay"] = min(protocol["teacher"]["decay"], DECAY)
     if "encoder" not in plan and "width" in protocol["network"]:
-        protocol["network"]["width"] = min(protocol["network"]["width"], WIDTH)
+        protocol["network"]["width"] = min(protocol["network"]["width"], NETWORK_WIDTH)
     if "images_per_group" in protocol:
         protocol["images_per_group"] = SHORT_BATCH  # several groups in a forward pass
     for name in ("weights", "sha256"):  # pretrained weights are not on every machine
@@ -159,7 +159,7 @@ def train_short_run(root: Path, config: Mapping[str, Any], data: Mapping[str, Pa
 def differences(one: Path, two: Path) -> list[str]:
     """Return the names of the tensors and files in which two short runs differ."""
     digests = [read_json(folder / "out/train.json", "result of a run")["files"] for folder in (one, two)]
-    files = [name for name in FILES if digests[0].get(name) != digests[1].get(name)]
+    files = [name for name in COMPARED_FILES if digests[0].get(name) != digests[1].get(name)]
     first, second = (_tensors(folder / "scratch" / f"{NAME}.pt") for folder in (one, two))
     names = first.keys() | second.keys()
     return [*sorted(name for name in names if first.get(name) != second.get(name)), *files]

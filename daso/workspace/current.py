@@ -20,7 +20,7 @@ from daso.data.folder_digest import PARTS
 from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
 from daso.errors import DataError
 
-logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
+_logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
 REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
 REPORT_TABLES = "tables"  # folder with each table as CSV and LaTeX
 CONTRADICTIONS = "contradictions"  # folder of reports/ that belongs to no suite
@@ -71,7 +71,7 @@ class Current:
                 if load_finished_run(folder, name=run.id).key != key:
                     return "stale"
             except DataError as error:
-                logger.warning("%s", error)
+                _logger.warning("%s", error)
                 return "damaged"
             if all((folder / name).exists() for name in RUN_FILES):
                 return "done"

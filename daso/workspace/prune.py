@@ -14,7 +14,7 @@ from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
 from daso.workspace.current import CONTRADICTIONS
 
-logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
+_logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
 
 
 def unreferenced(*, delete: bool = False) -> list[Path]:
@@ -46,7 +46,7 @@ def finished_checkpoints() -> None:
         except DataError:
             continue
         except OSError as error:
-            logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", checkpoint, error.strerror)
+            _logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", checkpoint, error.strerror)
 
 
 def _data(named: set[Run], datasets: set[str]) -> Iterator[Path]:

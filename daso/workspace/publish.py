@@ -28,7 +28,7 @@ from daso.workspace.redistribution import check_ignored
 
 # All outputs of a suite; rule `all` alone does not list the inputs of current results.
 TARGETS = ("data", "splits", "runs", "metrics", "all")
-TABLE = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # rule and number of jobs in Snakemake's table
+JOB_COUNT = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # rule and number of jobs in Snakemake's table
 FOR_GIT = ("dvc.lock", "journal", "params")
 
 
@@ -63,7 +63,7 @@ def _todo() -> str:
     plan = _call("snakemake", *TARGETS, "--dryrun", "--quiet", "rules")
     if "Nothing to be done" in plan:
         return ""
-    counts = {rule: number for rule, number in TABLE.findall(plan) if rule not in (*TARGETS, "total")}
+    counts = {rule: number for rule, number in JOB_COUNT.findall(plan) if rule not in (*TARGETS, "total")}
     return ", ".join(f"{rule} {number}" for rule, number in counts.items()) or "some jobs"
 
 
@@ -97,7 +97,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _check_report(suite: str) -> None:
-    """Raise DasoError if a file of a suite's report differs from what its metrics give."""
+    """Raise DasoError if a file of a suite's report differs from one made of its metrics."""
     with tempfile.TemporaryDirectory() as fresh:
         write_report(suite, Path(fresh))
         for expected in sorted(path for path in Path(fresh).rglob("*") if path.is_file()):

@@ -12,7 +12,7 @@ from daso.errors import ParamsError, did_you_mean
 from daso.workspace.current import CONTRADICTIONS
 from daso.workspace.workflow_lock import snakemake_options
 
-logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
+_logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
 
 RULES = ("all", "data", "splits", "runs", "metrics", "contradictions")  # rules without wildcards
 
@@ -54,7 +54,7 @@ def without_finished(arguments: Sequence[str], finished: Callable[[Mapping[str, 
     done = []
     for text, job in zip(arguments[first:], jobs, strict=False):
         if job.rulename == "train" and finished(job.wildcards_dict):
-            logger.warning("%s: already finished by another call; not trained again", text)
+            _logger.warning("%s: already finished by another call; not trained again", text)
             done.append(text)
     left = [text for text in arguments if text not in done]
     return [] if done and len(done) == len(jobs) else left

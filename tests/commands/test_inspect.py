@@ -60,7 +60,7 @@ def test_version_is_printed(capsys):
             "choose one of methods, datasets, settings, suites, protocols, runs or a suite",
         ),
         ("adopt nothing", "nothing: not a bundle (no bundle.json); create one with `daso bundle <run ids>`"),
-        ("cell", "cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got 'table '"),
+        ("cell", "cell: expected `table 1, row 6, column 3` or `t1 r6 c3`; `daso cell t1` lists them"),
     ],
 )
 def test_errors_are_one_line(capsys, words, error):

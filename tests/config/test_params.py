@@ -409,12 +409,12 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "protocols/digits.yaml",
             lambda t: t["network"].update(strides=[1, 2]),
-            "network 'small_convnet': channels and strides need equal lengths, at least 1",
+            "network 'small_convnet': 3 channels, 2 strides; give as many, at least 1",
         ),
         (
             "protocols/digits.yaml",
             lambda t: t.update(network={"name": "wide_resnet", "depth": 27, "width": 2}),
-            "network 'wide_resnet': depth must be 6 n + 4 (10, 16, 22, 28, ...), got 27",
+            "network 'wide_resnet': depth: expected 6 n + 4, got 27; choose 10, 16, 22, ...",
         ),
     ],
 )

@@ -185,7 +185,7 @@ def test_missing_files_are_named(folder, tmp_path):
 
 def test_rows_out_of_range_are_refused(folder):
     store = load_store(folder)
-    with pytest.raises(DataError, match="train row 6 is out of range, the part has 6 images"):
+    with pytest.raises(DataError, match="train row 6 is out of range of 6 images; redraw the split"):
         store.images("train", [0, 6])
     with pytest.raises(DataError, match="train row -1 is out of range"):
         store.images("train", [0, -1])
@@ -209,7 +209,10 @@ def test_rows_out_of_range_are_refused(folder):
             lambda p: p.update(test=(p["test"][0], p["test"][1][:1])),
             r"test images: expected uint8 \(1, 3, S, S\), got uint8 \(2, 3, 4, 4\)",
         ),
-        (lambda p: p.update(test=(p["test"][0], np.array([0, 2]))), "test labels: expected -1 to 1, got 0 to 2"),
+        (
+            lambda p: p.update(test=(p["test"][0], np.array([0, 2]))),
+            "test labels: expected -1 to 1, got 0 to 2; correct the labels or",
+        ),
         (lambda p: p.update(test=(p["test"][0], np.array([0, -2]))), "test labels: expected -1 to 1, got -2 to 0"),
     ],
 )

@@ -105,7 +105,7 @@ class Fakes:
             mode,
             OnCuda(runner.loader),
         )
-        runner.uses_graphs, runner.capture_stream, runner.stages_sampled = True, Stream(), False
+        runner.uses_graphs, runner.capture_stream, runner.parts_sampled = True, Stream(), False
         runner.pool = torch.cuda.graph_pool_handle()
 
         def written_tensors():

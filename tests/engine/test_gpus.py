@@ -97,7 +97,9 @@ def test_limit_above_the_number_of_gpus_is_refused(machine, monkeypatch):
 
 def test_limit_that_is_not_an_integer_is_refused(monkeypatch):
     monkeypatch.setenv("DASO_GPUS", "two")
-    with pytest.raises(DasoError, match="^DASO_GPUS: expected an integer from 0 to 9,999, got 'two'$"):
+    with pytest.raises(
+        DasoError, match="^DASO_GPUS: expected an integer from 0 to 9,999, got 'two'; correct or unset it$"
+    ):
         devices()
 
 

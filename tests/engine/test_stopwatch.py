@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from daso.engine import stopwatch
-from daso.engine.stopwatch import STAGES, RunTime, Stopwatch
+from daso.engine.stopwatch import STEP_PARTS, RunTime, Stopwatch
 from tests.engine.fakes import Event, fakes  # noqa: F401 - a fixture
 from tests.engine.world import trainer
 
@@ -44,7 +44,7 @@ def test_run_time_is_summed_over_resumptions(monkeypatch):
     assert (resumed.wall, resumed.processor) == (13.0, 6.5)
 
 
-def test_stages_outside_of_steps(clock):
+def test_parts_outside_of_steps(clock):
     clock += [1.0, 1.5, 3.0, 7.0]
     watch = Stopwatch(torch.device("cpu"))
     with watch.measure("augmentation"):
@@ -58,7 +58,7 @@ def test_every_stage_of_a_run_is_counted_and_none_twice(tmp_path):
     run = trainer()
     list(run.fit(scratch=tmp_path / "state.pt", on_step=lambda t: None, on_evaluation=lambda row: None))
     seconds = run.stopwatch.read()
-    assert set(seconds) == set(STAGES)
+    assert set(seconds) == set(STEP_PARTS)
     assert min(seconds.values()) > 0
     assert sum(seconds.values()) < run.time.wall
     resumed = trainer()
@@ -69,7 +69,7 @@ def test_every_stage_of_a_run_is_counted_and_none_twice(tmp_path):
     assert run.time.processor > 0
 
 
-def test_stages_of_replays_add_up_to_their_time(fakes):  # noqa: F811
+def test_parts_of_replays_add_up_to_their_time(fakes):  # noqa: F811
     """Two sampled steps of 6, 3 and 1 ms; then two spans of replays, 20 and 30 ms, with 5 ms between them.
 
     So forward is 0.6 x 50 ms = 30 ms, backward 15 ms, update 5 ms.
@@ -83,7 +83,7 @@ def test_stages_of_replays_add_up_to_their_time(fakes):  # noqa: F811
             watch.lap(stage)
 
     watch.sample(step, 2)
-    assert watch.read() == dict.fromkeys(STAGES, 0.0)
+    assert watch.read() == dict.fromkeys(STEP_PARTS, 0.0)
     for span, gap in ((20.0, 5.0), (30.0, 0.0)):
         for _ in range(4):
             watch.start_span()
@@ -112,7 +112,7 @@ def test_sampled_proportions_hold_for_later_steps():
 
     step()
     watch.sample(step, 5)
-    assert watch.read() == dict.fromkeys(STAGES, 0.0)
+    assert watch.read() == dict.fromkeys(STEP_PARTS, 0.0)
     watch.start_span()
     step()
     step()

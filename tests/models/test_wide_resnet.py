@@ -49,7 +49,7 @@ def test_initialisation_is_a_function_of_the_seed():
 
 
 def test_impossible_depth_is_refused():
-    with pytest.raises(ParamsError, match="depth must be 6 n"):
+    with pytest.raises(ParamsError, match="depth: expected 6 n"):
         WideResNet(depth=27, width=2)
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from daso.report.contradictions_page import write_contradictions
 from daso.report.results.contradictions import (
+    FROM_SINGLE_RUNS,
     IN_DOUBT,
     NO_SIZE,
-    ONE_RUN,
     OTHER_MEASURE,
     compare_prints,
     differing_fields,
@@ -96,7 +96,7 @@ def test_cells_of_two_sources_are_counted_apart_from_tables_of_one_source(found)
     assert found.shared == found.differing == [darp, la_darp]
     assert found.within_one_source == [darp, daso]  # `third` prints both numbers of DARP
     assert found.rows == 14
-    assert found.left_out == {ONE_RUN: 1, OTHER_MEASURE: 1, NO_SIZE: 1, IN_DOUBT: 1}
+    assert found.left_out == {FROM_SINGLE_RUNS: 1, OTHER_MEASURE: 1, NO_SIZE: 1, IN_DOUBT: 1}
 
 
 def test_same_and_different_numbers_of_later_sources(found):

@@ -46,7 +46,7 @@ def test_invalid_number_in_a_variable_is_reported_in_one_line(built, name, value
     output = built.call("snakemake", "-n", *profile, fails=True, **{"DASO_GPUS": "1", name: value})
     first, line = output.splitlines()
     assert first.startswith("Using workflow specific profile")  # Snakemake always prints this
-    assert line == f"{name}: expected an integer from 0 to 9,999, got '{value}'"
+    assert line == f"{name}: expected an integer from 0 to 9,999, got '{value}'; correct or unset it"
 
 
 def test_unknown_choice_of_convolutions_is_reported_before_training(built):

@@ -46,5 +46,7 @@ def test_short_runs_share_a_job(monkeypatch, value, runs):
 def test_invalid_number_exits_with_one_line(monkeypatch, name, count):
     monkeypatch.setenv("DASO_GPUS", "1")
     monkeypatch.setenv(name, "abc")
-    with pytest.raises(SystemExit, match=f"^{name}: expected an integer from 0 to 9,999, got 'abc'$"):
+    with pytest.raises(
+        SystemExit, match=f"^{name}: expected an integer from 0 to 9,999, got 'abc'; correct or unset it$"
+    ):
         count()

@@ -22,7 +22,7 @@ class BOSS(AddOn):
     def __init__(self, env: Env, *, threshold: PositiveShare, delta: float) -> None:
         super().__init__()
         if not 0 <= delta <= threshold:
-            raise ParamsError(f"add-on 'boss': delta: expected 0 to the threshold {threshold}, got {delta}")
+            raise ParamsError(f"add-on 'boss': delta: expected 0 to the threshold {threshold}, got {delta}; correct it")
         self.num_classes, self.threshold, self.delta = env.num_classes, threshold, delta
 
     def weigh(self, weights: Tensor, role: Role, step: Step) -> Tensor:

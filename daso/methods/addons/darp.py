@@ -22,7 +22,7 @@ class DARP(AddOn):
     A table holds the latest pseudo-label of each unlabeled image. After the share `start` of the run's steps it is
     refined every `period` steps by `sweeps` of the solver, which keeps the largest entries of each class: `alpha` times
     the assumed size of the class. A batch's pseudo-labels are replaced by their rows of the latest refined table;
-    before `start` they are left unchanged.
+    before `start` they are left unchanged. From `start` to the first refinement, all rows of that table are uniform.
 
     `prior` selects the assumed sizes: `true_counts`, the true sizes of the unlabeled classes, where these are known;
     `labeled`, the shares of the labeled images; or an `estimate`, one number for each class, which is `given` in the
@@ -50,7 +50,7 @@ class DARP(AddOn):
         if prior == "given" and not (len(estimate) and min(estimate) >= 0 and max(estimate) > 0):
             raise ParamsError(
                 "add-on 'darp': estimate: with prior 'given', expected a list of sizes, one for each class, all 0 or "
-                f"more and one above 0, got {estimate}"
+                f"more and one above 0, got {estimate}; correct it"
             )
         if prior == "given" and 0 < len(estimate) != env.num_classes:
             raise ParamsError(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.aliases import FloatArray, Tree
+from daso.data.run_files import ABOVE_THRESHOLD, FINAL, MODEL
 from daso.ops.confusion import GROUPS, group_names
 from daso.report.figures import plots_pseudo_labels
 from daso.report.figures.canvas import SOFT
@@ -30,9 +31,9 @@ from daso.report.figures.plots import FEW_CLASSES, Line
 from daso.report.results import pseudo_labels
 from daso.report.results.collect import Cell
 from daso.report.results.curves import Curve, recall_by_rank
-from daso.report.results.pseudo_labels import ABOVE_THRESHOLD, FINAL, MODEL, ByFrequency, RunAnalysis, run_analyses
+from daso.report.results.pseudo_labels import ByFrequency, RunAnalysis, run_analyses
 
-GROUP_SHARES = {  # by `groups` of a dataset
+GROUP_NOTES = {  # by `groups` of a dataset
     None: "the most labeled 30 %, the middle 40 % and the least labeled 30 %",
     "thirds": "the most labeled, the middle and the least labeled third",
 }
@@ -248,7 +249,7 @@ def _groups(data: TableData) -> Figure:
     measures = [(f"{group} classes", "pseudo-label recall, %", recall_of(group)) for group in GROUPS]
     caption = (
         "Recall of the final pseudo-labels, whether or not above the threshold, for the many, medium and few classes: "
-        f"{GROUP_SHARES[data.division]}. Mean over classes, then over seeds."
+        f"{GROUP_NOTES[data.division]}. Mean over classes, then over seeds."
     )
     return training_figure(data, "groups", caption, measures, small=True)
 

@@ -112,11 +112,6 @@ def format_predictions(shares: FloatArray, labels: Sequence[str]) -> list[str]:
     return texts
 
 
-def merge_names(lists: Iterable[Sequence[str]]) -> list[str]:
-    """Return the names at each position of the seeds' lists, joined; a name that seeds share appears once."""
-    return [", ".join(dict.fromkeys(names)) for names in zip(*lists, strict=True)]
-
-
 def display_width(text: str) -> int:
     """Return the columns of a text: two for a wide character, such as a Chinese one, zero for a combining one."""
     return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text if not unicodedata.combining(char))

@@ -30,11 +30,11 @@ from daso.report.results.verdicts import (
     format_difference,
 )
 
-WIDTH, ROW, SIDE, BOTTOM = 144.0, 12.2, 6.0, 17.0  # in points: panel, row of a method, margins
-MIDDLE, HALF = WIDTH / 2, WIDTH / 2 - SIDE  # place of zero, length of half the x-axis
+PANEL_WIDTH, ROW, SIDE, BOTTOM = 144.0, 12.2, 6.0, 17.0  # in points: panel, row of a method, margins
+MIDDLE, HALF = PANEL_WIDTH / 2, PANEL_WIDTH / 2 - SIDE  # place of zero, length of half the x-axis
 AXIS_LIMITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 100.0)  # of the x-axis, in points of accuracy
 SHOWN = 0.95  # share of the differences and bands that the axis has to show; the others are drawn at its end
-NAME_FONT, VALUE_FONT, LETTER = 8.5, 7.0, 0.52  # font sizes; mean width of a letter, in font sizes
+NAME_FONT, VALUE_FONT, LETTER_WIDTH = 8.5, 7.0, 0.52  # font sizes; mean width of a letter, in font sizes
 DISC = "m-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z"
 MARK_SHAPES: Mapping[str, tuple[str, str, bool]] = {  # verdict -> path around the place of a mark, colour, filled
     AGREES: (DISC, "inside", True),
@@ -90,7 +90,8 @@ def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[T
                 panels.append((setting, label, draw_panel(marks, limit, ", ".join(filter(None, (setting, label))))))
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])
-            blocks.append(TablePanels(table["name"], round((LETTER * NAME_FONT * longest + 8) / WIDTH, 2), panels))
+            names = round((LETTER_WIDTH * NAME_FONT * longest + 8) / PANEL_WIDTH, 2)
+            blocks.append(TablePanels(table["name"], names, panels))
     return blocks
 
 
@@ -117,15 +118,15 @@ def draw_panel(marks: Sequence[Mark], limit: float, setting: str) -> str:
     bottom = len(marks) * ROW
     near = HALF * NEAR_POINTS / limit
     title = f"Our mean minus the published mean with its band, in points, for each method; {setting}"
-    box = f'viewBox="0 0 {WIDTH:g} {bottom + BOTTOM:.1f}"'
+    box = f'viewBox="0 0 {PANEL_WIDTH:g} {bottom + BOTTOM:.1f}"'
     parts = [f'<svg class="plot" role="group" aria-label="{escape(title)}" {box} font-size="{NAME_FONT:g}">']
     parts += [_draw_row(mark, ROW * (row + 0.5), limit) for row, mark in enumerate(marks)]
     frame = 'fill="none" stroke-width=".5" pointer-events="none"'
     dotted = f"M{MIDDLE - near:.1f} 0V{bottom:.1f}M{MIDDLE + near:.1f} 0V{bottom:.1f}"
     parts.append(f'<path d="{dotted}" stroke="var(--soft)" stroke-dasharray="1 2" {frame}/>')
-    ends = "".join(f"M{x:g} {bottom:.1f}v2.5" for x in (SIDE, MIDDLE, WIDTH - SIDE))
-    parts.append(f'<path d="M0 {bottom:.1f}H{WIDTH:g}{ends}" stroke="var(--soft)" {frame}/>')
-    for x, text in ((SIDE, f"−{limit:g}"), (MIDDLE, "0"), (WIDTH - SIDE, f"+{limit:g}")):
+    ends = "".join(f"M{x:g} {bottom:.1f}v2.5" for x in (SIDE, MIDDLE, PANEL_WIDTH - SIDE))
+    parts.append(f'<path d="M0 {bottom:.1f}H{PANEL_WIDTH:g}{ends}" stroke="var(--soft)" {frame}/>')
+    for x, text in ((SIDE, f"−{limit:g}"), (MIDDLE, "0"), (PANEL_WIDTH - SIDE, f"+{limit:g}")):
         parts.append(f'<text x="{x:g}" y="{bottom + 12:.1f}" fill="var(--soft)" text-anchor="middle">{text}</text>')
     return "".join([*parts, "</svg>"])
 
@@ -133,14 +134,14 @@ def draw_panel(marks: Sequence[Mark], limit: float, setting: str) -> str:
 def _draw_row(mark: Mark, y: float, limit: float) -> str:
     """Draw the name of a method, its band around zero and its difference."""
     name = f'<text x="-3" y="{y + 3:.1f}" fill="var(--ink)" text-anchor="end">{escape(mark.title)}</text>'
-    rule = f'<path d="M0 {y:.1f}H{WIDTH:g}" stroke="var(--rule)" stroke-width=".5"/>'
+    rule = f'<path d="M0 {y:.1f}H{PANEL_WIDTH:g}" stroke="var(--rule)" stroke-width=".5"/>'
     zero = f'<path d="M{MIDDLE:g} {y - ROW / 2:.1f}v{ROW:g}" stroke="var(--ink)" stroke-width=".8"/>'
     if mark.judged is None:
         return name + rule + zero
     verdict = mark.judged.verdict
     width = HALF * min((verdict.band or 0.0) / limit, 1 + SIDE / HALF)
     bar = f'<rect x="{MIDDLE - width:.1f}" y="{y - 3:.1f}" width="{2 * width:.1f}" height="6" fill="var(--soft)"'
-    area = f'<rect y="{y - ROW / 2:.1f}" width="{WIDTH:g}" height="{ROW:g}" fill="none" pointer-events="all"/>'
+    area = f'<rect y="{y - ROW / 2:.1f}" width="{PANEL_WIDTH:g}" height="{ROW:g}" fill="none" pointer-events="all"/>'
     drawing = f'{area}{rule}{bar} opacity=".28"/>{zero}{_draw_mark(mark, verdict, y, limit)}'
     difference = difference_and_band(verdict.difference or 0.0, verdict.band)
     tooltip = f"{mark.title}: {difference}, {verdict.text}{', other machine' if mark.elsewhere else ''}"

@@ -38,7 +38,6 @@ from daso.report.results.curves import (
 )
 from daso.report.results.embedding import Embedding, embed_cell
 
-NOT_COMPARABLE = "not comparable with published numbers"
 BAND = "Band: one sample standard deviation over seeds."
 SMOOTHED_NOTE = f"Moving average of {plots.SMOOTHED} evaluations."
 LABEL_WIDTH = 16  # columns of a curve's label
@@ -121,7 +120,7 @@ def table_data(suite: Tree, table: Tree, cells: Sequence[Cell], runs: Path) -> T
     curves = {name: training_curves(cell, runs, table["dataset"].get("groups")) for name, cell in by_name.items()}
     embedded = by_name if "tsne" in suite.get("analyses", ()) else {}
     embeddings = {name: embed_cell(cell, runs) for name, cell in embedded.items()}
-    tag = "" if suite["protocol"].get("comparable") else f"{suite['name']}: {NOT_COMPARABLE}"
+    tag = "" if suite["protocol"].get("comparable") else f"{suite['name']}: not comparable with published numbers"
     return TableData(table, by_name, curves, embeddings, tag, table["dataset"].get("groups"))
 
 

@@ -13,7 +13,7 @@ from daso.report.results.contradictions import LiteratureCell
 from daso.report.tables.literature import cell_title
 
 WIDTH, ROW_HEIGHT, MARGIN, RIGHT = 660.0, 18.0, 34.0, 8.0  # points
-VALUE_FONT, VALUE_SPACE = 8.0, 2.6  # points; accuracy from the largest number to the middle of the difference
+DIFFERENCE_FONT, DIFFERENCE_SPACE = 8.0, 2.6  # points; accuracy from the largest number to the middle of the difference
 RULE_STYLE = Style(SOFT, 0.9)
 THIRD_PARTY = "third party"  # value of `read` in sources.csv
 
@@ -32,9 +32,9 @@ def disagreements(cells: Sequence[LiteratureCell], title: str) -> str:
             place = np.array([float(number[0].mean)]), np.array([float(row)])
             ring = all(printed.source.read == THIRD_PARTY for printed in number)
             canvas.dots(*place, INK, 2.4, ring=ring)
-    differences = [(float(cell.extremes[0].mean) + VALUE_SPACE, row) for row, cell in enumerate(cells, start=1)]
+    differences = [(float(cell.extremes[0].mean) + DIFFERENCE_SPACE, row) for row, cell in enumerate(cells, start=1)]
     texts = [f"{cell.difference:.1f}" for cell in cells]
-    canvas.texts(((x, y, text) for (x, y), text in zip(differences, texts, strict=True)), VALUE_FONT)
+    canvas.texts(((x, y, text) for (x, y), text in zip(differences, texts, strict=True)), DIFFERENCE_FONT)
     return canvas.svg(title, [_tooltip(cell) for cell in cells], by_row=True)
 
 

@@ -55,7 +55,7 @@ class Group(NamedTuple):
 
 
 def parts(method: Tree) -> list[str]:
-    """Return base, add-ons and, as the last part, what a variant changes: ["FixMatch", "DASO", ", T_dist = 0.3"]."""
+    """Return base, add-ons and, as the last part, the change of a variant: ["FixMatch", "DASO", ", T_dist = 0.3"]."""
     composition, comma, variant = str(method["title"]).partition(",")
     return [*composition.split(" + "), *([comma + variant] if comma else [])]
 

@@ -45,7 +45,7 @@ def plot_over_steps(
     lines = [line._replace(curve=thin(line.curve)) for line in lines]
     low, high = limits or y_limits(line.curve for line in lines)
     end = max(float(line.curve.x[-1]) for line in lines)
-    x = Axis(0.0, end, [(tick, format_steps(tick, end)) for tick in ticks(0.0, end, 4)], "training step")
+    x = Axis(0.0, end, [(tick, step_label(tick, end)) for tick in ticks(0.0, end, 4)], "training step")
     canvas = Canvas(size, x, Axis(low, high, percent_ticks(low, high), y_label), right=label_space(lines))
     for line in lines:
         draw_line(canvas, line)
@@ -220,7 +220,7 @@ def percent_ticks(low: float, high: float) -> list[tuple[float, str]]:
     return [(value, f"{value:g}") for value in ticks(low, high, 5)]
 
 
-def format_steps(steps: float, end: float) -> str:
+def step_label(steps: float, end: float) -> str:
     """Return a number of steps for an axis up to `end`: `600`, `1,200` or `50k`."""
     return f"{steps / 1000:g}k" if end >= 10_000 and steps else f"{steps:,.0f}"
 

@@ -24,7 +24,7 @@ from daso.report.figures.plots import (
 )
 from daso.report.results.curves import Curve
 
-ABOVE_THRESHOLD = Style(INK, 1.1, "1 1.6")
+ABOVE_THRESHOLD_STYLE = Style(INK, 1.1, "1 1.6")
 
 
 def plot_class_distribution(
@@ -50,7 +50,7 @@ def plot_class_distribution(
     for i, row in enumerate(shares, 1):
         canvas.line(ranks, row, style, opacity=0.15 + 0.85 * i / len(shares))
     if above_threshold is not None:
-        canvas.line(ranks, above_threshold, ABOVE_THRESHOLD)
+        canvas.line(ranks, above_threshold, ABOVE_THRESHOLD_STYLE)
     return canvas.svg(title, table.tooltips, tag=tag)
 
 

@@ -17,7 +17,7 @@ ACCURACIES = ("med20_top1", "top1", "bacc", "top1_error")
 ERROR_RATE = "top1_error"
 SINGLE_RUN = "single run"  # start of `statistic` in sources.csv
 FIXED_LABELS = ("semi-aves", "imagenet127-32", "imagenet127-64")  # datasets whose labeled images need no n1
-IN_DOUBT, OTHER_MEASURE, ONE_RUN, NO_SIZE = (
+IN_DOUBT, OTHER_MEASURE, FROM_SINGLE_RUNS, NO_SIZE = (
     "quoted from memory",
     "geometric mean, or the last evaluation beside the median",
     "single runs",
@@ -132,7 +132,7 @@ def compare_prints(rows: Iterable[Row], sources: Sources) -> Comparison:
 
 
 def differing_fields(cell: LiteratureCell) -> list[tuple[str, str, str]]:
-    """Return what the sources of the largest and the smallest number do differently: field and both values.
+    """Return the fields in which the sources of the largest and the smallest number differ, with both values.
 
     An empty value is not recorded in `sources.csv`.
     """
@@ -142,7 +142,7 @@ def differing_fields(cell: LiteratureCell) -> list[tuple[str, str, str]]:
 
 
 class Repeats(NamedTuple):
-    """How a source's numbers relate to those that earlier sources print for the same cells."""
+    """Numbers of a source, compared with those that earlier sources print for the same cells."""
 
     source: str
     repeated: int
@@ -178,13 +178,13 @@ def _reason_left_out(row: Row, source: PublishedSource) -> str:
     if row["metric"] not in ACCURACIES:
         return OTHER_MEASURE
     if source.statistic.startswith(SINGLE_RUN):
-        return ONE_RUN
+        return FROM_SINGLE_RUNS
     unknown = not row["n1"] or not row["m1"]
     return NO_SIZE if unknown and row["dataset"] not in FIXED_LABELS else ""
 
 
 def _cell_key(row: Row) -> tuple[object, ...]:
-    """Return what two rows of the same cell share; add-ons in any order are the same method."""
+    """Return the key that rows of the same cell share; add-ons in any order are the same method."""
     addons = ";".join(sorted(row["addons"].split(";")))
     return (*row_key({**row, "metric": "", "addons": addons}), row["shape"])
 

@@ -181,7 +181,7 @@ def published_gain(method: Published | None, baseline: Published | None) -> Publ
 
 
 def agreement(ours: PairedDifference, published: PublishedGain) -> Agreement:
-    """Return whether our gain agrees with the published one in sign and size, as defined at the top of this module."""
+    """Compare our gain with the published one in sign and size, as defined at the top of this module."""
     difference = ours.mean - published.mean
     sign = SAME_SIGN if ours.mean * published.mean > 0 else OTHER_SIGN
     if published.standard_error is None or ours.standard_error is None:

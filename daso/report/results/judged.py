@@ -15,7 +15,7 @@ from daso.report.results.collect import MAIN_MEASURE, Cell, MeanStd
 from daso.report.results.published import METRICS, Published, look_up_cell
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import Verdict, judge, reasons_not_comparable, remarks
-from daso.report.tables.provenance import format_provenance, short_digest
+from daso.report.words import format_provenance, short_digest
 
 
 class DeviceCommit(NamedTuple):

@@ -18,8 +18,8 @@ from daso.report.results.published import CITATION, METRICS, PAPER_SOURCE, cell_
 from daso.report.results.sources import Row
 from daso.report.words import numbered
 
-DEFINITIONS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
-ROW, COLUMN = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
+METRIC_DEFINITIONS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
+ROW_FIELDS, COLUMN_FIELDS = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
 ADDRESS = re.compile(
     r"t(?:able)?\s*(?P<table>\d+)(?:[\s,;]+r(?:ow)?\s*(?P<row>\d+))?(?:[\s,;]+c(?:ol(?:umn)?)?\s*(?P<column>\d+))?"
 )
@@ -38,7 +38,7 @@ class PublishedTable(NamedTuple):
 
     name: str
     methods: tuple[str, ...]  # method of each row, as `fixmatch+la+daso`
-    settings: tuple[tuple[str, ...], ...]  # setting of each column, in the fields COLUMN
+    settings: tuple[tuple[str, ...], ...]  # setting of each column, in the fields COLUMN_FIELDS
     cells: Mapping[tuple[int, int], Row]  # cells by row and column, from 1
 
     def cell(self, address: Address) -> Row:
@@ -51,9 +51,9 @@ class PublishedTable(NamedTuple):
 
 def address(words: str) -> Address:
     """Parse `table 1, row 6, column 3` or `t1 r6 c3`; raises DasoError for any other text."""
-    result = ADDRESS.fullmatch(words.strip().lower())
-    if not result:
-        raise DasoError(f"cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got '{words}'")
+    if not (result := ADDRESS.fullmatch(words.strip().lower())):
+        got = f", got '{words}'" if words else ""
+        raise DasoError(f"cell: expected `table 1, row 6, column 3` or `t1 r6 c3`{got}; `daso cell t1` lists them")
     return Address(**{name: number or "" for name, number in result.groupdict().items()})
 
 
@@ -66,9 +66,9 @@ def table_of(rows: Sequence[Row], name: str) -> PublishedTable:
         )
         raise DasoError(f"cell: unknown table {name} of {CITATION}; choose one of {', '.join(map(str, known))}")
     methods = list(dict.fromkeys(method(row) for row in published))
-    settings = list(dict.fromkeys(tuple(row[field] for field in COLUMN) for row in published))
+    settings = list(dict.fromkeys(tuple(row[field] for field in COLUMN_FIELDS) for row in published))
     cells = {
-        (methods.index(method(row)) + 1, settings.index(tuple(row[field] for field in COLUMN)) + 1): row
+        (methods.index(method(row)) + 1, settings.index(tuple(row[field] for field in COLUMN_FIELDS)) + 1): row
         for row in published
     }
     return PublishedTable(name, tuple(methods), tuple(settings), cells)
@@ -90,9 +90,8 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
     if not table.get("paper"):
         return ""
     printed = table_of(rows, str(table["paper"]["table"]))
-    nameless = [
-        row_key({**dict(zip(COLUMN, column, strict=True)), "base": "", "addons": ""}) for column in printed.settings
-    ]
+    columns = [dict(zip(COLUMN_FIELDS, column, strict=True)) for column in printed.settings]
+    nameless = [row_key({**column, "base": "", "addons": ""}) for column in columns]
     keys = [
         cell_key(table["dataset"]["name"], setting, {}, METRICS[measure])
         for setting in table["settings"]
@@ -109,7 +108,7 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
 
 def method(row: Row) -> str:
     """Return the method of a published row, as `fixmatch+la+daso`."""
-    return paper_name({name: row[name] for name in ROW})
+    return paper_name({name: row[name] for name in ROW_FIELDS})
 
 
 def setting(row: Row) -> str:
@@ -123,8 +122,8 @@ def format_table(table: PublishedTable) -> str:
     columns = range(1, len(table.settings) + 1)
     lines: list[TextRow] = [(f"table {table.name} of {CITATION}",), ("",)]
     for column in columns:
-        row = dict(zip(COLUMN, table.settings[column - 1], strict=True))
-        lines.append((f"column {column}: {setting(row)}; {DEFINITIONS.get(row['metric'], row['metric'])}",))
+        row = dict(zip(COLUMN_FIELDS, table.settings[column - 1], strict=True))
+        lines.append((f"column {column}: {setting(row)}; {METRIC_DEFINITIONS.get(row['metric'], row['metric'])}",))
     head = ("row", "", *(str(column) for column in columns))
     body = [
         (

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.aliases import FloatArray, IntArray, Tree
+from daso.data.run_files import ABOVE_THRESHOLD, FINAL, MODEL
 from daso.ops.bias import divergence, evenness, imbalance
 from daso.ops.confusion import row_shares
-from daso.report.figures.classes import merge_names
 from daso.report.results.collect import Cell, mean_std
 from daso.report.results.curves import Curve, mean_confusion, nan_mean_std
+from daso.report.words import merge_names
 
-FINAL, ABOVE_THRESHOLD, MODEL = "final", "above_threshold", "model"  # kinds: keys of an analysis' `sources`
 MAX_SHOWN_POINTS = 6  # points of training shown in one panel
 INFINITE = "∞"
 

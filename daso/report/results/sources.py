@@ -26,9 +26,9 @@ class PublishedSource(NamedTuple):
     citation: str  # "Oh et al. 2022"
     link: str  # DOI, paper or repository; empty if there is none
     protocol: str  # network, steps, batch, optimizer
-    statistic: str  # what is averaged over which runs
+    statistic: str  # the averaged evaluations and runs
     splits: str
-    read: str  # where the numbers were read, one of READ_IN
+    read: str  # source of the numbers, one of READ_IN
 
 
 Sources = Mapping[tuple[str, str], PublishedSource]
@@ -57,7 +57,7 @@ def source_of(sources: Sources, row: Row) -> PublishedSource | None:
 def read_rows(
     path: Path, columns: Sequence[str], find_error: Callable[[Mapping[str, Any]], str | None]
 ) -> list[dict[str, str]]:
-    """Return the rows of a CSV file of `reports/paper`, each with the cells of its heading.
+    """Return the rows of a CSV file of `reports/paper`, each as its cells by column.
 
     Raises DataError for an unreadable file, a missing column, a wrong number of cells, or an error that `find_error`
     returns for a row.

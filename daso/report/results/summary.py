@@ -71,7 +71,7 @@ class Remainder(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """Summary of a report: whether the published numbers were reproduced, and what is missing."""
+    """Summary of a report: reproduced and contradicted published numbers, and missing runs."""
 
     tally: Tally
     archived: Tally  # of archived runs, in cells without a finished run here

@@ -129,8 +129,8 @@ def chance_outside(cells: Iterable[MeanStd]) -> tuple[float, float]:
 
     `cells` are our means that have a band. The degrees of freedom of a difference of two means lie between the smaller
     of both sides' n - 1 and the sum of both (Welch 1947), and between these |t| exceeds two standard errors in 12 to
-    18 % of cells with three runs on each side. A single run borrows the published deviation, so it has those of the
-    published mean.
+    18 % of cells with three runs on each side. A single run borrows the published deviation, and with it the degrees of
+    freedom of the published mean.
     """
     published, least, most = PUBLISHED_RUNS - 1, 0.0, 0.0
     for ours in cells:

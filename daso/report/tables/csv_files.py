@@ -13,8 +13,8 @@ from daso.report.results.paper_tables import cell_address
 from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import NOT_COMPARABLE
-from daso.report.tables.provenance import format_provenance
 from daso.report.tables.table import Table
+from daso.report.words import format_provenance
 
 CELL_COLUMNS = (
     *("run", "table", "setting", "method", "mean", "std", "n"),

@@ -22,7 +22,7 @@ from daso.report.results.verdicts import MAX_DIGITS, format_signed
 from daso.report.tables.table import ABSENT, Column, Table
 
 NAMED_GAINS = 3  # gains that the summary names
-DEFINITIONS = (
+GAINS_DEFINITIONS = (
     ("Gain, range", "mean, smallest and largest of the differences between two runs on the same split."),
     (
         "95 % interval",
@@ -64,7 +64,7 @@ def gains_table(table: Tree, judged_cells: Sequence[JudgedCell], titles: Mapping
         "Gain of each method over another one, in points of median accuracy: an add-on over the method without it, an "
         "ablation over the complete method, a learner over the first method of the table."
     )
-    definitions = (*DEFINITIONS, *(PUBLISHED_DEFINITIONS if compared else ()))
+    definitions = (*GAINS_DEFINITIONS, *(PUBLISHED_DEFINITIONS if compared else ()))
     return Table("gains", "Gains", caption, columns, rows, groups=1, definitions=definitions)
 
 

@@ -11,7 +11,7 @@ GROUP_SHARES = {  # by `groups` of a dataset
     None: "the 30 % of classes with the most labels, the middle 40 %, and the 30 % with the fewest",
     "thirds": "the third of the classes with the most labels, the middle third, and the third with the fewest",
 }
-DEFINITIONS = (
+MEASURES_DEFINITIONS = (
     ("Last", "accuracy at the last evaluation."),
     ("Best", "test accuracy at the evaluation with the best validation accuracy."),
     ("Balanced", "recall of the final model, mean over classes."),
@@ -38,6 +38,6 @@ def measures_table(cells: Iterable[Cell], titles: Mapping[str, str], division: s
         *(Column("Setting", "text"), Column("Method", "text"), Column("n")),
         *(Column(name.capitalize()) for name in MEASURES),
     ]
-    definitions = [(name, text.format(groups=GROUP_SHARES[division])) for name, text in DEFINITIONS]
+    definitions = [(name, text.format(groups=GROUP_SHARES[division])) for name, text in MEASURES_DEFINITIONS]
     caption = "All measures of the same runs, in percent: mean ± sample standard deviation over n seeds."
     return Table("measures", "All measures", caption, columns, rows, groups=1, definitions=definitions)

@@ -9,7 +9,7 @@ from daso.report.results.collect import Cell, format_mean_std, mean_std
 from daso.report.tables.table import ABSENT, Column, Table
 
 TITLES = {"inside": "of the classes", "outside": "of no class"}  # other groups are subsets of the dataset
-MEASURES = {"Mask rate": "mask_rate", "Confident": "above_threshold", "Accuracy": "accuracy"}
+OPEN_SET_MEASURES = {"Mask rate": "mask_rate", "Confident": "above_threshold", "Accuracy": "accuracy"}
 DEFINITIONS = (
     ("Mask rate", "share of the pseudo-labels above the threshold in the last window of training, in percent."),
     (
@@ -26,7 +26,7 @@ def open_set_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
     rows = [row for cell in cells for row in _rows(cell, titles[cell.method])]
     columns = [
         *(Column(name, "text") for name in ("Setting", "Method", "Unlabeled images")),
-        *(Column(name) for name in ("n", "Images", *MEASURES)),
+        *(Column(name) for name in ("n", "Images", *OPEN_SET_MEASURES)),
     ]
     caption = (
         "Unlabeled images of the classes and of no class, mean ± sample standard deviation over n seeds. Elsewhere, a "
@@ -41,7 +41,7 @@ def _rows(cell: Cell, title: str) -> Iterator[list[str]]:
     for group in dict.fromkeys(name for groups in runs for name in groups):
         values = [groups[group] for groups in runs if group in groups]
         images = " to ".join(f"{n:,}" for n in sorted({value["images"] for value in values}))
-        measures = [_format(values, name) for name in MEASURES.values()]
+        measures = [_format(values, name) for name in OPEN_SET_MEASURES.values()]
         yield [cell.setting, title, TITLES.get(group, f"subset {group}"), str(len(values)), images, *measures]
 
 

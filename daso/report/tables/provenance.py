@@ -9,10 +9,9 @@ from typing import Any
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
 from daso.report.tables.table import Column, Table
-from daso.report.words import with_noun
+from daso.report.words import format_provenance, short_digest, with_noun
 
 MAX_VALUES = 6  # more distinct values than this are only counted; the table of runs lists them
-SHOWN_DIGITS = 12  # characters shown of a digest
 
 
 def table_provenance(runs: Sequence[Tree]) -> dict[str, list[str]]:
@@ -82,20 +81,6 @@ def _format_source(source: Any) -> str:
     if not isinstance(source, Mapping) or not source.get("md5"):
         return format_provenance(source)
     return f"official archive of {source.get('kind')} (MD5 {source['md5']})"
-
-
-def format_provenance(value: Any) -> str:
-    """Return a value as text: a mapping as its names and values in order, `unknown` for None or an empty string."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {format_provenance(part)}" for name, part in value.items())
-    if isinstance(value, list):
-        return " ".join(format_provenance(part) for part in value)
-    return "unknown" if value in (None, "") else str(value)
-
-
-def short_digest(digest: Any) -> str:
-    """Return the first DIGEST_LENGTH characters of a digest."""
-    return str(digest)[:SHOWN_DIGITS] if digest else "unknown"
 
 
 def format_duration(seconds: float) -> str:

@@ -19,7 +19,7 @@ INDEX_HEADINGS = {  # heading -> name of the index
     "Top-1 errors": "top1",
     "Top-2 errors": "top2",
 }
-DEFINITIONS = (
+PSEUDO_LABEL_DEFINITIONS = (
     ("Max/min", "pseudo-labels of the most frequent class over those of the least frequent one."),
     ("Unpredicted", "number of classes without a pseudo-label."),
     ("KL to uniform", "KL divergence of the pseudo-labels' class distribution from the uniform one, in nats."),
@@ -49,7 +49,7 @@ def pseudo_label_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Tabl
         "source; `final model`: predictions of the final model on all unlabeled images. Means over seeds."
     )
     title = "Class distribution of pseudo-labels"
-    return Table("pseudo-labels", title, caption, columns, rows, groups=1, definitions=DEFINITIONS)
+    return Table("pseudo-labels", title, caption, columns, rows, groups=1, definitions=PSEUDO_LABEL_DEFINITIONS)
 
 
 def _rows(cells: Sequence[Cell], titles: Mapping[str, str]) -> Iterator[tuple[list[str], dict[str, str]]]:

@@ -11,7 +11,7 @@ from daso.report.results.ranks import Ranks, table_ranks
 from daso.report.tables.table import ABSENT, Column, Table
 from daso.report.words import with_noun
 
-DEFINITIONS = (
+RANKS_DEFINITIONS = (
     ("Rank", "1 for the highest mean accuracy; the published rank, among the same methods, in parentheses."),
     ("Mean of settings", "over the settings in which the method has a rank."),
     (
@@ -37,7 +37,7 @@ def ranks_table(table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
         rows.append(["Kendall's τ", *taus, ABSENT])
     columns = [Column("Method", "text"), *map(Column, ranked), Column("Mean of settings")]
     caption = "Ranks of the methods by setting, over the methods with our number and a published one."
-    return Table("ranks", "Ranks", caption, columns, rows, definitions=DEFINITIONS)
+    return Table("ranks", "Ranks", caption, columns, rows, definitions=RANKS_DEFINITIONS)
 
 
 def ranks_line(ranked: Sequence[Ranks]) -> str:

@@ -13,15 +13,14 @@ from collections.abc import Mapping, Sequence
 
 from daso.aliases import Tree
 from daso.report.results.collect import Cell
-from daso.report.tables.provenance import format_provenance
 from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
-from daso.report.words import with_noun
+from daso.report.words import format_provenance, with_noun
 
 PHASES = ("augmentation", "forward", "backward", "update", "evaluation")
 REST = "rest"  # time for saving, logging and waiting
 SHARED_BELOW = 90.0  # percent of a core
 SHARED = "machine was shared"
-DEFINITIONS = (
+SPEED_DEFINITIONS = (
     ("Images/s", "augmented views that enter the loss, per second."),
     (
         "Share of a core",
@@ -52,7 +51,7 @@ def speed_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
         "Speed of the same runs from their first step to their last: medians over the n runs with the same device, "
         "precision and mode."
     )
-    return Table("speed", "Speed", caption, columns, rows, groups=2, definitions=DEFINITIONS)
+    return Table("speed", "Speed", caption, columns, rows, groups=2, definitions=SPEED_DEFINITIONS)
 
 
 def time_shares(speed: Tree) -> dict[str, float] | None:
@@ -108,7 +107,7 @@ def mode_of(provenance: Tree, speed: Tree) -> str:
 
 
 def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[Tree]) -> TableRow:
-    """Return the row of one environment, with a dash for what was not measured; grey if the machine was shared."""
+    """Return the row of one environment, with a dash for each missing value; grey if the machine was shared."""
     device, mode = environment
     cores = [share for share in map(core_share, speeds) if share is not None]
     shares = [run_shares for run_shares in map(time_shares, speeds) if run_shares]

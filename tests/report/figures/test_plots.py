@@ -101,7 +101,7 @@ def test_axis_of_steps_fits_the_data():
     assert {"0", "500", "1,000"} <= set(texts)
     assert "1.25k" not in texts
     assert "20" not in texts
-    assert plots.format_steps(50_000, 250_000) == "50k"
+    assert plots.step_label(50_000, 250_000) == "50k"
 
 
 def test_bands_are_clipped_to_0_and_100_percent():

@@ -34,9 +34,9 @@ def test_address_of_a_table_or_a_row():
     assert address("t12 col 3") == Address("12", "", "3")
 
 
-@pytest.mark.parametrize("words", ["", "table", "1", "row 6, column 3", "table 1, column 3, row 6", "table 1x"])
+@pytest.mark.parametrize("words", ["table", "1", "row 6, column 3", "table 1, column 3, row 6", "table 1x"])
 def test_invalid_address_is_refused(words):
-    with pytest.raises(DasoError, match="cell: expected `table 1, row 6, column 3` or `t1 r6 c3`, got"):
+    with pytest.raises(DasoError, match=f"`t1 r6 c3`, got '{words}'; `daso cell t1` lists them$"):
         address(words)
 
 

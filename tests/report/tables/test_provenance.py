@@ -1,6 +1,7 @@
 """Provenance of a table: every distinct value is listed or counted."""
 
-from daso.report.tables.provenance import count_values, format_duration, format_provenance, table_provenance
+from daso.report.tables.provenance import count_values, format_duration, table_provenance
+from daso.report.words import format_provenance
 
 
 def test_single_values_are_listed_and_mixed_values_counted():
