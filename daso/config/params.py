@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def read_params(root: Path) -> tuple[Params, list[str], frozenset[str]]:
             trees[kind][path.stem] = _read_tree(path, kind, errors, broken)
             errors += _name_errors(path)
     errors += _expand_ablations(root, trees["method"], broken)
+    errors += _expand_patterns(root, trees["suite"], trees["method"], broken)
     pipeline = _read_tree(root / "pipeline.yaml", "pipeline", errors, broken)
     return (
         Params(root, str(pipeline.get("suite", "")), *(trees[kind] for kind in FILE_KINDS)),
@@ -103,6 +105,27 @@ def _expand_ablation(own: Tree, base: Tree) -> Tree:
     for key, value in own["change"].items():
         set_option(key, value, tree, tree.setdefault("optimizer", {}) if key.startswith("optimizer.") else {})
     return tree
+
+
+def _expand_patterns(root: Path, suites: dict[str, Tree], known: Collection[str], broken: set[str]) -> Iterator[str]:
+    """Replace every pattern in the tables of suites by the methods that match it, in the order of their names.
+
+    A pattern selects neither the methods that an entry before it lists nor those in `omit`.
+    """
+    for name, suite in suites.items():
+        file = str(root / "suites" / f"{name}.yaml")
+        listed = set(suite.get("omit", ()))
+        for table in suite["tables"] if file not in broken else ():
+            selected: list[str] = []
+            for entry in table["methods"]:
+                new = [each for each in known if each not in listed and fnmatchcase(each, entry)]
+                methods = new if "*" in entry else [entry]
+                if not methods:
+                    yield f"{file}: table '{table['name']}': '{entry}' matches no further method; remove it"
+                    broken.add(file)
+                selected += methods
+                listed.update(methods)
+            table["methods"] = list(dict.fromkeys(selected))
 
 
 def components(method: Tree) -> list[tuple[str, Tree]]:

@@ -184,7 +184,7 @@ class SuiteTable(TypedDict):
     paper: NotRequired[PaperTable]
     dataset: str
     settings: Names
-    methods: Names
+    methods: Names  # an entry with `*` is a pattern, which `read_params` expands
     metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
 
@@ -199,6 +199,7 @@ class Suite(TypedDict):
     protocol: str
     seeds: Annotated[list[Seed], Length(1), Unique()]
     analyses: NotRequired[Annotated[list[Analysis], Length(1), Unique()]]
+    omit: NotRequired[Names]  # methods that no pattern selects
     tables: Annotated[list[SuiteTable], Length(1)]
 
 
