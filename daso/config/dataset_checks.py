@@ -15,11 +15,20 @@ FILES = ("image_folder", "semi_aves")  # sources whose images may have any shape
 
 def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     """Yield the errors of a dataset, one line each."""
-    classes, side, augment = tree["num_classes"], tree["image_size"], tree["augment"]
+    if "of" not in tree:  # a variant has the images of its base
+        yield from _image_errors(file, tree)
     own = (setting["holdout"] for setting in tree["settings"].values() if "holdout" in setting)
+    classes = tree["num_classes"]
     for holdout in (tree["holdout"], *own):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
+    for setting in tree["settings"]:
+        yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
+
+
+def _image_errors(file: str, tree: Tree) -> Iterator[str]:
+    """Yield the errors of a dataset's images and augmentation."""
+    side, augment = tree["image_size"], tree["augment"]
     if "fit" in tree and tree["source"]["kind"] not in FILES:
         yield f"{file}: fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
@@ -33,8 +42,6 @@ def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
         yield f"{file}: augment.resize: {resize} is not below image_size {side}; lower or remove it"
     if augment["num_ops"] and not augment["ops"]:
         yield f"{file}: augment.num_ops: {augment['num_ops']} is not allowed without ops; list some or set num_ops: 0"
-    for setting in tree["settings"]:
-        yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
 
 
 def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:

@@ -88,6 +88,16 @@ class Dataset(Images):
     settings: Annotated[dict[str, Setting], Length(1)]
 
 
+class DatasetVariant(TypedDict):
+    """File of params/datasets that has the images and the augmentation of another dataset."""
+
+    title: str
+    of: str
+    holdout: NonNegativeInt
+    class_order: ClassOrder
+    settings: Annotated[dict[str, Setting], Length(1)]
+
+
 class Optimizer(TypedDict):
     """SGD and its learning rate over time."""
 
