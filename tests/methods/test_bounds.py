@@ -22,6 +22,7 @@ BOUNDS = {
     "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length daso.period abc.epochs darp.period "
     "darp.sweeps distribution_alignment.window wide_resnet.width crt.steps survey.held_out",
     "an integer of at least 2": "crest.generations",
+    "a list of integers of at least 0 or null": "crest.milestones",
     "a list of integers of at least 1": "small_convnet.channels small_convnet.strides",
 }
 
