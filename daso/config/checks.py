@@ -121,6 +121,8 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield f"{file}: {where}unknown {kind} '{name}'{did_you_mean(name, names, f'{kind}s')}"
 
     yield from unknown("protocol", tree["protocol"], params.protocols)
+    for method in tree.get("omit", ()):
+        yield from unknown("method", method, params.methods, "omit: ")
     names = [table["name"] for table in tree["tables"]]
     for table in tree["tables"]:
         where = f"table '{table['name']}': "

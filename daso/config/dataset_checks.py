@@ -15,24 +15,30 @@ FILE_SOURCES = ("image_folder", "semi_aves")  # sources whose images may have an
 
 
 def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
-    """Yield the errors of a dataset, each with the file that it is in."""
-    classes, side, augment = tree["num_classes"], tree["image_size"], tree["augment"]
+    """Yield the errors of a dataset, one line each."""
+    if "of" not in tree:  # a variant has the images of its base
+        yield from (f"{file}: {line}" for line in _image_errors(tree))
+    classes = tree["num_classes"]
     for holdout in (tree["holdout"], *holdouts_of_all_classes(tree)):
         if holdout % classes:
             yield f"{file}: holdout: {holdout} is not divisible by {classes} classes; set it to a multiple of {classes}"
-    if "fit" in tree and tree["source"]["kind"] not in FILE_SOURCES:
-        yield f"{file}: fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
-    subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
-    if subsets and unlabeled is not None and subsets != unlabeled:
-        yield f"{file}: subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
-    if ("mean" in tree) != ("std" in tree):
-        given, missing = ("mean", "std") if "mean" in tree else ("std", "mean")
-        yield f"{file}: {missing}: missing beside {given}; set both, or neither for a network with pretrained weights"
-    if min(tree.get("std", [1])) <= 0:
-        yield f"{file}: std: {format_value(min(tree['std']))} is too small; set every channel above 0"
-    yield from (f"{file}: augment{line}" for line in _augment_errors(augment, side))
     for setting in tree["settings"]:
         yield from _setting_errors(f"{file}: settings.{setting}", setting, tree)
+
+
+def _image_errors(tree: Tree) -> Iterator[str]:
+    """Yield the errors of a dataset's images and augmentation."""
+    if "fit" in tree and tree["source"]["kind"] not in FILE_SOURCES:
+        yield f"fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
+    subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
+    if subsets and unlabeled is not None and subsets != unlabeled:
+        yield f"subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
+    if ("mean" in tree) != ("std" in tree):
+        given, missing = ("mean", "std") if "mean" in tree else ("std", "mean")
+        yield f"{missing}: missing beside {given}; set both, or neither for a network with pretrained weights"
+    if min(tree.get("std", [1])) <= 0:
+        yield f"std: {format_value(min(tree['std']))} is too small; set every channel above 0"
+    yield from (f"augment{line}" for line in _augment_errors(tree["augment"], tree["image_size"]))
 
 
 def _augment_errors(augment: Tree, side: int) -> Iterator[str]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
 from daso.config.epochs import as_numbers
-from daso.config.params_schemas import SCHEMAS
+from daso.config.params_schemas import SCHEMAS, DatasetVariant
 from daso.data.files import read_file
 from daso.errors import ParamsError, did_you_mean
 from daso.schema import mismatches
@@ -62,7 +63,9 @@ def read_params(root: Path) -> tuple[Params, list[str], frozenset[str]]:
         for path in param_files(root, kind):
             trees[kind][path.stem] = _read_tree(path, kind, errors, broken)
             errors += _name_errors(path)
-    errors += _expand_ablations(root, trees["method"], broken)
+    for kind in ("dataset", "method"):
+        errors += _expand_derived(root, kind, trees[kind], broken)
+    errors += _expand_patterns(root, trees["suite"], trees["method"], broken)
     pipeline = _read_tree(root / "pipeline.yaml", "pipeline", errors, broken)
     return (
         Params(root, str(pipeline.get("suite", "")), *(trees[kind] for kind in FILE_KINDS)),
@@ -71,27 +74,28 @@ def read_params(root: Path) -> tuple[Params, list[str], frozenset[str]]:
     )
 
 
-def _expand_ablations(root: Path, methods: dict[str, Tree], broken: set[str]) -> Iterator[str]:
-    """Replace every ablation (a method with the key `of`) by a complete method."""
-    sound = {name: tree for name, tree in methods.items() if str(_method_path(root, name)) not in broken}
-    bases = {name: tree["of"] for name, tree in sound.items() if "of" in tree}
+def _expand_derived(root: Path, kind: str, trees: dict[str, Tree], broken: set[str]) -> Iterator[str]:
+    """Replace every file with the key `of`, an ablation or a dataset variant, by a complete one."""
+    noun, expand = {"dataset": ("a variant", _expand_variant), "method": ("an ablation", _expand_ablation)}[kind]
+    files = {name: str(root / f"{kind}s" / f"{name}.yaml") for name in trees}
+    bases = {name: tree["of"] for name, tree in trees.items() if "of" in tree and files[name] not in broken}
     for name, base in bases.items():
-        file = _method_path(root, name)
-        if base not in methods:
-            yield f"{file}: of: unknown method '{base}'{did_you_mean(base, methods, 'methods')}"
+        if base not in trees:
+            yield f"{files[name]}: of: unknown {kind} '{base}'{did_you_mean(base, trees, f'{kind}s')}"
         elif base in bases:
             yield (
-                f"{file}: of: '{base}' is an ablation of '{bases[base]}'; "
+                f"{files[name]}: of: '{base}' is {noun} of '{bases[base]}'; "
                 f"set of: {bases[base]} and list all options that differ"
             )
-        if base in methods and base not in bases and str(_method_path(root, base)) not in broken:
-            methods[name] = _expand_ablation(methods[name], methods[base])
+        if base in trees and base not in bases and files[base] not in broken:
+            trees[name] = expand(trees[name], trees[base])
         else:
-            broken.add(str(file))
+            broken.add(files[name])
 
 
-def _method_path(root: Path, method: str) -> Path:
-    return root / "methods" / f"{method}.yaml"
+def _expand_variant(own: Tree, base: Tree) -> Tree:
+    """Return a dataset variant as a complete dataset: every key of its base, replaced by its own."""
+    return copy.deepcopy({**base, **own})
 
 
 def _expand_ablation(own: Tree, base: Tree) -> Tree:
@@ -103,6 +107,27 @@ def _expand_ablation(own: Tree, base: Tree) -> Tree:
     for key, value in own["change"].items():
         set_option(key, value, tree, tree.setdefault("optimizer", {}) if key.startswith("optimizer.") else {})
     return tree
+
+
+def _expand_patterns(root: Path, suites: dict[str, Tree], known: Collection[str], broken: set[str]) -> Iterator[str]:
+    """Replace every pattern in the tables of suites by the methods that match it, in the order of their names.
+
+    A pattern selects neither the methods that an entry before it lists nor those in `omit`.
+    """
+    for name, suite in suites.items():
+        file = str(root / "suites" / f"{name}.yaml")
+        listed = set(suite.get("omit", ()))
+        for table in suite["tables"] if file not in broken else ():
+            selected: list[str] = []
+            for entry in table["methods"]:
+                new = [each for each in known if each not in listed and fnmatchcase(each, entry)]
+                methods = new if "*" in entry else [entry]
+                if not methods:
+                    yield f"{file}: table '{table['name']}': '{entry}' matches no further method; remove it"
+                    broken.add(file)
+                selected += methods
+                listed.update(methods)
+            table["methods"] = list(dict.fromkeys(selected))
 
 
 def components(method: Tree) -> list[tuple[str, Tree]]:
@@ -165,7 +190,9 @@ def _yaml_message(error: Exception) -> str:
 
 def structure_errors(tree: object, kind: str) -> list[str]:
     """Return the errors of a file's structure as `key: message`."""
-    return [str(each) for each in mismatches(as_numbers(tree), SCHEMAS[kind], closed=True)]
+    variant = kind == "dataset" and isinstance(tree, dict) and "of" in tree
+    schema = DatasetVariant if variant else SCHEMAS[kind]
+    return [str(each) for each in mismatches(as_numbers(tree), schema, closed=True)]
 
 
 def copy_tree(tree: Any) -> Any:

@@ -100,6 +100,16 @@ class Dataset(Images):
     settings: Annotated[dict[str, Setting], Length(1)]
 
 
+class DatasetVariant(TypedDict):
+    """File of params/datasets that has the images and the augmentation of another dataset."""
+
+    title: str
+    of: str
+    holdout: NonNegativeInt
+    class_order: ClassOrder
+    settings: Annotated[dict[str, Setting], Length(1)]
+
+
 class Optimizer(TypedDict):
     """SGD and its learning rate over time."""
 
@@ -199,7 +209,7 @@ class SuiteTable(TypedDict):
     paper: NotRequired[PaperTable]
     dataset: str
     settings: Names
-    methods: Names
+    methods: Names  # an entry with `*` is a pattern, which `read_params` expands
     metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
 
@@ -214,6 +224,7 @@ class Suite(TypedDict):
     protocol: str
     seeds: Annotated[list[Seed], Length(1), Unique()]
     analyses: NotRequired[Annotated[list[Analysis], Length(1), Unique()]]
+    omit: NotRequired[Names]  # methods that no pattern selects
     tables: Annotated[list[SuiteTable], Length(1)]
 
 

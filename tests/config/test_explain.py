@@ -82,11 +82,9 @@ def test_source_of_an_option_is_the_last_file_that_sets_it(params):
 
 
 def test_explain_prints_one_line_for_each_option(params):
-    params("methods/fixmatch_daso.yaml", lambda tree: tree["addons"][0].pop("queue_encoder"))
     text = explain(load_params(), "fixmatch_daso", "digits", MATCHED)
     assert row(text, "daso.dist_temperature") == ["1.5", f"{DASO}, where digits/*-u10"]
     assert row(text, "daso.queue_length") == ["64", "params/protocols/digits.yaml, overrides"]
-    assert row(text, "daso.queue_encoder") == ["teacher", "daso/methods/addons/daso.py, default"]
     assert row(text, "fixmatch.threshold") == ["0.95", DASO]
     heading = text.splitlines().index("add-on daso (daso/methods/addons/daso.py)")
     assert text.splitlines()[heading + 1].endswith("(Oh et al. 2022, section 3).")
@@ -100,6 +98,12 @@ def test_explain_prints_one_line_for_each_option(params):
         "known differences from the papers",
         *(f"docs/fidelity.md#{tag}" for tag in ("teacher-bn", "confidence", "proportional-queue")),
     ]
+
+
+def test_explain_prints_the_module_of_a_default():
+    module = "daso/methods/addons/distribution_alignment.py"
+    text = explain(PARAMS, "fixmatch_crest_plus")
+    assert row(text, "distribution_alignment.enabled") == ["true", f"{module}, default"]
 
 
 def test_explain_prints_the_comment_beside_a_value():

@@ -11,7 +11,10 @@ from daso.augment.randaugment import COLOR_OPS, GEOMETRIC_OPS
 from daso.config.load import load_params
 from daso.config.params import structure_errors
 from daso.config.params_schemas import ColorOpName, GeometricOpName
+from daso.data.catalog import OFFICIAL, READERS
+from daso.data.dataset_schemas import Archive, Source
 from daso.errors import ParamsError
+from daso.schema import record_fields
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,6 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_operations_of_the_schema_equal_those_of_the_code():
     assert get_args(ColorOpName) == tuple(sorted(COLOR_OPS))
     assert get_args(GeometricOpName) == tuple(sorted(GEOMETRIC_OPS))
+
+
+def kinds(source):
+    """Return the kinds that the schema of a source allows."""
+    return get_args(record_fields(source)["kind"][0])
+
+
+def test_kinds_of_sources_in_the_schemas_equal_those_of_the_code():
+    assert kinds(Archive) == tuple(OFFICIAL)
+    assert [kind for source in get_args(Source) for kind in kinds(source)] == list(READERS)
 
 
 def test_unknown_operation_suggests_the_closest_name(tmp_path):

@@ -3,13 +3,11 @@ from typing import Literal
 
 import pytest
 
-from daso.config.params import components
 from daso.config.registry import ADDONS, COMPONENTS, LEARNERS, NETWORKS, import_component
 from daso.config.signature import Option, _guards, attribute, constructor_errors, defaults, module_file, options
 from daso.errors import ParamsError
 from daso.records import Env
 from daso.schema import Probability, describe
-from tests.repository import PARAMS
 
 SOURCE = """
 from typing import Literal
@@ -196,10 +194,9 @@ def test_every_check_of_a_constructor_can_be_read_from_its_source():
     assert unread == {("daso.methods.addons.darp:DARP", "counts")}
 
 
-def test_every_default_is_neutral_or_stated_in_each_params_file():
+def test_every_default_is_neutral():
     """Neutral: CReST without alignment, with the protocol's milestones; an add-on that is not turned off; no sizes."""
     neutral = {"last_temperature": 1.0, "milestones": None, "enabled": True, "estimate": ()}
-    for tree in PARAMS.methods.values():
-        for kind, part in components(tree) if "of" not in tree else ():
-            assumed = {key: each for key, each in defaults(COMPONENTS[kind][part["name"]]).items() if key not in part}
-            assert assumed.items() <= neutral.items()
+    for specs in COMPONENTS.values():
+        for spec in specs.values():
+            assert defaults(spec).items() <= neutral.items(), spec

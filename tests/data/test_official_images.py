@@ -106,7 +106,7 @@ def test_all_of_cifar10_from_files(cifar10_store, cifar10_zip):
 
     Turning one black pixel of 50,000 * 1024 white would change the mean by 2e-8.
     """
-    tree = YAML(typ="safe").load(PARAMS / "datasets/cifar10-lt.yaml")
+    tree = YAML(typ="safe").load(PARAMS / "datasets/cifar10.yaml")
     assert np.bincount(cifar10_store.labels("train")).tolist() == [5000] * 10
     assert np.bincount(cifar10_store.labels("test")).tolist() == [1000] * 10
     assert cifar10_store.source["kind"] == "image_folder"

@@ -20,6 +20,9 @@ DASO = {
     "period": 2,
     "warmup": 2,
     "weight": 1.0,
+    "blend": "distribution",
+    "queue_encoder": "teacher",
+    "queue_capacity": "equal",
 }
 WITH_DASO = CONFIG["method"] | {"addons": [DASO]}
 METHODS = pytest.mark.parametrize("method", [SUPERVISED, CONFIG["method"], WITH_DASO], ids=["sup", "fix", "daso"])

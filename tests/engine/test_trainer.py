@@ -154,7 +154,7 @@ def test_pseudo_labels_of_a_plan_count_in_the_prior_of_the_labeled_loss_only():
     """Drawn labels (6, 3), so 2/3 and 1/3; with the pseudo-labels (6, 9), so .4 and .6."""
     run = with_pseudo_labels(
         {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]},
-        {"name": "distribution_alignment", "window": 1, "temperature": 1.0},
+        {"name": "distribution_alignment", "window": 1, "temperature": 1.0, "prior": "labeled"},
     )
     adjustment, alignment = run.learner.chain
     assert adjustment.log_prior.exp().tolist() == pytest.approx([0.4, 0.6])

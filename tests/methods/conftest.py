@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from daso.draw import Draw
 from daso.methods.addons.daso import DASO
 from daso.methods.base import AddOn
+from daso.methods.learners.fixmatch import FixMatch
 from daso.models.network import Encoder, Models, Network
 from daso.records import Batch, Env, Role, Step
 
@@ -71,10 +72,19 @@ def batch() -> Batch:
     )
 
 
+DASO_OPTIONS = {
+    **{"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100},
+    **{"weight": 1.0, "blend": "distribution", "queue_encoder": "teacher", "queue_capacity": "equal"},
+}
+
+
+def fixmatch(env: Env, *addons: AddOn, **changes: Any) -> FixMatch:
+    return FixMatch(env, addons, **({"threshold": 0.95, "weight": 1.0, "confidence": "refined"} | changes))
+
+
 def daso(env: Env, **changes: Any) -> DASO:
     """Return DASO without alignment, with fixed prototypes and a published histogram of (6, 3, 1)."""
-    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
-    addon = DASO(env, **(options | {"weight": 0.0} | changes))
+    addon = DASO(env, **(DASO_OPTIONS | {"weight": 0.0} | changes))
     addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
     addon.queue.prototypes = lambda queue: torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
     return addon

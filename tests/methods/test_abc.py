@@ -6,9 +6,9 @@ from daso.draw import Draw
 from daso.methods.addons.abc import ABC
 from daso.methods.addons.daso import DASO
 from daso.methods.addons.logit_adjustment import LogitAdjustment
-from daso.methods.learners.fixmatch import FixMatch
+from tests.methods.conftest import DASO_OPTIONS, fixmatch
 
-OPTIONS = {"threshold": 0.95, "epochs": 10}
+OPTIONS = {"threshold": 0.95, "epochs": 10, "targets": "refined"}
 PROTOTYPES = torch.tensor([[1.0, 0], [0.6, 0.8], [0, -1]])
 
 
@@ -37,14 +37,9 @@ def batch(batch):
     return batch._replace(draw=FixedDraw(0, "step", batch.t))
 
 
-def fixmatch(env, *addons):
-    return FixMatch(env, addons, threshold=0.95, weight=1.0)
-
-
 def daso(env):
     """Return DASO with PROTOTYPES and a published histogram of (6, 3, 1)."""
-    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 1, "period": 10, "warmup": 100}
-    addon = DASO(env, **options, weight=1.0)
+    addon = DASO(env, **DASO_OPTIONS)
     addon.histogram.published.copy_(torch.tensor([6, 3, 1]))
     addon.queue.prototypes = lambda queue: PROTOTYPES
     return addon
@@ -52,7 +47,7 @@ def daso(env):
 
 def test_sampling_shares_of_a_long_tail(env):
     counts = (500, 299, 179, 107, 64, 38, 23, 13, 8, 5)
-    addon = ABC(env._replace(num_classes=10, counts=counts, steps=250_000), threshold=0.95, epochs=500)
+    addon = ABC(env._replace(num_classes=10, counts=counts, steps=250_000), **(OPTIONS | {"epochs": 500}))
     expected = [0.01, 0.016722, 0.027933, 0.046729, 0.078125, 0.131579, 0.217391, 0.384615, 0.625, 1]
     assert addon.rarity.tolist() == pytest.approx(expected, abs=1e-5)
     for t, share in ((0, 1), (499, 1), (500, 0.99802), (125_000, 0.505), (125_499, 0.505), (249_999, 0.01198)):
@@ -141,7 +136,7 @@ def test_balanced_head_of_the_teacher_is_evaluated(env, batch, models):
 
 def test_samples_are_drawn_from_seed_and_step(env, batch, models):
     """Near the end of the run, one in seven pseudo-labels of class 0 is sampled."""
-    addon, many = ABC(env, threshold=0.5, epochs=1000), batch.u["weak"][:1].repeat(2000, 1, 1, 1)
+    addon, many = ABC(env, threshold=0.5, epochs=1000, targets="refined"), batch.u["weak"][:1].repeat(2000, 1, 1, 1)
     u = {"weak": many, "strong": many}
     step = batch._replace(u=u, u_index=torch.arange(2000))
     values = []

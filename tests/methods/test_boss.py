@@ -3,8 +3,8 @@ import torch
 
 from daso.errors import ParamsError
 from daso.methods.addons.boss import BOSS
-from daso.methods.learners.fixmatch import FixMatch
 from daso.records import Role, Step
+from tests.methods.conftest import fixmatch
 
 
 def test_thresholds_and_weights(env, batch):
@@ -40,7 +40,7 @@ def test_losses_of_a_step(env, batch, models, threshold, delta, mask, consistenc
     times 3 / 2, so (.75 * .318176 + .75 * .142932 + 1.5 * .024745) / 5. Third: the threshold of class 2 is
     .99 - .25 / 2. Fourth: 1/2, 1/2, 1, 1/2 times 4 / 2.5, so (.8 * (.318176 + .142932 + .717736) + 1.6 * .024745) / 5.
     """
-    learner = FixMatch(env, [BOSS(env, threshold=threshold, delta=delta)], threshold=0.95, weight=1.0)
+    learner = fixmatch(env, BOSS(env, threshold=threshold, delta=delta))
     losses, step = learner.step(batch, models)
     assert step.mask.int().tolist() == mask
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-6)

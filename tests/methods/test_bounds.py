@@ -22,6 +22,7 @@ BOUNDS = {
     "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length daso.period abc.epochs darp.period "
     "darp.sweeps distribution_alignment.window wide_resnet.width crt.steps survey.held_out",
     "an integer of at least 2": "crest.generations",
+    "a list of integers of at least 0 or null": "crest.milestones",
     "a list of integers of at least 1": "small_convnet.channels small_convnet.strides",
 }
 
@@ -37,13 +38,16 @@ def test_options_have_the_bounds_of_the_table():
 
 def test_value_at_an_excluded_bound_is_refused():
     spec = COMPONENTS["learner"]["fixmatch"]
-    assert list(option_errors(spec, {"threshold": 1, "weight": 0})) == []
+    assert list(option_errors(spec, {"threshold": 1, "weight": 0, "confidence": "raw"})) == []
     assert list(option_errors(spec, {"threshold": 0, "weight": -1, "confidnce": "raw"})) == [
         "threshold: 0 is too small; set it above 0",
         "weight: -1 is below the minimum 0; set it to 0 or more",
         "unknown option 'confidnce'; did you mean 'confidence'?",
     ]
-    assert list(option_errors(spec, {"thresold": 1, "weight": 0})) == [
+    assert list(option_errors(spec, {"thresold": 1, "weight": 0, "confidence": "raw"})) == [
         "unknown option 'thresold'; did you mean 'threshold'?"
     ]
-    assert list(option_errors(spec, {"weight": 1})) == ["missing option 'threshold'; set it to a number in (0, 1]"]
+    assert list(option_errors(spec, {"weight": 1})) == [
+        "missing option 'threshold'; set it to a number in (0, 1]",
+        "missing option 'confidence'; set it to one of refined, raw",
+    ]

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from daso.methods.addons.class_balanced import ClassBalanced
-from daso.methods.learners.fixmatch import FixMatch
 from daso.methods.learners.supervised import Supervised
 from daso.records import Role, Step
+from tests.methods.conftest import fixmatch
 
 ALWAYS = {"beta": 1.0, "start": 0.0}
 
@@ -42,8 +42,8 @@ def test_start_in_the_papers_protocol(env):
 
 def test_only_the_labeled_loss_of_fixmatch_changes(env, batch, models):
     options = {"threshold": 0.95, "weight": 1.0}
-    losses, step = FixMatch(env, [ClassBalanced(env, **ALWAYS)], **options).step(batch, models)
-    plain, plain_step = FixMatch(env, **options).step(batch, models)
+    losses, step = fixmatch(env, ClassBalanced(env, **ALWAYS), **options).step(batch, models)
+    plain, plain_step = fixmatch(env, **options).step(batch, models)
     assert losses["supervised"].item() == pytest.approx(0.204724, abs=1e-6)
     assert torch.equal(losses["consistency"], plain["consistency"])
     assert torch.equal(step.mask, plain_step.mask)

@@ -8,10 +8,9 @@ from daso.config.resolve import Run, resolve
 from daso.config.signature import constructor_errors
 from daso.errors import ParamsError
 from daso.methods.addons.darp import DARP, last_of_each
-from daso.methods.learners.fixmatch import FixMatch
 from daso.records import Env, Step
 from daso.report.results.published import look_up, read_published
-from tests.methods.conftest import as_images
+from tests.methods.conftest import as_images, fixmatch
 from tests.ops.test_transport import PROBS, REFINED
 from tests.repository import PARAMS, ROOT
 
@@ -124,7 +123,7 @@ def test_losses_in_each_phase(env, batch, models):
 
     Refined, the images 0, 4 and 5 reach it, with classes 0, 1 and 2: (ln 2 + 2 ln 4) / 6.
     """
-    learner = FixMatch(env, [darp(env)], threshold=0.65, weight=1.0)
+    learner = fixmatch(env, darp(env), threshold=0.65)
     for t, labels, mask, loss in (
         (399, [0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], 0.231049),
         (400, [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], 0.0),

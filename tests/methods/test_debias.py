@@ -5,16 +5,16 @@ import torch
 
 from daso.methods.addons.debias import Debias
 from daso.methods.addons.distribution_alignment import DistributionAlignment
-from daso.methods.learners.fixmatch import FixMatch
 from daso.ops.distributions import debiased
 from daso.ops.losses import cross_entropy
 from daso.records import Output, Role, Step
+from tests.methods.conftest import fixmatch
 
 MEAN = (0.7, 0.2, 0.1)
 
 
 def make_debias(env, mean=None, **options):
-    debias = Debias(env, **{"strength": 0.5, "momentum": 0.9} | options)
+    debias = Debias(env, **{"strength": 0.5, "momentum": 0.9, "margin": "updated"} | options)
     if mean:
         debias.mean.copy_(torch.tensor(mean))
     return debias
@@ -146,7 +146,7 @@ def test_pseudo_labels_use_previous_mean_and_margins_the_updated_one(env, batch,
 
 def test_labeled_loss_and_evaluation_of_fixmatch_are_unchanged(env, batch, models):
     options = {"threshold": 0.6, "weight": 1.0}
-    plain, with_debias = FixMatch(env, **options), FixMatch(env, [make_debias(env, MEAN)], **options)
+    plain, with_debias = fixmatch(env, **options), fixmatch(env, make_debias(env, MEAN), **options)
     (before, _), (after, step) = plain.step(batch, models), with_debias.step(batch, models)
     assert before["supervised"] == after["supervised"]
     assert before["consistency"] != after["consistency"]
@@ -157,7 +157,7 @@ def test_labeled_loss_and_evaluation_of_fixmatch_are_unchanged(env, batch, model
 def test_running_mean_is_over_predictions_before_other_addons(env, batch, models):
     """Alignment changes the pseudo-labels; the mean is still over the network's five predictions."""
     aligned = DistributionAlignment(env, window=4, temperature=1.0, prior=[1.0, 1.0, 8.0])
-    learner = FixMatch(env, [make_debias(env, momentum=0.0), aligned], threshold=0.95, weight=1.0)
+    learner = fixmatch(env, make_debias(env, momentum=0.0), aligned)
     _, step = learner.step(batch, models)
     learner.commit(step)
     features = torch.tensor([[4, 0.5], [0.2, 3.5], [-2, -2.5], [1.1, 0.9], [1, 3]])

@@ -4,10 +4,10 @@ import torch
 from daso.errors import ParamsError
 from daso.methods.addons.distribution_alignment import DistributionAlignment
 from daso.methods.addons.sharpen import Sharpen
-from daso.methods.learners.fixmatch import FixMatch
+from tests.methods.conftest import fixmatch
 
 ROWS = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
-OPTIONS = {"window": 128, "temperature": 1.0}
+OPTIONS = {"window": 128, "temperature": 1.0, "prior": "labeled"}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_first_batch_is_aligned_by_its_own_mean(env, temperature, target, expect
 
     With a uniform target the rows are in the ratios (7/6, .8, .6667) and (.8333, 1.2, 1.3333).
     """
-    addon = DistributionAlignment(env, window=128, temperature=temperature)
+    addon = DistributionAlignment(env, **(OPTIONS | {"temperature": temperature}))
     assert addon.target.tolist() == pytest.approx(target, abs=1e-6)
     assert align(addon, ROWS) == [pytest.approx(row, abs=1e-5) for row in expected]
 
@@ -56,7 +56,7 @@ def test_recent_mean_includes_the_current_batch(env):
 
 def test_batches_leave_the_window(env):
     """A window of 1 holds the current batch alone; a window of 2 holds the second and the third at the third batch."""
-    one, two, fresh = (DistributionAlignment(env, window=n, temperature=1.0) for n in (1, 2, 2))
+    one, two, fresh = (DistributionAlignment(env, **(OPTIONS | {"window": n})) for n in (1, 2, 2))
     second, third = ROWS.flip(1), ROWS.roll(1, 1)
     for rows in (ROWS, second, third):
         assert align(one, rows) == align(DistributionAlignment(env, **OPTIONS), rows)
@@ -86,7 +86,7 @@ def test_disabled_alignment_changes_nothing(env):
 @pytest.mark.parametrize("prior", ["unlabeled", [20, 60, 20], [0.2, 0.6, 0.2]])
 def test_target_is_the_prior(env, prior):
     """(.7, .2, .1) * (.2, .6, .2) / (.6, .25, .15) = (.2333, .48, .1333), over .8467."""
-    addon = DistributionAlignment(env._replace(unlabeled_counts=(10, 30, 10)), **OPTIONS, prior=prior)
+    addon = DistributionAlignment(env._replace(unlabeled_counts=(10, 30, 10)), **(OPTIONS | {"prior": prior}))
     expected = [0.7 / 3 / 0.846667, 0.48 / 0.846667, 0.4 / 3 / 0.846667]
     assert align(addon, ROWS)[0] == pytest.approx(expected, abs=1e-5)
 
@@ -114,7 +114,7 @@ def test_class_of_probability_zero_stays_zero(env):
 def test_fixmatch_thresholds_aligned_and_sharpened_pseudo_labels(env, batch, models):
     """The targets are the output of the last add-on: aligned, then sharpened."""
     addons = [DistributionAlignment(env, **OPTIONS), Sharpen(env, temperature=0.5)]
-    _, step = FixMatch(env, addons, threshold=0.95, weight=1.0).step(batch, models)
+    _, step = fixmatch(env, *addons).step(batch, models)
     probs = step.out["weak"].logits.softmax(-1)
     aligned = probs * torch.tensor([0.6, 0.3, 0.1]) / probs.mean(0)
     squares = (aligned / aligned.sum(1, keepdim=True)) ** 2

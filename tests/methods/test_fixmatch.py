@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from daso.methods.addons.logit_adjustment import LogitAdjustment
-from daso.methods.learners.fixmatch import FixMatch
 from daso.records import Output
+from tests.methods.conftest import fixmatch
 
 
 class FixedOutputs(nn.Module):
@@ -33,7 +33,7 @@ def test_only_confident_pseudo_labels_count(env, batch, models):
 
     The first and the third count: log(e + 2) - 1 = .551445 and, as its pseudo-label is class 1, log(e + 2) = 1.551445.
     """
-    losses, step = run_step(FixMatch(env, threshold=0.95, weight=1.0), batch, models)
+    losses, step = run_step(fixmatch(env), batch, models)
     assert step.mask.tolist() == [True, False, True]
     assert losses["consistency"].item() == pytest.approx(0.700963, abs=1e-5)
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
@@ -41,7 +41,7 @@ def test_only_confident_pseudo_labels_count(env, batch, models):
 
 def test_weight_scales_the_unlabeled_loss(env, batch, models):
     """Twice the .700963 above; the labeled loss is log 3, for uniform predictions."""
-    losses, _ = run_step(FixMatch(env, threshold=0.95, weight=2.0), batch, models)
+    losses, _ = run_step(fixmatch(env, weight=2.0), batch, models)
     assert losses["consistency"].item() == pytest.approx(1.401926, abs=1e-5)
     assert losses["supervised"].item() == pytest.approx(1.098612, abs=1e-5)
 
@@ -49,7 +49,7 @@ def test_weight_scales_the_unlabeled_loss(env, batch, models):
 def test_confidence_equal_to_the_threshold_counts(env, batch, models):
     """One half is exact in floating point: the first confidence equals the threshold, the third is below it."""
     weak = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0], [0.375, 0.25, 0.375]])
-    _, step = run_step(FixMatch(env, threshold=0.5, weight=1.0), batch, models, weak)
+    _, step = run_step(fixmatch(env, threshold=0.5), batch, models, weak)
     assert step.targets[0].tolist() == [0.5, 0.5, 0]
     assert step.mask.tolist() == [True, True, False]
 
@@ -66,7 +66,7 @@ def test_logits_are_adjusted_by_role(env, batch, models, role, first, mask, cons
     log(1 + .3 / (.7 e)) = .146403 and log((.9 + .1 e) / .2) = 1.768003, over three images.
     """
     addon = LogitAdjustment(env, tau=1.0, roles=[role])
-    losses, step = run_step(FixMatch(env, [addon], threshold=0.95, weight=1.0), batch, models)
+    losses, step = run_step(fixmatch(env, addon), batch, models)
     assert step.targets[0, 0].item() == pytest.approx(first, abs=1e-5)
     assert step.mask.tolist() == mask
     assert losses["consistency"].item() == pytest.approx(consistency, abs=1e-5)
@@ -75,6 +75,6 @@ def test_logits_are_adjusted_by_role(env, batch, models, role, first, mask, cons
 
 def test_pseudo_labels_have_no_gradient(env, batch, models):
     batch.u["weak"].requires_grad_(True)
-    losses, _ = FixMatch(env, threshold=0.5, weight=1.0).step(batch, models)
+    losses, _ = fixmatch(env, threshold=0.5).step(batch, models)
     (grad,) = torch.autograd.grad(losses["consistency"], batch.u["weak"], allow_unused=True)
     assert grad is None or not grad.any()

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from daso.methods.addons.logit_adjustment import LogitAdjustment
-from daso.methods.learners.fixmatch import FixMatch
 from daso.methods.learners.supervised import Supervised
 from daso.ops.losses import cross_entropy
 from daso.records import Role, Step
+from tests.methods.conftest import fixmatch
 
 LOGITS = torch.tensor([[1.0, 2.0, 3.0]])
 
@@ -79,7 +79,7 @@ def test_role_supervised_changes_the_loss_and_role_eval_the_predictions(env, bat
 
 def test_only_the_labeled_loss_of_fixmatch_changes(env, batch, models):
     options = {"threshold": 0.95, "weight": 1.0}
-    plain, _ = FixMatch(env, **options).step(batch, models)
-    adjusted, _ = FixMatch(env, [addon(env, ["supervised"])], **options).step(batch, models)
+    plain, _ = fixmatch(env, **options).step(batch, models)
+    adjusted, _ = fixmatch(env, addon(env, ["supervised"]), **options).step(batch, models)
     assert torch.equal(plain["consistency"], adjusted["consistency"])
     assert plain["supervised"] != adjusted["supervised"]

@@ -7,7 +7,7 @@ from daso.methods.addons.sharpen import Sharpen
 from daso.methods.learners.mixmatch import MixMatch
 from tests.methods.conftest import daso
 
-OPTIONS = {"alpha": 0.5, "weight": 100.0, "ramp_up": 0.016}
+OPTIONS = {"alpha": 0.5, "weight": 100.0, "ramp_up": 0.016, "mixed_batches": "interleave"}
 
 
 def mixmatch(env, *addons, **changes):

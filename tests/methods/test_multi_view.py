@@ -26,7 +26,7 @@ def learner(env, monkeypatch):
         for name, row in LOGITS.items()
     }
     monkeypatch.setattr(multi_view, "forward_jointly", lambda network, **images: {name: outs[name] for name in images})
-    debias = Debias(env, strength=0.4, momentum=0.9)
+    debias = Debias(env, strength=0.4, momentum=0.9, margin="updated")
     debias.mean.copy_(torch.tensor([0.5, 0.3, 0.2]))
     monkeypatch.setattr(debias, "updated", lambda step: torch.tensor([0.48, 0.31, 0.21]))
     return MultiView(env, [debias], threshold=0.4, weight=2.0)
@@ -84,6 +84,6 @@ def test_addons_read_the_mean_logits_of_both_views(env, batch, models, monkeypat
     }
     outs = {name: Output(torch.zeros(2, 2), torch.tensor(rows).log(), {}) for name, rows in exponents.items()}
     monkeypatch.setattr(multi_view, "forward_jointly", lambda network, **images: {name: outs[name] for name in images})
-    learner = MultiView(env, [CLD(env, weight=1.0, temperature=0.5)], threshold=0.5, weight=1.0)
+    learner = MultiView(env, [CLD(env, weight=1.0, temperature=0.5, group="likeliest")], threshold=0.5, weight=1.0)
     batch = batch._replace(u=dict.fromkeys(learner.views.u, batch.x["weak"]))
     assert learner.step(batch, models)[0]["cld"].item() == pytest.approx(0.775816, abs=1e-6)

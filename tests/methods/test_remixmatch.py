@@ -10,9 +10,12 @@ from daso.methods.learners.remixmatch import ReMixMatch
 from tests.methods.conftest import daso
 from tests.repository import PARAMS
 
-OPTIONS = {"alpha": 0.75, "weight": 1.5, "premix_weight": 0.5, "rotation_weight": 0.5, "ramp_up": 0.016}
+OPTIONS = {
+    **{"alpha": 0.75, "weight": 1.5, "premix_weight": 0.5, "rotation_weight": 0.5, "ramp_up": 0.016},
+    "mixed_batches": "interleave",
+}
 MAKE = {
-    "alignment": lambda env: DistributionAlignment(env, window=128, temperature=1.0),
+    "alignment": lambda env: DistributionAlignment(env, window=128, temperature=1.0, prior="labeled"),
     "sharpen": lambda env: Sharpen(env, temperature=0.5),
     "daso": lambda env: daso(env, weight=1.0),
     "blend": daso,

@@ -12,11 +12,11 @@ from daso.methods.learners.simmatch import SimMatch
 from daso.models.network import Models, Network
 from daso.records import Output
 from tests.engine.world import CONFIG, batches, trainer
-from tests.methods.conftest import Identity
+from tests.methods.conftest import DASO_OPTIONS, Identity
 
 OPTIONS = {
     **{"threshold": 0.7, "weight": 1.0, "instance_weight": 1.0, "temperature": 1.0, "alpha": 0.9, "momentum": 0.7},
-    **{"dim": 2, "instance_start": 500},
+    **{"dim": 2, "instance_start": 500, "keys": "student", "confidence": "smoothed", "buffer_balance": "none"},
 }
 BANK = [[1.0, 0], [0.8, 0.6], [0, 1], [-1, 0]]
 WEAK, STRONG = [[1.0, 2, 0], [3, 0, 0]], [[0.5, 1, 0], [1, 0, 0]]
@@ -253,8 +253,8 @@ def test_teacher_keys_are_written_to_the_bank(env, batch, models, forwards):
 @pytest.mark.parametrize("keys", ["student", "teacher"])
 def test_one_forward_pass_of_the_teacher(env, batch, models, forwards, keys):
     """DASO's queue stores the teacher's features; with `keys: teacher` they are from the pass of the pseudo-labels."""
-    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 4, "period": 1, "warmup": 1}
-    addon = DASO(env, **options, weight=1.0)
+    options = DASO_OPTIONS | {"queue_length": 4, "period": 1, "warmup": 1}
+    addon = DASO(env, **options)
     learner = simmatch(env, addon, keys=keys)
     losses, step = learner.step(batch, models)
     assert sorted(name for name, *_ in forwards) == ["student", "teacher"]
@@ -288,8 +288,8 @@ def test_losses_use_weights_of_addons(env, batch, models, first_image_only):
 
 def test_pseudo_labels_of_every_origin_are_returned_by_name(env, batch, models):
     """The numbers equal `test_losses_of_a_step` at temperature 1; DASO adds its own losses."""
-    options = {"proto_temperature": 0.05, "dist_temperature": 1.5, "queue_length": 4, "period": 1, "warmup": 501}
-    learner = simmatch(env, DASO(env, **options, weight=1.0))
+    options = DASO_OPTIONS | {"queue_length": 4, "period": 1, "warmup": 501}
+    learner = simmatch(env, DASO(env, **options))
     _, step = run_step(learner, batch, models)
     pseudo_labels = learner.pseudo_labels(step)
     assert pseudo_labels.keys() == {"linear", "semantic", "instance", "final"}

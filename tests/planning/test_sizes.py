@@ -68,6 +68,7 @@ def test_memory_bank_has_a_row_for_each_labeled_image(setting, images):
     tree = config()
     options = {"threshold": 0.9, "weight": 1.0, "instance_weight": 1.0, "temperature": 0.1, "alpha": 0.9}
     options |= {"momentum": 0.7, "dim": 8, "instance_start": 10}
+    options |= {"keys": "student", "confidence": "smoothed", "buffer_balance": "none"}
     tree["method"]["learner"] = {"name": "simmatch", **options}
     tree["setting"] |= setting
     assert tensor_sizes(tree, 300).method == 4 * 8 * images

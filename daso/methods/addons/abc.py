@@ -29,7 +29,7 @@ class ABC(AddOn):
     progress: Tensor
 
     def __init__(
-        self, env: Env, *, threshold: PositiveShare, epochs: PositiveInt, targets: Literal["refined", "raw"] = "refined"
+        self, env: Env, *, threshold: PositiveShare, epochs: PositiveInt, targets: Literal["refined", "raw"]
     ) -> None:
         super().__init__()
         self.threshold, self.targets = threshold, targets

@@ -29,7 +29,7 @@ class CLD(AddOn):
         *,
         weight: NonNegative,
         temperature: Positive,
-        group: Literal["likeliest", "unlikeliest"] = "likeliest",
+        group: Literal["likeliest", "unlikeliest"],
     ) -> None:
         super().__init__()
         self.weight, self.temperature, self.group = weight, temperature, group

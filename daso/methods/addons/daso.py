@@ -37,9 +37,9 @@ class DASO(AddOn):
         period: PositiveInt,
         warmup: int,
         weight: NonNegative,
-        blend: Literal["distribution"] | Probability = "distribution",
-        queue_encoder: Literal["teacher", "student"] = "teacher",
-        queue_capacity: Literal["equal", "proportional"] = "equal",
+        blend: Literal["distribution"] | Probability,
+        queue_encoder: Literal["teacher", "student"],
+        queue_capacity: Literal["equal", "proportional"],
     ) -> None:
         super().__init__()
         if warmup < period:

@@ -33,7 +33,7 @@ class Debias(AddOn):
         *,
         strength: NonNegative,
         momentum: ShareBelowOne,
-        margin: Literal["updated", "previous"] = "updated",
+        margin: Literal["updated", "previous"],
     ) -> None:
         super().__init__()
         self.strength, self.momentum, self.margin = strength, momentum, margin

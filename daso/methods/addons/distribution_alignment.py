@@ -36,7 +36,7 @@ class DistributionAlignment(AddOn):
         window: PositiveInt,
         temperature: Probability,
         enabled: bool = True,
-        prior: Literal["labeled", "unlabeled", "uniform"] | Sequence[float] = "labeled",
+        prior: Literal["labeled", "unlabeled", "uniform"] | Sequence[float],
     ) -> None:
         super().__init__()
         if enabled and prior == "unlabeled" and not any(env.unlabeled_counts):

@@ -29,7 +29,7 @@ class FixMatch(Learner):
         *,
         threshold: PositiveShare,
         weight: NonNegative,
-        confidence: Literal["refined", "raw"] = "refined",
+        confidence: Literal["refined", "raw"],
     ) -> None:
         super().__init__(addons)
         self.threshold, self.weight, self.confidence = threshold, weight, confidence

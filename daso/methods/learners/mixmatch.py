@@ -41,7 +41,7 @@ class MixMatch(Learner):
         alpha: Positive,
         weight: NonNegative,
         ramp_up: PositiveShare,
-        mixed_batches: Literal["interleave", "joint"] = "interleave",
+        mixed_batches: Literal["interleave", "joint"],
     ) -> None:
         super().__init__(addons)
         self.weight, self.mixed_batches = weight, mixed_batches

@@ -45,7 +45,7 @@ class ReMixMatch(Learner):
         premix_weight: NonNegative,
         rotation_weight: NonNegative,
         ramp_up: PositiveShare,
-        mixed_batches: Literal["interleave", "joint"] = "interleave",
+        mixed_batches: Literal["interleave", "joint"],
     ) -> None:
         super().__init__(addons)
         self.weight, self.premix_weight, self.rotation_weight = weight, premix_weight, rotation_weight

@@ -53,9 +53,9 @@ class SimMatch(Learner):
         momentum: ShareBelowOne,
         dim: PositiveInt,
         instance_start: int,
-        keys: Literal["student", "teacher"] = "student",
-        confidence: Literal["smoothed", "refined"] = "smoothed",
-        buffer_balance: Literal["none", "logit"] = "none",
+        keys: Literal["student", "teacher"],
+        confidence: Literal["smoothed", "refined"],
+        buffer_balance: Literal["none", "logit"],
     ) -> None:
         super().__init__(addons)
         if instance_start * env.batch_size < env.labeled:
