@@ -8,7 +8,9 @@ from tests.repository import PARAMS
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = PARAMS.methods
-BY_RUN = {"precision", "resize", "store-crop"}  # of the device and the dataset, whatever the method
+# Of the device, the dataset and the protocol, whatever the method.
+BY_RUN = {"precision", "resize", "store-crop", "resized-crop", "test-resize"}
+BY_RUN |= {"classifier-init", "classifier-rate", "groups-of-images"}
 
 
 def test_tags_of_a_method_are_those_of_its_classes():
