@@ -25,7 +25,7 @@ WRN = {"name": "wide_resnet", "depth": 10, "width": 1}
 def test_every_component_is_in_a_tested_method():
     tested = {part["name"] for name in METHODS for _, part in components(COMPLETE[name])}
     assert tested == LEARNERS.keys() | ADDONS.keys() | PLANS.keys()
-    assert NETWORKS.keys() == {"small_convnet", WRN["name"]}
+    assert NETWORKS.keys() == {"small_convnet", WRN["name"], "resnet"}
 
 
 @pytest.mark.parametrize("network", [{}, {"protocol.network": WRN}], ids=["small_convnet", "wide_resnet"])
@@ -58,6 +58,18 @@ def test_tensor_sizes_of_daso():
     assert tensor_sizes(tree, 300) == TensorSizes(4 * 5364 + 16, 4 * 5268, method)
     tree["plan"] = {"encoder": {"of": "r", "statistics": "frozen"}}
     assert tensor_sizes(tree, 300).trained == 4 * 132
+
+
+def test_tensor_sizes_of_a_pretrained_resnet():
+    """Its file is missing. ResNet-18 has 11,689,512 parameters, 513,000 of them in torchvision's classifier.
+
+    11,176,512 are left, and 4 x 513 in a classifier of four classes. 20 batch norms have 4,800 channels with two
+    statistics each and a counter of 8 bytes.
+    """
+    tree = config(network={"name": "resnet", "depth": 18, "weights": "missing.pth", "sha256": "f37072fd"})
+    sizes = tensor_sizes(tree | {"setting": {"n1": 9, "m1": 1, "gamma_l": 1, "gamma_u": 1}}, 4)
+    parameters = 11_176_512 + 4 * 513
+    assert sizes == TensorSizes(4 * (parameters + 2 * 4800) + 8 * 20, 4 * parameters, 0)
 
 
 @pytest.mark.parametrize(
