@@ -48,7 +48,7 @@ def config(batch: int, images_per_group: int, precision: str) -> dict[str, Any]:
         "method": {
             "name": "fixmatch",
             "unlabeled_ratio": RATIO,
-            "learner": {"name": "fixmatch", "threshold": 0.95, "weight": 1.0},
+            "learner": {"name": "fixmatch", "threshold": 0.95, "weight": 1.0, "confidence": "refined"},
             "addons": [],
         },
         "optimizer": {
