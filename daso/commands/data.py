@@ -31,7 +31,10 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
             "download: expected either a dataset of params/datasets or its resolved --config; give one of them"
         )
     store = make_store(
-        configuration(config, partial(schema_error, schema=DataConfig)) if config else _resolved_data(str(dataset)), out
+        configuration(config, partial(schema_error, schema=DataConfig))
+        if config
+        else _resolved_data(str(dataset), "download"),
+        out,
     )
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
@@ -96,6 +99,7 @@ def oracle_labels(dataset: str, lists: Path) -> None:
     """
     from daso.data.oracle import write_oracle
 
+    _resolved_data(dataset, "oracle-labels")  # raises DasoError for an unknown dataset
     for subset, images in write_oracle(Path("data/store", dataset), lists).items():
         logging.info("%s: oracle labels of %d images of the subset %s", dataset, images, subset)
 
@@ -127,12 +131,12 @@ def _config_digest(path: Path) -> str | None:
     return digest(split_config(params, dataset, setting, seed)) if known else None
 
 
-def _resolved_data(dataset: str) -> dict[str, Any]:
+def _resolved_data(dataset: str, command_name: str) -> dict[str, Any]:
     from daso.config.load import load_params
     from daso.config.resolve import data_config
 
     params = load_params()
     if dataset not in params.datasets:
         hint = did_you_mean(dataset, params.datasets, "datasets")
-        raise DasoError(f"download: unknown dataset '{dataset}'{hint}")
+        raise DasoError(f"{command_name}: unknown dataset '{dataset}'{hint}")
     return data_config(params, dataset)

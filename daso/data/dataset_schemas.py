@@ -83,7 +83,7 @@ class OutsideClasses(TypedDict):
 
 
 class OutsideDataset(TypedDict):
-    """Dataset that none of the classes is in, and the share of its images among the unlabeled ones."""
+    """Dataset that shows none of the target classes, and the share of its images among the unlabeled ones."""
 
     dataset: str
     share: OpenShare

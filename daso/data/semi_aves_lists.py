@@ -137,7 +137,8 @@ def _inconsistencies(rows: Mapping[str, Rows], facts: Mapping[str, Any], num_cla
     if shared := {row.file for row in train} & {row.file for row in validation}:
         yield f"lists l_train and val share {len(shared)} images, such as {min(shared)}; {GET_AGAIN}"
     if both != train | validation:
-        yield f"list l_train_val is not the union of l_train and val: {len(both ^ (train | validation))} lines differ"
+        differ = len(both ^ (train | validation))
+        yield f"list l_train_val is not the union of l_train and val: {differ} lines differ; {GET_AGAIN}"
 
 
 def _problems(name: str, rows: Rows, num_classes: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Report unlabeled images of the classes, of no class and of named subsets apart; only numpy is used."""
+"""Report unlabeled images of the classes, of no class and of named subsets separately; only numpy is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 
 def open_set(run: FinishedRun, last: Mapping[str, float], truth: IntArray | None) -> dict[str, Any] | None:
-    """Return the mask rates of a run's unlabeled images apart; None if the run has not saved their predictions.
+    """Return the mask rates of the groups of a run's unlabeled images; None if the run has not saved their predictions.
 
     `last` is the last row of its history, `truth` (M,) the labels of its unlabeled images if oracle labels are known.
     "threshold", and in "groups" for `inside`, `outside` and each subset of the store: number of images; mask rate of

@@ -16,8 +16,9 @@ def run_in_groups(encode: Callable[[Tensor], Tensor], images: Tensor, size: int,
 
     Group i of g has the images i, i + g, i + 2 g, ..., so that each has its share of every view in the batch. Each has
     its own batch statistics, and updates the running ones of `encoder` in turn.
-    Only the features are kept. In the backward pass, each group is computed again from its images, and its gradients
-    are added before the next one is (gradient checkpointing, Chen et al. 2016); running statistics stay unchanged then.
+    Only the features are kept. In the backward pass, each group is recomputed from its images and its gradients are
+    added before the next group is recomputed (gradient checkpointing, Chen et al. 2016); this leaves the running
+    statistics unchanged.
     """
     groups = math.ceil(len(images) / size)
     if groups <= 1:

@@ -1,4 +1,4 @@
-"""Table of unlabeled images of the classes, of no class and of named subsets apart."""
+"""Table of unlabeled images of the classes, of no class and of named subsets, each in a row."""
 
 from __future__ import annotations
 
