@@ -99,8 +99,9 @@ def oracle_labels(dataset: str, lists: Path) -> None:
     """
     from daso.data.oracle import write_oracle
 
-    _resolved_data(dataset, "oracle-labels")  # raises DasoError for an unknown dataset
-    for subset, images in write_oracle(Path("data/store", dataset), lists).items():
+    if not (store := Path("data/store", dataset)).exists():
+        _resolved_data(dataset, "oracle-labels")  # raises DasoError for an unknown dataset
+    for subset, images in write_oracle(store, lists).items():
         logging.info("%s: oracle labels of %d images of the subset %s", dataset, images, subset)
 
 

@@ -143,6 +143,7 @@ def bundle(runs: tuple[str, ...], out: Path, private: bool) -> None:
     from daso.config.checks import check_run
     from daso.config.keys import Keys
     from daso.config.load import load_params
+    from daso.config.open_sets import stores_of
     from daso.config.resolve import parse_run, with_upstream
     from daso.data.bundle import write_bundle
     from daso.engine.environment import code_commit
@@ -154,7 +155,7 @@ def bundle(runs: tuple[str, ...], out: Path, private: bool) -> None:
     for run in named:
         check_run(params, run)
     chain = with_upstream(params, named)
-    check_bundle(params, {run.dataset for run in chain}, private)
+    check_bundle(params, {name for run in chain for name in stores_of(params, run.dataset, run.setting)}, private)
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
     write_bundle(out, packed, commit=code_commit())

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daso.aliases import Tree
-from daso.data.class_sizes import class_sizes, setting_kind
+from daso.data.class_sizes import class_sizes, outside_images, setting_kind, target_classes
 from daso.errors import ParamsError
 
 TEXT = re.compile(r"(?P<number>[1-9]\d{0,5}) (?P<images>labeled |unlabeled )?epochs?")
@@ -85,14 +85,18 @@ def image_numbers(dataset: Tree, setting: Tree) -> dict[str, int | None]:
     if kind == "lists":
         names, subsets = setting["unlabeled"], dataset.get("subsets", {})
         unlabeled = known.get("unlabeled") if names == "all" else sum(subsets[name] for name in names)
-        return {"labeled": known.get("train"), "unlabeled": unlabeled}
-    labeled, tail = class_sizes(setting, dataset["num_classes"])
+        held = setting.get("holdout", dataset["holdout"])  # of a small class fewer are held out
+        return {"labeled": None if held else known.get("train"), "unlabeled": unlabeled}
+    targets = target_classes(setting, dataset["num_classes"])
+    labeled, tail = class_sizes(setting, len(targets))
     if kind == "others":
         unlabeled = known.get("unlabeled")
-    elif kind == "whole" and known:
+    elif kind == "whole" and known and len(targets) == dataset["num_classes"]:
         unlabeled = known["train"] - setting.get("holdout", dataset["holdout"])
     else:
         unlabeled = None if tail is None else sum(tail)
+    if unlabeled is not None:
+        unlabeled += outside_images(setting, unlabeled)
     return {"labeled": None if labeled is None else sum(labeled), "unlabeled": unlabeled}
 
 

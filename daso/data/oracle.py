@@ -8,6 +8,7 @@ images, splits or runs depends on them.
 from __future__ import annotations
 
 import io
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -36,8 +37,8 @@ class Oracle(NamedTuple):
 def write_oracle(folder: Path, lists: Path) -> dict[str, int]:
     """Write the oracle labels of a store from lists of its subsets; return the labeled images of each subset.
 
-    A list has a line `path label` for each image; `path` ends in the image's number within the subset. Labels from K on
-    are of no class. Raises DataError if no subset has a list, or a list does not name each image of its subset once.
+    A list has a line `u_train_<subset>/<number>.jpg <label>` for each image, numbered within the subset. Labels from K
+    on are of no class. Raises DataError if no subset has a list, or a list does not name each image of its subset once.
     """
     store = load_store(folder)
     labels, counts, digests = np.full(len(store.labels("train")), -1), dict[str, int](), dict[str, str]()
@@ -63,13 +64,13 @@ def write_oracle(folder: Path, lists: Path) -> dict[str, int]:
 def _read_list(path: Path, content: bytes, images: int) -> IntArray:
     """Return the labels (n,) of a list by the number of the image."""
     labels = dict[int, int]()
-    for number, line in enumerate(content.decode().splitlines(), start=1):
-        file, _, label = line.rpartition(" ")
-        if not (label.isdecimal() and Path(file).stem.isdecimal()):
+    folder = path.stem.removesuffix("_oracle")
+    for number, line in enumerate(content.decode(errors="replace").splitlines(), start=1):
+        if not (match := re.fullmatch(rf"{folder}/(\d{{1,9}})\.\w+ (\d{{1,6}})", line)):
             raise DataError(
-                f"{path}: line {number}: expected `path/<number>.jpg <label>`, got '{line[:60]}'; correct it"
+                f"{path}: line {number}: expected `{folder}/<number>.jpg <label>`, got '{line[:60]}'; correct it"
             )
-        labels[int(Path(file).stem)] = int(label)
+        labels[int(match[1])] = int(match[2])
     if labels.keys() != set(range(images)) or len(content.splitlines()) != images:
         raise DataError(
             f"{path}: expected the images 0 to {images - 1} once each, got {len(content.splitlines())} lines of "

@@ -75,5 +75,5 @@ def _solution(path: Path) -> dict[str, int]:
         return {number: int(label) for number, label in rows}
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing labels of the test images; put {SOLUTION} of the challenge there") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: expected columns Id and Category ({error}); get it again") from error

@@ -107,7 +107,10 @@ def _text_file(folder: Path, name: str, source: Mapping[str, Any], cache: Path) 
         digest = source["lists"][name]["sha256"]
         url, target = f"{source['lists_url']}/{name}.txt", cache / "semi_aves" / path.name
         path = download.fetch([url], target, sha256=digest, hint=hint)
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: not a readable list ({error.strerror}); {GET_AGAIN}") from error
 
 
 def _parse(folder: Path, name: str, content: bytes) -> Rows:

@@ -13,6 +13,7 @@ from typing import Any
 
 from daso import paths
 from daso.config.load import load_params
+from daso.config.open_sets import stores_of
 from daso.config.params import Params
 from daso.config.resolve import resolve, runs, with_upstream
 from daso.data.bundle import mismatched_inputs
@@ -74,7 +75,8 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
     """
     suite, results = runs(params, params.suite), {}
     chain = with_upstream(params, suite)
-    stores = {run.dataset: verify_store(paths.store(run.id), hash_again=True) for run in chain}
+    names = {name for run in chain for name in stores_of(params, run.dataset, run.setting)}
+    stores = {name: verify_store(Path("data/store", name), hash_again=True) for name in sorted(names)}
     for run in chain:
         config = resolve(params, run)
         reads = paths.input_files(run.id, config["plan"])

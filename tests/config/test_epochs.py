@@ -186,6 +186,19 @@ def test_numbers_of_images_of_a_long_tail_and_of_the_other_images():
     assert image_numbers({"num_classes": 2, "holdout": 0}, {"labeled": 0.5}) == {"labeled": None, "unlabeled": None}
 
 
+def test_image_numbers_of_an_open_set_are_those_of_the_target_classes_and_of_no_class():
+    """Seven of ten classes: 20 + 12 + 7 + 4 + 2 + 1 + 1 = 47; 80 + 54 + 37 + 25 + 17 + 11 + 8 = 232, twice."""
+    open_set = {"n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "outside": {"classes": [7, 8, 9], "share": 0.5}}
+    assert image_numbers({"num_classes": 10, "holdout": 0}, open_set) == {"labeled": 47, "unlabeled": 464}
+
+
+def test_labeled_images_of_lists_are_unknown_with_a_holdout():
+    dataset = {"num_classes": 2, "holdout": 2, "images": {"train": 9, "unlabeled": 5}}
+    lists = {"labeled": "all", "unlabeled": "all"}
+    assert image_numbers(dataset, lists) == {"labeled": None, "unlabeled": 5}
+    assert image_numbers(dataset | {"holdout": 0}, lists) == {"labeled": 9, "unlabeled": 5}
+
+
 def test_texts_in_epochs():
     assert [in_epochs(value) for value in ("1 epoch", "5 unlabeled epochs", ["2 epochs", 3])] == [True] * 3
     assert [in_epochs(value) for value in ("0 epochs", "5 test epochs", "1.5 epochs", "epoch", 5, ["5"])] == [False] * 6

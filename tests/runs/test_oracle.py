@@ -118,8 +118,8 @@ def test_damaged_oracle_labels_are_refused(train, folder, tmp_path):
             "u_train_in/0.jpg 0\n",
             r"expected the images 0 to 4 once each, got 1 lines of 1 images; give the list of this",
         ),
-        ("".join(f"a/{i}.jpg 0\n" for i in (0, 1, 2, 3, 3)), r"got 5 lines of 4 images"),
-        ("u_train_in/0.jpg -1\n", r"line 1: expected `path/<number>\.jpg <label>`, got 'u_train_in/0\.jpg -1'"),
+        ("".join(f"u_train_in/{i}.jpg 0\n" for i in (0, 1, 2, 3, 3)), r"got 5 lines of 4 images"),
+        ("u_train_in/0.jpg -1\n", r"line 1: expected `u_train_in/<number>\.jpg <label>`, got 'u_train_in/0\.jpg -1'"),
     ],
 )
 def test_bad_list_is_refused(folder, tmp_path, text, message):
