@@ -117,5 +117,7 @@ def _list_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     other = setting.get("supervised", name)
     if setting_kind(named := tree["settings"].get(other, {})) != "lists":
         yield f"{where}.supervised: '{other}' is not a setting with `labeled: all`; name one"
+    elif setting.get("supervised") == name:
+        yield f"{where}.supervised: names its own setting; remove it, or name another setting"
     elif "supervised" in setting and "supervised" in named:
         yield f"{where}.supervised: '{other}' itself names a setting; name '{named['supervised']}'"

@@ -75,12 +75,15 @@ class Network(nn.Module):
         return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
 
     def _bf16_encoder(self, device: torch.device) -> Callable[[Tensor], Tensor]:
-        """Return the encoder under autocast, with all its weights cast at once instead of one by one."""
+        """Return the encoder under autocast, with all its weights cast at once instead of one by one.
+
+        They are cast for each group of images, so that the groups' gradients are added in fp32.
+        """
         weights = dict(self.encoder.named_parameters())
-        cast = _Cast.apply(*(weights[name] for name in self._bf16_weights))
-        half = dict(zip(self._bf16_weights, cast, strict=True))
 
         def encode(images: Tensor) -> Tensor:
+            cast = _Cast.apply(*(weights[name] for name in self._bf16_weights))
+            half = dict(zip(self._bf16_weights, cast, strict=True))
             with torch.autocast(device.type, torch.bfloat16):
                 features: Tensor = functional_call(self.encoder, half, (images,))
             return features
