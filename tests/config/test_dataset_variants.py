@@ -83,8 +83,8 @@ def test_errors_of_the_base_are_reported_only_for_the_base(write, params):
     params("datasets/digits.yaml", lambda tree: tree["augment"].update(pad=8))
     (error,) = errors()
     assert error.startswith("params/datasets/digits.yaml: augment.pad: 8 is too large to reflect 8 pixels")
-    params("datasets/digits.yaml", lambda tree: tree.pop("mean"))
-    assert errors() == ["params/datasets/digits.yaml: missing key 'mean'; add it"]
+    params("datasets/digits.yaml", lambda tree: tree.pop("image_size"))
+    assert errors() == ["params/datasets/digits.yaml: missing key 'image_size'; add it"]
 
 
 def test_variant_of_a_variant_is_an_error(write):

@@ -1,20 +1,19 @@
 import hashlib
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 from sklearn.datasets import load_digits
 
+from daso.config.params import copy_tree
 from daso.data.catalog import load_source, make_store, pixel_digest
 from daso.data.class_sizes import long_tail
 from daso.data.dataset_schemas import DataConfig
 from daso.data.folder_digest import digest_folder
 from daso.errors import DataError
 from daso.schema import schema_error
+from tests.repository import PARAMS
 
-ROOT = Path(__file__).resolve().parents[2]
 DIGITS = {"dataset": "digits", "source": {"kind": "digits"}, "num_classes": 10, "image_size": 8}
 
 
@@ -25,7 +24,7 @@ def _no_override(monkeypatch):
 
 
 def dataset(name: str) -> dict:
-    return YAML(typ="safe").load(ROOT / f"params/datasets/{name}.yaml")
+    return copy_tree(PARAMS.datasets[name])
 
 
 def test_digits_have_pixels_up_to_255_and_known_class_counts():

@@ -23,6 +23,7 @@ def generations(built, tmp_path_factory):
     project = built.copy(tmp_path_factory.mktemp("generations") / "project")
     for method in METHODS:
         shutil.copy(ROOT / f"params/methods/{method}.yaml", project.path / f"params/methods/{method}.yaml")
+        project.edit(f"methods/{method}.yaml", lambda tree: tree.pop("where", None))  # the project has digits alone
     project.edit("protocols/tiny.yaml", lambda tree: tree["overrides"].update({"crest.generations": 2, "crt.steps": 3}))
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0]["methods"].extend(METHODS))
     project.first = project.planned()
@@ -126,6 +127,7 @@ def with_darp(project):
     """Add the files of DARP and its survey, whose estimate it uses on digits only."""
     for method in ("fixmatch_darp", "supervised_survey"):
         shutil.copy(ROOT / f"params/methods/{method}.yaml", project.path / f"params/methods/{method}.yaml")
+        project.edit(f"methods/{method}.yaml", lambda tree: tree.pop("where", None))  # the project has digits alone
     project.edit(
         "methods/fixmatch_darp.yaml", lambda tree: tree.update(where={"digits/*": {"darp.prior": "estimated"}})
     )

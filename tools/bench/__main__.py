@@ -106,7 +106,10 @@ def report() -> None:
 @click.option("--out", type=PATH, help="Page; default: only printed.")
 @device
 def photos(batch: int, images_per_group: int, precision: str, out: Path | None, device: str) -> None:
-    """Take one step of FixMatch at the sizes of Semi-Aves, with random weights, and print its time and memory."""
+    """Measure one step of FixMatch at the sizes of Semi-Aves.
+
+    The weights are random.
+    """
     from tools.bench.photos import markdown, measure
 
     given = f"--batch {batch} --images-per-group {images_per_group} --precision {precision} --device {device}"

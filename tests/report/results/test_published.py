@@ -179,7 +179,7 @@ def test_every_cell_of_a_suite_of_a_table_has_its_number(rows, params):
                         table["name"],
                     )
                 named += len(numbers)
-    assert named == 96 + 24 + 3 + 40 + 24 + 96 + 24 + 24 + 28 + 2 * (4 + 4 + 4 + 4 + 6 + 6 + 6)
+    assert named == 96 + 24 + 3 + 40 + 12 + 24 + 96 + 24 + 24 + 28 + 2 * (4 + 4 + 4 + 4 + 6 + 6 + 6)
 
 
 def test_note_of_an_ablation_describes_it(rows):
