@@ -115,12 +115,19 @@ def unit(value: int | str) -> str:
 
 def as_numbers(value: Any) -> Any:
     """Return a value of params/ with every text in epochs as its number, so that a schema of integers fits it."""
-    if isinstance(value, dict):
-        return {key: each if key in PROSE else as_numbers(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [as_numbers(each) for each in value]
-    match = TEXT.fullmatch(value) if isinstance(value, str) else None
-    return int(match["number"]) if match else value
+    done: dict[int, Any] = {}  # results by id: aliases of YAML make one value part of many others, or of itself
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, dict | list) and id(value) not in done:
+            done[id(value)] = value
+            if isinstance(value, list):
+                done[id(value)] = [convert(each) for each in value]
+            else:
+                done[id(value)] = {key: each if key in PROSE else convert(each) for key, each in value.items()}
+        match = TEXT.fullmatch(value) if isinstance(value, str) else None
+        return int(match["number"]) if match else done.get(id(value), value)
+
+    return convert(value)
 
 
 def format_steps(value: int | str) -> str:
