@@ -71,7 +71,8 @@ def build(
         digest = weights.verify()
         student.encoder.load_pretrained(weights.path)
     initialise(student, config["draw_seed"])
-    initialise_classifier(student.classifier, config["draw_seed"], protocol.get("classifier_init", "xavier_normal"))
+    if "classifier_init" in protocol:
+        initialise_classifier(student.classifier, config["draw_seed"], protocol["classifier_init"])
     if upstream.encoder is not None:
         student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())

@@ -2,7 +2,16 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt, ShareBelowOne, Unique
+from daso.schema import (
+    Interval,
+    Length,
+    NonNegativeInt,
+    Pattern,
+    PositiveInt,
+    PositiveShareBelowOne,
+    ShareBelowOne,
+    Unique,
+)
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
@@ -86,7 +95,7 @@ class OutsideDataset(TypedDict):
     """Dataset that shows none of the target classes, and the share of its images among the unlabeled ones."""
 
     dataset: str
-    share: OpenShare
+    share: PositiveShareBelowOne
 
 
 Outside = OutsideClasses | OutsideDataset
@@ -119,7 +128,7 @@ class Share(TypedDict):
 
     n: PositiveInt
     gamma: Gamma
-    share: OpenShare
+    share: PositiveShareBelowOne
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]
 
@@ -127,7 +136,7 @@ class Share(TypedDict):
 class Natural(TypedDict):
     """The class sizes of the dataset, of which a share is labeled."""
 
-    labeled: OpenShare
+    labeled: PositiveShareBelowOne
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]  # refused by `config.checks`
 
