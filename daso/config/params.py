@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.config.epochs import as_numbers
 from daso.config.params_schemas import SCHEMAS, DatasetVariant
 from daso.data.files import read_file
 from daso.errors import ParamsError, did_you_mean
@@ -192,7 +191,7 @@ def structure_errors(tree: object, kind: str) -> list[str]:
     """Return the errors of a file's structure as `key: message`."""
     variant = kind == "dataset" and isinstance(tree, dict) and "of" in tree
     schema = DatasetVariant if variant else SCHEMAS[kind]
-    return [str(each) for each in mismatches(as_numbers(tree), schema, closed=True)]
+    return [str(each) for each in mismatches(tree, schema, closed=True)]
 
 
 def copy_tree(tree: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt, ShareBelowOne, Unique
+from daso.constraints import Interval, Length, Pattern, Unique
+from daso.schema import NonNegativeInt, OpenShare, PositiveInt, ShareBelowOne
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
