@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import pytest
 
 from daso import schema
-from daso.schema import Interval, Length, Pattern, Unique, describe, mismatches, schema_error
+from daso.constraints import Interval, Length, Pattern, Unique
+from daso.schema import describe, mismatches, schema_error
 
 
 class Inner(TypedDict):

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from daso.constraints import EPOCHS, Interval, Length, Pattern, Unique
 from daso.data.dataset_schemas import (
     ClassOrder,
     ExpandedConfig,
@@ -18,17 +19,15 @@ from daso.data.dataset_schemas import (
 )
 from daso.schema import (
     OTHER_KEYS_ALLOWED,
-    Interval,
-    Length,
     NonNegative,
     NonNegativeInt,
-    Pattern,
+    NonNegativeSteps,
     Positive,
     PositiveInt,
     PositiveShare,
     Probability,
     ShareBelowOne,
-    Unique,
+    Steps,
 )
 
 Names = Annotated[list[str], Length(1), Unique()]
@@ -117,9 +116,9 @@ class Optimizer(TypedDict):
     momentum: ShareBelowOne
     nesterov: bool
     weight_decay: NonNegative
-    warmup: NonNegativeInt
-    staircase: NotRequired[PositiveInt]  # steps of a level of the warm-up; without it the warm-up is linear
-    milestones: Annotated[list[NonNegativeInt], Unique()]
+    warmup: NonNegativeSteps
+    staircase: NotRequired[Steps]  # steps of a level of the warm-up; without it the warm-up is linear
+    milestones: Annotated[list[NonNegativeSteps], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
     classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads
@@ -135,14 +134,14 @@ class Teacher(TypedDict):
 class Evaluation(TypedDict):
     """Evaluations during training."""
 
-    every: PositiveInt
+    every: Steps
     median_of: PositiveInt
 
 
 class Training(TypedDict):
     """Properties of a protocol that a run uses."""
 
-    steps: Count
+    steps: Annotated[Count, EPOCHS]
     batch_size: Count
     precision: Literal["fp32", "bf16", "auto"]
     network: ComponentWithOptions
@@ -150,7 +149,7 @@ class Training(TypedDict):
     images_per_group: NotRequired[Count]  # in a forward pass in training mode; all images by default
     teacher: Teacher
     evaluation: Evaluation
-    checkpoint_every: PositiveInt
+    checkpoint_every: Steps
 
 
 class Protocol(Training):

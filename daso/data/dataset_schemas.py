@@ -2,16 +2,8 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from daso.schema import (
-    Interval,
-    Length,
-    NonNegativeInt,
-    Pattern,
-    PositiveInt,
-    PositiveShareBelowOne,
-    ShareBelowOne,
-    Unique,
-)
+from daso.constraints import Interval, Length, Pattern, Unique
+from daso.schema import NonNegativeInt, PositiveInt, PositiveShareBelowOne, ShareBelowOne
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]

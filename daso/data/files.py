@@ -18,6 +18,7 @@ from daso.paths import create_hint, rebuild_hint
 
 CHECKSUM = "sha256"  # the field that holds the checksum of all other fields
 MAX_JSON_BYTES = 2**28  # bytes of the largest JSON file; the split of a million images takes 2**23
+HEAD_BYTES = 512  # first bytes of a file, which show its kind
 
 
 @contextmanager
@@ -78,6 +79,11 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     if status.st_size > max_bytes:
         raise ValueError(f"too large: {status.st_size:,} bytes, at most {max_bytes:,}")
     return path.read_bytes()
+
+
+def is_web_page(head: bytes) -> bool:
+    """Return True if a file with these first bytes is a web page, which a server sent instead of the file."""
+    return head.lstrip().startswith(b"<")
 
 
 def read_json(path: Path, what: str, fix: str = "") -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import logging
 import tarfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from daso.aliases import ImageArray, IntArray
+from daso.data.archives import TAR_ERRORS
 from daso.data.decode_pool import File, decode_files
+from daso.data.files import HEAD_BYTES, is_web_page
 from daso.data.folder_digest import names_below, skipped_by_name
 from daso.data.image_folder import Reserve, open_file
 from daso.data.semi_aves_lists import read_lists
@@ -92,10 +93,10 @@ def _locations(folder: Path, source: Mapping[str, Any]) -> dict[str, Path]:
 def _not_gzip(path: Path) -> str:
     """Return why a file is not an archive, from its first bytes; empty if it begins as one."""
     with path.open("rb") as file:
-        head = file.read(512).lstrip()
+        head = file.read(HEAD_BYTES)
     if head.startswith(b"\x1f\x8b"):
         return ""
-    return "a web page saved as an archive" if head.startswith(b"<") else "not a tar.gz archive"
+    return "a web page saved as an archive" if is_web_page(head) else "not a tar.gz archive"
 
 
 class _Reader:
@@ -185,5 +186,5 @@ def _members(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
                     raise DataError(f"{path}: {member.name}: {member.size:,} bytes are too large; download it again")
                 file = archive.extractfile(member)
                 yield "/".join(parts[parts.index(name) :]), file.read() if file else b""
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except TAR_ERRORS as error:
         raise DataError(f"{path}: truncated or damaged ({error}); download it again") from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.data.files import atomic_write, file_digest
+from daso.data.files import HEAD_BYTES, atomic_write, file_digest, is_web_page
 from daso.errors import DataError
 
 PIN = ".sha256"  # suffix of the file beside the weights that holds their whole digest
@@ -32,7 +32,7 @@ class Weights(NamedTuple):
         if not self.path.is_file():
             raise DataError(f"{self.path}: missing; download it from {self.url}, or correct weights of the network")
         with self.path.open("rb") as file:
-            if file.read(64).lstrip().startswith(b"<"):
+            if is_web_page(file.read(HEAD_BYTES)):
                 raise DataError(f"{self.path}: a web page instead of weights; download the file itself from {self.url}")
         digest = file_digest(self.path, "sha256")
         if not digest.startswith(self.sha256):

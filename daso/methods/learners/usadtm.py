@@ -8,6 +8,7 @@ from typing import Annotated
 
 import torch
 
+from daso.constraints import Interval
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.methods.memory import ClassQueue, QueueState
 from daso.models.network import Models
@@ -15,7 +16,7 @@ from daso.ops.distributions import one_hot
 from daso.ops.losses import cross_entropy, masked_mean, mutual_information
 from daso.ops.similarity import cosine, nearest
 from daso.records import Batch, Env, Losses, Role, Step
-from daso.schema import Interval, NonNegative, NonNegativeInt, PositiveInt
+from daso.schema import NonNegative, NonNegativeSteps, PositiveInt
 
 
 class USADTM(Learner):
@@ -39,7 +40,7 @@ class USADTM(Learner):
         weight: NonNegative,
         clustering_weight: NonNegative,
         queue_factor: PositiveInt,
-        warmup: NonNegativeInt,
+        warmup: NonNegativeSteps,
     ) -> None:
         super().__init__(addons)
         self.cosine_threshold, self.weight, self.clustering_weight = cosine_threshold, weight, clustering_weight
