@@ -67,7 +67,7 @@ class Trainer:
         self.optimizer = SGD(trainable, self.rate, factors, **options)
         self.momentum = self.optimizer.momentum
         classes = config["dataset"]["num_classes"]
-        self.monitor = Monitor(data.unlabeled.labels, classes)
+        self.monitor = Monitor(data.unlabeled.labels, classes, data.unlabeled.subsets)
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None
