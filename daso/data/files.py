@@ -133,11 +133,6 @@ def file_digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-def is_web_page(head: bytes) -> bool:
-    """Return True if a file with these first bytes is a web page, which servers may send instead of another file."""
-    return head.lstrip().startswith(b"<")
-
-
 def format_json(tree: Mapping[str, Any]) -> bytes:
     """Encode as indented JSON with sorted keys."""
     return (json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
