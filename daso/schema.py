@@ -1,18 +1,14 @@
 """Check values read from YAML and JSON against type annotations.
 
 A schema is an ordinary annotation: int, float, bool, str, None, Any, dict, list, Literal, a list, Sequence or tuple of
-items, dict[str, X], a TypedDict, a union of these, or Annotated[X, ...] with constraints of this module. An int is a
-float, but neither 100.0 nor true is an int, and a number is finite and within +-2^53, which every reader of JSON and
-YAML represents exactly.
+items, dict[str, X], a TypedDict, a union of these, or Annotated[X, ...] with constraints of `daso.constraints`. An int
+is a float, but neither 100.0 nor true is an int, and a number is finite and within +-2^53, which every reader of JSON
+and YAML represents exactly.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import operator
-import re
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
@@ -29,10 +25,11 @@ from typing import (
     is_typeddict,
 )
 
+from daso.constraints import EPOCHS, Interval, format_value
 from daso.errors import close_match, closest, did_you_mean
 
 NUMBER_LIMIT = 2**53
-OPEN = object()  # constraint of a record that may have unknown keys although the records around it may not
+OTHER_KEYS_ALLOWED = object()  # constraint of a record inside of records whose unknown keys are errors
 UNIONS = (Union, UnionType)
 _LIST, _MAPPING = ("a list", list), ("a mapping of keys to values", dict)
 _KINDS: dict[Any, tuple[str, Any]] = {  # words for a kind of values, and their class
@@ -53,72 +50,6 @@ class Mismatch(NamedTuple):
         return f"{self.key}: {self.text}{self.fix}" if self.key else f"{self.text}{self.fix}"
 
 
-class Interval(NamedTuple):
-    """Constraint of a number by bounds; `gt` and `lt` are exclusive."""
-
-    ge: float | None = None
-    le: float | None = None
-    gt: float | None = None
-    lt: float | None = None
-
-    def __str__(self) -> str:
-        low, high = self.ge if self.gt is None else self.gt, self.le if self.lt is None else self.lt
-        if low is not None and high is not None:
-            return f" in {'[' if self.gt is None else '('}{low}, {high}{']' if self.lt is None else ')'}"
-        if low is not None:
-            return f" above {low}" if self.ge is None else f" of at least {low}"
-        return f" below {high}" if self.le is None else f" of at most {high}"
-
-    def problem(self, value: float) -> tuple[str, str] | None:
-        """Return the error and the fix of a number outside the bounds."""
-        for limit, violates, text, fix in (
-            (self.ge, operator.lt, "is below the minimum {}", "; set it to {} or more"),
-            (self.gt, operator.le, "is too small", "; set it above {}"),
-            (self.le, operator.gt, "is above the maximum {}", "; set it to {} or less"),
-            (self.lt, operator.ge, "is too large", "; set it below {}"),
-        ):
-            if limit is not None and violates(value, limit):
-                return f"{format_value(value)} {text.format(limit)}", fix.format(limit)
-        return None
-
-
-class Length(NamedTuple):
-    """Constraint of the number of entries of a text, a list or a mapping."""
-
-    low: int = 0
-    high: float = math.inf
-
-    def problem(self, value: Sequence[Any] | Mapping[Any, Any]) -> tuple[str, str] | None:
-        """Return the error and the fix of a value with too few or too many entries."""
-        if self.low <= len(value) <= self.high:
-            return None
-        if not value and self.low == 1:
-            return "empty", "; fill it in"
-        limit = f"at least {self.low}" if len(value) < self.low else f"at most {self.high}"
-        return f"expected {limit} entries, got {len(value)}", ""
-
-
-class Pattern(NamedTuple):
-    """Constraint of a text by a regular expression, which the whole text has to match."""
-
-    expression: str
-
-    def problem(self, value: str) -> tuple[str, str] | None:
-        """Return the error of a text that does not match."""
-        if re.fullmatch(self.expression, value):
-            return None
-        return f"expected text of the form {self.expression}, got {format_value(value)}", ""
-
-
-class Unique(NamedTuple):
-    """Constraint of a list whose items differ from each other."""
-
-    def problem(self, value: Sequence[Any]) -> tuple[str, str] | None:
-        """Return the error and the fix of a list with a duplicate."""
-        duplicate = next((item for item in value if value.count(item) > 1), None)
-        return None if duplicate is None else (f"duplicate {format_value(duplicate)}", "; list it once")
-
-
 Positive = Annotated[float, Interval(gt=0)]
 NonNegative = Annotated[float, Interval(ge=0)]
 PositiveInt = Annotated[int, Interval(ge=1)]
@@ -126,7 +57,9 @@ NonNegativeInt = Annotated[int, Interval(ge=0)]
 Probability = Annotated[float, Interval(ge=0, le=1)]
 PositiveShare = Annotated[float, Interval(gt=0, le=1)]
 ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
-OpenShare = Annotated[float, Interval(gt=0, lt=1)]
+PositiveShareBelowOne = Annotated[float, Interval(gt=0, lt=1)]
+Steps = Annotated[PositiveInt, EPOCHS]
+NonNegativeSteps = Annotated[NonNegativeInt, EPOCHS]
 
 
 def mismatches(value: object, schema: Any, key: str = "", closed: bool = False) -> Iterator[Mismatch]:
@@ -135,15 +68,15 @@ def mismatches(value: object, schema: Any, key: str = "", closed: bool = False) 
     Raises TypeError for an annotation that is not supported.
     """
     base, constraints = _split_constraints(schema)
+    value = EPOCHS.number(value) if EPOCHS in constraints else value
     if get_origin(base) in UNIONS:
         yield from _union_mismatches(value, get_args(base), key, closed)
-    elif problem := _type_problem(value, base):
+    elif EPOCHS in constraints and (problem := EPOCHS.problem(value)) or (problem := _type_problem(value, base)):
         yield Mismatch(key, *problem)
     else:
-        yield from (
-            Mismatch(key, *problem) for each in constraints if each is not OPEN and (problem := each.problem(value))
-        )
-        yield from _inner_mismatches(value, base, key, closed and OPEN not in constraints)
+        checks = [each for each in constraints if each is not OTHER_KEYS_ALLOWED]
+        yield from (Mismatch(key, *problem) for each in checks if (problem := each.problem(value)))
+        yield from _inner_mismatches(value, base, key, closed and OTHER_KEYS_ALLOWED not in constraints)
 
 
 def schema_error(value: object, schema: Any, key: str = "") -> str | None:
@@ -169,16 +102,7 @@ def describe(schema: Any) -> str:
         return f"a list of {describe(get_args(base)[0])}".replace("an integer", "integers").replace(
             "a number", "numbers"
         )
-    return name + bounds
-
-
-def format_value(value: object) -> str:
-    """Format a value for an error: text in quotes, other scalars as JSON, cut at 60 characters."""
-    if isinstance(value, str):
-        text = f"'{value}'"
-    else:
-        text = reprlib.repr(value) if isinstance(value, list | dict) else json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"{name}{bounds}, {EPOCHS}" if EPOCHS in constraints else name + bounds
 
 
 def _split_constraints(schema: Any) -> tuple[Any, tuple[Any, ...]]:

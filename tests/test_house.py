@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "daso").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
 # A folder or loose module imports only from earlier layers in this list; modules of the first may import each other.
 LAYERS = [
-    {"errors", "schema", "draw", "records", "paths", "machine", "locks", "aliases"},
+    {"errors", "constraints", "schema", "draw", "records", "paths", "machine", "locks", "aliases"},
     {"ops", "data", "models"},
     {"augment", "methods", "zero_shot"},
     {"engine"},

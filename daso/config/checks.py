@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
 from daso.config.dataset_checks import dataset_errors
-from daso.config.epochs import as_numbers, in_epochs, unit
+from daso.config.epochs import in_epochs, number, unit
 from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, Params, components, invalid_name
@@ -61,11 +61,11 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
     total, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
     if unit(total) == unit(every):  # else only the steps of a run are checked
-        steps, number = as_numbers([total, every])
-        if steps % number:
+        steps, interval = number(total), number(every)
+        if steps % interval:
             budget = f"{steps} {unit(total)}"
             yield f"{file}: evaluation.every: {every} does not divide {budget}; set it to a divisor of {steps}"
-        elif last > (most := steps // number):
+        elif last > (most := steps // interval):
             yield f"{file}: evaluation.median_of: {last} is above the maximum {most} (evaluations of a run); lower it"
     if tree["optimizer"]["nesterov"] and not tree["optimizer"]["momentum"]:
         yield f"{file}: optimizer.nesterov: true is not allowed with momentum 0; change one of them"
@@ -206,20 +206,19 @@ def _component_errors(file: str, kind: str, part: Tree) -> Iterator[str]:
         yield f"{file}: unknown {kind} '{name}'{did_you_mean(name, known)}"
         return
     given, spec = given_options(part), known[name]
-    own = as_numbers(given)
     try:
-        errors = [f"{kind} '{name}': {line}" for line in option_errors(spec, own)]
+        errors = [f"{kind} '{name}': {line}" for line in option_errors(spec, given)]
     except ParamsError as error:
         yield str(error)
         return
-    if not any(map(in_epochs, given.values())):  # else only the steps of a run are checked
-        errors = errors or [line for line, _ in constructor_errors(spec, own)]
+    if not errors and not in_epochs(given):  # of values in epochs, only the steps of a run are checked
+        errors = [line for line, _ in constructor_errors(spec, given)]
     yield from (f"{file}: {line}" for line in errors)
 
 
 def _change_errors(key: str, value: object, present: list[str] | None = None) -> Iterator[str]:
     """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
-    value, (component, _, option) = as_numbers(value), key.partition(".")
+    component, _, option = key.partition(".")
     specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in COMPONENTS[kind].items()}
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"

@@ -39,6 +39,7 @@ RESULT_NEUTRAL = frozenset(
     for name in (
         "errors",
         "schema",
+        "constraints",
         "paths",
         "locks",
         "machine",

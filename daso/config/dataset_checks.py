@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from daso.aliases import Tree
 from daso.config.open_sets import held_out, holdouts_of_all_classes
 from daso.config.params import NAME_PATTERN, invalid_name
+from daso.constraints import format_value
 from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
 from daso.errors import did_you_mean
-from daso.schema import format_value
 
 FILE_SOURCES = ("image_folder", "semi_aves")  # sources whose images may have any shape
 

@@ -1,5 +1,7 @@
 """Values in epochs, such as `90 epochs`, and the steps that they are in a run.
 
+They are allowed where the schema is `Steps` or another one with the constraint `EPOCHS`.
+
 An epoch of n images is floor(n / batch) steps; the images left over are dropped. `5 epochs` are of the
 unlabeled images, or of the labeled ones for a method without unlabeled images; `5 labeled epochs` and `5 unlabeled
 epochs` name the images.
@@ -12,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daso.aliases import Tree
+from daso.constraints import EPOCHS
 from daso.data.class_sizes import class_sizes, outside_images, setting_kind, target_classes
 from daso.errors import ParamsError
 
-TEXT = re.compile(r"(?P<number>[1-9]\d{0,5}) (?P<images>labeled |unlabeled )?epochs?")
-PROSE = ("title", "note")  # keys of params/ whose text is never a number of steps
+TEXT = re.compile(EPOCHS.expression)
 BUDGET = ("steps", "evaluation", "checkpoint_every")  # keys of a protocol in steps
 
 
@@ -39,8 +41,8 @@ class Epochs(NamedTuple):
         match = TEXT.fullmatch(value) if isinstance(value, str) else None
         if not match:
             return value
-        walked = "unlabeled" if self.batches["unlabeled"] else "labeled"
-        return int(match["number"]) * self._steps_per_epoch(value, (match["images"] or walked).strip())
+        default = "unlabeled" if self.batches["unlabeled"] else "labeled"
+        return int(match["number"]) * self._steps_per_epoch(value, (match["images"] or default).strip())
 
     def _steps_per_epoch(self, text: str, images: str) -> int:
         dataset, setting, protocol, method = self.run
@@ -101,9 +103,9 @@ def image_numbers(dataset: Tree, setting: Tree) -> dict[str, int | None]:
 
 
 def in_epochs(value: Any) -> bool:
-    """Return True if a value is in epochs, or a list of which an entry is."""
-    if isinstance(value, list):
-        return any(map(in_epochs, value))
+    """Return True if a value, or a value in a list or mapping, is in epochs."""
+    if isinstance(value, list | dict):
+        return any(map(in_epochs, value.values() if isinstance(value, dict) else value))
     return isinstance(value, str) and bool(TEXT.fullmatch(value))
 
 
@@ -113,21 +115,9 @@ def unit(value: int | str) -> str:
     return f"{match['images'] or ''}epochs" if match else "steps"
 
 
-def as_numbers(value: Any) -> Any:
-    """Return a value of params/ with every text in epochs as its number, so that a schema of integers fits it."""
-    done: dict[int, Any] = {}  # results by id: aliases of YAML make one value part of many others, or of itself
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, dict | list) and id(value) not in done:
-            done[id(value)] = value
-            if isinstance(value, list):
-                done[id(value)] = [convert(each) for each in value]
-            else:
-                done[id(value)] = {key: each if key in PROSE else convert(each) for key, each in value.items()}
-        match = TEXT.fullmatch(value) if isinstance(value, str) else None
-        return int(match["number"]) if match else done.get(id(value), value)
-
-    return convert(value)
+def number(value: int | str) -> int:
+    """Return the number of steps or epochs of a value of params/."""
+    return int(value.partition(" ")[0]) if isinstance(value, str) else value
 
 
 def format_steps(value: int | str) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.config.epochs import as_numbers
 from daso.config.params_schemas import SCHEMAS, DatasetVariant
 from daso.data.files import read_file
 from daso.errors import ParamsError, did_you_mean
@@ -76,17 +75,17 @@ def read_params(root: Path) -> tuple[Params, list[str], frozenset[str]]:
 
 def _expand_derived(root: Path, kind: str, trees: dict[str, Tree], broken: set[str]) -> Iterator[str]:
     """Replace every file with the key `of`, an ablation or a dataset variant, by a complete one."""
-    noun, expand = {"dataset": ("a variant", _expand_variant), "method": ("an ablation", _expand_ablation)}[kind]
+    expand = {"dataset": _expand_variant, "method": _expand_ablation}[kind]
     files = {name: str(root / f"{kind}s" / f"{name}.yaml") for name in trees}
     bases = {name: tree["of"] for name, tree in trees.items() if "of" in tree and files[name] not in broken}
     for name, base in bases.items():
         if base not in trees:
             yield f"{files[name]}: of: unknown {kind} '{base}'{did_you_mean(base, trees, f'{kind}s')}"
         elif base in bases:
-            yield (
-                f"{files[name]}: of: '{base}' is {noun} of '{bases[base]}'; "
-                f"set of: {bases[base]} and list all options that differ"
-            )
+            origin = bases[base]
+            copy_keys = f"set `of: {origin}` and copy the other keys of {base}.yaml"
+            fix = f"name a {kind} without `of`" if origin in bases else copy_keys
+            yield f"{files[name]}: of: {kind} '{base}' itself has `of: {origin}`; {fix}"
         if base in trees and base not in bases and files[base] not in broken:
             trees[name] = expand(trees[name], trees[base])
         else:
@@ -192,7 +191,7 @@ def structure_errors(tree: object, kind: str) -> list[str]:
     """Return the errors of a file's structure as `key: message`."""
     variant = kind == "dataset" and isinstance(tree, dict) and "of" in tree
     schema = DatasetVariant if variant else SCHEMAS[kind]
-    return [str(each) for each in mismatches(as_numbers(tree), schema, closed=True)]
+    return [str(each) for each in mismatches(tree, schema, closed=True)]
 
 
 def copy_tree(tree: Any) -> Any:

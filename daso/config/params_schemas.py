@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from daso.constraints import EPOCHS, Interval, Length, Pattern, Unique
 from daso.data.dataset_schemas import (
     ClassOrder,
     ExpandedConfig,
@@ -17,18 +18,16 @@ from daso.data.dataset_schemas import (
     UpstreamKey,
 )
 from daso.schema import (
-    OPEN,
-    Interval,
-    Length,
+    OTHER_KEYS_ALLOWED,
     NonNegative,
     NonNegativeInt,
-    Pattern,
+    NonNegativeSteps,
     Positive,
     PositiveInt,
     PositiveShare,
     Probability,
     ShareBelowOne,
-    Unique,
+    Steps,
 )
 
 Names = Annotated[list[str], Length(1), Unique()]
@@ -49,7 +48,7 @@ class Component(TypedDict):
     name: str
 
 
-OpenComponent = Annotated[Component, OPEN]
+ComponentWithOptions = Annotated[Component, OTHER_KEYS_ALLOWED]
 
 
 class Crop(TypedDict):
@@ -117,12 +116,12 @@ class Optimizer(TypedDict):
     momentum: ShareBelowOne
     nesterov: bool
     weight_decay: NonNegative
-    warmup: NonNegativeInt
-    staircase: NotRequired[PositiveInt]  # steps of a level of the warm-up; without it the warm-up is linear
-    milestones: Annotated[list[NonNegativeInt], Unique()]
+    warmup: NonNegativeSteps
+    staircase: NotRequired[Steps]  # steps of a level of the warm-up; without it the warm-up is linear
+    milestones: Annotated[list[NonNegativeSteps], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
-    classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads; 1 by default
+    classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads
 
 
 class Teacher(TypedDict):
@@ -135,22 +134,22 @@ class Teacher(TypedDict):
 class Evaluation(TypedDict):
     """Evaluations during training."""
 
-    every: PositiveInt
+    every: Steps
     median_of: PositiveInt
 
 
 class Training(TypedDict):
     """Properties of a protocol that a run uses."""
 
-    steps: Count
+    steps: Annotated[Count, EPOCHS]
     batch_size: Count
     precision: Literal["fp32", "bf16", "auto"]
-    network: OpenComponent
-    classifier_init: NotRequired[Literal["xavier_normal", "zeros", "torch"]]  # xavier_normal by default
+    network: ComponentWithOptions
+    classifier_init: NotRequired[Literal["xavier_normal", "zeros", "torch"]]
     images_per_group: NotRequired[Count]  # in a forward pass in training mode; all images by default
     teacher: Teacher
     evaluation: Evaluation
-    checkpoint_every: PositiveInt
+    checkpoint_every: Steps
 
 
 class Protocol(Training):
@@ -178,9 +177,9 @@ class Method(TypedDict):
     title: str
     paper: NotRequired[PaperMethod]
     unlabeled_ratio: NonNegativeInt
-    learner: OpenComponent
-    addons: NotRequired[list[OpenComponent]]
-    plan: NotRequired[OpenComponent]
+    learner: ComponentWithOptions
+    addons: NotRequired[list[ComponentWithOptions]]
+    plan: NotRequired[ComponentWithOptions]
     optimizer: NotRequired[Changes]
     where: NotRequired[dict[str, Changes]]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import pickle
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from daso.aliases import ImageArray, IntArray
+from daso.data.archives import tar_files
 from daso.errors import DataError
 
 SIZE = 32
@@ -52,9 +53,9 @@ def read_cifar(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntArr
     try:
         with tarfile.open(path, "r:gz") as archive:
             batches = {
-                Path(member.name).name: _batch(archive, member, layout.labels)
-                for member in members(archive, MAX_CIFAR_BYTES)
-                if member.isfile() and Path(member.name).name in required
+                name: _batch(archive, member, layout.labels)
+                for name, member in tar_files(archive, MAX_CIFAR_BYTES)
+                if name in required
             }
         return {
             part: (
@@ -70,16 +71,6 @@ def read_cifar(path: Path, layout: Layout) -> dict[str, tuple[ImageArray, IntArr
         raise DataError(
             f"{path}: not a readable archive of {layout.title} ({reason}); delete it and download it again"
         ) from error
-
-
-def members(archive: tarfile.TarFile, max_bytes: int) -> Iterator[tarfile.TarInfo]:
-    """Yield the members of an archive; raises ValueError before their sizes exceed `max_bytes` in total."""
-    total = 0
-    for member in archive:
-        total += member.size
-        if total > max_bytes:
-            raise ValueError(f"too large: {total:,} bytes up to {member.name}, at most {max_bytes:,}")
-        yield member
 
 
 def _batch(archive: tarfile.TarFile, member: tarfile.TarInfo, labels: bytes) -> tuple[ImageArray, IntArray]:

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from daso.schema import Interval, Length, NonNegativeInt, OpenShare, Pattern, PositiveInt, ShareBelowOne, Unique
+from daso.constraints import Interval, Length, Pattern, Unique
+from daso.schema import NonNegativeInt, PositiveInt, PositiveShareBelowOne, ShareBelowOne
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
@@ -110,7 +111,7 @@ class OutsideDataset(TypedDict):
     """Dataset that shows none of the target classes, and the share of its images among the unlabeled ones."""
 
     dataset: str
-    share: OpenShare
+    share: PositiveShareBelowOne
 
 
 Outside = OutsideClasses | OutsideDataset
@@ -143,7 +144,7 @@ class Share(TypedDict):
 
     n: PositiveInt
     gamma: Gamma
-    share: OpenShare
+    share: PositiveShareBelowOne
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]
 
@@ -151,7 +152,7 @@ class Share(TypedDict):
 class Natural(TypedDict):
     """The class sizes of the dataset, of which a share is labeled."""
 
-    labeled: OpenShare
+    labeled: PositiveShareBelowOne
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]  # refused by `config.checks`
 

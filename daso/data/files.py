@@ -18,6 +18,7 @@ from daso.paths import create_hint, rebuild_hint
 
 CHECKSUM = "sha256"  # the field that holds the checksum of all other fields
 MAX_JSON_BYTES = 2**28  # bytes of the largest JSON file; the split of a million images takes 2**23
+HEAD_BYTES = 512  # first bytes of a file, which show its kind
 
 
 @contextmanager
@@ -80,6 +81,11 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     return path.read_bytes()
 
 
+def is_web_page(head: bytes) -> bool:
+    """Return True if a file with these first bytes is a web page, which a server sent instead of the file."""
+    return head.lstrip().startswith(b"<")
+
+
 def read_json(path: Path, what: str, fix: str = "") -> dict[str, Any]:
     """Return the object in a JSON file; raises DataError if it is missing or unreadable.
 
@@ -125,11 +131,6 @@ def file_digest(path: Path, algorithm: str) -> str:
     """Return the hexadecimal digest of a file's bytes; `algorithm` is a name in hashlib."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-
-
-def is_web_page(head: bytes) -> bool:
-    """Return True if a file with these first bytes is a web page, which servers may send instead of another file."""
-    return head.lstrip().startswith(b"<")
 
 
 def format_json(tree: Mapping[str, Any]) -> bytes:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import tarfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-from daso.data import cifar
+from daso.data.archives import TAR_ERRORS, tar_files
 from daso.data.files import file_digest
 from daso.errors import DataError
 
@@ -52,10 +51,9 @@ def _contents(folder: Path, sha256: str | None) -> dict[str, bytes]:
         raise DataError(f"{path}: expected SHA-256 {sha256}, got {actual}; download it again")
     try:
         with tarfile.open(path, "r:gz") as archive:
-            files = [member for member in cifar.members(archive, MAX_ARCHIVE_BYTES) if member.isfile()]
-            named = {Path(member.name).name: archive.extractfile(member) for member in files}
-            return {name: file.read() for name, file in named.items() if file and not name.startswith(".")}
-    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
+            files = {name: archive.extractfile(member) for name, member in tar_files(archive, MAX_ARCHIVE_BYTES)}
+            return {name: file.read() for name, file in files.items() if file and not name.startswith(".")}
+    except (*TAR_ERRORS, ValueError) as error:
         raise DataError(f"{path}: not a readable archive ({error}); download it again") from error
 
 

@@ -1,19 +1,19 @@
 """Find, download and read the image archives of Semi-Aves; folders of the unpacked images may replace them.
 
-Archives are read as they are, once from begin to end, so that no unpacked copy is needed.
+Archives are read as they are, once from beginning to end, so that no unpacked copy is needed.
 """
 
 from __future__ import annotations
 
 import logging
 import tarfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from daso.data.archives import TAR_ERRORS
 from daso.data.download import fetch
-from daso.data.files import is_web_page
+from daso.data.files import HEAD_BYTES, is_web_page
 from daso.data.folder_digest import skipped_by_name
 from daso.data.pinned import pinned_digest
 from daso.errors import DataError
@@ -70,7 +70,7 @@ def download_archives(locations: Mapping[str, Path], source: Mapping[str, Any]) 
 def _archive_problem(path: Path) -> str:
     """Return why a file is not an archive, from its first bytes; empty if it begins as one."""
     with path.open("rb") as file:
-        head = file.read(512)
+        head = file.read(HEAD_BYTES)
     if head.startswith(b"\x1f\x8b"):
         return ""
     return "a web page instead of an archive" if is_web_page(head) else "not a tar.gz archive"
@@ -89,5 +89,5 @@ def archive_files(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
                     raise DataError(f"{path}: {member.name}: {member.size:,} bytes are too large; download it again")
                 file = archive.extractfile(member)
                 yield "/".join(parts[parts.index(name) :]), file.read() if file else b""
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except TAR_ERRORS as error:
         raise DataError(f"{path}: truncated or damaged ({error}); delete it and download it again") from error

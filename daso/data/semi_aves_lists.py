@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daso.data import download
+from daso.data.files import is_web_page
 from daso.data.semi_aves_annotations import ANNOTATIONS, SOLUTION, annotated_labels, has_annotations
 from daso.errors import DataError
 
@@ -118,7 +119,7 @@ def _text_file(folder: Path, name: str, source: Mapping[str, Any], cache: Path) 
 
 def _parse(folder: Path, name: str, content: bytes) -> Rows:
     """Return the rows of a list; raises DataError for the first line of another form."""
-    if content.lstrip()[:1] == b"<":
+    if is_web_page(content):
         raise DataError(f"{folder}: list {name}: a web page saved as a list; {GET_AGAIN}")
     inner = r"\d+/\d+\.jpg" if FOLDERS[name] == LABELED_FOLDER else r"\d+\.jpg"
     form = re.compile(rf"({FOLDERS[name]}/{inner}) (-1|\d{{1,6}})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO
 import numpy as np
 
 from daso.aliases import ImageArray, IntArray
-from daso.data import cifar
+from daso.data.archives import TAR_ERRORS, tar_files
 from daso.errors import DataError
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
@@ -31,9 +30,7 @@ def read_stl10(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
     """
     try:
         with tarfile.open(path, "r:gz") as archive:
-            files = {
-                Path(member.name).name: member for member in cifar.members(archive, MAX_STL10_BYTES) if member.isfile()
-            }
+            files = dict(tar_files(archive, MAX_STL10_BYTES))
             members = {name: files[name] for name in REQUIRED_FILES}
             labeled, unlabeled, test = (
                 _count_images(members[name]) for name in ("train_X.bin", "unlabeled_X.bin", "test_X.bin")
@@ -54,7 +51,7 @@ def read_stl10(path: Path) -> dict[str, tuple[ImageArray, IntArray]]:
         return parts
     except KeyError as error:
         raise DataError(f"{path}: missing {error.args[0]!r}; use the binary version of STL-10") from error
-    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
+    except (*TAR_ERRORS, ValueError) as error:
         raise DataError(
             f"{path}: not a readable archive of STL-10 ({error}); delete it and download it again"
         ) from error

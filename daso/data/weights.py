@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.data.files import is_web_page
+from daso.data.files import HEAD_BYTES, is_web_page
 from daso.data.pinned import pinned_digest
 from daso.errors import DataError
 
@@ -31,6 +31,6 @@ class Weights(NamedTuple):
         if not self.path.is_file():
             raise DataError(f"{self.path}: missing; download it from {self.url}, or correct weights of the network")
         with self.path.open("rb") as file:
-            if is_web_page(file.read(64)):
+            if is_web_page(file.read(HEAD_BYTES)):
                 raise DataError(f"{self.path}: a web page instead of weights; download the file itself from {self.url}")
         return pinned_digest(self.path, self.sha256, f"download it from {self.url}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
+from daso.constraints import Interval
 from daso.errors import ParamsError
-from daso.schema import Interval, NonNegative, NonNegativeInt, PositiveInt, PositiveShare
+from daso.schema import NonNegative, NonNegativeSteps, PositiveInt, PositiveShare, Steps
 
 # Contents of options that plans set; an add-on names its options in `AddOn.plan_options`.
 CLASS_SIZES, ALIGNMENT_TEMPERATURE = "class_sizes", "alignment_temperature"
@@ -89,7 +90,7 @@ class Crest(Plan):
         generations: Annotated[int, Interval(ge=2)],
         exponent: NonNegative,
         last_temperature: PositiveShare = 1.0,
-        milestones: list[NonNegativeInt] | None = None,
+        milestones: list[NonNegativeSteps] | None = None,
     ) -> None:
         self.generations, self.exponent, self.last_temperature = generations, exponent, last_temperature
         self.milestones = milestones
@@ -131,7 +132,7 @@ class Crt(Plan):
     the row of `base` in a table, so it is trained once.
     """
 
-    def __init__(self, *, base: str, steps: PositiveInt, statistics: Literal["frozen", "batch"]) -> None:
+    def __init__(self, *, base: str, steps: Steps, statistics: Literal["frozen", "batch"]) -> None:
         self.base, self.steps, self.statistics = base, steps, statistics
 
     def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:

@@ -179,8 +179,8 @@ def test_ablation_of_an_ablation_is_an_error(write):
     write()
     write("shorter", of="short")
     assert errors() == [
-        "params/methods/shorter.yaml: of: 'short' is an ablation of 'fixmatch_daso'; "
-        "set of: fixmatch_daso and list all options that differ"
+        "params/methods/shorter.yaml: of: method 'short' itself has `of: fixmatch_daso`; "
+        "set `of: fixmatch_daso` and copy the other keys of short.yaml"
     ]
 
 

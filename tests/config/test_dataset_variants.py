@@ -91,6 +91,11 @@ def test_variant_of_a_variant_is_an_error(write):
     write()
     write(FILE.with_name("fewer.yaml"), of="few")
     assert errors() == [
-        "params/datasets/fewer.yaml: of: 'few' is a variant of 'digits'; "
-        "set of: digits and list all options that differ"
+        "params/datasets/fewer.yaml: of: dataset 'few' itself has `of: digits`; "
+        "set `of: digits` and copy the other keys of few.yaml"
     ]
+
+
+def test_variant_of_itself_is_an_error(write):
+    write(of="few")
+    assert errors() == [f"{FILE}: of: dataset 'few' itself has `of: few`; name a dataset without `of`"]

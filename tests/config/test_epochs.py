@@ -2,10 +2,11 @@
 
 import pytest
 
-from daso.config.epochs import as_numbers, format_steps, image_numbers, in_epochs, unit
+from daso.config.epochs import format_steps, image_numbers, in_epochs, number, unit
 from daso.config.explain import explain
 from daso.config.load import load_params
 from daso.config.resolve import Run, resolve, runs, trained_run, upstream_runs
+from daso.config.validate import config_error
 from daso.errors import ParamsError
 
 BIRDS = {
@@ -130,6 +131,41 @@ def test_epoch_without_a_step_is_an_error(birds):
     ) in str(caught.value).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("value", "fix"),
+    [
+        ("90 epochen", "did you mean '90 epochs'?"),
+        ("5 labelled epochs", "did you mean '5 labeled epochs'?"),
+        ("0 epochs", "write one of these"),
+        (1.5, "write one of these"),
+    ],
+)
+def test_wrong_steps_name_the_accepted_forms(params, value, fix):
+    params("protocols/digits.yaml", lambda tree: tree.update(steps=value, overrides={"daso.warmup": value}))
+    with pytest.raises(ParamsError) as caught:
+        load_params()
+    got = f"'{value}'" if isinstance(value, str) else value
+    forms = f"expected an integer, <n> epochs, <n> labeled epochs or <n> unlabeled epochs, got {got}; {fix}"
+    assert str(caught.value).splitlines() == [f"params/protocols/digits.yaml: steps: {forms}"]
+    params("protocols/digits.yaml", lambda tree: tree.update(steps=600))
+    with pytest.raises(ParamsError) as caught:
+        load_params()
+    assert str(caught.value) == f"params/protocols/digits.yaml: overrides: add-on 'daso': warmup: {forms}"
+
+
+def test_epochs_are_not_allowed_for_other_numbers(params):
+    params("protocols/digits.yaml", lambda tree: tree.update(batch_size="64 epochs"))
+    with pytest.raises(ParamsError, match=r"^params/protocols/digits.yaml: batch_size: expected an integer, got '64 "):
+        load_params()
+
+
+def test_resolved_configuration_has_no_value_in_epochs(params):
+    config = resolve(load_params(), Run("digits", "n20-m80-l20-u10", "digits", "fixmatch", 0)) | {"key": "0"}
+    assert config_error(config) is None
+    config["protocol"]["steps"] = "9 epochs"
+    assert config_error(config) == "a value is in epochs; expected its number of steps"
+
+
 def test_evaluation_in_epochs_must_divide_the_steps(birds):
     birds("protocols/digits.yaml", lambda tree: tree["evaluation"].update(every="7 epochs"))
     with pytest.raises(ParamsError, match="every: 7 epochs does not divide 90 epochs; set it to a divisor of 90"):
@@ -202,8 +238,6 @@ def test_labeled_images_of_lists_are_unknown_with_a_holdout():
 def test_texts_in_epochs():
     assert [in_epochs(value) for value in ("1 epoch", "5 unlabeled epochs", ["2 epochs", 3])] == [True] * 3
     assert [in_epochs(value) for value in ("0 epochs", "5 test epochs", "1.5 epochs", "epoch", 5, ["5"])] == [False] * 6
-    assert as_numbers({"title": "9 epochs", "steps": "9 epochs", "m": ["3 labeled epochs", 5]}) == {
-        **{"title": "9 epochs", "steps": 9, "m": [3, 5]}
-    }
+    assert [number(value) for value in (5, "9 epochs", "3 labeled epochs")] == [5, 9, 3]
     assert [unit(value) for value in (5, "5 epochs", "1 labeled epoch")] == ["steps", "epochs", "labeled epochs"]
     assert [format_steps(value) for value in (1200, "90 epochs")] == ["1,200 steps", "90 epochs"]

@@ -1,11 +1,11 @@
-"""Atomic writes: a file is renamed only when complete and synced, and then its folder is synced."""
+"""Atomic writes: a file is renamed only when complete and synced, and then its folder is synced; web pages."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from daso.data.files import atomic_write
+from daso.data.files import atomic_write, is_web_page
 
 
 @pytest.fixture
@@ -51,3 +51,8 @@ def test_folder_that_cannot_be_synced_is_accepted(tmp_path, monkeypatch):
     with atomic_write(tmp_path / "file") as file:
         file.write(b"content")
     assert (tmp_path / "file").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize(("head", "expected"), [(b"\n <!DOCTYPE html>", True), (b"\x1f\x8b<", False), (b"", False)])
+def test_web_page_is_recognised_by_its_first_bytes(head, expected):
+    assert is_web_page(head) is expected

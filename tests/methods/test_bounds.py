@@ -2,6 +2,7 @@
 
 from daso.config.registry import COMPONENTS
 from daso.config.signature import option_errors, options
+from daso.constraints import EPOCHS
 from daso.schema import describe
 
 BOUNDS = {
@@ -11,18 +12,19 @@ BOUNDS = {
     "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum",
     "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature",
     "'distribution' or a number in [0, 1]": "daso.blend",
-    "a number in [-1, 1]": "usadtm.threshold",
+    "a number in [-1, 1]": "usadtm.cosine_threshold",
     "a number above 0": "simmatch.temperature mixmatch.alpha remixmatch.alpha daso.proto_temperature "
     "daso.dist_temperature ldam.scale darp.alpha cld.temperature sharpen.temperature",
     "a number of at least 0": "pseudo_label.weight mean_teacher.weight fixmatch.weight simmatch.weight "
     "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
     "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
     "debias.strength crest.exponent",
-    "an integer of at least 0": "usadtm.warmup",
-    "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length daso.period abc.epochs darp.period "
-    "darp.sweeps distribution_alignment.window wide_resnet.width crt.steps survey.held_out",
+    f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup",
+    f"an integer of at least 1, {EPOCHS}": "daso.period darp.period crt.steps",
+    "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length abc.epochs "
+    "darp.sweeps distribution_alignment.window wide_resnet.width survey.held_out",
     "an integer of at least 2": "crest.generations",
-    "a list of integers of at least 0 or null": "crest.milestones",
+    f"a list of integers of at least 0, {EPOCHS} or null": "crest.milestones",
     "a list of integers of at least 1": "small_convnet.channels small_convnet.strides",
 }
 

@@ -13,7 +13,7 @@ from daso.methods.base import AddOn
 from daso.ops.rows import write_rows
 from daso.ops.transport import refine_table
 from daso.records import Env, Step
-from daso.schema import Positive, PositiveInt, ShareBelowOne
+from daso.schema import Positive, PositiveInt, ShareBelowOne, Steps
 
 
 class DARP(AddOn):
@@ -40,7 +40,7 @@ class DARP(AddOn):
         env: Env,
         *,
         start: ShareBelowOne,
-        period: PositiveInt,
+        period: Steps,
         alpha: Positive,
         sweeps: PositiveInt,
         prior: Literal["true_counts", "labeled", "given", "estimated"],

@@ -14,7 +14,7 @@ from daso.ops.distributions import temper
 from daso.ops.losses import soft_cross_entropy
 from daso.ops.similarity import cosine
 from daso.records import Env, Losses, Step
-from daso.schema import NonNegative, Positive, PositiveInt, Probability
+from daso.schema import NonNegative, NonNegativeSteps, Positive, PositiveInt, Probability, Steps
 
 
 class DASO(AddOn):
@@ -34,8 +34,8 @@ class DASO(AddOn):
         proto_temperature: Positive,
         dist_temperature: Positive,
         queue_length: PositiveInt,
-        period: PositiveInt,
-        warmup: int,
+        period: Steps,
+        warmup: NonNegativeSteps,
         weight: NonNegative,
         blend: Literal["distribution"] | Probability,
         queue_encoder: Literal["teacher", "student"],

@@ -16,7 +16,15 @@ from daso.ops.distributions import one_hot
 from daso.ops.losses import masked_mean, soft_cross_entropy
 from daso.ops.similarity import cosine
 from daso.records import Batch, Env, Losses, Output, Role, Step
-from daso.schema import NonNegative, Positive, PositiveInt, PositiveShare, Probability, ShareBelowOne
+from daso.schema import (
+    NonNegative,
+    NonNegativeSteps,
+    Positive,
+    PositiveInt,
+    PositiveShare,
+    Probability,
+    ShareBelowOne,
+)
 
 NEVER = -1e4  # replaces log 0, so that no row is minus infinity in every entry
 
@@ -52,7 +60,7 @@ class SimMatch(Learner):
         alpha: Probability,
         momentum: ShareBelowOne,
         dim: PositiveInt,
-        instance_start: int,
+        instance_start: NonNegativeSteps,
         keys: Literal["student", "teacher"],
         confidence: Literal["smoothed", "refined"],
         buffer_balance: Literal["none", "logit"],

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import torch
 
+from daso.constraints import Interval
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.methods.memory import ClassQueue, QueueState
 from daso.models.network import Models
@@ -15,7 +16,7 @@ from daso.ops.distributions import one_hot
 from daso.ops.losses import cross_entropy, masked_mean, mutual_information
 from daso.ops.similarity import cosine, nearest
 from daso.records import Batch, Env, Losses, Role, Step
-from daso.schema import Interval, NonNegative, NonNegativeInt, PositiveInt
+from daso.schema import NonNegative, NonNegativeSteps, PositiveInt
 
 
 class USADTM(Learner):
@@ -35,14 +36,14 @@ class USADTM(Learner):
         env: Env,
         addons: Sequence[AddOn] = (),
         *,
-        threshold: Annotated[float, Interval(ge=-1, le=1)],
+        cosine_threshold: Annotated[float, Interval(ge=-1, le=1)],
         weight: NonNegative,
         clustering_weight: NonNegative,
         queue_factor: PositiveInt,
-        warmup: NonNegativeInt,
+        warmup: NonNegativeSteps,
     ) -> None:
         super().__init__(addons)
-        self.threshold, self.weight, self.clustering_weight = threshold, weight, clustering_weight
+        self.cosine_threshold, self.weight, self.clustering_weight = cosine_threshold, weight, clustering_weight
         self.num_classes, self.warmup = env.num_classes, warmup
         self.queue = ClassQueue([queue_factor * n for n in env.counts], env.feature_dim, env.batch_size)
 
@@ -58,7 +59,7 @@ class USADTM(Learner):
         similarity, pseudo_label = cosine(features, prototypes).max(-1)
         step = self.refine(one_hot(pseudo_label, self.num_classes), step)
         label = step.targets.argmax(-1)
-        agreed = (similarity >= self.threshold) & (label == nearest(features, prototypes))
+        agreed = (similarity >= self.cosine_threshold) & (label == nearest(features, prototypes))
         weights = self.weigh((agreed & (batch.t >= self.warmup)).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
