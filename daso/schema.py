@@ -189,11 +189,13 @@ def _union_mismatches(value: object, members: tuple[Any, ...], key: str, closed:
     if isinstance(value, dict) and (records := [each for each in members if is_typeddict(each)]):
         yield from _variant_mismatches(value, records, key, closed)
         return
-    results = [list(mismatches(value, each, key, closed)) for each in members]
-    if [] not in results:
-        inner = [result for result in results if result[0].key != key]
-        union = " or ".join(dict.fromkeys(map(describe, members)))
-        yield from inner[0] if inner else [Mismatch(key, f"expected {union}, got {format_value(value)}")]
+    results = {each: list(mismatches(value, each, key, closed)) for each in members}
+    if [] not in results.values():
+        bases = {each: _split_constraints(each)[0] for each in members}
+        same_type = [result for each, result in results.items() if not _type_problem(value, bases[each])]
+        union = " or ".join(dict.fromkeys(map(describe, members)))  # names the bounds of a number
+        one = same_type and isinstance(value, str | list)
+        yield from same_type[0] if one else [Mismatch(key, f"expected {union}, got {format_value(value)}")]
 
 
 def _variant_mismatches(value: dict[Any, Any], records: list[Any], key: str, closed: bool) -> Iterator[Mismatch]:

@@ -11,7 +11,7 @@ Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Gamma = Annotated[float, Interval(ge=1)]  # imbalance: images of the first class / images of the last one
 ClassOrder = Literal["native", "seed", "size"]
 Fit = Literal["crop", "squash"]  # how an image becomes a square: cut out of the center, or resized
-Sha256 = Annotated[str, Pattern("[0-9a-f]{64}")]
+Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "; copy the 64 digits that sha256sum prints")]
 Subsets = dict[str, PositiveInt]  # unlabeled images of each subset, in the order of the store
 
 
@@ -26,7 +26,7 @@ class Archive(TypedDict):
 
     kind: Literal["cifar10", "cifar100", "stl10"]
     urls: Annotated[list[str], Length(1)]
-    md5: Annotated[str, Pattern("[0-9a-f]{32}")]
+    md5: Annotated[str, Pattern("[0-9a-f]{32}", "; copy the 32 digits that md5sum prints")]
     override: NotRequired[str]
 
 

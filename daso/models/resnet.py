@@ -33,7 +33,10 @@ class ResNet(Encoder):
         if sha256 is not None and (
             not 8 <= len(sha256) <= 64 or any(digit not in "0123456789abcdef" for digit in sha256)
         ):
-            raise ParamsError(f"network 'resnet': sha256: expected 8 to 64 digits of 0-9 and a-f, got '{sha256}'")
+            raise ParamsError(
+                f"network 'resnet': sha256: expected 8 to 64 digits of 0-9 and a-f, got '{sha256}'; copy those that "
+                "sha256sum prints"
+            )
         self.normalisation = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} if weights else {}
         self.weights_url = {
             18: "https://download.pytorch.org/models/resnet18-f37072fd.pth",

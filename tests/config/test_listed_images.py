@@ -49,6 +49,20 @@ def errors():
         (lambda tree: tree.update(fit="pad"), "fit: expected one of crop, squash, got 'pad'"),
         (lambda tree: tree["source"]["lists"].pop("val"), "source.lists: missing key 'val'; add it"),
         (
+            lambda tree: tree["settings"]["in-out"].update(unlabeled=["in", "in"]),
+            "settings.in-out.unlabeled: duplicate 'in'; list it once",
+        ),
+        (
+            lambda tree: tree["source"]["lists"]["val"].update(sha256="ABC"),
+            "source.lists.val.sha256: expected text of the form [0-9a-f]{64}, got 'ABC'; copy the 64 digits that "
+            "sha256sum prints",
+        ),
+        (
+            lambda tree: tree["source"].update(archives={"test": {"urls": ["https://a.example"], "sha256": "ABC"}}),
+            "source.archives.test.sha256: expected text of the form [0-9a-f]{64}, got 'ABC'; copy the 64 digits that "
+            "sha256sum prints",
+        ),
+        (
             lambda tree: tree["source"].update(oracle_lists={"inn": {"sha256": "0" * 64, "labels": [0, 3]}}),
             "source.oracle_lists.inn: unknown subset 'inn'; did you mean 'in'?",
         ),

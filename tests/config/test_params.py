@@ -222,12 +222,6 @@ def test_numbers_follow_yaml_1_2(params):
             "unknown network 'small_convnets'; did you mean 'small_convnet'?",
         ),
         (
-            "protocols/digits.yaml",
-            lambda t: t["overrides"].pop("optimizer.warmup"),
-            "method 'supervised' changes its learning rate at step 6250 of 1200; "
-            "set optimizer.warmup and optimizer.milestones in overrides",
-        ),
-        (
             "methods/fixmatch.yaml",
             lambda t: t.update(plan={"name": "crst"}),
             "unknown plan 'crst'; did you mean 'crest'?",
