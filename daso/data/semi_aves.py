@@ -1,6 +1,6 @@
 """Read the images of Semi-Aves (Su and Maji 2021) from its unpacked folders or its archives, in the order of its lists.
 
-The archives are read as they are, once from begin to end, so that no unpacked copy is needed.
+Each archive is read once, from the first file to the last, without an unpacked copy on disk.
 """
 
 from __future__ import annotations
