@@ -35,7 +35,7 @@ def test_kinds_of_sources_in_the_schemas_equal_those_of_the_code():
 
 
 def test_named_pool_of_operations_is_listed_in_the_order_of_its_draws():
-    assert load_params(PARAMS).datasets["cifar10"]["augment"]["ops"] == [
+    assert load_params(ROOT / "params").datasets["cifar10"]["augment"]["ops"] == [
         *("autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "rotate"),
         *("sharpness", "shear_x", "shear_y", "solarize", "translate_x", "translate_y"),
     ]
