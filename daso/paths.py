@@ -26,6 +26,11 @@ def drawn_split(run: str) -> Path:
     return Path("data/splits", dataset, setting, f"{seed}.json")
 
 
+def packed_weights(sha256: str) -> Path:
+    """Return the path of a file of pretrained weights in a bundle; `sha256` are the digits in the configuration."""
+    return Path("data/weights", f"{sha256}.pth")
+
+
 def parse_split_path(path: Path) -> tuple[str, str, int] | None:
     """Return dataset, setting and seed of the workflow's split at a path, or None for any other path."""
     match = re.fullmatch(r"data/splits/([^/]+)/([^/]+)/s(\d+)\.json", path.as_posix())

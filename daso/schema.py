@@ -29,7 +29,7 @@ from daso.constraints import EPOCHS, Interval, format_value
 from daso.errors import close_match, closest, did_you_mean
 
 NUMBER_LIMIT = 2**53
-OPEN = object()  # constraint of a record that may have unknown keys although the records around it may not
+OTHER_KEYS_ALLOWED = object()  # constraint of a record inside of records whose unknown keys are errors
 UNIONS = (Union, UnionType)
 _LIST, _MAPPING = ("a list", list), ("a mapping of keys to values", dict)
 _KINDS: dict[Any, tuple[str, Any]] = {  # words for a kind of values, and their class
@@ -57,7 +57,7 @@ NonNegativeInt = Annotated[int, Interval(ge=0)]
 Probability = Annotated[float, Interval(ge=0, le=1)]
 PositiveShare = Annotated[float, Interval(gt=0, le=1)]
 ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
-OpenShare = Annotated[float, Interval(gt=0, lt=1)]
+PositiveShareBelowOne = Annotated[float, Interval(gt=0, lt=1)]
 Steps = Annotated[PositiveInt, EPOCHS]
 NonNegativeSteps = Annotated[NonNegativeInt, EPOCHS]
 
@@ -74,10 +74,9 @@ def mismatches(value: object, schema: Any, key: str = "", closed: bool = False) 
     elif EPOCHS in constraints and (problem := EPOCHS.problem(value)) or (problem := _type_problem(value, base)):
         yield Mismatch(key, *problem)
     else:
-        yield from (
-            Mismatch(key, *problem) for each in constraints if each is not OPEN and (problem := each.problem(value))
-        )
-        yield from _inner_mismatches(value, base, key, closed and OPEN not in constraints)
+        checks = [each for each in constraints if each is not OTHER_KEYS_ALLOWED]
+        yield from (Mismatch(key, *problem) for each in checks if (problem := each.problem(value)))
+        yield from _inner_mismatches(value, base, key, closed and OTHER_KEYS_ALLOWED not in constraints)
 
 
 def schema_error(value: object, schema: Any, key: str = "") -> str | None:

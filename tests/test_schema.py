@@ -16,7 +16,7 @@ class Inner(TypedDict):
 class Outer(TypedDict):
     steps: schema.PositiveInt
     parts: list[Inner]
-    free: NotRequired[Annotated[Inner, schema.OPEN]]
+    free: NotRequired[Annotated[Inner, schema.OTHER_KEYS_ALLOWED]]
 
 
 class Folder(TypedDict):
@@ -30,7 +30,7 @@ class Archive(TypedDict):
 
 
 class Labeled(TypedDict):
-    labeled: schema.OpenShare
+    labeled: schema.PositiveShareBelowOne
 
 
 class Tail(TypedDict):
@@ -60,7 +60,7 @@ def lines(value, annotation, closed=True):
         (schema.Probability, [0, 1, 0.5], [-1e-9, 1 + 1e-9]),
         (schema.PositiveShare, [1, 1e-9], [0, 1 + 1e-9]),
         (schema.ShareBelowOne, [0, 1 - 1e-9], [-1e-9, 1]),
-        (schema.OpenShare, [0.5], [0, 1]),
+        (schema.PositiveShareBelowOne, [0.5], [0, 1]),
         (schema.Positive, [1e-9, 1e9], [0, -1]),
         (schema.NonNegative, [0, 1e9], [-1e-9]),
         (schema.PositiveInt, [1], [0, 1.0]),

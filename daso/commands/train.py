@@ -143,6 +143,7 @@ def bundle(runs: tuple[str, ...], out: Path, private: bool) -> None:
     from daso.config.checks import check_run
     from daso.config.keys import Keys
     from daso.config.load import load_params
+    from daso.config.network import pretrained_weights
     from daso.config.open_sets import stores_of
     from daso.config.resolve import parse_run, with_upstream
     from daso.data.bundle import write_bundle
@@ -158,7 +159,9 @@ def bundle(runs: tuple[str, ...], out: Path, private: bool) -> None:
     check_bundle(params, {name for run in chain for name in stores_of(params, run.dataset, run.setting)}, private)
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
-    write_bundle(out, packed, commit=code_commit())
+    files = [pretrained_weights(config["protocol"]["network"]) for config in packed]
+    weights = dict.fromkeys(file for file in files if file)
+    write_bundle(out, packed, commit=code_commit(), weights=weights)
     logging.info("%s: %d runs packed: %s", out, len(packed), ", ".join(run["run"] for run in packed))
 
 

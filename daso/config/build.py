@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
+from daso.config.network import pretrained_weights
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component
-from daso.data.weights import Weights
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.resident import Resident
 from daso.engine.trainer import Trainer
@@ -43,8 +44,11 @@ def build(
     device: torch.device,
     mode: str = "auto",
     upstream: UpstreamResults = NO_UPSTREAM_RESULTS,
+    weights_path: Path | None = None,
 ) -> Trainer:
     """Return the run of a configuration at its first step; `mode` is one of `engine.environment`.
+
+    `weights_path` is the file of pretrained weights if it is not the one in the configuration.
 
     Raises ParamsError if a component rejects its options, DasoError if the device does not support the mode.
     """
@@ -67,11 +71,12 @@ def build(
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
     digest = None
-    if weights := Weights.of(protocol["network"], student.encoder.weights_url):
+    if weights := pretrained_weights(protocol["network"], weights_path):
         digest = weights.verify()
         student.encoder.load_pretrained(weights.path)
     initialise(student, config["draw_seed"])
-    initialise_classifier(student.classifier, config["draw_seed"], protocol.get("classifier_init", "xavier_normal"))
+    if "classifier_init" in protocol:
+        initialise_classifier(student.classifier, config["draw_seed"], protocol["classifier_init"])
     if upstream.encoder is not None:
         student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
     teacher.load_state_dict(student.state_dict())

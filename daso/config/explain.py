@@ -11,7 +11,7 @@ from typing import Any
 
 from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible, unknown_classes
-from daso.config.fidelity import LEDGER, method_tags
+from daso.config.fidelity import LEDGER, method_tags, run_tags
 from daso.config.paper_names import paper_methods, paper_name, same_method
 from daso.config.params import Params, components
 from daso.config.registry import COMPONENTS
@@ -80,9 +80,7 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
     rows += _stage_rows(traced)
     rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
-    tags = method_tags(traced.method)
-    rows += [("",), ("known differences from the papers" + ("" if tags else ": none"),)]
-    rows += [(f"{LEDGER}#{tag}",) for tag in tags]
+    rows += _difference_rows(params, traced, protocol, setting)
     return align_columns(rows)
 
 
@@ -179,6 +177,17 @@ def _where_rows(params: Params, method: str) -> Iterator[TextRow]:
     if rows:
         yield from (("",), ("options that depend on the setting; --setting <dataset>/<setting> prints them for one",))
     yield from rows
+
+
+def _difference_rows(params: Params, traced: TracedMethod, protocol: str, setting: str) -> Iterator[TextRow]:
+    """Yield the known differences from the papers of a method, then those of the protocol and of a given setting."""
+    dataset, name = split_setting(params, setting) if setting else NO_SETTING
+    tree, settings = (params.datasets[dataset], [setting_config(params, dataset, name)]) if setting else ({}, [])
+    options = params.protocols[protocol]
+    shared = run_tags(tree, settings, options, bf16=options["precision"] != "fp32")
+    tags = [*dict.fromkeys([*method_tags(traced.method), *shared])]
+    yield from (("",), ("known differences from the papers" + ("" if tags else ": none"),))
+    yield from ((f"{LEDGER}#{tag}",) for tag in tags)
 
 
 def _comments(file: str) -> dict[tuple[str, ...], str]:

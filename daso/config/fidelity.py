@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +50,26 @@ def method_tags(method: Tree) -> list[str]:
     names = {name for module, cls in specs for name in (module, f"{module}.{cls}", *imports_of(module))}
     tags = {tag for name in names for tag in _tags_of(name)}
     return [tag for tag in read_ledger() if tag in tags]
+
+
+def run_tags(dataset: Tree, settings: Sequence[Tree], protocol: Tree, *, bf16: bool) -> list[str]:
+    """Return the tags of the differences that touch every method in settings of a dataset under a protocol.
+
+    `bf16` is true if the runs may be trained in bf16.
+    """
+    augment, pretrained = dataset.get("augment", {}), "weights" in protocol.get("network", {})
+    applies = {
+        "resize": "resize" in augment,
+        "resized-crop": "crop" in augment,
+        "test-resize": "crop" in augment,
+        "store-crop": dataset.get("fit") == "crop",
+        "images-of-no-class": any("outside" in setting for setting in settings),
+        "classifier-init": pretrained,
+        "classifier-rate": pretrained,
+        "groups-of-images": "images_per_group" in protocol,
+        "precision": bf16,
+    }
+    return [tag for tag in read_ledger() if applies.get(tag)]
 
 
 def marks_digest(root: Path = ROOT) -> str:

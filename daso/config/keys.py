@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from daso import paths
 from daso.aliases import Tree
@@ -53,8 +55,8 @@ PLANS_FOLDER = "journal/plans"  # forecast cost of the runs of each suite
 REFERENCES = "reports/reference"  # numbers of some suites as this project measured them
 # Options of sources in own folders that change no image.
 LOCATION_OPTIONS = ("path", "override", "skip_unreadable", "archives", "lists_url")
-# Options of a protocol that change no result.
-NOT_IN_KEY = ("checkpoint_every",)
+# Options of a protocol that change no result; the network's `sha256` identifies its pretrained weights.
+NOT_IN_KEY = ("checkpoint_every", "network.weights")
 
 
 class Keys:
@@ -98,8 +100,7 @@ class Keys:
         if run not in self._trained:
             config = self._config(run)
             specs = specs_of(config)
-            material = {name: value for name, value in config["protocol"].items() if name not in NOT_IN_KEY}
-            config = {**config, "protocol": material}
+            config = {**config, "protocol": _in_key(config["protocol"])}
             derived = "split" in config["plan"]
             split = self.derived(run) if derived else self.split(run.dataset, run.setting, run.seed)
             self._trained[run] = self._revalidated(run, self._key("train", [config, specs], split, specs=specs))
@@ -182,6 +183,14 @@ class Keys:
         return [
             [path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for root, path in files
         ]
+
+
+def _in_key(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+    """Return a protocol without the options of NOT_IN_KEY."""
+    kept = {name: value for name, value in tree.items() if f"{prefix}{name}" not in NOT_IN_KEY}
+    return {
+        name: _in_key(value, f"{prefix}{name}.") if isinstance(value, dict) else value for name, value in kept.items()
+    }
 
 
 def _recorded_listing(project: Path, dataset: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from daso.aliases import Tree
@@ -24,9 +25,13 @@ def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
     return own or {key: dataset[key] for key in CHANNEL_KEYS if key in dataset}
 
 
-def pretrained_weights(network: Mapping[str, Any]) -> Weights | None:
-    """Return the file of a network's pretrained weights, None if its weights are random."""
-    return Weights.of(network, str(_attribute(network, "weights_url", "")))
+def pretrained_weights(network: Mapping[str, Any], path: Path | None = None) -> Weights | None:
+    """Return the file of a network's pretrained weights, None if its weights are random.
+
+    `path`, if given, is the file instead of the one that the options name, as in a bundle.
+    """
+    weights = Weights.of(network, str(_attribute(network, "weights_url", "")))
+    return weights._replace(path=path) if weights and path else weights
 
 
 def _attribute(network: Mapping[str, Any], name: str, default: object) -> object:

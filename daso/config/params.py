@@ -86,10 +86,10 @@ def _expand_derived(root: Path, kind: str, trees: dict[str, Tree], broken: set[s
         if base not in trees:
             yield f"{files[name]}: of: unknown {kind} '{base}'{did_you_mean(base, trees, f'{kind}s')}"
         elif base in bases:
-            root = bases[base]
-            copy_keys = f"set `of: {root}` and copy the other keys of {base}.yaml"
-            fix = f"name a {kind} without `of`" if root in bases else copy_keys
-            yield f"{files[name]}: of: {kind} '{base}' itself has `of: {root}`; {fix}"
+            origin = bases[base]
+            copy_keys = f"set `of: {origin}` and copy the other keys of {base}.yaml"
+            fix = f"name a {kind} without `of`" if origin in bases else copy_keys
+            yield f"{files[name]}: of: {kind} '{base}' itself has `of: {origin}`; {fix}"
         if base in trees and base not in bases and files[base] not in broken:
             trees[name] = expand(trees[name], trees[base])
         else:

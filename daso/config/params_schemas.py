@@ -18,7 +18,7 @@ from daso.data.dataset_schemas import (
     UpstreamKey,
 )
 from daso.schema import (
-    OPEN,
+    OTHER_KEYS_ALLOWED,
     NonNegative,
     NonNegativeInt,
     NonNegativeSteps,
@@ -50,7 +50,7 @@ class Component(TypedDict):
     name: str
 
 
-OpenComponent = Annotated[Component, OPEN]
+ComponentWithOptions = Annotated[Component, OTHER_KEYS_ALLOWED]
 
 
 class Crop(TypedDict):
@@ -123,7 +123,7 @@ class Optimizer(TypedDict):
     milestones: Annotated[list[NonNegativeSteps], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
-    classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads; 1 by default
+    classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads
 
 
 class Teacher(TypedDict):
@@ -146,8 +146,8 @@ class Training(TypedDict):
     steps: Annotated[Count, EPOCHS]
     batch_size: Count
     precision: Literal["fp32", "bf16", "auto"]
-    network: OpenComponent
-    classifier_init: NotRequired[Literal["xavier_normal", "zeros", "torch"]]  # xavier_normal by default
+    network: ComponentWithOptions
+    classifier_init: NotRequired[Literal["xavier_normal", "zeros", "torch"]]
     images_per_group: NotRequired[Count]  # in a forward pass in training mode; all images by default
     teacher: Teacher
     evaluation: Evaluation
@@ -179,9 +179,9 @@ class Method(TypedDict):
     title: str
     paper: NotRequired[PaperMethod]
     unlabeled_ratio: NonNegativeInt
-    learner: OpenComponent
-    addons: NotRequired[list[OpenComponent]]
-    plan: NotRequired[OpenComponent]
+    learner: ComponentWithOptions
+    addons: NotRequired[list[ComponentWithOptions]]
+    plan: NotRequired[ComponentWithOptions]
     optimizer: NotRequired[Changes]
     where: NotRequired[dict[str, Changes]]
 

@@ -1,9 +1,9 @@
 """Bundles: folders that carry runs to another machine, with configurations, splits and only the images they use.
 
 A bundle holds `configs/<run id>.json`; every input file of a run at its path in a working copy, except those that runs
-of the bundle produce; `data/store/<dataset>/` with the manifest and labels unchanged and the images as lossless WebP;
-and, written last, `bundle.json` with the digest of each file and the commit of the code. Results go to
-`runs/<run id>/`.
+of the bundle produce; `data/weights/<digits of SHA-256>.pth`, pretrained weights; `data/store/<dataset>/` with
+the manifest and labels unchanged and the images as lossless WebP; and, written last, `bundle.json` with the digest of
+each file and the commit of the code. Results go to `runs/<run id>/`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from daso.data.open_set import open_store, rows_by_store
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import MANIFEST, Store, verify_store
+from daso.data.weights import Weights
 from daso.errors import DataError
 from daso.machine import cores
 from daso.paths import CONTENTS
@@ -43,20 +44,30 @@ class BundledRun(NamedTuple):
     drawn_split: Path  # the drawn split
     inputs: dict[str, Path]  # see `paths.input_files`; outputs of other runs of the bundle may still be missing
     store: Path
+    weights: Path | None = None  # file of pretrained weights
 
 
-def write_bundle(folder: Path, configs: Sequence[Config], home: Path = Path(), commit: str = "unknown") -> None:
+def write_bundle(
+    folder: Path,
+    configs: Sequence[Config],
+    home: Path = Path(),
+    commit: str = "unknown",
+    weights: Iterable[Weights] = (),
+) -> None:
     """Pack the runs of these configurations and their inputs in the working copy `home` into a new folder.
 
     Of the train part, only the rows in the splits are packed; of a store that only gives images of no class, no test
-    image. A killed call leaves only `<folder>.part`. Raises
-    DataError if the folder exists, an input is missing that none of the runs produces, images are damaged, or a split
-    does not match its store or its run.
+    image. `weights` are the pretrained weights of the runs. A killed call leaves only `<folder>.part`. Raises
+    DataError if the folder exists, an input is missing that none of the runs produces, images or weights are damaged,
+    or a split does not match its store or its run.
     """
     if folder.exists():
         raise DataError(f"{folder}: already exists and may hold results; choose another folder or delete it")
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
+    for file in weights:
+        file.verify()
+        _copy(file.path, partial / paths.packed_weights(file.sha256))
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
     for config in configs:
@@ -127,7 +138,9 @@ def mismatched_inputs(run: FinishedRun, inputs: Mapping[str, Path]) -> list[str]
 def _bundled(folder: Path, config: dict[str, Any]) -> BundledRun:
     run = config["run"]
     inputs = {name: folder / path for name, path in paths.input_files(run, config["plan"]).items()}
-    return BundledRun(config, folder / paths.drawn_split(run), inputs, folder / paths.store(run))
+    sha256 = config["protocol"]["network"].get("sha256")
+    weights = folder / paths.packed_weights(sha256) if sha256 else None
+    return BundledRun(config, folder / paths.drawn_split(run), inputs, folder / paths.store(run), weights)
 
 
 def _packed_inputs(config: Config, configs: Iterable[Config]) -> dict[str, Path]:

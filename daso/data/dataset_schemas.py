@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from daso.constraints import Interval, Length, Pattern, Unique
-from daso.schema import NonNegativeInt, OpenShare, PositiveInt, ShareBelowOne
+from daso.schema import NonNegativeInt, PositiveInt, PositiveShareBelowOne, ShareBelowOne
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
@@ -58,6 +58,22 @@ class SplitLists(TypedDict):
     test: SplitList
 
 
+class ImageArchive(TypedDict):
+    """Archive that is downloaded from the first URL that serves it."""
+
+    urls: Annotated[list[str], Length(1)]
+    sha256: Sha256 | None  # null if it is not published; then it is recorded at first use, and required later
+
+
+class ImageArchives(TypedDict):
+    """Archives of the image folders, or pages from which a person downloads them."""
+
+    trainval_images: NotRequired[str | ImageArchive]
+    u_train_in: NotRequired[str | ImageArchive]
+    u_train_out: NotRequired[str | ImageArchive]
+    test: NotRequired[str | ImageArchive]
+
+
 class SemiAves(TypedDict):
     """Images and lists of Semi-Aves in a folder, as unpacked folders or as archives."""
 
@@ -69,7 +85,7 @@ class SemiAves(TypedDict):
     lists: SplitLists
     lists_url: NotRequired[str]
     annotations_sha256: NotRequired[Sha256]
-    archives: NotRequired[dict[str, str]]  # page from which a person downloads the archive of each folder
+    archives: NotRequired[ImageArchives]
     classes: NotRequired[Annotated[list[str], Unique()]]  # names; by default the labels
 
 
@@ -87,7 +103,7 @@ class OutsideDataset(TypedDict):
     """Dataset that shows none of the target classes, and the share of its images among the unlabeled ones."""
 
     dataset: str
-    share: OpenShare
+    share: PositiveShareBelowOne
 
 
 Outside = OutsideClasses | OutsideDataset
@@ -120,7 +136,7 @@ class Share(TypedDict):
 
     n: PositiveInt
     gamma: Gamma
-    share: OpenShare
+    share: PositiveShareBelowOne
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]
 
@@ -128,7 +144,7 @@ class Share(TypedDict):
 class Natural(TypedDict):
     """The class sizes of the dataset, of which a share is labeled."""
 
-    labeled: OpenShare
+    labeled: PositiveShareBelowOne
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]  # refused by `config.checks`
 

@@ -11,9 +11,8 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from tqdm import tqdm
@@ -23,6 +22,7 @@ from daso.errors import DataError, one_line
 from daso.locks import lock_folder
 
 CHUNK_BYTES = 1 << 18  # bytes
+Check = Callable[[Path], str]  # returns the problem of a file, empty without one
 MAX_FAILURES = 3  # number of consecutive requests without a new byte after which the next mirror is tried
 _INTERRUPTED = (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
@@ -31,44 +31,38 @@ class _MirrorError(Exception):
     """Failure of a mirror that a further request would not fix."""
 
 
-class _Checksum(NamedTuple):
-    """Expected digest of a file, hexadecimal."""
-
-    name: str
-    algorithm: str  # a name in hashlib
-    value: str
-
-    def of(self, path: Path) -> str:
-        return file_digest(path, self.algorithm)
-
-
 def fetch(
     urls: Sequence[str],
     target: Path,
     *,
     md5: str = "",
     sha256: str = "",
+    check: Check = lambda path: "",
     hint: str = "",
     timeout: float = 30.0,
     pause: float = 1.0,
 ) -> Path:
-    """Download `target` unless it exists with the right SHA-256, or MD5 if that is not known; try mirrors in order.
+    """Download `target` unless it exists and passes the checks; try mirrors in order.
 
-    All mirrors serve the same bytes, so a download continues at the next mirror where it stopped. `timeout` and the
-    `pause` between two requests are in seconds; `hint` ends the message of the DataError that is raised if no mirror
-    delivers the file.
+    A file passes if `check` returns no problem and its SHA-256, or MD5 if that is not known, is right; without both, no
+    digest is known. All mirrors serve the same bytes, so a download continues at the next mirror where it stopped.
+    `timeout` and the `pause` between two requests are in seconds; `hint` ends the message of the DataError that is
+    raised if no mirror delivers the file.
     """
-    expected = _Checksum("SHA-256", "sha256", sha256) if sha256 else _Checksum("MD5", "md5", md5)
+
+    def problem(path: Path) -> str:
+        return check(path) or _wrong_digest(path, md5, sha256)
+
     with lock_folder(target.parent):
         if target.exists():
-            if expected.of(target) == expected.value:
+            if not (wrong := problem(target)):
                 return target
-            logging.warning("%s: damaged, %s is not %s; downloading it again", target, expected.name, expected.value)
+            logging.warning("%s: damaged, %s; downloading it again", target, wrong)
             target.unlink()
         failures = []
         for url in urls:
             try:
-                _from_mirror(url, target, expected, timeout, pause)
+                _from_mirror(url, target, problem, timeout, pause)
                 logging.info("%s: downloaded from %s", target.name, shown(url))
                 return target
             except _MirrorError as error:
@@ -88,21 +82,28 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _from_mirror(url: str, target: Path, expected: _Checksum, timeout: float, pause: float) -> None:
+def _wrong_digest(path: Path, md5: str, sha256: str) -> str:
+    """Return the difference of a file's digest from the expected one; empty if they are equal or none is expected."""
+    name, algorithm, expected = ("SHA-256", "sha256", sha256) if sha256 else ("MD5", "md5", md5)
+    actual = file_digest(path, algorithm) if expected else ""
+    return "" if actual == expected else f"expected {name} {expected}, got {actual}"
+
+
+def _from_mirror(url: str, target: Path, problem: Check, timeout: float, pause: float) -> None:
     """Complete the partial file from one mirror and rename it; raises _MirrorError if this mirror cannot deliver."""
     partial = target.with_name(f"{target.name}.part")
     resumed = partial.exists()
     if not url.startswith(("http://", "https://")):
         raise _MirrorError("not an http or https URL")
     _complete(url, partial, timeout, pause)
-    actual = expected.of(partial)
-    if actual != expected.value and resumed:  # the resumed part may belong to a different file
+    wrong = problem(partial)
+    if wrong and resumed:  # the resumed part may belong to a different file
         partial.unlink()
         _complete(url, partial, timeout, pause)
-        actual = expected.of(partial)
-    if actual != expected.value:
+        wrong = problem(partial)
+    if wrong:
         partial.unlink()
-        raise _MirrorError(f"expected {expected.name} {expected.value}, got {actual}")
+        raise _MirrorError(wrong)
     partial.replace(target)
 
 

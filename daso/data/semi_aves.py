@@ -1,13 +1,9 @@
-"""Read the images of Semi-Aves (Su and Maji 2021) from its unpacked folders or its archives, in the order of its lists.
-
-Each archive is read once, from the first file to the last, without an unpacked copy on disk.
-"""
+"""Read the images of Semi-Aves (Su and Maji 2021) from its folders or its archives, in the order of its lists."""
 
 from __future__ import annotations
 
 import io
 import logging
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,18 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 from daso.aliases import ImageArray, IntArray
-from daso.data.archives import TAR_ERRORS
 from daso.data.decode_pool import File, decode_files
-from daso.data.files import HEAD_BYTES, is_web_page
 from daso.data.folder_digest import names_below, skipped_by_name
 from daso.data.image_folder import Reserve, open_file
+from daso.data.semi_aves_archives import IMAGE_FOLDERS, archive_files, download_archives, locate_images
 from daso.data.semi_aves_lists import read_lists
 from daso.errors import DataError
 
 PART_LISTS = {"train": ("l_train_val", "u_train_in", "u_train_out"), "test": ("test",)}  # lists of each part, in order
-IMAGE_FOLDERS = ("trainval_images", "u_train_in", "u_train_out", "test")
 SHOWN_FILES = 20  # maximum number of files of one kind that an error names
-MAX_IMAGE_BYTES = 2**26  # bytes of the largest image file
 
 
 class SemiAvesImages(NamedTuple):
@@ -53,8 +46,9 @@ def read_semi_aves(config: Mapping[str, Any], folder: Path, cache: Path, reserve
     archives, missing files, or files that are not readable images of at most `longest_side` pixels.
     """
     source, size = config["source"], config["image_size"]
-    locations = _locations(folder, source)
+    locations = locate_images(folder, source)
     lists = read_lists(folder, source, config["num_classes"], cache)
+    download_archives(locations, source)
     rows = {part: [row for name in names for row in lists.rows[name]] for part, names in PART_LISTS.items()}
     places = {row.file: _Place(part, i) for part, listed in rows.items() for i, row in enumerate(listed)}
     reader = _Reader(folder, locations, places)
@@ -67,36 +61,6 @@ def read_semi_aves(config: Mapping[str, Any], folder: Path, cache: Path, reserve
     labels = {part: np.array([row.label for row in listed], dtype=np.int64) for part, listed in rows.items()}
     facts = {"labels": lists.read_from, "lists": lists.sha256, "official_lists": source.get("strict", True)}
     return SemiAvesImages({part: (images[part], labels[part]) for part in PART_LISTS}, facts, notes)
-
-
-def _locations(folder: Path, source: Mapping[str, Any]) -> dict[str, Path]:
-    """Return the folder or archive of each of IMAGE_FOLDERS; raise DataError that explains how to get missing ones."""
-    locations, missing = {}, []
-    for name in IMAGE_FOLDERS:
-        unpacked, archive = folder / name, folder / f"{name}.tar.gz"
-        url = source.get("archives", {}).get(name)
-        if unpacked.is_dir():
-            locations[name] = unpacked
-        elif not archive.is_file():
-            get = f"download {url} in a browser and save it as {archive}" if url else f"put {archive} there"
-            missing.append(f"{folder}: missing folder {name}/ and archive {archive.name}; {get}")
-        elif problem := _not_gzip(archive):
-            fix = f"; open {url} in a browser, confirm the download" if url else "; download it again"
-            missing.append(f"{archive}: {problem}{fix} and save it as {archive.name}")
-        else:
-            locations[name] = archive
-    if missing:
-        raise DataError(*missing)
-    return locations
-
-
-def _not_gzip(path: Path) -> str:
-    """Return why a file is not an archive, from its first bytes; empty if it begins as one."""
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    if head.startswith(b"\x1f\x8b"):
-        return ""
-    return "a web page saved as an archive" if is_web_page(head) else "not a tar.gz archive"
 
 
 class _Reader:
@@ -145,7 +109,7 @@ class _Reader:
                 yield File(file, partial(open_file, path.parent / file), images[part], row)
             return
         present = set()
-        for file, content in _members(path, name):
+        for file, content in archive_files(path, name):
             present.add(file)
             if file in self.places:
                 part, row = self.places[file]
@@ -171,20 +135,3 @@ def _names(path: Path) -> Iterator[str]:
         yield from (name for name in names_below(path) if not any(map(skipped_by_name, name.split("/"))))
     except OSError as error:
         raise DataError(f"{path}: not a readable folder ({error.strerror}); make it readable") from error
-
-
-def _members(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of the files of an archive, from the folder `name` on, without hidden and system files."""
-    try:
-        with tarfile.open(path, "r|gz") as archive:
-            while member := archive.next():
-                archive.members.clear()  # type: ignore[attr-defined]  # of 122,208 images they would take 100 MB
-                parts = [part for part in member.name.split("/") if part not in ("", ".")]
-                if not member.isfile() or name not in parts or any(map(skipped_by_name, parts)):
-                    continue
-                if member.size > MAX_IMAGE_BYTES:
-                    raise DataError(f"{path}: {member.name}: {member.size:,} bytes are too large; download it again")
-                file = archive.extractfile(member)
-                yield "/".join(parts[parts.index(name) :]), file.read() if file else b""
-    except TAR_ERRORS as error:
-        raise DataError(f"{path}: truncated or damaged ({error}); download it again") from error

@@ -162,7 +162,9 @@ class Writer(ExitStack):
             **{name: value for name, value in more.items() if value},
         }
         write_file(folder / MANIFEST, checksummed(manifest, MANIFEST_CHECKSUM))
-        return load_store(folder)
+        store = load_store(folder)
+        record_verified(folder, _state(store))  # the digests are those of the arrays just written
+        return store
 
 
 def load_store(folder: Path) -> Store:
@@ -199,8 +201,7 @@ def verify_store(folder: Path, *, hash_again: bool = False) -> Store:
     zips of a bundle are skipped: `bundle.read_bundle` checks their digests.
     """
     store = load_store(folder)
-    files = {part: folder / f"{part}_images.npy" for part in store.parts if store.is_mapped(part)}
-    state = current_state(store.manifest_sha256, list(files.values()))
+    files, state = _mapped_files(store), _state(store)
     if not hash_again and is_verified(folder, state):
         return store
     for part, path in files.items():
@@ -211,6 +212,15 @@ def verify_store(folder: Path, *, hash_again: bool = False) -> Store:
     if files:
         record_verified(folder, state)
     return store
+
+
+def _mapped_files(store: Store) -> dict[str, Path]:
+    """Return the file of the images of each part that is memory-mapped."""
+    return {part: store.folder / f"{part}_images.npy" for part in store.parts if store.is_mapped(part)}
+
+
+def _state(store: Store) -> dict[str, Any]:
+    return current_state(store.manifest_sha256, list(_mapped_files(store).values()))
 
 
 def _remove_if_empty(folder: Path) -> None:

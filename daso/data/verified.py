@@ -1,7 +1,8 @@
 """Record that the images of a store were verified, so that large stores are not hashed again at each start.
 
 `verified.json` beside the manifest holds the manifest's checksum, and size, modification time and inode of each file of
-images when its digest was computed. Any difference means that the file has to be hashed again.
+images when its digest was computed: when the store was written, or at a later start. Any difference means that the file
+has to be hashed again.
 """
 
 from __future__ import annotations

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.data.files import HEAD_BYTES, atomic_write, file_digest, is_web_page
+from daso.data.files import HEAD_BYTES, is_web_page
+from daso.data.pinned import pinned_digest
 from daso.errors import DataError
-
-PIN = ".sha256"  # suffix of the file beside the weights that holds their whole digest
 
 
 class Weights(NamedTuple):
@@ -34,13 +33,4 @@ class Weights(NamedTuple):
         with self.path.open("rb") as file:
             if is_web_page(file.read(HEAD_BYTES)):
                 raise DataError(f"{self.path}: a web page instead of weights; download the file itself from {self.url}")
-        digest = file_digest(self.path, "sha256")
-        if not digest.startswith(self.sha256):
-            raise DataError(f"{self.path}: expected SHA-256 {self.sha256}, got {digest}; download it from {self.url}")
-        pin = self.path.with_name(self.path.name + PIN)
-        if not pin.exists():
-            with atomic_write(pin) as out:
-                out.write(f"{digest}  {self.path.name}\n".encode())
-        elif (pinned := pin.read_text(encoding="utf-8").partition(" ")[0]) != digest:
-            raise DataError(f"{self.path}: expected SHA-256 {pinned} as in {pin}, got {digest}; restore the file")
-        return digest
+        return pinned_digest(self.path, self.sha256, f"download it from {self.url}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from daso.ops.confusion import precision, recall
 from daso.records import Losses, Step
 
 TABLE = "table_"
+SUBSETS = "subsets"
 
 
 class Monitor:
@@ -24,13 +26,18 @@ class Monitor:
     is for them. The kind "above_threshold" counts the final ones above the threshold. `windows` holds the counts of
     each class for every window that has ended, `last` the tables of the latest one. Sums keep their addresses, as a
     captured step writes to them; the tables are views of one tensor, filled by one product.
+    `subsets` are the unlabeled images (n,) bool of each named subset, which needs no true class. Of each, the images
+    and those above the threshold are counted.
     """
 
-    def __init__(self, truth: Tensor, num_classes: int) -> None:
+    def __init__(self, truth: Tensor, num_classes: int, subsets: Mapping[str, Tensor] = MappingProxyType({})) -> None:
         self.num_classes, self.rows = num_classes, num_classes + 1 + bool((truth == num_classes).any())
         self.truth = torch.where(truth < 0, self.rows - 1, truth)
         self.classes = torch.arange(self.rows, device=truth.device)
         self.known = len(truth) > 0 and bool((truth >= 0).all())
+        self.subsets = tuple(subsets)
+        self.members = torch.stack(list(subsets.values()), 1) if subsets else truth.new_zeros(len(truth), 0)  # (n, S)
+        self.in_subsets = truth.new_zeros(2, len(subsets))  # images, images above the threshold
         self.sums: dict[str, Tensor] = {}
         self.kinds: list[str] = []
         self.counts = self._zeros(0)  # (G, R, K), one table for each kind
@@ -45,6 +52,9 @@ class Monitor:
         values = {f"loss_{name}": loss.detach() for name, loss in losses.items()}
         if step.mask.numel():
             values["mask_rate"] = step.mask.float().mean()
+            if self.subsets:
+                members = self.members[step.batch.u_index]
+                self.in_subsets += torch.stack([members.sum(0), (members & step.mask[:, None]).sum(0)])
         for name, value in values.items():
             if name not in self.sums:
                 self.sums[name] = torch.zeros_like(value)
@@ -77,6 +87,9 @@ class Monitor:
             self.windows.append({"steps": torch.tensor(steps)} | _class_counts(self.last))
         if steps and ABOVE_THRESHOLD in self.last and self.rows > self.num_classes + 1:
             row |= self._mask_rates()
+        if "mask_rate" in row:
+            subsets = zip(self.subsets, *self.in_subsets.tolist(), strict=True)
+            row |= {f"mask_rate_{name}": above / images if images else None for name, images, above in subsets}
         if steps and self.known and FINAL in self.last:
             counts = self.last[FINAL][:-1].numpy()
             for name, values in (("recall", recall(counts)), ("precision", precision(counts))):
@@ -96,7 +109,8 @@ class Monitor:
     def state(self) -> dict[str, Tensor]:
         """Return the tensors of the current window, which a step writes and a resumed run continues."""
         tables = zip(self.kinds, self.counts.unbind(), strict=True)
-        return {"steps": self.steps, **self.sums, **{f"{TABLE}{kind}": table for kind, table in tables}}
+        state = {"steps": self.steps, **self.sums, **{f"{TABLE}{kind}": table for kind, table in tables}}
+        return state | ({SUBSETS: self.in_subsets} if self.subsets else {})
 
     def record(self) -> dict[str, Any]:
         """Return the class counts of all windows that have ended, and the tables of the last one."""

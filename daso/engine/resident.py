@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -44,13 +45,19 @@ class Pool:
     `images` are packed int32 (m, H, W) on the device, or streamed, and may be shared with other pools; `rows` (n,) on
     the CPU selects the images of this pool, None selects all. `labels` (n,) int64 are on the device, -1 where unknown,
     K for an image known to be of none of the K classes; the last `pseudo_labeled` of them are pseudo-labels that a plan
-    has added.
+    has added. `subsets` are the images (n,) bool on the device of each subset of the store, if they lie in several.
     """
 
     def __init__(
-        self, images: Tensor | Streamed, labels: Tensor, rows: Tensor | None = None, pseudo_labeled: int = 0
+        self,
+        images: Tensor | Streamed,
+        labels: Tensor,
+        rows: Tensor | None = None,
+        pseudo_labeled: int = 0,
+        subsets: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         self.images, self.labels, self.rows, self.pseudo_labeled = images, labels, rows, pseudo_labeled
+        self.subsets = subsets
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -113,9 +120,16 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
         positions = rows if isinstance(train, Streamed) else np.searchsorted(used, rows)
         pseudo_labeled = len(split.pseudo_labeled) if part == "labeled" else 0
         index = torch.from_numpy(np.array(positions, dtype=np.int64))
-        return Pool(train, _to_device(device, labels), index, pseudo_labeled)
+        return Pool(train, _to_device(device, labels), index, pseudo_labeled, _subsets(store, rows, device))
 
     return [Resident(**{part: pool(split, part) for part in split.parts}, test=test) for split in splits]
+
+
+def _subsets(store: Store, rows: IntArray, device: torch.device) -> dict[str, Tensor]:
+    """Return which rows of the train part are in each subset of the store; {} unless several subsets have some."""
+    masks = {name: (rows >= first) & (rows < end) for name, (first, end) in store.subsets.items()}
+    masks = {name: mask for name, mask in masks.items() if mask.any()}
+    return {name: torch.from_numpy(mask).to(device) for name, mask in masks.items()} if len(masks) > 1 else {}
 
 
 def memory_for_images(device: torch.device) -> int:

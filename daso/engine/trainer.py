@@ -63,10 +63,11 @@ class Trainer:
         self.rate = self.rates[0].clone()
         options = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
-        self.optimizer = SGD(trainable, self.rate, head_factors(optim.get("classifier_rate", 1)), **options)
+        factors = head_factors(optim["classifier_rate"]) if "classifier_rate" in optim else None
+        self.optimizer = SGD(trainable, self.rate, factors, **options)
         self.momentum = self.optimizer.momentum
         classes = config["dataset"]["num_classes"]
-        self.monitor = Monitor(data.unlabeled.labels, classes)
+        self.monitor = Monitor(data.unlabeled.labels, classes, data.unlabeled.subsets)
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
         self.log_prior = (counts / counts.sum()).log().float().cpu()
         compiled = Compiled(models, learner) if "compiled" in mode else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,9 @@ from torch.utils.checkpoint import checkpoint
 def run_in_groups(encode: Callable[[Tensor], Tensor], images: Tensor, size: int, encoder: nn.Module) -> Tensor:
     """Return the features (n, D) of images (n, 3, H, W), computed in groups of at most `size` images.
 
-    Group i of g has the images i, i + g, i + 2 g, ..., so that each has its share of every view in the batch. Each has
-    its own batch statistics, and updates the running ones of `encoder` in turn.
+    Group i of g has the images i, i + g, i + 2 g, ..., so that each has its share of every view in the batch, and its
+    own batch statistics. The running statistics of `encoder` are updated as by one forward pass, with the mean of the
+    groups' statistics weighted by their numbers of images.
     Only the features are kept. In the backward pass, each group is recomputed from its images and its gradients are
     added before the next group is recomputed (gradient checkpointing, Chen et al. 2016); this leaves the running
     statistics unchanged.
@@ -23,17 +25,16 @@ def run_in_groups(encode: Callable[[Tensor], Tensor], images: Tensor, size: int,
     groups = math.ceil(len(images) / size)
     if groups <= 1:
         return encode(images)
-
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(encoder)
-
-    parts = []
+    parts, end = [], 0
     for first in range(groups):  # fidelity: groups-of-images
         part = images[first::groups]
+        end += len(part)
+        contexts = partial(_contexts, encoder, len(part) / len(images), end / len(images))
         if torch.is_grad_enabled():
             features = checkpoint(encode, part, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
         else:
-            features = encode(part)
+            with contexts()[0]:
+                features = encode(part)
         parts.append(features)
     return _interleave(parts)
 
@@ -45,13 +46,25 @@ def _interleave(parts: list[Tensor]) -> Tensor:
     return torch.cat([whole, *(part[complete:] for part in parts)])
 
 
+def _contexts(
+    encoder: nn.Module, share: float, so_far: float
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Return the contexts of a group's first pass and of its recomputation, which keeps the running statistics.
+
+    The group has this share w_i of the images, it and all groups before it w_0 + ... + w_i = `so_far`. With the
+    momentum m w_i / (1 - m + m (w_0 + ... + w_i)), the running statistics after the last group are
+    (1 - m) old + m sum_i w_i new_i.
+    """
+    return _momenta(encoder, lambda m: m * share / (1 - m + m * so_far)), _momenta(encoder, lambda m: 0.0)
+
+
 @contextmanager
-def _statistics_kept(encoder: nn.Module) -> Iterator[None]:
-    """Leave the running statistics of batch norms unchanged: with momentum 0 an update keeps their values."""
+def _momenta(encoder: nn.Module, change: Callable[[float], float]) -> Iterator[None]:
+    """Change the momentum of each batch norm that has one."""
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum if momentum is None else change(momentum)
     try:
         yield
     finally:

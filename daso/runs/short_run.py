@@ -86,8 +86,8 @@ def _labeled(classes: int) -> Any:
 
 
 def lower_threshold(part: dict[str, Any], classes: int) -> None:
-    """Lower a probability threshold so that an untrained network exceeds it; USADTM's, a cosine, stays."""
-    if "threshold" in part and part["name"] != "usadtm":
+    """Lower a probability threshold so that an untrained network exceeds it."""
+    if "threshold" in part:
         lower = 2 / classes
         if "delta" in part:
             part["delta"] *= lower / part["threshold"]

@@ -47,6 +47,7 @@ class Job(NamedTuple):
     encoder: Path | None = None  # `final.pt` of the upstream run
     estimate: Path | None = None  # class sizes estimated by the upstream run
     journal: Path | None = None  # file that records commit, device, versions and speed
+    weights: Path | None = None  # file of pretrained weights if it is not the one in the configuration
 
 
 class Execution(NamedTuple):
@@ -89,7 +90,7 @@ def train(jobs: Sequence[Job], execution: Execution) -> None:
         if problem := config_error(job.config):
             raise DasoError(f"not a run's configuration: {problem}; `daso resolve` prints one")
         check_code(job.config)
-        if weights := pretrained_weights(job.config["protocol"]["network"]):
+        if weights := pretrained_weights(job.config["protocol"]["network"], job.weights):
             weights.verify()
     with _explain_out_of_memory("images", execution):
         data = _load(jobs, execution.device)
@@ -172,7 +173,7 @@ def _run(
         ):
             if execution.skip_busy and (job.out / "train.json").exists():  # trained by another process meanwhile
                 return
-            trainer = build(config, data.resident, execution.device, execution.mode, data.upstream)
+            trainer = build(config, data.resident, execution.device, execution.mode, data.upstream, job.weights)
             with closing(trainer.runner):  # also if the run diverges or is stopped: CUDA graphs take GiB
                 yield from _fit(trainer, job, data, execution, stop)
     except DivergedError as error:

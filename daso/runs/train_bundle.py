@@ -38,7 +38,8 @@ def train_bundle(bundle: Path, execution: Execution) -> None:
 
 def _job(bundle: Path, run: BundledRun) -> Job:
     name = run.config["run"]
-    return Job(run.config, run.store, out=bundle / "runs" / name, scratch=bundle / "scratch" / name, **run.inputs)
+    out, scratch = bundle / "runs" / name, bundle / "scratch" / name
+    return Job(run.config, run.store, out=out, scratch=scratch, weights=run.weights, **run.inputs)
 
 
 def _make_inputs(bundle: Path, run: BundledRun) -> bool:

@@ -104,10 +104,26 @@ def test_explain_prints_one_line_for_each_option(params):
     assert row(text, "optimizer.lr") == ["0.03", "params/protocols/digits.yaml"]
     assert row(text, "setting.gamma_u") == ["10", "params/datasets/digits.yaml"]
     assert row(text, "setting.reversed") == ["false", "default"]
-    assert text.splitlines()[-4:] == [
+    assert text.splitlines()[-5:] == [
         "known differences from the papers",
-        *(f"docs/fidelity.md#{tag}" for tag in ("teacher-bn", "confidence", "proportional-queue")),
+        *(f"docs/fidelity.md#{tag}" for tag in ("teacher-bn", "confidence", "proportional-queue", "precision")),
     ]
+
+
+def test_explain_lists_the_differences_of_protocol_and_setting():
+    """The paper's protocol may run in bf16; that of Semi-Aves has pretrained weights and groups of images."""
+    heading = "known differences from the papers\n"
+
+    def tags(*arguments):
+        listed = explain(PARAMS, "supervised", *arguments).split(heading)[1]
+        return [line.removeprefix("docs/fidelity.md#") for line in listed.splitlines()]
+
+    assert tags("paper") == ["precision"]
+    assert set(tags("semi-aves", "semi-aves/in")) == {
+        *("precision", "classifier-init", "classifier-rate", "groups-of-images"),
+        *("resized-crop", "test-resize", "store-crop"),
+    }
+    assert "known differences from the papers: none" in explain(PARAMS, "supervised", "smoke", MATCHED)
 
 
 def test_explain_prints_the_module_of_a_default():

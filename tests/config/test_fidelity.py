@@ -28,6 +28,13 @@ def test_every_tag_of_the_ledger_belongs_to_a_method_or_to_all_runs():
     assert tags == set(fidelity.read_ledger()) - BY_RUN
 
 
+def test_tags_of_all_runs_are_those_of_dataset_settings_protocol_and_device():
+    dataset = {"augment": {"resize": 32, "crop": {}}, "fit": "crop"}
+    protocol = {"network": {"weights": "a.pth"}, "images_per_group": 2}
+    assert set(fidelity.run_tags(dataset, [{"outside": {}}], protocol, bf16=True)) == BY_RUN
+    assert fidelity.run_tags({}, [{}], {}, bf16=False) == []
+
+
 def test_lines_of_a_section_are_read_by_label():
     ledger = fidelity.read_ledger()
     assert ledger["ldam-start"] == fidelity.Difference(

@@ -117,6 +117,18 @@ def test_normalisation_comes_from_the_weights(params):
     assert {key: config["dataset"][key] for key in IMAGENET} == IMAGENET
 
 
+def test_key_depends_on_the_digest_of_the_weights_and_not_on_their_path(params):
+    def key(path, sha256):
+        network = {**RESNET, "weights": path, "sha256": sha256}
+        params("protocols/smoke.yaml", lambda tree: tree.update(network=network))
+        keys = Keys(load_params())
+        assert keys.resolved(RUN)["protocol"]["network"] == network
+        return keys.train(RUN)
+
+    assert key("data/weights/a.pth", "f37072fd") == key("elsewhere/b.pth", "f37072fd")
+    assert key("data/weights/a.pth", "f37072fe") != key("data/weights/a.pth", "f37072fd")
+
+
 def drop_normalisation(tree):
     del tree["mean"], tree["std"]
 

@@ -25,6 +25,7 @@ def run_config(seed: int, dataset: str = "toy", setting: str = "small", method: 
         "dataset": {"name": dataset, "num_classes": 2},
         "setting": {"name": setting},
         "split_config_sha256": digest(split_config(seed)),
+        "protocol": {"network": {}},
         "plan": {},
         "seed": seed,
     }

@@ -70,7 +70,7 @@ def test_missing_folders_are_listed_with_their_addresses(raw):
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"<!DOCTYPE html><html>Google Drive", "a web page saved as an archive"), (b"PK\3\4", "not a tar.gz archive")],
+    [(b"<!DOCTYPE html><html>Google Drive", "a web page instead of an archive"), (b"PK\3\4", "not a tar.gz archive")],
 )
 def test_web_page_saved_as_an_archive_is_named(raw, content, problem):
     shutil.rmtree(raw / "test")

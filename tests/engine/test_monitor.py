@@ -90,6 +90,26 @@ def test_images_of_no_class_have_their_own_row_and_mask_rate():
     assert window["final"].tolist() == [[4, 3], [1, 1]]
 
 
+def test_subsets_of_unknown_classes_have_their_own_mask_rates():
+    """Images 0 to 3 are `in`, 4 and 5 `out`; two steps with 0, 1, 4, 4 and 2, 5, 6, 0, six of them in a subset.
+
+    Above the threshold: 0 and 4 once, then 2, 6 and 0. Mask rates are 3 of 4 and 1 of 3; image 6 is in no subset.
+    """
+    rows = torch.arange(7)
+    subsets = {"in": rows < 4, "out": (rows >= 4) & (rows < 6)}
+    monitor = Monitor(torch.full((7,), -1), 3, subsets)
+    add(monitor, {}, step([0, 1, 4, 4], [True, False, True, False]))
+    resumed = Monitor(torch.full((7,), -1), 3, subsets)
+    resumed.restore({name: tensor.clone() for name, tensor in monitor.state().items()}, monitor.record())
+    add(resumed, {}, step([2, 5, 6, 0], [True, False, True, True]))
+    assert resumed.drain() == pytest.approx({"mask_rate": 5 / 8, "mask_rate_in": 3 / 4, "mask_rate_out": 1 / 3})
+    add(resumed, {}, step([4, 5], [True, False]))
+    assert resumed.drain() == {"mask_rate": 0.5, "mask_rate_in": None, "mask_rate_out": 0.5}
+    without_threshold = Monitor(torch.full((7,), -1), 3, subsets)
+    add(without_threshold, {"a": torch.tensor(1.0)}, step([0, 5], [True, True])._replace(mask=torch.empty(0)))
+    assert without_threshold.drain() == {"loss_a": 1.0}
+
+
 def test_precision_counts_images_of_no_class_as_wrong():
     """Images of classes 0, 1 and of no class, final 0, 1, 0: recall 1 and 1, precision 1 of 2 and 1."""
     monitor, none = Monitor(torch.tensor([0, 1, 2]), 2), torch.empty(0, dtype=torch.long)

@@ -37,41 +37,41 @@ def test_images_of_no_class_are_reported_apart(tmp_path):
     result = open_set(run(tmp_path, FIXMATCH), {"mask_rate_inside": 0.5, "mask_rate_outside": float("nan")}, None)
     assert result == {
         "threshold": 0.9,
-        "groups": {
+        "subsets": {
             "inside": {"images": 4, "mask_rate": 0.5, "above_threshold": 1, "accuracy": 0.5},
             "outside": {"images": 2, "mask_rate": None, "above_threshold": 0.5, "accuracy": None},
         },
     }
 
 
-@pytest.mark.parametrize("learner", [{"name": "supervised"}, {"name": "usadtm", "threshold": 0.2}])
+@pytest.mark.parametrize("learner", [{"name": "supervised"}, {"name": "usadtm", "cosine_threshold": 0.2}])
 def test_methods_without_a_threshold_of_the_confidence_are_judged_by_095(tmp_path, learner):
     """Of the four other images 0.96 and 0.99 are confident, of those of no class 0.95."""
     result = open_set(run(tmp_path, learner), {}, None)
     assert result["threshold"] == 0.95
-    assert [group["above_threshold"] for group in result["groups"].values()] == [0.5, 0.5]
+    assert [subset["above_threshold"] for subset in result["subsets"].values()] == [0.5, 0.5]
 
 
 def test_subsets_are_reported_without_true_labels(tmp_path):
     """Rows 10 to 12 and 13 to 15; a subset that the run does not use is left out."""
     saved = {**SAVED, "unlabeled_labels": np.full(6, -1)}
     subsets = {"in": [10, 13], "out": [13, 16], "more": [16, 20]}
-    groups = open_set(run(tmp_path, FIXMATCH, saved, subsets=subsets), {}, None)["groups"]
-    assert {name: (group["images"], group["accuracy"]) for name, group in groups.items()} == {
+    reported = open_set(run(tmp_path, FIXMATCH, saved, subsets=subsets), {}, None)["subsets"]
+    assert {name: (subset["images"], subset["accuracy"]) for name, subset in reported.items()} == {
         "in": (3, None),
         "out": (3, None),
     }
-    assert groups["out"]["above_threshold"] == pytest.approx(2 / 3)
+    assert reported["out"]["above_threshold"] == pytest.approx(2 / 3)
 
 
 def test_oracle_labels_give_accuracies_and_images_of_no_class_within_subsets(tmp_path):
     """With the subset `out` of no class, `outside` would be the same images and is left out, and `inside` is `in`."""
     saved, subsets = {**SAVED, "unlabeled_labels": np.full(6, -1)}, {"in": [10, 13], "out": [13, 16]}
     finished = run(tmp_path, FIXMATCH, saved, subsets=subsets)
-    groups = open_set(finished, {}, np.array([0, 1, 1, 2, 2, 2]))["groups"]
-    assert {name: group["accuracy"] for name, group in groups.items()} == {"in": pytest.approx(2 / 3), "out": None}
-    mixed = open_set(finished, {}, np.array([0, 1, 2, 2, 2, 2]))["groups"]
-    assert {name: group["images"] for name, group in mixed.items()} == {"in": 3, "out": 3, "inside": 2, "outside": 4}
+    reported = open_set(finished, {}, np.array([0, 1, 1, 2, 2, 2]))["subsets"]
+    assert {name: subset["accuracy"] for name, subset in reported.items()} == {"in": pytest.approx(2 / 3), "out": None}
+    mixed = open_set(finished, {}, np.array([0, 1, 2, 2, 2, 2]))["subsets"]
+    assert {name: subset["images"] for name, subset in mixed.items()} == {"in": 3, "out": 3, "inside": 2, "outside": 4}
 
 
 def test_run_with_known_classes_has_no_open_set(tmp_path):

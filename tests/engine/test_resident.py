@@ -1,5 +1,6 @@
 import logging
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,22 @@ def test_pseudo_labels_of_a_plan_are_the_labels_of_the_last_labeled_images(store
     assert data.labeled.counts(2) == (1, 2)
     assert data.labeled.counts(2, drawn=True) == (0, 2)
     assert data.unlabeled.counts(2) == data.unlabeled.counts(2, drawn=True) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("subsets", "expected"),
+    [
+        ({"in": [0, 10], "out": [10, 40]}, {"in": [True, False, True], "out": [False, True, False]}),
+        ({"in": [1, 10], "out": [10, 39], "x": [39, 40]}, {"in": [True, False, False], "x": [False, True, False]}),
+        ({"in": [0, 40]}, {}),
+        ({"in": [0, 40], "out": [40, 40]}, {}),
+        ({}, {}),
+    ],
+)
+def test_images_of_several_subsets_are_known_by_their_rows(store, subsets, expected):
+    """The unlabeled rows are 9, 39 and 0."""
+    data = load_resident(replace(store, subsets=subsets), FIRST, CPU)
+    assert {name: mask.tolist() for name, mask in data.unlabeled.subsets.items()} == expected
 
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])

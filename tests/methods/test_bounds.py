@@ -12,7 +12,7 @@ BOUNDS = {
     "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum",
     "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature",
     "'distribution' or a number in [0, 1]": "daso.blend",
-    "a number in [-1, 1]": "usadtm.threshold",
+    "a number in [-1, 1]": "usadtm.cosine_threshold",
     "a number above 0": "simmatch.temperature mixmatch.alpha remixmatch.alpha daso.proto_temperature "
     "daso.dist_temperature ldam.scale darp.alpha cld.temperature sharpen.temperature",
     "a number of at least 0": "pseudo_label.weight mean_teacher.weight fixmatch.weight simmatch.weight "

@@ -6,7 +6,7 @@ from daso.methods.base import AddOn
 from daso.methods.learners.usadtm import USADTM
 from daso.ops.similarity import cosine
 
-OPTIONS = {"threshold": 0.85, "weight": 1.0, "clustering_weight": 0.1, "queue_factor": 5, "warmup": 500}
+OPTIONS = {"cosine_threshold": 0.85, "weight": 1.0, "clustering_weight": 0.1, "queue_factor": 5, "warmup": 500}
 PLAIN = torch.tensor([[3.0, 1], [0.5, 2], [-1, -1], [1, 1], [0.5, 1.5]])
 
 
@@ -27,8 +27,8 @@ def batch(batch):
     ("changes", "t", "mask", "consistency"),
     [
         ({}, 500, [1, 1, 1, 0, 1], 0.240718),
-        ({"threshold": 0.97}, 500, [1, 0, 1, 0, 1], 0.212131),
-        ({"threshold": 1.0}, 500, [0, 0, 0, 0, 0], 0.0),
+        ({"cosine_threshold": 0.97}, 500, [1, 0, 1, 0, 1], 0.212131),
+        ({"cosine_threshold": 1.0}, 500, [0, 0, 0, 0, 0], 0.0),
         ({"weight": 2.0}, 999, [1, 1, 1, 0, 1], 0.481436),
         ({}, 499, [0, 0, 0, 0, 0], 0.0),
         ({"warmup": 499}, 499, [1, 1, 1, 0, 1], 0.240718),
@@ -59,7 +59,7 @@ def test_cosine_equal_to_the_threshold_counts(env, batch, models):
     _, step = learner.step(batch, models)
     cosines = cosine(step.out["weak"].features, learner.queue.prototypes(learner.after_push(step))).amax(-1)
     assert cosines[1].item() == pytest.approx(0.918484, abs=1e-6)
-    _, step = usadtm(env, threshold=cosines[1].item()).step(batch, models)
+    _, step = usadtm(env, cosine_threshold=cosines[1].item()).step(batch, models)
     assert step.mask.int().tolist() == [1, 1, 1, 0, 1]
 
 

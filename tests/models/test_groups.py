@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import tests.golden.trajectories as trajectories
 from daso.config.build import build
@@ -19,11 +20,27 @@ from tests.configs import CPU, DASO, SMALL, WIDE, config
 
 
 def plain_forward(network, images, size):
-    """Run the groups one after the other with a plain graph, and sort the features by image."""
+    """Run the groups one after the other with a plain graph, and sort the features by image.
+
+    With momentum 1, the running statistics are those of a group. Afterwards they are (1 - m) old + m sum_i w_i new_i
+    with group i's share w_i of the images.
+    """
     groups = -(-len(images) // size)
     features = images.new_empty(len(images), network.encoder.feature_dim)
+    norms = [module for module in network.encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    kept = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+    old, new = [buffer.clone() for buffer in kept], [torch.zeros_like(buffer) for buffer in kept]
+    for norm in norms:
+        norm.momentum = 1.0
     for first in range(groups):
         features[first::groups] = network.encoder(images[first::groups])
+        for total, buffer in zip(new, kept, strict=True):
+            total += len(images[first::groups]) / len(images) * buffer
+    for number, norm in enumerate(norms):
+        m = norm.momentum = momenta[number]
+        for place in (2 * number, 2 * number + 1):
+            kept[place].data.copy_((1 - m) * old[place] + m * new[place])
     return Output(
         features, network.classifier(features), {name: head(features) for name, head in network.heads.items()}
     )
@@ -54,7 +71,7 @@ def assert_close(one, other):
 )
 @pytest.mark.parametrize(("count", "size"), [(12, 4), (14, 4), (3, 4)], ids=["equal", "uneven", "one"])
 def test_groups_equal_a_plain_graph(encoder, side, count, size):
-    """Features, logits, gradients and running statistics agree; these have been updated once for each group."""
+    """Features, logits, gradients and running statistics agree; these have been updated once for all groups."""
     with trajectories.float64():
         images = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
         networks = [Network(encoder(), 5, {"rotation": 4}, images_per_group=size) for _ in range(2)]
@@ -73,24 +90,38 @@ def test_groups_equal_a_plain_graph(encoder, side, count, size):
         assert_close(*(network.state_dict() for network in networks))
 
 
-def test_running_mean_is_updated_once_for_each_group():
-    """Images of the values 0, 1, 2, 3 in groups of two: (0, 2) and (1, 3), means 1 and 2 after a weight of one.
-
-    With momentum .1 the running mean is .1 x 1 = .1, then .9 x .1 + .1 x 2 = .29, also after the backward pass.
-    """
+def encoder_of_first_channel(momentum):
+    """Return an encoder of one layer, whose convolution returns the first channel, and its batch norm."""
     encoder = SmallConvNet(channels=[1], strides=[1])
     conv, norm, _ = encoder.layers
     with torch.no_grad():
         conv.weight.zero_()
         conv.weight[0, 0, 1, 1] = 1
-    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
-    features = run_in_groups(encoder, images, 2, encoder)
-    assert norm.running_mean.item() == pytest.approx(0.29)
-    assert [round(value, 3) for value in features.flatten().tolist()] == [-0.1, -0.1, 1, 1]  # LeakyReLU of -1 and 1
-    features.square().sum().backward()
-    assert norm.running_mean.item() == pytest.approx(0.29)
-    assert norm.momentum == 0.1
-    assert conv.weight.grad is not None
+    norm.momentum = momentum
+    return encoder, norm
+
+
+@pytest.mark.parametrize(
+    ("momentum", "mean", "variance"), [(0.1, 0.34, 1.76), (1.0, 3.4, 8.6), (0.0, 0.0, 1.0), (None, 0.0, 1.0)]
+)
+@pytest.mark.parametrize("grad", [True, False], ids=["recomputed", "no_grad"])
+def test_running_statistics_are_updated_once_with_the_mean_of_uneven_groups(momentum, mean, variance, grad):
+    """Images of one pixel, 0, 2, 6, 6, 3, in groups of at most three: (0, 6, 3) and (2, 6).
+
+    Their means are 3 and 4, their unbiased variances 9 and 8, their shares .6 and .4: the groups' means are 3.4 and
+    8.6. With momentum .1, the running statistics are .9 x 0 + .1 x 3.4 and .9 x 1 + .1 x 8.6.
+    """
+    encoder, norm = encoder_of_first_channel(momentum)
+    images = torch.tensor([0.0, 2, 6, 6, 3]).view(5, 1, 1, 1).expand(5, 3, 1, 1)
+    with torch.set_grad_enabled(grad):
+        features = run_in_groups(encoder, images, 3, encoder)
+    assert (norm.running_mean.item(), norm.running_var.item()) == pytest.approx((mean, variance))
+    assert [round(value, 3) for value in features.flatten().tolist()] == [-0.122, -0.1, 1.225, 1, 0]  # LeakyReLU
+    if grad:
+        features.square().sum().backward()
+        assert encoder.layers[0].weight.grad is not None
+    assert (norm.running_mean.item(), norm.running_var.item()) == pytest.approx((mean, variance))
+    assert norm.momentum == momentum
 
 
 def test_activations_of_one_group_are_kept_at_a_time():

@@ -79,6 +79,7 @@ def test_metrics_read_oracle_labels(train, folder, tmp_path):
     assert "oracle_sha256" not in before
     assert before["analysis"]["confusion"] is None
     assert set(before["open_set"]["groups"]) == {"in", "out"}
+    assert all(0 <= group["mask_rate"] <= 1 for group in before["open_set"]["groups"].values())
     write_oracle(folder, tmp_path / "lists")
     after = run_metrics(finished, store=folder)
     assert after["counts"]["unlabeled"] == [3, 2]

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from daso.data.files import checksummed
 from tests.endurance.faults import assert_cache_is_intact
 from tests.workflow.conftest import set_weight
 from tests.workflow.project import METHODS, SETTING, Project, jobs, runs, with_own_images
@@ -122,6 +123,20 @@ def test_fresh_clone_does_not_record_old_results_for_new_params(clone, tmp_path,
     assert [name for name in after if after[name] != before[name]] == [METRICS]
     assert jobs(project.dvc("repro") if how == "snakemake" else project.snakemake("-n")) == NOTHING
     assert "up to date" in project.dvc("status")
+
+
+def test_repro_evaluates_again_with_oracle_labels(project):
+    """Only their record counts here: the classes of all digits are known, so that no metric changes."""
+    path = project.path / "data/store/digits/oracle.json"
+    evaluated = Counter([f"evaluate {method} 0" for method in METHODS] + ["report tiny"])
+    path.write_bytes(checksummed({"labels_sha256": "0" * 64, "store_sha256": "1" * 64, "lists": {}}))
+    assert project.planned() == evaluated
+    assert "data/store" in project.dvc("status", "evaluate")
+    assert jobs(project.dvc("repro")) == evaluated
+    assert "up to date" in project.dvc("status")
+    assert project.planned() == NOTHING
+    path.unlink()
+    assert jobs(project.dvc("repro")) == evaluated
 
 
 def test_dvc_detects_changes_of_an_image_folder(project):

@@ -42,8 +42,8 @@ def test_store_of_the_other_dataset_is_made_first(project):
 
 def test_metrics_report_images_of_no_class_apart(project):
     """The tails of 80 and 10 have 323 unlabeled images, so 108 more are a quarter of all."""
-    groups = json.loads(project.read(f"metrics/{RUN}.json"))["open_set"]["groups"]
-    assert {name: group["images"] for name, group in groups.items()} == {"inside": 323, "outside": 108}
+    subsets = json.loads(project.read(f"metrics/{RUN}.json"))["open_set"]["subsets"]
+    assert {name: subset["images"] for name, subset in subsets.items()} == {"inside": 323, "outside": 108}
     assert "mask_rate_outside" in project.read(f"runs/{RUN}/history.csv").splitlines()[0]
     assert "of no class" in project.read("reports/tiny/tables/table-A-open-set.csv")
 

@@ -28,7 +28,8 @@ from daso.data.store import Store
 from daso.engine.resident import Streamed
 
 DISTINCT = 512
-BATCH, SECONDS = 256, 20.0
+BATCH, STREAMED = 256, 20_000  # images of a batch, and of a pass over the store
+DECODING_SECONDS = 20.0
 LABELED, TRAIN_SHARE = "trainval_images", 2 / 3
 
 
@@ -126,21 +127,18 @@ def _peak_memory() -> Iterator[list[int]]:
 
 
 def _streamed(store: Store, forget: bool) -> float:
-    """Return the images per second of random batches; if `forget`, the page cache has none of them at the start."""
+    """Return the images per second of a pass of random batches; if `forget`, the page cache starts without them."""
     path = store.folder / "train_images.npy"
     if forget:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     images = Streamed(lambda chosen: store.images("train", chosen), store.image_size, torch.device("cpu"))
-    draw, total = np.random.default_rng(0), len(store.labels("train"))
-    rows: IntArray = draw.permutation(total)
-    started, done = time.perf_counter(), 0
-    while time.perf_counter() - started < SECONDS and (not forget or done + BATCH <= total):
-        batch = rows[done % total :][:BATCH]
-        images.gather(torch.from_numpy(np.array(batch)))
-        done += len(batch)
-    return done / (time.perf_counter() - started)
+    rows: IntArray = np.random.default_rng(0).permutation(len(store.labels("train")))[:STREAMED]
+    started = time.perf_counter()
+    for first in range(0, len(rows), BATCH):
+        images.gather(torch.from_numpy(rows[first : first + BATCH]))
+    return len(rows) / (time.perf_counter() - started)
 
 
 class _Files(torch.utils.data.Dataset[torch.Tensor]):
@@ -171,6 +169,6 @@ def _decoded(folder: Path, size: int) -> float:
     started, done = time.perf_counter(), 0
     for batch in batches:
         done += len(batch)
-        if time.perf_counter() - started > SECONDS:
+        if time.perf_counter() - started > DECODING_SECONDS:
             break
     return done / (time.perf_counter() - started)

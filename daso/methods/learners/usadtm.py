@@ -36,14 +36,14 @@ class USADTM(Learner):
         env: Env,
         addons: Sequence[AddOn] = (),
         *,
-        threshold: Annotated[float, Interval(ge=-1, le=1)],
+        cosine_threshold: Annotated[float, Interval(ge=-1, le=1)],
         weight: NonNegative,
         clustering_weight: NonNegative,
         queue_factor: PositiveInt,
         warmup: NonNegativeSteps,
     ) -> None:
         super().__init__(addons)
-        self.threshold, self.weight, self.clustering_weight = threshold, weight, clustering_weight
+        self.cosine_threshold, self.weight, self.clustering_weight = cosine_threshold, weight, clustering_weight
         self.num_classes, self.warmup = env.num_classes, warmup
         self.queue = ClassQueue([queue_factor * n for n in env.counts], env.feature_dim, env.batch_size)
 
@@ -59,7 +59,7 @@ class USADTM(Learner):
         similarity, pseudo_label = cosine(features, prototypes).max(-1)
         step = self.refine(one_hot(pseudo_label, self.num_classes), step)
         label = step.targets.argmax(-1)
-        agreed = (similarity >= self.threshold) & (label == nearest(features, prototypes))
+        agreed = (similarity >= self.cosine_threshold) & (label == nearest(features, prototypes))
         weights = self.weigh((agreed & (batch.t >= self.warmup)).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
         z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)

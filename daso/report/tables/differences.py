@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from daso.aliases import Tree
-from daso.config.fidelity import method_tags, read_ledger
+from daso.config.fidelity import method_tags, read_ledger, run_tags
 from daso.report.tables.table import Column, Table
 
 HEADINGS = ("Difference", "Methods", "Paper", "Authors' code", "Here", "Switch or effect")
@@ -14,18 +14,8 @@ HEADINGS = ("Difference", "Methods", "Paper", "Authors' code", "Here", "Switch o
 def differences_table(table: Tree, protocol: Tree, runs: Iterable[Tree]) -> Table:
     """Return a row for each difference that touches a table: its methods, dataset, protocol or `runs`."""
     tags = {str(method["title"]): method_tags(method) for method in table["methods"] if "learner" in method}
-    augment = table["dataset"].get("augment", {})
-    common = {
-        "resize": "resize" in augment,
-        "resized-crop": "crop" in augment,
-        "test-resize": "crop" in augment,
-        "classifier-init": "weights" in protocol.get("network", {}),
-        "classifier-rate": "weights" in protocol.get("network", {}),
-        "groups-of-images": "images_per_group" in protocol,
-        "store-crop": table["dataset"].get("fit") == "crop",
-        "precision": any(run.get("provenance", {}).get("precision") == "bf16" for run in runs),
-    }
-    shared = [tag for tag, applies in common.items() if applies]
+    bf16 = any(run.get("provenance", {}).get("precision") == "bf16" for run in runs)
+    shared = run_tags(table["dataset"], table["settings"], protocol, bf16=bf16)
     tags = {title: [*own, *shared] for title, own in tags.items()}
     rows = []
     for tag, difference in read_ledger().items():

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from daso.aliases import Tree
+from daso.engine.open_set import DEFAULT_THRESHOLD
 from daso.report.results.collect import Cell, format_mean_std, mean_std
 from daso.report.tables.table import ABSENT, Column, Table
 
-TITLES = {"inside": "of the classes", "outside": "of no class"}  # other groups are subsets of the dataset
+TITLES = {"inside": "of the classes", "outside": "of no class"}  # other subsets have the names of the dataset's
 OPEN_SET_MEASURES = {"Mask rate": "mask_rate", "Confident": "above_threshold", "Accuracy": "accuracy"}
 DEFINITIONS = (
     ("Mask rate", "share of the pseudo-labels above the threshold in the last window of training, in percent."),
     (
         "Confident",
-        "share of the images whose prediction by the final model has at least the confidence of the threshold, 0.95 "
-        "for a method without a threshold, in percent.",
+        "share of the images whose prediction by the final model has at least the confidence of the threshold, "
+        f"{DEFAULT_THRESHOLD} for a method without a threshold, in percent.",
     ),
     ("Accuracy", "of the final model on the images of a known class, in percent."),
 )
 
 
 def open_set_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
-    """Return a row for each group of unlabeled images of each method whose runs report them."""
+    """Return a row for each subset of the unlabeled images of each method whose runs report them."""
     rows = [row for cell in cells for row in _rows(cell, titles[cell.method])]
     columns = [
         *(Column(name, "text") for name in ("Setting", "Method", "Unlabeled images")),
@@ -37,14 +38,14 @@ def open_set_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
 
 
 def _rows(cell: Cell, title: str) -> Iterator[list[str]]:
-    runs = [metrics["open_set"]["groups"] for metrics in cell.done.values() if metrics.get("open_set")]
-    for group in dict.fromkeys(name for groups in runs for name in groups):
-        values = [groups[group] for groups in runs if group in groups]
+    runs = [metrics["open_set"]["subsets"] for metrics in cell.done.values() if metrics.get("open_set")]
+    for name in dict.fromkeys(name for subsets in runs for name in subsets):
+        values = [subsets[name] for subsets in runs if name in subsets]
         images = " to ".join(f"{n:,}" for n in sorted({value["images"] for value in values}))
-        measures = [_format(values, name) for name in OPEN_SET_MEASURES.values()]
-        yield [cell.setting, title, TITLES.get(group, f"subset {group}"), str(len(values)), images, *measures]
+        measures = [_format(values, measure) for measure in OPEN_SET_MEASURES.values()]
+        yield [cell.setting, title, TITLES.get(name, f"subset {name}"), str(len(values)), images, *measures]
 
 
-def _format(values: Sequence[Tree], name: str) -> str:
-    result = mean_std([100 * float(value[name]) for value in values if value[name] is not None])
+def _format(values: Sequence[Tree], measure: str) -> str:
+    result = mean_std([100 * float(value[measure]) for value in values if value[measure] is not None])
     return format_mean_std(*result) if result else ABSENT

@@ -4,19 +4,19 @@ from daso.report.tables.csv_files import format_table_csv
 from daso.report.tables.open_set import open_set_table
 
 
-def groups(images, mask_rate, above_threshold, accuracy):
+def subset(images, mask_rate, above_threshold, accuracy):
     return {"images": images, "mask_rate": mask_rate, "above_threshold": above_threshold, "accuracy": accuracy}
 
 
 def run(seed, **by_name):
-    return {"seed": seed, "open_set": {"threshold": 0.95, "groups": by_name}}
+    return {"seed": seed, "open_set": {"threshold": 0.95, "subsets": by_name}}
 
 
-def test_groups_of_unlabeled_images_are_rows_with_means_over_seeds():
+def test_subsets_of_unlabeled_images_are_rows_with_means_over_seeds():
     """Mask rates 40 and 50 % of images of the classes, 10 and 30 % of those of no class, which have no accuracy."""
     done = {
-        0: run(0, inside=groups(232, 0.4, 0.5, 0.8), outside=groups(232, 0.1, 0.2, None)),
-        1: run(1, inside=groups(232, 0.5, 0.5, 0.9), outside=groups(230, 0.3, 0.4, None)),
+        0: run(0, inside=subset(232, 0.4, 0.5, 0.8), outside=subset(232, 0.1, 0.2, None)),
+        1: run(1, inside=subset(232, 0.5, 0.5, 0.9), outside=subset(230, 0.3, 0.4, None)),
     }
     cells = [
         Cell("t", "open", "fixmatch", "d/open/p/fixmatch", (0, 1), done),
@@ -31,7 +31,7 @@ def test_groups_of_unlabeled_images_are_rows_with_means_over_seeds():
 
 
 def test_subsets_have_rows_without_a_mask_rate():
-    done = {0: run(0, out=groups(122_208, None, 0.25, None))}
+    done = {0: run(0, out=subset(122_208, None, 0.25, None))}
     (row,) = open_set_table([Cell("t", "s", "m", "r", (0,), done)], {"m": "M"}).rows
     assert row == ["s", "M", "subset out", "1", "122,208", "–", "25.0", "–"]
 
