@@ -35,7 +35,7 @@ class Oracle(NamedTuple):
 
 
 def write_oracle(folder: Path, lists: Path) -> dict[str, int]:
-    """Write the oracle labels of a store from lists of its subsets; return the labeled images of each subset.
+    """Write the oracle labels of a store from lists of its subsets; return the number of labels of each subset.
 
     A list has a line `u_train_<subset>/<number>.jpg <label>` for each image, numbered within the subset. Labels from K
     on are of no class. Raises DataError if no subset has a list, or a list does not name each image of its subset once.
