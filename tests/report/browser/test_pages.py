@@ -124,7 +124,7 @@ def test_contents_are_beside_the_sections_from_1200_px_on(resized):
 
 @only(COMPARED)
 def test_panels_are_in_two_columns_beside_the_contents_too(resized):
-    """The contents leave 890 of 1200 pixels to two columns of 26 rem and the space of 2 rem between them, 864 pixels."""
+    """The contents leave 890 of 1200 pixels to two columns of 26 rem and 2 rem between them, 864 pixels."""
     assert [resized(width).evaluate(COLUMNS) for width in (390, 1199, 1200, 1440)] == [1, 2, 2, 2]
 
 
