@@ -78,13 +78,13 @@ def test_metrics_read_oracle_labels(train, folder, tmp_path):
     assert before == run_metrics(finished)
     assert "oracle_sha256" not in before
     assert before["analysis"]["confusion"] is None
-    assert set(before["open_set"]["groups"]) == {"in", "out"}
-    assert all(0 <= group["mask_rate"] <= 1 for group in before["open_set"]["groups"].values())
+    assert set(before["open_set"]["subsets"]) == {"in", "out"}
+    assert all(0 <= group["mask_rate"] <= 1 for group in before["open_set"]["subsets"].values())
     write_oracle(folder, tmp_path / "lists", {})
     after = run_metrics(finished, store=folder)
     assert after["counts"]["unlabeled"] == [3, 2]
     assert np.array(after["analysis"]["confusion"]).sum(1).tolist() == [3, 2, 4]
-    assert after["open_set"]["groups"]["in"]["accuracy"] is not None
+    assert after["open_set"]["subsets"]["in"]["accuracy"] is not None
     same = ("top1", "confusion", "groups", "key", "files", "pseudo_label")
     assert {name: before[name] for name in same} == {name: after[name] for name in same}
 
