@@ -20,8 +20,8 @@ BUILDERS = {18: resnet18, 34: resnet34, 50: resnet50}
 class ResNet(Encoder):
     """ResNet-depth of torchvision without its classifier: (n, 3, H, W) -> (n, 512), or (n, 2048) for depth 50.
 
-    `weights` is a file of torchvision's weights with the SHA-256 `sha256`, given in whole or by its first digits, 8 at
-    least. Images are then normalised as in the training of these weights. Without `weights` all weights are random.
+    `weights` is a file of torchvision's weights, `sha256` its SHA-256 or at least the first 8 digits of it. Images are
+    then normalised as in the training of these weights. Without `weights` all weights are random.
     """
 
     layout = torch.channels_last

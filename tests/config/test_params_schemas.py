@@ -34,6 +34,13 @@ def test_kinds_of_sources_in_the_schemas_equal_those_of_the_code():
     assert [kind for source in get_args(Source) for kind in kinds(source)] == list(READERS)
 
 
+def test_named_pool_of_operations_is_listed_in_the_order_of_its_draws():
+    assert load_params(ROOT / "params").datasets["cifar10"]["augment"]["ops"] == [
+        *("autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "rotate"),
+        *("sharpness", "shear_x", "shear_y", "solarize", "translate_x", "translate_y"),
+    ]
+
+
 def test_unknown_operation_suggests_the_closest_name(tmp_path):
     shutil.copytree(ROOT / "params", tmp_path / "params")
     file = tmp_path / "params/datasets/digits.yaml"
