@@ -31,6 +31,12 @@ def _image_errors(tree: Tree) -> Iterator[str]:
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
     if subsets and unlabeled is not None and subsets != unlabeled:
         yield f"subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
+    for subset, each in tree["source"].get("oracle_lists", {}).items():
+        where = f"source.oracle_lists.{subset}"
+        if subset not in tree.get("subsets", {}):
+            yield f"{where}: unknown subset '{subset}'{did_you_mean(subset, tree.get('subsets', {}), 'subsets')}"
+        if each["labels"][0] > each["labels"][1]:
+            yield f"{where}.labels: {format_value(each['labels'])} is not in ascending order; swap the values"
     if ("mean" in tree) != ("std" in tree):
         given, missing = ("mean", "std") if "mean" in tree else ("std", "mean")
         yield f"{missing}: missing beside {given}; set both, or neither for a network with pretrained weights"

@@ -58,6 +58,13 @@ class SplitLists(TypedDict):
     test: SplitList
 
 
+class OracleList(TypedDict):
+    """Digest of the list of the true labels of a subset, and the first and the last label that its images can have."""
+
+    sha256: Sha256
+    labels: Annotated[list[NonNegativeInt], Length(2, 2)]
+
+
 class ImageArchive(TypedDict):
     """Archive that is downloaded from the first URL that serves it."""
 
@@ -84,6 +91,7 @@ class SemiAves(TypedDict):
     longest_side: PositiveInt
     lists: SplitLists
     lists_url: NotRequired[str]
+    oracle_lists: NotRequired[dict[str, OracleList]]  # of each subset
     annotations_sha256: NotRequired[Sha256]
     archives: NotRequired[ImageArchives]
     classes: NotRequired[Annotated[list[str], Unique()]]  # names; by default the labels
