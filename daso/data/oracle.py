@@ -1,4 +1,4 @@
-"""Oracle labels: true classes of images that training sees without a label, for metrics and reports alone.
+"""Oracle labels: true classes of images that have no label in training, for metrics and reports alone.
 
 They lie beside a store, bound to its digest: `train_oracle.npy`, int64 (n,) for the rows of the train part, 0..K-1, K
 for an image of no class, -1 where unknown; and `oracle.json`, written last. No other stage reads them, and no key of

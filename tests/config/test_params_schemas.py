@@ -58,7 +58,10 @@ def test_unknown_operation_suggests_the_closest_name(tmp_path):
         ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; choose one of labeled, holdout, outside"]),
         ({"n1": 3, "m1": 4, "gamma_l": 2}, ["settings.x: missing key 'gamma_u'; add it"]),
         ({"n1": 3, "m1": "all", "gamma_l": 2}, []),
-        ({"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2}, ["settings.x.m1: expected an integer, got 'al'"]),
+        (
+            {"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2},
+            ["settings.x.m1: expected an integer of at least 0 or one of all, train, got 'al'; did you mean 'all'?"],
+        ),
         (
             {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
             ["settings.x: unknown key 'reversed'; choose one of n1, m1, gamma_l, holdout, outside"],
