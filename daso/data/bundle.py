@@ -29,7 +29,7 @@ from daso.data.store import MANIFEST, Store, verify_store
 from daso.data.weights import Weights
 from daso.errors import DataError
 from daso.machine import cores
-from daso.paths import CONTENTS
+from daso.paths import CONTENTS, store_folder
 from daso.schema import schema_error
 
 _Contents = TypedDict("_Contents", {"commit": str, "files": dict[str, Any]})
@@ -88,7 +88,7 @@ def write_bundle(
         write_file(partial / "configs" / f"{run}.json", format_json(config), durable=False)
     tested = {config["dataset"]["name"] for config in configs}
     for name, store in stores.items():
-        _write_store(partial / "data/store" / name, store, sorted(rows[name]), test=name in tested)
+        _write_store(partial / store_folder(name), store, sorted(rows[name]), test=name in tested)
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     digests = {path.relative_to(partial).as_posix(): file_digest(path, "sha256") for path in files}
     write_file(partial / CONTENTS, checksummed({"commit": commit, "files": digests}))
