@@ -13,6 +13,7 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -68,6 +69,7 @@ def write_bundle(
     for file in weights:
         file.verify()
         _copy(file.path, partial / paths.packed_weights(file.sha256))
+    verified = cache(lambda path: verify_store(path, hash_again=True))
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
     for config in configs:
@@ -75,11 +77,9 @@ def write_bundle(
         for name, path in inputs.items():
             if not (home / path).is_file():
                 raise DataError(f"{home / path}: missing {name} of {run}; create it with `snakemake {home / path}`")
-        if dataset not in stores:
-            stores[dataset] = verify_store(home / paths.store(run), hash_again=True)
-        store = stores[dataset]
+        store = stores[dataset] = verified(home / paths.store(run))
         saved = check_split(home / paths.drawn_split(run), store, config["split_config_sha256"])
-        for source, own in rows_by_store(open_store(store, saved.outside, verify_store), saved.split.rows):
+        for source, own in rows_by_store(open_store(store, saved.outside, verified), saved.split.rows):
             stores.setdefault(source.dataset, source)
             rows.setdefault(source.dataset, set()).update(own.tolist())
         for name, path in inputs.items():
