@@ -9,10 +9,13 @@ from typing import Any
 
 from daso.errors import DasoError
 
-WORKFLOW = ("data", "runs", "metrics", "reports")  # folders that Snakemake writes
+RUNS, SCRATCH, METRICS, REPORTS = "runs", "scratch", "metrics", "reports"
+STORES, SPLITS = "data/store", "data/splits"
+WORKFLOW = ("data", RUNS, METRICS, REPORTS)  # folders that Snakemake writes
 DRAFTS = "drafts"  # folder of results of commands that are run by hand
 CONTENTS = "bundle.json"  # file that lists the files of a bundle
 CONTRADICTIONS = "contradictions"  # name of a report that belongs to no suite
+MANIFEST = "manifest.json"  # of a store, written last
 RESULT_FILE = "train.json"  # of a run, written last, with the digests of the others
 CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "config.json", "history.csv", "predictions.npz", "final.pt"
 SPLIT_FILE, ESTIMATE_FILE = "split.json", "estimate.json"  # of a run whose plan makes them
@@ -21,7 +24,7 @@ UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}  # key of 
 
 def store_folder(dataset: str) -> Path:
     """Return the folder of a dataset's images."""
-    return Path("data/store", dataset)
+    return Path(STORES, dataset)
 
 
 def store(run: str) -> Path:
@@ -31,7 +34,7 @@ def store(run: str) -> Path:
 
 def split_file(dataset: str, setting: str, seed: int | str) -> Path:
     """Return the path of a split as drawn, before any plan changes it."""
-    return Path("data/splits", dataset, setting, f"s{seed}.json")
+    return Path(SPLITS, dataset, setting, f"s{seed}.json")
 
 
 def drawn_split(run: str) -> Path:
@@ -42,22 +45,22 @@ def drawn_split(run: str) -> Path:
 
 def run_folder(run: str) -> Path:
     """Return the folder of a run's results."""
-    return Path("runs", run)
+    return Path(RUNS, run)
 
 
 def checkpoint_file(run: str, key: str) -> Path:
     """Return the path of the checkpoint of an unfinished run with a key."""
-    return Path("scratch", run, f"{key}.pt")
+    return Path(SCRATCH, run, f"{key}.pt")
 
 
 def metrics_file(run: str) -> Path:
     """Return the path of a run's metrics."""
-    return Path("metrics", f"{run}.json")
+    return Path(METRICS, f"{run}.json")
 
 
 def report_folder(suite: str) -> Path:
     """Return the folder of a suite's report."""
-    return Path("reports", suite)
+    return Path(REPORTS, suite)
 
 
 def packed_weights(sha256: str) -> Path:

@@ -36,7 +36,7 @@ from daso.data.folder_digest import digest_folder, source_path
 from daso.data.oracle_record import SHA256, read_oracle_record
 from daso.engine import journal
 from daso.errors import DataError, ParamsError
-from daso.paths import RESULT_FILE, run_folder, store_folder
+from daso.paths import MANIFEST, RESULT_FILE, run_folder, store_folder
 
 # Entry points of the code of each step of the workflow. The command line only passes paths on and is not part of a key.
 ENTRIES = {
@@ -196,7 +196,7 @@ def _in_key(tree: Mapping[str, Any], prefix: str = "") -> Tree:
 
 def _recorded_listing(project: Path, dataset: str) -> str:
     try:
-        manifest = json.loads((project / store_folder(dataset) / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((project / store_folder(dataset) / MANIFEST).read_text(encoding="utf-8"))
         return str(manifest["source"]["listing"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""  # there is no store, or its source is not an image folder

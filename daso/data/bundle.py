@@ -26,11 +26,11 @@ from daso.data.files import checksummed, file_digest, format_json, read_checksum
 from daso.data.open_set import open_store, rows_by_store
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
-from daso.data.store import MANIFEST, Store, verify_store
+from daso.data.store import Store, verify_store
 from daso.data.weights import Weights
 from daso.errors import DataError
 from daso.machine import cores
-from daso.paths import CONTENTS, store_folder
+from daso.paths import CONTENTS, MANIFEST, RUNS, store_folder
 from daso.schema import schema_error
 
 _Contents = TypedDict("_Contents", {"commit": str, "files": dict[str, Any]})
@@ -92,7 +92,7 @@ def write_bundle(
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     digests = {path.relative_to(partial).as_posix(): file_digest(path, "sha256") for path in files}
     write_file(partial / CONTENTS, checksummed({"commit": commit, "files": digests}))
-    (partial / "runs").mkdir(parents=True, exist_ok=True)
+    (partial / RUNS).mkdir(parents=True, exist_ok=True)
     partial.replace(folder)
 
 

@@ -24,9 +24,8 @@ from daso.data.memmap import create_array, finish_array
 from daso.data.verified import current_state, is_verified, record_verified
 from daso.errors import DataError
 from daso.locks import lock_folder
-from daso.paths import rebuild_hint
+from daso.paths import MANIFEST, rebuild_hint
 
-MANIFEST = "manifest.json"
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
 MANIFEST_CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
 REQUIRED_PARTS = ("train", "test")

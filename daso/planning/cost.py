@@ -12,6 +12,7 @@ from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
 from daso.config.resolve import Run, resolve, trace_options
 from daso.data.files import digest, read_checksummed, read_json
+from daso.paths import METRICS
 from daso.report.results.collect import Cell
 from daso.report.tables.speed import (
     SHARED,
@@ -87,7 +88,7 @@ def measured_steps(params: Params, run: Run, *, every_mode: bool = False) -> Ite
     """
     side = params.datasets[run.dataset]["image_size"]
     same_size = [name for name, tree in params.datasets.items() if tree["image_size"] == side]
-    for folder, pattern in (("metrics", "s*.json"), (ARCHIVE, "s*/metrics.json")):
+    for folder, pattern in ((METRICS, "s*.json"), (ARCHIVE, "s*/metrics.json")):
         files = [
             file
             for name in same_size

@@ -14,7 +14,7 @@ from daso.config.params import Params
 from daso.config.resolve import Run, split_config
 from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
 from daso.data.files import canonical_json, read_json
-from daso.paths import split_file, store_folder
+from daso.paths import MANIFEST, split_file, store_folder
 from daso.planning.sizes import FileSizes, file_sizes
 from daso.report.tables.speed import format_significant
 
@@ -28,7 +28,7 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
     places = {(run.dataset, run.setting, run.seed) for run in todo}
     stores, unknown = 0, []
     for name in dict.fromkeys(name for run in todo for name in stores_of(params, run.dataset, run.setting)):
-        tree, stored = params.datasets[name], (store_folder(name) / "manifest.json").exists()
+        tree, stored = params.datasets[name], (store_folder(name) / MANIFEST).exists()
         if not stored and "images" in tree:
             images = sum(tree["images"][part] for part in IMAGE_PARTS)
             stores += images * 3 * tree["image_size"] ** 2 + tree.get("download_bytes", 0)
@@ -68,8 +68,8 @@ def _cached_sizes(project: Path, inputs: Sequence[tuple[Config, dict[str, int]]]
 
 
 def _all_images(params: Params, dataset: str) -> dict[str, int]:
-    """Return the numbers of images by IMAGES: of the params file, else of the store, else a default."""
-    manifest, known = (store_folder(dataset) / "manifest.json"), params.datasets[dataset].get("images", {})
+    """Return the numbers of images by IMAGE_PARTS: of the params file, else of the store, else a default."""
+    manifest, known = store_folder(dataset) / MANIFEST, params.datasets[dataset].get("images", {})
     if not known and manifest.exists():
         parts = read_json(manifest, "manifest of a store")["parts"]
         known = {name: part["images"] for name, part in parts.items()}

@@ -16,7 +16,7 @@ from daso.config.explain import align_columns
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import runs, with_upstream
-from daso.paths import CONFIG_FILE, run_folder
+from daso.paths import CONFIG_FILE, SCRATCH, run_folder
 from daso.planning.messages import format_left
 from daso.workspace.current import Current
 
@@ -79,7 +79,7 @@ def training(run: str, now: float) -> TrainingProgress:
 def is_training(run: str) -> bool:
     """Return True if the process that last locked this run still exists, or ran on another machine."""
     try:
-        holder = LOCK_HOLDER.match(Path("scratch", run).with_name(f"{Path(run).name}.lock").read_text())
+        holder = LOCK_HOLDER.match(Path(SCRATCH, run).with_name(f"{Path(run).name}.lock").read_text())
     except OSError:
         return False
     if holder is None:

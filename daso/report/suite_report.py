@@ -11,7 +11,7 @@ from daso.config.params import Params
 from daso.config.resolve import Run, expand_suite, resolve, runs, with_upstream
 from daso.data.files import checksummed, write_file
 from daso.data.run_files import load_finished_run
-from daso.paths import RESULT_FILE, run_folder
+from daso.paths import METRICS, RESULT_FILE, RUNS, SCRATCH, run_folder
 from daso.report.render import build_report
 from daso.report.results.collect import collect
 from daso.report.results.published import PUBLISHED
@@ -30,9 +30,9 @@ def write_report(suite: str, out: Path) -> None:
     keys, own, reference = Keys(params), runs(params, suite), read_reference(suite)
     build_report(
         expand_suite(params, suite),
-        metrics=Path("metrics"),
-        runs=Path("runs"),
-        scratch=Path("scratch"),
+        metrics=Path(METRICS),
+        runs=Path(RUNS),
+        scratch=Path(SCRATCH),
         archived=Path(ARCHIVE),
         published=PUBLISHED,
         out=out,
@@ -54,7 +54,7 @@ def write_reference(suite: str) -> Path:
     params = load_params()
     keys = Keys(params)
     expected = {run.id: keys.train(run) for run in runs(params, suite)}
-    cells = collect(expand_suite(params, suite), Path("metrics"), Path("scratch"), expected)
+    cells = collect(expand_suite(params, suite), Path(METRICS), Path(SCRATCH), expected)
     path, content = reference_path(suite), reference_content(suite, cells)
     write_file(path, checksummed(content))
     return path

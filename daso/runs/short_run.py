@@ -19,7 +19,7 @@ from daso.data.split import save_split
 from daso.data.split_rows import Split
 from daso.data.store import write_store
 from daso.errors import DataError
-from daso.paths import CONFIG_FILE, WEIGHTS_FILE, run_folder
+from daso.paths import CONFIG_FILE, ESTIMATE_FILE, RESULT_FILE, SPLIT_FILE, WEIGHTS_FILE, run_folder
 
 STEPS = 12  # the loader makes the batches of 8 steps at a time on a CPU, so the run has two chunks
 EVERY = 4  # steps between evaluations
@@ -130,12 +130,12 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
         head["outside"] = {"classes": [k], "share": 0.1}
     if "split" in plan:
         head |= {"drawn_sha256": NAME, "derivation": plan["split"]}
-    save_split(head, Split(labeled, rows[first:last], rows[last:], pseudo_labeled), labels, folder / "split.json")
-    paths = {"store": folder / "store", "split": folder / "split.json"}
+    save_split(head, Split(labeled, rows[first:last], rows[last:], pseudo_labeled), labels, folder / SPLIT_FILE)
+    paths = {"store": folder / "store", "split": folder / SPLIT_FILE}
     if "encoder" in plan:
         paths["encoder"] = (run_folder(plan["encoder"]["of"]) / WEIGHTS_FILE).absolute()
     if "estimate" in plan:
-        paths["estimate"] = folder / "estimate.json"
+        paths["estimate"] = folder / ESTIMATE_FILE
         estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"][:k].tolist()}
         write_file(paths["estimate"], checksummed(estimate | {"reliable": 1, "evaluations": 1}))
     return paths
@@ -159,7 +159,7 @@ def train_short_run(root: Path, config: Mapping[str, Any], data: Mapping[str, Pa
 
 def differences(one: Path, two: Path) -> list[str]:
     """Return the names of the tensors and files in which two short runs differ."""
-    digests = [read_json(folder / "out/train.json", "result of a run")["files"] for folder in (one, two)]
+    digests = [read_json(folder / "out" / RESULT_FILE, "result of a run")["files"] for folder in (one, two)]
     files = [name for name in COMPARED_FILES if digests[0].get(name) != digests[1].get(name)]
     first, second = (_tensors(folder / "scratch" / f"{NAME}.pt") for folder in (one, two))
     names = first.keys() | second.keys()

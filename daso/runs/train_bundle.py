@@ -10,7 +10,7 @@ from daso.data.files import checksummed, write_file
 from daso.data.store import load_store
 from daso.engine.estimate import survey_result
 from daso.errors import DataError, DivergedError
-from daso.paths import RESULT_FILE, run_folder
+from daso.paths import RESULT_FILE, SCRATCH, run_folder
 from daso.runs.train import Execution, Job, train
 
 
@@ -41,7 +41,7 @@ def train_bundle(bundle: Path, execution: Execution) -> None:
 
 def _job(bundle: Path, run: BundledRun) -> Job:
     name = run.config["run"]
-    out, scratch = bundle / run_folder(name), bundle / "scratch" / name
+    out, scratch = bundle / run_folder(name), bundle / SCRATCH / name
     return Job(run.config, run.store, out=out, scratch=scratch, weights=run.weights, **run.inputs)
 
 

@@ -14,7 +14,7 @@ from daso.data.files import checksummed, write_file
 from daso.data.run_files import RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.errors import DataError
-from daso.paths import CONTENTS, RESULT_FILE, input_files, run_folder
+from daso.paths import CONTENTS, RESULT_FILE, RUNS, input_files, run_folder
 
 
 def adopt_bundle(bundle: Path) -> list[str]:
@@ -24,13 +24,13 @@ def adopt_bundle(bundle: Path) -> list[str]:
     If a run was trained with a different split, encoder or estimate than the one in this working copy, neither it nor
     the runs that depend on it are copied.
     """
-    results = sorted((bundle / "runs").glob("*/*/*/*/s*/train.json"))
+    results = sorted((bundle / RUNS).glob(f"*/*/*/*/s*/{RESULT_FILE}"))
     if not results:
         no_run = f"contains no finished run; train it with `daso train --bundle {bundle}`"
         raise DataError(f"{bundle}: {no_run if (bundle / CONTENTS).exists() else NOT_A_BUNDLE}")
     params = load_params()
     runs = {
-        parse_run(params, path.parent.relative_to(bundle / "runs").as_posix()): load_finished_run(path.parent)
+        parse_run(params, path.parent.relative_to(bundle / RUNS).as_posix()): load_finished_run(path.parent)
         for path in results
     }
     errors = [line for run, finished in runs.items() for line in _other_key(Keys(params), run, finished, bundle)]

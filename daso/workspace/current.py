@@ -22,6 +22,7 @@ from daso.errors import DataError
 from daso.paths import (
     CONTRADICTIONS,
     ESTIMATE_FILE,
+    MANIFEST,
     RESULT_FILE,
     SPLIT_FILE,
     checkpoint_file,
@@ -50,7 +51,7 @@ class Current:
         """Return True if the stored images of a dataset are current; a clone may lack them, see `redistribution`."""
         folder = store_folder(dataset)
         images = (folder / f"{part}_images.npy" for part in PARTS)
-        return _has_key(folder / "key", self.keys.data(dataset), folder / "manifest.json", *images)
+        return _has_key(folder / "key", self.keys.data(dataset), folder / MANIFEST, *images)
 
     def split(self, dataset: str, setting: str, seed: int) -> bool:
         """Return True if a drawn split is current."""

@@ -12,9 +12,9 @@ from daso.config.open_sets import stores_of
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
-from daso.paths import CONTRADICTIONS, drawn_split, report_folder
+from daso.paths import CONTRADICTIONS, METRICS, REPORTS, RUNS, SCRATCH, SPLITS, STORES, drawn_split, report_folder
 
-_logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
+_logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
 
 def unreferenced(*, delete: bool = False) -> list[Path]:
@@ -22,7 +22,7 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     params = load_params()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
     datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
-    reports = {page.parent for page in Path("reports").glob("*/index.html")}
+    reports = {page.parent for page in Path(REPORTS).glob("*/index.html")}
     reports -= {report_folder(name) for name in (*params.suites, CONTRADICTIONS)}
     stale_paths = sorted({*_data(named, datasets), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
@@ -36,8 +36,8 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
 
 def finished_checkpoints() -> None:
     """Delete the checkpoints of finished runs, except of damaged ones; log a checkpoint that cannot be deleted."""
-    for checkpoint in Path("scratch").glob("*/*/*/*/s*/*.pt"):
-        folder = Path("runs", checkpoint.parent.relative_to("scratch"))
+    for checkpoint in Path(SCRATCH).glob("*/*/*/*/s*/*.pt"):
+        folder = Path(RUNS, checkpoint.parent.relative_to(SCRATCH))
         try:
             finished = load_finished_run(folder, checkpoint.stem)
             for name in RUN_FILES:
@@ -51,19 +51,19 @@ def finished_checkpoints() -> None:
 
 def _data(named: set[Run], datasets: set[str]) -> Iterator[Path]:
     """Yield unused stores and splits; downloaded archives stay, since data/raw is not an output of the workflow."""
-    yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
+    yield from (path for path in Path(STORES).glob("*/") if path.name not in datasets)
     splits = {drawn_split(run.id) for run in named}
-    drawn = [path for suffix in (".json", ".key") for path in Path("data/splits").glob(f"*/*/s*{suffix}")]
+    drawn = [path for suffix in (".json", ".key") for path in Path(SPLITS).glob(f"*/*/s*{suffix}")]
     yield from (path for path in drawn if path.with_suffix(".json") not in splits)
 
 
 def _run_files(named: set[str]) -> Iterator[Path]:
     for folder, suffix in (
-        ("runs", ""),
-        ("scratch", ""),
-        ("scratch", ".lock"),
-        ("metrics", ".json"),
-        ("metrics", ".key"),
+        (RUNS, ""),
+        (SCRATCH, ""),
+        (SCRATCH, ".lock"),
+        (METRICS, ".json"),
+        (METRICS, ".key"),
         ("journal", ".json"),
     ):
         for path in Path(folder).glob(f"*/*/*/*/s*{suffix}"):

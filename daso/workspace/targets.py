@@ -12,7 +12,7 @@ from daso.errors import ParamsError, did_you_mean
 from daso.paths import CONTRADICTIONS
 from daso.workspace.workflow_lock import snakemake_options
 
-_logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
+_logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
 RULES = ("all", "data", "splits", "runs", "metrics", CONTRADICTIONS)  # rules without wildcards
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from daso.paths import RESULT_FILE, checkpoint_file, run_folder
 from tools.gpu import results
 
 
@@ -17,8 +18,8 @@ def main(folder: Path) -> None:
         row["runs"] = {}
         for path in sorted(folder.glob("configs/*/*/*/*/*.json")):
             config = json.loads(path.read_text())
-            run, checkpoint = config["run"], folder / "scratch" / config["run"] / f"{config['key']}.pt"
-            if (folder / "runs" / run / "train.json").exists():
+            run, checkpoint = config["run"], folder / checkpoint_file(config["run"], config["key"])
+            if (folder / run_folder(run) / RESULT_FILE).exists():
                 row["runs"][run] = {"finished": True}
             elif checkpoint.exists():
                 saved = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -55,9 +55,11 @@ from daso.planning.forecast import Preview, preview
 from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
-STORE = f"{paths.store_folder('{dataset}')}/manifest.json"
+STORE = f"{paths.store_folder('{dataset}')}/{paths.MANIFEST}"
 SPLIT = str(paths.split_file("{dataset}", "{setting}", "{seed}"))
 TRAINED = f"{paths.run_folder(RUN)}/{paths.RESULT_FILE}"
+HISTORY = f"{paths.run_folder(RUN)}/{paths.HISTORY_FILE}"
+PREDICTIONS = f"{paths.run_folder(RUN)}/{paths.PREDICTIONS_FILE}"
 METRICS = str(paths.metrics_file(RUN))
 DERIVED = f"{paths.run_folder(RUN)}/{paths.SPLIT_FILE}"
 SURVEYED = f"{paths.run_folder(RUN)}/{paths.ESTIMATE_FILE}"
@@ -190,7 +192,9 @@ def derive_json(wildcards, output):
 def pseudo_labels_of(wildcards):
     """Return the result of the upstream run whose pseudo-labels enlarge the split, if any."""
     options = plan_for(wildcards)["split"]
-    return [f"runs/{options['of']}/train.json"] if "of" in options else []
+    if "of" not in options:
+        return []
+    return [f"{paths.run_folder(options['of'])}/{paths.RESULT_FILE}"]
 
 
 def input_files_of(wildcards):
@@ -222,8 +226,8 @@ def suite_results(wildcards):
     embeds = "tsne" in PARAMS.suites[wildcards.suite].get("analyses", ())
     return [
         *paths_of(METRICS, selected),
-        *paths_of(f"runs/{RUN}/history.csv", selected),
-        *(paths_of(f"runs/{RUN}/predictions.npz", selected) if embeds else []),
+        *paths_of(HISTORY, selected),
+        *(paths_of(PREDICTIONS, selected) if embeds else []),
     ]
 
 

@@ -14,10 +14,10 @@ rule train:
             )
         ),
     output:
-        config=f"runs/{RUN}/config.json",
-        history=f"runs/{RUN}/history.csv",
-        predictions=f"runs/{RUN}/predictions.npz",
-        weights=f"runs/{RUN}/final.pt",
+        config=f"{paths.run_folder(RUN)}/{paths.CONFIG_FILE}",
+        history=HISTORY,
+        predictions=PREDICTIONS,
+        weights=f"{paths.run_folder(RUN)}/{paths.WEIGHTS_FILE}",
         result=TRAINED,
     log:
         f"logs/train/{RUN}.log",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from daso.aliases import Tree
 from daso.report.results.collect import MAIN_MEASURE, Cell, MeanStd
-from daso.report.results.published import METRICS, Published, look_up_cell
+from daso.report.results.published import METRIC_BY_MEASURE, Published, look_up_cell
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import Verdict, judge, reasons_not_comparable, remarks
 from daso.report.words import format_provenance, short_digest
@@ -51,7 +51,7 @@ def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) ->
         setting = next(s for s in table["settings"] if s["name"] == cell.setting)
         method = next(m for m in table["methods"] if m["name"] == cell.method)
         for measure in measures(table):
-            target = look_up_cell(published, table, setting, method, METRICS[measure])
+            target = look_up_cell(published, table, setting, method, METRIC_BY_MEASURE[measure])
             reasons = reasons_not_comparable(protocol, cell.done.values())
             archived = [
                 (group, _judge_cell(runs, target, archived_reasons(protocol, runs.done.values()), measure))

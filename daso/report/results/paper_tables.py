@@ -14,7 +14,7 @@ from daso.config.explain import TextRow, align_columns
 from daso.config.paper_names import paper_name
 from daso.errors import DasoError
 from daso.report.results.judged import measures
-from daso.report.results.published import CITATION, METRICS, PAPER_SOURCE, cell_key, printed_number, row_key
+from daso.report.results.published import CITATION, METRIC_BY_MEASURE, PAPER_SOURCE, cell_key, printed_number, row_key
 from daso.report.results.sources import Row
 from daso.report.words import numbered
 
@@ -93,7 +93,7 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
     columns = [dict(zip(COLUMN_FIELDS, column, strict=True)) for column in printed.settings]
     nameless = [row_key({**column, "base": "", "addons": ""}) for column in columns]
     keys = [
-        cell_key(table["dataset"]["name"], setting, {}, METRICS[measure])
+        cell_key(table["dataset"]["name"], setting, {}, METRIC_BY_MEASURE[measure])
         for setting in table["settings"]
         for measure in measures(table)
     ]

@@ -96,7 +96,7 @@ def by_frequency(runs: Sequence[RunAnalysis], kind: str, measure: str) -> ByFreq
 def class_distributions(runs: Sequence[RunAnalysis], kind: str) -> tuple[list[int], FloatArray] | None:
     """Return steps (P,) and percent of pseudo-labels by class rank (P, K), mean over seeds; None if no run has them.
 
-    Up to MAX_POINTS evenly spaced points of training, including the last.
+    Up to MAX_SHOWN_POINTS evenly spaced points of training, including the last.
     """
     rows = [(run, run.analysis["sources"].get(kind, {}).get("histogram")) for run in runs]
     values = [100 * np.stack([run.by_rank(row) for row in table]) for run, table in rows if table]
@@ -127,7 +127,8 @@ def group_recall(runs: Sequence[RunAnalysis], group: str) -> Curve | None:
 def pseudo_label_confusion(runs: Sequence[RunAnalysis]) -> FloatArray | None:
     """Return the confusion matrix (K, K) of the pseudo-labels by class rank, rows sum to 1, mean over seeds.
 
-    It shows the final pseudo-labels, or the final network's predictions if the method has no pseudo-labels.
+    With images of no class it is (K + 1, K), and they are its last row. It shows the final pseudo-labels, or the final
+    network's predictions if the method has no pseudo-labels.
     """
     return mean_confusion((run.analysis["confusion"], run.class_order) for run in runs if run.analysis["confusion"])
 
