@@ -95,7 +95,7 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
         yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n}"
-    if kind == "others" and not images.get("unlabeled"):
+    if kind == "others" and not images.get("unlabeled") and (images or source != "image_folder"):
         yield (
             f"{where}.m1: 'all' is not allowed with source '{source}', which has no images without labels; "
             "set a number, or 'train' for all images that are not held out"

@@ -15,7 +15,8 @@ from daso.aliases import IntArray
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
-from daso.data.image_folder import Reserve, in_memory, read_image_folder
+from daso.data.image_folder import in_memory, read_image_folder
+from daso.data.photo_reader import Reserve
 from daso.data.semi_aves import read_semi_aves
 from daso.data.store import Parts, Store, Writer
 from daso.errors import DataError

@@ -10,7 +10,8 @@ ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Gamma = Annotated[float, Interval(ge=1)]  # imbalance: images of the first class / images of the last one
 ClassOrder = Literal["native", "seed", "size"]
-Fit = Literal["crop", "squash"]  # how an image becomes a square: cut out of the center, or resized
+# How an image becomes a square: cut out of the center, padded with grey, or resized without its aspect ratio.
+Fit = Literal["crop", "pad", "squash"]
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}")]
 Subsets = dict[str, PositiveInt]  # unlabeled images of each subset, in the order of the store
 

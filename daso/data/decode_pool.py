@@ -25,11 +25,13 @@ class File(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Name of a file, its longest side in pixels, and the reason if it is unreadable."""
+    """Name of a file, the reason if it is unreadable, else its longest side and largest values, see `Decoded`."""
 
     name: str
-    longest_side: int
     error: UnreadableError | None
+    longest_side: int = 0
+    grey: int = 0
+    color: int = 0
 
 
 def decode_files(files: Iterable[File], fit: Fit) -> Iterator[Result]:
@@ -50,6 +52,6 @@ def _decode(file: File, fit: Fit) -> Result:
         with file.open() as content:
             decoded = decode_unguarded(content, file.images.shape[-1], fit=fit)
     except Exception as error:  # the file system and decoders raise many types
-        return Result(file.name, 0, unreadable(error))
+        return Result(file.name, unreadable(error))
     file.images[file.row] = decoded.pixels
-    return Result(file.name, decoded.longest_side, None)
+    return Result(file.name, None, decoded.longest_side, decoded.grey, decoded.color)

@@ -125,7 +125,8 @@ def _rows_without_labels(config: Mapping[str, Any], store: Store) -> IntArray:
     if names == "all":
         rows: IntArray = np.flatnonzero(store.labels("train") < 0)
         if not len(rows):
-            option, fix = ("unlabeled", "add such images") if "unlabeled" in setting else ("m1", "set m1 to a number")
+            add = "add such images, in an image folder below unlabeled/"
+            option, fix = ("unlabeled", add) if "unlabeled" in setting else ("m1", "set m1 to a number")
             raise DataError(
                 f"{where}: {option}: all selects the images without a label, and {store.folder} has none; "
                 f"{fix} in {file}"
