@@ -1,4 +1,4 @@
-"""Digest the images of a folder by content, with their classes.
+"""Digest the images of a folder by content, with their classes and groups.
 
 Every computation of keys imports this module, so it must be fast and imports only the standard library.
 """
@@ -15,7 +15,8 @@ from typing import Any
 
 from daso.data.folder_listing import UNLABELED_PART, names_below
 from daso.data.photo_digests import content_digests
-from daso.data.photo_list import list_photos
+from daso.data.photo_list import Read, list_photos
+from daso.errors import DataError
 
 
 def source_path(source: Mapping[str, Any]) -> str:
@@ -26,27 +27,30 @@ def source_path(source: Mapping[str, Any]) -> str:
 def digest_folder(path: Path) -> str | None:
     """Digest the content of a folder's images, for a zip their sizes and CRCs; None if the path does not exist.
 
-    Part and class of each image count, and the order of the images of a class; the path of the folder, names
+    Part, class and group of each image count, and the order of the images of a class; the path of the folder, names
     and order of unlabeled images, times, and files that are not read as images do not.
     """
     if not path.exists():
         return None
     if path.is_dir():
         names = list(names_below(path, strict=False))
-        return _digest(names, lambda listed: content_digests(path, listed))
+        return _digest(names, lambda name: (path / name).read_bytes(), lambda listed: content_digests(path, listed))
     try:
         with zipfile.ZipFile(path) as archive:
             infos = dict(zip_entries(archive))
             crc = {name: f"{info.file_size} {info.CRC}" for name, info in infos.items()}
-            return _digest(infos, lambda listed: crc)
-    except (OSError, zipfile.BadZipFile):  # reading the images raises the error
+            return _digest(infos, lambda name: archive.read(infos[name]), lambda listed: crc)
+    except (OSError, zipfile.BadZipFile, RuntimeError):  # reading the images raises the error
         return hashlib.sha256(f"unreadable {path.stat().st_size}".encode()).hexdigest()[:16]
 
 
-def _digest(names: Iterable[str], digests_of: Callable[[list[str]], Mapping[str, str]]) -> str:
-    photos = list_photos(names).photos
+def _digest(names: Iterable[str], read: Read, digests_of: Callable[[list[str]], Mapping[str, str]]) -> str:
+    try:
+        photos = list_photos(names, read).photos
+    except DataError as error:  # of labels.csv; reading the images raises it
+        return hashlib.sha256(str(error).encode()).hexdigest()[:16]
     digests = digests_of([photo.name for photo in photos])
-    entries = [[photo.part, photo.label, digests[photo.name]] for photo in photos]
+    entries = [[photo.part, photo.label, digests[photo.name], photo.group] for photo in photos]
     labeled = [entry for entry in entries if entry[0] != UNLABELED_PART]
     unlabeled = sorted(entry for entry in entries if entry[0] == UNLABELED_PART)
     return hashlib.sha256(json.dumps([*labeled, *unlabeled]).encode()).hexdigest()[:16]

@@ -51,14 +51,14 @@ def read_image_folder(
     The train part has the labeled images, then the unlabeled ones with label -1, sorted by content. Class names are
     NFC-normalised; `check` raises DataError for unexpected classes before an image is decoded. All grey images of 16
     bits are scaled by the number of bits that the largest value of the folder uses. Read and skipped files are logged;
-    `notes` holds `skipped` and `unreadable` files, `bits` if below 16, `untested` classes (no test image) and
-    `duplicates` (the same pixels in two classes or in two parts).
+    `notes` holds remarks about `labels`.csv, `skipped` and `unreadable` files, `bits` if below 16, `untested` classes
+    (no test image) and `duplicates` (the same pixels in two classes or in two parts).
 
     Raises DataError if a part or its classes are missing, if test has a class that train lacks, if class names differ
     only in case, if a zip has a duplicate name, or, unless `skip_unreadable`, for all unreadable images at once.
     """
     with photo_files(path) as files:
-        listed = list_photos(files.names)
+        listed = _listed(path, files)
         classes, rows = _rows(path, listed, files)
         check(classes)
         reader = PhotoReader(path, image_size, files, fit)
@@ -68,6 +68,7 @@ def read_image_folder(
         bits = reader.rescale({part: images for part, (images, _) in parts.items()})
     skipped = _with_raw(listed.skipped, reader.raw, classes)
     notes = {
+        "labels": listed.remarks,
         "skipped": {folder: dict(sorted(counts.items())) for folder, counts in sorted(skipped.items())},
         "unreadable": {row.name: str(error) for row, error in reader.unreadable},
         "bits": bits if bits < 16 else None,
@@ -79,6 +80,13 @@ def read_image_folder(
     return Folder(classes, parts, notes, reader.rows)
 
 
+def _listed(path: Path, files: PhotoFiles) -> PhotoList:
+    try:
+        return list_photos(files.names, files.read)
+    except (DataError, UnreadableError, OSError) as error:  # of labels.csv
+        raise DataError(*(f"{path}: {line}" for line in str(error).splitlines())) from error
+
+
 def _rows(path: Path, listed: PhotoList, files: PhotoFiles) -> tuple[tuple[str, ...], list[ImageRow]]:
     """Return the class names and all images in the order of the store: by part, class and name, or by content."""
     of_part = {part: [photo for photo in listed.photos if photo.part == part] for part in (*PARTS, UNLABELED_PART)}
@@ -87,10 +95,10 @@ def _rows(path: Path, listed: PhotoList, files: PhotoFiles) -> tuple[tuple[str, 
             raise DataError(f"{path}: missing class folders in {part}/; {LAYOUT}")
     classes = _class_names(path, of_part)
     numbers = {name: k for k, name in enumerate(classes)}
-    rows = [ImageRow(part, numbers[photo.label], photo.name) for part in PARTS for photo in of_part[part]]
+    rows = [ImageRow(part, numbers[photo.label], photo.name, photo.group) for part in PARTS for photo in of_part[part]]
     digests = files.digests([photo.name for photo in of_part[UNLABELED_PART]])
-    unlabeled = sorted(of_part[UNLABELED_PART], key=lambda photo: (digests[photo.name], photo.name))
-    return classes, [*rows, *(ImageRow("train", -1, photo.name) for photo in unlabeled)]
+    unlabeled = sorted(of_part[UNLABELED_PART], key=lambda photo: (digests[photo.name], photo.group, photo.name))
+    return classes, [*rows, *(ImageRow("train", -1, photo.name, photo.group) for photo in unlabeled)]
 
 
 def _class_names(path: Path, of_part: Mapping[str, Sequence[Photo]]) -> tuple[str, ...]:
@@ -163,6 +171,8 @@ def _log(
         if unlabeled := len(labels) - sum(counts):
             each += f", unlabeled {unlabeled}"
         logging.info("%s: %s: %d images: %s", name, part, len(images), each)
+    for remark in notes.get("labels", ()):
+        logging.info("%s: %s", name, remark)
     for folder, counts in notes.get("skipped", {}).items():
         fix = "; convert camera raw files to JPEG" if RAW in counts else ""
         logging.info("%s: %s: skipped %s%s", name, folder, ", ".join(f"{n} {why}" for why, n in counts.items()), fix)

@@ -27,6 +27,7 @@ class ImageRow(NamedTuple):
     part: str  # train or test
     label: int  # -1 if unlabeled
     name: str  # path of its file below the root
+    group: str = ""  # name of its group; empty: unknown
 
 
 class PhotoReader:
