@@ -30,6 +30,8 @@ def _image_errors(tree: Tree) -> Iterator[str]:
     """Yield the errors of a dataset's images and augmentation."""
     if "fit" in tree and tree["source"]["kind"] not in FILE_SOURCES:
         yield f"fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
+    if "test_share" in tree and tree["source"]["kind"] != "image_folder":
+        yield f"test_share: not allowed with source '{tree['source']['kind']}', which has test images; remove it"
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
     if subsets and unlabeled is not None and subsets != unlabeled:
         yield f"subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"

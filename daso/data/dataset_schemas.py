@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from daso.constraints import Interval, Length, Pattern, Unique
-from daso.schema import NonNegativeInt, PositiveInt, PositiveShareBelowOne, ShareBelowOne
+from daso.schema import NonNegativeInt, PositiveInt, PositiveShare, PositiveShareBelowOne, ShareBelowOne
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
@@ -38,6 +38,7 @@ class ImageFolder(TypedDict):
     path: Annotated[str, Length(1)]
     override: NotRequired[str]
     skip_unreadable: NotRequired[bool]
+    near_copies: NotRequired[PositiveShare]  # smallest correlation of two near copies, see `near_copies`
 
 
 class SplitList(TypedDict):
@@ -171,6 +172,7 @@ class SplitConfig(TypedDict):
     num_classes: NumClasses
     holdout: NonNegativeInt
     class_order: ClassOrder
+    test_share: NotRequired[PositiveShareBelowOne]
     setting: Setting
 
 
@@ -193,6 +195,7 @@ class DataConfig(TypedDict):
     num_classes: NumClasses
     image_size: ImageSize
     fit: NotRequired[Fit]
+    test_share: NotRequired[PositiveShareBelowOne]  # of the labeled images of each class, held out by each split
 
 
 class UpstreamKey(TypedDict):

@@ -14,12 +14,15 @@ import numpy as np
 from daso.aliases import ImageArray, IntArray
 from daso.data.dataset_schemas import Fit
 from daso.data.folder_listing import PARTS, RAW, UNLABELED_PART
+from daso.data.held_out import SMALLEST_CLASS
+from daso.data.near_copies import near_copies, number_groups
 from daso.data.photo_files import LAYOUT, PhotoFiles, photo_files
 from daso.data.photo_list import Photo, PhotoList, list_photos
 from daso.data.photo_reader import ImageRow, PhotoReader, Reserve
 from daso.data.pixels import UnreadableError
 from daso.errors import DataError, one_line
 
+SEVERAL, NEAR_TEST = "groups of several images", "labeled images near a test image"  # names of notes
 EXAMPLES = 5  # maximum number of files named in a log line
 
 
@@ -35,6 +38,7 @@ class Folder(NamedTuple):
     parts: dict[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S), labels int64 (n,)
     notes: dict[str, Any]  # remarks for the user, see `read_image_folder`; empty if all is well
     rows: Mapping[str, Sequence[ImageRow]]  # file of each image by part
+    groups: Mapping[str, IntArray]  # group of each image (n,) by part; empty if groups are neither given nor searched
 
 
 def read_image_folder(
@@ -45,6 +49,8 @@ def read_image_folder(
     check: Callable[[tuple[str, ...]], None] = lambda classes: None,
     skip_unreadable: bool = False,
     fit: Fit = "squash",
+    near_copies_from: float | None = None,
+    held_out: bool = False,
 ) -> Folder:
     """Read the images as RGB squares of `image_size` pixels (see `pixels.decode`), classes and files sorted by name.
 
@@ -54,30 +60,69 @@ def read_image_folder(
     `notes` holds remarks about `labels`.csv, `skipped` and `unreadable` files, `bits` if below 16, `untested` classes
     (no test image) and `duplicates` (the same pixels in two classes or in two parts).
 
+    Images of one group of labels.csv form a group, and with `near_copies_from`, a correlation, near copies do. If test
+    images are `held_out` by splits, the test part is empty.
+
     Raises DataError if a part or its classes are missing, if test has a class that train lacks, if class names differ
     only in case, if a zip has a duplicate name, or, unless `skip_unreadable`, for all unreadable images at once.
     """
     with photo_files(path) as files:
         listed = _listed(path, files)
-        classes, rows = _rows(path, listed, files)
+        classes, rows = _rows(path, listed, files, held_out)
         check(classes)
-        reader = PhotoReader(path, image_size, files, fit)
+        reader = PhotoReader(path, image_size, files, fit, thumbnails=near_copies_from is not None)
         parts = {part: reader.read(part, [row for row in rows if row.part == part], reserve) for part in PARTS}
         if reader.unreadable and not skip_unreadable:
             raise _unreadable_error(path, reader.unreadable, len(rows))
         bits = reader.rescale({part: images for part, (images, _) in parts.items()})
     skipped = _with_raw(listed.skipped, reader.raw, classes)
+    groups = _groups(reader, near_copies_from, held_out)
     notes = {
         "labels": listed.remarks,
         "skipped": {folder: dict(sorted(counts.items())) for folder, counts in sorted(skipped.items())},
         "unreadable": {row.name: str(error) for row, error in reader.unreadable},
         "bits": bits if bits < 16 else None,
-        "untested": [classes[k] for k in np.flatnonzero(np.bincount(parts["test"][1], minlength=len(classes)) == 0)],
+        "untested": _untested(parts, classes, held_out),
+        "groups": _notes_on_groups(reader.rows, groups),
         "duplicates": _duplicates({part: images for part, (images, _) in parts.items()}, reader.rows),
     }
     notes = {name: value for name, value in notes.items() if value}
     _log(path.name, classes, parts, notes)
-    return Folder(classes, parts, notes, reader.rows)
+    return Folder(classes, parts, notes, reader.rows, groups)
+
+
+def _groups(reader: PhotoReader, near_copies_from: float | None, held_out: bool) -> dict[str, IntArray]:
+    """Return the group of each image by part, numbered over both parts; {} if there are none and none are needed."""
+    rows = [row for part in PARTS for row in reader.rows[part]]
+    if near_copies_from is None and not held_out and not any(row.group for row in rows):
+        return {}
+    thumbnails = np.array(reader.thumbnails or np.empty((0, 1, 1)), np.uint8)
+    pairs = [] if near_copies_from is None else list(near_copies(thumbnails, near_copies_from))
+    groups = number_groups([row.group for row in rows], pairs)
+    first = len(reader.rows["train"])
+    return {"train": groups[:first], "test": groups[first:]}
+
+
+def _untested(parts: Mapping[str, tuple[ImageArray, IntArray]], classes: Sequence[str], held_out: bool) -> list[str]:
+    """Return the classes without a test image, or of too few images to hold one out."""
+    labels, fewest = (parts["train"][1], SMALLEST_CLASS) if held_out else (parts["test"][1], 1)
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    return [name for name, count in zip(classes, counts, strict=True) if count < fewest]
+
+
+def _notes_on_groups(rows: Mapping[str, Sequence[ImageRow]], groups: Mapping[str, IntArray]) -> dict[str, int]:
+    """Count the groups of several images, and the training images that share a group with a test image."""
+    if not groups:
+        return {}
+    several = int((np.bincount(np.concatenate([groups[part] for part in PARTS])) > 1).sum())
+    labels = np.array([row.label for row in rows["train"]])
+    shared = np.isin(groups["train"], groups["test"])
+    counts = {
+        SEVERAL: several,
+        NEAR_TEST: int((shared & (labels >= 0)).sum()),
+        "unlabeled images near a test image": int((shared & (labels < 0)).sum()),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _listed(path: Path, files: PhotoFiles) -> PhotoList:
@@ -87,10 +132,12 @@ def _listed(path: Path, files: PhotoFiles) -> PhotoList:
         raise DataError(*(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
-def _rows(path: Path, listed: PhotoList, files: PhotoFiles) -> tuple[tuple[str, ...], list[ImageRow]]:
+def _rows(path: Path, listed: PhotoList, files: PhotoFiles, held_out: bool) -> tuple[tuple[str, ...], list[ImageRow]]:
     """Return the class names and all images in the order of the store: by part, class and name, or by content."""
     of_part = {part: [photo for photo in listed.photos if photo.part == part] for part in (*PARTS, UNLABELED_PART)}
-    for part in PARTS:
+    if held_out and of_part["test"]:
+        raise DataError(f"{path}: has test images, but test_share holds others out; remove test_share or test/")
+    for part in ("train",) if held_out else PARTS:
         if not of_part[part]:
             raise DataError(f"{path}: missing class folders in {part}/; {LAYOUT}")
     classes = _class_names(path, of_part)
@@ -182,10 +229,22 @@ def _log(
         logging.warning("%s: grey images of 16 bits use only %d bits; %d becomes white", name, bits, 2**bits - 1)
     if untested := notes.get("untested"):
         logging.warning("%s: no test images of class %s; recall is unknown", name, ", ".join(untested))
+    _log_groups(name, notes.get("groups", {}))
     for kind, groups in notes.get("duplicates", {}).items():
         shown = "; ".join(_examples(group, " = ") for group in groups[:EXAMPLES])
         more = f"; {len(groups) - EXAMPLES} more" if len(groups) > EXAMPLES else ""
         logging.warning("%s: duplicate images %s (%d): %s%s", name, kind, len(groups), shown, more)
+
+
+def _log_groups(name: str, notes: Mapping[str, int]) -> None:
+    if several := notes.get(SEVERAL):
+        logging.info("%s: %d groups of several images, such as shots of one specimen", name, several)
+    if copies := notes.get(NEAR_TEST):
+        logging.warning(
+            "%s: %d labeled images share a group with a test image, so accuracy is too high; move them to test/",
+            name,
+            copies,
+        )
 
 
 def _examples(names: Iterable[str], separator: str) -> str:

@@ -33,8 +33,9 @@ class ImageRow(NamedTuple):
 class PhotoReader:
     """Decoder of images into arrays that records unreadable, camera raw and 16-bit images."""
 
-    def __init__(self, path: Path, size: int, files: PhotoFiles, fit: Fit) -> None:
+    def __init__(self, path: Path, size: int, files: PhotoFiles, fit: Fit, *, thumbnails: bool) -> None:
         self.path, self.size, self.files, self.fit = path, size, files, fit
+        self.thumbnails: list[ImageArray] | None = [] if thumbnails else None  # of all images read so far
         self.rows: dict[str, list[ImageRow]] = {}  # images read so far, by part
         self.unreadable: list[tuple[ImageRow, UnreadableError]] = []
         self.raw: list[ImageRow] = []  # camera raw files, recognised by their content
@@ -47,7 +48,7 @@ class PhotoReader:
         done = self.rows.setdefault(part, [])
         files = (File(row.name, partial(self.files.open, row.name), images, i) for i, row in enumerate(rows))
         with tqdm(desc=f"{self.path.name}, {part}", total=len(rows), unit=" images", disable=None) as progress:
-            for i, result in enumerate(decode_files(files, self.fit)):
+            for i, result in enumerate(decode_files(files, self.fit, thumbnails=self.thumbnails is not None)):
                 progress.update()
                 if result.error:
                     if result.error.kind == RAW:
@@ -55,6 +56,8 @@ class PhotoReader:
                     else:
                         self.unreadable.append((rows[i], result.error))
                     continue
+                if self.thumbnails is not None and result.thumbnail is not None:
+                    self.thumbnails.append(result.thumbnail)
                 if result.grey:
                     self.grey.append((len(done), rows[i]))
                 self.largest, self.color = max(self.largest, result.grey), max(self.color, result.color)
