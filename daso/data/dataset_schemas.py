@@ -155,7 +155,7 @@ class Lists(TypedDict):
     """All labeled images, and all images without a label or those of some subsets of the dataset."""
 
     labeled: Literal["all"]
-    unlabeled: Literal["all"] | Annotated[list[str], Length(1), Unique()]
+    unlabeled: Literal["all"] | Annotated[list[str], Unique()]  # an empty list: none
     holdout: NotRequired[NonNegativeInt]
     supervised: NotRequired[str]  # setting whose runs show methods without unlabeled images
     outside: NotRequired[Outside]  # refused by `config.checks`

@@ -213,6 +213,8 @@ def _log(
 ) -> None:
     """Log the images by part and class, then the notes."""
     for part, (images, labels) in parts.items():
+        if not len(labels):  # splits hold test images out
+            continue
         counts = np.bincount(labels[labels >= 0], minlength=len(classes)).tolist()
         each = ", ".join(f"{class_name} {n}" for class_name, n in zip(classes, counts, strict=True))
         if unlabeled := len(labels) - sum(counts):

@@ -135,12 +135,13 @@ def _rows_without_labels(config: Mapping[str, Any], store: Store) -> IntArray:
                 f"{fix} in {file}"
             )
         return rows
+    empty = np.empty(0, np.int64)
     if not isinstance(names, list):
-        return np.empty(0, np.int64)
+        return empty
     if missing := [name for name in names if name not in store.subsets]:
         known = f"it has {', '.join(store.subsets)}" if store.subsets else "it has none"
         raise DataError(f"{where}: unknown subset '{missing[0]}' of {store.folder}, {known}; correct {file}")
-    return np.concatenate([np.arange(*store.subsets[name], dtype=np.int64) for name in names])
+    return np.concatenate([empty, *(np.arange(*store.subsets[name], dtype=np.int64) for name in names)])
 
 
 def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Path) -> SavedSplit:
