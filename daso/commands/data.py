@@ -45,15 +45,15 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
 @click.option("--image-size", type=click.IntRange(8, 1024), default=32, show_default=True, help="Pixels of a side.")
 @click.option("--skip-unreadable", is_flag=True, help="Go on without files that cannot be read.")
 def init(folder: Path, name: str | None, image_size: int, skip_unreadable: bool) -> None:
-    """Read a folder of your own images and write a dataset and a suite for it.
+    """Write a dataset and a suite for a folder of your own images.
 
     Files that exist are never changed. Prints classes, unlabeled and test images, groups and skipped files.
     """
-    from daso.workspace.own_images import default_name, describe_folder, summary, write_params
+    from daso.workspace.own_images import default_name, describe_folder, describe_images, write_params
 
     described, chosen = describe_folder(folder, skip_unreadable=skip_unreadable), name or default_name(folder)
     files = write_params(Path("params"), chosen, folder.as_posix(), described, image_size)
-    for line in summary(described):
+    for line in describe_images(described):
         click.echo(line)
     for path, new in files:
         click.echo(f"{path}: {'written' if new else 'exists, not changed'}")

@@ -18,7 +18,7 @@ from daso.data.photo_files import photo_files
 from daso.data.photo_list import list_photos
 from daso.errors import DataError
 
-PROTOCOL = "photos"
+PHOTO_PROTOCOL = "photos"
 SEEDS = [0, 1, 2, 3, 4]
 LABELED_METHODS = ("supervised", "supervised_la")
 UNLABELED_METHODS = ("fixmatch_la", "fixmatch_la_daso")
@@ -128,7 +128,7 @@ def _dataset(name: str, path: str, folder: Folder, held_out: bool, unlabeled: bo
 def _suite(name: str, unlabeled: bool) -> str:
     methods = LABELED_METHODS + UNLABELED_METHODS if unlabeled else LABELED_METHODS
     title = _quoted(f"Images of {name}")
-    return SUITE.format(title=title, name=name, protocol=PROTOCOL, seeds=SEEDS, methods=", ".join(methods))
+    return SUITE.format(title=title, name=name, protocol=PHOTO_PROTOCOL, seeds=SEEDS, methods=", ".join(methods))
 
 
 def _has_named_groups(folder: Folder) -> bool:
@@ -142,10 +142,10 @@ def _quoted(text: str) -> str:
 
 def default_name(path: Path) -> str:
     """Return a name for the dataset of a folder or zip: its own, in lower case, with hyphens for other characters."""
-    return re.sub(r"[^a-z0-9_]+", "-", path.resolve().stem.lower()).strip("-") or PROTOCOL
+    return re.sub(r"[^a-z0-9_]+", "-", path.resolve().stem.lower()).strip("-") or PHOTO_PROTOCOL
 
 
-def summary(described: tuple[Folder, bool]) -> Iterator[str]:
+def describe_images(described: tuple[Folder, bool]) -> Iterator[str]:
     """Yield what was read: classes with their labels, unlabeled and test images, groups and skipped files."""
     folder, held_out = described
     labels = {part: labels for part, (_, labels) in folder.parts.items()}
