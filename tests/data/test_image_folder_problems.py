@@ -2,13 +2,10 @@
 
 import io
 import os
-import re
 import shutil
-import subprocess
 import tracemalloc
 import unicodedata
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,18 +271,3 @@ def test_sort_files_finds_parts_below_a_top_folder():
         "train/a": {"camera raw": 1},
         "beside the parts": {"outside train/<class>/, test/<class>/ and unlabeled/": 1, "system file": 1},
     }
-
-
-def test_script_of_the_data_page_moves_test_images_once(tmp_path):
-    """Of 12 photos the fifth and the tenth are moved, of 4 none (no empty folder); a second run moves nothing."""
-    text = (Path(__file__).parents[2] / "docs/own_data.md").read_text()
-    script = re.search(r"## 1\. The images.*?```sh\n(.*?)```", text, re.DOTALL)[1]
-    for name, n in (("rare", 4), ("red rose", 12)):
-        (tmp_path / "photos/train" / name).mkdir(parents=True)
-        for i in range(n):
-            (tmp_path / "photos/train" / name / f" photo {i:02}.jpg").touch()
-    for _ in range(2):
-        subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True)
-        assert [path.name for path in (tmp_path / "photos/test").iterdir()] == ["red rose"]
-        assert sorted(path.name for path in tmp_path.glob("photos/test/*/*")) == [" photo 04.jpg", " photo 09.jpg"]
-        assert len(list(tmp_path.glob("photos/train/*/*"))) == 14
