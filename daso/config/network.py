@@ -19,7 +19,7 @@ DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1}
 def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
     """Return mean and std of the images: those of the network's pretrained weights, else the dataset's; {} if unknown.
 
-    The weights' own values come first, as a network that was trained with others would get unsuitable inputs.
+    Pretrained weights need images normalised as in their training, so their values replace the dataset's.
     """
     own = cast(dict[str, list[float]], _attribute(network, "normalisation", {}))
     return own or {key: dataset[key] for key in CHANNEL_KEYS if key in dataset}

@@ -168,10 +168,11 @@ class Writer(ExitStack):
         return store
 
 
-def load_store(folder: Path) -> Store:
+def load_store(folder: Path, *, images: bool = True) -> Store:
     """Load the store of a folder and check its labels against the manifest; the images are not read yet.
 
-    Raises DataError if the store or one of its files is missing, or if shape or labels differ from the manifest.
+    Raises DataError if the store or one of its files is missing, or if shape or labels differ from the manifest;
+    without `images`, their files may be missing.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -193,7 +194,7 @@ def load_store(folder: Path) -> Store:
         },
         subsets=tree.get("subsets", {}),
     )
-    for part in parts:
+    for part in parts if images else ():
         _check_images(store, part)
     return store
 
