@@ -4,12 +4,17 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from daso.augment.packed import pack
+from daso.data.bundle import write_bundle
 from daso.data.catalog import make_store
 from daso.data.held_out import draw_test
 from daso.data.near_copies import correlation, near_copies, number_groups, perceptual_hashes
 from daso.data.split import load_split, make_split
+from daso.data.store import load_store
+from daso.engine.resident import load_all
 from daso.errors import DataError
 from tests.data.photo_cases import base_folder
 from tests.data.specimens import save_specimens
@@ -194,3 +199,36 @@ def test_pairs_and_names_form_groups():
     """Names join 0 and 3, pairs 1-2 and 2-3: 0 to 3 are one group; empty names join nothing."""
     assert number_groups(["x", "", "", "x", "", "y"], [(1, 2), (2, 3)]).tolist() == [0, 0, 0, 0, 1, 2]
     assert list(near_copies(np.empty((0, 32, 32), np.uint8), 0.9)) == []
+
+
+def test_engine_evaluates_on_the_rows_that_a_split_holds_out(tmp_path):
+    """Two splits of one store share its images; each has its own test pool, also in a bundle."""
+    photos = base_folder(tmp_path / "photos")
+    shutil.rmtree(photos / "test")
+    store = store_of(photos, tmp_path, 3)
+    setting = {"name": "all", "labeled": "all", "unlabeled": "all"}
+    splits = [split_of(store, tmp_path, seed, setting=setting).split for seed in (0, 1)]
+    for resident, split in zip(load_all(store, splits, torch.device("cpu")), splits, strict=True):
+        assert len(resident.test) == 8
+        assert resident.test.labels.tolist() == [0] * 4 + [1] * 2 + [2] * 2
+        assert len(resident.labeled) == 30
+        expected = pack(torch.from_numpy(store.images("train", split.test)))
+        assert resident.test.gather(torch.arange(8)).equal(expected)
+
+
+def test_bundle_carries_held_out_images(tmp_path):
+    photos = base_folder(tmp_path / "photos")
+    shutil.rmtree(photos / "test")
+    store = store_of(photos, tmp_path, 3)
+    (tmp_path / "data/store").mkdir(parents=True)
+    (tmp_path / "store").rename(tmp_path / "data/store/own")
+    store = load_store(tmp_path / "data/store/own")
+    saved = split_of(store, tmp_path / "data/splits/own/all", setting={"name": "all", "labeled": 0.5})
+    run = {"run": "own/all/photos/supervised/s0", "key": "0" * 16, "plan": {}, "protocol": {"network": {}}}
+    run |= {"dataset": {"name": "own", "num_classes": 3}, "split_config_sha256": saved.config_sha256}
+    write_bundle(tmp_path / "bundle", [run], tmp_path)
+    packed = load_store(tmp_path / "bundle/data/store/own")
+    assert (packed.images("train", saved.split.test) == store.images("train", saved.split.test)).all()
+    assert len(packed.images("test")) == 0
+    with pytest.raises(DataError, match="train_groups.npy: not a readable array"):
+        packed.groups("train")
