@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from daso.data.files import read_file
 from daso.data.folder_listing import UNLABELED_PART, names_below
-from daso.data.photo_digests import content_digests
+from daso.data.photo_digests import MAX_FILE_BYTES, content_digests
 from daso.data.photo_list import Read, list_photos
 from daso.errors import DataError
 
@@ -34,7 +35,11 @@ def digest_folder(path: Path) -> str | None:
         return None
     if path.is_dir():
         names = list(names_below(path, strict=False))
-        return _digest(names, lambda name: (path / name).read_bytes(), lambda listed: content_digests(path, listed))
+
+        def read(name: str) -> bytes:
+            return read_file(path / name, MAX_FILE_BYTES)
+
+        return _digest(names, read, lambda listed: content_digests(path, listed))
     try:
         with zipfile.ZipFile(path) as archive:
             infos = dict(zip_entries(archive))
@@ -47,7 +52,7 @@ def digest_folder(path: Path) -> str | None:
 def _digest(names: Iterable[str], read: Read, digests_of: Callable[[list[str]], Mapping[str, str]]) -> str:
     try:
         photos = list_photos(names, read).photos
-    except DataError as error:  # of labels.csv; reading the images raises it
+    except (DataError, OSError, ValueError) as error:  # of labels.csv; reading the images raises it
         return hashlib.sha256(str(error).encode()).hexdigest()[:16]
     digests = digests_of([photo.name for photo in photos])
     entries = [[photo.part, photo.label, digests[photo.name], photo.group] for photo in photos]

@@ -15,6 +15,7 @@ from daso.aliases import ImageArray, IntArray
 from daso.data.dataset_schemas import Fit
 from daso.data.folder_listing import PARTS, RAW, UNLABELED_PART
 from daso.data.held_out import SMALLEST_CLASS
+from daso.data.labels_csv import LABELS_FILE
 from daso.data.near_copies import near_copies, number_groups
 from daso.data.photo_files import LAYOUT, PhotoFiles, photo_files
 from daso.data.photo_list import Photo, PhotoList, list_photos
@@ -128,8 +129,10 @@ def _notes_on_groups(rows: Mapping[str, Sequence[ImageRow]], groups: Mapping[str
 def _listed(path: Path, files: PhotoFiles) -> PhotoList:
     try:
         return list_photos(files.names, files.read)
-    except (DataError, UnreadableError, OSError) as error:  # of labels.csv
+    except DataError as error:
         raise DataError(*(f"{path}: {line}" for line in str(error).splitlines())) from error
+    except (UnreadableError, OSError) as error:
+        raise DataError(f"{path}: {LABELS_FILE}: {error}") from error
 
 
 def _rows(path: Path, listed: PhotoList, files: PhotoFiles, held_out: bool) -> tuple[tuple[str, ...], list[ImageRow]]:

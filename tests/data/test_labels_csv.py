@@ -1,5 +1,6 @@
 """labels.csv as spreadsheets save it: what is accepted with a remark, and what is an error."""
 
+import os
 import unicodedata
 
 import numpy as np
@@ -162,3 +163,11 @@ def test_unlisted_files_and_raw_files_are_counted(birds):
         "more": {"not in labels.csv": 1},
         "train/Rotmilan": {"camera raw": 1},
     }
+
+
+def test_table_that_is_a_pipe_is_refused(birds):
+    """Reading it would never end; the key of the images is computed without reading it."""
+    os.mkfifo(birds / "labels.csv")
+    assert digest_folder(birds)
+    with pytest.raises(DataError, match="birds: labels.csv: not a regular file; remove it"):
+        read_image_folder(birds, 8)
