@@ -12,7 +12,7 @@ from daso.config.open_sets import stores_of
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
-from daso.workspace.current import CONTRADICTIONS
+from daso.paths import CONTRADICTIONS, drawn_split, report_folder
 
 _logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
 
@@ -23,7 +23,7 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
     datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
     reports = {page.parent for page in Path("reports").glob("*/index.html")}
-    reports -= {Path("reports", name) for name in (*params.suites, CONTRADICTIONS)}
+    reports -= {report_folder(name) for name in (*params.suites, CONTRADICTIONS)}
     stale_paths = sorted({*_data(named, datasets), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
@@ -52,7 +52,7 @@ def finished_checkpoints() -> None:
 def _data(named: set[Run], datasets: set[str]) -> Iterator[Path]:
     """Yield unused stores and splits; downloaded archives stay, since data/raw is not an output of the workflow."""
     yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
-    splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
+    splits = {drawn_split(run.id) for run in named}
     drawn = [path for suffix in (".json", ".key") for path in Path("data/splits").glob(f"*/*/s*{suffix}")]
     yield from (path for path in drawn if path.with_suffix(".json") not in splits)
 
