@@ -7,17 +7,20 @@ command line: `make -n`, the arguments of Snakemake and DVC, the help of `daso`.
 import contextlib
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from dvc.cli.parser import get_main_parser
+from ruamel.yaml import YAML
 from snakemake.cli import get_argument_parser
 
 from daso.cli import main
 from daso.config.load import load_params
 from daso.config.resolve import parse_run
+from daso.data.dataset_schemas import Setting
+from daso.data.labels_csv import read_labels
+from daso.schema import schema_error
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -50,6 +53,7 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso report": "tests/endurance/test_space.py::test_unwritable_disk_keeps_the_earlier_report",
     "daso split --check": "tests/commands/test_data.py::test_split_of_the_expected_configuration_is_accepted",
     "daso debias": "tests/test_zero_shot.py::test_debias_command_writes_probabilities_and_analysis",
+    "daso init": "tests/commands/test_init.py::test_folder_becomes_a_dataset_and_a_suite",
     "daso prune": (
         "tests/workflow/test_workspace_commands.py::test_outputs_that_no_suite_refers_to_are_listed_and_deleted"
     ),
@@ -157,19 +161,16 @@ def test_proofs_exist():
         assert f"\ndef {name}(" in (ROOT / file).read_text(), proof
 
 
-def test_files_of_the_page_about_own_data_are_valid(tmp_path, monkeypatch):
-    """Its blocks write a dataset, a protocol and a suite; the line for DASO belongs to `where`."""
-    shutil.copytree(ROOT / "params", tmp_path / "params")
-    monkeypatch.chdir(tmp_path)
-    for block in shell_blocks(OWN_DATA):
-        if block.startswith("cat > "):
-            subprocess.run(["sh", "-ec", block], check=True)
-    (line,) = re.findall(r"^```yaml\n(.*?)^```", OWN_DATA.read_text(), re.MULTILINE | re.DOTALL)
-    path = tmp_path / "params/methods/fixmatch_daso.yaml"
-    path.write_text(path.read_text().rstrip("\n") + "\n" + line)
-    params = load_params(tmp_path / "params")
-    assert "photos" in params.datasets and "photos" in params.suites
-    assert params.methods["fixmatch_daso"]["where"]["photos/*"] == {"daso.dist_temperature": 1.5}
+def test_settings_and_table_of_the_page_about_own_data_are_valid():
+    """Each form of a setting is accepted, and the table has an image with a label and one without."""
+    text = OWN_DATA.read_text()
+    forms = re.findall(r"^- `({.*})`", text, re.MULTILINE)
+    assert len(forms) == 5
+    for form in forms:
+        assert schema_error(YAML(typ="safe").load(form), Setting) is None, form
+    (table,) = re.findall(r"^```text\n(path,.*?)^```", text, re.MULTILINE | re.DOTALL)
+    rows = read_labels(table.encode(), ["2024/IMG_7.JPG", "2024/IMG_8.JPG"]).rows
+    assert [tuple(row)[2:] for row in rows] == [("owl", "train", "bird 12"), ("", "unlabeled", "")]
 
 
 def anchors(page):

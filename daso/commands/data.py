@@ -40,6 +40,27 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
 
 
+@command("daso init photos", "daso init ~/pictures/birds --name birds --image-size 64")
+@click.argument("folder", type=PATH, help="Folder or zip of images, with folders train/<class>/ or labels.csv.")
+@click.option("--name", help="Name of the dataset and the suite; default: that of the folder.")
+@click.option("--image-size", type=click.IntRange(8, 1024), default=32, show_default=True, help="Pixels of a side.")
+@click.option("--skip-unreadable", is_flag=True, help="Go on without files that cannot be read.")
+def init(folder: Path, name: str | None, image_size: int, skip_unreadable: bool) -> None:
+    """Write a dataset and a suite for a folder of your own images.
+
+    Files that exist are never changed. Prints classes, unlabeled and test images, groups and skipped files.
+    """
+    from daso.workspace.own_images import default_name, describe_folder, describe_images, write_params
+
+    described, chosen = describe_folder(folder, skip_unreadable=skip_unreadable), name or default_name(folder)
+    files = write_params(Path("params"), chosen, folder.as_posix(), described, image_size)
+    for line in describe_images(described):
+        click.echo(line)
+    for path, new in files:
+        click.echo(f"{path}: {'written' if new else 'exists, not changed'}")
+    click.echo(f"next: snakemake --config suite={chosen}")
+
+
 @command("daso split --check data/splits/digits/n20-m80-l20-u10r/s0.json --store data/store/digits")
 @click.option(
     "--config",

@@ -28,6 +28,8 @@ def _image_errors(tree: Tree) -> Iterator[str]:
     """Yield the errors of a dataset's images and augmentation."""
     if "fit" in tree and "path" not in tree["source"]:  # only image files of the user may have any shape
         yield f"fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
+    if "test_share" in tree and tree["source"]["kind"] != "image_folder":
+        yield f"test_share: not allowed with source '{tree['source']['kind']}', which has test images; remove it"
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
     if subsets and unlabeled is not None and subsets != unlabeled:
         yield f"subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
@@ -101,7 +103,7 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
         yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n}"
-    if kind == "others" and not images.get("unlabeled"):
+    if kind == "others" and not images.get("unlabeled") and (images or source != "image_folder"):
         yield (
             f"{where}.m1: 'all' is not allowed with source '{source}', which has no images without labels; "
             "set a number, or 'train' for all images that are not held out"

@@ -38,7 +38,8 @@ def setting_sizes(setting: Tree, classes: int) -> dict[str, object]:
     counts, tail = class_sizes(setting, classes)
     labeled = {} if counts is None else {"counts": counts, "labeled": sum(counts)}
     if unknown_classes(setting):
-        return {**labeled, "unlabeled_counts": ()}
+        none = {"unlabeled": 0} if setting.get("unlabeled") == [] else {}
+        return {**labeled, **none, "unlabeled_counts": ()}
     if tail is None:
         return labeled
     return {**labeled, "unlabeled_counts": tail, "unlabeled": sum(tail) + outside_images(setting, sum(tail))}

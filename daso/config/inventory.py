@@ -55,6 +55,8 @@ def describe_outside(outside: Tree) -> str:
 def _describe_images(setting: Tree, classes: int) -> tuple[str, str]:
     if setting_kind(setting) == "lists":
         names = setting["unlabeled"]
+        if not names:
+            return "labeled: all, natural class sizes", "unlabeled: none"
         unlabeled = names if names == "all" else f"subsets {', '.join(names)}"
         return "labeled: all, natural class sizes", f"unlabeled: {unlabeled}; {UNKNOWN_CLASSES_NOTE}"
     if "labeled" in setting:

@@ -25,6 +25,7 @@ from daso.schema import (
     Positive,
     PositiveInt,
     PositiveShare,
+    PositiveShareBelowOne,
     Probability,
     ShareBelowOne,
     Steps,
@@ -95,6 +96,7 @@ class Dataset(Images):
     images: NotRequired[ImageCounts]
     subsets: NotRequired[Subsets]
     fit: NotRequired[Fit]
+    test_share: NotRequired[PositiveShareBelowOne]  # of the labeled images of each class, held out by each split
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder

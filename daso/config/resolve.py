@@ -143,7 +143,8 @@ def expand_suite(params: Params, suite: str) -> Tree:
 
 def data_config(params: Params, dataset: str) -> Tree:
     """Return the configuration of a dataset's store, with the numbers of images that it is checked against."""
-    keys, tree = ("source", "num_classes", "image_size", "images", "fit", "subsets"), params.datasets[dataset]
+    keys = ("source", "num_classes", "image_size", "images", "fit", "test_share", "subsets")
+    tree = params.datasets[dataset]
     return {"dataset": dataset, **{key: tree[key] for key in keys if key in tree}}
 
 
@@ -153,6 +154,7 @@ def split_config(params: Params, dataset: str, setting: str, seed: int) -> Tree:
     classes = len(target_classes(own, tree["num_classes"]))
     holdout = own.pop("holdout", tree["holdout"] // tree["num_classes"] * classes)
     common = {"num_classes": classes, "holdout": holdout, "class_order": tree["class_order"]}
+    common |= {key: tree[key] for key in ("test_share",) if key in tree}
     own.pop("supervised", None)
     return {"dataset": dataset, "setting": own, "seed": seed, **common}
 

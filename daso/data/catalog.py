@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,7 +17,9 @@ from daso.aliases import IntArray
 from daso.data import cifar, download, stl10
 from daso.data.files import digest, file_digest
 from daso.data.folder_digest import digest_folder, source_path
-from daso.data.image_folder import Reserve, in_memory, read_image_folder
+from daso.data.image_folder import Folder, in_memory, read_image_folder
+from daso.data.photo_files import photo_files
+from daso.data.photo_reader import Reserve
 from daso.data.semi_aves import read_semi_aves
 from daso.data.store import Parts, Store, Writer
 from daso.errors import DataError
@@ -31,6 +35,8 @@ class SourceContent(NamedTuple):
     parts: Parts
     source: dict[str, Any]  # kind, origin, digest; no path of this machine
     notes: dict[str, Any] = {}  # remarks for the user, see `image_folder.Folder`
+    groups: Mapping[str, IntArray] = {}  # group of each image by part, see `image_folder.Folder`
+    files: bytes = b""  # CSV table of the file of each image
 
 
 class Official(NamedTuple):
@@ -76,6 +82,7 @@ def make_store(config: Mapping[str, Any], folder: Path, cache: Path = CACHE) -> 
     with Writer(folder) as writer:
         loaded = load_source(config, cache, writer.reserve)
         more = {"reading": loaded.notes, "subsets": _subset_rows(config, loaded.parts["train"][1])}
+        writer.groups, writer.files = loaded.groups, loaded.files
         return writer.write(config["dataset"], loaded.classes, loaded.parts, loaded.source, **more)
 
 
@@ -235,8 +242,25 @@ def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> S
         check=partial(_check_num_classes, config),
         skip_unreadable=source.get("skip_unreadable", False),
         fit=config.get("fit", "squash"),
+        near_copies_from=source.get("near_copies"),
+        held_out="test_share" in config,
     )
-    return SourceContent(folder.classes, folder.parts, {**_origin(path), "listing": listed or ""}, folder.notes)
+    origin = {**_origin(path), "listing": listed or ""}
+    return SourceContent(folder.classes, folder.parts, origin, folder.notes, folder.groups, _file_table(path, folder))
+
+
+def _file_table(path: Path, folder: Folder) -> bytes:
+    """Return a CSV table with part, row, label, file and SHA-256 of each image of a folder."""
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("part", "row", "label", "file", "sha256"))
+    with photo_files(path) as files:
+        for part, rows in folder.rows.items():
+            digests = files.digests([row.name for row in rows])
+            for i, row in enumerate(rows):
+                label = folder.classes[row.label] if row.label >= 0 else ""
+                writer.writerow((part, i, label, row.name, digests[row.name]))
+    return table.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _semi_aves(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> SourceContent:

@@ -3,14 +3,15 @@
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from daso.constraints import Interval, Length, Pattern, Unique
-from daso.schema import NonNegativeInt, PositiveInt, PositiveShareBelowOne, ShareBelowOne
+from daso.schema import NonNegativeInt, PositiveInt, PositiveShare, PositiveShareBelowOne, ShareBelowOne
 
 NumClasses = Annotated[int, Interval(ge=2, le=10_000)]
 ImageSize = Annotated[int, Interval(ge=4, le=10_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Gamma = Annotated[float, Interval(ge=1)]  # imbalance: images of the first class / images of the last one
 ClassOrder = Literal["native", "seed", "size"]
-Fit = Literal["crop", "squash"]  # how an image becomes a square: cut out of the center, or resized
+# How an image becomes a square: cut out of the center, padded with grey, or resized without its aspect ratio.
+Fit = Literal["crop", "pad", "squash"]
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "; copy the 64 digits that sha256sum prints")]
 Subsets = dict[str, PositiveInt]  # unlabeled images of each subset, in the order of the store
 
@@ -37,6 +38,7 @@ class ImageFolder(TypedDict):
     path: Annotated[str, Length(1)]
     override: NotRequired[str]
     skip_unreadable: NotRequired[bool]
+    near_copies: NotRequired[PositiveShare]  # smallest correlation of two near copies, see `near_copies`
 
 
 class SplitList(TypedDict):
@@ -161,7 +163,7 @@ class Lists(TypedDict):
     """All labeled images, and all images without a label or those of some subsets of the dataset."""
 
     labeled: Literal["all"]
-    unlabeled: Literal["all"] | Annotated[list[str], Length(1), Unique()]
+    unlabeled: Literal["all"] | Annotated[list[str], Unique()]  # an empty list: none
     holdout: NotRequired[NonNegativeInt]
     supervised: NotRequired[str]  # setting whose runs show methods without unlabeled images
     outside: NotRequired[Outside]  # refused by `config.checks`
@@ -178,6 +180,7 @@ class SplitConfig(TypedDict):
     num_classes: NumClasses
     holdout: NonNegativeInt
     class_order: ClassOrder
+    test_share: NotRequired[PositiveShareBelowOne]
     setting: Setting
 
 
@@ -200,6 +203,7 @@ class DataConfig(TypedDict):
     num_classes: NumClasses
     image_size: ImageSize
     fit: NotRequired[Fit]
+    test_share: NotRequired[PositiveShareBelowOne]  # of the labeled images of each class, held out by each split
 
 
 class UpstreamKey(TypedDict):

@@ -25,31 +25,34 @@ class File(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Name of a file, its longest side in pixels, and the reason if it is unreadable."""
+    """Name of a file and the reason if it is unreadable; else what `Decoded` has besides the pixels."""
 
     name: str
-    longest_side: int
     error: UnreadableError | None
+    longest_side: int = 0
+    grey: int = 0
+    color: int = 0
+    thumbnail: ImageArray | None = None
 
 
-def decode_files(files: Iterable[File], fit: Fit) -> Iterator[Result]:
+def decode_files(files: Iterable[File], fit: Fit, *, thumbnails: bool = False) -> Iterator[Result]:
     """Decode files into their rows, several at a time; yield their results in order. See `pixels.decode`."""
     threads = cores()
     pending: deque[Future[Result]] = deque()
     with decoder_warnings(), ThreadPoolExecutor(threads) as pool:
         for file in files:
-            pending.append(pool.submit(_decode, file, fit))
+            pending.append(pool.submit(_decode, file, fit, thumbnails))
             if len(pending) > FILES_AHEAD * threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
 
-def _decode(file: File, fit: Fit) -> Result:
+def _decode(file: File, fit: Fit, thumbnails: bool) -> Result:
     try:
         with file.open() as content:
-            decoded = decode_unguarded(content, file.images.shape[-1], fit=fit)
+            decoded = decode_unguarded(content, file.images.shape[-1], fit=fit, thumbnail=thumbnails)
     except Exception as error:  # the file system and decoders raise many types
-        return Result(file.name, 0, unreadable(error))
+        return Result(file.name, unreadable(error))
     file.images[file.row] = decoded.pixels
-    return Result(file.name, decoded.longest_side, None)
+    return Result(file.name, None, decoded.longest_side, decoded.grey, decoded.color, decoded.thumbnail)

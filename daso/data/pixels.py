@@ -18,6 +18,8 @@ from daso.data.dataset_schemas import Fit
 MAX_PIXELS = 2**28  # pixels of the largest image that is read
 WHOLE = 89_478_485  # pixels of the largest image decoded at full size; larger images are reduced to save memory
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+THUMBNAIL = 32  # side of the grey thumbnails that show near copies, in pixels
+BORDER = (128, 128, 128)  # color around an image with `fit: pad`
 DAMAGED = ("truncated", "broken", "decompress", "data stream")  # words in errors of Pillow and zlib
 # Pillow's default limit for the process is WHOLE; a larger image raises an error, see `decode`.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -30,6 +32,7 @@ class Decoded(NamedTuple):
     grey: int = 0  # largest value of a grey image of 16 bits
     color: int = 0  # largest value of a color image, of which Pillow reads only the upper 8 bits
     longest_side: int = 0  # of the file's image, in pixels
+    thumbnail: ImageArray | None = None  # the whole image in grey, uint8 (T, T), if requested
 
 
 class UnreadableError(Exception):
@@ -44,8 +47,9 @@ def decode(file: IO[bytes], size: int, bits: int = 16, fit: Fit = "squash") -> D
     """Decode an image as image viewers display it, as a square of `size` pixels, bilinear with antialiasing.
 
     It is rotated by its EXIF orientation and transparent pixels become white; of an animation, the first frame is used.
-    `fit` is `squash`: the whole image is resized to the square, without its aspect ratio; or `crop`: its short side is
-    resized to `size`, and the square in the center is cut out. Grey values of 16 bits are scaled from [0, 2^bits - 1].
+    `fit` is `squash`: the whole image is resized to the square, without its aspect ratio; `crop`: its short side is
+    resized to `size`, and the square in the center is cut out; or `pad`: its long side is resized to `size`, and a
+    grey border fills the square. Grey values of 16 bits are scaled from [0, 2^bits - 1].
     Raises UnreadableError.
     """
     with decoder_warnings():
@@ -61,7 +65,9 @@ def decoder_warnings() -> Iterator[None]:
         yield
 
 
-def decode_unguarded(file: IO[bytes], size: int, bits: int = 16, fit: Fit = "squash") -> Decoded:
+def decode_unguarded(
+    file: IO[bytes], size: int, bits: int = 16, fit: Fit = "squash", *, thumbnail: bool = False
+) -> Decoded:
     """Decode as `decode` does, within `decoder_warnings`, which is not safe to enter in several threads."""
     head = b""
     try:
@@ -69,7 +75,7 @@ def decode_unguarded(file: IO[bytes], size: int, bits: int = 16, fit: Fit = "squ
         file.seek(0)
         with Image.open(file) as image:
             longest_side = max(image.size)
-            return _decoded(image, size, bits, fit)._replace(longest_side=longest_side)
+            return _decoded(image, size, bits, fit, thumbnail)._replace(longest_side=longest_side)
     except Exception as error:  # decoders raise errors of any type
         raise unreadable(error, head) from error
 
@@ -103,7 +109,7 @@ def bits_of(largest: int) -> int:
     return max(8, math.ceil(largest.bit_length() / 2) * 2)
 
 
-def _decoded(image: Image.Image, size: int, bits: int, fit: Fit) -> Decoded:
+def _decoded(image: Image.Image, size: int, bits: int, fit: Fit, thumbnail: bool) -> Decoded:
     if image.format == "TIFF" and image.getexif().get(ExifTags.Base.NewSubfileType, 0) & 1:
         raise UnreadableError("camera raw", "only its preview can be read; convert it to JPEG")
     deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))  # loading the image removes the tiles
@@ -135,8 +141,29 @@ def _decoded(image: Image.Image, size: int, bits: int, fit: Fit) -> Decoded:
         colored = shown.convert("RGBA")
         shown = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
     rgb = shown.convert("RGB")
-    square = _center_square(rgb, size) if fit == "crop" else _resized(rgb, (size, size))  # fidelity: store-crop
-    return Decoded(np.asarray(square).transpose(2, 0, 1), grey, color)
+    small = np.asarray(_thumbnail(rgb)) if thumbnail else None
+    return Decoded(np.asarray(_square(rgb, size, fit)).transpose(2, 0, 1), grey, color, thumbnail=small)
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    return image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=3)
+
+
+def _square(image: Image.Image, size: int, fit: Fit) -> Image.Image:
+    match fit:
+        case "crop":  # fidelity: store-crop
+            return _center_square(image, size)
+        case "pad":
+            return _padded_square(image, size)
+    return _resized(image, (size, size))
+
+
+def _padded_square(image: Image.Image, size: int) -> Image.Image:
+    """Resize the long side to `size` and center the image on grey."""
+    width, height = (max(1, round(size * side / max(image.size))) for side in image.size)
+    square = Image.new("RGB", (size, size), BORDER)
+    square.paste(_resized(image, (width, height)), ((size - width) // 2, (size - height) // 2))
+    return square
 
 
 def _center_square(image: Image.Image, size: int) -> Image.Image:

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from daso.aliases import ImageArray, IntArray
 from daso.data.decode_pool import File, decode_files
-from daso.data.folder_digest import names_below, skipped_by_name
-from daso.data.image_folder import Reserve, open_file
+from daso.data.folder_listing import names_below, skipped_by_name
+from daso.data.photo_files import open_file
+from daso.data.photo_reader import Reserve
 from daso.data.semi_aves_archives import IMAGE_FOLDERS, archive_files, download_archives, locate_images
 from daso.data.semi_aves_lists import read_lists
 from daso.errors import DataError

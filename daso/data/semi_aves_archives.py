@@ -14,7 +14,7 @@ from typing import Any
 from daso.data.archives import TAR_ERRORS
 from daso.data.download import fetch
 from daso.data.files import HEAD_BYTES, is_web_page
-from daso.data.folder_digest import skipped_by_name
+from daso.data.folder_listing import skipped_by_name
 from daso.data.pinned import pinned_digest
 from daso.errors import DataError
 

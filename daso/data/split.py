@@ -13,6 +13,7 @@ from daso.data.class_sizes import Counts, has_natural_sizes, required_images, se
 from daso.data.dataset_schemas import SplitConfig
 from daso.data.draw_split import draw, draw_lists, draw_natural, draw_share, order_of_classes
 from daso.data.files import CHECKSUM, canonical_json, digest, read_checksummed, write_file
+from daso.data.held_out import hold_out_test
 from daso.data.open_set import open_store, with_outside_images
 from daso.data.split_rows import Split
 from daso.data.store import Store
@@ -20,7 +21,7 @@ from daso.errors import DataError
 from daso.paths import rebuild_hint
 from daso.schema import schema_error
 
-SPLIT_PARTS = ("labeled", "unlabeled", "validation")
+SPLIT_PARTS = ("labeled", "unlabeled", "validation", "test")  # a file without a part `test` has none
 
 
 class SavedSplit(NamedTuple):
@@ -32,7 +33,7 @@ class SavedSplit(NamedTuple):
     config_sha256: str  # digest of the configuration of the draw
     source_sha256: str  # digest of the store
     class_order: Counts  # class of every rank, the class with most labeled images first
-    counts: dict[str, Counts]  # labeled, unlabeled, validation images by class
+    counts: dict[str, Counts]  # labeled, unlabeled, validation, maybe test images by class
     split: Split
     sha256: str  # checksum over all other fields of the file
     drawn_sha256: str  # `sha256` of the drawn split: this one, or the split from which a plan derived it
@@ -87,11 +88,13 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
             f"{store.folder}: expected the store of {config['dataset']} with {k} classes, got the store of "
             f"{store.dataset} with {len(store.classes)}; give the store of {config['dataset']}"
         )
-    sizes = _per_class(labels, k)
+    held = hold_out_test(config, store)
+    sizes = _per_class(np.delete(labels, held.test), k)
     check_setting(config, store.classes, sizes)
-    without_labels = _rows_without_labels(config, store)
+    without_labels = np.setdiff1d(_rows_without_labels(config, store), held.copies, assume_unique=True)
     order = order_of_classes(config["class_order"], sizes, seed)
     ranks = np.r_[np.argsort(order), k, -1][labels]  # images of no class have rank k, images without a label rank -1
+    ranks[np.concatenate([held.test, held.copies])] = k  # never drawn either
     options: dict[str, int] = {"num_classes": k, "holdout": config["holdout"], "seed": seed}
     match setting_kind(setting):
         case "natural":
@@ -102,7 +105,7 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
             split = draw_share(ranks, setting, **options)
         case _:
             split = draw(ranks, setting, **options)
-    split = with_outside_images(split, labels, setting, k, seed)
+    split = with_outside_images(split, labels, setting, k, seed)._replace(test=held.test)
     head: dict[str, Any] = {"outside": setting["outside"]} if "outside" in setting else {}
     head |= {
         "dataset": config["dataset"],
@@ -125,18 +128,20 @@ def _rows_without_labels(config: Mapping[str, Any], store: Store) -> IntArray:
     if names == "all":
         rows: IntArray = np.flatnonzero(store.labels("train") < 0)
         if not len(rows):
-            option, fix = ("unlabeled", "add such images") if "unlabeled" in setting else ("m1", "set m1 to a number")
+            add = "add such images, in an image folder below unlabeled/"
+            option, fix = ("unlabeled", add) if "unlabeled" in setting else ("m1", "set m1 to a number")
             raise DataError(
                 f"{where}: {option}: all selects the images without a label, and {store.folder} has none; "
                 f"{fix} in {file}"
             )
         return rows
+    empty = np.empty(0, np.int64)
     if not isinstance(names, list):
-        return np.empty(0, np.int64)
+        return empty
     if missing := [name for name in names if name not in store.subsets]:
         known = f"it has {', '.join(store.subsets)}" if store.subsets else "it has none"
         raise DataError(f"{where}: unknown subset '{missing[0]}' of {store.folder}, {known}; correct {file}")
-    return np.concatenate([np.arange(*store.subsets[name], dtype=np.int64) for name in names])
+    return np.concatenate([empty, *(np.arange(*store.subsets[name], dtype=np.int64) for name in names)])
 
 
 def save_split(head: Mapping[str, Any], split: Split, labels: IntArray, out: Path) -> SavedSplit:
@@ -162,9 +167,9 @@ def load_split(path: Path) -> SavedSplit:
     return SavedSplit(
         **{name: tree[name] for name in ("dataset", "setting", "seed", "config_sha256", "source_sha256")},
         class_order=tuple(tree["class_order"]),
-        counts={name: tuple(tree["counts"][name]) for name in SPLIT_PARTS},
+        counts={name: tuple(counts) for name, counts in tree["counts"].items()},
         split=Split(
-            **{name: np.array(tree[name], np.int64) for name in SPLIT_PARTS},
+            **{name: np.array(tree[name], np.int64) for name in SPLIT_PARTS if name in tree},
             pseudo_labeled=np.array(tree.get("pseudo_labeled", []), np.int64),
         ),
         sha256=checksum,

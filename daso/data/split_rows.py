@@ -16,11 +16,13 @@ class Split(NamedTuple):
     unlabeled: IntArray  # (M,)
     validation: IntArray  # (V,)
     pseudo_labeled: IntArray = np.empty(0, np.int64)  # (G,) pseudo-labels of the last G labeled images
+    test: IntArray = np.empty(0, np.int64)  # (T,) rows that are evaluated instead of the store's test part
 
     @property
     def parts(self) -> dict[str, IntArray]:
-        """The rows of each part by name."""
-        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": self.validation}
+        """The rows of each part by name; `test` only if the split holds test images out."""
+        parts = {"labeled": self.labeled, "unlabeled": self.unlabeled, "validation": self.validation}
+        return {**parts, "test": self.test} if len(self.test) else parts
 
     @property
     def rows(self) -> IntArray:

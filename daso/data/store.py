@@ -1,14 +1,13 @@
 """Stores: images of a dataset on disk, as memory-mapped arrays or, in a bundle, as lossless WebP of the needed rows.
 
-A folder holds `<part>_images.npy`, uint8 (n, 3, H, W), `<part>_labels.npy`, int64 (n,), -1 where unknown, and
+A folder holds `<part>_images.npy`, uint8 (n, 3, H, W), `<part>_labels.npy`, int64 (n,), -1 where unknown,
+`<part>_groups.npy`, int64 (n,), if groups of images are known, `files.csv`, if they were read from files, and
 `manifest.json`, which is written last: a folder without it is not a store. In a bundle, `<part>.zip` holds the images.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -16,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from daso.aliases import ImageArray, IntArray
 from daso.data.files import atomic_write, checksummed, digest, read_checksummed, write_file
 from daso.data.memmap import create_array, finish_array
+from daso.data.packed_images import read_packed
 from daso.data.verified import current_state, is_verified, record_verified
 from daso.errors import DataError
 from daso.locks import lock_folder
 from daso.paths import MANIFEST, rebuild_hint
 
+FILES = "files.csv"  # part, row, label, file and SHA-256 of each image that was read from a file
 Parts = Mapping[str, tuple[ImageArray, IntArray]]  # images uint8 (n, 3, S, S) and labels int64 (n,) of each part
 MANIFEST_CHECKSUM = "manifest_sha256"  # field of the manifest's checksum; `sha256` is the digest of classes and images
 REQUIRED_PARTS = ("train", "test")
@@ -72,31 +72,24 @@ class Store:
         if self.is_mapped(part):
             images: ImageArray = _open_array(self.folder / f"{part}_images.npy", self._shape(part), np.dtype(np.uint8))
             return images if index is None else images[index]
-        return self._decoded(part, np.arange(total) if index is None else index)
+        rows = np.arange(total) if index is None else index
+        return read_packed(self.folder / f"{part}.zip", rows, self._shape(part)[1:])
 
     def _shape(self, part: str) -> tuple[int, ...]:
         return (self.parts[part]["images"], 3, self.image_size, self.image_size)
 
-    def _decoded(self, part: str, rows: IntArray) -> ImageArray:
-        path, shape = self.folder / f"{part}.zip", self._shape(part)[1:]
-        images = np.empty((len(rows), *shape), dtype=np.uint8)
-        with _open_zip(path) as archive:
-            for i, row in enumerate(rows.tolist()):
-                try:
-                    with Image.open(io.BytesIO(archive.read(f"{row}.webp"))) as image:
-                        pixels = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-                except KeyError:
-                    raise DataError(
-                        f"{path}: row {row} is missing in this bundle; bundle the run that needs it"
-                    ) from None
-                except (OSError, zipfile.BadZipFile) as error:
-                    raise DataError(f"{path}: {row}.webp is damaged ({error}); copy the bundle again") from error
-                if pixels.shape != shape:
-                    raise DataError(
-                        f"{path}: {row}.webp: expected shape {shape}, got {pixels.shape}; copy the bundle again"
-                    )
-                images[i] = pixels
-        return images
+    @property
+    def has_groups(self) -> bool:
+        """Return True if the group of each image is known."""
+        return "groups_sha256" in self.parts["train"]
+
+    def groups(self, part: str) -> IntArray:
+        """Return the group of each image of a part (n,), numbered over both parts, of a store that `has_groups`.
+
+        Raises DataError if they are missing, as in a bundle, or damaged.
+        """
+        record = self.parts[part]
+        return _load_numbers(self.folder / f"{part}_groups.npy", record["images"], record["groups_sha256"])
 
 
 def write_store(folder: Path, dataset: str, classes: Sequence[str], parts: Parts, source: Mapping[str, Any]) -> Store:
@@ -117,6 +110,8 @@ class Writer(ExitStack):
         super().__init__()
         self.folder = folder
         self.reserved = dict[str, Path]()  # part -> file of its images, created by `reserve`
+        self.groups: Mapping[str, IntArray] = {}  # see `Store.groups`; with groups, the test part may be empty
+        self.files = b""  # CSV table of the file of each image, if there are such
         self._locked = False
 
     def _acquire_lock(self) -> None:
@@ -137,7 +132,7 @@ class Writer(ExitStack):
         self, dataset: str, classes: Sequence[str], parts: Parts, source: Mapping[str, Any], **more: Any
     ) -> Store:
         """Write the store, see `write_store`; nonempty values of `more` become further fields of the manifest."""
-        folder, size = self.folder, _common_size(dataset, classes, parts)
+        folder, size = self.folder, _common_size(dataset, classes, parts, needs_test=not self.groups)
         self._acquire_lock()
         (folder / MANIFEST).unlink(missing_ok=True)  # from here on the older store is gone
         records = {}
@@ -150,7 +145,13 @@ class Writer(ExitStack):
                 _save(folder / f"{part}_images.npy", pixels)
             _save(folder / f"{part}_labels.npy", known_labels)
             digests = {"images_sha256": _sha256(pixels), "labels_sha256": _sha256(known_labels)}
+            if part in self.groups:
+                numbers = np.ascontiguousarray(self.groups[part], dtype="<i8")
+                _save(folder / f"{part}_groups.npy", numbers)
+                digests["groups_sha256"] = _sha256(numbers)
             records[part] = {"images": len(images), **digests}
+        if self.files:
+            write_file(folder / FILES, self.files)
         manifest = {
             "dataset": dataset,
             "classes": list(classes),
@@ -186,7 +187,10 @@ def load_store(folder: Path, *, images: bool = True) -> Store:
         sha256=tree["sha256"],
         manifest_sha256=tree[MANIFEST_CHECKSUM],
         parts=parts,
-        labels_by_part={part: _load_labels(folder, part, record) for part, record in parts.items()},
+        labels_by_part={
+            part: _load_numbers(folder / f"{part}_labels.npy", record["images"], record["labels_sha256"])
+            for part, record in parts.items()
+        },
         subsets=tree.get("subsets", {}),
     )
     for part in parts if images else ():
@@ -233,18 +237,18 @@ def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
         np.save(file, array)
 
 
-def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
+def _common_size(dataset: str, classes: Sequence[str], parts: Parts, *, needs_test: bool = True) -> int:
     """Return the width and height of all images; raises DataError for inconsistent parts."""
     sizes = set()
     for part in (*REQUIRED_PARTS, *parts):
-        if part not in parts or not len(parts[part][0]):
+        if part not in parts or not (len(parts[part][0]) or (part == "test" and not needs_test)):
             raise DataError(f"{dataset}: missing {part} images; add some to its source")
         images, labels = parts[part]
         size = images.shape[-1]
         if images.dtype != np.uint8 or images.shape != (len(labels), 3, size, size):
             wrong = f"expected uint8 ({len(labels)}, 3, S, S), got {images.dtype} {images.shape}"
             raise DataError(f"{dataset}: {part} images: {wrong}; correct the reader of this dataset")
-        if labels.min() < -1 or labels.max() >= len(classes):
+        if len(labels) and (labels.min() < -1 or labels.max() >= len(classes)):
             wrong = f"expected -1 to {len(classes) - 1}, got {labels.min()} to {labels.max()}"
             raise DataError(f"{dataset}: {part} labels: {wrong}; correct the labels or the list of classes")
         sizes.add(images.shape[2])
@@ -253,13 +257,13 @@ def _common_size(dataset: str, classes: Sequence[str], parts: Parts) -> int:
     return int(sizes.pop())
 
 
-def _load_labels(folder: Path, part: str, record: Mapping[str, Any]) -> IntArray:
-    path = folder / f"{part}_labels.npy"
-    labels: IntArray = np.array(_open_array(path, (record["images"],), np.dtype("<i8")))
-    if _sha256(labels) != record["labels_sha256"]:
-        raise DataError(f"{path}: SHA-256 differs from {MANIFEST}; {_rebuild_hint(folder)}")
-    labels.setflags(write=False)
-    return labels
+def _load_numbers(path: Path, images: int, sha256: str) -> IntArray:
+    """Load labels or groups (n,), read-only; raises DataError if they differ from the manifest."""
+    numbers: IntArray = np.array(_open_array(path, (images,), np.dtype("<i8")))
+    if _sha256(numbers) != sha256:
+        raise DataError(f"{path}: SHA-256 differs from {MANIFEST}; {_rebuild_hint(path.parent)}")
+    numbers.setflags(write=False)
+    return numbers
 
 
 def _check_images(store: Store, part: str) -> None:
@@ -286,13 +290,6 @@ def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any
 
 def _rebuild_hint(folder: Path) -> str:
     return rebuild_hint(folder / MANIFEST, delete=folder)
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a readable zip ({error}); copy the bundle again") from error
 
 
 def _sha256(array: np.ndarray[Any, Any]) -> str:

@@ -113,7 +113,7 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
     train = _images(store, "train", used, device, memory)
     all_rows = np.arange(len(store.labels("test")), dtype=np.int64)
     left = max(0, memory - train.nbytes) if isinstance(train, Tensor) else memory
-    test = Pool(_images(store, "test", all_rows, device, left), _to_device(device, store.labels("test")))
+    stored = Pool(_images(store, "test", all_rows, device, left), _to_device(device, store.labels("test")))
 
     def pool(split: Split, part: str) -> Pool:
         rows, labels = split.parts[part], labels_of(split, part, store.labels("train"))
@@ -122,7 +122,7 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
         index = torch.from_numpy(np.array(positions, dtype=np.int64))
         return Pool(train, _to_device(device, labels), index, pseudo_labeled, _subsets(store, rows, device))
 
-    return [Resident(**{part: pool(split, part) for part in split.parts}, test=test) for split in splits]
+    return [Resident(**{"test": stored, **{part: pool(split, part) for part in split.parts}}) for split in splits]
 
 
 def _subsets(store: Store, rows: IntArray, device: torch.device) -> dict[str, Tensor]:

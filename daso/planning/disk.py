@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from daso.aliases import Config
 from daso.config.cache import cached, source_files
@@ -69,11 +72,16 @@ def _cached_sizes(project: Path, inputs: Sequence[tuple[Config, dict[str, int]]]
 
 def _all_images(params: Params, dataset: str) -> dict[str, int]:
     """Return the numbers of images by IMAGE_PARTS: of the params file, else of the store, else a default."""
-    manifest, known = store_folder(dataset) / MANIFEST, params.datasets[dataset].get("images", {})
-    if not known and manifest.exists():
-        parts = read_json(manifest, "manifest of a store")["parts"]
-        known = {name: part["images"] for name, part in parts.items()}
-    return {**ASSUMED_IMAGES, **known}
+    tree, store = params.datasets[dataset], store_folder(dataset)
+    known, labels = tree.get("images", {}), store / "train_labels.npy"
+    if not known and (store / MANIFEST).exists():
+        parts = read_json(store / MANIFEST, "manifest of a store")["parts"]
+        unlabeled = int((np.load(labels) < 0).sum()) if labels.exists() else 0
+        known = {"train": parts["train"]["images"] - unlabeled, "unlabeled": unlabeled, "test": parts["test"]["images"]}
+    images = {**ASSUMED_IMAGES, **known}
+    if share := tree.get("test_share"):
+        images["test"] = math.ceil(share * images["train"])
+    return images
 
 
 def images_of(params: Params, run: Run) -> dict[str, int]:

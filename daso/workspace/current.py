@@ -16,7 +16,7 @@ from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs
 from daso.data.files import CHECKSUM, digest, read_json
-from daso.data.folder_digest import PARTS
+from daso.data.folder_listing import PARTS
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
 from daso.paths import (

@@ -46,7 +46,7 @@ def errors():
             lambda tree: tree["subsets"].update(out=15),
             "subsets: expected 46 images in all, as images.unlabeled, got 45; correct one",
         ),
-        (lambda tree: tree.update(fit="pad"), "fit: expected one of crop, squash, got 'pad'"),
+        (lambda tree: tree.update(fit="cut"), "fit: expected one of crop, pad, squash, got 'cut'"),
         (lambda tree: tree["source"]["lists"].pop("val"), "source.lists: missing key 'val'; add it"),
         (
             lambda tree: tree["settings"]["in-out"].update(unlabeled=["in", "in"]),

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from daso.config.feasibility import setting_sizes
+from daso.config.inventory import describe_setting
 from daso.data.class_sizes import class_sizes, required_images, setting_kind
 from daso.data.draw_split import draw_lists
 from daso.data.split import make_split
@@ -88,3 +90,12 @@ def test_sizes_are_known_only_from_the_data():
     setting = {"labeled": "all", "unlabeled": ["in"]}
     assert (setting_kind(setting), class_sizes(setting, 4), required_images(setting)) == ("lists", (None, None), 1)
     assert setting_kind({"labeled": 0.2}) == "natural"
+
+
+def test_empty_list_selects_no_unlabeled_images(aves, tmp_path):
+    saved = draw_of(aves, tmp_path, [])
+    assert saved.split.labeled.tolist() == [*range(23)]
+    assert saved.split.unlabeled.tolist() == []
+    setting = {"name": "x", "labeled": "all", "unlabeled": []}
+    assert describe_setting(setting, 4) == ("labeled: all, natural class sizes", "unlabeled: none")
+    assert setting_sizes(setting, 4) == {"unlabeled": 0, "unlabeled_counts": ()}

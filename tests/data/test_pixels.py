@@ -90,7 +90,7 @@ def test_reduced_large_images_look_like_full_ones(photos, mode, monkeypatch):
 
 
 def test_preview_of_a_camera_raw_file_is_never_read(photos):
-    """Of a raw file and a JPEG of the same name the JPEG is read; a raw file named .tif is unreadable."""
+    """Of a raw file and a JPEG of the same name the JPEG is read; a raw file named .tif is skipped like one."""
     preview, options = Image.new("RGB", (16, 12), "red"), {"format": "TIFF", "tiffinfo": {254: 1, 271: "CAMERA"}}
     preview.save(photos / "train/a/x.NEF", **options)
     Image.new("RGB", (30, 20), "blue").save(photos / "train/a/x.JPG")
@@ -98,8 +98,9 @@ def test_preview_of_a_camera_raw_file_is_never_read(photos):
     assert read.parts["train"][1].tolist() == [0] * 5 + [1] * 3 + [2] * 2
     assert read.parts["train"][0][4, 2].min() > 240  # blue, sorted after 03.png
     preview.save(photos / "train/a/x.tif", **options)
-    with pytest.raises(DataError, match=r"x.tif: not a readable image \(camera raw\); only its preview can be read"):
-        read_image_folder(photos, 8)
+    again = read_image_folder(photos, 8)
+    assert (again.parts["train"][0] == read.parts["train"][0]).all()
+    assert again.notes == {"skipped": {"train/a": {"camera raw": 2}}}
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (30, 40), (31, 500), (500, 53), (24, 24), (257, 256), (9, 7)])
@@ -114,7 +115,7 @@ def test_crop_equals_resize_and_center_crop_of_torchvision(shape):
     assert decoded.longest_side == max(shape)
 
 
-def test_crop_cuts_and_squash_keeps_the_ends():
+def test_crop_cuts_while_pad_and_squash_keep_the_ends():
     """An image of 12 x 4: red, green and blue squares. Its center is green; squashed, each third has its color."""
     pixels = np.zeros((4, 12, 3), np.uint8)
     for k in range(3):
@@ -123,6 +124,10 @@ def test_crop_cuts_and_squash_keeps_the_ends():
     Image.fromarray(pixels).save(file, "PNG")
     assert decode(file, 4, fit="crop").pixels[:, 0, 0].tolist() == [0, 255, 0]
     assert (decode(file, 4, fit="crop").pixels == np.array([0, 255, 0]).reshape(3, 1, 1)).all()
+    padded = decode(file, 6, fit="pad").pixels  # 6 x 2 pixels between two rows of grey above and below
+    assert (padded[:, [0, 1, 4, 5]] == 128).all()
+    assert (padded[0, 2:4, 0] > 200).all()
+    assert (padded[2, 2:4, 5] > 200).all()
     squashed = decode(file, 6).pixels
     assert squashed[0, 0, 0] > 200
     assert squashed[2, 0, 5] > 200

@@ -113,7 +113,7 @@ def _format_sizes(setting: Tree) -> dict[str, str]:
             gammas = dict.fromkeys(gammas, "as found")
         case "lists":
             names = setting["unlabeled"]
-            sizes = {"n1": "all labeled", "m1": "all unlabeled" if names == "all" else " + ".join(names)}
+            sizes = {"n1": "all labeled", "m1": "all unlabeled" if names == "all" else " + ".join(names) or "none"}
             gammas = {"gamma_l": "as found", "gamma_u": "unknown"}
         case "share":
             sizes = {"n1": f"{100 * setting['share']:g} % of {setting['n']}", "m1": "the rest of it"}
