@@ -19,10 +19,18 @@ DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1}
 def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
     """Return mean and std of the images: those of the network's pretrained weights, else the dataset's; {} if unknown.
 
-    The weights' own values come first, as a network that was trained with others would get unsuitable inputs.
+    The weights' own values come first, as a network that was trained with others would get unsuitable inputs. They are
+    also {} if only the built network has them.
     """
+    if states_preprocessing(network):
+        return {}
     own = cast(dict[str, list[float]], _attribute(network, "normalisation", {}))
     return own or {key: dataset[key] for key in CHANNEL_KEYS if key in dataset}
+
+
+def states_preprocessing(network: Tree) -> bool:
+    """Return True if the configuration of a network's weights states how images are prepared: `Preprocessing`."""
+    return _attribute(network, "normalisation", {}) is None
 
 
 def pretrained_weights(network: Mapping[str, Any], path: Path | None = None) -> Weights | None:

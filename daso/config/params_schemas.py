@@ -240,8 +240,8 @@ class RunImages(Images):
     """Dataset of a run."""
 
     name: str
-    mean: Channels
-    std: Channels
+    mean: NotRequired[Channels]  # with `std`; not for networks whose weights state it
+    std: NotRequired[Channels]
 
 
 class RunTraining(Training):

@@ -34,6 +34,7 @@ NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",
     "small_convnet": "daso.models.small_convnet:SmallConvNet",
     "resnet": "daso.models.resnet:ResNet",
+    "timm": "daso.models.timm_encoder:TimmEncoder",
 }
 PLANS = {
     "crest": "daso.methods.plans:Crest",

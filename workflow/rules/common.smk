@@ -201,10 +201,12 @@ def input_files_of(wildcards):
 
 def input_paths_of(wildcards):
     """Return the files that a run reads besides its images; end a call that trains if its network lacks weights."""
-    weights = pretrained_weights(PARAMS.protocols[wildcards.protocol]["network"])
-    if MAIN and weights and not workflow_lock.is_read_only(CALL):
+    if MAIN and not workflow_lock.is_read_only(CALL):
         try:
-            verified(weights)
+            if weights := pretrained_weights(
+                PARAMS.protocols[wildcards.protocol]["network"]
+            ):
+                verified(weights)
         except DasoError as error:
             sys.exit(str(error))
     return list(input_files_of(wildcards).values())
