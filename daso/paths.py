@@ -26,6 +26,11 @@ def drawn_split(run: str) -> Path:
     return Path("data/splits", dataset, setting, f"{seed}.json")
 
 
+def features(dataset: str, protocol: str) -> Path:
+    """Return the path of the manifest of a dataset's features by the frozen network of a protocol."""
+    return Path("data/features", dataset, protocol, "manifest.json")
+
+
 def packed_weights(sha256: str) -> Path:
     """Return the path of a file of pretrained weights in a bundle; `sha256` are the digits in the configuration."""
     return Path("data/weights", f"{sha256}.pth")
@@ -40,8 +45,10 @@ def parse_split_path(path: Path) -> tuple[str, str, int] | None:
 def input_files(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     """Return the files that a run reads besides its images, by the name of the option for each."""
     split = Path("runs", run, "split.json") if "split" in plan else drawn_split(run)
+    dataset, _, protocol, *_ = run.split("/")
     return {
         "split": split,
+        **({"features": features(dataset, protocol)} if "features" in plan else {}),
         **{name: Path("runs", plan[name]["of"], file) for name, file in UPSTREAM_FILES.items() if name in plan},
     }
 

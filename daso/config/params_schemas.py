@@ -265,9 +265,16 @@ class EstimateConfig(UpstreamKey):
     into: str
 
 
-class RunPlan(TypedDict):
-    """Results of upstream runs that a run loads."""
+class FeaturesConfig(TypedDict):
+    """Features of the images, on which a run trains."""
 
+    key: str
+
+
+class RunPlan(TypedDict):
+    """Results of upstream runs that a run loads, and features of its images."""
+
+    features: NotRequired[FeaturesConfig]
     split: NotRequired[HeldOutConfig | ExpandedConfig]
     encoder: NotRequired[UpstreamKey]
     estimate: NotRequired[EstimateConfig]

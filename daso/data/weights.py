@@ -61,8 +61,8 @@ def _packaged_file(model: str) -> Path:
     """Return the file of a model in its package; raises DataError if there is none, or it is not installed."""
     if model not in WEIGHTS_PACKAGES:
         raise DataError(
-            f"network 'timm': weights: no package has weights of '{model}', only of {', '.join(WEIGHTS_PACKAGES)}; set weights "
-            "to a file, or to timm"
+            f"network 'timm': weights: no package has weights of '{model}', only of {', '.join(WEIGHTS_PACKAGES)}; set "
+            "weights to a file, or to timm"
         )
     package, file = WEIGHTS_PACKAGES[model]
     spec = importlib.util.find_spec(package)

@@ -38,6 +38,7 @@ class Encoder(nn.Module):
     pretrained = False  # True if its weights come from a file
     preprocessing: Preprocessing | None = None  # None: normalised as the configuration states, resized bilinearly
     weights_url = ""  # where such a file comes from
+    license = ""  # of the weights
 
     def load_pretrained(self, weights: Path) -> None:
         """Load weights from a file; an encoder that has the option `weights` implements this."""

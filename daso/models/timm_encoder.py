@@ -53,6 +53,7 @@ class TimmEncoder(Encoder):
         self.preprocessing = Preprocessing(
             tuple(configuration["mean"]), tuple(configuration["std"]), configuration["interpolation"]
         )
+        self.license = str(configuration.get("license") or "unknown")
         self.feature_dim = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -30,8 +30,9 @@ from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
 from daso.config.load import load_params
-from daso.config.network import pretrained_weights
+from daso.config.network import encode_config, pretrained_weights
 from daso.config.open_sets import stores_of
+from daso.config.registry import trains_on_features
 from daso.config.resolve import (
     Run,
     data_config,
@@ -56,6 +57,7 @@ from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
 STORE = "data/store/{dataset}/manifest.json"
+FEATURES = "data/features/{dataset}/{protocol}/manifest.json"
 SPLIT = "data/splits/{dataset}/{setting}/s{seed}.json"
 TRAINED = f"runs/{RUN}/train.json"
 METRICS = f"metrics/{RUN}.json"
@@ -163,6 +165,20 @@ def store_paths(wildcards):
 
 def data_json(wildcards, output):
     return canonical_json(data_config(PARAMS, wildcards.dataset))
+
+
+def on_features(run):
+    """Return True if a run trains on the features of a frozen network."""
+    return trains_on_features(PARAMS.protocols[run.protocol]["network"])
+
+
+def encode_json(wildcards, output):
+    dataset, protocol = wildcards.dataset, wildcards.protocol
+    keys = {
+        "key": KEYS.encode(dataset, protocol),
+        "rows": KEYS.encoded_rows(dataset, protocol),
+    }
+    return canonical_json({**encode_config(PARAMS, dataset, protocol), **keys})
 
 
 def split_json(wildcards, output):
