@@ -62,12 +62,13 @@ class Pattern(NamedTuple):
     """Constraint of a text by a regular expression, which the whole text has to match."""
 
     expression: str
+    fix: str = ""
 
     def problem(self, value: str) -> tuple[str, str] | None:
-        """Return the error of a text that does not match."""
+        """Return the error and the fix of a text that does not match."""
         if re.fullmatch(self.expression, value):
             return None
-        return f"expected text of the form {self.expression}, got {format_value(value)}", ""
+        return f"expected text of the form {self.expression}, got {format_value(value)}", self.fix
 
 
 class Unique(NamedTuple):

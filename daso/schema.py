@@ -189,18 +189,22 @@ def _union_mismatches(value: object, members: tuple[Any, ...], key: str, closed:
     if isinstance(value, dict) and (records := [each for each in members if is_typeddict(each)]):
         yield from _variant_mismatches(value, records, key, closed)
         return
-    results = [list(mismatches(value, each, key, closed)) for each in members]
-    if [] not in results:
-        inner = [result for result in results if result[0].key != key]
-        union = " or ".join(dict.fromkeys(map(describe, members)))
-        yield from inner[0] if inner else [Mismatch(key, f"expected {union}, got {format_value(value)}")]
+    results = {each: list(mismatches(value, each, key, closed)) for each in members}
+    if [] not in results.values():
+        bases = {each: _split_constraints(each)[0] for each in members}
+        same_type = [result for each, result in results.items() if not _type_problem(value, bases[each])]
+        union = " or ".join(dict.fromkeys(map(describe, members)))  # with the bounds of a number
+        choices = [choice for each in members if get_origin(each) is Literal for choice in get_args(each)]
+        text = f"expected {union}, got {format_value(value)}"
+        one = same_type and isinstance(value, str | list)
+        yield from same_type[0] if one else [Mismatch(key, text, close_match(value, choices))]
 
 
 def _variant_mismatches(value: dict[Any, Any], records: list[Any], key: str, closed: bool) -> Iterator[Mismatch]:
     """Yield the mismatches with the record of a union that a mapping is meant as.
 
     If all records have a key with fixed values, such as `kind`, its value selects the record; otherwise it is the
-    first record with the fewest mismatches.
+    first record with the fewest mismatches. A word that no record has at its key is the only mismatch.
     """
     fields = [{name: schema for name, (schema, _) in record_fields(each).items()} for each in records]
     for tag in fields[0]:
@@ -212,6 +216,12 @@ def _variant_mismatches(value: dict[Any, Any], records: list[Any], key: str, clo
                 yield Mismatch(_join(key, tag), *problem)
             else:
                 yield from mismatches(value, kinds[value[tag]], key, closed)
+            return
+    for name, word in value.items():
+        schemas = tuple(each[name] for each in fields if name in each)
+        words = isinstance(word, str) and any(get_origin(each) is Literal for each in schemas)
+        if words and all(any(mismatches(word, each)) for each in schemas):
+            yield from _union_mismatches(word, schemas, _join(key, name), closed)
             return
     yield from min((list(mismatches(value, each, key, closed)) for each in records), key=len)
 

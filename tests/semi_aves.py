@@ -139,7 +139,12 @@ def tar(files: dict[str, bytes]) -> bytes:
 def source(path: Path | str, **more) -> dict:
     """Return the source of the params file of this data set."""
     known = {name: {"images": COUNTS[name], "sha256": SHA256[name]} for name in COUNTS if "oracle" not in name}
-    return {"kind": "semi_aves", "path": str(path), "longest_side": 40, "lists": known, **more}
+    oracle = {
+        subset: {"sha256": SHA256[f"u_train_{subset}_oracle"], "labels": labels}
+        for subset, labels in (("in", [0, 3]), ("out", [4, 6]))
+    }
+    given = {"path": str(path), "longest_side": 40, "lists": known, "oracle_lists": oracle}
+    return {"kind": "semi_aves", **given, **more}
 
 
 def config(path: Path | str, **more) -> dict:

@@ -70,7 +70,7 @@ class RandomResizedCrop:
     def __call__(self, images: Tensor, placement: Tensor) -> Tensor:
         """Crop, resize and flip: int32 (n, S, S) and (5, n) of `draw` -> (n, T, T)."""
         flip, top, left, height, width = placement
-        # Pillow sums along rows first. Transposed, the sum is one of whole rows of pixels, which are faster to gather.
+        # Pillow sums along rows first. Transposed, whole rows of pixels are summed, which are faster to gather.
         columns = self._weighted_rows(images.transpose(1, 2), left, width, flip)
         return self._weighted_rows(columns.transpose(1, 2), top, height, torch.zeros_like(flip))
 

@@ -115,11 +115,10 @@ def oracle_labels(dataset: str, lists: Path) -> None:
     Metrics and reports made from now on use them; training, and the keys of images, splits and runs, never do. Delete
     oracle.json beside the images to remove them.
     """
-    from daso.data.oracle import write_oracle
+    from daso.data.oracle_lists import write_oracle
 
-    if not (store := Path("data/store", dataset)).exists():
-        _resolved_data(dataset, "oracle-labels")  # raises DasoError for an unknown dataset
-    for subset, images in write_oracle(store, lists).items():
+    source = _resolved_data(dataset, "oracle-labels")["source"]
+    for subset, images in write_oracle(Path("data/store", dataset), lists, source).items():
         logging.info("%s: oracle labels of %d images of the subset %s", dataset, images, subset)
 
 

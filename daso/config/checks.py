@@ -15,6 +15,7 @@ from daso.config.params import NAME_PATTERN, Params, components, invalid_name
 from daso.config.params_schemas import Optimizer
 from daso.config.registry import COMPONENTS
 from daso.config.resolve import Run, resolve, runs, upstream_runs, with_upstream
+from daso.config.schedule_checks import protocol_schedule_errors, run_schedule_errors
 from daso.config.signature import constructor_errors, option_errors
 from daso.config.stages import plan_of
 from daso.errors import ParamsError, close_match, did_you_mean
@@ -70,6 +71,7 @@ def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
             yield f"{file}: evaluation.median_of: {last} is above the maximum {most} (evaluations of a run); lower it"
     if tree["optimizer"]["nesterov"] and not tree["optimizer"]["momentum"]:
         yield f"{file}: optimizer.nesterov: true is not allowed with momentum 0; change one of them"
+    yield from (f"{file}: {line}" for line in protocol_schedule_errors(tree["optimizer"]))
     yield from _component_errors(file, "network", tree["network"])
     for key, value in tree.get("overrides", {}).items():
         yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
@@ -190,12 +192,7 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
             f"{protocol}: evaluation.every: {every} does not divide the {steps} steps of '{run.method}'; "
             f"set it to a divisor of {steps}"
         )
-    late = [step for step in (optimizer["warmup"], *optimizer["milestones"]) if step > steps]
-    if late:
-        yield (
-            f"{protocol}: method '{run.method}' changes its learning rate at step {late[0]} of {steps}; "
-            "set optimizer.warmup and optimizer.milestones in overrides"
-        )
+    yield from run_schedule_errors(params, run, config)
     if optimizer["nesterov"] and not optimizer["momentum"]:
         yield f"{protocol}: method '{run.method}': nesterov is not allowed with momentum 0; override one of them"
 

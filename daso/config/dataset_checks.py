@@ -11,8 +11,6 @@ from daso.constraints import format_value
 from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
 from daso.errors import did_you_mean
 
-FILE_SOURCES = ("image_folder", "semi_aves")  # sources whose images may have any shape
-
 
 def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
     """Yield the errors of a dataset, one line each."""
@@ -28,11 +26,17 @@ def dataset_errors(file: str, tree: Tree) -> Iterator[str]:
 
 def _image_errors(tree: Tree) -> Iterator[str]:
     """Yield the errors of a dataset's images and augmentation."""
-    if "fit" in tree and tree["source"]["kind"] not in FILE_SOURCES:
+    if "fit" in tree and "path" not in tree["source"]:  # only image files of the user may have any shape
         yield f"fit: not allowed with source '{tree['source']['kind']}', whose images are squares; remove it"
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
     if subsets and unlabeled is not None and subsets != unlabeled:
         yield f"subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
+    for subset, each in tree["source"].get("oracle_lists", {}).items():
+        where = f"source.oracle_lists.{subset}"
+        if subset not in tree.get("subsets", {}):
+            yield f"{where}: unknown subset '{subset}'{did_you_mean(subset, tree.get('subsets', {}), 'subsets')}"
+        if each["labels"][0] > each["labels"][1]:
+            yield f"{where}.labels: {format_value(each['labels'])} is not in ascending order; swap the values"
     if ("mean" in tree) != ("std" in tree):
         given, missing = ("mean", "std") if "mean" in tree else ("std", "mean")
         yield f"{missing}: missing beside {given}; set both, or neither for a network with pretrained weights"

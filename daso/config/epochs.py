@@ -2,8 +2,8 @@
 
 They are allowed where the schema is `Steps` or another one with the constraint `EPOCHS`.
 
-An epoch of n images is floor(n / batch) steps; the images left over are dropped. `5 epochs` are of the
-unlabeled images, or of the labeled ones for a method without unlabeled images; `5 labeled epochs` and `5 unlabeled
+An epoch of n images is floor(n / batch) steps; the images left over are dropped. `5 epochs` are passes through the
+unlabeled images, or through the labeled ones for a method without unlabeled images; `5 labeled epochs` and `5 unlabeled
 epochs` name the images.
 """
 

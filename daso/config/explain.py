@@ -18,7 +18,7 @@ from daso.config.registry import COMPONENTS
 from daso.config.resolve import OptionSource, Run, TracedMethod, resolve, setting_config, trace_options
 from daso.config.signature import ROOT, defaults, docstring_summary, module_file, options
 from daso.config.stages import stages_of
-from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
+from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind
 from daso.errors import ParamsError, did_you_mean
 
 NO_SETTING = ("", "")
@@ -158,7 +158,7 @@ def _setting_rows(params: Params, setting: str) -> Iterator[TextRow]:
     yield from (("",), (f"setting {setting}: {params.datasets[dataset]['title']}",))
     own = params.datasets[dataset]["settings"][name]
     for key, value in tree.items():
-        if key != "name":
+        if key != "name" and (key != "reversed" or setting_kind(tree) == "tails"):  # others have no tail to reverse
             yield f"setting.{key}", format_yaml(value), file if key in own else "default"
     if unknown_classes(tree):
         yield (UNKNOWN_CLASSES_NOTE,)

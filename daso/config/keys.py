@@ -56,7 +56,7 @@ ARCHIVE = "reports/measured"
 PLANS_FOLDER = "journal/plans"  # forecast cost of the runs of each suite
 REFERENCES = "reports/reference"  # numbers of some suites as this project measured them
 # Options of sources in own folders that change no image.
-LOCATION_OPTIONS = ("path", "override", "skip_unreadable", "archives", "lists_url")
+LOCATION_OPTIONS = ("path", "override", "skip_unreadable", "archives", "lists_url", "oracle_lists")
 # Options of a protocol that change no result; the network's `sha256` identifies its pretrained weights.
 NOT_IN_KEY = ("checkpoint_every", "network.weights")
 

@@ -33,8 +33,8 @@ class EncodeConfig(TypedDict):
 def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
     """Return mean and std of the images: those of the network's pretrained weights, else the dataset's; {} if unknown.
 
-    The weights' own values come first, as a network that was trained with others would get unsuitable inputs. They are
-    also {} if only the built network has them.
+    Pretrained weights need images normalised as in their training, so their values replace the dataset's. They are also
+    {} if only the built network has them.
     """
     if states_preprocessing(network):
         return {}

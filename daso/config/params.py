@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daso.aliases import Tree
-from daso.config.params_schemas import SCHEMAS, DatasetVariant
+from daso.config.params_schemas import RANDAUGMENT, SCHEMAS, DatasetVariant
 from daso.data.files import read_file
 from daso.errors import ParamsError, did_you_mean
 from daso.schema import mismatches
@@ -62,6 +62,10 @@ def read_params(root: Path) -> tuple[Params, list[str], frozenset[str]]:
         for path in param_files(root, kind):
             trees[kind][path.stem] = _read_tree(path, kind, errors, broken)
             errors += _name_errors(path)
+    for name, tree in trees["dataset"].items():
+        if "augment" in tree and f"{root}/datasets/{name}.yaml" not in broken:
+            ops = tree["augment"]["ops"]
+            tree["augment"]["ops"] = [*RANDAUGMENT] if ops == "randaugment" else ops
     for kind in ("dataset", "method"):
         errors += _expand_derived(root, kind, trees[kind], broken)
     errors += _expand_patterns(root, trees["suite"], trees["method"], broken)

@@ -1,6 +1,6 @@
 """Schemas of the files of params/ and of a resolved configuration, which repeats parts of them."""
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_args
 
 from daso.constraints import EPOCHS, Interval, Length, Pattern, Unique
 from daso.data.dataset_schemas import (
@@ -40,6 +40,8 @@ ColorOpName = Literal[
     "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
 ]
 GeometricOpName = Literal["rotate", "shear_x", "shear_y", "translate_x", "translate_y"]
+OpName = Literal[ColorOpName, GeometricOpName]
+RANDAUGMENT = sorted(get_args(OpName))  # `ops: randaugment`, the operations of Sohn et al. 2020
 
 
 class Component(TypedDict):
@@ -70,7 +72,7 @@ class Augment(TypedDict):
     resize: NotRequired[Annotated[int, Interval(ge=4)]]  # with `pad` alone
     num_ops: NonNegativeInt
     op_probability: Probability
-    ops: Annotated[list[Literal[ColorOpName, GeometricOpName]], Unique()]
+    ops: Literal["randaugment"] | Annotated[list[OpName], Unique()]
 
 
 class Images(TypedDict):

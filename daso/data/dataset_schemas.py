@@ -11,7 +11,7 @@ Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Gamma = Annotated[float, Interval(ge=1)]  # imbalance: images of the first class / images of the last one
 ClassOrder = Literal["native", "seed", "size"]
 Fit = Literal["crop", "squash"]  # how an image becomes a square: cut out of the center, or resized
-Sha256 = Annotated[str, Pattern("[0-9a-f]{64}")]
+Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "; copy the 64 digits that sha256sum prints")]
 Subsets = dict[str, PositiveInt]  # unlabeled images of each subset, in the order of the store
 
 
@@ -26,7 +26,7 @@ class Archive(TypedDict):
 
     kind: Literal["cifar10", "cifar100", "stl10"]
     urls: Annotated[list[str], Length(1)]
-    md5: Annotated[str, Pattern("[0-9a-f]{32}")]
+    md5: Annotated[str, Pattern("[0-9a-f]{32}", "; copy the 32 digits that md5sum prints")]
     override: NotRequired[str]
 
 
@@ -58,6 +58,13 @@ class SplitLists(TypedDict):
     test: SplitList
 
 
+class OracleList(TypedDict):
+    """Digest of the list of the true labels of a subset, and the first and the last label that its images can have."""
+
+    sha256: Sha256
+    labels: Annotated[list[NonNegativeInt], Length(2, 2)]
+
+
 class ImageArchive(TypedDict):
     """Archive that is downloaded from the first URL that serves it."""
 
@@ -84,6 +91,7 @@ class SemiAves(TypedDict):
     longest_side: PositiveInt
     lists: SplitLists
     lists_url: NotRequired[str]
+    oracle_lists: NotRequired[dict[str, OracleList]]  # of each subset
     annotations_sha256: NotRequired[Sha256]
     archives: NotRequired[ImageArchives]
     classes: NotRequired[Annotated[list[str], Unique()]]  # names; by default the labels

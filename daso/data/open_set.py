@@ -1,6 +1,6 @@
-"""Open sets: a store seen with some of its classes as targets, and with unlabeled images that show none of them.
+"""Open sets: view of a store with some of its classes as targets, and unlabeled images that show none of them.
 
-The images of no class are those of the other classes, or those of another store, which lies beside the first one.
+The images of no class are those of the other classes, or those of another store in the same folder.
 Targets are renumbered 0..K-1, ascending; images of no class have the label K.
 """
 

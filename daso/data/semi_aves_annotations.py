@@ -31,10 +31,12 @@ def annotated_labels(folder: Path, sha256: str | None = None) -> dict[str, dict[
     labels = {}
     for part in LISTED_PARTS:
         name = f"anno_{part}.json"
+        if name not in contents:
+            raise DataError(f"{folder}: annotations: missing {name}; get them again")
         try:
             labels[part] = _labels(json.loads(contents[name]))
         except KeyError as error:
-            raise DataError(f"{folder}: annotations: missing {error.args[0]!r} in {name}; get them again") from error
+            raise DataError(f"{folder}: annotations: {name}: missing key {error.args[0]!r}; get them again") from error
         except (ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{folder}: annotations: {name} is not readable ({error}); get them again") from error
     known = _solution(folder / SOLUTION)

@@ -1,6 +1,6 @@
 """Find, download and read the image archives of Semi-Aves; folders of the unpacked images may replace them.
 
-Archives are read as they are, once from beginning to end, so that no unpacked copy is needed.
+Each archive is read once, from beginning to end, without unpacking it to disk.
 """
 
 from __future__ import annotations

@@ -66,16 +66,19 @@ def read_lists(folder: Path, source: Mapping[str, Any], num_classes: int, cache:
     for name, actual in digests.items():
         if name == "test" and read_from == "annotations":  # they lack the order of the test images
             continue
-        if actual == (expected := facts[name]["sha256"]):
-            continue
-        line = f"{folder}: list {name}: expected SHA-256 {expected}, got {actual}"
-        if source.get("strict", True):
-            errors.append(f"{line}; {GET_AGAIN}, or set `strict: false` beside `path` in the dataset's file")
-        else:
-            logging.warning("%s; accepted because of `strict: false`", line)
+        errors += digest_errors(f"{folder}: list {name}", facts[name]["sha256"], actual, source)
     if errors:
         raise DataError(*errors)
     return SemiAvesLists(rows, read_from, digests)
+
+
+def digest_errors(where: str, expected: str, actual: str, source: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the error of a list with another digest; if `strict` is false, log it instead."""
+    line = f"{where}: expected SHA-256 {expected}, got {actual}"
+    if actual != expected and source.get("strict", True):
+        yield f"{line}; {GET_AGAIN}, or set `strict: false` beside `path` in the dataset's file"
+    elif actual != expected:
+        logging.warning("%s; accepted because of `strict: false`", line)
 
 
 def _texts(folder: Path, source: Mapping[str, Any], cache: Path) -> tuple[dict[str, bytes], str]:

@@ -167,10 +167,11 @@ class Writer(ExitStack):
         return store
 
 
-def load_store(folder: Path) -> Store:
+def load_store(folder: Path, *, images: bool = True) -> Store:
     """Load the store of a folder and check its labels against the manifest; the images are not read yet.
 
-    Raises DataError if the store or one of its files is missing, or if shape or labels differ from the manifest.
+    Raises DataError if the store or one of its files is missing, or if shape or labels differ from the manifest;
+    without `images`, their files may be missing.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -189,7 +190,7 @@ def load_store(folder: Path) -> Store:
         labels_by_part={part: _load_labels(folder, part, record) for part, record in parts.items()},
         subsets=tree.get("subsets", {}),
     )
-    for part in parts:
+    for part in parts if images else ():
         _check_images(store, part)
     return store
 

@@ -11,16 +11,16 @@ from torch.optim.sgd import sgd
 
 
 def head_factors(factor: float) -> dict[str, float]:
-    """Return the factors of rates with which everything after the encoder learns at `factor` times the rate."""
+    """Return the factors of the learning rate by name: `factor` for all weights after the encoder."""
     return {"classifier.": factor, "heads.": factor}  # fidelity: classifier-rate
 
 
 class SGD:
     """SGD as `torch.optim.SGD`, bit for bit.
 
-    The weights form groups by the factor of their rate: that of the longest key of `factors` with which their name
-    begins, else 1. That class imports torch's compiler even if nothing is compiled, which takes as long as importing
-    torch itself.
+    `factors` multiply the learning rate of the weights whose names begin with their key; the longest such key counts,
+    and other weights have the factor 1. `torch.optim.SGD` would import torch's compiler, which takes as long as
+    importing torch itself, even if nothing is compiled.
     """
 
     def __init__(

@@ -127,7 +127,7 @@ class StepRunner:
         self.step, self.written_tensors = _raise_closed, dict
 
     def _run_current_step(self) -> None:
-        """Run the step at `step_index` and leave the index as it is."""
+        """Run the step at `step_index` without changing the index."""
         assert self.chunk is not None
         self.stopwatch.start_step()
         self.step(self.loader.batch(self.chunk, self.step_index))

@@ -20,8 +20,8 @@ BUILDERS = {18: resnet18, 34: resnet34, 50: resnet50}
 class ResNet(Encoder):
     """ResNet-depth of torchvision without its classifier: (n, 3, H, W) -> (n, 512), or (n, 2048) for depth 50.
 
-    `weights` is a file of torchvision's weights with the SHA-256 `sha256`, given in whole or by its first digits, 8 at
-    least. Images are then normalised as in the training of these weights. Without `weights` all weights are random.
+    `weights` is a file of torchvision's weights, `sha256` its SHA-256 or at least the first 8 digits of it. Images are
+    then normalised as in the training of these weights. Without `weights` all weights are random.
     """
 
     layout = torch.channels_last
@@ -33,7 +33,10 @@ class ResNet(Encoder):
         if sha256 is not None and (
             not 8 <= len(sha256) <= 64 or any(digit not in "0123456789abcdef" for digit in sha256)
         ):
-            raise ParamsError(f"network 'resnet': sha256: expected 8 to 64 digits of 0-9 and a-f, got '{sha256}'")
+            raise ParamsError(
+                f"network 'resnet': sha256: expected 8 to 64 digits of 0-9 and a-f, got '{sha256}'; copy those that "
+                "sha256sum prints"
+            )
         self.normalisation = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} if weights else {}
         self.weights_url = {
             18: "https://download.pytorch.org/models/resnet18-f37072fd.pth",

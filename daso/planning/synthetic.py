@@ -85,7 +85,7 @@ def advance(run: Trainer, steps: int) -> float:
 
 
 def require_requested_mode(run: Trainer) -> None:
-    """Raise RuntimeError if a run fell back to a simpler mode: its time would be reported for the wrong mode."""
+    """Raise RuntimeError if a run fell back to a simpler mode: else its time would be reported for the wrong mode."""
     if run.mode != run.requested_mode:
         raise RuntimeError(f"mode {run.requested_mode}: fell back to {run.mode}; see the log for the reason")
 

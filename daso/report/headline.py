@@ -62,7 +62,7 @@ def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedC
     verdicts = {one.verdict.text for _, one in shown}
     gains = gains_line([g for table in suite["tables"] for g in table_gains(table, main)], titles)
     return Headline(
-        answer=_answer(summary, judged_cells, gains),
+        answer=_first_sentence(summary, judged_cells, gains),
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
@@ -75,7 +75,7 @@ def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedC
     )
 
 
-def _answer(summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> str:
+def _first_sentence(summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> str:
     """Return the first sentence of a report: its tally, or, where nothing could be compared, its measured gains."""
     if summary.tally.judged:
         return tally_line(summary.tally)
@@ -182,11 +182,12 @@ def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[Summ
     yield SummaryLine(
         "Seeds",
         f"{', '.join(map(str, suite['seeds']))}, {'all with the same' if fixed else 'each with its own'} split; the "
-        f"paper's {PUBLISHED_RUNS} seeds are others, of which one (5491305) is known",
+        f"paper's {PUBLISHED_RUNS} seeds differ from these; one of them (5491305) is known",
     )
     if redrawn := sum(OTHER_DRAW in judged.verdict.reasons for judged in compared):
         text = (
-            f"images read from files in {with_noun(redrawn, 'cell')}: a seed draws other images than from the archive"
+            f"images read from files in {with_noun(redrawn, 'cell')}: "
+            "a seed draws different images than from the archive"
         )
         yield SummaryLine("Splits", text)
     yield SummaryLine("Verdicts", "this project's own rule; the paper makes no such comparison")

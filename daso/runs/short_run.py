@@ -75,8 +75,8 @@ def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
 
 
 def _batch(learner: Mapping[str, Any], classes: int) -> int:
-    """Return a small batch size with which SimMatch has seen all labeled images when its similarities start."""
-    bank = _labeled(classes).sum() if learner["name"] == "simmatch" else 0
+    """Return a small batch size with which all labeled images are in a memory bank at step `instance_start`, if any."""
+    bank = _labeled(classes).sum() if "instance_start" in learner else 0
     return max(SHORT_BATCH, math.ceil(bank / LIMITS["instance_start"]))
 
 

@@ -131,7 +131,7 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
         method = job.config["method"]
         if method["unlabeled_ratio"] and not len(saved.split.unlabeled):  # possible if classes keep their natural sizes
             raise DataError(f"{job.split}: {no_unlabeled(method['name'])}")
-    groups: dict[str, list[int]] = {}  # jobs that see the same features, or a store with the same images of no class
+    groups: dict[str, list[int]] = {}  # jobs with the same features, or the same store and images of no class
     for i, job in enumerate(jobs):
         groups.setdefault(canonical_json([str(job.store), splits[i].outside, str(job.features)]), []).append(i)
     data: dict[int, Data] = {}

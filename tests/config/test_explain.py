@@ -81,6 +81,16 @@ def test_source_of_an_option_is_the_last_file_that_sets_it(params):
     assert sources["optimizer.momentum"] == OptionSource("params/protocols/digits.yaml")
 
 
+def test_explain_prints_the_order_of_a_tail_alone(params):
+    params("datasets/digits.yaml", lambda tree: tree["settings"].update(n4={"n1": 4, "m1": "train", "gamma_l": 1}))
+    lines = explain(load_params(), "fixmatch_daso", "digits", "digits/n4").splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("setting.")] == [
+        ["setting.n1", "4"],
+        ["setting.m1", "train"],
+        ["setting.gamma_l", "1"],
+    ]
+
+
 def test_explain_prints_one_line_for_each_option(params):
     text = explain(load_params(), "fixmatch_daso", "digits", MATCHED)
     assert row(text, "daso.dist_temperature") == ["1.5", f"{DASO}, where digits/*-u10"]

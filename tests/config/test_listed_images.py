@@ -48,6 +48,36 @@ def errors():
         ),
         (lambda tree: tree.update(fit="pad"), "fit: expected one of crop, squash, got 'pad'"),
         (lambda tree: tree["source"]["lists"].pop("val"), "source.lists: missing key 'val'; add it"),
+        (
+            lambda tree: tree["settings"]["in-out"].update(unlabeled=["in", "in"]),
+            "settings.in-out.unlabeled: duplicate 'in'; list it once",
+        ),
+        (
+            lambda tree: tree["source"]["lists"]["val"].update(sha256="ABC"),
+            "source.lists.val.sha256: expected text of the form [0-9a-f]{64}, got 'ABC'; copy the 64 digits that "
+            "sha256sum prints",
+        ),
+        (
+            lambda tree: tree["source"].update(archives={"test": {"urls": ["https://a.example"], "sha256": "ABC"}}),
+            "source.archives.test.sha256: expected text of the form [0-9a-f]{64}, got 'ABC'; copy the 64 digits that "
+            "sha256sum prints",
+        ),
+        (
+            lambda tree: tree["source"].update(oracle_lists={"inn": {"sha256": "0" * 64, "labels": [0, 3]}}),
+            "source.oracle_lists.inn: unknown subset 'inn'; did you mean 'in'?",
+        ),
+        (
+            lambda tree: tree["source"]["oracle_lists"]["out"].update(labels=[6, 4]),
+            "source.oracle_lists.out.labels: [6, 4] is not in ascending order; swap the values",
+        ),
+        (
+            lambda tree: tree["source"].update(archives={"tests": {"urls": ["https://a.example"], "sha256": None}}),
+            "source.archives: unknown key 'tests'; did you mean 'test'?",
+        ),
+        (
+            lambda tree: tree["source"].update(archives={"test": {"urls": ["https://a.example"]}}),
+            "source.archives.test: missing key 'sha256'; add it",
+        ),
     ],
 )
 def test_wrong_subset_setting_or_source_is_an_error(aves, edit, message):
@@ -74,6 +104,8 @@ def test_digits_have_no_images_without_a_label(params):
 def test_key_of_the_store_depends_on_lists_and_fit_but_not_on_places(aves):
     key = Keys(load_params()).data("digits")
     aves(lambda tree: tree["source"].update(path="elsewhere", override="DASO_AVES", lists_url="https://lists.example"))
+    aves(lambda tree: tree["source"].update(archives={"test": "https://page.example"}))
+    aves(lambda tree: tree["source"].pop("oracle_lists"))
     assert Keys(load_params()).data("digits") == key
     aves(lambda tree: tree.update(redistribute=True))
     assert Keys(load_params()).data("digits") == key

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.config.load import load_params
+from daso.constraints import EPOCHS
 from daso.errors import ParamsError
 from tests.repository import PARAMS, ROOT
 
@@ -116,8 +117,13 @@ def test_numbers_follow_yaml_1_2(params):
             lambda t: t.update(addons=1),
             "addons: expected a list, got 1; write each entry as `- {name: ...}`",
         ),
-        ("protocols/digits.yaml", lambda t: t.update(steps="many"), "steps: expected an integer, got 'many'"),
-        ("protocols/digits.yaml", lambda t: t.update(steps=1200.0), "steps: expected an integer, got 1200.0"),
+        ("protocols/digits.yaml", lambda t: t.update(batch_size="many"), "batch_size: expected an integer, got 'many'"),
+        ("protocols/digits.yaml", lambda t: t.update(batch_size=32.0), "batch_size: expected an integer, got 32.0"),
+        (
+            "datasets/digits.yaml",
+            lambda t: t.update(fit="crop"),
+            "fit: not allowed with source 'digits', whose images are squares; remove it",
+        ),
         (
             "protocols/digits.yaml",
             lambda t: t["optimizer"].update(lr=-1),
@@ -169,7 +175,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t["addons"][0].update(period="25"),
-            "add-on 'daso': period: expected an integer, got '25'",
+            f"add-on 'daso': period: expected an integer, {EPOCHS}, got '25'; write one of these",
         ),
         (
             "methods/fixmatch_daso.yaml",
@@ -220,12 +226,6 @@ def test_numbers_follow_yaml_1_2(params):
             "protocols/digits.yaml",
             lambda t: t["network"].update(name="small_convnets"),
             "unknown network 'small_convnets'; did you mean 'small_convnet'?",
-        ),
-        (
-            "protocols/digits.yaml",
-            lambda t: t["overrides"].pop("optimizer.warmup"),
-            "method 'supervised' changes its learning rate at step 6250 of 1200; "
-            "set optimizer.warmup and optimizer.milestones in overrides",
         ),
         (
             "methods/fixmatch.yaml",
@@ -369,7 +369,7 @@ def test_numbers_follow_yaml_1_2(params):
         (
             "methods/fixmatch_daso.yaml",
             lambda t: t.update(where={"digits/*": {"optimizer.milestones": ["x"]}}),
-            "where: digits/*: optimizer.milestones[0]: expected an integer, got 'x'",
+            f"where: digits/*: optimizer.milestones[0]: expected an integer, {EPOCHS}, got 'x'; write one of these",
         ),
         (
             "protocols/digits.yaml",
@@ -453,7 +453,7 @@ def test_errors_of_other_files_are_reported_beside_a_broken_file(params):
     lines = errors()
     assert lines[0] == "params/datasets/digits.yaml: missing key 'num_classes'; add it"
     assert lines[-3:] == [
-        "params/protocols/smoke.yaml: steps: expected an integer, got 'six'",
+        f"params/protocols/smoke.yaml: steps: expected an integer, {EPOCHS}, got 'six'; write one of these",
         "params/methods/fixmatch.yaml: learner 'fixmatch': unknown option 'wieght'; did you mean 'weight'?",
         "params/suites/smoke.yaml: table 'smoke': unknown method 'fixmtch'; did you mean 'fixmatch'?",
     ]

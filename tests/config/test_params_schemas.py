@@ -34,6 +34,13 @@ def test_kinds_of_sources_in_the_schemas_equal_those_of_the_code():
     assert [kind for source in get_args(Source) for kind in kinds(source)] == list(READERS)
 
 
+def test_named_pool_of_operations_is_listed_in_the_order_of_its_draws():
+    assert load_params(ROOT / "params").datasets["cifar10"]["augment"]["ops"] == [
+        *("autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "rotate"),
+        *("sharpness", "shear_x", "shear_y", "solarize", "translate_x", "translate_y"),
+    ]
+
+
 def test_unknown_operation_suggests_the_closest_name(tmp_path):
     shutil.copytree(ROOT / "params", tmp_path / "params")
     file = tmp_path / "params/datasets/digits.yaml"
@@ -51,7 +58,10 @@ def test_unknown_operation_suggests_the_closest_name(tmp_path):
         ({"labeled": 0.2, "n1": 3}, ["settings.x: unknown key 'n1'; choose one of labeled, holdout, outside"]),
         ({"n1": 3, "m1": 4, "gamma_l": 2}, ["settings.x: missing key 'gamma_u'; add it"]),
         ({"n1": 3, "m1": "all", "gamma_l": 2}, []),
-        ({"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2}, ["settings.x.m1: expected an integer, got 'al'"]),
+        (
+            {"n1": 3, "m1": "al", "gamma_l": 2, "gamma_u": 2},
+            ["settings.x.m1: expected an integer of at least 0 or one of all, train, got 'al'; did you mean 'all'?"],
+        ),
         (
             {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
             ["settings.x: unknown key 'reversed'; choose one of n1, m1, gamma_l, holdout, outside"],

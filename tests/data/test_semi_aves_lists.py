@@ -104,6 +104,14 @@ def test_lists_are_downloaded_if_the_folder_has_none(raw, monkeypatch):
     assert line.startswith("raw/val.txt: missing list; put l_train.txt, val.txt, ")
 
 
+def test_missing_annotations_are_named_once(tmp_path):
+    raw = semi_aves.write(tmp_path / "raw", "folders", "annotation")
+    (raw / "annotation/anno_val.json").rename(raw / "val.json")
+    assert errors_of(raw) == ["raw: annotations: missing anno_val.json; get them again"]
+    (raw / "annotation/anno_val.json").write_text('{"images": []}')
+    assert errors_of(raw) == ["raw: annotations: anno_val.json: missing key 'annotations'; get them again"]
+
+
 def test_annotations_are_checked(tmp_path):
     raw = semi_aves.write(tmp_path / "raw", "folders", "archive")
     digest = hashlib.sha256((raw / "annotation.tar.gz").read_bytes()).hexdigest()

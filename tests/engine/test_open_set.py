@@ -1,4 +1,4 @@
-"""Unlabeled images of the classes, of no class and of subsets apart, worked out by hand."""
+"""Unlabeled images of the classes, of no class and of each subset, worked out by hand."""
 
 import io
 import json

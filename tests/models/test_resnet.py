@@ -159,7 +159,10 @@ def test_weights_of_another_depth_are_refused(tmp_path):
     [
         ({"weights": "a.pth"}, "expected weights and sha256 together"),
         ({"sha256": "b627a593"}, "expected weights and sha256 together"),
-        ({"weights": "a.pth", "sha256": "B627"}, "expected 8 to 64 digits of 0-9 and a-f, got 'B627'"),
+        (
+            {"weights": "a.pth", "sha256": "B627"},
+            "expected 8 to 64 digits of 0-9 and a-f, got 'B627'; copy those that sha256sum prints",
+        ),
     ],
 )
 def test_invalid_options_are_refused(options, message):

@@ -108,7 +108,7 @@ def test_differences_from_the_paper_are_those_of_the_compared_runs(suite):
     assert departures["Mode"].startswith("graph in 3 of 6 runs;")
     assert (
         departures["Seeds"]
-        == "0, 1, 2, each with its own split; the paper's 3 seeds are others, of which one (5491305) is known"
+        == "0, 1, 2, each with its own split; the paper's 3 seeds differ from these; one of them (5491305) is known"
     )
     assert departures["Splits"].startswith("images read from files in 1 cell:")
     usual = dict(head(suite, judged("fixmatch", 76.1, precision="fp32", mode="eager")).departures)

@@ -8,7 +8,7 @@ from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.resolve import Run
 from daso.data.files import digest
-from daso.data.oracle import write_oracle
+from daso.data.oracle_lists import write_oracle
 from daso.data.split import make_split
 from daso.data.store import Writer, load_store
 from daso.engine.metrics import run_metrics
@@ -60,13 +60,13 @@ def train(folder, tmp_path, monkeypatch):
 
 
 def test_oracle_labels_are_stored_by_row_and_labels_from_k_on_are_of_no_class(folder, tmp_path):
-    assert write_oracle(folder, tmp_path / "lists") == {"in": 5, "out": 4}
+    assert write_oracle(folder, tmp_path / "lists", {}) == {"in": 5, "out": 4}
     assert np.load(folder / "train_oracle.npy").tolist() == [-1] * 9 + [0, 1, 0, 0, 1] + [2] * 4
 
 
 def test_training_files_are_equal_with_and_without_oracle_labels(train, folder, tmp_path):
     without = train("without")
-    write_oracle(folder, tmp_path / "lists")
+    write_oracle(folder, tmp_path / "lists", {})
     with_oracle = train("with")
     for name in FILES:
         assert (without / name).read_bytes() == (with_oracle / name).read_bytes(), name
@@ -78,20 +78,30 @@ def test_metrics_read_oracle_labels(train, folder, tmp_path):
     assert before == run_metrics(finished)
     assert "oracle_sha256" not in before
     assert before["analysis"]["confusion"] is None
-    assert set(before["open_set"]["groups"]) == {"in", "out"}
-    assert all(0 <= group["mask_rate"] <= 1 for group in before["open_set"]["groups"].values())
-    write_oracle(folder, tmp_path / "lists")
+    assert set(before["open_set"]["subsets"]) == {"in", "out"}
+    assert all(0 <= group["mask_rate"] <= 1 for group in before["open_set"]["subsets"].values())
+    write_oracle(folder, tmp_path / "lists", {})
     after = run_metrics(finished, store=folder)
     assert after["counts"]["unlabeled"] == [3, 2]
     assert np.array(after["analysis"]["confusion"]).sum(1).tolist() == [3, 2, 4]
-    assert after["open_set"]["groups"]["in"]["accuracy"] is not None
+    assert after["open_set"]["subsets"]["in"]["accuracy"] is not None
     same = ("top1", "confusion", "groups", "key", "files", "pseudo_label")
     assert {name: before[name] for name in same} == {name: after[name] for name in same}
 
 
+def test_metrics_read_oracle_labels_without_the_images(train, folder, tmp_path):
+    finished = train("run")
+    write_oracle(folder, tmp_path / "lists", {})
+    expected = run_metrics(finished, store=folder)
+    for part in ("train", "test"):
+        (folder / f"{part}_images.npy").unlink()
+    assert run_metrics(finished, store=folder) == expected
+    assert expected["counts"]["unlabeled"] == [3, 2]
+
+
 def test_oracle_labels_of_a_different_store_are_refused(train, folder, tmp_path):
     finished = train("run")
-    write_oracle(folder, tmp_path / "lists")
+    write_oracle(folder, tmp_path / "lists", {})
     noise = np.zeros((18, 3, 4, 4), np.uint8)
     with Writer(folder) as writer:
         parts = {"train": (noise, LABELS), "test": (noise[:2], np.array([0, 1]))}
@@ -104,7 +114,7 @@ def test_oracle_labels_of_a_different_store_are_refused(train, folder, tmp_path)
 
 def test_damaged_oracle_labels_are_refused(train, folder, tmp_path):
     finished = train("run")
-    write_oracle(folder, tmp_path / "lists")
+    write_oracle(folder, tmp_path / "lists", {})
     np.save(folder / "train_oracle.npy", np.zeros(18, np.int64))
     with pytest.raises(
         DataError, match=r"train_oracle\.npy: damaged: its checksum differs from oracle\.json; run `daso"
@@ -126,17 +136,22 @@ def test_damaged_oracle_labels_are_refused(train, folder, tmp_path):
 def test_bad_list_is_refused(folder, tmp_path, text, message):
     (tmp_path / "lists/u_train_in_oracle.txt").write_text(text)
     with pytest.raises(DataError, match=message):
-        write_oracle(folder, tmp_path / "lists")
+        write_oracle(folder, tmp_path / "lists", {})
     assert not (folder / "oracle.json").exists()
 
 
 def test_command_stores_oracle_labels_and_reports_a_missing_list(folder, tmp_path, monkeypatch, capsys, caplog):
+    source = {"oracle_lists": {"in": {"sha256": "0" * 64, "labels": [0, 1]}}}
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("daso.commands.data._resolved_data", lambda dataset, command: {"source": source})
     assert main(["oracle-labels", "tiny", "data"]) == 1
     assert "data: expected a list of oracle labels (u_train_in_oracle.txt, u_train_out_oracle.txt), got none" in (
         capsys.readouterr().err
     )
+    assert main(["oracle-labels", "tiny", "lists"]) == 1
+    assert f"u_train_in_oracle.txt: expected SHA-256 {'0' * 64}, got " in capsys.readouterr().err
     caplog.set_level("INFO")
+    del source["oracle_lists"]
     assert main(["oracle-labels", "tiny", "lists"]) == 0
     assert "tiny: oracle labels of 5 images of the subset in" in caplog.messages
 
@@ -154,13 +169,13 @@ def test_only_the_key_of_the_metrics_depends_on_oracle_labels(folder, tmp_path):
     before = keys()
     folder.rename(folder.with_name("digits"))
     assert keys() == before
-    write_oracle(folder.with_name("digits"), tmp_path / "lists")
+    write_oracle(folder.with_name("digits"), tmp_path / "lists", {})
     after = keys()
     assert {name for name in before if before[name] != after[name]} == {"evaluate"}
 
 
 def test_no_code_of_a_training_can_read_oracle_labels():
-    keys, code = Keys(load_params()), {"daso.data.oracle", "daso.data.oracle_record"}
+    keys, code = Keys(load_params()), {"daso.data.oracle", "daso.data.oracle_record", "daso.data.oracle_lists"}
     for stage in ("data", "split", "derive", "train"):
         assert not code & set(keys.modules(stage))
     assert code & set(keys.modules("evaluate"))

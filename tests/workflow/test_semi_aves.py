@@ -98,6 +98,18 @@ def test_steps_follow_the_images_of_each_setting(aves):
     assert (daso["period"], daso["warmup"], daso["dist_temperature"]) == (5, 5, 0.5)
 
 
+def test_mask_rates_of_the_lists_are_apart_where_a_run_has_both(aves):
+    def subsets(run):
+        columns = aves.read(f"runs/semi-aves/{run}/s0/history.csv").splitlines()[0].split(",")
+        return [name.removeprefix("mask_rate_") for name in columns if name.startswith("mask_rate_")]
+
+    assert subsets("in/aves/fixmatch") == []
+    assert subsets("in/aves/supervised") == []
+    assert subsets("in-out/aves/fixmatch") == subsets("in-out/aves/fixmatch_crest") == ["in", "out"]
+    groups = json.loads(aves.read("metrics/semi-aves/in-out/aves/fixmatch/s0.json"))["open_set"]["subsets"]
+    assert {name: 0 <= group["mask_rate"] <= 1 for name, group in groups.items()} == {"in": True, "out": True}
+
+
 def test_supervised_run_is_trained_once(aves):
     runs = {path.parent.relative_to(aves.path / "runs").as_posix() for path in aves.path.glob("runs/**/train.json")}
     assert "semi-aves/in/aves/supervised/s0" in runs

@@ -156,7 +156,7 @@ def _tasks(precisions: Mapping[str, Params], selected: Sequence[Run], work: Path
         for name in precisions:
             config = keys[name].resolved(run)
             folder = work / run.id / f"{name}-{config['key']}"
-            config["run"] = f"parity/{name}/{run.id}"  # keeps its curves apart from the curves of the suite's run
+            config["run"] = f"parity/{name}/{run.id}"  # its curves do not replace those of the suite's run
             tasks[run, name] = Task(run, name, config, store, split, splits[split].sha256, folder)
     return tasks
 

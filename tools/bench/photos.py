@@ -104,6 +104,6 @@ def markdown(result: dict[str, Any], command: str) -> Iterator[str]:
     yield f"| precision | {result['precision']} |"
     yield f"| seconds of the step | {result['seconds']:.0f} |"
     for part, seconds in result["parts"].items():
-        yield f"| seconds of it: {part} | {seconds:.1f} |"
+        yield f"| seconds of this: {part} | {seconds:.1f} |"
     yield f"| peak memory | {result['peak_mib']:,.0f} MiB |"
     yield f"| peak memory before the step | {result['before_mib']:,.0f} MiB |"

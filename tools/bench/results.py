@@ -19,18 +19,18 @@ class Table(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Required (`wanted`) and measured (`found`) number."""
+    """Required and measured number."""
 
     what: str
     relation: Literal["at least", "at most"]
-    wanted: float
-    found: float
+    required: float
+    measured: float
     unit: str
 
     @property
     def met(self) -> bool:
         """True if the measured number meets the required one."""
-        return self.found >= self.wanted if self.relation == "at least" else self.found <= self.wanted
+        return self.measured >= self.required if self.relation == "at least" else self.measured <= self.required
 
 
 class Section(NamedTuple):

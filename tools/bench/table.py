@@ -55,8 +55,8 @@ def markdown(tree: Tree) -> str:
 
 def _targets(sections: Tree) -> list[str]:
     rows = [
-        [target["what"], f"{target['relation']} {_number(target['wanted'])} {target['unit']}".strip(),
-         f"{_number(target['found'])} {target['unit']}".strip(), "yes" if target["met"] else "**no**", f"`{part}`"]
+        [target["what"], f"{target['relation']} {_number(target['required'])} {target['unit']}".strip(),
+         f"{_number(target['measured'])} {target['unit']}".strip(), "yes" if target["met"] else "**no**", f"`{part}`"]
         for part, section in sections.items()
         for target in section["targets"]
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 `reports/reference/<suite>.json` holds mean, standard deviation and number of runs of each cell, their digest, and the
 device, versions, commit and keys of the runs. A reproduction has the same bytes if the digest of its numbers is equal.
 Otherwise each cell is compared by the band of a verdict, two standard errors of the difference of the means. Both sides
-have the same seeds and splits, so the band is wide for what a different version or processor changes.
+have the same seeds and splits, so a different version or processor alone should change a mean by less than the band.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ TEXT = (
 SCROLL_PAST = "table => window.scrollTo(0, table.getBoundingClientRect().bottom + scrollY - 60)"
 HEADS_IN_VIEW = """box => [...box.querySelectorAll('thead th')].map(head => head.getBoundingClientRect())
     .filter(at => at.left >= 0 && at.right <= innerWidth).length"""
+COLUMNS = """getComputedStyle(document.querySelector('.panels:not(.small):not(.single)'))
+    .gridTemplateColumns.split(' ').length"""
 BESIDE = """document.querySelector('.contents').getBoundingClientRect().right
     < document.querySelector('main > section').getBoundingClientRect().left"""
 
@@ -118,6 +120,12 @@ def test_heads_of_tables_stay_in_view(resized):
 @only(COMPARED)
 def test_contents_are_beside_the_sections_from_1200_px_on(resized):
     assert [resized(width).evaluate(BESIDE) for width in (1199, 1200)] == [False, True]
+
+
+@only(COMPARED)
+def test_panels_are_in_two_columns_beside_the_contents_too(resized):
+    """The contents leave 890 of 1200 pixels to two columns of 26 rem and 2 rem between them, 864 pixels."""
+    assert [resized(width).evaluate(COLUMNS) for width in (390, 1199, 1200, 1440)] == [1, 2, 2, 2]
 
 
 @only(EMPTY)

@@ -35,11 +35,11 @@ def test_page_prints_medians_and_ranges():
 
 
 @pytest.mark.parametrize(
-    ("relation", "found", "met"),
+    ("relation", "measured", "met"),
     [("at least", 1.8, True), ("at least", 1.79, False), ("at most", 1.8, True), ("at most", 1.81, False)],
 )
-def test_target_compares_a_ratio_with_its_bound(relation, found, met):
-    assert Target("t", relation, 1.8, found, "x").met is met
+def test_target_compares_a_ratio_with_its_bound(relation, measured, met):
+    assert Target("t", relation, 1.8, measured, "x").met is met
 
 
 def test_missed_target_is_bold():
