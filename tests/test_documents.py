@@ -158,13 +158,18 @@ def test_proofs_exist():
 
 
 def test_files_of_the_page_about_own_data_are_valid(tmp_path, monkeypatch):
-    """Its blocks write a dataset, a protocol and a suite; the line for DASO belongs to `where`."""
+    """Its blocks write dataset, protocol and suite; a second network replaces the protocol's; DASO has `where`."""
     shutil.copytree(ROOT / "params", tmp_path / "params")
     monkeypatch.chdir(tmp_path)
     for block in shell_blocks(OWN_DATA):
         if block.startswith("cat > "):
             subprocess.run(["sh", "-ec", block], check=True)
-    (line,) = re.findall(r"^```yaml\n(.*?)^```", OWN_DATA.read_text(), re.MULTILINE | re.DOTALL)
+    network, line = re.findall(r"^```yaml\n(.*?)^```", OWN_DATA.read_text(), re.MULTILINE | re.DOTALL)
+    load_params(tmp_path / "params")
+    protocol = tmp_path / "params/protocols/photos.yaml"
+    protocol.write_text(re.sub(r"^network: .*\n", network, protocol.read_text(), flags=re.MULTILINE))
+    suite = tmp_path / "params/suites/photos.yaml"  # DASO needs a neck on features
+    suite.write_text(suite.read_text().replace(", fixmatch_daso]", "]"))
     path = tmp_path / "params/methods/fixmatch_daso.yaml"
     path.write_text(path.read_text().rstrip("\n") + "\n" + line)
     params = load_params(tmp_path / "params")
