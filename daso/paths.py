@@ -1,4 +1,4 @@
-"""Paths of the files that a run reads, and hints how to create them."""
+"""Paths of all outputs of the workflow, and hints how to create them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,52 @@ from daso.errors import DasoError
 WORKFLOW = ("data", "runs", "metrics", "reports")  # folders that Snakemake writes
 DRAFTS = "drafts"  # folder of results of commands that are run by hand
 CONTENTS = "bundle.json"  # file that lists the files of a bundle
-UPSTREAM_FILES = {"encoder": "final.pt", "estimate": "estimate.json"}  # key of a plan -> file of the upstream run
+CONTRADICTIONS = "contradictions"  # name of a report that belongs to no suite
+RESULT_FILE = "train.json"  # of a run, written last, with the digests of the others
+CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "config.json", "history.csv", "predictions.npz", "final.pt"
+SPLIT_FILE, ESTIMATE_FILE = "split.json", "estimate.json"  # of a run whose plan makes them
+UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}  # key of a plan -> file of the upstream run
+
+
+def store_folder(dataset: str) -> Path:
+    """Return the folder of a dataset's images."""
+    return Path("data/store", dataset)
 
 
 def store(run: str) -> Path:
     """Return the folder of a run's images."""
-    return Path("data/store", run.split("/")[0])
+    return store_folder(run.split("/")[0])
+
+
+def split_file(dataset: str, setting: str, seed: int | str) -> Path:
+    """Return the path of a split as drawn, before any plan changes it."""
+    return Path("data/splits", dataset, setting, f"s{seed}.json")
 
 
 def drawn_split(run: str) -> Path:
-    """Return the path of a run's split as drawn, before any plan changes it."""
+    """Return the path of a run's split as drawn."""
     dataset, setting, *_, seed = run.split("/")
-    return Path("data/splits", dataset, setting, f"{seed}.json")
+    return split_file(dataset, setting, seed.removeprefix("s"))
+
+
+def run_folder(run: str) -> Path:
+    """Return the folder of a run's results."""
+    return Path("runs", run)
+
+
+def checkpoint_file(run: str, key: str) -> Path:
+    """Return the path of the checkpoint of an unfinished run with a key."""
+    return Path("scratch", run, f"{key}.pt")
+
+
+def metrics_file(run: str) -> Path:
+    """Return the path of a run's metrics."""
+    return Path("metrics", f"{run}.json")
+
+
+def report_folder(suite: str) -> Path:
+    """Return the folder of a suite's report."""
+    return Path("reports", suite)
 
 
 def features(dataset: str, protocol: str) -> Path:
@@ -44,12 +78,12 @@ def parse_split_path(path: Path) -> tuple[str, str, int] | None:
 
 def input_files(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     """Return the files that a run reads besides its images, by the name of the option for each."""
-    split = Path("runs", run, "split.json") if "split" in plan else drawn_split(run)
+    split = run_folder(run) / SPLIT_FILE if "split" in plan else drawn_split(run)
     dataset, _, protocol, *_ = run.split("/")
     return {
         "split": split,
         **({"features": features(dataset, protocol)} if "features" in plan else {}),
-        **{name: Path("runs", plan[name]["of"], file) for name, file in UPSTREAM_FILES.items() if name in plan},
+        **{name: run_folder(plan[name]["of"]) / file for name, file in UPSTREAM_FILES.items() if name in plan},
     }
 
 

@@ -142,7 +142,8 @@ def _array(path: Path, kinds: str, dimensions: int, what: str) -> NDArray[Any]:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not readable as {what} ({error}); write it with numpy.save") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise DataError(f"{path}: not readable as {what} ({reason}); write it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or array.ndim != dimensions:
         raise DataError(f"{path}: expected {what}; write it with numpy.save")
     return array

@@ -3,12 +3,15 @@
 import ast
 import re
 import subprocess
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "daso").rglob("*.py"))
+DOCS = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "methods.md")  # which is generated
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
 # A folder or loose module imports only from earlier layers in this list; modules of the first may import each other.
 LAYERS = [
@@ -120,6 +123,16 @@ def test_imports_follow_the_layers(path):
         assert LEVEL[own] > LEVEL["engine"] or parts[0] not in ABSENT, f"{path.name} imports {name}"
 
 
+def test_modules_import_each_other_without_circles():
+    """Also the modules of one folder, whose order the layers leave open."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): imports(path) for path in SOURCES}
+    graph = {
+        name: {part for each in used for part in (each, each.rpartition(".")[0])} & modules.keys()
+        for name, used in modules.items()
+    }
+    assert list(TopologicalSorter(graph).static_order())
+
+
 def report_level(name: str) -> int:
     return REPORT_LAYERS.index(name) if name in REPORT_LAYERS else len(REPORT_LAYERS)
 
@@ -160,10 +173,11 @@ def test_functions_are_short():
     assert not long
 
 
-def test_readme_lines_are_short():
-    """Tables and commands are exempt, as they cannot be broken."""
-    prose = re.sub(r"^```.*?^```$", "", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
-    assert not [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")]
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_lines_of_pages_are_short(page):
+    """Tables, headings and commands are exempt, as they cannot be broken."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert not [line for line in prose.splitlines() if len(line) > 120 and not line.startswith(("|", "#"))]
 
 
 def test_no_symbolic_link_is_tracked():

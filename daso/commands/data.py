@@ -12,6 +12,7 @@ import click
 from daso import paths
 from daso.commands.options import PATH, STORE, command, configuration, device, files_of, reject
 from daso.errors import DasoError, did_you_mean
+from daso.paths import store_folder
 from daso.schema import schema_error
 
 
@@ -118,7 +119,7 @@ def oracle_labels(dataset: str, lists: Path) -> None:
     from daso.data.oracle_lists import write_oracle
 
     source = _resolved_data(dataset, "oracle-labels")["source"]
-    for subset, images in write_oracle(Path("data/store", dataset), lists, source).items():
+    for subset, images in write_oracle(store_folder(dataset), lists, source).items():
         logging.info("%s: oracle labels of %d images of the subset %s", dataset, images, subset)
 
 

@@ -111,7 +111,7 @@ def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, An
     blocks = [_with_upstream_options(options, upstream) for options in method["addons"]]
     addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
     learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
-    _check_compatibility(learner, method["unlabeled_ratio"])
+    _check_compatibility(learner, method)
     return learner
 
 
@@ -130,10 +130,10 @@ def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, An
     return {**options, **{key.removeprefix(prefix): value for key, value in upstream.items() if key.startswith(prefix)}}
 
 
-def _check_compatibility(learner: Learner, unlabeled_ratio: int) -> None:
+def _check_compatibility(learner: Learner, method: Mapping[str, Any]) -> None:
     """Raise ParamsError if the components of a method are incompatible."""
-    addons = [(type(addon).__name__, addon.needs, addon.adjusts) for addon in learner.chain]
-    for message in incompatibilities(
-        type(learner).__name__, learner.provides, learner.views.u, addons, unlabeled_ratio
-    ):
+    parts = zip(method["addons"], learner.chain, strict=True)
+    addons = [(part["name"], addon.needs, addon.adjusts) for part, addon in parts]
+    name, ratio = method["learner"]["name"], method["unlabeled_ratio"]
+    for message in incompatibilities(name, learner.provides, learner.views.u, addons, ratio):
         raise ParamsError(message)

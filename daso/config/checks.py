@@ -19,11 +19,12 @@ from daso.config.schedule_checks import protocol_schedule_errors, run_schedule_e
 from daso.config.signature import constructor_errors, option_errors
 from daso.config.stages import plan_of
 from daso.errors import ParamsError, close_match, did_you_mean
+from daso.paths import CONTRADICTIONS
 from daso.schema import mismatches, record_fields
 
 OPTIMIZER = record_fields(Optimizer)
 # Folders of reports/ that belong to no suite.
-RESERVED = ("contradictions", "measured", "paper", "reference", "templates")
+RESERVED = (CONTRADICTIONS, "measured", "paper", "reference", "templates")
 # Ids of a report's page; a table's name is an id too.
 PAGE_IDS = ("contents", "reading", "reference", "summary", "summary-fig-differences", "summary-progress")
 

@@ -14,8 +14,8 @@ def incompatibilities(
 ) -> Iterator[str]:
     """Yield an error for each missing output, each role that two add-ons adjust, and an unsuitable unlabeled ratio.
 
-    `learner` is the name of its class, `provides` the keys of `step.out` that it produces, `views` its views of
-    unlabeled images. Each add-on is the name of its class, the keys of `step.out` that it reads, and the roles that it
+    `learner` is its name, `provides` the keys of `step.out` that it produces, `views` its views of
+    unlabeled images. Each add-on is its name, the keys of `step.out` that it reads, and the roles that it
     adjusts.
     """
     adjusted: dict[str, str] = {}

@@ -31,6 +31,8 @@ def _image_errors(tree: Tree) -> Iterator[str]:
     subsets, unlabeled = sum(tree.get("subsets", {}).values()), tree.get("images", {}).get("unlabeled")
     if subsets and unlabeled is not None and subsets != unlabeled:
         yield f"subsets: expected {unlabeled} images in all, as images.unlabeled, got {subsets}; correct one"
+    if "classes" in tree["source"] and (names := len(tree["source"]["classes"])) != tree["num_classes"]:
+        yield f"source.classes: expected {tree['num_classes']} names, as num_classes, got {names}; correct one"
     for subset, each in tree["source"].get("oracle_lists", {}).items():
         where = f"source.oracle_lists.{subset}"
         if subset not in tree.get("subsets", {}):

@@ -70,8 +70,9 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     own = params.methods[run.method_file]
     protocol, file = params.file("protocol", run.protocol), params.file("method", run.method_file)
     base = params.file("method", own.get("of", run.method_file))
-    for message in _incompatibilities(method):
-        yield f"{file}: {message}"
+    of_base = list(_incompatibilities(params.methods[own["of"]])) if "of" in own else []
+    for message in _incompatibilities(method):  # one line for a method and all its ablations
+        yield f"{base if message in of_base else file}: {message}"
     yield from _refused_on_features(config, components(own), file, protocol)
     env = known_env(config)
     if method["unlabeled_ratio"] and env.get("unlabeled") == 0:
@@ -115,12 +116,10 @@ def _incompatibilities(method: Tree) -> Iterator[str]:
     learner, spec = method["learner"], LEARNERS[method["learner"]["name"]]
     provides = cast(frozenset[str], attribute(spec, "provides", given_options(learner)))
     addons = [
-        (ADDONS[addon["name"]].split(":")[1], _known_attribute(addon, "needs"), _known_attribute(addon, "adjusts"))
-        for addon in method["addons"]
+        (addon["name"], _known_attribute(addon, "needs"), _known_attribute(addon, "adjusts"))
+        for addon in method.get("addons", [])
     ]
-    yield from incompatibilities(
-        spec.split(":")[1], provides, unlabeled_views(learner), addons, method["unlabeled_ratio"]
-    )
+    yield from incompatibilities(learner["name"], provides, unlabeled_views(learner), addons, method["unlabeled_ratio"])
 
 
 def _known_attribute(addon: Tree, name: str) -> frozenset[str]:

@@ -37,6 +37,7 @@ from daso.data.folder_digest import digest_folder, source_path
 from daso.data.oracle_record import SHA256, read_oracle_record
 from daso.engine import journal
 from daso.errors import DataError, ParamsError
+from daso.paths import RESULT_FILE, run_folder, store_folder
 
 # Entry points of the code of each step of the workflow. The command line only passes paths on and is not part of a key.
 ENTRIES = {
@@ -175,7 +176,7 @@ class Keys:
     def _revalidated(self, run: Run, key: str) -> str:
         """Return the key of the run's results if these, from earlier code, were revalidated for `key`; else `key`."""
         root = self.params.root.parent
-        return journal.revalidated_key(root / journal.entry_path(run.id), root / "runs" / run.id / "train.json", key)
+        return journal.revalidated_key(root / journal.entry_path(run.id), root / run_folder(run.id) / RESULT_FILE, key)
 
     def _key(self, step: str, config: object, *inputs: str, specs: tuple[str, ...] = ()) -> str:
         return digest([step, config, self._code_of(step, specs), *inputs])[:16]
@@ -210,7 +211,7 @@ def _in_key(tree: Mapping[str, Any], prefix: str = "") -> Tree:
 
 def _recorded_listing(project: Path, dataset: str) -> str:
     try:
-        manifest = json.loads((project / "data/store" / dataset / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((project / store_folder(dataset) / "manifest.json").read_text(encoding="utf-8"))
         return str(manifest["source"]["listing"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""  # there is no store, or its source is not an image folder

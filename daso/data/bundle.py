@@ -13,6 +13,7 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -29,7 +30,7 @@ from daso.data.store import MANIFEST, Store, verify_store
 from daso.data.weights import Weights
 from daso.errors import DataError
 from daso.machine import cores
-from daso.paths import CONTENTS
+from daso.paths import CONTENTS, store_folder
 from daso.schema import schema_error
 
 _Contents = TypedDict("_Contents", {"commit": str, "files": dict[str, Any]})
@@ -68,6 +69,7 @@ def write_bundle(
     for file in weights:
         file.verify()
         _copy(file.path, partial / paths.packed_weights(file.sha256))
+    verified = cache(lambda path: verify_store(path, hash_again=True))
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}
     for config in configs:
@@ -75,11 +77,9 @@ def write_bundle(
         for name, path in inputs.items():
             if not (home / path).is_file():
                 raise DataError(f"{home / path}: missing {name} of {run}; create it with `snakemake {home / path}`")
-        if dataset not in stores:
-            stores[dataset] = verify_store(home / paths.store(run), hash_again=True)
-        store = stores[dataset]
+        store = stores[dataset] = verified(home / paths.store(run))
         saved = check_split(home / paths.drawn_split(run), store, config["split_config_sha256"])
-        for source, own in rows_by_store(open_store(store, saved.outside, verify_store), saved.split.rows):
+        for source, own in rows_by_store(open_store(store, saved.outside, verified), saved.split.rows):
             stores.setdefault(source.dataset, source)
             rows.setdefault(source.dataset, set()).update(own.tolist())
         for name, path in inputs.items():
@@ -88,7 +88,7 @@ def write_bundle(
         write_file(partial / "configs" / f"{run}.json", format_json(config), durable=False)
     tested = {config["dataset"]["name"] for config in configs}
     for name, store in stores.items():
-        _write_store(partial / "data/store" / name, store, sorted(rows[name]), test=name in tested)
+        _write_store(partial / store_folder(name), store, sorted(rows[name]), test=name in tested)
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     digests = {path.relative_to(partial).as_posix(): file_digest(path, "sha256") for path in files}
     write_file(partial / CONTENTS, checksummed({"commit": commit, "files": digests}))

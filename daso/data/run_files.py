@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daso.data.files import read_checksummed
 from daso.errors import DataError
-from daso.paths import rebuild_hint
+from daso.paths import CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, RESULT_FILE, WEIGHTS_FILE, rebuild_hint
 
 if TYPE_CHECKING:  # numpy is imported only where an array is read
     from numpy.lib.npyio import NpzFile
     from numpy.typing import NDArray
 
-RESULT_FILE = "train.json"  # written last, with the digests of the other files
-RUN_FILES = ("config.json", "history.csv", "predictions.npz", "final.pt")
+COMPARED_FILES = (WEIGHTS_FILE, HISTORY_FILE, PREDICTIONS_FILE)  # of two equal runs, these have the same bytes
+RUN_FILES = (CONFIG_FILE, *COMPARED_FILES)
 FINAL, ABOVE_THRESHOLD, MODEL = "final", "above_threshold", "model"  # kinds of predictions on unlabeled images
 
 
@@ -35,7 +35,7 @@ class FinishedRun(NamedTuple):
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration; raises DataError if the file is missing, damaged or from a different run."""
-        tree: dict[str, Any] = json.loads(self.read("config.json"))
+        tree: dict[str, Any] = json.loads(self.read(CONFIG_FILE))
         return tree
 
     def arrays(self, *names: str) -> list[NDArray[Any]]:
@@ -51,7 +51,7 @@ class FinishedRun(NamedTuple):
     def _predictions(self) -> NpzFile:
         import numpy as np
 
-        archive: NpzFile = np.load(io.BytesIO(self.read("predictions.npz")), allow_pickle=False)
+        archive: NpzFile = np.load(io.BytesIO(self.read(PREDICTIONS_FILE)), allow_pickle=False)
         return archive
 
     def read(self, name: str) -> bytes:

@@ -14,10 +14,10 @@ from typing import Any
 
 from daso.aliases import Tree
 from daso.data.files import CHECKSUM, checksummed, read_checksummed, write_file
+from daso.data.run_files import COMPARED_FILES
 from daso.errors import DataError
 
 JOURNAL_FOLDER = Path("journal")
-RESULTS = ("final.pt", "history.csv", "predictions.npz")
 # Parts of the environment that bits depend on. The commit is not included, as the key covers the code.
 ENVIRONMENT = ("device", "mode", "precision", "threads", "versions", "cudnn")
 REVALIDATED = "revalidated"  # records of later code that gives the run the same bits
@@ -33,7 +33,7 @@ def make_entry(result: Tree) -> dict[str, Any]:
     return {
         "run": result["run"],
         "key": result["key"],
-        "results": {name: result["files"][name] for name in RESULTS},
+        "results": {name: result["files"][name] for name in COMPARED_FILES},
         "environment": {
             name: value for name, value in result["provenance"].items() if name in ("commit", *ENVIRONMENT)
         },

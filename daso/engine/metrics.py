@@ -16,6 +16,7 @@ from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.analysis import analyse
 from daso.engine.open_set import open_set
 from daso.ops.confusion import confusion, groups, precision, recall
+from daso.paths import HISTORY_FILE
 
 
 def summarise(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def summarise(series: Sequence[float], validation: Sequence[float], median_of: i
 
 def read_history(run: FinishedRun) -> list[dict[str, float]]:
     """Return the rows of a finished run's `history.csv`; an empty cell is NaN. Raises DataError if it is damaged."""
-    reader = csv.DictReader(io.StringIO(run.read("history.csv").decode(), newline=""))
+    reader = csv.DictReader(io.StringIO(run.read(HISTORY_FILE).decode(), newline=""))
     return [{name: float(cell or "nan") for name, cell in row.items()} for row in reader]
 
 

@@ -13,13 +13,13 @@ import numpy as np
 
 from daso.aliases import IntArray
 from daso.data.files import checksummed, digest, format_json, write_file
-from daso.data.run_files import RESULT_FILE
 from daso.data.split import SavedSplit
 from daso.data.store import Store
 from daso.engine import checkpoint
 from daso.engine.analysis_arrays import analysis_arrays, prediction_arrays
 from daso.engine.environment import peak_memory
 from daso.engine.trainer import Trainer
+from daso.paths import CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, RESULT_FILE, WEIGHTS_FILE
 
 
 def write_run(
@@ -35,14 +35,14 @@ def write_run(
     `reconcile` maps the content of `train.json` to the content to write; it is called before any file is written.
     """
     files = {
-        "config.json": format_json(trainer.config),
-        "history.csv": _history(trainer),
-        "predictions.npz": _predictions(trainer, split.split.unlabeled),
+        CONFIG_FILE: format_json(trainer.config),
+        HISTORY_FILE: _history(trainer),
+        PREDICTIONS_FILE: _predictions(trainer, split.split.unlabeled),
     }
     weights = {
         module: {name: tensor.cpu() for name, tensor in state.items()} for module, state in trainer.weights().items()
     }
-    files["final.pt"] = checkpoint.dump({"key": trainer.config["key"]} | weights)
+    files[WEIGHTS_FILE] = checkpoint.dump({"key": trainer.config["key"]} | weights)
     report = _report(trainer, split, store, environment)
     report["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[RESULT_FILE] = checksummed(reconcile(report))

@@ -28,7 +28,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = type(error).__name__  # torch's text may be empty, or recommend the unsafe `weights_only=False`
         raise DataError(f"{path}: not a readable file of weights ({reason}); download it again") from error
     state = unwrapped(state)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

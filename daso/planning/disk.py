@@ -14,6 +14,7 @@ from daso.config.params import Params
 from daso.config.resolve import Run, split_config
 from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
 from daso.data.files import canonical_json, read_json
+from daso.paths import split_file, store_folder
 from daso.planning.sizes import FileSizes, file_sizes
 from daso.report.tables.speed import format_significant
 
@@ -27,13 +28,13 @@ def disk_lines(params: Params, keys: Keys, todo: Sequence[Run], at_once: int) ->
     places = {(run.dataset, run.setting, run.seed) for run in todo}
     stores, unknown = 0, []
     for name in dict.fromkeys(name for run in todo for name in stores_of(params, run.dataset, run.setting)):
-        tree, stored = params.datasets[name], Path("data/store", name, "manifest.json").exists()
+        tree, stored = params.datasets[name], (store_folder(name) / "manifest.json").exists()
         if not stored and "images" in tree:
             images = sum(tree["images"][part] for part in IMAGE_PARTS)
             stores += images * 3 * tree["image_size"] ** 2 + tree.get("download_bytes", 0)
         elif not stored:
             unknown.append(name)
-    missing = [place for place in places if not Path("data/splits", *place[:2], f"s{place[2]}.json").exists()]
+    missing = [place for place in places if not split_file(*place).exists()]
     rows = {name: sum(_all_images(params, name)[part] for part in ("train", "unlabeled")) for name, *_ in places}
     splits = sum(INDEX_BYTES * rows[name] for name, *_ in missing)
     samples = {(run.dataset, run.method): run for run in sorted(todo, reverse=True)}
@@ -68,7 +69,7 @@ def _cached_sizes(project: Path, inputs: Sequence[tuple[Config, dict[str, int]]]
 
 def _all_images(params: Params, dataset: str) -> dict[str, int]:
     """Return the numbers of images by IMAGES: of the params file, else of the store, else a default."""
-    manifest, known = Path("data/store", dataset, "manifest.json"), params.datasets[dataset].get("images", {})
+    manifest, known = (store_folder(dataset) / "manifest.json"), params.datasets[dataset].get("images", {})
     if not known and manifest.exists():
         parts = read_json(manifest, "manifest of a store")["parts"]
         known = {name: part["images"] for name, part in parts.items()}

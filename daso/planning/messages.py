@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from daso.data.files import read_json
-from daso.data.run_files import RESULT_FILE
 from daso.errors import DasoError
+from daso.paths import CONFIG_FILE, HISTORY_FILE, RESULT_FILE, run_folder
 from daso.planning.forecast import Preview
 
 NOTHING_TO_DO, STOPPED = "Nothing to be done", "Terminating processes on user request"
@@ -125,8 +125,8 @@ def log_lines(logs: Iterable[str]) -> list[str]:
 def accuracy(folder: Path) -> float | None:
     """Return the test accuracy of the finished run in a folder, the median of its last evaluations; None if unknown."""
     try:
-        number = read_json(folder / "config.json", "configuration")["protocol"]["evaluation"]["median_of"]
-        with (folder / "history.csv").open(newline="") as file:
+        number = read_json(folder / CONFIG_FILE, "configuration")["protocol"]["evaluation"]["median_of"]
+        with (folder / HISTORY_FILE).open(newline="") as file:
             return statistics.median([float(row["test_top1"]) for row in csv.DictReader(file)][-number:])
     except (DasoError, OSError, KeyError, ValueError):
         return None  # the evaluation of the run reports the error
@@ -221,7 +221,7 @@ class Messages(logging.Handler):
     def _job_finished(self, message: Mapping[str, Any]) -> None:
         if self.progress and (run := self.runs.pop(message["job_id"], None)):
             now = time.monotonic()
-            folder = Path("runs", run)
+            folder = run_folder(run)
             self.progress.finish(run, now, training_seconds(folder))
             self.failed.pop(f"train {run}", None)  # an earlier attempt
             self.write(run_line(run, self.progress, accuracy(folder), now))

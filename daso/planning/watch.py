@@ -16,6 +16,7 @@ from daso.config.explain import align_columns
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import runs, with_upstream
+from daso.paths import CONFIG_FILE, run_folder
 from daso.planning.messages import format_left
 from daso.workspace.current import Current
 
@@ -62,7 +63,7 @@ def training(run: str, now: float) -> TrainingProgress:
     log = Path("logs/train", f"{run}.log")
     try:
         text, written = log.read_text(errors="replace"), log.stat().st_mtime
-        started = Path("runs", run, "config.json").stat().st_mtime
+        started = (run_folder(run) / CONFIG_FILE).stat().st_mtime
     except OSError:
         return TrainingProgress(run)
     if not (evaluations := EVALUATION.findall(text)):

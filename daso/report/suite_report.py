@@ -10,7 +10,8 @@ from daso.config.load import load_params
 from daso.config.params import Params
 from daso.config.resolve import Run, expand_suite, resolve, runs, with_upstream
 from daso.data.files import checksummed, write_file
-from daso.data.run_files import RESULT_FILE, load_finished_run
+from daso.data.run_files import load_finished_run
+from daso.paths import RESULT_FILE, run_folder
 from daso.report.render import build_report
 from daso.report.results.collect import collect
 from daso.report.results.published import PUBLISHED
@@ -88,7 +89,7 @@ def _upstream(params: Params, keys: Keys, own: Sequence[Run]) -> UpstreamRuns:
 
 
 def _is_trained(run: Run, key: str) -> bool:
-    folder = Path("runs", run.id)
+    folder = run_folder(run.id)
     return (folder / RESULT_FILE).exists() and load_finished_run(folder, name=run.id).key == key
 
 

@@ -14,10 +14,12 @@ import numpy as np
 
 from daso.config.params import copy_tree
 from daso.data.files import checksummed, format_json, read_json, write_file
+from daso.data.run_files import COMPARED_FILES
 from daso.data.split import save_split
 from daso.data.split_rows import Split
 from daso.data.store import write_store
 from daso.errors import DataError
+from daso.paths import CONFIG_FILE, WEIGHTS_FILE, run_folder
 
 STEPS = 12  # the loader makes the batches of 8 steps at a time on a CPU, so the run has two chunks
 EVERY = 4  # steps between evaluations
@@ -38,7 +40,6 @@ LIMITS = {
 }
 NETWORK_WIDTH = 2  # width of a Wide ResNet
 SHORT_BATCH = 4
-COMPARED_FILES = ("final.pt", "history.csv", "predictions.npz")
 
 
 def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     save_split(head, Split(labeled, rows[first:last], rows[last:], pseudo_labeled), labels, folder / "split.json")
     paths = {"store": folder / "store", "split": folder / "split.json"}
     if "encoder" in plan:
-        paths["encoder"] = Path("runs", plan["encoder"]["of"], "final.pt").absolute()
+        paths["encoder"] = (run_folder(plan["encoder"]["of"]) / WEIGHTS_FILE).absolute()
     if "estimate" in plan:
         paths["estimate"] = folder / "estimate.json"
         estimate = {"run": NAME, "key": NAME, "sizes": counts["unlabeled"][:k].tolist()}
@@ -146,8 +147,8 @@ def train_short_run(root: Path, config: Mapping[str, Any], data: Mapping[str, Pa
     The code compares its own digest with `config["code"]`, so no other code can have run.
     """
     folder.mkdir()
-    (folder / "config.json").write_bytes(format_json(config))
-    paths = {"config": "config.json", **data, "out": "out", "scratch": "scratch"}
+    (folder / CONFIG_FILE).write_bytes(format_json(config))
+    paths = {"config": CONFIG_FILE, **data, "out": "out", "scratch": "scratch"}
     options = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "DASO_GPUS": "0", "DASO_COMMIT": NAME}
     command = [sys.executable, "-m", "daso", "train", *options, "--managed", "--device", "cpu", "--mode", "eager"]

@@ -33,7 +33,7 @@ from daso.engine.results import write_run
 from daso.engine.round_robin import round_robin
 from daso.engine.trainer import Trainer
 from daso.errors import BusyError, DasoError, DataError, DivergedError
-from daso.paths import rebuild_hint
+from daso.paths import RESULT_FILE, rebuild_hint
 
 # torch cycles through 32 streams of each priority, and each run uses two; runs must not share a stream.
 REPLICAS = 16
@@ -186,7 +186,7 @@ def _run(
             run_lock(job.scratch, lambda: execution.managed and stop.signal is None),
             _explain_out_of_memory(config["run"], execution),
         ):
-            if execution.skip_busy and (job.out / "train.json").exists():  # trained by another process meanwhile
+            if execution.skip_busy and (job.out / RESULT_FILE).exists():  # trained by another process meanwhile
                 return
             trainer = build(config, data.resident, execution.device, execution.mode, data.upstream, job.weights)
             with closing(trainer.runner):  # also if the run diverges or is stopped: CUDA graphs take GiB

@@ -10,6 +10,7 @@ from daso.data.files import checksummed, write_file
 from daso.data.store import load_store
 from daso.engine.estimate import survey_result
 from daso.errors import DataError, DivergedError
+from daso.paths import RESULT_FILE, run_folder
 from daso.runs.train import Execution, Job, train
 
 
@@ -20,7 +21,9 @@ def train_bundle(bundle: Path, execution: Execution) -> None:
     trains an upstream run.
     """
     diverged: list[str] = []
-    waiting = [run for run in read_bundle(bundle) if not (bundle / "runs" / run.config["run"] / "train.json").exists()]
+    waiting = [
+        run for run in read_bundle(bundle) if not (bundle / run_folder(run.config["run"]) / RESULT_FILE).exists()
+    ]
     while ready := [run for run in waiting if _make_inputs(bundle, run)]:
         waiting = [run for run in waiting if run not in ready]
         try:
@@ -38,7 +41,7 @@ def train_bundle(bundle: Path, execution: Execution) -> None:
 
 def _job(bundle: Path, run: BundledRun) -> Job:
     name = run.config["run"]
-    out, scratch = bundle / "runs" / name, bundle / "scratch" / name
+    out, scratch = bundle / run_folder(name), bundle / "scratch" / name
     return Job(run.config, run.store, out=out, scratch=scratch, weights=run.weights, **run.inputs)
 
 
@@ -46,10 +49,10 @@ def _make_inputs(bundle: Path, run: BundledRun) -> bool:
     """Make the missing input files of a run; return False if an upstream run is not finished."""
     plan = run.config["plan"]
     for name, path in run.inputs.items():
-        upstream_run = bundle / "runs" / plan[name]["of"] if "of" in plan.get(name, {}) else None
+        upstream_run = bundle / run_folder(plan[name]["of"]) if "of" in plan.get(name, {}) else None
         if path.exists():
             continue
-        if upstream_run and not (upstream_run / "train.json").exists():
+        if upstream_run and not (upstream_run / RESULT_FILE).exists():
             return False
         if name == "split":
             derive(plan["split"], run.drawn_split, load_store(run.store), path, upstream_run)

@@ -11,10 +11,10 @@ from daso.config.load import load_params
 from daso.config.resolve import Run, parse_run, resolve, upstream_runs
 from daso.data.bundle import NOT_A_BUNDLE, mismatched_inputs
 from daso.data.files import checksummed, write_file
-from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
+from daso.data.run_files import RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.errors import DataError
-from daso.paths import CONTENTS, input_files
+from daso.paths import CONTENTS, RESULT_FILE, input_files, run_folder
 
 
 def adopt_bundle(bundle: Path) -> list[str]:
@@ -46,7 +46,7 @@ def adopt_bundle(bundle: Path) -> list[str]:
         if errors := [line for run, finished in batch.items() for line in mismatched_inputs(finished, reads[run])]:
             raise DataError(*errors)
         for run, finished in batch.items():
-            target = Path("runs", run.id)
+            target = run_folder(run.id)
             for name in RUN_FILES:
                 write_file(target / name, finished.read(name))
             write_file(target / RESULT_FILE, checksummed(finished.result))

@@ -12,13 +12,13 @@ from daso.config.load import load_params
 from daso.config.resolve import parse_run
 from daso.data.bundle import BundledRun, mismatched_inputs, read_bundle
 from daso.data.files import checksummed, digest, read_checksummed, write_file
-from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
+from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.data.split import check_split
 from daso.data.store import load_store
 from daso.engine import journal
 from daso.engine.metrics import run_metrics
 from daso.errors import DataError
-from daso.paths import rebuild_hint
+from daso.paths import HISTORY_FILE, RESULT_FILE, metrics_file, rebuild_hint, run_folder
 
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -30,14 +30,14 @@ def keep(name: str) -> Path:
     belong to a different training, or it was not trained from a commit.
     """
     run = parse_run(load_params(), name).id
-    source, metrics = Path("runs", run), Path("metrics", f"{run}.json")
-    for path in (metrics, source / "train.json", source / "history.csv"):
+    source, metrics = run_folder(run), metrics_file(run)
+    for path in (metrics, source / RESULT_FILE, source / HISTORY_FILE):
         if not path.exists():
             raise DataError(f"{path}: missing; create it with `snakemake {path}`, or `dvc pull` it")
     content, trained = read_checksummed(metrics, "metrics file"), load_finished_run(source, name=run)
     if (content.get("run"), content.get("files")) != (run, trained.result.get("files")):
         raise DataError(f"{metrics}: not the metrics of {source}; {rebuild_hint(metrics)}")
-    history = trained.read("history.csv")
+    history = trained.read(HISTORY_FILE)
     commit = str(content.get("provenance", {}).get("commit"))
     if not COMMIT.fullmatch(commit):
         raise DataError(
@@ -60,7 +60,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
     - a run was not trained from a commit.
     """
     packed, params = {run.config["run"]: run for run in read_bundle(bundle)}, load_params()
-    done = [name for name in packed if (bundle / "runs" / name / RESULT_FILE).exists()]
+    done = [name for name in packed if (bundle / run_folder(name) / RESULT_FILE).exists()]
     chosen = list(dict.fromkeys(names)) or [name for name in done if "." not in parse_run(params, name).method]
     for name in (parse_run(params, name).id for name in chosen):
         if name not in done:
@@ -75,7 +75,7 @@ def keep_bundle(bundle: Path, names: Sequence[str] = ()) -> list[Path]:
 def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
     """Return the history and the metrics of a finished run of a bundle; raises DataError as `keep_bundle` does."""
     name, key = run.config["run"], run.config["key"]
-    folder = bundle / "runs" / name
+    folder = bundle / run_folder(name)
     finished = load_finished_run(folder, name=name)
     contents = {file: finished.read(file) for file in RUN_FILES}
     trained = finished.result.get("provenance", {})
@@ -90,11 +90,11 @@ def _evaluate(bundle: Path, run: BundledRun) -> tuple[bytes, dict[str, Any]]:
         raise DataError(
             f"{folder}: expected a run trained from a commit, got {commit}; commit the code there, then {fix}"
         )
-    return contents["history.csv"], run_metrics(folder, key)
+    return contents[HISTORY_FILE], run_metrics(folder, key)
 
 
 def _write(run: str, history: bytes, metrics: Mapping[str, Any]) -> Path:
     folder = Path(ARCHIVE, run)
-    write_file(folder / "history.csv", history)
+    write_file(folder / HISTORY_FILE, history)
     write_file(folder / "metrics.json", checksummed(metrics))  # last: reports look for it
     return folder

@@ -1,9 +1,9 @@
 """Decide which outputs of the workflow are current.
 
 Every output lies beside the key that it was made with: the digest of its configuration, its code and the keys of its
-inputs. It is current if it exists and params/ and the code still give this key; metrics and reports must
-also agree with the files they were made from. Modification times and
-Snakemake's records are ignored, so a fresh clone, `dvc checkout` and a kill change no decision.
+inputs. It is current if it exists and params/ and the code still give this key; metrics and reports must also agree
+with the files they were made from. Modification times and Snakemake's records are ignored, so a fresh clone,
+`dvc checkout` and a kill change no decision.
 """
 
 from __future__ import annotations
@@ -18,13 +18,24 @@ from daso.config.params import Params
 from daso.config.resolve import Run, runs
 from daso.data.files import CHECKSUM, digest, read_json
 from daso.data.folder_digest import PARTS
-from daso.data.run_files import RESULT_FILE, RUN_FILES, load_finished_run
+from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
+from daso.paths import (
+    CONTRADICTIONS,
+    ESTIMATE_FILE,
+    RESULT_FILE,
+    SPLIT_FILE,
+    checkpoint_file,
+    metrics_file,
+    report_folder,
+    run_folder,
+    split_file,
+    store_folder,
+)
 
-_logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
+_logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
 REPORT_TABLES = "tables"  # folder with each table as CSV and LaTeX
-CONTRADICTIONS = "contradictions"  # folder of reports/ that belongs to no suite
 CONTRADICTIONS_FILES = ("index.html", "contradictions.csv")
 
 
@@ -38,7 +49,7 @@ class Current:
 
     def store(self, dataset: str) -> bool:
         """Return True if the stored images of a dataset are current; a clone may lack them, see `redistribution`."""
-        folder = Path("data/store", dataset)
+        folder = store_folder(dataset)
         images = (folder / f"{part}_images.npy" for part in PARTS)
         return _has_key(folder / "key", self.keys.data(dataset), folder / "manifest.json", *images)
 
@@ -49,17 +60,17 @@ class Current:
 
     def split(self, dataset: str, setting: str, seed: int) -> bool:
         """Return True if a drawn split is current."""
-        path = Path("data/splits", dataset, setting, f"s{seed}.json")
+        path = split_file(dataset, setting, seed)
         return _has_key(path.with_suffix(".key"), self.keys.split(dataset, setting, seed), path)
 
     def derived(self, run: Run) -> bool:
         """Return True if the derived split of a stage is current."""
-        path = Path("runs", run.id, "split.json")
+        path = run_folder(run.id) / SPLIT_FILE
         return _has_key(path.with_suffix(".key"), self.keys.derived(run), path)
 
     def estimated(self, run: Run) -> bool:
         """Return True if the class sizes estimated from a survey are current."""
-        path = Path("runs", run.id, "estimate.json")
+        path = run_folder(run.id) / ESTIMATE_FILE
         return _has_key(path.with_suffix(".key"), self.keys.estimate(run), path)
 
     def trained(self, run: Run) -> bool:
@@ -71,7 +82,7 @@ class Current:
 
     def _status(self, run: Run) -> str:
         """Return the status of a run: done (has its key), stale (has a different key), damaged, running or missing."""
-        folder, key = Path("runs", run.id), self.keys.train(run)
+        folder, key = run_folder(run.id), self.keys.train(run)
         if (folder / RESULT_FILE).exists():
             try:
                 if load_finished_run(folder, name=run.id).key != key:
@@ -81,16 +92,16 @@ class Current:
                 return "damaged"
             if all((folder / name).exists() for name in RUN_FILES):
                 return "done"
-        return "running" if Path("scratch", run.id, f"{key}.pt").exists() else "missing"
+        return "running" if checkpoint_file(run.id, key).exists() else "missing"
 
     def _evaluated(self, run: Run) -> bool:
         """Return True if the metrics of a run have its key and agree with its files, speed and provenance."""
-        path = Path("metrics", f"{run.id}.json")
+        path = metrics_file(run.id)
         if not (self.trained(run) and _has_key(path.with_suffix(".key"), self.keys.evaluate(run), path)):
             return False
         try:
             metrics = read_json(path, "metrics file")
-            result = load_finished_run(Path("runs", run.id), name=run.id).result
+            result = load_finished_run(run_folder(run.id), name=run.id).result
         except DataError:
             return True
         return all(metrics.get(name) == result.get(name) for name in ("files", "speed", "provenance"))
@@ -99,13 +110,13 @@ class Current:
         """Return True if the report of a suite was made from the present metrics of its runs."""
         if not all(self.evaluated(run) for run in runs(self.keys.params, suite)):
             return False
-        folder = Path("reports", suite)
+        folder = report_folder(suite)
         key = report_key(self.keys.params, suite, self.keys.report(suite))
         return _has_key(folder / "key", f"{key} {tables_digest(folder)}", *(folder / name for name in REPORT_FILES))
 
     def contradictions(self) -> bool:
         """Return True if the page of contradictions was made from the present published numbers and code."""
-        folder = Path("reports", CONTRADICTIONS)
+        folder = report_folder(CONTRADICTIONS)
         return _has_key(folder / "key", self.keys.contradictions(), *(folder / name for name in CONTRADICTIONS_FILES))
 
 
@@ -114,7 +125,7 @@ def report_key(params: Params, suite: str, key: str) -> str:
 
     The metrics of a run may change under the same key, for example if it is trained again on a different device.
     """
-    checksums = [_checksum(Path("metrics", f"{run.id}.json")) for run in runs(params, suite)]
+    checksums = [_checksum(metrics_file(run.id)) for run in runs(params, suite)]
     return f"{key} {digest(checksums)[:16]}"
 
 

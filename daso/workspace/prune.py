@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from daso import paths
 from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.open_sets import stores_of
@@ -16,7 +15,7 @@ from daso.config.registry import trains_on_features
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
-from daso.workspace.current import CONTRADICTIONS
+from daso.paths import CONTRADICTIONS, drawn_split, features, report_folder
 
 _logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
 
@@ -27,7 +26,7 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
     datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
     reports = {page.parent for page in Path("reports").glob("*/index.html")}
-    reports -= {Path("reports", name) for name in (*params.suites, CONTRADICTIONS)}
+    reports -= {report_folder(name) for name in (*params.suites, CONTRADICTIONS)}
     stale_paths = sorted({*_data(params, named, datasets), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
@@ -57,14 +56,14 @@ def _data(params: Params, named: set[Run], datasets: set[str]) -> Iterator[Path]
     """Yield unused stores and splits; downloaded archives stay, since data/raw is not an output of the workflow."""
     yield from (path for path in Path("data/store").glob("*/") if path.name not in datasets)
     yield from _features(params, named)
-    splits = {Path("data/splits", run.dataset, run.setting, f"s{run.seed}.json") for run in named}
+    splits = {drawn_split(run.id) for run in named}
     drawn = [path for suffix in (".json", ".key") for path in Path("data/splits").glob(f"*/*/s*{suffix}")]
     yield from (path for path in drawn if path.with_suffix(".json") not in splits)
 
 
 def _features(params: Params, named: set[Run]) -> Iterator[Path]:
     """Yield unused features of datasets, and the rows that no features in use have."""
-    used = {paths.features(run.dataset, run.protocol).parent for run in named if _on_features(params, run)}
+    used = {features(run.dataset, run.protocol).parent for run in named if _on_features(params, run)}
     yield from (path for path in Path("data/features").glob("*/*/") if path.parent.name != "rows" and path not in used)
     rows = {Path("data/features/rows", Keys(params).encoded_rows(*path.parts[2:])) for path in used}
     yield from (path for path in Path("data/features/rows").glob("*/") if path not in rows)

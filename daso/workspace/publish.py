@@ -23,7 +23,7 @@ from daso.data.split import check_split
 from daso.data.store import verify_store
 from daso.engine import journal
 from daso.errors import DasoError
-from daso.paths import rebuild_hint
+from daso.paths import metrics_file, rebuild_hint, report_folder, run_folder, store_folder
 from daso.report.suite_report import write_report
 from daso.workspace.redistribution import check_ignored
 
@@ -76,7 +76,7 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
     suite, results = runs(params, params.suite), {}
     chain = with_upstream(params, suite)
     names = {name for run in chain for name in stores_of(params, run.dataset, run.setting)}
-    stores = {name: verify_store(Path("data/store", name), hash_again=True) for name in sorted(names)}
+    stores = {name: verify_store(store_folder(name), hash_again=True) for name in sorted(names)}
     for run in chain:
         config = resolve(params, run)
         reads = paths.input_files(run.id, config["plan"])
@@ -84,14 +84,14 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
             check_split(split, stores[run.dataset], config["split_config_sha256"])
         if "estimate" in reads:
             read_checksummed(reads["estimate"], "estimate of class sizes")
-        finished = load_finished_run(Path("runs", run.id))
+        finished = load_finished_run(run_folder(run.id))
         for name in finished.result["files"]:
             finished.read(name)
         results[run.id] = finished.result
         if errors := mismatched_inputs(finished, reads):
             raise DasoError(*errors)
     for run in suite:
-        path = Path("metrics", f"{run.id}.json")
+        path = metrics_file(run.id)
         if read_checksummed(path, "metrics file").get("files") != results[run.id]["files"]:
             raise DasoError(f"{path}: not the metrics of runs/{run.id}; {rebuild_hint(path)}")
     _check_report(params.suite)
@@ -104,7 +104,7 @@ def _check_report(suite: str) -> None:
         write_report(suite, Path(fresh))
         for expected in sorted(path for path in Path(fresh).rglob("*") if path.is_file()):
             name = expected.relative_to(fresh)
-            path, output = Path("reports", suite, name), Path("reports", suite, name.parts[0])  # output: file or folder
+            path, output = report_folder(suite) / name, report_folder(suite) / name.parts[0]  # output: file or folder
             if not path.is_file() or path.read_bytes() != expected.read_bytes():
                 hint = rebuild_hint(output, None if output == path else output)
                 raise DasoError(f"{path}: damaged: does not match the metrics of the runs; {hint}")

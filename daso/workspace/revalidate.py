@@ -25,11 +25,12 @@ from daso.config.resolve import Run, parse_run, runs, with_upstream
 from daso.config.signature import ROOT, module_file
 from daso.data.bundle import mismatched_inputs
 from daso.data.files import checksummed, digest, read_checksummed, read_json
-from daso.data.run_files import RESULT_FILE, RUN_FILES, FinishedRun, load_finished_run
+from daso.data.run_files import RUN_FILES, FinishedRun, load_finished_run
 from daso.engine import journal
 from daso.engine.environment import code_commit
 from daso.engine.estimate import survey_result
 from daso.errors import DasoError, DataError, ParamsError, did_you_mean
+from daso.paths import RESULT_FILE, run_folder
 from daso.runs import short_run
 from daso.workspace.archive import COMMIT
 from daso.workspace.current import Current
@@ -53,11 +54,11 @@ def revalidate(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if "/" not in name and name not in params.suites:
             raise ParamsError(f"{name}: neither a run nor a suite{did_you_mean(name, params.suites, 'suites')}")
-        if name not in params.suites and not Path("runs", parse_run(params, name).id, RESULT_FILE).exists():
+        if name not in params.suites and not (run_folder(parse_run(params, name).id) / RESULT_FILE).exists():
             raise DataError(f"{name}: not finished, so there is nothing to revalidate; train it with `snakemake`")
     for run in with_upstream(params, _runs(params, names or [params.suite])):
         try:
-            if Path("runs", run.id, RESULT_FILE).exists() and (line := _revalidate(params, run, compared)):
+            if (run_folder(run.id) / RESULT_FILE).exists() and (line := _revalidate(params, run, compared)):
                 yield line
             _keep_estimate(params, run)
         except DasoError as error:
@@ -73,7 +74,7 @@ def _runs(params: Params, names: Sequence[str]) -> Iterator[Run]:
 
 def _revalidate(params: Params, run: Run, compared: Compared) -> str | None:
     """Revalidate a run whose upstream runs are current; return a line, or None if the run is current already."""
-    keys, old = Keys(params), load_finished_run(Path("runs", run.id), name=run.id)
+    keys, old = Keys(params), load_finished_run(run_folder(run.id), name=run.id)
     if (now := keys.train(run)) == old.key:
         return None
     if "features" in old.config["plan"]:
@@ -181,7 +182,7 @@ def _compare(
 
 def _keep_estimate(params: Params, run: Run) -> None:
     """Keep the estimate of a current survey if the present code gives the same bytes under its earlier key."""
-    folder, keys = Path("runs", run.id), Keys(params)
+    folder, keys = run_folder(run.id), Keys(params)
     path = folder / paths.UPSTREAM_FILES["estimate"]
     if not path.exists() or not Current(keys).trained(run):
         return

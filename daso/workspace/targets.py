@@ -9,12 +9,12 @@ from pathlib import Path
 from daso.config.params import Params
 from daso.config.resolve import parse_run, suite_of
 from daso.errors import ParamsError, did_you_mean
-from daso.workspace.current import CONTRADICTIONS
+from daso.paths import CONTRADICTIONS
 from daso.workspace.workflow_lock import snakemake_options
 
 _logger = logging.getLogger(__name__)  # not the root _logger, to which Snakemake's messages go too
 
-RULES = ("all", "data", "features", "splits", "runs", "metrics", "contradictions")  # rules without wildcards
+RULES = ("all", "data", "features", "splits", "runs", "metrics", CONTRADICTIONS)  # rules without wildcards
 
 
 def check_targets(params: Params, targets: Iterable[str]) -> None:

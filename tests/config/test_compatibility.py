@@ -44,10 +44,12 @@ def test_incompatible_components(provides, views, addons, ratio, expected):
 
 
 def test_built_components_are_checked_by_the_same_rule():
+    method = {"learner": {"name": "fixmatch"}, "addons": []}
+
     class Learner:
         provides, chain = frozenset({"weak"}), ()
         views = import_component("daso.methods.base:Views")(("weak",), ("weak",))
 
-    _check_compatibility(Learner(), 1)
-    with pytest.raises(ParamsError, match="unlabeled_ratio: 0 is not allowed with learner 'Learner'"):
-        _check_compatibility(Learner(), 0)
+    _check_compatibility(Learner(), method | {"unlabeled_ratio": 1})
+    with pytest.raises(ParamsError, match="unlabeled_ratio: 0 is not allowed with learner 'fixmatch'"):
+        _check_compatibility(Learner(), method | {"unlabeled_ratio": 0})

@@ -146,11 +146,11 @@ def test_incompatible_components(stl):
     stl.methods["supervised"]["unlabeled_ratio"] = 2
     (line,) = infeasible(stl, "mixmatch_daso")
     assert line.endswith(
-        "add-on 'DASO' reads strong, which learner 'MixMatch' does not produce; choose a different learner"
+        "add-on 'daso' reads strong, which learner 'mixmatch' does not produce; choose a different learner"
     )
     (line,) = infeasible(stl, "supervised")
     assert line.startswith(
-        f"{ROOT}/params/methods/supervised.yaml: unlabeled_ratio: 2 is not allowed with learner 'Supervised'"
+        f"{ROOT}/params/methods/supervised.yaml: unlabeled_ratio: 2 is not allowed with learner 'supervised'"
     )
 
 
@@ -161,7 +161,7 @@ def test_infeasible_run_of_a_suite_is_an_error_of_params(params):
     with pytest.raises(ParamsError) as raised:
         load_params()
     (line,) = str(raised.value).splitlines()
-    assert line.startswith("params/methods/fixmatch_daso.yaml: add-on 'DASO' reads strong, which learner 'MixMatch'")
+    assert line.startswith("params/methods/fixmatch_daso.yaml: add-on 'daso' reads strong, which learner 'mixmatch'")
 
 
 @pytest.mark.parametrize("method", PARAMS.methods)

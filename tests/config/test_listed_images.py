@@ -71,6 +71,10 @@ def errors():
             "source.oracle_lists.out.labels: [6, 4] is not in ascending order; swap the values",
         ),
         (
+            lambda tree: tree["source"].update(classes=["avocet", "booby", "coot"]),
+            "source.classes: expected 4 names, as num_classes, got 3; correct one",
+        ),
+        (
             lambda tree: tree["source"].update(archives={"tests": {"urls": ["https://a.example"], "sha256": None}}),
             "source.archives: unknown key 'tests'; did you mean 'test'?",
         ),

@@ -14,11 +14,25 @@ from daso.data.split import check_split, load_split, make_split
 from daso.data.store import load_store, write_store
 from daso.engine.resident import load_resident
 from daso.errors import DataError
+from tests.data.test_verified import flip_bit
 
 CPU = torch.device("cpu")
 LABELS = np.array([0, 1, 2, 3] * 10)  # of the train part
 CLASSES = {"classes": [1], "share": 0.5}
 OTHER = {"dataset": "other", "share": 0.25}
+
+
+def config(outside: dict, classes: int, **sizes) -> dict:
+    setting = {"name": "open", "n1": 2, "m1": 3, "gamma_l": 2, "gamma_u": 1, "reversed": False, **sizes}
+    base = {"dataset": "toy", "seed": 3, "num_classes": classes, "holdout": 0, "class_order": "native"}
+    return {**base, "setting": {**setting, "outside": outside}}
+
+
+RUN = {  # configuration of a run with images of the other store
+    **{"run": "toy/open/smoke/fixmatch/s3", "key": "0" * 16, "dataset": {"name": "toy", "num_classes": 4}},
+    **{"setting": config(OTHER, 4)["setting"], "split_config_sha256": digest(config(OTHER, 4))},
+    **{"protocol": {"network": {}}, "plan": {}, "seed": 3},
+}
 
 
 def pixels(first: int, n: int, size: int = 4) -> np.ndarray:
@@ -33,12 +47,6 @@ def store(tmp_path):
     others = {"train": (pixels(200, 6), np.array([0, 1, 0, 1, 0, -1])), "test": (pixels(250, 1), np.array([0]))}
     write_store(tmp_path / "data/store/other", "other", ["x", "y"], others, {"kind": "noise"})
     return write_store(tmp_path / "data/store/toy", "toy", ["a", "b", "c", "d"], parts, {"kind": "noise"})
-
-
-def config(outside: dict, classes: int, **sizes) -> dict:
-    setting = {"name": "open", "n1": 2, "m1": 3, "gamma_l": 2, "gamma_u": 1, "reversed": False, **sizes}
-    base = {"dataset": "toy", "seed": 3, "num_classes": classes, "holdout": 0, "class_order": "native"}
-    return {**base, "setting": {**setting, "outside": outside}}
 
 
 def test_target_classes_are_renumbered_and_other_classes_have_no_test_image(store):
@@ -164,19 +172,18 @@ def test_bundle_carries_the_images_of_both_stores(store, tmp_path):
     """Of the other store, only the drawn images of its train part."""
     split = tmp_path / "data/splits/toy/open/s3.json"
     saved = make_split(config(OTHER, 4), store, split)
-    run = {
-        **{"run": "toy/open/smoke/fixmatch/s3", "key": "0" * 16, "dataset": {"name": "toy", "num_classes": 4}},
-        **{
-            "setting": config(OTHER, 4)["setting"],
-            "split_config_sha256": digest(config(OTHER, 4)),
-            "plan": {},
-            "seed": 3,
-        },
-    }
-    write_bundle(tmp_path / "bundle", [run], tmp_path)
+    write_bundle(tmp_path / "bundle", [RUN], tmp_path)
     (packed,) = read_bundle(tmp_path / "bundle")
     other = load_store(packed.store.with_name("other"))
     names = {part: zipfile.ZipFile(other.folder / f"{part}.zip").namelist() for part in ("train", "test")}
     assert names == {"train": [f"{row}.webp" for row in sorted(saved.split.unlabeled[12:] - 40)], "test": []}
     view = open_store(load_store(packed.store), load_split(packed.drawn_split).outside)
     assert (view.images("train", saved.split.rows) == open_store(store, OTHER).images("train", saved.split.rows)).all()
+
+
+def test_bundle_reads_all_images_of_both_stores_again(store, tmp_path):
+    """The other store's record of its verification still holds, as size, time and inode of its file are the same."""
+    make_split(config(OTHER, 4), store, tmp_path / "data/splits/toy/open/s3.json")
+    flip_bit(tmp_path / "data/store/other/train_images.npy", keep_time=True)
+    with pytest.raises(DataError, match=r"other/train_images\.npy: SHA-256 of the images: expected"):
+        write_bundle(tmp_path / "bundle", [RUN], tmp_path)

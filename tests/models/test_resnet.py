@@ -114,9 +114,12 @@ def test_unusable_files_are_refused(tmp_path):
     assert one_line(error)
     assert not (tmp_path / "resnet34-b627a593.pth.sha256").exists()
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"not a readable file of weights \(.*\); download it again") as error:
+    with pytest.raises(DataError, match=r"not a readable file of weights \(RuntimeError\); download it again") as error:
         ResNet(depth=18).load_pretrained(path)
     assert one_line(error)
+    torch.save(ResNet, path)  # code instead of tensors: torch's own text recommends to run it
+    with pytest.raises(DataError, match=r"not a readable file of weights \(UnpicklingError\); download it again"):
+        ResNet(depth=18).load_pretrained(path)
     torch.save([torch.zeros(1)], path)
     with pytest.raises(DataError, match="not a state dict of tensors"):
         ResNet(depth=18).load_pretrained(path)

@@ -1,4 +1,4 @@
-# Runs of the suite, their keys, and the paths of all outputs; no other file defines paths.
+# Runs of the suite, their keys, and the patterns of their outputs' paths, see daso/paths.py.
 #
 # Every output is stored beside its key, the digest of its configuration, its code and the keys of its inputs.
 # daso/workspace/current.py compares it with the key computed from params/ and the code. A job with current outputs has
@@ -56,14 +56,14 @@ from daso.planning.forecast import Preview, preview
 from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
-STORE = "data/store/{dataset}/manifest.json"
-FEATURES = "data/features/{dataset}/{protocol}/manifest.json"
-SPLIT = "data/splits/{dataset}/{setting}/s{seed}.json"
-TRAINED = f"runs/{RUN}/train.json"
-METRICS = f"metrics/{RUN}.json"
-DERIVED = f"runs/{RUN}/split.json"
-SURVEYED = f"runs/{RUN}/estimate.json"
-REPORT = "reports/{suite}/index.html"
+STORE = f"{paths.store_folder('{dataset}')}/manifest.json"
+FEATURES = str(paths.features("{dataset}", "{protocol}"))
+SPLIT = str(paths.split_file("{dataset}", "{setting}", "{seed}"))
+TRAINED = f"{paths.run_folder(RUN)}/{paths.RESULT_FILE}"
+METRICS = str(paths.metrics_file(RUN))
+DERIVED = f"{paths.run_folder(RUN)}/{paths.SPLIT_FILE}"
+SURVEYED = f"{paths.run_folder(RUN)}/{paths.ESTIMATE_FILE}"
+REPORT = f"{paths.report_folder('{suite}')}/index.html"
 STALE = ".snakemake/daso/key-differs"  # marker; Snakemake prints its name as the reason of a job
 OPTIONS = ("suite",)  # keys that --config accepts
 

@@ -14,6 +14,7 @@ import pandas as pd
 from daso.aliases import FloatArray, Tree
 from daso.data.run_files import FinishedRun
 from daso.ops.confusion import group_names, row_shares
+from daso.paths import HISTORY_FILE
 from daso.report.results.collect import Cell
 
 
@@ -56,7 +57,7 @@ def training_curves(cell: Cell, runs: Path, division: str | None = None) -> Trai
             **{name: [f"mask_rate_{name}"] for name in ("inside", "outside")},
         }
         read = {"step", *(name for names in columns.values() for name in names)}
-        history = _read_history(runs / cell.run_id(seed) / "history.csv", metrics, read)
+        history = _read_history(runs / cell.run_id(seed) / HISTORY_FILE, metrics, read)
         if history is not None:
             for curve, names in columns.items():
                 if set(names) <= set(history):

@@ -9,6 +9,7 @@ import numpy as np
 
 from daso.aliases import FloatArray, IntArray
 from daso.data.run_files import FinishedRun
+from daso.paths import PREDICTIONS_FILE
 from daso.report.results.collect import Cell
 
 TSNE_IMAGES = 200  # the first images of the sample, which is in random order; their t-SNE takes one or two seconds
@@ -31,7 +32,7 @@ def embed_cell(cell: Cell, runs: Path) -> Embedding | None:
     """
     for seed, metrics in cell.done.items():
         folder = runs / cell.run_id(seed)
-        if not (folder / "predictions.npz").is_file():
+        if not (folder / PREDICTIONS_FILE).is_file():
             return None
         arrays = FinishedRun(folder, metrics).arrays("sample_features", "sample_labels", "sample_pseudo_labels")
         return tsne_embedding(*(array[:TSNE_IMAGES] for array in arrays))

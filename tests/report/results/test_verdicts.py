@@ -28,6 +28,11 @@ def test_band_of_three_runs_against_three():
     assert judge(MeanStd(76.5, 0.6, 3), PAPER).band == pytest.approx(0.81396, abs=1e-5)
 
 
+def test_band_of_six_runs_against_three():
+    """2 sqrt(0.37^2 / 3 + 0.6^2 / 6) = 2 sqrt(0.0456333 + 0.06) = 0.65003; exchanged numbers of runs give 0.75578."""
+    assert judge(MeanStd(76.5, 0.6, 6), PAPER).band == pytest.approx(0.65003, abs=1e-5)
+
+
 def test_band_of_a_single_run_uses_the_published_deviation():
     """2 * 0.37 * sqrt(1/3 + 1) = 0.74 * 1.154701 = 0.85448."""
     assert judge(MeanStd(76.5, None, 1), PAPER).band == pytest.approx(0.85448, abs=1e-5)
