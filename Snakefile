@@ -27,6 +27,7 @@ rule all:
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/encode.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/evaluate.smk"

@@ -10,7 +10,7 @@ from typing import Any
 from daso.errors import DasoError
 
 RUNS, SCRATCH, METRICS, REPORTS = "runs", "scratch", "metrics", "reports"
-STORES, SPLITS = "data/store", "data/splits"
+STORES, SPLITS, FEATURES = "data/store", "data/splits", "data/features"
 WORKFLOW = ("data", RUNS, METRICS, REPORTS)  # folders that Snakemake writes
 DRAFTS = "drafts"  # folder of results of commands that are run by hand
 CONTENTS = "bundle.json"  # file that lists the files of a bundle
@@ -63,6 +63,11 @@ def report_folder(suite: str) -> Path:
     return Path(REPORTS, suite)
 
 
+def features(dataset: str, protocol: str) -> Path:
+    """Return the path of the manifest of a dataset's features by the frozen network of a protocol."""
+    return Path(FEATURES, dataset, protocol, MANIFEST)
+
+
 def packed_weights(sha256: str) -> Path:
     """Return the path of a file of pretrained weights in a bundle; `sha256` are the digits in the configuration."""
     return Path("data/weights", f"{sha256}.pth")
@@ -77,8 +82,10 @@ def parse_split_path(path: Path) -> tuple[str, str, int] | None:
 def input_files(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     """Return the files that a run reads besides its images, by the name of the option for each."""
     split = run_folder(run) / SPLIT_FILE if "split" in plan else drawn_split(run)
+    dataset, _, protocol, *_ = run.split("/")
     return {
         "split": split,
+        **({"features": features(dataset, protocol)} if "features" in plan else {}),
         **{name: run_folder(plan[name]["of"]) / file for name, file in UPSTREAM_FILES.items() if name in plan},
     }
 

@@ -196,7 +196,7 @@ def test_step_has_no_host_device_synchronization(recipe):
         for module in run.learner.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 module._buffers[name] = fake(buffer)
-        for owner in (run, run.monitor, run.loader.normalize):
+        for owner in (run, run.monitor, run.loader.inputs.normalize):
             vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
         for t in {run.learner.set_phase(t): t for t in range(6)}.values():  # a step of each phase
             run.learner.set_phase(t)

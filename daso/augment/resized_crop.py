@@ -18,15 +18,24 @@ ATTEMPTS = 10  # boxes drawn for an image before the fallback
 class RandomResizedCrop:
     """Random boxes of packed images int32 (n, S, S), resized to (n, T, T) and flipped.
 
-    Equal to Pillow's `image.crop(box).resize((T, T), BILINEAR)`, then a flip. Width is resized before height, as in
-    every version of Pillow before 13; Pillow 13 begins with the height where it shrinks by more than twice as many
-    pixels as the width, which changes a value by 1 at most. The distribution of the boxes is torchvision's: an area of
-    S^2 times a number in `scale`, width over height log-uniform in `ratio`, then a position.
+    Equal to Pillow's `image.crop(box).resize((T, T), BILINEAR)`, or BICUBIC, then a flip. Width is resized before
+    height, as in every version of Pillow before 13; Pillow 13 begins with the height where it shrinks by more than
+    twice as many pixels as the width, which changes a value by 1 at most. The distribution of the boxes is
+    torchvision's: an area of S^2 times a number in `scale`, width over height log-uniform in `ratio`, then a position.
     """
 
-    def __init__(self, source: int, target: int, scale: Sequence[float], ratio: Sequence[float], *, flip: bool) -> None:
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        scale: Sequence[float],
+        ratio: Sequence[float],
+        *,
+        flip: bool,
+        interpolation: str = "bilinear",
+    ) -> None:
         self.source, self.target, self.scale, self.ratio, self.flip = source, target, scale, ratio, flip
-        self.taps = {torch.device("cpu"): _taps_by_length(source, target)}
+        self.taps = {torch.device("cpu"): _taps_by_length(source, target, interpolation)}
 
     def draw(self, draw: Draw, batch: int) -> Tensor:
         """Draw flip, top, left, height and width of the boxes: int32 (5, T * B)."""
@@ -68,7 +77,7 @@ class RandomResizedCrop:
     def _weighted_rows(self, images: Tensor, first: Tensor, length: Tensor, flip: Tensor) -> Tensor:
         """Resize `length` rows (n,) of each image (n, S, W), from row `first` (n,) on, to T rows, in reverse if `flip`.
 
-        A sum is at most 255 * 2^22, so int32 holds it.
+        The absolute weights of a pixel sum to less than 2^23, so int32 holds a sum.
         """
         n, size, width = images.shape
         positions, weights = (table.index_select(0, length - 1) for table in self._taps(images.device))  # (n, taps, T)
@@ -80,7 +89,7 @@ class RandomResizedCrop:
         for position, weight in zip(positions.unbind(1), weights.unbind(1), strict=True):
             pixels = rows.index_select(0, position.reshape(-1)).view(torch.uint8).view_as(total)
             total.addcmul_(pixels.to(torch.int32), weight[:, :, None])
-        return total.bitwise_right_shift_(BITS).to(torch.uint8).view(torch.int32)
+        return total.bitwise_right_shift_(BITS).clamp_(0, 255).to(torch.uint8).view(torch.int32)
 
     def _taps(self, device: torch.device) -> Taps:
         """Return the taps on a device, copied at the first call."""
@@ -109,9 +118,9 @@ class CenterCrop:
         return images.narrow(1, self.start, self.target).narrow(2, self.start, self.target)
 
 
-def _taps_by_length(source: int, target: int) -> Taps:
+def _taps_by_length(source: int, target: int, interpolation: str) -> Taps:
     """Return the taps of each length 1..source resized to `target`, int32 (source, taps, target); unused ones are 0."""
-    tables = [taps(length, target) for length in range(1, source + 1)]
+    tables = [taps(length, target, interpolation) for length in range(1, source + 1)]
     used = max(len(positions) for positions, _ in tables)
     result = torch.zeros(2, source, used, target, dtype=torch.int32)
     for row, table in enumerate(tables):

@@ -59,6 +59,7 @@ class Augmentation:
     RandomResizedCrop, whose `size` is S; the operations and Cutout always come after it, and `test` names how images
     get that size without augmentation. The constructor raises ParamsError for an unknown operation, no `ops` to draw
     from, a negative cutout, a pad that is not below the size, or a center crop that is larger than the images.
+    `interpolation` is the filter of resizing: bilinear, or bicubic if pretrained weights state it.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Augmentation:
         crop: Mapping[str, Any] | None = None,
         test: Literal["crop", "resize"] = "crop",
         operations: Literal["before", "after"] = "before",
+        interpolation: str = "bilinear",
     ) -> None:
         if (pad is None) == (crop is None):
             raise ParamsError("augment: expected exactly one of pad and crop; set one of them")
@@ -84,16 +86,20 @@ class Augmentation:
             raise ParamsError(f"augment.num_ops: {num_ops} is not allowed without ops; list some or set num_ops to 0")
         self.size, self.cutout = size, cutout
         self.crop: PaddedCrop | RandomResizedCrop
-        self.resize: Transform = Resize(size, resize) if resize else _identity
+        self.resize: Transform = Resize(size, resize, interpolation) if resize else _identity
         self.plain_transform = self.resize
         if crop is None:
             self.crop = PaddedCrop(size, pad or 0, flip=flip)
             self.view_size = resize or size
         else:  # fidelity: resized-crop
-            self.crop = RandomResizedCrop(size, crop["size"], crop["scale"], crop["ratio"], flip=flip)
+            self.crop = RandomResizedCrop(
+                size, crop["size"], crop["scale"], crop["ratio"], flip=flip, interpolation=interpolation
+            )
             self.view_size = crop["size"]
             # fidelity: test-resize
-            self.plain_transform = (CenterCrop if test == "crop" else Resize)(size, self.view_size)
+            self.plain_transform = (
+                CenterCrop(size, self.view_size) if test == "crop" else Resize(size, self.view_size, interpolation)
+            )
         after = operations == "after"  # fidelity: resize
         self.resize_first, self.resize_last = (self.resize, _identity) if after else (_identity, self.resize)
         self.side = self.view_size if after or crop else size  # side of the images that the operations receive

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from daso import paths
-from daso.commands.options import PATH, STORE, command, configuration, files_of, reject
+from daso.commands.options import PATH, STORE, command, configuration, device, files_of, reject
 from daso.errors import DasoError, did_you_mean
 from daso.paths import store_folder
 from daso.schema import schema_error
@@ -91,6 +91,24 @@ def split(config: Path | None, store: Path, out: Path | None, check: Path | None
             "split: missing options; give --config and --out to draw a split, or --check to check a saved one"
         )
     make_split(configuration(config, split_config_error), load_store(store), out)
+
+
+@command("daso encode --config features.json --store data/store/photos --out data/features/photos/photos")
+@click.option("--config", type=PATH, required=True, help="Configuration of the features (JSON; - is stdin).")
+@click.option("--store", type=PATH, required=True, help=STORE)
+@click.option("--out", type=PATH, required=True, help="Folder for the features of the dataset.")
+@device
+def encode(config: Path, store: Path, out: Path, device: str) -> None:
+    """Encode the images of a dataset by a frozen network, once.
+
+    Only images are encoded that have not been before; a killed call resumes.
+    """
+    from daso.config.network import EncodeConfig
+    from daso.engine.environment import choose_device
+    from daso.runs.encode import encode_dataset
+
+    resolved = configuration(config, partial(schema_error, schema=EncodeConfig))
+    encode_dataset(resolved, store, out, choose_device(device))
 
 
 @command("daso derive --config options.json --store STORE --split drawn.json --run runs/RUN --out split.json")

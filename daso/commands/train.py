@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--resume", type=EXISTING_FILE, help="Checkpoint to start from; default: the one in --scratch, if any.")
 @click.option("--encoder", type=PATH, help="final.pt of the upstream run whose encoder is loaded.")
 @click.option("--estimate", type=PATH, help="Class sizes estimated by the upstream run, estimate.json.")
+@click.option("--features", type=PATH, help="Manifest of the features of the images, if the run trains on them.")
 @click.option("--journal", type=PATH, help="File that records commit, device, versions and speed of the run.")
 @click.option("--bundle", type=PATH, help="Folder of packed runs: train the unfinished ones.")
 @device
@@ -159,6 +160,10 @@ def bundle(runs: tuple[str, ...], out: Path, private: bool) -> None:
     check_bundle(params, {name for run in chain for name in stores_of(params, run.dataset, run.setting)}, private)
     status = run_statuses(keys, chain)
     packed = [keys.resolved(run) for run in chain if run in named or status[run.id] != "done"]
+    if on_features := [config["run"] for config in packed if "features" in config["plan"]]:
+        raise DasoError(
+            f"{on_features[0]}: trains on features, which bundles do not hold; train it here, which takes minutes"
+        )
     files = [pretrained_weights(config["protocol"]["network"]) for config in packed]
     weights = dict.fromkeys(file for file in files if file)
     write_bundle(out, packed, commit=code_commit(), weights=weights)

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from daso.config.compatibility import incompatibilities
 from daso.config.network import pretrained_weights
-from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component
+from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component, trains_on_features
 from daso.engine.environment import choose_mode, choose_precision
+from daso.engine.feature_pool import FeaturePool
 from daso.engine.resident import Resident
 from daso.engine.trainer import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
+from daso.models.features import TYPICAL_DIM, FeatureEncoder
 from daso.models.network import Encoder, Models, Network, Precision, initialise, initialise_classifier
 from daso.models.teacher import prepare_teacher
 from daso.records import Env
@@ -53,7 +55,8 @@ def build(
     Raises ParamsError if a component rejects its options, DasoError if the device does not support the mode.
     """
     classes, protocol = config["dataset"]["num_classes"], config["protocol"]
-    encoders = [build_encoder(config) for _ in Models._fields]
+    dim = data.labeled.dim if isinstance(data.labeled, FeaturePool) else TYPICAL_DIM
+    encoders = [build_encoder(config, dim) for _ in Models._fields]
     env = Env(
         num_classes=classes,
         feature_dim=encoders[0].feature_dim,
@@ -87,9 +90,15 @@ def build(
     return Trainer(config, data, learner.to(device), models, device, mode, columns, digest)
 
 
-def build_encoder(config: Mapping[str, Any]) -> Encoder:
-    """Return the encoder of a configuration."""
-    encoder: Encoder = _make(NETWORKS, config["protocol"]["network"])
+def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:
+    """Return the encoder that a configuration trains; `dim` is the number of features of a run on features."""
+    network = config["protocol"]["network"]
+    return FeatureEncoder(dim, neck=network.get("neck")) if trains_on_features(network) else encoder_of(network)
+
+
+def encoder_of(network: Mapping[str, Any]) -> Encoder:
+    """Return the encoder that the options of a network describe, whatever is trained of it."""
+    encoder: Encoder = _make(NETWORKS, network)
     return encoder
 
 

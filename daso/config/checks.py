@@ -9,6 +9,7 @@ from daso.aliases import Tree
 from daso.config.dataset_checks import dataset_errors
 from daso.config.epochs import in_epochs, number, unit
 from daso.config.feasibility import given_options, reasons_infeasible
+from daso.config.network import states_preprocessing
 from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, Params, components, invalid_name
 from daso.config.params_schemas import Optimizer
@@ -177,7 +178,7 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
     protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
     steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
     yield from reasons_infeasible(params, run, config)
-    if "mean" not in config["dataset"]:
+    if "mean" not in config["dataset"] and not states_preprocessing(config["protocol"]["network"]):
         network = config["protocol"]["network"]["name"]
         yield (
             f"{params.file('dataset', run.dataset)}: mean and std: missing, and network '{network}' of protocol "

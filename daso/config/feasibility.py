@@ -5,13 +5,13 @@ Only params/ and source text are read, so that a run that cannot be trained neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from daso.aliases import Tree
 from daso.config.compatibility import incompatibilities, no_unlabeled
 from daso.config.params import Params, components
-from daso.config.registry import ADDONS, COMPONENTS, LEARNERS
+from daso.config.registry import ADDONS, COMPONENTS, LEARNERS, trains_on_features
 from daso.config.resolve import Run
 from daso.config.signature import attribute, constructor_errors
 from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
@@ -74,6 +74,7 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     of_base = list(_incompatibilities(params.methods[own["of"]])) if "of" in own else []
     for message in _incompatibilities(method):  # one line for a method and all its ablations
         yield f"{base if message in of_base else file}: {message}"
+    yield from _refused_on_features(config, components(own), file, protocol)
     env = known_env(config)
     if method["unlabeled_ratio"] and env.get("unlabeled") == 0:
         yield f"{params.file('dataset', run.dataset)}: settings.{run.setting}: {no_unlabeled(run.method)}"
@@ -88,6 +89,27 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
                 yield f"{protocol}: overrides: method '{run.method}': {setting}{message}"
             else:
                 yield f"{base}: {setting or 'where: '}{message}"
+
+
+def _refused_on_features(config: Tree, parts: Iterable[tuple[str, Tree]], file: str, protocol: str) -> Iterator[str]:
+    """Yield the components of a method that cannot train on features of a frozen network, or not without a neck."""
+    network = config["protocol"]["network"]
+    if not trains_on_features(network):
+        return
+    for kind, part in parts:
+        match attribute(COMPONENTS[kind][part["name"]], "on_features", given_options(part), "supported"):
+            case "refused":
+                yield (
+                    f"{file}: {kind} '{part['name']}': not allowed with train: head of {protocol}, which trains on "
+                    "features; leave the method out, or train more than the head"
+                )
+            case "neck" if not network.get("neck"):
+                yield (
+                    f"{file}: {kind} '{part['name']}': trains features, of which a network with train: head has none "
+                    f"without a neck; set neck of the network in {protocol}, or leave the method out"
+                )
+    if "dataset" in config["setting"].get("outside", {}):
+        yield f"{protocol}: train: head: not allowed with images of no class from another dataset; use a different one"
 
 
 def _incompatibilities(method: Tree) -> Iterator[str]:

@@ -18,9 +18,10 @@ from daso import paths
 from daso.aliases import Tree
 from daso.config.code import TRAIN, closure, code_digest
 from daso.config.fidelity import marks_digest
+from daso.config.network import encode_config
 from daso.config.open_sets import stores_of
 from daso.config.params import Params, copy_tree
-from daso.config.registry import specs_of
+from daso.config.registry import NETWORKS, specs_of
 from daso.config.resolve import (
     Run,
     data_config,
@@ -41,6 +42,7 @@ from daso.paths import MANIFEST, RESULT_FILE, run_folder, store_folder
 # Entry points of the code of each step of the workflow. The command line only passes paths on and is not part of a key.
 ENTRIES = {
     "data": ("daso.data.catalog",),
+    "encode": ("daso.engine.encode", "daso.data.features"),
     "split": ("daso.data.split", "daso.data.store"),
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
@@ -79,6 +81,17 @@ class Keys:
             config = {**config, "source": source}
         return self._key("data", config, *listings)
 
+    def encode(self, dataset: str, protocol: str) -> str:
+        """Return the key of a dataset's features."""
+        return self._key("encode", self.encoded_rows(dataset, protocol), self.data(dataset))
+
+    def encoded_rows(self, dataset: str, protocol: str) -> str:
+        """Return the key of rows of features: of network, augmentation and code, whatever the images are."""
+        config = encode_config(self.params, dataset, protocol)
+        network = {name: value for name, value in config["network"].items() if name != "weights"}
+        views = {"network": network, "image_size": config["image_size"], "augment": config["augment"]}
+        return self._key("encode", views, specs=(NETWORKS[network["name"]],))
+
     def split(self, dataset: str, setting: str, seed: int) -> str:
         """Return the key of a split."""
         config = split_config(self.params, dataset, setting, seed)
@@ -111,6 +124,8 @@ class Keys:
         """Return the cached resolved configuration of a run with the keys of its upstream runs; do not change it."""
         if run not in self._configs:
             config = resolve(self.params, run)
+            if "features" in config["plan"]:
+                config["plan"]["features"] = {"key": self.encode(run.dataset, run.protocol)}
             for name, part in config["plan"].items():
                 if isinstance(part, dict) and "of" in part:
                     upstream = parse_run(self.params, part["of"])

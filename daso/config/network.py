@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from daso.aliases import Tree
-from daso.config.registry import NETWORKS
+from daso.config.params import Params
+from daso.config.params_schemas import Augment, ComponentWithOptions
+from daso.config.registry import NETWORKS, trains_on_features
 from daso.config.signature import attribute
+from daso.data.dataset_schemas import ImageSize
 from daso.data.weights import Weights
 
 CHANNEL_KEYS = ("mean", "std")
@@ -16,22 +19,67 @@ CHANNEL_KEYS = ("mean", "std")
 DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1}
 
 
+class EncodeConfig(TypedDict):
+    """Configuration of the features of a dataset."""
+
+    dataset: str
+    network: ComponentWithOptions
+    image_size: ImageSize
+    augment: Augment
+    key: str
+    rows: str  # key of the rows of features
+
+
 def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
     """Return mean and std of the images: those of the network's pretrained weights, else the dataset's; {} if unknown.
 
-    Pretrained weights need images normalised as in their training, so their values replace the dataset's.
+    Pretrained weights need images normalised as in their training, so their values replace the dataset's. They are also
+    {} if only the built network has them.
     """
+    if states_preprocessing(network):
+        return {}
     own = cast(dict[str, list[float]], _attribute(network, "normalisation", {}))
     return own or {key: dataset[key] for key in CHANNEL_KEYS if key in dataset}
 
 
+def states_preprocessing(network: Tree) -> bool:
+    """Return True if the configuration of a network's weights states how images are prepared: `Preprocessing`."""
+    return _attribute(network, "normalisation", {}) is None
+
+
+def encoder_weights(network: Mapping[str, Any]) -> Weights | None:
+    """Return the file of a network's pretrained weights, None if its weights are random."""
+    return Weights.of(network, str(_attribute(network, "weights_url", "")))
+
+
 def pretrained_weights(network: Mapping[str, Any], path: Path | None = None) -> Weights | None:
-    """Return the file of a network's pretrained weights, None if its weights are random.
+    """Return the file of pretrained weights from which a run starts, None if it starts from random weights or features.
 
     `path`, if given, is the file instead of the one that the options name, as in a bundle.
     """
-    weights = Weights.of(network, str(_attribute(network, "weights_url", "")))
+    weights = None if trains_on_features(network) else encoder_weights(network)
     return weights._replace(path=path) if weights and path else weights
+
+
+def view_augment(augment: Tree, network: Tree) -> Tree:
+    """Return the augmentation whose views have the size of a network's images, if the network has an `image_size`.
+
+    Test images are then resized as a whole, unless the dataset sets `test: crop`.
+    """
+    if "image_size" not in network:
+        return augment
+    size = network["image_size"]
+    if "crop" in augment:
+        return {"test": "resize", **augment, "crop": {**augment["crop"], "size": size}}
+    return {**augment, "resize": size}
+
+
+def encode_config(params: Params, dataset: str, protocol: str) -> Tree:
+    """Return the configuration of a dataset's features: the frozen network of a protocol, and how views are made."""
+    tree, network = params.datasets[dataset], params.protocols[protocol]["network"]
+    options = {key: value for key, value in network.items() if key != "neck"}  # which is trained
+    augment = view_augment(tree["augment"], network)
+    return {"dataset": dataset, "network": options, "image_size": tree["image_size"], "augment": augment}
 
 
 def _attribute(network: Mapping[str, Any], name: str, default: object) -> object:

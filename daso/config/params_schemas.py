@@ -244,8 +244,8 @@ class RunImages(Images):
     """Dataset of a run."""
 
     name: str
-    mean: Channels
-    std: Channels
+    mean: NotRequired[Channels]  # with `std`; not for networks whose weights state it
+    std: NotRequired[Channels]
 
 
 class RunTraining(Training):
@@ -269,9 +269,16 @@ class EstimateConfig(UpstreamKey):
     into: str
 
 
-class RunPlan(TypedDict):
-    """Results of upstream runs that a run loads."""
+class FeaturesConfig(TypedDict):
+    """Features of the images, on which a run trains."""
 
+    key: str
+
+
+class RunPlan(TypedDict):
+    """Results of upstream runs that a run loads, and features of its images."""
+
+    features: NotRequired[FeaturesConfig]
     split: NotRequired[HeldOutConfig | ExpandedConfig]
     encoder: NotRequired[UpstreamKey]
     estimate: NotRequired[EstimateConfig]

@@ -34,7 +34,9 @@ NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",
     "small_convnet": "daso.models.small_convnet:SmallConvNet",
     "resnet": "daso.models.resnet:ResNet",
+    "timm": "daso.models.timm_encoder:TimmEncoder",
 }
+ENCODED = "daso.models.features:FeatureEncoder"  # network of runs that train on the features of a frozen network
 PLANS = {
     "crest": "daso.methods.plans:Crest",
     "crt": "daso.methods.plans:Crt",
@@ -49,8 +51,18 @@ def specs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the "module:Class" of every component of a resolved configuration, and the functions of its plan."""
     method = config["method"]
     addons = (ADDONS[addon["name"]] for addon in method["addons"])
-    network = NETWORKS[config["protocol"]["network"]["name"]]
+    network = network_spec(config["protocol"]["network"])
     return (LEARNERS[method["learner"]["name"]], *addons, network, *evaluations_of(config["plan"]))
+
+
+def trains_on_features(network: Mapping[str, Any]) -> bool:
+    """Return True if runs train on the features of a network, which is frozen and has encoded all images before."""
+    return network.get("train") == "head"
+
+
+def network_spec(network: Mapping[str, Any]) -> str:
+    """Return the "module:Class" of the encoder that a run with this network trains."""
+    return ENCODED if trains_on_features(network) else NETWORKS[network["name"]]
 
 
 def evaluations_of(plan: Mapping[str, Any]) -> tuple[str, ...]:

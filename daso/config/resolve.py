@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from daso.aliases import Tree
 from daso.config.epochs import Epochs, image_numbers, set_steps
-from daso.config.network import normalisation, without_defaults
+from daso.config.network import normalisation, view_augment, without_defaults
 from daso.config.params import Params, components, copy_tree, set_option
+from daso.config.registry import trains_on_features
 from daso.config.stages import stages_of, trained_setting
 from daso.data.class_sizes import target_classes
 from daso.data.files import digest
@@ -176,7 +177,8 @@ def resolve(params: Params, run: Run) -> Tree:
         "dataset": {
             "name": run.dataset,
             "num_classes": split["num_classes"],
-            **{key: dataset[key] for key in ("image_size", "augment", "groups") if key in dataset},
+            **{key: dataset[key] for key in ("image_size", "groups") if key in dataset},
+            "augment": view_augment(dataset["augment"], protocol["network"]),
             **normalisation(dataset, protocol["network"]),
         },
         "setting": setting,
@@ -272,7 +274,7 @@ def _find_stage(run: Run, method: Tree, steps: int) -> Stage:
 
 def _plan_config(params: Params, run: Run, stage: Stage) -> Tree:
     """Return the results that a stage loads from other runs, by their ids, and those that it saves for others."""
-    plan: Tree = {}
+    plan: Tree = {"features": {}} if trains_on_features(params.protocols[run.protocol]["network"]) else {}
     match stage.split:
         case Expanded(by, exponent):
             plan["split"] = {"of": run._replace(method=f"{run.method_file}.{by}").id, "exponent": exponent}

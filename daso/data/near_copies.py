@@ -19,7 +19,7 @@ from daso.data.pixels import THUMBNAIL
 FREQUENCIES = 8  # of a hash, along each axis
 MAX_DISTANCE = 14  # bits
 MAX_SHIFT = 2  # pixels of a thumbnail
-BLOCK = 128  # photos whose hashes are compared with all others at once
+HASHES_AT_ONCE = 128  # hashes that are compared with all others in one operation
 
 
 def perceptual_hashes(thumbnails: ImageArray) -> NDArray[np.uint64]:
@@ -36,8 +36,8 @@ def perceptual_hashes(thumbnails: ImageArray) -> NDArray[np.uint64]:
 def near_copies(thumbnails: ImageArray, threshold: float) -> Iterator[tuple[int, int]]:
     """Yield the pairs of near copies among grey thumbnails (n, T, T), each with the smaller index first."""
     hashes = perceptual_hashes(thumbnails)
-    for first in range(0, len(hashes), BLOCK):
-        block = hashes[first : first + BLOCK, None]
+    for first in range(0, len(hashes), HASHES_AT_ONCE):
+        block = hashes[first : first + HASHES_AT_ONCE, None]
         distances = np.bitwise_count(block ^ hashes[None, first:])
         for i, j in zip(*np.nonzero(distances <= MAX_DISTANCE), strict=True):
             if i < j and correlation(thumbnails[first + i], thumbnails[first + j]) >= threshold:

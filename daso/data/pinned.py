@@ -13,12 +13,15 @@ PIN = ".sha256"  # suffix of the file beside another one that holds its whole di
 def pinned_digest(path: Path, published: str, fix: str) -> str:
     """Return the SHA-256 of a file, which equals the digest in `<path>.sha256`, written at first use.
 
-    Raises DataError if it does not begin with the `published` digits, which may be empty, or differs from the digest
-    of the first use; `fix` ends the message.
+    A whole `published` digest needs no such file, so that the folder may be read-only. Raises DataError if the digest
+    does not begin with the `published` digits, which may be empty, or differs from that of the first use; `fix` ends
+    the message.
     """
     digest = file_digest(path, "sha256")
     if not digest.startswith(published):
         raise DataError(f"{path}: expected SHA-256 {published}, got {digest}; {fix}")
+    if published == digest:
+        return digest
     pin = path.with_name(path.name + PIN)
     if not pin.exists():
         write_file(pin, f"{digest}  {path.name}\n".encode())

@@ -54,7 +54,7 @@ def _map_batches(pool: Pool, models: Models, compute: Callable[[Tensor], Compute
 
 def _batch_size(pool: Pool) -> int:
     """Return the number of images in one forward: 1000 of up to 129 x 129 pixels, fewer of larger ones."""
-    return max(1, min(BATCH_SIZE, BATCH_BYTES // (4 * pool.image_size**2)))
+    return max(1, min(BATCH_SIZE, BATCH_BYTES // pool.bytes_per_image))
 
 
 def _eager() -> AbstractContextManager[object]:

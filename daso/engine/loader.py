@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from daso.augment.packed import Normalize
 from daso.augment.randaugment import copy_async
-from daso.augment.views import Augmentation
 from daso.data.sampler import RowSampler
 from daso.draw import Draw
+from daso.engine.feature_pool import FeaturePool, FeatureViews
+from daso.engine.image_views import ImageViews
 from daso.engine.resident import Pool, Resident
 from daso.engine.stopwatch import Stopwatch
 from daso.methods.base import Views
+from daso.models.network import Encoder
 from daso.records import Batch
 
 # Steps of a chunk: few enough for the cache of a CPU, many enough to hide the kernel launches of a GPU.
@@ -29,7 +30,7 @@ class Chunk(NamedTuple):
     """Inputs of T consecutive steps, on the device."""
 
     t: Tensor  # (T,) step numbers
-    x: dict[str, Tensor]  # labeled views by name, normalised float32, in the network's memory format: see `Loader`
+    x: dict[str, Tensor]  # labeled views by name, float32 inputs of the network: see `ImageViews` and `FeatureViews`
     y: Tensor  # (T, B) labels
     x_index: Tensor  # (T, B) rows of the labeled set
     u: dict[str, Tensor]  # unlabeled views by name, in the same form
@@ -50,10 +51,10 @@ class Chunk(NamedTuple):
 
 
 class Loader:
-    """Source of chunks; on CUDA they are made on a side stream while earlier steps run.
+    """Source of chunks of images or features; on CUDA they are made on a side stream while earlier steps run.
 
-    Each view of a chunk is one contiguous tensor, (T, n, 3, H, W), or (T, n, H, W, 3) for a network with the memory
-    format `layout` channels last, so that a step selects the images of a view with one kernel.
+    Each view of a chunk is one contiguous tensor, (T, n, ...), so that a step selects the images of a view with one
+    kernel.
     """
 
     def __init__(
@@ -64,22 +65,24 @@ class Loader:
         device: torch.device,
         chunk: int | None = None,
         stopwatch: Stopwatch | None = None,
-        layout: torch.memory_format = torch.contiguous_format,
+        encoder: type[Encoder] | Encoder = Encoder,
     ) -> None:
         self.data, self.views, self.device = data, views, device
         self.stopwatch = stopwatch or Stopwatch(device)
         self.seed: int = config["draw_seed"]
-        batch_size, dataset = config["protocol"]["batch_size"], config["dataset"]
+        batch_size = config["protocol"]["batch_size"]
         self.x_rows = RowSampler(self.seed, "rows/x", len(data.labeled), batch_size)
         self.u_rows = RowSampler(
             self.seed, "rows/u", len(data.unlabeled), batch_size * config["method"]["unlabeled_ratio"]
         )
-        self.augmentation = Augmentation(size=dataset["image_size"], operations=views.operations, **dataset["augment"])
+        self.inputs: FeatureViews | ImageViews
+        if isinstance(data.labeled, FeaturePool):
+            self.inputs = FeatureViews(data.labeled)
+        else:
+            self.inputs = ImageViews(config["dataset"], views.operations, encoder, device)
         images = batch_size * (len(views.x) + len(views.u) * config["method"]["unlabeled_ratio"])  # in one step
-        steps_that_fit = MAX_CHUNK_BYTES // max(1, 4 * 3 * self.augmentation.side**2 * images)
+        steps_that_fit = MAX_CHUNK_BYTES // max(1, self.inputs.bytes_per_view * images)
         self.chunk = chunk or max(1, min(CHUNK_STEPS[device.type], steps_that_fit))
-        self.channel_axis = -1 if layout == torch.channels_last else -3  # axis of the channels in memory
-        self.normalize = Normalize(dataset["mean"], dataset["std"], channels_last=self.channel_axis == -1).to(device)
         self.side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if self.side_stream is not None:
             self.side_stream.wait_stream(torch.cuda.current_stream(device))  # data may still be copied to the device
@@ -92,8 +95,8 @@ class Loader:
             yield self._make(t) if self.side_stream is None else self._make_on_side_stream(t, self.side_stream)
 
     def prepare_for_evaluation(self, images: Tensor) -> Tensor:
-        """Prepare packed images (n, H, W) for evaluation: resize them if the dataset sets `resize`, and normalise."""
-        return self.normalize(self.augmentation.plain(images))
+        """Prepare images or features of a pool for evaluation, without random augmentation."""
+        return self.inputs.prepare_for_evaluation(images)
 
     def batch(self, chunk: Chunk, step_index: Tensor) -> Batch:
         """Return the batch of one step of a chunk; `step_index` (1,) on the device is the step's position in it."""
@@ -104,10 +107,10 @@ class Loader:
         t = select(chunk.t)
         return Batch(
             t,
-            {view: select(images).movedim(self.channel_axis, -3) for view, images in chunk.x.items()},
+            {view: self.inputs.select(images, step_index) for view, images in chunk.x.items()},
             select(chunk.y),
             select(chunk.x_index),
-            {view: select(images).movedim(self.channel_axis, -3) for view, images in chunk.u.items()},
+            {view: self.inputs.select(images, step_index) for view, images in chunk.u.items()},
             select(chunk.u_index),
             Draw(self.seed, "step", t),
         )
@@ -134,16 +137,9 @@ class Loader:
     def _render_part(
         self, part: str, pool: Pool, sampler: RowSampler, views: tuple[str, ...], t: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return rows (T, n) and, by view, normalised images of a part of the batches: x (labeled) or u (unlabeled)."""
+        """Return rows (T, n) and, by view, inputs of the network of a part of the batches: x (labeled) or u."""
         if not views:
             return torch.empty(len(t), 0, dtype=torch.long, device=self.device), {}
         rows = sampler(int(t[0]), len(t))
-        images = pool.gather(rows)
-        render = {
-            "plain": lambda images, draw: self.augmentation.plain(images),
-            "weak": self.augmentation.weak,
-            "strong": self.augmentation.strong,
-        }
-        packed = ((view, render[view.rstrip("2")](images, Draw(self.seed, f"{part}/{view}", t))) for view in views)
-        normalized = {view: self.normalize(images).movedim(-3, self.channel_axis) for view, images in packed}
-        return copy_async(rows, self.device), normalized
+        rendered = self.inputs.render(pool, rows, views, Draw(self.seed, part, t))
+        return copy_async(rows, self.device), rendered

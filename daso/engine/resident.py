@@ -63,9 +63,10 @@ class Pool:
         return len(self.labels)
 
     @property
-    def image_size(self) -> int:
-        """Return the side of the stored images in pixels."""
-        return self.images.image_size if isinstance(self.images, Streamed) else self.images.shape[-1]
+    def bytes_per_image(self) -> int:
+        """Return the bytes of a packed image."""
+        side = self.images.image_size if isinstance(self.images, Streamed) else self.images.shape[-1]
+        return 4 * side**2
 
     def gather(self, rows: Tensor) -> Tensor:
         """Return packed images (*rows.shape, H, W) on the device without waiting for it; `rows` is int64 on the CPU."""
@@ -113,19 +114,19 @@ def load_all(store: Store, splits: Sequence[Split], device: torch.device, memory
     train = _images(store, "train", used, device, memory)
     all_rows = np.arange(len(store.labels("test")), dtype=np.int64)
     left = max(0, memory - train.nbytes) if isinstance(train, Tensor) else memory
-    stored = Pool(_images(store, "test", all_rows, device, left), _to_device(device, store.labels("test")))
+    stored = Pool(_images(store, "test", all_rows, device, left), to_device(device, store.labels("test")))
 
     def pool(split: Split, part: str) -> Pool:
         rows, labels = split.parts[part], labels_of(split, part, store.labels("train"))
         positions = rows if isinstance(train, Streamed) else np.searchsorted(used, rows)
         pseudo_labeled = len(split.pseudo_labeled) if part == "labeled" else 0
         index = torch.from_numpy(np.array(positions, dtype=np.int64))
-        return Pool(train, _to_device(device, labels), index, pseudo_labeled, _subsets(store, rows, device))
+        return Pool(train, to_device(device, labels), index, pseudo_labeled, subset_masks(store, rows, device))
 
     return [Resident(**{"test": stored, **{part: pool(split, part) for part in split.parts}}) for split in splits]
 
 
-def _subsets(store: Store, rows: IntArray, device: torch.device) -> dict[str, Tensor]:
+def subset_masks(store: Store, rows: IntArray, device: torch.device) -> dict[str, Tensor]:
     """Return which rows of the train part are in each subset of the store; {} unless several subsets have some."""
     masks = {name: (rows >= first) & (rows < end) for name, (first, end) in store.subsets.items()}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
@@ -157,5 +158,6 @@ def _images(store: Store, part: str, rows: IntArray, device: torch.device, memor
     return images
 
 
-def _to_device(device: torch.device, labels: IntArray) -> Tensor:
+def to_device(device: torch.device, labels: IntArray) -> Tensor:
+    """Return labels (n,) int64 on the device."""
     return torch.from_numpy(labels.astype(np.int64)).to(device)

@@ -54,8 +54,8 @@ class Trainer:
         self.steps: int = protocol["steps"]
         self.precision = models.student.precision
         self.stopwatch = Stopwatch(device)
-        layout = models.student.encoder.layout
-        self.loader = Loader(data, config, learner.views, device, stopwatch=self.stopwatch, layout=layout)
+        encoder = models.student.encoder
+        self.loader = Loader(data, config, learner.views, device, stopwatch=self.stopwatch, encoder=encoder)
         names = ("lr", "warmup", "milestones", "factor", "anneal", "staircase")
         schedule = {name: optim[name] for name in names if name in optim}
         self.rates = learning_rate(self.steps, **schedule).to(device)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from daso.draw import Draw
+from daso.methods.on_features import OnFeatures
 from daso.models.network import Head, Models, Network
 from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from daso.records import Batch, Losses, Output, Role, Step
@@ -39,6 +40,7 @@ class AddOn(nn.Module):
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
+    on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
     plan_options: Mapping[str, str] = {}  # options that a plan sets, by content; see `methods.plans`
     current_phase: Hashable = None  # phase of the current step, set by Learner.set_phase
 
@@ -76,6 +78,7 @@ class Learner(nn.Module):
     views: ClassVar[Views]
     provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "labeled_teacher"
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
     evaluation_model: ClassVar[Literal["student", "teacher"]] = "teacher"  # "teacher" is the EMA model
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:

@@ -7,10 +7,11 @@ with its own key, its own checkpoint and steps counted from 0; the last stage is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from daso.constraints import Interval
 from daso.errors import ParamsError
+from daso.methods.on_features import OnFeatures
 from daso.schema import NonNegative, NonNegativeSteps, PositiveInt, PositiveShare, Steps
 
 # Contents of options that plans set; an add-on names its options in `AddOn.plan_options`.
@@ -59,6 +60,7 @@ class Stage(NamedTuple):
 class Plan:
     """Stages of a method; by default only the method's own run."""
 
+    on_features: ClassVar[OnFeatures] = "supported"
     reads_unlabeled = False  # True if unlabeled images change results even of a method that does not train on them
 
     def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
@@ -131,6 +133,8 @@ class Crt(Plan):
     The encoder is loaded from the run of the method `base`, which trains for the protocol's steps; that run also fills
     the row of `base` in a table, so it is trained once.
     """
+
+    on_features = "refused"  # the encoder is frozen anyway, so a second stage would be another method
 
     def __init__(self, *, base: str, steps: Steps, statistics: Literal["frozen", "batch"]) -> None:
         self.base, self.steps, self.statistics = base, steps, statistics

@@ -22,13 +22,23 @@ Head = int | tuple[int, ...]  # outputs of a linear layer, or widths of several 
 ENCODER = "encoder."  # prefix of the encoder's names in a state dict
 
 
+class Preprocessing(NamedTuple):
+    """Preparation of images for pretrained weights: mean and std of pixels in [0, 1], filter of resizing."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str  # bilinear or bicubic
+
+
 class Encoder(nn.Module):
     """Base class of encoders, images (n, 3, H, W) -> features (n, D); `layout` is the memory format of its tensors."""
 
     feature_dim: int
     layout: ClassVar[torch.memory_format] = torch.contiguous_format
     pretrained = False  # True if its weights come from a file
+    preprocessing: Preprocessing | None = None  # None: normalised as the configuration states, resized bilinearly
     weights_url = ""  # where such a file comes from
+    license = ""  # of the weights
 
     def load_pretrained(self, weights: Path) -> None:
         """Load weights from a file; an encoder that has the option `weights` implements this."""

@@ -12,7 +12,7 @@ from torchvision.models import resnet18, resnet34, resnet50
 from daso.errors import ParamsError
 from daso.models.network import Encoder
 from daso.models.norm import BatchNorm2d
-from daso.models.weights import load_weights
+from daso.models.weights import load_weights, read_weights
 
 BUILDERS = {18: resnet18, 34: resnet34, 50: resnet50}
 
@@ -58,5 +58,5 @@ class ResNet(Encoder):
 
     def load_pretrained(self, weights: Path) -> None:
         """Load torchvision's weights without the classifier; raises DataError if they are of another network."""
-        load_weights(self, weights, ignored="fc.")
+        load_weights(self, weights, ("fc.",), read_weights(weights))
         self.pretrained = True

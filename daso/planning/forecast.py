@@ -98,11 +98,11 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
 def _weights_lines(params: Params, todo: Sequence[Run]) -> Iterator[str]:
     """Yield a line for each file of pretrained weights that is missing or unusable; no run starts without it."""
     for protocol in dict.fromkeys(run.protocol for run in todo):
-        if weights := pretrained_weights(params.protocols[protocol]["network"]):
-            try:
+        try:
+            if weights := pretrained_weights(params.protocols[protocol]["network"]):
                 weights.verify()
-            except DataError as error:
-                yield f"WARNING: {error}"
+        except DataError as error:
+            yield f"WARNING: {error}"
 
 
 def _machine(params: Params, protocol: str) -> Machine:

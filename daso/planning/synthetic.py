@@ -11,8 +11,12 @@ import torch
 
 from daso.aliases import Config, Tree
 from daso.config.build import UpstreamResults, build
+from daso.config.registry import trains_on_features
+from daso.data.features import VIEW_KINDS
+from daso.engine.feature_pool import FeaturePool
 from daso.engine.resident import Pool, Resident
 from daso.engine.trainer import Trainer
+from daso.models.features import TYPICAL_DIM
 
 LABELED, UNLABELED = 1000, 10_000  # numbers of random images, about as many as in CIFAR-10-LT
 WARMUP = 2  # number of steps after which all parts of an `all_parts_active` configuration are active
@@ -40,15 +44,19 @@ def all_parts_active(config: Config, precision: str = "fp32") -> Config:
 def random_data(
     config: Config, device: torch.device, unlabeled: int = UNLABELED, validation: int = 0, test: int = LABELED
 ) -> Resident:
-    """Return data of random pixels and classes; the time of a step does not depend on them."""
+    """Return data of random pixels, or features, and random classes; the time of a step does not depend on them."""
     generator = torch.Generator().manual_seed(0)
     size, classes = config["dataset"]["image_size"], config["dataset"]["num_classes"]
+    on_features = trains_on_features(config["protocol"]["network"])
 
     def pool(n: int) -> Pool:
-        images = torch.randint(0, 1 << 24, (n, size, size), dtype=torch.int32, generator=generator)
+        if on_features:
+            images = torch.randn(n, len(VIEW_KINDS), TYPICAL_DIM, dtype=torch.float16, generator=generator)
+        else:
+            images = torch.randint(0, 1 << 24, (n, size, size), dtype=torch.int32, generator=generator)
         labels = torch.randint(0, classes, (n,), generator=generator)
         labels[: min(n, classes)] = torch.arange(min(n, classes))  # every class has an image
-        return Pool(images.to(device), labels.to(device))
+        return (FeaturePool if on_features else Pool)(images.to(device), labels.to(device))
 
     return Resident(pool(max(LABELED, classes)), pool(unlabeled), pool(validation), pool(test))
 

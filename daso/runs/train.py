@@ -17,12 +17,15 @@ from daso.config.compatibility import no_unlabeled
 from daso.config.network import pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
+from daso.data.features import load_features
 from daso.data.files import canonical_json, file_digest, read_checksummed
 from daso.data.open_set import open_store
 from daso.data.split import SavedSplit, check_split
+from daso.data.split_rows import Split
 from daso.data.store import Store, verify_store
 from daso.engine import checkpoint, journal
 from daso.engine.environment import describe_environment, out_of_memory
+from daso.engine.feature_pool import load_feature_pools
 from daso.engine.lock import run_lock
 from daso.engine.progress import Progress, Stop
 from daso.engine.resident import Resident, load_all
@@ -48,6 +51,7 @@ class Job(NamedTuple):
     estimate: Path | None = None  # class sizes estimated by the upstream run
     journal: Path | None = None  # file that records commit, device, versions and speed
     weights: Path | None = None  # file of pretrained weights if it is not the one in the configuration
+    features: Path | None = None  # manifest of the features of the images
 
 
 class Execution(NamedTuple):
@@ -127,16 +131,27 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
         method = job.config["method"]
         if method["unlabeled_ratio"] and not len(saved.split.unlabeled):  # possible if classes keep their natural sizes
             raise DataError(f"{job.split}: {no_unlabeled(method['name'])}")
-    groups: dict[str, list[int]] = {}  # jobs with the same store and images of no class
+    groups: dict[str, list[int]] = {}  # jobs with the same features, or the same store and images of no class
     for i, job in enumerate(jobs):
-        groups.setdefault(canonical_json([str(job.store), splits[i].outside]), []).append(i)
+        groups.setdefault(canonical_json([str(job.store), splits[i].outside, str(job.features)]), []).append(i)
     data: dict[int, Data] = {}
     for rows in groups.values():
         store = open_store(stores[jobs[rows[0]].store], splits[rows[0]].outside, verify_store)
-        residents = load_all(store, [splits[i].split for i in rows], device)
+        residents = _load_pools(jobs[rows[0]], store, [splits[i].split for i in rows], device)
         for i, resident in zip(rows, residents, strict=True):
             data[i] = Data(store, splits[i], resident, _load_upstream(jobs[i]))
     return [data[i] for i in range(len(jobs))]
+
+
+def _load_pools(job: Job, store: Store, splits: Sequence[Split], device: torch.device) -> list[Resident]:
+    """Load the pools of splits: images, or features if the plan of the job has them."""
+    plan, run = job.config["plan"], job.config["run"]
+    if ("features" in plan) != (job.features is not None):
+        fix = "not allowed with a network that is trained; leave it out" if job.features else "missing; name the file"
+        raise DasoError(f"{run}: --features: {fix}")
+    if job.features is None:
+        return load_all(store, splits, device)
+    return load_feature_pools(load_features(job.features, plan["features"]["key"], store), store, splits, device)
 
 
 def _load_upstream(job: Job) -> UpstreamResults:
@@ -155,7 +170,7 @@ def _load_upstream(job: Job) -> UpstreamResults:
         if survey.get("key") != plan["estimate"]["key"]:
             raise DataError(f"{job.estimate}: not the estimate {plan['estimate']['key']}; {rebuild_hint(job.estimate)}")
         options[plan["estimate"]["into"]] = survey["sizes"]
-    files = {"encoder": job.encoder, "estimate": job.estimate}
+    files = {"encoder": job.encoder, "estimate": job.estimate, "features": job.features}
     return UpstreamResults(
         encoder, options, {name: file_digest(path, "sha256") for name, path in files.items() if path}
     )

@@ -12,6 +12,7 @@ import logging
 from functools import cache
 from pathlib import Path
 
+from daso import paths
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs
@@ -52,6 +53,11 @@ class Current:
         folder = store_folder(dataset)
         images = (folder / f"{part}_images.npy" for part in PARTS)
         return _has_key(folder / "key", self.keys.data(dataset), folder / MANIFEST, *images)
+
+    def encoded(self, dataset: str, protocol: str) -> bool:
+        """Return True if the features of a dataset by the frozen network of a protocol are current."""
+        manifest = paths.features(dataset, protocol)
+        return _has_key(manifest.with_name("key"), self.keys.encode(dataset, protocol), manifest)
 
     def split(self, dataset: str, setting: str, seed: int) -> bool:
         """Return True if a drawn split is current."""

@@ -7,12 +7,27 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.open_sets import stores_of
+from daso.config.params import Params
+from daso.config.registry import trains_on_features
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
-from daso.paths import CONTRADICTIONS, METRICS, REPORTS, RUNS, SCRATCH, SPLITS, STORES, drawn_split, report_folder
+from daso.paths import (
+    CONTRADICTIONS,
+    FEATURES,
+    METRICS,
+    REPORTS,
+    RUNS,
+    SCRATCH,
+    SPLITS,
+    STORES,
+    drawn_split,
+    features,
+    report_folder,
+)
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
@@ -24,7 +39,7 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
     reports = {page.parent for page in Path(REPORTS).glob("*/index.html")}
     reports -= {report_folder(name) for name in (*params.suites, CONTRADICTIONS)}
-    stale_paths = sorted({*_data(named, datasets), *_run_files({run.id for run in named}), *reports})
+    stale_paths = sorted({*_data(params, named, datasets), *_run_files({run.id for run in named}), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
             shutil.rmtree(path)
@@ -49,12 +64,25 @@ def finished_checkpoints() -> None:
             _logger.warning("%s: cannot be deleted (%s); its run is finished, delete it", checkpoint, error.strerror)
 
 
-def _data(named: set[Run], datasets: set[str]) -> Iterator[Path]:
+def _data(params: Params, named: set[Run], datasets: set[str]) -> Iterator[Path]:
     """Yield unused stores and splits; downloaded archives stay, since data/raw is not an output of the workflow."""
     yield from (path for path in Path(STORES).glob("*/") if path.name not in datasets)
+    yield from _features(params, named)
     splits = {drawn_split(run.id) for run in named}
     drawn = [path for suffix in (".json", ".key") for path in Path(SPLITS).glob(f"*/*/s*{suffix}")]
     yield from (path for path in drawn if path.with_suffix(".json") not in splits)
+
+
+def _features(params: Params, named: set[Run]) -> Iterator[Path]:
+    """Yield unused features of datasets, and the rows that no features in use have."""
+    used = {features(run.dataset, run.protocol).parent for run in named if _on_features(params, run)}
+    yield from (path for path in Path(FEATURES).glob("*/*/") if path.parent.name != "rows" and path not in used)
+    rows = {Path(FEATURES, "rows", Keys(params).encoded_rows(*path.parts[2:])) for path in used}
+    yield from (path for path in Path(FEATURES, "rows").glob("*/") if path not in rows)
+
+
+def _on_features(params: Params, run: Run) -> bool:
+    return trains_on_features(params.protocols[run.protocol]["network"])
 
 
 def _run_files(named: set[str]) -> Iterator[Path]:

@@ -77,6 +77,8 @@ def _revalidate(params: Params, run: Run, compared: Compared) -> str | None:
     keys, old = Keys(params), load_finished_run(run_folder(run.id), name=run.id)
     if (now := keys.train(run)) == old.key:
         return None
+    if "features" in old.config["plan"]:
+        raise DataError(f"{old.folder}: trained on features, which takes minutes; {_train_again(old)}")
     for name in RUN_FILES:
         old.read(name)
     config, old_commit = keys.resolved(run), str(old.result.get("provenance", {}).get("commit"))

@@ -14,7 +14,7 @@ from daso.workspace.workflow_lock import snakemake_options
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
-RULES = ("all", "data", "splits", "runs", "metrics", CONTRADICTIONS)  # rules without wildcards
+RULES = ("all", "data", "features", "splits", "runs", "metrics", CONTRADICTIONS)  # rules without wildcards
 
 
 def check_targets(params: Params, targets: Iterable[str]) -> None:
@@ -31,6 +31,9 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
                 suite_of(params, suite)
             case ["data", "store", dataset, *_]:
                 _check_known("dataset", dataset, params.datasets)
+            case ["data", "features", dataset, protocol, *_]:
+                _check_known("dataset", dataset, params.datasets)
+                _check_known("protocol", protocol, params.protocols)
             case ["data", "splits", dataset, setting, *_]:
                 _check_known("dataset", dataset, params.datasets)
                 _check_known("setting", setting, params.datasets[dataset]["settings"])

@@ -18,6 +18,15 @@ def test_resize_equals_pillow(photo_tiles, pillow, source, target):
         assert torch.equal(after, pillow.packed(expected))
 
 
+@pytest.mark.parametrize(("source", "target"), [(32, 128), (32, 11), (96, 95), (96, 224), (64, 64)])
+def test_bicubic_resize_equals_pillow(odd_images, photo_tiles, pillow, source, target):
+    """Bicubic weights are negative too, so sums of extreme values must be limited to 0..255."""
+    images = pack(odd_images if source == 32 else photo_tiles(source)[:20])
+    for before, after in zip(images, Resize(source, target, "bicubic")(images), strict=True):
+        expected = pillow.image(before).resize((target, target), Image.Resampling.BICUBIC)
+        assert torch.equal(after, pillow.packed(expected))
+
+
 def test_resize_of_extreme_values_equals_pillow(odd_images, pillow):
     images = pack(odd_images)
     for before, after in zip(images, Resize(32, 11)(images), strict=True):

@@ -29,7 +29,7 @@ def test_batches_hold_the_images_and_labels_of_their_rows():
         assert len(batch.y) == 4
         assert len(batch.u_index) == 8
     packed = pack(torch.tensor([7, 1, 0], dtype=torch.uint8)[None, :, None, None].expand(1, 3, 4, 4))
-    assert torch.equal(run.loader.normalize(packed)[0, :, 0, 0], torch.tensor([7, 1, 0]) / 255 / 0.25 - 2)
+    assert torch.equal(run.loader.inputs.normalize(packed)[0, :, 0, 0], torch.tensor([7, 1, 0]) / 255 / 0.25 - 2)
 
 
 def test_views_of_one_step_are_drawn_independently():
@@ -82,7 +82,7 @@ def test_predictions_are_of_the_evaluation_model_in_evaluation_mode(method, eval
     run = trainer(method=method)
     for batch in batches(run, 0, 3):
         run.training_step(batch)
-    images = run.loader.normalize(run.data.test.images)
+    images = run.loader.inputs.normalize(run.data.test.images)
     network = copy.deepcopy(getattr(run.models, evaluated)).eval()
     with torch.no_grad():
         expected = network(images).logits
@@ -100,7 +100,7 @@ def test_images_are_resized_in_training_and_evaluation():
         assert torch.equal(pixels(run, batch.u["strong"])[:, 0] - 100, batch.u_index)
     network = copy.deepcopy(run.models.teacher).eval()
     with torch.no_grad():
-        expected = network(run.loader.normalize(run.data.test.images[:, :2, :2])).logits
+        expected = network(run.loader.inputs.normalize(run.data.test.images[:, :2, :2])).logits
     assert torch.equal(run.predict(run.data.test)[1], expected)
 
 
@@ -112,7 +112,7 @@ def test_only_remixmatch_resizes_before_the_operations(name):
     dataset = CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}}
     data = trainer().data
     loader = Loader(data, CONFIG | {"dataset": dataset}, views, torch.device("cpu"))
-    assert loader.augmentation.side == (2 if name == "remixmatch" else 4)
+    assert loader.inputs.augmentation.side == (2 if name == "remixmatch" else 4)
     chunk = next(loader.chunks(0, 1))
     assert {images.shape[2:] for images in (*chunk.x.values(), *chunk.u.values())} == {(3, 2, 2)}
 

@@ -25,7 +25,7 @@ WRN = {"name": "wide_resnet", "depth": 10, "width": 1}
 def test_every_component_is_in_a_tested_method():
     tested = {part["name"] for name in METHODS for _, part in components(COMPLETE[name])}
     assert tested == LEARNERS.keys() | ADDONS.keys() | PLANS.keys()
-    assert NETWORKS.keys() == {"small_convnet", WRN["name"], "resnet"}
+    assert NETWORKS.keys() == {"small_convnet", WRN["name"], "resnet", "timm"}
 
 
 @pytest.mark.parametrize("network", [{}, {"protocol.network": WRN}], ids=["small_convnet", "wide_resnet"])
@@ -44,6 +44,13 @@ def test_checkpoint_size_matches_the_built_run(method, network):
     saved = [tensor for name, tensor in built.written_tensors().items() if not name.startswith("monitor.")]
     expected = sum(tensor.numel() * tensor.element_size() for tensor in saved)
     assert file_sizes(tree, images).state == expected
+
+
+def test_run_on_features_trains_its_heads_alone():
+    """Of 1,280 features, a classifier of 4 classes has 5,120 weights and 4 biases; the frozen network is not saved."""
+    tree = with_changes(config(), {"protocol.network": {"name": "timm", "train": "head"}})
+    tree["setting"] |= {"n1": 100, "m1": 75, "gamma_l": 1, "gamma_u": 1}
+    assert tensor_sizes(tree, 300)[:2] == (4 * 5124, 4 * 5124)
 
 
 def test_tensor_sizes_of_daso():

@@ -30,8 +30,9 @@ from daso.workspace import targets
 from daso.workspace import workflow_lock
 from daso.config.keys import Keys
 from daso.config.load import load_params
-from daso.config.network import pretrained_weights
+from daso.config.network import encode_config, pretrained_weights
 from daso.config.open_sets import stores_of
+from daso.config.registry import trains_on_features
 from daso.config.resolve import (
     Run,
     data_config,
@@ -56,6 +57,7 @@ from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
 STORE = f"{paths.store_folder('{dataset}')}/{paths.MANIFEST}"
+FEATURES = str(paths.features("{dataset}", "{protocol}"))
 SPLIT = str(paths.split_file("{dataset}", "{setting}", "{seed}"))
 TRAINED = f"{paths.run_folder(RUN)}/{paths.RESULT_FILE}"
 HISTORY = f"{paths.run_folder(RUN)}/{paths.HISTORY_FILE}"
@@ -167,6 +169,20 @@ def data_json(wildcards, output):
     return canonical_json(data_config(PARAMS, wildcards.dataset))
 
 
+def on_features(run):
+    """Return True if a run trains on the features of a frozen network."""
+    return trains_on_features(PARAMS.protocols[run.protocol]["network"])
+
+
+def encode_json(wildcards, output):
+    dataset, protocol = wildcards.dataset, wildcards.protocol
+    keys = {
+        "key": KEYS.encode(dataset, protocol),
+        "rows": KEYS.encoded_rows(dataset, protocol),
+    }
+    return canonical_json({**encode_config(PARAMS, dataset, protocol), **keys})
+
+
 def split_json(wildcards, output):
     return canonical_json(
         split_config(PARAMS, wildcards.dataset, wildcards.setting, int(wildcards.seed))
@@ -205,10 +221,12 @@ def input_files_of(wildcards):
 
 def input_paths_of(wildcards):
     """Return the files that a run reads besides its images; end a call that trains if its network lacks weights."""
-    weights = pretrained_weights(PARAMS.protocols[wildcards.protocol]["network"])
-    if MAIN and weights and not workflow_lock.is_read_only(CALL):
+    if MAIN and not workflow_lock.is_read_only(CALL):
         try:
-            verified(weights)
+            if weights := pretrained_weights(
+                PARAMS.protocols[wildcards.protocol]["network"]
+            ):
+                verified(weights)
         except DasoError as error:
             sys.exit(str(error))
     return list(input_files_of(wildcards).values())

@@ -27,6 +27,8 @@ class DASO(AddOn):
     `weight` 0 there is no alignment loss, and the learner need not have a strong view.
     """
 
+    on_features = "neck"
+
     def __init__(
         self,
         env: Env,

@@ -28,6 +28,7 @@ class MixMatch(Learner):
     share `ramp_up` of the run.
     """
 
+    on_features = "refused"  # mixed features are not the features of mixed images
     views = Views(x=("weak",), u=("weak", "weak2"))
     provides = frozenset({"weak"})
     mix: Tensor

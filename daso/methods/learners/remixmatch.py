@@ -29,6 +29,7 @@ class ReMixMatch(Learner):
     weight of the rotation loss (`rotation_weight`) is constant.
     """
 
+    on_features = "refused"  # it rotates images
     views = Views(x=("weak",), u=("weak", "strong", "strong2"), operations="after")
     provides = frozenset({"weak", "strong"})
     heads = {"rotation": 4}

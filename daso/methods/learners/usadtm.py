@@ -28,6 +28,7 @@ class USADTM(Learner):
     clustering loss applies from the first step on. Pseudo-labels are never promoted to labels, as in Oh et al. 2022.
     """
 
+    on_features = "neck"
     views = Views(x=("weak",), u=("plain", "weak", "strong"))
     provides = frozenset({"labeled", "weak", "strong"})
 

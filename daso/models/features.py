@@ -1,0 +1,34 @@
+"""Training on features: their standardisation, and the network that begins with them."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from daso.models.network import Encoder
+from daso.schema import PositiveInt
+
+NORM = 5.0  # of standardised features
+TYPICAL_DIM = 1280  # of the features before they are known
+
+
+def standardise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return features (..., D) with the statistics (D,) of the training images removed, scaled to the norm 5."""
+    return NORM * F.normalize((features.float() - mean) / std, dim=-1)
+
+
+class FeatureEncoder(Encoder):
+    """Encoder of features (n, D) that a frozen network has computed: the features, or `neck` outputs of a layer on top.
+
+    The neck is linear with LeakyReLU(0.1). Without it no weight is trained below the heads.
+    """
+
+    def __init__(self, dim: int, *, neck: PositiveInt | None = None) -> None:
+        super().__init__()
+        self.neck = nn.Identity() if neck is None else nn.Sequential(nn.Linear(dim, neck), nn.LeakyReLU(0.1))
+        self.feature_dim = neck or dim
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute features: (n, D) -> (n, neck)."""
+        result: Tensor = self.neck(features)
+        return result

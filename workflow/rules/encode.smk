@@ -1,0 +1,32 @@
+# Encode the images of a dataset by the frozen network of a protocol, for runs that train on features. The rows of
+# features lie beside the manifest and are kept: only images are encoded that have not been before.
+rule features:
+    input:
+        sorted({FEATURES.format(**run._asdict()) for run in RUNS if on_features(run)}),
+
+
+rule encode:
+    input:
+        unpack(
+            inputs_if_stale(
+                lambda wildcards: CURRENT.encoded(
+                    wildcards.dataset, wildcards.protocol
+                ),
+                store=STORE,
+            )
+        ),
+    output:
+        manifest=FEATURES,
+        key="data/features/{dataset}/{protocol}/key",
+    log:
+        "logs/encode/{dataset}/{protocol}.log",
+    benchmark:
+        "benchmarks/encode/{dataset}/{protocol}.tsv"
+    resources:
+        gpu=GPUS,
+    params:
+        key=lambda wildcards: KEYS.encode(wildcards.dataset, wildcards.protocol),
+        config=encode_json,
+    shell:
+        "printf '%s\\n' {params.config:q} | python -m daso encode --config - --store data/store/{wildcards.dataset} "
+        "--out data/features/{wildcards.dataset}/{wildcards.protocol} &> {log} && echo {params.key} > {output.key}"
