@@ -10,7 +10,7 @@ from typing import Any
 from daso.errors import DasoError
 
 RUNS, SCRATCH, METRICS, REPORTS = "runs", "scratch", "metrics", "reports"
-STORES, SPLITS, FEATURES = "data/store", "data/splits", "data/features"
+STORES, DRAWN_SPLITS, FEATURES = "data/store", "data/splits", "data/features"
 WORKFLOW = ("data", RUNS, METRICS, REPORTS)  # folders that Snakemake writes
 DRAFTS = "drafts"  # folder of results of commands that are run by hand
 CONTENTS = "bundle.json"  # file that lists the files of a bundle
@@ -34,7 +34,7 @@ def store(run: str) -> Path:
 
 def split_file(dataset: str, setting: str, seed: int | str) -> Path:
     """Return the path of a split as drawn, before any plan changes it."""
-    return Path(SPLITS, dataset, setting, f"s{seed}.json")
+    return Path(DRAWN_SPLITS, dataset, setting, f"s{seed}.json")
 
 
 def drawn_split(run: str) -> Path:

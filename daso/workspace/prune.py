@@ -17,12 +17,12 @@ from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.errors import DataError
 from daso.paths import (
     CONTRADICTIONS,
+    DRAWN_SPLITS,
     FEATURES,
     METRICS,
     REPORTS,
     RUNS,
     SCRATCH,
-    SPLITS,
     STORES,
     drawn_split,
     features,
@@ -69,7 +69,7 @@ def _data(params: Params, named: set[Run], datasets: set[str]) -> Iterator[Path]
     yield from (path for path in Path(STORES).glob("*/") if path.name not in datasets)
     yield from _features(params, named)
     splits = {drawn_split(run.id) for run in named}
-    drawn = [path for suffix in (".json", ".key") for path in Path(SPLITS).glob(f"*/*/s*{suffix}")]
+    drawn = [path for suffix in (".json", ".key") for path in Path(DRAWN_SPLITS).glob(f"*/*/s*{suffix}")]
     yield from (path for path in drawn if path.with_suffix(".json") not in splits)
 
 
