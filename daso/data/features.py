@@ -120,7 +120,7 @@ def load_features(manifest: Path, key: str, store: Store) -> Features:
         numbers = {part: arrays[part] for part in store.parts}
         mean, std = arrays["mean"], arrays["std"]
     rows = FeatureRows(manifest.parents[2] / "rows" / tree["rows"], tree["dim"])
-    last = max(int(each.max()) for each in numbers.values())
+    last = max(int(each.max()) for each in numbers.values() if len(each))
     if last >= len(rows.numbers) or _digest(rows, numbers) != tree["features_sha256"]:
         raise DataError(f"{rows.path}: SHA-256 differs from {manifest}; delete {rows.path.parent} and {fix}")
     return Features(rows, numbers, mean, std, tree["sha256"])

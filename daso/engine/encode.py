@@ -56,8 +56,9 @@ def encode_store(
                 if pending:  # an image may be in both parts
                     rows.append([view.name for view in pending], encode([view.image for view in pending]))
                 progress.update(len(block))
+    names = {part: [row_name(content, view) for content in contents[part] for view in views[part]] for part in views}
     return {
-        part: np.array([[rows.numbers[row_name(content, view)] for view in views[part]] for content in contents[part]])
+        part: np.array([rows.numbers[name] for name in names[part]], np.int64).reshape(-1, len(views[part]))
         for part in store.parts
     }
 

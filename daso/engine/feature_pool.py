@@ -90,8 +90,8 @@ def load_feature_pools(
     used = np.unique(np.concatenate([split.rows for split in splits]))
     train = _standardised(features, "train", used, device)
     every = np.arange(len(store.labels("test")), dtype=np.int64)
-    test = FeaturePool(_standardised(features, "test", every, device), to_device(device, store.labels("test")))
-    sizes = f"{(train.nbytes + test.images.nbytes) / MIB:.1f} MiB"
+    stored = FeaturePool(_standardised(features, "test", every, device), to_device(device, store.labels("test")))
+    sizes = f"{(train.nbytes + stored.images.nbytes) / MIB:.1f} MiB"
     logging.info("%s: features of %d training images, %s on %s", store.dataset, len(used), sizes, device)
 
     def pool(split: Split, part: str) -> FeaturePool:
@@ -101,7 +101,7 @@ def load_feature_pools(
         masks = subset_masks(store, rows, device)
         return FeaturePool(train, to_device(device, labels), index, pseudo_labeled, masks)
 
-    return [Resident(**{part: pool(split, part) for part in split.parts}, test=test) for split in splits]
+    return [Resident(**{"test": stored, **{part: pool(split, part) for part in split.parts}}) for split in splits]
 
 
 def _standardised(features: Features, part: str, images: IntArray, device: torch.device) -> Tensor:

@@ -94,14 +94,19 @@ def test_neck_is_trained_and_its_outputs_are_the_features():
     assert run.embed(run.data.test).shape == (3, 2)
 
 
-def test_pools_of_a_split_hold_its_images():
-    """Image i has the features (i, 1) in all views; mean 0 and deviation 1 leave (i, 1) / sqrt(i^2 + 1) * 5."""
+def stored_features(test):
+    """Return features and a store of six training images: image i has the features (i, 1) in all views."""
     raw = np.repeat(np.stack([np.arange(6), np.ones(6)], 1)[:, None], 7, axis=1).astype(np.float16)
     rows = SimpleNamespace(dim=2, read=lambda numbers: raw.reshape(-1, 2)[numbers])
-    numbers = {"train": np.arange(42).reshape(6, 7), "test": np.array([[0], [35]])}
-    features = Features(rows, numbers, np.zeros(2, np.float32), np.ones(2, np.float32), "")
-    labels = {"train": np.array([0, 1, 0, 1, -1, -1]), "test": np.array([0, 1])}
+    numbers = {"train": np.arange(42).reshape(6, 7), "test": np.array(test, np.int64).reshape(-1, 1)}
+    labels = {"train": np.array([0, 1, 0, 1, -1, -1]), "test": np.arange(len(test))}
     store = SimpleNamespace(dataset="d", labels=lambda part: labels[part], subsets={})
+    return Features(rows, numbers, np.zeros(2, np.float32), np.ones(2, np.float32), ""), store
+
+
+def test_pools_of_a_split_hold_its_images():
+    """Mean 0 and deviation 1 leave (i, 1) / sqrt(i^2 + 1) * 5."""
+    features, store = stored_features([0, 35])
     split = Split(np.array([3, 1]), np.array([5]), np.array([2]))
     (data,) = load_feature_pools(features, store, [split], CPU)
     assert data.labeled.labels.tolist() == [1, 1]
@@ -109,3 +114,12 @@ def test_pools_of_a_split_hold_its_images():
     assert torch.allclose(data.labeled.gather(torch.arange(2)), expected, atol=2e-3)
     assert torch.allclose(data.test.gather(torch.tensor([1]))[0], 5 * torch.tensor([5.0, 1.0]) / 26**0.5, atol=3e-3)
     assert data.unlabeled.labels.tolist() == [-1]
+
+
+def test_held_out_images_are_the_test_pool_if_a_store_has_no_test_images():
+    """Image 4 is (4, 1) / sqrt(17) * 5."""
+    features, store = stored_features([])
+    split = Split(np.array([3, 1]), np.array([5]), np.array([], np.int64), test=np.array([2, 4]))
+    (data,) = load_feature_pools(features, store, [split], CPU)
+    assert data.test.labels.tolist() == [0, -1]
+    assert torch.allclose(data.test.gather(torch.tensor([1]))[0], 5 * torch.tensor([4.0, 1.0]) / 17**0.5, atol=3e-3)
