@@ -7,7 +7,6 @@ command line: `make -n`, the arguments of Snakemake and DVC, the help of `daso`.
 import contextlib
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -172,16 +171,6 @@ def test_settings_and_table_of_the_page_about_own_data_are_valid():
     (table,) = re.findall(r"^```text\n(path,.*?)^```", text, re.MULTILINE | re.DOTALL)
     rows = read_labels(table.encode(), ["2024/IMG_7.JPG", "2024/IMG_8.JPG"]).rows
     assert [tuple(row)[2:] for row in rows] == [("owl", "train", "bird 12"), ("", "unlabeled", "")]
-
-
-def test_pretrained_network_of_the_page_about_own_data_is_valid(tmp_path):
-    shutil.copytree(ROOT / "params", tmp_path / "params")
-    protocol = tmp_path / "params/protocols/photos.yaml"
-    (network,) = re.findall(r"^```yaml\n(network:.*?)^```", OWN_DATA.read_text(), re.MULTILINE | re.DOTALL)
-    text, count = re.subn(r"^network: .*\n", network, protocol.read_text(), flags=re.MULTILINE)
-    protocol.write_text(text)
-    assert count == 1
-    assert load_params(tmp_path / "params").protocols["photos"]["network"]["model"] == "tf_efficientnet_lite0"
 
 
 def anchors(page):

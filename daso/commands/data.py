@@ -43,7 +43,7 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
 @command("daso init photos", "daso init ~/pictures/birds --name birds --image-size 64")
 @click.argument("folder", type=PATH, help="Folder or zip of images, with folders train/<class>/ or labels.csv.")
 @click.option("--name", help="Name of the dataset and the suite; default: that of the folder.")
-@click.option("--image-size", type=click.IntRange(8, 1024), default=32, show_default=True, help="Pixels of a side.")
+@click.option("--image-size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Pixels of a side.")
 @click.option("--skip-unreadable", is_flag=True, help="Go on without files that cannot be read.")
 def init(folder: Path, name: str | None, image_size: int, skip_unreadable: bool) -> None:
     """Write a dataset and a suite for a folder of your own images.

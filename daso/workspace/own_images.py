@@ -20,8 +20,8 @@ from daso.errors import DataError
 
 PHOTO_PROTOCOL = "photos"
 SEEDS = [0, 1, 2, 3, 4]
-LABELED_METHODS = ("supervised", "supervised_la")
-UNLABELED_METHODS = ("fixmatch_la", "fixmatch_la_daso")
+LABELED_METHODS = ("supervised_la", "supervised")  # gains of others are over the first one
+UNLABELED_METHODS = ("fixmatch_la",)
 READ_SIZE = 32  # pixels of the images that are read to count them
 CORRELATION = 0.9  # of near copies, see `data.near_copies`
 DATASET = """\
@@ -32,13 +32,12 @@ source:
 {options}num_classes: {classes}
 image_size: {size} # pixels of the stored squares
 fit: pad # the whole photo on a grey border; crop: its center; squash: without its aspect ratio
-mean: [0.5, 0.5, 0.5] # of pixels scaled to [0, 1]
-std: [0.25, 0.25, 0.25]
 {share}holdout: 0 # validation images; none, since few labels are better used for training
 class_order: size # rank classes by their labeled images, largest first
 augment:
   flip: true
-  pad: {pad} # pixels; random translations of the weak views
+  crop: {{size: {size}, scale: [0.3, 1.0], ratio: [0.75, 1.3333333333333333]}} # random boxes of weak and strong views
+  test: resize # evaluate the whole square
   cutout: {cutout} # side of the square that strong views lose
   num_ops: 2 # operations of a strong view, drawn from `ops`
   op_probability: 0.5 # of applying each of them
@@ -121,7 +120,7 @@ def _dataset(name: str, path: str, folder: Folder, held_out: bool, unlabeled: bo
     images = "all # photos without a label" if unlabeled else "[] # no photos without a label were found"
     setting = f"all:\n    labeled: all # natural class sizes\n    unlabeled: {images}"
     values = {"title": _quoted(f"Images of {name}"), "path": _quoted(path), "classes": len(folder.classes)}
-    values |= {"size": size, "pad": size // 8, "cutout": size // 2}
+    values |= {"size": size, "cutout": size // 2}
     return DATASET.format(options=options, share=share, setting=setting, **values)
 
 
