@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # numpy is imported only where an array is read
 
 COMPARED_FILES = (WEIGHTS_FILE, HISTORY_FILE, PREDICTIONS_FILE)  # of two equal runs, these have the same bytes
 RUN_FILES = (CONFIG_FILE, *COMPARED_FILES)
-STEP_PARTS = ("augmentation", "forward", "backward", "update", "evaluation")  # of which the time is measured
 FINAL, ABOVE_THRESHOLD, MODEL = "final", "above_threshold", "model"  # kinds of predictions on unlabeled images
 
 

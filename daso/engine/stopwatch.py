@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from daso.data.run_files import STEP_PARTS
-
+STEP_PARTS = ("augmentation", "forward", "backward", "update", "evaluation")
 HEAD_START = 500_000_000  # cycles, about 0.25 s, that a device sleeps so that the host gets ahead of it
 
 

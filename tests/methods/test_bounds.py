@@ -24,6 +24,8 @@ BOUNDS = {
     "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length abc.epochs "
     "darp.sweeps distribution_alignment.window wide_resnet.width survey.held_out",
     "an integer of at least 2": "crest.generations",
+    "an integer in [32, 1024]": "timm.image_size",
+    "an integer of at least 1 or null": "timm.neck",
     f"a list of integers of at least 0, {EPOCHS} or null": "crest.milestones",
     "a list of integers of at least 1": "small_convnet.channels small_convnet.strides",
 }

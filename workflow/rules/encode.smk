@@ -2,6 +2,7 @@
 # features lie beside the manifest and are kept: only images are encoded that have not been before.
 rule features:
     input:
+        rules.data.input,  # Snakemake always runs a rule without inputs and outputs
         sorted({FEATURES.format(**run._asdict()) for run in RUNS if on_features(run)}),
 
 

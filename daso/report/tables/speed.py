@@ -12,11 +12,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from daso.aliases import Tree
-from daso.data.run_files import STEP_PARTS
 from daso.report.results.collect import Cell
 from daso.report.tables.table import ABSENT, Column, Faint, Table, TableRow
 from daso.report.words import format_provenance, with_noun
 
+PHASES = ("augmentation", "forward", "backward", "update", "evaluation")  # `engine.stopwatch` imports torch
 REST = "rest"  # time for saving, logging and waiting
 SHARED_BELOW = 90.0  # percent of a core
 SHARED = "machine was shared"
@@ -44,9 +44,7 @@ def speed_table(cells: Sequence[Cell], titles: Mapping[str, str]) -> Table:
     rows.sort(key=lambda row: (settings.index(row[0]), devices.index(row[1])))
     columns = [
         *(Column("Setting", "text"), Column("Device", "text"), Column("Method", "text")),
-        *map(
-            Column, ("n", "Steps/s", "Images/s", "Share of a core", *map(str.capitalize, (*STEP_PARTS, REST)), "Memory")
-        ),
+        *map(Column, ("n", "Steps/s", "Images/s", "Share of a core", *map(str.capitalize, (*PHASES, REST)), "Memory")),
         Column("Precision, mode", "text"),
     ]
     caption = (
@@ -64,7 +62,7 @@ def time_shares(speed: Tree) -> dict[str, float] | None:
     measured = speed.get("share")
     if not measured:
         return None
-    shares = {phase: 100.0 * float(measured.get(phase, 0.0)) for phase in STEP_PARTS}
+    shares = {phase: 100.0 * float(measured.get(phase, 0.0)) for phase in PHASES}
     return {**shares, REST: max(0.0, 100.0 - sum(shares.values()))}
 
 
@@ -119,7 +117,7 @@ def _row(cell: Cell, title: str, environment: tuple[str, str], speeds: Sequence[
             *(cell.setting, device, title, str(len(speeds))),
             *(_median([speed.get(name) for speed in speeds]) for name in ("steps_per_second", "images_per_second")),
             f"{min(cores):.1f}" if cores else ABSENT,
-            *(_median_percent([run_shares[phase] for run_shares in shares]) for phase in (*STEP_PARTS, REST)),
+            *(_median_percent([run_shares[phase] for run_shares in shares]) for phase in (*PHASES, REST)),
             _median([speed.get("peak_memory_mib") for speed in speeds]),
             f"{mode}, {SHARED}" if shared else mode,
         )

@@ -2,8 +2,9 @@
 
 import pytest
 
+from daso.engine.stopwatch import STEP_PARTS
 from daso.report.results.collect import Cell
-from daso.report.tables.speed import format_significant, speed_table, time_shares
+from daso.report.tables.speed import PHASES, format_significant, speed_table, time_shares
 
 CPU = {"device": "cpu: made up", "threads": 1, "precision": "bf16", "mode": "eager"}
 GPU = {"device": "cuda: made up", "threads": 8, "precision": "bf16", "mode": "graph"}
@@ -33,6 +34,10 @@ def speed_rows(*cells):
     """Return the rows of the table as dictionaries by heading."""
     table = speed_table(cells, TITLES)
     return [dict(zip((column.title for column in table.columns), row, strict=True)) for row in table.rows]
+
+
+def test_phases_are_the_parts_that_the_stopwatch_measures():
+    assert PHASES == STEP_PARTS
 
 
 def test_medians_of_three_seeds():
