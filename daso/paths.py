@@ -63,7 +63,7 @@ def report_folder(suite: str) -> Path:
     return Path(REPORTS, suite)
 
 
-def features(dataset: str, protocol: str) -> Path:
+def features_manifest(dataset: str, protocol: str) -> Path:
     """Return the path of the manifest of a dataset's features by the frozen network of a protocol."""
     return Path(FEATURES, dataset, protocol, MANIFEST)
 
@@ -85,7 +85,7 @@ def input_files(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     dataset, _, protocol, *_ = run.split("/")
     return {
         "split": split,
-        **({"features": features(dataset, protocol)} if "features" in plan else {}),
+        **({"features": features_manifest(dataset, protocol)} if "features" in plan else {}),
         **{name: run_folder(plan[name]["of"]) / file for name, file in UPSTREAM_FILES.items() if name in plan},
     }
 

@@ -56,7 +56,7 @@ class Current:
 
     def encoded(self, dataset: str, protocol: str) -> bool:
         """Return True if the features of a dataset by the frozen network of a protocol are current."""
-        manifest = paths.features(dataset, protocol)
+        manifest = paths.features_manifest(dataset, protocol)
         return _has_key(manifest.with_name("key"), self.keys.encode(dataset, protocol), manifest)
 
     def split(self, dataset: str, setting: str, seed: int) -> bool:

@@ -57,7 +57,7 @@ from daso.planning.walltime import WallTimes
 
 RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
 STORE = f"{paths.store_folder('{dataset}')}/{paths.MANIFEST}"
-FEATURES = str(paths.features("{dataset}", "{protocol}"))
+FEATURES = str(paths.features_manifest("{dataset}", "{protocol}"))
 SPLIT = str(paths.split_file("{dataset}", "{setting}", "{seed}"))
 TRAINED = f"{paths.run_folder(RUN)}/{paths.RESULT_FILE}"
 HISTORY = f"{paths.run_folder(RUN)}/{paths.HISTORY_FILE}"

@@ -18,7 +18,7 @@ rule encode:
         ),
     output:
         manifest=FEATURES,
-        key="data/features/{dataset}/{protocol}/key",
+        key=f"{os.path.dirname(FEATURES)}/key",
     log:
         "logs/encode/{dataset}/{protocol}.log",
     benchmark:
