@@ -172,7 +172,8 @@ def resolve(params: Params, run: Run) -> Tree:
     setting = setting_config(params, run.dataset, run.setting)
     setting.pop("supervised", None)
     split = split_config(params, run.dataset, run.setting, run.seed)
-    features: Tree = {"features": {}} if trains_on_features(protocol["network"]) else {}
+    given: Tree = {"features": {}} if trains_on_features(protocol["network"]) else {}
+    given |= {"predictions": True} if protocol["evaluation"].get("predictions") else {}
 
     def upstream_id(method: str) -> str:
         return trained_run(params, run._replace(method=method)).id
@@ -195,7 +196,7 @@ def resolve(params: Params, run: Run) -> Tree:
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
         "optimizer": without_defaults(traced.optimizer),
-        "plan": {**features, **plan_config(stage, run.method_file, upstream_id)},
+        "plan": {**given, **plan_config(stage, run.method_file, upstream_id)},
         "seed": run.seed,
         "draw_seed": _draw_seed(run),
     }
@@ -242,9 +243,11 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     protocol_source = OptionSource(params.file("protocol", run.protocol))
     sources = {f"optimizer.{key}": method_source if key in own else protocol_source for key in optimizer}
     sources |= {f"{part['name']}.{key}": method_source for _, part in components(method) for key in part}
+    protocol = {**protocol, "network": copy_tree(protocol["network"])}
+    shared = {"optimizer": optimizer, "network": protocol["network"]}
 
     def apply(changes: Mapping[str, Any], source: OptionSource) -> None:
-        sources.update({key: source for key, value in changes.items() if set_option(key, value, method, optimizer)})
+        sources.update({key: source for key, value in changes.items() if set_option(key, value, method, shared)})
 
     for pattern, changes in method.get("where", {}).items():
         if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):

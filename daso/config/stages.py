@@ -9,7 +9,7 @@ from daso.aliases import Tree
 from daso.config.registry import ADDONS, PLANS, import_component
 from daso.config.signature import attribute
 from daso.errors import ParamsError
-from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, Stage
+from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, PseudoLabeled, Stage
 
 
 def plan_of(method: Tree) -> Plan:
@@ -49,6 +49,8 @@ def plan_config(stage: Stage, method: str, upstream_id: Callable[[str], str]) ->
     match stage.split:
         case Expanded(by, exponent):
             plan["split"] = {"of": upstream_id(f"{method}.{by}"), "exponent": exponent}
+        case PseudoLabeled(by):
+            plan["split"] = {"of": upstream_id(by), "exponent": 0.0}  # of all classes, all pseudo-labels
         case HeldOut(per_class):
             plan["split"] = {"held_out": per_class}
     if stage.encoder:
