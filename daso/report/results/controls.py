@@ -33,7 +33,7 @@ class Predictions(NamedTuple):
     images: IntArray  # (n,)
 
 
-class Comparison(NamedTuple):
+class PairedComparison(NamedTuple):
     """Comparison of a method with its control, or with the base model, over the seeds that both finished."""
 
     method: str
@@ -57,7 +57,7 @@ class Recommendation(NamedTuple):
     method: str
     runs: tuple[str, ...]  # ids of its finished runs, one for each seed
     accuracy: MeanStd  # balanced, of single seeds, over the measured classes
-    reason: Comparison | None  # with the base model; None for the base model itself
+    reason: PairedComparison | None  # with the base model; None for the base model itself
 
 
 class UnlabeledVerdict(NamedTuple):
@@ -65,7 +65,7 @@ class UnlabeledVerdict(NamedTuple):
 
     table: str
     setting: str
-    comparisons: list[Comparison]  # of methods with their controls, in the order of the table
+    comparisons: list[PairedComparison]  # of methods with their controls, in the order of the table
     recommendation: Recommendation
     control: str  # of the recommended model; the base model for itself
     not_measured: list[str]  # names of classes
@@ -126,7 +126,7 @@ def _model(suite: Tree, verdict: UnlabeledVerdict) -> Tree:
     }
 
 
-def _record(comparison: Comparison) -> Tree:
+def _record(comparison: PairedComparison) -> Tree:
     method, control, seeds, accuracy, control_accuracy, interval, images, groups = comparison
     return {
         **{"method": method, "control": control, "verdict": comparison.verdict, "seeds": list(seeds)},
@@ -148,7 +148,7 @@ def base_model(table: Tree) -> str:
     return str(max((method["name"] for method in table["methods"]), key=lambda name: count[name]))
 
 
-def compare(cell: Cell, control: Cell, level: float) -> Comparison | None:
+def compare(cell: Cell, control: Cell, level: float) -> PairedComparison | None:
     """Compare a method with its control on the test images of the seeds that both finished; None without one."""
     ours, theirs = _predictions(cell), _predictions(control)
     seeds = tuple(seed for seed in ours if seed in theirs and _same_images(ours[seed], theirs[seed]))
@@ -160,7 +160,7 @@ def compare(cell: Cell, control: Cell, level: float) -> Comparison | None:
         for seed in seeds
         for labels, predicted, groups, _ in [ours[seed]]
     ]
-    return Comparison(
+    return PairedComparison(
         cell.method,
         control.method,
         seeds,
@@ -173,7 +173,7 @@ def compare(cell: Cell, control: Cell, level: float) -> Comparison | None:
 
 
 def _recommend(
-    cells: Mapping[str, Cell], base: Cell, comparisons: Sequence[Comparison], level: float
+    cells: Mapping[str, Cell], base: Cell, comparisons: Sequence[PairedComparison], level: float
 ) -> Recommendation:
     helping = [each for each in comparisons if each.verdict == HELPS]
     possible = [each if each.control == base.method else compare(cells[each.method], base, level) for each in helping]

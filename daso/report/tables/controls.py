@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from daso.report.results.collect import format_mean_std
-from daso.report.results.controls import Comparison, UnlabeledVerdict
+from daso.report.results.controls import PairedComparison, UnlabeledVerdict
 from daso.report.results.intervals import FEWEST_GROUPS, HELPS, HURTS
 from daso.report.tables.gains import points_range, signed_points
 from daso.report.tables.table import Column, Table
@@ -118,16 +118,16 @@ def _level(verdicts: Sequence[UnlabeledVerdict]) -> str:
     return f"{_percent(verdicts[0].comparisons[0])} " if verdicts else ""
 
 
-def _percent(comparison: Comparison) -> str:
+def _percent(comparison: PairedComparison) -> str:
     """Return `98.3 %`."""
     return f"{round(100 * comparison.interval.level, 1):g} %"
 
 
-def _interval(comparison: Comparison) -> str:
+def _interval(comparison: PairedComparison) -> str:
     return points_range(comparison.interval.low, comparison.interval.high)
 
 
-def _against(comparison: Comparison, titles: Mapping[str, str]) -> str:
+def _against(comparison: PairedComparison, titles: Mapping[str, str]) -> str:
     difference = comparison.interval.difference
     side = "below" if difference < 0 else "above"
     return f"{signed_points(abs(difference)).removeprefix('+')} points {side} {titles[comparison.control]}"
