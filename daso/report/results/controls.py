@@ -21,7 +21,7 @@ from daso.aliases import IntArray, Tree
 from daso.report.results.collect import Cell, MeanStd, mean_std
 from daso.report.results.intervals import HELPS, ConfidenceInterval, PairedImages, difference_interval, measured_classes
 
-ERROR_RATE = 0.05  # of all comparisons of a setting together
+FAMILY_ERROR_RATE = 0.05  # of all comparisons of a setting together
 
 
 class Predictions(NamedTuple):
@@ -86,7 +86,7 @@ def column_verdict(table: Tree, column: Sequence[Cell]) -> UnlabeledVerdict | No
     """Return the verdict on the cells of one setting; None if no method can be compared with its control."""
     cells = {cell.method: cell for cell in column}
     controls = {cell.method: table["controls"][cell.method] for cell in column if cell.method in table["controls"]}
-    level = 1 - ERROR_RATE / len(controls)
+    level = 1 - FAMILY_ERROR_RATE / len(controls)
     possible = [compare(cells[method], cells[control], level) for method, control in controls.items()]
     comparisons = [comparison for comparison in possible if comparison]
     base = cells[base_model(table)]

@@ -12,7 +12,7 @@ from daso.report.results.controls import UnlabeledVerdict
 from daso.report.tables.table import ABSENT, Column, Table
 
 NOT_MEASURED = "not measured"
-DEFINITIONS = (
+CLASSES_DEFINITIONS = (
     ("Test images", "of one seed."),
     ("Recall, Precision", "of the final model, mean ± sample standard deviation over seeds, in percent."),
     ("Most often taken for", "the most frequent wrong prediction, with its share of the test images of all seeds."),
@@ -38,7 +38,7 @@ def classes_table(cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict], t
     ]
     rows = [[*row, *[ABSENT] * (len(columns) - len(row))] for row in rows]
     caption = "Classes of the recommended model" + (" and of its control" if compared else "") + "."
-    return Table("classes", "Classes", caption, columns, rows, groups=2, definitions=DEFINITIONS)
+    return Table("classes", "Classes", caption, columns, rows, groups=2, definitions=CLASSES_DEFINITIONS)
 
 
 def _rows(models: Sequence[Cell]) -> Iterator[list[str]]:
