@@ -50,7 +50,7 @@ def unlabeled_table(verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, s
         *(Column(name, "text") for name in ("Setting", "Method", "Control")),
         *(
             Column(name)
-            for name in ("Balanced accuracy", "Of the control", "Difference", f"{_level(verdicts)}Interval")
+            for name in ("Balanced accuracy", "Of the control", "Difference", f"{_level(verdicts)}interval")
         ),
         Column("Verdict", "text"),
         *(Column(name) for name in ("Seeds", "Test images", "Groups")),
