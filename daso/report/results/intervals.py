@@ -57,9 +57,14 @@ class ConfidenceInterval(NamedTuple):
     differing_groups: int  # groups on which one method has more correct predictions than the other
 
     @property
+    def few_differ(self) -> bool:
+        """Return True if so few groups differ that even a sign test could not show a difference."""
+        return 2.0 ** (1 - self.differing_groups) > 1 - self.level
+
+    @property
     def verdict(self) -> str:
         """Return whether the first method helps or hurts, or that no difference is shown."""
-        if 2.0 ** (1 - self.differing_groups) > 1 - self.level or self.low <= 0 <= self.high:
+        if self.few_differ or self.low <= 0 <= self.high:
             return NO_DIFFERENCE
         return HELPS if self.low > 0 else HURTS
 

@@ -40,7 +40,7 @@ def unlabeled_table(verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, s
             *(verdict.setting, titles[each.method], titles[each.control]),
             *(format_mean_std(*each.accuracy), format_mean_std(*each.control_accuracy)),
             *(signed_points(each.interval.difference), points_range(each.interval.low, each.interval.high)),
-            each.verdict + (", one seed" if len(each.seeds) == 1 else ""),
+            _verdict(each),
             *(str(len(each.seeds)), f"{each.images:,}", f"{each.groups:,}"),
         ]
         for verdict in verdicts
@@ -81,9 +81,7 @@ def verdict_sentence(verdict: UnlabeledVerdict, titles: Mapping[str, str]) -> st
         for each in hurting
         if each is not named
     ]
-    seeds = "and seeds" if len(named.seeds) > 1 else "of one seed, without the variance of seeds"
-    evidence = f"{_interval(named)}, {_percent(named)} interval over test images {seeds}, given these labels"
-    sentence = f"{answer}: {titles[named.method]} is {_against(named, titles)} ({evidence})"
+    sentence = f"{answer}: {titles[named.method]} is {_against(named, titles)} ({_evidence(named)})"
     return "; ".join([sentence, *others])
 
 
@@ -109,8 +107,26 @@ def _not_measured(verdicts: Sequence[UnlabeledVerdict]) -> Iterator[tuple[str, s
             where = f" in {verdict.setting}" if len(verdicts) > 1 else ""
             yield (
                 f"Not measured{where}",
-                f"{names}: fewer than {FEWEST_GROUPS} groups of test images in all seeds together, or none in a seed.",
+                f"{names}; fewer than {FEWEST_GROUPS} groups of test images in all seeds together, or none in a seed.",
             )
+
+
+def _verdict(comparison: PairedComparison) -> str:
+    """Return the verdict with what limits it."""
+    few = f"differ on {_differing(comparison)}" if comparison.interval.few_differ else ""
+    return ", ".join(filter(None, [comparison.verdict, few, "one seed" if len(comparison.seeds) == 1 else ""]))
+
+
+def _evidence(comparison: PairedComparison) -> str:
+    """Return the interval with its conditions; if too few images differ, their number, since it is then too narrow."""
+    if comparison.interval.few_differ:
+        return f"they differ on {_differing(comparison)} of test images, too few to show a difference"
+    seeds = "and seeds" if len(comparison.seeds) > 1 else "of one seed, without the variance of seeds"
+    return f"{_interval(comparison)}, {_percent(comparison)} interval over test images {seeds}, given these labels"
+
+
+def _differing(comparison: PairedComparison) -> str:
+    return f"{comparison.interval.differing_groups:,} of {comparison.groups:,} groups"
 
 
 def _level(verdicts: Sequence[UnlabeledVerdict]) -> str:

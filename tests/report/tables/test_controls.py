@@ -14,8 +14,8 @@ LEVEL = 1 - 0.05 / 3
 BASE = MeanStd(70.0, 1.0, 3)
 
 
-def comparison(method, low, high, seeds=(0, 1, 2)):
-    interval = ConfidenceInterval((low + high) / 2, low, high, LEVEL, 1.0, 1.0, 9.0, 50)
+def comparison(method, low, high, seeds=(0, 1, 2), differing=50):
+    interval = ConfidenceInterval((low + high) / 2, low, high, LEVEL, 1.0, 1.0, 9.0, differing)
     return PairedComparison(method, "supervised_la", seeds, BASE, BASE, interval, 1200, 400)
 
 
@@ -53,6 +53,17 @@ EVIDENCE = "98.3 % interval over test images and seeds, given these labels"
 )
 def test_first_sentence_states_the_verdict(comparisons, sentence):
     assert verdict_sentence(verdict(*comparisons), TITLES) == sentence
+
+
+def test_too_few_images_that_differ_stand_in_place_of_the_interval():
+    """2^-5 = 0.031 is above 0.05 / 3 = 0.0167, 2^-6 = 0.0156 is not: seven groups have to differ."""
+    few, enough = (comparison("self_training_la", 1.0, 3.0, differing=differing) for differing in (6, 7))
+    assert verdict_sentence(verdict(few), TITLES) == (
+        "No benefit of the unlabeled images is shown: Self-training + LA is 2.0 points above Supervised + LA (they "
+        "differ on 6 of 400 groups of test images, too few to show a difference)"
+    )
+    verdicts = [row[7] for row in unlabeled_table([verdict(few, enough)], TITLES).rows]
+    assert verdicts == ["no difference shown, differ on 6 of 400 groups", "helps"]
 
 
 def test_sentence_names_the_recommended_model_of_those_that_help():
