@@ -90,8 +90,8 @@ def difference_interval(seeds: Sequence[PairedImages], classes: Sequence[int], l
     width = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance) if variance else 0.0
     return ConfidenceInterval(
         difference=100 * difference,
-        low=100 * (difference - width),
-        high=100 * (difference + width),
+        low=100 * max(difference - width, -1.0),
+        high=100 * min(difference + width, 1.0),
         level=level,
         test_variance=100**2 * test_variance,
         seed_variance=None if seed_variance is None else 100**2 * seed_variance,

@@ -8,7 +8,7 @@ from daso.report.results.collect import format_mean_std
 from daso.report.results.controls import PairedComparison, UnlabeledVerdict
 from daso.report.results.intervals import FEWEST_GROUPS, HELPS, HURTS
 from daso.report.tables.gains import points_range, signed_points
-from daso.report.tables.table import Column, Table
+from daso.report.tables.table import ABSENT, Column, Table
 from daso.report.words import with_noun
 
 MAX_LISTED = 10  # classes that a sentence lists
@@ -39,7 +39,7 @@ def unlabeled_table(verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, s
         [
             *(verdict.setting, titles[each.method], titles[each.control]),
             *(format_mean_std(*each.accuracy), format_mean_std(*each.control_accuracy)),
-            *(signed_points(each.interval.difference), points_range(each.interval.low, each.interval.high)),
+            *(signed_points(each.interval.difference), ABSENT if each.interval.few_differ else _interval(each)),
             _verdict(each),
             *(str(len(each.seeds)), f"{each.images:,}", f"{each.groups:,}"),
         ]

@@ -86,6 +86,7 @@ def test_seed_left_out_of_a_draw_does_not_make_it_undefined():
     interval = difference_interval(seeds, [0], 0.95)
     assert interval.difference == 50
     assert 0 < interval.test_variance < 50**2
+    assert -100 <= interval.low < interval.high <= 100
 
 
 def test_variance_over_seeds_is_that_of_their_mean():
