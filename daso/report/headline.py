@@ -167,7 +167,7 @@ def _gains_lines(
     if answered and summary.tally.judged:
         yield SummaryLine("Published numbers", tally_line(summary.tally))
     if gains and (answered or summary.tally.judged):
-        yield SummaryLine("Gains", gains)
+        yield SummaryLine("Other gains" if answered else "Gains", gains)
     elif gains:
         _, _, named = gains.partition(": ")
         yield from [SummaryLine("Gains", named)] if named else []

@@ -47,6 +47,8 @@ def test_gains_leave_out_methods_with_a_control(project, suite):
     assert "Supervised + LA,Supervised," in gains.replace("all,", "")
     assert "Self-training" not in gains
     assert "FixMatch" not in gains
+    (line,) = (line for line in (out / "report.md").read_text().splitlines() if line.startswith("- Other gains: "))
+    assert line.startswith("- Other gains: 1 of 1 have a 95 % interval above zero, 0 below zero: Supervised + LA over ")
 
 
 def test_file_of_the_recommended_model_goes_with_the_controls(project, suite):
