@@ -1,13 +1,11 @@
-"""Schemas of the files of params/ and of a resolved configuration, which repeats parts of them."""
+"""Schemas of the files of params/."""
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_args
 
-from daso.constraints import EPOCHS, Interval, Length, Pattern, Unique
+from daso.constraints import EPOCHS, Ascending, Interval, Length, Unique
 from daso.data.dataset_schemas import (
     ClassOrder,
-    ExpandedConfig,
     Fit,
-    HeldOutConfig,
     ImageCounts,
     ImageSize,
     NumClasses,
@@ -15,7 +13,6 @@ from daso.data.dataset_schemas import (
     Setting,
     Source,
     Subsets,
-    UpstreamKey,
 )
 from daso.schema import (
     OTHER_KEYS_ALLOWED,
@@ -35,7 +32,6 @@ Names = Annotated[list[str], Length(1), Unique()]
 Channels = Annotated[list[float], Length(3, 3)]
 Changes = dict[str, Any]  # component.option -> value
 Count = Annotated[int, Interval(ge=1, le=10**9)]
-RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
 # Operations of `augment.randaugment`, which params/ must not import.
 ColorOpName = Literal[
     "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
@@ -156,6 +152,15 @@ class Training(TypedDict):
     checkpoint_every: Steps
 
 
+class FitGrid(TypedDict):
+    """Values among which out-of-fold predictions of the labeled images choose, for a classifier on features."""
+
+    weight_decay: Annotated[list[NonNegative], Length(1), Ascending()]
+    tau: Annotated[list[Positive], Length(1), Ascending()]  # of logit adjustment
+    folds: Annotated[int, Interval(ge=2)]
+    least_labels: PositiveInt  # with fewer labels, weight decay and tau keep their defaults
+
+
 class Protocol(Training):
     """File of params/protocols."""
 
@@ -164,6 +169,7 @@ class Protocol(Training):
     note: NotRequired[str]
     unlabeled_ratio: NotRequired[PositiveInt]
     optimizer: Optimizer
+    fit: NotRequired[FitGrid]
     overrides: NotRequired[Changes]
 
 
@@ -238,63 +244,3 @@ class Pipeline(TypedDict):
 
 
 SCHEMAS = {"dataset": Dataset, "protocol": Protocol, "method": Method | Ablation, "suite": Suite, "pipeline": Pipeline}
-
-
-class RunImages(Images):
-    """Dataset of a run."""
-
-    name: str
-    mean: NotRequired[Channels]  # with `std`; not for networks whose weights state it
-    std: NotRequired[Channels]
-
-
-class RunTraining(Training):
-    """Protocol of a run."""
-
-    name: str
-
-
-class RunMethod(TypedDict):
-    """Method of a run, with all options set."""
-
-    name: str
-    unlabeled_ratio: NonNegativeInt
-    learner: Component
-    addons: list[Component]
-
-
-class EstimateConfig(UpstreamKey):
-    """Class sizes that an upstream run estimates, and the option that receives them."""
-
-    into: str
-
-
-class FeaturesConfig(TypedDict):
-    """Features of the images, on which a run trains."""
-
-    key: str
-
-
-class RunPlan(TypedDict):
-    """Results of upstream runs that a run loads, and features of its images."""
-
-    features: NotRequired[FeaturesConfig]
-    split: NotRequired[HeldOutConfig | ExpandedConfig]
-    encoder: NotRequired[UpstreamKey]
-    estimate: NotRequired[EstimateConfig]
-
-
-class RunConfig(TypedDict):
-    """Resolved configuration of a run."""
-
-    run: RunId
-    key: RunId
-    seed: NonNegativeInt
-    draw_seed: NonNegativeInt
-    split_config_sha256: str
-    setting: Component
-    dataset: RunImages
-    protocol: RunTraining
-    method: RunMethod
-    optimizer: Optimizer
-    plan: RunPlan

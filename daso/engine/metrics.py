@@ -64,6 +64,7 @@ def run_metrics(folder: Path, key: str | None = None, store: Path | None = None)
         "analysis": analyse(run, result["class_order"], division, truth),
         **{name: result[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
         **_open_set(run, history[-1], oracle),
+        **({"fit": result["provenance"]["fit"]} if "fit" in result["provenance"] else {}),
     }
 
 

@@ -47,10 +47,11 @@ class Trainer:
         mode: str,
         extra_columns: Sequence[Callable[[Trainer], HistoryRow]] = (),  # further columns of an evaluation
         weights_sha256: str | None = None,  # digest of the file of pretrained weights
+        optimizer: Mapping[str, Any] | None = None,  # options in place of the configuration's
     ) -> None:
         self.extra_columns, self.weights_sha256 = extra_columns, weights_sha256
         self.config, self.data, self.learner, self.models, self.requested_mode = config, data, learner, models, mode
-        protocol, optim = config["protocol"], config["optimizer"]
+        protocol, optim = config["protocol"], optimizer or config["optimizer"]
         self.steps: int = protocol["steps"]
         self.precision = models.student.precision
         self.stopwatch = Stopwatch(device)
