@@ -126,7 +126,7 @@ def fit(config: Path, store: Path, split: Path, features: Path, out: Path) -> No
     Out-of-fold predictions of its labeled images on features choose weight decay and tau of supervised learning with
     logit adjustment, and the temperature of the chosen classifier.
     """
-    from daso.config.run_schemas import FitConfig
+    from daso.config.run_schema import FitConfig
     from daso.runs.fit import fit_split
 
     resolved = configuration(config, partial(schema_error, schema=FitConfig))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_args
 
-from daso.constraints import EPOCHS, Ascending, Interval, Length, Unique
+from daso.constraints import EPOCHS, Ascending, Interval, Length, Pattern, Unique
 from daso.data.dataset_schemas import (
     ClassOrder,
     Fit,
@@ -32,6 +32,7 @@ Names = Annotated[list[str], Length(1), Unique()]
 Channels = Annotated[list[float], Length(3, 3)]
 Changes = dict[str, Any]  # component.option -> value
 Count = Annotated[int, Interval(ge=1, le=10**9)]
+RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
 # Operations of `augment.randaugment`, which params/ must not import.
 ColorOpName = Literal[
     "autocontrast", "brightness", "color", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize"
@@ -116,6 +117,7 @@ class Optimizer(TypedDict):
     momentum: ShareBelowOne
     nesterov: bool
     weight_decay: NonNegative
+    decay_biases: NotRequired[bool]  # true by default; if false, biases have no weight decay
     warmup: NonNegativeSteps
     staircase: NotRequired[Steps]  # steps of a level of the warm-up; without it the warm-up is linear
     milestones: Annotated[list[NonNegativeSteps], Unique()]
@@ -136,6 +138,8 @@ class Evaluation(TypedDict):
 
     every: Steps
     median_of: PositiveInt
+    model: NotRequired[Literal["ema"]]  # of every method; by default each method's own
+    predictions: NotRequired[bool]  # false by default; if true, those of each test and unlabeled image are kept
 
 
 class Training(TypedDict):

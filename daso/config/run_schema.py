@@ -1,13 +1,10 @@
-"""Schemas of resolved configurations, which repeat parts of the files of params/."""
+"""Schemas of resolved configurations of runs and fits, which repeat parts of the files of params/."""
 
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
-from daso.config.params_schemas import Channels, Component, FitGrid, Images, Optimizer, Training
-from daso.constraints import Pattern
+from daso.config.params_schemas import Channels, Component, FitGrid, Images, Optimizer, RunId, Training
 from daso.data.dataset_schemas import ExpandedConfig, HeldOutConfig, UpstreamKey
 from daso.schema import NonNegativeInt
-
-RunId = Annotated[str, Pattern(r"\w[\w.-]*(/\w[\w.-]*)*")]  # a relative path without `..`
 
 
 class RunImages(Images):
