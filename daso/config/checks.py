@@ -12,7 +12,7 @@ from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.fit import fit_errors
 from daso.config.network import states_preprocessing
 from daso.config.open_sets import outside_errors
-from daso.config.params import NAME_PATTERN, SHARED, Params, components, invalid_name
+from daso.config.params import NAME_PATTERN, PROTOCOL_BLOCKS, Params, components, invalid_name
 from daso.config.params_schemas import Optimizer
 from daso.config.registry import COMPONENTS, NETWORKS
 from daso.config.resolve import Run, parse_run, resolve, runs, upstream_runs, with_upstream
@@ -244,8 +244,8 @@ def _change_errors(key: str, value: object, present: list[str] | None = None) ->
     elif component == "network" and component not in specs:
         yield f"network: no network has an option '{option}'; remove it"
     elif component not in specs:
-        yield f"unknown learner, add-on or plan '{component}'{did_you_mean(component, [*specs, *SHARED])}"
-    elif present is not None and component not in (*present, *SHARED):
+        yield f"unknown learner, add-on or plan '{component}'{did_you_mean(component, [*specs, *PROTOCOL_BLOCKS])}"
+    elif present is not None and component not in (*present, *PROTOCOL_BLOCKS):
         yield f"this method has no component '{component}'{did_you_mean(component, present)}"
     else:
         kind, spec = specs[component]

@@ -21,7 +21,7 @@ from daso.schema import mismatches
 
 FILE_KINDS = ("dataset", "protocol", "method", "suite")
 MAX_PARAMS_BYTES = 2**18  # largest file of params/
-SHARED = ("optimizer", "network")  # blocks of a protocol whose options a method may change
+PROTOCOL_BLOCKS = ("optimizer", "network")  # blocks of a protocol whose options a method may change
 NAME_PATTERN = re.compile(r"[a-z0-9_-]+")
 
 
@@ -148,7 +148,7 @@ def set_option(key: str, value: Any, method: Tree, shared: Mapping[str, Tree]) -
     method has its own optimizer block, `network.option` always.
     """
     name, _, option = key.partition(".")
-    if name in SHARED:
+    if name in PROTOCOL_BLOCKS:
         blocks = [shared[name]] if name in shared and (name == "network" or name in method) else []
     else:
         blocks = [component for _, component in components(method) if component["name"] == name]
