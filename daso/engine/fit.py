@@ -19,15 +19,13 @@ from daso.data.folds import draw_folds
 from daso.engine.feature_pool import FeaturePool
 from daso.engine.loader import Loader
 from daso.engine.resident import Resident
-from daso.engine.sgd import SGD, head_factors
+from daso.engine.sgd import make_sgd, rate_table
 from daso.methods.addons.logit_adjustment import log_shares
 from daso.methods.learners.supervised import Supervised
 from daso.models.network import initialise, initialise_classifier
 from daso.ops.calibration import balanced_log_loss, balanced_weights, fit_temperature
 from daso.ops.losses import cross_entropy
-from daso.ops.schedules import at, learning_rate, teacher_decay
-
-SCHEDULE = ("lr", "warmup", "milestones", "factor", "anneal", "staircase")
+from daso.ops.schedules import at, teacher_decay
 
 
 class Point(NamedTuple):
@@ -62,16 +60,11 @@ class Heads:
         )
         decayed = {self.weight: decay[:, None, None]}
         self.decays = decayed | ({self.bias: decay[:, None]} if optimizer.get("decay_biases", True) else {})
-        self.rates = learning_rate(self.steps, **{name: optimizer[name] for name in SCHEDULE if name in optimizer})
+        self.rates = rate_table(self.steps, optimizer)
         self.ema_decays = teacher_decay(self.steps, protocol["teacher"]["decay"])
-        self.optimizer = SGD(
-            {"classifier.weight": self.weight, "classifier.bias": self.bias},
-            self.rates[0].clone(),
-            head_factors(optimizer["classifier_rate"]) if "classifier_rate" in optimizer else None,
-            momentum=optimizer["momentum"],
-            nesterov=optimizer["nesterov"],
-            weight_decay=0.0,  # which differs by head: see `step`
-        )
+        weights = {"classifier.weight": self.weight, "classifier.bias": self.bias}
+        undecayed = {**optimizer, "weight_decay": 0.0}  # it differs by head: see `step`
+        self.optimizer = make_sgd(weights, self.rates[0].clone(), undecayed)
         self.evaluates_ema = protocol["evaluation"].get("model") == "ema"
         self.ema = {each: each.detach().clone() for each in (self.weight, self.bias)}
 

@@ -41,7 +41,7 @@ def pool(labels=LABELS, dim=16):
     [
         ({}, {}, "student"),
         ({"evaluation": {"every": 2, "median_of": 2, "model": "ema"}}, {"classifier_rate": 3.0}, "teacher"),
-        ({"classifier_init": "torch"}, {"nesterov": False, "milestones": [2, 20]}, "student"),
+        ({"classifier_init": "torch"}, {"nesterov": False, "milestones": [2, 20], "decay_biases": False}, "student"),
     ],
 )
 def test_head_equals_a_run_of_the_engine(protocol, optimizer, evaluated):

@@ -9,7 +9,6 @@ import pytest
 from daso.config.code import RESULT_NEUTRAL
 from daso.config.keys import Keys
 from daso.config.load import load_params
-from daso.config.resolve import Run
 from tests.workflow.project import ROOT
 from tests.workflow.test_stages import EXEMPT, LIST_MODULES
 
@@ -19,6 +18,22 @@ METHODS = ("supervised", "supervised_la")
 FIT = "data/fits/own/few/tiny/s0.json"
 INPUTS = ("--store", "data/store/own", "--split", "data/splits/own/few/s0.json")
 FEATURES = ("--features", "data/features/own/tiny/manifest.json")
+
+PRINT_CONFIG = """
+import json
+from daso.config.keys import Keys
+from daso.config.load import load_params
+from daso.config.resolve import Run
+print(json.dumps(Keys(load_params()).fit_config(Run("own", "few", "tiny", "supervised_la", 0))))
+"""
+KILLED = """
+import os, sys
+from daso.cli import main
+from daso.runs import fit
+write = fit.write_file
+fit.write_file = lambda path, content: os._exit(9) if path.suffix == ".json" else write(path, content)
+main(sys.argv[1:])
+"""
 
 
 @pytest.fixture
@@ -95,6 +110,21 @@ def test_run_refuses_a_missing_or_different_fit(fitted):
     assert line == f"{FIT}: missing fit of {run}; create it with `snakemake {FIT}`"
 
 
+def test_killed_fit_leaves_no_result(fitted):
+    """The process ends after the arrays are written; the same call again gives the same bytes."""
+    fitted.snakemake("fits")
+    whole = {path.name: path.read_bytes() for path in (fitted.path / FIT).parent.iterdir()}
+    fitted.write("stage.json", fitted.call("python", "-c", PRINT_CONFIG))
+    for name in whole:
+        (fitted.path / FIT).with_name(name).unlink()
+    arguments = ("fit", "--config", "stage.json", *INPUTS, *FEATURES, "--out", FIT)
+    fitted.call("python", "-c", KILLED, *arguments, fails=True)
+    assert [path.name for path in (fitted.path / FIT).parent.iterdir()] == ["s0.npz"]
+    assert "fit" in planned(fitted)
+    fitted.snakemake("fits")
+    assert {path.name: path.read_bytes() for path in (fitted.path / FIT).parent.iterdir()} == whole
+
+
 def test_unused_fits_are_pruned(fitted):
     fitted.snakemake("fits")
     assert "data/fits" not in fitted.call("python", "-m", "daso", "prune")
@@ -105,13 +135,13 @@ def test_unused_fits_are_pruned(fitted):
 
 def test_key_covers_the_imports_of_the_stage(fitted, monkeypatch):
     fitted.snakemake("fits")
-    monkeypatch.chdir(fitted.path)
-    keys = Keys(load_params(), fitted.path)
-    fitted.write("stage.json", json.dumps(keys.fit_config(Run("own", "few", "tiny", "supervised_la", 0))))
-    arguments = ("fit", "--config", "stage.json", *INPUTS, *FEATURES, "--out", "new/s0.json")
-    output = fitted.call("python", "-c", LIST_MODULES, *arguments)
+    fitted.write("stage.json", fitted.call("python", "-c", PRINT_CONFIG))
+    output = fitted.call(
+        "python", "-c", LIST_MODULES, "fit", "--config", "stage.json", *INPUTS, *FEATURES, "--out", "new/s0.json"
+    )
     imported = set(output.splitlines()[-1].removeprefix("modules ").split())
-    exempt = EXEMPT | RESULT_NEUTRAL | {"daso.runs.fit", "daso.config"}
-    assert imported - set(keys.modules("fit")) - exempt == set()
+    monkeypatch.chdir(fitted.path)
+    covered = set(Keys(load_params(), fitted.path).modules("fit"))
+    assert imported - covered - EXEMPT - RESULT_NEUTRAL - {"daso.runs.fit", "daso.config"} == set()
     assert "daso.engine.fit" in imported
     assert (fitted.path / "new/s0.json").read_bytes() == (fitted.path / FIT).read_bytes()
