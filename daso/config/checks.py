@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
+from daso.config.controls import control_errors
 from daso.config.dataset_checks import dataset_errors
 from daso.config.epochs import in_epochs, number, unit
 from daso.config.feasibility import given_options, reasons_infeasible
@@ -60,7 +61,9 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
         hint = did_you_mean(params.suite, params.suites, "suites")
         errors.append(f"{params.root}/pipeline.yaml: suite: unknown suite '{params.suite}'{hint}")
-    return errors if errors or broken else list(dict.fromkeys(_suite_run_errors(params)))
+    if errors or broken:
+        return errors
+    return list(dict.fromkeys(_suite_run_errors(params))) or list(control_errors(params))
 
 
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
@@ -140,6 +143,8 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield from unknown("method", method, params.methods, where)
         for method in table.get("paper", {}).get("addons", {}):
             yield from unknown("method", method, table["methods"], f"{where}paper.addons: ")
+        for method in [name for pair in table.get("controls", {}).items() for name in pair]:
+            yield from unknown("method", method, table["methods"], f"{where}controls: ")
 
 
 def _table_errors(table: Tree, names: list[str]) -> Iterator[str]:

@@ -223,6 +223,7 @@ class SuiteTable(TypedDict):
     dataset: str
     settings: Names
     methods: Names  # an entry with `*` is a pattern, which `read_params` expands
+    controls: NotRequired[Annotated[dict[str, str], Length(1)]]  # method with unlabeled images -> the same without them
     metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
 

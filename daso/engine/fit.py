@@ -131,12 +131,21 @@ def fit_labels(
     grid = [Point(*values) for values in product(options["weight_decay"], options["tau"])]
     predictions = out_of_fold_logits(config, pool, folds, grid)[scored]
     scores = [score(predictions[:, i], labels[scored], folds[folds >= 0]) for i in range(len(grid))]
-    best = min(range(len(grid)), key=lambda i: scores[i]["loss"])
+    default = next((each["tau"] for each in config["method"]["addons"] if each["name"] == "logit_adjustment"), 1.0)
+    best = _least([each["loss"] for each in scores], [point.tau for point in grid], default)
     logits[scored] = predictions[:, best]
     temperature = fit_temperature(predictions[:, best], labels[scored])
     points = [{**point._asdict(), **each} for point, each in zip(grid, scores, strict=True)]
     fitted = {**grid[best]._asdict(), "temperature": temperature, "grid": points, "note": ""}
     return {**record, **fitted}, {"folds": folds, "logits": logits.numpy()}
+
+
+def _least(losses: Sequence[float], taus: Sequence[float], default: float) -> int:
+    """Return the position of the least loss to four digits, of these the one whose tau is nearest to the default.
+
+    Tau has no effect if all classes have as many labels.
+    """
+    return min(range(len(losses)), key=lambda i: (round(losses[i], 4), abs(taus[i] - default)))
 
 
 def _too_few(record: Mapping[str, Any], least: int) -> str:
