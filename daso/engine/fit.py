@@ -143,7 +143,7 @@ def fit_labels(
 def _least(losses: Sequence[float], taus: Sequence[float], default: float) -> int:
     """Return the position of the least loss to four digits, of these the one whose tau is nearest to the default.
 
-    Tau has no effect if all classes have as many labels.
+    Tau has no effect if all classes have the same number of labels.
     """
     return min(range(len(losses)), key=lambda i: (round(losses[i], 4), abs(taus[i] - default)))
 

@@ -92,7 +92,7 @@ def test_point_with_the_least_loss_is_chosen():
     assert score(logits, torch.tensor(LABELS), arrays["folds"])["loss"] == pytest.approx(best["loss"], abs=1e-6)
 
 
-def test_tau_keeps_its_default_if_all_classes_have_as_many_labels():
+def test_tau_keeps_its_default_if_classes_have_equally_many_labels():
     record, _ = fit_labels(config() | {"fit": GRID | {"tau": [0.5, 1.5, 3.0]}}, pool([0] * 9 + [1] * 9), np.arange(18))
     losses = {point["weight_decay"]: set() for point in record["grid"]}
     for point in record["grid"]:
