@@ -12,6 +12,7 @@ include: "workflow/rules/common.smk"
 localrules:
     download,
     split,
+    fit,
     derive,
     estimate,
     evaluate,
@@ -28,6 +29,7 @@ rule all:
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/encode.smk"
+include: "workflow/rules/fit.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/evaluate.smk"

@@ -32,7 +32,7 @@ PANELS: dict[str, list[click.Command]] = {
         results.prune,
     ],
     "Data": [data.init, data.download, data.split, data.oracle_labels, debias.debias],
-    "Called by the workflow": [data.encode, data.derive, data.estimate, train.evaluate],
+    "Called by the workflow": [data.encode, data.fit, data.derive, data.estimate, train.evaluate],
 }
 EAGER: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
 

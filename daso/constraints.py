@@ -8,6 +8,7 @@ import operator
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from daso.errors import close_match
@@ -78,6 +79,17 @@ class Unique(NamedTuple):
         """Return the error and the fix of a list with a duplicate."""
         duplicate = next((item for item in value if value.count(item) > 1), None)
         return None if duplicate is None else (f"duplicate {format_value(duplicate)}", "; list it once")
+
+
+class Ascending(NamedTuple):
+    """Constraint of a list of numbers of which each is larger than the one before."""
+
+    def problem(self, value: Sequence[Any]) -> tuple[str, str] | None:
+        """Return the error and the fix of a list in another order, or with a duplicate."""
+        numbers = [item for item in value if isinstance(item, int | float)]  # others are errors of their own
+        if all(first < second for first, second in pairwise(numbers)):
+            return None
+        return f"{format_value(value)} is not in ascending order", "; sort the numbers, and list each once"
 
 
 class InEpochs(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 from daso.errors import DasoError
 
 RUNS, SCRATCH, METRICS, REPORTS = "runs", "scratch", "metrics", "reports"
-STORES, DRAWN_SPLITS, FEATURES = "data/store", "data/splits", "data/features"
+STORES, DRAWN_SPLITS, FEATURES, FITS = "data/store", "data/splits", "data/features", "data/fits"
 WORKFLOW = ("data", RUNS, METRICS, REPORTS)  # folders that Snakemake writes
 DRAFTS = "drafts"  # folder of results of commands that are run by hand
 CONTENTS = "bundle.json"  # file that lists the files of a bundle
@@ -69,6 +69,11 @@ def features_manifest(dataset: str, protocol: str) -> Path:
     return Path(FEATURES, dataset, protocol, MANIFEST)
 
 
+def fit_file(dataset: str, setting: str, protocol: str, seed: int | str) -> Path:
+    """Return the path of the values that are fitted to the labeled images of a split, under a protocol."""
+    return Path(FITS, dataset, setting, protocol, f"s{seed}.json")
+
+
 def packed_weights(sha256: str) -> Path:
     """Return the path of a file of pretrained weights in a bundle; `sha256` are the digits in the configuration."""
     return Path("data/weights", f"{sha256}.pth")
@@ -83,10 +88,11 @@ def parse_split_path(path: Path) -> tuple[str, str, int] | None:
 def input_files(run: str, plan: Mapping[str, Any]) -> dict[str, Path]:
     """Return the files that a run reads besides its images, by the name of the option for each."""
     split = run_folder(run) / SPLIT_FILE if "split" in plan else drawn_split(run)
-    dataset, _, protocol, *_ = run.split("/")
+    dataset, setting, protocol, _, seed = run.split("/")
     return {
         "split": split,
         **({"features": features_manifest(dataset, protocol)} if "features" in plan else {}),
+        **({"fit": fit_file(dataset, setting, protocol, seed.removeprefix("s"))} if "fit" in plan else {}),
         **{name: run_folder(plan[name]["of"]) / file for name, file in UPSTREAM_FILES.items() if name in plan},
     }
 

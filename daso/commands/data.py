@@ -1,4 +1,4 @@
-"""Commands that make the inputs of runs: images, splits, and estimates of class sizes."""
+"""Commands that make the inputs of runs: images, features, splits, fits, and estimates of class sizes."""
 
 from __future__ import annotations
 
@@ -109,6 +109,28 @@ def encode(config: Path, store: Path, out: Path, device: str) -> None:
 
     resolved = configuration(config, partial(schema_error, schema=EncodeConfig))
     encode_dataset(resolved, store, out, choose_device(device))
+
+
+@command(
+    "daso fit --config fit.json --store data/store/photos --split data/splits/photos/all/s0.json "
+    "--features data/features/photos/photos/manifest.json --out data/fits/photos/all/photos/s0.json"
+)
+@click.option("--config", type=PATH, required=True, help="Configuration of the fit (JSON; - is stdin).")
+@click.option("--store", type=PATH, required=True, help=STORE)
+@click.option("--split", type=PATH, required=True, help="File of the drawn split.")
+@click.option("--features", type=PATH, required=True, help="Manifest of the features of the images.")
+@click.option("--out", type=PATH, required=True, help="File for the fit; its arrays lie beside it.")
+def fit(config: Path, store: Path, split: Path, features: Path, out: Path) -> None:
+    """Fit weight decay and logit adjustment to a split.
+
+    Out-of-fold predictions of its labeled images on features choose weight decay and tau of supervised learning with
+    logit adjustment, and the temperature of the chosen classifier.
+    """
+    from daso.config.run_schema import FitConfig
+    from daso.runs.fit import fit_split
+
+    resolved = configuration(config, partial(schema_error, schema=FitConfig))
+    fit_split(resolved, store, split, features, out)
 
 
 @command("daso derive --config options.json --store STORE --split drawn.json --run runs/RUN --out split.json")

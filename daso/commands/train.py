@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--encoder", type=PATH, help="final.pt of the upstream run whose encoder is loaded.")
 @click.option("--estimate", type=PATH, help="Class sizes estimated by the upstream run, estimate.json.")
 @click.option("--features", type=PATH, help="Manifest of the features of the images, if the run trains on them.")
+@click.option("--fit", type=PATH, help="Weight decay and tau fitted to the drawn split, if the run uses them.")
 @click.option("--journal", type=PATH, help="File that records commit, device, versions and speed of the run.")
 @click.option("--bundle", type=PATH, help="Folder of packed runs: train the unfinished ones.")
 @device

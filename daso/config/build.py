@@ -30,6 +30,7 @@ class UpstreamResults(NamedTuple):
     encoder: Mapping[str, Tensor] | None = None  # state dict of a network
     options: Mapping[str, Any] = {}  # "component.option" -> value
     digests: Mapping[str, str] = {}  # digest of each loaded file, by part of the plan
+    fit: Mapping[str, Any] = {}  # values of weight decay, tau and temperature, if they were fitted to the split
 
 
 NO_UPSTREAM_RESULTS = UpstreamResults()
@@ -87,7 +88,8 @@ def build(
     models = Models(student.to(device), teacher.to(device))
     columns = [import_component(spec) for spec in evaluations_of(config["plan"])]
     mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
-    return Trainer(config, data, learner.to(device), models, device, mode, columns, digest)
+    optimizer = _with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
+    return Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
 
 
 def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:

@@ -10,6 +10,7 @@ from daso.config.controls import control_errors
 from daso.config.dataset_checks import dataset_errors
 from daso.config.epochs import in_epochs, number, unit
 from daso.config.feasibility import given_options, reasons_infeasible
+from daso.config.fit import fit_errors
 from daso.config.network import states_preprocessing
 from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, PROTOCOL_BLOCKS, Params, components, invalid_name
@@ -43,6 +44,7 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
         errors += outside_errors(params, broken, name)
     for file, _, tree in sound("protocol", params.protocols):
         errors += _protocol_errors(file, tree)
+        errors += [f"{file}: {line}" for line in fit_errors(tree, params.methods)]
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
     known = [f"{name}/{setting}" for name, names in settings.items() for setting in names]
     for file, _, tree in sound("method", params.methods):

@@ -12,6 +12,7 @@ from typing import Any
 from daso.aliases import Tree
 from daso.config.feasibility import given_options, reasons_infeasible, unknown_classes
 from daso.config.fidelity import LEDGER, method_tags, run_tags
+from daso.config.fit import fitted_options
 from daso.config.paper_names import paper_methods, paper_name, same_method
 from daso.config.params import Params, components
 from daso.config.registry import COMPONENTS
@@ -22,6 +23,7 @@ from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind
 from daso.errors import ParamsError, did_you_mean
 
 NO_SETTING = ("", "")
+FITTED = ("fit",)  # block of a protocol that is the source of fitted options
 TextRow = tuple[str, ...]
 
 
@@ -73,6 +75,10 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
         params, Run(*(split_setting(params, setting) if setting else NO_SETTING), protocol, method, 0)
     )
     tree, file = params.methods[method], params.file("method", method)
+    if "fit" in params.protocols[protocol]:
+        fitted = fitted_options(traced.method, tree.get("change", {})).values()
+        source = OptionSource(params.file("protocol", protocol), FITTED)
+        traced = traced._replace(sources={**traced.sources, **dict.fromkeys(fitted, source)})
     base = params.file("method", tree.get("of", method))
     rows: list[TextRow] = [(f"{tree['title']}: {file}" + (f", ablation of {base}" if "of" in tree else ""),)]
     for kind, part in components(traced.method):
@@ -121,8 +127,8 @@ def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: 
         yield _row("steps", steps, method._replace(block=("plan",)))
     for key, value in traced.optimizer.items():
         yield _row(f"optimizer.{key}", value, traced.sources[f"optimizer.{key}"], traced.epochs)
-    for block in ("teacher", "evaluation"):
-        yield from (_row(f"{block}.{key}", value, source, traced.epochs) for key, value in tree[block].items())
+    for block in ("teacher", "evaluation", "fit"):
+        yield from (_row(f"{block}.{key}", value, source, traced.epochs) for key, value in tree.get(block, {}).items())
     others = ("precision", "checkpoint_every", "classifier_init", "images_per_group")
     yield from (_row(key, tree[key], source, traced.epochs) for key in others if key in tree)
 
@@ -144,6 +150,7 @@ def _row(key: str, value: object, source: OptionSource, epochs: Mapping[str, obj
     """Return an option, its value, in epochs too if given so, the source of the value and the comment beside it."""
     path = (*source.block, key) if source.block else tuple(key.split("."))
     text = f"{_joined(epochs[key])} = {_joined(value)} steps" if key in epochs else format_yaml(value)
+    text = f"fitted, else {text}" if source.block == FITTED else text
     return key, text, str(source) + _comments(source.file).get(path, "")
 
 

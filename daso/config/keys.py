@@ -18,6 +18,7 @@ from daso import paths
 from daso.aliases import Tree
 from daso.config.code import TRAIN, closure, code_digest
 from daso.config.fidelity import marks_digest
+from daso.config.fit import CONTROL, fitted_options
 from daso.config.network import encode_config
 from daso.config.open_sets import stores_of
 from daso.config.params import Params, copy_tree
@@ -44,6 +45,7 @@ ENTRIES = {
     "data": ("daso.data.catalog",),
     "encode": ("daso.engine.encode", "daso.data.features"),
     "split": ("daso.data.split", "daso.data.store"),
+    "fit": ("daso.engine.fit", "daso.data.features", "daso.data.split", "daso.data.store"),
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.suite_report",),
@@ -97,6 +99,19 @@ class Keys:
         config = split_config(self.params, dataset, setting, seed)
         return self._key("split", config, *map(self.data, stores_of(self.params, dataset, setting)))
 
+    def fit(self, run: Run) -> str:
+        """Return the key of the values that are fitted to the drawn split of a run under its protocol."""
+        return str(self.fit_config(run)["key"])
+
+    def fit_config(self, run: Run) -> Tree:
+        """Return the configuration of a fit: that of the run whose recipe is fitted, the grid, and the fit's key."""
+        config = resolve(self.params, run._replace(method=CONTROL))
+        config["plan"] = {"features": {"key": self.encode(run.dataset, run.protocol)}}
+        config["fit"] = copy_tree(self.params.protocols[run.protocol]["fit"])
+        in_key = {**config, "protocol": _in_key(config["protocol"])}
+        key = self._key("fit", in_key, self.split(run.dataset, run.setting, run.seed))
+        return {**config, "key": key}
+
     def derived(self, run: Run) -> str:
         """Return the key of a derived split, on which a stage of a plan trains instead of the split as drawn."""
         plan = self._config(run)["plan"]
@@ -126,6 +141,9 @@ class Keys:
             config = resolve(self.params, run)
             if "features" in config["plan"]:
                 config["plan"]["features"] = {"key": self.encode(run.dataset, run.protocol)}
+            if "fit" in self.params.protocols[run.protocol]:
+                change = self.params.methods[run.method_file].get("change", {})
+                config["plan"]["fit"] = {"key": self.fit(run), "into": fitted_options(config["method"], change)}
             for name, part in config["plan"].items():
                 if isinstance(part, dict) and "of" in part:
                     upstream = parse_run(self.params, part["of"])

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_args
 
-from daso.constraints import EPOCHS, Interval, Length, Pattern, Unique
+from daso.constraints import EPOCHS, Ascending, Interval, Length, Pattern, Unique
 from daso.data.dataset_schemas import (
     ClassOrder,
     Fit,
@@ -156,6 +156,15 @@ class Training(TypedDict):
     checkpoint_every: Steps
 
 
+class FitGrid(TypedDict):
+    """Values among which out-of-fold predictions of the labeled images choose, for a classifier on features."""
+
+    weight_decay: Annotated[list[NonNegative], Length(1), Ascending()]
+    tau: Annotated[list[Positive], Length(1), Ascending()]  # of logit adjustment
+    folds: Annotated[int, Interval(ge=2)]
+    least_labels: PositiveInt  # with fewer labels, weight decay and tau keep their defaults
+
+
 class Protocol(Training):
     """File of params/protocols."""
 
@@ -164,6 +173,7 @@ class Protocol(Training):
     note: NotRequired[str]
     unlabeled_ratio: NotRequired[PositiveInt]
     optimizer: Optimizer
+    fit: NotRequired[FitGrid]
     overrides: NotRequired[Changes]
 
 

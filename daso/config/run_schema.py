@@ -1,8 +1,8 @@
-"""Schema of a resolved configuration of a run, which repeats parts of the files of params/."""
+"""Schemas of resolved configurations of runs and fits, which repeat parts of the files of params/."""
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
-from daso.config.params_schemas import Channels, Component, Images, Optimizer, RunId, Training
+from daso.config.params_schemas import Channels, Component, FitGrid, Images, Optimizer, RunId, Training
 from daso.data.dataset_schemas import ExpandedConfig, HeldOutConfig, UpstreamKey
 from daso.schema import NonNegativeInt
 
@@ -42,10 +42,18 @@ class FeaturesConfig(TypedDict):
     key: str
 
 
+class FittedConfig(TypedDict):
+    """Fit of a split, and the options that receive its values, "component.option" by value."""
+
+    key: str
+    into: dict[Literal["weight_decay", "tau"], str]
+
+
 class RunPlan(TypedDict):
-    """Results of upstream runs that a run loads, and features of its images."""
+    """Results of upstream runs that a run loads, features of its images, and the fit of its split."""
 
     features: NotRequired[FeaturesConfig]
+    fit: NotRequired[FittedConfig]
     split: NotRequired[HeldOutConfig | ExpandedConfig]
     encoder: NotRequired[UpstreamKey]
     estimate: NotRequired[EstimateConfig]
@@ -65,3 +73,9 @@ class RunConfig(TypedDict):
     method: RunMethod
     optimizer: Optimizer
     plan: RunPlan
+
+
+class FitConfig(RunConfig):
+    """Configuration of the fit of a split: that of the run whose recipe is fitted, and the grid."""
+
+    fit: FitGrid

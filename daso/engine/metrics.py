@@ -65,6 +65,7 @@ def run_metrics(folder: Path, key: str | None = None, store: Path | None = None)
         **{name: result[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
         **_open_set(run, history[-1], oracle),
         **_test_predictions(run, labels, logits),
+        **({"fit": result["provenance"]["fit"]} if "fit" in result["provenance"] else {}),
     }
 
 

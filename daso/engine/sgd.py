@@ -9,6 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
+from daso.ops.schedules import learning_rate
+
+SCHEDULE = ("lr", "warmup", "milestones", "factor", "anneal", "staircase")
+UPDATE = ("momentum", "nesterov", "weight_decay", "decay_biases")
+
 
 def head_factors(factor: float) -> dict[str, float]:
     """Return the factors of the learning rate by name: `factor` for all weights after the encoder."""
@@ -59,3 +64,14 @@ class SGD:
             rate = self.rate if factor == 1 else self.rate * factor
             decay = options["weight_decay"] if decayed else 0.0
             sgd([*updated.values()], gradients, momenta, **{**options, "lr": rate, "weight_decay": decay})  # type: ignore[arg-type]
+
+
+def rate_table(steps: int, options: Mapping[str, Any]) -> Tensor:
+    """Return the learning rates (S,) of a configuration's optimizer."""
+    return learning_rate(steps, **{name: options[name] for name in SCHEDULE if name in options})
+
+
+def make_sgd(weights: Mapping[str, nn.Parameter], rate: Tensor, options: Mapping[str, Any]) -> SGD:
+    """Return a configuration's optimizer of these weights."""
+    factors = head_factors(options["classifier_rate"]) if "classifier_rate" in options else None
+    return SGD(weights, rate, factors, **{name: options[name] for name in UPDATE if name in options})

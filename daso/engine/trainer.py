@@ -20,7 +20,7 @@ from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
 from daso.engine.resident import Pool, Resident
-from daso.engine.sgd import SGD, head_factors
+from daso.engine.sgd import make_sgd, rate_table
 from daso.engine.step_runner import StepRunner
 from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
@@ -28,10 +28,9 @@ from daso.methods.base import Learner
 from daso.models.network import Models
 from daso.models.teacher import update_teacher
 from daso.ops.confusion import confusion, recall, top1
-from daso.ops.schedules import at, learning_rate, teacher_decay
+from daso.ops.schedules import at, teacher_decay
 from daso.records import Batch
 
-SGD_OPTIONS = ("momentum", "nesterov", "weight_decay", "decay_biases")
 HistoryRow = dict[str, Any]
 
 
@@ -48,24 +47,21 @@ class Trainer:
         mode: str,
         extra_columns: Sequence[Callable[[Trainer], HistoryRow]] = (),  # further columns of an evaluation
         weights_sha256: str | None = None,  # digest of the file of pretrained weights
+        optimizer: Mapping[str, Any] | None = None,  # options in place of the configuration's
     ) -> None:
         self.extra_columns, self.weights_sha256 = extra_columns, weights_sha256
         self.config, self.data, self.learner, self.models, self.requested_mode = config, data, learner, models, mode
-        protocol, optim = config["protocol"], config["optimizer"]
+        protocol, optim = config["protocol"], optimizer or config["optimizer"]
         self.steps: int = protocol["steps"]
         self.precision = models.student.precision
         self.stopwatch = Stopwatch(device)
         encoder = models.student.encoder
         self.loader = Loader(data, config, learner.views, device, stopwatch=self.stopwatch, encoder=encoder)
-        names = ("lr", "warmup", "milestones", "factor", "anneal", "staircase")
-        schedule = {name: optim[name] for name in names if name in optim}
-        self.rates = learning_rate(self.steps, **schedule).to(device)
+        self.rates = rate_table(self.steps, optim).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()
-        options = {name: optim[name] for name in SGD_OPTIONS if name in optim}
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
-        factors = head_factors(optim["classifier_rate"]) if "classifier_rate" in optim else None
-        self.optimizer = SGD(trainable, self.rate, factors, **options)
+        self.optimizer = make_sgd(trainable, self.rate, optim)
         self.momentum = self.optimizer.momentum
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes, data.unlabeled.subsets)

@@ -14,6 +14,7 @@ import torch
 from daso.config.build import UpstreamResults, build
 from daso.config.code import check_code
 from daso.config.compatibility import no_unlabeled
+from daso.config.fit import own_values
 from daso.config.network import pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
@@ -52,6 +53,7 @@ class Job(NamedTuple):
     journal: Path | None = None  # file that records commit, device, versions and speed
     weights: Path | None = None  # file of pretrained weights if it is not the one in the configuration
     features: Path | None = None  # manifest of the features of the images
+    fit: Path | None = None  # values fitted to the drawn split
 
 
 class Execution(NamedTuple):
@@ -170,10 +172,31 @@ def _load_upstream(job: Job) -> UpstreamResults:
         if survey.get("key") != plan["estimate"]["key"]:
             raise DataError(f"{job.estimate}: not the estimate {plan['estimate']['key']}; {rebuild_hint(job.estimate)}")
         options[plan["estimate"]["into"]] = survey["sizes"]
-    files = {"encoder": job.encoder, "estimate": job.estimate, "features": job.features}
-    return UpstreamResults(
-        encoder, options, {name: file_digest(path, "sha256") for name, path in files.items() if path}
-    )
+    fitted = _load_fit(job)
+    options |= {plan["fit"]["into"][name]: fitted[name] for name in plan["fit"]["into"]} if fitted else {}
+    files = {"encoder": job.encoder, "estimate": job.estimate, "features": job.features, "fit": job.fit}
+    digests = {name: file_digest(path, "sha256") for name, path in files.items() if path}
+    return UpstreamResults(encoder, options, digests, fitted)
+
+
+def _load_fit(job: Job) -> dict[str, float | None]:
+    """Return the weight decay, tau and temperature that a run uses if its plan has a fit, else an empty dict.
+
+    Values that the fit has left at their defaults are those of the configuration; tau is None without logit adjustment
+    in the supervised loss. Raises DasoError if the file is missing or is not the one in the plan.
+    """
+    config, run = job.config, job.config["run"]
+    plan = config["plan"].get("fit")
+    if (plan is None) != (job.fit is None):
+        fix = "not allowed with a plan that has no fit; leave it out" if job.fit else "missing; name the file"
+        raise DasoError(f"{run}: --fit: {fix}")
+    if plan is None or job.fit is None:
+        return {}
+    fit = read_checksummed(job.fit, "fit of a split")
+    if fit.get("key") != plan["key"]:
+        raise DataError(f"{job.fit}: not the fit {plan['key']}; {rebuild_hint(job.fit)}")
+    chosen = {name: fit[name] for name in plan["into"] if fit[name] is not None}
+    return {**own_values(config), **chosen, "temperature": fit["temperature"]}
 
 
 def _run(
@@ -215,6 +238,7 @@ def _fit(trainer: Trainer, job: Job, data: Data, execution: Execution, stop: Sto
         yield from trainer.fit(scratch=own_checkpoint, on_step=progress.on_step, on_evaluation=progress.on_evaluation)
     environment = describe_environment(execution.device) | {"upstream": dict(data.upstream.digests)}
     environment |= {"cudnn": trainer.cudnn} if trainer.cudnn else {}
+    environment |= {"fit": dict(data.upstream.fit)} if data.upstream.fit else {}
     reconcile = partial(journal.reconcile, job.journal) if job.journal else dict
     write_run(job.out, trainer, data.split, data.store, environment, reconcile)
     if not execution.managed:

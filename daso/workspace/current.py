@@ -64,6 +64,11 @@ class Current:
         path = split_file(dataset, setting, seed)
         return _has_key(path.with_suffix(".key"), self.keys.split(dataset, setting, seed), path)
 
+    def fitted(self, run: Run) -> bool:
+        """Return True if the values fitted to the drawn split of a run are current."""
+        path = paths.fit_file(run.dataset, run.setting, run.protocol, run.seed)
+        return _has_key(path.with_suffix(".key"), self.keys.fit(run), path, path.with_suffix(".npz"))
+
     def derived(self, run: Run) -> bool:
         """Return True if the derived split of a stage is current."""
         path = run_folder(run.id) / SPLIT_FILE

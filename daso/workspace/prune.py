@@ -19,6 +19,7 @@ from daso.paths import (
     CONTRADICTIONS,
     DRAWN_SPLITS,
     FEATURES,
+    FITS,
     METRICS,
     REPORTS,
     RUNS,
@@ -26,6 +27,7 @@ from daso.paths import (
     STORES,
     drawn_split,
     features_manifest,
+    fit_file,
     report_folder,
 )
 
@@ -65,12 +67,19 @@ def finished_checkpoints() -> None:
 
 
 def _data(params: Params, named: set[Run], datasets: set[str]) -> Iterator[Path]:
-    """Yield unused stores and splits; downloaded archives stay, since data/raw is not an output of the workflow."""
+    """Yield unused data; downloaded archives stay, since data/raw is not an output of the workflow."""
     yield from (path for path in Path(STORES).glob("*/") if path.name not in datasets)
     yield from _features(params, named)
     splits = {drawn_split(run.id) for run in named}
     drawn = [path for suffix in (".json", ".key") for path in Path(DRAWN_SPLITS).glob(f"*/*/s*{suffix}")]
     yield from (path for path in drawn if path.with_suffix(".json") not in splits)
+    fits = {
+        fit_file(run.dataset, run.setting, run.protocol, run.seed)
+        for run in named
+        if "fit" in params.protocols[run.protocol]
+    }
+    fitted = [path for suffix in (".json", ".npz", ".key") for path in Path(FITS).glob(f"*/*/*/s*{suffix}")]
+    yield from (path for path in fitted if path.with_suffix(".json") not in fits)
 
 
 def _features(params: Params, named: set[Run]) -> Iterator[Path]:

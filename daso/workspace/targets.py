@@ -14,7 +14,7 @@ from daso.workspace.workflow_lock import snakemake_options
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
-RULES = ("all", "data", "features", "splits", "runs", "metrics", CONTRADICTIONS)  # rules without wildcards
+RULES = ("all", "data", "features", "splits", "fits", "runs", "metrics", CONTRADICTIONS)  # rules without wildcards
 
 
 def check_targets(params: Params, targets: Iterable[str]) -> None:
@@ -34,11 +34,18 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
             case ["data", "features", dataset, protocol, *_]:
                 _check_known("dataset", dataset, params.datasets)
                 _check_known("protocol", protocol, params.protocols)
-            case ["data", "splits", dataset, setting, *_]:
-                _check_known("dataset", dataset, params.datasets)
-                _check_known("setting", setting, params.datasets[dataset]["settings"])
+            case ["data", "splits" | "fits", dataset, setting, *rest]:
+                _check_of_split(params, dataset, setting, rest[:-1])
             case ["runs" | "metrics", *run] if len(run) >= 5:
                 parse_run(params, "/".join([*run[:4], run[4].partition(".")[0]]))
+
+
+def _check_of_split(params: Params, dataset: str, setting: str, protocols: Iterable[str]) -> None:
+    """Check the parts of the path of a split, or of a fit, which has a protocol too."""
+    _check_known("dataset", dataset, params.datasets)
+    _check_known("setting", setting, params.datasets[dataset]["settings"])
+    for protocol in protocols:
+        _check_known("protocol", protocol, params.protocols)
 
 
 def _check_known(kind: str, word: str, known: Iterable[str]) -> None:

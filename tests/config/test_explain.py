@@ -176,6 +176,15 @@ def test_explain_prints_upstream_methods():
     assert "estimate from" not in explain(PARAMS, "fixmatch_darp", "paper", "cifar10-lt/n500-m4000-l100-u100")
 
 
+def test_explain_names_the_fit_as_the_source_of_fitted_options():
+    text, source = explain(PARAMS, "fixmatch_la", "photos"), f"{PARAMS.root}/protocols/photos.yaml, fit"
+    assert row(text, "logit_adjustment.tau") == ["fitted, else 1.0", source]
+    own = PARAMS.protocols["photos"]["optimizer"]["weight_decay"]
+    assert row(text, "optimizer.weight_decay") == [f"fitted, else {own}", source]
+    assert row(text, "fit.folds")[0] == "5"
+    assert row(explain(PARAMS, "supervised", "photos"), "optimizer.weight_decay")[1] == source
+
+
 def test_explain_reports_unknown_classes_of_unlabeled_images():
     line = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
     assert line in explain(PARAMS, "fixmatch", "paper", "stl10-lt/n150-l10").splitlines()

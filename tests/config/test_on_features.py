@@ -7,12 +7,17 @@ import pytest
 import torch
 
 from daso.config.checks import check, check_run
+from daso.config.fit import fit_errors, fitted_options
+from daso.config.keys import Keys
+from daso.config.params_schemas import FitGrid
 from daso.config.resolve import Run, resolve
 from daso.data.features import VIEW_KINDS
 from daso.engine.feature_pool import FeaturePool
 from daso.engine.resident import Resident
 from daso.errors import ParamsError
+from daso.paths import input_files
 from daso.planning.synthetic import trainer
+from daso.schema import mismatches
 from tests.configs import CPU
 from tests.repository import PARAMS
 
@@ -103,3 +108,88 @@ def test_refusals_name_file_component_and_fix():
 def test_other_parts_of_a_network_cannot_be_trained_yet(train):
     (error,) = (line for line in check(with_network(train=train)) if "train" in line)
     assert error.startswith("params/protocols/features.yaml: network 'timm': train: expected")
+
+
+FIT = {"weight_decay": [1e-4, 5e-4], "tau": [0.5, 1.0], "folds": 5, "least_labels": 40}
+
+
+@pytest.mark.parametrize(
+    ("network", "line"),
+    [
+        (
+            {"train": "all"},
+            "fits a classifier on features, and the network is trained; remove fit, or set network.train: head",
+        ),
+        (
+            {"neck": 8},
+            "fits a classifier on features without a neck; remove fit, or set the neck in the methods' files",
+        ),
+    ],
+)
+def test_fit_requires_features_without_a_neck(network, line):
+    params = with_network(**network)
+    params.protocols["features"]["fit"] = FIT
+    assert check(params) == [f"params/protocols/features.yaml: fit: {line}"]
+
+
+def test_fit_requires_the_method_whose_recipe_it_uses():
+    methods = {name: tree for name, tree in PARAMS.methods.items() if name != "supervised_la"}
+    assert list(fit_errors({"network": NETWORK, "fit": FIT}, methods)) == [
+        "fit: missing method 'supervised_la', whose recipe it uses; restore the method's file, or remove fit"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "line"),
+    [
+        ("weight_decay", [], "empty; fill it in"),
+        ("tau", [1.0, 0.5], "[1.0, 0.5] is not in ascending order; sort the numbers, and list each once"),
+        ("tau", [1.0, 1.0], "[1.0, 1.0] is not in ascending order; sort the numbers, and list each once"),
+        ("tau", [0.0, 1.0], "0.0 is too small; set it above 0"),
+        ("folds", 1, "1 is below the minimum 2; set it to 2 or more"),
+    ],
+)
+def test_grid_of_a_fit_is_checked(option, value, line):
+    (mismatch,) = mismatches(FIT | {option: value}, FitGrid, "fit")
+    assert str(mismatch).partition(": ")[2] == line
+
+
+def keys_with_fit(**changes):
+    params = with_network()
+    return Keys(
+        replace(
+            params, protocols={**params.protocols, "features": params.protocols["features"] | {"fit": FIT | changes}}
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "into"),
+    [
+        ("supervised", {"weight_decay": "optimizer.weight_decay"}),
+        ("fixmatch_la", {"weight_decay": "optimizer.weight_decay", "tau": "logit_adjustment.tau"}),
+        ("fixmatch_la_inf", {"weight_decay": "optimizer.weight_decay"}),
+        ("fixmatch_crest.g2", {"weight_decay": "optimizer.weight_decay"}),
+    ],
+)
+def test_plan_passes_fitted_values_to_the_options_of_a_method(method, into):
+    run = Run("digits", "n20-m80-l20-u10r", "features", method, 3)
+    plan = keys_with_fit().resolved(run)["plan"]
+    assert plan["fit"] == {"key": keys_with_fit().fit(run), "into": into}
+    path = Path("data/fits/digits/n20-m80-l20-u10r/features/s3.json")
+    assert input_files(run.id, plan)["fit"] == path
+
+
+def test_ablation_keeps_its_own_value():
+    method = {"addons": [{"name": "logit_adjustment", "tau": 2.0, "roles": ["supervised"]}]}
+    assert fitted_options(method, {"logit_adjustment.tau": 2.0}) == {"weight_decay": "optimizer.weight_decay"}
+
+
+def test_keys_of_fits_and_runs_depend_on_the_grid():
+    run = Run("digits", "n20-m80-l20-u10r", "features", "supervised", 0)
+    first, other = keys_with_fit(), keys_with_fit(folds=3)
+    assert first.fit(run) != other.fit(run)
+    assert first.train(run) != other.train(run)
+    assert first.fit(run) == first.fit(run._replace(method="fixmatch_la"))
+    assert first.fit(run) != first.fit(run._replace(seed=1))
+    assert first.encode(*run[:1], run.protocol) == other.encode(*run[:1], run.protocol)

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.workflow.photos import with_photos
 from tests.workflow.project import METHODS, Project
 
 
@@ -40,3 +41,9 @@ def changed(built, tmp_path_factory):
 def project(built, tmp_path):
     """Copy the built project for changes."""
     return built.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def flowers(project):
+    """Return a project with photos of two classes, whose network is frozen."""
+    return with_photos(project)

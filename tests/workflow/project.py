@@ -17,7 +17,7 @@ from daso.data.files import checksummed, file_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # PATH of the real programs
-TARGETS = {"all", "data", "features", "splits", "runs", "metrics"}
+TARGETS = {"all", "data", "features", "splits", "fits", "runs", "metrics"}
 METHODS = ("supervised", "fixmatch_daso")
 SETTING = "n20-m80-l20-u10r"
 # Jobs of a first build: two methods, one seed.

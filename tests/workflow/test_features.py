@@ -7,51 +7,13 @@ import shutil
 import signal
 import time
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from tests.workflow.photos import LITE0, write_photos
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 pytest.importorskip("timm")
 RUN = "own/few/tiny/supervised/s0"
-LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-NETWORK = {
-    "name": "timm",
-    "model": "tf_efficientnet_lite0",
-    "weights": "package",
-    "sha256": LITE0,
-    "image_size": 32,
-    "train": "head",
-}
-
-
-def photos(folder, number, first):
-    """Write photos of random pixels, different for each number from `first` on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(first, first + number):
-        pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i}.png")
-
-
-@pytest.fixture
-def flowers(project):
-    """Return a project with 12 and 10 photos of two classes, and 2 test photos of each; its network is frozen."""
-    images = project.path / "images"
-    for i, (part, name, number) in enumerate(
-        [("train", "a", 12), ("train", "b", 10), ("test", "a", 2), ("test", "b", 2)]
-    ):
-        photos(images / part / name, number, 100 * i)
-    project.write(
-        "params/datasets/own.yaml",
-        "title: flowers\nsource: {kind: image_folder, path: images}\nnum_classes: 2\nimage_size: 16\nholdout: 0\n"
-        "class_order: native\n"
-        "augment: {flip: true, pad: 2, cutout: 4, num_ops: 2, op_probability: 0.5, ops: [color, rotate]}\n"
-        "settings:\n  few: {n1: 2, m1: 2, gamma_l: 1, gamma_u: 1}\n",
-    )
-    project.edit("protocols/tiny.yaml", lambda tree: tree.update(network=NETWORK))
-    table = {"dataset": "own", "settings": ["few"], "methods": ["supervised"]}
-    project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(table))
-    return project
 
 
 def encoded(project):
@@ -82,7 +44,7 @@ def test_labels_and_names_of_classes_encode_nothing_and_new_photos_alone_are_enc
         (images / part / "b").rename(images / part / "c")
     assert encoded(flowers) == 0
     assert result(flowers)["classes"] == ["a", "c"]
-    photos(images / "train/c", 5, 900)
+    write_photos(images / "train/c", 5, 900)
     assert encoded(flowers) == 5
     manifest = json.loads(flowers.read("data/features/own/tiny/manifest.json"))
     assert manifest["weights_sha256"] == LITE0
@@ -94,7 +56,7 @@ def test_labels_and_names_of_classes_encode_nothing_and_new_photos_alone_are_enc
 
 def test_killed_encoding_keeps_its_rows(flowers):
     """The rows after a kill are those of a call that was not disturbed, bit for bit."""
-    photos(flowers.path / "images/train/a", 300, 2000)
+    write_photos(flowers.path / "images/train/a", 300, 2000)
     undisturbed = flowers.copy(flowers.path.with_name("undisturbed"))
     process = flowers.start("snakemake", "features", "--cores", "1")
     names, deadline = flowers.path / "data/features/rows", time.monotonic() + 300

@@ -29,7 +29,8 @@ EXEMPT = {
     *{"daso.machine", "daso.paths", "daso.locks", "daso.runs", "daso.runs.train"},
     *{"daso.engine.journal", "daso.engine.lock", "daso.engine.progress", "daso.engine.round_robin"},
     *{"daso.config.code", "daso.config.validate", "daso.config.cache", "daso.config.registry", "daso.config.signature"},
-    *{"daso.config.network", "daso.config.params_schemas", "daso.config.epochs"},
+    *{"daso.config.network", "daso.config.params_schemas", "daso.config.run_schema", "daso.config.epochs"},
+    "daso.config.fit",
 }
 RUN = f"digits/{SETTING}/tiny/{METHODS[1]}/s0"
 STORE, SPLIT = "data/store/digits", f"data/splits/digits/{SETTING}/s0.json"

@@ -28,6 +28,7 @@ from daso.workspace import prune
 from daso.workspace import redistribution
 from daso.workspace import targets
 from daso.workspace import workflow_lock
+from daso.config.fit import CONTROL
 from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.network import encode_config, pretrained_weights
@@ -59,6 +60,7 @@ RUN = "{dataset}/{setting}/{protocol}/{method}/s{seed}"
 STORE = f"{paths.store_folder('{dataset}')}/{paths.MANIFEST}"
 FEATURES = str(paths.features_manifest("{dataset}", "{protocol}"))
 SPLIT = str(paths.split_file("{dataset}", "{setting}", "{seed}"))
+FIT = str(paths.fit_file("{dataset}", "{setting}", "{protocol}", "{seed}"))
 TRAINED = f"{paths.run_folder(RUN)}/{paths.RESULT_FILE}"
 HISTORY = f"{paths.run_folder(RUN)}/{paths.HISTORY_FILE}"
 PREDICTIONS = f"{paths.run_folder(RUN)}/{paths.PREDICTIONS_FILE}"
@@ -181,6 +183,15 @@ def encode_json(wildcards, output):
         "rows": KEYS.encoded_rows(dataset, protocol),
     }
     return canonical_json({**encode_config(PARAMS, dataset, protocol), **keys})
+
+
+def fit_of(wildcards):
+    """Return the run whose recipe is fitted."""
+    return run_of(SimpleNamespace(**dict(wildcards.items()), method=CONTROL))
+
+
+def fit_json(wildcards, output):
+    return canonical_json(KEYS.fit_config(fit_of(wildcards)))
 
 
 def split_json(wildcards, output):

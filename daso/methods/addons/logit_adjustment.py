@@ -29,8 +29,8 @@ class LogitAdjustment(AddOn):
     ) -> None:
         super().__init__()
         self.tau, self.adjusts = tau, frozenset(roles)
-        self.register_buffer("log_prior", _log_shares(env.counts), persistent=False)  # (K,)
-        self.register_buffer("drawn_log_prior", _log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)
+        self.register_buffer("log_prior", log_shares(env.counts), persistent=False)  # (K,)
+        self.register_buffer("drawn_log_prior", log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Return logits (n, K) + tau log pi for losses (supervised, consistency), - tau log pi for predictions."""
@@ -39,6 +39,7 @@ class LogitAdjustment(AddOn):
         return logits + sign * self.tau * prior if role.value in self.adjusts else logits
 
 
-def _log_shares(counts: Sequence[int]) -> Tensor:
+def log_shares(counts: Sequence[int]) -> Tensor:
+    """Return the logarithm (K,) of the share of each class."""
     sizes = torch.tensor(counts, dtype=torch.float64)
     return (sizes / sizes.sum()).log().float()

@@ -1,0 +1,126 @@
+"""Fit of weight decay, tau and temperature by out-of-fold predictions of the labeled images."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from daso.config.build import build
+from daso.data.features import VIEW_KINDS
+from daso.engine.feature_pool import FeaturePool
+from daso.engine.fit import Heads, Point, fit_labels, out_of_fold_logits, part_of, score
+from daso.engine.resident import Resident
+from tests.engine.world import CONFIG, CPU
+
+LABELS = [0] * 12 + [1] * 6
+ADJUSTED = {"name": "logit_adjustment", "tau": 1.5, "roles": ["supervised"]}
+METHOD = {"name": "m", "unlabeled_ratio": 0, "learner": {"name": "supervised"}, "addons": [ADJUSTED]}
+NETWORK = {"name": "timm", "train": "head"}
+GRID = {"weight_decay": [1e-3, 1e-1], "tau": [0.5, 1.5], "folds": 3, "least_labels": 10}
+
+
+def config(**protocol):
+    return {
+        **CONFIG,
+        "protocol": CONFIG["protocol"] | {"network": NETWORK, "steps": 30} | protocol,
+        "method": METHOD,
+        "fit": GRID,
+    }
+
+
+def pool(labels=LABELS, dim=16):
+    """Return random features, shifted by class."""
+    features = torch.randn(len(labels), len(VIEW_KINDS), dim, generator=torch.Generator().manual_seed(1))
+    features[..., 0] += 2 * torch.tensor(labels)[:, None]
+    return FeaturePool(features.half(), torch.tensor(labels))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "optimizer", "evaluated"),
+    [
+        ({}, {}, "student"),
+        ({"evaluation": {"every": 2, "median_of": 2, "model": "ema"}}, {"classifier_rate": 3.0}, "teacher"),
+        ({"classifier_init": "torch"}, {"nesterov": False, "milestones": [2, 20], "decay_biases": False}, "student"),
+    ],
+)
+def test_head_equals_a_run_of_the_engine(protocol, optimizer, evaluated):
+    tree = config(**protocol)
+    tree["optimizer"] = tree["optimizer"] | optimizer
+    data = pool()
+    run = build(tree, Resident(data, data, pool([]), data), CPU)
+    run.advance(30)
+    head = getattr(run.models, evaluated).classifier
+    heads = Heads(tree, [data], [Point(0.5, 3.0), Point(tree["optimizer"]["weight_decay"], 1.5)])
+    heads.train()
+    with torch.no_grad():
+        expected = head(data.gather(torch.arange(18)))
+    assert torch.allclose(heads.predict(0, data.gather(torch.arange(18)))[1].T, expected, rtol=0, atol=1e-5)
+    assert torch.allclose(heads.weight[0, 1], run.models.student.classifier.weight, rtol=0, atol=1e-5)
+
+
+def test_image_is_predicted_by_the_head_of_its_fold():
+    """The heads of a fold are those of a training on all other images."""
+    data, folds, grid = pool(), np.arange(18) % 3, [Point(0.01, 1.0)]
+    logits = out_of_fold_logits(config(), data, folds, grid)
+    alone = Heads(config(), [part_of(data, folds != 2)], grid)
+    alone.train()
+    rows = torch.arange(2, 18, 3)
+    assert torch.allclose(logits[rows, 0], alone.predict(0, data.gather(rows))[0].T, atol=1e-6)
+
+
+def test_score_weighs_classes_equally_and_has_its_error_over_folds():
+    """Log losses: log 2 and log 2 for the two images of class 0, 0 and log 4 for class 1 (weights 1/4).
+
+    The loss is log 2; the folds (first and third image, second and fourth) have the means log(2) / 2 and 3 log(2) / 2,
+    whose standard deviation is log(2) / sqrt(2), divided by sqrt(2) for two folds.
+    """
+    third = math.log(3)
+    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [-50.0, 50.0], [third, 0.0]])
+    result = score(logits, torch.tensor([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+    assert result["loss"] == pytest.approx(math.log(2))
+    assert result["error"] == pytest.approx(math.log(2) / 2)
+
+
+def test_point_with_the_least_loss_is_chosen():
+    record, arrays = fit_labels(config(), pool(), np.arange(18))
+    best = min(record["grid"], key=lambda point: point["loss"])
+    assert len(record["grid"]) == 4
+    assert {name: record[name] for name in ("weight_decay", "tau")} == {n: best[n] for n in ("weight_decay", "tau")}
+    assert (record["labels"], record["scored"], record["folds"], record["note"]) == (18, 18, 3, "")
+    logits = torch.from_numpy(arrays["logits"])
+    assert score(logits, torch.tensor(LABELS), arrays["folds"])["loss"] == pytest.approx(best["loss"], abs=1e-6)
+
+
+def test_tau_keeps_its_default_if_classes_have_equally_many_labels():
+    record, _ = fit_labels(config() | {"fit": GRID | {"tau": [0.5, 1.5, 3.0]}}, pool([0] * 9 + [1] * 9), np.arange(18))
+    losses = {point["weight_decay"]: set() for point in record["grid"]}
+    for point in record["grid"]:
+        losses[point["weight_decay"]].add(round(point["loss"], 5))
+    assert all(len(each) == 1 for each in losses.values())
+    assert record["tau"] == ADJUSTED["tau"] == 1.5
+
+
+def test_class_of_one_label_only_trains():
+    """It has no out-of-fold prediction, and each head has seen it: the prior of none of them is zero."""
+    record, arrays = fit_labels(
+        config() | {"dataset": CONFIG["dataset"] | {"num_classes": 3}}, pool([*LABELS, 2]), np.arange(19)
+    )
+    assert (record["scored"], record["unscored_classes"]) == (18, [2])
+    assert arrays["folds"][18] == -1
+    assert np.isnan(arrays["logits"][18]).all()
+    assert np.isfinite(arrays["logits"][:18]).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "note"),
+    [
+        ([0] * 5 + [1] * 4, range(9), "9 labels, fewer than fit.least_labels (10)"),
+        (LABELS, [0] * 18, "18 labels in 1 groups, too few for two classes in two folds"),
+    ],
+)
+def test_defaults_stay_with_too_few_labels_or_groups(labels, groups, note):
+    record, arrays = fit_labels(config(), pool(labels), np.array(groups))
+    assert record["note"] == f"{note}: weight decay and tau keep their defaults"
+    assert (record["weight_decay"], record["tau"], record["temperature"], record["grid"]) == (None, None, 1.0, [])
+    assert np.isnan(arrays["logits"]).all()
