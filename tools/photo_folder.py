@@ -10,7 +10,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image
 from daso.errors import DasoError
 
 SIDES = (96, 256)  # shortest and longest side of a photo, in pixels
-SAVE_OPTIONS: dict[str, dict[str, int]] = {"jpg": {"quality": 90}, "png": {}}  # by suffix; a photo has one at random
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {"jpg": {"quality": 90}, "png": {}}  # by suffix; a photo has one at random
 
 
 def class_counts(head: int, tail: int, num_classes: int) -> list[int]:
