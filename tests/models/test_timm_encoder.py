@@ -147,3 +147,14 @@ def test_weights_that_cannot_be_downloaded_are_one_line_with_the_fix(monkeypatch
         "network 'timm': weights: 'tf_efficientnet_lite0' is not in timm's cache and cannot be downloaded (Network is "
         "unreachable); connect to the network, or set weights to package or to a file"
     )
+
+
+def test_features_do_not_depend_on_the_number_of_threads(packaged):
+    images = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images, threads, features = images.contiguous(memory_format=packaged.layout), torch.get_num_threads(), []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        with torch.inference_mode():
+            features.append(packaged(images))
+    torch.set_num_threads(threads)
+    assert torch.equal(*features)
