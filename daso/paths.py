@@ -18,6 +18,7 @@ CONTRADICTIONS = "contradictions"  # name of a report that belongs to no suite
 MANIFEST = "manifest.json"  # of a store, written last
 RESULT_FILE = "train.json"  # of a run, written last, with the digests of the others
 CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "config.json", "history.csv", "predictions.npz", "final.pt"
+ROWS_FILE = "rows.bin"  # of features
 SPLIT_FILE, ESTIMATE_FILE = "split.json", "estimate.json"  # of a run whose plan makes them
 UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}  # key of a plan -> file of the upstream run
 
@@ -66,6 +67,11 @@ def report_folder(suite: str) -> Path:
 def features_manifest(dataset: str, protocol: str) -> Path:
     """Return the path of the manifest of a dataset's features by the frozen network of a protocol."""
     return Path(FEATURES, dataset, protocol, MANIFEST)
+
+
+def feature_rows(folder: str) -> Path:
+    """Return the path of rows of features, given the name of their folder."""
+    return Path(FEATURES, "rows", folder, ROWS_FILE)
 
 
 def packed_weights(sha256: str) -> Path:
