@@ -19,6 +19,7 @@ MANIFEST = "manifest.json"  # of a store, written last
 RESULT_FILE = "train.json"  # of a run, written last, with the digests of the others
 CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "config.json", "history.csv", "predictions.npz", "final.pt"
 ROWS_FILE = "rows.bin"  # of features
+RECOMMENDED_FILE = "recommended.json"  # of a report, beside its tables: the recommended models of a suite with controls
 SPLIT_FILE, ESTIMATE_FILE = "split.json", "estimate.json"  # of a run whose plan makes them
 UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}  # key of a plan -> file of the upstream run
 

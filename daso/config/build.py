@@ -111,6 +111,8 @@ def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, An
     blocks = [_with_upstream_options(options, upstream) for options in method["addons"]]
     addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
     learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
+    if config["protocol"]["evaluation"].get("model") == "ema":
+        learner.evaluation_model = "teacher"
     _check_compatibility(learner, method)
     return learner
 

@@ -6,17 +6,18 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from daso.aliases import Tree
+from daso.config.controls import control_errors
 from daso.config.dataset_checks import dataset_errors
 from daso.config.epochs import in_epochs, number, unit
 from daso.config.feasibility import given_options, reasons_infeasible
 from daso.config.network import states_preprocessing
 from daso.config.open_sets import outside_errors
-from daso.config.params import NAME_PATTERN, Params, components, invalid_name
+from daso.config.params import NAME_PATTERN, PROTOCOL_BLOCKS, Params, components, invalid_name
 from daso.config.params_schemas import Optimizer
-from daso.config.registry import COMPONENTS
-from daso.config.resolve import Run, resolve, runs, upstream_runs, with_upstream
+from daso.config.registry import COMPONENTS, NETWORKS
+from daso.config.resolve import Run, parse_run, resolve, runs, upstream_runs, with_upstream
 from daso.config.schedule_checks import protocol_schedule_errors, run_schedule_errors
-from daso.config.signature import constructor_errors, option_errors
+from daso.config.signature import constructor_errors, option_errors, options
 from daso.config.stages import plan_of
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.paths import CONTRADICTIONS
@@ -58,7 +59,9 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     if params.suite not in params.suites and f"{params.root}/pipeline.yaml" not in broken:
         hint = did_you_mean(params.suite, params.suites, "suites")
         errors.append(f"{params.root}/pipeline.yaml: suite: unknown suite '{params.suite}'{hint}")
-    return errors if errors or broken else list(dict.fromkeys(_suite_run_errors(params)))
+    if errors or broken:
+        return errors
+    return list(dict.fromkeys(_suite_run_errors(params))) or list(control_errors(params))
 
 
 def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
@@ -138,6 +141,8 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield from unknown("method", method, params.methods, where)
         for method in table.get("paper", {}).get("addons", {}):
             yield from unknown("method", method, table["methods"], f"{where}paper.addons: ")
+        for method in [name for pair in table.get("controls", {}).items() for name in pair]:
+            yield from unknown("method", method, table["methods"], f"{where}controls: ")
 
 
 def _table_errors(table: Tree, names: list[str]) -> Iterator[str]:
@@ -178,6 +183,9 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
     protocol, optimizer = params.file("protocol", run.protocol), config["optimizer"]
     steps, every = config["protocol"]["steps"], config["protocol"]["evaluation"]["every"]
     yield from reasons_infeasible(params, run, config)
+    if any(key.startswith("network.") for key in params.methods[run.method_file].get("change", {})):
+        file = params.file("method", run.method_file)
+        yield from _component_errors(f"{file}: with {protocol}", "network", config["protocol"]["network"])
     if "mean" not in config["dataset"] and not states_preprocessing(config["protocol"]["network"]):
         network = config["protocol"]["network"]["name"]
         yield (
@@ -188,6 +196,13 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
         if not resolve(params, upstream)["plan"].get("survey"):
             file, plan = params.file("method", run.method_file), params.methods[run.method_file]["plan"]["name"]
             yield f"{file}: plan '{plan}': expected a method with plan 'survey', got '{upstream.method}'; name one"
+    if "of" in (split := config["plan"].get("split", {})):
+        upstream = parse_run(params, split["of"])
+        if not resolve(params, upstream)["plan"].get("predictions"):
+            yield (
+                f"{protocol}: evaluation.predictions: missing, and '{run.method}' trains on predictions of "
+                f"'{upstream.method}' for unlabeled images; set it to true"
+            )
     if steps % every:
         yield (
             f"{protocol}: evaluation.every: {every} does not divide the {steps} steps of '{run.method}'; "
@@ -219,6 +234,9 @@ def _change_errors(key: str, value: object, present: list[str] | None = None) ->
     """Yield the errors of `component.option: value`; the component must be in `present`, unless it is None."""
     component, _, option = key.partition(".")
     specs = {name: (kind, spec) for kind in ("learner", "add-on", "plan") for name, spec in COMPONENTS[kind].items()}
+    if component == "network":  # that of a protocol; the first one that has the option checks its value
+        having = [spec for spec in NETWORKS.values() if option in options(spec)]
+        specs |= {"network": ("network", having[0])} if having else {}
     if not option or "." in option:
         yield f"expected component.option, got '{key}'"
     elif component == "optimizer":
@@ -226,9 +244,11 @@ def _change_errors(key: str, value: object, present: list[str] | None = None) ->
             yield f"optimizer: unknown option '{option}'{did_you_mean(option, OPTIMIZER)}"
         else:
             yield from map(str, mismatches(value, OPTIMIZER[option][0], key))
+    elif component == "network" and component not in specs:
+        yield f"network: no network has an option '{option}'; remove it"
     elif component not in specs:
-        yield f"unknown learner, add-on or plan '{component}'{did_you_mean(component, [*specs, 'optimizer'])}"
-    elif present is not None and component not in present:
+        yield f"unknown learner, add-on or plan '{component}'{did_you_mean(component, [*specs, *PROTOCOL_BLOCKS])}"
+    elif present is not None and component not in (*present, *PROTOCOL_BLOCKS):
         yield f"this method has no component '{component}'{did_you_mean(component, present)}"
     else:
         kind, spec = specs[component]

@@ -108,7 +108,8 @@ def _component_rows(
 def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: OptionSource) -> Iterator[TextRow]:
     """Yield a line for each option of the protocol; `method` is the source of the options that the method sets."""
     tree, source = traced.protocol, OptionSource(params.file("protocol", protocol))
-    yield from _component_rows("network", tree["network"], {}, source, {})
+    changed = {key.replace("network", tree["network"]["name"], 1): each for key, each in traced.sources.items()}
+    yield from _component_rows("network", tree["network"], changed, source, {})
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
     ratio = traced.method["unlabeled_ratio"]
     yield _row("unlabeled_ratio", ratio, source if ratio and "unlabeled_ratio" in tree else method)

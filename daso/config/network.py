@@ -16,7 +16,7 @@ from daso.data.weights import Weights
 
 CHANNEL_KEYS = ("mean", "std")
 # Options whose default is left out of a run's configuration, so that it does not change the keys of runs without them.
-DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1}
+DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1, "decay_biases": True}
 
 
 class EncodeConfig(TypedDict):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +21,7 @@ from daso.schema import mismatches
 
 FILE_KINDS = ("dataset", "protocol", "method", "suite")
 MAX_PARAMS_BYTES = 2**18  # largest file of params/
+PROTOCOL_BLOCKS = ("optimizer", "network")  # blocks of a protocol whose options a method may change
 NAME_PATTERN = re.compile(r"[a-z0-9_-]+")
 
 
@@ -108,7 +109,8 @@ def _expand_ablation(own: Tree, base: Tree) -> Tree:
     """
     tree = copy.deepcopy({**{key: value for key, value in base.items() if key != "paper"}, **own})
     for key, value in own["change"].items():
-        set_option(key, value, tree, tree.setdefault("optimizer", {}) if key.startswith("optimizer.") else {})
+        shared = {"optimizer": tree.setdefault("optimizer", {})} if key.startswith("optimizer.") else {}
+        set_option(key, value, tree, shared)
     return tree
 
 
@@ -139,14 +141,15 @@ def components(method: Tree) -> list[tuple[str, Tree]]:
     return [("learner", method["learner"]), *(("add-on", addon) for addon in method.get("addons", [])), *plan]
 
 
-def set_option(key: str, value: Any, method: Tree, optimizer: Tree) -> bool:
+def set_option(key: str, value: Any, method: Tree, shared: Mapping[str, Tree]) -> bool:
     """Set `component.option` in place if the method has the component; return True if it does.
 
-    `optimizer.option` is set in `optimizer` if the method has its own optimizer block.
+    `shared` are the optimizer and the network of the protocol by their names. `optimizer.option` is set there if the
+    method has its own optimizer block, `network.option` always.
     """
     name, _, option = key.partition(".")
-    if name == "optimizer":
-        blocks = [optimizer] if "optimizer" in method else []
+    if name in PROTOCOL_BLOCKS:
+        blocks = [shared[name]] if name in shared and (name == "network" or name in method) else []
     else:
         blocks = [component for _, component in components(method) if component["name"] == name]
     for block in blocks:

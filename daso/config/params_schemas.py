@@ -1,13 +1,11 @@
-"""Schemas of the files of params/ and of a resolved configuration, which repeats parts of them."""
+"""Schemas of the files of params/."""
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_args
 
 from daso.constraints import EPOCHS, Interval, Length, Pattern, Unique
 from daso.data.dataset_schemas import (
     ClassOrder,
-    ExpandedConfig,
     Fit,
-    HeldOutConfig,
     ImageCounts,
     ImageSize,
     NumClasses,
@@ -15,7 +13,6 @@ from daso.data.dataset_schemas import (
     Setting,
     Source,
     Subsets,
-    UpstreamKey,
 )
 from daso.schema import (
     OTHER_KEYS_ALLOWED,
@@ -120,6 +117,7 @@ class Optimizer(TypedDict):
     momentum: ShareBelowOne
     nesterov: bool
     weight_decay: NonNegative
+    decay_biases: NotRequired[bool]  # true by default; if false, biases have no weight decay
     warmup: NonNegativeSteps
     staircase: NotRequired[Steps]  # steps of a level of the warm-up; without it the warm-up is linear
     milestones: Annotated[list[NonNegativeSteps], Unique()]
@@ -140,6 +138,8 @@ class Evaluation(TypedDict):
 
     every: Steps
     median_of: PositiveInt
+    model: NotRequired[Literal["ema"]]  # of every method; by default each method's own
+    predictions: NotRequired[bool]  # false by default; if true, those of each test and unlabeled image are kept
 
 
 class Training(TypedDict):
@@ -213,6 +213,7 @@ class SuiteTable(TypedDict):
     dataset: str
     settings: Names
     methods: Names  # an entry with `*` is a pattern, which `read_params` expands
+    controls: NotRequired[Annotated[dict[str, str], Length(1)]]  # method with unlabeled images -> the same without them
     metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
 
@@ -238,63 +239,3 @@ class Pipeline(TypedDict):
 
 
 SCHEMAS = {"dataset": Dataset, "protocol": Protocol, "method": Method | Ablation, "suite": Suite, "pipeline": Pipeline}
-
-
-class RunImages(Images):
-    """Dataset of a run."""
-
-    name: str
-    mean: NotRequired[Channels]  # with `std`; not for networks whose weights state it
-    std: NotRequired[Channels]
-
-
-class RunTraining(Training):
-    """Protocol of a run."""
-
-    name: str
-
-
-class RunMethod(TypedDict):
-    """Method of a run, with all options set."""
-
-    name: str
-    unlabeled_ratio: NonNegativeInt
-    learner: Component
-    addons: list[Component]
-
-
-class EstimateConfig(UpstreamKey):
-    """Class sizes that an upstream run estimates, and the option that receives them."""
-
-    into: str
-
-
-class FeaturesConfig(TypedDict):
-    """Features of the images, on which a run trains."""
-
-    key: str
-
-
-class RunPlan(TypedDict):
-    """Results of upstream runs that a run loads, and features of its images."""
-
-    features: NotRequired[FeaturesConfig]
-    split: NotRequired[HeldOutConfig | ExpandedConfig]
-    encoder: NotRequired[UpstreamKey]
-    estimate: NotRequired[EstimateConfig]
-
-
-class RunConfig(TypedDict):
-    """Resolved configuration of a run."""
-
-    run: RunId
-    key: RunId
-    seed: NonNegativeInt
-    draw_seed: NonNegativeInt
-    split_config_sha256: str
-    setting: Component
-    dataset: RunImages
-    protocol: RunTraining
-    method: RunMethod
-    optimizer: Optimizer
-    plan: RunPlan

@@ -41,6 +41,7 @@ PLANS = {
     "crest": "daso.methods.plans:Crest",
     "crt": "daso.methods.plans:Crt",
     "prior": "daso.methods.plans:Prior",
+    "self_training": "daso.methods.plans:SelfTraining",
     "survey": "daso.methods.plans:Survey",
 }
 EVALUATIONS = {"survey": "daso.engine.survey:class_size_columns"}  # part of a plan -> function of further columns

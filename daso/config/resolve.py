@@ -12,11 +12,11 @@ from daso.config.epochs import Epochs, image_numbers, set_steps
 from daso.config.network import normalisation, view_augment, without_defaults
 from daso.config.params import Params, components, copy_tree, set_option
 from daso.config.registry import trains_on_features
-from daso.config.stages import stages_of, trained_setting
+from daso.config.stages import plan_config, stages_of, trained_setting
 from daso.data.class_sizes import target_classes
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
-from daso.methods.plans import Expanded, HeldOut, Stage
+from daso.methods.plans import Stage
 
 # Keys of a protocol that its runs use besides the steps.
 PROTOCOL_KEYS = (
@@ -172,6 +172,12 @@ def resolve(params: Params, run: Run) -> Tree:
     setting = setting_config(params, run.dataset, run.setting)
     setting.pop("supervised", None)
     split = split_config(params, run.dataset, run.setting, run.seed)
+    given: Tree = {"features": {}} if trains_on_features(protocol["network"]) else {}
+    given |= {"predictions": True} if protocol["evaluation"].get("predictions") else {}
+
+    def upstream_id(method: str) -> str:
+        return trained_run(params, run._replace(method=method)).id
+
     return {
         "run": run.id,
         "dataset": {
@@ -190,7 +196,7 @@ def resolve(params: Params, run: Run) -> Tree:
         },
         "method": {"name": run.method, **{key: method[key] for key in ("unlabeled_ratio", "learner", "addons")}},
         "optimizer": without_defaults(traced.optimizer),
-        "plan": _plan_config(params, run, stage),
+        "plan": {**given, **plan_config(stage, run.method_file, upstream_id)},
         "seed": run.seed,
         "draw_seed": _draw_seed(run),
     }
@@ -237,9 +243,11 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     protocol_source = OptionSource(params.file("protocol", run.protocol))
     sources = {f"optimizer.{key}": method_source if key in own else protocol_source for key in optimizer}
     sources |= {f"{part['name']}.{key}": method_source for _, part in components(method) for key in part}
+    protocol = {**protocol, "network": copy_tree(protocol["network"])}
+    shared = {"optimizer": optimizer, "network": protocol["network"]}
 
     def apply(changes: Mapping[str, Any], source: OptionSource) -> None:
-        sources.update({key: source for key, value in changes.items() if set_option(key, value, method, optimizer)})
+        sources.update({key: source for key, value in changes.items() if set_option(key, value, method, shared)})
 
     for pattern, changes in method.get("where", {}).items():
         if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
@@ -270,26 +278,6 @@ def _find_stage(run: Run, method: Tree, steps: int) -> Stage:
             f"{run.id}: unknown stage '{run.stage}' of '{run.method_file}'{did_you_mean(run.stage, names)}"
         )
     return stages[run.stage]
-
-
-def _plan_config(params: Params, run: Run, stage: Stage) -> Tree:
-    """Return the results that a stage loads from other runs, by their ids, and those that it saves for others."""
-    plan: Tree = {"features": {}} if trains_on_features(params.protocols[run.protocol]["network"]) else {}
-    match stage.split:
-        case Expanded(by, exponent):
-            plan["split"] = {"of": run._replace(method=f"{run.method_file}.{by}").id, "exponent": exponent}
-        case HeldOut(per_class):
-            plan["split"] = {"held_out": per_class}
-    if stage.encoder:
-        upstream = trained_run(params, run._replace(method=stage.encoder.of))
-        plan["encoder"] = {"of": upstream.id, "statistics": stage.encoder.statistics}
-    if stage.estimate:
-        plan["estimate"] = {"of": run._replace(method=stage.estimate.of).id, "into": stage.estimate.into}
-    if stage.survey:
-        plan["survey"] = True
-    if stage.name:
-        plan["predictions"] = True  # predictions for the unlabeled images
-    return plan
 
 
 def _draw_seed(run: Run) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from daso.aliases import Tree
 from daso.config.registry import ADDONS, PLANS, import_component
 from daso.config.signature import attribute
 from daso.errors import ParamsError
-from daso.methods.plans import CLASS_SIZES, Plan, Stage
+from daso.methods.plans import CLASS_SIZES, Expanded, HeldOut, Plan, PseudoLabeled, Stage
 
 
 def plan_of(method: Tree) -> Plan:
@@ -37,6 +38,30 @@ def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
             "plan: {name: prior, by: supervised_survey}, or give the sizes"
         )
     return stages
+
+
+def plan_config(stage: Stage, method: str, upstream_id: Callable[[str], str]) -> Tree:
+    """Return the results that a stage of a method loads from other runs, by their ids, and those that it saves.
+
+    `upstream_id` returns the id of the run of a method or of a stage, "method.stage".
+    """
+    plan: Tree = {}
+    match stage.split:
+        case Expanded(by, exponent):
+            plan["split"] = {"of": upstream_id(f"{method}.{by}"), "exponent": exponent}
+        case PseudoLabeled(by):
+            plan["split"] = {"of": upstream_id(by), "exponent": 0.0}  # of all classes, all pseudo-labels
+        case HeldOut(per_class):
+            plan["split"] = {"held_out": per_class}
+    if stage.encoder:
+        plan["encoder"] = {"of": upstream_id(stage.encoder.of), "statistics": stage.encoder.statistics}
+    if stage.estimate:
+        plan["estimate"] = {"of": upstream_id(stage.estimate.of), "into": stage.estimate.into}
+    if stage.survey:
+        plan["survey"] = True
+    if stage.name:
+        plan["predictions"] = True  # predictions for the unlabeled images
+    return plan
 
 
 def _plan_options(method: Tree) -> dict[str, str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from daso.config.epochs import in_epochs
-from daso.config.params_schemas import RunConfig
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS
+from daso.config.run_schema import RunConfig
 from daso.config.signature import option_errors
 from daso.schema import schema_error
 

@@ -165,7 +165,8 @@ def _write_store(folder: Path, store: Store, rows: Sequence[int], *, test: bool)
     folder.mkdir(parents=True)
     _copy(store.folder / MANIFEST, folder / MANIFEST)
     for part, record in store.parts.items():
-        _copy(store.folder / f"{part}_labels.npy", folder / f"{part}_labels.npy")
+        for name in (f"{part}_labels.npy", *([f"{part}_groups.npy"] if store.has_groups else [])):
+            _copy(store.folder / name, folder / name)
         every = range(record["images"] if test else 0)
         _write_zip(folder / f"{part}.zip", store, part, rows if part == "train" else every)
 

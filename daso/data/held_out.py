@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daso.aliases import IntArray
+from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.errors import DataError
 
@@ -48,6 +49,16 @@ def hold_out_test(config: Mapping[str, Any], store: Store) -> HeldOutRows:
     if len(copies):
         logging.info("%s: %d unlabeled images are left out, near copies of test images", where, len(copies))
     return HeldOutRows(test, copies)
+
+
+def evaluated_images(split: Split, store: Store) -> tuple[IntArray, IntArray]:
+    """Return the rows of a split's test images (n,) and their groups (n,), each image its own where none are known.
+
+    The rows are those of the store's train part if the split holds test images out, else those of its test part.
+    """
+    part = "train" if len(split.test) else "test"
+    rows = split.test if len(split.test) else np.arange(len(store.labels("test")), dtype=np.int64)
+    return rows, store.groups(part)[rows] if store.has_groups else rows
 
 
 def draw_test(labels: IntArray, groups: IntArray, share: float, seed: int) -> IntArray:

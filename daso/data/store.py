@@ -86,7 +86,7 @@ class Store:
     def groups(self, part: str) -> IntArray:
         """Return the group of each image of a part (n,), numbered over both parts, of a store that `has_groups`.
 
-        Raises DataError if they are missing, as in a bundle, or damaged.
+        Raises DataError if they are missing or damaged.
         """
         record = self.parts[part]
         return _load_numbers(self.folder / f"{part}_groups.npy", record["images"], record["groups_sha256"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from daso.aliases import FloatArray
+from daso.aliases import FloatArray, IntArray
 from daso.data.oracle import Oracle, run_oracle
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.analysis import analyse
@@ -64,7 +64,17 @@ def run_metrics(folder: Path, key: str | None = None, store: Path | None = None)
         "analysis": analyse(run, result["class_order"], division, truth),
         **{name: result[name] for name in ("class_order", "classes", "counts", "speed", "provenance", "files")},
         **_open_set(run, history[-1], oracle),
+        **_test_predictions(run, labels, logits),
     }
+
+
+def _test_predictions(run: FinishedRun, labels: IntArray, logits: FloatArray) -> dict[str, dict[str, list[int]]]:
+    """Return "test_predictions" if the protocol keeps them: class, prediction, image and group of each test image."""
+    if not run.config["protocol"]["evaluation"].get("predictions"):
+        return {}
+    images, groups = run.arrays("test_images", "test_groups")
+    columns = {"labels": labels, "predicted": logits.argmax(1), "images": images, "groups": groups}
+    return {"test_predictions": {name: values.tolist() for name, values in columns.items()}}
 
 
 def _open_set(run: FinishedRun, last: Mapping[str, float], oracle: Oracle | None) -> dict[str, Any]:

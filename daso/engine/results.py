@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from daso.aliases import IntArray
 from daso.data.files import checksummed, digest, format_json, write_file
+from daso.data.held_out import evaluated_images
 from daso.data.split import SavedSplit
+from daso.data.split_rows import Split
 from daso.data.store import Store
 from daso.engine import checkpoint
 from daso.engine.analysis_arrays import analysis_arrays, prediction_arrays
@@ -37,7 +38,7 @@ def write_run(
     files = {
         CONFIG_FILE: format_json(trainer.config),
         HISTORY_FILE: _history(trainer),
-        PREDICTIONS_FILE: _predictions(trainer, split.split.unlabeled),
+        PREDICTIONS_FILE: _predictions(trainer, split.split, store),
     }
     weights = {
         module: {name: tensor.cpu() for name, tensor in state.items()} for module, state in trainer.weights().items()
@@ -59,12 +60,12 @@ def _history(trainer: Trainer) -> bytes:
     return table.getvalue().encode()
 
 
-def _predictions(trainer: Trainer, rows: IntArray) -> bytes:
+def _predictions(trainer: Trainer, split: Split, store: Store) -> bytes:
     """Return the npz of `analysis_arrays` and the final predictions on test images: logits (n, K) float32, labels (n,).
 
-    `prediction_arrays` are added if an unlabeled image is of no class or of unknown class; `rows` (M,) are those of the
-    unlabeled images in the store. If a later stage reads the run's predictions, it also saves `unlabeled`, the
-    unadjusted logits (M, K) of the unlabeled images.
+    `prediction_arrays` are added if an unlabeled image is of no class or of unknown class. If a later stage or the
+    protocol needs them, `unlabeled` are the unadjusted logits (M, K) of the unlabeled images; if the protocol does,
+    `test_images` (n,) and `test_groups` (n,) are those of `data.held_out.evaluated_images`.
     """
     buffer = io.BytesIO()
     unadjusted = trainer.predict(trainer.data.unlabeled)[0].numpy()
@@ -72,10 +73,12 @@ def _predictions(trainer: Trainer, rows: IntArray) -> bytes:
         "logits": trainer.predict(trainer.data.test)[1].numpy(),
         "labels": trainer.data.test.labels.cpu().numpy(),
         **analysis_arrays(trainer, unadjusted.argmax(1)),
-        **prediction_arrays(trainer.data.unlabeled.labels.cpu().numpy(), rows, unadjusted),
+        **prediction_arrays(trainer.data.unlabeled.labels.cpu().numpy(), split.unlabeled, unadjusted),
     }
     if trainer.config["plan"].get("predictions"):
         arrays["unlabeled"] = unadjusted
+    if trainer.config["protocol"]["evaluation"].get("predictions"):
+        arrays["test_images"], arrays["test_groups"] = evaluated_images(split, store)
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 

@@ -19,8 +19,9 @@ class SGD:
     """SGD as `torch.optim.SGD`, bit for bit.
 
     `factors` multiply the learning rate of the weights whose names begin with their key; the longest such key counts,
-    and other weights have the factor 1. `torch.optim.SGD` would import torch's compiler, which takes as long as
-    importing torch itself, even if nothing is compiled.
+    and other weights have the factor 1. Without `decay_biases`, biases have no weight decay.
+    `torch.optim.SGD` would import torch's compiler, which takes as long as importing torch itself, even if nothing is
+    compiled.
     """
 
     def __init__(
@@ -28,15 +29,19 @@ class SGD:
         weights: Mapping[str, nn.Parameter],
         rate: Tensor,
         factors: Mapping[str, float] | None = None,
+        *,
+        decay_biases: bool = True,
         **options: Any,
     ) -> None:
         self.weights, self.rate, self.options = weights, rate, options
         # Zeros give the same first step as a missing buffer.
         self.momentum = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-        self.groups = dict[float, list[str]]()  # names of the weights by factor
+        self.groups = dict[tuple[float, bool], list[str]]()  # names of the weights by factor, and if they are decayed
         for name in weights:
             prefix = max((each for each in factors or {} if name.startswith(each)), key=len, default=None)
-            self.groups.setdefault(1 if factors is None or prefix is None else factors[prefix], []).append(name)
+            factor = 1 if factors is None or prefix is None else factors[prefix]
+            decayed = decay_biases or name.rpartition(".")[2] != "bias"
+            self.groups.setdefault((factor, decayed), []).append(name)
 
     def zero_grad(self) -> None:
         """Delete all gradients."""
@@ -47,9 +52,10 @@ class SGD:
     def step(self) -> None:
         """Update the weights that have a gradient, and their momentum, in place."""
         options = {"dampening": 0.0, "maximize": False, "fused": True, **self.options}
-        for factor, names in self.groups.items():
+        for (factor, decayed), names in self.groups.items():
             updated = {name: self.weights[name] for name in names if self.weights[name].grad is not None}
             gradients = [weight.grad for weight in updated.values()]
             momenta = [self.momentum[name] for name in updated]
             rate = self.rate if factor == 1 else self.rate * factor
-            sgd([*updated.values()], gradients, momenta, lr=rate, **options)  # type: ignore[arg-type]
+            decay = options["weight_decay"] if decayed else 0.0
+            sgd([*updated.values()], gradients, momenta, **{**options, "lr": rate, "weight_decay": decay})  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ from daso.ops.confusion import confusion, recall, top1
 from daso.ops.schedules import at, learning_rate, teacher_decay
 from daso.records import Batch
 
+SGD_OPTIONS = ("momentum", "nesterov", "weight_decay", "decay_biases")
 HistoryRow = dict[str, Any]
 
 
@@ -61,7 +62,7 @@ class Trainer:
         self.rates = learning_rate(self.steps, **schedule).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()
-        options = {name: optim[name] for name in ("momentum", "nesterov", "weight_decay")}
+        options = {name: optim[name] for name in SGD_OPTIONS if name in optim}
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
         factors = head_factors(optim["classifier_rate"]) if "classifier_rate" in optim else None
         self.optimizer = SGD(trainable, self.rate, factors, **options)

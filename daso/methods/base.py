@@ -79,7 +79,7 @@ class Learner(nn.Module):
     provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "labeled_teacher"
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
-    evaluation_model: ClassVar[Literal["student", "teacher"]] = "teacher"  # "teacher" is the EMA model
+    evaluation_model: Literal["student", "teacher"] = "teacher"  # "teacher" is the EMA model; a protocol may set it
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:
         super().__init__()

@@ -25,6 +25,12 @@ class Expanded(NamedTuple):
     exponent: float
 
 
+class PseudoLabeled(NamedTuple):
+    """Split enlarged by all pseudo-labels of a different method's run, used as labels: `data.derive.expand`."""
+
+    by: str
+
+
 class HeldOut(NamedTuple):
     """Split without `per_class` labeled images of each class, which are held out: `data.derive.hold_out`."""
 
@@ -51,7 +57,7 @@ class Stage(NamedTuple):
     name: str
     steps: int
     changes: Mapping[str, object] = {}  # "component.option" -> value, in place of the params file's
-    split: Expanded | HeldOut | None = None  # None: the drawn split
+    split: Expanded | PseudoLabeled | HeldOut | None = None  # None: the drawn split
     encoder: FrozenEncoder | None = None  # None: a new encoder
     estimate: Estimate | None = None
     survey: bool = False  # True: every evaluation estimates the sizes of the unlabeled classes
@@ -150,6 +156,27 @@ class Crt(Plan):
     def upstream(self) -> tuple[str, ...]:
         """Return the method whose encoder is loaded."""
         return (self.base,)
+
+
+class SelfTraining(Plan):
+    """Self-training: a new network is trained on labels and on the pseudo-labels of a trained one (Scudder 1965).
+
+    The finished run of the method `by`, which fills its own row of a table, gives every unlabeled image one hard
+    pseudo-label, whatever its confidence. The prior of logit adjustment counts labels and pseudo-labels together.
+    """
+
+    reads_unlabeled = True
+
+    def __init__(self, *, by: str) -> None:
+        self.by = by
+
+    def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
+        """Return the method's own run, on labels and pseudo-labels."""
+        return (Stage("", steps, split=PseudoLabeled(self.by)),)
+
+    def upstream(self) -> tuple[str, ...]:
+        """Return the method whose pseudo-labels are labels."""
+        return (self.by,)
 
 
 class Survey(Plan):

@@ -10,12 +10,14 @@ from typing import NamedTuple
 from daso.aliases import Tree
 from daso.data.class_sizes import setting_kind
 from daso.report.figures.differences import TablePanels, difference_blocks, drawn
+from daso.report.results.controls import UnlabeledVerdict
 from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell, main_cells, measure_label
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
 from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, difference_and_band, format_signed
+from daso.report.tables.controls import recommended_sentence, verdict_sentence
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.ranks import ranks_line
@@ -44,6 +46,7 @@ class Headline:
     """Head of a report, as printed; parts that do not apply are empty."""
 
     answer: str
+    recommended: str  # recommended model; empty without controls
     chance: str  # cells outside the band, and the number that chance alone would give
     verdicts: list[tuple[str, str, int]]  # mark, verdict and number of its cells
     largest: list[LargestDifference]
@@ -55,18 +58,26 @@ class Headline:
     progress: list[ColumnProgress]  # by column; empty for a complete suite
 
 
-def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell]) -> Headline:
-    """Return the head of a suite's report."""
+def build_headline(
+    suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], unlabeled: Sequence[UnlabeledVerdict] = ()
+) -> Headline:
+    """Return the head of a suite's report; `unlabeled` are the verdicts on its unlabeled images."""
     counts, titles, main = summary.tally.counts, _titles(suite), main_cells(judged_cells)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}
     gains = gains_line([g for table in suite["tables"] for g in table_gains(table, main)], titles)
     return Headline(
-        answer=_first_sentence(summary, judged_cells, gains),
+        answer=verdict_sentence(unlabeled[0], titles)
+        if unlabeled
+        else _first_sentence(suite, summary, judged_cells, gains),
+        recommended=recommended_sentence(unlabeled[0], titles) if unlabeled else "",
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
-        lines=list(_lines(suite, summary, judged_cells, gains)),
+        lines=[
+            *_further_settings(unlabeled[1:], titles),
+            *_lines(suite, summary, judged_cells, gains, answered=bool(unlabeled)),
+        ],
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
         legend=[(mark, verdict) for verdict, mark in MARKS.items() if verdict in verdicts],
@@ -75,12 +86,14 @@ def build_headline(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedC
     )
 
 
-def _first_sentence(summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> str:
+def _first_sentence(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> str:
     """Return the first sentence of a report: its tally, or, where nothing could be compared, its measured gains."""
     if summary.tally.judged:
         return tally_line(summary.tally)
     if not any(judged.ours for judged in judged_cells):
         return "No run of this suite is finished here"
+    if any("controls" in table for table in suite["tables"]):
+        return "No verdict on the unlabeled images: no method and its control are finished with a common seed"
     counted, _, _ = gains.partition(": ")
     return f"Gains: {counted}" if gains else f"No verdict: {_reason(judged_cells)}"
 
@@ -108,16 +121,19 @@ def _titles(suite: Tree) -> dict[str, str]:
     return {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
 
 
-def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> Iterable[SummaryLine]:
+def _further_settings(verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, str]) -> Iterable[SummaryLine]:
+    for verdict in verdicts:
+        yield SummaryLine(f"Setting {verdict.setting}", verdict_sentence(verdict, titles))
+        yield SummaryLine("Recommended model", recommended_sentence(verdict, titles))
+
+
+def _lines(
+    suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], gains: str, *, answered: bool
+) -> Iterable[SummaryLine]:
     if summary.mean_difference is not None:
         text = f"{format_signed(summary.mean_difference, 2)} points over {with_noun(summary.tally.judged, 'cell')}"
         yield SummaryLine("Mean difference", text)
-    if gains and summary.tally.judged:
-        yield SummaryLine("Gains", gains)
-    elif gains:
-        _, _, named = gains.partition(": ")
-        yield from [SummaryLine("Gains", named)] if named else []
-        yield SummaryLine("Verdicts", f"none: {_reason(judged_cells)}")
+    yield from _gains_lines(summary, judged_cells, gains, answered=answered)
     if ranks := ranks_line(
         [r for table in suite["tables"] for r in table_ranks(table, main_cells(judged_cells)).values()]
     ):
@@ -139,6 +155,23 @@ def _lines(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], ga
         yield SummaryLine(
             "Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}"
         )
+
+
+def _gains_lines(
+    summary: Summary, judged_cells: Sequence[JudgedCell], gains: str, *, answered: bool
+) -> Iterable[SummaryLine]:
+    """Yield gains and verdicts on published numbers, unless the first sentence of the report has them.
+
+    If `answered`, it is a verdict on the unlabeled images instead.
+    """
+    if answered and summary.tally.judged:
+        yield SummaryLine("Published numbers", tally_line(summary.tally))
+    if gains and (answered or summary.tally.judged):
+        yield SummaryLine("Gains", gains)
+    elif gains:
+        _, _, named = gains.partition(": ")
+        yield from [SummaryLine("Gains", named)] if named else []
+        yield SummaryLine("Verdicts", f"none: {_reason(judged_cells)}")
 
 
 def _missing(suite: str, summary: Summary, judged_cells: Sequence[JudgedCell]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -14,10 +15,12 @@ from markupsafe import Markup, escape
 
 from daso.aliases import Tree
 from daso.data.files import write_file
+from daso.paths import RECOMMENDED_FILE
 from daso.report.figures import figure_groups
 from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, cell_numbers, collect, numbers_text
+from daso.report.results.controls import recommended_content, unlabeled_verdicts
 from daso.report.results.judged import judge_cells
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
@@ -70,6 +73,7 @@ def build_report(
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
+    unlabeled = unlabeled_verdicts(suite, cells)
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     compared = compare_with_reference(reference, cells) if reference else None
     shown = [
@@ -81,6 +85,7 @@ def build_report(
             forecast or {},
             published_rows,
             compared.cells if compared and not compared.same_bytes else (),
+            [verdict for verdict in unlabeled if verdict.table == data.table["name"]],
         )
         for index, data in enumerate(tables)
     ]
@@ -88,7 +93,7 @@ def build_report(
     summary = summarize(judged_cells, forecast or {}, upstream, shared)
     context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
-        "headline": build_headline(suite, summary, judged_cells),
+        "headline": build_headline(suite, summary, judged_cells, unlabeled),
         "upstream_runs": summary.upstream_runs,
         "reference": compared.summary if compared else "",
         "home": home,
@@ -102,6 +107,7 @@ def build_report(
     _write(out / "history.csv", format_csv(HISTORY_COLUMNS, _history_rows(tables)))
     environment = templates()
     _write_tables(out / TABLES, shown)
+    _write_recommended(out / TABLES / RECOMMENDED_FILE, recommended_content(suite, unlabeled) if unlabeled else None)
     for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
 
@@ -126,6 +132,14 @@ def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
     for path in folder.glob("table-*.*"):
         if path.name not in files and own.fullmatch(path.name):
             path.unlink()
+
+
+def _write_recommended(path: Path, content: Tree | None) -> None:
+    """Write the recommended models of a suite; without any, delete the file."""
+    if content is None:
+        path.unlink(missing_ok=True)
+    else:
+        _write(path, json.dumps(content, indent=1) + "\n")
 
 
 def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> dict[str, Any]:

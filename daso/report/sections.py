@@ -9,6 +9,8 @@ from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
 from daso.report.figures.open_set import open_set_figures
+from daso.report.results.collect import Cell
+from daso.report.results.controls import UnlabeledVerdict
 from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
@@ -16,7 +18,10 @@ from daso.report.results.reference import CellDifference
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
+from daso.report.tables.class_results import classes_table
+from daso.report.tables.controls import unlabeled_table
 from daso.report.tables.differences import differences_table
+from daso.report.tables.fit import fit_table
 from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
 from daso.report.tables.measures import measures_table
@@ -62,19 +67,20 @@ def build_section(
     forecast: Mapping[str, Tree],
     published: Sequence[Row],
     differences: Sequence[CellDifference] = (),
+    verdicts: Sequence[UnlabeledVerdict] = (),
 ) -> Section:
     """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference.
 
-    `published` are the rows of `results.csv`.
+    `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table.
     """
     table, label, main = data.table, protocol_label(suite["protocol"]), main_cells(judged_cells)
     cells = [judged.cell for judged in main]
     runs = [metrics for cell in cells for metrics in cell.done.values()]
-    numbers = [judged.published for judged in judged_cells if judged.published]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     tables = [
         accuracy_table(suite, table, judged_cells),
+        *control_tables(cells, verdicts, titles),
         gains_table(table, main, titles),
         ranks_table(table, main),
         measures_table(cells, titles, data.division),
@@ -97,14 +103,21 @@ def build_section(
         fidelity=differences_table(table, suite["protocol"], runs),
         figures=[*table_figures(data), *open_set_figures(data)],
         analyses=analysis_figures(data, analyses),
-        has_verdicts=any(not published.doubt for published in numbers),
+        has_verdicts=any(judged.published and not judged.published.doubt for judged in judged_cells),
         has_archived=any(judged.archived for judged in judged_cells),
-        sources=sorted({published.source for published in numbers}),
+        sources=sorted({judged.published.source for judged in judged_cells if judged.published}),
         notes=_notes(judged_cells, titles),
         reasons=_reasons(main, label),
         provenance=table_provenance(runs),
         missing=_missing(data, analyses),
     )
+
+
+def control_tables(
+    cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, str]
+) -> list[Table]:
+    """Return the tables of a suite's table with controls: verdicts on the unlabeled images, classes, fitted values."""
+    return [unlabeled_table(verdicts, titles), classes_table(cells, verdicts, titles), fit_table(cells, titles)]
 
 
 def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ from daso.paths import (
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
-REPORT_TABLES = "tables"  # folder with each table as CSV and LaTeX
+REPORT_TABLES = "tables"  # folder with each table as CSV and LaTeX, and with the recommended models if there are any
 CONTRADICTIONS_FILES = ("index.html", "contradictions.csv")
 
 
@@ -132,8 +132,9 @@ def report_key(params: Params, suite: str, key: str) -> str:
 
 
 def tables_digest(report: Path) -> str:
-    """Return the last part of a report's key file: a digest of the names of its tables' files."""
-    return digest(sorted(path.name for path in (report / REPORT_TABLES).glob("table-*")))[:16]
+    """Return the last part of a report's key file: a digest of the names of the files beside its tables."""
+    folder = report / REPORT_TABLES
+    return digest(sorted(path.name for name in ("table-*", paths.RECOMMENDED_FILE) for path in folder.glob(name)))[:16]
 
 
 def _checksum(path: Path) -> str:

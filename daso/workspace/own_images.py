@@ -21,7 +21,11 @@ from daso.errors import DataError
 PHOTO_PROTOCOL = "photos"
 SEEDS = [0, 1, 2, 3, 4]
 LABELED_METHODS = ("supervised_la", "supervised")  # gains of others are over the first one
-UNLABELED_METHODS = ("fixmatch_la",)
+CONTROLS = {  # of methods that use unlabeled images: the same without them
+    "self_training_la": "supervised_la",
+    "fixmatch_la": "supervised_la",
+    "fixmatch_la_daso_neck": "supervised_la_neck",
+}
 READ_SIZE = 32  # pixels of the images that are read to count them
 CORRELATION = 0.9  # of near copies, see `data.near_copies`
 DATASET = """\
@@ -55,7 +59,7 @@ tables:
     dataset: {name}
     settings: [all]
     methods: [{methods}] # `daso list methods` lists others
-"""
+{controls}"""
 
 
 class WrittenFile(NamedTuple):
@@ -125,9 +129,15 @@ def _dataset(name: str, path: str, folder: Folder, held_out: bool, unlabeled: bo
 
 
 def _suite(name: str, unlabeled: bool) -> str:
-    methods = LABELED_METHODS + UNLABELED_METHODS if unlabeled else LABELED_METHODS
+    methods, controls = list(LABELED_METHODS), ""
+    if unlabeled:
+        methods = list(dict.fromkeys([*methods, *CONTROLS.values(), *CONTROLS]))
+        controls = "    controls: # the same method without the unlabeled images\n"
+        controls += "".join(f"      {method}: {control}\n" for method, control in CONTROLS.items())
     title = _quoted(f"Images of {name}")
-    return SUITE.format(title=title, name=name, protocol=PHOTO_PROTOCOL, seeds=SEEDS, methods=", ".join(methods))
+    return SUITE.format(
+        title=title, name=name, protocol=PHOTO_PROTOCOL, seeds=SEEDS, methods=", ".join(methods), controls=controls
+    )
 
 
 def _has_named_groups(folder: Folder) -> bool:

@@ -101,7 +101,7 @@ def test_options_of_the_classifier_and_groups_reach_the_run(params):
     assert config_error(config) is None
     run = build(config, random_data(config, CPU, unlabeled=100, test=8), CPU)
     assert not run.models.student.classifier.weight.any()
-    assert run.optimizer.groups[10] == ["classifier.weight", "classifier.bias"]
+    assert run.optimizer.groups[10, True] == ["classifier.weight", "classifier.bias"]
     sizes = []
     run.models.student.encoder.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     run.advance(1)

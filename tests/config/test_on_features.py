@@ -24,6 +24,7 @@ NETWORK = {
     "image_size": 32,
     "train": "head",
 }
+OWN_NECK = sorted(name for name, tree in PARAMS.methods.items() if "network.neck" in tree.get("change", {}))
 REFUSED = {"mixmatch", "remixmatch", "crt"}  # they need images, or a second stage from the same features
 NEEDS_NECK = {"daso", "usadtm"}  # they train the features themselves
 SMOKE = PARAMS.protocols["smoke"]
@@ -31,7 +32,8 @@ SMOKE = PARAMS.protocols["smoke"]
 
 def with_network(**options):
     """Return params/ with a protocol `features` of few steps, whose network is frozen."""
-    protocol = {**SMOKE, "network": NETWORK | options}
+    evaluation = {**SMOKE["evaluation"], "predictions": True}
+    protocol = {**SMOKE, "network": NETWORK | options, "evaluation": evaluation}
     return replace(PARAMS, root=Path("params"), protocols={**PARAMS.protocols, "features": protocol})
 
 
@@ -58,7 +60,18 @@ def errors(params, method):
     return []
 
 
-@pytest.mark.parametrize("method", sorted(PARAMS.methods))
+@pytest.mark.parametrize("method", OWN_NECK)
+def test_methods_with_a_neck_of_their_own_are_trained_whatever_the_protocol(method):
+    assert errors(BARE, method) == []
+    for params in (BARE, WITH_NECK):
+        config = resolve(params, Run("digits", "n20-m80-l20-u10r", "features", method, 0))
+        run = trainer({**config, "key": "k"}, CPU, "eager", Resident(*map(pool, (40, 80, 0, 20))))
+        run.advance(2)
+        assert run.models.student.encoder.feature_dim == 256
+        assert run.models.student.classifier.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("method", sorted(PARAMS.methods.keys() - OWN_NECK))
 def test_every_method_is_trained_or_refused_on_features(method):
     parts = components_of(method)
     refused, needs_neck = parts & REFUSED, parts & NEEDS_NECK

@@ -100,6 +100,8 @@ def test_each_stage_has_its_own_plan():
     survey = {"of": f"{REVERSED}/supervised_survey/s0", "into": "darp.estimate"}
     assert plan(f"{REVERSED}/fixmatch_darp") == {"estimate": survey}
     assert plan(f"{MATCHED}/fixmatch_darp") == {}
+    labeled_by = {"of": f"{MATCHED}/supervised_la/s0", "exponent": 0}
+    assert plan(f"{MATCHED}/self_training_la") == {"split": labeled_by}
 
 
 def test_later_entries_of_where_win_and_overrides_come_last(params):
@@ -219,10 +221,12 @@ def test_equal_values_have_the_same_canonical_json():
 
 
 def test_zoo_has_every_method():
-    """Exceptions: the survey that DARP depends on, which is in no table, and DARP with the authors' estimates."""
+    """Exceptions: DARP's survey, which is in no table, DARP with the authors' estimates, methods on features."""
     assert {run.method_file for run in runs(PARAMS, "zoo")} == PARAMS.methods.keys() - {
         "supervised_survey",
         "fixmatch_darp_shipped",
+        "supervised_la_neck",
+        "fixmatch_la_daso_neck",
     }
 
 

@@ -59,6 +59,15 @@ def test_pseudo_labels_are_added_and_their_images_stay_unlabeled():
         expand(split, (4, 2, 1), logits[:6], 1.0)
 
 
+def test_exponent_0_adds_all_pseudo_labels():
+    """Every rate is 1: all four unlabeled images become labeled, class by class, the most confident first."""
+    split = Split(np.array([0, 3, 1, 2]), np.array([6, 9, 4, 5]), np.array([27, 28, 29]))
+    logits = np.array([[0, 0, 9], [2, 0, 0], [0, 3, 0], [3, 0, 0]], np.float32)
+    derived = expand(split, (2, 1, 1), logits, 0.0)
+    assert derived.labeled.tolist() == [0, 3, 1, 2, 5, 9, 4, 6]
+    assert derived.pseudo_labeled.tolist() == [0, 0, 1, 2]
+
+
 def test_hold_out_takes_the_first_labeled_images_of_each_class():
     """Two images per class are held out; the rarest class has three."""
     split = Split(np.array([9, 0, 3, 6, 1, 4, 7, 2, 5, 8]), np.array([10]), np.array([27, 28, 29]))

@@ -10,9 +10,10 @@ from PIL import Image
 from daso.augment.packed import pack
 from daso.data.bundle import write_bundle
 from daso.data.catalog import make_store
-from daso.data.held_out import draw_test
+from daso.data.held_out import draw_test, evaluated_images
 from daso.data.near_copies import correlation, near_copies, number_groups, perceptual_hashes
 from daso.data.split import load_split, make_split
+from daso.data.split_rows import Split
 from daso.data.store import load_store
 from daso.engine.resident import load_all
 from daso.errors import DataError
@@ -216,6 +217,21 @@ def test_engine_evaluates_on_the_rows_that_a_split_holds_out(tmp_path):
         assert resident.test.gather(torch.arange(8)).equal(expected)
 
 
+def test_evaluated_images_are_numbered_in_their_part_with_their_groups(tmp_path):
+    """Held-out images are rows of the train part; images of test/ and images without groups are rows of their own."""
+    photos = base_folder(tmp_path / "photos")
+    grouped = store_of(photos, tmp_path, 3, share=None, near_copies=0.9)
+    none = np.empty(0, np.int64)
+    rows, groups = evaluated_images(Split(none, none, none), grouped)
+    assert rows.tolist() == list(range(len(grouped.labels("test"))))
+    assert groups.tolist() == grouped.groups("test").tolist()
+    rows, groups = evaluated_images(Split(none, none, none, test=np.array([7, 2])), grouped)
+    assert (rows.tolist(), groups.tolist()) == ([7, 2], grouped.groups("train")[[7, 2]].tolist())
+    plain = store_of(photos, tmp_path / "plain", 3, share=None)
+    rows, groups = evaluated_images(Split(none, none, none), plain)
+    assert (rows == groups).all()
+
+
 def test_bundle_carries_held_out_images(tmp_path):
     photos = base_folder(tmp_path / "photos")
     shutil.rmtree(photos / "test")
@@ -230,5 +246,4 @@ def test_bundle_carries_held_out_images(tmp_path):
     packed = load_store(tmp_path / "bundle/data/store/own")
     assert (packed.images("train", saved.split.test) == store.images("train", saved.split.test)).all()
     assert len(packed.images("test")) == 0
-    with pytest.raises(DataError, match="train_groups.npy: not a readable array"):
-        packed.groups("train")
+    assert (packed.groups("train") == store.groups("train")).all()

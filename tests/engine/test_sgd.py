@@ -41,7 +41,7 @@ def test_groups_with_a_factor_equal_groups_of_torch_optim():
     ours, theirs = ({name: nn.Parameter(value.clone()) for name, value in start.items()} for _ in range(2))
     rate, rates = torch.tensor(0.1), [torch.tensor(value) for value in (0.1, 0.05, 0.4, 0.4)]
     one = SGD(ours, rate, {"encoder.1.": 0.5, "encoder.": 1, **head_factors(4)}, **OPTIONS)
-    assert one.groups == {1: [names[0]], 0.5: [names[1]], 4: [*names[2:]]}
+    assert one.groups == {(1, True): [names[0]], (0.5, True): [names[1]], (4, True): [*names[2:]]}
     groups = [{"params": [theirs[name]], "lr": each} for name, each in zip(names, rates, strict=True)]
     other = torch.optim.SGD(groups, lr=0.1, fused=True, **OPTIONS)
     for _ in range(3):
@@ -54,6 +54,24 @@ def test_groups_with_a_factor_equal_groups_of_torch_optim():
         one.step()
         other.step()
     assert not any(torch.equal(ours[name], start[name]) for name in names)
+    assert all(torch.equal(ours[name], theirs[name]) for name in names)
+
+
+def test_biases_without_decay_equal_a_group_of_torch_optim_without_decay():
+    generator = torch.Generator().manual_seed(0)
+    names = ("classifier.weight", "classifier.bias", "heads.bias.weight")
+    start = {name: torch.randn(3, 4, generator=generator) for name in names}
+    ours, theirs = ({name: nn.Parameter(value.clone()) for name, value in start.items()} for _ in range(2))
+    one = SGD(ours, torch.tensor(0.1), decay_biases=False, **OPTIONS)
+    groups = [{"params": [theirs[names[0]], theirs[names[2]]]}, {"params": [theirs[names[1]]], "weight_decay": 0.0}]
+    other = torch.optim.SGD(groups, lr=0.1, fused=True, **OPTIONS)
+    for _ in range(3):
+        one.zero_grad()
+        for name in names:
+            gradient = torch.randn(3, 4, generator=generator)
+            ours[name].grad, theirs[name].grad = gradient.clone(), gradient.clone()
+        one.step()
+        other.step()
     assert all(torch.equal(ours[name], theirs[name]) for name in names)
 
 

@@ -77,9 +77,19 @@ def test_teacher_is_averaged_with_the_decay_of_the_step():
         assert torch.allclose(run.models.teacher.classifier.weight, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize(("method", "evaluated"), [(CONFIG["method"], "teacher"), (SUPERVISED, "student")])
-def test_predictions_are_of_the_evaluation_model_in_evaluation_mode(method, evaluated):
-    run = trainer(method=method)
+EMA = {**CONFIG["protocol"], "evaluation": {**CONFIG["protocol"]["evaluation"], "model": "ema"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "protocol", "evaluated"),
+    [
+        (CONFIG["method"], CONFIG["protocol"], "teacher"),
+        (SUPERVISED, CONFIG["protocol"], "student"),
+        (SUPERVISED, EMA, "teacher"),
+    ],
+)
+def test_predictions_are_of_the_evaluation_model_in_evaluation_mode(method, protocol, evaluated):
+    run = trainer(method=method, protocol=protocol)
     for batch in batches(run, 0, 3):
         run.training_step(batch)
     images = run.loader.inputs.normalize(run.data.test.images)

@@ -3,7 +3,20 @@ import pytest
 from daso.config.registry import ADDONS, PLANS, import_component
 from daso.config.signature import attribute, options
 from daso.errors import ParamsError
-from daso.methods.plans import Crest, Crt, Estimate, Expanded, FrozenEncoder, HeldOut, Plan, Prior, Stage, Survey
+from daso.methods.plans import (
+    Crest,
+    Crt,
+    Estimate,
+    Expanded,
+    FrozenEncoder,
+    HeldOut,
+    Plan,
+    Prior,
+    PseudoLabeled,
+    SelfTraining,
+    Stage,
+    Survey,
+)
 
 ALIGNED = {"alignment_temperature": "distribution_alignment.temperature"}
 
@@ -33,6 +46,12 @@ def test_crt_loads_the_encoder_of_its_base():
     plan = Crt(base="supervised", steps=100_000, statistics="frozen")
     assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=FrozenEncoder("supervised", "frozen")),)
     assert plan.upstream() == ("supervised",)
+
+
+def test_self_training_labels_all_unlabeled_images_by_another_method():
+    plan = SelfTraining(by="supervised_la")
+    assert plan.stages(500, {}) == (Stage("", 500, split=PseudoLabeled("supervised_la")),)
+    assert plan.upstream() == ("supervised_la",)
 
 
 def test_survey_holds_out_images():

@@ -88,13 +88,17 @@ class Gain(NamedTuple):
 
 
 def table_gains(table: Tree, judged_cells: Sequence[JudgedCell]) -> list[Gain]:
-    """Return the gains of a table's methods with a paired difference to their baselines, by setting and method."""
+    """Return the gains of a table's methods with a paired difference to their baselines, by setting and method.
+
+    Methods with a control are left out: `results.controls` compares them with it, by an interval of its own.
+    """
     cells = [judged for judged in judged_cells if judged.cell.table == table["name"]]
     by_name = {(judged.cell.setting, judged.cell.method): judged for judged in cells}
     pairs = [
         (by_name[setting["name"], method], by_name[setting["name"], baseline])
         for setting in table["settings"]
         for method, baseline in baselines(table["methods"]).items()
+        if method not in table.get("controls", {})
     ]
     gains = []
     for method, baseline in pairs:

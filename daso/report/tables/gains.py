@@ -88,8 +88,8 @@ def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
     below = [ours for ours in measured if ours.interval and ours.interval[1] < 0]
     text = f"{len(above)} of {len(measured)} have a 95 % interval above zero, {len(below)} below zero"
     named = [
-        f"{titles[ours.method]} over {titles[ours.baseline]} on {ours.setting}, {_signed(ours.mean)} points "
-        f"({_range(*ours.interval)})"
+        f"{titles[ours.method]} over {titles[ours.baseline]} on {ours.setting}, {signed_points(ours.mean)} points "
+        f"({points_range(*ours.interval)})"
         for ours in [*above, *below][:NAMED_GAINS]
         if ours.interval
     ]
@@ -98,16 +98,16 @@ def gains_line(gains: Sequence[Gain], titles: Mapping[str, str]) -> str:
 
 def _ours(gain: Gain) -> tuple[str, str, str, str]:
     ours = gain.ours
-    interval = ABSENT if ours.interval is None else _range(*ours.interval)
+    interval = ABSENT if ours.interval is None else points_range(*ours.interval)
     wins = f"{ours.wins} of {ours.n}" + (f", {ours.ties} equal" if ours.ties else "")
-    return _signed(ours.mean), interval, ABSENT if ours.n == 1 else _range(ours.low, ours.high), wins
+    return signed_points(ours.mean), interval, ABSENT if ours.n == 1 else points_range(ours.low, ours.high), wins
 
 
 def _published(published: PublishedGain | None) -> str:
     if published is None:
         return ABSENT
     error = published.standard_error
-    return _signed(published.mean) + ("" if error is None else f" ± {error:.2f}")
+    return signed_points(published.mean) + ("" if error is None else f" ± {error:.2f}")
 
 
 def _agreement(gain: Gain) -> tuple[str, str]:
@@ -121,7 +121,7 @@ def _difference(agreement: Agreement, published: PublishedGain) -> str:
     """Return the difference and its band with one digit, or as many as it takes to print how the gains were judged."""
     difference, band = agreement.difference, agreement.band
     if band is None:
-        return _signed(difference)
+        return signed_points(difference)
     compared = ((abs(difference), band), (abs(published.mean), band))
     for digits in range(1, MAX_DIGITS + 1):
         if all((one > other) == (round(one, digits) > round(other, digits)) for one, other in compared):
@@ -129,11 +129,12 @@ def _difference(agreement: Agreement, published: PublishedGain) -> str:
     return f"{format_signed(difference, digits)} ± {band:.{digits}f}"
 
 
-def _range(low: float, high: float) -> str:
-    return f"{_signed(low)} to {_signed(high)}"
+def points_range(low: float, high: float) -> str:
+    """Return `+1.2 to +3.4`."""
+    return f"{signed_points(low)} to {signed_points(high)}"
 
 
-def _signed(points: float) -> str:
+def signed_points(points: float) -> str:
     """Return `+8.2`, with as many digits as it takes to print the sign of a gain that is not zero."""
     digits = next((digits for digits in range(1, MAX_DIGITS) if round(points, digits)), 1 if not points else MAX_DIGITS)
     return format_signed(points, digits)

@@ -1,0 +1,78 @@
+"""Suite of photographs whose methods have controls, with invented predictions for its test images."""
+
+import numpy as np
+
+from daso.ops.confusion import confusion, precision, recall
+from tests.report.conftest import run_metrics
+
+CLASSES = ("barn owl", "dunnock", "robin, adult", "wren")
+SETTING = {"name": "all", "labeled": "all", "unlabeled": "all", "reversed": False}
+SIZES = {"n1": 50, "m1": 1000, "gamma_l": 10, "gamma_u": 10}
+TITLES = {
+    "supervised": "Supervised",
+    "supervised_la": "Supervised + LA",
+    "self_training_la": "Self-training + LA",
+    "fixmatch_la": "FixMatch + LA",
+    "supervised_la_neck": "Supervised + LA, neck",
+    "fixmatch_la_daso_neck": "FixMatch + LA + DASO, neck",
+}
+CONTROLS = {
+    "self_training_la": "supervised_la",
+    "fixmatch_la": "supervised_la",
+    "fixmatch_la_daso_neck": "supervised_la_neck",
+}
+PROTOCOL = {"name": "photos", "title": "features", "comparable": False, "note": "features of a frozen network"}
+
+
+def photo_suite(methods=tuple(TITLES), controls=CONTROLS, seeds=(0, 1, 2)):
+    """Return an expanded suite with one table and setting."""
+    parts = {name: {"name": "fixmatch" if "fixmatch" in name else "supervised"} for name in methods}
+    table = {
+        **{"name": "birds", "title": "Birds", "settings": [SETTING], "controls": dict(controls)},
+        "dataset": {"name": "birds", "title": "Images of birds", "num_classes": len(CLASSES)},
+        "methods": [{"name": name, "title": TITLES[name], "learner": parts[name], "addons": []} for name in methods],
+    }
+    protocol = {**PROTOCOL, "steps": 1000, "evaluation": {"median_of": 5}}
+    return {
+        "name": "birds",
+        "title": "Birds",
+        "note": "",
+        "protocol": protocol,
+        "seeds": list(seeds),
+        "tables": [table],
+    }
+
+
+def photo_metrics(method, seed, labels, predicted, groups=None, images=None, **others):
+    """Return the metrics of a run with these predictions of its test images."""
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    counts = confusion(labels, predicted, len(CLASSES))
+    images = np.arange(len(labels)) if images is None else np.asarray(images)
+    recalls, precisions = ([None if np.isnan(x) else float(x) for x in part(counts)] for part in (recall, precision))
+    tested = {
+        "labels": labels,
+        "predicted": predicted,
+        "groups": images if groups is None else groups,
+        "images": images,
+    }
+    metrics = run_metrics(
+        f"birds/all/photos/{method}/s{seed}", counts.trace() / counts.sum(), seed, len(CLASSES), SIZES
+    )
+    return {
+        **metrics,
+        **{"classes": list(CLASSES), "confusion": counts.tolist(), "recall": recalls, "precision": precisions},
+        "balanced_accuracy": float(np.nanmean(np.array(recalls, dtype=float))),
+        "test_predictions": {name: np.asarray(values).tolist() for name, values in tested.items()},
+        **others,
+    }
+
+
+def invented_predictions(labels, accuracy, seed):
+    """Return predictions that are correct with this probability; images have the same difficulty for every method.
+
+    With each seed, a tenth of the images change their difficulty.
+    """
+    difficulty = np.random.RandomState(0).rand(len(labels))
+    own = np.random.RandomState(1 + seed)
+    difficulty = np.where(own.rand(len(labels)) < 0.1, own.rand(len(labels)), difficulty)
+    return np.where(difficulty < accuracy, labels, (labels + 1 + (difficulty > 0.95)) % len(CLASSES))
