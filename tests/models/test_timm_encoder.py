@@ -113,6 +113,10 @@ def test_preprocessing_is_that_of_the_weights(packaged):
             {"train": "all", "neck": 8},
             "network 'timm': neck: not allowed with train: all, which trains the features; remove it",
         ),
+        (
+            {"train": "all", "head": "cosine"},
+            "network 'timm': head: cosine: not allowed with train: all; remove it, or set train: head",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused_in_one_line(changes, message):
